@@ -1,0 +1,87 @@
+"""The errors of the platform, split by what the caller can do.
+
+    PlatformError
+    ├── Rejected                tell the sender: the request is wrong        (serve/problems.py maps each to a status)
+    │   ├── UnknownThing        404  no such metric, product, user …
+    │   ├── InvalidParameter    422  a parameter or field that is wrong; names it and what is allowed
+    │   ├── UnreadableBody      400  cannot be parsed, or is too large
+    │   ├── UnsupportedEncoding 415
+    │   ├── Unauthorized        401
+    │   ├── Forbidden           403
+    │   └── Conflict            409
+    ├── Quarantined             set the record aside with a reason, go on
+    ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
+    ├── Stopped                 a partition or shard must not be advanced until an operator has decided
+    └── SetupError              the command line cannot do what it was asked: what is wrong and what to do
+
+Anything else is our own bug and is an assertion or a plain exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PlatformError(Exception):
+    """The root; never raised itself."""
+
+
+class Rejected(PlatformError):
+    """The request is wrong. `field` names where, `allowed` what would be right, `hint` the remedy."""
+
+    def __init__(self, detail: str, *, field: str | None = None, allowed: Any = None, hint: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail, self.field, self.allowed, self.hint = detail, field, allowed, hint
+
+
+class UnknownThing(Rejected): ...
+
+
+class InvalidParameter(Rejected): ...
+
+
+class UnreadableBody(Rejected): ...
+
+
+class UnsupportedEncoding(Rejected): ...
+
+
+class Unauthorized(Rejected): ...
+
+
+class Forbidden(Rejected): ...
+
+
+class Conflict(Rejected): ...
+
+
+class Quarantined(PlatformError):
+    """A record that cannot be processed. `reason` is a `core.events.Reason`, `detail` a sentence."""
+
+    def __init__(self, reason: Any, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+class Unavailable(PlatformError):
+    """A server behind us is away. `server` is kafka, redis or postgres."""
+
+    def __init__(self, server: str, detail: str, *, retry_after_seconds: int = 2) -> None:
+        super().__init__(f"{server}: {detail}")
+        self.server, self.detail, self.retry_after_seconds = server, detail, retry_after_seconds
+
+
+class Stopped(PlatformError):
+    """`what` (a partition or shard) must not be advanced: `reason` is one word, `detail` says what to do."""
+
+    def __init__(self, what: str, reason: str, detail: str) -> None:
+        super().__init__(f"{what} stopped ({reason}): {detail}")
+        self.what, self.reason, self.detail = what, reason, detail
+
+
+class SetupError(PlatformError):
+    """What is wrong, what to do, and the exit code of the command line (contract.md)."""
+
+    def __init__(self, problem: str, remedy: str, *, exit_code: int = 3) -> None:
+        super().__init__(f"{problem}\n{remedy}")
+        self.problem, self.remedy, self.exit_code = problem, remedy, exit_code
