@@ -1,0 +1,86 @@
+"""The metrics: each a value, defined once.   Read by planner, API, docs and tests.
+
+A metric names the rollups that hold it, smallest first, the measure, and which events count.
+Units: `count`, `money` (10⁻⁴ of a currency unit inside, currency units outside), `ratio`, `seconds`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, PERSON_DIMENSIONS, PRODUCTS, Rollup
+
+INTERVALS = ("minute", "hour", "day", "week", "month", "none")
+
+
+class Source(Struct, frozen=True):
+    """One way to answer a metric: `measure` of `rollup`, of these events (none named: all)."""
+
+    rollup: Rollup
+    measure: str
+    events: tuple[str, ...] = ()
+
+
+class Sums(Struct, frozen=True, tag=True):
+    """A metric that adds up: over buckets, and over dimensions. `scale` divides what is stored."""
+
+    name: str
+    unit: str
+    description: str
+    sources: tuple[Source, ...]
+    scale: int = 1
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(d for source in self.sources for d in source.rollup.dimensions))
+
+
+class Distinct(Struct, frozen=True, tag=True):
+    """Distinct persons in a period, estimated by HyperLogLog (standard error 0.81 %)."""
+
+    name: str
+    unit: str
+    description: str
+    dimensions: tuple[str, ...] = PERSON_DIMENSIONS
+
+
+class Now(Struct, frozen=True, tag=True):
+    """Persons seen in the last 5 minutes; it takes no period."""
+
+    name: str
+    unit: str
+    description: str
+    dimensions: tuple[str, ...] = ()
+
+
+Metric = Sums | Distinct | Now
+
+
+def _of_events(measure: str, *events: str) -> tuple[Source, ...]:
+    return (Source(ACTIVITY, measure, events), Source(EVENTS, measure, events))
+
+
+def _commerce(measure: str, product_measure: str, event: str) -> tuple[Source, ...]:
+    return (*_of_events(measure, event), Source(PRODUCTS, product_measure))
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Sums("events", "count", "Events of all six call types.", _of_events("count")),
+        Sums("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
+        Distinct("visitors", "count", "Distinct persons, by userId, else anonymousId."),
+        Now("online", "count", "Distinct persons seen in the last 5 minutes."),
+        Sums("product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")),
+        Sums("adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")),
+        Sums("checkouts", "count", "Checkout Started events.", _commerce("count", "checkouts", "Checkout Started")),
+        Sums("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed")),
+        Sums("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), 10_000),
+        Sums(
+            "revenue", "money", "Money taken, in the project's currency.",
+            _commerce("revenue", "revenue", "Order Completed"), 10_000,
+        ),
+    )
+}  # fmt: skip
+DIMENSIONS = tuple(dict.fromkeys(d for metric in METRICS.values() for d in metric.dimensions))
+ONLINE_WINDOW_MS = 5 * 60_000

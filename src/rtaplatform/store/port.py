@@ -1,0 +1,272 @@
+"""The port of the store: what the workers write and what the analytics read.   Stage 4 of 6.
+
+Two adapters hold to it under one contract suite: `store/redis.py` and `store/memory.py`.
+A shard is named by its number; a project's shard is `shard_of(project, shards)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+import xxhash
+from msgspec import Struct
+
+from rtaplatform.core.buckets import Kind
+
+SCHEMA = "1"
+DEDUP_SLICES = 16
+
+
+def shard_of(project: str, shards: int) -> int:
+    return xxhash.xxh3_64_intdigest(project.encode()) % shards
+
+
+class Place(NamedTuple):
+    """A partition of one incarnation of a topic."""
+
+    topic_id: str
+    partition: int
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """Where a shard stands in a partition: the next offset, and what identifies the last record read.
+
+    Stored as text, and compared as a whole; `next_offset` 0 with nothing read is the empty text, an absent row.
+    """
+
+    next_offset: int
+    last_offset: int
+    last_timestamp_ms: int
+    last_hash: str
+    leader_epoch: int
+    record_time_ms: int
+
+    def text(self) -> str:
+        return (
+            f"{self.next_offset}|{self.last_offset}|{self.last_timestamp_ms}|{self.last_hash}"
+            f"|{self.leader_epoch}|{self.record_time_ms}"
+        )
+
+
+def read_row(text: str) -> Row:
+    following, last, timestamp, digest, epoch, record_time = text.split("|")
+    return Row(int(following), int(last), int(timestamp), digest, int(epoch), int(record_time))
+
+
+class Project(Struct, frozen=True):
+    """What a worker and a reader must know of a project."""
+
+    slug: str
+    zone: str = "UTC"
+    currency: str = "EUR"
+    week_start: str = "monday"
+
+
+class ShardState(Struct, frozen=True):
+    """A shard's generation, its manifest and its ledger, read at one moment."""
+
+    generation: str
+    schema: str
+    shards: int
+    topics: dict[str, str]  # name → topic id
+    starts: dict[Place, int]  # the offset at which this generation begins
+    ledger: dict[Place, str]  # rows as stored
+    torn: bool
+    projects_version: str
+    projects: dict[str, Project]
+
+
+# What a batch changes ---------------------------------------------------------------------------------------------
+
+
+class CellsKey(NamedTuple):
+    project: str
+    rollup: str
+    kind: Kind
+    start: int
+
+
+class SketchKey(NamedTuple):
+    """`dimension` "" is the sketch of all persons."""
+
+    project: str
+    kind: Kind
+    start: int
+    dimension: str
+    value: str
+
+
+class BlockWrite(Struct, frozen=True):
+    """New ids (8 bytes each) of a dedup block: appended, or instead of what has run out.
+
+    `expected` is the token that was read (empty: no block), `token` the new one, 8 random bytes each.
+    Without ids it is a comparison only.
+    """
+
+    name: str
+    expected: bytes
+    token: bytes
+    last_write_ms: int
+    ids: bytes
+    replace: bool
+
+
+class PersonWrite(Struct, frozen=True):
+    """A person's value, whole; empty deletes it. Tokens as for blocks."""
+
+    project: str
+    person: bytes
+    expected: bytes
+    token: bytes
+    value: bytes
+
+
+class Move(Struct, frozen=True):
+    """One partition's ledger row: from `after` (text as stored) to `upto`."""
+
+    place: Place
+    after: str
+    upto: str
+
+
+class Delta(Struct):
+    """All that a batch changes in one shard. Increments merge in any order."""
+
+    moves: list[Move]
+    projects_version: str | None = None  # compared where the batch used the projects
+    cells: dict[CellsKey, dict[str, int]] = {}
+    sketches: dict[SketchKey, set[bytes]] = {}
+    online: dict[str, dict[bytes, int]] = {}  # project → person → newest event time, ms
+    blocks: list[BlockWrite] = []
+    persons: list[PersonWrite] = []
+    dead: dict[str, int] = {}  # origin → record time, ms
+    replayed: list[str] = []  # origins that must still be set aside; they are taken out
+    counts: dict[str, int] = {}  # for the law: "place|outcome" and "project|outcome"
+    expired_blocks: dict[str, int] = {}  # "topic:slice" → record time: blocks last written 24 h before it may go
+    dead_before_ms: int = 0  # origins older than this may go: the dead-letter topic has forgotten them
+
+
+# What comes of it --------------------------------------------------------------------------------------------------
+
+
+class Applied(Struct, frozen=True):
+    pass
+
+
+class Moved(Struct, frozen=True):
+    """Another worker was here, the store went back in time, or another generation began. Nothing was written."""
+
+    generation: str
+    rows: dict[Place, str]
+
+
+class Conflicted(Struct, frozen=True):
+    """What the batch was computed from has changed; the keys that did. Nothing was written."""
+
+    blocks: list[str]
+    persons: list[tuple[str, bytes]]
+    replayed: list[str]
+    projects: bool
+
+
+class Torn(Struct, frozen=True):
+    """An earlier call died half-way: the shard's totals can't be trusted."""
+
+    by: str
+
+
+Outcome = Applied | Moved | Conflicted | Torn
+
+
+class AggregateStore(Protocol):
+    """What a worker needs. Errors: `Unavailable` (nothing is known of the outcome: read the ledger), `Stopped`."""
+
+    def state(self, shard: int) -> ShardState | None:
+        """None where the shard has no manifest."""
+        ...
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome: ...
+
+    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        """Each block as stored (token, last write, ids), b"" where there is none."""
+        ...
+
+    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        """Each person's token and value, b"" where there is none."""
+        ...
+
+    def set_stop(self, shard: int, what: str, reason: str) -> None:
+        """Say in the shard that a partition stands still, and why; an empty reason takes it back."""
+        ...
+
+
+# What the analytics read ------------------------------------------------------------------------------------------
+
+
+class Cells(Struct, frozen=True):
+    """The fields of one rollup in some buckets of one size. `fields` None: all of them."""
+
+    rollup: str
+    kind: Kind
+    starts: tuple[int, ...]
+    fields: tuple[str, ...] | None = None
+
+
+class Persons(Struct, frozen=True):
+    """Distinct persons in the union of buckets, of one value of a dimension ("" and "": all)."""
+
+    buckets: tuple[tuple[Kind, int], ...]
+    dimension: str = ""
+    value: str = ""
+
+
+class PersonValues(Struct, frozen=True):
+    """The values of a dimension that have sketches in any of the buckets."""
+
+    buckets: tuple[tuple[Kind, int], ...]
+    dimension: str
+
+
+class OnlineSince(Struct, frozen=True):
+    since_ms: int
+
+
+Read = Cells | Persons | PersonValues | OnlineSince
+CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
+
+
+class Snapshot(Struct, frozen=True):
+    """Answers to some reads, and where the shard stood: all of one moment.
+
+    Per read: `Cells` → list of dicts (field → number, one per start), `Persons` and `OnlineSince` → number,
+    `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once overflowed.
+    """
+
+    generation: str
+    topics: dict[str, str]
+    ledger: dict[Place, Row]
+    stops: dict[str, str]
+    torn: bool
+    project: Project
+    answers: tuple[CellsAnswer | int | list[str], ...]
+    inexact: tuple[str, ...] = ()
+
+
+class Hint(Struct, frozen=True):
+    """A shard has moved: these projects' numbers may have changed. None: everything may have (reconnect, new generation)."""
+
+    shard: int
+    projects: frozenset[str] | None
+
+
+class AggregateReader(Protocol):
+    """What the analytics need."""
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        """Raises `UnknownThing` for a project that the shard does not know, `Unavailable`, `Stopped` without manifest."""
+        ...
+
+    def hints(self) -> AsyncIterator[Hint]:
+        """Never ends by itself; yields a Hint with projects None first, and after each reconnect."""
+        ...
