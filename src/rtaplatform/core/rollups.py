@@ -32,7 +32,7 @@ QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unre
 
 ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY)
 
-# Distinct persons are HyperLogLog sketches: in all, kept for minutes, hours and days; by one of these, for hours and days.
+# Distinct persons are HyperLogLog sketches: of all, for minutes, hours and days; by one of these, for hours and days.
 PERSON_DIMENSIONS = ("source", "product_id")
 
 

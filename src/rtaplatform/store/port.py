@@ -254,7 +254,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class Hint(Struct, frozen=True):
-    """A shard has moved: these projects' numbers may have changed. None: everything may have (reconnect, new generation)."""
+    """A shard has moved: these projects' numbers may have changed. None: all may (reconnect, new generation)."""
 
     shard: int
     projects: frozenset[str] | None
@@ -264,7 +264,7 @@ class AggregateReader(Protocol):
     """What the analytics need."""
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        """Raises `UnknownThing` for a project that the shard does not know, `Unavailable`, `Stopped` without manifest."""
+        """Raises `UnknownThing` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
         ...
 
     def hints(self) -> AsyncIterator[Hint]:
