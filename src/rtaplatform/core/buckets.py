@@ -52,7 +52,7 @@ def bucket_starts(minute: int, zone: str) -> Starts:
 
 
 def day_start(local: datetime, tz: ZoneInfo) -> int:
-    """The first minute of the local day of `local`. A skipped midnight reads, with fold 0, as the first instant after."""
+    """The first minute of the local day of `local`. A skipped midnight, with fold 0, is the first instant after."""
     return int(datetime(local.year, local.month, local.day, tzinfo=tz).timestamp()) // 60
 
 

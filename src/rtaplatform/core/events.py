@@ -1,0 +1,62 @@
+"""The words of an event: topics, sources, call types, reasons.   Pure; no parsing here (process/decode.py)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+# Topic → the source of its events where they do not say it themselves.
+EVENT_TOPICS = {"rta.events.web": "web", "rta.events.mobile": "android", "rta.events.server": "server"}
+SOURCES = ("web", "ios", "android", "server")
+TOPIC_OF_SOURCE = {
+    "web": "rta.events.web",
+    "ios": "rta.events.mobile",
+    "android": "rta.events.mobile",
+    "server": "rta.events.server",
+}
+# Call type → the name it is counted under; a track is counted under its event's name.
+CALL_NAMES = {
+    "page": "$page",
+    "screen": "$screen",
+    "identify": "$identify",
+    "group": "$group",
+    "alias": "$alias",
+}
+CALL_TYPES = ("track", *CALL_NAMES)
+
+EVENT_BYTES_MAX = 32_768
+COLLECTED_BYTES_MAX = 40_960  # with what the collector adds
+NESTING_MAX = 32
+KEYS_MAX = 1_000
+DIMENSION_BYTES_MAX = 256
+AMOUNT_MAX = 2**52
+FUTURE_MS_MAX = 300_000
+COLLECTED_HEADER = "rta-collected"
+
+
+class Reason(StrEnum):
+    """Why a record is set aside: the first that applies, in this order (docs/reference/rules.md, 1)."""
+
+    TOO_LARGE = "too_large"
+    EMPTY = "empty"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_KEYS = "too_many_keys"
+    MISSING_PROJECT = "missing_project"
+    UNKNOWN_PROJECT = "unknown_project"
+    INVALID_FIELD = "invalid_field"
+    UNKNOWN_TYPE = "unknown_type"
+    MISSING_EVENT = "missing_event"
+    MISSING_IDENTITY = "missing_identity"
+    INVALID_AMOUNT = "invalid_amount"
+    TIME_IN_FUTURE = "time_in_future"
+
+
+class Outcome(StrEnum):
+    """What becomes of a record: exactly one of these (the law: consumed is their sum)."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    DEAD = "dead"
