@@ -214,11 +214,11 @@ class Cells(Struct, frozen=True):
 
 
 class Persons(Struct, frozen=True):
-    """Distinct persons in the union of buckets, of one value of a dimension ("" and "": all)."""
+    """Distinct persons in the union of buckets and values of a dimension (the dimension "" has the value "": all)."""
 
     buckets: tuple[tuple[Kind, int], ...]
     dimension: str = ""
-    value: str = ""
+    values: tuple[str, ...] = ("",)
 
 
 class PersonValues(Struct, frozen=True):
@@ -251,6 +251,8 @@ class Snapshot(Struct, frozen=True):
     project: Project
     answers: tuple[CellsAnswer | int | list[str], ...]
     inexact: tuple[str, ...] = ()
+    shard: int = 0
+    starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins
 
 
 class Hint(Struct, frozen=True):
