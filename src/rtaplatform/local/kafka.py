@@ -1,0 +1,179 @@
+"""Apache Kafka, one node, KRaft: broker and controller in one small Java process on loopback.
+
+In: a folder, two ports, the jars' cache. Out: `127.0.0.1:port`, PLAINTEXT, for this machine only.
+Promised: what was acknowledged survives a kill -9 of the process (it is in the page cache), not a power cut.
+Paths in its configuration are relative to its folder: a properties file is Latin-1 and takes commas for lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import shutil
+import signal
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local.files import write_private
+from rtaplatform.local.jars import class_path
+from rtaplatform.local.java import Java, find_java
+from rtaplatform.local.ports import LOOPBACK
+from rtaplatform.local.process import Command, plain_environment
+from rtaplatform.local.server import Say
+
+# Compiling in one tier starts a third faster and takes less memory; a broker for one machine is not bound by it.
+JAVA_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:+ExitOnOutOfMemoryError")
+FORMAT_SECONDS_MAX = 120
+
+# A killed broker may come back once its session is over, so that is short.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers={host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={log_dir}
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+group.initial.rebalance.delay.ms=0
+log.retention.ms=-1
+log.retention.bytes={bytes_per_partition_max}
+log.segment.bytes=67108864
+log.cleaner.dedupe.buffer.size=16777216
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+"""
+
+LOGGING = """\
+rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d{ISO8601} %p %c{1}: %m%n
+logger.started.name=kafka.server.KafkaRaftServer
+logger.started.level=info
+logger.application.name=org.apache.kafka.common.utils.AppInfoParser
+logger.application.level=error
+"""
+
+
+@dataclass
+class Kafka:
+    """The embedded Kafka in `folder`."""
+
+    folder: Path
+    cache: Path
+    port: int
+    controller_port: int
+    heap_mb: int = 256
+    bytes_per_partition_max: int = 1 << 30
+    repository_url: str | None = None
+    name: str = field(default="kafka", init=False)
+    stop_signal: int = field(default=signal.SIGTERM, init=False)
+    _java: Java | None = field(default=None, init=False, repr=False)
+    _jars: list[Path] = field(default_factory=list, init=False, repr=False)
+    _client: AdminClient | None = field(default=None, init=False, repr=False)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def prepare(self, say: Say) -> None:
+        """Find Java, fetch the jars, format the folder on first use."""
+        self._java = find_java()
+        self._jars = class_path(self.cache, say, repository_url=self.repository_url)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.folder / "log4j2.properties", LOGGING)
+        if not (self.folder / "log" / "meta.properties").exists():
+            say("Formatting Kafka's log, once")
+            self._format()
+        self._write_properties("server.properties", "log")
+
+    def command(self) -> Command:
+        argv = self._java_command("kafka.Kafka", "server.properties")
+        return Command(argv, self.folder, plain_environment())
+
+    def answers(self) -> bool:
+        """Whether the broker gives its cluster metadata."""
+        if self._client is None:
+            options: dict[str, str | int | float | bool] = {
+                "bootstrap.servers": self.bootstrap_servers,
+                "reconnect.backoff.max.ms": 200,
+            }
+            self._client = AdminClient(options, logger=_silent_logger())
+        try:
+            return bool(self._client.list_topics(timeout=0.3).brokers)
+        except KafkaException:
+            return False
+
+    def _format(self) -> None:
+        # In a folder of its own first: a format that was interrupted leaves nothing that looks formatted.
+        for leftover in ("log", "log.new"):
+            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        self._write_properties("format.properties", "log.new")
+        arguments = ("format", "--standalone", "-t", _cluster_id(), "-c", "format.properties")
+        command = Command(self._java_command("kafka.tools.StorageTool", *arguments), self.folder, plain_environment())
+        done = subprocess.run(
+            command.wrapped(),
+            cwd=command.cwd,
+            env=dict(command.environment),
+            capture_output=True,
+            text=True,
+            timeout=FORMAT_SECONDS_MAX,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise SetupError(
+                f"Kafka's folder cannot be formatted:\n{(done.stdout + done.stderr)[-1500:].strip()}",
+                f"See whether {self.folder} is on a full or read-only disk.",
+            )
+        (self.folder / "log.new").rename(self.folder / "log")
+
+    def _java_command(self, main_class: str, *arguments: str) -> tuple[str, ...]:
+        assert self._java is not None, "prepare() comes first"
+        heap = (f"-Xmx{self.heap_mb}m", "-Xms64m")
+        options = ("-Dlog4j2.configurationFile=log4j2.properties", "-cp", ":".join(map(str, self._jars)))
+        return (str(self._java.program), *heap, *JAVA_FLAGS, *options, main_class, *arguments)
+
+    def _write_properties(self, name: str, log_dir: str) -> None:
+        text = PROPERTIES.format(
+            host=LOOPBACK,
+            port=self.port,
+            controller_port=self.controller_port,
+            log_dir=log_dir,
+            bytes_per_partition_max=self.bytes_per_partition_max,
+        )
+        write_private(self.folder / name, text)
+
+
+def _cluster_id() -> str:
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not text.startswith("-"):
+            return text
+
+
+def _silent_logger() -> logging.Logger:
+    logger = logging.getLogger("rtaplatform.local.kafka.probe")
+    logger.disabled = True
+    return logger

@@ -1,0 +1,127 @@
+"""The embedded servers for integration tests: each started once a session, on free ports, in a temporary folder.
+
+A test takes `kafka_server`, `valkey_server`, `postgres_server`, or `servers` for all three, and may kill, stop and
+start them; it leaves them running. Functions end with the test process, however that ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import redis
+
+from rtaplatform.local.cache import cache_folder
+from rtaplatform.local.kafka import Kafka
+from rtaplatform.local.ports import keep_ports
+from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.process import Process
+from rtaplatform.local.server import EmbeddedServer
+from rtaplatform.local.valkey import Valkey
+
+ANSWER_SECONDS_MAX = 60.0
+TESTER = "rta-tests"  # a Valkey user that may do anything: flush, configure, look into every key
+
+ServerT = TypeVar("ServerT", bound=EmbeddedServer)
+
+
+@dataclass
+class Running(Generic[ServerT]):
+    """A server and its process. `kill` is kill -9; `start` waits until it answers."""
+
+    server: ServerT
+    process: Process
+
+    def start(self) -> None:
+        self.server.prepare(print)
+        self.process.start(self.server.command())
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        while not self.server.answers():
+            assert self.process.alive(), f"{self.server.name} ended:\n{self.process.last_lines(40)}"
+            assert time.monotonic() < deadline, f"{self.server.name} does not answer:\n{self.process.last_lines(40)}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def stop(self) -> None:
+        self.process.stop(self.server.stop_signal, 10)
+
+    def restart(self) -> None:
+        """kill -9 and start again, on the same port."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Let it hang, as a long pause would; `thaw` lets it go on. PostgreSQL's sessions are frozen with it."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.signal(signal.SIGCONT)
+
+
+def start_kafka(folder: Path) -> Running[Kafka]:
+    ports = keep_ports(folder / "kafka-ports.json", ["kafka", "controller"])
+    kafka = Kafka(folder / "kafka", cache_folder(), ports["kafka"], ports["controller"])
+    return _started(kafka, folder)
+
+
+def start_valkey(folder: Path) -> Running[Valkey]:
+    port = keep_ports(folder / "valkey-ports.json", ["valkey"])["valkey"]
+    return _started(Valkey(folder / "valkey", port, extra_users={TESTER: "~* &* +@all"}), folder)
+
+
+def start_postgres(folder: Path) -> Running[Postgres]:
+    port = keep_ports(folder / "postgres-ports.json", ["postgres"])["postgres"]
+    return _started(Postgres(folder / "postgres", port), folder)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """All three, and the addresses under which tests reach them."""
+
+    kafka: Running[Kafka]
+    valkey: Running[Valkey]
+    postgres: Running[Postgres]
+
+    @property
+    def kafka_bootstrap_servers(self) -> str:
+        return self.kafka.server.bootstrap_servers
+
+    @property
+    def redis_url(self) -> str:
+        """The workers' and readers' user."""
+        return self.valkey.server.url("rta")
+
+    @property
+    def redis_loader_url(self) -> str:
+        return self.valkey.server.url("rta-loader")
+
+    @property
+    def redis_limiter_url(self) -> str:
+        return self.valkey.server.url("rta-limiter")
+
+    @property
+    def redis_tester_url(self) -> str:
+        return self.valkey.server.url(TESTER)
+
+    @property
+    def postgres_url(self) -> str:
+        """The database `rta`, as its owner."""
+        return self.postgres.server.url
+
+
+def flush(valkey: Running[Valkey]) -> None:
+    """Empty the store: keys and functions."""
+    with redis.Redis.from_url(valkey.server.url(TESTER)) as client:
+        client.flushall()
+        client.function_flush()
+
+
+def _started(server: ServerT, folder: Path) -> Running[ServerT]:
+    running = Running(server, Process(server.name, folder / "logs" / f"{server.name}.log"))
+    running.start()
+    return running
