@@ -1,0 +1,114 @@
+"""What the platform says about itself: structured logs, and the one list of all signals (Prometheus).
+
+Promise: one log line is one line of JSON, whatever is in it; no key or password is ever logged. Signals
+have few labels with few values: never a project, a person or an event's name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import IO, Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+# Logs --------------------------------------------------------------------------------------------------------------
+
+_SHARED: tuple[Any, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+)
+
+
+def configure_logging(level: str = "INFO", stream: IO[str] | None = None) -> None:
+    """Send our own lines and those of libraries to `stream` (stderr), as JSON lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=one_line),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def one_line(value: Any, **options: Any) -> str:
+    """JSON in ASCII: line ends of every alphabet, escape sequences and DEL come out escaped."""
+    return json.dumps(value, ensure_ascii=True, **options).replace("\x7f", "\\u007f")
+
+
+def logger(name: str) -> Any:
+    return structlog.get_logger(name)
+
+
+# Signals -----------------------------------------------------------------------------------------------------------
+
+REGISTRY = CollectorRegistry()
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def _counter(name: str, about: str, *labels: str) -> Counter:
+    return Counter(f"rta_{name}", about, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, about: str, *labels: str) -> Gauge:
+    return Gauge(f"rta_{name}", about, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, about: str, *labels: str) -> Histogram:
+    return Histogram(f"rta_{name}", about, labels, registry=REGISTRY, buckets=_FAST)
+
+
+# collect: the law is received = accepted + rejected + unknown.
+COLLECT_RECEIVED = _counter("collect_received", "Events received, each of a batch counted.")
+COLLECT_ACCEPTED = _counter("collect_accepted", "Events that Kafka has acknowledged.")
+COLLECT_REJECTED = _counter("collect_rejected", "Events refused, by reason.", "reason")
+COLLECT_UNKNOWN = _counter("collect_unknown", "Events without an answer from Kafka: answered with 503.")
+COLLECT_BYTES = _counter("collect_bytes", "Bytes of bodies, after decompression.")
+COLLECT_STEP_SECONDS = _counter("collect_step_seconds", "Time spent in each step.", "step")
+COLLECT_IN_FLIGHT = _gauge("collect_in_flight", "Events handed to the producer and not yet acknowledged.")
+COLLECT_PRODUCERS = _counter("collect_producers", "Producers made: more than one means fatal errors.")
+
+# catalog
+KEY_LOOKUPS = _counter("key_lookups", "Key look-ups, by outcome: fresh, stale, read, unknown, unavailable.", "outcome")
+
+# serve
+HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")
+HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.", "route")
+
+# worker: the law is consumed = applied + duplicate + late + dead.
+WORKER_RECORDS = _counter("worker_records", "Records consumed, by outcome.", "outcome")
+WORKER_APPLIES = _counter("worker_applies", "Calls of apply, by what came of it.", "result")
+WORKER_BATCH_SECONDS = _histogram("worker_batch_seconds", "A batch, from its first record to its last apply.")
+WORKER_BATCH_RECORDS = _gauge("worker_batch_records", "Records of the last batch.")
+WORKER_LAG = _gauge("worker_lag_records", "Records not yet applied.", "topic", "partition")
+WORKER_ADVANCED_AT = _gauge("worker_advanced_at_seconds", "When a partition last advanced.", "topic", "partition")
+WORKER_STOPPED = _gauge("worker_stopped", "1 where a partition stands still until an operator decides.", "topic", "partition")
+
+# live
+LIVE_CONNECTIONS = _gauge("live_connections", "Open live connections.", "kind")
+LIVE_QUESTIONS = _gauge("live_questions", "Distinct questions computed per tick.")
+LIVE_UPDATES = _counter("live_updates", "Updates sent.")
+LIVE_SNAPSHOTS = _counter("live_snapshots", "Snapshots sent.")
+LIVE_DROPPED = _counter("live_dropped", "Connections closed by us, by reason.", "reason")
+LIVE_COMPUTE_SECONDS = _histogram("live_compute_seconds", "One tick: all questions that may have changed.")
+
+
+def exposition() -> bytes:
+    """All signals in Prometheus' text format."""
+    return generate_latest(REGISTRY)
