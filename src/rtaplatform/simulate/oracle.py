@@ -1,0 +1,221 @@
+"""The oracle: recounts raw records by docs/reference/rules.md, with plain dicts.
+
+Promise: it shares no code with the workers, so that both being wrong in the same way would take two people.
+Input: records in the order of their offsets within each partition; the partitions may be mixed in any way, since
+every decision rests on the record time of the record's own partition (a slice lies in one partition).
+Limits: it keeps every id and every person in memory; some 300,000 records take seconds, not days of traffic.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from rtaplatform.simulate.oracle_amounts import Line, lines_of, revenue_of
+from rtaplatform.simulate.oracle_calendar import DAY_MS, HOUR_MS, MINUTE_MS, bucket_starts, kept
+from rtaplatform.simulate.oracle_event import Event, dimension, read_event
+from rtaplatform.simulate.oracle_json import Unreadable, read_object
+from rtaplatform.simulate.oracle_murmur2 import to_positive
+from rtaplatform.simulate.oracle_truth import ProjectTruth, Truth
+
+_SLICES = 16
+_BLOCK_LIFE_MS = DAY_MS
+
+
+class Consumed(Protocol):
+    """A record as it was read from Kafka."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+
+
+class Rules(NamedTuple):
+    """What the numbers of a project depend on: an IANA time zone and a currency code."""
+
+    zone: str
+    currency: str
+
+
+@dataclass
+class _Block:
+    ids: set[str] = field(default_factory=set)
+    written: int = 0
+
+
+def recount(records: Iterable[Consumed], *, projects: Mapping[str, Mapping[str, str]]) -> Truth:
+    """Return the truth of these records. `projects`: slug → {zone, currency}."""
+    oracle = Oracle(projects)
+    for record in records:
+        oracle.add(record)
+    return oracle.truth
+
+
+class Oracle:
+    """Counts one record at a time; `truth` is right after each."""
+
+    def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
+        self.truth = Truth()
+        self._rules = {slug: Rules(rules["zone"], rules["currency"]) for slug, rules in projects.items()}
+        self._record_times: dict[tuple[str, int], int] = defaultdict(int)
+        self._blocks: dict[tuple[Any, ...], _Block] = defaultdict(_Block)
+
+    def add(self, record: Consumed) -> None:
+        """Count one record as applied, duplicate, late or dead."""
+        place = (record.topic, record.partition)
+        self.truth.consumed[place] += 1
+        self._record_times[place] = max(self._record_times[place], record.timestamp or 0)
+        now = self._record_times[place]
+        project = ""
+        try:
+            data = read_object(record.value, bytes_max=40_960 if _collected(record) else 32_768)
+            project = self._project(data)
+            event = read_event(data, topic=record.topic, timestamp=record.timestamp, record_time=now)
+        except Unreadable as error:
+            self._set_aside(record, project, error.reason, now)
+        else:
+            self._decide(event, record, project, now)
+
+    def _project(self, data: dict[str, Any]) -> str:
+        slug = data.get("projectId")
+        if not isinstance(slug, str) or not slug:
+            raise Unreadable("missing_project")
+        if slug not in self._rules:
+            raise Unreadable("unknown_project")
+        return slug
+
+    def _set_aside(self, record: Consumed, project: str, reason: str, now: int) -> None:
+        self.truth.dead[f"{record.topic}:{record.partition}:{record.offset}"] = reason
+        self.truth.projects[project].dead_by_reason[reason] += 1
+        self._note(project, "dead", now)
+
+    def _decide(self, event: Event, record: Consumed, project: str, now: int) -> None:
+        if event.unreadable_time:
+            self._note(project, "unreadable_time", now)
+        if "made_id" in event.marks or not event.message_id:
+            self._note(project, "unchecked", now)
+        elif self._seen(event, record, project, now):
+            self._note(project, "duplicate", now)
+            return
+        buckets = self._buckets(event, project, now)
+        if not buckets:
+            self._note(project, "late", now)
+            return
+        self.truth.projects[project].totals["applied"] += 1
+        _count(self.truth.projects[project], event, buckets, self._rules[project].currency)
+
+    def _note(self, project: str, what: str, now: int) -> None:
+        truth = self.truth.projects[project]
+        truth.totals[what] += 1
+        zone = self._rules[project].zone if project else "UTC"
+        for bucket in bucket_starts(now, zone).items():
+            truth.quality[bucket][what] += 1
+
+    def _seen(self, event: Event, record: Consumed, project: str, now: int) -> bool:
+        """Tell whether the id is in its block, and remember it if not (rule 3)."""
+        shard = (project, record.topic, to_positive(record.key or b"") % _SLICES)
+        if event.own_time is not None:
+            places = [(*shard, "minute", event.own_time // MINUTE_MS)]
+        else:
+            places = [(*shard, "hour", now // HOUR_MS - age) for age in range(25)]
+        if any(self._holds(place, event.message_id, now) for place in places):
+            return True
+        self._remember(places[0], event.message_id, now)
+        return False
+
+    def _holds(self, place: tuple[Any, ...], message_id: str, now: int) -> bool:
+        block = self._blocks.get(place)
+        return block is not None and now - block.written < _BLOCK_LIFE_MS and message_id in block.ids
+
+    def _remember(self, place: tuple[Any, ...], message_id: str, now: int) -> None:
+        block = self._blocks[place]
+        if now - block.written >= _BLOCK_LIFE_MS:
+            block.ids.clear()
+        block.ids.add(message_id)
+        block.written = now
+
+    def _buckets(self, event: Event, project: str, now: int) -> list[tuple[str, int]]:
+        starts = bucket_starts(event.time, self._rules[project].zone)
+        return [(kind, start) for kind, start in starts.items() if kept(kind, start, now)]
+
+
+def _collected(record: Consumed) -> bool:
+    return any(name == "rta-collected" for name, _ in record.headers or ())
+
+
+def _count(truth: ProjectTruth, event: Event, buckets: list[tuple[str, int]], currency: str) -> None:
+    bot = any(mark.startswith("bot:") for mark in event.marks)
+    cells, products = (truth.bot_events, truth.bot_products) if bot else (truth.events, truth.products)
+    numbers = _event_numbers(event, currency)
+    per_product = _product_numbers(event, currency)
+    for bucket in buckets:
+        cell = cells[(*bucket, event.name, event.source, event.country, event.device)]
+        for name, number in numbers.items():
+            cell[name] += number
+        for product, counts in per_product.items():
+            for name, number in counts.items():
+                products[(*bucket, product)][name] += number
+        if not bot:
+            _count_person(truth, event, bucket, per_product)
+
+
+def _count_person(truth: ProjectTruth, event: Event, bucket: tuple[str, int], products: Iterable[str]) -> None:
+    truth.persons[(*bucket, None, None)].add(event.person)
+    truth.persons[(*bucket, event.source, None)].add(event.person)
+    if event.track in ("Product Viewed", "Product Added", "Order Completed"):
+        for product in products:
+            truth.persons[(*bucket, None, product)].add(event.person)
+
+
+def _event_numbers(event: Event, currency: str) -> dict[str, int]:
+    if event.track != "Order Completed":
+        return {"count": 1}
+    lines = lines_of(event.properties)
+    units = sum(line.quantity for line in lines)
+    if _in_other_currency(event, currency):
+        return {"count": 1, "units": units, "other_currencies": 1}
+    return {"count": 1, "units": units, "revenue": revenue_of(event.properties, lines)}
+
+
+def _product_numbers(event: Event, currency: str) -> dict[str, dict[str, int]]:
+    """Return what each product of the event gains."""
+    single = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
+    if single is not None:
+        product = dimension(event.properties.get("product_id"))
+        return {product: {single: 1}} if product else {}
+    if event.track not in ("Checkout Started", "Order Completed"):
+        return {}
+    return _line_numbers(event, lines_of(event.properties), currency)
+
+
+def _line_numbers(event: Event, lines: list[Line], currency: str) -> dict[str, dict[str, int]]:
+    gains: dict[str, dict[str, int]] = {}
+    for line in lines:
+        product = dimension(line.product_id)
+        if not product:
+            continue
+        if event.track == "Checkout Started":
+            gains[product] = {"checkouts": 1}
+            continue
+        gain = gains.setdefault(product, {"orders": 1, "units": 0, "revenue": 0})
+        gain["units"] += line.quantity
+        gain["revenue"] += 0 if _in_other_currency(event, currency) else line.amount
+    return gains
+
+
+def _in_other_currency(event: Event, currency: str) -> bool:
+    given = event.properties.get("currency")
+    return isinstance(given, str) and given != "" and given.upper() != currency

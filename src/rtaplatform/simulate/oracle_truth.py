@@ -1,0 +1,105 @@
+"""What the oracle found: plain dicts of exact numbers, and the same as JSON.
+
+Amounts are whole 10⁻⁴ units, bucket starts minutes since 1970, kinds `minute`, `hour`, `day`. Records without a
+known project are under the project "".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+EventCell = tuple[str, int, str, str, str, str]
+"""kind, start, name, source, country, device"""
+ProductCell = tuple[str, int, str]
+"""kind, start, product_id"""
+PersonCell = tuple[str, int, str | None, str | None]
+"""kind, start, then source or product_id, or neither for all persons of the project"""
+
+
+def _counts(*names: str) -> defaultdict[Any, dict[str, int]]:
+    return defaultdict(lambda: dict.fromkeys(names, 0))
+
+
+def _event_cells() -> defaultdict[EventCell, dict[str, int]]:
+    return _counts("count", "units", "revenue", "other_currencies")
+
+
+def _product_cells() -> defaultdict[ProductCell, dict[str, int]]:
+    return _counts("views", "adds", "checkouts", "orders", "units", "revenue")
+
+
+def _quality_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
+    return _counts("duplicate", "late", "dead", "unchecked", "unreadable_time")
+
+
+def _totals() -> dict[str, int]:
+    return dict.fromkeys(("applied", "duplicate", "late", "dead", "unchecked", "unreadable_time"), 0)
+
+
+@dataclass
+class ProjectTruth:
+    """The numbers of one project. `bot_events`, `bot_products`: what marked bots did, kept apart."""
+
+    totals: dict[str, int] = field(default_factory=_totals)
+    dead_by_reason: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
+    bot_events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
+    products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
+    bot_products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
+    persons: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    quality: dict[tuple[str, int], dict[str, int]] = field(default_factory=_quality_cells)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return lists of rows, sorted; a person is `u:` or `a:` and the id."""
+        event_names = ("kind", "start", "name", "source", "country", "device")
+        product_names = ("kind", "start", "product_id")
+        return {
+            "totals": self.totals,
+            "dead_by_reason": dict(sorted(self.dead_by_reason.items())),
+            "events": _rows(self.events, event_names),
+            "bot_events": _rows(self.bot_events, event_names),
+            "products": _rows(self.products, product_names),
+            "bot_products": _rows(self.bot_products, product_names),
+            "persons": _person_rows(self.persons),
+            "quality": _rows(self.quality, ("kind", "start")),
+        }
+
+
+@dataclass
+class Truth:
+    """The numbers of all projects. `consumed` by (topic, partition); `dead` by origin `topic:partition:offset`."""
+
+    projects: dict[str, ProjectTruth] = field(default_factory=lambda: defaultdict(ProjectTruth))
+    consumed: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    dead: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "projects": {slug: project.as_dict() for slug, project in sorted(self.projects.items())},
+            "consumed": {
+                f"{topic}:{partition}": number for (topic, partition), number in sorted(self.consumed.items())
+            },
+            "dead": self.dead,
+        }
+
+
+def _rows(cells: dict[Any, dict[str, int]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{**dict(zip(names, key, strict=True)), **numbers} for key, numbers in sorted(cells.items())]
+
+
+def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]]) -> list[dict[str, Any]]:
+    ordered = sorted(persons.items(), key=lambda item: tuple((part is not None, part) for part in item[0]))
+    return [
+        {
+            "kind": kind,
+            "start": start,
+            "source": source,
+            "product_id": product,
+            "count": len(found),
+            "ids": sorted(f"{space}:{name}" for space, name in found),
+        }
+        for (kind, start, source, product), found in ordered
+    ]

@@ -1,0 +1,230 @@
+"""The stream of records of a simulated shop.   simulate: pace, people, journey, malformed → [traffic] → sender.
+
+Promise: the same plan gives the same records, byte for byte; another start time shifts the times and changes
+nothing else (history follows the hour of the day, so there a start also moves the rhythm). Memory is bounded.
+Limits: every slot of time takes the step that is due, else opens a session, so that the rate is kept exactly and
+steps wait a little when many are due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from math import exp, log
+from random import Random
+from typing import Any
+
+from rtaplatform.simulate.catalog import demo_products
+from rtaplatform.simulate.devices import arrival
+from rtaplatform.simulate.journey import Shop, Step, after_sales, journey, standing_order
+from rtaplatform.simulate.malformed import broken
+from rtaplatform.simulate.pace import slots
+from rtaplatform.simulate.people import Client, People
+from rtaplatform.simulate.plan import Plan
+from rtaplatform.simulate.popularity import Popularity
+from rtaplatform.simulate.records import TOPIC_OF_SOURCE, Record, iso, message_id, record_of
+
+_LATE_MIN_MS, _LATE_MAX_MS = 5 * 60_000, 6 * 3_600_000
+_BOTS = 0.01
+_WARM_UP_MS = 120_000
+_STEPS_SKIPPED_MAX = 14
+_RECENT, _KEPT = 512, 4_096
+_RESEND_AGE_MAX_MS = 6 * 3_600_000
+_SITE = "https://shop.example.com"
+
+
+class _Visit:
+    """A session under way: whose, what it sends along, and the step to come."""
+
+    __slots__ = ("client", "coming", "context", "lag_ms", "marks", "referrer", "source", "steps")
+
+    def __init__(self, client: Client, source: str, steps: Iterator[Step]) -> None:
+        self.client, self.source, self.steps = client, source, steps
+        self.context: dict[str, Any] = client.context
+        self.coming = next(steps)
+        self.referrer = ""
+        self.lag_ms = 0
+        self.marks: list[str] = []
+
+
+class _Resends:
+    """Sent records that may be sent again: the newest, and a sample of older ones."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._recent: list[tuple[int, Record]] = []
+        self._kept: list[tuple[int, Record]] = []
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._recent)
+
+    def remember(self, now_ms: int, record: Record) -> None:
+        _put(self._recent, self._count % _RECENT, (now_ms, record))
+        # Kept for a while at random, so that ages spread from seconds to hours.
+        if self._count % 16 == 0:
+            _put(self._kept, int(self._rng.random() * _KEPT), (now_ms, record))
+        self._count += 1
+
+    def draw(self, now_ms: int) -> Record:
+        pool = self._recent if self._rng.random() < 0.5 else self._kept
+        sent_ms, record = pool[int(self._rng.random() * len(pool))]
+        if now_ms - sent_ms > _RESEND_AGE_MAX_MS:
+            _, record = self._recent[(self._count - 1) % _RECENT]
+        return record
+
+
+def _put(pool: list[tuple[int, Record]], place: int, entry: tuple[int, Record]) -> None:
+    if place < len(pool):
+        pool[place] = entry
+    else:
+        pool.append(entry)
+
+
+class _Traffic:
+    """Turns slots of time into records."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._rng = rng = Random(f"rta:{plan.seed}")
+        self._people = People(plan, rng)
+        popularity = Popularity(demo_products(plan.products, plan.seed), rng)
+        self._shop = Shop(popularity, rng, "server" in plan.sources)
+        self._due: list[tuple[int, int, _Visit]] = []
+        self._resends = _Resends(rng)
+        self._visits = self._events = self._late = 0
+
+    def record(self, slot_ms: int) -> Record:
+        """Return the record of this slot."""
+        chance = self._rng.random()
+        now_ms = self._plan.first_ms + slot_ms
+        if chance < self._plan.duplicates and self._resends:
+            return self._resend(now_ms)
+        message, good = self._next_event(slot_ms, now_ms)
+        if 1 - chance <= self._plan.malformed:
+            return broken(message, good, now_ms, self._rng)
+        self._resends.remember(now_ms, good)
+        return good
+
+    def _resend(self, now_ms: int) -> Record:
+        again = self._resends.draw(now_ms)
+        return again if self._plan.backfill_ms is not None else again._replace(timestamp=now_ms)
+
+    def _next_event(self, slot_ms: int, now_ms: int) -> tuple[dict[str, Any], Record]:
+        self._shop.popularity.advance(slot_ms)
+        visit = heappop(self._due)[2] if self._due and self._due[0][0] <= slot_ms else self._open(slot_ms)
+        step = visit.coming
+        message = self._message(visit, step, now_ms)
+        own_ms = now_ms - visit.lag_ms
+        stamp = now_ms if self._plan.backfill_ms is None else own_ms
+        self._go_on(visit, step, slot_ms)
+        return message, record_of(message, TOPIC_OF_SOURCE[visit.source], stamp)
+
+    def _go_on(self, visit: _Visit, step: Step, slot_ms: int) -> None:
+        client = visit.client
+        if step.order is not None and self._shop.confirms and client.logged_in:
+            confirm = step.type != "track"
+            self._follow_up(client, after_sales(step.order, self._shop, confirm=confirm), slot_ms)
+        following = next(visit.steps, None)
+        if following is None:
+            client.busy = False
+            return
+        visit.coming = following
+        self._push(slot_ms + following.pause_ms, visit)
+
+    def _follow_up(self, client: Client, steps: Iterator[Step], slot_ms: int) -> None:
+        first = next(steps, None)
+        if first is None:
+            return
+        server = Client("server", client.country, None, self._rng)
+        server.user_id = client.user_id
+        visit = _Visit(server, "server", _prepend(first, steps))
+        self._push(slot_ms + first.pause_ms, visit)
+
+    def _push(self, due_ms: int, visit: _Visit) -> None:
+        self._visits += 1
+        heappush(self._due, (due_ms, self._visits, visit))
+
+    def _open(self, slot_ms: int) -> _Visit:
+        client = self._people.visitor()
+        if client.source == "server":
+            visit = _Visit(client, "server", standing_order(client, self._shop))
+        else:
+            visit = _Visit(client, client.source, journey(client, self._shop))
+            self._arrive(visit)
+            self._skip(visit, slot_ms)
+        # A device that was offline sends its whole session later; opened when too few late ones were sent.
+        if self._late < self._plan.late * self._events:
+            visit.lag_ms = int(exp(log(_LATE_MIN_MS) + self._rng.random() * log(_LATE_MAX_MS / _LATE_MIN_MS)))
+        return visit
+
+    def _skip(self, visit: _Visit, slot_ms: int) -> None:
+        """When the run begins, people are in the middle of their visits."""
+        if slot_ms > self._rng.random() * _WARM_UP_MS:
+            return
+        for _ in range(int(self._rng.random() * _STEPS_SKIPPED_MAX)):
+            following = next(visit.steps, None)
+            if following is None:
+                visit.steps = journey(visit.client, self._shop)
+                following = next(visit.steps)
+            visit.coming = following
+
+    def _arrive(self, visit: _Visit) -> None:
+        if visit.source != "web":
+            return
+        campaign, visit.referrer = arrival(self._rng)
+        if campaign:
+            visit.context = {**visit.context, "campaign": campaign}
+        if self._rng.random() < _BOTS:
+            visit.marks = ["bot:user_agent"]
+
+    def _message(self, visit: _Visit, step: Step, now_ms: int) -> dict[str, Any]:
+        client, rng = visit.client, self._rng
+        self._events += 1
+        self._late += visit.lag_ms > 0
+        wire_ms, wait_ms = 5 + int(rng.random() * 80), 20 + int(rng.random() * 900)
+        sent_ms = now_ms - wire_ms
+        own_ms = sent_ms - wait_ms - visit.lag_ms
+        message: dict[str, Any] = {"projectId": self._plan.project, "type": step.type}
+        if step.type == "track":
+            message["event"] = step.name
+        elif step.name:
+            message["name"] = step.name
+        message["messageId"] = message_id(rng)
+        if client.anonymous_id is not None:
+            message["anonymousId"] = client.anonymous_id
+        if client.logged_in:
+            message["userId"] = client.user_id
+        message["source"] = visit.source
+        message["originalTimestamp"] = iso(own_ms + client.skew_ms)
+        message["sentAt"] = iso(sent_ms + client.skew_ms)
+        message["receivedAt"] = iso(now_ms)
+        # As the collector corrects clocks: only where the two disagree.
+        message["timestamp"] = iso(own_ms + wire_ms if abs(client.skew_ms) > 30_000 else own_ms)
+        if step.type == "identify":
+            message["traits"] = client.traits
+        else:
+            message["properties"] = step.properties
+        message["context"] = _context(visit, step)
+        if visit.marks:
+            message["marks"] = visit.marks
+        return message
+
+
+def events(plan: Plan) -> Iterator[Record]:
+    """Yield the records of the plan in the order of sending."""
+    traffic = _Traffic(plan)
+    return map(traffic.record, slots(plan))
+
+
+def _prepend(first: Step, steps: Iterator[Step]) -> Iterator[Step]:
+    yield first
+    yield from steps
+
+
+def _context(visit: _Visit, step: Step) -> dict[str, Any]:
+    if visit.source != "web":
+        return visit.context
+    page = {"path": step.path, "url": _SITE + step.path, "title": step.name or "Login", "referrer": visit.referrer}
+    visit.referrer = _SITE + step.path
+    return {**visit.context, "page": page}
