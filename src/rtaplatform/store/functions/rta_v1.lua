@@ -1,0 +1,314 @@
+#!lua name=rta_v1
+-- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
+--
+-- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
+-- written. So `apply` compares and validates everything first, then sets a marker, writes only what
+-- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker
+-- that is still there tells of a batch torn by a bug or a crash of this very code.
+--
+-- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
+-- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
+-- Numbers over 2^53 are not exact in Lua and travel as text; no arithmetic is done on amounts.
+
+local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
+local KEY_MAX = 1024
+
+local function prefix_of(shard_key)
+  local prefix = string.match(shard_key, '^(rta:{s%d+}:)shard$')
+  if not prefix then error('not a shard key') end
+  return prefix
+end
+
+local function each_chunk(list, first, visit)
+  for i = first, #list, CHUNK do visit(i, math.min(i + CHUNK - 1, #list)) end
+end
+
+-- 1 compare -------------------------------------------------------------------------------------------------------
+
+local function moved(ledger, generation, moves)
+  local reply = {'MOVED', generation}
+  for _, move in ipairs(moves) do
+    reply[#reply + 1] = move[1]
+    reply[#reply + 1] = redis.call('HGET', ledger, move[1]) or ''
+  end
+  return reply
+end
+
+local function ledger_differs(ledger, moves)
+  for _, move in ipairs(moves) do
+    if (redis.call('HGET', ledger, move[1]) or '') ~= move[2] then return true end
+  end
+  return false
+end
+
+local function conflicts(root, base, batch)
+  local blocks, persons, replayed = {}, {}, {}
+  for i, block in ipairs(batch.blocks) do
+    if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
+  end
+  for i, person in ipairs(batch.persons) do
+    local value = redis.call('HGET', base .. 'person:' .. person[1], person[2]) or ''
+    if string.sub(value, 1, 8) ~= person[3] then persons[#persons + 1] = i - 1 end
+  end
+  for i, origin in ipairs(batch.replayed) do
+    if not redis.call('ZSCORE', base .. 'dead', origin) then replayed[#replayed + 1] = i - 1 end
+  end
+  local version = redis.call('HGET', root .. 'projects', ':version') or ''
+  local projects = (batch.projects_version and batch.projects_version ~= version) and 1 or 0
+  if #blocks + #persons + #replayed + projects == 0 then return nil end
+  return {'CONFLICT', blocks, persons, replayed, projects}
+end
+
+-- 2 validate ------------------------------------------------------------------------------------------------------
+
+local function is_text(value, longest) return type(value) == 'string' and #value <= longest end
+
+-- A whole number within ±2^62: as a Lua number up to 2^53, as text beyond.
+local function is_increment(n)
+  if type(n) == 'number' then return n == math.floor(n) and n >= -9007199254740992 and n <= 9007199254740992 end
+  if type(n) ~= 'string' or not string.find(n, '^-?[1-9]%d*$') then return false end
+  local digits = string.gsub(n, '-', '')
+  return #digits < 19 or (#digits == 19 and digits <= '4611686018427387904')
+end
+
+local function is_time(n) return type(n) == 'number' and n == math.floor(n) and n >= 0 and n <= 9007199254740992 end
+
+local function check(condition, what) if not condition then error({invalid = what}) end end
+
+-- Another type under one of our keys is damage that no retry mends.
+local function check_type(key, wanted)
+  check(is_text(key, KEY_MAX), 'key')
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= wanted then error({damaged = key}) end
+end
+
+local function check_pairs(list, is_first, is_second, what)
+  check(type(list) == 'table' and #list % 2 == 0, what)
+  for i = 1, #list, 2 do check(is_first(list[i]) and is_second(list[i + 1]), what) end
+end
+
+local function is_name(value) return is_text(value, 8192) end
+
+local function validate(base, batch)
+  for _, move in ipairs(batch.moves) do
+    check(is_text(move[1], 128) and is_text(move[2], 256) and is_text(move[3], 256) and #move[3] > 0, 'moves')
+  end
+  for _, cells in ipairs(batch.cells) do
+    check_type(base .. 'c:' .. cells[1], 'hash')
+    check(is_time(cells[2]) and is_time(cells[3]), 'cells')
+    check_pairs(cells[4], is_name, is_increment, 'cells')
+  end
+  for _, sketch in ipairs(batch.sketches) do
+    check_type(base .. 'p:' .. sketch[1], 'string')
+    check(is_time(sketch[2]) and is_text(sketch[3], KEY_MAX) and is_text(sketch[4], 512), 'sketches')
+    if sketch[3] ~= '' then check_type(base .. 'px:' .. sketch[3], 'set') end
+    for _, person in ipairs(sketch[5]) do check(is_text(person, 64), 'sketches') end
+  end
+  for _, online in ipairs(batch.online) do
+    check_type(base .. 'online:' .. online[1], 'zset')
+    check(is_time(online[2]) and is_time(online[3]), 'online')
+    check_pairs(online[4], is_time, is_name, 'online')
+  end
+  for _, block in ipairs(batch.blocks) do
+    check_type(base .. 'b:' .. block[1], 'string')
+    check(#block[3] == 8 and #block[4] == 8 and #block[5] % 8 == 0 and is_time(block[6]), 'blocks')
+    check(is_text(block[7], KEY_MAX) and type(block[8]) == 'boolean', 'blocks')
+    check_type(base .. 'bx:' .. block[7], 'zset')
+  end
+  for _, person in ipairs(batch.persons) do
+    check_type(base .. 'person:' .. person[1], 'hash')
+    check(is_text(person[2], 512) and #person[4] == 8 and is_text(person[5], 65536), 'persons')
+  end
+  check_type(base .. 'dead', 'zset')
+  check_type(base .. 'counts', 'hash')
+  check_type(base .. 'inexact', 'hash')
+  check_type(base .. 'ledger', 'hash')
+  check_pairs(batch.dead, is_time, is_name, 'dead')
+  check_pairs(batch.counts, is_name, is_increment, 'counts')
+  check_pairs(batch.expired, is_name, is_time, 'expired')
+  check(is_time(batch.dead_before), 'dead_before')
+end
+
+-- 4 write ---------------------------------------------------------------------------------------------------------
+
+local function increment(base, key, field, n)
+  local reply = redis.pcall('HINCRBY', key, field, n)
+  if type(reply) == 'table' and reply.err then
+    redis.call('HINCRBY', base .. 'inexact', string.sub(key, #base + 1) .. ' ' .. field, 1)
+  end
+end
+
+-- `measure US value …` → the field that takes what a full bucket cannot hold; a total has none, and always fits.
+local function other(field)
+  local measure = string.match(field, '^([^\31]*)\31')
+  return measure and (measure .. '\31\30')
+end
+
+local function write_cells(base, cells, now)
+  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
+  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
+  local size = redis.call('HLEN', key)
+  local roomy = size + #list / 2 <= limit
+  for i = 1, #list, 2 do
+    local field = list[i]
+    if not roomy and redis.call('HEXISTS', key, field) == 0 then
+      local instead = other(field)
+      if instead and size >= limit then field = instead else size = size + 1 end
+    end
+    increment(base, key, field, list[i + 1])
+  end
+  redis.call('EXPIREAT', key, cells[2])
+end
+
+local function write_sketch(base, sketch, now, sketches_max)
+  if sketch[2] <= now then return end
+  local key = base .. 'p:' .. sketch[1]
+  if sketch[3] ~= '' and redis.call('EXISTS', key) == 0 then
+    local index = base .. 'px:' .. sketch[3]
+    if redis.call('SCARD', index) >= sketches_max then return end
+    redis.call('SADD', index, sketch[4])
+    redis.call('EXPIREAT', index, sketch[2])
+  end
+  each_chunk(sketch[5], 1, function(i, j) redis.pcall('PFADD', key, unpack(sketch[5], i, j)) end)
+  redis.call('EXPIREAT', key, sketch[2])
+end
+
+local function write_online(base, online, now)
+  if online[3] <= now then return end
+  local key = base .. 'online:' .. online[1]
+  each_chunk(online[4], 1, function(i, j) redis.call('ZADD', key, 'GT', unpack(online[4], i, j)) end)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. online[2])
+  redis.call('EXPIREAT', key, online[3])
+end
+
+local function write_block(base, block)
+  if #block[5] == 0 then return end
+  local key = base .. 'b:' .. block[1]
+  if block[8] or block[2] == '' then
+    redis.call('SET', key, block[3] .. block[4] .. block[5])
+  else
+    redis.call('SETRANGE', key, 0, block[3] .. block[4])
+    redis.call('APPEND', key, block[5])
+  end
+  redis.call('ZADD', base .. 'bx:' .. block[7], block[6], block[1])
+end
+
+local function write_person(base, person)
+  local key = base .. 'person:' .. person[1]
+  if person[5] == '' then redis.call('HDEL', key, person[2])
+  else redis.call('HSET', key, person[2], person[4] .. person[5]) end
+end
+
+-- Blocks whose last write is 24 h of record time ago decide nothing any more. A few go with each call.
+local function forget_blocks(base, slice, before)
+  local index = base .. 'bx:' .. slice
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 100)) do
+    redis.call('UNLINK', base .. 'b:' .. name)
+    redis.call('ZREM', index, name)
+  end
+end
+
+local function forget_dead(base, before)
+  if before == 0 then return end
+  for _, origin in ipairs(redis.call('ZRANGEBYSCORE', base .. 'dead', '-inf', '(' .. before, 'LIMIT', 0, 1000)) do
+    redis.call('ZREM', base .. 'dead', origin)
+  end
+end
+
+local function write(base, batch, now)
+  for _, cells in ipairs(batch.cells) do write_cells(base, cells, now) end
+  for _, sketch in ipairs(batch.sketches) do write_sketch(base, sketch, now, batch.sketches_max) end
+  for _, online in ipairs(batch.online) do write_online(base, online, now) end
+  for _, block in ipairs(batch.blocks) do write_block(base, block) end
+  for _, person in ipairs(batch.persons) do write_person(base, person) end
+  each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
+  each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
+  for i = 1, #batch.counts, 2 do increment(base, base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
+  for i = 1, #batch.expired, 2 do forget_blocks(base, batch.expired[i], batch.expired[i + 1]) end
+  forget_dead(base, batch.dead_before)
+end
+
+local function advance(ledger, moves)
+  local row = {}
+  for _, move in ipairs(moves) do
+    row[#row + 1] = move[1]
+    row[#row + 1] = move[3]
+  end
+  if #row > 0 then redis.call('HSET', ledger, unpack(row)) end
+end
+
+local function changes_nothing(batch)
+  for _, move in ipairs(batch.moves) do if move[2] ~= move[3] then return false end end
+  for _, part in ipairs({'cells', 'sketches', 'online', 'persons', 'dead', 'replayed', 'counts'}) do
+    if #batch[part] > 0 then return false end
+  end
+  for _, block in ipairs(batch.blocks) do if #block[5] > 0 then return false end end
+  return true
+end
+
+local function apply(keys, args)
+  local root = prefix_of(keys[1])
+  local batch = cmsgpack.unpack(args[1])
+  local generation = redis.call('HGET', keys[1], 'generation') or ''
+  local base = root .. generation .. ':'
+  local ledger, marker = base .. 'ledger', base .. 'inflight'
+
+  local torn = redis.call('GET', marker)
+  if torn then return {'TORN', torn} end
+  -- 1 compare: position and generation, then everything that the batch was computed from
+  if batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
+    return moved(ledger, generation, batch.moves)
+  end
+  local conflict = conflicts(root, base, batch)
+  if conflict then return conflict end
+  if changes_nothing(batch) then return {'OK'} end
+  -- 2 validate: nothing has been written yet
+  local valid, problem = pcall(validate, base, batch)
+  if not valid then
+    if type(problem) == 'table' and problem.damaged then return {'TORN', 'another type under a key of ours'} end
+    return redis.error_reply('INVALID ' .. (type(problem) == 'table' and problem.invalid or 'payload'))
+  end
+  -- 3 mark
+  redis.call('SET', marker, batch.call)
+  -- 4 write
+  write(base, batch, tonumber(redis.call('TIME')[1]))
+  -- 5 advance
+  advance(ledger, batch.moves)
+  redis.call('DEL', marker)
+  redis.call('PUBLISH', root .. 'moved', table.concat(batch.projects, ','))
+  return {'OK'}
+end
+
+-- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
+local function begin(keys, args)
+  local root = prefix_of(keys[1])
+  local expected, generation = args[1], args[2]
+  local current = redis.call('HGET', keys[1], 'generation') or ''
+  if current ~= expected then return current end
+  local manifest = root .. generation .. ':manifest'
+  redis.call('DEL', manifest)
+  redis.call('HSET', manifest, unpack(args, 5))
+  redis.call('HSET', keys[1], 'schema', args[3], 'shards', args[4], 'generation', generation)
+  redis.call('PUBLISH', root .. 'moved', '')
+  return generation
+end
+
+-- The projects of the shard, whole: args are a new version, then slug, JSON, … Without a difference nothing changes.
+local function set_projects(keys, args)
+  local key = prefix_of(keys[1]) .. 'projects'
+  local same = redis.call('HLEN', key) == (#args - 1) / 2 + 1
+  for i = 2, #args, 2 do
+    if not same then break end
+    same = redis.call('HGET', key, args[i]) == args[i + 1]
+  end
+  if same then return redis.call('HGET', key, ':version') end
+  redis.call('DEL', key)
+  redis.call('HSET', key, ':version', args[1])
+  for i = 2, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
+  redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', '')
+  return args[1]
+end
+
+redis.register_function('rta_apply_v1', apply)
+redis.register_function('rta_begin_v1', begin)
+redis.register_function('rta_projects_v1', set_projects)

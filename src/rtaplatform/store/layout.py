@@ -1,0 +1,66 @@
+"""The names of everything in Redis, and the shape of what is kept there.   Stage 4 of 6.
+
+Pure. One prefix a shard with its hash tag, `rta:{s00}:`, so that all of a project's state sits in one
+slot; below it one prefix a generation. docs/reference/store.md is the table of all keys.
+"""
+
+from __future__ import annotations
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.store.port import CellsKey, Place, SketchKey
+
+PREFIX = "rta:"
+FUNCTIONS = "rta_v1"
+
+
+def shard_prefix(shard: int) -> str:
+    return f"{PREFIX}{{s{shard:02d}}}:"
+
+
+def shard_key(shard: int) -> str:
+    return f"{shard_prefix(shard)}shard"
+
+
+def projects_key(shard: int) -> str:
+    return f"{shard_prefix(shard)}projects"
+
+
+def stops_key(shard: int) -> str:
+    return f"{shard_prefix(shard)}stops"
+
+
+def channel(shard: int) -> str:
+    return f"{shard_prefix(shard)}moved"
+
+
+def base(shard: int, generation: str) -> str:
+    return f"{shard_prefix(shard)}{generation}:"
+
+
+def cells(key: CellsKey) -> str:
+    return f"{key.project}:{key.rollup}:{key.kind.value}:{key.start}"
+
+
+def sketch(key: SketchKey) -> str:
+    bucket = f"{key.project}:{key.kind.value}:{key.start}"
+    return f"{bucket}:{key.dimension}:{key.value}" if key.dimension else bucket
+
+
+def sketch_index(project: str, kind: Kind, start: int, dimension: str) -> str:
+    """The set of a dimension's values that have a sketch in the bucket."""
+    return f"{project}:{kind.value}:{start}:{dimension}"
+
+
+def place(value: Place) -> str:
+    return f"{value.topic_id}:{value.partition}"
+
+
+def read_place(text: str) -> Place:
+    topic_id, partition = text.rsplit(":", 1)
+    return Place(topic_id, int(partition))
+
+
+def slice_of_block(name: str) -> str:
+    """`project:topic:slice:minute` → `topic:slice`: blocks of a slice run out by the record time of one partition."""
+    _project, topic, index, _span = name.split(":")
+    return f"{topic}:{index}"

@@ -1,0 +1,240 @@
+"""The store in Redis or Valkey, the workers' side.   Stage 4 of 6: process → [store] → analytics.
+
+Promise: `apply` is one atomic call; what it answers is what happened. Where no answer came
+(`Unavailable`), nothing is known: read the ledger. No call is ever sent twice by the client library.
+The functions are loaded at the start, and again whenever a server answers that it does not have them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store import layout
+from rtaplatform.store.port import (
+    SCHEMA,
+    Applied,
+    Conflicted,
+    Delta,
+    Moved,
+    Outcome,
+    Place,
+    Project,
+    ShardState,
+    Torn,
+    shard_of,
+)
+from rtaplatform.store.wire import encode
+
+# What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
+PASSING = ("OOM", "MISCONF", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Redis's errors as ours. Only errors about our own call remain what they are: those are bugs."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable("redis", str(error) or type(error).__name__) from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(PASSING) and not isinstance(
+            error, redis.BusyLoadingError | redis.ReadOnlyError | redis.OutOfMemoryError
+        ):
+            raise
+        raise Unavailable("redis", str(error)) from error
+
+
+def connect(url: str, timeout_seconds: float) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+class RedisStore:
+    """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._client = connect(settings.url.get_secret_value(), settings.timeout_seconds)
+
+    # life cycle ------------------------------------------------------------------------------------------------
+
+    def load_functions(self) -> None:
+        code = resources.files("rtaplatform.store").joinpath(f"functions/{layout.FUNCTIONS}.lua").read_text()
+        url = self._settings.loader_url or self._settings.url
+        with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
+            loader.function_load(code, replace=True)
+
+    def has_keys(self, shard: int) -> bool:
+        """Whether anything of ours is kept for the shard, but for the functions."""
+        with unavailable():
+            return next(self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000), None) is not None
+
+    def begin(
+        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
+    ) -> str:
+        """Make `generation` the current one if `expected` is ("": none yet). Returns the one that is current now."""
+        fields: list[str | int] = [expected, generation, SCHEMA, self._settings.shards]
+        for name, topic_id in topics.items():
+            fields += (f"topic:{name}", topic_id)
+        for place, offset in starts.items():
+            fields += (f"start:{layout.place(place)}", offset)
+        return _text(self._call("rta_begin_v1", shard, *fields))
+
+    def set_projects(self, projects: Sequence[Project]) -> None:
+        """Tell each shard its projects; without a difference nothing changes."""
+        for shard in range(self._settings.shards):
+            mine = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
+            pairs = [item for p in mine for item in (p.slug, msgspec.json.encode(p))]
+            self._call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
+
+    def empty(self, shard: int, generation: str) -> int:
+        """Delete what a generation has left; the current one must be another by now. Returns the number of keys."""
+        state = self.state(shard)
+        if state is not None and state.generation == generation:
+            raise Stopped(f"shard {shard}", "in_use", "The current generation cannot be deleted.")
+        gone = 0
+        with unavailable():
+            for key in self._client.scan_iter(f"{layout.base(shard, generation)}*", count=1_000):
+                gone += self._client.unlink(key)
+        return gone
+
+    def check(self) -> None:
+        """Raises `Stopped` where the server may drop keys of ours by itself."""
+        with unavailable():
+            policy = _text(self._client.info("memory").get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
+
+    def close(self) -> None:
+        self._client.close()
+
+    # the port --------------------------------------------------------------------------------------------------
+
+    def state(self, shard: int) -> ShardState | None:
+        while True:
+            with unavailable():
+                generation = self._client.hget(layout.shard_key(shard), "generation")
+                if generation is None:
+                    return None
+                state = self._state(shard, _text(generation))
+            if state is not None:
+                return state
+
+    def _state(self, shard: int, generation: str) -> ShardState | None:
+        """None where the generation has changed meanwhile."""
+        base = layout.base(shard, generation)
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(layout.shard_key(shard))
+            pipe.hgetall(f"{base}manifest")
+            pipe.hgetall(f"{base}ledger")
+            pipe.hgetall(layout.projects_key(shard))
+            pipe.exists(f"{base}inflight")
+            head, manifest, ledger, projects, inflight = pipe.execute()
+        if _text(head.get(b"generation", b"")) != generation:
+            return None
+        return read_state(head, manifest, ledger, projects, bool(inflight))
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        reply = self._call("rta_apply_v1", shard, encode(generation, delta))
+        match _text(reply[0]):
+            case "OK":
+                return Applied()
+            case "MOVED":
+                rows = iter(reply[2:])
+                return Moved(
+                    _text(reply[1]),
+                    {layout.read_place(_text(p)): _text(row) for p, row in zip(rows, rows, strict=True)},
+                )
+            case "CONFLICT":
+                return Conflicted(
+                    blocks=[delta.blocks[i].name for i in reply[1]],
+                    persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
+                    replayed=[delta.replayed[i] for i in reply[3]],
+                    projects=bool(reply[4]),
+                )
+            case _:
+                return Torn(_text(reply[1]))
+
+    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        if not names:
+            return []
+        base = layout.base(shard, generation)
+        with unavailable():
+            found: list[Any] = self._client.mget([f"{base}b:{name}" for name in names])
+        return [value or b"" for value in found]
+
+    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        base = layout.base(shard, generation)
+        with unavailable(), self._client.pipeline(transaction=False) as pipe:
+            for project, person in keys:
+                pipe.hget(f"{base}person:{project}", person)
+            found: list[Any] = pipe.execute()
+        return [value or b"" for value in found]
+
+    def set_stop(self, shard: int, what: str, reason: str) -> None:
+        with unavailable():
+            if reason:
+                self._client.hset(layout.stops_key(shard), what, reason)
+            else:
+                self._client.hdel(layout.stops_key(shard), what)
+
+    def _call(self, function: str, shard: int, *args: Any) -> Any:
+        for attempt in (1, 2):
+            try:
+                with unavailable():
+                    return self._client.fcall(function, 1, layout.shard_key(shard), *args)
+            except redis.ResponseError as error:
+                # A restarted or fresh server: the call was refused as a whole, so it may be sent again.
+                if attempt == 2 or "Function not found" not in str(error):
+                    raise
+                self.load_functions()
+        raise AssertionError("unreachable")
+
+
+def read_state(
+    head: dict[bytes, bytes],
+    manifest: dict[bytes, bytes],
+    ledger: dict[bytes, bytes],
+    projects: dict[bytes, bytes],
+    torn: bool,
+) -> ShardState:
+    entries = {_text(k): _text(v) for k, v in manifest.items()}
+    version = projects.get(b":version", b"")
+    return ShardState(
+        generation=_text(head[b"generation"]),
+        schema=_text(head[b"schema"]),
+        shards=int(head[b"shards"]),
+        topics={k.removeprefix("topic:"): v for k, v in entries.items() if k.startswith("topic:")},
+        starts={
+            layout.read_place(k.removeprefix("start:")): int(v) for k, v in entries.items() if k.startswith("start:")
+        },
+        ledger={layout.read_place(_text(k)): _text(v) for k, v in ledger.items()},
+        torn=torn,
+        projects_version=_text(version),
+        projects={
+            _text(slug): msgspec.json.decode(value, type=Project)
+            for slug, value in projects.items()
+            if slug != b":version"
+        },
+    )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

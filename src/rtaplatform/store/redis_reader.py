@@ -1,0 +1,181 @@
+"""The store in Redis or Valkey, the readers' side.   Stage 4 of 6: process → [store] → analytics.
+
+Promise: one `read` is one MULTI: generation, ledger and totals of one moment, so that a ratio never
+mixes two. Hints come by pub/sub and may be lost; after each reconnect one says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+import redis.asyncio as aioredis
+import redis.exceptions
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store import layout
+from rtaplatform.store.port import (
+    Cells,
+    CellsKey,
+    Hint,
+    OnlineSince,
+    Persons,
+    PersonValues,
+    Project,
+    Read,
+    SketchKey,
+    Snapshot,
+    read_row,
+    shard_of,
+)
+from rtaplatform.store.redis import read_state, unavailable
+
+RECONNECT_SECONDS = 0.5
+
+
+class RedisReader:
+    """`AggregateReader` on one Redis or Valkey server."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._shards = settings.shards
+        self._client = aioredis.Redis.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=settings.timeout_seconds,
+            socket_connect_timeout=settings.timeout_seconds,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._generations: dict[int, str] = {}
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        shard = shard_of(project, self._shards)
+        with unavailable():
+            while True:
+                generation = self._generations.get(shard) or await self._generation(shard)
+                snapshot = await self._read(shard, generation, project, reads)
+                if snapshot is not None:
+                    return snapshot
+                self._generations.pop(shard, None)
+
+    async def _generation(self, shard: int) -> str:
+        found = await self._client.hget(layout.shard_key(shard), "generation")
+        if found is None:
+            raise Stopped(f"shard {shard}", "no_manifest", "Redis holds no totals: run `rta rebuild --empty`.")
+        self._generations[shard] = _text(found)
+        return self._generations[shard]
+
+    async def _read(self, shard: int, generation: str, project: str, reads: Sequence[Read]) -> Snapshot | None:
+        """None where another generation has begun."""
+        base = layout.base(shard, generation)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(layout.shard_key(shard))
+            pipe.hgetall(f"{base}manifest")
+            pipe.hgetall(f"{base}ledger")
+            pipe.hget(layout.projects_key(shard), project)
+            pipe.exists(f"{base}inflight")
+            pipe.hgetall(layout.stops_key(shard))
+            pipe.hkeys(f"{base}inexact")
+            widths = [_ask(pipe, base, project, read) for read in reads]
+            head, manifest, ledger, known, inflight, stops, inexact, *replies = await pipe.execute()
+        if _text(head.get(b"generation", b"")) != generation:
+            return None
+        if known is None:
+            raise UnknownThing(f"There is no project {project!r}.")
+        state = read_state(head, manifest, ledger, {}, bool(inflight))
+        return Snapshot(
+            generation=generation,
+            topics=state.topics,
+            ledger={place: read_row(row) for place, row in state.ledger.items()},
+            stops={_text(what): _text(reason) for what, reason in stops.items()},
+            torn=state.torn,
+            project=msgspec.json.decode(known, type=Project),
+            answers=_answers(reads, widths, iter(replies)),
+            inexact=tuple(_text(field) for field in inexact),
+            shard=shard,
+            starts=state.starts,
+        )
+
+    async def hints(self) -> AsyncIterator[Hint]:
+        while True:
+            try:
+                async for hint in self._listen():
+                    yield hint
+            except (redis.exceptions.RedisError, OSError, Unavailable):
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> AsyncIterator[Hint]:
+        channels = {layout.channel(shard): shard for shard in range(self._shards)}
+        async with self._client.pubsub() as pubsub:
+            await pubsub.subscribe(*channels)
+            for shard in channels.values():
+                yield Hint(shard, None)
+            while True:
+                # A server that died without a word is noticed by the ping that goes with a silent second.
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
+                if message is None:
+                    await pubsub.ping()
+                elif message["type"] == "message":
+                    names = _text(message["data"])
+                    yield Hint(channels[_text(message["channel"])], frozenset(names.split(",")) if names else None)
+
+
+def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
+    """Queue the commands of one read; returns how many replies it will have."""
+    match read:
+        case Cells(rollup, kind, starts, fields):
+            for start in starts:
+                key = f"{base}c:{layout.cells(CellsKey(project, rollup, kind, start))}"
+                if fields is None:
+                    pipe.hgetall(key)
+                else:
+                    pipe.hmget(key, list(fields))
+            return len(starts)
+        case Persons():
+            keys = [
+                f"{base}p:{layout.sketch(SketchKey(project, kind, start, read.dimension, value))}"
+                for kind, start in read.buckets
+                for value in read.values
+            ]
+            if not keys:
+                return 0
+            pipe.pfcount(*keys)
+            return 1
+        case PersonValues(buckets, dimension):
+            for kind, start in buckets:
+                pipe.smembers(f"{base}px:{layout.sketch_index(project, kind, start, dimension)}")
+            return len(buckets)
+        case OnlineSince(since_ms):
+            pipe.zcount(f"{base}online:{project}", since_ms, "+inf")
+            return 1
+
+
+def _answers(reads: Sequence[Read], widths: list[int], replies: Iterator[Any]) -> tuple[Any, ...]:
+    return tuple(_answer(read, list(islice(replies, n))) for read, n in zip(reads, widths, strict=True))
+
+
+def _answer(read: Read, replies: list[Any]) -> Any:
+    match read:
+        case Cells(fields=None):
+            return [{_text(f): int(n) for f, n in reply.items()} for reply in replies]
+        case Cells(fields=fields):
+            assert fields is not None
+            return [{f: int(n) for f, n in zip(fields, reply, strict=True) if n is not None} for reply in replies]
+        case PersonValues():
+            return sorted({_text(value) for reply in replies for value in reply})
+        case _:
+            return int(replies[0]) if replies else 0
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

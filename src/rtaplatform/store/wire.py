@@ -1,0 +1,79 @@
+"""A delta as the payload of `rta_apply_v1`.   Stage 4 of 6.   Pure; functions/rta_v1.lua is its reader."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import msgspec
+
+from rtaplatform.core.buckets import expires_at_s
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, SKETCHES_PER_BUCKET_MAX
+from rtaplatform.store import layout
+from rtaplatform.store.port import CellsKey, Delta, SketchKey
+
+EXACT_IN_LUA = 2**53  # Lua's numbers are doubles
+ONLINE_KEPT_MS = 15 * 60_000
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(generation: str, delta: Delta) -> bytes:
+    return _encode(
+        {
+            "generation": generation,
+            "call": secrets.token_hex(8),
+            "projects_version": False if delta.projects_version is None else delta.projects_version,
+            "moves": [[layout.place(m.place), m.after, m.upto] for m in delta.moves],
+            "blocks": [
+                [
+                    b.name, _raw(b.expected), _raw(b.token), _raw(b.last_write_ms.to_bytes(8, "big")), _raw(b.ids),
+                    b.last_write_ms, layout.slice_of_block(b.name), b.replace,
+                ]
+                for b in delta.blocks
+            ],
+            "persons": [
+                [p.project, _raw(p.person), _raw(p.expected), _raw(p.token), _raw(p.value)] for p in delta.persons
+            ],
+            "replayed": delta.replayed,
+            "cells": [_cells(key, fields) for key, fields in delta.cells.items()],
+            "sketches": [_sketch(key, members) for key, members in delta.sketches.items()],
+            "sketches_max": SKETCHES_PER_BUCKET_MAX,
+            "online": [_online(project, seen) for project, seen in delta.online.items()],
+            "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
+            "dead_before": delta.dead_before_ms,
+            "counts": _flat(delta.counts),
+            "expired": [item for piece, before in delta.expired_blocks.items() for item in (piece, before)],
+            "projects": sorted({key.project for key in delta.cells}),
+        }
+    )  # fmt: skip
+
+
+def _raw(value: bytes) -> msgspec.Raw:
+    """Bytes as MessagePack's str, the only kind of text that Redis's decoder knows."""
+    size = len(value)
+    if size < 32:
+        return msgspec.Raw(bytes((0xA0 | size,)) + value)
+    return msgspec.Raw(b"\xdb" + size.to_bytes(4, "big") + value)
+
+
+def _flat(fields: dict[str, int]) -> list[Any]:
+    flat: list[Any] = []
+    for name, n in fields.items():
+        if n:
+            flat += (name, n if -EXACT_IN_LUA <= n <= EXACT_IN_LUA else str(n))
+    return flat
+
+
+def _cells(key: CellsKey, fields: dict[str, int]) -> list[Any]:
+    return [layout.cells(key), expires_at_s(key.kind, key.start), FIELDS_PER_BUCKET_MAX, _flat(fields)]
+
+
+def _sketch(key: SketchKey, members: set[bytes]) -> list[Any]:
+    index = layout.sketch_index(key.project, key.kind, key.start, key.dimension) if key.dimension else ""
+    return [layout.sketch(key), expires_at_s(key.kind, key.start), index, key.value, [_raw(m) for m in members]]
+
+
+def _online(project: str, seen: dict[bytes, int]) -> list[Any]:
+    newest = max(seen.values())
+    flat = [item for person, at in seen.items() for item in (at, _raw(person))]
+    return [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]

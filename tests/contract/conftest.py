@@ -1,0 +1,62 @@
+"""The adapters that the contract suites run on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from pydantic import SecretStr
+
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Project
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_reader import RedisReader
+from tests.integration.conftest import servers_folder, valkey_server
+from tests.integration.servers import TESTER, Running, flush
+
+__all__ = ["servers_folder", "valkey_server"]
+
+TOPICS = {"rta.events.web": "topic-web"}
+BERLIN = Project("demo", "Europe/Berlin", "EUR")
+
+
+@dataclass
+class Parts:
+    """One adapter's two sides, begun with generation `g1` and the project `demo`."""
+
+    store: AggregateStore
+    reader: AggregateReader
+    kind: str
+    generation: str = "g1"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+        memory.set_projects([BERLIN], secrets.token_hex(8))
+        yield Parts(memory, memory, "memory")
+        return
+    valkey: Running[Valkey] = request.getfixturevalue("valkey_server")
+    settings = store_settings(valkey)
+    flush(valkey)
+    store = RedisStore(settings)
+    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+    store.set_projects([BERLIN])
+    yield Parts(store, RedisReader(settings), "redis")
+    store.close()
+
+
+def store_settings(valkey: Running[Valkey], shards: int = 1) -> StoreSettings:
+    return StoreSettings(
+        url=SecretStr(valkey.server.url("rta")), loader_url=SecretStr(valkey.server.url("rta-loader")), shards=shards
+    )
+
+
+def tester_url(valkey: Running[Valkey]) -> str:
+    return valkey.server.url(TESTER)

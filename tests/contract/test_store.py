@@ -1,0 +1,260 @@
+"""The contract of the store: one suite, run on every adapter."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.errors import UnknownThing
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, SKETCHES_PER_BUCKET_MAX, field
+from rtaplatform.store.port import (
+    Applied,
+    BlockWrite,
+    Cells,
+    CellsKey,
+    Conflicted,
+    Delta,
+    Move,
+    Moved,
+    OnlineSince,
+    Persons,
+    PersonValues,
+    PersonWrite,
+    Place,
+    Row,
+    SketchKey,
+    read_row,
+)
+from tests.contract.conftest import Parts
+
+PLACE = Place("topic-web", 0)
+NOW_MS = int(time.time() * 1000)
+MINUTE = NOW_MS // 60_000
+CELLS = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+BLOCK = f"demo:rta.events.web:3:{MINUTE}"
+
+
+def row(next_offset: int) -> str:
+    return Row(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+
+
+def advance(after: int, upto: int, **changes: Any) -> Delta:
+    return Delta(moves=[Move(PLACE, row(after) if after else "", row(upto))], **changes)
+
+
+def block(expected: bytes, token: bytes, ids: bytes, *, replace: bool = False) -> BlockWrite:
+    return BlockWrite(BLOCK, expected, token, NOW_MS, ids, replace)
+
+
+async def cells(parts: Parts, *fields: str) -> dict[str, int]:
+    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), fields or None)])
+    answer = snapshot.answers[0]
+    assert isinstance(answer, list)
+    assert isinstance(answer[0], dict)
+    return answer[0]
+
+
+async def test_totals_and_position_move_together(parts: Parts) -> None:
+    assert (
+        parts.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5, field("count", "a", "web"): 5}}))
+        == Applied()
+    )
+    assert parts.store.apply(0, "g1", advance(5, 7, cells={CELLS: {"count": 2}})) == Applied()
+    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE, MINUTE + 1), None)])
+    assert snapshot.answers == ([{"count": 7, field("count", "a", "web"): 5}, {}],)
+    assert snapshot.ledger == {PLACE: read_row(row(7))}
+    state = parts.store.state(0)
+    assert state is not None
+    assert state.ledger == {PLACE: row(7)}
+    assert state.starts == {PLACE: 0}
+    assert state.projects["demo"].zone == "Europe/Berlin"
+
+
+async def test_a_repeated_batch_changes_nothing(parts: Parts) -> None:
+    delta = advance(0, 5, cells={CELLS: {"count": 5}})
+    parts.store.apply(0, "g1", delta)
+    assert parts.store.apply(0, "g1", delta) == Moved("g1", {PLACE: row(5)})
+    assert await cells(parts) == {"count": 5}
+
+
+async def test_a_worker_of_another_generation_is_refused(parts: Parts) -> None:
+    assert parts.store.apply(0, "g0", advance(0, 5, cells={CELLS: {"count": 5}})) == Moved("g1", {PLACE: ""})
+    assert await cells(parts) == {}
+
+
+async def test_several_partitions_move_together_or_not_at_all(parts: Parts) -> None:
+    other = Place("topic-web", 1)
+    parts.store.apply(0, "g1", advance(0, 5))
+    delta = Delta(moves=[Move(other, "", row(3)), Move(PLACE, "", row(9))], cells={CELLS: {"count": 1}})
+    assert parts.store.apply(0, "g1", delta) == Moved("g1", {other: "", PLACE: row(5)})
+    assert await cells(parts) == {}
+
+
+async def test_a_comparison_alone_sees_a_move_and_writes_nothing(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 5))
+    assert parts.store.apply(0, "g1", advance(5, 5)) == Applied()
+    assert parts.store.apply(0, "g1", advance(4, 4)) == Moved("g1", {PLACE: row(5)})
+
+
+async def test_blocks_are_appended_under_their_token(parts: Parts) -> None:
+    first, second = b"A" * 8, b"B" * 8
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", first, b"1" * 8)]))
+    parts.store.apply(0, "g1", advance(1, 2, blocks=[block(first, second, b"2" * 8)]))
+    stored = parts.store.blocks(0, "g1", [BLOCK, "demo:rta.events.web:3:1"])
+    assert stored == [second + NOW_MS.to_bytes(8, "big") + b"1" * 8 + b"2" * 8, b""]
+
+
+@pytest.mark.parametrize("stale", [b"", b"Z" * 8])
+async def test_a_stale_block_is_a_conflict_and_nothing_is_written(parts: Parts, stale: bytes) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    delta = advance(1, 2, blocks=[block(stale, b"B" * 8, b"2" * 8)], cells={CELLS: {"count": 1}})
+    assert parts.store.apply(0, "g1", delta) == Conflicted([BLOCK], [], [], False)
+    assert await cells(parts) == {}
+    state = parts.store.state(0)
+    assert state is not None
+    assert state.ledger == {PLACE: row(1)}
+
+
+async def test_a_block_without_new_ids_is_only_compared(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    assert parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"")])) == Applied()
+    assert parts.store.blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
+
+
+async def test_a_block_that_ran_out_is_replaced(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"2" * 8, replace=True)]))
+    assert parts.store.blocks(0, "g1", [BLOCK])[0][16:] == b"2" * 8
+
+
+async def test_blocks_are_forgotten_by_record_time(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    parts.store.apply(
+        0, "g1", advance(1, 2, expired_blocks={"rta.events.web:3": NOW_MS - 1, "rta.events.web:4": NOW_MS})
+    )
+    assert parts.store.blocks(0, "g1", [BLOCK]) != [b""]
+    parts.store.apply(0, "g1", advance(2, 3, expired_blocks={"rta.events.web:3": NOW_MS}))
+    assert parts.store.blocks(0, "g1", [BLOCK]) == [b""]
+
+
+async def test_persons_are_written_under_their_token(parts: Parts) -> None:
+    write = PersonWrite("demo", b"u-1", b"", b"A" * 8, b"value")
+    assert parts.store.apply(0, "g1", advance(0, 1, persons=[write])) == Applied()
+    assert parts.store.persons(0, "g1", [("demo", b"u-1"), ("demo", b"u-2")]) == [b"A" * 8 + b"value", b""]
+    assert parts.store.apply(0, "g1", advance(1, 2, persons=[write])) == Conflicted([], [("demo", b"u-1")], [], False)
+    erase = PersonWrite("demo", b"u-1", b"A" * 8, b"B" * 8, b"")
+    assert parts.store.apply(0, "g1", advance(1, 2, persons=[erase])) == Applied()
+    assert parts.store.persons(0, "g1", [("demo", b"u-1")]) == [b""]
+
+
+async def test_a_dead_letter_is_replayed_once(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, dead={"rta.events.web:0:0": NOW_MS}))
+    replay = advance(1, 2, replayed=["rta.events.web:0:0"], cells={CELLS: {"count": 1}})
+    assert parts.store.apply(0, "g1", replay) == Applied()
+    again = advance(2, 3, replayed=["rta.events.web:0:0"], cells={CELLS: {"count": 1}})
+    assert parts.store.apply(0, "g1", again) == Conflicted([], [], ["rta.events.web:0:0"], False)
+    assert await cells(parts) == {"count": 1}
+
+
+async def test_origins_are_forgotten_with_the_letters(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, dead={"rta.events.web:0:0": NOW_MS}))
+    parts.store.apply(0, "g1", advance(1, 2, dead_before_ms=NOW_MS + 1))
+    replay = advance(2, 3, replayed=["rta.events.web:0:0"])
+    assert isinstance(parts.store.apply(0, "g1", replay), Conflicted)
+
+
+async def test_changed_projects_are_a_conflict(parts: Parts) -> None:
+    state = parts.store.state(0)
+    assert state is not None
+    assert state.projects_version
+    assert parts.store.apply(0, "g1", advance(0, 1, projects_version=state.projects_version)) == Applied()
+    assert parts.store.apply(0, "g1", advance(1, 2, projects_version="older")) == Conflicted([], [], [], True)
+
+
+async def test_amounts_beyond_what_a_double_holds_are_exact(parts: Parts) -> None:
+    large = 2**62
+    parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"revenue": large - 1}}))
+    parts.store.apply(0, "g1", advance(1, 2, cells={CELLS: {"revenue": -(2**53) - 1}}))
+    assert await cells(parts) == {"revenue": large - 1 - 2**53 - 1}
+
+
+async def test_an_overflow_flags_its_field_and_the_batch_goes_on(parts: Parts) -> None:
+    for offset in range(2):
+        parts.store.apply(0, "g1", advance(offset, offset + 1, cells={CELLS: {"revenue": 2**62, "count": 1}}))
+    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), None)])
+    assert snapshot.answers == ([{"revenue": 2**62, "count": 2}],)
+    assert snapshot.inexact == (f"c:demo:activity:m:{MINUTE} revenue",)
+
+
+async def test_a_full_bucket_sends_the_rest_to_other_and_keeps_its_total(parts: Parts) -> None:
+    more = FIELDS_PER_BUCKET_MAX + 500
+    names = {field("count", f"e{i}", "web"): 1 for i in range(more)}
+    parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"count": more} | names}))
+    found = await cells(parts)
+    assert found["count"] == more
+    assert sum(n for f, n in found.items() if f != "count") == more
+    assert len(found) <= FIELDS_PER_BUCKET_MAX + 1
+    assert found[field("count", OTHER)] == more - (FIELDS_PER_BUCKET_MAX - 1)
+
+
+async def test_distinct_persons_unite_over_buckets_and_values(parts: Parts) -> None:
+    keys = {
+        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "source", "web"): {b"a", b"b"},
+        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "source", "ios"): {b"b", b"c"},
+        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "", ""): {b"a", b"b", b"c"},
+    }
+    parts.store.apply(0, "g1", advance(0, 1, sketches=keys))
+    buckets = ((Kind.HOUR, MINUTE // 60 * 60), (Kind.HOUR, MINUTE // 60 * 60 + 60))
+    snapshot = await parts.reader.read(
+        "demo",
+        [
+            Persons(buckets),
+            Persons(buckets, "source", ("web",)),
+            Persons(buckets, "source", ("web", "ios", "server")),
+            Persons((), "source", ("web",)),
+            PersonValues(buckets, "source"),
+        ],
+    )
+    assert snapshot.answers == (3, 2, 3, 0, ["ios", "web"])
+
+
+async def test_sketches_of_a_dimension_are_capped(parts: Parts) -> None:
+    hour = MINUTE // 60 * 60
+    keys = {
+        SketchKey("demo", Kind.HOUR, hour, "product_id", f"p{i}"): {b"a"} for i in range(SKETCHES_PER_BUCKET_MAX + 5)
+    }
+    parts.store.apply(0, "g1", advance(0, 1, sketches=keys))
+    snapshot = await parts.reader.read("demo", [PersonValues(((Kind.HOUR, hour),), "product_id")])
+    values = snapshot.answers[0]
+    assert isinstance(values, list)
+    assert len(values) == SKETCHES_PER_BUCKET_MAX
+
+
+async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS - 400_000}}))
+    parts.store.apply(0, "g1", advance(1, 2, online={"demo": {b"a": NOW_MS - 500_000}}))
+    snapshot = await parts.reader.read("demo", [OnlineSince(NOW_MS - 300_000)])
+    assert snapshot.answers == (1,)
+
+
+async def test_an_unknown_project_is_said_to_be_unknown(parts: Parts) -> None:
+    with pytest.raises(UnknownThing):
+        await parts.reader.read("nobody", [OnlineSince(0)])
+
+
+async def test_a_stop_is_seen_by_readers_until_it_is_taken_back(parts: Parts) -> None:
+    parts.store.set_stop(0, "rta.events.web:0", "truncated")
+    assert (await parts.reader.read("demo", [])).stops == {"rta.events.web:0": "truncated"}
+    parts.store.set_stop(0, "rta.events.web:0", "")
+    assert (await parts.reader.read("demo", [])).stops == {}
+
+
+async def test_hints_name_the_projects_that_moved(parts: Parts) -> None:
+    hints = parts.reader.hints()
+    first = await anext(hints)
+    assert first.projects is None
+    parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"count": 1}}))
+    assert (await anext(hints)).projects == frozenset({"demo"})
