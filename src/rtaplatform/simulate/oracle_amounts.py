@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from rtaplatform.simulate.oracle_json import Number
 
 LARGEST = 2**52
+_EXPONENT_MAX = 100_000
 _EXACT = Context(prec=200_000, Emax=999_999_999, Emin=-999_999_999, rounding=ROUND_HALF_EVEN)
 _SCALE = Decimal(10_000)
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,6})?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class InvalidAmount(Exception):
@@ -78,7 +79,15 @@ def _decimal(value: Any) -> Decimal | None:
     text = value.text if isinstance(value, Number) else value
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
         raise InvalidAmount(str(value)[:50])
-    return Decimal(text)
+    mantissa, _, exponent = text.lower().partition("e")
+    # A mantissa fits a record, so beyond this exponent the number is nothing or too large anyway.
+    return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
+
+
+def _whole(exponent: str) -> int:
+    digits = exponent.lstrip("+-0")
+    size = _EXPONENT_MAX if len(digits) > 6 else int(digits or 0)
+    return -size if exponent.startswith("-") else size
 
 
 def _scaled(number: Decimal) -> int:

@@ -1,0 +1,145 @@
+"""`rta simulate`: visitors of a demo shop, as records on Kafka.   The options become a `Plan`; nothing more is here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtaplatform.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from rtaplatform.settings import KafkaSettings
+    from rtaplatform.simulate.plan import Plan
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_USAGE = 2
+_SHARE = {"min": 0.0, "max": 1.0}
+
+
+def simulate(
+    rate: Annotated[float, typer.Option(min=0, help="Events per second; 0: as fast as possible.")] = 50.0,
+    users: Annotated[int, typer.Option(min=1, help="Known users, u-1 to u-N.")] = 2_000,
+    products: Annotated[int, typer.Option(min=2, help="Products, p-1 to p-N.")] = 200,
+    sources: Annotated[str, typer.Option(help="Of web, ios, android, server.")] = "web,ios,android,server",
+    duration: Annotated[str, typer.Option(help="60s, 10m, 2h, or none: until stopped.")] = "none",
+    seed: Annotated[int, typer.Option(help="The same seed sends the same events.")] = 1,
+    start: Annotated[str, typer.Option(help="Time of the run in ISO 8601; history ends there. Default: now.")] = "",
+    late: Annotated[float, typer.Option(**_SHARE, help="Share sent minutes to hours late.")] = 0.03,
+    duplicates: Annotated[float, typer.Option(**_SHARE, help="Share sent again.")] = 0.02,
+    malformed: Annotated[float, typer.Option(**_SHARE, help="Share that is broken.")] = 0.01,
+    backfill: Annotated[str, typer.Option(help="History of this length (7d) at full speed, then end.")] = "",
+    events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
+    project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",
+    truth: Annotated[Path | None, typer.Option(help="Write the exact numbers of what was sent to this file.")] = None,
+    kafka: Annotated[str, typer.Option(envvar="RTA_KAFKA_BOOTSTRAP_SERVERS", help="Where Kafka is.")] = "",
+    data_dir: Annotated[Path, typer.Option(help="Of a running `rta up`, where --kafka is not given.")] = Path(".rta"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Send the events of simulated visitors to Kafka.
+
+    Examples:
+
+      rta simulate --rate 50
+
+      rta simulate --backfill 7d --rate 5 --truth truth.json
+
+      rta simulate --rate 0 --events 1000000 --kafka localhost:9092
+    """
+    from rtaplatform.simulate.plan import Plan
+
+    plan = Plan(
+        start_ms=_start_ms(start),
+        project=project,
+        rate=rate,
+        users=users,
+        products=products,
+        sources=_sources(sources),
+        seed=seed,
+        late=late,
+        duplicates=duplicates,
+        malformed=malformed,
+        duration_ms=None if duration == "none" else _duration_ms("--duration", duration),
+        backfill_ms=_duration_ms("--backfill", backfill) if backfill else None,
+        events_max=events or None,
+    )
+    _check(plan)
+    summary = _run(plan, _kafka_settings(kafka, data_dir), truth)
+    typer.echo(json.dumps(summary) if as_json else _sentence(summary))
+
+
+def _run(plan: Plan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]:
+    from rtaplatform.simulate.run import Run, simulate
+
+    if os.environ.get("RTA_SUPERVISED"):
+        from rtaplatform.local.lifeline import die_with_parent
+
+        die_with_parent()
+    stopped = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return simulate(Run(plan, kafka, _say, stopped.is_set), truth)
+
+
+def _kafka_settings(kafka: str, data_dir: Path) -> KafkaSettings:
+    from rtaplatform.settings import KafkaSettings
+
+    if not kafka:
+        raise SetupError("No Kafka was named.", "Give --kafka HOST:PORT, or set RTA_KAFKA_BOOTSTRAP_SERVERS.")
+    return KafkaSettings(bootstrap_servers=kafka)
+
+
+def _check(plan: Plan) -> None:
+    if plan.late + plan.duplicates + plan.malformed > 1:
+        raise _usage("--late, --duplicates and --malformed add up to more than 1.", "Lower one of them.")
+    if plan.backfill_ms is not None and plan.rate == 0:
+        raise _usage("--backfill needs the average of events per second of history.", "Give --rate above 0.")
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    from rtaplatform.simulate.plan import SOURCES
+
+    found = tuple(name.strip() for name in text.split(","))
+    if not set(found) <= set(SOURCES):
+        raise _usage(f"--sources {text} names an unknown source.", f"Known are {', '.join(SOURCES)}.")
+    return tuple(dict.fromkeys(found))
+
+
+def _duration_ms(option: str, text: str) -> int:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise _usage(f"{option} {text} is not a length of time.", "Write a number and s, m, h or d, such as 90s or 7d.")
+    return int(float(found[1]) * _UNITS_MS[found[2]])
+
+
+def _start_ms(text: str) -> int:
+    if not text:
+        return time.time_ns() // 1_000_000
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise _usage(f"--start {text} is not a time.", "Write it as 2026-11-22T10:00:00Z.") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _usage(problem: str, remedy: str) -> SetupError:
+    return SetupError(problem, remedy, exit_code=_USAGE)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    unsent = f"; {summary['unsent']:,} were given up" if summary["unsent"] else ""
+    return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{unsent}."

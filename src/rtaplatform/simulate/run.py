@@ -1,0 +1,131 @@
+"""One run of the simulator: traffic → sender, at the plan's pace, until its end or until it is stopped.
+
+Promise: after a stop everything under way is acknowledged, or counted as unsent, within five seconds, and the truth is
+still written. Limits: pace follows the wall clock, so after an outage or a suspend the run catches up at full speed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.simulate.plan import Plan
+from rtaplatform.simulate.progress import Progress
+from rtaplatform.simulate.records import Record, iso
+from rtaplatform.simulate.sender import Say, Sender, partition_counts
+from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.truth import Log, SentTruth, log_ends
+
+_TICK_SECONDS = 0.02
+_SERVE_EVERY = 256
+_FLUSH_SECONDS_STOPPED = 4.0
+_FLUSH_SECONDS_DONE = 60.0
+
+
+@dataclass
+class Run:
+    """The parts of a run and what it has done. `stopped` is asked all along."""
+
+    plan: Plan
+    kafka: KafkaSettings
+    say: Say
+    stopped: Callable[[], bool]
+    sent: Counter[str] = field(default_factory=Counter)
+    unsent: int = 0
+    started: float = field(default_factory=time.time)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was sent, and what is needed to send the same again."""
+        seconds = time.time() - self.started
+        total = sum(self.sent.values())
+        return {
+            "sent": total,
+            "unsent": self.unsent,
+            "seconds": round(seconds, 3),
+            "per_second": round(total / seconds, 1) if seconds else None,
+            "by_topic": dict(sorted(self.sent.items())),
+            "project": self.plan.project,
+            "seed": self.plan.seed,
+            "start": iso(self.plan.start_ms),
+        }
+
+
+def simulate(run: Run, truth_file: Path | None = None) -> dict[str, Any]:
+    """Send the plan's records and return the summary. Raises Unavailable, SetupError."""
+    counts = partition_counts(run.kafka)
+    truth = SentTruth(run.plan.project, Log(counts, log_ends(run.kafka, counts))) if truth_file else None
+    sender = Sender(run.kafka, say=run.say, stopped=run.stopped)
+    try:
+        with Progress(expected(run.plan), say=run.say) as progress:
+            _send_all(run, sender, truth, progress)
+        run.unsent = sender.finish(_FLUSH_SECONDS_STOPPED if run.stopped() else _FLUSH_SECONDS_DONE)
+    finally:
+        if truth is not None and truth_file is not None:
+            truth.write(truth_file, run.summary())
+    return run.summary()
+
+
+def expected(plan: Plan) -> int | None:
+    """Return how many records the plan has, None without an end."""
+    span_ms = plan.duration_ms if plan.backfill_ms is None else plan.backfill_ms
+    if span_ms is None or (plan.rate == 0 and plan.backfill_ms is None):
+        return plan.events_max
+    number = int(span_ms / 1000 * plan.events_per_second)
+    return number if plan.events_max is None else min(number, plan.events_max)
+
+
+def _send_all(run: Run, sender: Sender, truth: SentTruth | None, progress: Progress) -> None:
+    wait = _pace(run, sender)
+    for number, record in enumerate(events(run.plan)):
+        if number % _SERVE_EVERY == 0:
+            sender.serve()
+            progress.show(number)
+        if not wait(number) or not sender.send(record):
+            return
+        _note(run, record, truth)
+
+
+def _note(run: Run, record: Record, truth: SentTruth | None) -> None:
+    run.sent[record.topic] += 1
+    if truth is not None:
+        truth.add(record)
+
+
+def _pace(run: Run, sender: Sender) -> Callable[[int], bool]:
+    """Return what waits until a record is due and tells whether to go on."""
+    if run.plan.rate == 0 or run.plan.backfill_ms is not None:
+        return _full_speed(run)
+    return _even_pace(run, sender)
+
+
+def _full_speed(run: Run) -> Callable[[int], bool]:
+    end = None if run.plan.duration_ms is None else run.started + run.plan.duration_ms / 1000
+
+    def wait(number: int) -> bool:
+        if number % _SERVE_EVERY:
+            return True
+        return not run.stopped() and (end is None or time.time() < end)
+
+    return wait
+
+
+def _even_pace(run: Run, sender: Sender) -> Callable[[int], bool]:
+    due = 0
+
+    def wait(number: int) -> bool:
+        nonlocal due
+        while number >= due:
+            if run.stopped():
+                return False
+            due = int((time.time() - run.started) * run.plan.rate) + 1
+            if number >= due:
+                sender.serve()
+                time.sleep(_TICK_SECONDS)
+        return True
+
+    return wait

@@ -1,0 +1,112 @@
+"""Records to Kafka.   simulate: traffic → [sender].
+
+Promise: acknowledged by all replicas, in order, once each. A broker that is away is waited for and said once;
+anything that waiting does not mend ends the run. Limits: the queue is bounded, so a slow broker slows the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from rtaplatform.core.errors import SetupError, Unavailable
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.simulate.records import TOPICS, Record
+from rtaplatform.stream.kafka import client_config, producer_config
+
+Say = Callable[[str], None]
+_QUEUE_MESSAGES_MAX = 50_000
+_QUEUE_KBYTES_MAX = 65_536
+_FIRST_ANSWER_SECONDS_MAX = 30
+_FULL_QUEUE_WAIT_SECONDS = 0.1
+
+
+def partition_counts(settings: KafkaSettings) -> dict[str, int]:
+    """Return the number of partitions of each event topic. Raises Unavailable, SetupError."""
+    client = AdminClient(client_config(settings))
+    try:
+        topics = client.list_topics(timeout=_FIRST_ANSWER_SECONDS_MAX).topics
+    except KafkaException as error:
+        raise Unavailable("kafka", f"{settings.bootstrap_servers} does not answer: {error.args[0].str()}") from error
+    missing = [topic for topic in TOPICS if topic not in topics]
+    if missing:
+        raise SetupError(f"Kafka has no topic {', '.join(missing)}.", "Create the topics with `rta topics`.")
+    return {topic: len(topics[topic].partitions) for topic in TOPICS}
+
+
+class Sender:
+    """One producer. `stopped` tells whether the run is to end: then nothing is waited for."""
+
+    def __init__(self, settings: KafkaSettings, *, say: Say, stopped: Callable[[], bool]) -> None:
+        self._say, self._stopped = say, stopped
+        self._failure: str | None = None
+        self._away = False
+        self._producer = Producer(self._configuration(settings))
+
+    def send(self, record: Record) -> bool:
+        """Hand one record over, waiting while the queue is full. False: the run was stopped meanwhile."""
+        while True:
+            self._check()
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    timestamp=record.timestamp,
+                    headers=list(record.headers) or None,
+                    on_delivery=self._on_delivery,
+                )
+            except BufferError:
+                if self._stopped():
+                    return False
+                self._producer.poll(_FULL_QUEUE_WAIT_SECONDS)
+            else:
+                return True
+
+    def serve(self) -> None:
+        """Take in what librdkafka reports; call it often. Raises SetupError when sending failed for good."""
+        queued = len(self._producer)
+        self._producer.poll(0)
+        if self._away and len(self._producer) < max(queued, 1):
+            self._away = False
+            self._say("Kafka is back.")
+        self._check()
+
+    def finish(self, seconds: float) -> int:
+        """Wait for what is under way; return how many records were not acknowledged and are given up."""
+        unsent = self._producer.flush(seconds)
+        if unsent:
+            self._producer.purge()
+            self._producer.flush(0.1)
+            return unsent
+        self._check()
+        return 0
+
+    def _configuration(self, settings: KafkaSettings) -> dict[str, Any]:
+        return producer_config(settings) | {
+            "message.timeout.ms": 0,  # wait for a broker however long it is away
+            "linger.ms": 5,
+            "batch.size": 262_144,
+            "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
+            "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
+            "delivery.report.only.error": True,
+            "error_cb": self._on_error,
+        }
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failure = error.str()
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and not self._away:
+            self._away = True
+            self._say("Kafka is away; waiting for it.")
+
+    def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None and error.code() != KafkaError._PURGE_QUEUE:
+            self._failure = error.str()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise SetupError(f"Kafka refused a record: {self._failure}", "Look at the broker's log, then run it again.")

@@ -1,0 +1,84 @@
+"""The truth of what was sent: the oracle's numbers, counted while sending.   simulate: sender → [truth] → file.
+
+Partition and offset of a record are computed, as the producer and the broker will: offsets go on from the ends of
+the partitions at the start. It holds for records sent by this run onto a log that was empty, or where nobody
+else sent meanwhile, and where the run left nothing `unsent`; duplicates and record times of earlier records are not known to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not in its stubs
+
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.simulate.catalog import CURRENCY
+from rtaplatform.simulate.oracle import Oracle
+from rtaplatform.simulate.oracle_murmur2 import to_positive
+from rtaplatform.simulate.plan import TIME_ZONE
+from rtaplatform.simulate.records import Record
+from rtaplatform.stream.kafka import client_config
+
+_ANSWER_SECONDS_MAX = 10.0
+
+
+class Placed(NamedTuple):
+    """A record at its place in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Log:
+    """Gives records the places they will have. `ends`: (topic, partition) → next offset, 0 where absent."""
+
+    def __init__(self, counts: Mapping[str, int], ends: Mapping[tuple[str, int], int] | None = None) -> None:
+        self._counts = counts
+        self._ends = dict(ends or {})
+
+    def place(self, record: Record) -> Placed:
+        """Return the record with partition and offset; call it in the order of sending."""
+        partition = to_positive(record.key) % self._counts[record.topic]
+        offset = self._ends.get((record.topic, partition), 0)
+        self._ends[record.topic, partition] = offset + 1
+        return Placed(record.topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
+
+
+class SentTruth:
+    """Collects the truth of one run."""
+
+    def __init__(self, project: str, log: Log) -> None:
+        self._log = log
+        self._oracle = Oracle({project: {"zone": TIME_ZONE, "currency": CURRENCY}})
+
+    def add(self, record: Record) -> None:
+        """Count a record that was handed to Kafka."""
+        self._oracle.add(self._log.place(record))
+
+    def write(self, path: Path, summary: dict[str, Any]) -> None:
+        """Write the truth and the summary of the run as JSON, by rename."""
+        unfinished = path.with_name(path.name + ".new")
+        unfinished.write_text(json.dumps({"run": summary, **self._oracle.truth.as_dict()}), encoding="utf-8")
+        os.replace(unfinished, path)
+
+
+def log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    """Ask the broker where each partition ends."""
+    client = AdminClient(client_config(settings))
+    wanted = {
+        TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stubs leave it open
+        for topic, count in counts.items()
+        for partition in range(count)
+    }
+    answers = client.list_offsets(wanted, request_timeout=_ANSWER_SECONDS_MAX)
+    return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
