@@ -1,0 +1,156 @@
+"""Query + project + clock → plan: which rollup, which fields, which buckets.   Stage 5 of 6, pure.
+
+The plan takes the smallest rollup that holds the dimensions of filter and breakdown, and reads the total's field,
+else named fields where their values are known, else whole buckets. A question that no rollup holds is refused with
+the nearest. Plans are the same for a whole minute and are cached for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+from msgspec import Struct
+
+from rtaplatform.analytics.parse import stored_value
+from rtaplatform.analytics.period import Period, cut_period
+from rtaplatform.core.buckets import MINUTE_MS, Kind
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.events import SOURCES
+from rtaplatform.core.metrics import METRICS, Distinct, Metric, Now, Source, Sums
+from rtaplatform.core.query import NOW, Anchor, Moment, Query
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
+from rtaplatform.store.port import Project
+
+NAMED_FIELDS_MAX = 256
+ALL_KINDS = (Kind.MINUTE, Kind.HOUR, Kind.DAY)
+DIMENSION_KINDS = (Kind.HOUR, Kind.DAY)
+
+
+class SumsPlan(Struct, frozen=True):
+    """Add `measure` of a rollup where every dimension has one of its `wanted` values. `fields` None: whole buckets."""
+
+    rollup: str
+    measure: str
+    dimensions: tuple[str, ...]
+    wanted: tuple[frozenset[str] | None, ...]  # per dimension of the rollup; None: any value
+    fields: tuple[str, ...] | None
+    with_bots: bool
+    scale: int
+
+    @property
+    def is_total(self) -> bool:
+        return self.fields is not None and self.measure in self.fields
+
+
+class PersonsPlan(Struct, frozen=True):
+    """Unions of sketches. `values` None: of every value that the breakdown finds."""
+
+    dimension: str
+    values: tuple[str, ...] | None
+
+
+class OnlinePlan(Struct, frozen=True):
+    pass
+
+
+class Plan(Struct, frozen=True):
+    query: Query
+    project: Project
+    metric: Metric
+    period: Period
+    shape: SumsPlan | PersonsPlan | OnlinePlan
+
+
+def plan(query: Query, project: Project, now_ms: int) -> Plan:
+    """Raises `InvalidParameter`, with the field and what would be right."""
+    return _plan(query, project, now_ms // MINUTE_MS)
+
+
+@lru_cache(maxsize=512)
+def _plan(query: Query, project: Project, now_minute: int) -> Plan:
+    metric = METRICS[query.metric]
+    shape = _shape(query, metric)
+    kinds = DIMENSION_KINDS if isinstance(shape, PersonsPlan) and shape.dimension else ALL_KINDS
+    asked = _of_the_moment(query) if isinstance(metric, Now) else query
+    return Plan(query, project, metric, cut_period(asked, project, now_minute * MINUTE_MS, kinds), shape)
+
+
+def _of_the_moment(query: Query) -> Query:
+    """`online` takes no period: it is asked of the last 5 minutes, whatever the question's other metrics take."""
+    last = Moment(Anchor.NOW, -5 * MINUTE_MS)
+    return Query(query.metric, last, NOW, timezone=query.timezone)
+
+
+def _shape(query: Query, metric: Metric) -> SumsPlan | PersonsPlan | OnlinePlan:
+    match metric:
+        case Sums():
+            return _sums(query, metric)
+        case Distinct():
+            return _persons(query)
+        case Now():
+            return OnlinePlan()
+
+
+def _sums(query: Query, metric: Sums) -> SumsPlan:
+    source = _smallest(query, metric)
+    filters = {name: frozenset(map(stored_value, values)) for name, values in query.filters}
+    if source.events:
+        named = frozenset(source.events)
+        filters["event"] = named & filters.get("event", named)
+    dimensions = source.rollup.dimensions
+    wanted = tuple(filters.get(name) for name in dimensions)
+    is_total = not filters and not query.breakdown
+    fields = (source.measure,) if is_total else _named(source.measure, dimensions, wanted)
+    with_bots = query.bots == "include"
+    if fields is not None and with_bots:
+        fields += tuple(BOT_PREFIX + name for name in fields)
+    return SumsPlan(source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale)
+
+
+def _smallest(query: Query, metric: Sums) -> Source:
+    needed = {name for name, _ in query.filters} | set(query.breakdown)
+    for source in metric.sources:
+        if needed <= set(source.rollup.dimensions):
+            return source
+    rollups = {source.rollup.name: list(source.rollup.dimensions) for source in metric.sources}
+    nearest = max(metric.sources, key=lambda s: len(needed & set(s.rollup.dimensions))).rollup
+    raise InvalidParameter(
+        f"No rollup of {metric.name} holds {', '.join(sorted(needed))} together; the nearest is "
+        f"{nearest.name} ({', '.join(nearest.dimensions)}).",
+        field="breakdown" if query.breakdown else next(n for n in needed if n not in nearest.dimensions),
+        allowed=rollups, hint="Leave out what the nearest does not hold, or ask two questions.",
+    )  # fmt: skip
+
+
+def _named(
+    measure: str, dimensions: tuple[str, ...], wanted: tuple[frozenset[str] | None, ...]
+) -> tuple[str, ...] | None:
+    """The fields to read, where all values are known and few. The field of what the cap left out is among them."""
+    choices = [
+        sorted(values) if values is not None else list(SOURCES) if name == "source" else None
+        for name, values in zip(dimensions, wanted, strict=True)
+    ]
+    known = [c for c in choices if c is not None]
+    count = 1
+    for choice in known:
+        count *= len(choice)
+    if len(known) < len(choices) or count > NAMED_FIELDS_MAX:
+        return None
+    return (*(field(measure, *values) for values in itertools.product(*known)), field(measure, OTHER))
+
+
+def _persons(query: Query) -> PersonsPlan:
+    filters = dict(query.filters)
+    named = set(filters) | set(query.breakdown)
+    if len(named) > 1:
+        raise InvalidParameter(
+            "Distinct persons are kept by one dimension at a time.",
+            field="breakdown" if query.breakdown else sorted(named)[1],
+            allowed=sorted(named), hint="Filter or break down by one of them.",
+        )  # fmt: skip
+    if not named:
+        return PersonsPlan("", ("",))
+    dimension = named.pop()
+    values = tuple(sorted(set(map(stored_value, filters[dimension])))) if dimension in filters else None
+    return PersonsPlan(dimension, values)

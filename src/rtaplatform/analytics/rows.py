@@ -1,0 +1,58 @@
+"""What the shapes have in common: rows before they are shown, and where answers to reads are found.   Stage 5 of 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.query import NONE, OTHER_SHOWN
+from rtaplatform.core.rollups import OTHER
+from rtaplatform.store.port import Cells, Read
+
+Answers = Mapping[Read, Any]
+Key = tuple[str, ...]  # a row's values, in the order of the breakdown
+
+
+class Row(Struct):
+    """One combination of the breakdown's values; numbers as they are stored."""
+
+    key: Key
+    total: int
+    previous: int | None
+    points: list[int]
+
+
+class Rows(Struct):
+    """The rows of one answer, sorted and limited. `is_exact` False: the cap hid something, or it is a sketch."""
+
+    rows: list[Row]
+    is_exact: bool
+
+
+def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[Cells]:
+    """One read per kind of bucket."""
+    starts: dict[Kind, list[int]] = {}
+    for kind, start in tiles:
+        starts.setdefault(kind, []).append(start)
+    return [Cells(rollup, kind, tuple(found), fields) for kind, found in starts.items()]
+
+
+def table_of(reads: Sequence[Cells], answers: Answers) -> dict[Tile, dict[str, int]]:
+    return {
+        (read.kind, start): cells
+        for read in reads
+        for start, cells in zip(read.starts, answers[read], strict=True)
+        if cells
+    }
+
+
+def sort_and_limit(rows: list[Row], limit: int) -> list[Row]:
+    return sorted(rows, key=lambda row: (-row.total, row.key))[:limit]
+
+
+def shown_value(stored: str) -> str:
+    return {"": NONE, OTHER: OTHER_SHOWN}.get(stored, stored)

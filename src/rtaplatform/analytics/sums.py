@@ -1,0 +1,84 @@
+"""Metrics that add up: which cells to read, and how to add them.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit, table_of
+from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
+from rtaplatform.store.port import Cells
+
+# The measures whose every event is the metric's own, so that what the cap left out belongs to it.
+OF_ORDERS_ONLY = frozenset({"units", "revenue", "other_currencies"})
+
+
+def sums_reads(plan: Plan, shape: SumsPlan) -> list[Cells]:
+    return cells_of(shape.rollup, (*plan.period.tiles, *(plan.period.previous or ())), shape.fields)
+
+
+def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers) -> Rows:
+    table = table_of(sums_reads(plan, shape), answers)
+    select = Selector(plan, shape)
+    spans = [_add((span.tiles), table, select) for span in plan.period.spans]
+    period = plan.period
+    before = None if period.previous is None else _add(period.previous, table, select)
+    keys = dict.fromkeys(key for found in (*spans, before or {}) for key in found)
+    rows = [_row(key, spans, before) for key in (keys if plan.query.breakdown else [()])]
+    return Rows(sort_and_limit(rows, plan.query.limit), not select.has_hidden)
+
+
+class Selector:
+    """Field → the key of its row, or None. Remembers each field, since every bucket has the same ones."""
+
+    def __init__(self, plan: Plan, shape: SumsPlan) -> None:
+        self._shape = shape
+        self._picked = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
+        self._shows_other = _owns_other(plan, shape)
+        self._known: dict[str, Key | None] = {}
+        self.has_hidden = False
+
+    def __call__(self, name: str) -> Key | None:
+        if name not in self._known:
+            self._known[name] = self._key(name)
+        return self._known[name]
+
+    def _key(self, name: str) -> Key | None:
+        shape = self._shape
+        if name.startswith(BOT_PREFIX):
+            if not shape.with_bots:
+                return None
+            name = name[len(BOT_PREFIX) :]
+        measure, *values = name.split(SEPARATOR)
+        if measure != shape.measure or shape.is_total != (not values):
+            return None
+        if shape.is_total:
+            return ()
+        if values == [OTHER]:
+            self.has_hidden |= not self._shows_other
+            return (OTHER,) * len(self._picked) if self._shows_other else None
+        if any(w is not None and v not in w for v, w in zip(values, shape.wanted, strict=True)):
+            return None
+        return tuple(values[at] for at in self._picked)
+
+
+def _owns_other(plan: Plan, shape: SumsPlan) -> bool:
+    return not plan.query.filters and (shape.measure in OF_ORDERS_ONLY or all(w is None for w in shape.wanted))
+
+
+def _add(
+    tiles: Iterable[Tile], table: dict[Tile, dict[str, int]], select: Callable[[str], Key | None]
+) -> dict[Key, int]:
+    sums: dict[Key, int] = {}
+    for tile in tiles:
+        for name, number in table.get(tile, {}).items():
+            key = select(name)
+            if key is not None:
+                sums[key] = sums.get(key, 0) + number
+    return sums
+
+
+def _row(key: Key, spans: list[dict[Key, int]], before: dict[Key, int] | None) -> Row:
+    points = [found.get(key, 0) for found in spans]
+    return Row(key, sum(points), None if before is None else before.get(key, 0), points)

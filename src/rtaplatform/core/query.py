@@ -1,0 +1,135 @@
+"""A question to the platform, and its answer.   Core: no IO.
+
+A query is as asked: relative and local times stay what they are until a plan is made, so that a live
+question moves with the clock. An answer's structs encode, by msgspec, to the JSON of contract.md.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import UNSET, Struct, UnsetType
+
+POINTS_MAX = 3_000
+LIMIT_DEFAULT = 10
+LIMIT_MAX = 1_000
+NONE = "(none)"  # how an empty value is shown, and asked for
+OTHER_SHOWN = "(other)"
+SKETCH_ERROR = 0.0081
+
+Number = int | float
+
+
+class Anchor(StrEnum):
+    """What a moment's milliseconds count from."""
+
+    NOW = "now"
+    EPOCH = "epoch"
+    LOCAL = "local"  # wall time in the query's zone, as if it were UTC
+
+
+class Moment(Struct, frozen=True):
+    anchor: Anchor
+    ms: int
+
+
+NOW = Moment(Anchor.NOW, 0)
+DAY_AGO = Moment(Anchor.NOW, -86_400_000)
+
+
+class Query(Struct, frozen=True):
+    """One question. `timezone` and `week_start` None: the project's. Filters are sorted, values as they are shown."""
+
+    metric: str
+    start: Moment = DAY_AGO
+    end: Moment = NOW
+    interval: str = "none"
+    timezone: str | None = None
+    week_start: str | None = None
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    breakdown: tuple[str, ...] = ()
+    limit: int = LIMIT_DEFAULT
+    compare: str | None = None
+    bots: str = "exclude"
+
+
+Point = tuple[str, Number | None]
+
+
+class Result(Struct, frozen=True):
+    """One row of an answer. `points` are sorted by time."""
+
+    dimensions: dict[str, str]
+    total: Number | None
+    previous: Number | None
+    points: list[Point]
+
+
+class Meta(Struct, frozen=True):
+    """How fresh, whole and exact an answer is. `as_of` null: not known yet."""
+
+    as_of: str | None
+    lag_ms: int | None
+    complete: bool
+    exact: bool
+    error: float
+    late: int
+    duplicates: int
+    other_currencies: int | UnsetType = UNSET
+
+
+class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """The answer to one query, with the period and zone that were used."""
+
+    metric: str
+    unit: str
+    start: str
+    end: str
+    interval: str
+    timezone: str
+    results: list[Result]
+    meta: Meta
+    currency: str | UnsetType = UNSET
+
+
+class Change(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """What has changed in an answer: rows with whole totals and only the changed points; rows that are gone."""
+
+    metric: str
+    unit: str
+    start: str
+    end: str
+    interval: str
+    timezone: str
+    results: list[Result]
+    meta: Meta
+    removed: list[dict[str, str]]
+    currency: str | UnsetType = UNSET
+
+
+class PopularProduct(Struct, frozen=True):
+    product_id: str
+    value: Number
+    name: str | None = None
+    price: Number | None = None
+    currency: str | None = None
+    category: str | None = None
+    image_url: str | None = None
+
+
+class Popular(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """The most popular products of a period, most first."""
+
+    by: str
+    start: str
+    end: str
+    results: list[PopularProduct]
+    meta: Meta
+
+
+class MetricItem(Struct, frozen=True):
+    name: str
+    unit: str
+    description: str
+    dimensions: list[str]
+    intervals: list[str]
