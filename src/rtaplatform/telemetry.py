@@ -98,7 +98,9 @@ WORKER_BATCH_SECONDS = _histogram("worker_batch_seconds", "A batch, from its fir
 WORKER_BATCH_RECORDS = _gauge("worker_batch_records", "Records of the last batch.")
 WORKER_LAG = _gauge("worker_lag_records", "Records not yet applied.", "topic", "partition")
 WORKER_ADVANCED_AT = _gauge("worker_advanced_at_seconds", "When a partition last advanced.", "topic", "partition")
-WORKER_STOPPED = _gauge("worker_stopped", "1 where a partition stands still until an operator decides.", "topic", "partition")
+WORKER_STOPPED = _gauge(
+    "worker_stopped", "1 where a partition stands still until an operator decides.", "topic", "partition"
+)
 
 # live
 LIVE_CONNECTIONS = _gauge("live_connections", "Open live connections.", "kind")

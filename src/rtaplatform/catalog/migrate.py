@@ -1,0 +1,70 @@
+"""Bring the catalog's tables to a revision, up or down.   `rta migrate`; never done by the API itself.
+
+One migrator at a time, by an advisory lock; each revision in its own transaction. Raises `Unavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from rtaplatform.catalog.database import driver_url
+from rtaplatform.core.errors import Unavailable
+
+_LOCK = 0x52544131  # "RTA1"
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    _migrate(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    _migrate(url, lambda config: command.downgrade(config, revision))
+
+
+def current(url: str) -> str | None:
+    """The revision that the database has; None: none yet."""
+    found: list[str | None] = []
+    _migrate(url, lambda config: found.append(_revision_of(config.attributes["connection"])))
+    return found[0]
+
+
+def head() -> str:
+    """The revision that this version of the platform needs."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def _revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    # Alembic reads its options through configparser, where % is special.
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    return config
+
+
+def _migrate(url: str, work: Callable[[Config], None]) -> None:
+    config = _config()
+    engine = create_engine(driver_url(url), connect_args={"connect_timeout": 10}, hide_parameters=True)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            connection.commit()
+            config.attributes["connection"] = connection
+            work(config)
+    except DBAPIError as error:
+        raise Unavailable("postgres", str(error.orig).strip().splitlines()[0]) from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,21 @@
+"""Projects: what workers and readers must know of them is published to the store from here."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.tables import PROJECTS
+from rtaplatform.store.port import Project
+
+
+async def list_projects(database: Database) -> list[Project]:
+    """All projects, by slug; raises Unavailable."""
+    columns = PROJECTS.c
+    query = select(columns.slug, columns.zone, columns.currency, columns.week_start).order_by(columns.slug)
+
+    async def read(connection: AsyncConnection) -> list[Project]:
+        return [Project(*row) for row in await connection.execute(query)]
+
+    return await database.run(read)

@@ -1,0 +1,78 @@
+"""The demo project: its three keys, and the users and products that the simulator's events speak of.
+
+Idempotent: what is there is brought to what is asked; nothing is taken away. One statement per table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Table, func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.keys import SCOPES_BY_KIND, digest, shown
+from rtaplatform.catalog.tables import KEYS, PRODUCTS, PROJECTS, USERS
+
+PROJECT_ID, SLUG = "prj_demo", "demo"
+ROWS_PER_STATEMENT = 1_000
+SECONDS_MAX = 60.0
+
+
+class DemoKeys(Struct, frozen=True):
+    write: str
+    read: str
+    admin: str
+
+
+async def seed_demo(
+    database: Database, keys: DemoKeys, *, users: list[dict[str, Any]], products: list[dict[str, Any]]
+) -> None:
+    """Put the demo project in place, with these users and products (`simulate.catalog`); raises Unavailable."""
+
+    async def write(connection: AsyncConnection) -> None:
+        await connection.execute(
+            insert(PROJECTS)
+            .values(id=PROJECT_ID, slug=SLUG, name="Demo shop", zone="Europe/Berlin", currency="EUR")
+            .on_conflict_do_nothing()
+        )
+        await _put_keys(connection, keys)
+        await _put_rows(connection, USERS, users, ("email", "name", "traits"))
+        columns = ("name", "category", "brand", "price", "currency", "image_url", "attributes")
+        await _put_rows(connection, PRODUCTS, products, columns)
+
+    await database.run(write, seconds=SECONDS_MAX)
+
+
+async def _put_keys(connection: AsyncConnection, keys: DemoKeys) -> None:
+    for kind, key in (("write", keys.write), ("read", keys.read), ("admin", keys.admin)):
+        values = {
+            "project_id": PROJECT_ID,
+            "name": f"demo {kind} key",
+            "scopes": list(SCOPES_BY_KIND[kind]),
+            "sha256": digest(key),
+            "shown": shown(key),
+            "revoked_at": None,
+        }
+        statement = insert(KEYS).values(id=f"key_demo_{kind}", **values)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+async def _put_rows(
+    connection: AsyncConnection, table: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]
+) -> None:
+    for chunk in _chunks(rows):
+        values = [{"project_id": PROJECT_ID, "id": row["id"], **{name: row[name] for name in columns}} for row in chunk]
+        statement = insert(table)
+        changed = {name: statement.excluded[name] for name in columns} | {"updated_at": func.now()}
+        await connection.execute(
+            statement.values(values).on_conflict_do_update(index_elements=["project_id", "id"], set_=changed)
+        )
+
+
+def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield rows[start : start + ROWS_PER_STATEMENT]

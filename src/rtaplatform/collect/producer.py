@@ -1,0 +1,180 @@
+"""Records → Kafka, acknowledged.   Stage 1 of 6: the last thing before an answer of 200.
+
+Promise: `append` returns once Kafka has acknowledged each record (all replicas); else it raises
+`Unavailable` and says how many are acknowledged and how many are unknown. Bounded: librdkafka's queue by
+bytes, each record by `delivery.timeout.ms`. After a fatal error a new producer takes over.
+
+Delivery reports are served on the event loop itself, every millisecond while something is in flight: a
+thread of its own would fight the loop for the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from rtaplatform import telemetry
+from rtaplatform.collect.draft import Record
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import COLLECTED_HEADER
+
+BUSY_POLL_SECONDS = 0.001
+IDLE_POLL_SECONDS = 1.0
+_log = telemetry.logger("collect.producer")
+
+
+class Undelivered(Unavailable):
+    """Some records were not acknowledged in time: whether Kafka has them is unknown."""
+
+    def __init__(self, detail: str, *, acknowledged: int, unknown: int) -> None:
+        super().__init__("kafka", detail)
+        self.acknowledged, self.unknown = acknowledged, unknown
+
+
+class _Parcel:
+    """The records of one request: counts down to one future."""
+
+    __slots__ = ("failed", "future", "left", "reason")
+
+    def __init__(self, count: int, future: asyncio.Future[None]) -> None:
+        self.left, self.failed, self.reason, self.future = count, 0, "", future
+
+    def report(self, error: KafkaError | None, _: Message | None) -> None:
+        self.left -= 1
+        if error is not None:
+            self.fail(1, error.str())
+        elif not self.left and not self.future.done():
+            self.future.set_result(None)
+
+    def fail(self, count: int, reason: str) -> None:
+        self.failed, self.reason = self.failed + count, reason
+        if not self.left and not self.future.done():
+            self.future.set_result(None)
+
+
+class EventProducer:
+    """One librdkafka producer and its poll timer. Use it from one event loop: `start`, `append`, `stop`."""
+
+    def __init__(self, make: Callable[[dict[str, Any]], Producer], config: dict[str, Any], wait_seconds: float) -> None:
+        self._make, self._config = make, config
+        # A little longer than librdkafka's own limit, so that its verdict comes first.
+        self._wait_seconds = wait_seconds + 1.0
+        self._producer: Producer | None = None
+        self._retired: list[Producer] = []
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        self._renew()
+        self._poll()
+
+    async def stop(self, seconds: float) -> None:
+        """Wait for what is in flight, at most so long, then let go of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+        producers, self._producer, self._retired = [*self._retired, self._producer], None, []
+        for producer in producers:
+            if producer is not None:
+                producer.purge()
+                await asyncio.to_thread(producer.flush, 1.0)
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Return once all are acknowledged; raises Undelivered."""
+        if not records:
+            return
+        parcel = _Parcel(len(records), asyncio.get_running_loop().create_future())
+        self._in_flight += len(records)
+        self._idle.clear()
+        try:
+            self._send(records, parcel)
+            self._hurry()
+            async with asyncio.timeout(self._wait_seconds):
+                await parcel.future
+        except TimeoutError:
+            raise self._undelivered(records, parcel, "No acknowledgement in time.") from None
+        finally:
+            self._in_flight -= len(records)
+            if not self._in_flight:
+                self._idle.set()
+        if parcel.failed:
+            raise self._undelivered(records, parcel, parcel.reason)
+
+    async def check(self) -> None:
+        """Raise Unavailable where the broker's metadata cannot be had."""
+        producer = self._producer
+        if producer is None:
+            raise Unavailable("kafka", "The producer is stopped.")
+        try:
+            await asyncio.to_thread(producer.list_topics, timeout=2.0)
+        except KafkaException as error:
+            raise Unavailable("kafka", error.args[0].str()) from error
+
+    def _send(self, records: Sequence[Record], parcel: _Parcel) -> None:
+        producer = self._producer
+        if producer is None:
+            raise Unavailable("kafka", "The producer is stopped.")
+        for sent, record in enumerate(records):
+            try:
+                producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    timestamp=record.timestamp_ms,
+                    headers=[(COLLECTED_HEADER, b"%d" % record.bytes_as_sent)],
+                    on_delivery=parcel.report,
+                )
+            except BufferError:
+                return self._give_up(len(records) - sent, parcel, "The queue to Kafka is full.")
+            except KafkaException as error:
+                if error.args[0].fatal():
+                    self._renew()
+                return self._give_up(len(records) - sent, parcel, error.args[0].str())
+        return None
+
+    @staticmethod
+    def _give_up(count: int, parcel: _Parcel, reason: str) -> None:
+        parcel.left -= count
+        parcel.fail(count, reason)
+
+    @staticmethod
+    def _undelivered(records: Sequence[Record], parcel: _Parcel, reason: str) -> Undelivered:
+        unknown = parcel.failed + parcel.left
+        return Undelivered(reason, acknowledged=len(records) - unknown, unknown=unknown)
+
+    def _renew(self) -> None:
+        if self._producer is not None:
+            _log.error("producer_replaced", why="fatal error")
+            self._producer.purge()
+            self._retired = [*self._retired[-3:], self._producer]
+        self._producer = self._make(self._config | {"error_cb": self._on_error})
+        telemetry.COLLECT_PRODUCERS.inc()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._renew()
+        else:
+            _log.warning("kafka_trouble", code=error.name(), detail=error.str())
+
+    def _hurry(self) -> None:
+        if self._timer is None or self._timer.when() > asyncio.get_running_loop().time() + BUSY_POLL_SECONDS:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(BUSY_POLL_SECONDS, self._poll)
+
+    def _poll(self) -> None:
+        if self._producer is None:
+            return
+        for producer in (self._producer, *self._retired):
+            producer.poll(0)
+        telemetry.COLLECT_IN_FLIGHT.set(self._in_flight)
+        wait = BUSY_POLL_SECONDS if self._in_flight else IDLE_POLL_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(wait, self._poll)

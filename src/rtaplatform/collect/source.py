@@ -1,0 +1,57 @@
+"""Where an event comes from: web, ios, android or server.   Pure.
+
+The first of these that says something:
+
+1. the event's own `source`, if it is one of the four;
+2. the library (`context.library.name`): the browser SDKs are web, those of Apple and Android are ios and
+   android, those of server languages are server, those for several mobile systems go by 4;
+3. Rudder's `channel`: web, server; mobile goes by 4;
+4. the system (`context.device.type`, else `context.os.name`), for mobile libraries and channels, or where
+   neither 2 nor 3 said anything;
+5. a request that a browser sent (`Origin` or `Sec-Fetch-Mode`), or an event with `context.page.url`: web;
+6. server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rtaplatform.core.events import SOURCES
+
+_BY_LIBRARY = (
+    (re.compile(r"^analytics\.js|javascript|browser|^ajs|analytics-next|consent-wrapper"), "web"),
+    (re.compile(r"react-native|flutter|xamarin|unity|cordova|mobile"), "mobile"),
+    (re.compile(r"ios|swift|apple|objective"), "ios"),
+    (re.compile(r"android|kotlin"), "android"),
+    (re.compile(r"python|node|(^|[^a-z])go([^a-z]|$)|java|ruby|php|rust|\.net|csharp|elixir|clojure|server"), "server"),
+)
+_CHANNELS = {"web": "web", "browser": "web", "mobile": "mobile", "server": "server", "http": "server"}
+_SYSTEMS = {"ios": "ios", "ipados": "ios", "watchos": "ios", "tvos": "ios", "iphone os": "ios", "android": "android"}
+
+
+def find_source(values: dict[str, Any], context: dict[str, Any], from_browser: bool) -> str:
+    """One of the four; `values` are the event's root fields."""
+    own = values.get("source")
+    if isinstance(own, str) and own in SOURCES:
+        return own
+    said = _of_library(_text(context, "library", "name")) or _CHANNELS.get(_lower(values.get("channel")))
+    if said is not None and said != "mobile":
+        return said
+    system = _SYSTEMS.get(_text(context, "device", "type")) or _SYSTEMS.get(_text(context, "os", "name"))
+    if system is not None or said == "mobile":
+        return system or "android"
+    return "web" if from_browser or _text(context, "page", "url") else "server"
+
+
+def _of_library(name: str) -> str | None:
+    return next((source for pattern, source in _BY_LIBRARY if name and pattern.search(name)), None)
+
+
+def _text(context: dict[str, Any], part: str, name: str) -> str:
+    found = context.get(part)
+    return _lower(found.get(name)) if isinstance(found, dict) else ""
+
+
+def _lower(value: Any) -> str:
+    return value.lower() if isinstance(value, str) else ""
