@@ -68,11 +68,7 @@ class Sender:
 
     def serve(self) -> None:
         """Take in what librdkafka reports; call it often. Raises SetupError when sending failed for good."""
-        queued = len(self._producer)
         self._producer.poll(0)
-        if self._away and len(self._producer) < max(queued, 1):
-            self._away = False
-            self._say("Kafka is back.")
         self._check()
 
     def finish(self, seconds: float) -> int:
@@ -92,7 +88,6 @@ class Sender:
             "batch.size": 262_144,
             "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
             "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
-            "delivery.report.only.error": True,
             "error_cb": self._on_error,
         }
 
@@ -104,7 +99,11 @@ class Sender:
             self._say("Kafka is away; waiting for it.")
 
     def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
-        if error is not None and error.code() != KafkaError._PURGE_QUEUE:
+        if error is None:
+            if self._away:
+                self._away = False
+                self._say("Kafka is back.")
+        elif error.code() != KafkaError._PURGE_QUEUE:
             self._failure = error.str()
 
     def _check(self) -> None:

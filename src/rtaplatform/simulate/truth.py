@@ -1,21 +1,24 @@
 """The truth of what was sent: the oracle's numbers, counted while sending.   simulate: sender → [truth] → file.
 
 Partition and offset of a record are computed, as the producer and the broker will: offsets go on from the ends of
-the partitions at the start. It holds for records sent by this run onto a log that was empty, or where nobody
-else sent meanwhile, and where the run left nothing `unsent`; duplicates and record times of earlier records are not known to it.
+the partitions at the start. It holds for a log that was empty and that nobody else wrote to, where the run left
+nothing `unsent`. On any other log it is the truth of the records sent alone: repeats and record times of earlier
+records are not known to it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not in its stubs
 
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.catalog import CURRENCY
 from rtaplatform.simulate.oracle import Oracle
@@ -73,12 +76,23 @@ class SentTruth:
 
 
 def log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
-    """Ask the broker where each partition ends."""
+    """Ask the broker where each partition ends. Raises Unavailable."""
     client = AdminClient(client_config(settings))
-    wanted = {
-        TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stubs leave it open
-        for topic, count in counts.items()
-        for partition in range(count)
-    }
-    answers = client.list_offsets(wanted, request_timeout=_ANSWER_SECONDS_MAX)
+    places = [(topic, partition) for topic, count in counts.items() for partition in range(count)]
+    deadline = time.monotonic() + _ANSWER_SECONDS_MAX
+    while True:
+        try:
+            return _ask_ends(client, places)
+        except KafkaException as error:
+            # A topic that was created a moment ago has no leader yet.
+            if time.monotonic() > deadline:
+                raise Unavailable("kafka", f"the ends of the topics are not known: {error.args[0].str()}") from error
+            time.sleep(0.2)
+
+
+def _ask_ends(client: AdminClient, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stubs leave it open
+    answers = client.list_offsets(
+        {TopicPartition(*place): latest for place in places}, request_timeout=_ANSWER_SECONDS_MAX
+    )
     return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
