@@ -23,6 +23,7 @@ from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
 from rtaplatform.store.port import Project
 
 NAMED_FIELDS_MAX = 256
+POINTS_PER_ANSWER_MAX = 100_000
 ALL_KINDS = (Kind.MINUTE, Kind.HOUR, Kind.DAY)
 DIMENSION_KINDS = (Kind.HOUR, Kind.DAY)
 
@@ -73,7 +74,17 @@ def _plan(query: Query, project: Project, now_minute: int) -> Plan:
     shape = _shape(query, metric)
     kinds = DIMENSION_KINDS if isinstance(shape, PersonsPlan) and shape.dimension else ALL_KINDS
     asked = _of_the_moment(query) if isinstance(metric, Now) else query
-    return Plan(query, project, metric, cut_period(asked, project, now_minute * MINUTE_MS, kinds), shape)
+    period = cut_period(asked, project, now_minute * MINUTE_MS, kinds)
+    _require_size(query, period)
+    return Plan(query, project, metric, period, shape)
+
+
+def _require_size(query: Query, period: Period) -> None:
+    if query.breakdown and query.limit * len(period.spans) > POINTS_PER_ANSWER_MAX:
+        raise InvalidParameter(
+            f"`limit` series of {len(period.spans)} points are too many.", field="limit",
+            allowed=f"at most {POINTS_PER_ANSWER_MAX // len(period.spans)} here", hint="Use a longer interval.",
+        )  # fmt: skip
 
 
 def _of_the_moment(query: Query) -> Query:

@@ -1,0 +1,155 @@
+"""One live question: its newest answers, a short history, and who waits for them.   Stage 5 of 6.
+
+One computation per question and tick, however many listen. A listener holds no queue: it remembers the version
+it has sent and asks for the changes since, so a slow one gets the newest values merged and holds nothing up.
+The first change is computed at once, the next ones at most every `interval_s`; without any, a look every
+IDLE_S keeps `as_of`, windows and `online` moving. A question that takes long is computed more seldom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from msgspec import Struct
+
+from rtaplatform.analytics.changes import changes, is_only_freshness
+from rtaplatform.analytics.engine import Reply
+from rtaplatform.core.errors import PlatformError, Rejected
+from rtaplatform.core.query import Answer, Change
+
+IDLE_S = 2.0
+RETRY_S = 1.0
+COST_FACTOR = 4  # a question may keep one core busy for a fifth of the time
+VERSIONS_MAX = 120
+HISTORY_POINTS_MAX = 100_000
+
+
+class Version(Struct, frozen=True, eq=False):
+    """The answers of one moment. `id` is what `Last-Event-ID` brings back."""
+
+    id: str
+    generation: str
+    answers: list[Answer]
+    points: int
+
+
+class Channel:
+    def __init__(self, compute: Callable[[], Awaitable[Reply]], *, interval_s: float, name: str) -> None:
+        self._compute, self._interval_s, self._name = compute, interval_s, name
+        self._versions: deque[Version] = deque()
+        self._numbers = itertools.count(1)
+        self._published = asyncio.Event()
+        self._dirty = asyncio.Event()
+        self._published_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self.listeners = 0
+        self.left_at = 0.0
+        self.error: PlatformError | None = None  # why the last computation failed; None once one succeeds
+
+    def touch(self) -> None:
+        """Something has moved that may change the answers."""
+        self._dirty.set()
+
+    async def join(self) -> Version:
+        """Begin to listen; raises what the first computation raises. Pair with `leave`."""
+        self.listeners += 1
+        try:
+            # The running task keeps the newest current; after a pause it is stale.
+            if self._task is None or not self._versions:
+                await self._refresh()
+        except BaseException:
+            self.leave()
+            raise
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"live {self._name}")
+        return self._versions[-1]
+
+    def leave(self) -> None:
+        self.listeners -= 1
+        self.left_at = asyncio.get_running_loop().time()
+        if self.listeners == 0:
+            self.stop()
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    @property
+    def latest(self) -> Version:
+        return self._versions[-1]
+
+    def find(self, id: str) -> Version | None:
+        return next((version for version in self._versions if version.id == id), None)
+
+    def since(self, seen: Version) -> list[Change] | None:
+        """What has changed since `seen`, merged; None: send all (another generation, or the window has moved)."""
+        latest = self.latest
+        return changes(seen.answers, latest.answers) if seen.generation == latest.generation else None
+
+    async def wait(self, seen: Version, error: PlatformError | None, timeout_s: float) -> None:
+        """Until there is a newer version, or another error, than the listener has sent; or the time is over."""
+        if self.latest is not seen or self.error is not error:
+            return
+        published = self._published
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await published.wait()
+
+    # inside ----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._dirty.wait()
+            began = loop.time()
+            try:
+                await self._refresh()
+            except PlatformError as error:
+                self._fail(error)
+                if isinstance(error, Rejected):
+                    return
+            took = loop.time() - began
+            await asyncio.sleep(max(self._interval_s - took, took * COST_FACTOR, RETRY_S if self.error else 0))
+
+    async def _refresh(self) -> None:
+        # Cleared before the read: what moves during it asks for another.
+        self._dirty.clear()
+        reply = await self._compute()
+        self.error = None
+        if self._is_news(reply):
+            self._publish(reply)
+
+    def _is_news(self, reply: Reply) -> bool:
+        if not self._versions or self.latest.generation != reply.generation:
+            return True
+        found = changes(self.latest.answers, reply.answers)
+        if found is None or (found and not is_only_freshness(found, self.latest.answers)):
+            return True
+        return bool(found) and asyncio.get_running_loop().time() - self._published_at >= IDLE_S
+
+    def _publish(self, reply: Reply) -> None:
+        points = sum(1 + len(r.points) for answer in reply.answers for r in answer.results)
+        id = f"{reply.generation}-{reply.digest}-{self._name}.{next(self._numbers)}"
+        self._versions.append(Version(id, reply.generation, reply.answers, points))
+        while len(self._versions) > 1 and (
+            len(self._versions) > VERSIONS_MAX or sum(v.points for v in self._versions) > HISTORY_POINTS_MAX
+        ):
+            self._versions.popleft()
+        self._published_at = asyncio.get_running_loop().time()
+        self._wake()
+
+    def _fail(self, error: PlatformError) -> None:
+        if self.error is None or str(self.error) != str(error):
+            self.error = error
+            self._wake()
+
+    def _wake(self) -> None:
+        self._published.set()
+        self._published = asyncio.Event()

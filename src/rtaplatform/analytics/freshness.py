@@ -1,0 +1,204 @@
+"""How fresh and how whole an answer is.   Stage 5 of 6, pure: fed by `watch.py` and by every snapshot read.
+
+`as_of` is a proof, not an estimate: a sample says where the logs ended after an instant T, so a ledger that has
+passed all those ends holds everything appended before T. Durations come from the monotonic clock. The greatest
+position ever seen per shard and partition is remembered, so a store that went back in time is noticed, by
+whatever generation it answers. Limits: SAMPLES_MAX samples; older ones are thinned to one in ten seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from rtaplatform.store.port import Place, Row, Snapshot
+
+SAMPLES_MAX = 2_400
+THINNED_EVERY_S = 10.0
+FRESH_S = 60.0  # samples younger than this are all kept
+STUCK_S = 10.0
+
+
+class Instant(Struct, frozen=True):
+    """A moment on both clocks."""
+
+    wall_ms: int
+    monotonic_s: float
+
+
+class Sample(Struct, frozen=True):
+    """Where the logs ended, asked after `at`."""
+
+    at: Instant
+    ends: dict[Place, int]
+
+
+class Position(Struct):
+    """Where a shard stands in a partition, and since when."""
+
+    offset: int
+    since_s: float
+    greatest: int
+
+
+class Freshness(Struct, frozen=True):
+    """What `meta` says. `reasons` are for operators: why it is not complete."""
+
+    as_of_ms: int | None
+    lag_ms: int | None
+    reasons: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.reasons
+
+
+class PartitionState(Struct, frozen=True):
+    shard: int
+    topic_id: str
+    partition: int
+    lag: int
+    advanced_s_ago: float
+    behind: int
+
+
+class FreshnessState(Struct, frozen=True):
+    """For health and signals. `sample_age_s` None: the log's ends were never read."""
+
+    sample_age_s: float | None
+    partitions: list[PartitionState]
+    stops: dict[str, str]
+    torn: list[int]
+
+
+class FreshnessTracker:
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
+        self._positions: dict[tuple[int, Place], Position] = {}
+        self._floors: dict[Place, int] = {}
+        self._stops: dict[int, dict[str, str]] = {}
+        self._torn: set[int] = set()
+
+    def sample(self, before: Instant, ends: Mapping[Place, int]) -> None:
+        """`before` is read before the ends are asked for."""
+        self._samples.append(Sample(before, dict(ends)))
+        self._thin(before.monotonic_s)
+
+    def seed(self, committed: Mapping[Place, int]) -> None:
+        """The group's committed offsets: every shard's ledger was there once."""
+        for place, offset in committed.items():
+            self._floors[place] = max(offset, self._floors.get(place, 0))
+
+    def observe(self, snapshot: Snapshot, now: Instant) -> Freshness:
+        """Take in a snapshot's ledger, and say how fresh and whole its answers are."""
+        shard = snapshot.shard
+        self._stops[shard] = dict(snapshot.stops)
+        (self._torn.add if snapshot.torn else self._torn.discard)(shard)
+        offsets = self._offsets(snapshot)
+        self._forget_others(shard, offsets)
+        for place, offset in offsets.items():
+            self._note((shard, place), offset, now)
+        as_of = self._as_of(offsets, snapshot.ledger)
+        lag = None if as_of is None else max(0, self._age_ms(as_of, now))
+        return Freshness(None if as_of is None else as_of.wall_ms, lag, self._reasons(snapshot, offsets, now))
+
+    def state(self, now: Instant) -> FreshnessState:
+        newest = self._samples[-1] if self._samples else None
+        ends = newest.ends if newest else {}
+        return FreshnessState(
+            None if newest is None else now.monotonic_s - newest.at.monotonic_s,
+            [
+                PartitionState(
+                    shard, place.topic_id, place.partition, max(0, ends.get(place, 0) - position.offset),
+                    now.monotonic_s - position.since_s, self._behind(shard, place),
+                )
+                for (shard, place), position in sorted(self._positions.items())
+            ],
+            {f"{shard}/{what}": why for shard, stops in self._stops.items() for what, why in stops.items()},
+            sorted(self._torn),
+        )  # fmt: skip
+
+    # inside ----------------------------------------------------------------------------------------------------
+
+    def _offsets(self, snapshot: Snapshot) -> dict[Place, int]:
+        """The next offset of each partition that is known: without a row it is where the generation begins."""
+        known = set(snapshot.topics.values())
+        places = {*snapshot.ledger, *snapshot.starts, *(self._samples[-1].ends if self._samples else ())}
+        return {
+            place: snapshot.ledger[place].next_offset if place in snapshot.ledger else snapshot.starts.get(place, 0)
+            for place in places
+            if place.topic_id in known
+        }
+
+    def _note(self, key: tuple[int, Place], offset: int, now: Instant) -> None:
+        position = self._positions.get(key)
+        if position is None:
+            self._positions[key] = Position(offset, now.monotonic_s, max(offset, self._floors.get(key[1], 0)))
+        elif position.offset != offset:
+            position.offset, position.since_s = offset, now.monotonic_s
+            position.greatest = max(offset, position.greatest)
+
+    def _forget_others(self, shard: int, offsets: Mapping[Place, int]) -> None:
+        """Partitions of a topic that was re-created are no longer ours to catch up with."""
+        for key in [k for k in self._positions if k[0] == shard and k[1] not in offsets]:
+            del self._positions[key]
+
+    def _as_of(self, offsets: Mapping[Place, int], ledger: Mapping[Place, Row]) -> Instant | None:
+        for sample in reversed(self._samples):
+            if all(end <= offsets.get(place, 0) for place, end in sample.ends.items()):
+                return sample.at
+        return self._as_of_records(offsets, ledger) if self._samples else None
+
+    def _as_of_records(self, offsets: Mapping[Place, int], ledger: Mapping[Place, Row]) -> Instant | None:
+        """Behind every sample: the record time of the partition that lags most is the best that is known."""
+        oldest, newest = self._samples[0], self._samples[-1]
+        lagging = [place for place, end in newest.ends.items() if end > offsets.get(place, 0)]
+        if not all(place in ledger for place in lagging):
+            return None
+        wall_ms = min([oldest.at.wall_ms, *(ledger[place].record_time_ms for place in lagging)])
+        return Instant(wall_ms, oldest.at.monotonic_s - (oldest.at.wall_ms - wall_ms) / 1000)
+
+    @staticmethod
+    def _age_ms(then: Instant, now: Instant) -> int:
+        return round((now.monotonic_s - then.monotonic_s) * 1000)
+
+    def _reasons(self, snapshot: Snapshot, offsets: Mapping[Place, int], now: Instant) -> tuple[str, ...]:
+        reasons = [f"stopped {what}: {why}" for what, why in sorted(snapshot.stops.items())]
+        if snapshot.torn:
+            reasons.append(f"shard {snapshot.shard} is torn")
+        if not self._samples:
+            reasons.append("the log's ends are not known yet")
+        for place in sorted(offsets):
+            if behind := self._behind(snapshot.shard, place):
+                reasons.append(f"{place.topic_id}:{place.partition} is {behind} behind where it was")
+            if self._stuck_s(snapshot.shard, place, offsets[place], now) >= STUCK_S:
+                reasons.append(f"{place.topic_id}:{place.partition} does not advance")
+        return tuple(reasons)
+
+    def _behind(self, shard: int, place: Place) -> int:
+        position = self._positions[shard, place]
+        return max(position.greatest, self._floors.get(place, 0)) - position.offset
+
+    def _stuck_s(self, shard: int, place: Place, offset: int, now: Instant) -> float:
+        """How long there has been something to read that was not read."""
+        unread: Sample | None = None
+        for sample in reversed(self._samples):
+            if sample.ends.get(place, 0) <= offset:
+                break
+            unread = sample
+        if unread is None:
+            return 0.0
+        return now.monotonic_s - max(unread.at.monotonic_s, self._positions[shard, place].since_s)
+
+    def _thin(self, now_s: float) -> None:
+        """Samples come four times a second; of those over a minute old, one in ten seconds is enough."""
+        if len(self._samples) < SAMPLES_MAX:
+            return
+        kept: list[Sample] = []
+        for sample in self._samples:
+            is_young = now_s - sample.at.monotonic_s < FRESH_S
+            if is_young or not kept or sample.at.monotonic_s - kept[-1].at.monotonic_s >= THINNED_EVERY_S:
+                kept.append(sample)
+        self._samples = deque(kept, maxlen=SAMPLES_MAX)

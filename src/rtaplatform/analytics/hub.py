@@ -1,0 +1,99 @@
+"""All live questions of this process.   Stage 5 of 6: store's hints → [analytics] → serve/live.py.
+
+Hints say which projects moved; they are hints: after a reconnect of the store, another generation or a rewind
+all questions are computed again, and each is looked at every few seconds whatever the hints say.
+Limits: connections, and QUESTIONS_MAX questions, of which those that nobody listens to go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rtaplatform.analytics.channel import Channel, Version
+from rtaplatform.analytics.engine import Engine
+from rtaplatform.core.errors import PlatformError, Unavailable
+from rtaplatform.core.query import Query
+from rtaplatform.store.port import AggregateReader, Hint
+
+QUESTIONS_MAX = 1_000
+LINGER_S = 60.0  # a question's history outlives its last listener, for a reconnect
+RECONNECT_S = 1.0
+
+Question = tuple[str, tuple[Query, ...]]
+
+
+class Hub:
+    def __init__(
+        self, engine: Engine, reader: AggregateReader, *, interval_ms: int = 250, connections_max: int = 2_000
+    ) -> None:
+        self._engine, self._reader = engine, reader
+        self._interval_s, self._connections_max = interval_ms / 1000, connections_max
+        self._channels: dict[Question, Channel] = {}
+        self._joining: dict[Question, asyncio.Lock] = {}
+        self.connections = 0
+
+    @property
+    def interval_s(self) -> float:
+        return self._interval_s
+
+    async def run(self) -> None:
+        """Follow the store's hints until cancelled; waits out its outages."""
+        while True:
+            try:
+                async for hint in self._reader.hints():
+                    self._spread(hint)
+            except PlatformError:
+                self._spread(Hint(0, None))
+            await asyncio.sleep(RECONNECT_S)
+
+    def close(self) -> None:
+        """Stop all computations. Listeners see no more; their streams are closed by the server."""
+        for channel in self._channels.values():
+            channel.stop()
+
+    @asynccontextmanager
+    async def listen(self, project: str, queries: tuple[Query, ...]) -> AsyncIterator[tuple[Channel, Version]]:
+        """The channel of a question, joined, and its newest version. Raises what the question's answer raises."""
+        if self.connections >= self._connections_max:
+            raise Unavailable("live", f"{self._connections_max} live connections are open", retry_after_seconds=10)
+        self.connections += 1
+        try:
+            channel = self._channel((project, queries))
+            # One first computation, however many join at once.
+            async with self._joining.setdefault((project, queries), asyncio.Lock()):
+                version = await channel.join()
+            try:
+                yield channel, version
+            finally:
+                channel.leave()
+        finally:
+            self.connections -= 1
+
+    def _channel(self, question: Question) -> Channel:
+        if question not in self._channels:
+            self._forget()
+            project, queries = question
+            self._channels[question] = Channel(
+                lambda: self._engine.reply(project, queries), interval_s=self._interval_s, name=secrets.token_hex(4)
+            )
+        return self._channels[question]
+
+    def _spread(self, hint: Hint) -> None:
+        for (project, _), channel in self._channels.items():
+            if hint.projects is None or project in hint.projects:
+                channel.touch()
+
+    def _forget(self) -> None:
+        now = asyncio.get_running_loop().time()
+        idle = [q for q, c in self._channels.items() if c.listeners == 0]
+        old = [q for q in idle if now - self._channels[q].left_at > LINGER_S]
+        if len(self._channels) - len(old) >= QUESTIONS_MAX:
+            old = idle
+        for question in old:
+            del self._channels[question]
+            self._joining.pop(question, None)
+        if len(self._channels) >= QUESTIONS_MAX:
+            raise Unavailable("live", f"{QUESTIONS_MAX} different live questions are open", retry_after_seconds=10)
