@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _USAGE = 2
 _SHARE = {"min": 0.0, "max": 1.0}
 
 
-def simulate(
+def command(
     rate: Annotated[float, typer.Option(min=0, help="Events per second; 0: as fast as possible.")] = 50.0,
     users: Annotated[int, typer.Option(min=1, help="Known users, u-1 to u-N.")] = 2_000,
     products: Annotated[int, typer.Option(min=2, help="Products, p-1 to p-N.")] = 200,
@@ -42,19 +42,19 @@ def simulate(
     events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
     project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",
     truth: Annotated[Path | None, typer.Option(help="Write the exact numbers of what was sent to this file.")] = None,
-    kafka: Annotated[str, typer.Option(envvar="RTA_KAFKA_BOOTSTRAP_SERVERS", help="Where Kafka is.")] = "",
-    data_dir: Annotated[Path, typer.Option(help="Of a running `rta up`, where --kafka is not given.")] = Path(".rta"),
+    kafka: KafkaOption = None,
+    data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Send the events of simulated visitors to Kafka.
 
     Examples:
 
-      rta simulate --rate 50
+        rta simulate --rate 50
 
-      rta simulate --backfill 7d --rate 5 --truth truth.json
+        rta simulate --backfill 7d --rate 5 --truth truth.json
 
-      rta simulate --rate 0 --events 1000000 --kafka localhost:9092
+        rta simulate --rate 0 --events 1000000 --kafka localhost:9092
     """
     from rtaplatform.simulate.plan import Plan
 
@@ -74,29 +74,17 @@ def simulate(
         events_max=events or None,
     )
     _check(plan)
-    summary = _run(plan, _kafka_settings(kafka, data_dir), truth)
+    summary = _run(plan, Connections(kafka=kafka, data_dir=data_dir).kafka_settings(), truth)
     typer.echo(json.dumps(summary) if as_json else _sentence(summary))
 
 
 def _run(plan: Plan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]:
     from rtaplatform.simulate.run import Run, simulate
 
-    if os.environ.get("RTA_SUPERVISED"):
-        from rtaplatform.local.lifeline import die_with_parent
-
-        die_with_parent()
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     return simulate(Run(plan, kafka, _say, stopped.is_set), truth)
-
-
-def _kafka_settings(kafka: str, data_dir: Path) -> KafkaSettings:
-    from rtaplatform.settings import KafkaSettings
-
-    if not kafka:
-        raise SetupError("No Kafka was named.", "Give --kafka HOST:PORT, or set RTA_KAFKA_BOOTSTRAP_SERVERS.")
-    return KafkaSettings(bootstrap_servers=kafka)
 
 
 def _check(plan: Plan) -> None:

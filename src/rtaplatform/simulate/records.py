@@ -40,9 +40,9 @@ def record_of(message: dict[str, Any], topic: str, timestamp: int) -> Record:
     return Record(topic, f"{message['projectId']}:{person}".encode(), encode(message), timestamp)
 
 
-def message_id(rng: Random) -> str:
+def message_id(rng: Random, salt: int) -> str:
     """Return 128 seeded bits in the form of a version 4 UUID."""
-    bits = f"{rng.getrandbits(128):032x}"
+    bits = f"{rng.getrandbits(128) ^ salt:032x}"
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 

@@ -6,6 +6,7 @@ anything that waiting does not mend ends the run. Limits: the queue is bounded, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ _FULL_QUEUE_WAIT_SECONDS = 0.1
 
 def partition_counts(settings: KafkaSettings) -> dict[str, int]:
     """Return the number of partitions of each event topic. Raises Unavailable, SetupError."""
-    client = AdminClient(client_config(settings))
+    client = AdminClient(client_config(settings), logger=silent_logger())
     try:
         topics = client.list_topics(timeout=_FIRST_ANSWER_SECONDS_MAX).topics
     except KafkaException as error:
@@ -37,6 +38,15 @@ def partition_counts(settings: KafkaSettings) -> dict[str, int]:
     return {topic: len(topics[topic].partitions) for topic in TOPICS}
 
 
+def silent_logger() -> logging.Logger:
+    """Return a logger that drops what librdkafka says: a line a second while a broker is away; we say it once."""
+    logger = logging.getLogger("rtaplatform.simulate.librdkafka")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
+
+
 class Sender:
     """One producer. `stopped` tells whether the run is to end: then nothing is waited for."""
 
@@ -44,7 +54,7 @@ class Sender:
         self._say, self._stopped = say, stopped
         self._failure: str | None = None
         self._away = False
-        self._producer = Producer(self._configuration(settings))
+        self._producer = Producer(self._configuration(settings), logger=silent_logger())
 
     def send(self, record: Record) -> bool:
         """Hand one record over, waiting while the queue is full. False: the run was stopped meanwhile."""

@@ -1,7 +1,7 @@
 """The stream of records of a simulated shop.   simulate: pace, people, journey, malformed → [traffic] → sender.
 
-Promise: the same plan gives the same records, byte for byte; another start time shifts the times and changes
-nothing else (history follows the hour of the day, so there a start also moves the rhythm). Memory is bounded.
+Promise: the same plan gives the same records, byte for byte; another start time shifts the times, makes
+other messageIds and changes nothing else (history follows the hour of the day, so there a start also moves the rhythm). Memory is bounded.
 Limits: every slot of time takes the step that is due, else opens a session, so that the rate is kept exactly and
 steps wait a little when many are due.
 """
@@ -87,6 +87,8 @@ class _Traffic:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._rng = rng = Random(f"rta:{plan.seed}")
+        # A run that is started again within the minute must not look like a repeat of itself.
+        self._salt = Random(plan.start_ms).getrandbits(128)
         self._people = People(plan, rng)
         popularity = Popularity(demo_products(plan.products, plan.seed), rng)
         self._shop = Shop(popularity, rng, "server" in plan.sources)
@@ -190,7 +192,7 @@ class _Traffic:
             message["event"] = step.name
         elif step.name:
             message["name"] = step.name
-        message["messageId"] = message_id(rng)
+        message["messageId"] = message_id(rng, self._salt)
         if client.anonymous_id is not None:
             message["anonymousId"] = client.anonymous_id
         if client.logged_in:

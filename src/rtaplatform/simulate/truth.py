@@ -25,6 +25,7 @@ from rtaplatform.simulate.oracle import Oracle
 from rtaplatform.simulate.oracle_murmur2 import to_positive
 from rtaplatform.simulate.plan import TIME_ZONE
 from rtaplatform.simulate.records import Record
+from rtaplatform.simulate.sender import silent_logger
 from rtaplatform.stream.kafka import client_config
 
 _ANSWER_SECONDS_MAX = 10.0
@@ -77,7 +78,7 @@ class SentTruth:
 
 def log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
     """Ask the broker where each partition ends. Raises Unavailable."""
-    client = AdminClient(client_config(settings))
+    client = AdminClient(client_config(settings), logger=silent_logger())
     places = [(topic, partition) for topic, count in counts.items() for partition in range(count)]
     deadline = time.monotonic() + _ANSWER_SECONDS_MAX
     while True:
