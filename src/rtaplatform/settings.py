@@ -102,3 +102,16 @@ class ApiSettings(BaseSettings):
     live_heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
     live_connections_max: Annotated[int, Field(ge=1)] = 2_000
     live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
+class LocalSettings(BaseSettings):
+    """The embedded servers of `rta up`."""
+
+    model_config = SettingsConfigDict(env_prefix="RTA_", frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".rta")
+    cache_dir: Path | None = None
+    maven_url: str | None = None
+    kafka_heap_mb: Annotated[int, Field(ge=128)] = 256
+    kafka_bytes_per_partition_max: Annotated[int, Field(ge=1_048_576)] = 1 << 30
+    redis_bytes_max: Annotated[int, Field(ge=0)] = 0

@@ -21,6 +21,7 @@ from rtaplatform.local.postgres import Postgres
 from rtaplatform.local.process import Process
 from rtaplatform.local.server import EmbeddedServer
 from rtaplatform.local.valkey import Valkey
+from rtaplatform.settings import LocalSettings
 
 ANSWER_SECONDS_MAX = 60.0
 TESTER = "rta-tests"  # a Valkey user that may do anything: flush, configure, look into every key
@@ -65,7 +66,7 @@ class Running(Generic[ServerT]):
 
 def start_kafka(folder: Path) -> Running[Kafka]:
     ports = keep_ports(folder / "kafka-ports.json", ["kafka", "controller"])
-    kafka = Kafka(folder / "kafka", cache_folder(), ports["kafka"], ports["controller"])
+    kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
     return _started(kafka, folder)
 
 

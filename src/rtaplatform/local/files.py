@@ -31,5 +31,6 @@ def read_object(path: Path) -> dict[str, Any]:
 def secret_of(path: Path) -> str:
     """The random secret kept in `path`, made on first use."""
     if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, secrets.token_urlsafe(32))
     return path.read_text().strip()

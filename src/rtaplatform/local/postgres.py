@@ -122,9 +122,9 @@ class Postgres:
     def _make_database(self) -> None:
         password = secret_of(self.folder / "rta.password")
         with psycopg.connect(self._url("postgres", "postgres"), connect_timeout=1, autocommit=True) as connection:
-            if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'rta'").fetchone():
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'rta'").fetchone():
                 connection.execute(sql.SQL("CREATE ROLE rta LOGIN PASSWORD {}").format(sql.Literal(password)))
-            if not connection.execute("SELECT FROM pg_database WHERE datname = 'rta'").fetchone():
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'rta'").fetchone():
                 connection.execute("CREATE DATABASE rta OWNER rta")
         self._database_made = True
 

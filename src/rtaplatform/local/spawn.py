@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> None:
     parent, identity, program = int(arguments[0]), arguments[1], arguments[2:]
     if os.getsid(0) != os.getpid():
         os.setsid()
+    os.umask(0o077)
     take_identity(identity)
     die_with(parent)
     try:

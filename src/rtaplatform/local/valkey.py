@@ -105,7 +105,6 @@ class Valkey:
             return False
 
     def _password(self, user: str) -> str:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return secret_of(self.folder / f"{user}.password")
 
 

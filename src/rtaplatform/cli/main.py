@@ -1,0 +1,130 @@
+"""The command `rta`: one module per command, loaded when it is asked for.
+
+A module `cli/NAME.py` has a function `command`, typed for Typer, or `app`, a Typer of its own for a group. COMMANDS
+lists them with their one-line help, so that `rta --help` loads none of them and a broken one does not break the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+
+from rtaplatform.core.errors import SetupError, Unavailable
+
+# Command name → (module below rtaplatform.cli, help line, whether it is a group).
+COMMANDS: dict[str, tuple[str, str, bool]] = {
+    "up": ("up", "Run the whole platform on this machine, with a simulated shop.", False),
+    "status": ("status", "Say where an instance runs, and how its parts are.", False),
+    "doctor": ("doctor", "Check everything that `rta up` needs.", False),
+    "simulate": ("simulate", "Send the events of a simulated shop.", False),
+    "worker": ("worker", "Run a worker: events in Kafka become totals in Redis.", False),
+    "api": ("api", "Serve collecting, queries, live updates and the dashboard.", False),
+    "migrate": ("migrate", "Bring catalog, topics, functions and shards to this version.", False),
+    "keys": ("keys", "Make, list and revoke API keys.", True),
+    "topics": ("topics", "List topics; accept a re-created or truncated one.", True),
+    "rebuild": ("rebuild", "Count everything again from the log, beside the live totals.", False),
+    "reconcile": ("reconcile", "Compare the live totals with a recount of the log.", False),
+    "dead-letters": ("dead_letters", "List, inspect and replay events that were set aside.", True),
+    "catalog": ("catalog", "Import users and products.", True),
+    "bench": ("bench", "Measure how much this machine takes.", False),
+}
+EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_MISSING = 0, 1, 2, 3
+EPILOG = "Examples:  rta up    rta up --port 0 --simulate 200    rta status --json"
+
+
+def build_app(asked: str | None) -> typer.Typer:
+    """The application with the command that is asked for; the others are there by name and help line only."""
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        epilog=EPILOG,
+        help="Real-time product analytics with exact numbers, on Kafka, Redis and PostgreSQL.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, (module, line, is_group) in COMMANDS.items():
+        if name == asked:
+            _add(app, name, importlib.import_module(f"rtaplatform.cli.{module}"), is_group)
+        elif _exists(module):
+            app.command(name, help=line)(_unasked)
+    return app
+
+
+def _add(app: typer.Typer, name: str, module: Any, is_group: bool) -> None:
+    if is_group:
+        app.add_typer(module.app, name=name)
+    else:
+        app.command(name)(module.command)
+
+
+def _exists(module: str) -> bool:
+    return os.path.exists(os.path.join(os.path.dirname(__file__), f"{module}.py"))
+
+
+def _root() -> None:
+    """Real-time product analytics with exact numbers, on Kafka, Redis and PostgreSQL."""
+
+
+def _unasked() -> None:
+    raise AssertionError("only the command that was asked for is run")
+
+
+def _asked(arguments: list[str]) -> str | None:
+    return next((word for word in arguments if not word.startswith("-")), None)
+
+
+def main() -> None:
+    """Run the command of `sys.argv` and end with its exit code (contract.md)."""
+    try:
+        code = build_app(_asked(sys.argv[1:]))(standalone_mode=False, prog_name="rta")
+    except SetupError as error:
+        _tell(error.problem, error.remedy)
+        code = error.exit_code
+    except Unavailable as error:
+        _tell(str(error), "See whether the server runs and can be reached; `rta status` says where ours are.")
+        code = EXIT_MISSING
+    except typer.TyperException as error:
+        _show_usage(error)
+        code = EXIT_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_OK
+    except Exception as error:  # noqa: BLE001  # the outermost place
+        if _is_wrong_setting(error):
+            _tell(str(error), "Set the environment variable right: docs/reference/settings.md lists them.")
+            sys.exit(EXIT_USAGE)
+        traceback.print_exc()
+        _tell("This is a bug of ours.", "Please report it with the lines above.")
+        code = EXIT_BUG
+    sys.exit(code if isinstance(code, int) else EXIT_OK)
+
+
+def _is_wrong_setting(error: Exception) -> bool:
+    """Whether an environment variable has a value that its settings class refuses."""
+    return type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Settings")
+
+
+def _show_usage(error: typer.TyperException) -> None:
+    """As Typer shows it where the error knows how to show itself."""
+    show = getattr(error, "show", None)
+    if show:
+        show()
+    else:
+        sys.stderr.write(f"rta: {error}\n")
+
+
+def _tell(problem: str, remedy: str) -> None:
+    sys.stderr.write(f"rta: {problem}\n  → {remedy}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`rta status`: where an instance runs and how its parts are."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from rtaplatform.cli.connections import folder_of
+from rtaplatform.local.running import Running, is_locked, read_running
+
+EXIT_AWAY = 3
+
+
+def command(
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Of the instance.  [default: .rta]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say where the instance of a data directory runs, and how its parts are. Exit code 3 where none is ready.
+
+    Examples:
+
+        rta status
+
+        rta status --data-dir /srv/rta --json
+    """
+    folder = folder_of(data_dir)
+    state = state_of(folder)
+    print(json.dumps(state, indent=1) if as_json else _as_text(state))
+    if state["state"] != "ready":
+        raise typer.Exit(EXIT_AWAY)
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    """The facts, without a secret among them."""
+    running = read_running(folder)
+    if running is None:
+        return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
+    return {
+        "state": "ready" if _ready(running.url) else "not ready",
+        "data_dir": str(folder),
+        "url": running.url,
+        "started_at": running.started_at,
+        "kafka": running.addresses.kafka,
+        "redis": _without_password(running.addresses.redis),
+        "postgres": _without_password(running.addresses.postgres),
+        "processes": _processes(running),
+    }
+
+
+def _processes(running: Running) -> list[dict[str, Any]]:
+    return [_process(name, pid) for name, pid in {"supervisor": running.pid, **running.children}.items()]
+
+
+def _process(name: str, pid: int) -> dict[str, Any]:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *(process.children(recursive=True) if name != "supervisor" else [])]
+        return {"name": name, "pid": pid, "memory_mb": round(sum(map(_memory, family)) / 1e6, 1)}
+    except psutil.Error:
+        return {"name": name, "pid": pid, "memory_mb": None}
+
+
+def _memory(process: psutil.Process) -> int:
+    """Its share of the memory: pages that several processes have are counted in parts."""
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.Error, AttributeError):
+        return int(process.memory_info().rss)
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310  # the URL is ours
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _without_password(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
+
+
+def _as_text(state: dict[str, Any]) -> str:
+    lines = [f"{state['state']}: {state['data_dir']}"]
+    lines += [
+        f"  {name:10}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
+    ]
+    for process in state.get("processes", ()):
+        memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"
+        lines.append(f"  {process['name']:12}{process['pid']:>9}{memory}")
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""`rta up`: the whole platform on this machine.
+
+Says each step, then where to look and what to try, then shows the live numbers: a table on a terminal, a line every
+LINE_SECONDS elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtaplatform.cli.connections import KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.numbers import NumbersReader, as_line, as_table
+from rtaplatform.local.platform import Instance, Wanted, running_platform
+from rtaplatform.local.supervise import StopRequested
+from rtaplatform.settings import LocalSettings
+
+LINE_SECONDS = 10.0
+TABLE_SECONDS = 0.5
+
+
+def command(
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where everything is kept.  [default: .rta]")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API and dashboard; 0 picks one.")] = 8000,
+    simulate: Annotated[float, typer.Option(min=0, metavar="N", help="Simulated events a second; 0 for none.")] = 50,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to run.")] = 1,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Written once all is ready: addresses and keys as JSON.")
+    ] = None,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
+) -> None:
+    """Run the whole platform on this machine: Kafka, Valkey, PostgreSQL, workers, API, dashboard, a simulated shop.
+
+    Ctrl-C stops it; started again it goes on where it was. A server that is given is not started.
+
+    Examples:
+
+        rta up
+
+        rta up --port 0 --simulate 200 --ready-file ready.json
+
+        rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
+    """
+    wanted = Wanted(
+        folder_of(data_dir), port, simulate, workers, ready_file, kafka, redis, postgres, settings=LocalSettings()
+    )
+    try:
+        with running_platform(wanted, Steps()) as instance:
+            _greet(instance)
+            _show_numbers(instance)
+    except StopRequested:
+        print("Stopped.", flush=True)
+
+
+class Steps:
+    """Prints each step with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
+
+
+def _greet(instance: Instance) -> None:
+    keys, url = instance.keys, instance.url
+    print(
+        f"\nReady: {url}   (dashboard, and the API's documentation at {url}/docs)\n\n"
+        "Try:\n"
+        f"  curl -X POST {url}/v1/track -H 'Authorization: Bearer {keys.write_key}' "
+        "-H 'Content-Type: application/json' "
+        """-d '{"anonymousId": "me", "event": "Product Viewed", "properties": {"product_id": "p-1"}}'\n"""
+        f"  curl {url}/v1/metrics/orders -H 'Authorization: Bearer {keys.read_key}'\n\n"
+        "Ctrl-C stops it.\n",
+        flush=True,
+    )
+
+
+def _show_numbers(instance: Instance) -> None:
+    """Until somebody asks to stop; the children are looked after by `ticks` meanwhile."""
+    reader = NumbersReader(instance.url, instance.keys.read_key)
+    reader.start()
+    if sys.stdout.isatty():
+        _show_table(instance, reader)
+    else:
+        _show_lines(instance, reader)
+
+
+def _show_table(instance: Instance, reader: NumbersReader) -> None:
+    from rich.live import Live
+
+    with Live(as_table(reader.latest), refresh_per_second=4, transient=True) as live:
+        for _ in instance.supervisor.ticks():
+            live.update(as_table(reader.latest))
+
+
+def _show_lines(instance: Instance, reader: NumbersReader) -> None:
+    due = time.monotonic() + LINE_SECONDS
+    for _ in instance.supervisor.ticks():
+        if time.monotonic() >= due:
+            due += LINE_SECONDS
+            print(as_line(reader.latest), flush=True)

@@ -1,0 +1,266 @@
+"""The whole platform on one machine: servers, then migration, workers and API, then the simulator.
+
+Kafka takes longest, so it is started first and the others beside it. `Stages` says which commands of ours run; tests
+put others there. An instance is ready when the API says so and the simulator runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import rtaplatform
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local import datadir
+from rtaplatform.local.cache import cache_folder
+from rtaplatform.local.files import write_private
+from rtaplatform.local.kafka import Kafka
+from rtaplatform.local.ports import LOOPBACK, keep_ports, require_free
+from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.process import Command
+from rtaplatform.local.running import RUN_FILE, Addresses, Running, holding_lock, write_running
+from rtaplatform.local.server import EmbeddedServer, Say
+from rtaplatform.local.supervise import Child, Supervisor, Tier
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.settings import LocalSettings
+
+SERVER_SECONDS_MAX = 90.0
+PREPARE_SECONDS_MAX = 900.0
+MIGRATE_SECONDS_MAX = 120.0
+READY_SECONDS_MAX = 90.0
+OUR_PROGRAM = (sys.executable, "-m", "rtaplatform.cli.main")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The commands that make the platform, as argument lists."""
+
+    migrate: tuple[str, ...] = (*OUR_PROGRAM, "migrate", "--demo")
+    worker: tuple[str, ...] = (*OUR_PROGRAM, "worker")
+    api: tuple[str, ...] = (*OUR_PROGRAM, "api")
+    simulate: tuple[str, ...] = (*OUR_PROGRAM, "simulate")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for. A server that is given (kafka, redis, postgres) is not embedded."""
+
+    data_dir: Path
+    port: int = 8000
+    events_per_second: float = 50
+    workers: int = 1
+    ready_file: Path | None = None
+    kafka: str | None = None
+    redis: str | None = None
+    postgres: str | None = None
+    settings: LocalSettings = field(default_factory=LocalSettings)
+    stages: Stages = field(default_factory=Stages)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A platform that is ready."""
+
+    url: str
+    keys: datadir.DemoKeys
+    addresses: Addresses
+    supervisor: Supervisor
+
+
+@contextmanager
+def running_platform(wanted: Wanted, say: Say) -> Iterator[Instance]:
+    """Start everything; inside, it is ready; at the end everything is stopped. Raises SetupError, StopRequested."""
+    folder = datadir.open_data_dir(wanted.data_dir)
+    with holding_lock(folder), _ready_file_removed(wanted.ready_file):
+        datadir.end_leftovers(folder)
+        datadir.require_memory()
+        supervisor = Supervisor(folder / "logs", say)
+        try:
+            with supervisor.stopping_on_signals():
+                instance = _start(wanted, folder, supervisor, say)
+                _write_ready_file(wanted.ready_file, instance)
+                yield instance
+        finally:
+            _remove(folder / RUN_FILE)
+
+
+def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
+    if wanted.port:
+        require_free(wanted.port)
+    ports = keep_ports(folder / "ports.json", ["kafka", "controller", "valkey", "postgres", "api"])
+    port = wanted.port or ports["api"]
+    addresses, servers = embedded(wanted, folder, ports)
+    keys, url = datadir.demo_keys(folder), f"http://{LOOPBACK}:{port}"
+    started_at = datadir.now_text()
+    supervisor.on_start = lambda: write_running(
+        folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids())
+    )
+    _start_servers(servers, supervisor, say)
+    environment = _topic_environment(wanted) | _environment(addresses, keys, folder, port)
+    _start_stages(wanted, environment, supervisor, say)
+    _wait_until_ready(url, supervisor, say)
+    _start_simulator(wanted, environment, supervisor, say)
+    return Instance(url, keys, addresses, supervisor)
+
+
+def embedded(wanted: Wanted, folder: Path, ports: dict[str, int]) -> tuple[Addresses, list[EmbeddedServer]]:
+    """Where the three servers are or will be, and those of them that are ours, in the order of starting."""
+    settings = wanted.settings
+    kafka = Kafka(
+        folder / "kafka",
+        cache_folder(settings.cache_dir),
+        ports["kafka"],
+        ports["controller"],
+        heap_mb=settings.kafka_heap_mb,
+        bytes_per_partition_max=settings.kafka_bytes_per_partition_max,
+        repository_url=settings.maven_url,
+    )
+    valkey = Valkey(folder / "valkey", ports["valkey"], settings.redis_bytes_max)
+    postgres = Postgres(folder / "postgres", ports["postgres"])
+    addresses = Addresses(
+        kafka=wanted.kafka or kafka.bootstrap_servers,
+        redis=wanted.redis or valkey.url("rta"),
+        redis_loader="" if wanted.redis else valkey.url("rta-loader"),
+        redis_limiter="" if wanted.redis else valkey.url("rta-limiter"),
+        postgres=wanted.postgres or postgres.url,
+    )
+    given: list[tuple[str | None, EmbeddedServer]] = [
+        (wanted.kafka, kafka),
+        (wanted.postgres, postgres),
+        (wanted.redis, valkey),
+    ]
+    return addresses, [server for address, server in given if not address]
+
+
+def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, say: Say) -> None:
+    """Prepare them side by side, start each when it is prepared, and wait until all answer."""
+    prepared: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]] = queue.SimpleQueue()
+    for server in servers:
+        threading.Thread(target=_prepare, args=(server, say, prepared), daemon=True).start()
+    waiting = {server.name for server in servers}
+    for _ in supervisor.ticks(PREPARE_SECONDS_MAX):
+        while waiting and not prepared.empty():
+            server, error = prepared.get()
+            if error:
+                raise error
+            waiting.discard(server.name)
+            supervisor.start(Child(server.name, server.command, Tier.SERVER, server.stop_signal))
+        if not waiting:
+            break
+    for server in servers:
+        say(f"Waiting for {server.name}")
+        supervisor.wait_for(server.name, server.answers, SERVER_SECONDS_MAX)
+
+
+def _prepare(
+    server: EmbeddedServer, say: Say, prepared: queue.SimpleQueue[tuple[EmbeddedServer, Exception | None]]
+) -> None:
+    try:
+        server.prepare(say)
+    except OSError as error:
+        remedy = "See whether the disk is full or read-only, or name another folder with --data-dir."
+        prepared.put((server, SetupError(f"{server.name} cannot be prepared: {error}", remedy)))
+    except Exception as error:  # noqa: BLE001  # raised again in the main thread
+        prepared.put((server, error))
+    else:
+        prepared.put((server, None))
+
+
+def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
+    stages = wanted.stages
+    say("Migrating the catalog, creating topics, loading functions")
+    supervisor.run_once(_child("migrate", stages.migrate, environment), MIGRATE_SECONDS_MAX)
+    for number in range(1, wanted.workers + 1):
+        name = f"worker-{number}"
+        supervisor.start(_child(name, stages.worker, environment))
+    supervisor.start(_child("api", stages.api, environment))
+
+
+def _wait_until_ready(url: str, supervisor: Supervisor, say: Say) -> None:
+    say("Waiting for the API and the workers")
+    supervisor.wait_for("api", lambda: _answers_ready(url), READY_SECONDS_MAX)
+    for name in supervisor.pids():
+        supervisor.keep(name)
+
+
+def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
+    if wanted.events_per_second <= 0:
+        return
+    argv = (*wanted.stages.simulate, "--rate", f"{wanted.events_per_second:g}")
+    supervisor.start(_child("simulate", argv, environment, Tier.SOURCE))
+    say("Starting the simulator")
+    for _ in supervisor.ticks(0.5):
+        pass
+    supervisor.wait_for("simulate", lambda: True, 1)
+
+
+def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: Tier = Tier.STAGE) -> Child:
+    command = Command(argv, Path(environment["RTA_DATA_DIR"]), environment)
+    return Child(name, lambda: command, tier)
+
+
+def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, port: int) -> dict[str, str]:
+    """The environment of our own children: ours, with the addresses and the demo keys."""
+    source = str(Path(rtaplatform.__file__).parent.parent)
+    path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
+    demo = {f"RTA_DEMO_{name.upper()}": key for name, key in asdict(keys).items()}
+    own = {
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "RTA_DATA_DIR": str(folder),
+        "RTA_API_HOST": LOOPBACK,
+        "RTA_API_PORT": str(port),
+    }
+    return {**os.environ, **addresses.environment(), **demo, **own}
+
+
+def _topic_environment(wanted: Wanted) -> dict[str, str]:
+    """How long our own Kafka keeps events; somebody else's keeps them as its operator says."""
+    if wanted.kafka:
+        return {}
+    return {"RTA_TOPICS_RETENTION_BYTES_PER_PARTITION": str(wanted.settings.kafka_bytes_per_partition_max)}
+
+
+def _answers_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=1) as answer:  # noqa: S310  # the URL is ours
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.HTTPError):
+        return False
+
+
+@contextmanager
+def _ready_file_removed(path: Path | None) -> Iterator[None]:
+    """The ready file is not there before we are ready, nor after we have stopped."""
+    _remove(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+
+
+def _remove(path: Path | None) -> None:
+    if path:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _write_ready_file(path: Path | None, instance: Instance) -> None:
+    if path is None:
+        return
+    addresses = instance.addresses
+    content = {"url": instance.url, "project": "demo", **asdict(instance.keys)}
+    content |= {"kafka": addresses.kafka, "redis": addresses.redis, "postgres": addresses.postgres}
+    try:
+        write_private(path.absolute(), json.dumps(content))
+    except OSError as error:
+        raise SetupError(f"The ready file {path} cannot be written: {error.strerror}.", "Name another path.") from error

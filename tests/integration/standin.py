@@ -1,0 +1,82 @@
+"""Stand-ins for the stages, to test the supervision of real processes without them.
+
+`python -m tests.integration.standin platform DATA_DIR READY_FILE [PORT]` is `rta up` with stand-in stages;
+the other roles are those stages. Each starts a child of its own, as a server with several processes does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local.lifeline import die_with_parent
+from rtaplatform.local.platform import Stages, Wanted, running_platform
+from rtaplatform.local.supervise import StopRequested
+
+ME = (sys.executable, "-m", "tests.integration.standin")
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers 200 to everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
+    stages = Stages((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"))
+    wanted = Wanted(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
+    try:
+        with running_platform(wanted, lambda text: print(text, flush=True)) as instance:
+            for _ in instance.supervisor.ticks():
+                pass
+    except SetupError as error:
+        print(error, flush=True)
+        sys.exit(error.exit_code)
+    except StopRequested:
+        print("stopped", flush=True)
+
+
+def api() -> None:
+    HTTPServer((os.environ["RTA_API_HOST"], int(os.environ["RTA_API_PORT"])), Ready).serve_forever()
+
+
+def with_grandchild() -> None:
+    subprocess.Popen([*ME, "grandchild"])
+    time.sleep(3600)
+
+
+def grandchild() -> None:
+    die_with_parent()
+    time.sleep(3600)
+
+
+def stubborn() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+if __name__ == "__main__":
+    roles: dict[str, Callable[..., None]] = {
+        "platform": platform,
+        "migrate": lambda: None,
+        "worker": with_grandchild,
+        "api": api,
+        "simulate": stubborn,
+        "grandchild": grandchild,
+    }
+    role, *arguments = sys.argv[1:]
+    while arguments[:1] == ["--rate"]:
+        arguments = arguments[2:]
+    roles[role](*arguments)
