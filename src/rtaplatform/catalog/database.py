@@ -1,26 +1,29 @@
-"""PostgreSQL, reached asynchronously.   Every failure is `Unavailable("postgres", …)`.
+"""PostgreSQL, reached without holding up the event loop.   Every failure is `Unavailable("postgres", …)`.
 
-Bounded: the pool, the wait for a connection, each statement (on the server) and each transaction as a
-whole (here, for a server that hangs). Works behind a pooler in transaction mode: nothing is prepared, and
-the time limit is set within the transaction.
+Transactions run in a few threads of their own, one per connection of the pool: psycopg leaves the
+interpreter to the loop while it waits. Bounded: the pool, the wait for a connection, each statement (on the
+server) and each transaction as a whole (here, by shutting the socket of a server that hangs). Works behind a
+pooler in transaction mode: nothing is prepared, and the time limit is set within the transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import contextlib
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
 CONNECTION_LIFE_SECONDS = 1_800
 
 
@@ -35,12 +38,11 @@ class Database:
 
     def __init__(self, settings: CatalogSettings) -> None:
         self._seconds = settings.timeout_seconds
-        self._engine: AsyncEngine = create_async_engine(
+        self._engine: Engine = create_engine(
             driver_url(settings.url.get_secret_value()),
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.timeout_seconds,
-            pool_pre_ping=True,
             pool_recycle=CONNECTION_LIFE_SECONDS,
             hide_parameters=True,
             connect_args={
@@ -49,45 +51,83 @@ class Database:
                 "application_name": "rta",
             },
         )
-        self._running: set[asyncio.Task[object]] = set()
+        self._threads = ThreadPoolExecutor(settings.pool_size, "postgres")
+        self._running: set[_Transaction] = set()
 
-    async def run(self, work: Work[T], *, seconds: float | None = None) -> T:
-        """Run `work` in one transaction; raises Unavailable. Broken constraints pass through as IntegrityError."""
-        limit = self._seconds if seconds is None else seconds
-        task = asyncio.ensure_future(self._transact(work, limit))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        # Not wait_for: cancelling waits for the server's answer, which may never come.
-        done, _ = await asyncio.wait({task}, timeout=limit + 0.5)
-        if not done:
-            task.cancel()
-            raise Unavailable("postgres", f"No answer within {limit:g} s.")
+    async def run(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
+        """Run `work` in a thread, in one transaction; raises Unavailable. Broken constraints pass as IntegrityError."""
+        transaction = _Transaction(self._engine, work, self._seconds if seconds is None else seconds)
+        self._running.add(transaction)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, transaction.run)
         try:
-            return task.result()
+            async with asyncio.timeout(transaction.seconds + 0.5):
+                result: T = await future
+                return result
+        except TimeoutError:
+            transaction.abandon()
+            raise Unavailable("postgres", f"No answer within {transaction.seconds:g} s.") from None
         except IntegrityError:
             raise
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise Unavailable("postgres", _sentence(error)) from error
+        finally:
+            self._running.discard(transaction)
 
     async def check(self) -> None:
         """Raise Unavailable where PostgreSQL does not answer, or has not been migrated."""
         await self.run(_probe)
 
     async def close(self) -> None:
-        for task in self._running:
-            task.cancel()
-        await self._engine.dispose()
-
-    async def _transact(self, work: Work[T], seconds: float) -> T:
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(int(seconds * 1000))}
-            )
-            return await work(connection)
+        for transaction in self._running:
+            transaction.abandon()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._engine.dispose()
 
 
-async def _probe(connection: AsyncConnection) -> None:
-    await connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
+class _Transaction:
+    """`work` in a transaction, that can be abandoned from outside."""
+
+    def __init__(self, engine: Engine, work: Callable[[Connection], Any], seconds: float) -> None:
+        self.seconds = seconds
+        self._engine, self._work = engine, work
+        self._abandoned = False
+        self._connection: Any = None
+
+    def run(self) -> Any:
+        try:
+            return self._attempt()
+        except DBAPIError as error:
+            # The server was restarted: the whole pool is renewed at the first such error.
+            if self._abandoned or not error.connection_invalidated:
+                raise
+        return self._attempt()
+
+    def _attempt(self) -> Any:
+        with self._engine.begin() as connection:
+            self._connection = connection.connection.driver_connection
+            if self._abandoned:
+                raise OSError("abandoned")
+            try:
+                limit = {"ms": str(int(self.seconds * 1000))}
+                connection.execute(text("SELECT set_config('statement_timeout', :ms, true)"), limit)
+                return self._work(connection)
+            finally:
+                self._connection = None
+
+    def abandon(self) -> None:
+        """Wake the thread from its wait for a server that hangs."""
+        self._abandoned = True
+        connection = self._connection
+        with contextlib.suppress(OSError, AttributeError):
+            connected = socket.socket(fileno=connection.fileno())
+            try:
+                connected.shutdown(socket.SHUT_RDWR)
+            finally:
+                connected.detach()
+
+
+def _probe(connection: Connection) -> None:
+    connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
 
 
 def _sentence(error: Exception) -> str:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import func, or_, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.database import Database
@@ -182,10 +182,10 @@ def _unexpired(access: Access | None) -> Access | None:
     return None
 
 
-async def read_key(connection: AsyncConnection, hashed: bytes) -> Access | None:
+def read_key(connection: Connection, hashed: bytes) -> Access | None:
     """The key with this hash, if it is neither revoked nor expired; notes that it is used."""
     row = (
-        await connection.execute(
+        connection.execute(
             select(PROJECTS.c.slug, PROJECTS.c.id, KEYS.c.scopes, KEYS.c.id, KEYS.c.expires_at)
             .join_from(KEYS, PROJECTS)
             .where(KEYS.c.sha256 == hashed, KEYS.c.revoked_at.is_(None))
@@ -194,7 +194,7 @@ async def read_key(connection: AsyncConnection, hashed: bytes) -> Access | None:
     ).one_or_none()
     if row is None:
         return None
-    await connection.execute(
+    connection.execute(
         update(KEYS)
         .where(KEYS.c.id == row[3])
         .where(or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < func.now() - text("interval '60 s'")))
@@ -218,8 +218,8 @@ class KeyRow(Struct, frozen=True):
     last_used_at: datetime | None
 
 
-async def list_keys(connection: AsyncConnection, project: str) -> list[KeyRow]:
-    rows = await connection.execute(
+def list_keys(connection: Connection, project: str) -> list[KeyRow]:
+    rows = connection.execute(
         select(
             KEYS.c.id, PROJECTS.c.slug, KEYS.c.name, KEYS.c.scopes, KEYS.c.shown,
             KEYS.c.created_at, KEYS.c.expires_at, KEYS.c.revoked_at, KEYS.c.last_used_at,
@@ -236,13 +236,13 @@ class NewKey(Struct, frozen=True):
     expires_at: datetime | None = None
 
 
-async def create_key(connection: AsyncConnection, new: NewKey) -> tuple[str, str] | None:
+def create_key(connection: Connection, new: NewKey) -> tuple[str, str] | None:
     """Store a new key; its id and the key itself, which nobody can read again. None where the project is unknown."""
-    project_id = await connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == new.project))
+    project_id = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == new.project))
     if project_id is None:
         return None
     key, key_id = make_key(new.kind), make_id("key")
-    await connection.execute(
+    connection.execute(
         KEYS.insert().values(
             id=key_id, project_id=project_id, name=new.name, scopes=list(SCOPES_BY_KIND[new.kind]),
             sha256=digest(key), shown=shown(key), expires_at=new.expires_at,
@@ -251,10 +251,10 @@ async def create_key(connection: AsyncConnection, new: NewKey) -> tuple[str, str
     return key_id, key
 
 
-async def revoke_key(connection: AsyncConnection, project: str, key_id: str) -> bool:
+def revoke_key(connection: Connection, project: str, key_id: str) -> bool:
     """Whether there was such a key to revoke."""
     of_project = select(PROJECTS.c.id).where(PROJECTS.c.slug == project).scalar_subquery()
-    done = await connection.execute(
+    done = connection.execute(
         update(KEYS)
         .where(KEYS.c.id == key_id, KEYS.c.project_id == of_project, KEYS.c.revoked_at.is_(None))
         .values(revoked_at=func.now())

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.tables import PRODUCTS, PROJECTS
@@ -73,9 +73,9 @@ class Products:
         return entry is None or now - entry.at > FRESH_SECONDS
 
 
-async def _read(connection: AsyncConnection, project: str, ids: list[str]) -> dict[str, Product]:
+def _read(connection: Connection, project: str, ids: list[str]) -> dict[str, Product]:
     columns = PRODUCTS.c
-    rows = await connection.execute(
+    rows = connection.execute(
         select(
             columns.id, columns.name, columns.category, columns.brand,
             columns.price, columns.currency, columns.image_url,

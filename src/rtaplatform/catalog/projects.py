@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.tables import PROJECTS
@@ -15,7 +15,7 @@ async def list_projects(database: Database) -> list[Project]:
     columns = PROJECTS.c
     query = select(columns.slug, columns.zone, columns.currency, columns.week_start).order_by(columns.slug)
 
-    async def read(connection: AsyncConnection) -> list[Project]:
-        return [Project(*row) for row in await connection.execute(query)]
+    def read(connection: Connection) -> list[Project]:
+        return [Project(*row) for row in connection.execute(query)]
 
     return await database.run(read)

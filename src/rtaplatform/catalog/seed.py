@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Table, func
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.keys import SCOPES_BY_KIND, digest, shown
@@ -33,21 +33,21 @@ async def seed_demo(
 ) -> None:
     """Put the demo project in place, with these users and products (`simulate.catalog`); raises Unavailable."""
 
-    async def write(connection: AsyncConnection) -> None:
-        await connection.execute(
+    def write(connection: Connection) -> None:
+        connection.execute(
             insert(PROJECTS)
             .values(id=PROJECT_ID, slug=SLUG, name="Demo shop", zone="Europe/Berlin", currency="EUR")
             .on_conflict_do_nothing()
         )
-        await _put_keys(connection, keys)
-        await _put_rows(connection, USERS, users, ("email", "name", "traits"))
+        _put_keys(connection, keys)
+        _put_rows(connection, USERS, users, ("email", "name", "traits"))
         columns = ("name", "category", "brand", "price", "currency", "image_url", "attributes")
-        await _put_rows(connection, PRODUCTS, products, columns)
+        _put_rows(connection, PRODUCTS, products, columns)
 
     await database.run(write, seconds=SECONDS_MAX)
 
 
-async def _put_keys(connection: AsyncConnection, keys: DemoKeys) -> None:
+def _put_keys(connection: Connection, keys: DemoKeys) -> None:
     for kind, key in (("write", keys.write), ("read", keys.read), ("admin", keys.admin)):
         values = {
             "project_id": PROJECT_ID,
@@ -58,17 +58,15 @@ async def _put_keys(connection: AsyncConnection, keys: DemoKeys) -> None:
             "revoked_at": None,
         }
         statement = insert(KEYS).values(id=f"key_demo_{kind}", **values)
-        await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 
-async def _put_rows(
-    connection: AsyncConnection, table: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]
-) -> None:
+def _put_rows(connection: Connection, table: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     for chunk in _chunks(rows):
         values = [{"project_id": PROJECT_ID, "id": row["id"], **{name: row[name] for name in columns}} for row in chunk]
         statement = insert(table)
         changed = {name: statement.excluded[name] for name in columns} | {"updated_at": func.now()}
-        await connection.execute(
+        connection.execute(
             statement.values(values).on_conflict_do_update(index_elements=["project_id", "id"], set_=changed)
         )
 

@@ -23,8 +23,8 @@ class Batch(Struct, rename="camel"):
     """A batch's own fields; the others (messageId, sequence) are no event's, and pass unread."""
 
     batch: list[Raw] | None = None
-    context: Raw | None = None
-    integrations: Raw | None = None
+    context: Raw = Raw(b"null")
+    integrations: Raw = Raw(b"null")
     sent_at: Any = None
     timestamp: Any = None
     write_key: Any = None
@@ -77,7 +77,7 @@ def draft_batch(batch: Batch, project: str, arrival: Arrival) -> list[Draft]:
         time=batch.timestamp,
         context=context,
         context_values={name: decode(value, _ANY) for name, value in context.items()},
-        integrations=batch.integrations,
+        integrations=None if bytes(batch.integrations) == b"null" else batch.integrations,
     )
     return [Draft(call, index, bytes(raw)) for index, raw in enumerate(batch.batch or ())]
 
@@ -101,7 +101,7 @@ def _sent_at_ms(value: Any, arrival: Arrival) -> int | None:
 
 
 def _context_of(batch: Batch) -> dict[str, Raw]:
-    if batch.context is None or bytes(batch.context) == b"null":
+    if bytes(batch.context) == b"null":
         return {}
     try:
         return decode(batch.context, _OBJECT)

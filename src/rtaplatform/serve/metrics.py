@@ -1,0 +1,190 @@
+"""Queries over HTTP: metrics, several at once, popular products.   Stage 6 of 6: analytics → [serve].
+
+Reads `request.state.access.project` (the guard's) and `app.state.analytics`. Everything wrong with a question
+is a `Rejected`, which `problems.py` turns into a problem document.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, post
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Parameter
+from msgspec import Struct
+
+from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.parse import parse_object, parse_parameters
+from rtaplatform.analytics.popular import METRIC_OF, PopularProducts
+from rtaplatform.analytics.times import UNIT_MS
+from rtaplatform.core.errors import InvalidParameter, UnreadableBody
+from rtaplatform.core.metrics import INTERVALS, METRICS, Now
+from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, Query
+from rtaplatform.serve.query_docs import PopularOperation, QueriesOperation, QueryOperation
+
+QUERIES_MAX = 20
+BODY_BYTES_MAX = 256 * 1024
+POPULAR_LIMIT = 20
+POPULAR_PARAMETERS = ("by", "window", "limit", "category")
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Analytics(Struct, frozen=True):
+    """What these handlers need; `app.state.analytics`."""
+
+    engine: Engine
+    popular: PopularProducts
+
+
+class MetricList(Struct, frozen=True):
+    items: list[MetricItem]
+
+
+class AnswerList(Struct, frozen=True):
+    answers: list[Answer]
+
+
+@get("/v1/metrics", opt={"scope": "read"}, tags=["metrics"], summary="Which metrics there are")
+async def list_metrics(request: AnyRequest) -> MetricList:
+    """Every metric with its unit, dimensions and intervals."""
+    refuse_others(request, ())
+    return MetricList(
+        [
+            MetricItem(
+                metric.name, metric.unit, metric.description, list(metric.dimensions),
+                ["none"] if isinstance(metric, Now) else list(INTERVALS),
+            )
+            for metric in METRICS.values()
+        ]
+    )  # fmt: skip
+
+
+@get(
+    "/v1/metrics/{name:str}", opt={"scope": "read"}, tags=["metrics"], summary="One metric over a period",
+    operation_class=QueryOperation,
+)  # fmt: skip
+async def read_metric(
+    request: AnyRequest, name: Annotated[str, Parameter(description="As in GET /v1/metrics.", examples=[])]
+) -> Answer:
+    """Total, points and comparison of one metric, filtered and broken down."""
+    query = parse_parameters(name, request.query_params.multi_items())
+    return (await analytics_of(request).engine.answer(project_of(request), [query]))[0]
+
+
+@post(
+    "/v1/query", opt={"scope": "read"}, tags=["metrics"], summary="Several metrics of one moment", status_code=200,
+    operation_class=QueriesOperation,
+)  # fmt: skip
+async def read_queries(request: AnyRequest) -> AnswerList:
+    """Up to 20 queries, answered from one moment."""
+    refuse_others(request, ())
+    given = _queries_of(await request.body())
+    project, engine = project_of(request), analytics_of(request).engine
+    return AnswerList(await engine.answer(project, [await _query(engine, project, n, q) for n, q in enumerate(given)]))
+
+
+@get(
+    "/v1/products/popular", opt={"scope": "read"}, tags=["products"], summary="The most popular products",
+    operation_class=PopularOperation,
+)  # fmt: skip
+async def read_popular(request: AnyRequest) -> Popular:
+    """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
+    given = refuse_others(request, POPULAR_PARAMETERS)
+    by = given.get("by", "views")
+    if by not in METRIC_OF:
+        raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
+    return await analytics_of(request).popular.popular(
+        project_of(request),
+        by,
+        window=_window(given.get("window", "24h")),
+        limit=_limit(given.get("limit")),
+        category=_category(given.get("category")),
+    )
+
+
+route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries, read_popular]
+
+
+def analytics_of(request: AnyRequest) -> Analytics:
+    found = request.app.state.analytics
+    assert isinstance(found, Analytics)
+    return found
+
+
+def project_of(request: AnyRequest) -> str:
+    return str(request.state.access.project)
+
+
+def refuse_others(request: AnyRequest, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The parameters, each given once and each among `allowed`."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            detail = f"There is no parameter {name[:100]!r}."
+            raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
+        if name in given:
+            raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
+        given[name] = value
+    return given
+
+
+def _queries_of(body: bytes) -> list[object]:
+    if len(body) > BODY_BYTES_MAX:
+        raise UnreadableBody(f"The body is over {BODY_BYTES_MAX} bytes.", hint="Send fewer queries at once.")
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableBody(f"The body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise InvalidParameter("The body is an object.", hint='For example {"queries": [{"metric": "orders"}]}.')
+    unknown = next((name for name in given if name != "queries"), None)
+    if unknown is not None:
+        raise InvalidParameter(f"There is no field {unknown[:100]!r}.", field=unknown[:100], allowed=["queries"])
+    queries = given.get("queries")
+    if not isinstance(queries, list) or not 1 <= len(queries) <= QUERIES_MAX:
+        raise InvalidParameter(
+            f"`queries` is a list of 1 to {QUERIES_MAX} queries.",
+            field="queries",
+            allowed=f"1 to {QUERIES_MAX} queries",
+        )
+    return queries
+
+
+async def _query(engine: Engine, project: str, number: int, given: object) -> Query:
+    """Parse and plan one of several; an error's field says which one it was."""
+    try:
+        query = parse_object(given)
+        await engine.check(project, query)
+    except InvalidParameter as error:
+        error.field = f"queries[{number}]" + (f".{error.field}" if error.field else "")
+        raise
+    return query
+
+
+def _window(text: str) -> Moment:
+    match = re.fullmatch(r"([1-9]\d{0,6})([mhdw])", text, re.ASCII)
+    if match is None:
+        raise InvalidParameter(
+            f"{text[:100]!r} is not a window.",
+            field="window",
+            allowed=["<n>m", "<n>h", "<n>d", "<n>w"],
+            hint="window=24h",
+        )
+    return Moment(Anchor.NOW, -int(match[1]) * UNIT_MS[match[2]])
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return POPULAR_LIMIT
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not 1 <= int(text) <= LIMIT_MAX:
+        raise InvalidParameter(f"`limit` cannot be {text[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _category(text: str | None) -> str | None:
+    if text == "":
+        raise InvalidParameter("`category` is empty.", field="category", hint="Leave it out for all categories.")
+    return text
