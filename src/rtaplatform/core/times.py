@@ -1,0 +1,66 @@
+"""ISO 8601 text → milliseconds since 1970.   Pure.
+
+A date, or a date and a time with T or a blank between them; any number of fraction digits, cut to
+milliseconds; without an offset it is UTC. Years 1970 to 9999. Everything else is unreadable: None.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_FORM = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?",
+    re.ASCII,
+)
+_MINUTES: dict[str, int] = {}  # "2026-11-22T10:00" → ms; events come in time order, so a few minutes serve them all
+_MINUTES_MAX = 4_096
+
+
+def read_time_ms(text: str) -> int | None:
+    """Milliseconds since 1970, or None where the text cannot be read as a time."""
+    if len(text) == 24 and text[23] == "Z" and text[19] == "." and text[16] == ":":
+        seconds, fraction = text[17:19], text[20:23]
+        if seconds < "60" and (seconds + fraction).isdecimal() and seconds.isascii() and fraction.isascii():
+            start = _MINUTES.get(text[:16]) or _remember_minute(text)
+            if start is not None:
+                return start + int(seconds) * 1000 + int(fraction)
+    return _read_any(text)
+
+
+def _remember_minute(text: str) -> int | None:
+    start = _read_any(text[:16] + "Z") if text[10] == "T" else None
+    if start is not None:
+        if len(_MINUTES) >= _MINUTES_MAX:
+            _MINUTES.clear()
+        _MINUTES[text[:16]] = start
+    return start
+
+
+def _read_any(text: str) -> int | None:
+    form = _FORM.fullmatch(text)
+    if form is None:
+        return None
+    year, month, day, hour, minute, second, fraction, _z, sign, ahead_h, ahead_m = form.groups()
+    milliseconds = int(((fraction or "") + "000")[:3])
+    try:
+        zone = UTC if sign is None else _zone(sign, int(ahead_h), int(ahead_m or 0))
+        moment = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=zone
+        )
+        ms = int(moment.timestamp()) * 1000 + milliseconds
+    except (ValueError, OverflowError):
+        return None
+    return ms if 0 <= ms < 253_402_300_800_000 else None
+
+
+def _zone(sign: str, hours: int, minutes: int) -> timezone:
+    if minutes > 59:
+        raise ValueError("minutes of an offset")
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return timezone(ahead if sign == "+" else -ahead)
+
+
+def iso_utc(ms: int) -> str:
+    """2026-11-22T10:00:00.120Z"""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

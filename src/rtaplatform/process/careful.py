@@ -1,0 +1,195 @@
+"""The second reader of a record: field by field, with a reason for whatever is wrong.   Stage 3 of 6.   Pure.
+
+Slow, and only for what the first reader refused. It gives the same shape where the record is
+right after all (an integer as an id, a country that is a number), else raises `Quarantined`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.events import Reason
+from rtaplatform.process.decode import Clean, Context, Device, Location, Properties
+
+
+class Loose(Struct):
+    """Every field as its JSON text."""
+
+    projectId: Raw = Raw()
+    type: Raw = Raw()
+    event: Raw = Raw()
+    messageId: Raw = Raw()
+    anonymousId: Raw = Raw()
+    userId: Raw = Raw()
+    source: Raw = Raw()
+    originalTimestamp: Raw = Raw()
+    timestamp: Raw = Raw()
+    marks: Raw = Raw()
+    properties: Raw = Raw()
+    context: Raw = Raw()
+
+
+class LooseProperties(Struct):
+    product_id: Raw = Raw()
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+    revenue: Raw = Raw()
+    total: Raw = Raw()
+    currency: Raw = Raw()
+    products: Raw = Raw()
+
+
+class LooseLocation(Struct):
+    country: Raw = Raw()
+
+
+class LooseDevice(Struct):
+    type: Raw = Raw()
+
+
+class LooseContext(Struct):
+    location: Raw = Raw()
+    device: Raw = Raw()
+
+
+def read_carefully(value: bytes) -> Clean:
+    """Raises `Quarantined` with the first reason that applies."""
+    try:
+        loose = msgspec.json.decode(value, type=Loose)
+    except msgspec.ValidationError:
+        raise Quarantined(Reason.NOT_AN_OBJECT, "The record is JSON, but not an object.") from None
+    except msgspec.DecodeError as error:
+        raise Quarantined(Reason.NOT_JSON, str(error)) from None
+    project = _plain(loose.projectId)
+    if not isinstance(project, str) or not project:
+        raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
+    return Clean(
+        projectId=project,
+        type=_identifier("type", loose.type) or "",
+        event=_identifier("event", loose.event),
+        messageId=_identifier("messageId", loose.messageId),
+        anonymousId=_identifier("anonymousId", loose.anonymousId),
+        userId=_identifier("userId", loose.userId),
+        source=_text(loose.source),
+        originalTimestamp=_time(loose.originalTimestamp),
+        timestamp=_time(loose.timestamp) or None,
+        marks=_marks(loose.marks),
+        properties=_properties(loose.properties),
+        context=_context(loose.context),
+    )
+
+
+def project_of(value: bytes | None) -> str:
+    """The projectId of a record that is set aside, as far as it can be read; else empty."""
+    try:
+        project = _plain(msgspec.json.decode(value or b"", type=Loose).projectId)
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return project if isinstance(project, str) else ""
+
+
+def _plain(raw: Raw) -> Any:
+    """The value, where it is a scalar; a list or object otherwise; numbers as their own text."""
+    text = bytes(raw)
+    if not text or text == b"null":
+        return None
+    if text[:1] in b"-0123456789":
+        return Number(text.decode())
+    return msgspec.json.decode(text)
+
+
+class Number(str):
+    """A JSON number, as it was written."""
+
+    __slots__ = ()
+
+
+def _identifier(field: str, raw: Raw) -> str | None:
+    value = _plain(raw)
+    if value is None:
+        return None
+    if isinstance(value, Number):
+        if value.removeprefix("-").isdecimal():
+            return str(value)
+    elif isinstance(value, str):
+        return value
+    raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be text, an integer or null.")
+
+
+def _text(raw: Raw) -> str | None:
+    """A dimension's text: numbers as written, booleans as true and false, nothing of all else."""
+    value = _plain(raw)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str) else None
+
+
+def _time(raw: Raw) -> Any:
+    """Absent stays absent and null null; what is not text cannot be read as a time, and must not be empty."""
+    if not bytes(raw):
+        return UNSET
+    value = _plain(raw)
+    if value is None:
+        return None
+    return value if isinstance(value, str) and not isinstance(value, Number) and value else "unreadable"
+
+
+def _marks(raw: Raw) -> list[str] | None:
+    value = _plain(raw)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(mark, str) for mark in value):
+        raise Quarantined(Reason.INVALID_FIELD, "`marks` must be a list of texts, or null.")
+    return value
+
+
+def _object(field: str, raw: Raw) -> bytes | None:
+    text = bytes(raw)
+    if not text or text == b"null":
+        return None
+    if not text.startswith(b"{"):
+        raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be an object or null.")
+    return text
+
+
+def _properties(raw: Raw) -> Properties | None:
+    text = _object("properties", raw)
+    if text is None:
+        return None
+    loose = msgspec.json.decode(text, type=LooseProperties)
+    return Properties(
+        product_id=_text(loose.product_id),
+        price=loose.price,
+        quantity=loose.quantity,
+        revenue=loose.revenue,
+        total=loose.total,
+        currency=_plain_text(loose.currency),
+        products=loose.products,
+    )
+
+
+def _plain_text(raw: Raw) -> str | None:
+    value = _plain(raw)
+    return value if isinstance(value, str) and not isinstance(value, Number) else None
+
+
+def _context(raw: Raw) -> Context | None:
+    text = _object("context", raw)
+    if text is None:
+        return None
+    loose = msgspec.json.decode(text, type=LooseContext)
+    country = _within(loose.location, LooseLocation)
+    device = _within(loose.device, LooseDevice)
+    return Context(
+        location=Location(_text(country.country)) if country else None,
+        device=Device(_text(device.type)) if device else None,
+    )
+
+
+def _within(raw: Raw, kind: type[Any]) -> Any:
+    text = bytes(raw)
+    return msgspec.json.decode(text, type=kind) if text.startswith(b"{") else None

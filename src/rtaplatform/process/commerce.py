@@ -1,0 +1,142 @@
+"""What a commerce event adds: units, revenue, and what belongs to each product.   Stage 3 of 6.   Pure.
+
+Names and properties are Segment's E-commerce V2 spec; rule 5 of docs/reference/rules.md is the text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.events import Reason
+from rtaplatform.process.amounts import AmountError, check_range, scaled, scaled_product
+from rtaplatform.process.decode import Properties, dimension
+
+VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
+COMMERCE = frozenset((VIEWED, ADDED, "Product Removed", CHECKOUT, ORDERED, "Order Refunded"))
+PERSONS_BY_PRODUCT = frozenset((VIEWED, ADDED, ORDERED))
+
+ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
+
+
+class Commerce(Struct, gc=False):
+    """Amounts in 10⁻⁴ units."""
+
+    units: int = 0
+    revenue: int = 0
+    other_currencies: int = 0
+    products: ProductCells = {}
+
+
+class Line(Struct, gc=False):
+    product: str
+    quantity: int
+    amount: int
+
+
+class _Entry(Struct):
+    product_id: Any = None
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+
+
+_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+NOTHING = Commerce()
+
+
+def read_commerce(name: str, properties: Properties | None, currency: str) -> Commerce:
+    """What an event of that name adds, in a project of that currency. Raises `Quarantined` with `invalid_amount`."""
+    if properties is None:
+        return NOTHING
+    field = ""
+    try:
+        for field in ("price", "quantity", "revenue", "total"):
+            _amount(getattr(properties, field))
+        field = "products"
+        lines = _lines(properties)
+        subtotal = check_range(sum(line.amount for line in lines))
+    except AmountError as error:
+        raise Quarantined(Reason.INVALID_AMOUNT, f"`{field}` {error}.") from None
+    if name == ORDERED:
+        return _order(properties, lines, subtotal, currency)
+    return Commerce(products=_touched(name, properties, lines))
+
+
+def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCells:
+    if name == CHECKOUT:
+        return {line.product: {"checkouts": 1} for line in lines if line.product}
+    measure = {VIEWED: "views", ADDED: "adds"}.get(name)
+    product = dimension(properties.product_id)
+    return {product: {measure: 1}} if measure and product else {}
+
+
+def _order(properties: Properties, lines: list[Line], subtotal: int, currency: str) -> Commerce:
+    said = (properties.currency or "").upper()
+    is_ours = not said or said == currency
+    products: ProductCells = {}
+    for line in lines:
+        if not line.product:
+            continue
+        cells = products.setdefault(line.product, {"orders": 1, "units": 0, "revenue": 0})
+        cells["units"] += line.quantity
+        cells["revenue"] += line.amount if is_ours else 0
+    stated = _amount(properties.revenue) or _amount(properties.total)
+    revenue = subtotal if stated is None else scaled(stated)
+    return Commerce(
+        units=sum(line.quantity for line in lines),
+        revenue=revenue if is_ours else 0,
+        other_currencies=0 if is_ours else 1,
+        products=products,
+    )
+
+
+def _lines(properties: Properties) -> list[Line]:
+    text = bytes(properties.products)
+    if text and text != b"null":
+        entries = _entries(text)
+        if entries:
+            return [_line(_product(entry.product_id), entry.price, entry.quantity) for entry in entries]
+    product, price, quantity = properties.product_id, properties.price, properties.quantity
+    if product is None and _amount(price) is None and _amount(quantity) is None:
+        return []
+    return [_line(dimension(product), price, quantity)]
+
+
+def _entries(text: bytes) -> list[_Entry]:
+    if not text.startswith(b"["):
+        raise AmountError("is not a list")
+    try:
+        return _decode_entries(text)
+    except msgspec.ValidationError:
+        raise AmountError("has an entry that is not an object") from None
+
+
+def _line(product: str, price: Raw, quantity: Raw) -> Line:
+    price_text, quantity_text = _amount(price) or "0", _amount(quantity) or "1"
+    return Line(product, scaled(quantity_text), scaled_product(price_text, quantity_text))
+
+
+def _product(value: Any) -> str:
+    """A line's product id as a dimension's value; numbers and booleans as their JSON text."""
+    if isinstance(value, str):
+        return dimension(value)
+    return msgspec.json.encode(value).decode() if isinstance(value, int | float) else ""
+
+
+def _amount(raw: Raw) -> str | None:
+    """The decimal text of an amount, or None where there is none. Raises `AmountError`."""
+    text = bytes(raw)
+    if not text or text == b"null":
+        return None
+    if text[:1] == b'"':
+        decoded: str = msgspec.json.decode(text)
+        scaled(decoded)
+        return decoded
+    if text[:1] not in b"-0123456789":
+        raise AmountError("is not a number")
+    number = text.decode()
+    scaled(number)
+    return number

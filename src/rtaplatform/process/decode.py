@@ -1,0 +1,217 @@
+"""A record's bytes → an event, or the reason why it is none.   Stage 3 of 6: stream → [process] → store.
+
+Pure. Two readers with one meaning: `Clean` takes what well-behaved senders send, straight into slots;
+whatever it refuses is read again field by field in `careful.py`, which decides. docs/reference/rules.md
+has the rules; a differential test holds both to them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import xxhash
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.events import (
+    CALL_NAMES,
+    COLLECTED_BYTES_MAX,
+    DIMENSION_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    KEYS_MAX,
+    NESTING_MAX,
+    SOURCES,
+    Reason,
+)
+from rtaplatform.core.times import read_time_ms
+
+OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
+OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
+
+
+class Properties(Struct, gc=False):
+    product_id: str | None = None
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+    revenue: Raw = Raw()
+    total: Raw = Raw()
+    currency: str | None = None
+    products: Raw = Raw()
+
+
+class Location(Struct, gc=False):
+    country: str | None = None
+
+
+class Device(Struct, gc=False):
+    type: str | None = None
+
+
+class Context(Struct, gc=False):
+    location: Location | None = None
+    device: Device | None = None
+
+
+class Clean(Struct, gc=False):
+    """The record as well-behaved senders write it."""
+
+    projectId: str = ""
+    type: str = ""
+    event: str | None = None
+    messageId: str | None = None
+    anonymousId: str | None = None
+    userId: str | None = None
+    source: str | None = None
+    originalTimestamp: str | UnsetType | None = UNSET
+    timestamp: str | None = None
+    marks: list[str] | None = None
+    properties: Properties | None = None
+    context: Context | None = None
+
+
+class Event(Struct, gc=False):
+    """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup."""
+
+    project: str
+    name: str
+    source: str
+    country: str
+    device: str
+    person: bytes
+    time_ms: int
+    own_ms: int
+    id: int
+    is_checked: bool
+    is_bot: bool
+    is_time_unreadable: bool
+    properties: Properties | None
+
+
+_decode = msgspec.json.Decoder(Clean).decode
+_OUTSIDE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
+    """The event in a record. Raises `Quarantined`.
+
+    `record_ms` is the record's Kafka timestamp (or record time, where it has none), `topic_source` the source of
+    its topic, `was_collected` whether the collector has added its fields to what was sent.
+    """
+    value = _readable(value, was_collected)
+    try:
+        clean = _decode(value)
+    except msgspec.ValidationError:
+        from rtaplatform.process.careful import read_carefully
+
+        clean = read_carefully(value)
+    except msgspec.DecodeError as error:
+        raise Quarantined(Reason.NOT_JSON, str(error)) from None
+    return _event(clean, topic_source, record_ms)
+
+
+def _readable(value: bytes | None, was_collected: bool) -> bytes:
+    if not value:
+        raise Quarantined(Reason.EMPTY, "The record has no value.")
+    limit = COLLECTED_BYTES_MAX if was_collected else EVENT_BYTES_MAX
+    if len(value) > limit:
+        raise Quarantined(Reason.TOO_LARGE, f"The record has {len(value)} bytes; {limit} are allowed.")
+    if not value.isascii():
+        try:
+            value.decode()
+        except UnicodeDecodeError as error:
+            raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
+    if value.count(b"[") + value.count(b"{") > NESTING_MAX or value.count(b":") > KEYS_MAX:
+        _check_shape(value)
+    return value
+
+
+def _check_shape(value: bytes) -> None:
+    keys: list[int] = []
+    too_many = False
+    for found in _OUTSIDE.finditer(value):
+        token = found[0]
+        if token in (b"{", b"["):
+            keys.append(0)
+            if len(keys) > NESTING_MAX:
+                raise Quarantined(Reason.TOO_DEEP, f"It nests deeper than {NESTING_MAX}.")
+        elif token in (b"}", b"]"):
+            if keys:
+                keys.pop()
+        elif token == b":" and keys:
+            keys[-1] += 1
+            too_many = too_many or keys[-1] > KEYS_MAX
+    if too_many:
+        raise Quarantined(Reason.TOO_MANY_KEYS, f"An object has over {KEYS_MAX} keys.")
+
+
+def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
+    name = _name(clean)
+    person = clean.userId
+    kind = b"u:"
+    if not person:
+        person, kind = clean.anonymousId, b"a:"
+    if not person:
+        raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
+    time_ms, is_unreadable = _time(clean, record_ms)
+    marks = clean.marks
+    is_checked = bool(clean.messageId) and not (marks and "made_id" in marks)
+    context = clean.context
+    return Event(
+        project=clean.projectId,
+        name=dimension(name),
+        source=clean.source if clean.source in SOURCES else topic_source,
+        country=dimension(context.location.country) if context and context.location else "",
+        device=dimension(context.device.type) if context and context.device else "",
+        person=xxhash.xxh3_64_digest(kind + person.encode()),
+        time_ms=time_ms,
+        own_ms=_own_time(clean) if is_checked else -1,
+        id=xxhash.xxh3_64_intdigest(clean.messageId.encode()) if is_checked and clean.messageId else 0,
+        is_checked=is_checked,
+        is_bot=bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
+        is_time_unreadable=is_unreadable,
+        properties=clean.properties,
+    )
+
+
+def _name(clean: Clean) -> str:
+    if not clean.projectId:
+        raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")
+    if clean.type == "track":
+        if not clean.event:
+            raise Quarantined(Reason.MISSING_EVENT, "A track call needs an event.")
+        return clean.event
+    name = CALL_NAMES.get(clean.type)
+    if name is None:
+        raise Quarantined(Reason.UNKNOWN_TYPE, "`type` is not one of track, page, screen, identify, group, alias.")
+    return name
+
+
+def _time(clean: Clean, record_ms: int) -> tuple[int, bool]:
+    text = clean.timestamp
+    if text is None:
+        original = clean.originalTimestamp
+        if original is None or original is UNSET:
+            return record_ms, False
+        text = original
+    time_ms = read_time_ms(text)
+    return (record_ms, True) if time_ms is None else (time_ms, False)
+
+
+def _own_time(clean: Clean) -> int:
+    text = clean.timestamp if clean.originalTimestamp is UNSET else clean.originalTimestamp
+    own = read_time_ms(text) if text else None
+    return own if own is not None and OWN_TIME_FROM_MS <= own < OWN_TIME_UNTIL_MS else -1
+
+
+def dimension(value: Any) -> str:
+    """Text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
+    if not value:
+        return ""
+    if not value.isprintable():
+        value = _CONTROL.sub(" ", value)
+    if len(value) * 4 > DIMENSION_BYTES_MAX and len(value.encode()) > DIMENSION_BYTES_MAX:
+        value = value.encode()[:DIMENSION_BYTES_MAX].decode(errors="ignore")
+    return str(value)

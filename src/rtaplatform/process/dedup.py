@@ -1,0 +1,175 @@
+"""Which ids were seen before.   Stage 3 of 6: stream → [process] → store.
+
+A block holds the ids of one project, topic, slice and minute of the events' own time. A worker keeps
+the blocks that it uses; `apply` compares their tokens, so a stale copy can never decide. What a batch
+adds is kept aside until the store has accepted it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from rtaplatform.store.port import BlockWrite
+
+WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+HOURS_LOOKED_UP = 25  # the hour of the record, and the 24 before
+
+FetchBlocks = Callable[[Sequence[str]], list[bytes]]
+
+
+class Block(Struct):
+    """A block as stored: its token (empty: there is none), the record time of its last write, its ids."""
+
+    token: bytes
+    last_write_ms: int
+    ids: set[int]
+
+
+class Added(Struct):
+    """What a batch has added to a block."""
+
+    ids: list[int]
+    last_write_ms: int
+    replace: bool
+
+
+def read_block(stored: bytes) -> Block:
+    if not stored:
+        return Block(b"", 0, set())
+    ids = array("Q")
+    ids.frombytes(stored[16:])
+    return Block(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
+
+
+def block_names(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> list[str]:
+    """The blocks in which an id may be; a new one is written to the first. `own_ms` -1: no own time."""
+    if own_ms >= 0:
+        return [f"{project}:{topic}:{piece}:{own_ms // MINUTE_MS}"]
+    hour = record_ms // HOUR_MS
+    return [f"{project}:{topic}:{piece}:h{hour - back}" for back in range(HOURS_LOOKED_UP)]
+
+
+class BlockCache:
+    """The blocks of one shard that a worker has read, newest used last; at most so many ids."""
+
+    def __init__(self, ids_max: int) -> None:
+        self._ids_max = ids_max
+        self._ids = 0
+        self._blocks: OrderedDict[str, Block] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @property
+    def ids(self) -> int:
+        return self._ids
+
+    def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
+        """Make sure that these are here: what is missing is fetched in one call."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._blocks]
+        if missing:
+            for name, stored in zip(missing, fetch(missing), strict=True):
+                self._put(name, read_block(stored))
+
+    def __getitem__(self, name: str) -> Block:
+        self._blocks.move_to_end(name)
+        return self._blocks[name]
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            block = self._blocks.pop(name, None)
+            self._ids -= len(block.ids) if block else 0
+
+    def clear(self) -> None:
+        self._blocks.clear()
+        self._ids = 0
+
+    def accept(self, writes: Iterable[BlockWrite]) -> None:
+        """The store has taken these: the copies here follow."""
+        for write in writes:
+            block = self._blocks.get(write.name)
+            if block is None or not write.ids:
+                continue
+            new = array("Q")
+            new.frombytes(write.ids)
+            before = len(block.ids)
+            ids = set(new) if write.replace else block.ids | set(new) if len(new) > 64 else _add(block.ids, new)
+            self._ids += len(ids) - before
+            self._blocks[write.name] = Block(write.token, write.last_write_ms, ids)
+
+    def trim(self) -> None:
+        """Let the longest unused go, down to the limit. Between batches only."""
+        while self._ids > self._ids_max and len(self._blocks) > 1:
+            _name, block = self._blocks.popitem(last=False)
+            self._ids -= len(block.ids)
+
+    def _put(self, name: str, block: Block) -> None:
+        self._blocks[name] = block
+        self._ids += len(block.ids)
+
+
+def _add(ids: set[int], new: array[int]) -> set[int]:
+    ids.update(new)
+    return ids
+
+
+class Seen:
+    """The ids of one batch against the blocks: asks and remembers in the order of the records."""
+
+    def __init__(self, cache: BlockCache) -> None:
+        self._cache = cache
+        self._added: dict[str, Added] = {}
+        self._read: dict[str, bytes] = {}  # name → token: everything that decided is compared
+
+    def is_repeat(self, names: Sequence[str], identity: int, record_ms: int) -> bool:
+        """Whether the id is in one of the blocks; if not, it is in the first from now on."""
+        if any(self._holds(name, identity, record_ms) for name in names):
+            return True
+        self._remember(names[0], identity, record_ms)
+        return False
+
+    def _holds(self, name: str, identity: int, record_ms: int) -> bool:
+        added = self._added.get(name)
+        if added is not None and record_ms - added.last_write_ms >= WINDOW_MS:
+            return False
+        if added is not None and identity in added.ids:
+            return True
+        if added is not None and added.replace:
+            return False
+        block = self._block(name)
+        last_write_ms = added.last_write_ms if added else block.last_write_ms
+        return record_ms - last_write_ms < WINDOW_MS and identity in block.ids
+
+    def _remember(self, name: str, identity: int, record_ms: int) -> None:
+        added = self._added.get(name)
+        block = self._block(name)
+        last_write_ms = added.last_write_ms if added else block.last_write_ms
+        if record_ms - last_write_ms >= WINDOW_MS:
+            self._added[name] = Added([identity], record_ms, replace=True)
+        elif added is None:
+            self._added[name] = Added([identity], max(record_ms, last_write_ms), replace=False)
+        else:
+            added.ids.append(identity)
+            added.last_write_ms = max(record_ms, added.last_write_ms)
+
+    def _block(self, name: str) -> Block:
+        block = self._cache[name]
+        self._read[name] = block.token
+        return block
+
+    def writes(self) -> list[BlockWrite]:
+        """Every block that was read: with its new ids, or to be compared only."""
+        return [self._write(name, token) for name, token in self._read.items()]
+
+    def _write(self, name: str, token: bytes) -> BlockWrite:
+        added = self._added.get(name)
+        if added is None:
+            return BlockWrite(name, token, secrets.token_bytes(8), 0, b"", False)
+        ids = array("Q", added.ids).tobytes()
+        return BlockWrite(name, token, secrets.token_bytes(8), added.last_write_ms, ids, added.replace)

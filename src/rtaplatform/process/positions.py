@@ -1,0 +1,197 @@
+"""Where a worker stands: in each partition, and in each shard's ledger.   Stage 3 of 6.
+
+Pure. An offset alone does not identify a record, so a ledger row also has the topic's id, and the hash
+of the last record that was counted; a worker begins at that record, and compares it as it passes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import xxhash
+
+from rtaplatform.core.errors import Stopped
+from rtaplatform.store.port import SCHEMA, Move, Project, Row, ShardState, read_row
+from rtaplatform.stream.port import Extent, Partition, Record
+
+NOTHING_READ = Row(0, -1, -1, "", -1, -1)
+
+
+def fingerprint(record: Record) -> str:
+    """xxh3 of timestamp, key and value."""
+    digest = xxhash.xxh3_64(record.timestamp_ms.to_bytes(8, "big", signed=True))
+    digest.update(len(record.key).to_bytes(4, "big"))
+    digest.update(record.key)
+    digest.update(record.value or b"")
+    return digest.hexdigest()
+
+
+def row_after(record: Record, record_ms: int) -> Row:
+    """The ledger row of one who has read up to this record, at that record time."""
+    return Row(
+        record.offset + 1, record.offset, record.timestamp_ms, fingerprint(record), record.leader_epoch, record_ms
+    )
+
+
+class Positions:
+    """`starts`: where to read from. `stops`: what stands still, and why. Shards that stand still are left out."""
+
+    def __init__(
+        self,
+        shards: dict[int, ShardState],
+        extents: dict[Partition, Extent],
+        starts: dict[Partition, int],
+        read: dict[Partition, Row],
+        stops: dict[str, str],
+    ) -> None:
+        self.shards, self.extents, self.starts, self.stops = shards, extents, starts, stops
+        self._read = read  # the last record read of each partition, by us
+        self._rows = {shard: dict(state.ledger) for shard, state in shards.items()}
+        self._checks = self._expected()
+
+    @classmethod
+    def find(
+        cls,
+        partitions: Iterable[Partition],
+        states: Mapping[int, ShardState | None],
+        extents: Mapping[Partition, Extent],
+    ) -> Positions:
+        """Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
+        if not any(states.values()):
+            raise Stopped("store", "no_manifest", "No shard has a manifest: run `rta migrate`.")
+        stops: dict[str, str] = {}
+        shards = {shard: state for shard, state in states.items() if _is_usable(shard, state, len(states), stops)}
+        found, starts, read = {}, {}, {}
+        for partition in sorted(partitions):
+            extent = extents.get(partition)
+            reason = _trouble(partition, extent, shards)
+            if extent is None or reason:
+                stops[str(partition)] = reason
+                continue
+            found[partition] = extent
+            starts[partition], read[partition] = _start(extent, shards)
+        return cls(shards, found, starts if shards else {}, read, stops)
+
+    def projects(self) -> dict[str, Project]:
+        return {slug: project for state in self.shards.values() for slug, project in state.projects.items()}
+
+    def record_ms(self, partition: Partition) -> int:
+        return self._read[partition].record_time_ms
+
+    def following(self, partition: Partition) -> int:
+        """The offset of the next record that we shall read."""
+        return max(self._read[partition].next_offset, self.starts.get(partition, 0))
+
+    def is_new(self, shard: int, partition: Partition, offset: int) -> bool:
+        """Whether the shard has not counted this record yet."""
+        return offset >= _next_offset(self._rows[shard].get(self.extents[partition].place, ""))
+
+    def move(self, shard: int, partition: Partition, last: Record, record_ms: int) -> Move:
+        place = self.extents[partition].place
+        return Move(place, self._rows[shard].get(place, ""), row_after(last, record_ms).text())
+
+    def all_moves(self, shard: int) -> list[Move]:
+        """From where the shard's ledger stands to what we have read, for all partitions: often nothing to move."""
+        moves = []
+        for partition, extent in self.extents.items():
+            after = self._rows[shard].get(extent.place, "")
+            read = self._read[partition]
+            if after or read.next_offset:
+                ahead = read.next_offset > _next_offset(after)
+                moves.append(Move(extent.place, after, read.text() if ahead else after))
+        return moves
+
+    def accept(self, shard: int, moves: Sequence[Move]) -> None:
+        """The shard's ledger has made these moves."""
+        self._rows[shard] |= {move.place: move.upto for move in moves}
+
+    def advance(self, by_partition: Mapping[Partition, Sequence[Record]]) -> None:
+        """All shards have what they need of these records."""
+        for partition, records in by_partition.items():
+            record_ms = max(self.record_ms(partition), *(r.timestamp_ms for r in records))
+            self._read[partition] = row_after(records[-1], record_ms)
+
+    def committable(self) -> dict[Partition, int]:
+        return {p: row.next_offset for p, row in self._read.items() if row.next_offset}
+
+    def is_changed(self, extents: Mapping[Partition, Extent]) -> bool:
+        return any(
+            p not in extents or extents[p].place != extent.place or extents[p].partitions != extent.partitions
+            for p, extent in self.extents.items()
+        )
+
+    def first_difference(self, partition: Partition, records: Sequence[Record]) -> int | None:
+        """The first offset whose record is not the one that a ledger has counted last; None: all is well."""
+        expected = self._checks.get(partition)
+        if not expected:
+            return None
+        for record in records:
+            digest = expected.pop(record.offset, None)
+            if digest is not None and digest != fingerprint(record):
+                return record.offset
+        if any(offset < records[-1].offset for offset in expected):
+            return min(expected)  # a record that was counted is no longer there
+        return None
+
+    def _expected(self) -> dict[Partition, dict[int, str]]:
+        """Partition → offset → hash, of every ledger's last record that we shall read again."""
+        checks: dict[Partition, dict[int, str]] = {}
+        for partition, extent in self.extents.items():
+            for rows in self._rows.values():
+                text = rows.get(extent.place)
+                row = read_row(text) if text else NOTHING_READ
+                if row.last_offset >= max(self.starts.get(partition, 0), extent.low):
+                    checks.setdefault(partition, {})[row.last_offset] = row.last_hash
+        return checks
+
+
+def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[str, str]) -> bool:
+    if state is None:
+        stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild --empty`"
+        return False
+    if state.schema != SCHEMA or state.shards != shards:
+        raise Stopped(
+            f"shard {shard}",
+            "version",
+            f"It has schema {state.schema} and {state.shards} shards; we {SCHEMA}, {shards}.",
+        )
+    if state.torn:
+        stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild --empty`"
+    return not state.torn
+
+
+def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, ShardState]) -> str:
+    """Why the partition must not be advanced; empty: it may be."""
+    if extent is None:
+        return "gone: the topic or partition does not exist"
+    for state in shards.values():
+        known = state.topics.get(partition.topic)
+        if known != extent.place.topic_id:
+            return f"recreated: the topic has another id than the {known} that was counted"
+        following = _following(state, extent)
+        if following > extent.high:
+            return f"truncated: the log ends at {extent.high}, {following} was to come next"
+        if following < extent.low:
+            return f"retention: the log begins at {extent.low}, {following} was to come next"
+    return ""
+
+
+def _following(state: ShardState, extent: Extent) -> int:
+    text = state.ledger.get(extent.place, "")
+    return _next_offset(text) if text else state.starts.get(extent.place, 0)
+
+
+def _start(extent: Extent, shards: Mapping[int, ShardState]) -> tuple[int, Row]:
+    """Where to read from, and the row that stands before it: those of the shard that is least far."""
+    if not shards:
+        return 0, NOTHING_READ
+    state = min(shards.values(), key=lambda s: _following(s, extent))
+    text = state.ledger.get(extent.place, "")
+    if not text:
+        return state.starts.get(extent.place, 0), NOTHING_READ
+    row = read_row(text)
+    return (row.last_offset if row.last_offset >= extent.low else row.next_offset), row
+
+
+def _next_offset(text: str) -> int:
+    return int(text.split("|", 1)[0]) if text else 0

@@ -1,0 +1,323 @@
+"""The worker's loop: read, fold, set aside, apply.   Stage 3 of 6: stream → [process] → store.
+
+Promise: every record takes effect once in each shard. The position lives in the shard, beside the
+totals; one atomic call moves both, and only from where they stood. So a crash, a repeat, a second
+worker or a store that went back in time can be refused or repeated, never counted twice.
+What the store says goes: on any doubt everything kept here is dropped and the ledger is read again.
+
+One thread; nothing is read ahead of what was applied but what the log adapter's bounded queue holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from rtaplatform import telemetry
+from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.core.events import Outcome as RecordOutcome
+from rtaplatform.core.events import Reason
+from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
+from rtaplatform.process.fold import Fold, Understood, understand
+from rtaplatform.process.positions import Positions
+from rtaplatform.store.port import (
+    DEDUP_SLICES,
+    AggregateStore,
+    Applied,
+    Conflicted,
+    Delta,
+    Move,
+    Moved,
+    Torn,
+    shard_of,
+)
+from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Partition, Record
+
+CONFLICTS_MAX = 3  # then the batch is halved
+DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
+TOPICS_CHECKED_SECONDS = 5.0
+PROJECTS_READ_SECONDS = 1.0  # an unknown project is looked up again, but not more often
+BACKOFF_SECONDS_MAX = 2.0
+
+log_line = telemetry.logger("worker")
+
+
+class Out(Exception):
+    """What is kept here can't be trusted: read the ledger and go on from there."""
+
+
+class Limits(Struct, frozen=True):
+    """How much a worker keeps, and how often it looks."""
+
+    dedup_ids_cached_max: int = 1_000_000
+    idle_compare_seconds: float = 2.0
+
+
+class Worker:
+    """One worker over its partitions and all shards. Call `turn` for ever; it raises only for bugs of ours."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        letters: DeadLetters,
+        store: AggregateStore,
+        *,
+        shards: int,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._letters, self._store = log, letters, store
+        self._shards = shards
+        self._limits = limits
+        self._sleep, self._clock = sleep, clock
+        self._at = Positions({}, {}, {}, {}, {})
+        self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
+        self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
+        self._compared_at = self._checked_at = self._projects_read_at = clock()
+        self._backoff_seconds = 0.0
+        self._said_stops: dict[str, str] = {}
+
+    @property
+    def positions(self) -> Positions:
+        return self._at
+
+    def turn(self) -> None:
+        """One turn: a batch, or a comparison while idle, or the way back from trouble."""
+        try:
+            if self._version != self._log.assignment()[0]:
+                self._begin()
+            records = self._log.poll()
+            if self._version != self._log.assignment()[0]:
+                return
+            if records:
+                self._take(records)
+            if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
+                self._compare()
+            self._backoff_seconds = 0.0
+        except Out as why:
+            log_line.info("resynchronise", why=str(why))
+            self._version = None
+        except (Unavailable, Stopped) as trouble:
+            log_line.warning("waiting", trouble=str(trouble))
+            self._version = None
+            self._wait()
+
+    # where to begin --------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
+        for cache in self._caches:
+            cache.clear()
+        version, partitions = self._log.assignment()
+        states = {shard: self._store.state(shard) for shard in range(self._shards)}
+        extents = self._log.extents(partitions)
+        self._at = Positions.find(partitions, states, extents)
+        self._say_stops()
+        self._log.seek(self._at.starts)
+        self._version = version
+        self._compared_at = self._checked_at = self._projects_read_at = self._clock()
+        log_line.info("assigned", partitions=len(partitions), running=len(self._at.starts), stops=self._at.stops)
+
+    def _say_stops(self) -> None:
+        """Tell readers what stands still and why, and take back what does no more."""
+        for what in self._said_stops.keys() - self._at.stops.keys():
+            self._set_stop(what, "")
+        for what, reason in self._at.stops.items():
+            self._set_stop(what, reason)
+        self._said_stops = dict(self._at.stops)
+
+    def _set_stop(self, what: str, reason: str) -> None:
+        for shard in range(self._shards):
+            self._store.set_stop(shard, what, reason)
+
+    def _stop(self, what: str, reason: str) -> None:
+        """A partition or shard stands still from now on, until `_begin` finds it well again."""
+        log_line.error("stopped", what=what, reason=reason)
+        self._at.stops[what] = reason
+        self._say_stops()
+
+    # a batch ---------------------------------------------------------------------------------------------------
+
+    def _take(self, records: Sequence[Record]) -> None:
+        began = time.perf_counter()
+        by_partition: dict[Partition, list[Record]] = {}
+        for record in records:
+            by_partition.setdefault(record.partition, []).append(record)
+        for partition in list(by_partition):
+            if not self._is_ours(partition, by_partition[partition]):
+                del by_partition[partition]
+        if by_partition:
+            self._fold_and_apply(by_partition)
+        for cache in self._caches:
+            cache.trim()
+        telemetry.WORKER_BATCH_RECORDS.set(len(records))
+        telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - began)
+
+    def _is_ours(self, partition: Partition, records: list[Record]) -> bool:
+        """Whether these are the records we stand before: the fingerprints that pass by must be those of the ledgers."""
+        if partition not in self._at.extents or str(partition) in self._at.stops:
+            return False
+        wrong = self._at.first_difference(partition, records)
+        if wrong is not None:
+            self._stop(str(partition), f"another log: the record at {wrong} is not the one that was counted")
+        return wrong is None
+
+    def _fold_and_apply(self, by_partition: Mapping[Partition, list[Record]]) -> None:
+        read = self._understand(by_partition)
+        for shard in self._at.shards:
+            self._apply(shard, read)
+        self._at.advance(by_partition)
+
+    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+        projects = self._at.projects()
+        read = {p: understand(rs, self._at.record_ms(p), projects) for p, rs in by_partition.items()}
+        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not _has_unknown_project(read):
+            return read
+        # It may have been made since we looked.
+        self._projects_read_at = self._clock()
+        for shard in self._at.shards:
+            state = self._store.state(shard)
+            if state is not None and state.projects != self._at.shards[shard].projects:
+                raise Out("projects have changed")
+        return read
+
+    def _apply(self, shard: int, read: Mapping[Partition, list[Understood]]) -> None:
+        """Fold what the shard has not yet, and apply it; again where a comparison failed, and then in halves."""
+        wanted = {p: [u for u in us if self._at.is_new(shard, p, u.record.offset)] for p, us in read.items()}
+        wanted = {p: us for p, us in wanted.items() if us}
+        if not wanted:
+            return
+        for _ in range(CONFLICTS_MAX):
+            if self._try(shard, wanted):
+                return
+        size = max(len(us) for us in wanted.values())
+        if size == 1 and len(wanted) == 1:
+            raise Out("conflicts without end")
+        first, second = _halves(wanted, size)
+        self._apply(shard, first)
+        self._apply(shard, second)
+
+    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+        """One attempt: true once it is applied, false after a conflict."""
+        mine = {p: [u for u in us if self._shard_of(u) == shard] for p, us in wanted.items()}
+        moves = [self._at.move(shard, p, us[-1].record, us[-1].record_ms) for p, us in wanted.items()]
+        if not any(mine.values()):
+            return True  # other shards' events only: the ledger follows with the next comparison
+        delta, letters = self._fold(shard, mine, moves)
+        if letters:
+            # Kafka holds the letters before the ledger moves past their events.
+            self._letters.set_aside(letters)
+        # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
+        outcome = self._store.apply(shard, self._at.shards[shard].generation, delta)
+        telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
+        match outcome:
+            case Applied():
+                self._caches[shard].accept(delta.blocks)
+                self._at.accept(shard, moves)
+                self._signal(mine, delta)
+                return True
+            case Conflicted(projects=True):
+                raise Out("projects have changed")
+            case Conflicted(blocks=blocks):
+                self._caches[shard].drop(blocks)
+                return False
+            case Torn():
+                self._stop(f"shard {shard}", "torn: a batch was written half; run `rta rebuild --empty`")
+                raise Out("a torn shard")
+            case Moved():
+                raise Out("another worker was here, or the store went back")
+
+    def _fold(
+        self, shard: int, mine: Mapping[Partition, list[Understood]], moves: list[Move]
+    ) -> tuple[Delta, list[DeadLetter]]:
+        state, cache = self._at.shards[shard], self._caches[shard]
+        names = (name for us in mine.values() for u in us for name in u.blocks)
+        cache.load(names, lambda missing: self._store.blocks(shard, state.generation, missing))
+        fold = Fold(state.projects, Seen(cache))
+        for partition, us in mine.items():
+            place = self._at.extents[partition].place
+            for u in us:
+                fold.add(f"{place.topic_id}:{place.partition}", u)
+        delta = fold.delta()
+        delta.moves = moves
+        delta.projects_version = state.projects_version
+        delta.expired_blocks = self._expired(mine)
+        delta.dead_before_ms = max(0, min(us[-1].record_ms for us in mine.values() if us) - DEAD_KEPT_MS)
+        return delta, fold.letters
+
+    def _expired(self, mine: Mapping[Partition, list[Understood]]) -> dict[str, int]:
+        """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
+        return {
+            f"{p.topic}:{piece}": max(0, us[-1].record_ms - WINDOW_MS)
+            for p, us in mine.items()
+            if us
+            for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
+        }
+
+    def _shard_of(self, read: Understood) -> int:
+        """Letters without a project that we know are kept by the first shard."""
+        project = read.event.project if read.event is not None else read.dead.project if read.dead else ""
+        return shard_of(project, self._shards) if project else 0
+
+    def _signal(self, mine: Mapping[Partition, list[Understood]], delta: Delta) -> None:
+        for outcome in RecordOutcome:
+            places = (self._at.extents[p].place for p in mine)
+            n = sum(delta.counts.get(f"{place.topic_id}:{place.partition}|{outcome}", 0) for place in places)
+            if n:
+                telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
+        for partition in mine:
+            telemetry.WORKER_ADVANCED_AT.labels(partition.topic, str(partition.number)).set_to_current_time()
+
+    # while idle ------------------------------------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        """Compare generation and position with nothing to apply, and let quiet shards' ledgers follow."""
+        self._compared_at = self._clock()
+        for shard, state in self._at.shards.items():
+            moves = self._at.all_moves(shard)
+            outcome = self._store.apply(shard, state.generation, Delta(moves))
+            if not isinstance(outcome, Applied):
+                raise Out(f"a comparison found {type(outcome).__name__}")
+            self._at.accept(shard, moves)
+        self._log.commit(self._at.committable())
+        if self._clock() - self._checked_at >= TOPICS_CHECKED_SECONDS:
+            self._check_topics()
+
+    def _check_topics(self) -> None:
+        """Notice a re-created topic or a changed number of partitions, and what was stopped and is well again."""
+        self._checked_at = self._clock()
+        if self._at.stops or len(self._at.shards) < self._shards:
+            raise Out("something stands still: look again")
+        try:
+            extents = self._log.extents(self._at.extents)
+        except Unavailable:
+            return  # Kafka is away: nothing to see, and nothing to lose
+        if self._at.is_changed(extents):
+            raise Out("a topic has changed")
+        for partition, extent in extents.items():
+            lag = max(0, extent.high - self._at.following(partition))
+            telemetry.WORKER_LAG.labels(partition.topic, str(partition.number)).set(lag)
+
+    def _wait(self) -> None:
+        self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)
+        self._sleep(self._backoff_seconds)
+
+
+def _has_unknown_project(read: Mapping[Partition, list[Understood]]) -> bool:
+    return any(u.dead and u.dead.reason is Reason.UNKNOWN_PROJECT for us in read.values() for u in us)
+
+
+def _halves(
+    wanted: Mapping[Partition, list[Understood]], size: int
+) -> tuple[dict[Partition, list[Understood]], dict[Partition, list[Understood]]]:
+    """The earlier and the later half of each partition; of single records, half of the partitions."""
+    if size == 1:
+        items = list(wanted.items())
+        return dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])
+    middle = (size + 1) // 2
+    first = {p: us[:middle] for p, us in wanted.items()}
+    second = {p: us[middle:] for p, us in wanted.items() if us[middle:]}
+    return first, second

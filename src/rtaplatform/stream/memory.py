@@ -1,0 +1,102 @@
+"""The log in memory: the same promises as Kafka's adapter, for simulations and unit tests.   Stage 2 of 6.
+
+`MemoryBroker` is the cluster, `MemoryLog` one worker's view of it. Topics can be re-created, truncated
+and trimmed, partitions added, and workers may believe to own the same partition, as zombies do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.store.port import Place
+from rtaplatform.stream.port import DeadLetter, Extent, Partition, Record
+
+
+class MemoryBroker:
+    """Topics, their incarnations and their records."""
+
+    def __init__(self, topics: Mapping[str, int]) -> None:
+        self.ids = {topic: f"{topic}-1" for topic in topics}
+        self.partitions = dict(topics)
+        self.records: dict[Partition, list[Record]] = {}
+        self.low: dict[Partition, int] = {}
+        self.letters: dict[str, DeadLetter] = {}
+        self.is_away = False
+
+    def append(self, partition: Partition, timestamp_ms: int, key: bytes, value: bytes | None) -> Record:
+        records = self.records.setdefault(partition, [])
+        record = Record(partition, len(records), timestamp_ms, key, value, 0, False)
+        records.append(record)
+        return record
+
+    def recreate(self, topic: str) -> None:
+        self.ids[topic] += "x"
+        for number in range(self.partitions[topic]):
+            self.records.pop(Partition(topic, number), None)
+
+    def truncate(self, partition: Partition, records: int) -> None:
+        """Lose the newest records, as an unclean election does."""
+        kept = self.records.get(partition, [])
+        del kept[max(0, len(kept) - records) :]
+
+    def all_partitions(self) -> list[Partition]:
+        return [Partition(topic, n) for topic, count in self.partitions.items() for n in range(count)]
+
+
+class MemoryLog:
+    """`EventLog` and `DeadLetters` of one worker."""
+
+    def __init__(self, broker: MemoryBroker, batch_max: int = 100) -> None:
+        self._broker = broker
+        self._batch_max = batch_max
+        self._version = 0
+        self._ours: frozenset[Partition] = frozenset()
+        self._next: dict[Partition, int] = {}
+        self.committed: dict[Partition, int] = {}
+
+    def assign(self, partitions: Iterable[Partition]) -> None:
+        self._ours = frozenset(partitions)
+        self._next.clear()
+        self._version += 1
+
+    def poll(self) -> Sequence[Record]:
+        self._require()
+        found: list[Record] = []
+        for partition, offset in self._next.items():
+            room = self._batch_max - len(found)
+            records = self._broker.records.get(partition, [])[offset : offset + room]
+            self._next[partition] = offset + len(records)
+            found += records
+        return found
+
+    def assignment(self) -> tuple[int, frozenset[Partition]]:
+        return self._version, self._ours
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        self._require()
+        ids, counts = self._broker.ids, self._broker.partitions
+        return {
+            p: Extent(
+                Place(ids[p.topic], p.number),
+                self._broker.low.get(p, 0),
+                len(self._broker.records.get(p, [])),
+                counts[p.topic],
+            )
+            for p in partitions
+            if p.number < counts.get(p.topic, 0)
+        }
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        self._next = dict(positions)
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        self.committed |= positions
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self._require()
+        self._broker.letters |= {letter.origin: letter for letter in letters}
+
+    def _require(self) -> None:
+        if self._broker.is_away:
+            raise Unavailable("kafka", "it is away")

@@ -1,0 +1,89 @@
+"""The port of the durable log.   Stage 2 of 6: collect → [stream] → process.
+
+Adapters: `stream/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
+`stream/dead_letters.py` and the same memory log. One worker's loop drives them from one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from rtaplatform.core.events import Reason
+from rtaplatform.store.port import Place
+
+
+class Partition(NamedTuple):
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.number}"
+
+
+class Record(Struct, gc=False):
+    """A record as read. `timestamp_ms` -1 where Kafka has none."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes | None
+    leader_epoch: int
+    was_collected: bool
+
+
+class Extent(Struct, frozen=True):
+    """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic."""
+
+    place: Place
+    low: int
+    high: int
+    partitions: int  # of the topic
+
+
+class DeadLetter(Struct, frozen=True):
+    """A record that is set aside. `project` is empty where it has none that we know."""
+
+    record: Record
+    project: str
+    reason: Reason
+    detail: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.record.partition}:{self.record.offset}"
+
+
+class EventLog(Protocol):
+    """What a worker reads. Errors: `Unavailable`."""
+
+    def poll(self) -> Sequence[Record]:
+        """The next records, bounded in number, bytes and time; in offset order within each partition."""
+        ...
+
+    def assignment(self) -> tuple[int, frozenset[Partition]]:
+        """Which partitions are ours, and a number that changes with them, or when the log wants to be sought again."""
+        ...
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        """Asked from the brokers. A partition of a topic that is gone is left out."""
+        ...
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        """Read these from there on; of all others that are ours, nothing is read."""
+        ...
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Tell others how far we are: a hint for lag tools, never read back. May be lost."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where records are set aside."""
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns once the log holds them all. Raises `Unavailable`; setting aside again overwrites the same letter."""
+        ...
