@@ -18,7 +18,7 @@ RETENTION_MS = {"minute": 48 * HOUR_MS, "hour": 60 * DAY_MS, "day": 400 * DAY_MS
 
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)"
-    r"(?:[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?",
+    r"(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)?([Zz]|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ def _local(minute: int, place: ZoneInfo) -> datetime:
 
 
 def _offset(text: str | None) -> timedelta:
-    if text is None or text == "Z":
+    if text is None or text in "Zz":
         return timedelta()
     sign = -1 if text[0] == "-" else 1
     digits = text[1:].replace(":", "").ljust(4, "0")

@@ -1,7 +1,8 @@
 """The stream of records of a simulated shop.   simulate: pace, people, journey, malformed → [traffic] → sender.
 
 Promise: the same plan gives the same records, byte for byte; another start time shifts the times, makes
-other messageIds and changes nothing else (history follows the hour of the day, so there a start also moves the rhythm). Memory is bounded.
+other messageIds and changes nothing else (history follows the hour of the day, so there a start also moves the
+rhythm). Memory is bounded.
 Limits: every slot of time takes the step that is due, else opens a session, so that the rate is kept exactly and
 steps wait a little when many are due.
 """
@@ -22,63 +23,14 @@ from rtaplatform.simulate.pace import slots
 from rtaplatform.simulate.people import Client, People
 from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.popularity import Popularity
-from rtaplatform.simulate.records import TOPIC_OF_SOURCE, Record, iso, message_id, record_of
+from rtaplatform.simulate.records import TOPIC_OF_SOURCE, Record, record_of
+from rtaplatform.simulate.resends import Resends
+from rtaplatform.simulate.visits import Sealing, Visit, message_of
 
 _LATE_MIN_MS, _LATE_MAX_MS = 5 * 60_000, 6 * 3_600_000
 _BOTS = 0.01
 _WARM_UP_MS = 120_000
 _STEPS_SKIPPED_MAX = 14
-_RECENT, _KEPT = 512, 4_096
-_RESEND_AGE_MAX_MS = 6 * 3_600_000
-_SITE = "https://shop.example.com"
-
-
-class _Visit:
-    """A session under way: whose, what it sends along, and the step to come."""
-
-    __slots__ = ("client", "coming", "context", "lag_ms", "marks", "referrer", "source", "steps")
-
-    def __init__(self, client: Client, source: str, steps: Iterator[Step]) -> None:
-        self.client, self.source, self.steps = client, source, steps
-        self.context: dict[str, Any] = client.context
-        self.coming = next(steps)
-        self.referrer = ""
-        self.lag_ms = 0
-        self.marks: list[str] = []
-
-
-class _Resends:
-    """Sent records that may be sent again: the newest, and a sample of older ones."""
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self._recent: list[tuple[int, Record]] = []
-        self._kept: list[tuple[int, Record]] = []
-        self._count = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._recent)
-
-    def remember(self, now_ms: int, record: Record) -> None:
-        _put(self._recent, self._count % _RECENT, (now_ms, record))
-        # Kept for a while at random, so that ages spread from seconds to hours.
-        if self._count % 16 == 0:
-            _put(self._kept, int(self._rng.random() * _KEPT), (now_ms, record))
-        self._count += 1
-
-    def draw(self, now_ms: int) -> Record:
-        pool = self._recent if self._rng.random() < 0.5 else self._kept
-        sent_ms, record = pool[int(self._rng.random() * len(pool))]
-        if now_ms - sent_ms > _RESEND_AGE_MAX_MS:
-            _, record = self._recent[(self._count - 1) % _RECENT]
-        return record
-
-
-def _put(pool: list[tuple[int, Record]], place: int, entry: tuple[int, Record]) -> None:
-    if place < len(pool):
-        pool[place] = entry
-    else:
-        pool.append(entry)
 
 
 class _Traffic:
@@ -88,12 +40,12 @@ class _Traffic:
         self._plan = plan
         self._rng = rng = Random(f"rta:{plan.seed}")
         # A run that is started again within the minute must not look like a repeat of itself.
-        self._salt = Random(plan.start_ms).getrandbits(128)
+        self._sealing = Sealing(plan.project, Random(plan.start_ms).getrandbits(128), rng)
         self._people = People(plan, rng)
         popularity = Popularity(demo_products(plan.products, plan.seed), rng)
         self._shop = Shop(popularity, rng, "server" in plan.sources)
-        self._due: list[tuple[int, int, _Visit]] = []
-        self._resends = _Resends(rng)
+        self._due: list[tuple[int, int, Visit]] = []
+        self._resends = Resends(rng)
         self._visits = self._events = self._late = 0
 
     def record(self, slot_ms: int) -> Record:
@@ -116,13 +68,15 @@ class _Traffic:
         self._shop.popularity.advance(slot_ms)
         visit = heappop(self._due)[2] if self._due and self._due[0][0] <= slot_ms else self._open(slot_ms)
         step = visit.coming
-        message = self._message(visit, step, now_ms)
+        message = message_of(visit, step, now_ms, self._sealing)
+        self._events += 1
+        self._late += visit.lag_ms > 0
         own_ms = now_ms - visit.lag_ms
         stamp = now_ms if self._plan.backfill_ms is None else own_ms
         self._go_on(visit, step, slot_ms)
         return message, record_of(message, TOPIC_OF_SOURCE[visit.source], stamp)
 
-    def _go_on(self, visit: _Visit, step: Step, slot_ms: int) -> None:
+    def _go_on(self, visit: Visit, step: Step, slot_ms: int) -> None:
         client = visit.client
         if step.order is not None and self._shop.confirms and client.logged_in:
             confirm = step.type != "track"
@@ -140,19 +94,19 @@ class _Traffic:
             return
         server = Client("server", client.country, None, self._rng)
         server.user_id = client.user_id
-        visit = _Visit(server, "server", _prepend(first, steps))
+        visit = Visit(server, "server", _prepend(first, steps))
         self._push(slot_ms + first.pause_ms, visit)
 
-    def _push(self, due_ms: int, visit: _Visit) -> None:
+    def _push(self, due_ms: int, visit: Visit) -> None:
         self._visits += 1
         heappush(self._due, (due_ms, self._visits, visit))
 
-    def _open(self, slot_ms: int) -> _Visit:
+    def _open(self, slot_ms: int) -> Visit:
         client = self._people.visitor()
         if client.source == "server":
-            visit = _Visit(client, "server", standing_order(client, self._shop))
+            visit = Visit(client, "server", standing_order(client, self._shop))
         else:
-            visit = _Visit(client, client.source, journey(client, self._shop))
+            visit = Visit(client, client.source, journey(client, self._shop))
             self._arrive(visit)
             self._skip(visit, slot_ms)
         # A device that was offline sends its whole session later; opened when too few late ones were sent.
@@ -160,7 +114,7 @@ class _Traffic:
             visit.lag_ms = int(exp(log(_LATE_MIN_MS) + self._rng.random() * log(_LATE_MAX_MS / _LATE_MIN_MS)))
         return visit
 
-    def _skip(self, visit: _Visit, slot_ms: int) -> None:
+    def _skip(self, visit: Visit, slot_ms: int) -> None:
         """When the run begins, people are in the middle of their visits."""
         if slot_ms > self._rng.random() * _WARM_UP_MS:
             return
@@ -171,7 +125,7 @@ class _Traffic:
                 following = next(visit.steps)
             visit.coming = following
 
-    def _arrive(self, visit: _Visit) -> None:
+    def _arrive(self, visit: Visit) -> None:
         if visit.source != "web":
             return
         campaign, visit.referrer = arrival(self._rng)
@@ -179,38 +133,6 @@ class _Traffic:
             visit.context = {**visit.context, "campaign": campaign}
         if self._rng.random() < _BOTS:
             visit.marks = ["bot:user_agent"]
-
-    def _message(self, visit: _Visit, step: Step, now_ms: int) -> dict[str, Any]:
-        client, rng = visit.client, self._rng
-        self._events += 1
-        self._late += visit.lag_ms > 0
-        wire_ms, wait_ms = 5 + int(rng.random() * 80), 20 + int(rng.random() * 900)
-        sent_ms = now_ms - wire_ms
-        own_ms = sent_ms - wait_ms - visit.lag_ms
-        message: dict[str, Any] = {"projectId": self._plan.project, "type": step.type}
-        if step.type == "track":
-            message["event"] = step.name
-        elif step.name:
-            message["name"] = step.name
-        message["messageId"] = message_id(rng, self._salt)
-        if client.anonymous_id is not None:
-            message["anonymousId"] = client.anonymous_id
-        if client.logged_in:
-            message["userId"] = client.user_id
-        message["source"] = visit.source
-        message["originalTimestamp"] = iso(own_ms + client.skew_ms)
-        message["sentAt"] = iso(sent_ms + client.skew_ms)
-        message["receivedAt"] = iso(now_ms)
-        # As the collector corrects clocks: only where the two disagree.
-        message["timestamp"] = iso(own_ms + wire_ms if abs(client.skew_ms) > 30_000 else own_ms)
-        if step.type == "identify":
-            message["traits"] = client.traits
-        else:
-            message["properties"] = step.properties
-        message["context"] = _context(visit, step)
-        if visit.marks:
-            message["marks"] = visit.marks
-        return message
 
 
 def events(plan: Plan) -> Iterator[Record]:
@@ -222,11 +144,3 @@ def events(plan: Plan) -> Iterator[Record]:
 def _prepend(first: Step, steps: Iterator[Step]) -> Iterator[Step]:
     yield first
     yield from steps
-
-
-def _context(visit: _Visit, step: Step) -> dict[str, Any]:
-    if visit.source != "web":
-        return visit.context
-    page = {"path": step.path, "url": _SITE + step.path, "title": step.name or "Login", "referrer": visit.referrer}
-    visit.referrer = _SITE + step.path
-    return {**visit.context, "page": page}

@@ -1,0 +1,75 @@
+"""The oracle's counting: what one applied event adds to the buckets that are kept for it (rule 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rtaplatform.simulate.oracle_amounts import Line, lines_of, revenue_of
+from rtaplatform.simulate.oracle_event import Event, dimension
+from rtaplatform.simulate.oracle_truth import ProjectTruth
+
+
+def count(truth: ProjectTruth, event: Event, buckets: list[tuple[str, int]], currency: str) -> None:
+    """Add the event to each of these buckets. `currency`: the project's."""
+    bot = any(mark.startswith("bot:") for mark in event.marks)
+    cells, products = (truth.bot_events, truth.bot_products) if bot else (truth.events, truth.products)
+    numbers = _event_numbers(event, currency)
+    per_product = _product_numbers(event, currency)
+    for bucket in buckets:
+        cell = cells[(*bucket, event.name, event.source, event.country, event.device)]
+        for name, number in numbers.items():
+            cell[name] += number
+        for product, counts in per_product.items():
+            for name, number in counts.items():
+                products[(*bucket, product)][name] += number
+        if not bot:
+            _count_person(truth, event, bucket, per_product)
+
+
+def _count_person(truth: ProjectTruth, event: Event, bucket: tuple[str, int], products: Iterable[str]) -> None:
+    truth.persons[(*bucket, None, None)].add(event.person)
+    truth.persons[(*bucket, event.source, None)].add(event.person)
+    if event.track in ("Product Viewed", "Product Added", "Order Completed"):
+        for product in products:
+            truth.persons[(*bucket, None, product)].add(event.person)
+
+
+def _event_numbers(event: Event, currency: str) -> dict[str, int]:
+    if event.track != "Order Completed":
+        return {"count": 1}
+    lines = lines_of(event.properties)
+    units = sum(line.quantity for line in lines)
+    if _in_other_currency(event, currency):
+        return {"count": 1, "units": units, "other_currencies": 1}
+    return {"count": 1, "units": units, "revenue": revenue_of(event.properties, lines)}
+
+
+def _product_numbers(event: Event, currency: str) -> dict[str, dict[str, int]]:
+    """Return what each product of the event gains."""
+    single = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
+    if single is not None:
+        product = dimension(event.properties.get("product_id"))
+        return {product: {single: 1}} if product else {}
+    if event.track not in ("Checkout Started", "Order Completed"):
+        return {}
+    return _line_numbers(event, lines_of(event.properties), currency)
+
+
+def _line_numbers(event: Event, lines: list[Line], currency: str) -> dict[str, dict[str, int]]:
+    gains: dict[str, dict[str, int]] = {}
+    for line in lines:
+        product = dimension(line.product_id)
+        if not product:
+            continue
+        if event.track == "Checkout Started":
+            gains[product] = {"checkouts": 1}
+            continue
+        gain = gains.setdefault(product, {"orders": 1, "units": 0, "revenue": 0})
+        gain["units"] += line.quantity
+        gain["revenue"] += 0 if _in_other_currency(event, currency) else line.amount
+    return gains
+
+
+def _in_other_currency(event: Event, currency: str) -> bool:
+    given = event.properties.get("currency")
+    return isinstance(given, str) and given != "" and given.upper() != currency
