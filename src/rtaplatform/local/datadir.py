@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import time
-import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +27,6 @@ MARKER = "rta-data.json"
 VERSION = 1
 DISK_BYTES_MIN = 1_000_000_000
 MEMORY_BYTES_MIN = 1_000_000_000
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LEFTOVER_SECONDS = 10.0
 
 
@@ -116,19 +113,11 @@ def demo_keys(folder: Path) -> DemoKeys:
     path = folder / "keys.json"
     kept = read_object(path)
     if kept.keys() != {"write_key", "read_key", "admin_key"}:
-        kept = {"write_key": make_key("w"), "read_key": make_key("r"), "admin_key": make_key("a")}
+        from rtaplatform.catalog.keys import make_key  # only a first start needs the catalog's libraries
+
+        kept = {f"{kind}_key": make_key(kind) for kind in ("write", "read", "admin")}
         write_private(path, json.dumps(kept, indent=1))
     return DemoKeys(**kept)
-
-
-def make_key(kind: str) -> str:
-    """A key of 256 random bits; its last six characters check the rest, so that scanners and typists see a mistake."""
-    body = f"rta_{kind}_{secrets.token_urlsafe(32)}"
-    rest, digits = zlib.crc32(body.encode()), ""
-    for _ in range(6):
-        rest, digit = divmod(rest, 62)
-        digits = _BASE62[digit] + digits
-    return body + digits
 
 
 def end_leftovers(folder: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -80,6 +81,7 @@ class Postgres:
             )
 
     def command(self) -> Command:
+        self._forget_dead_postmaster()
         settings = SETTINGS | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         argv = (str(program("postgres")), "-D", "data", *options)
@@ -119,6 +121,16 @@ class Postgres:
         _run(Command(argv, self.folder, plain_environment(), identity))
         new.rename(self.folder / "data")
 
+    def _forget_dead_postmaster(self) -> None:
+        """Remove the pid file of a server that was killed.
+
+        PostgreSQL refuses to start when a process of that number exists, be it another one or an unreaped one, as in
+        a container. Only one supervisor has this folder at a time, so it is enough that no server lives in it.
+        """
+        path = self.folder / "data" / "postmaster.pid"
+        if path.exists() and not _lives_in(path.parent, int(path.read_text().split()[0])):
+            path.unlink()
+
     def _make_database(self) -> None:
         password = secret_of(self.folder / "rta.password")
         with psycopg.connect(self._url("postgres", "postgres"), connect_timeout=1, autocommit=True) as connection:
@@ -150,6 +162,13 @@ def _identity(data: Path) -> str:
     if (owner == 0 and (data / "PG_VERSION").exists()) or not _may_keep_dac_override():
         return f"{user.pw_uid}:{user.pw_gid}:namespace"
     return f"{owner or user.pw_uid}:{data.stat().st_gid or user.pw_gid}"
+
+
+def _lives_in(data: Path, pid: int) -> bool:
+    try:
+        return Path(psutil.Process(pid).cwd()) == data.resolve()
+    except psutil.Error:
+        return False
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
