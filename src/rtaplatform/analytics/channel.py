@@ -46,8 +46,10 @@ class Channel:
         self._dirty = asyncio.Event()
         self._published_at = 0.0
         self._task: asyncio.Task[None] | None = None
+        self.joining = asyncio.Lock()
         self.listeners = 0
         self.left_at = 0.0
+        self.rendered: dict[str, bytes] = {}  # what listeners share of their encoded events
         self.error: PlatformError | None = None  # why the last computation failed; None once one succeeds
 
     def touch(self) -> None:
@@ -55,24 +57,24 @@ class Channel:
         self._dirty.set()
 
     async def join(self) -> Version:
-        """Begin to listen; raises what the first computation raises. Pair with `leave`."""
-        self.listeners += 1
-        try:
-            # The running task keeps the newest current; after a pause it is stale.
-            if self._task is None or not self._versions:
-                await self._refresh()
-        except BaseException:
-            self.leave()
-            raise
-        if self._task is None:
+        """The newest version, kept current from here on; raises what the first computation raises."""
+        # The running task keeps the newest current; after a pause it is stale.
+        if self._task is None or self._task.done():
+            await self._refresh()
             self._task = asyncio.create_task(self._run(), name=f"live {self._name}")
         return self._versions[-1]
 
     def leave(self) -> None:
+        """The counterpart of a listener's `listeners += 1`."""
         self.listeners -= 1
         self.left_at = asyncio.get_running_loop().time()
         if self.listeners == 0:
             self.stop()
+
+    def close(self) -> None:
+        """Stop, and let those that wait go on to see it."""
+        self.stop()
+        self._wake()
 
     def stop(self) -> None:
         if self._task is not None:
@@ -143,6 +145,7 @@ class Channel:
         ):
             self._versions.popleft()
         self._published_at = asyncio.get_running_loop().time()
+        self.rendered.clear()
         self._wake()
 
     def _fail(self, error: PlatformError) -> None:

@@ -32,8 +32,8 @@ class Hub:
         self._engine, self._reader = engine, reader
         self._interval_s, self._connections_max = interval_ms / 1000, connections_max
         self._channels: dict[Question, Channel] = {}
-        self._joining: dict[Question, asyncio.Lock] = {}
         self.connections = 0
+        self.is_closing = False
 
     @property
     def interval_s(self) -> float:
@@ -50,26 +50,26 @@ class Hub:
             await asyncio.sleep(RECONNECT_S)
 
     def close(self) -> None:
-        """Stop all computations. Listeners see no more; their streams are closed by the server."""
+        """Stop all computations and wake the listeners, so that their streams end."""
+        self.is_closing = True
         for channel in self._channels.values():
-            channel.stop()
+            channel.close()
 
     @asynccontextmanager
     async def listen(self, project: str, queries: tuple[Query, ...]) -> AsyncIterator[tuple[Channel, Version]]:
         """The channel of a question, joined, and its newest version. Raises what the question's answer raises."""
         if self.connections >= self._connections_max:
             raise Unavailable("live", f"{self._connections_max} live connections are open", retry_after_seconds=10)
+        channel = self._channel((project, queries))
         self.connections += 1
+        channel.listeners += 1
         try:
-            channel = self._channel((project, queries))
             # One first computation, however many join at once.
-            async with self._joining.setdefault((project, queries), asyncio.Lock()):
+            async with channel.joining:
                 version = await channel.join()
-            try:
-                yield channel, version
-            finally:
-                channel.leave()
+            yield channel, version
         finally:
+            channel.leave()
             self.connections -= 1
 
     def _channel(self, question: Question) -> Channel:
@@ -94,6 +94,5 @@ class Hub:
             old = idle
         for question in old:
             del self._channels[question]
-            self._joining.pop(question, None)
         if len(self._channels) >= QUESTIONS_MAX:
             raise Unavailable("live", f"{QUESTIONS_MAX} different live questions are open", retry_after_seconds=10)

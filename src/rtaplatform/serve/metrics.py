@@ -1,7 +1,7 @@
 """Queries over HTTP: metrics, several at once, popular products.   Stage 6 of 6: analytics → [serve].
 
-Reads `request.state.access.project` (the guard's) and `app.state.analytics`. Everything wrong with a question
-is a `Rejected`, which `problems.py` turns into a problem document.
+The project is the key's. Everything wrong with a question is a `Rejected`, which `problems.py` turns into a
+problem document.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from rtaplatform.analytics.times import UNIT_MS
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 from rtaplatform.core.metrics import INTERVALS, METRICS, Now
 from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, Query
+from rtaplatform.serve.access import access_of
+from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.query_docs import PopularOperation, QueriesOperation, QueryOperation
 
 QUERIES_MAX = 20
@@ -30,13 +32,6 @@ POPULAR_LIMIT = 20
 POPULAR_PARAMETERS = ("by", "window", "limit", "category")
 
 AnyRequest = Request[Any, Any, Any]
-
-
-class Analytics(Struct, frozen=True):
-    """What these handlers need; `app.state.analytics`."""
-
-    engine: Engine
-    popular: PopularProducts
 
 
 class MetricList(Struct, frozen=True):
@@ -71,7 +66,7 @@ async def read_metric(
 ) -> Answer:
     """Total, points and comparison of one metric, filtered and broken down."""
     query = parse_parameters(name, request.query_params.multi_items())
-    return (await analytics_of(request).engine.answer(project_of(request), [query]))[0]
+    return (await engine_of(request).answer(access_of(request).project, [query]))[0]
 
 
 @post(
@@ -82,7 +77,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     refuse_others(request, ())
     given = _queries_of(await request.body())
-    project, engine = project_of(request), analytics_of(request).engine
+    project, engine = access_of(request).project, engine_of(request)
     return AnswerList(await engine.answer(project, [await _query(engine, project, n, q) for n, q in enumerate(given)]))
 
 
@@ -96,8 +91,8 @@ async def read_popular(request: AnyRequest) -> Popular:
     by = given.get("by", "views")
     if by not in METRIC_OF:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
-    return await analytics_of(request).popular.popular(
-        project_of(request),
+    return await PopularProducts(engine_of(request), parts_of(request).products).popular(
+        access_of(request).project,
         by,
         window=_window(given.get("window", "24h")),
         limit=_limit(given.get("limit")),
@@ -108,14 +103,10 @@ async def read_popular(request: AnyRequest) -> Popular:
 route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries, read_popular]
 
 
-def analytics_of(request: AnyRequest) -> Analytics:
-    found = request.app.state.analytics
-    assert isinstance(found, Analytics)
-    return found
-
-
-def project_of(request: AnyRequest) -> str:
-    return str(request.state.access.project)
+def engine_of(request: AnyRequest) -> Engine:
+    engine = parts_of(request).engine
+    assert isinstance(engine, Engine)
+    return engine
 
 
 def refuse_others(request: AnyRequest, allowed: tuple[str, ...]) -> dict[str, str]:

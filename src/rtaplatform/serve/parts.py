@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from litestar.connection import ASGIConnection
 from rtaplatform.catalog.keys import Access
 from rtaplatform.collect.collector import Collector
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import ApiSettings, CollectSettings
 
 
@@ -25,16 +26,14 @@ class Keys(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """`engine` and `hub` are the analytics' (serve/metrics.py, serve/live.py say what they ask of them)."""
-
     keys: Keys
     collector: Collector
     health: Health
     settings: ApiSettings = field(default_factory=ApiSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
-    products: Any = None
-    engine: Any = None
-    hub: Any = None
+    # More of `app.state`, by name: `analytics`, which serve/metrics.py asks for, and what serve/live.py does.
+    state: Mapping[str, object] = field(default_factory=dict)
+    tickets: Tickets = field(default_factory=Tickets)
     # Entered when the server starts, on its event loop; left after the last request.
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
 
