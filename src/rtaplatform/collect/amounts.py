@@ -16,9 +16,10 @@ COMMERCE_EVENTS = frozenset(
     {"Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded"}
 )
 _ROOT = ("price", "quantity", "revenue", "total")
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_EXACT = Context(prec=300, rounding=ROUND_HALF_EVEN)
 _ONE = Decimal(1)
+TEXT_MAX = 100
 
 
 def find_wrong_amount(properties: dict[str, Any]) -> str | None:
@@ -65,7 +66,7 @@ def _read(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = value if isinstance(value, str) else repr(value)
-    return Decimal(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else None
+    return Decimal(text) if len(text) <= TEXT_MAX and _DECIMAL.fullmatch(text) else None
 
 
 def _bounded(number: Decimal) -> Decimal | None:

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.collect.draft import Call, Draft
-from rtaplatform.collect.reading import Unreadable, decode
-from rtaplatform.collect.times import read_time, write_time
+from rtaplatform.collect.reading import Unreadable, decode, read_client_time
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.times import iso_utc
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def draft_batch(batch: Batch, project: str, arrival: Arrival) -> list[Draft]:
     call = Call(
         project=project,
         received_ms=arrival.received_ms,
-        received_at=write_time(arrival.received_ms),
+        received_at=iso_utc(arrival.received_ms),
         sent_at_ms=_sent_at_ms(batch.sent_at, arrival),
         is_retry=arrival.is_retry,
         from_browser=arrival.from_browser,
@@ -86,7 +86,7 @@ def draft_single(body: bytes, kind: str, project: str, arrival: Arrival) -> Draf
     call = Call(
         project=project,
         received_ms=arrival.received_ms,
-        received_at=write_time(arrival.received_ms),
+        received_at=iso_utc(arrival.received_ms),
         type=kind,
         sent_at_ms=_sent_at_ms(None, arrival),
         is_retry=arrival.is_retry,
@@ -96,8 +96,8 @@ def draft_single(body: bytes, kind: str, project: str, arrival: Arrival) -> Draf
 
 
 def _sent_at_ms(value: Any, arrival: Arrival) -> int | None:
-    said = read_time(value)
-    return read_time(arrival.sent_at) if said is None else said
+    said = read_client_time(value)
+    return read_client_time(arrival.sent_at) if said is None else said
 
 
 def _context_of(batch: Batch) -> dict[str, Raw]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rtaplatform.core.events import KEYS_MAX, NESTING_MAX, Reason
+from rtaplatform.core.times import read_time_ms
 
 T = TypeVar("T")
 _ESCAPE = re.compile(
@@ -51,6 +52,11 @@ def _decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 def _mend(match: re.Match[bytes]) -> bytes:
     return match[0] if match[1] is None else b"\\ufffd"
+
+
+def read_client_time(value: Any) -> int | None:
+    """Milliseconds since 1970; None where there is no time, or none that can be read."""
+    return read_time_ms(value) if isinstance(value, str) else None
 
 
 def check_shape(raw: bytes, value: Any) -> None:

@@ -17,9 +17,8 @@ from msgspec import Raw
 
 from rtaplatform.collect.amounts import COMMERCE_EVENTS, find_wrong_amount
 from rtaplatform.collect.draft import Draft, Record, Refused
-from rtaplatform.collect.reading import Unreadable, check_shape, decode
+from rtaplatform.collect.reading import Unreadable, check_shape, decode, read_client_time
 from rtaplatform.collect.source import find_source
-from rtaplatform.collect.times import read_time, write_time
 from rtaplatform.core.events import (
     CALL_TYPES,
     COLLECTED_BYTES_MAX,
@@ -28,6 +27,7 @@ from rtaplatform.core.events import (
     TOPIC_OF_SOURCE,
     Reason,
 )
+from rtaplatform.core.times import iso_utc
 
 ID_BYTES_MAX = 512
 CLOCKS_DISAGREE_MS = 30_000
@@ -137,7 +137,7 @@ def correct_clock(draft: Draft) -> Draft | Refused:
     # A batch's own time changes when it is built again, and dedup looks for the same one: it is no event's own.
     draft.fields["originalTimestamp"] = draft.fields[name] if name else None
     said = values[name] if name else call.time
-    client_ms = read_time(said)
+    client_ms = read_client_time(said)
     if client_ms is None:
         event_ms = call.received_ms
         draft.marks = draft.marks if said is None else [*draft.marks, "unreadable_time"]
@@ -145,14 +145,14 @@ def correct_clock(draft: Draft) -> Draft | Refused:
         event_ms = client_ms + _skew_ms(draft)
     if event_ms > call.received_ms + FUTURE_MS_MAX:
         return _refuse(draft, Reason.TIME_IN_FUTURE, name or "timestamp", "More than 5 minutes in the future.")
-    draft.fields["timestamp"] = write_time(max(event_ms, 0))
+    draft.fields["timestamp"] = iso_utc(max(event_ms, 0))
     return draft
 
 
 def _skew_ms(draft: Draft) -> int:
     """How far our clock is ahead of the client's; 0 where they agree, or where nobody knows."""
     call = draft.call
-    sent_ms = read_time(draft.values.get("sentAt"))
+    sent_ms = read_client_time(draft.values.get("sentAt"))
     sent_ms = call.sent_at_ms if sent_ms is None else sent_ms
     if sent_ms is None or call.is_retry or abs(call.received_ms - sent_ms) <= CLOCKS_DISAGREE_MS:
         return 0
@@ -164,7 +164,7 @@ def write_value(draft: Draft) -> Draft | Refused:
     if draft.values.get("sentAt") is not None:
         draft.fields["sentAt"] = draft.values["sentAt"]
     elif draft.call.sent_at_ms is not None:
-        draft.fields["sentAt"] = write_time(draft.call.sent_at_ms)
+        draft.fields["sentAt"] = iso_utc(draft.call.sent_at_ms)
     if draft.marks:
         draft.fields["marks"] = draft.marks
     draft.value = _encode(draft.fields)

@@ -32,12 +32,12 @@ async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> 
     if scope == _CLOSED:
         raise Forbidden("This route is closed.")
     find: FindAccess = handler.opt.get("find_access", find_bearer)
-    connection.scope["auth"] = require_scope(await find(connection, parts_of(connection)), scope)
+    connection.state.access = require_scope(await find(connection, parts_of(connection)), scope)
 
 
 def access_of(connection: AnyConnection) -> Access:
     """What the request's key opens; only on routes with a scope."""
-    return cast(Access, connection.scope["auth"])
+    return cast(Access, connection.state.access)
 
 
 def require_scope(access: Access | None, scope: str) -> Access:

@@ -13,7 +13,7 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
-from rtaplatform.serve import collecting, operating
+from rtaplatform.serve import collecting, live, metrics, operating
 from rtaplatform.serve.access import check_access
 from rtaplatform.serve.edge import at_the_edge
 from rtaplatform.serve.parts import Parts
@@ -44,7 +44,7 @@ def create_app(parts: Parts) -> Litestar:
 
 
 def _route_handlers() -> list[ControllerRouterHandler]:
-    return [*operating.route_handlers, *collecting.route_handlers]
+    return [*operating.route_handlers, *collecting.route_handlers, *metrics.route_handlers, *live.route_handlers]
 
 
 @asynccontextmanager

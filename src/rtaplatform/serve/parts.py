@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,15 +24,23 @@ class Keys(Protocol):
         ...
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(frozen=True)
 class Parts:
+    """`products`, `engine`, `hub` and `tickets` are what serve/metrics.py and serve/live.py ask for."""
+
     keys: Keys
     collector: Collector
     health: Health
     settings: ApiSettings = field(default_factory=ApiSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
-    # More of `app.state`, by name: `analytics`, which serve/metrics.py asks for, and what serve/live.py does.
-    state: Mapping[str, object] = field(default_factory=dict)
+    products: Any = None
+    engine: Any = None
+    hub: Any = None
+    # Called when a stop is asked for: streams that would go on for ever end here.
+    before_stop: Callable[[], None] = _nothing
     tickets: Tickets = field(default_factory=Tickets)
     # Entered when the server starts, on its event loop; left after the last request.
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
