@@ -23,8 +23,6 @@ from rtaplatform.simulate.truth import Log, SentTruth, log_ends
 
 _TICK_SECONDS = 0.02
 _SERVE_EVERY = 256
-_FLUSH_SECONDS_STOPPED = 4.0
-_FLUSH_SECONDS_DONE = 60.0
 
 
 @dataclass
@@ -57,13 +55,13 @@ class Run:
 
 def simulate(run: Run, truth_file: Path | None = None) -> dict[str, Any]:
     """Send the plan's records and return the summary. Raises Unavailable, SetupError."""
-    counts = partition_counts(run.kafka)
+    counts = partition_counts(run.kafka, stopped=run.stopped)
     truth = SentTruth(run.plan.project, Log(counts, log_ends(run.kafka, counts))) if truth_file else None
     sender = Sender(run.kafka, say=run.say, stopped=run.stopped)
     try:
         with Progress(expected(run.plan), say=run.say) as progress:
             _send_all(run, sender, truth, progress)
-        run.unsent = sender.finish(_FLUSH_SECONDS_STOPPED if run.stopped() else _FLUSH_SECONDS_DONE)
+        run.unsent = sender.finish()
     finally:
         if truth is not None and truth_file is not None:
             truth.write(truth_file, run.summary())

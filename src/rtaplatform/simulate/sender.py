@@ -7,6 +7,7 @@ anything that waiting does not mend ends the run. Limits: the queue is bounded, 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,19 +24,27 @@ _QUEUE_MESSAGES_MAX = 50_000
 _QUEUE_KBYTES_MAX = 65_536
 _FIRST_ANSWER_SECONDS_MAX = 30
 _FULL_QUEUE_WAIT_SECONDS = 0.1
+_FLUSH_STEP_SECONDS = 0.25
+_FLUSH_SECONDS_STOPPED = 3.5
 
 
-def partition_counts(settings: KafkaSettings) -> dict[str, int]:
+def partition_counts(settings: KafkaSettings, *, stopped: Callable[[], bool]) -> dict[str, int]:
     """Return the number of partitions of each event topic. Raises Unavailable, SetupError."""
-    client = AdminClient(client_config(settings), logger=silent_logger())
-    try:
-        topics = client.list_topics(timeout=_FIRST_ANSWER_SECONDS_MAX).topics
-    except KafkaException as error:
-        raise Unavailable("kafka", f"{settings.bootstrap_servers} does not answer: {error.args[0].str()}") from error
+    topics = _topics(AdminClient(client_config(settings), logger=silent_logger()), settings.bootstrap_servers, stopped)
     missing = [topic for topic in TOPICS if topic not in topics]
     if missing:
-        raise SetupError(f"Kafka has no topic {', '.join(missing)}.", "Create the topics with `rta topics`.")
+        raise SetupError(f"Kafka has no topic {', '.join(missing)}.", "Create the topics with `rta migrate`.")
     return {topic: len(topics[topic].partitions) for topic in TOPICS}
+
+
+def _topics(client: AdminClient, servers: str, stopped: Callable[[], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + _FIRST_ANSWER_SECONDS_MAX
+    while True:
+        try:
+            return client.list_topics(timeout=1.0).topics
+        except KafkaException as error:
+            if stopped() or time.monotonic() > deadline:
+                raise Unavailable("kafka", f"{servers} does not answer: {error.args[0].str()}") from error
 
 
 def silent_logger() -> logging.Logger:
@@ -81,13 +90,17 @@ class Sender:
         self._producer.poll(0)
         self._check()
 
-    def finish(self, seconds: float) -> int:
-        """Wait for what is under way; return how many records were not acknowledged and are given up."""
-        unsent = self._producer.flush(seconds)
-        if unsent:
-            self._producer.purge()
-            self._producer.flush(0.1)
-            return unsent
+    def finish(self) -> int:
+        """Wait for what is under way; return how many records were given up, since the run was stopped."""
+        give_up = None
+        while unsent := self._producer.flush(_FLUSH_STEP_SECONDS):
+            self._check()
+            if self._stopped():
+                give_up = give_up or time.monotonic() + _FLUSH_SECONDS_STOPPED
+            if give_up and time.monotonic() > give_up:
+                self._producer.purge()
+                self._producer.flush(_FLUSH_STEP_SECONDS)
+                return int(unsent)
         self._check()
         return 0
 
