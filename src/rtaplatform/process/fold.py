@@ -21,7 +21,7 @@ from rtaplatform.process.careful import project_of
 from rtaplatform.process.commerce import COMMERCE, PERSONS_BY_PRODUCT, Commerce, read_commerce
 from rtaplatform.process.decode import Event, read_event
 from rtaplatform.process.dedup import Seen, block_names
-from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey
+from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey, shard_of
 from rtaplatform.stream.port import DeadLetter, Record
 
 MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in Kind)
@@ -30,8 +30,12 @@ NO_NAMES: list[str] = []
 
 
 class Understood(Struct, gc=False):
-    """A record, read: its event or why there is none, the record time at it, and where its id may be found."""
+    """A record, read: its event or why there is none, the record time at it, and where its id may be found.
 
+    `shard` counts it: that of the project it names, known or not; the first for those that name none.
+    """
+
+    shard: int
     record: Record
     record_ms: int
     event: Event | None
@@ -40,19 +44,21 @@ class Understood(Struct, gc=False):
     blocks: list[str]
 
 
-def understand(records: Iterable[Record], record_ms: int, projects: Mapping[str, Project]) -> list[Understood]:
+def understand(
+    records: Iterable[Record], record_ms: int, projects: Mapping[str, Project], shards: int
+) -> list[Understood]:
     """Read the records of one partition, in order; `record_ms` is the record time before the first of them."""
     understood = []
     for record in records:
         record_ms = max(record_ms, record.timestamp_ms)
         try:
-            understood.append(_understand(record, record_ms, projects))
+            understood.append(_understand(record, record_ms, projects, shards))
         except Quarantined as why:
-            understood.append(Understood(record, record_ms, None, None, _letter(record, why, projects), NO_NAMES))
+            understood.append(_set_aside(record, record_ms, why, projects, shards))
     return understood
 
 
-def _understand(record: Record, record_ms: int, projects: Mapping[str, Project]) -> Understood:
+def _understand(record: Record, record_ms: int, projects: Mapping[str, Project], shards: int) -> Understood:
     topic = record.partition.topic
     event = read_event(
         record.value,
@@ -70,14 +76,19 @@ def _understand(record: Record, record_ms: int, projects: Mapping[str, Project])
     if event.is_checked:
         piece = bucket_of(record.key, DEDUP_SLICES)
         names = block_names(event.project, topic, piece, event.own_ms, record_ms)
-    return Understood(record, record_ms, event, commerce, None, names)
+    return Understood(shard_of(event.project, shards), record, record_ms, event, commerce, None, names)
 
 
-def _letter(record: Record, why: Quarantined, projects: Mapping[str, Project]) -> DeadLetter:
+def _set_aside(
+    record: Record, record_ms: int, why: Quarantined, projects: Mapping[str, Project], shards: int
+) -> Understood:
     project = "" if why.reason in BEFORE_PROJECT else project_of(record.value)
-    if why.reason not in BEFORE_PROJECT and project not in projects:
-        return DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    return DeadLetter(record, project, why.reason, why.detail)
+    shard = shard_of(project, shards) if project else 0
+    if not project or project in projects:
+        letter = DeadLetter(record, project, why.reason, why.detail)
+    else:
+        letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
+    return Understood(shard, record, record_ms, None, None, letter, NO_NAMES)
 
 
 class Fold:

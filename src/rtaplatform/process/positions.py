@@ -60,8 +60,14 @@ class Positions:
         if not any(states.values()):
             raise Stopped("store", "no_manifest", "No shard has a manifest: run `rta migrate`.")
         stops: dict[str, str] = {}
-        shards = {shard: state for shard, state in states.items() if _is_usable(shard, state, len(states), stops)}
-        found, starts, read = {}, {}, {}
+        shards = {
+            shard: state
+            for shard, state in states.items()
+            if _is_usable(shard, state, len(states), stops) and state is not None
+        }
+        found: dict[Partition, Extent] = {}
+        starts: dict[Partition, int] = {}
+        read: dict[Partition, Row] = {}
         for partition in sorted(partitions):
             extent = extents.get(partition)
             reason = _trouble(partition, extent, shards)
@@ -157,7 +163,9 @@ def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[st
         )
     if state.torn:
         stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild --empty`"
-    return not state.torn
+    elif not state.projects_version:
+        stops[f"shard {shard}"] = "no_projects: nobody has told it its projects; run `rta migrate`"
+    return f"shard {shard}" not in stops
 
 
 def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, ShardState]) -> str:

@@ -31,7 +31,6 @@ from rtaplatform.store.port import (
     Move,
     Moved,
     Torn,
-    shard_of,
 )
 from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Partition, Record
 
@@ -173,7 +172,7 @@ class Worker:
 
     def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
         projects = self._at.projects()
-        read = {p: understand(rs, self._at.record_ms(p), projects) for p, rs in by_partition.items()}
+        read = {p: understand(rs, self._at.record_ms(p), projects, self._shards) for p, rs in by_partition.items()}
         if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not _has_unknown_project(read):
             return read
         # It may have been made since we looked.
@@ -202,7 +201,7 @@ class Worker:
 
     def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
         """One attempt: true once it is applied, false after a conflict."""
-        mine = {p: [u for u in us if self._shard_of(u) == shard] for p, us in wanted.items()}
+        mine = {p: [u for u in us if u.shard == shard] for p, us in wanted.items()}
         moves = [self._at.move(shard, p, us[-1].record, us[-1].record_ms) for p, us in wanted.items()]
         if not any(mine.values()):
             return True  # other shards' events only: the ledger follows with the next comparison
@@ -256,11 +255,6 @@ class Worker:
             if us
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
-
-    def _shard_of(self, read: Understood) -> int:
-        """Letters without a project that we know are kept by the first shard."""
-        project = read.event.project if read.event is not None else read.dead.project if read.dead else ""
-        return shard_of(project, self._shards) if project else 0
 
     def _signal(self, mine: Mapping[Partition, list[Understood]], delta: Delta) -> None:
         for outcome in RecordOutcome:

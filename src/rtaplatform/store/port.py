@@ -7,6 +7,7 @@ A shard is named by its number; a project's shard is `shard_of(project, shards)`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import xxhash
@@ -18,6 +19,7 @@ SCHEMA = "1"
 DEDUP_SLICES = 16
 
 
+@lru_cache(maxsize=10_000)
 def shard_of(project: str, shards: int) -> int:
     return xxhash.xxh3_64_intdigest(project.encode()) % shards
 

@@ -1,0 +1,120 @@
+"""What the oracle says against what the store holds: every number, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
+from rtaplatform.simulate.oracle_truth import Truth
+from rtaplatform.store.memory import MemoryStore
+
+KIND = {"minute": "m", "hour": "h", "day": "d"}
+CellName = tuple[str, str, str, int]  # project, rollup, kind, start
+
+
+@dataclass
+class Totals:
+    """What a store holds, in plain words. `persons`: (project, kind, start, dimension, value) → distinct."""
+
+    cells: dict[CellName, dict[str, int]] = field(default_factory=dict)
+    persons: dict[tuple[str, str, int, str, str], int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
+
+
+def held_in_memory(store: MemoryStore) -> Totals:
+    found = Totals()
+    for shard in store.shards:
+        totals = shard.totals
+        for key, fields in totals.cells.items():
+            found.cells[(key.project, key.rollup, key.kind.value, key.start)] = dict(fields)
+        for sketch, members in totals.sketches.items():
+            name = (sketch.project, sketch.kind.value, sketch.start, sketch.dimension, sketch.value)
+            found.persons[name] = len(members)
+        for name_, n in totals.counts.items():
+            found.counts[name_] = found.counts.get(name_, 0) + n
+        found.dead |= set(totals.dead)
+    return found
+
+
+def expected(truth: Truth) -> Totals:
+    wanted = Totals(dead=set(truth.dead))
+    for project, of in truth.projects.items():
+        for outcome, n in of.totals.items():
+            _put(wanted.counts, f"{project}|{outcome}", n)
+        if not project:
+            continue
+        for rows, bot in ((of.events, ""), (of.bot_events, BOT_PREFIX)):
+            for (kind, start, *dimensions), numbers in rows.items():
+                _spread(wanted, (project, "events", KIND[kind], start), bot, numbers, dimensions)
+                _spread(wanted, (project, "activity", KIND[kind], start), bot, numbers, dimensions[:2])
+        for products, bot in ((of.products, ""), (of.bot_products, BOT_PREFIX)):
+            for (kind, start, product), numbers in products.items():
+                _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product])
+        for (kind, start), numbers in of.quality.items():
+            _spread(wanted, (project, "quality", KIND[kind], start), "", numbers, [])
+        for (kind, start, source, product), persons in of.persons.items():
+            dimension = "source" if source else "product_id" if product else ""
+            if not dimension or kind != "minute":
+                wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(persons)
+    return wanted
+
+
+def differences(found: Totals, wanted: Totals, *, distinct_tolerance: float = 0.0) -> list[str]:
+    """Each number that is not as it should be, as a line; sketches may be off by a share."""
+    lines = [
+        line
+        for name in sorted(found.cells.keys() | wanted.cells.keys())
+        for line in _differ(str(name), found.cells.get(name, {}), wanted.cells.get(name, {}))
+    ]
+    counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted)}
+    lines += _differ("counts", counts, wanted.counts)
+    lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
+    for who in sorted(found.persons.keys() | wanted.persons.keys()):
+        got, want = found.persons.get(who, 0), wanted.persons.get(who, 0)
+        if abs(got - want) > distinct_tolerance * want + (2 if distinct_tolerance else 0):
+            lines.append(f"persons {who}: {got} instead of {want}")
+    return lines
+
+
+def check_the_law(found: Totals) -> list[str]:
+    """consumed = applied + duplicate + late + dead, of every partition."""
+    places = {name.split("|")[0] for name in found.counts if name.endswith("|consumed")}
+    lines = []
+    for place in sorted(places):
+        parts = [found.counts.get(f"{place}|{o}", 0) for o in ("applied", "duplicate", "late", "dead")]
+        if found.counts[f"{place}|consumed"] != sum(parts):
+            lines.append(f"the law, {place}: {found.counts[f'{place}|consumed']} consumed, {parts}")
+    return lines
+
+
+def _projects(wanted: Totals) -> set[str]:
+    return {name.split("|")[0] for name in wanted.counts} | {""}
+
+
+def _spread(wanted: Totals, cell: CellName, bot: str, numbers: dict[str, int], dimensions: Iterable[Any]) -> None:
+    fields = wanted.cells.setdefault(cell, {})
+    values = ["" if value == "(none)" else str(value) for value in dimensions]
+    for measure, n in numbers.items():
+        _put(fields, bot + measure, n)
+        if values:
+            _put(fields, SEPARATOR.join([bot + measure, *values]), n)
+
+
+def _put(into: dict[str, int], name: str, n: int) -> None:
+    if n:
+        into[name] = into.get(name, 0) + n
+
+
+def _differ(what: str, found: dict[str, int], wanted: dict[str, int]) -> list[str]:
+    found = {name: n for name, n in found.items() if n}
+    if any(OTHER in name for name in found):
+        found = {name: n for name, n in found.items() if SEPARATOR not in name}
+        wanted = {name: n for name, n in wanted.items() if SEPARATOR not in name}
+    return [
+        f"{what} {name!r}: {found.get(name, 0)} instead of {wanted.get(name, 0)}"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name, 0) != wanted.get(name, 0)
+    ]
