@@ -27,7 +27,7 @@ MARKER = "rta-data.json"
 VERSION = 1
 DISK_BYTES_MIN = 1_000_000_000
 MEMORY_BYTES_MIN = 1_000_000_000
-_LEFTOVER_SECONDS = 10.0
+LEFTOVER_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,16 @@ def demo_keys(folder: Path) -> DemoKeys:
     return DemoKeys(**kept)
 
 
-def end_leftovers(folder: Path) -> None:
+def end_leftovers(folder: Path, seconds: float = LEFTOVER_SECONDS_MAX) -> None:
     """Wait for children of an instance that was killed, and end those that stay. Call it with the lock held."""
     kept = read_object(folder / RUN_FILE)
     before = [_leftover(folder, pid) for pid in kept.get("children", {}).values()]
     processes = [process for process in before if process]
-    _, alive = psutil.wait_procs(processes, timeout=_LEFTOVER_SECONDS)
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
     for process in alive:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=_LEFTOVER_SECONDS)
+    psutil.wait_procs(alive, timeout=seconds)
     with suppress(FileNotFoundError):
         (folder / RUN_FILE).unlink()
 

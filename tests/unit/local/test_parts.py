@@ -1,0 +1,105 @@
+"""The pure parts of the embedded servers: ports, Java, the lock of Kafka's jars, ACL lines, the cache folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from jgo.env import LockFile
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local import jars, java, ports
+from rtaplatform.local.cache import cache_folder
+from rtaplatform.local.valkey import USERS, acl_line
+
+
+def test_ports_stay_the_same_while_they_are_free(tmp_path: Path) -> None:
+    first = ports.keep_ports(tmp_path / "ports.json", ["a", "b"])
+    assert len(set(first.values())) == 2
+    assert ports.keep_ports(tmp_path / "ports.json", ["a", "b"]) == first
+    with socket.socket() as taken:
+        taken.bind((ports.LOOPBACK, first["a"]))
+        taken.listen()
+        second = ports.keep_ports(tmp_path / "ports.json", ["a", "b"])
+    assert second["a"] != first["a"]
+    assert second["b"] == first["b"]
+
+
+def test_a_port_that_is_taken_is_said_with_who_has_it() -> None:
+    with socket.socket() as taken:
+        taken.bind((ports.LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError, match=f"Port {port} is taken by .*process {os.getpid()}"):
+            ports.require_free(port)
+
+
+@pytest.mark.parametrize(
+    ("banner", "major"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('openjdk version "25" 2025-09-16', 25),
+        ('java version "1.8.0_402"', 8),
+        ('openjdk version "21-ea" 2023-09-19', 21),
+    ],
+)
+def test_the_major_version_of_a_java_is_read(banner: str, major: int, tmp_path: Path) -> None:
+    program = script(tmp_path / "java", f"echo '{banner}' >&2")
+    found = java._ask(program)
+    assert found
+    assert found.major == major
+
+
+def test_an_old_java_is_passed_over_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    program = script(tmp_path / "bin" / "java", """echo 'java version "1.8.0_402"' >&2""")
+    monkeypatch.setattr(java, "_candidates", lambda: iter([program]))
+    with pytest.raises(SetupError, match="Java 8"):
+        java.find_java()
+
+
+def test_every_jar_of_the_lock_has_a_checksum_and_one_version() -> None:
+    lock = LockFile.load(jars.LOCK)
+    assert all(item.sha256 and len(item.sha256) == 64 for item in lock.dependencies)
+    kafka = {item.version for item in lock.dependencies if item.groupId == "org.apache.kafka"}
+    assert len(kafka) == 1
+    assert kafka.pop().startswith("4.1.")
+    names = [(item.groupId, item.artifactId) for item in lock.dependencies]
+    assert len(set(names)) == len(names)
+
+
+def test_jars_that_cannot_be_fetched_are_an_error_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="cannot be fetched") as caught:
+        jars.class_path(tmp_path, print, repository_url="http://127.0.0.1:1")
+    assert "RTA_MAVEN_URL" in caught.value.remedy
+    assert list((tmp_path / "jars").iterdir()) == []
+
+
+def test_an_acl_line_holds_the_hash_and_not_the_password() -> None:
+    line = acl_line("rta", "secret", "~rta:* resetchannels -@all get client|id")
+    assert line.startswith("user rta on #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ")
+    assert line.endswith(" ~rta:* resetchannels -@all +get +client|id")
+
+
+@pytest.mark.parametrize("name", sorted(USERS))
+def test_no_user_may_do_what_reaches_beyond_its_keys(name: str) -> None:
+    forbidden = {"config", "keys", "flushall", "flushdb", "function", "function|flush", "shutdown", "acl", "debug"}
+    assert not forbidden & set(USERS[name].split())
+    assert "~*" not in USERS[name].split()
+    assert ("eval" in USERS[name].split()) == (name == "rta-limiter")
+
+
+def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder(None) == tmp_path / "rtaplatform"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder(None) == Path.home() / ".cache" / "rtaplatform"
+    assert cache_folder(tmp_path / "given") == tmp_path / "given"
+
+
+def script(path: Path, line: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path

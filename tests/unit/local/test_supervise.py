@@ -1,0 +1,133 @@
+"""The supervisor with small real processes: it repairs, it gives up on what never worked, it stops in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local.process import LOG_BYTES_MAX, Command, Process, plain_environment
+from rtaplatform.local.supervise import Child, StopRequested, Supervisor, Tier
+
+
+def command(folder: Path, *argv: str) -> Command:
+    return Command(argv, folder, plain_environment())
+
+
+def sleeper(folder: Path, name: str = "sleeper", tier: Tier = Tier.STAGE) -> Child:
+    return Child(name, lambda: command(folder, "/bin/sh", "-c", "exec sleep 60"), tier)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, said: list[str]) -> Supervisor:
+    return Supervisor(tmp_path / "logs", said.append)
+
+
+def test_a_child_that_ends_is_started_again_and_a_line_says_so(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    with supervisor.stopping_on_signals():
+        supervisor.start(sleeper(tmp_path))
+        supervisor.wait_for("sleeper", lambda: True, 5)
+        first = supervisor.pids()["sleeper"]
+        os.kill(first, signal.SIGKILL)
+        for _ in supervisor.ticks(5):
+            if supervisor.pids().get("sleeper", first) != first:
+                break
+        assert supervisor.pids()["sleeper"] != first
+    assert said == ["sleeper ended (signal 9); starting it again in 0.2 s"]
+
+
+def test_a_child_that_ends_before_it_was_ready_is_an_error_with_the_end_of_its_log(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    broken = Child("broken", lambda: command(tmp_path, "/bin/sh", "-c", "echo no such thing; exit 3"))
+    with supervisor.stopping_on_signals():
+        supervisor.start(broken)
+        with pytest.raises(
+            SetupError, match=r"broken ended while it was starting \(status 3\)[^\n]*\nno such thing"
+        ) as caught:
+            supervisor.wait_for("broken", lambda: False, 5)
+    assert str(tmp_path) in caught.value.remedy
+
+
+def test_a_program_that_does_not_exist_is_said_so(supervisor: Supervisor, tmp_path: Path) -> None:
+    with supervisor.stopping_on_signals():
+        supervisor.start(Child("absent", lambda: command(tmp_path, "/no/such/program")))
+        with pytest.raises(SetupError, match="cannot execute /no/such/program"):
+            supervisor.wait_for("absent", lambda: False, 5)
+
+
+def test_a_step_that_fails_is_an_error(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.run_once(Child("good", lambda: command(tmp_path, "/bin/sh", "-c", "exit 0")), 5)
+    with pytest.raises(SetupError, match=r"bad failed \(status 1\)"):
+        supervisor.run_once(Child("bad", lambda: command(tmp_path, "/bin/sh", "-c", "exit 1")), 5)
+    with pytest.raises(SetupError, match="slow was not done after 0 s"):
+        supervisor.run_once(sleeper(tmp_path, "slow"), 0.1)
+
+
+def test_a_signal_ends_all_children_the_users_of_others_first(supervisor: Supervisor, tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    script = "trap 'echo NAME >> ends; exit 0' TERM; while :; do sleep 0.05; done"
+
+    def noting(name: str) -> Command:
+        return command(tmp_path, "/bin/sh", "-c", script.replace("NAME", name))
+
+    with supervisor.stopping_on_signals():
+        for tier in Tier:
+            supervisor.start(Child(tier.name, partial(noting, tier.name), tier))
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(StopRequested):
+            list(supervisor.ticks(5))
+    assert ends.read_text().split() == ["SOURCE", "STAGE", "SERVER"]
+    assert supervisor.pids() == {}
+
+
+def test_what_does_not_listen_is_killed_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
+    deaf = Child(
+        "deaf", lambda: command(tmp_path, "/bin/sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60"), Tier.SOURCE
+    )
+    begin = time.monotonic()
+    with supervisor.stopping_on_signals():
+        supervisor.start(deaf)
+        time.sleep(0.2)
+    assert time.monotonic() - begin < 3
+
+
+def test_a_child_is_killed_when_the_process_that_started_it_is(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from rtaplatform.local.process import *\n"
+        "p = Process('x', Path('x.log')); p.start(Command(('/bin/sleep', '60'), Path('.'), plain_environment()))\n"
+        "Path('pid').write_text(str(p.pid)); __import__('time').sleep(0.3); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    source = str(Path(__file__).parents[3] / "src")
+    parent = Process("parent", tmp_path / "parent.log")
+    parent.start(Command((sys.executable, "-c", script), tmp_path, plain_environment() | {"PYTHONPATH": source}))
+    assert parent.wait(10)
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "it outlived its parent"
+        time.sleep(0.02)
+
+
+def test_a_log_that_grows_is_cut_and_written_on(tmp_path: Path) -> None:
+    process = Process("loud", tmp_path / "loud.log")
+    process.log.write_bytes(b"x" * (LOG_BYTES_MAX + 1))
+    process.start(command(tmp_path, "/bin/sh", "-c", "echo once more"))
+    assert process.wait(5)
+    process.kill()
+    assert process.log.read_text() == "once more\n"
+    assert (tmp_path / "loud.log.1").stat().st_size == LOG_BYTES_MAX + 1
