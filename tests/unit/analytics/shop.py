@@ -1,0 +1,124 @@
+"""A shop in the memory store, for the tests of the analytics: events go in as the workers would fold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.freshness import FreshnessTracker, Instant
+from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Project, Row, SketchKey
+
+PROJECT = Project("demo", "Europe/Berlin", "EUR")
+PLACE = Place("topic-1", 0)
+NOON = 1_795_345_200_000 // MINUTE_MS * MINUTE_MS  # 2026-11-22T11:00:00Z, noon in Berlin
+PRODUCT_MEASURES = {
+    "Product Viewed": "views",
+    "Product Added": "adds",
+    "Checkout Started": "checkouts",
+    "Order Completed": "orders",
+}
+
+
+class Happening(Struct, frozen=True):
+    """One event as far as totals know it."""
+
+    at_ms: int
+    event: str = "$page"
+    source: str = "web"
+    person: str = "a"
+    product: str = ""
+    revenue: int = 0
+    country: str = "DE"
+    is_bot: bool = False
+    is_foreign: bool = False
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, at_ms: int = NOON) -> None:
+        self.at_ms = at_ms
+
+    def __call__(self) -> Instant:
+        return Instant(self.at_ms, self.at_ms / 1000)
+
+
+class Shop:
+    def __init__(self, project: Project = PROJECT) -> None:
+        self.project = project
+        self.store = MemoryStore()
+        self.store.set_projects([project], "1")
+        self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": PLACE.topic_id}, starts={})
+        self.clock = Clock()
+        self.freshness = FreshnessTracker()
+        self.engine = Engine(self.store, self.freshness, self.clock)
+        self.offset = 0
+
+    def take(self, happenings: Iterable[Happening], **quality: int) -> None:
+        """Apply them in one batch."""
+        taken = list(happenings)
+        delta = Delta(moves=[self._move(len(taken))] if taken else [])
+        for happening in taken:
+            _fold(delta, self.project, happening)
+        for name, number in quality.items():
+            for key in _keys(self.project, QUALITY.name, self.clock.at_ms):
+                _add(delta, key, name, number)
+        assert isinstance(self.store.apply(0, self.store.shards[0].generation, delta), Applied)
+
+    def _move(self, events: int) -> Move:
+        before, self.offset = self.offset, self.offset + events
+        return Move(PLACE, _row(before), _row(self.offset))
+
+
+def _row(offset: int) -> str:
+    return Row(offset, offset - 1, NOON, "h", 0, NOON).text() if offset else ""
+
+
+def _keys(project: Project, rollup: str, at_ms: int) -> list[CellsKey]:
+    starts = bucket_starts(at_ms // MINUTE_MS, project.zone)
+    kinds = {Kind.MINUTE: starts.minute, Kind.HOUR: starts.hour, Kind.DAY: starts.day}
+    return [CellsKey(project.slug, rollup, kind, start) for kind, start in kinds.items()]
+
+
+def _add(delta: Delta, key: CellsKey, name: str, number: int) -> None:
+    fields = delta.cells.setdefault(key, {})
+    fields[name] = fields.get(name, 0) + number
+
+
+def _fold(delta: Delta, project: Project, happening: Happening) -> None:
+    h, prefix = happening, "~" if happening.is_bot else ""
+    measures = {"count": 1}
+    if h.event == "Order Completed":
+        measures |= {"units": 10_000, "revenue": h.revenue, "other_currencies": int(h.is_foreign)}
+    values = {ACTIVITY.name: (h.event, h.source), EVENTS.name: (h.event, h.source, h.country, "phone")}
+    for rollup, dimensions in values.items():
+        for key in _keys(project, rollup, h.at_ms):
+            for measure, number in measures.items():
+                _add(delta, key, prefix + measure, number)
+                _add(delta, key, prefix + field(measure, *dimensions), number)
+    if h.product:
+        for key in _keys(project, PRODUCTS.name, h.at_ms):
+            for measure in (PRODUCT_MEASURES[h.event], *(("units",) if h.revenue else ())):
+                _add(delta, key, prefix + field(measure, h.product), 10_000 if measure == "units" else 1)
+            if h.revenue:
+                _add(delta, key, prefix + field("revenue", h.product), h.revenue)
+    if not h.is_bot:
+        _see(delta, project, h)
+
+
+def _see(delta: Delta, project: Project, h: Happening) -> None:
+    person = h.person.encode()
+    for key in _keys(project, "", h.at_ms):
+        sketches = [("", "")]
+        if key.kind is not Kind.MINUTE:
+            sketches += [("source", h.source), *([("product_id", h.product)] if h.product else [])]
+        for dimension, value in sketches:
+            sketch = SketchKey(project.slug, key.kind, key.start, dimension, value)
+            delta.sketches.setdefault(sketch, set()).add(person)
+    online = delta.online.setdefault(project.slug, {})
+    online[person] = max(h.at_ms, online.get(person, 0))
