@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from rtaplatform.analytics.freshness import SAMPLES_MAX, Freshness, FreshnessTracker, Instant
+from rtaplatform.store.port import Place, Project, Row, Snapshot
+
+A, B = Place("web-1", 0), Place("web-1", 1)
+WALL = 1_000_000_000_000
+
+
+def at(seconds: float) -> Instant:
+    return Instant(WALL + round(seconds * 1000), seconds)
+
+
+def row(offset: int, record_time_ms: int = WALL) -> Row:
+    return Row(offset, offset - 1, record_time_ms, "h", 0, record_time_ms)
+
+
+def snapshot(
+    rows: dict[Place, int],
+    *,
+    stops: dict[str, str] | None = None,
+    torn: bool = False,
+    starts: dict[Place, int] | None = None,
+) -> Snapshot:
+    return Snapshot(
+        "g1", {"web": "web-1"}, {place: row(offset) for place, offset in rows.items()}, stops or {}, torn,
+        Project("demo"), (), starts=starts or {},
+    )  # fmt: skip
+
+
+def sampled(*samples: tuple[float, dict[Place, int]]) -> FreshnessTracker:
+    tracker = FreshnessTracker()
+    for seconds, ends in samples:
+        tracker.sample(at(seconds), ends)
+    return tracker
+
+
+def test_as_of_is_the_latest_moment_whose_events_are_all_in() -> None:
+    tracker = sampled((0, {A: 10, B: 5}), (1, {A: 20, B: 5}), (2, {A: 20, B: 9}))
+    assert tracker.observe(snapshot({A: 15, B: 9}), at(2.1)) == Freshness(WALL, 2100, ())
+    assert tracker.observe(snapshot({A: 20, B: 8}), at(2.2)).as_of_ms == WALL + 1000
+    assert tracker.observe(snapshot({A: 20, B: 9}), at(2.25)) == Freshness(WALL + 2000, 250, ())
+
+
+def test_lag_grows_while_the_log_is_not_asked() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert tracker.observe(snapshot({A: 1}), at(30)).lag_ms == 30_000
+
+
+def test_a_wall_clock_that_jumps_changes_no_lag() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert tracker.observe(snapshot({A: 1}), Instant(WALL + 3_600_000, 0.5)).lag_ms == 500
+
+
+def test_without_samples_nothing_is_claimed() -> None:
+    found = FreshnessTracker().observe(snapshot({A: 1}), at(0))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (None, None, False)
+
+
+def test_a_partition_without_a_row_begins_where_the_manifest_says() -> None:
+    tracker = sampled((0, {A: 7, B: 0}))
+    assert tracker.observe(snapshot({}, starts={A: 7}), at(1)).as_of_ms == WALL
+    assert tracker.observe(snapshot({}), at(1)).as_of_ms is None
+
+
+def test_behind_every_sample_the_record_time_is_what_is_known() -> None:
+    tracker = sampled((0, {A: 100}))
+    behind = Snapshot("g1", {"web": "web-1"}, {A: row(50, WALL - 60_000)}, {}, False, Project("demo"), ())
+    found = tracker.observe(behind, at(1))
+    assert (found.as_of_ms, found.lag_ms) == (WALL - 60_000, 61_000)
+
+
+def test_a_lagging_partition_that_stands_for_ten_seconds_is_incomplete() -> None:
+    tracker = sampled((0, {A: 5}), (1, {A: 9}))
+    assert tracker.observe(snapshot({A: 5}), at(0.5)).is_complete
+    tracker.observe(snapshot({A: 5}), at(2))
+    assert tracker.observe(snapshot({A: 5}), at(10.9)).is_complete
+    assert tracker.observe(snapshot({A: 5}), at(11.1)).reasons == ("web-1:0 does not advance",)
+    assert tracker.observe(snapshot({A: 6}), at(11.2)).is_complete
+
+
+def test_a_quiet_partition_is_complete_however_long() -> None:
+    tracker = sampled((0, {A: 5}))
+    tracker.observe(snapshot({A: 5}), at(1))
+    tracker.sample(at(1000), {A: 5})
+    assert tracker.observe(snapshot({A: 5}), at(1000)).is_complete
+    tracker.sample(at(1001), {A: 6})
+    assert tracker.observe(snapshot({A: 5}), at(1001.1)).is_complete
+
+
+def test_a_ledger_behind_where_it_was_is_incomplete_until_it_is_back() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.observe(snapshot({A: 10}), at(0))
+    assert "3 behind" in tracker.observe(snapshot({A: 7}), at(1)).reasons[0]
+    assert not tracker.observe(snapshot({A: 9}), at(2)).is_complete
+    assert tracker.observe(snapshot({A: 10}), at(3)).is_complete
+
+
+def test_the_groups_committed_offsets_are_where_it_once_was() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.seed({A: 10})
+    assert not tracker.observe(snapshot({A: 7}), at(0)).is_complete
+
+
+def test_a_stopped_partition_and_a_torn_shard_are_incomplete() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert not tracker.observe(snapshot({A: 1}, stops={"web-1:0": "truncated"}), at(0)).is_complete
+    assert not tracker.observe(snapshot({A: 1}, torn=True), at(0)).is_complete
+    assert tracker.observe(snapshot({A: 1}), at(0)).is_complete
+
+
+def test_a_recreated_topics_old_partitions_are_forgotten() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.observe(snapshot({A: 10}), at(0))
+    again = Snapshot("g2", {"web": "web-2"}, {Place("web-2", 0): row(1)}, {}, False, Project("demo"), ())
+    tracker.sample(at(1), {Place("web-2", 0): 1})
+    assert tracker.observe(again, at(1.1)).is_complete
+    assert [p.topic_id for p in tracker.state(at(2)).partitions] == ["web-2"]
+
+
+def test_health_is_told_lag_and_age_per_partition() -> None:
+    tracker = sampled((0, {A: 12, B: 1}))
+    tracker.observe(snapshot({A: 10, B: 1}, stops={"web-1:1": "truncated"}), at(1))
+    state = tracker.state(at(4))
+    assert [(p.partition, p.lag, p.advanced_s_ago, p.behind) for p in state.partitions] == [(0, 2, 3, 0), (1, 0, 3, 0)]
+    assert state.stops == {"0/web-1:1": "truncated"}
+    assert state.sample_age_s == 4
+
+
+def test_samples_are_bounded_and_reach_far_back() -> None:
+    tracker = FreshnessTracker()
+    for n in range(4 * SAMPLES_MAX):
+        tracker.sample(at(n / 4), {A: n})
+    found = tracker.observe(snapshot({A: SAMPLES_MAX // 2}), at(SAMPLES_MAX))
+    assert found.lag_ms is not None
+    # Thinned, yet never more than one thinning step from the truth.
+    assert 0 <= found.lag_ms - (SAMPLES_MAX - SAMPLES_MAX / 8) * 1000 <= 11_000

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from rtaplatform.analytics.popular import PopularProducts
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.query import DAY_AGO, Popular
+from tests.unit.analytics.shop import NOON, Happening, Shop
+
+
+class Product(Struct, frozen=True):
+    name: str | None
+    category: str | None
+    price: float | None = 9.5
+    currency: str | None = "EUR"
+    image_url: str | None = None
+
+
+class Catalog:
+    def __init__(self, products: dict[str, Product] | None) -> None:
+        self._products = products
+
+    async def products_by_id(self, project: str, ids: Sequence[str]) -> dict[str, Product]:
+        if self._products is None:
+            raise Unavailable("postgres", "away")
+        return {id: self._products[id] for id in ids if id in self._products}
+
+
+SHOES = {"p-1": Product("Shoe", "shoes"), "p-2": Product("Hat", "hats"), "p-9": Product("Boot", "shoes")}
+
+
+async def popular(
+    catalog: dict[str, Product] | None, by: str = "views", limit: int = 20, category: str | None = None
+) -> Popular:
+    shop = Shop()
+    for number, product in enumerate(("p-9", "p-1", "p-2", "p-3")):
+        shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n % 2}") for n in range(number + 1))
+    popular = PopularProducts(shop.engine, Catalog(catalog))
+    return await popular.popular("demo", by, window=DAY_AGO, limit=limit, category=category)
+
+
+async def test_the_first_products_with_what_the_catalog_knows() -> None:
+    found = await popular(SHOES, limit=2)
+    assert [(p.product_id, p.value, p.name, p.price) for p in found.results] == [
+        ("p-3", 4, None, None),
+        ("p-2", 3, "Hat", 9.5),
+    ]
+    assert (found.by, found.start) == ("views", "2026-11-21T12:00:00+01:00")
+
+
+async def test_a_catalog_that_is_away_leaves_the_names_out() -> None:
+    found = await popular(None)
+    assert [(p.product_id, p.name) for p in found.results][:2] == [("p-3", None), ("p-2", None)]
+
+
+async def test_one_category() -> None:
+    found = await popular(SHOES, category="shoes")
+    assert [p.product_id for p in found.results] == ["p-1", "p-9"]
+
+
+async def test_by_persons() -> None:
+    found = await popular(SHOES, by="visitors")
+    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-2", 2), ("p-3", 2), ("p-9", 1)]
+    assert not found.meta.exact
