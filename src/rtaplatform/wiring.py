@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import IsolationLevel, KafkaException, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not listed in __all__
 
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker, Instant
@@ -152,7 +152,7 @@ class LogEnds:
             self._topics = {name: (str(one.topic_id), len(one.partitions)) for name, one in described.items()}
             self._read_at = time.monotonic()
         asked = {
-            TopicPartition(name, partition): OffsetSpec.latest()
+            TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # untyped there
             for name, (_, partitions) in self._topics.items()
             for partition in range(partitions)
         }

@@ -88,7 +88,7 @@ async def _serve(make_app: Callable[[], Any], settings: ApiSettings, before_stop
     if not serving.done():
         log.info("api_stopping")
         before_stop()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # untyped in granian
     done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX)
     stopping.cancel()
     log.info("api_stopped", in_time=bool(done))

@@ -20,7 +20,7 @@ from typing import Any
 from rtaplatform.core.events import SOURCES
 
 _BY_LIBRARY = (
-    (re.compile(r"^analytics\.js|javascript|browser|^ajs|analytics-next|consent-wrapper"), "web"),
+    (re.compile(r"analytics[.-]js|javascript|browser|^ajs|analytics-next|consent-wrapper"), "web"),
     (re.compile(r"react-native|flutter|xamarin|unity|cordova|mobile"), "mobile"),
     (re.compile(r"ios|swift|apple|objective"), "ios"),
     (re.compile(r"android|kotlin"), "android"),

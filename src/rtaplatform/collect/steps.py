@@ -94,7 +94,8 @@ def check_fields(draft: Draft) -> Draft | Refused:
             return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` is a string, an integer or null.")
         elif name in _IDS and value and len(value) * 4 > ID_BYTES_MAX and len(value.encode()) > ID_BYTES_MAX:
             return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` has at most {ID_BYTES_MAX} bytes.")
-    if not isinstance(draft.values.get("properties") or {}, dict):
+    properties = draft.values.get("properties")
+    if properties is not None and not isinstance(properties, dict):
         return _refuse(draft, Reason.INVALID_FIELD, "properties", "`properties` is an object or null.")
     return draft
 

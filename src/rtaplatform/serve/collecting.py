@@ -13,6 +13,7 @@ import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys import COLLECT, Access
@@ -86,7 +87,7 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
     summary="What a browser SDK asks before it sends",
     tags=["collect"],
 )
-async def browser_settings(write_key: str) -> dict[str, Any]:
+async def browser_settings(write_key: FromPath[str]) -> dict[str, Any]:
     """The same for every key, so that nothing can be learned of which keys there are."""
     return {"integrations": {"Segment.io": {"apiKey": write_key}}}
 

@@ -12,6 +12,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import UnknownThing
@@ -56,7 +57,7 @@ async def openapi(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/problems/{slug:str}", opt=OPEN, tags=["operate"], summary="What a problem means")
-async def problem(slug: str, request: AnyRequest) -> Response[Any]:
+async def problem(slug: FromPath[str], request: AnyRequest) -> Response[Any]:
     kind = BY_SLUG.get(slug)
     if kind is None:
         raise UnknownThing("There is no such problem.", field="slug", allowed=sorted(BY_SLUG))

@@ -28,7 +28,6 @@ from rtaplatform.collect.draft import BatchRefused, EventRefused
 from rtaplatform.core import errors
 
 MEDIA_TYPE = "application/problem+json"
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _log = telemetry.logger("serve.problems")
 AnyRequest = Request[Any, Any, Any]
 
@@ -95,7 +94,7 @@ def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
         content=msgspec.json.encode(document),
         status_code=kind.status,
         media_type=MEDIA_TYPE,
-        headers=_headers(request, error, kind),
+        headers=_headers(error, kind),
     )
 
 
@@ -146,7 +145,7 @@ def _more(error: BaseException) -> dict[str, Any]:
     return error.answer if isinstance(error, BatchRefused) else {}
 
 
-def _headers(request: AnyRequest, error: Exception, kind: Kind) -> dict[str, str]:
+def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(max(1, error.retry_after_seconds))
@@ -154,17 +153,4 @@ def _headers(request: AnyRequest, error: Exception, kind: Kind) -> dict[str, str
         headers["Retry-After"] = "30"
     elif kind is _UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="rta"'
-    elif kind.status == 405:
-        headers["Allow"] = ", ".join(_allowed_methods(request))
     return headers
-
-
-def _allowed_methods(request: AnyRequest) -> list[str]:
-    allowed = []
-    for method in _METHODS:
-        try:
-            request.app.asgi_router.handle_routing(path=request.scope["path"].rstrip("/") or "/", method=method)
-        except HTTPException:
-            continue
-        allowed.append(method)
-    return allowed

@@ -1,0 +1,193 @@
+"""The catalog on the real PostgreSQL: migrations on data, the demo's seed, keys while the server is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from rtaplatform.catalog import migrate
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, make_key, revoke_key
+from rtaplatform.catalog.products import Products
+from rtaplatform.catalog.projects import list_projects
+from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.local.postgres import Postgres
+from rtaplatform.settings import CatalogSettings
+from rtaplatform.simulate.catalog import demo_products, demo_users
+from rtaplatform.store.port import Project
+from tests.integration.servers import Running
+
+KEYS = DemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
+
+
+class Clock:
+    """Time that a test moves."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def url(postgres_server: Running[Postgres]) -> str:
+    return postgres_server.server.url
+
+
+@pytest.fixture
+def settings(url: str) -> CatalogSettings:
+    return CatalogSettings(url=SecretStr(url), timeout_seconds=1.0)
+
+
+@pytest.fixture
+async def database(url: str, settings: CatalogSettings) -> AsyncIterator[Database]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    await asyncio.to_thread(migrate.upgrade, url)
+    found = Database(settings)
+    await seed_demo(found, KEYS, users=demo_users(50, 1), products=demo_products(20, 1))
+    yield found
+    await found.close()
+
+
+async def test_migrations_go_up_and_down_on_data(database: Database, url: str) -> None:
+    assert await asyncio.to_thread(migrate.current, url) == migrate.head()
+    await asyncio.to_thread(migrate.upgrade, url)
+    assert len(await list_projects(database)) == 1
+    await asyncio.to_thread(migrate.downgrade, url, "base")
+    assert await asyncio.to_thread(migrate.current, url) is None
+    with pytest.raises(Unavailable):
+        await database.check()
+    await asyncio.to_thread(migrate.upgrade, url)
+    await database.check()
+
+
+async def test_seed_is_idempotent_and_fast(database: Database) -> None:
+    users, products = demo_users(2_000, 1), demo_products(200, 1)
+    begun = time.perf_counter()
+    for _ in range(2):
+        await seed_demo(database, KEYS, users=users, products=products)
+    assert time.perf_counter() - begun < 5
+    counts = await database.run(
+        lambda connection: [
+            connection.scalar(text(f"SELECT count(*) FROM {table}"))
+            for table in ("projects", "keys", "users", "products")
+        ]
+    )
+    assert counts == [1, 3, 2_000, 200]
+    assert await list_projects(database) == [Project("demo", "Europe/Berlin", "EUR", "monday")]
+
+
+async def test_no_key_stands_in_the_database(database: Database) -> None:
+    rows = await database.run(
+        lambda connection: connection.execute(text("SELECT keys::text FROM keys")).scalars().all()
+    )
+    assert not [row for row in rows for key in (KEYS.write, KEYS.read, KEYS.admin) if key in row]
+
+
+async def test_keys_open_what_they_are_for(database: Database, settings: CatalogSettings) -> None:
+    ring = KeyRing(database, settings)
+    write, admin = await ring.find(KEYS.write), await ring.find(KEYS.admin)
+    assert write is not None
+    assert admin is not None
+    assert (write.project, set(write.scopes)) == ("demo", {"collect"})
+    assert admin.scopes == {"collect", "read", "catalog:read", "catalog:write", "admin"}
+    for wrong in ("", "x" * 10_000, make_key("write"), KEYS.write + " ", "\x00", "' OR 1=1 --", "ключ"):
+        assert await ring.find(wrong) is None
+
+
+async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Database, settings: CatalogSettings) -> None:
+    clock = Clock()
+    ring = KeyRing(database, settings, clock)
+    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "read")))
+    past = NewKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
+    expired = await database.run(lambda connection: create_key(connection, past))
+    assert made is not None
+    assert expired is not None
+    assert await ring.find(expired[1]) is None
+    assert await ring.find(made[1]) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    assert not await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    clock.now += 51
+    assert await ring.find(made[1]) is None
+    shown = await database.run(lambda connection: list_keys(connection, "demo"))
+    assert made[1] not in str(shown)
+    assert next(row for row in shown if row.id == made[0]).last_used_at is not None
+
+
+async def test_revoked_key_in_use_is_dead_within_a_minute(database: Database, settings: CatalogSettings) -> None:
+    clock = Clock()
+    ring = KeyRing(database, settings, clock)
+    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write")))
+    assert made is not None
+    await ring.find(made[1])
+    await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    lived = 0
+    while await ring.find(made[1]) is not None:
+        clock.now += 1
+        lived += 1
+        await asyncio.sleep(0.02)
+    assert lived <= 35
+
+
+async def test_known_keys_outlive_postgres_for_a_while(
+    database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
+) -> None:
+    clock = Clock()
+    ring, products = KeyRing(database, settings, clock), Products(database, clock)
+    assert await ring.find(KEYS.write) is not None
+    assert (await products.products_by_id("demo", ["p-1", "p-404"])).keys() == {"p-1"}
+    postgres_server.kill()
+    try:
+        for age in (29, 45, 120, 890):
+            clock.now = 1_000.0 + age
+            assert await ring.find(KEYS.write) is not None
+            assert (await products.products_by_id("demo", ["p-1", "p-2"])).keys() == {"p-1"}
+        with pytest.raises(Unavailable):
+            await ring.find("never seen")
+        clock.now = 1_000.0 + 901
+        with pytest.raises(Unavailable):
+            await ring.find(KEYS.write)
+    finally:
+        postgres_server.start()
+    clock.now += 5
+    assert await ring.find(KEYS.write) is not None
+    assert (await products.products_by_id("demo", ["p-2"])).keys() == {"p-2"}
+
+
+async def test_postgres_that_hangs_holds_up_nobody_for_long(
+    database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
+) -> None:
+    clock = Clock()
+    ring = KeyRing(database, settings, clock)
+    await ring.find(KEYS.write)
+    postgres_server.freeze()
+    try:
+        clock.now += 60
+        begun = time.perf_counter()
+        assert await ring.find(KEYS.write) is not None
+        assert time.perf_counter() - begun < 3
+        begun = time.perf_counter()
+        for _ in range(100):
+            assert await ring.find(KEYS.write) is not None
+        assert time.perf_counter() - begun < 0.5
+    finally:
+        postgres_server.thaw()
+    clock.now += 5
+    assert await ring.find(KEYS.read) is not None
+
+
+async def test_a_key_is_looked_up_once_however_many_ask(database: Database, settings: CatalogSettings) -> None:
+    ring = KeyRing(database, settings)
+    found = await asyncio.gather(*(ring.find(KEYS.write) for _ in range(500)))
+    assert all(found)
+    assert len(ring._entries) == 1

@@ -1,0 +1,91 @@
+"""The form of keys, and the ring's bounds, without PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from rtaplatform.catalog.keys import ENTRIES_MAX, Access, KeyRing, checksum, digest, make_key, shown
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import CatalogSettings
+
+ACCESS = Access("demo", "prj_1", frozenset({"collect"}), "key_1")
+SETTINGS = CatalogSettings(url=SecretStr("postgresql://nowhere"))
+
+
+class Shelf:
+    """A database that knows `known`, or is away."""
+
+    def __init__(self) -> None:
+        self.reads, self.away = 0, False
+
+    async def run(self, work: Any) -> Access | None:
+        self.reads += 1
+        if self.away:
+            raise Unavailable("postgres", "away")
+        hashed = work.__closure__[0].cell_contents
+        return ACCESS if hashed == digest("known") else None
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ring_of(shelf: Shelf, clock: Clock) -> KeyRing:
+    return KeyRing(shelf, SETTINGS, clock)  # type: ignore[arg-type]  # a fake of one method
+
+
+@pytest.mark.parametrize(("kind", "letter"), [("write", "w"), ("read", "r"), ("admin", "a")])
+def test_key_says_its_kind_and_carries_its_checksum(kind: str, letter: str) -> None:
+    key = make_key(kind)
+    assert re.fullmatch(rf"rta_{letter}_[A-Za-z0-9_-]{{43}}[0-9A-Za-z]{{6}}", key)
+    assert key.endswith(checksum(key[:-6]))
+    assert make_key(kind) != key
+
+
+def test_little_is_shown_of_a_key() -> None:
+    key = make_key("write")
+    assert shown(key) == f"rta_w_…{key[-4:]}"
+    assert shown("short") == "…"
+
+
+async def test_entries_are_bounded_and_unknown_keys_go_first() -> None:
+    shelf, clock = Shelf(), Clock()
+    ring = ring_of(shelf, clock)
+    assert await ring.find("known") == ACCESS
+    for number in range(ENTRIES_MAX + 50):
+        assert await ring.find(f"unknown-{number}") is None
+    assert len(ring._entries) == ENTRIES_MAX
+    reads = shelf.reads
+    assert await ring.find("known") == ACCESS
+    assert shelf.reads == reads
+
+
+async def test_unknown_key_is_asked_for_again_after_a_few_seconds() -> None:
+    shelf, clock = Shelf(), Clock()
+    ring = ring_of(shelf, clock)
+    for _ in range(3):
+        assert await ring.find("unknown") is None
+    assert shelf.reads == 1
+    clock.now += 6
+    await ring.find("unknown")
+    assert shelf.reads == 2
+
+
+async def test_server_that_is_away_is_left_alone_for_a_moment() -> None:
+    shelf, clock = Shelf(), Clock()
+    ring = ring_of(shelf, clock)
+    shelf.away = True
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            await ring.find("known")
+    assert shelf.reads == 1
+    clock.now += 2
+    shelf.away = False
+    assert await ring.find("known") == ACCESS
