@@ -1,0 +1,124 @@
+"""The application over a shop in memory, and a bare ASGI client that can read a stream as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Litestar
+
+from rtaplatform.analytics.hub import Hub
+from rtaplatform.catalog.keys import Access
+from rtaplatform.serve.app import create_app
+from rtaplatform.serve.health import Health
+from rtaplatform.serve.parts import Parts
+from rtaplatform.settings import ApiSettings
+from tests.unit.analytics.shop import Shop
+
+READ = Access("demo", "prj_1", frozenset({"read"}), "key_1")
+WRITE = Access("demo", "prj_1", frozenset({"collect"}), "key_2")
+
+
+class Keys:
+    def __init__(self) -> None:
+        self.known = {"reader": READ, "writer": WRITE}
+
+    async def find(self, key: str) -> Access | None:
+        return self.known.get(key)
+
+
+class NoProducts:
+    async def products_by_id(self, project: str, ids: Sequence[str]) -> dict[str, Any]:
+        return {}
+
+
+class Site:
+    """An application, its shop and its keys."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.shop, self.keys = Shop(), Keys()
+        self.hub = Hub(self.shop.engine, self.shop.store, interval_ms=20, connections_max=3)
+        self.parts = Parts(
+            keys=self.keys, collector=cast(Any, None), health=Health({}), products=NoProducts(),
+            engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
+        )  # fmt: skip
+        self.app: Litestar = create_app(self.parts)
+
+    async def ask(self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **given: str) -> Reply:
+        """One request, read to its end."""
+        stream = Stream(self.app, method, path, key=key, body=body, given=given)
+        try:
+            async with asyncio.timeout(5):
+                await stream.task
+        finally:
+            await stream.leave()
+        return Reply(stream.status, stream.body)
+
+
+class Reply:
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Stream:
+    """A request that goes on; `leave` closes the connection."""
+
+    def __init__(
+        self, app: Litestar, method: str, path: str, *, key: str | None = "reader", body: Any = None,
+        given: dict[str, str] | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
+    ) -> None:  # fmt: skip
+        self.status, self.body, self.headers = 0, b"", dict[str, str]()
+        self._is_stuck, self._gone, self._more = is_stuck, asyncio.Event(), asyncio.Event()
+        sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+        self._requests = [{"type": "http.request", "body": sent, "more_body": False}]
+        names = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        scope: Any = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+            "raw_path": path.encode(), "query_string": urlencode(given or {}).encode(), "root_path": "",
+            "scheme": "http",
+            "headers": [(n.encode(), v.encode()) for n, v in names.items()], "client": ("127.0.0.1", 1),
+            "server": ("test", 80), "state": {}, "extensions": {},
+        }  # fmt: skip
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+
+    async def events(self, number: int) -> list[tuple[str, str, Any]]:
+        """The first `number` events: id, name, data."""
+        async with asyncio.timeout(5):
+            while True:
+                blocks = [b for b in self.body.decode().split("\n\n")[:-1] if not b.startswith(":")]
+                if len(blocks) >= number or self.task.done():
+                    return [_event(block) for block in blocks]
+                self._more.clear()
+                await self._more.wait()
+
+    async def leave(self) -> None:
+        self._gone.set()
+        await asyncio.wait_for(self.task, 5)
+
+    async def _receive(self) -> Any:
+        if self._requests:
+            return self._requests.pop(0)
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {n.decode(): v.decode() for n, v in message["headers"]}
+        elif self._is_stuck:
+            await asyncio.Event().wait()
+        else:
+            self.body += message.get("body", b"")
+        self._more.set()
+
+
+def _event(block: str) -> tuple[str, str, Any]:
+    fields = dict(line.split(": ", 1) for line in block.splitlines())
+    return fields.get("id", ""), fields["event"], msgspec.json.decode(fields["data"])

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.analytics.shop import NOON, Happening
+from tests.unit.serve.parts_of_tests import Site
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    site.shop.take([Happening(NOON), Happening(NOON, "Product Viewed", product="p-1")])
+    return site
+
+
+async def test_metrics_are_listed(site: Site) -> None:
+    found = await site.ask("GET", "/v1/metrics")
+    items = {item["name"]: item for item in found.json["items"]}
+    assert items["events"]["dimensions"] == ["event", "source", "country", "device"]
+    assert items["revenue"]["unit"] == "money"
+    assert items["online"]["intervals"] == ["none"]
+
+
+async def test_one_metric(site: Site) -> None:
+    found = await site.ask("GET", "/v1/metrics/events", breakdown="event", interval="hour", **{"from": "-1h"})
+    assert found.status == 200
+    assert [(r["dimensions"]["event"], r["total"]) for r in found.json["results"]] == [
+        ("$page", 1),
+        ("Product Viewed", 1),
+    ]
+
+
+async def test_several_queries_at_once(site: Site) -> None:
+    queries = [{"metric": "events"}, {"metric": "visitors", "filters": {"source": ["web"]}}]
+    found = await site.ask("POST", "/v1/query", body={"queries": queries})
+    assert found.status == 200
+    assert [(a["metric"], a["results"][0]["total"]) for a in found.json["answers"]] == [("events", 2), ("visitors", 1)]
+
+
+async def test_popular_products(site: Site) -> None:
+    found = await site.ask("GET", "/v1/products/popular")
+    assert found.json["results"] == [
+        {"product_id": "p-1", "value": 1, "name": None, "price": None, "currency": None, "category": None,
+         "image_url": None}
+    ]  # fmt: skip
+    assert found.json["by"] == "views"
+    assert set(found.json) == {"by", "from", "to", "results", "meta"}
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "status", "field"),
+    [
+        ("/v1/metrics/evnts", {}, 404, "metric"),
+        ("/v1/metrics/events", {"page": "/"}, 422, "page"),
+        ("/v1/metrics/events", {"from": "now", "to": "-1h"}, 422, "from"),
+        ("/v1/metrics/events", {"timezone": "Nowhere"}, 422, "timezone"),
+        ("/v1/metrics", {"limit": "5"}, 422, "limit"),
+        ("/v1/products/popular", {"by": "luck"}, 422, "by"),
+        ("/v1/products/popular", {"window": "-1h"}, 422, "window"),
+        ("/v1/products/popular", {"window": "999999w"}, 422, "from"),
+        ("/v1/products/popular", {"limit": "0"}, 422, "limit"),
+        ("/v1/products/popular", {"category": ""}, 422, "category"),
+        ("/v1/products/popular", {"form": "1"}, 422, "form"),
+        ("/v1/live", {}, 422, "metrics"),
+        ("/v1/live", {"metrics": "events", "interval": "year"}, 422, "interval"),
+    ],
+)
+async def test_bad_questions_are_problem_documents(
+    site: Site, path: str, given: dict[str, str], status: int, field: str
+) -> None:
+    found = await site.ask("GET", path, **given)
+    assert (found.status, found.json["field"]) == (status, field)
+    assert found.json["type"].startswith("/problems/")
+    assert found.json["allowed"] is not None or found.json["hint"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"{", 400, None),
+        (b"\xff", 400, None),
+        (b"[" * 100_000, 400, None),
+        (b"x" * 300_000, 400, None),
+        ([], 422, None),
+        ({}, 422, "queries"),
+        ({"queries": []}, 422, "queries"),
+        ({"queries": [{"metric": "events"}] * 21}, 422, "queries"),
+        ({"queries": [{"metric": "events"}], "x": 1}, 422, "x"),
+        ({"queries": [{"metric": "events"}, 5]}, 422, "queries[1]"),
+        ({"queries": [{"metric": "events"}, {"metric": "events", "limit": 0}]}, 422, "queries[1].limit"),
+        ({"queries": [{"metric": "events", "from": "2030-01-01"}]}, 422, "queries[0].from"),
+        ({"queries": [{"metric": "nope"}]}, 404, "metric"),
+    ],
+)
+async def test_bad_bodies_are_problem_documents(site: Site, body: Any, status: int, field: str | None) -> None:
+    found = await site.ask("POST", "/v1/query", body=body)
+    assert (found.status, found.json["field"]) == (status, field)
+
+
+@pytest.mark.parametrize(("key", "status"), [(None, 401), ("nobody", 401), ("writer", 403)])
+async def test_the_key_must_open_reading(site: Site, key: str | None, status: int) -> None:
+    for path in ("/v1/metrics", "/v1/metrics/events", "/v1/products/popular", "/v1/live"):
+        assert (await site.ask("GET", path, key=key)).status == status
+    assert (await site.ask("POST", "/v1/query", key=key)).status == status
+    assert (await site.ask("POST", "/v1/live/tickets", key=key)).status == status
+
+
+async def test_the_store_away_is_503(site: Site) -> None:
+    site.shop.store.is_away = True
+    assert (await site.ask("GET", "/v1/metrics/events")).status == 503
+
+
+async def test_the_schema_tells_parameters_and_answers(site: Site) -> None:
+    found = (await site.ask("GET", "/openapi.json", key=None)).json
+    names = {p["name"] for p in found["paths"]["/v1/metrics/{name}"]["get"]["parameters"]}
+    assert {"name", "from", "to", "interval", "source", "product_id"} <= names
+    answer = found["components"]["schemas"]
+    assert any("Answer" in name and "from" in schema.get("properties", {}) for name, schema in answer.items())
+    assert found["paths"]["/v1/query"]["post"]["requestBody"]
