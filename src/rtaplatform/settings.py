@@ -7,7 +7,7 @@ Units are in the names. No secret has a default. `docs/reference/settings.md` li
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,7 +43,7 @@ class TopicSettings(BaseSettings):
 
 
 class StoreSettings(BaseSettings):
-    """Where Redis or Valkey is. `loader_url` is the user that may load functions; without it, `url` must be allowed to."""
+    """Where Redis or Valkey is. `loader_url` is a user that may load functions; else that of `url` must be."""
 
     model_config = SettingsConfigDict(env_prefix="RTA_REDIS_", frozen=True, extra="forbid")
 
@@ -71,6 +71,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RTA_WORKER_", frozen=True, extra="forbid")
 
     group_id: str = "rta-workers"
+    group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
     batch_events_max: Annotated[int, Field(ge=1, le=50_000)] = 5_000
     batch_bytes_max: Annotated[int, Field(ge=1_000_000)] = 8_000_000
     batch_wait_ms_max: Annotated[int, Field(ge=1)] = 50

@@ -165,7 +165,7 @@ class World:
 
     def add_partitions(self) -> None:
         topic = self.rng.choice(list(TOPICS))
-        # A block moves to another partition then, whose record time may be a day ahead of a lagging one's: see rules.md.
+        # Blocks move to another partition then, whose record time may be a day ahead of a lagging one's.
         if self.broker.partitions[topic] < 16 and self.seconds_apart < 100:
             self.broker.partitions[topic] *= 2
             self.partitions_were_added = True

@@ -65,7 +65,7 @@ def read_carefully(value: bytes) -> Clean:
     except msgspec.DecodeError as error:
         raise Quarantined(Reason.NOT_JSON, str(error)) from None
     project = _plain(loose.projectId)
-    if not isinstance(project, str) or not project:
+    if not isinstance(project, str) or isinstance(project, Number) or not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
     return Clean(
         projectId=project,
@@ -89,7 +89,7 @@ def project_of(value: bytes | None) -> str:
         project = _plain(msgspec.json.decode(value or b"", type=Loose).projectId)
     except (msgspec.MsgspecError, RecursionError):
         return ""
-    return project if isinstance(project, str) else ""
+    return project if isinstance(project, str) and not isinstance(project, Number) else ""
 
 
 def _plain(raw: Raw) -> Any:

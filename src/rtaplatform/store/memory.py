@@ -98,8 +98,8 @@ class MemoryStore:
     def set_projects(self, projects: Sequence[Project], version: str) -> None:
         for number, at in enumerate(self.shards):
             mine = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
-            if mine != at.projects or not at.projects_version:
-                at.projects, at.projects_version = mine, version
+            if not mine.items() <= at.projects.items() or not at.projects_version:
+                at.projects, at.projects_version = at.projects | mine, version
 
     def snapshot(self) -> list[Shard]:
         return copy.deepcopy(self.shards)

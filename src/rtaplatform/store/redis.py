@@ -81,10 +81,26 @@ class RedisStore:
         with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
             loader.function_load(code, replace=True)
 
-    def has_keys(self, shard: int) -> bool:
-        """Whether anything of ours is kept for the shard, but for the functions."""
+    def has_totals(self, shard: int) -> bool:
+        """Whether there is anything of a generation, current or not."""
+        return next(self._keys_of_generations(shard), None) is not None
+
+    def delete_others(self, shard: int, generation: str) -> int:
+        """Delete what other generations than this have left. Returns the number of keys."""
+        kept = layout.base(shard, generation).encode()
+        gone = 0
+        for key in self._keys_of_generations(shard):
+            if not key.startswith(kept):
+                with unavailable():
+                    gone += self._client.unlink(key)
+        return gone
+
+    def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
+        apart = {key(shard).encode() for key in (layout.shard_key, layout.projects_key, layout.stops_key)}
         with unavailable():
-            return next(self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000), None) is not None
+            for key in self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000):
+                if key not in apart:
+                    yield key
 
     def begin(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
@@ -98,22 +114,11 @@ class RedisStore:
         return _text(self._call("rta_begin_v1", shard, *fields))
 
     def set_projects(self, projects: Sequence[Project]) -> None:
-        """Tell each shard its projects; without a difference nothing changes."""
+        """Tell each shard its projects; without a difference nothing changes, and none is forgotten."""
         for shard in range(self._settings.shards):
             mine = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
             pairs = [item for p in mine for item in (p.slug, msgspec.json.encode(p))]
             self._call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
-
-    def empty(self, shard: int, generation: str) -> int:
-        """Delete what a generation has left; the current one must be another by now. Returns the number of keys."""
-        state = self.state(shard)
-        if state is not None and state.generation == generation:
-            raise Stopped(f"shard {shard}", "in_use", "The current generation cannot be deleted.")
-        gone = 0
-        with unavailable():
-            for key in self._client.scan_iter(f"{layout.base(shard, generation)}*", count=1_000):
-                gone += self._client.unlink(key)
-        return gone
 
     def check(self) -> None:
         """Raises `Stopped` where the server may drop keys of ours by itself."""

@@ -293,16 +293,16 @@ local function begin(keys, args)
   return generation
 end
 
--- The projects of the shard, whole: args are a new version, then slug, JSON, … Without a difference nothing changes.
+-- Tell the shard its projects: args are a new version, then slug, JSON, … Without a difference nothing changes, and a
+-- project that is not named stays: an empty catalog must not turn a site's events into dead letters.
 local function set_projects(keys, args)
   local key = prefix_of(keys[1]) .. 'projects'
-  local same = redis.call('HLEN', key) == (#args - 1) / 2 + 1
+  local same = redis.call('HEXISTS', key, ':version') == 1
   for i = 2, #args, 2 do
     if not same then break end
     same = redis.call('HGET', key, args[i]) == args[i + 1]
   end
   if same then return redis.call('HGET', key, ':version') end
-  redis.call('DEL', key)
   redis.call('HSET', key, ':version', args[1])
   for i = 2, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
   redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', '')

@@ -1,0 +1,69 @@
+"""`rta worker`: events in Kafka become totals in Redis. Any number of them share the partitions."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Annotated, Any
+
+import typer
+
+from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+
+GUARD_SECONDS = 60.0
+
+
+def command(
+    metrics_port: Annotated[int, typer.Option(help="Serve signals for Prometheus there; 0: nowhere.")] = 0,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run one worker until it is stopped. Start more of them to share the partitions.
+
+    Examples:
+
+        rta worker
+
+        rta worker --kafka broker:9092 --redis redis://user:password@host:6379/0 --metrics-port 9100
+    """
+    from rtaplatform import telemetry
+    from rtaplatform.settings import WorkerSettings
+    from rtaplatform.wiring import build_worker
+
+    connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
+    settings = WorkerSettings()
+    telemetry.configure_logging()
+    if metrics_port or settings.metrics_port:
+        _serve_signals(metrics_port or settings.metrics_port)
+    stopping = _on_signals()
+    parts = build_worker(connections.kafka_settings(), connections.store_settings(), settings)
+    try:
+        guarded_at = -GUARD_SECONDS
+        while not stopping:
+            if time.monotonic() - guarded_at >= GUARD_SECONDS:
+                guarded_at = time.monotonic()
+                parts.guard()
+            parts.worker.turn()
+    finally:
+        parts.close()
+
+
+def _serve_signals(port: int) -> None:
+    from prometheus_client import start_http_server
+
+    from rtaplatform.telemetry import REGISTRY
+
+    start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+
+
+def _on_signals() -> list[int]:
+    """Filled by SIGTERM and SIGINT; the turn under way is finished."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        seen.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)
+    return seen

@@ -1,0 +1,136 @@
+"""What the brokers say of our topics: which incarnation, how many partitions, from where to where.   Stage 2 of 6.
+
+Also makes the topics. Errors: `Unavailable`. Asked, never cached: a stale answer would hide a re-created topic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not listed in __all__
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+)
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
+from rtaplatform.settings import KafkaSettings, TopicSettings
+from rtaplatform.store.port import Place
+from rtaplatform.stream.kafka import CONTROL, DEAD_LETTERS, TOPICS, client_config
+from rtaplatform.stream.port import Extent, Partition
+
+REQUEST_SECONDS_MAX = 5.0
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+
+class Broker:
+    """Questions to the cluster; the connection is made with the first."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._config = client_config(settings)
+        self._client: AdminClient | None = None
+
+    def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
+        """Topic → its id and its number of partitions; what does not exist is left out."""
+        with _as_unavailable():
+            asked = TopicCollection(sorted(set(names)))
+            found = {}
+            for name, future in self._admin().describe_topics(asked, request_timeout=REQUEST_SECONDS_MAX).items():
+                with _unless_gone():
+                    topic = future.result()
+                    found[name] = (str(topic.topic_id), len(topic.partitions))
+            return found
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        """A partition that is not there is left out."""
+        partitions = list(partitions)
+        topics = self.topics({p.topic for p in partitions}) if partitions else {}
+        there = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
+        low, high = self._offsets(there, EARLIEST), self._offsets(there, LATEST)
+        return {
+            p: Extent(Place(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1])
+            for p in there
+            if p in low and p in high
+        }
+
+    def ends(self) -> dict[Place, int]:
+        """Where the event topics end: place → the offset that comes next."""
+        topics = self.topics()
+        partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
+        ends = self._offsets(partitions, LATEST)
+        return {Place(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
+
+    def create_topics(self, settings: TopicSettings) -> list[str]:
+        """Make what is missing; what is there is left as it is. Returns the names of the new ones."""
+        missing = [name for name in TOPICS if name not in self.topics(TOPICS)]
+        wanted = [
+            NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
+            for name in missing
+        ]
+        with _as_unavailable():
+            for future in self._admin().create_topics(wanted).values() if wanted else ():
+                with _unless_there():
+                    future.result()
+        return missing
+
+    def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        if not partitions:
+            return {}
+        asked = {TopicPartition(p.topic, p.number): spec for p in partitions}
+        found = {}
+        with _as_unavailable():
+            answers = self._admin().list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS_MAX
+            )
+            for one, future in answers.items():
+                with _unless_gone():
+                    found[Partition(one.topic, one.partition)] = future.result().offset
+        return found
+
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            self._client = AdminClient(self._config)
+        return self._client
+
+
+def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
+    common = {"message.timestamp.type": "CreateTime"}
+    if name == DEAD_LETTERS:
+        hours = settings.dead_letter_retention_hours
+        return common | {"cleanup.policy": "compact,delete", "retention.ms": str(hours * 3_600_000)}
+    # No limit of time: one would delete imported history at once. No time ahead of ours: record time would jump.
+    kept = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(FUTURE_MS_MAX)}
+    if name != CONTROL:
+        kept["retention.bytes"] = str(settings.retention_bytes_per_partition)
+    return common | kept
+
+
+@contextlib.contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise Unavailable("kafka", error.args[0].str()) from error
+
+
+@contextlib.contextmanager
+def _unless(*codes: int) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        if error.args[0].code() not in codes:
+            raise
+
+
+def _unless_gone() -> contextlib.AbstractContextManager[None]:
+    return _unless(*_GONE)
+
+
+def _unless_there() -> contextlib.AbstractContextManager[None]:
+    return _unless(KafkaError.TOPIC_ALREADY_EXISTS)
