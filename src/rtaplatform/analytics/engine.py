@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.persons import persons_reads, persons_rows, ranking_reads, values_read
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
-from rtaplatform.analytics.rows import Row, Rows, cells_of, shown_value, table_of
+from rtaplatform.analytics.rows import Row, Rows, cells_of, merge_reads, shown_value, table_of
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.times import shown, shown_instant
 from rtaplatform.analytics.watch import Clock
@@ -56,7 +56,8 @@ class Engine:
         for _ in range(REPLANS_MAX):
             known, now_ms = await self.project(project), self._clock().wall_ms
             jobs = [await self._prepare(plan(query, known, now_ms)) for query in queries]
-            wanted = list(dict.fromkeys(read for job in jobs for read in _reads(job, now_ms)))
+            merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
+            wanted = list(dict.fromkeys(merged.values()))
             snapshot = await self._reader.read(project, wanted)
             if snapshot.project == known:
                 break
@@ -65,7 +66,8 @@ class Engine:
         else:
             raise Unavailable("redis", f"the settings of {project} keep changing")
         fresh = self._freshness.observe(snapshot, self._clock())
-        found = dict(zip(wanted, snapshot.answers, strict=True))
+        by_read = dict(zip(wanted, snapshot.answers, strict=True))
+        found = {read: by_read[merged[read]] for read in merged}
         answers = [_answer(job, found, snapshot, fresh, now_ms) for job in jobs]
         return Reply(answers, snapshot.generation, _digest(snapshot))
 

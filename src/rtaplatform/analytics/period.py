@@ -6,7 +6,7 @@ before is tiled the same way, exactly as long; where only coarser buckets reach 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -57,7 +57,8 @@ class Scene(Struct, frozen=True):
     kinds: tuple[Kind, ...]
 
 
-def cut_period(query: Query, project: Project, now_ms: int, kinds: Sequence[Kind]) -> Period:
+@lru_cache(maxsize=256)
+def cut_period(query: Query, project: Project, now_ms: int, kinds: tuple[Kind, ...]) -> Period:
     """Raises `InvalidParameter` where no buckets make up what is asked for."""
     scene = Scene(
         query,

@@ -73,7 +73,7 @@ def _plan(query: Query, project: Project, now_minute: int) -> Plan:
     metric = METRICS[query.metric]
     shape = _shape(query, metric)
     kinds = DIMENSION_KINDS if isinstance(shape, PersonsPlan) and shape.dimension else ALL_KINDS
-    asked = _of_the_moment(query) if isinstance(metric, Now) else query
+    asked = _of_the_moment(query) if isinstance(metric, Now) else _period_asked(query)
     period = cut_period(asked, project, now_minute * MINUTE_MS, kinds)
     _require_size(query, period)
     return Plan(query, project, metric, period, shape)
@@ -90,7 +90,12 @@ def _require_size(query: Query, period: Period) -> None:
 def _of_the_moment(query: Query) -> Query:
     """`online` takes no period: it is asked of the last 5 minutes, whatever the question's other metrics take."""
     last = Moment(Anchor.NOW, -5 * MINUTE_MS)
-    return Query(query.metric, last, NOW, timezone=query.timezone)
+    return Query("", last, NOW, timezone=query.timezone)
+
+
+def _period_asked(query: Query) -> Query:
+    """What of a query decides its period, so that questions of the same period are cut once."""
+    return Query("", query.start, query.end, query.interval, query.timezone, query.week_start, compare=query.compare)
 
 
 def _shape(query: Query, metric: Metric) -> SumsPlan | PersonsPlan | OnlinePlan:

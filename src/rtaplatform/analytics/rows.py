@@ -41,6 +41,25 @@ def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None)
     return [Cells(rollup, kind, tuple(found), fields) for kind, found in starts.items()]
 
 
+def merge_reads(reads: Iterable[Read]) -> dict[Read, Read]:
+    """Each read → the one that answers it: cells of the same buckets are read once, with the fields of all."""
+    fields: dict[tuple[str, Kind, tuple[int, ...]], dict[str, None] | None] = {}
+    asked = list(dict.fromkeys(reads))
+    for read in asked:
+        if isinstance(read, Cells):
+            group = (read.rollup, read.kind, read.starts)
+            known = fields.setdefault(group, {})
+            fields[group] = None if known is None or read.fields is None else known | dict.fromkeys(read.fields)
+    return {read: _merged(read, fields) for read in asked}
+
+
+def _merged(read: Read, fields: Mapping[tuple[str, Kind, tuple[int, ...]], dict[str, None] | None]) -> Read:
+    if not isinstance(read, Cells):
+        return read
+    union = fields[read.rollup, read.kind, read.starts]
+    return Cells(read.rollup, read.kind, read.starts, None if union is None else tuple(union))
+
+
 def table_of(reads: Sequence[Cells], answers: Answers) -> dict[Tile, dict[str, int]]:
     return {
         (read.kind, start): cells

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from rtaplatform.core.errors import InvalidParameter
@@ -51,6 +52,7 @@ def resolve(moment: Moment, zone: str, now_ms: int) -> int:
     return round(wall.timestamp() * 1000)
 
 
+@lru_cache(maxsize=65_536)
 def shown(minute: int, zone: str) -> str:
     """A start as answers show it: with the offset of the query's zone."""
     return datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).isoformat()

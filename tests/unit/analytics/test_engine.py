@@ -236,3 +236,13 @@ async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happenin
 
 def _ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+async def test_metrics_asked_together_and_alone_agree(shop: Shop) -> None:
+    questions = [
+        parse_parameters(name, given)
+        for name in ("events", "page_views", "product_views", "orders", "revenue", "units")
+        for given in ([], [("source", "web")], [("bots", "include")], [("breakdown", "event")])
+    ]
+    together = await shop.engine.answer("demo", questions)
+    assert together == [(await shop.engine.answer("demo", [question]))[0] for question in questions]
