@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.local.archive import CLASS_LIST, ClassArchive
 from rtaplatform.local.files import write_private
 from rtaplatform.local.jars import class_path
 from rtaplatform.local.java import Java, find_java
@@ -110,8 +111,19 @@ class Kafka:
         self._write_properties("server.properties", "log")
 
     def command(self) -> Command:
-        argv = self._java_command("kafka.Kafka", "server.properties")
+        argv = self._java_command(self._archive().flags(), "kafka.Kafka", "server.properties")
         return Command(argv, self.folder, plain_environment())
+
+    def speed_up(self) -> Command | None:
+        """What to run once, when there is time, so that later starts are faster; None where nothing is to do."""
+        archive = self._archive()
+        if archive.path.exists() or not (self.folder / CLASS_LIST).exists():
+            return None
+        return Command(archive.making(self.folder, self._heap_flags() + JAVA_FLAGS), self.folder, plain_environment())
+
+    def speeded_up(self) -> None:
+        """To be called when the command of `speed_up` has succeeded."""
+        self._archive().made(self.folder)
 
     def answers(self) -> bool:
         """Whether the broker gives its cluster metadata."""
@@ -132,7 +144,9 @@ class Kafka:
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         arguments = ("format", "--standalone", "-t", _cluster_id(), "-c", "format.properties")
-        command = Command(self._java_command("kafka.tools.StorageTool", *arguments), self.folder, plain_environment())
+        flags = self._archive().flags() if self._archive().path.exists() else ()
+        argv = self._java_command(flags, "kafka.tools.StorageTool", *arguments)
+        command = Command(argv, self.folder, plain_environment())
         done = subprocess.run(
             command.wrapped(),
             cwd=command.cwd,
@@ -149,11 +163,20 @@ class Kafka:
             )
         (self.folder / "log.new").rename(self.folder / "log")
 
-    def _java_command(self, main_class: str, *arguments: str) -> tuple[str, ...]:
+    def _java_command(self, flags: tuple[str, ...], main_class: str, *arguments: str) -> tuple[str, ...]:
         assert self._java is not None, "prepare() comes first"
-        heap = (f"-Xmx{self.heap_mb}m", "-Xms64m")
-        options = ("-Dlog4j2.configurationFile=log4j2.properties", "-cp", ":".join(map(str, self._jars)))
-        return (str(self._java.program), *heap, *JAVA_FLAGS, *options, main_class, *arguments)
+        options = ("-Dlog4j2.configurationFile=log4j2.properties", "-cp", self._class_path())
+        return (str(self._java.program), *self._heap_flags(), *JAVA_FLAGS, *flags, *options, main_class, *arguments)
+
+    def _heap_flags(self) -> tuple[str, ...]:
+        return (f"-Xmx{self.heap_mb}m", "-Xms64m")
+
+    def _class_path(self) -> str:
+        return ":".join(map(str, self._jars))
+
+    def _archive(self) -> ClassArchive:
+        assert self._java is not None, "prepare() comes first"
+        return ClassArchive(self.cache / "classes", self._java, self._class_path())
 
     def _write_properties(self, name: str, log_dir: str) -> None:
         text = PROPERTIES.format(

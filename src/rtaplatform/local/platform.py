@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import rtaplatform
@@ -109,6 +110,7 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
     _start_stages(wanted, environment, supervisor, say)
     _wait_until_ready(url, supervisor, say)
     _start_simulator(wanted, environment, supervisor, say)
+    _speed_up_next_start(servers, supervisor)
     return Instance(url, keys, addresses, supervisor)
 
 
@@ -203,9 +205,20 @@ def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Su
     supervisor.wait_for("simulate", lambda: True, 1)
 
 
+def _speed_up_next_start(servers: Sequence[EmbeddedServer], supervisor: Supervisor) -> None:
+    for kafka in (server for server in servers if isinstance(server, Kafka)):
+        command = kafka.speed_up()
+        if command:
+            supervisor.run_beside(Child("kafka-classes", partial(_same, command), Tier.SOURCE), kafka.speeded_up)
+
+
+def _same(command: Command) -> Command:
+    return command
+
+
 def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: Tier = Tier.STAGE) -> Child:
     command = Command(argv, Path(environment["RTA_DATA_DIR"]), environment)
-    return Child(name, lambda: command, tier)
+    return Child(name, partial(_same, command), tier)
 
 
 def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, port: int) -> dict[str, str]:
@@ -216,6 +229,7 @@ def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, por
     own = {
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
+        "RTA_SUPERVISED": "1",
         "RTA_DATA_DIR": str(folder),
         "RTA_API_HOST": LOOPBACK,
         "RTA_API_PORT": str(port),

@@ -60,6 +60,7 @@ class _Kept:
     failures: int = 0
     started_at: float = 0.0
     start_again_at: float | None = None
+    then: Callable[[], None] | None = None  # it is to end by itself; called when it has succeeded
 
 
 @dataclass
@@ -109,6 +110,12 @@ class Supervisor:
             raise _failed(process, f"{child.name} was not done after {seconds:.0f} s")
         finally:
             process.kill()
+
+    def run_beside(self, child: Child, then: Callable[[], None]) -> None:
+        """Run a child that is to end by itself, without waiting; `then` is called when it has succeeded."""
+        kept = _Kept(child, Process(child.name, self.logs / f"{child.name}.log"), then=then)
+        self._kept[child.name] = kept
+        self._launch(kept)
 
     def ticks(self, seconds: float | None = None) -> Iterator[None]:
         """Look after the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
@@ -163,9 +170,13 @@ class Supervisor:
         self.on_start()
 
     def _look_after(self) -> None:
-        for kept in self._kept.values():
+        for name, kept in list(self._kept.items()):
             if kept.steady and not kept.process.alive():
                 self._repair(kept)
+            elif kept.then and kept.process.exit_status() is not None:
+                del self._kept[name]
+                if kept.process.exit_status() == 0:
+                    kept.then()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for kept in self._kept.values():
