@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from confluent_kafka import IsolationLevel, KafkaException, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not listed in __all__
+import stamina
+from confluent_kafka import Producer
 
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker, Instant
@@ -26,7 +26,6 @@ from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.parts import Parts
@@ -48,11 +47,10 @@ from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
-from rtaplatform.stream.kafka import client_config, producer_config
+from rtaplatform.stream.kafka import producer_config
 from rtaplatform.stream.port import Partition
 
 PROJECTS_SECONDS = 30.0
-TOPICS_SECONDS = 10.0
 STOP_PRODUCER_SECONDS = 5.0
 
 
@@ -67,7 +65,7 @@ def build_api(
     """The API's parts. Nothing is opened before `parts.lifespan` is entered."""
     database, reader, shards = Database(catalog), RedisReader(store), RedisStore(store)
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
-    tracker, ends = FreshnessTracker(), LogEnds(kafka)
+    tracker, broker = FreshnessTracker(), Broker(kafka)
     engine = Engine(reader, tracker, read_clock)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
@@ -76,6 +74,9 @@ def build_api(
 
     async def manifests() -> None:
         await asyncio.to_thread(require_manifests, shards, store.shards)
+
+    async def ends() -> Mapping[Place, int]:
+        return await asyncio.to_thread(broker.ends)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -145,40 +146,6 @@ def observer(engine: Engine, database: Database, shards: int) -> Callable[[], Aw
             await engine.observe(slug)
 
     return observe
-
-
-class LogEnds:
-    """Where the event topics end: place → the next offset. Raises Unavailable."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._config = client_config(settings)
-        self._admin: AdminClient | None = None
-        self._topics: dict[str, tuple[str, int]] = {}
-        self._read_at = -TOPICS_SECONDS
-
-    async def __call__(self) -> Mapping[Place, int]:
-        try:
-            return await asyncio.to_thread(self._read)
-        except KafkaException as error:
-            self._read_at = -TOPICS_SECONDS
-            raise Unavailable("kafka", error.args[0].str()) from error
-
-    def _read(self) -> dict[Place, int]:
-        admin = self._admin = self._admin or AdminClient(self._config)
-        if time.monotonic() - self._read_at >= TOPICS_SECONDS:
-            found = admin.describe_topics(TopicCollection(list(EVENT_TOPICS)), request_timeout=3.0)
-            described = {name: future.result() for name, future in found.items()}
-            self._topics = {name: (str(one.topic_id), len(one.partitions)) for name, one in described.items()}
-            self._read_at = time.monotonic()
-        asked = {
-            TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # untyped there
-            for name, (_, partitions) in self._topics.items()
-            for partition in range(partitions)
-        }
-        answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=3.0)
-        return {
-            Place(self._topics[one.topic][0], one.partition): future.result().offset for one, future in answers.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -251,6 +218,7 @@ def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None)
     return [f"shard {number}: generation {name}, counted again from the log's start" for number, name in names.items()]
 
 
+@stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a topic just made has no leader yet
 def _log_starts(broker: Broker) -> tuple[dict[str, str], dict[Place, int]]:
     """Topic → id, and where the log begins, of what no longer begins at 0."""
     topics = broker.topics()
