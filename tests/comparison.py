@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import redis
+
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
 from rtaplatform.simulate.oracle_truth import Truth
 from rtaplatform.store.memory import MemoryStore
@@ -118,3 +120,34 @@ def _differ(what: str, found: dict[str, int], wanted: dict[str, int]) -> list[st
         for name in sorted(found.keys() | wanted.keys())
         if found.get(name, 0) != wanted.get(name, 0)
     ]
+
+
+def held_in_redis(client: redis.Redis) -> Totals:
+    """Everything in the current generations of all shards. `client` may look into every key."""
+    found = Totals()
+    for shard_key in client.scan_iter("rta:{s*}:shard"):
+        generation = client.hget(shard_key, "generation")
+        base = shard_key[: -len(b"shard")] + generation + b":"
+        for key in client.scan_iter(base + b"*", count=1_000):
+            _take_key(found, client, key, key[len(base) :].decode())
+    return found
+
+
+def _take_key(found: Totals, client: redis.Redis, key: bytes, name: str) -> None:
+    kind, _, rest = name.partition(":")
+    if kind == "c":
+        project, rollup, size, start = rest.split(":")
+        found.cells[(project, rollup, size, int(start))] = _numbers(client.hgetall(key))
+    elif kind == "p":
+        project, size, start, *of = rest.split(":", 4)
+        dimension, value = of if of else ("", "")
+        found.persons[(project, size, int(start), dimension, value)] = client.pfcount(key)
+    elif kind == "counts":
+        for field_, n in _numbers(client.hgetall(key)).items():
+            found.counts[field_] = found.counts.get(field_, 0) + n
+    elif kind == "dead":
+        found.dead |= {origin.decode() for origin in client.zrange(key, 0, -1)}
+
+
+def _numbers(fields: dict[bytes, bytes]) -> dict[str, int]:
+    return {name.decode(): int(n) for name, n in fields.items()}
