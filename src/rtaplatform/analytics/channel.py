@@ -25,7 +25,7 @@ IDLE_S = 2.0
 RETRY_S = 1.0
 COST_FACTOR = 4  # a question may keep one core busy for a fifth of the time
 VERSIONS_MAX = 120
-HISTORY_POINTS_MAX = 100_000
+HISTORY_POINTS_MAX = 20_000  # the newest version is kept whatever its size
 
 
 class Version(Struct, frozen=True, eq=False):
@@ -62,6 +62,7 @@ class Channel:
         if self._task is None or self._task.done():
             await self._refresh()
             self._task = asyncio.create_task(self._run(), name=f"live {self._name}")
+            self._task.add_done_callback(lambda _: self._wake())
         return self._versions[-1]
 
     def leave(self) -> None:
@@ -94,7 +95,12 @@ class Channel:
         return changes(seen.answers, latest.answers) if seen.generation == latest.generation else None
 
     async def wait(self, seen: Version, error: PlatformError | None, timeout_s: float) -> None:
-        """Until there is a newer version, or another error, than the listener has sent; or the time is over."""
+        """Until there is a newer version, or another error, than the listener has sent; or the time is over.
+
+        Raises what has ended the computations, where that is a bug of ours: no stream goes on with old numbers.
+        """
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
         if self.latest is not seen or self.error is not error:
             return
         published = self._published

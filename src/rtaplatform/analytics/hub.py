@@ -18,7 +18,7 @@ from rtaplatform.core.errors import PlatformError, Unavailable
 from rtaplatform.core.query import Query
 from rtaplatform.store.port import AggregateReader, Hint
 
-QUESTIONS_MAX = 1_000
+QUESTIONS_MAX = 500
 LINGER_S = 60.0  # a question's history outlives its last listener, for a reconnect
 RECONNECT_S = 1.0
 
@@ -75,6 +75,7 @@ class Hub:
     def _channel(self, question: Question) -> Channel:
         if question not in self._channels:
             self._forget()
+            self._require_room()
             project, queries = question
             self._channels[question] = Channel(
                 lambda: self._engine.reply(project, queries), interval_s=self._interval_s, name=secrets.token_hex(4)
@@ -82,17 +83,19 @@ class Hub:
         return self._channels[question]
 
     def _spread(self, hint: Hint) -> None:
+        self._forget()
         for (project, _), channel in self._channels.items():
             if hint.projects is None or project in hint.projects:
                 channel.touch()
 
     def _forget(self) -> None:
         now = asyncio.get_running_loop().time()
-        idle = [q for q, c in self._channels.items() if c.listeners == 0]
-        old = [q for q in idle if now - self._channels[q].left_at > LINGER_S]
-        if len(self._channels) - len(old) >= QUESTIONS_MAX:
-            old = idle
-        for question in old:
-            del self._channels[question]
+        idle = [question for question, channel in self._channels.items() if channel.listeners == 0]
+        is_full = len(self._channels) >= QUESTIONS_MAX
+        for question in idle:
+            if is_full or now - self._channels[question].left_at > LINGER_S:
+                del self._channels[question]
+
+    def _require_room(self) -> None:
         if len(self._channels) >= QUESTIONS_MAX:
             raise Unavailable("live", f"{QUESTIONS_MAX} different live questions are open", retry_after_seconds=10)

@@ -18,7 +18,7 @@ from litestar.openapi.spec import (
 )
 
 from rtaplatform.analytics.calendar import WEEKDAYS
-from rtaplatform.analytics.parse import BOTS, COMPARISONS
+from rtaplatform.analytics.fields import BOTS, COMPARISONS
 from rtaplatform.analytics.popular import METRIC_OF
 from rtaplatform.core.metrics import DIMENSIONS, INTERVALS
 from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from litestar.response.base import ASGIResponse
@@ -51,6 +52,9 @@ class EventStream(ASGIResponse):
         leaving = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                with suppress(TimeoutError, OSError):
+                    sending.result()
         finally:
             for task in (sending, leaving):
                 task.cancel()

@@ -273,3 +273,14 @@ async def test_a_question_that_nobody_listens_to_is_not_computed() -> None:
     channel.touch()
     await asyncio.sleep(0.05)
     assert engine.calls == calls
+
+
+async def test_a_bug_ends_the_streams_instead_of_showing_old_numbers() -> None:
+    shop = Shop()
+    hub, engine = hub_of(shop)
+    async with hub.listen("demo", EVENTS) as (channel, first):
+        engine.reply = None  # type: ignore[assignment,method-assign]  # a bug
+        channel.touch()
+        await channel.wait(first, None, 1)
+        with pytest.raises(TypeError):
+            await channel.wait(first, None, 1)
