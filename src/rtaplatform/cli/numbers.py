@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import urllib.request
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 READ_SECONDS = 2.0
+RATE_READS = 6
 TIMEOUT_SECONDS = 3.0
 
 
@@ -40,6 +42,7 @@ class NumbersReader:
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
         self.latest = Numbers(problem="reading …")
+        self._totals: deque[tuple[float, float]] = deque(maxlen=RATE_READS)
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True, name="numbers").start()
@@ -57,12 +60,11 @@ class NumbersReader:
             time.sleep(READ_SECONDS)
 
     def _read(self) -> Numbers:
-        events = self._get("/v1/metrics/events?from=-3m&interval=minute")
+        events = self._get("/v1/metrics/events")
         revenue = self._get("/v1/metrics/revenue")
         popular = self._get("/v1/products/popular?by=views&window=1h&limit=5")
-        points = events["results"][0]["points"]
         return Numbers(
-            events_per_second=_rate(points),
+            events_per_second=self._rate(float(events["results"][0]["total"])),
             online=self._total("online"),
             orders=self._total("orders"),
             revenue=revenue["results"][0]["total"],
@@ -70,6 +72,13 @@ class NumbersReader:
             lag_ms=events["meta"].get("lag_ms"),
             popular=tuple((item.get("name") or item["product_id"], item["value"]) for item in popular["results"]),
         )
+
+    def _rate(self, total: float) -> float | None:
+        """Events a second since the oldest of the last RATE_READS reads; None before the second read."""
+        now = time.monotonic()
+        self._totals.append((now, total))
+        begin, before = self._totals[0]
+        return max(total - before, 0.0) / (now - begin) if now > begin else None
 
     def _total(self, metric: str) -> float | None:
         total = self._get(f"/v1/metrics/{metric}")["results"][0]["total"]
@@ -79,15 +88,6 @@ class NumbersReader:
         request = urllib.request.Request(self._url + path, headers={"Authorization": f"Bearer {self._key}"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # the URL is ours
             return json.load(answer)
-
-
-def _rate(points: list[list[Any]]) -> float | None:
-    """Events a second: of the last whole minute, of the one in progress where that is empty."""
-    values = [float(value or 0) for _, value in points]
-    if not values:
-        return None
-    whole = values[-2] if len(values) > 1 else 0.0
-    return (whole or values[-1]) / 60
 
 
 def as_line(numbers: Numbers) -> str:

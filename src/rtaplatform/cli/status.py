@@ -90,7 +90,7 @@ def _without_password(url: str) -> str:
 def _as_text(state: dict[str, Any]) -> str:
     lines = [f"{state['state']}: {state['data_dir']}"]
     lines += [
-        f"  {name:10}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
+        f"  {name:12}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
     ]
     for process in state.get("processes", ()):
         memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"

@@ -32,7 +32,7 @@ from rtaplatform.local.server import Say
 JAVA_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:+ExitOnOutOfMemoryError")
 FORMAT_SECONDS_MAX = 120
 
-# A killed broker may come back once its session is over, so that is short.
+# A killed broker may come back once its session is over, and a killed worker's partitions be taken over once its is.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -55,6 +55,14 @@ share.coordinator.state.topic.num.partitions=4
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
+group.consumer.min.session.timeout.ms=5000
+group.consumer.session.timeout.ms=5000
+group.consumer.min.heartbeat.interval.ms=1000
+group.consumer.heartbeat.interval.ms=1000
+group.consumer.min.session.timeout.ms=6000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=1000
+group.consumer.heartbeat.interval.ms=1500
 log.retention.ms=-1
 log.retention.bytes={bytes_per_partition_max}
 log.segment.bytes=67108864

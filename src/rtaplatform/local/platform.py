@@ -108,7 +108,7 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
     _start_servers(servers, supervisor, say)
     environment = _topic_environment(wanted) | _environment(addresses, keys, folder, port)
     _start_stages(wanted, environment, supervisor, say)
-    _wait_until_ready(url, supervisor, say)
+    _wait_until_ready(url, wanted.workers, supervisor, say)
     _start_simulator(wanted, environment, supervisor, say)
     _speed_up_next_start(servers, supervisor)
     return Instance(url, keys, addresses, supervisor)
@@ -187,11 +187,11 @@ def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Super
     supervisor.start(_child("api", stages.api, environment))
 
 
-def _wait_until_ready(url: str, supervisor: Supervisor, say: Say) -> None:
+def _wait_until_ready(url: str, workers: int, supervisor: Supervisor, say: Say) -> None:
     say("Waiting for the API and the workers")
     supervisor.wait_for("api", lambda: _answers_ready(url), READY_SECONDS_MAX)
-    for name in supervisor.pids():
-        supervisor.keep(name)
+    for number in range(1, workers + 1):
+        supervisor.wait_for(f"worker-{number}", lambda: True, 1)
 
 
 def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:

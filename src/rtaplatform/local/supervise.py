@@ -75,14 +75,10 @@ class Supervisor:
     _next_log_check: float = 0.0
 
     def start(self, child: Child) -> None:
-        """Start a child; from `wait_for` or `keep` on it is started again when it ends."""
+        """Start a child; from `wait_for` on it is started again when it ends."""
         kept = _Kept(child, Process(child.name, self.logs / f"{child.name}.log"))
         self._kept[child.name] = kept
         self._launch(kept)
-
-    def keep(self, name: str) -> None:
-        """From now on start this child again when it ends."""
-        self._kept[name].steady = True
 
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until the child is ready, then keep it. Raises SetupError where it ends or takes too long."""
