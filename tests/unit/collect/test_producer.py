@@ -1,0 +1,133 @@
+"""The producer's promises, on a librdkafka of our own that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from rtaplatform.collect.draft import Record
+from rtaplatform.collect.producer import EventProducer, Undelivered
+from rtaplatform.core.errors import Unavailable
+
+RECORDS = [Record("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(3)]
+Report = Callable[[KafkaError | None, None], None]
+
+
+class Librdkafka:
+    """Acknowledges what it was given, at the next poll; `errors` are reported instead, first come."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config, self.waiting, self.sent = config, list[Report](), list[bytes]()
+        self.errors: list[KafkaError] = []
+        self.capacity, self.is_mute, self.is_fatal = 1_000, False, False
+
+    def produce(self, topic: str, *, key: bytes, on_delivery: Report, **_: Any) -> None:
+        if self.is_fatal:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "fenced", True))
+        if len(self.waiting) >= self.capacity:
+            raise BufferError
+        self.sent.append(key)
+        self.waiting.append(on_delivery)
+
+    def poll(self, _: float) -> None:
+        if self.is_mute:
+            return
+        reports, self.waiting = self.waiting, []
+        for report in reports:
+            report(self.errors.pop() if self.errors else None, None)
+
+    def purge(self) -> None:
+        self.errors, self.is_mute = [KafkaError(KafkaError._PURGE_QUEUE)] * len(self.waiting), False
+
+    def flush(self, _: float) -> int:
+        self.poll(0)
+        return 0
+
+
+class Factory:
+    def __init__(self) -> None:
+        self.made: list[Librdkafka] = []
+
+    def __call__(self, config: dict[str, Any]) -> Any:
+        self.made.append(Librdkafka(config))
+        return self.made[-1]
+
+
+@pytest.fixture
+def factory() -> Factory:
+    return Factory()
+
+
+@pytest.fixture
+async def producer(factory: Factory) -> AsyncIterator[EventProducer]:
+    found = EventProducer(factory, {}, wait_seconds=-0.8)  # 0.2 s with what is added to librdkafka's own limit
+    await found.start()
+    yield found
+    await found.stop(0.1)
+
+
+async def test_append_returns_once_all_are_acknowledged(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].is_mute = True
+    task = asyncio.create_task(producer.append(RECORDS))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    factory.made[0].is_mute = False
+    await task
+    assert factory.made[0].sent == [record.key for record in RECORDS]
+
+
+async def test_nothing_to_append_is_done_at_once(producer: EventProducer) -> None:
+    await producer.append([])
+
+
+async def test_failed_report_makes_its_record_unknown(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].errors = [KafkaError(KafkaError._MSG_TIMED_OUT)]
+    with pytest.raises(Undelivered) as caught:
+        await producer.append(RECORDS)
+    assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
+
+
+async def test_full_queue_is_unavailable_and_counts_what_was_taken(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].capacity = 2
+    with pytest.raises(Undelivered) as caught:
+        await producer.append(RECORDS)
+    assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
+    await producer.append(RECORDS[:2])
+
+
+async def test_silence_ends_in_unavailable(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].is_mute = True
+    with pytest.raises(Undelivered) as caught:
+        await producer.append(RECORDS)
+    assert (caught.value.acknowledged, caught.value.unknown) == (0, 3)
+    factory.made[0].is_mute = False
+    await producer.append(RECORDS)
+
+
+async def test_fatal_error_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].is_mute = True
+    waiting = asyncio.create_task(producer.append(RECORDS[:1]))
+    await asyncio.sleep(0.01)
+    factory.made[0].is_fatal = True
+    with pytest.raises(Unavailable):
+        await producer.append(RECORDS)
+    with pytest.raises(Undelivered):
+        await waiting
+    await producer.append(RECORDS)
+    assert [len(made.sent) for made in factory.made] == [1, 3]
+
+
+async def test_fatal_error_told_by_callback_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
+    factory.made[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", True))
+    await producer.append(RECORDS)
+    assert len(factory.made) == 2
+
+
+async def test_stopped_producer_takes_nothing(factory: Factory) -> None:
+    producer = EventProducer(factory, {}, wait_seconds=1)
+    with pytest.raises(Unavailable):
+        await producer.append(RECORDS)
