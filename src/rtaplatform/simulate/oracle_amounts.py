@@ -15,7 +15,8 @@ LARGEST = 2**52
 _EXPONENT_MAX = 100_000
 _EXACT = Context(prec=200_000, Emax=999_999_999, Emin=-999_999_999, rounding=ROUND_HALF_EVEN)
 _SCALE = Decimal(10_000)
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_TEXT_MAX = 100
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 class InvalidAmount(Exception):
@@ -77,10 +78,10 @@ def _decimal(value: Any) -> Decimal | None:
     if value is None:
         return None
     text = value.text if isinstance(value, Number) else value
-    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+    if not isinstance(text, str) or len(text) > _TEXT_MAX or not _JSON_NUMBER.fullmatch(text):
         raise InvalidAmount(str(value)[:50])
     mantissa, _, exponent = text.lower().partition("e")
-    # A mantissa fits a record, so beyond this exponent the number is nothing or too large anyway.
+    # A mantissa is short, so beyond this exponent the number is nothing or too large anyway.
     return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
 
 

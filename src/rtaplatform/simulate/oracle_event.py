@@ -26,7 +26,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
 class Event(NamedTuple):
-    """An event that is not dead. `track` is the name of a track, else empty."""
+    """An event that is not dead. `track` is the name of a track as a dimension's value, else empty."""
 
     name: str
     track: str
@@ -48,9 +48,9 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
     properties, context = data.get("properties") or {}, data.get("context") or {}
     if text["type"] not in _TYPES:
         raise Unreadable("unknown_type")
-    track = text["event"] if text["type"] == "track" else ""
-    if text["type"] == "track" and not track:
+    if text["type"] == "track" and not text["event"]:
         raise Unreadable("missing_event")
+    track = dimension(text["event"]) if text["type"] == "track" else ""
     if not text["anonymousId"] and not text["userId"]:
         raise Unreadable("missing_identity")
     _check_amounts(track, properties)

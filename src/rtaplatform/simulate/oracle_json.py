@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 _NESTING_MAX = 32
@@ -42,14 +40,15 @@ def read_object(value: bytes | None, *, bytes_max: int) -> dict[str, Any]:
         raise Unreadable("too_large")
     if not value:
         raise Unreadable("empty")
-    found = _parse(_text(value))
-    if not isinstance(found, dict):
-        raise Unreadable("not_an_object")
-    depth, keys = _measure(found)
+    text = _text(value)
+    depth, keys = _measure(text)
     if depth > _NESTING_MAX:
         raise Unreadable("too_deep")
     if keys > _KEYS_MAX:
         raise Unreadable("too_many_keys")
+    found = _parse(text)
+    if not isinstance(found, dict):
+        raise Unreadable("not_an_object")
     return found
 
 
@@ -62,11 +61,10 @@ def _text(value: bytes) -> str:
 
 def _parse(text: str) -> Any:
     try:
-        with _deep_stack():
-            found = _DECODER.decode(text)
-            # An escape of half a surrogate pair is not text.
-            if "\\u" in text and _LONE_SURROGATE.search(json.dumps(found, ensure_ascii=False)):
-                raise Unreadable("not_json")
+        found = _DECODER.decode(text)
+        # An escape of half a surrogate pair is not text.
+        if "\\u" in text and _LONE_SURROGATE.search(json.dumps(found, ensure_ascii=False)):
+            raise Unreadable("not_json")
     except ValueError:
         raise Unreadable("not_json") from None
     return found
@@ -79,31 +77,29 @@ def _no_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_no_constant)
 
 
-@contextmanager
-def _deep_stack() -> Iterator[None]:
-    """Nesting is judged by its depth, not by where Python's stack ends: a record has at most 40,960 brackets."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 100_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
-
-
-def _measure(root: Any) -> tuple[int, int]:
-    """Return the depth of nesting and the largest number of keys of an object."""
+def _measure(text: str) -> tuple[int, int]:
+    """Return how deep brackets nest, and the most colons in one pair of them: of any text, JSON or not."""
     depth = keys = 0
-    level = [root]
-    while level:
-        depth += 1
-        keys = max([keys, *(len(item) for item in level if isinstance(item, dict))])
-        level = [inner for item in level for inner in _children(item) if _is_container(inner)]
+    open_pairs: list[int] = []
+    for sign in _signs_outside_of_strings(text):
+        if sign in "[{":
+            open_pairs.append(0)
+            depth = max(depth, len(open_pairs))
+        elif sign in "]}":
+            del open_pairs[-1:]
+        elif open_pairs:
+            open_pairs[-1] += 1
+            keys = max(keys, open_pairs[-1])
     return depth, keys
 
 
-def _children(item: Any) -> Any:
-    return item.values() if isinstance(item, dict) else item
-
-
-def _is_container(item: Any) -> bool:
-    return isinstance(item, dict | list)
+def _signs_outside_of_strings(text: str) -> Iterator[str]:
+    is_inside = is_escaped = False
+    for sign in text:
+        if is_inside:
+            is_inside = is_escaped or sign != '"'
+            is_escaped = not is_escaped and sign == "\\"
+        elif sign == '"':
+            is_inside = True
+        elif sign in "[]{}:":
+            yield sign
