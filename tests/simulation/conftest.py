@@ -1,13 +1,8 @@
-"""Options of the simulations: `--seed N` runs that one, `--seeds N` so many of them."""
+"""Seeds of the simulations; their options are in tests/conftest.py, where pytest finds them from anywhere."""
 
 from __future__ import annotations
 
 import pytest
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed only")
-    parser.addoption("--seeds", type=int, default=100, help="how many seeds to run")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

