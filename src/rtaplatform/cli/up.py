@@ -6,10 +6,11 @@ LINE_SECONDS elsewhere.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from rtaplatform.cli.numbers import NumbersReader, as_line, as_table
 from rtaplatform.local.platform import Instance, Wanted, running_platform
 from rtaplatform.local.supervise import StopRequested
 from rtaplatform.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 LINE_SECONDS = 10.0
 TABLE_SECONDS = 0.5
@@ -50,10 +54,19 @@ def command(
         rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
     wanted = Wanted(
-        folder_of(data_dir), port, simulate, workers, ready_file, kafka, redis, postgres, settings=LocalSettings()
+        folder_of(data_dir),
+        port,
+        simulate,
+        workers,
+        ready_file,
+        kafka=kafka or os.environ.get("RTA_KAFKA_BOOTSTRAP_SERVERS"),
+        redis=redis or os.environ.get("RTA_REDIS_URL"),
+        postgres=postgres or os.environ.get("RTA_POSTGRES_URL"),
+        settings=LocalSettings(),
     )
     try:
-        with running_platform(wanted, Steps()) as instance:
+        with Steps() as say, running_platform(wanted, say) as instance:
+            say.end()
             _greet(instance)
             _show_numbers(instance)
     except StopRequested:
@@ -61,13 +74,34 @@ def command(
 
 
 class Steps:
-    """Prints each step with the seconds since the start."""
+    """Prints each step with the seconds since the start, and on a terminal a sign of life beside the last one."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._status: Status | None = None
+
+    def __enter__(self) -> Steps:
+        if sys.stdout.isatty():
+            from rich.console import Console
+
+            self._status = Console().status("Starting")
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
 
     def __call__(self, text: str) -> None:
+        """Say that a step begins, or that something has happened."""
         print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
+        if self._status:
+            self._status.update(f"{text} …")
+
+    def end(self) -> None:
+        """The steps are done; what is said from now on stands by itself."""
+        if self._status:
+            self._status.stop()
+            self._status = None
 
 
 def _greet(instance: Instance) -> None:
