@@ -1,0 +1,58 @@
+"""Where a command finds its servers: options, then the environment, then the instance of the data directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtaplatform.cli.connections import Connections
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local.running import Addresses, Running, holding_lock, write_running
+
+INSTANCE = Addresses("instance:1", "redis://instance", "redis://loader", "redis://limiter", "postgresql://instance")
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in INSTANCE.environment():
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Path]:
+    with holding_lock(tmp_path):
+        write_running(tmp_path, Running(1, "http://127.0.0.1:8000", "", INSTANCE, {}))
+        yield tmp_path
+
+
+def test_the_instance_of_the_data_directory_is_taken_where_nothing_is_said(instance: Path) -> None:
+    connections = Connections(data_dir=instance)
+    assert connections.kafka_settings().bootstrap_servers == "instance:1"
+    store = connections.store_settings()
+    assert store.url.get_secret_value() == "redis://instance"
+    assert store.loader_url is not None
+    assert store.loader_url.get_secret_value() == "redis://loader"
+    assert connections.catalog_settings().url.get_secret_value() == "postgresql://instance"
+
+
+def test_the_environment_comes_before_the_instance(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTA_KAFKA_BOOTSTRAP_SERVERS", "environment:1")
+    connections = Connections(data_dir=instance)
+    assert connections.kafka_settings().bootstrap_servers == "environment:1"
+    assert connections.catalog_settings().url.get_secret_value() == "postgresql://instance"
+
+
+def test_an_option_comes_before_all(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTA_REDIS_URL", "redis://environment")
+    store = Connections(redis="redis://option", data_dir=instance).store_settings()
+    assert store.url.get_secret_value() == "redis://option"
+    assert store.loader_url is None  # the instance's loader belongs to another server
+
+
+def test_without_any_of_them_it_is_said_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="No Kafka is known") as caught:
+        Connections(data_dir=tmp_path).kafka_settings()
+    assert "rta up" in caught.value.remedy
+    assert caught.value.exit_code == 3

@@ -1,0 +1,94 @@
+"""The command as a process: exit codes, messages, and a help that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtaplatform.cli.main import COMMANDS
+
+SOURCE = Path(__file__).parents[3] / "src"
+
+
+def rta(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RTA_")}
+    return subprocess.run(
+        [sys.executable, "-m", "rtaplatform.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**kept, "PYTHONPATH": str(SOURCE), "COLUMNS": "200", **environment},
+    )
+
+
+def test_help_names_every_command_that_there_is() -> None:
+    shown = rta("--help")
+    assert shown.returncode == 0
+    for name, (module, line, _) in COMMANDS.items():
+        if (SOURCE / "rtaplatform" / "cli" / f"{module}.py").exists():
+            assert name in shown.stdout
+            assert line in shown.stdout
+
+
+def test_help_loads_no_command() -> None:
+    program = (
+        "import sys; from rtaplatform.cli.main import main; sys.argv = ['rta', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in sys.modules if m.startswith('rtaplatform.cli.') and m != 'rtaplatform.cli.main'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("up", "--nonsense"), ("up", "--port", "x"), ("up", "--port", "70000")], ids=" ".join
+)
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    done = rta(*arguments)
+    assert done.returncode == 2
+    assert "Error" in done.stderr
+
+
+def test_a_wrong_setting_is_usage_and_not_our_bug() -> None:
+    done = rta("status", RTA_KAFKA_HEAP_MB="much")
+    assert done.returncode == 2
+    assert "kafka_heap_mb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_cannot_be_done_is_said_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    done = rta("up", "--data-dir", str(tmp_path), "--port", "0")
+    assert done.returncode == 3
+    assert done.stderr.startswith("rta: ")
+    assert "→ Name a new folder with --data-dir." in done.stderr
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    done = rta("status", "--data-dir", str(tmp_path / "none"), "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout) == {"state": "stopped", "data_dir": str(tmp_path / "none")}
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    done = rta("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json")
+    found = json.loads(done.stdout)
+    checks = {check["name"]: check for check in found["checks"]}
+    assert done.returncode == 3
+    assert found["ok"] is False
+    assert checks["python"]["ok"]
+    assert not checks["data directory"]["ok"]
+    assert checks["data directory"]["remedy"]
