@@ -27,12 +27,13 @@ def find_wrong_amount(properties: dict[str, Any]) -> str | None:
     for name in _ROOT:
         if properties.get(name) is not None and _scaled(properties[name]) is None:
             return f"properties.{name}"
-    return _find_wrong_line(properties.get("products"))
+    products = properties.get("products")
+    if not products and products in (None, []):  # the root is the line
+        return None if isinstance(_line_amount(properties), Decimal) else "properties.price"
+    return _find_wrong_line(products)
 
 
 def _find_wrong_line(products: Any) -> str | None:
-    if products is None:
-        return None
     if not isinstance(products, list):
         return "properties.products"
     total = Decimal(0)

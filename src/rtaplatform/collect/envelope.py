@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.collect.draft import Call, Draft
-from rtaplatform.collect.reading import Unreadable, decode, read_client_time
+from rtaplatform.collect.reading import Unreadable, decode, decode_to_look_at, read_client_time
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.times import iso_utc
 
@@ -46,7 +46,6 @@ class Arrival(Struct, frozen=True):
 _BATCH = msgspec.json.Decoder(Batch)
 _KEYED = msgspec.json.Decoder(_Keyed)
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
-_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def read_batch(body: bytes) -> Batch:
@@ -76,7 +75,7 @@ def draft_batch(batch: Batch, project: str, arrival: Arrival) -> list[Draft]:
         from_browser=arrival.from_browser,
         time=batch.timestamp,
         context=context,
-        context_values={name: decode(value, _ANY) for name, value in context.items()},
+        context_values={name: decode_to_look_at(value) for name, value in context.items()},
         integrations=None if bytes(batch.integrations) == b"null" else batch.integrations,
     )
     return [Draft(call, index, bytes(raw)) for index, raw in enumerate(batch.batch or ())]

@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from rtaplatform.collect.amounts import COMMERCE_EVENTS, find_wrong_amount
 from rtaplatform.collect.draft import Draft, Record, Refused
-from rtaplatform.collect.reading import Unreadable, check_shape, decode, read_client_time
+from rtaplatform.collect.reading import Unreadable, check_shape, decode, decode_to_look_at, read_client_time
 from rtaplatform.collect.source import find_source
 from rtaplatform.core.events import (
     CALL_TYPES,
@@ -34,7 +33,6 @@ CLOCKS_DISAGREE_MS = 30_000
 _OURS = ("projectId", "receivedAt", "marks", "writeKey", "sentAt")
 _IDS = ("messageId", "anonymousId", "userId")
 _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
-_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 Step = Callable[[Draft], Draft | Refused]
@@ -44,11 +42,11 @@ def read_event(draft: Draft) -> Draft | Refused:
     if len(draft.raw) > EVENT_BYTES_MAX:
         return _refuse(draft, Reason.TOO_LARGE, None, f"{len(draft.raw)} bytes; at most {EVENT_BYTES_MAX}.")
     try:
-        values = decode(draft.raw, _ANY)
+        check_shape(draft.raw)
+        values = decode_to_look_at(draft.raw)
         if not isinstance(values, dict):
             return _refuse(draft, Reason.NOT_AN_OBJECT, None, "An event is a JSON object.")
         draft.values, draft.fields = values, decode(draft.raw, _VERBATIM)
-        check_shape(draft.raw, values)
     except Unreadable as error:
         return _refuse(draft, error.reason, None, error.detail)
     return draft
@@ -73,7 +71,9 @@ def drop_what_is_ours(draft: Draft) -> Draft:
         draft.fields.pop(name, None)
     context = draft.values.get("context")
     if context and "ip" in context:  # an address is used for the country and never stored
-        draft.fields["context"] = {name: value for name, value in context.items() if name != "ip"}
+        own = draft.fields["context"]
+        verbatim = own if isinstance(own, dict) else decode(own, _VERBATIM)
+        draft.fields["context"] = {name: value for name, value in verbatim.items() if name != "ip"}
     return draft
 
 

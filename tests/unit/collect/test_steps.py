@@ -61,7 +61,7 @@ def test_record_is_what_the_contract_says() -> None:
     [
         (b"{", Reason.NOT_JSON, None),
         (b'{"event": NaN}', Reason.NOT_JSON, None),
-        (b'{"event": 1e400}', Reason.NOT_JSON, None),
+        (b'{"event": 1e400, "userId": "u"}', Reason.INVALID_FIELD, "event"),
         (b'{"event": "\xff"}', Reason.NOT_UTF8, None),
         (b"\xef\xbb\xbf{}", Reason.NOT_JSON, None),
         (b"[]", Reason.NOT_AN_OBJECT, None),
@@ -144,6 +144,12 @@ def test_half_of_a_surrogate_pair_becomes_the_replacement_character() -> None:
     record = taken(rb'{"event":"x\ud83d","userId":"u","properties":{"ok":"\ud83d\ude00","no":"\\ud83d"}}')
     assert record["event"] == "x\ufffd"
     assert record["properties"] == {"ok": "😀", "no": "\\ud83d"}
+
+
+def test_half_of_a_pair_beside_an_endless_number_makes_a_key_all_the_same() -> None:
+    drafts, _ = run_steps([draft_single(rb'{"event":"x","p":1e400,"userId":"\ud800"}', "track", "demo", arrival())], {})
+    assert to_record(drafts[0]).key == "demo:\ufffd".encode()
+    assert b'"p":1e400' in drafts[0].value
 
 
 def test_integers_are_ids_in_decimal() -> None:
