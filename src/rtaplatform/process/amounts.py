@@ -13,7 +13,7 @@ from rtaplatform.core.events import AMOUNT_MAX
 
 TEXT_MAX = 100
 SCALE_DIGITS = 4
-_NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
+_NUMBER = re.compile(r"(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
 
 
 class AmountError(ValueError):

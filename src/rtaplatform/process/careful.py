@@ -15,6 +15,8 @@ from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.process.decode import Clean, Context, Device, Location, Properties
 
+CONTAINER = object()
+
 
 class Loose(Struct):
     """Every field as its JSON text."""
@@ -60,10 +62,8 @@ def read_carefully(value: bytes) -> Clean:
     """Raises `Quarantined` with the first reason that applies."""
     try:
         loose = msgspec.json.decode(value, type=Loose)
-    except msgspec.ValidationError:
-        raise Quarantined(Reason.NOT_AN_OBJECT, "The record is JSON, but not an object.") from None
-    except msgspec.DecodeError as error:
-        raise Quarantined(Reason.NOT_JSON, str(error)) from None
+    except msgspec.DecodeError as error:  # a ValidationError, which is one, comes before the end has been read
+        raise _not_an_object(value, error) from None
     project = _plain(loose.projectId)
     if not isinstance(project, str) or isinstance(project, Number) or not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
@@ -74,13 +74,21 @@ def read_carefully(value: bytes) -> Clean:
         messageId=_identifier("messageId", loose.messageId),
         anonymousId=_identifier("anonymousId", loose.anonymousId),
         userId=_identifier("userId", loose.userId),
-        source=_text(loose.source),
+        source=dimension_text(loose.source),
         originalTimestamp=_time(loose.originalTimestamp),
         timestamp=_time(loose.timestamp) or None,
         marks=_marks(loose.marks),
         properties=_properties(loose.properties),
         context=_context(loose.context),
     )
+
+
+def _not_an_object(value: bytes, error: msgspec.DecodeError) -> Quarantined:
+    try:
+        msgspec.json.decode(value, type=Raw)
+    except msgspec.DecodeError:
+        return Quarantined(Reason.NOT_JSON, str(error))
+    return Quarantined(Reason.NOT_AN_OBJECT, "The record is JSON, but not an object.")
 
 
 def project_of(value: bytes | None) -> str:
@@ -93,13 +101,13 @@ def project_of(value: bytes | None) -> str:
 
 
 def _plain(raw: Raw) -> Any:
-    """The value, where it is a scalar; a list or object otherwise; numbers as their own text."""
+    """The value, where it is a scalar, numbers as their own text; CONTAINER for a list or object."""
     text = bytes(raw)
     if not text or text == b"null":
         return None
     if text[:1] in b"-0123456789":
         return Number(text.decode())
-    return msgspec.json.decode(text)
+    return CONTAINER if text[:1] in b"[{" else msgspec.json.decode(text)
 
 
 class Number(str):
@@ -120,12 +128,14 @@ def _identifier(field: str, raw: Raw) -> str | None:
     raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be text, an integer or null.")
 
 
-def _text(raw: Raw) -> str | None:
-    """A dimension's text: numbers as written, booleans as true and false, nothing of all else."""
+def dimension_text(raw: Raw) -> str | None:
+    """A dimension's text: numbers as written, booleans as true and false, empty of all else; None: it is not there."""
     value = _plain(raw)
+    if value is None:
+        return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, str) else None
+    return str(value) if isinstance(value, str) else ""
 
 
 def _time(raw: Raw) -> Any:
@@ -139,12 +149,13 @@ def _time(raw: Raw) -> Any:
 
 
 def _marks(raw: Raw) -> list[str] | None:
-    value = _plain(raw)
-    if value is None:
+    text = bytes(raw)
+    if not text or text == b"null":
         return None
-    if not isinstance(value, list) or not all(isinstance(mark, str) for mark in value):
-        raise Quarantined(Reason.INVALID_FIELD, "`marks` must be a list of texts, or null.")
-    return value
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except msgspec.ValidationError:
+        raise Quarantined(Reason.INVALID_FIELD, "`marks` must be a list of texts, or null.") from None
 
 
 def _object(field: str, raw: Raw) -> bytes | None:
@@ -162,7 +173,7 @@ def _properties(raw: Raw) -> Properties | None:
         return None
     loose = msgspec.json.decode(text, type=LooseProperties)
     return Properties(
-        product_id=_text(loose.product_id),
+        product_id=dimension_text(loose.product_id),
         price=loose.price,
         quantity=loose.quantity,
         revenue=loose.revenue,
@@ -185,8 +196,8 @@ def _context(raw: Raw) -> Context | None:
     country = _within(loose.location, LooseLocation)
     device = _within(loose.device, LooseDevice)
     return Context(
-        location=Location(_text(country.country)) if country else None,
-        device=Device(_text(device.type)) if device else None,
+        location=Location(dimension_text(country.country)) if country else None,
+        device=Device(dimension_text(device.type)) if device else None,
     )
 
 

@@ -5,14 +5,13 @@ Names and properties are Segment's E-commerce V2 spec; rule 5 of docs/reference/
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.process.amounts import AmountError, check_range, scaled, scaled_product
+from rtaplatform.process.careful import dimension_text
 from rtaplatform.process.decode import Properties, dimension
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
@@ -38,7 +37,7 @@ class Line(Struct, gc=False):
 
 
 class _Entry(Struct):
-    product_id: Any = None
+    product_id: Raw = Raw()
     price: Raw = Raw()
     quantity: Raw = Raw()
 
@@ -119,11 +118,9 @@ def _line(product: str, price: Raw, quantity: Raw) -> Line:
     return Line(product, scaled(quantity_text), scaled_product(price_text, quantity_text))
 
 
-def _product(value: Any) -> str:
-    """A line's product id as a dimension's value; numbers and booleans as their JSON text."""
-    if isinstance(value, str):
-        return dimension(value)
-    return msgspec.json.encode(value).decode() if isinstance(value, int | float) else ""
+def _product(raw: Raw) -> str:
+    """A line's product id as a dimension's value."""
+    return dimension(dimension_text(raw))
 
 
 def _amount(raw: Raw) -> str | None:

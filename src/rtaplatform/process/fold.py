@@ -103,6 +103,7 @@ class Fold:
         self._products: Counter[tuple[str, int, int, str, str, str]] = Counter()
         self._persons: dict[tuple[str, int, int, str, str], set[bytes]] = {}
         self._online: dict[str, dict[bytes, int]] = {}
+        self._dead: dict[str, int] = {}  # origin → record time
         self.letters: list[DeadLetter] = []
 
     def add(self, place: str, read: Understood) -> None:
@@ -118,6 +119,7 @@ class Fold:
         if event is None:
             assert read.dead is not None
             self.letters.append(read.dead)
+            self._dead[read.dead.origin] = read.record_ms
             return Outcome.DEAD, read.dead.project
         if not event.is_checked:
             self._note(event.project, "unchecked", read.record_ms)
@@ -183,7 +185,7 @@ class Fold:
             sketches=self._sketches(),
             online=self._online,
             blocks=self._seen.writes(),
-            dead={letter.origin: max(letter.record.timestamp_ms, 0) for letter in self.letters},
+            dead=self._dead,
             counts={f"{whose}|{outcome}": n for (whose, outcome), n in self._outcomes.items()},
         )
 

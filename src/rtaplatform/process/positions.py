@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Stopped
 from rtaplatform.store.port import SCHEMA, Move, Project, Row, ShardState, read_row
 from rtaplatform.stream.port import Extent, Partition, Record
 
-NOTHING_READ = Row(0, -1, -1, "", -1, -1)
+NOTHING_READ = Row(0, -1, -1, "", -1, 0)
 
 
 def fingerprint(record: Record) -> str:

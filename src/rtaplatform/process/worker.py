@@ -250,9 +250,9 @@ class Worker:
     def _expired(self, mine: Mapping[Partition, list[Understood]]) -> dict[str, int]:
         """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
         return {
-            f"{p.topic}:{piece}": max(0, us[-1].record_ms - WINDOW_MS)
+            f"{p.topic}:{piece}": us[-1].record_ms - WINDOW_MS
             for p, us in mine.items()
-            if us
+            if us and us[-1].record_ms >= WINDOW_MS
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
 

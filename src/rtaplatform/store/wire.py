@@ -13,6 +13,7 @@ from rtaplatform.store import layout
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 
 EXACT_IN_LUA = 2**53  # Lua's numbers are doubles
+INCREMENT_MAX = 2**62  # more at once is refused
 ONLINE_KEPT_MS = 15 * 60_000
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -60,8 +61,16 @@ def _flat(fields: dict[str, int]) -> list[Any]:
     flat: list[Any] = []
     for name, n in fields.items():
         if n:
-            flat += (name, n if -EXACT_IN_LUA <= n <= EXACT_IN_LUA else str(n))
+            for part in (n,) if -INCREMENT_MAX <= n <= INCREMENT_MAX else _parts(n):
+                flat += (name, part if -EXACT_IN_LUA <= part <= EXACT_IN_LUA else str(part))
     return flat
+
+
+def _parts(n: int) -> list[int]:
+    """A sum of many large amounts, in increments that the function takes; four of the largest flag any field."""
+    sign, left = (1, n) if n > 0 else (-1, -n)
+    whole, rest = divmod(left, INCREMENT_MAX)
+    return [sign * INCREMENT_MAX] * min(whole, 4) + ([sign * rest] if rest else [])
 
 
 def _cells(key: CellsKey, fields: dict[str, int]) -> list[Any]:
