@@ -102,7 +102,7 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
     addresses, servers = embedded(wanted, folder, ports)
     keys, url = datadir.demo_keys(folder), f"http://{LOOPBACK}:{port}"
     started_at = datadir.now_text()
-    supervisor.on_start = lambda: write_running(
+    supervisor.on_change = lambda: write_running(
         folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids())
     )
     _start_servers(servers, supervisor, say)

@@ -69,7 +69,7 @@ class Supervisor:
 
     logs: Path
     say: Say
-    on_start: Callable[[], None] = lambda: None  # told after every start
+    on_change: Callable[[], None] = lambda: None  # told when there are other children than before
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _stop_asked: int = 0
     _next_log_check: float = 0.0
@@ -148,7 +148,9 @@ class Supervisor:
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
         """Inside, the signals that ask to stop raise StopRequested in `ticks`; at the end all children are stopped."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._note_signal) for number in numbers}
         try:
             yield
@@ -163,7 +165,7 @@ class Supervisor:
     def _launch(self, kept: _Kept) -> None:
         kept.started_at, kept.start_again_at = time.monotonic(), None
         kept.process.start(kept.child.command())
-        self.on_start()
+        self.on_change()
 
     def _look_after(self) -> None:
         for name, kept in list(self._kept.items()):
@@ -173,6 +175,7 @@ class Supervisor:
                 del self._kept[name]
                 if kept.process.exit_status() == 0:
                     kept.then()
+                self.on_change()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for kept in self._kept.values():
