@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
-
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
 from rtaplatform.simulate.oracle_truth import Truth
 from rtaplatform.store.memory import MemoryStore
@@ -57,10 +55,10 @@ def expected(truth: Truth) -> Totals:
                 _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product])
         for (kind, start), numbers in of.quality.items():
             _spread(wanted, (project, "quality", KIND[kind], start), "", numbers, [])
-        for (kind, start, source, product), persons in of.persons.items():
+        for (kind, start, source, product), ids in of.persons.items():
             dimension = "source" if source else "product_id" if product else ""
             if not dimension or kind != "minute":
-                wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(persons)
+                wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(ids)
     return wanted
 
 
@@ -122,8 +120,8 @@ def _differ(what: str, found: dict[str, int], wanted: dict[str, int]) -> list[st
     ]
 
 
-def held_in_redis(client: redis.Redis) -> Totals:
-    """Everything in the current generations of all shards. `client` may look into every key."""
+def held_in_redis(client: Any) -> Totals:
+    """Everything in the current generations of all shards. `client`, a `redis.Redis`, may look into every key."""
     found = Totals()
     for shard_key in client.scan_iter("rta:{s*}:shard"):
         generation = client.hget(shard_key, "generation")
@@ -133,7 +131,7 @@ def held_in_redis(client: redis.Redis) -> Totals:
     return found
 
 
-def _take_key(found: Totals, client: redis.Redis, key: bytes, name: str) -> None:
+def _take_key(found: Totals, client: Any, key: bytes, name: str) -> None:
     kind, _, rest = name.partition(":")
     if kind == "c":
         project, rollup, size, start = rest.split(":")

@@ -32,7 +32,7 @@ from rtaplatform.store.port import (
     Moved,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Partition, Record
+from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Record
 
 CONFLICTS_MAX = 3  # then the batch is halved
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
@@ -78,6 +78,8 @@ class Worker:
         self._compared_at = self._checked_at = self._projects_read_at = clock()
         self._backoff_seconds = 0.0
         self._said_stops: dict[str, str] = {}
+        self._stood_at: dict[Partition, int] = {}  # partitions that lagged when looked at last, and where
+        self._sought_again_at: dict[Partition, int] = {}
 
     @property
     def positions(self) -> Positions:
@@ -294,6 +296,19 @@ class Worker:
         for partition, extent in extents.items():
             lag = max(0, extent.high - self._at.following(partition))
             telemetry.WORKER_LAG.labels(partition.topic, str(partition.number)).set(lag)
+        self._seek_what_stands(extents)
+
+    def _seek_what_stands(self, extents: Mapping[Partition, Extent]) -> None:
+        """A partition that lags and does not move is sought again; once, for the rest may be no records at all."""
+        stood, self._stood_at = self._stood_at, {}
+        for partition, extent in extents.items():
+            following = self._at.following(partition)
+            if following >= extent.high:
+                continue
+            self._stood_at[partition] = following
+            if stood.get(partition) == following and self._sought_again_at.get(partition) != following:
+                self._sought_again_at[partition] = following
+                raise Out(f"{partition} stands at {following} of {extent.high}")
 
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)

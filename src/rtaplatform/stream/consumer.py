@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
@@ -129,7 +129,8 @@ class KafkaLog:
         )
 
     def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
-        consumer.incremental_assign([TopicPartition(s.topic, s.partition, OFFSET_END) for s in spots])
+        # A plain offset: the answer to a logical one (END) may come after our seek, and undo it.
+        consumer.incremental_assign([TopicPartition(s.topic, s.partition, 0) for s in spots])
         consumer.pause(spots)
         self._change(self._ours | {Partition(s.topic, s.partition) for s in spots})
 
@@ -156,4 +157,6 @@ def _was_collected(message: Message) -> bool:
 
 
 def _say(error: KafkaError) -> None:
-    log_line.warning("kafka", error=error.str())
+    """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
+    if error.code() != KafkaError._TRANSPORT:
+        log_line.warning("kafka", error=error.str())

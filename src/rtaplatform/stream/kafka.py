@@ -31,7 +31,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     config: dict[str, Any] = {name: str(value) for name, value in plain.items() if value is not None}
     config |= {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
     # A broker that comes back is found within a second.
-    return config | {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000, "log_level": 3}
+    return config | {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000, "log_level": 2}
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:

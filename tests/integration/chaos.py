@@ -1,0 +1,188 @@
+"""A stack of its own for tests that kill things: Kafka, Valkey and workers, and the oracle over what Kafka holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from confluent_kafka import Consumer, TopicPartition
+from pydantic import SecretStr
+
+from rtaplatform.local.kafka import Kafka
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.settings import KafkaSettings, StoreSettings, TopicSettings
+from rtaplatform.simulate.oracle import recount
+from rtaplatform.store.generations import begin_missing
+from rtaplatform.store.port import Project
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.kafka import client_config
+from rtaplatform.stream.port import Partition
+from tests.comparison import Totals, check_the_law, differences, expected, held_in_redis
+from tests.integration.servers import TESTER, Running, start_kafka, start_valkey
+
+PROJECT = Project("demo", "Europe/Berlin", "EUR")
+DRAINED_SECONDS_MAX = 120
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record as the oracle wants it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Any
+
+
+@dataclass
+class Stack:
+    """Started by `start`; `stop` ends all of it. `say` is where the children's words go."""
+
+    kafka: Running[Kafka]
+    valkey: Running[Valkey]
+    folder: Path
+    shards: int = 1
+    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, folder: Path, *, shards: int = 1) -> Stack:
+        folder.mkdir(parents=True)
+        stack = cls(start_kafka(folder), start_valkey(folder), folder, shards)
+        broker = Broker(stack.kafka_settings)
+        _until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
+        _until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+        store = RedisStore(stack.store_settings)
+        store.load_functions()
+        store.set_projects([PROJECT])
+        begin_missing(store, shards, {name: i for name, (i, _) in broker.topics().items()}, {})
+        return stack
+
+    def stop(self) -> None:
+        for child in self.children:
+            child.kill()
+            child.wait()
+        self.valkey.stop()
+        self.kafka.stop()
+
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self.kafka.server.bootstrap_servers)
+
+    @property
+    def store_settings(self) -> StoreSettings:
+        server = self.valkey.server
+        return StoreSettings(
+            url=SecretStr(server.url("rta")), loader_url=SecretStr(server.url("rta-loader")), shards=self.shards
+        )
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """One of our own commands, as `rta` would run it."""
+        log = (self.folder / f"{arguments[0]}.log").open("ab")
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rtaplatform.cli.main", *arguments], env=self._environment(), stdout=log, stderr=log
+        )
+        self.children.append(child)
+        return child
+
+    def _environment(self) -> dict[str, str]:
+        store = self.store_settings
+        assert store.loader_url is not None
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")]),
+            "RTA_KAFKA_BOOTSTRAP_SERVERS": self.kafka.server.bootstrap_servers,
+            "RTA_REDIS_URL": store.url.get_secret_value(),
+            "RTA_REDIS_LOADER_URL": store.loader_url.get_secret_value(),
+            "RTA_REDIS_SHARDS": str(self.shards),
+        }
+
+    def kill(self, child: subprocess.Popen[bytes]) -> None:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        self.children.remove(child)
+
+    # what is true ----------------------------------------------------------------------------------------------
+
+    def records(self) -> Iterator[Kept]:
+        """All that Kafka holds, partition by partition."""
+        ends = {p: e.high for p, e in Broker(self.kafka_settings).extents(self._partitions()).items() if e.high}
+        consumer = Consumer(client_config(self.kafka_settings) | {"group.id": "oracle", "auto.offset.reset": "error"})
+        try:
+            for partition, end in ends.items():
+                consumer.assign([TopicPartition(partition.topic, partition.number, 0)])
+                offset = -1
+                while offset < end - 1:
+                    for m in consumer.consume(10_000, 1.0):
+                        assert m.error() is None, m.error()
+                        offset = m.offset() or 0
+                        kind, at = m.timestamp()
+                        key: Any = m.key()
+                        value: Any = m.value()
+                        yield Kept(
+                            partition.topic, partition.number, offset, at if kind else None, key, value, m.headers()
+                        )
+        finally:
+            consumer.close()
+
+    def _partitions(self) -> list[Partition]:
+        from rtaplatform.stream.port import Partition
+
+        return [
+            Partition(name, n)
+            for name, (_, count) in Broker(self.kafka_settings).topics().items()
+            for n in range(count)
+        ]
+
+    def wanted(self) -> Totals:
+        return expected(
+            recount(self.records(), projects={"demo": {"zone": PROJECT.zone, "currency": PROJECT.currency}})
+        )
+
+    def held(self) -> Totals:
+        with redis.Redis.from_url(self.valkey.server.url(TESTER)) as client:
+            return held_in_redis(client)
+
+    def drain(self) -> None:
+        """Wait until every shard's ledger stands at the log's end."""
+        broker, store = Broker(self.kafka_settings), RedisStore(self.store_settings)
+
+        def at_the_end() -> bool:
+            ends = {place: end for place, end in broker.ends().items() if end}
+            for shard in range(self.shards):
+                state = store.state(shard)
+                assert state is not None
+                for place, end in ends.items():
+                    if int(state.ledger.get(place, "0").split("|")[0]) != end:
+                        return False
+            return True
+
+        _until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
+
+    def check(self) -> list[str]:
+        """Everything that differs from the oracle; sketches may be off by 4 %."""
+        found = self.held()
+        return differences(found, self.wanted(), distinct_tolerance=0.04) + check_the_law(found)
+
+
+def _until(condition: Any, what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    trouble: Exception | None = None
+    while True:
+        try:
+            if condition():
+                return
+        except Exception as error:  # noqa: BLE001  (whatever is away may come back)
+            trouble = error
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s ({trouble})"
+        time.sleep(0.2)
