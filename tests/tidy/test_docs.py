@@ -19,7 +19,7 @@ PAGES_OF_A_CHECKOUT = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY
 # A test or file that a decision names must be there: `tests/…`, or `test_name`.
 NAMED_FILE = re.compile(r"`((?:tests|src|docs)/[\w./-]+)`")
 NAMED_TEST = re.compile(r"`(test_\w+)`")
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 
 def _outside_code(text: str) -> str:
