@@ -51,6 +51,7 @@ from rtaplatform.stream.kafka import producer_config
 from rtaplatform.stream.port import Partition
 
 PROJECTS_SECONDS = 30.0
+RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
 
 
@@ -85,6 +86,8 @@ def build_api(
             asyncio.create_task(hub.run()),
             asyncio.create_task(watch_ends(tracker, ends, read_clock)),
             asyncio.create_task(watch_ledgers(observer(engine, database, store.shards))),
+            asyncio.create_task(seed_floors(tracker, broker, WorkerSettings().group_id)),
+            asyncio.create_task(keep_shards_told(database, shards)),
         ]
         try:
             yield
@@ -96,6 +99,7 @@ def build_api(
             await producer.stop(STOP_PRODUCER_SECONDS)
             await reader.close()
             await database.close()
+            shards.close()
 
     return Parts(
         keys=KeyRing(database, catalog),
@@ -109,6 +113,26 @@ def build_api(
         before_stop=hub.close,
         lifespan=lifespan,
     )
+
+
+async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) -> None:
+    """Tell how far the workers have been before this process began, as soon as Kafka answers."""
+    while True:
+        try:
+            tracker.seed(await asyncio.to_thread(broker.committed, group_id))
+            return
+        except Unavailable:
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def keep_shards_told(database: Database, shards: RedisStore) -> None:
+    """Tell the shards their projects, again and again: a shard that was emptied knows none."""
+    while True:
+        try:
+            await asyncio.to_thread(shards.set_projects, await list_projects(database))
+            await asyncio.sleep(PROJECTS_SECONDS)
+        except Unavailable:
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:

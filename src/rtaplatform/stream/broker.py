@@ -9,7 +9,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not listed in __all__
     AdminClient,
     NewTopic,
@@ -65,6 +72,17 @@ class Broker:
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
         ends = self._offsets(partitions, LATEST)
         return {Place(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
+
+    def committed(self, group_id: str) -> dict[Place, int]:
+        """The offsets that the group has committed: how far it once was, at least."""
+        topics = self.topics()
+        with _as_unavailable():
+            asked = [ConsumerGroupTopicPartitions(group_id)]
+            answers = self._admin().list_consumer_group_offsets(asked, request_timeout=REQUEST_SECONDS_MAX)
+            with _unless(KafkaError.GROUP_ID_NOT_FOUND):
+                spots = answers[group_id].result().topic_partitions
+                return {Place(topics[s.topic][0], s.partition): s.offset for s in spots if s.topic in topics}
+        return {}
 
     def create_topics(self, settings: TopicSettings) -> list[str]:
         """Make what is missing; what is there is left as it is. Returns the names of the new ones."""
