@@ -34,7 +34,7 @@ class Block(Struct):
 class Added(Struct):
     """What a batch has added to a block."""
 
-    ids: list[int]
+    ids: set[int]
     last_write_ms: int
     replace: bool
 
@@ -151,11 +151,11 @@ class Seen:
         block = self._block(name)
         last_write_ms = added.last_write_ms if added else block.last_write_ms
         if record_ms - last_write_ms >= WINDOW_MS:
-            self._added[name] = Added([identity], record_ms, replace=True)
+            self._added[name] = Added({identity}, record_ms, replace=True)
         elif added is None:
-            self._added[name] = Added([identity], max(record_ms, last_write_ms), replace=False)
+            self._added[name] = Added({identity}, max(record_ms, last_write_ms), replace=False)
         else:
-            added.ids.append(identity)
+            added.ids.add(identity)
             added.last_write_ms = max(record_ms, added.last_write_ms)
 
     def _block(self, name: str) -> Block:
