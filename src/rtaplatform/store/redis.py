@@ -37,6 +37,13 @@ from rtaplatform.store.port import (
 from rtaplatform.store.wire import encode
 
 # What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
+PASSING_ERRORS = (
+    redis.BusyLoadingError,
+    redis.ReadOnlyError,
+    redis.OutOfMemoryError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
 PASSING = ("OOM", "MISCONF", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
 
 
@@ -48,11 +55,13 @@ def unavailable() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable("redis", str(error) or type(error).__name__) from error
     except redis.ResponseError as error:
-        if not str(error).startswith(PASSING) and not isinstance(
-            error, redis.BusyLoadingError | redis.ReadOnlyError | redis.OutOfMemoryError
-        ):
-            raise
-        raise Unavailable("redis", str(error)) from error
+        # A pipeline's error begins with its command; the asynchronous one puts the rest in brackets.
+        said = str(error).rpartition("caused error: ")[2].lstrip("('")
+        if isinstance(error, PASSING_ERRORS) or said.startswith(PASSING):
+            raise Unavailable("redis", said) from error
+        if said.startswith("WRONGTYPE"):
+            raise Stopped("redis", "damaged", "A key of ours has another type: run `rta rebuild --empty`.") from error
+        raise
 
 
 def connect(url: str, timeout_seconds: float) -> redis.Redis:

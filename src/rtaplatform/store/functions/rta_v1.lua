@@ -4,7 +4,8 @@
 -- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
 -- written. So `apply` compares and validates everything first, then sets a marker, writes only what
 -- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker
--- that is still there tells of a batch torn by a bug or a crash of this very code.
+-- that is still there tells of a batch torn by a bug or a crash of this very code; or of damage, a key
+-- of ours that has another type, which no retry mends.
 --
 -- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
 -- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
@@ -63,6 +64,8 @@ end
 
 local function is_text(value, longest) return type(value) == 'string' and #value <= longest end
 
+local function is_token(value) return type(value) == 'string' and #value == 8 end
+
 -- A whole number within ±2^62: as a Lua number up to 2^53, as text beyond.
 local function is_increment(n)
   if type(n) == 'number' then return n == math.floor(n) and n >= -9007199254740992 and n <= 9007199254740992 end
@@ -82,6 +85,12 @@ local function check_type(key, wanted)
   if found ~= 'none' and found ~= wanted then error({damaged = key}) end
 end
 
+-- By number, as `write` goes through it: ipairs would stop at a hole.
+local function check_list(list, is_right, what)
+  check(type(list) == 'table', what)
+  for i = 1, #list do check(is_right(list[i]), what) end
+end
+
 local function check_pairs(list, is_first, is_second, what)
   check(type(list) == 'table' and #list % 2 == 0, what)
   for i = 1, #list, 2 do check(is_first(list[i]) and is_second(list[i + 1]), what) end
@@ -89,7 +98,14 @@ end
 
 local function is_name(value) return is_text(value, 8192) end
 
+local function is_person(value) return is_text(value, 64) end
+
+local function is_table(value) return type(value) == 'table' end
+
 local function validate(base, batch)
+  for _, part in ipairs({'moves', 'cells', 'sketches', 'online', 'blocks', 'persons'}) do
+    check_list(batch[part], is_table, part)
+  end
   for _, move in ipairs(batch.moves) do
     check(is_text(move[1], 128) and is_text(move[2], 256) and is_text(move[3], 256) and #move[3] > 0, 'moves')
   end
@@ -102,7 +118,7 @@ local function validate(base, batch)
     check_type(base .. 'p:' .. sketch[1], 'string')
     check(is_time(sketch[2]) and is_text(sketch[3], KEY_MAX) and is_text(sketch[4], 512), 'sketches')
     if sketch[3] ~= '' then check_type(base .. 'px:' .. sketch[3], 'set') end
-    for _, person in ipairs(sketch[5]) do check(is_text(person, 64), 'sketches') end
+    check_list(sketch[5], is_person, 'sketches')
   end
   for _, online in ipairs(batch.online) do
     check_type(base .. 'online:' .. online[1], 'zset')
@@ -111,13 +127,14 @@ local function validate(base, batch)
   end
   for _, block in ipairs(batch.blocks) do
     check_type(base .. 'b:' .. block[1], 'string')
-    check(#block[3] == 8 and #block[4] == 8 and #block[5] % 8 == 0 and is_time(block[6]), 'blocks')
-    check(is_text(block[7], KEY_MAX) and type(block[8]) == 'boolean', 'blocks')
+    check(is_token(block[3]) and is_token(block[4]) and is_time(block[6]), 'blocks')
+    check(type(block[5]) == 'string' and #block[5] % 8 == 0 and type(block[8]) == 'boolean', 'blocks')
+    check(is_text(block[1], KEY_MAX) and is_text(block[7], KEY_MAX), 'blocks')
     check_type(base .. 'bx:' .. block[7], 'zset')
   end
   for _, person in ipairs(batch.persons) do
     check_type(base .. 'person:' .. person[1], 'hash')
-    check(is_text(person[2], 512) and #person[4] == 8 and is_text(person[5], 65536), 'persons')
+    check(is_text(person[2], 512) and is_token(person[4]) and is_text(person[5], 65536), 'persons')
   end
   check_type(base .. 'dead', 'zset')
   check_type(base .. 'counts', 'hash')
@@ -125,8 +142,11 @@ local function validate(base, batch)
   check_type(base .. 'ledger', 'hash')
   check_pairs(batch.dead, is_time, is_name, 'dead')
   check_pairs(batch.counts, is_name, is_increment, 'counts')
+  check_list(batch.replayed, is_name, 'replayed')
+  check_list(batch.projects, is_name, 'projects')
   check_pairs(batch.expired, is_name, is_time, 'expired')
-  check(is_time(batch.dead_before), 'dead_before')
+  for i = 1, #batch.expired, 2 do check_type(base .. 'bx:' .. batch.expired[i], 'zset') end
+  check(is_time(batch.dead_before) and is_time(batch.sketches_max) and is_text(batch.call, 64), 'payload')
 end
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
@@ -234,7 +254,7 @@ local function advance(ledger, moves)
     row[#row + 1] = move[1]
     row[#row + 1] = move[3]
   end
-  if #row > 0 then redis.call('HSET', ledger, unpack(row)) end
+  each_chunk(row, 1, function(i, j) redis.call('HSET', ledger, unpack(row, i, j)) end)
 end
 
 local function changes_nothing(batch)
@@ -246,36 +266,61 @@ local function changes_nothing(batch)
   return true
 end
 
-local function apply(keys, args)
-  local root = prefix_of(keys[1])
-  local batch = cmsgpack.unpack(args[1])
-  local generation = redis.call('HGET', keys[1], 'generation') or ''
+-- Steps 1 and 2: the answer where there is nothing to write, else nil, the batch and where it goes. Writes nothing.
+local function examine(root, shard_key, payload)
+  local batch = cmsgpack.unpack(payload)
+  local generation = redis.call('HGET', shard_key, 'generation') or ''
   local base = root .. generation .. ':'
-  local ledger, marker = base .. 'ledger', base .. 'inflight'
+  local ledger = base .. 'ledger'
 
-  local torn = redis.call('GET', marker)
+  local torn = redis.call('GET', base .. 'inflight')
   if torn then return {'TORN', torn} end
   -- 1 compare: position and generation, then everything that the batch was computed from
-  if batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
+  if generation == '' or batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
     return moved(ledger, generation, batch.moves)
   end
   local conflict = conflicts(root, base, batch)
   if conflict then return conflict end
   if changes_nothing(batch) then return {'OK'} end
-  -- 2 validate: nothing has been written yet
-  local valid, problem = pcall(validate, base, batch)
-  if not valid then
-    if type(problem) == 'table' and problem.damaged then return {'TORN', 'another type under a key of ours'} end
-    return redis.error_reply('INVALID ' .. (type(problem) == 'table' and problem.invalid or 'payload'))
+  -- 2 validate
+  validate(base, batch)
+  return nil, batch, base
+end
+
+-- A key of ours was overwritten: what it held is lost, so the shard stays torn until it is counted again.
+local function stop(root, shard_key, why)
+  local generation = redis.pcall('HGET', shard_key, 'generation')
+  if type(generation) == 'string' then redis.call('SET', root .. generation .. ':inflight', why) end
+  return {'TORN', why}
+end
+
+-- Why `examine` has failed. Nothing has been written.
+local function refuse(root, shard_key, problem)
+  if type(problem) == 'table' and problem.invalid then return redis.error_reply('INVALID ' .. problem.invalid) end
+  if type(problem) == 'table' and problem.damaged then
+    return stop(root, shard_key, 'damaged: another type under ' .. problem.damaged)
   end
+  -- A server's error is a table in Redis and a text in Valkey; other texts are Lua's own, about a shape it can't read.
+  local said = type(problem) == 'table' and problem.err or problem
+  if string.find(said, '^WRONGTYPE ') then return stop(root, shard_key, 'damaged: another type under a key') end
+  if string.find(said, '^%u+ ') and not string.find(said, 'strings or integers', 1, true) then return {err = said} end
+  return redis.error_reply('INVALID payload')
+end
+
+local function apply(keys, args)
+  local root = prefix_of(keys[1])
+  local is_examined, answer, batch, base = pcall(examine, root, keys[1], args[1])
+  if not is_examined then return refuse(root, keys[1], answer) end
+  if answer then return answer end
+  local now, marker = tonumber(redis.call('TIME')[1]), base .. 'inflight'
   -- 3 mark
   redis.call('SET', marker, batch.call)
   -- 4 write
-  write(base, batch, tonumber(redis.call('TIME')[1]))
+  write(base, batch, now)
   -- 5 advance
-  advance(ledger, batch.moves)
+  advance(base .. 'ledger', batch.moves)
   redis.call('DEL', marker)
-  redis.call('PUBLISH', root .. 'moved', table.concat(batch.projects, ','))
+  redis.pcall('PUBLISH', root .. 'moved', table.concat(batch.projects, ','))
   return {'OK'}
 end
 

@@ -1,0 +1,472 @@
+"""The store's function on a real server, given what no worker of ours would send: it answers, or it refuses whole."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.errors import Stopped
+from rtaplatform.core.rollups import field
+from rtaplatform.local.valkey import USERS, Valkey
+from rtaplatform.process.worker import Worker
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store.port import (
+    Applied,
+    BlockWrite,
+    CellsKey,
+    Delta,
+    Move,
+    Moved,
+    Place,
+    Project,
+    Row,
+    SketchKey,
+    Torn,
+)
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.contract.conftest import store_settings
+from tests.integration.servers import TESTER, Running, flush
+
+NOW_MS = int(time.time() * 1000)
+MINUTE = NOW_MS // 60_000
+SOON_S = NOW_MS // 1000 + 86_400
+PREFIX = "rta:{s00}:"
+BASE = f"{PREFIX}g1:"
+PLACE = Place("topic-web", 0)
+PROJECT = Project("demo")
+CELLS = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+BLOCK = f"demo:rta.events.web:3:{MINUTE}"
+MESSAGE = b'{"projectId":"demo","type":"page","messageId":"m","anonymousId":"a"}'
+
+
+@dataclass
+class Shard:
+    """One shard on the server: as workers see it, and as nobody may."""
+
+    store: RedisStore
+    settings: StoreSettings
+    tester: redis.Redis
+
+    def begin_again(self) -> None:
+        """Empty, with generation g1, and a first batch applied: so that every kind of key is there."""
+        self.tester.flushdb()
+        self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": "topic-web"}, starts={PLACE: 0})
+        self.store.set_projects([PROJECT])
+        for payload in (first_batch(), second_batch()):
+            assert self.call(payload) == [b"OK"]
+
+    def call(self, payload: Any) -> Any:
+        raw = payload if isinstance(payload, bytes) else msgspec.msgpack.encode(payload)
+        client = self.store._client
+        return client.fcall("rta_apply_v1", 1, f"{PREFIX}shard", raw)
+
+    def digest(self) -> dict[str, tuple[bytes, int]]:
+        """Every key, with what it holds and when it goes."""
+        keys = sorted(self.tester.scan_iter("*", count=1_000))
+        with self.tester.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.dump(key)
+                pipe.expiretime(key)
+            found = pipe.execute()
+        return {key.decode("latin-1"): (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
+
+    def is_marked(self) -> bool:
+        return bool(self.tester.exists(f"{BASE}inflight"))
+
+
+@pytest.fixture(scope="module")
+def server(valkey_server: Running[Valkey]) -> Iterator[Shard]:
+    flush(valkey_server)
+    store = RedisStore(store_settings(valkey_server))
+    store.load_functions()
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+        yield Shard(store, store_settings(valkey_server), tester)
+    store.close()
+
+
+@pytest.fixture
+def shard(server: Shard) -> Shard:
+    server.begin_again()
+    return server
+
+
+# Payloads as store/wire.py makes them, with every part in use -------------------------------------------------------
+
+
+def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
+    moves = [["topic-web:0", _row(after) if after else "", _row(upto)]]
+    return {
+        "generation": "g1", "call": "00112233", "projects_version": False, "moves": moves, "blocks": [], "persons": [],
+        "replayed": [], "cells": [], "sketches": [], "sketches_max": 10, "online": [], "dead": [], "dead_before": 0,
+        "counts": [], "expired": [], "projects": ["demo"], **parts,
+    }  # fmt: skip
+
+
+def first_batch() -> dict[str, Any]:
+    return payload(
+        0, 1,
+        blocks=[["demo:t:3:1", "", "token-01", "12345678", "id-00001", 5, "t:3", False]],
+        persons=[["demo", "u-1", "", "token-01", "value"]],
+        dead=[NOW_MS, "t:0:0", NOW_MS, "t:0:1"],
+    )  # fmt: skip
+
+
+def second_batch() -> dict[str, Any]:
+    return payload(
+        1, 2,
+        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"]]],
+        sketches=[["demo:h:1:source:web", SOON_S, "demo:h:1:source", "web", ["p1", "p2"]]],
+        online=[["demo", 0, SOON_S, [NOW_MS, "p1"]]],
+        counts=["demo|applied", 5],
+    )  # fmt: skip
+
+
+def full_batch() -> dict[str, Any]:
+    return payload(
+        2, 3,
+        blocks=[
+            ["demo:t:3:1", "token-01", "token-02", "12345679", "id-00002id-00003", 6, "t:3", False],
+            ["demo:t:3:2", "", "token-03", "12345679", "id-00004", 6, "t:3", True],
+        ],
+        persons=[["demo", "u-1", "token-01", "token-02", "value 2"], ["demo", "u-2", "", "token-02", ""]],
+        replayed=["t:0:0"],
+        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 1, "revenue", "-9007199254740993", "count\x1fa", 1]]],
+        sketches=[
+            ["demo:h:1:source:ios", SOON_S, "demo:h:1:source", "ios", ["p3"]],
+            ["demo:m:1", SOON_S, "", "", ["p"]],
+        ],
+        online=[["demo", 1, SOON_S, [NOW_MS, "p2", NOW_MS, "p3"]]],
+        dead=[NOW_MS, "t:0:2"],
+        dead_before=1,
+        counts=["demo|applied", 1, "topic-web:0|applied", 1],
+        expired=["t:3", 1, "t:4", 1],
+    )  # fmt: skip
+
+
+def _row(next_offset: int) -> str:
+    return Row(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+
+
+# What goes wrong in them --------------------------------------------------------------------------------------------
+
+Path = tuple[Any, ...]
+ABSENT = object()
+HOSTILE: dict[str, Any] = {
+    "absent": ABSENT, "nil": None, "true": True, "false": False, "empty text": "", "text": "x", "eight": "8 bytes!",
+    "zero": 0, "minus one": -1, "minus zero": -0.0, "fraction": 1.5, "NaN": float("nan"), "infinity": float("inf"),
+    "minus infinity": float("-inf"), "2^53": 2**53, "2^53+1": 2**53 + 1, "2^63": 2**63, "-2^63": -(2**63),
+    "1e300": 1e300, "text of a number": "12", "text of 2^62": str(2**62), "text beyond 2^62": str(2**62 + 1),
+    "text of minus zero": "-0", "text with zeros": "007", "text with an exponent": "1e5", "text of NaN": "nan",
+    "long digits": "9" * 400, "bytes": b"\x00\xff\x00\xff", "lines": "a\r\n+OK\r\n", "long text": "k" * 70_000,
+    "longish key": "k" * 1_025, "empty list": [], "list of nil": [None], "empty map": {}, "map": {"a": 1},
+    "list with a hole": {1: "x", 2: 5, 4: "z"}, "pairs with a hole": {1: "x", 2: 5, 3: "y", 4: 5, 8: "z"},
+    "nil inside": ["x", None, "y", 1], "eight values": list(range(8)), "texts": ["x"] * 5, "deep": [[[[[[[[]]]]]]]],
+    "many": list(range(20_000)), "many texts": [str(n) for n in range(20_000)], "other shard": "}x{s01}:shard",
+}  # fmt: skip
+
+
+def paths_of(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Every place in a payload, the root not included."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield (*path, name)
+        yield from paths_of(inner, (*path, name))
+
+
+PATHS = list(paths_of(full_batch()))
+
+
+def spoilt(changes: list[tuple[Path, Any]]) -> dict[str, Any]:
+    batch = full_batch()
+    for path, value in changes:
+        at: Any = batch
+        for step in path[:-1]:
+            if not _has(at, step):
+                break
+            at = at[step]
+        if not _has(at, path[-1]):
+            continue  # an earlier change took the place away
+        if value is ABSENT:
+            del at[path[-1]]
+        else:
+            at[path[-1]] = copy.deepcopy(value)
+    return batch
+
+
+def _has(at: Any, step: Any) -> bool:
+    return (isinstance(at, dict) and step in at) or (isinstance(at, list) and isinstance(step, int) and step < len(at))
+
+
+def refuses_or_applies(shard: Shard, raw: Any, before: dict[str, tuple[bytes, int]]) -> str:
+    """What is wrong with the answer; empty: nothing. Where the batch was applied the shard begins again."""
+    try:
+        answer = shard.call(raw)[0].decode()
+    except redis.ResponseError as error:
+        answer = f"error {error}"
+    after = shard.digest()
+    if answer == "OK":
+        ledger, is_marked = shard.tester.hget(f"{BASE}ledger", "topic-web:0"), shard.is_marked()
+        shard.begin_again()
+        return "" if ledger and not is_marked else f"OK, with a marker: {is_marked}, ledger {ledger!r}"
+    if answer.startswith(("error INVALID", "error not a shard key", "CONFLICT", "MOVED")):
+        return "" if after == before else f"{answer}, and yet {_differing(before, after)} differ"
+    return f"{answer}; {_differing(before, after)} differ"
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_wrong_value_anywhere_is_refused_whole_or_harmless(shard: Shard, value: Any) -> None:
+    before = shard.digest()
+    wrong = {}
+    for path in PATHS:
+        problem = refuses_or_applies(shard, spoilt([(path, value)]), before)
+        if "OK" in problem or not problem:
+            before = shard.digest()
+        if problem:
+            wrong[path] = problem
+            shard.begin_again()
+            before = shard.digest()
+    assert wrong == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(list(HOSTILE.values()))), min_size=2, max_size=4))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_several_wrong_values_are_refused_whole_or_harmless(shard: Shard, changes: list[tuple[Path, Any]]) -> None:
+    shard.begin_again()
+    assert refuses_or_applies(shard, spoilt(changes), shard.digest()) == ""
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=50),
+        st.tuples(st.integers(0, 1_000), st.integers(0, 255)).map(
+            lambda change: _with_byte(msgspec.msgpack.encode(full_batch()), *change)
+        ),
+        st.integers(0, 900).map(lambda size: msgspec.msgpack.encode(full_batch())[:size]),
+    )
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_bytes_are_refused_whole_or_harmless(shard: Shard, raw: bytes) -> None:
+    shard.begin_again()
+    assert refuses_or_applies(shard, raw, shard.digest()) == ""
+
+
+def _with_byte(raw: bytes, at: int, byte: int) -> bytes:
+    at %= len(raw)
+    return raw[:at] + bytes((byte,)) + raw[at + 1 :]
+
+
+def test_an_error_never_repeats_what_was_sent(shard: Shard) -> None:
+    with pytest.raises(redis.ResponseError) as error:
+        shard.call(spoilt([(("counts",), ["secret\r\n+OK", "secret"])]))
+    assert str(error.value) == "INVALID counts"
+
+
+def test_a_shard_without_a_generation_takes_nothing(shard: Shard) -> None:
+    shard.tester.flushdb()
+    for name in ("", "g1"):
+        assert shard.call({**full_batch(), "generation": name, "moves": []})[0] == b"MOVED"
+    assert shard.tester.dbsize() == 0
+
+
+# Damage -------------------------------------------------------------------------------------------------------------
+
+# Key → a value of another type. What a worker reads before it calls is damaged for the worker's own reads too.
+DAMAGE = {
+    "c:demo:activity:m:1": "string", "p:demo:h:1:source:ios": "list", "px:demo:h:1:source": "string",
+    "online:demo": "string", "b:demo:t:3:1": "list", "bx:t:3": "string", "bx:t:4": "string", "person:demo": "string",
+    "dead": "string", "counts": "string", "inexact": "string", "ledger": "string", "inflight": "list",
+}  # fmt: skip
+
+
+def plant(shard: Shard, key: str, kind: str) -> None:
+    shard.tester.delete(key)
+    if kind == "string":
+        shard.tester.set(key, "planted")
+    else:
+        shard.tester.rpush(key, "planted")
+
+
+@pytest.mark.parametrize(("name", "kind"), DAMAGE.items(), ids=DAMAGE.keys())
+def test_a_key_of_another_type_tears_the_shard_and_nothing_else_is_written(shard: Shard, name: str, kind: str) -> None:
+    plant(shard, BASE + name, kind)
+    before = shard.digest()
+    for _ in range(3):
+        assert shard.call(full_batch())[0] == b"TORN"
+    after = shard.digest()
+    assert set(_differing(before, after)) == {f"{BASE}inflight"}
+
+
+def test_a_shard_key_of_another_type_is_torn_and_stops_whoever_reads_it(shard: Shard) -> None:
+    plant(shard, f"{PREFIX}shard", "string")
+    before = shard.digest()
+    assert shard.call(full_batch())[0] == b"TORN"
+    assert shard.digest() == before
+    with pytest.raises(Stopped):
+        shard.store.state(0)
+
+
+def test_a_worker_stops_at_damage_and_does_not_try_for_ever(shard: Shard) -> None:
+    plant(shard, f"{BASE}counts", "string")
+    worker, calls = worker_over(shard)
+    for _ in range(30):
+        worker.turn()
+    assert len(calls) <= 1
+    assert any("torn" in reason for reason in worker.positions.stops.values())
+    assert shard.tester.hget(f"{PREFIX}stops", "shard 0") is not None
+
+
+@pytest.mark.parametrize("name", ["ledger", "manifest"])
+def test_a_worker_waits_where_what_it_reads_first_is_damaged(shard: Shard, name: str) -> None:
+    plant(shard, BASE + name, "string")
+    waits: list[float] = []
+    worker, calls = worker_over(shard, waits)
+    for _ in range(5):
+        worker.turn()
+    assert len(waits) == 5
+    assert calls == []
+
+
+async def test_a_reader_is_told_of_damage(shard: Shard) -> None:
+    plant(shard, f"{BASE}ledger", "string")
+    reader = RedisReader(shard.settings)
+    with pytest.raises(Stopped):
+        await reader.read("demo", [])
+    await reader.close()
+
+
+def worker_over(shard: Shard, waits: list[float] | None = None) -> tuple[Worker, list[Delta]]:
+    """A worker with one record to count, and the batches that it sends."""
+    shard.tester.hdel(f"{BASE}ledger", "topic-web:0") if shard.tester.type(f"{BASE}ledger") == b"hash" else None
+    broker = MemoryBroker({"rta.events.web": 1})
+    broker.ids["rta.events.web"] = "topic-web"
+    partition = Partition("rta.events.web", 0)
+    broker.append(partition, NOW_MS, b"k", MESSAGE)
+    log = MemoryLog(broker)
+    log.assign([partition])
+    calls: list[Delta] = []
+
+    class Watched(RedisStore):
+        def apply(self, shard: int, generation: str, delta: Delta) -> Any:
+            calls.append(delta)
+            return super().apply(shard, generation, delta)
+
+    sleep = (lambda _: None) if waits is None else waits.append
+    return Worker(log, log, Watched(shard.settings), shards=1, sleep=sleep, clock=lambda: 0.0), calls
+
+
+def test_a_marker_of_another_call_tears_every_call(shard: Shard) -> None:
+    shard.tester.set(f"{BASE}inflight", "some call")
+    before = shard.digest()
+    for batch in (full_batch(), payload(2, 2), payload(9, 9), {**full_batch(), "generation": "g0"}):
+        assert shard.call(batch) == [b"TORN", b"some call"]
+    assert shard.store.apply(0, "g1", Delta(moves=[])) == Torn("some call")
+    assert shard.digest() == before
+    state = shard.store.state(0)
+    assert state is not None
+    assert state.torn
+
+
+# Rights -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["zadd", "hincrby", "pfadd", "append", "expireat", "hset", "sadd", "publish"])
+def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Shard, command: str) -> None:
+    limited = limited_client(shard, command)
+    before = shard.digest()
+    raw = msgspec.msgpack.encode(full_batch())
+    answers = []
+    for _ in range(3):
+        try:
+            answers.append(limited.fcall("rta_apply_v1", 1, f"{PREFIX}shard", raw)[0].decode())
+        except redis.ResponseError as error:
+            assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
+            answers.append("NOPERM")
+    limited.close()
+    after = shard.digest()
+    if answers[0] == "OK":  # what is missing is not needed for a whole batch
+        assert answers[1:] == ["MOVED", "MOVED"]
+        assert not shard.is_marked()
+    else:
+        assert answers[0] == "NOPERM"
+        assert answers[1:] == (["TORN", "TORN"] if shard.is_marked() else ["NOPERM", "NOPERM"])
+        assert shard.is_marked() == (after != before)
+        assert after[f"{BASE}ledger"] == before[f"{BASE}ledger"]
+
+
+def test_workers_need_none_of_the_commands_that_are_denied(shard: Shard) -> None:
+    denied = ("keys", "eval", "evalsha", "function", "config", "flushall", "flushdb", "script", "sort", "debug")
+    rights = USERS["rta"].split()
+    assert not set(denied) & set(rights)
+    before = shard.tester.info("commandstats")
+    assert shard.call(full_batch()) == [b"OK"]
+    used = {name for name, of in shard.tester.info("commandstats").items() if of != before.get(name)}
+    assert not used & {f"cmdstat_{name}" for name in ("keys", "hgetall", "smembers", "hkeys", "hvals", "lrange")}
+
+
+def limited_client(shard: Shard, command: str) -> redis.Redis:
+    rules = [word if word[0] in "~&+-" else f"+{word}" for word in USERS["rta"].split()]
+    setting: Any = shard.tester.execute_command
+    setting("ACL", "SETUSER", "limited", "reset", "on", ">limited", *rules, f"-{command}")
+    address = shard.tester.connection_pool.connection_kwargs
+    return redis.Redis(address["host"], address["port"], username="limited", password="limited")
+
+
+# Functions and sizes ------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None:
+    shard.tester.function_flush()
+    moves = [Move(PLACE, _row(2), _row(3))]
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: _row(3)})
+
+
+def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
+    n = 20_000
+    hour = CellsKey("demo", "activity", Kind.HOUR, MINUTE // 60 * 60)
+    persons = {index.to_bytes(8, "big") for index in range(n)}
+    delta = Delta(
+        [Move(PLACE, _row(2), _row(3)), *(Move(Place("topic-web", k), "", _row(1)) for k in range(1, 5_000))],
+        cells={CELLS: {field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
+        sketches={SketchKey("demo", Kind.MINUTE, MINUTE, "", ""): persons},
+        online={"demo": dict.fromkeys(persons, NOW_MS)},
+        blocks=[BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"".join(persons), False)],
+        dead={f"rta.events.web:0:{i}": NOW_MS for i in range(n)},
+        counts={f"p{i}|applied": 1 for i in range(n)},
+    )
+    assert shard.store.apply(0, "g1", delta) == Applied()
+    assert not shard.is_marked()
+    assert shard.tester.zcard(f"{BASE}dead") == n + 2
+    assert shard.tester.zcard(f"{BASE}online:demo") == n + 1
+    assert shard.tester.hlen(f"{BASE}counts") == n + 1
+    assert shard.tester.hlen(f"{BASE}ledger") == 5_000
+    assert shard.tester.strlen(f"{BASE}b:{BLOCK}") == 16 + 8 * n
+    assert abs(shard.tester.pfcount(f"{BASE}p:demo:m:{MINUTE}") - n) < 0.033 * n
+
+
+def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:
+    for offset, amount in ((2, 2**62 + 5), (3, -(2**62) - 7), (4, 3 * 2**61), (5, 2**80), (6, -(2**80))):
+        moves = [Move(PLACE, _row(offset), _row(offset + 1))]
+        assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"revenue": amount, "count": 1}})) == Applied()
+        if offset == 4:
+            assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "revenue") == str(3 * 2**61 - 2).encode()
+            assert not shard.tester.exists(f"{BASE}inexact")
+    assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "count") == b"5"
+    assert shard.tester.hkeys(f"{BASE}inexact") == [f"c:demo:activity:m:{MINUTE} revenue".encode()]
