@@ -2,7 +2,8 @@
 
 One computation per question and tick, however many listen. A listener holds no queue: it remembers the version
 it has sent and asks for the changes since, so a slow one gets the newest values merged and holds nothing up.
-The first change is computed at once, the next ones at most every `interval_s`; without any, a look every
+The first change is computed at once, the next ones at most every `interval_s`; what turned out to change nothing
+does not hold up what comes after it by more than LOOK_S. Without any, a look every
 IDLE_S keeps `as_of`, windows and `online` moving. A question that takes long is computed more seldom.
 """
 
@@ -22,6 +23,7 @@ from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, Change
 
 IDLE_S = 2.0
+LOOK_S = 0.05  # on a busy site most hints are about other questions' numbers
 RETRY_S = 1.0
 COST_FACTOR = 4  # a question may keep one core busy for a fifth of the time
 VERSIONS_MAX = 120
@@ -116,7 +118,7 @@ class Channel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
                     await self._dirty.wait()
-            began = loop.time()
+            began, published_at = loop.time(), self._published_at
             try:
                 await self._refresh()
             except PlatformError as error:
@@ -124,7 +126,8 @@ class Channel:
                 if isinstance(error, Rejected):
                     return
             took = loop.time() - began
-            await asyncio.sleep(max(self._interval_s - took, took * COST_FACTOR, RETRY_S if self.error else 0))
+            pause_s = min(LOOK_S, self._interval_s) if published_at == self._published_at else self._interval_s
+            await asyncio.sleep(max(pause_s - took, took * COST_FACTOR, RETRY_S if self.error else 0))
 
     async def _refresh(self) -> None:
         # Cleared before the read: what moves during it asks for another.
