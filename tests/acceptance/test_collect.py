@@ -31,10 +31,7 @@ from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.core.times import read_time_ms
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
-from tests.integration.conftest import kafka_server, postgres_server, servers, servers_folder, valkey_server
 from tests.integration.servers import Servers
-
-__all__ = ["kafka_server", "postgres_server", "servers", "servers_folder", "valkey_server"]
 
 KEYS = DemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
 WRITE = (KEYS.write, "")

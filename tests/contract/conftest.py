@@ -15,10 +15,7 @@ from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Project
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_reader import RedisReader
-from tests.integration.conftest import servers_folder, valkey_server
 from tests.integration.servers import TESTER, Running, flush
-
-__all__ = ["servers_folder", "valkey_server"]
 
 TOPICS = {"rta.events.web": "topic-web"}
 BERLIN = Project("demo", "Europe/Berlin", "EUR")

@@ -1,0 +1,58 @@
+"""The oldest store that we support: Debian 12's Redis 7.0, started here with no settings but a port."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from rtaplatform.local.ports import keep_ports
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store.port import Place
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_reader import RedisReader
+from tests.contract.conftest import BERLIN, TOPICS, Parts
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program, folder = shutil.which("redis-server"), tmp_path_factory.mktemp("redis")
+    port = keep_ports(folder / "ports.json", ["redis"])["redis"]
+    assert program, "redis-server is missing: apt install redis-server"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1"], cwd=folder, stdout=log)
+    url = f"redis://127.0.0.1:{port}/0"
+    _await(url, folder / "log")
+    yield url
+    server.terminate()
+    server.wait()
+
+
+def _await(url: str, log: Path) -> None:
+    with redis.Redis.from_url(url) as client:
+        for _ in range(100):
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.05)
+    raise AssertionError(f"redis-server does not answer:\n{log.read_text()}")
+
+
+@pytest.fixture
+def parts(redis_url: str) -> Iterator[Parts]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        client.function_flush()
+    settings = StoreSettings(url=SecretStr(redis_url))
+    store = RedisStore(settings)
+    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+    store.set_projects([BERLIN])
+    yield Parts(store, RedisReader(settings), "redis 7.0")
+    store.close()
