@@ -51,8 +51,8 @@ def expected(truth: Truth) -> Totals:
                 _spread(wanted, (project, "events", KIND[kind], start), bot, numbers, dimensions)
                 _spread(wanted, (project, "activity", KIND[kind], start), bot, numbers, dimensions[:2])
         for products, bot in ((of.products, ""), (of.bot_products, BOT_PREFIX)):
-            for (kind, start, product), numbers in products.items():
-                _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product])
+            for (kind, start, product_id), numbers in products.items():
+                _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product_id])
         for (kind, start), numbers in of.quality.items():
             _spread(wanted, (project, "quality", KIND[kind], start), "", numbers, [])
         for (kind, start, source, product), ids in of.persons.items():

@@ -1,0 +1,161 @@
+"""For n = 1, 2, …: the n-th call to log, letters or store fails once, and the totals are the oracle's all the same.
+
+The scenario is fixed, so every call of it is hit, before its effect and after it, by a lost answer and by a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from random import Random
+from typing import Any
+
+import pytest
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.process.worker import Limits, Worker
+from rtaplatform.simulate.oracle import recount
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Place
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, Crash, Kept, traffic
+
+RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
+LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
+ERRORS: dict[str, Callable[[], BaseException]] = {"unavailable": lambda: Unavailable("redis", "lost"), "crash": Crash}
+
+
+@dataclass
+class Plan:
+    """Which call fails, and how; `calls` are those so far, by name."""
+
+    n: int
+    error: Callable[[], BaseException]
+    is_after: bool
+    calls: list[str] = field(default_factory=list)
+
+    def is_now(self) -> bool:
+        return len(self.calls) == self.n
+
+
+class Failing:
+    """Between the worker and one of its neighbours: all share the plan."""
+
+    def __init__(self, target: Any, plan: Plan) -> None:
+        self._target, self._plan = target, plan
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._target, name)
+        return call if name == "assignment" else self._counted(name, call)
+
+    def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(*args: Any) -> Any:
+            plan = self._plan
+            plan.calls.append(name)
+            is_now = plan.is_now()
+            if is_now and not plan.is_after:
+                raise plan.error()
+            result = call(*args)
+            if is_now:
+                raise plan.error()
+            return result
+
+        return attempt
+
+
+@dataclass
+class Scenario:
+    """A short log with repeats, late and broken records, and one worker at a time, of five records a turn."""
+
+    plan: Plan
+    broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(TOPICS))
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(SHARDS))
+    clock: float = 0.0
+
+    def run(self) -> list[str]:
+        """Everything that is wrong at the end."""
+        self.begin()
+        worker = self.worker()
+        for _ in range(TURNS_MAX):
+            self.clock += 0.9
+            try:
+                worker.turn()
+            except Crash:
+                worker = self.worker()
+            if self.is_at_the_end() and len(self.plan.calls) > self.plan.n:
+                return self.check()
+        return [f"the end was not reached; stops: {worker.positions.stops}"]
+
+    def begin(self) -> None:
+        for shard in range(SHARDS):
+            starts = {Place(topic_id, 0): 0 for topic_id in self.broker.ids.values()}
+            self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
+        self.store.set_projects(PROJECTS, "v1")
+        for sent in islice(traffic(7, Random(7), 300.0), RECORDS - 1):
+            partition = Partition(sent.topic, bucket_of(sent.key, TOPICS[sent.topic]))
+            self.broker.append(partition, sent.timestamp, sent.key, sent.value)
+        self.broker.append(Partition("rta.events.web", 0), START_MS, b"k", LATE)
+
+    def worker(self) -> Worker:
+        log = MemoryLog(self.broker, batch_max=5)
+        log.assign(self.broker.all_partitions())
+        return Worker(
+            Failing(log, self.plan),
+            Failing(log, self.plan),
+            Failing(self.store, self.plan),
+            shards=SHARDS,
+            limits=Limits(dedup_ids_cached_max=10),
+            sleep=lambda _: None,
+            clock=lambda: self.clock,
+        )
+
+    def is_at_the_end(self) -> bool:
+        ends = {Place(self.broker.ids[p.topic], p.number): len(rs) for p, rs in self.broker.records.items() if rs}
+        ledgers = [shard.totals.ledger for shard in self.store.shards]
+        return all(int(of.get(place, "0").split("|")[0]) == end for of in ledgers for place, end in ends.items())
+
+    def check(self) -> list[str]:
+        found = held_in_memory(self.store)
+        wrong = differences(found, wanted()) + check_the_law(found)
+        wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - set(self.broker.letters))]
+        consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
+        return wrong + ([] if consumed == RECORDS else [f"consumed {consumed} of {RECORDS} records"])
+
+
+@cache
+def wanted() -> Totals:
+    scenario = Scenario(NOTHING_FAILS())
+    scenario.begin()
+    kept = (
+        Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
+        for p, records in scenario.broker.records.items()
+        for r in records
+    )
+    return expected(recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS}))
+
+
+def NOTHING_FAILS() -> Plan:  # noqa: N802
+    return Plan(-1, Crash, False)
+
+
+def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
+    totals = wanted().counts
+    for outcome in ("applied", "duplicate", "late", "dead"):
+        assert sum(n for name, n in totals.items() if name.endswith(f"|{outcome}")) > 0, outcome
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
+    clean = NOTHING_FAILS()
+    assert Scenario(clean).run() == []
+    assert {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "apply"} <= set(clean.calls)
+    for n in range(1, len(clean.calls) + 1):
+        plan = Plan(n, ERRORS[error], is_after)
+        wrong = Scenario(plan).run()
+        assert not wrong, f"call {n}, {plan.calls[n - 1]}, {error}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])

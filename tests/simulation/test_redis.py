@@ -1,0 +1,100 @@
+"""The simulated world on the real server: its functions, its types, its roll-backs.
+
+Time begins now, since Redis lets buckets go by the wall clock; sketches are compared within their error.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.store import layout
+from rtaplatform.store.redis import RedisStore
+from tests.comparison import Totals, held_in_redis
+from tests.contract.conftest import store_settings
+from tests.integration.servers import TESTER, Running, flush
+from tests.simulation.world import PROJECTS, World
+
+SEEDS = range(8)
+SKETCH_TOLERANCE = 0.04
+Dumped = dict[bytes, tuple[bytes, int]]  # key → what it holds, when it goes (ms; -1 never)
+
+
+class RedisHome:
+    """A `tests.simulation.world.Home`. The tester may dump, restore and delete any key."""
+
+    def __init__(self, valkey: Running[Valkey], shards: int) -> None:
+        flush(valkey)
+        self.store: Any = RedisStore(store_settings(valkey, shards))
+        self.tester = redis.Redis.from_url(valkey.server.url(TESTER))
+
+    def set_projects(self, version: str) -> None:
+        self.store.set_projects(PROJECTS)
+
+    def touch_projects(self, version: str) -> None:
+        for key in self.tester.scan_iter("rta:{s*}:projects"):
+            self.tester.hset(key, ":version", version)
+
+    def snapshot(self, shard: int) -> Dumped:
+        keys = self._keys(shard)
+        with self.tester.pipeline(transaction=True) as pipe:
+            for key in keys:
+                pipe.dump(key)
+                pipe.pexpiretime(key.decode())
+            found = pipe.execute()
+        return {key: (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
+
+    def restore(self, shard: int, past: Dumped) -> None:
+        gone = self._keys(shard)
+        with self.tester.pipeline(transaction=True) as pipe:
+            for key in gone:
+                pipe.delete(key)
+            for key, (value, goes_ms) in past.items():
+                pipe.restore(key, max(goes_ms, 0), value, absttl=goes_ms > 0)
+            pipe.execute()
+
+    def empty(self, shard: int) -> None:
+        self.restore(shard, {})
+
+    def held(self) -> Totals:
+        return held_in_redis(self.tester)
+
+    def _keys(self, shard: int) -> list[bytes]:
+        return sorted(set(self.tester.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000)))
+
+
+@pytest.fixture
+def home(valkey_server: Running[Valkey]) -> Iterator[Callable[[int], RedisHome]]:
+    homes: list[RedisHome] = []
+
+    def make(shards: int) -> RedisHome:
+        homes.append(RedisHome(valkey_server, shards))
+        return homes[-1]
+
+    yield make
+    for each in homes:
+        each.store.close()
+        each.tester.close()
+
+
+@pytest.mark.parametrize("number", SEEDS)
+def test_every_event_counts_once_on_the_real_server(number: int, home: Callable[[int], RedisHome]) -> None:
+    start_ms = time.time_ns() // 1_000_000
+    wrong = World(number, start_ms=start_ms, home=home).run(distinct_tolerance=SKETCH_TOLERANCE)
+    assert not wrong, f"seed {number}, from {start_ms}: {len(wrong)} differences:\n" + "\n".join(wrong[:20])
+
+
+def test_what_is_read_from_the_server_is_all_that_was_counted(home: Callable[[int], RedisHome]) -> None:
+    """So that the comparison above is none of two empty things."""
+    world = World(secrets.randbelow(1_000), steps=60, fault_rate=0.0, start_ms=time.time_ns() // 1_000_000, home=home)
+    assert world.run(distinct_tolerance=SKETCH_TOLERANCE) == []
+    held = world.home.held()
+    assert held.cells
+    assert held.persons
+    assert sum(n for name, n in held.counts.items() if name.endswith("|consumed")) > 0
