@@ -120,9 +120,6 @@ def _tell_missing(missing: dict[str, list[Tool]]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    source = str(ROOT / "src")
-    sys.path.insert(0, source)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     match arguments:
         case ["test", *rest] if not {"-h", "--help"} & set(rest):
             return test(rest)
@@ -132,5 +129,13 @@ def main(arguments: list[str]) -> int:
     return 0 if {"-h", "--help"} & set(arguments) else EXIT_USAGE
 
 
+def _use_sources() -> None:
+    """Ours, for this process and those that it starts."""
+    source = str(ROOT / "src")
+    sys.path.insert(0, source)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+
+
 if __name__ == "__main__":
+    _use_sources()
     sys.exit(main(sys.argv[1:]))

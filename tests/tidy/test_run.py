@@ -1,0 +1,41 @@
+"""The test runner: what cannot run is said, and nothing is left out in silence.
+
+The pain: a suite that was green for weeks, since the folder with the failing tests was never collected.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import run
+from tests.tidy.sources import ROOT
+
+ABSENT = run.Tool("a browser", lambda: False, "apt install chromium")
+
+
+def test_every_test_lies_in_a_group() -> None:
+    assert [path.name for path in (ROOT / "tests").glob("test_*.py")] == []
+    assert set(run.find_groups()) >= {"tidy", "unit", "contract", "simulation", "integration", "acceptance"}
+    assert run.NEEDS.keys() <= set(run.find_groups())
+
+
+def test_a_group_without_its_tool_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(run.NEEDS, "unit", (ABSENT,))
+    missing = run.missing_tools(["tidy", "unit"])
+    assert missing == {"unit": [ABSENT]}
+    run._tell_missing(missing)
+    said = capsys.readouterr().out
+    assert "unit: a browser missing" in said
+    assert "apt install chromium" in said
+
+
+def test_all_demands_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(run.NEEDS, "unit", (ABSENT,))
+    assert run.main(["test", "--all"]) == run.EXIT_MISSING
+
+
+@pytest.mark.parametrize("arguments", [[], ["check", "more"], ["tests"]])
+def test_what_is_not_understood_is_a_usage_error(arguments: list[str]) -> None:
+    assert run.main(arguments) == run.EXIT_USAGE
