@@ -13,6 +13,7 @@ _FORM = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?",
     re.ASCII,
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTES: dict[str, int] = {}  # "2026-11-22T10:00" → ms; events come in time order, so a few minutes serve them all
 _MINUTES_MAX = 4_096
 
@@ -63,4 +64,4 @@ def _zone(sign: str, hours: int, minutes: int) -> timezone:
 
 def iso_utc(ms: int) -> str:
     """2026-11-22T10:00:00.120Z"""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

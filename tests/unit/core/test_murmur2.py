@@ -1,0 +1,37 @@
+"""murmur2: the same number as Kafka's Java client, or duplicates are looked for in the wrong place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtaplatform.core.murmur2 import bucket_of, murmur2
+from rtaplatform.simulate import oracle_murmur2
+
+# From org.apache.kafka.common.utils.UtilsTest.testMurmur2.
+VECTORS = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+
+
+@pytest.mark.parametrize(("key", "signed"), VECTORS.items())
+def test_the_hash_is_kafkas(key: bytes, signed: int) -> None:
+    assert murmur2(key) == signed % 2**32
+    assert bucket_of(key, 16) == (signed & 0x7FFFFFFF) % 16
+
+
+@given(st.binary(max_size=40), st.sampled_from([1, 2, 4, 16, 12]))
+def test_a_bucket_is_one_of_those_there_are_and_the_oracles(key: bytes, buckets: int) -> None:
+    assert 0 <= bucket_of(key, buckets) < buckets
+    assert bucket_of(key, buckets) == oracle_murmur2.to_positive(key) % buckets
+
+
+@given(st.binary(max_size=40), st.integers(0, 4))
+def test_a_slice_lies_in_one_partition_of_any_power_of_two(key: bytes, doublings: int) -> None:
+    assert bucket_of(key, 16) % 2**doublings == bucket_of(key, 2**doublings)
