@@ -1,12 +1,19 @@
-"""The catalog's tables, as the migrations leave them. A later issue completes users and products."""
+"""The catalog's tables, as the migrations leave them.
+
+Every table has its project and its times. Triggers set `version` (anew) and `updated_at` whenever a row of users,
+products, projects, keys or definitions is changed, whoever changes it: an ETag never stands for two contents.
+Ids are compared byte by byte (collation C), so that order and cursors are the same on every server.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
+    FetchedValue,
     ForeignKey,
     Index,
     LargeBinary,
@@ -18,6 +25,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+ID_BYTES_MAX = 512
+NAME_CHARS_MAX = 500  # with the id it has to fit into a row of an index, a third of a page
+EMAIL_CHARS_MAX = 320
+LABEL_CHARS_MAX = 200  # category, brand
+URL_CHARS_MAX = 2_048
+
 METADATA = MetaData()
 
 
@@ -26,6 +39,10 @@ def _times() -> tuple[Column[object], Column[object]]:
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
+
+
+def _version() -> Column[object]:
+    return Column("version", BigInteger, nullable=False, server_default=FetchedValue())
 
 
 def _project() -> Column[object]:
@@ -44,6 +61,7 @@ PROJECTS = Table(
     Column("allowed_origins", ARRAY(Text), nullable=False, server_default="{}"),
     Column("settings", JSONB, nullable=False, server_default="{}"),
     *_times(),
+    _version(),
 )
 
 KEYS = Table(
@@ -58,30 +76,34 @@ KEYS = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *_times(),
+    _version(),
     CheckConstraint("octet_length(sha256) = 32", name="keys_sha256_length"),
-    Index("keys_project_id", "project_id"),
+    Index("keys_created", "project_id", "created_at", "id"),
 )
 
 USERS = Table(
     "users",
     METADATA,
     _project(),
-    Column("id", Text, primary_key=True),
+    Column("id", Text(collation="C"), primary_key=True),
     Column("email", Text),
     Column("name", Text),
     Column("traits", JSONB, nullable=False, server_default="{}"),
     Column("anonymous_ids", ARRAY(Text), nullable=False, server_default="{}"),
     Column("first_seen", DateTime(timezone=True)),
     Column("last_seen", DateTime(timezone=True)),
+    # Field -> event time and position of the event that set it: the last writer of each field.
+    Column("field_times", JSONB, nullable=False, server_default="{}"),
     *_times(),
+    _version(),
 )
 
 PRODUCTS = Table(
     "products",
     METADATA,
     _project(),
-    Column("id", Text, primary_key=True),
+    Column("id", Text(collation="C"), primary_key=True),
     Column("name", Text),
     Column("category", Text),
     Column("brand", Text),
@@ -90,5 +112,30 @@ PRODUCTS = Table(
     Column("image_url", Text),
     Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("status", Text, nullable=False, server_default="active"),
+    *_times(),
+    _version(),
+)
+
+# Named definitions of a project: funnels, rollups.
+DEFINITIONS = Table(
+    "definitions",
+    METADATA,
+    _project(),
+    Column("id", Text(collation="C"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("body", JSONB, nullable=False, server_default="{}"),
+    *_times(),
+    _version(),
+)
+
+# Persons who were erased; their later events leave no profile.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    _project(),
+    Column("user_id", Text(collation="C"), primary_key=True),
+    Column("erased_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("receipt", JSONB, nullable=False, server_default="{}"),
     *_times(),
 )
