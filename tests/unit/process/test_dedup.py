@@ -1,0 +1,198 @@
+"""Duplicates: an id counts once in its block, for 24 hours of record time."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtaplatform.process.dedup import HOUR_MS, WINDOW_MS, BlockCache, Seen, block_names, read_block
+from rtaplatform.store.port import BlockWrite
+
+T = 1_795_000_000_000
+NAME = "demo:rta.events.web:3:29916666"
+
+
+class Shard:
+    """Stored blocks, and one worker's cache of them."""
+
+    def __init__(self, ids_max: int = 1_000) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.cache = BlockCache(ids_max)
+        self.fetched: list[str] = []
+
+    def fetch(self, names: Sequence[str]) -> list[bytes]:
+        self.fetched += names
+        return [self.stored.get(name, b"") for name in names]
+
+    def batch(self, *records: tuple[int, int], names: Sequence[str] = (NAME,)) -> list[bool]:
+        """Ask about (id, record time) in turn, and let the store take what comes of it."""
+        self.cache.load(names, self.fetch)
+        seen = Seen(self.cache)
+        repeats = [seen.is_repeat(names, identity, record_ms) for identity, record_ms in records]
+        self.take(seen.writes())
+        return repeats
+
+    def take(self, writes: list[BlockWrite]) -> None:
+        for write in writes:
+            before = self.stored.get(write.name, b"")
+            assert before[:8] == write.expected
+            if write.ids:
+                kept = b"" if write.replace else before[16:]
+                self.stored[write.name] = write.token + write.last_write_ms.to_bytes(8, "big") + kept + write.ids
+        self.cache.accept(writes)
+
+    def ids(self, name: str = NAME) -> list[int]:
+        found = array("Q")
+        found.frombytes(self.stored[name][16:])
+        return sorted(found)
+
+
+def test_an_id_counts_once_within_a_batch_and_across_batches() -> None:
+    shard = Shard()
+    assert shard.batch((1, T), (2, T), (1, T + 5)) == [False, False, True]
+    assert shard.batch((2, T + 10), (3, T + 10)) == [True, False]
+    assert shard.ids() == [1, 2, 3]
+
+
+def test_a_block_counts_as_empty_exactly_24_hours_after_its_last_write() -> None:
+    shard = Shard()
+    assert shard.batch((1, T)) == [False]
+    assert shard.batch((1, T + WINDOW_MS - 1)) == [True]
+    assert shard.batch((1, T + WINDOW_MS)) == [False]
+    assert shard.ids() == [1]  # replaced
+
+
+def test_only_a_new_id_prolongs_its_block() -> None:
+    repeated, prolonged = Shard(), Shard()
+    for shard, identity in ((repeated, 1), (prolonged, 2)):
+        shard.batch((1, T))
+        shard.batch((identity, T + WINDOW_MS - 1))
+    assert repeated.batch((1, T + WINDOW_MS)) == [False]
+    assert prolonged.batch((1, T + WINDOW_MS)) == [True]
+
+
+def test_the_window_holds_within_one_batch_too() -> None:
+    shard = Shard()
+    later = T + WINDOW_MS
+    assert shard.batch((1, T), (1, later - 1), (2, later), (1, later), (1, later), (2, later)) == [
+        False, True, False, False, True, True,
+    ]  # fmt: skip
+    assert shard.ids() == [1, 2]
+
+
+def test_what_runs_out_in_a_batch_is_replaced_as_a_whole() -> None:
+    shard = Shard()
+    shard.batch((1, T), (2, T))
+    assert shard.batch((3, T + 1), (4, T + 1 + WINDOW_MS), (1, T + 1 + WINDOW_MS)) == [False, False, False]
+    assert shard.ids() == [1, 4]
+
+
+def test_events_without_a_time_are_looked_for_in_this_hour_and_the_24_before() -> None:
+    names = block_names("demo", "rta.events.web", 3, -1, T)
+    hour = T // HOUR_MS
+    assert names == [f"demo:rta.events.web:3:h{hour - back}" for back in range(25)]
+    shard = Shard()
+    assert shard.batch((1, T), names=names) == [False]
+    for hours, is_repeat in ((1, True), (23, True), (24, False)):
+        later = T + hours * HOUR_MS
+        fresh = Shard()
+        fresh.stored = dict(shard.stored)
+        assert fresh.batch((1, later), names=block_names("demo", "rta.events.web", 3, -1, later)) == [is_repeat]
+
+
+def test_an_hours_block_is_seen_for_24_hours_after_its_last_write_though_25_are_looked_at() -> None:
+    first = T // HOUR_MS * HOUR_MS + HOUR_MS - 1  # the last moment of its hour
+    shard = Shard()
+    shard.batch((1, first), names=block_names("demo", "t", 0, -1, first))
+    just = first + WINDOW_MS - 1
+    assert shard.batch((1, just), names=block_names("demo", "t", 0, -1, just)) == [True]
+
+
+def test_events_with_a_time_are_in_the_block_of_its_minute() -> None:
+    assert block_names("demo", "t", 3, 120_000, T) == block_names("demo", "t", 3, 179_999, T + 1) == ["demo:t:3:2"]
+    assert block_names("demo", "t", 3, 0, T) == ["demo:t:3:0"]
+
+
+def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_written() -> None:
+    shard = Shard()
+    shard.batch((1, T))
+    shard.cache.load([NAME, "demo:t:3:5"], shard.fetch)
+    seen = Seen(shard.cache)
+    assert seen.is_repeat(["demo:t:3:5", NAME], 1, T + 1)
+    first, second = sorted(seen.writes(), key=lambda write: write.name)
+    assert (first.name, first.expected, first.ids) == (NAME, shard.stored[NAME][:8], b"")
+    assert (second.name, second.expected, second.ids) == ("demo:t:3:5", b"", b"")
+
+
+def test_each_attempt_has_tokens_of_its_own() -> None:
+    tokens = set()
+    for _ in range(20):
+        shard = Shard()
+        shard.batch((1, T))
+        tokens.add(shard.stored[NAME][:8])
+    assert len(tokens) == 20
+
+
+def test_a_refused_batch_leaves_nothing_behind() -> None:
+    shard = Shard()
+    shard.cache.load([NAME], shard.fetch)
+    assert not Seen(shard.cache).is_repeat([NAME], 1, T)
+    assert not Seen(shard.cache).is_repeat([NAME], 1, T)
+
+
+def test_the_cache_lets_the_longest_unused_go_and_fetches_it_again() -> None:
+    shard = Shard(ids_max=4)
+    for n in range(3):
+        shard.batch((2 * n, T), (2 * n + 1, T), names=[f"demo:t:0:{n}"])
+    shard.cache.trim()
+    assert (len(shard.cache), shard.cache.ids) == (2, 4)
+    shard.fetched.clear()
+    assert shard.batch((0, T), names=["demo:t:0:0"]) == [True]
+    assert shard.fetched == ["demo:t:0:0"]
+    assert shard.batch((4, T), names=["demo:t:0:2"]) == [True]
+    assert shard.fetched == ["demo:t:0:0"]
+
+
+def test_the_cache_counts_its_ids() -> None:
+    shard = Shard()
+    shard.batch((1, T), (2, T))
+    shard.batch((3, T + WINDOW_MS))  # replaces both
+    assert shard.cache.ids == 1
+    shard.cache.drop([NAME, "never there"])
+    assert (len(shard.cache), shard.cache.ids) == (0, 0)
+    shard.batch(*((n, T + WINDOW_MS) for n in range(100, 200)))
+    assert shard.cache.ids == 101
+    shard.cache.clear()
+    assert shard.cache.ids == 0
+
+
+def test_no_block_is_an_empty_one() -> None:
+    assert read_block(b"") == read_block(b"")
+    assert read_block(b"").ids == set()
+    assert read_block(b"12345678" + (5).to_bytes(8, "big") + array("Q", [7, 9]).tobytes()).ids == {7, 9}
+
+
+happenings = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from([0, 1, HOUR_MS, WINDOW_MS // 2, WINDOW_MS - 1, WINDOW_MS])),
+    max_size=20,
+)
+
+
+@given(happenings, st.sets(st.integers(0, 20)), st.integers(0, 3))
+def test_neither_batches_nor_the_cache_decide(apart: list[tuple[int, int]], cuts: set[int], ids_max: int) -> None:
+    records, now = [], T
+    for identity, ms in apart:
+        now += ms
+        records.append((identity, now))
+    whole, parts = Shard(), Shard(ids_max)
+    wanted = whole.batch(*records)
+    found: list[bool] = []
+    for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(records)], strict=True):
+        found += parts.batch(*records[begin:end]) if records[begin:end] else []
+        parts.cache.trim()
+        if ids_max == 0:
+            parts.cache.clear()
+    assert found == wanted

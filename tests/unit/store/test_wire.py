@@ -1,0 +1,107 @@
+"""The payload: what the function takes, whatever a batch sums up to."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.store import layout
+from rtaplatform.store.port import (
+    BlockWrite,
+    CellsKey,
+    Delta,
+    Move,
+    Place,
+    Row,
+    SketchKey,
+    read_row,
+    shard_of,
+)
+from rtaplatform.store.wire import encode
+
+CELLS = CellsKey("demo", "activity", Kind.MINUTE, 29_916_666)
+
+
+def payload(delta: Delta) -> dict[str, object]:
+    raw = msgspec.msgpack.decode(encode("g1", delta))
+    assert isinstance(raw, dict)
+    return raw
+
+
+def increments(n: int) -> list[tuple[str, object]]:
+    cells = payload(Delta([], cells={CELLS: {"revenue": n}}))["cells"]
+    assert isinstance(cells, list)
+    flat = cells[0][3]
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+@given(
+    st.one_of(
+        st.integers(-(2**64), 2**64), st.sampled_from([2**53, 2**53 + 1, -(2**53) - 1, 2**62, -(2**62), 2**62 + 1])
+    )
+)
+def test_increments_are_exact_and_none_is_too_large_for_the_function(n: int) -> None:
+    parts = increments(n)
+    assert sum(int(str(part)) for _, part in parts) == n
+    for name, part in parts:
+        assert name == "revenue"
+        assert abs(int(str(part))) <= 2**62
+        assert isinstance(part, str) == (abs(int(str(part))) > 2**53)  # Lua's numbers are doubles
+
+
+def test_nothing_is_no_increment_and_an_absurd_sum_stays_short() -> None:
+    assert increments(0) == []
+    assert len(increments(2**90)) <= 5
+    assert sum(int(str(part)) for _, part in increments(2**90)) >= 2**64  # enough to flag any field
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 255, 256, 65_536])
+def test_bytes_travel_as_text_of_any_length(size: int) -> None:
+    ids = bytes(8 * size)
+    block = BlockWrite("demo:t:3:5", b"", b"12345678", 5, ids, True)
+    found = payload(Delta([], blocks=[block]))["blocks"]
+    assert found == [["demo:t:3:5", "", "12345678", "\0" * 7 + "\x05", "\0" * len(ids), 5, "t:3", True]]
+
+
+def test_each_call_has_a_name_of_its_own() -> None:
+    delta = Delta([Move(Place("id", 0), "", "row")])
+    assert payload(delta)["call"] != payload(delta)["call"]
+    assert payload(delta)["moves"] == [["id:0", "", "row"]]
+
+
+def test_an_absent_version_of_the_projects_is_not_compared() -> None:
+    assert payload(Delta([]))["projects_version"] is False
+    assert payload(Delta([], projects_version=""))["projects_version"] == ""
+
+
+def test_sketches_of_a_dimension_name_their_index() -> None:
+    keys = {SketchKey("demo", Kind.HOUR, 60, "source", "web"): {b"p"}, SketchKey("demo", Kind.HOUR, 60, "", ""): {b"p"}}
+    found = payload(Delta([], sketches=keys))["sketches"]
+    assert isinstance(found, list)
+    assert [(each[0], each[2], each[3]) for each in found] == [
+        ("demo:h:60:source:web", "demo:h:60:source", "web"),
+        ("demo:h:60", "", ""),
+    ]
+
+
+def test_all_keys_of_a_shard_share_its_hash_tag() -> None:
+    names = [layout.shard_key(7), layout.projects_key(7), layout.stops_key(7), layout.channel(7), layout.base(7, "g")]
+    assert all(name.startswith("rta:{s07}:") for name in names)
+    assert not layout.shard_key(1).startswith(layout.shard_prefix(10))
+
+
+def test_places_and_rows_are_read_back() -> None:
+    place = Place("AbC-_:x", 12)
+    assert layout.read_place(layout.place(place)) == place
+    row = Row(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
+    assert read_row(row.text()) == row
+    assert layout.slice_of_block("demo:rta.events.web:3:h498611") == "rta.events.web:3"
+
+
+def test_a_project_is_in_one_shard_of_those_there_are() -> None:
+    for shards in (1, 2, 3, 16):
+        found = {shard_of(f"p{n}", shards) for n in range(300)}
+        assert found == set(range(shards))
