@@ -80,6 +80,19 @@ class WorkerSettings(BaseSettings):
     metrics_port: Port = 0
 
 
+class ProfilesSettings(BaseSettings):
+    """How much the process of profiles takes at once."""
+
+    model_config = SettingsConfigDict(env_prefix="RTA_PROFILES_", frozen=True, extra="forbid")
+
+    group_id: str = "rta-profiles"
+    group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
+    batch_events_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    batch_wait_ms_max: Annotated[int, Field(ge=1)] = 200
+    batch_users_max: Annotated[int, Field(ge=1, le=2_000)] = 500
+    metrics_port: Port = 0
+
+
 class CollectSettings(BaseSettings):
     """What the collector accepts, and how long it waits for Kafka."""
 

@@ -86,6 +86,15 @@ COLLECT_PRODUCERS = _counter("collect_producers", "Producers made: more than one
 
 # catalog
 KEY_LOOKUPS = _counter("key_lookups", "Key look-ups, by outcome: fresh, stale, read, unknown, unavailable.", "outcome")
+PROFILES_EVENTS = _counter(
+    "profiles_events",
+    "Identify events, by outcome: applied, unchanged, erased, or why they change no profile.",
+    "outcome",
+)
+PROFILES_CLEANED = _counter("profiles_cleaned", "Traits left out of a profile, by reason.", "reason")
+PROFILES_BATCH_SECONDS = _histogram("profiles_batch_seconds", "One transaction of profiles.")
+PROFILES_WAITS = _counter("profiles_waits", "Times that the process of profiles waited for a server.", "server")
+PROFILES_RECORD_AT = _gauge("profiles_record_at_seconds", "The time of the newest record read.", "topic", "partition")
 
 # serve
 HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")

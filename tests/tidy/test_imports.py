@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analytics": {"store.port", "telemetry"},
     # Analytics, collecting and keys have one implementation each, hence no port: they are called.
     "serve": {"analytics", "collect", "catalog.keys", "settings", "telemetry"},
-    "catalog": {"store.port", "settings", "telemetry"},
+    # Profiles are made of events, judged as the workers judge them: the log's words and the reader of records, both pure.
+    "catalog": {"store.port", "stream.port", "process.decode", "settings", "telemetry"},
     "simulate": {"settings", "telemetry"},
     "local": {"settings", "telemetry", "wiring"},
     "cli": {"local", "simulate", "settings", "telemetry", "wiring"},
@@ -36,7 +37,7 @@ EXCEPTIONS = {
     ("cli/api", "serve.app"),  # the application is made inside the server's own start
 }
 ADAPTERS = {
-    "stream.broker", "stream.consumer", "stream.dead_letters", "stream.kafka", "stream.memory",
+    "stream.broker", "stream.committed", "stream.consumer", "stream.control", "stream.dead_letters", "stream.kafka", "stream.memory",
     "store.redis", "store.redis_reader", "store.memory", "catalog.database",
 }  # fmt: skip
 MAY_IMPORT_WIRING = {"cli", "local"}
