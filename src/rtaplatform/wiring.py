@@ -18,9 +18,11 @@ from rtaplatform.analytics.freshness import FreshnessTracker, Instant
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.analytics.watch import watch_ends, watch_ledgers
 from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.erasure import Erasure
 from rtaplatform.catalog.keys import KeyRing
 from rtaplatform.catalog.migrate import head, upgrade
 from rtaplatform.catalog.products import Products
+from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.collect.collector import Collector
@@ -34,6 +36,7 @@ from rtaplatform.settings import (
     CatalogSettings,
     CollectSettings,
     KafkaSettings,
+    ProfilesSettings,
     StoreSettings,
     TopicSettings,
     WorkerSettings,
@@ -45,7 +48,9 @@ from rtaplatform.store.port import Place, shard_of
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.committed import CommittedLog
 from rtaplatform.stream.consumer import KafkaLog
+from rtaplatform.stream.control import ControlLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka import producer_config
 from rtaplatform.stream.port import Partition
@@ -53,6 +58,7 @@ from rtaplatform.stream.port import Partition
 PROJECTS_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
+FINISH_ERASURES_SECONDS = 30.0
 
 
 def build_api(
@@ -196,6 +202,54 @@ def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSet
         aggregates.close()
 
     return WorkerParts(worker, guard, close)
+
+
+@dataclass(frozen=True)
+class ProfilesParts:
+    """The process of profiles. Inside `running` erasures that were interrupted are finished beside it."""
+
+    profiles: Profiles
+    erasure: Erasure
+    close: Callable[[], Awaitable[None]]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        beside = asyncio.create_task(keep_finishing(self.erasure))
+        try:
+            yield
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+            await self.close()
+
+
+def build_profiles(
+    kafka: KafkaSettings, store: StoreSettings, catalog: CatalogSettings, settings: ProfilesSettings
+) -> ProfilesParts:
+    """Made inside a running event loop."""
+    log, database, shards = CommittedLog(kafka, settings), Database(catalog), RedisStore(store)
+
+    async def close() -> None:
+        await asyncio.to_thread(log.close)
+        await database.close()
+        shards.close()
+
+    profiles = Profiles(log, database, users_max=settings.batch_users_max)
+    return ProfilesParts(profiles, build_erasure(kafka, database, shards), close)
+
+
+def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> Erasure:
+    """Nothing to close beside what it is given."""
+    control = ControlLog(kafka)
+    return Erasure(database, control.append, shards.forget, control.retention)
+
+
+async def keep_finishing(erasure: Erasure) -> None:
+    """Finish the erasures that a crash has left half-done, again and again."""
+    while True:
+        await asyncio.sleep(FINISH_ERASURES_SECONDS)
+        with suppress(Unavailable):
+            await erasure.finish_pending()
 
 
 async def migrate(

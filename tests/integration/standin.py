@@ -35,7 +35,7 @@ class Ready(BaseHTTPRequestHandler):
 
 
 def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
-    stages = Stages((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"))
+    stages = Stages((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"), (*ME, "profiles"))
     wanted = Wanted(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
     try:
         with running_platform(wanted, lambda text: print(text, flush=True)) as instance:
@@ -73,6 +73,7 @@ if __name__ == "__main__":
         "migrate": lambda: None,
         "worker": with_grandchild,
         "api": api,
+        "profiles": with_grandchild,
         "simulate": stubborn,
         "grandchild": grandchild,
     }

@@ -25,7 +25,7 @@ from rtaplatform.local.running import Running, read_running
 READY_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 10.0
 ROOT = Path(__file__).parents[2]
-CHILDREN = {"kafka", "valkey", "postgres", "worker-1", "worker-2", "api", "simulate"}
+CHILDREN = {"kafka", "valkey", "postgres", "worker-1", "worker-2", "api", "profiles", "simulate"}
 
 
 @dataclass

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "doctor": ("doctor", "Check everything that `rta up` needs.", False),
     "simulate": ("simulate", "Send the events of a simulated shop.", False),
     "worker": ("worker", "Run a worker: events in Kafka become totals in Redis.", False),
+    "profiles": ("profiles", "Run the process that keeps user profiles: identify events become rows.", False),
     "api": ("api", "Serve collecting, queries, live updates and the dashboard.", False),
     "migrate": ("migrate", "Bring catalog, topics, functions and shards to this version.", False),
     "keys": ("keys", "Make, list and revoke API keys.", True),

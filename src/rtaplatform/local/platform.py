@@ -49,6 +49,7 @@ class Stages:
     worker: tuple[str, ...] = (*OUR_PROGRAM, "worker")
     api: tuple[str, ...] = (*OUR_PROGRAM, "api")
     simulate: tuple[str, ...] = (*OUR_PROGRAM, "simulate")
+    profiles: tuple[str, ...] = (*OUR_PROGRAM, "profiles")
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Super
         name = f"worker-{number}"
         supervisor.start(_child(name, stages.worker, environment))
     supervisor.start(_child("api", stages.api, environment))
+    supervisor.start(_child("profiles", stages.profiles, environment))
 
 
 def _wait_until_ready(url: str, workers: int, supervisor: Supervisor, say: Say) -> None:
@@ -192,6 +194,7 @@ def _wait_until_ready(url: str, workers: int, supervisor: Supervisor, say: Say) 
     supervisor.wait_for("api", lambda: _answers_ready(url), READY_SECONDS_MAX)
     for number in range(1, workers + 1):
         supervisor.wait_for(f"worker-{number}", lambda: True, 1)
+    supervisor.wait_for("profiles", lambda: True, 1)
 
 
 def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:

@@ -129,6 +129,11 @@ class RedisStore:
             pairs = [item for p in mine for item in (p.slug, msgspec.json.encode(p))]
             self._call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
 
+    def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
+        """Take persons (8 bytes each) out of what is kept of single ones. Totals and sketches stay. Safe to repeat."""
+        online, values = self._call("rta_forget_v1", shard_of(project, self._settings.shards), project, *persons)
+        return {"online": online, "values": values}
+
     def check(self) -> None:
         """Raises `Stopped` where the server may drop keys of ours by itself."""
         with unavailable():

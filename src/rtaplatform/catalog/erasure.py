@@ -1,0 +1,168 @@
+"""Erase a person: profile, a record in the log, what Redis keeps of him, a receipt.
+
+In one order, and every step may be repeated, so that a crash between two of them is mended by asking again (or by
+`finish_pending`, which the process of profiles calls from time to time):
+    1 PostgreSQL   the tombstone and the deletion, in one transaction; from here on no event brings him back
+    2 Kafka        the record in `rta.control`, acknowledged: a count from the log honours it (docs/reference/control.md)
+    3 Redis        his members of the sets of persons, and his value
+    4 PostgreSQL   the receipt, in place of what was kept for steps 2 and 3
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import xxhash
+from msgspec import Struct
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.profile_rows import ERASING
+from rtaplatform.catalog.receipt import Begun, Kept, make_receipt
+from rtaplatform.core.errors import UnknownThing
+from rtaplatform.core.times import iso_utc
+
+PENDING_AGE_SECONDS = 30  # younger ones are somebody's at this moment
+PENDING_AT_ONCE = 100
+
+_ALONE = text(f"SELECT pg_advisory_xact_lock({ERASING.format(project=':project')})")
+_DELETE = text("DELETE FROM users WHERE project_id = :project AND id = :user RETURNING *")
+_TOMBSTONE = text("SELECT receipt FROM erasures WHERE project_id = :project AND user_id = :user")
+_BEGIN = text(
+    """
+    INSERT INTO erasures (project_id, user_id, erased_at, receipt)
+    VALUES (:project, :user, clock_timestamp(), CAST(:receipt AS jsonb))
+    ON CONFLICT (project_id, user_id) DO UPDATE SET erased_at = excluded.erased_at, receipt = excluded.receipt
+    RETURNING CAST(extract(epoch FROM erased_at) * 1000 AS bigint)
+    """
+)
+_READ_PENDING = text(
+    """
+    SELECT e.project_id, p.slug, e.user_id, e.receipt, CAST(extract(epoch FROM e.erased_at) * 1000 AS bigint) AS at_ms
+    FROM erasures e JOIN projects p ON p.id = e.project_id
+    WHERE e.receipt ? 'pending' AND e.erased_at < now() - make_interval(secs => :age)
+        AND (CAST(:user AS text) IS NULL OR (e.project_id = :project AND e.user_id = :user))
+    ORDER BY e.erased_at LIMIT :most
+    """
+)
+_FINISH = text(
+    """
+    UPDATE erasures SET receipt = CAST(:receipt AS jsonb), updated_at = now()
+    WHERE project_id = :project AND user_id = :user AND receipt ->> 'id' = :id
+    """
+)
+
+
+class Erased(Struct, rename="camel"):
+    """The record in `rta.control`."""
+
+    type: str
+    receipt_id: str
+    project_id: str
+    user_id: str
+    anonymous_ids: list[str]
+    at: str
+
+
+class Erasure:
+    """Erases persons. `record` appends to the log, `forget` takes persons (8 bytes each) from a project's Redis."""
+
+    def __init__(
+        self,
+        database: Database,
+        record: Callable[[bytes, bytes], None],
+        forget: Callable[[str, Sequence[bytes]], dict[str, int]],
+        kept: Callable[[], Kept],
+    ) -> None:
+        self._database, self._record, self._forget, self._kept = database, record, forget, kept
+
+    async def erase(self, project_slug: str, project_id: str, user_id: str) -> dict[str, Any]:
+        """The receipt; the same again for a person who is erased already.
+
+        Raises UnknownThing for somebody never known, and Unavailable where a server is away: asked again, it goes on.
+        """
+        if "\x00" in user_id:
+            raise UnknownThing("There is no such user.")
+        found = await self._database.run(lambda connection: _begin(connection, project_slug, project_id, user_id))
+        return await self._finish(found) if isinstance(found, Begun) else found
+
+    async def finish_pending(self) -> int:
+        """Finish what a crash has left half-done; returns how many. Raises Unavailable."""
+        pending = await self._database.run(
+            lambda connection: _read_pending(connection, age=PENDING_AGE_SECONDS, most=PENDING_AT_ONCE)
+        )
+        for begun in pending:
+            await self._finish(begun)
+        return len(pending)
+
+    async def _finish(self, begun: Begun) -> dict[str, Any]:
+        erased = Erased(
+            type="erase",
+            receipt_id=begun.id,
+            project_id=begun.project,
+            user_id=begun.user_id,
+            anonymous_ids=begun.anonymous_ids,
+            at=iso_utc(begun.at_ms),
+        )
+        key = f"{begun.project}:user:{begun.user_id}".encode()
+        # Before anything is said to be done: without this record a count from the log would know nothing of it.
+        await asyncio.to_thread(self._record, key, msgspec.json.encode(erased))
+        removed = await asyncio.to_thread(self._forget, begun.project, persons_of(begun.user_id, begun.anonymous_ids))
+        receipt = make_receipt(begun, removed, await asyncio.to_thread(self._kept))
+        values = {"project": begun.project_id, "user": begun.user_id, "id": begun.id, "receipt": json.dumps(receipt)}
+        await self._database.run(lambda connection: connection.execute(_FINISH, values))
+        return receipt
+
+
+def persons_of(user_id: str, anonymous_ids: Sequence[str]) -> list[bytes]:
+    """The person under each of his ids, as the workers write it (docs/reference/store.md)."""
+    names = [f"u:{user_id}", *(f"a:{one}" for one in anonymous_ids)]
+    return [xxhash.xxh3_64_digest(name.encode()) for name in names]
+
+
+def _begin(connection: Connection, slug: str, project_id: str, user_id: str) -> Begun | dict[str, Any]:
+    """Step 1; or the receipt of an erasure that is complete."""
+    where = {"project": project_id, "user": user_id}
+    connection.execute(_ALONE, {"project": project_id})
+    before: dict[str, Any] | None = connection.scalar(_TOMBSTONE, where)
+    row = connection.execute(_DELETE, where).mappings().first()
+    if row is None:
+        if before is None:
+            raise UnknownThing("There is no such user.")
+        pending = _read_pending(connection, age=-1, most=1, project_id=project_id, user_id=user_id)
+        return pending[0] if pending else before
+    # An erasure that was not finished, of a user who has been created again since: both are finished as one.
+    known = (before or {}).get("pending", {}).get("anonymous_ids", [])
+    ids = list(dict.fromkeys([*row["anonymous_ids"], *known]))
+    fields = sum(row[name] is not None for name in ("email", "name"))
+    pending_part = {"anonymous_ids": ids, "fields": fields, "traits": len(row["traits"])}
+    receipt = {"id": f"era_{secrets.token_hex(12)}", "pending": pending_part}
+    at_ms = connection.scalar(_BEGIN, where | {"receipt": json.dumps(receipt)})
+    return _begun(project_id, slug, user_id, receipt, at_ms)
+
+
+def _read_pending(
+    connection: Connection, *, age: int, most: int, project_id: str | None = None, user_id: str | None = None
+) -> list[Begun]:
+    values = {"age": age, "most": most, "project": project_id, "user": user_id}
+    return [_begun(*row) for row in connection.execute(_READ_PENDING, values)]
+
+
+def _begun(project_id: str, slug: str, user_id: str, receipt: dict[str, Any], at_ms: Any) -> Begun:
+    pending = receipt["pending"]
+    return Begun(
+        id=receipt["id"],
+        project_id=project_id,
+        project=slug,
+        user_id=user_id,
+        at_ms=int(at_ms),
+        anonymous_ids=pending["anonymous_ids"],
+        fields=pending["fields"],
+        traits=pending["traits"],
+    )
