@@ -31,7 +31,7 @@ from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.core.times import read_time_ms
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
-from tests.integration.servers import Servers
+from tests.integration.servers import Servers, flush
 
 KEYS = DemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
 WRITE = (KEYS.write, "")
@@ -51,6 +51,7 @@ class Api:
 
 
 def prepare(running: Servers) -> None:
+    flush(running.valkey)
     with psycopg.connect(running.postgres_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")

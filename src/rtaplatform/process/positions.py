@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import xxhash
+from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
 from rtaplatform.store.port import SCHEMA, Move, Project, Row, ShardState, read_row
@@ -116,6 +117,13 @@ class Positions:
         for partition, records in by_partition.items():
             record_ms = max(self.record_ms(partition), *(r.timestamp_ms for r in records))
             self._read[partition] = row_after(records[-1], record_ms)
+
+    def pass_by(self, ends: Mapping[Partition, int]) -> None:
+        """Partitions were read to their end: what lies between the last record and it is not for readers."""
+        for partition, end in ends.items():
+            row = self._read.get(partition)
+            if row is not None and str(partition) not in self.stops and end > row.next_offset:
+                self._read[partition] = structs.replace(row, next_offset=end)
 
     def committable(self) -> dict[Partition, int]:
         return {p: row.next_offset for p, row in self._read.items() if row.next_offset}

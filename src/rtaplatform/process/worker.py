@@ -90,11 +90,12 @@ class Worker:
         try:
             if self._version != self._log.assignment()[0]:
                 self._begin()
-            records = self._log.poll()
+            batch = self._log.poll()
             if self._version != self._log.assignment()[0]:
                 return
-            if records:
-                self._take(records)
+            if batch.records:
+                self._take(batch.records)
+            self._at.pass_by(batch.ends)
             if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
                 self._compare()
             self._backoff_seconds = 0.0

@@ -7,7 +7,7 @@ Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdka
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,7 +18,7 @@ from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOP
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config
-from rtaplatform.stream.port import Extent, Partition, Record
+from rtaplatform.stream.port import Batch, Extent, Partition, Record
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
 _SEEK_AGAIN = frozenset(
@@ -44,6 +44,7 @@ class KafkaLog:
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
         self._left: list[Record] = []  # read, but beyond the limit of the last batch
+        self._ends: dict[Partition, int] = {}  # of what is in `_left`, or was in the last batch
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
             consumer_config(kafka, worker.group_id)
@@ -59,7 +60,7 @@ class KafkaLog:
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def poll(self) -> Sequence[Record]:
+    def poll(self) -> Batch:
         if not self._left:
             self._left = self._read()
         size = 0
@@ -67,9 +68,10 @@ class KafkaLog:
             size += len(record.value or b"") + len(record.key)
             if size > self._worker.batch_bytes_max and number:
                 batch, self._left = self._left[:number], self._left[number:]
-                return batch
+                return Batch(batch)
         batch, self._left = self._left, []
-        return batch
+        ends, self._ends = self._ends, {}
+        return Batch(batch, ends)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
@@ -78,7 +80,7 @@ class KafkaLog:
         return self._broker.extents(partitions)
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._left = []
+        self._left, self._ends = [], {}
         held = [_spot(p) for p in self._ours if p not in positions]
         try:
             self._consumer.pause(held)
@@ -105,6 +107,8 @@ class KafkaLog:
             error = message.error()
             if error is None:
                 records.append(self._record(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._ends[self._partition(message)] = message.offset() or 0
             elif error.code() in _SEEK_AGAIN:
                 log_line.warning("seek again", error=error.str())
                 self._version += 1
@@ -113,13 +117,11 @@ class KafkaLog:
         return records
 
     def _record(self, message: Message) -> Record:
-        place: Any = (message.topic(), message.partition())
-        partition = self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
         value = message.value()
         kind, timestamp_ms = message.timestamp()
         epoch = message.leader_epoch()
         return Record(
-            partition,
+            self._partition(message),
             message.offset() or 0,
             timestamp_ms if kind else -1,
             _bytes(message.key()),
@@ -127,6 +129,10 @@ class KafkaLog:
             -1 if epoch is None else epoch,
             value is not None and len(value) > EVENT_BYTES_MAX and _was_collected(message),
         )
+
+    def _partition(self, message: Message) -> Partition:
+        place: Any = (message.topic(), message.partition())
+        return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
     def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
         # A plain offset: the answer to a logical one (END) may come after our seek, and undo it.

@@ -51,7 +51,7 @@ def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
         "isolation.level": "read_committed",
-        "enable.partition.eof": False,
+        "enable.partition.eof": True,
         "fetch.queue.backoff.ms": 2,  # librdkafka's default of a second costs more than half of the catch-up speed
         "fetch.wait.max.ms": 100,
         "queued.min.messages": 50_000,

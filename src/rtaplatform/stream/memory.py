@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.store.port import Place
-from rtaplatform.stream.port import DeadLetter, Extent, Partition, Record
+from rtaplatform.stream.port import Batch, DeadLetter, Extent, Partition, Record
 
 
 class MemoryBroker:
@@ -60,7 +60,7 @@ class MemoryLog:
         self._next.clear()
         self._version += 1
 
-    def poll(self) -> Sequence[Record]:
+    def poll(self) -> Batch:
         self._require()
         found: list[Record] = []
         for partition, offset in self._next.items():
@@ -68,7 +68,7 @@ class MemoryLog:
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             found += records
-        return found
+        return Batch(found)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours

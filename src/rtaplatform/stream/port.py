@@ -35,6 +35,17 @@ class Record(Struct, gc=False):
     was_collected: bool
 
 
+class Batch(Struct, frozen=True):
+    """The next records, in offset order within each partition.
+
+    `ends`: partitions that have been read to their end, and the offset there. It may lie beyond the last record, for
+    what readers never see takes offsets too: transaction markers, aborted and compacted records.
+    """
+
+    records: Sequence[Record] = ()
+    ends: Mapping[Partition, int] = {}
+
+
 class Extent(Struct, frozen=True):
     """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic."""
 
@@ -60,8 +71,8 @@ class DeadLetter(Struct, frozen=True):
 class EventLog(Protocol):
     """What a worker reads. Errors: `Unavailable`."""
 
-    def poll(self) -> Sequence[Record]:
-        """The next records, bounded in number, bytes and time; in offset order within each partition."""
+    def poll(self) -> Batch:
+        """What comes next: bounded in number, bytes and time."""
         ...
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
