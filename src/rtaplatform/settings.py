@@ -6,11 +6,19 @@ Units are in the names. No secret has a default. `docs/reference/settings.md` li
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _require_networks(text: str) -> str:
+    for part in filter(None, map(str.strip, text.split(","))):
+        ip_network(part)
+    return text
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -98,7 +106,6 @@ class CollectSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RTA_COLLECT_", frozen=True, extra="forbid")
 
-    event_bytes_max: int = 32_768
     batch_bytes_max: int = 4 * 1024 * 1024
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     linger_ms: Annotated[int, Field(ge=0)] = 5
@@ -116,6 +123,20 @@ class ApiSettings(BaseSettings):
     live_heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
     live_connections_max: Annotated[int, Field(ge=1)] = 2_000
     live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    import_bytes_max: Annotated[int, Field(ge=1_000)] = 1 << 30
+
+
+class LimitSettings(BaseSettings):
+    """How much a key may ask for in a minute (0: no limit); `trusted_proxies`: networks, by commas."""
+
+    model_config = SettingsConfigDict(env_prefix="RTA_LIMITS_", frozen=True, extra="forbid")
+
+    collect_events_per_minute: Annotated[int, Field(ge=0)] = 3_000_000
+    reads_per_minute: Annotated[int, Field(ge=0)] = 120_000
+    catalog_per_minute: Annotated[int, Field(ge=0)] = 300_000
+    admin_per_minute: Annotated[int, Field(ge=0)] = 60_000
+    unknown_keys_per_minute: Annotated[int, Field(ge=0)] = 6_000
+    trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
 
 
 class LocalSettings(BaseSettings):

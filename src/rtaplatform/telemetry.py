@@ -96,7 +96,11 @@ PROFILES_BATCH_SECONDS = _histogram("profiles_batch_seconds", "One transaction o
 PROFILES_WAITS = _counter("profiles_waits", "Times that the process of profiles waited for a server.", "server")
 PROFILES_RECORD_AT = _gauge("profiles_record_at_seconds", "The time of the newest record read.", "topic", "partition")
 
+CATALOG_LISTENING = _gauge("catalog_listening", "1 while changes of the catalog are told by PostgreSQL.")
+
 # serve
+RATE_LIMITED = _counter("rate_limited", "Requests refused for their number, by class.", "kind")
+LIMITS_ALONE = _counter("limits_alone", "Portions of a limit counted by this process alone, Redis being away.")
 HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.", "route")
 
@@ -107,9 +111,7 @@ WORKER_BATCH_SECONDS = _histogram("worker_batch_seconds", "A batch, from its fir
 WORKER_BATCH_RECORDS = _gauge("worker_batch_records", "Records of the last batch.")
 WORKER_LAG = _gauge("worker_lag_records", "Records not yet applied.", "topic", "partition")
 WORKER_ADVANCED_AT = _gauge("worker_advanced_at_seconds", "When a partition last advanced.", "topic", "partition")
-WORKER_STOPPED = _gauge(
-    "worker_stopped", "1 where a partition stands still until an operator decides.", "topic", "partition"
-)
+WORKER_STOPPED = _gauge("worker_stopped", "Partitions and shards that stand still until an operator decides.")
 
 # live
 LIVE_CONNECTIONS = _gauge("live_connections", "Open live connections.", "kind")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from pydantic import SecretStr
 
 from rtaplatform.local.kafka import Kafka
@@ -115,23 +115,14 @@ class Stack:
     # what is true ----------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Kept]:
-        """All that Kafka holds, partition by partition."""
-        ends = {p: e.high for p, e in Broker(self.kafka_settings).extents(self._partitions()).items() if e.high}
-        consumer = Consumer(client_config(self.kafka_settings) | {"group.id": "oracle", "auto.offset.reset": "error"})
+        """All that Kafka holds for readers, partition by partition."""
+        config = {"group.id": "oracle", "auto.offset.reset": "error", "enable.partition.eof": True}
+        consumer = Consumer(client_config(self.kafka_settings) | config)
         try:
-            for partition, end in ends.items():
-                consumer.assign([TopicPartition(partition.topic, partition.number, 0)])
-                offset = -1
-                while offset < end - 1:
-                    for m in consumer.consume(10_000, 1.0):
-                        assert m.error() is None, m.error()
-                        offset = m.offset() or 0
-                        kind, at = m.timestamp()
-                        key: Any = m.key()
-                        value: Any = m.value()
-                        yield Kept(
-                            partition.topic, partition.number, offset, at if kind else None, key, value, m.headers()
-                        )
+            for partition, extent in Broker(self.kafka_settings).extents(self._partitions()).items():
+                if extent.high:
+                    consumer.assign([TopicPartition(partition.topic, partition.number, 0)])
+                    yield from _until_its_end(consumer, partition)
         finally:
             consumer.close()
 
@@ -173,6 +164,20 @@ class Stack:
         """Everything that differs from the oracle; sketches may be off by 4 %."""
         found = self.held()
         return differences(found, self.wanted(), distinct_tolerance=0.04) + check_the_law(found)
+
+
+def _until_its_end(consumer: Consumer, partition: Partition) -> Iterator[Kept]:
+    while True:
+        for message in consumer.consume(10_000, 1.0):
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return
+            assert error is None, error
+            kind, at = message.timestamp()
+            key: Any = message.key()
+            value: Any = message.value()
+            offset = message.offset() or 0
+            yield Kept(partition.topic, partition.number, offset, at if kind else None, key, value, message.headers())
 
 
 def _until(condition: Any, what: str, seconds: float = 30.0) -> None:

@@ -17,16 +17,7 @@ from tests.tidy.pages import PAGES, PAGES_FOLDER, commands, settings_classes
 from tests.tidy.sources import PACKAGE, ROOT
 
 # Signals and settings without effect so far.
-IDLE = {
-    "LIVE_CONNECTIONS",
-    "LIVE_QUESTIONS",
-    "LIVE_UPDATES",
-    "LIVE_SNAPSHOTS",
-    "LIVE_DROPPED",
-    "LIVE_COMPUTE_SECONDS",
-    "WORKER_STOPPED",
-    "CollectSettings.event_bytes_max",
-}
+IDLE: set[str] = set()
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from rtaplatform import telemetry
 from rtaplatform.analytics.changes import changes, is_only_freshness
 from rtaplatform.analytics.engine import Reply
 from rtaplatform.core.errors import PlatformError, Rejected
@@ -132,7 +133,8 @@ class Channel:
     async def _refresh(self) -> None:
         # Cleared before the read: what moves during it asks for another.
         self._dirty.clear()
-        reply = await self._compute()
+        with telemetry.LIVE_COMPUTE_SECONDS.time():
+            reply = await self._compute()
         self.error = None
         if self._is_news(reply):
             self._publish(reply)

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from rtaplatform import telemetry
 from rtaplatform.analytics.channel import Channel, Version
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.core.errors import PlatformError, Unavailable
@@ -62,6 +63,7 @@ class Hub:
             raise Unavailable("live", f"{self._connections_max} live connections are open", retry_after_seconds=10)
         channel = self._channel((project, queries))
         self.connections += 1
+        telemetry.LIVE_CONNECTIONS.labels("sse").inc()
         channel.listeners += 1
         try:
             # One first computation, however many join at once.
@@ -71,6 +73,7 @@ class Hub:
         finally:
             channel.leave()
             self.connections -= 1
+            telemetry.LIVE_CONNECTIONS.labels("sse").dec()
 
     def _channel(self, question: Question) -> Channel:
         if question not in self._channels:
@@ -80,6 +83,7 @@ class Hub:
             self._channels[question] = Channel(
                 lambda: self._engine.reply(project, queries), interval_s=self._interval_s, name=secrets.token_hex(4)
             )
+        telemetry.LIVE_QUESTIONS.set(len(self._channels))
         return self._channels[question]
 
     def _spread(self, hint: Hint) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from rtaplatform.core.errors import SetupError, Unavailable
+from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 
 # Command name → (module below rtaplatform.cli, help line, whether it is a group).
 COMMANDS: dict[str, tuple[str, str, bool]] = {
@@ -88,6 +88,9 @@ def main() -> None:
     except SetupError as error:
         _tell(error.problem, error.remedy)
         code = error.exit_code
+    except Stopped as error:
+        _tell(str(error), "docs/how-to has what to do about it.")
+        code = EXIT_MISSING
     except Unavailable as error:
         _tell(str(error), "See whether the server runs and can be reached; `rta status` says where ours are.")
         code = EXIT_MISSING

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Raw
 
-from rtaplatform.collect.amounts import COMMERCE_EVENTS, find_wrong_amount
+from rtaplatform.collect.amounts import find_wrong_amount
 from rtaplatform.collect.draft import Draft, Record, Refused
 from rtaplatform.collect.reading import Unreadable, check_shape, decode, decode_to_look_at, read_client_time
 from rtaplatform.collect.source import find_source
 from rtaplatform.core.events import (
     CALL_TYPES,
     COLLECTED_BYTES_MAX,
+    COMMERCE_EVENTS,
     EVENT_BYTES_MAX,
     FUTURE_MS_MAX,
     TOPIC_OF_SOURCE,

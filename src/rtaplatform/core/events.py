@@ -23,6 +23,11 @@ CALL_NAMES = {
 }
 CALL_TYPES = ("track", *CALL_NAMES)
 
+# Of Segment's E-commerce V2 spec: those whose amounts are read.
+COMMERCE_EVENTS = frozenset(
+    ("Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded")
+)
+
 EVENT_BYTES_MAX = 32_768
 COLLECTED_BYTES_MAX = 40_960  # with what the collector adds
 NESTING_MAX = 32

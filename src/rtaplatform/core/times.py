@@ -16,6 +16,7 @@ _FORM = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTES: dict[str, int] = {}  # "2026-11-22T10:00" → ms; events come in time order, so a few minutes serve them all
 _MINUTES_MAX = 4_096
+TIME_MS_MAX = 253_402_300_800_000  # the end of the year 9999
 
 
 def read_time_ms(text: str) -> int | None:
@@ -52,7 +53,7 @@ def _read_any(text: str) -> int | None:
         ms = int(moment.timestamp()) * 1000 + milliseconds
     except (ValueError, OverflowError):
         return None
-    return ms if 0 <= ms < 253_402_300_800_000 else None
+    return ms if 0 <= ms < TIME_MS_MAX else None
 
 
 def _zone(sign: str, hours: int, minutes: int) -> timezone:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
+from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
-from rtaplatform.process.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.process.careful import dimension_text
 from rtaplatform.process.decode import Properties, dimension
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
-COMMERCE = frozenset((VIEWED, ADDED, "Product Removed", CHECKOUT, ORDERED, "Order Refunded"))
 PERSONS_BY_PRODUCT = frozenset((VIEWED, ADDED, ORDERED))
 
 ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment

@@ -171,7 +171,7 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
         id=xxhash.xxh3_64_intdigest(clean.messageId.encode()) if is_checked and clean.messageId else 0,
         is_checked=is_checked,
         is_bot=bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
-        is_time_unreadable=is_unreadable,
+        is_time_unreadable=is_unreadable or bool(marks and "unreadable_time" in marks),
         properties=clean.properties,
     )
 

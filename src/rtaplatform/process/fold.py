@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from rtaplatform.core.buckets import MINUTE_MS, RETENTION_MS, Kind, Starts, bucket_starts
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
+from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
 from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY, field
 from rtaplatform.process.careful import project_of
-from rtaplatform.process.commerce import COMMERCE, PERSONS_BY_PRODUCT, Commerce, read_commerce
+from rtaplatform.process.commerce import PERSONS_BY_PRODUCT, Commerce, read_commerce
 from rtaplatform.process.decode import Event, read_event
 from rtaplatform.process.dedup import Seen, block_names
 from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey, shard_of
@@ -69,7 +69,7 @@ def _understand(record: Record, record_ms: int, projects: Mapping[str, Project],
     project = projects.get(event.project)
     if project is None:
         raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    commerce = read_commerce(event.name, event.properties, project.currency) if event.name in COMMERCE else None
+    commerce = read_commerce(event.name, event.properties, project.currency) if event.name in COMMERCE_EVENTS else None
     if event.time_ms > record_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     names = NO_NAMES

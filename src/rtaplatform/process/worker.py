@@ -130,6 +130,7 @@ class Worker:
         for what, reason in self._at.stops.items():
             self._set_stop(what, reason)
         self._said_stops = dict(self._at.stops)
+        telemetry.WORKER_STOPPED.set(len(self._at.stops))
 
     def _set_stop(self, what: str, reason: str) -> None:
         for shard in range(self._shards):

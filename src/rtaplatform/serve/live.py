@@ -19,12 +19,13 @@ from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
+from rtaplatform import telemetry
 from rtaplatform.analytics.channel import Channel, Version
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.analytics.parse import parse_live
 from rtaplatform.catalog.keys import Access
 from rtaplatform.core.errors import PlatformError, Rejected, Unauthorized, Unavailable
-from rtaplatform.serve.access import access_of, bearer_of
+from rtaplatform.serve.access import access_of, bearer_of, find_key
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import Parts, parts_of
 from rtaplatform.serve.problems import describe
@@ -49,7 +50,7 @@ async def find_by_ticket(connection: AnyConnection, parts: Parts) -> Access | No
     ticket = connection.query_params.get("ticket")
     key = parts.tickets.redeem(ticket) if ticket is not None else bearer_of(connection.headers.get("authorization"))
     connection.scope["state"]["live_key"] = key
-    return await parts.keys.find(key) if key else None
+    return await find_key(connection, parts, key)
 
 
 @post("/v1/live/tickets", opt={"scope": SCOPE}, tags=["live"], summary="A ticket for a browser", status_code=200)
@@ -117,6 +118,7 @@ class Listener:
         if self._now() - self._checked >= KEY_CHECK_S:
             self._checked = self._now()
             if not await self._may_go_on():
+                telemetry.LIVE_DROPPED.labels("key").inc()
                 return Unauthorized("The key is no longer valid.")
         if self._channel.error is self._error:
             return None
@@ -124,6 +126,7 @@ class Listener:
         return self._error
 
     def _snapshot(self, version: Version) -> bytes:
+        telemetry.LIVE_SNAPSHOTS.inc()
         return self._rendered(
             version.id, lambda: event("snapshot", msgspec.json.encode({"answers": version.answers}), version.id)
         )
@@ -136,6 +139,7 @@ class Listener:
             return self._snapshot(latest)
         if not found:
             return b""
+        telemetry.LIVE_UPDATES.inc()
         return self._rendered(
             f"{seen.id} {latest.id}", lambda: event("update", msgspec.json.encode({"answers": found}), latest.id)
         )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from litestar.response.base import ASGIResponse
 
+from rtaplatform import telemetry
+
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
 
@@ -62,8 +64,12 @@ class EventStream(ASGIResponse):
 
     async def _send_all(self, send: Send) -> None:
         async for chunk in self.chunks:
-            async with asyncio.timeout(self.send_timeout_s):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            try:
+                async with asyncio.timeout(self.send_timeout_s):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError:
+                telemetry.LIVE_DROPPED.labels("takes_nothing").inc()
+                raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -69,7 +69,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
         properties=properties,
         marks=data.get("marks") or [],
         time=time,
-        unreadable_time=unreadable,
+        unreadable_time=unreadable or "unreadable_time" in (data.get("marks") or []),
         own_time=_own_time(data),
     )
 

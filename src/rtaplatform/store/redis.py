@@ -135,11 +135,15 @@ class RedisStore:
         return {"online": online, "values": values}
 
     def check(self) -> None:
-        """Raises `Stopped` where the server may drop keys of ours by itself."""
+        """Raises `Stopped` where the server may drop keys of ours by itself, or refuses us a command that we need."""
         with unavailable():
             policy = _text(self._client.info("memory").get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
+        try:
+            self._call("rta_probe_v1", 0)
+        except redis.ResponseError as error:
+            raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
     def close(self) -> None:
         self._client.close()

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
+from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config
@@ -123,7 +124,7 @@ class KafkaLog:
         return Record(
             self._partition(message),
             message.offset() or 0,
-            timestamp_ms if kind else -1,
+            timestamp_ms if kind and timestamp_ms < TIME_MS_MAX else -1,
             _bytes(message.key()),
             None if value is None else _bytes(value),
             -1 if epoch is None else epoch,

@@ -13,8 +13,8 @@ from rtaplatform.collect.draft import Draft, Refused
 from rtaplatform.collect.envelope import Arrival, draft_single
 from rtaplatform.collect.steps import run_steps
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import Reason
-from rtaplatform.process.commerce import COMMERCE, read_commerce
+from rtaplatform.core.events import COMMERCE_EVENTS, Reason
+from rtaplatform.process.commerce import read_commerce
 from rtaplatform.process.decode import read_event
 
 NOW_MS = 1_795_341_600_000
@@ -66,7 +66,7 @@ def collect(body: bytes) -> Draft | Refused:
 def reason_of_worker(value: bytes) -> Reason | None:
     try:
         event = read_event(value, topic_source="web", record_ms=NOW_MS, was_collected=True)
-        if event.name in COMMERCE:
+        if event.name in COMMERCE_EVENTS:
             read_commerce(event.name, event.properties, "EUR")
     except Quarantined as error:
         return Reason(error.reason)

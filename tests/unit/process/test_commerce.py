@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.events import COMMERCE_EVENTS
 from rtaplatform.process.careful import read_carefully
-from rtaplatform.process.commerce import COMMERCE, Commerce, read_commerce
+from rtaplatform.process.commerce import Commerce, read_commerce
 from rtaplatform.process.decode import Clean, Properties
 
 ORDER = "Order Completed"
@@ -131,7 +132,7 @@ def test_a_line_without_a_readable_product_counts_in_the_order_alone(sent: str) 
     assert (found.units, found.revenue, found.products) == (10_000, 20_000, {})
 
 
-@pytest.mark.parametrize("name", sorted(COMMERCE))
+@pytest.mark.parametrize("name", sorted(COMMERCE_EVENTS))
 @pytest.mark.parametrize(
     "fields",
     [

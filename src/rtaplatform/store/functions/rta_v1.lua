@@ -369,6 +369,39 @@ local function forget(keys, args)
   return {online, values}
 end
 
+-- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.
+local function probe(keys)
+  local base = prefix_of(keys[1]) .. 'probe:'
+  local hash, zset, set, text, sketch = base .. 'hash', base .. 'zset', base .. 'set', base .. 'text', base .. 'sketch'
+  redis.call('HSET', hash, 'a', 1)
+  redis.call('HINCRBY', hash, 'a', 1)
+  redis.call('HGET', hash, 'a')
+  redis.call('HLEN', hash)
+  redis.call('HEXISTS', hash, 'a')
+  redis.call('HDEL', hash, 'a')
+  redis.call('ZADD', zset, 'GT', 1, 'a')
+  redis.call('ZSCORE', zset, 'a')
+  redis.call('ZRANGEBYSCORE', zset, '-inf', 0, 'LIMIT', 0, 1)
+  redis.call('ZREMRANGEBYSCORE', zset, '-inf', 0)
+  redis.call('ZREM', zset, 'a')
+  redis.call('SADD', set, 'a')
+  redis.call('SCARD', set)
+  redis.call('SET', text, 'a')
+  redis.call('GET', text)
+  redis.call('APPEND', text, 'a')
+  redis.call('SETRANGE', text, 0, 'b')
+  redis.call('GETRANGE', text, 0, 0)
+  redis.call('TYPE', text)
+  redis.call('EXISTS', text)
+  redis.call('EXPIREAT', text, tonumber(redis.call('TIME')[1]) + 60)
+  redis.call('PFADD', sketch, 'a')
+  redis.call('PUBLISH', base .. 'channel', '')
+  redis.call('UNLINK', hash, zset, set, text)
+  redis.call('DEL', sketch)
+  return 'OK'
+end
+
+redis.register_function('rta_probe_v1', probe)
 redis.register_function('rta_apply_v1', apply)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_projects_v1', set_projects)

@@ -1,4 +1,4 @@
-"""Decimal text → integers in 10⁻⁴ units.   Stage 3 of 6.   Pure.
+"""Decimal text → integers in 10⁻⁴ units.   Pure; read by collector and workers.
 
 Exact: made from the text, never through a float; rounded once, half to even; price × quantity is
 multiplied exactly first. So any order of adding gives the same total.

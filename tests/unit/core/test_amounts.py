@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.process.amounts import AmountError, check_range, scaled, scaled_product
+from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.simulate.oracle_amounts import InvalidAmount, amount
 
 LIMIT = 2**52
