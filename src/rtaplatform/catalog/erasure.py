@@ -3,7 +3,7 @@
 In one order, and every step may be repeated, so that a crash between two of them is mended by asking again (or by
 `finish_pending`, which the process of profiles calls from time to time):
     1 PostgreSQL   the tombstone and the deletion, in one transaction; from here on no event brings him back
-    2 Kafka        the record in `rta.control`, acknowledged: a count from the log honours it (docs/reference/control.md)
+    2 Kafka        the record in `rta.control`, acknowledged: a rebuild honours it (docs/reference/control.md)
     3 Redis        his members of the sets of persons, and his value
     4 PostgreSQL   the receipt, in place of what was kept for steps 2 and 3
 """

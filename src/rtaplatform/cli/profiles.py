@@ -1,4 +1,4 @@
-"""`rta profiles`: identify events in Kafka become user profiles in PostgreSQL. Any number of them share the partitions."""
+"""`rta profiles`: identify events in Kafka become profiles in PostgreSQL. Any number of them share the partitions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""The catalog and the streams on the session's real servers, for tests of profiles and erasures."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import psycopg
+from pydantic import SecretStr
+
+from rtaplatform.catalog import migrate
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from rtaplatform.store.generations import begin_missing
+from rtaplatform.store.port import Project
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+from tests.integration.chaos import _until
+from tests.integration.servers import Servers, flush
+
+KEYS = DemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
+PROJECT_ID = "prj_demo"
+
+
+@dataclass(frozen=True)
+class CatalogStack:
+    """An empty catalog with the project `demo`, topics, and a shard that has begun."""
+
+    servers: Servers
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self.servers.kafka_bootstrap_servers)
+
+    @property
+    def store(self) -> StoreSettings:
+        return StoreSettings(url=SecretStr(self.servers.redis_url), loader_url=SecretStr(self.servers.redis_loader_url))
+
+    @property
+    def catalog(self) -> CatalogSettings:
+        return CatalogSettings(url=SecretStr(self.servers.postgres_url))
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PYTHONPATH": "src",
+            "RTA_KAFKA_BOOTSTRAP_SERVERS": self.servers.kafka_bootstrap_servers,
+            "RTA_REDIS_URL": self.servers.redis_url,
+            "RTA_REDIS_LOADER_URL": self.servers.redis_loader_url,
+            "RTA_POSTGRES_URL": self.servers.postgres_url,
+        }
+
+    def lag(self, group: str) -> int:
+        """Records that the group has not committed."""
+        broker = Broker(self.kafka)
+        committed = broker.committed(group)
+        return sum(end - max(committed.get(place, 0), 0) for place, end in broker.ends().items())
+
+
+def prepare(servers: Servers) -> CatalogStack:
+    stack = CatalogStack(servers)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    migrate.upgrade(servers.postgres_url)
+
+    async def seed() -> None:
+        database = Database(stack.catalog)
+        await seed_demo(database, KEYS, users=[], products=[])
+        await database.close()
+
+    asyncio.run(seed())
+    broker = Broker(stack.kafka)
+    broker.create_topics(TopicSettings())
+    _until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+    flush(servers.valkey)
+    store = RedisStore(stack.store)
+    store.load_functions()
+    store.set_projects([Project("demo", "Europe/Berlin", "EUR")])
+    begin_missing(store, 1, {name: topic_id for name, (topic_id, _) in broker.topics().items()}, {})
+    store.close()
+    return stack

@@ -1,0 +1,239 @@
+"""Identify events on the real Kafka become rows of the real PostgreSQL: once, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Producer
+from psycopg.rows import dict_row
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.profiles import Profiles
+from rtaplatform.core.times import iso_utc
+from rtaplatform.settings import ProfilesSettings
+from rtaplatform.stream.committed import CommittedLog
+from tests.integration.catalog_stack import CatalogStack, prepare
+from tests.integration.servers import Servers
+
+START_MS = 1_795_000_000_000
+
+
+@pytest.fixture(scope="module")
+def stack(servers: Servers) -> CatalogStack:
+    return prepare(servers)
+
+
+@dataclass
+class Source:
+    """Produces identify events, and knows what must come of them."""
+
+    stack: CatalogStack
+    rng: random.Random
+
+    def __post_init__(self) -> None:
+        self._producer = Producer({"bootstrap.servers": self.stack.servers.kafka_bootstrap_servers, "acks": "all"})
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, user_id: str, at_ms: int, traits: dict[str, Any], anonymous_id: str = "a", **more: Any) -> None:
+        event = {"projectId": "demo", "type": "identify", "userId": user_id, "anonymousId": anonymous_id,
+                 "timestamp": iso_utc(at_ms), "traits": traits} | more  # fmt: skip
+        topic, partition = self.rng.choice(["rta.events.web", "rta.events.mobile"]), self.rng.randrange(4)
+
+        def delivered(error: Any, message: Any) -> None:
+            assert error is None, error
+            place = (message.topic(), message.partition(), message.offset())
+            self.sent.append(
+                {"user": user_id, "at": at_ms, "traits": traits, "place": place, "anonymous": anonymous_id}
+            )
+
+        self._producer.produce(topic, json.dumps(event).encode(), b"k", partition, delivered, timestamp=at_ms)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+    def wanted(self) -> dict[str, dict[str, Any]]:
+        """User → row, by plain dicts."""
+        rows: dict[str, dict[str, Any]] = {}
+        for event in sorted(self.sent, key=lambda event: (event["at"], event["place"])):
+            row = rows.setdefault(
+                event["user"], {"email": None, "name": None, "traits": {}, "anonymous_ids": set(), "first": event["at"]}
+            )
+            row["anonymous_ids"].add(event["anonymous"])
+            row["last"] = event["at"]
+            for key, value in event["traits"].items():
+                if key in ("email", "name"):
+                    row[key] = value
+                elif value is None:
+                    row["traits"].pop(key, None)
+                else:
+                    row["traits"][key] = value
+        return rows
+
+
+@pytest.fixture
+def source(stack: CatalogStack) -> Source:
+    return Source(stack, random.Random(7))
+
+
+@asynccontextmanager
+async def profiles(stack: CatalogStack, group: str) -> AsyncIterator[Profiles]:
+    log, database = CommittedLog(stack.kafka, ProfilesSettings(group_id=group)), Database(stack.catalog)
+    try:
+        yield Profiles(log, database, users_max=50)
+    finally:
+        await asyncio.to_thread(log.close)
+        await database.close()
+
+
+async def catch_up(stack: CatalogStack, group: str) -> None:
+    async with profiles(stack, group) as loop:
+        deadline = time.monotonic() + 60
+        while stack.lag(group) != 0:
+            assert time.monotonic() < deadline, f"lag {stack.lag(group)}"
+            for _ in range(5):
+                await loop.turn()
+
+
+def rows(stack: CatalogStack) -> dict[str, dict[str, Any]]:
+    with psycopg.connect(stack.servers.postgres_url, row_factory=dict_row) as connection:
+        return {row["id"]: row for row in connection.execute("SELECT * FROM users").fetchall()}
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "email": row["email"], "name": row["name"], "traits": row["traits"],
+        "anonymous_ids": set(row["anonymous_ids"]),
+        "first": round(row["first_seen"].timestamp() * 1000), "last": round(row["last_seen"].timestamp() * 1000),
+    }  # fmt: skip
+
+
+def differences(stack: CatalogStack, source: Source) -> dict[str, Any]:
+    found, wanted = rows(stack), source.wanted()
+    return {
+        user: (shown(found[user]) if user in found else None, row)
+        for user, row in wanted.items()
+        if user not in found or shown(found[user]) != row
+    }
+
+
+def make_history(source: Source, events: int, users: int) -> None:
+    mark, rng = uuid.uuid4().hex[:8], source.rng
+    for _ in range(events):
+        traits = {key: rng.choice([None, rng.randrange(9), "x"]) for key in rng.sample(["plan", "age", "city"], 2)}
+        if rng.random() < 0.3:
+            traits |= {"email": f"{rng.randrange(99)}@example.com", "name": rng.choice(["Ada", None])}
+        user = f"{mark}-{rng.randrange(users)}"
+        source.send(user, START_MS + rng.randrange(2_000), traits, f"a-{rng.randrange(5)}")
+    source.flush()
+
+
+async def test_identify_events_become_profiles_and_a_replay_changes_nothing(
+    stack: CatalogStack, source: Source
+) -> None:
+    make_history(source, 600, 30)
+    source.send("nobody", START_MS, {}, projectId="no such project")
+    source.flush()
+    source.sent.pop()
+    group = f"group-{uuid.uuid4()}"
+    await catch_up(stack, group)
+    assert differences(stack, source) == {}
+    before = rows(stack)
+    assert "nobody" not in before
+    await catch_up(stack, f"group-{uuid.uuid4()}")
+    assert rows(stack) == before, "also its version and updated_at"
+
+
+async def test_what_postgres_refuses_is_left_out_and_the_rest_is_kept(stack: CatalogStack, source: Source) -> None:
+    mark = uuid.uuid4().hex[:8]
+    for number in range(20):
+        source.send(f"{mark}-{number}", START_MS, {"plan": "x", "nul\x00": "\x00"})
+    with psycopg.connect(stack.servers.postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE users ADD CONSTRAINT poison CHECK (id <> '{mark}-7')")
+    source.flush()
+    await catch_up(stack, f"group-{uuid.uuid4()}")
+    found = rows(stack)
+    assert sorted(user for user in found if user.startswith(mark)) == sorted(
+        f"{mark}-{number}" for number in range(20) if number != 7
+    )
+    assert found[f"{mark}-1"]["traits"] == {"plan": "x", "nul": ""}
+
+
+@pytest.fixture
+def spawn(stack: CatalogStack, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(group: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **stack.environment(), "RTA_PROFILES_GROUP_ID": group}
+        environment |= {"RTA_PROFILES_BATCH_EVENTS_MAX": "100"}
+        with (tmp_path / "profiles.log").open("ab") as out:
+            command = [sys.executable, "-m", "rtaplatform.cli.main", "profiles"]
+            child = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def test_killed_processes_and_a_killed_postgres_lose_nothing(
+    stack: CatalogStack, source: Source, spawn: Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    group = f"group-{uuid.uuid4()}"
+    children = [spawn(group), spawn(group)]
+    for fault in ("child", "postgres", "child", "postgres away", "child"):
+        make_history(source, 400, 40)
+        time.sleep(source.rng.uniform(0.2, 1.5))
+        if fault == "child":
+            children[0].kill()
+            children = [children[1], spawn(group)]
+        elif fault == "postgres":
+            stack.servers.postgres.restart()
+        else:
+            stack.servers.postgres.kill()
+            time.sleep(3)
+            stack.servers.postgres.start()
+    deadline = time.monotonic() + 90
+    while stack.lag(group) != 0:
+        assert time.monotonic() < deadline, f"lag {stack.lag(group)}"
+        time.sleep(0.5)
+    assert differences(stack, source) == {}
+    assert all(child.poll() is None for child in children)
+    children[0].send_signal(signal.SIGTERM)
+    assert children[0].wait(10) == 0
+
+
+async def test_an_outage_keeps_the_place_and_a_stop_meanwhile_is_quick(stack: CatalogStack, source: Source) -> None:
+    group = f"group-{uuid.uuid4()}"
+    await catch_up(stack, group)
+    make_history(source, 50, 5)
+    stack.servers.postgres.kill()
+    try:
+        async with profiles(stack, group) as loop:
+            running = asyncio.create_task(loop.run())
+            await asyncio.sleep(3)
+            assert not running.done()
+            loop.stopping.set()
+            await asyncio.wait_for(running, 5)
+        assert stack.lag(group) == 50
+    finally:
+        stack.servers.postgres.start()
+    await catch_up(stack, group)
+    assert differences(stack, source) == {}
