@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -25,6 +28,9 @@ from rtaplatform.settings import CatalogSettings
 
 T = TypeVar("T")
 CONNECTION_LIFE_SECONDS = 1_800
+# Serialisation failure, deadlock: PostgreSQL took the transaction back whole, and asks for it again.
+ASKED_AGAIN = frozenset({"40001", "40P01"})
+ATTEMPTS_MAX = 5
 
 
 def driver_url(url: str) -> str:
@@ -45,6 +51,9 @@ class Database:
             pool_timeout=settings.timeout_seconds,
             pool_recycle=CONNECTION_LIFE_SECONDS,
             hide_parameters=True,
+            # Numbers that no 64 bits hold become floats, so that whatever was stored can be answered.
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
             connect_args={
                 "connect_timeout": max(2, int(settings.timeout_seconds)),
                 "prepare_threshold": None,
@@ -94,12 +103,13 @@ class _Transaction:
         self._connection: Any = None
 
     def run(self) -> Any:
-        try:
-            return self._attempt()
-        except DBAPIError as error:
-            # The server was restarted: the whole pool is renewed at the first such error.
-            if self._abandoned or not error.connection_invalidated:
-                raise
+        for attempt in range(1, ATTEMPTS_MAX):
+            try:
+                return self._attempt()
+            except DBAPIError as error:
+                if self._abandoned or not _is_worth_another(error, attempt):
+                    raise
+            time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311  # so that two do not meet again
         return self._attempt()
 
     def _attempt(self) -> Any:
@@ -128,6 +138,13 @@ class _Transaction:
 
 def _probe(connection: Connection) -> None:
     connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
+
+
+def _is_worth_another(error: DBAPIError, attempt: int) -> bool:
+    """A server that was restarted is tried once more: the whole pool is renewed at the first such error."""
+    if error.connection_invalidated:
+        return attempt == 1
+    return getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
 
 
 def _sentence(error: Exception) -> str:

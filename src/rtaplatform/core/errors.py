@@ -8,7 +8,8 @@
     │   ├── UnsupportedEncoding 415
     │   ├── Unauthorized        401
     │   ├── Forbidden           403
-    │   └── Conflict            409
+    │   ├── Conflict            409
+    │   └── PreconditionFailed  412  it is not as If-Match says
     ├── Quarantined             set the record aside with a reason, go on
     ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
     ├── Stopped                 a partition or shard must not be advanced until an operator has decided
@@ -53,6 +54,9 @@ class Forbidden(Rejected): ...
 
 
 class Conflict(Rejected): ...
+
+
+class PreconditionFailed(Rejected): ...
 
 
 class Quarantined(PlatformError):

@@ -13,9 +13,19 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
-from rtaplatform.serve import collecting, live, metrics, operating
+from rtaplatform.serve import (
+    catalog_import,
+    catalog_keys,
+    catalog_projects,
+    catalog_things,
+    collecting,
+    live,
+    metrics,
+    operating,
+)
 from rtaplatform.serve.access import check_access
 from rtaplatform.serve.edge import at_the_edge
+from rtaplatform.serve.openapi import document_of
 from rtaplatform.serve.parts import Parts
 from rtaplatform.serve.problems import answer_problem
 
@@ -39,12 +49,22 @@ def create_app(parts: Parts) -> Litestar:
         logging_config=None,
         pdb_on_exception=False,
     )
+    document_of(app)
     app.asgi_handler = at_the_edge(app.asgi_handler)
     return app
 
 
 def _route_handlers() -> list[ControllerRouterHandler]:
-    return [*operating.route_handlers, *collecting.route_handlers, *metrics.route_handlers, *live.route_handlers]
+    return [
+        *operating.route_handlers,
+        *collecting.route_handlers,
+        *metrics.route_handlers,
+        *live.route_handlers,
+        *catalog_things.route_handlers,
+        *catalog_import.route_handlers,
+        *catalog_projects.route_handlers,
+        *catalog_keys.route_handlers,
+    ]
 
 
 @asynccontextmanager

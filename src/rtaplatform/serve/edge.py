@@ -14,6 +14,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from rtaplatform import telemetry
+from rtaplatform.serve.catalog_requests import keep_ids_encoded
 from rtaplatform.serve.collecting import is_collecting
 from rtaplatform.serve.operating import PAGE_POLICY
 
@@ -31,7 +32,10 @@ _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors
 _PAGE_POLICY = (b"content-security-policy", PAGE_POLICY.encode())
 _CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Retry-After, X-RateLimit-Reset"),
+    (
+        b"access-control-expose-headers",
+        b"Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-RateLimit-Reset",
+    ),
 ]
 
 
@@ -41,6 +45,7 @@ def at_the_edge(app: ASGIApp) -> ASGIApp:
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
+        scope = keep_ids_encoded(scope)
         begun, open_to_browsers = time.perf_counter(), is_collecting(scope["path"])
         if open_to_browsers and scope["method"] == "OPTIONS":
             return await _answer_preflight(scope["headers"], send)
@@ -48,7 +53,7 @@ def at_the_edge(app: ASGIApp) -> ASGIApp:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _complete(list(message["headers"]), path, open_to_browsers)
+                message["headers"] = _complete([*message["headers"], *_limit(scope)], path, open_to_browsers)
                 _count(scope, message["status"], begun)
             await send(message)
 
@@ -62,6 +67,14 @@ def _complete(headers: Headers, path: str, open_to_browsers: bool) -> Headers:
     is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
     added = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY, *(_CORS if open_to_browsers else ())]
     return headers + [header for header in added if header[0] not in there]
+
+
+def _limit(scope: Any) -> Headers:
+    """What the key may still ask for; a refusal tells it itself."""
+    allowance = scope.get("state", {}).get("allowance")
+    if allowance is None:
+        return []
+    return [(name.lower().encode(), value.encode()) for name, value in allowance.headers().items()]
 
 
 def _count(scope: Any, status: int, begun: float) -> None:

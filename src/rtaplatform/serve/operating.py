@@ -16,6 +16,7 @@ from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import UnknownThing
+from rtaplatform.serve.openapi import document_of
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.problems import BY_SLUG
@@ -53,7 +54,7 @@ async def metrics() -> Response[bytes]:
 @get("/openapi.json", opt=OPEN, include_in_schema=False)
 async def openapi(request: AnyRequest) -> Response[bytes]:
     reject_unknown(request, ())
-    return Response(msgspec.json.encode(request.app.openapi_schema.to_schema()), media_type=MediaType.JSON)
+    return Response(msgspec.json.encode(document_of(request.app)), media_type=MediaType.JSON)
 
 
 @get("/problems/{slug:str}", opt=OPEN, tags=["operate"], summary="What a problem means")

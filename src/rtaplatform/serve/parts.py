@@ -12,8 +12,9 @@ from litestar.connection import ASGIConnection
 from rtaplatform.catalog.keys import Access
 from rtaplatform.collect.collector import Collector
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.limits import Limits
 from rtaplatform.serve.tickets import Tickets
-from rtaplatform.settings import ApiSettings, CollectSettings
+from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
 
 
 class Keys(Protocol):
@@ -21,6 +22,10 @@ class Keys(Protocol):
 
     async def find(self, key: str) -> Access | None:
         """What a key opens, None where nothing; raises Unavailable."""
+        ...
+
+    def knows(self, key: str) -> bool:
+        """Whether a key opens something, as far as is known without a look-up."""
         ...
 
 
@@ -36,7 +41,15 @@ class Parts:
     health: Health
     settings: ApiSettings = field(default_factory=ApiSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
+    limits: Limits = field(default_factory=lambda: Limits(LimitSettings()))
+    limit_settings: LimitSettings = field(default_factory=LimitSettings)
     products: Any = None
+    # `catalog.database.Database`: what the catalog's routes run their transactions on.
+    database: Any = None
+    # `catalog.erasure.Erasure`.
+    erasure: Any = None
+    # Tells the shards of all projects, at once.
+    publish_projects: Callable[[], Awaitable[None]] | None = None
     engine: Any = None
     hub: Any = None
     # Called when a stop is asked for: streams that would go on for ever end here.

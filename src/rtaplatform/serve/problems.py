@@ -59,6 +59,9 @@ KINDS: dict[type[BaseException], Kind] = {
     errors.Unauthorized: _UNAUTHORIZED,
     errors.Forbidden: _FORBIDDEN,
     errors.Conflict: Kind("conflict", 409, "It conflicts with what is there", "Read what is there, then decide."),
+    errors.PreconditionFailed: Kind(
+        "precondition-failed", 412, "It has been changed", "Read it again, then send its new ETag as If-Match."
+    ),
     EventRefused: Kind("event-rejected", 400, "The event is rejected", "Correct the event; `reason` tells why."),
     BatchRefused: Kind(
         "batch-rejected", 400, "Events of the batch are rejected", "Correct the events listed in `rejected`."

@@ -1,0 +1,159 @@
+"""A project's keys: made, listed, changed, rotated, revoked.   Within a transaction of `Database.run`.
+
+The key itself is given once, when it is made. A revoked key can be seen in lists that ask for revoked ones, and is
+otherwise gone. Processes learn of a change as `keys.py` says: within 60 s.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.fields import Field, Fields, read_moment, text_field
+from rtaplatform.catalog.keys import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, shown
+from rtaplatform.catalog.merging import is_same
+from rtaplatform.catalog.pages import Page, Question, walk
+from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX
+from rtaplatform.catalog.versions import Condition
+from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
+
+GRACE_SECONDS_DEFAULT, GRACE_SECONDS_MAX = 86_400, 30 * 86_400
+
+
+class Key(Struct, frozen=True):
+    """A key as it is answered: never the key itself."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    shown: str
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewKey(Struct, frozen=True):
+    name: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+
+
+class MadeKey(Struct, frozen=True):
+    """A new key, and `key`: what nobody can read again."""
+
+    row: Row[Any]
+    key: str
+
+
+def read_scopes(value: Any) -> tuple[str, ...]:
+    """Known scopes, at least one, in their own order."""
+    if not isinstance(value, list) or not value or any(one not in SCOPES for one in value):
+        raise InvalidParameter("It is a list of known scopes, at least one.", allowed=list(SCOPES))
+    return tuple(scope for scope in SCOPES if scope in value)
+
+
+def _read_grace(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= GRACE_SECONDS_MAX:
+        raise InvalidParameter(f"It is a number of seconds from 0 to {GRACE_SECONDS_MAX}.")
+    return value
+
+
+_EXPIRES = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
+CHANGEABLE: Fields = {
+    "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
+    "expires_at": _EXPIRES,
+}
+KEY_FIELDS: Fields = {
+    "name": CHANGEABLE["name"],
+    "scopes": Field(
+        read_scopes,
+        {"type": "array", "minItems": 1, "maxItems": 100, "items": {"type": "string", "enum": list(SCOPES)}},
+        is_required=True,
+    ),
+    "expires_at": _EXPIRES,
+}
+ROTATION_FIELDS: Fields = {
+    "grace_seconds": Field(
+        _read_grace,
+        {"type": ["integer", "null"], "minimum": 0, "maximum": GRACE_SECONDS_MAX, "default": GRACE_SECONDS_DEFAULT},
+        GRACE_SECONDS_DEFAULT,
+    )
+}
+
+
+def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
+    key = make_key(kind_of(new.scopes))
+    row = connection.execute(
+        KEYS.insert()
+        .values(
+            id=make_id("key"), project_id=project_id, name=new.name, scopes=list(new.scopes), sha256=digest(key),
+            shown=shown(key), expires_at=new.expires_at,
+        )
+        .returning(KEYS)
+    ).one()  # fmt: skip
+    return MadeKey(row, key)
+
+
+def kind_of(scopes: tuple[str, ...]) -> str:
+    """The letter in the key: what it can do at most."""
+    return "admin" if ADMIN in scopes else "write" if COLLECT in scopes else "read"
+
+
+def list_page(connection: Connection, project_id: str, question: Question) -> Page:
+    """Keys that are not revoked; with the filter `revoked=include` all."""
+    conditions: list[Any] = [KEYS.c.project_id == project_id]
+    if dict(question.filters).get("revoked") != "include":
+        conditions.append(KEYS.c.revoked_at.is_(None))
+    return walk(connection, KEYS, conditions, question)
+
+
+def read(connection: Connection, project_id: str, key_id: str, *, for_update: bool = False) -> Row[Any]:
+    """Raises UnknownThing."""
+    query = select(KEYS).where(KEYS.c.id == key_id, KEYS.c.project_id == project_id, KEYS.c.revoked_at.is_(None))
+    row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
+    if row is None:
+        raise UnknownThing("There is no key with this id.", field="id")
+    return row
+
+
+def patch(
+    connection: Connection, project_id: str, key_id: str, values: dict[str, Any], condition: Condition | None
+) -> Row[Any]:
+    """Raises UnknownThing, PreconditionFailed."""
+    row = read(connection, project_id, key_id, for_update=True)
+    if condition is not None:
+        condition.check(row.version)
+    changed = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
+    if not changed:
+        return row
+    return connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(changed).returning(KEYS)).one()
+
+
+def rotate(connection: Connection, project_id: str, key_id: str, grace_seconds: int) -> MadeKey:
+    """A new key of the same name and scopes; the old one goes on for the grace. Raises UnknownThing, Conflict."""
+    row = read(connection, project_id, key_id, for_update=True)
+    now = datetime.now(UTC)
+    if row.expires_at is not None and row.expires_at <= now:
+        raise Conflict("The key has expired.", field="id", hint="Make a new key.")
+    ends = now + timedelta(seconds=grace_seconds)
+    if row.expires_at is None or row.expires_at > ends:
+        connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(expires_at=ends))
+    return insert_key(connection, project_id, NewKey(row.name, tuple(row.scopes), row.expires_at))
+
+
+def revoke(connection: Connection, project_id: str, key_id: str, condition: Condition | None) -> None:
+    """Raises UnknownThing, PreconditionFailed."""
+    row = read(connection, project_id, key_id, for_update=True)
+    if condition is not None:
+        condition.check(row.version)
+    connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked_at=func.now()))
+
+
+def key_of(row: Row[Any]) -> Key:
+    return Key(**{name: getattr(row, name) for name in Key.__struct_fields__})

@@ -1,0 +1,244 @@
+"""What OpenAPI says of the catalog's routes, made from the same fields that check their bodies.   Stage 6 of 6.
+
+Each value is the part of an operation that `openapi.py` puts into the document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtaplatform.catalog.fields import ID_SCHEMA, Fields
+from rtaplatform.catalog.key_records import CHANGEABLE as KEY_CHANGEABLE
+from rtaplatform.catalog.key_records import KEY_FIELDS, ROTATION_FIELDS
+from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
+from rtaplatform.catalog.kinds import KINDS, Kind
+from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
+from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
+
+Docs = dict[str, Any]
+_TIME: Docs = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Docs = {"type": ["string", "null"], "format": "date-time"}
+_TEXT: Docs = {"type": "string"}
+_ETAG = {"ETag": {"description": "The version; send it as If-Match.", "schema": _TEXT, "required": True}}
+_LOCATION = {"Location": {"description": "Where it can be read.", "schema": _TEXT, "required": True}}
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+def docs_of_list(kind: Kind) -> Docs:
+    words = {name: f"Only those whose {name} is this one." for name in kind.filters}
+    enums = {name: kind.fields[name].schema["enum"][:-1] for name in kind.filters if "enum" in kind.fields[name].schema}
+    searched = " or ".join((*kind.searched, "id"))
+    return {
+        "parameters": [
+            *_PAGE,
+            parameter("q", f"Only those whose {searched} begins like this.", {**_TEXT, "maxLength": SEARCH_CHARS_MAX}),
+            *(parameter(name, said, _filter_schema(enums.get(name))) for name, said in words.items()),
+        ],
+        "responses": {"200": said_json("A page.", _page_of(_thing(kind)))},
+    }
+
+
+def docs_of_create(kind: Kind) -> Docs:
+    body = object_of(kind.fields, {"id": _id_schema(kind)}, ["id"])
+    return {
+        "requestBody": said_body({"application/json": body}),
+        "responses": {"201": said_json("It is created.", _thing(kind), {**_ETAG, **_LOCATION})},
+    }
+
+
+def docs_of_read(kind: Kind) -> Docs:
+    return {"parameters": [_id_parameter(kind)], "responses": {"200": said_json("It.", _thing(kind), _ETAG)}}
+
+
+def docs_of_replace(kind: Kind) -> Docs:
+    return {
+        "parameters": [_id_parameter(kind, is_written=True), _IF_MATCH],
+        "requestBody": said_body({"application/json": object_of(kind.fields)}),
+        "responses": {
+            "200": said_json("It is replaced: fields that are not given have their defaults.", _thing(kind), _ETAG),
+            "201": said_json("It is created.", _thing(kind), {**_ETAG, **_LOCATION}),
+        },
+    }
+
+
+def docs_of_patch(kind: Kind) -> Docs:
+    body = object_of(kind.fields)
+    return {
+        "parameters": [_id_parameter(kind), _IF_MATCH],
+        "requestBody": said_body({_MERGE_PATCH: body, "application/json": body}),
+        "responses": {"200": said_json("As it is now.", _thing(kind), _ETAG)},
+    }
+
+
+def docs_of_delete(kind: Kind, *, can_erase: bool) -> Docs:
+    responses: Docs = {"204": {"description": "It is deleted."}}
+    parameters = [_id_parameter(kind), _IF_MATCH]
+    if can_erase:
+        said = "true: erase the person, not only the profile; the answer is the receipt."
+        parameters.append(parameter("erase", said, {"type": "string", "enum": ["true", "false"], "default": "false"}))
+        responses["200"] = said_json("The person is erased: the receipt.", {"type": "object"})
+    return {"parameters": parameters, "responses": responses}
+
+
+def docs_of_import(kind: Kind) -> Docs:
+    said = f"One object a line, as POST /v1/{kind.plural} takes it; only the fields that it has are changed."
+    number: Docs = {"type": "integer", "minimum": 0}
+    error = _closed({"row": number, "id": _or_null(_TEXT), "field": _or_null(_TEXT), "detail": _TEXT})
+    counts = dict.fromkeys(("created", "updated", "unchanged", "failed"), number)
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-ndjson": {"schema": {"type": "string", "description": said}},
+                "text/csv": {
+                    "schema": {
+                        "type": "string",
+                        "description": f"A header with id and fields; {kind.json_field}.KEY is a key of the object.",
+                    }
+                },
+            },
+        },
+        "responses": {
+            "200": said_json(
+                "What became of the rows, and the first errors.",
+                _closed({**counts, "errors": {"type": "array", "items": error}}),
+            )
+        },
+    }
+
+
+def object_of(fields: Fields, more: Docs | None = None, required: list[str] | None = None) -> Docs:
+    """A body's schema: these fields, no others."""
+    needed = [*(required or ()), *(name for name, field in fields.items() if field.is_required)]
+    properties = {**(more or {}), **{name: field.schema for name, field in fields.items()}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        **({"required": needed} if needed else {}),
+    }
+
+
+def said_json(description: str, schema: Docs, headers: Docs | None = None) -> Docs:
+    answer: Docs = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {**answer, "headers": headers} if headers else answer
+
+
+def said_body(schemas: Docs, *, required: bool = True) -> Docs:
+    return {"required": required, "content": {media: {"schema": schema} for media, schema in schemas.items()}}
+
+
+def parameter(name: str, description: str, schema: Docs, place: str = "query") -> Docs:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": schema,
+    }
+
+
+def _closed(properties: Docs) -> Docs:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _or_null(schema: Docs) -> Docs:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _filter_schema(values: list[str] | None) -> Docs:
+    return {**_TEXT, "enum": values} if values else {**_TEXT, "maxLength": SEARCH_CHARS_MAX}
+
+
+def _page_of(item: Docs) -> Docs:
+    return _closed({"items": {"type": "array", "items": item}, "next_cursor": _or_null(_TEXT)})
+
+
+def _id_schema(kind: Kind) -> Docs:
+    return {**ID_SCHEMA, **({"not": {"enum": sorted(kind.reserved)}} if kind.reserved else {})}
+
+
+def _id_parameter(kind: Kind, *, is_written: bool = False) -> Docs:
+    schema = _id_schema(kind) if is_written else ID_SCHEMA
+    return parameter("id", "The id in events, percent-encoded.", schema, "path")
+
+
+def _thing(kind: Kind) -> Docs:
+    """The answer's schema: what is free in a request has one type in an answer."""
+    shapes = {name: field.schema for name, field in kind.fields.items()}
+    shapes[kind.json_field] = {"type": "object"}
+    shapes["anonymous_ids"] = {"type": "array", "items": _TEXT}
+    if "status" in shapes:
+        shapes["status"] = {"type": "string", "enum": shapes["status"]["enum"][:-1]}
+    return _closed(
+        {"id": ID_SCHEMA, **{name: shapes[name] for name in kind.fields}, "created_at": _TIME, "updated_at": _TIME}
+    )
+
+
+_PAGE = [
+    parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
+    parameter("cursor", "`next_cursor` of the page before, with the same sort and filters.", _TEXT),
+    parameter("sort", "In which order; - is descending.", {**_TEXT, "enum": list(SORTS), "default": SORTS[0]}),
+]
+_IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", _TEXT, "header")
+_KEY = {
+    "id": _TEXT, "name": _TEXT, "scopes": {"type": "array", "items": {**_TEXT, "enum": list(SCOPES)}}, "shown": _TEXT,
+    "created_at": _TIME, "updated_at": _TIME, "expires_at": _TIME_OR_NULL, "revoked_at": _TIME_OR_NULL,
+    "last_used_at": _TIME_OR_NULL,
+}  # fmt: skip
+_PROJECT = _closed(
+    {
+        "id": _TEXT, "slug": _TEXT, "name": _TEXT, "zone": _TEXT, "week_start": {**_TEXT, "enum": list(WEEKDAYS)},
+        "currency": _TEXT, "allowed_origins": {"type": "array", "items": _TEXT}, "settings": {"type": "object"},
+        "created_at": _TIME, "updated_at": _TIME,
+    }
+)  # fmt: skip
+_OUR_ID = parameter("id", "Our id of it.", {"type": "string", "minLength": 1, "maxLength": 512}, "path")
+_MADE_KEY = said_json("`key` is shown now and never again.", _closed({**_KEY, "key": _TEXT}), {**_ETAG, **_LOCATION})
+# A patch needs none of the fields.
+_PATCHED_KEY = {name: part for name, part in object_of(KEY_CHANGEABLE).items() if name != "required"}
+_PATCHED_PROJECT = {name: part for name, part in object_of(PROJECT_FIELDS).items() if name != "required"}
+LIST_KEYS: Docs = {
+    "parameters": [
+        *_PAGE,
+        parameter("revoked", "include: revoked keys as well.", {**_TEXT, "enum": ["exclude", "include"]}),
+    ],
+    "responses": {"200": said_json("A page.", _page_of(_closed(_KEY)))},
+}
+CREATE_KEY: Docs = {
+    "requestBody": said_body({"application/json": object_of(KEY_FIELDS)}),
+    "responses": {"201": _MADE_KEY},
+}
+READ_KEY: Docs = {"parameters": [_OUR_ID], "responses": {"200": said_json("It.", _closed(_KEY), _ETAG)}}
+PATCH_KEY: Docs = {
+    "parameters": [_OUR_ID, _IF_MATCH],
+    "requestBody": said_body({_MERGE_PATCH: _PATCHED_KEY, "application/json": _PATCHED_KEY}),
+    "responses": {"200": said_json("As it is now.", _closed(_KEY), _ETAG)},
+}
+ROTATE_KEY: Docs = {
+    "parameters": [_OUR_ID],
+    "requestBody": said_body({"application/json": object_of(ROTATION_FIELDS)}, required=False),
+    "responses": {"201": _MADE_KEY},
+}
+REVOKE_KEY: Docs = {
+    "parameters": [_OUR_ID, _IF_MATCH],
+    "responses": {"204": {"description": "It is revoked."}},
+}
+LIST_PROJECTS: Docs = {"responses": {"200": said_json("One project.", _page_of(_PROJECT))}}
+CREATE_PROJECT: Docs = {
+    "requestBody": said_body({"application/json": {**object_of(PROJECT_FIELDS), "required": ["slug"]}}),
+    "responses": {
+        "201": said_json(
+            "The project, and its keys: they are shown now and never again.",
+            _closed({"project": _PROJECT, "keys": _closed({f"{kind}_key": _TEXT for kind in SCOPES_BY_KIND})}),
+            {**_ETAG, **_LOCATION},
+        )
+    },
+}
+READ_PROJECT: Docs = {"parameters": [_OUR_ID], "responses": {"200": said_json("It.", _PROJECT, _ETAG)}}
+PATCH_PROJECT: Docs = {
+    "parameters": [_OUR_ID, _IF_MATCH],
+    "requestBody": said_body({_MERGE_PATCH: _PATCHED_PROJECT, "application/json": _PATCHED_PROJECT}),
+    "responses": {"200": said_json("As it is now.", _PROJECT, _ETAG)},
+}
+DOCS_OF_IMPORT = {plural: docs_of_import(kind) for plural, kind in KINDS.items()}

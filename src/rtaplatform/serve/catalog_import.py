@@ -1,0 +1,103 @@
+"""`POST /v1/products/import`, `/v1/users/import`: many rows, upserted as they come.   Stage 6 of 6.
+
+NDJSON or CSV by Content-Type, gzipped or not. Memory is bounded by a chunk of rows and a chunk of bytes, however long
+the body is. Each chunk is a transaction of its own: where a server goes away in the middle, what was written stays,
+and sending all again changes nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from rtaplatform.catalog.bulk import BulkRow, RowError, Written, upsert
+from rtaplatform.catalog.keys import CATALOG_WRITE
+from rtaplatform.catalog.kinds import PRODUCT, USER, Kind
+from rtaplatform.catalog.table_files import CsvRows, Item, JsonLines
+from rtaplatform.serve.access import access_of
+from rtaplatform.serve.bodies import stream_body
+from rtaplatform.serve.catalog_docs import DOCS_OF_IMPORT
+from rtaplatform.serve.catalog_requests import answer, check_type, run
+from rtaplatform.serve.metrics import refuse_others
+from rtaplatform.serve.parts import parts_of
+
+AnyRequest = Request[Any, Any, State]
+ROWS_PER_CHUNK = 1_000
+CHUNK_SECONDS_MAX = 30.0
+ERRORS_SHOWN_MAX = 100
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+CSV_TYPE = "text/csv"
+
+
+class Reader(Protocol):
+    """`JsonLines` or `CsvRows`."""
+
+    def feed(self, chunk: bytes) -> Iterator[Item]: ...
+
+    def end(self) -> Iterator[Item]: ...
+
+
+class _Import:
+    """The rows that wait for their chunk to be full, and what became of those before."""
+
+    def __init__(self, request: AnyRequest, kind: Kind) -> None:
+        self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
+        self._rows: list[BulkRow] = []
+        self.total, self.failed = Written(), 0
+
+    async def take(self, items: Iterator[Item]) -> None:
+        for item in items:
+            if isinstance(item, RowError):
+                self._fail([item])
+                continue
+            self._rows.append(item)
+            if len(self._rows) >= ROWS_PER_CHUNK:
+                await self.flush()
+
+    async def flush(self) -> None:
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        work = lambda connection: upsert(connection, self._kind, self._project_id, rows)  # noqa: E731  # one line
+        written = await run(self._request, work, seconds=CHUNK_SECONDS_MAX)
+        for name in ("created", "updated", "unchanged"):
+            setattr(self.total, name, getattr(self.total, name) + getattr(written, name))
+        self._fail(written.errors)
+
+    def _fail(self, errors: list[RowError]) -> None:
+        self.failed += len(errors)
+        self.total.errors += errors[: ERRORS_SHOWN_MAX - len(self.total.errors)]
+
+
+def _importing_route(kind: Kind) -> HTTPRouteHandler:
+    @post(
+        f"/v1/{kind.plural}/import", status_code=200, tags=[kind.plural], summary=f"Bring in many {kind.plural}",
+        description="Creates what is not there; of what is, only the fields of the row are changed. "
+        f"`errors` has the first {ERRORS_SHOWN_MAX}.",
+        opt={"scope": CATALOG_WRITE, "docs": DOCS_OF_IMPORT[kind.plural]},
+    )  # fmt: skip
+    async def bring_in(request: AnyRequest) -> Response[bytes]:
+        refuse_others(request, ())
+        media = check_type(request, (*NDJSON_TYPES, CSV_TYPE))
+        reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
+        done = _Import(request, kind)
+        async for chunk in _body(request):
+            await done.take(reader.feed(chunk))
+        await done.take(reader.end())
+        await done.flush()
+        return answer({**msgspec.to_builtins(done.total), "failed": done.failed})
+
+    return bring_in
+
+
+def _body(request: AnyRequest) -> AsyncIterator[bytes]:
+    limit = parts_of(request).settings.import_bytes_max
+    return stream_body(request.receive, request.headers.get("content-encoding"), limit)
+
+
+route_handlers: list[HTTPRouteHandler] = [_importing_route(USER), _importing_route(PRODUCT)]

@@ -1,0 +1,92 @@
+"""`/v1/projects`: made with their keys; a key sees and changes its own project only.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from litestar import Request, Response, get, patch, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.catalog import project_records
+from rtaplatform.catalog.fields import read_object
+from rtaplatform.catalog.keys import ADMIN, CATALOG_READ
+from rtaplatform.catalog.project_records import PROJECT_FIELDS, project_of
+from rtaplatform.catalog.versions import etag_of, read_condition
+from rtaplatform.core.errors import Unavailable, UnknownThing
+from rtaplatform.serve import catalog_docs as docs
+from rtaplatform.serve.access import access_of
+from rtaplatform.serve.catalog_requests import PATCH_TYPES, answer, decode_id, location, read_json, run
+from rtaplatform.serve.metrics import refuse_others
+from rtaplatform.serve.parts import parts_of
+
+AnyRequest = Request[Any, Any, State]
+TAGS = ["projects"]
+TELL_SECONDS_MAX = 5.0
+
+
+@get(
+    "/v1/projects", opt={"scope": CATALOG_READ, "docs": docs.LIST_PROJECTS}, tags=TAGS, summary="The key's project",
+)  # fmt: skip
+async def list_projects(request: AnyRequest) -> Response[bytes]:
+    """One item: a key belongs to one project."""
+    refuse_others(request, ())
+    project_id = access_of(request).project_id
+    row = await run(request, lambda connection: project_records.read(connection, project_id))
+    return answer({"items": [project_of(row)], "next_cursor": None})
+
+
+@post("/v1/projects", opt={"scope": ADMIN, "docs": docs.CREATE_PROJECT}, tags=TAGS, summary="Make a project")
+async def create_project(request: AnyRequest) -> Response[bytes]:
+    """`keys` are the new project's own: they are shown now and never again. Its events count from now on."""
+    refuse_others(request, ())
+    values = read_object(await read_json(request), PROJECT_FIELDS)
+    row, keys = await run(request, lambda connection: project_records.create(connection, values))
+    await _tell(request)
+    content = {"project": project_of(row), "keys": keys}
+    return answer(content, 201, ETag=etag_of(row.version), Location=location("projects", row.id))
+
+
+@get(
+    "/v1/projects/{id:str}", opt={"scope": CATALOG_READ, "docs": docs.READ_PROJECT}, tags=TAGS, summary="One project",
+)  # fmt: skip
+async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    refuse_others(request, ())
+    project_id = _own(request, id)
+    row = await run(request, lambda connection: project_records.read(connection, project_id))
+    return answer(project_of(row), ETag=etag_of(row.version))
+
+
+@patch(
+    "/v1/projects/{id:str}", opt={"scope": ADMIN, "docs": docs.PATCH_PROJECT}, tags=TAGS, summary="Change a project",
+)  # fmt: skip
+async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    """Slug, zone and currency stay: what has been counted depends on them."""
+    refuse_others(request, ())
+    project_id, condition = _own(request, id), read_condition(request.headers.get("if-match"))
+    given = await read_json(request, PATCH_TYPES)
+    row = await run(request, lambda connection: project_records.patch(connection, project_id, given, condition))
+    await _tell(request)
+    return answer(project_of(row), ETag=etag_of(row.version))
+
+
+route_handlers: list[HTTPRouteHandler] = [list_projects, create_project, read_project, patch_project]
+
+
+def _own(request: AnyRequest, segment: str) -> str:
+    """The id, if it is the key's project; any other does not exist for this key."""
+    id = decode_id(segment)
+    if id != access_of(request).project_id:
+        raise UnknownThing("There is no project with this id.", field="id")
+    return id
+
+
+async def _tell(request: AnyRequest) -> None:
+    """Tell the shards of the projects at once. Where Redis is away they are told as soon as it is back."""
+    publish = parts_of(request).publish_projects
+    if publish is not None:
+        with contextlib.suppress(Unavailable, TimeoutError):
+            await asyncio.wait_for(publish(), TELL_SECONDS_MAX)

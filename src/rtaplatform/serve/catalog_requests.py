@@ -1,0 +1,112 @@
+"""What the catalog's routes have in common: bodies, ids, conditions, answers.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from rtaplatform.catalog.fields import check_id
+from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, Question
+from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedEncoding
+from rtaplatform.serve.bodies import read_body
+from rtaplatform.serve.metrics import refuse_others
+from rtaplatform.serve.parts import parts_of
+
+AnyRequest = Request[Any, Any, State]
+T = TypeVar("T")
+BODY_BYTES_MAX = 256 * 1024
+JSON_TYPES = ("application/json",)
+PATCH_TYPES = ("application/merge-patch+json", "application/json")
+PAGE_PARAMETERS = ("limit", "cursor", "sort")
+_PREFIXES = ("/v1/users/", "/v1/products/", "/v1/keys/", "/v1/projects/")
+_encode = msgspec.json.Encoder().encode
+
+
+def keep_ids_encoded(scope: Any) -> Any:
+    """The scope with the path as it was sent, where a segment of it is an id: `a%2Fb` is one segment."""
+    raw: bytes = scope.get("raw_path") or b""
+    path = raw.partition(b"?")[0].decode("latin-1")
+    return {**scope, "path": path} if "%" in path and path.startswith(_PREFIXES) else scope
+
+
+def decode_id(segment: str, reserved: frozenset[str] = frozenset()) -> str:
+    """The id of a path's segment; raises InvalidParameter."""
+    try:
+        return check_id(unquote_to_bytes(segment.encode()).decode(), reserved)
+    except UnicodeDecodeError:
+        raise InvalidParameter("The id is not UTF-8, percent-encoded.", field="id") from None
+
+
+async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
+    """`work` in a transaction; raises Unavailable."""
+    database = parts_of(request).database
+    if database is None:
+        raise Unavailable("postgres", "This process has no catalog.")
+    result: T = await database.run(work, seconds=seconds)
+    return result
+
+
+async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:
+    """The body; raises UnreadableBody, UnsupportedEncoding."""
+    check_type(request, types)
+    body = await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
+    if is_optional and not body:
+        return {}
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableBody(f"The body is not JSON: {str(error)[:200]}") from None
+
+
+def check_type(request: AnyRequest, types: tuple[str, ...]) -> str:
+    """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedEncoding."""
+    named = request.headers.get("content-type", "").partition(";")[0].strip().lower() or types[0]
+    if named not in types:
+        raise UnsupportedEncoding(
+            f"Content-Type `{named[:100]}` is none that this route takes.", field="Content-Type", allowed=list(types),
+            hint=f"Send it as {types[0]}.",
+        )  # fmt: skip
+    return named
+
+
+def read_question(request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool) -> Question:
+    """A list's parameters; raises InvalidParameter."""
+    given = refuse_others(request, (*PAGE_PARAMETERS, *(("q",) if is_searched else ()), *filters))
+    sort = given.get("sort", SORTS[0])
+    if sort not in SORTS:
+        raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(SORTS))
+    limit = given.get("limit", str(LIMIT_DEFAULT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 6 and 1 <= int(limit) <= LIMIT_MAX):
+        raise InvalidParameter(f"`limit` cannot be {limit[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
+    for name in ("q", *filters):
+        if len(given.get(name, "")) > SEARCH_CHARS_MAX or "\x00" in given.get(name, ""):
+            said = f"`{name}` has at most {SEARCH_CHARS_MAX} characters, without NUL."
+            raise InvalidParameter(said, field=name, allowed=said)
+    chosen = tuple((name, given[name]) for name in filters if name in given)
+    return Question(sort, int(limit), given.get("cursor"), given.get("q"), chosen)
+
+
+def read_flag(given: dict[str, str], name: str) -> bool:
+    value = given.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=["true", "false"])
+    return value == "true"
+
+
+def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
+    """JSON; header names with _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(_encode(content), status_code=status, media_type="application/json", headers=named)
+
+
+def no_content() -> Response[bytes]:
+    return Response(b"", status_code=204)
+
+
+def location(plural: str, id: str) -> str:
+    return f"/v1/{plural}/{quote(id, safe='')}"

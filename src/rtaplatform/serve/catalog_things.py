@@ -1,0 +1,164 @@
+"""`/v1/users` and `/v1/products`: create, read, replace, merge patch, delete, list.   Stage 6 of 6.
+
+Written once for both: `catalog/kinds.py` says in what they differ. The project is the key's, so another project's
+thing is one that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, delete, get, patch, post, put
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.catalog import pages, records
+from rtaplatform.catalog.fields import check_id, read_object
+from rtaplatform.catalog.keys import CATALOG_READ, CATALOG_WRITE
+from rtaplatform.catalog.kinds import PRODUCT, USER, Kind, row_of
+from rtaplatform.catalog.records import Place
+from rtaplatform.catalog.versions import Condition, etag_of, read_condition
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.serve.access import access_of
+from rtaplatform.serve.catalog_docs import (
+    docs_of_create,
+    docs_of_delete,
+    docs_of_list,
+    docs_of_patch,
+    docs_of_read,
+    docs_of_replace,
+)
+from rtaplatform.serve.catalog_requests import (
+    PATCH_TYPES,
+    answer,
+    decode_id,
+    location,
+    no_content,
+    read_flag,
+    read_json,
+    read_question,
+    run,
+)
+from rtaplatform.serve.metrics import refuse_others
+from rtaplatform.serve.parts import parts_of
+
+AnyRequest = Request[Any, Any, State]
+
+
+def reading_routes(kind: Kind) -> list[HTTPRouteHandler]:
+    root, tags = f"/v1/{kind.plural}", [kind.plural]
+
+    @get(root, opt={"scope": CATALOG_READ, "docs": docs_of_list(kind)}, tags=tags, summary=f"List {kind.plural}")
+    async def list_all(request: AnyRequest) -> Response[bytes]:
+        question = read_question(request, kind.filters, is_searched=True)
+        project_id = access_of(request).project_id
+        page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
+        return answer({"items": [row_of(kind, row) for row in page.rows], "next_cursor": page.next_cursor})
+
+    @get(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": docs_of_read(kind)}, tags=tags,
+        summary=f"One {kind.name}",
+    )  # fmt: skip
+    async def read_one(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place = _place(request, kind, id)
+        return _answer(kind, await run(request, lambda connection: records.read(connection, place)))
+
+    return [list_all, read_one]
+
+
+def writing_routes(kind: Kind) -> list[HTTPRouteHandler]:
+    root, tags = f"/v1/{kind.plural}", [kind.plural]
+
+    @post(root, opt={"scope": CATALOG_WRITE, "docs": docs_of_create(kind)}, tags=tags, summary=f"Create a {kind.name}")
+    async def create(request: AnyRequest) -> Response[bytes]:
+        refuse_others(request, ())
+        given = await read_json(request)
+        if not isinstance(given, dict) or "id" not in given:
+            raise InvalidParameter("`id` is missing.", field="id", allowed="a string of 1 to 512 bytes")
+        id = check_id(given.pop("id"), kind.reserved)
+        place, values = Place(kind, access_of(request).project_id, id), read_object(given, kind.fields)
+        row = await run(request, lambda connection: records.create(connection, place, values))
+        return _answer(kind, row, 201, Location=location(kind.plural, id))
+
+    @put(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_replace(kind)}, tags=tags,
+        summary=f"Create or replace a {kind.name}",
+    )  # fmt: skip
+    async def replace(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place, condition = _place(request, kind, id, kind.reserved), condition_of(request)
+        values = read_object(_without_id(await read_json(request), place.id), kind.fields)
+        row, is_new = await run(request, lambda connection: records.replace(connection, place, values, condition))
+        if is_new:
+            return _answer(kind, row, 201, Location=location(kind.plural, place.id))
+        return _answer(kind, row)
+
+    @patch(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_patch(kind)}, tags=tags,
+        summary=f"Change a {kind.name} by JSON merge patch",
+    )  # fmt: skip
+    async def change(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place, condition = _place(request, kind, id), condition_of(request)
+        values = read_object(_without_id(await read_json(request, PATCH_TYPES), place.id), kind.fields)
+        return _answer(kind, await run(request, lambda connection: records.patch(connection, place, values, condition)))
+
+    return [create, replace, change, _deleting_route(kind)]
+
+
+def _deleting_route(kind: Kind) -> HTTPRouteHandler:
+    can_erase = kind is USER
+
+    @delete(
+        f"/v1/{kind.plural}/{{id:str}}", status_code=200, tags=[kind.plural], summary=f"Delete a {kind.name}",
+        opt={"scope": CATALOG_WRITE, "docs": docs_of_delete(kind, can_erase=can_erase)},
+    )  # fmt: skip
+    async def remove(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        given = refuse_others(request, ("erase",) if can_erase else ())
+        place, condition = _place(request, kind, id), condition_of(request)
+        if read_flag(given, "erase"):
+            return answer(await _erase(request, place, condition))
+        await run(request, lambda connection: records.delete(connection, place, condition))
+        return no_content()
+
+    return remove
+
+
+async def _erase(request: AnyRequest, place: Place, condition: Condition | None) -> dict[str, Any]:
+    """The receipt. A person without a profile can be erased as well: events tell of them."""
+    erasure = parts_of(request).erasure
+    if erasure is None:
+        raise Unavailable("kafka", "This process cannot erase.")
+    if condition is not None:
+        row = await run(request, lambda connection: records.read(connection, place))
+        condition.check(row.version)
+    receipt: dict[str, Any] = await erasure.erase(access_of(request).project, place.project_id, place.id)
+    return receipt
+
+
+def condition_of(request: AnyRequest) -> Condition | None:
+    return read_condition(request.headers.get("if-match"))
+
+
+def _place(request: AnyRequest, kind: Kind, segment: str, reserved: frozenset[str] = frozenset()) -> Place:
+    return Place(kind, access_of(request).project_id, decode_id(segment, reserved))
+
+
+def _without_id(given: Any, id: str) -> Any:
+    """The body without its id, which may be there if it is the path's."""
+    if not isinstance(given, dict) or "id" not in given:
+        return given
+    if given["id"] != id:
+        raise InvalidParameter("The id of the body is not that of the path.", field="id", allowed=id)
+    return {name: value for name, value in given.items() if name != "id"}
+
+
+def _answer(kind: Kind, row: Any, status: int = 200, **headers: str) -> Response[bytes]:
+    return answer(row_of(kind, row), status, ETag=etag_of(row.version), **headers)
+
+
+route_handlers: list[HTTPRouteHandler] = [
+    route for kind in (USER, PRODUCT) for route in (*reading_routes(kind), *writing_routes(kind))
+]

@@ -1,0 +1,94 @@
+"""The OpenAPI document: what the framework knows of the routes, completed by what they say themselves.
+
+`opt={"docs": {...}}` of a route is put into its operation. Every operation gets its security and the problem documents
+that it can answer, so that the document tells all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar
+from litestar._openapi.plugin import OpenAPIPlugin
+from litestar.routes import HTTPRoute
+
+Document = dict[str, Any]
+PROBLEM: Document = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "field": {"type": ["string", "null"]},
+        "allowed": {},
+        "hint": {"type": ["string", "null"]},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "code", "message"],
+}
+_WORDS = {
+    "400": "The body cannot be read.",
+    "401": "No valid key.",
+    "403": "The key does not open this.",
+    "404": "There is no such thing.",
+    "409": "It exists, or conflicts.",
+    "412": "It is not as If-Match says.",
+    "415": "An encoding or type that is not known.",
+    "422": "A field or parameter is wrong.",
+    "429": "Too many requests.",
+    "503": "A server behind is away; see Retry-After.",
+}
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def document_of(app: Litestar) -> Document:
+    """The whole document."""
+    found = app.plugins.get(OpenAPIPlugin).provide_openapi_schema()
+    if "Problem" not in found.setdefault("components", {}).setdefault("schemas", {}):
+        _complete(found, app)
+    return found
+
+
+def _complete(document: Document, app: Litestar) -> None:
+    document["components"]["schemas"]["Problem"] = PROBLEM
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for route in app.routes:
+        operations = document["paths"].get(route.path_format)
+        if not isinstance(route, HTTPRoute) or operations is None:
+            continue
+        for method, (handler, _) in route.route_handler_map.items():
+            operation = operations.get(method.lower())
+            if operation is not None:
+                _complete_operation(operation, handler.opt)
+
+
+def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
+    docs, scope = opt.get("docs", {}), opt.get("scope")
+    operation.update({name: part for name, part in docs.items() if name != "responses"})
+    succeeded = docs.get("responses") or {s: r for s, r in operation["responses"].items() if s.startswith("2")}
+    operation["responses"] = {**succeeded, **{status: _problem(_WORDS[status]) for status in _statuses(operation, opt)}}
+    operation["responses"]["default"] = _problem("Anything else that is wrong.")
+    if scope is not None:
+        operation["security"] = [{"key": []}]
+        operation["x-scope"] = scope
+
+
+def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
+    statuses = {"422", "503"}
+    if opt.get("scope") is not None:
+        statuses |= {"401", "403", "429"}
+    parameters = operation.get("parameters", ())
+    if any(one.get("in") == "path" for one in parameters):
+        statuses |= {"404", "409"}
+    if any(one.get("name") == "If-Match" for one in parameters):
+        statuses.add("412")
+    if "requestBody" in operation:
+        statuses |= {"400", "409", "415"}
+    return sorted(statuses)
+
+
+def _problem(description: str) -> Document:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
