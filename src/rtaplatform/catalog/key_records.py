@@ -17,7 +17,7 @@ from rtaplatform.catalog.fields import Field, Fields, read_moment, text_field
 from rtaplatform.catalog.keys import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, shown
 from rtaplatform.catalog.merging import is_same
 from rtaplatform.catalog.pages import Page, Question, walk
-from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX
+from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX, PROJECTS
 from rtaplatform.catalog.versions import Condition
 from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
 
@@ -98,6 +98,12 @@ def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
         .returning(KEYS)
     ).one()  # fmt: skip
     return MadeKey(row, key)
+
+
+def create_for(connection: Connection, slug: str, new: NewKey) -> MadeKey | None:
+    """For operators: a key of the project with this slug, None where there is none."""
+    project_id = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug))
+    return None if project_id is None else insert_key(connection, project_id, new)
 
 
 def kind_of(scopes: tuple[str, ...]) -> str:

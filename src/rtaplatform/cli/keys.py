@@ -7,16 +7,20 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, PostgresOption
 from rtaplatform.core.errors import SetupError
 
+if TYPE_CHECKING:
+    from rtaplatform.catalog.keys import KeyRow
+
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 ProjectOption = Annotated[str, typer.Option(help="The project's slug.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Kind(StrEnum):
@@ -30,26 +34,39 @@ class Kind(StrEnum):
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    kind: Annotated[Kind, typer.Option(help="write: collect; read: query; admin: all of the project.")],
+    kind: Annotated[
+        Kind | None, typer.Option(help="write: collect; read: read, catalog:read; admin: all of the project.")
+    ] = None,
+    scopes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Of collect, read, catalog:read, catalog:write, admin; instead of --kind."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="After 30m, 12h, 90d or 4w, or at a time in ISO 8601.")
+    ] = None,
     project: ProjectOption = "demo",
-    days: Annotated[int | None, typer.Option(min=1, help="It expires after so many days.")] = None,
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key. It is shown now and never again.
 
-    Example:  rta keys create "web shop" --kind write --project demo
-    """
-    from rtaplatform.catalog.keys import NewKey, create_key
+    Examples:
 
-    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    new = NewKey(project, name, kind.value, expires_at)
-    made = _run(Connections(postgres=postgres, data_dir=data_dir), lambda connection: create_key(connection, new))
+        rta keys create "web shop" --kind write --project demo
+
+        rta keys create "nightly import" --scopes catalog:read,catalog:write --expires 90d --json
+    """
+    from rtaplatform.catalog.key_records import NewKey, create_for
+
+    new = NewKey(_read_name(name), _read_scopes(kind, scopes), _read_end(expires))
+    connections = Connections(postgres=postgres, data_dir=data_dir)
+    made = _run(connections, lambda connection: create_for(connection, project, new))
     if made is None:
         raise SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
-    key_id, key = made
-    typer.echo(json.dumps({"id": key_id, "key": key}) if as_json else f"{key_id}\n{key}")
+    shown = {"id": made.row.id, "key": made.key, "project": project, "scopes": list(new.scopes)}
+    ends = new.expires_at.isoformat() if new.expires_at else None
+    typer.echo(json.dumps({**shown, "expires_at": ends}) if as_json else f"{made.row.id}\n{made.key}")
 
 
 @app.command("list")
@@ -72,9 +89,8 @@ def list_all(
         typer.echo(msgspec.json.encode({"items": rows}))
         return
     for row in rows:
-        state = "revoked" if row.revoked_at else "valid"
         used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
-        typer.echo(f"{row.id}  {row.shown:<12}  {state:<8}{used:<18}{','.join(row.scopes)}  {row.name}")
+        typer.echo(f"{row.id}  {row.shown:<12}  {_state_of(row):<25}{used:<18}{','.join(row.scopes)}  {row.name}")
 
 
 @app.command("revoke")
@@ -83,6 +99,7 @@ def revoke(
     project: ProjectOption = "demo",
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Revoke a key: every API process refuses it within a minute.
 
@@ -93,7 +110,52 @@ def revoke(
     connections = Connections(postgres=postgres, data_dir=data_dir)
     if not _run(connections, lambda connection: revoke_key(connection, project, key_id)):
         raise SetupError(f"There is no valid key {key_id!r} in {project!r}.", "See `rta keys list`.", exit_code=2)
-    typer.echo(f"{key_id} is revoked; every process knows it within a minute.")
+    said = f"{key_id} is revoked; every process knows it within a minute."
+    typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else said)
+
+
+def _read_name(name: str) -> str:
+    if not 1 <= len(name) <= 500 or "\x00" in name:
+        raise SetupError("A name has 1 to 500 characters.", "Say what the key is for.", exit_code=2)
+    return name
+
+
+def _read_scopes(kind: Kind | None, scopes: str | None) -> tuple[str, ...]:
+    from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
+
+    if (kind is None) is (scopes is None):
+        remedy = "For example --kind read, or --scopes read,catalog:write."
+        raise SetupError("Say what the key opens, by --kind or by --scopes.", remedy, exit_code=2)
+    if scopes is None:
+        return SCOPES_BY_KIND[str(kind)]
+    asked = {scope.strip() for scope in scopes.split(",")}
+    unknown = sorted(asked - set(SCOPES))
+    if unknown:
+        raise SetupError(f"There is no scope {unknown[0]!r}.", f"There are: {', '.join(SCOPES)}.", exit_code=2)
+    return tuple(scope for scope in SCOPES if scope in asked)
+
+
+def _read_end(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit() and 0 < int(text[:-1]) < 100_000:
+        return datetime.now(UTC) + timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or not 1970 < moment.year < 9_999:
+        remedy = "For example --expires 90d, or --expires 2027-01-31."
+        raise SetupError(f"{text!r} is no time.", remedy, exit_code=2)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _state_of(row: KeyRow) -> str:
+    if row.revoked_at:
+        return "revoked"
+    if row.expires_at is None:
+        return "valid"
+    return f"{'expired' if row.expires_at <= datetime.now(UTC) else 'valid until'} {row.expires_at:%Y-%m-%d}"
 
 
 def _run(connections: Connections, work: Callable[[Any], Any]) -> Any:
