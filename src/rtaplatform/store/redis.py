@@ -131,7 +131,22 @@ class RedisStore:
 
     def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
         """Take persons (8 bytes each) out of what is kept of single ones. Totals and sketches stay. Safe to repeat."""
-        online, values = self._call("rta_forget_v1", shard_of(project, self._settings.shards), project, *persons)
+        shard = shard_of(project, self._settings.shards)
+        while True:
+            try:
+                with unavailable(), self._client.pipeline() as pipe:
+                    return self._forget(pipe, shard, project, persons)
+            except redis.WatchError:
+                continue  # another generation has begun meanwhile
+
+    def _forget(self, pipe: Any, shard: int, project: str, persons: Sequence[bytes]) -> dict[str, int]:
+        pipe.watch(layout.shard_key(shard))
+        base = layout.base(shard, _text(pipe.hget(layout.shard_key(shard), "generation") or b""))
+        pipe.multi()
+        pipe.zrem(f"{base}online:{project}", *persons)
+        pipe.hdel(f"{base}person:{project}", *persons)
+        pipe.publish(layout.channel(shard), project)
+        online, values, _listeners = pipe.execute()
         return {"online": online, "values": values}
 
     def check(self) -> None:

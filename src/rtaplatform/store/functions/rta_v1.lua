@@ -354,21 +354,6 @@ local function set_projects(keys, args)
   return args[1]
 end
 
--- Forget persons: args are the project, then 8 bytes each. Answers how many were online, and how many had a value.
--- No total changes: a sketch holds no ids, so none can be taken out of it.
-local function forget(keys, args)
-  local root = prefix_of(keys[1])
-  local generation = redis.call('HGET', keys[1], 'generation')
-  if not generation then return {0, 0} end
-  local base, online, values = root .. generation .. ':', 0, 0
-  each_chunk(args, 2, function(i, j)
-    online = online + redis.call('ZREM', base .. 'online:' .. args[1], unpack(args, i, j))
-    values = values + redis.call('HDEL', base .. 'person:' .. args[1], unpack(args, i, j))
-  end)
-  redis.call('PUBLISH', root .. 'moved', args[1])
-  return {online, values}
-end
-
 -- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.
 local function probe(keys)
   local base = prefix_of(keys[1]) .. 'probe:'
@@ -405,4 +390,3 @@ redis.register_function('rta_probe_v1', probe)
 redis.register_function('rta_apply_v1', apply)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_projects_v1', set_projects)
-redis.register_function('rta_forget_v1', forget)
