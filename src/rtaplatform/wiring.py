@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import stamina
 from confluent_kafka import Producer
+from pydantic import SecretStr
 
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker, Instant
@@ -21,6 +22,7 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.erasure import Erasure
 from rtaplatform.catalog.keys import KeyRing
 from rtaplatform.catalog.migrate import head, upgrade
+from rtaplatform.catalog.notifications import Listener, News
 from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.catalog.projects import list_projects
@@ -28,14 +30,16 @@ from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.process.worker import Limits, Worker
+from rtaplatform.process import worker
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.limits import Limits, redis_counter
 from rtaplatform.serve.parts import Parts
 from rtaplatform.settings import (
     ApiSettings,
     CatalogSettings,
     CollectSettings,
     KafkaSettings,
+    LimitSettings,
     ProfilesSettings,
     StoreSettings,
     TopicSettings,
@@ -60,6 +64,8 @@ RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
 FINISH_ERASURES_SECONDS = 30.0
 
+Work = Coroutine[Any, Any, None]
+
 
 def build_api(
     kafka: KafkaSettings,
@@ -68,57 +74,108 @@ def build_api(
     *,
     api: ApiSettings,
     collect: CollectSettings,
+    limits: LimitSettings,
+    limiter_url: SecretStr | None = None,
 ) -> Parts:
-    """The API's parts. Nothing is opened before `parts.lifespan` is entered."""
-    database, reader, shards = Database(catalog), RedisReader(store), RedisStore(store)
+    """The API's parts. Nothing is opened before `parts.lifespan` is entered.
+
+    Without the `limiter_url` of a Redis user, limits are those of this process alone.
+    """
+    known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
+    database = known.database
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
     tracker, broker = FreshnessTracker(), Broker(kafka)
-    engine = Engine(reader, tracker, read_clock)
+    engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
+    def works() -> list[Work]:
+        return [
+            hub.run(),
+            watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
+            watch_ledgers(observer(engine, database, store.shards)),
+            seed_floors(tracker, broker, WorkerSettings().group_id),
+            keep_shards_told(database, shards, known.news.of_projects),
+            known.listener.run(),
+            known.keys.note_use(),
+        ]
+
+    async def close() -> None:
+        await known.products.close()
+        await producer.stop(STOP_PRODUCER_SECONDS)
+        await reader.close()
+        await database.close()
+        shards.close()
+
+    return Parts(
+        keys=known.keys,
+        collector=Collector(producer),
+        health=build_health(database, shards, producer, tracker, shard_count=store.shards),
+        settings=api,
+        collect=collect,
+        limits=build_limits(limits, limiter_url),
+        products=known.products,
+        database=database,
+        erasure=build_erasure(kafka, database, shards),
+        publish_projects=lambda: publish_projects(database, shards),
+        engine=engine,
+        hub=hub,
+        before_stop=hub.close,
+        lifespan=lambda: _alive(producer.start, works, hub.close, close),
+    )
+
+
+@asynccontextmanager
+async def _alive(
+    start: Callable[[], Awaitable[None]],
+    works: Callable[[], list[Work]],
+    before_stop: Callable[[], None],
+    close: Callable[[], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Started, with the works going on beside; then closed."""
+    await start()
+    tasks = [asyncio.create_task(work) for work in works()]
+    try:
+        yield
+    finally:
+        before_stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await close()
+
+
+@dataclass(frozen=True)
+class CatalogParts:
+    """PostgreSQL, what is kept of it here, and what keeps that up to date."""
+
+    database: Database
+    keys: KeyRing
+    products: Products
+    news: News
+    listener: Listener
+
+
+def build_catalog(settings: CatalogSettings) -> CatalogParts:
+    database = Database(settings)
+    keys, products = KeyRing(database, settings), Products(database)
+    news = News(keys, products)
+    return CatalogParts(database, keys, products, news, Listener(settings, changed=news.change, state=news.listen))
+
+
+def build_health(
+    database: Database, shards: RedisStore, producer: EventProducer, tracker: FreshnessTracker, *, shard_count: int
+) -> Health:
     async def freshness() -> dict[str, Any]:
         return dict(msgspec.to_builtins(tracker.state(read_clock())))
 
     async def manifests() -> None:
-        await asyncio.to_thread(require_manifests, shards, store.shards)
+        await asyncio.to_thread(require_manifests, shards, shard_count)
 
-    async def ends() -> Mapping[Place, int]:
-        return await asyncio.to_thread(broker.ends)
+    return Health({"postgres": database.check, "redis": manifests, "kafka": producer.check}, freshness)
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        await producer.start()
-        tasks = [
-            asyncio.create_task(hub.run()),
-            asyncio.create_task(watch_ends(tracker, ends, read_clock)),
-            asyncio.create_task(watch_ledgers(observer(engine, database, store.shards))),
-            asyncio.create_task(seed_floors(tracker, broker, WorkerSettings().group_id)),
-            asyncio.create_task(keep_shards_told(database, shards)),
-        ]
-        try:
-            yield
-        finally:
-            hub.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await producer.stop(STOP_PRODUCER_SECONDS)
-            await reader.close()
-            await database.close()
-            shards.close()
 
-    return Parts(
-        keys=KeyRing(database, catalog),
-        collector=Collector(producer),
-        health=Health({"postgres": database.check, "redis": manifests, "kafka": producer.check}, freshness),
-        settings=api,
-        collect=collect,
-        products=Products(database),
-        engine=engine,
-        hub=hub,
-        before_stop=hub.close,
-        lifespan=lifespan,
-    )
+def build_limits(settings: LimitSettings, url: SecretStr | None) -> Limits:
+    return Limits(settings, None if url is None else redis_counter(url.get_secret_value()))
 
 
 async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) -> None:
@@ -131,14 +188,22 @@ async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) 
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def keep_shards_told(database: Database, shards: RedisStore) -> None:
-    """Tell the shards their projects, again and again: a shard that was emptied knows none."""
+async def keep_shards_told(database: Database, shards: RedisStore, news: asyncio.Event) -> None:
+    """Tell the shards their projects: when one has changed, and again and again, since an emptied shard knows none."""
     while True:
+        news.clear()
         try:
-            await asyncio.to_thread(shards.set_projects, await list_projects(database))
-            await asyncio.sleep(PROJECTS_SECONDS)
+            await publish_projects(database, shards)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROJECTS_SECONDS):
+                    await news.wait()
         except Unavailable:
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def publish_projects(database: Database, shards: RedisStore) -> None:
+    """Tell the shards of all projects; raises Unavailable."""
+    await asyncio.to_thread(shards.set_projects, await list_projects(database))
 
 
 def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
@@ -182,15 +247,15 @@ def observer(engine: Engine, database: Database, shards: int) -> Callable[[], Aw
 class WorkerParts:
     """A worker, what looks after the store's settings, and what to close at the end."""
 
-    worker: Worker
+    worker: worker.Worker
     guard: Callable[[], None]
     close: Callable[[], None]
 
 
 def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings) -> WorkerParts:
     log, aggregates = KafkaLog(kafka, settings), RedisStore(store)
-    limits = Limits(settings.dedup_ids_cached_max, settings.idle_compare_ms / 1000)
-    worker = Worker(log, KafkaDeadLetters(kafka), aggregates, shards=store.shards, limits=limits)
+    limits = worker.Limits(settings.dedup_ids_cached_max, settings.idle_compare_ms / 1000)
+    made = worker.Worker(log, KafkaDeadLetters(kafka), aggregates, shards=store.shards, limits=limits)
 
     def guard() -> None:
         # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.
@@ -201,7 +266,7 @@ def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSet
         log.close()
         aggregates.close()
 
-    return WorkerParts(worker, guard, close)
+    return WorkerParts(made, guard, close)
 
 
 @dataclass(frozen=True)
@@ -236,6 +301,13 @@ def build_profiles(
 
     profiles = Profiles(log, database, users_max=settings.batch_users_max)
     return ProfilesParts(profiles, build_erasure(kafka, database, shards), close)
+
+
+def profiles_lag(kafka: KafkaSettings) -> int:
+    """How many records the profiles have still to read. Raises Unavailable."""
+    broker = Broker(kafka)
+    done = broker.committed(ProfilesSettings().group_id)
+    return sum(max(0, end - max(done.get(place, 0), 0)) for place, end in broker.ends().items())
 
 
 def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> Erasure:

@@ -13,20 +13,31 @@ import xxhash
 from msgspec import UNSET, Struct
 
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
-from rtaplatform.analytics.persons import persons_reads, persons_rows, ranking_reads, values_read
+from rtaplatform.analytics.join import ProductCatalog, ProductTable
+from rtaplatform.analytics.persons import (
+    Group,
+    groups_of,
+    needs_values,
+    persons_reads,
+    persons_rows,
+    ranking_reads,
+    total_read,
+    values_read,
+)
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
 from rtaplatform.analytics.rows import Row, Rows, cells_of, merge_reads, shown_value, table_of
+from rtaplatform.analytics.running import Window, Windows, may_run
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.times import shown, shown_instant
 from rtaplatform.analytics.watch import Clock
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Query, Result
-from rtaplatform.core.rollups import ACTIVITY, QUALITY
-from rtaplatform.store.port import AggregateReader, Cells, OnlineSince, Persons, Project, Read, Snapshot
+from rtaplatform.core.rollups import ACTIVITY, PRODUCTS, QUALITY
+from rtaplatform.store.port import AggregateReader, Cells, OnlineSince, Project, Read, Snapshot
 
 QUALITY_FIELDS = ("late", "duplicate")
-REPLANS_MAX = 3
+ATTEMPTS_MAX = 8
 
 
 class Reply(Struct, frozen=True):
@@ -38,36 +49,47 @@ class Reply(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """A plan, and for a breakdown by persons the values whose rows are read."""
+    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products."""
 
     plan: Plan
-    values: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    window: Window | None = None
+    products: ProductTable | None = None
 
 
 class Engine:
-    def __init__(self, reader: AggregateReader, freshness: FreshnessTracker, clock: Clock) -> None:
-        self._reader, self._freshness, self._clock = reader, freshness, clock
+    """`catalog` is asked where a question joins attributes of products; without one there are none."""
+
+    def __init__(
+        self, reader: AggregateReader, freshness: FreshnessTracker, clock: Clock, catalog: ProductCatalog | None = None
+    ) -> None:
+        self._reader, self._freshness, self._clock, self._catalog = reader, freshness, clock, catalog
         self._projects: dict[str, Project] = {}
+        self._windows = Windows()
 
     async def answer(self, project: str, queries: Sequence[Query]) -> list[Answer]:
         return (await self.reply(project, queries)).answers
 
     async def reply(self, project: str, queries: Sequence[Query]) -> Reply:
-        for _ in range(REPLANS_MAX):
+        for _ in range(ATTEMPTS_MAX):
             known, now_ms = await self.project(project), self._clock().wall_ms
             jobs = [await self._prepare(plan(query, known, now_ms)) for query in queries]
-            merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
+            asked = [_reads(job, now_ms) for job in jobs]
+            merged = merge_reads(read for reads in asked for read in reads)
             wanted = list(dict.fromkeys(merged.values()))
             snapshot = await self._reader.read(project, wanted)
-            if snapshot.project == known:
+            by_read = dict(zip(wanted, snapshot.answers, strict=True))
+            found = {read: by_read[merged[read]] for read in merged}
+            if snapshot.project != known:
+                # Another zone or currency, so another plan: a project's settings are part of the moment.
+                self._projects[project] = snapshot.project
+                continue
+            taken = [_take(job, reads, found, snapshot) for job, reads in zip(jobs, asked, strict=True)]
+            if all(taken):
                 break
-            # Another zone or currency, so another plan: a project's settings are part of the moment.
-            self._projects[project] = snapshot.project
         else:
-            raise Unavailable("redis", f"the settings of {project} keep changing")
+            raise Unavailable("redis", f"the settings or the history of {project} keep changing")
         fresh = self._freshness.observe(snapshot, self._clock())
-        by_read = dict(zip(wanted, snapshot.answers, strict=True))
-        found = {read: by_read[merged[read]] for read in merged}
         answers = [_answer(job, found, snapshot, fresh, now_ms) for job in jobs]
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
@@ -85,37 +107,75 @@ class Engine:
         return self._freshness.observe(await self._reader.read(slug, ()), self._clock())
 
     async def _prepare(self, planned: Plan) -> Job:
-        shape = planned.shape
-        if not isinstance(shape, PersonsPlan) or not planned.query.breakdown:
-            return Job(planned)
-        project, limit = planned.project.slug, planned.query.limit
-        values = shape.values
-        if values is None:
-            found = (await self._reader.read(project, [values_read(planned, shape)])).answers[0]
+        match planned.shape:
+            case SumsPlan() as shape:
+                products = await self._products(planned, shape.joined)
+                window = await self._window(planned, shape, products) if may_run(planned, shape) else None
+                return Job(planned, window=window, products=products)
+            case PersonsPlan() as shape:
+                return await self._prepare_persons(planned, shape)
+            case OnlinePlan():
+                return Job(planned)
+
+    async def _products(self, planned: Plan, joined: Sequence[str]) -> ProductTable | None:
+        if not joined:
+            return None
+        if self._catalog is None:
+            raise Unavailable("postgres", "there is no catalog")
+        return await self._catalog.products(planned.project.slug)
+
+    async def _window(self, planned: Plan, shape: SumsPlan, products: ProductTable | None) -> Window:
+        """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
+        window, tiles = self._windows.of(planned, shape), planned.period.tiles
+        for portion in window.missing(tiles):
+            reads = cells_of(shape.rollup, portion, None)
+            snapshot = await self._reader.read(planned.project.slug, reads)
+            window.take(snapshot, reads, dict(zip(reads, snapshot.answers, strict=True)), products)
+        return window
+
+    async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
+        products = await self._products(planned, shape.joined)
+        values = shape.values or ("",)
+        if needs_values(planned, shape):
+            found = (await self._reader.read(planned.project.slug, [values_read(planned, shape)])).answers[0]
             assert isinstance(found, list)
             values = tuple(str(value) for value in found)
-        return Job(planned, values if len(values) <= limit else await self._greatest(planned, shape, values))
+        elif not planned.query.breakdown and not shape.joined:
+            return Job(planned, (((), values),))
+        groups = groups_of(planned, shape, values, products)
+        if planned.query.breakdown and len(groups) > planned.query.limit:
+            groups = await self._greatest(planned, shape, groups)
+        return Job(planned, groups, products=products)
 
-    async def _greatest(self, planned: Plan, shape: PersonsPlan, values: tuple[str, ...]) -> tuple[str, ...]:
-        totals: dict[str, Any] = {}
-        for portion in ranking_reads(planned, shape, values):
-            snapshot = await self._reader.read(planned.project.slug, portion)
-            for read, number in zip(portion, snapshot.answers, strict=True):
-                assert isinstance(read, Persons)
-                totals[read.values[0]] = number
-        return tuple(sorted(sorted(totals, key=lambda v: (-totals[v], v))[: planned.query.limit]))
+    async def _greatest(self, planned: Plan, shape: PersonsPlan, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        totals: dict[Group, Any] = {}
+        for portion in ranking_reads(planned, shape, groups):
+            snapshot = await self._reader.read(planned.project.slug, [total_read(planned, shape, g) for g in portion])
+            totals |= zip(portion, snapshot.answers, strict=True)
+        return tuple(sorted(sorted(totals, key=lambda g: (-totals[g], g[0]))[: planned.query.limit]))
 
 
 def _reads(job: Job, now_ms: int) -> list[Read]:
     planned, shape = job.plan, job.plan.shape
     reads: list[Read] = [*_quality_reads(planned), *_currency_reads(planned)]
     match shape:
+        case SumsPlan() if job.window is not None:
+            return reads + list(job.window.reads(planned.period.tiles))
         case SumsPlan():
             return reads + list(sums_reads(planned, shape))
         case PersonsPlan():
-            return reads + persons_reads(planned, shape, job.values)
+            return reads + persons_reads(planned, shape, job.groups)
         case OnlinePlan():
             return [*reads, _online_read(now_ms)]
+
+
+def _take(job: Job, asked: Sequence[Read], answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+    """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
+    if job.window is None:
+        return True
+    reads = [read for read in asked if isinstance(read, Cells) and read.rollup == PRODUCTS.name]
+    job.window.keep(job.plan.period.tiles, job.products)
+    return job.window.take(snapshot, reads, answers, job.products)
 
 
 def _online_read(now_ms: int) -> OnlineSince:
@@ -135,10 +195,12 @@ def _currency_reads(planned: Plan) -> list[Cells]:
 def _rows(job: Job, answers: Mapping[Read, Any], now_ms: int) -> Rows:
     planned, shape = job.plan, job.plan.shape
     match shape:
+        case SumsPlan() if job.window is not None:
+            return job.window.rows(planned, shape, job.products)
         case SumsPlan():
-            return sums_rows(planned, shape, answers)
+            return sums_rows(planned, shape, answers, job.products)
         case PersonsPlan():
-            return persons_rows(planned, shape, job.values, answers)
+            return persons_rows(planned, shape, job.groups, answers)
         case OnlinePlan():
             return Rows([Row((), int(answers[_online_read(now_ms)]), None, [])], is_exact=True)
 

@@ -2,68 +2,102 @@
 
 A point and the whole are unions of their own, since persons do not add up. A breakdown first asks which values
 there are, then (only where they are more than the limit) counts each to find the greatest; the numbers shown
-are read again with everything else, in one moment.
+are read again with everything else, in one moment. Of a product's attributes: the union of its products' sketches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import PersonsPlan, Plan
-from rtaplatform.analytics.rows import Answers, Row, Rows, sort_and_limit
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, sort_and_limit
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.store.port import Persons, PersonValues, Read
 
+Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches are united
+
 SKETCHES_MAX = 50_000  # in one answer
 RANKED_AT_ONCE = 2_000  # sketches in one read, so that none keeps the store for long
+
+
+def needs_values(plan: Plan, shape: PersonsPlan) -> bool:
+    """Whether one must look first which values have sketches."""
+    return shape.values is None and bool(plan.query.breakdown or shape.joined)
 
 
 def values_read(plan: Plan, shape: PersonsPlan) -> PersonValues:
     return PersonValues((*plan.period.tiles, *(plan.period.previous or ())), shape.dimension)
 
 
-def ranking_reads(plan: Plan, shape: PersonsPlan, values: Sequence[str]) -> list[list[Read]]:
-    """Reads of the totals of all values, in portions."""
-    tiles = plan.period.tiles
-    size = max(1, RANKED_AT_ONCE // max(1, len(tiles)))
-    reads: list[Read] = [Persons(tiles, shape.dimension, (value,)) for value in values]
-    return [reads[at : at + size] for at in range(0, len(reads), size)]
+def groups_of(
+    plan: Plan, shape: PersonsPlan, values: Sequence[str], products: ProductTable | None = None
+) -> tuple[Group, ...]:
+    """The rows of the answer. `products` is needed where the plan joins their attributes."""
+    breakdown = plan.query.breakdown
+    groups: dict[Key, list[str]] = {} if breakdown else {(): []}
+    for value in values:
+        attributes: list[str] = []
+        if shape.joined:
+            assert products is not None
+            attributes = attributes_of(products, value, shape.joined)
+        if all(w is None or v in w for v, w in zip(attributes, shape.wanted, strict=True)):
+            known = dict(zip((shape.dimension, *shape.joined), (value, *attributes), strict=True))
+            groups.setdefault(tuple(known[name] for name in breakdown), []).append(value)
+    return tuple((key, tuple(found)) for key, found in groups.items())
 
 
-def persons_reads(plan: Plan, shape: PersonsPlan, values: Sequence[str]) -> list[Read]:
-    groups = _groups(plan, shape, values)
+def ranking_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
+    """The groups, in portions whose totals are read at once."""
+    portions: list[list[Group]] = []
+    room = 0
+    for group in groups:
+        size = _require_few(plan, len(group[1]) * len(plan.period.tiles))
+        if size > room or not portions:
+            portions.append([])
+            room = RANKED_AT_ONCE
+        portions[-1].append(group)
+        room -= size
+    return portions
+
+
+def total_read(plan: Plan, shape: PersonsPlan, group: Group) -> Persons:
+    return Persons(plan.period.tiles, shape.dimension, group[1])
+
+
+def persons_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
     period = plan.period
     asked = [period.tiles, *_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
-    if sum(map(len, asked)) * sum(map(len, groups)) > SKETCHES_MAX:
-        raise InvalidParameter(
-            "This would unite too many sketches of persons at once.",
-            field="breakdown" if plan.query.breakdown else "interval", allowed=f"{SKETCHES_MAX} sketches",
-            hint="Use a shorter period, a longer interval or a smaller `limit`.",
-        )  # fmt: skip
-    return [Persons(tiles, shape.dimension, group) for group in groups for tiles in asked]
+    _require_few(plan, sum(map(len, asked)) * sum(len(values) for _, values in groups))
+    return [Persons(tiles, shape.dimension, values) for _, values in groups for tiles in asked]
 
 
-def persons_rows(plan: Plan, shape: PersonsPlan, values: Sequence[str], answers: Answers) -> Rows:
-    rows = [_row(plan, shape, group, answers) for group in _groups(plan, shape, values)]
+def persons_rows(plan: Plan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> Rows:
+    rows = [_row(plan, shape, group, answers) for group in groups]
     kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
     return Rows(sort_and_limit(kept, plan.query.limit), is_exact=False)
 
 
-def _groups(plan: Plan, shape: PersonsPlan, values: Sequence[str]) -> list[tuple[str, ...]]:
-    """The values of each row: one each in a breakdown, else all that are asked for."""
-    if plan.query.breakdown:
-        return [(value,) for value in values]
-    return [shape.values or ("",)]
+def _require_few(plan: Plan, sketches: int) -> int:
+    if sketches > SKETCHES_MAX:
+        raise InvalidParameter(
+            "This would unite too many sketches of persons at once.",
+            field="breakdown" if plan.query.breakdown else "interval", allowed=f"{SKETCHES_MAX} sketches",
+            hint="Use a shorter period, a longer interval, a smaller `limit` or fewer products.",
+        )  # fmt: skip
+    return sketches
 
 
-def _row(plan: Plan, shape: PersonsPlan, group: tuple[str, ...], answers: Answers) -> Row:
+def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:
+    key, values = group
+
     def count(tiles: tuple[Tile, ...]) -> int:
-        return int(answers[Persons(tiles, shape.dimension, group)])
+        return int(answers[Persons(tiles, shape.dimension, values)])
 
     previous = plan.period.previous
     return Row(
-        group if plan.query.breakdown else (),
+        key,
         count(plan.period.tiles),
         None if previous is None else count(previous),
         [count(tiles) for tiles in _point_tiles(plan)],

@@ -19,7 +19,7 @@ from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import SOURCES
 from rtaplatform.core.metrics import METRICS, Distinct, Metric, Now, Source, Sums
 from rtaplatform.core.query import NOW, Anchor, Moment, Query
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, field
 from rtaplatform.store.port import Project
 
 NAMED_FIELDS_MAX = 256
@@ -29,15 +29,19 @@ DIMENSION_KINDS = (Kind.HOUR, Kind.DAY)
 
 
 class SumsPlan(Struct, frozen=True):
-    """Add `measure` of a rollup where every dimension has one of its `wanted` values. `fields` None: whole buckets."""
+    """Add `measure` of a rollup where every dimension has one of its `wanted` values. `fields` None: whole buckets.
+
+    `joined` are attributes of products: the last of the dimensions, and in no field of the rollup.
+    """
 
     rollup: str
     measure: str
     dimensions: tuple[str, ...]
-    wanted: tuple[frozenset[str] | None, ...]  # per dimension of the rollup; None: any value
+    wanted: tuple[frozenset[str] | None, ...]  # per dimension; None: any value
     fields: tuple[str, ...] | None
     with_bots: bool
     scale: int
+    joined: tuple[str, ...] = ()
 
     @property
     def is_total(self) -> bool:
@@ -45,10 +49,12 @@ class SumsPlan(Struct, frozen=True):
 
 
 class PersonsPlan(Struct, frozen=True):
-    """Unions of sketches. `values` None: of every value that the breakdown finds."""
+    """Unions of sketches. `values` None: of every value that has one; of products, those with the attributes wanted."""
 
     dimension: str
     values: tuple[str, ...] | None
+    joined: tuple[str, ...] = ()
+    wanted: tuple[frozenset[str] | None, ...] = ()  # per attribute; None: any value
 
 
 class OnlinePlan(Struct, frozen=True):
@@ -114,26 +120,32 @@ def _sums(query: Query, metric: Sums) -> SumsPlan:
     if source.events:
         named = frozenset(source.events)
         filters["event"] = named & filters.get("event", named)
-    dimensions = source.rollup.dimensions
+    kept, joined = source.rollup.dimensions, _joined(query)
+    dimensions = (*kept, *joined)
     wanted = tuple(filters.get(name) for name in dimensions)
     is_total = not filters and not query.breakdown
-    fields = (source.measure,) if is_total else _named(source.measure, dimensions, wanted)
+    fields = (source.measure,) if is_total else _named(source.measure, kept, wanted[: len(kept)])
     with_bots = query.bots == "include"
     if fields is not None and with_bots:
         fields += tuple(BOT_PREFIX + name for name in fields)
-    return SumsPlan(source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale)
+    return SumsPlan(source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale, joined)
+
+
+def _joined(query: Query) -> tuple[str, ...]:
+    asked = {name for name, _ in query.filters} | set(query.breakdown)
+    return tuple(name for name in PRODUCT_ATTRIBUTES if name in asked)
 
 
 def _smallest(query: Query, metric: Sums) -> Source:
     needed = {name for name, _ in query.filters} | set(query.breakdown)
     for source in metric.sources:
-        if needed <= set(source.rollup.dimensions):
+        if needed <= set(source.dimensions):
             return source
-    rollups = {source.rollup.name: list(source.rollup.dimensions) for source in metric.sources}
-    nearest = max(metric.sources, key=lambda s: len(needed & set(s.rollup.dimensions))).rollup
+    rollups = {source.rollup.name: list(source.dimensions) for source in metric.sources}
+    nearest = max(metric.sources, key=lambda s: len(needed & set(s.dimensions)))
     raise InvalidParameter(
         f"No rollup of {metric.name} holds {', '.join(sorted(needed))} together; the nearest is "
-        f"{nearest.name} ({', '.join(nearest.dimensions)}).",
+        f"{nearest.rollup.name} ({', '.join(nearest.dimensions)}).",
         field="breakdown" if query.breakdown else next(n for n in needed if n not in nearest.dimensions),
         allowed=rollups, hint="Leave out what the nearest does not hold, or ask two questions.",
     )  # fmt: skip
@@ -157,11 +169,11 @@ def _named(
 
 
 def _persons(query: Query) -> PersonsPlan:
-    filters = dict(query.filters)
-    named = set(filters) | set(query.breakdown)
+    filters, joined = dict(query.filters), _joined(query)
+    named = {PRODUCT_ID if name in joined else name for name in (*filters, *query.breakdown)}
     if len(named) > 1:
         raise InvalidParameter(
-            "Distinct persons are kept by one dimension at a time.",
+            "Distinct persons are kept by one dimension at a time; a product's attributes go with product_id.",
             field="breakdown" if query.breakdown else sorted(named)[1],
             allowed=sorted(named), hint="Filter or break down by one of them.",
         )  # fmt: skip
@@ -169,4 +181,5 @@ def _persons(query: Query) -> PersonsPlan:
         return PersonsPlan("", ("",))
     dimension = named.pop()
     values = tuple(sorted(set(map(stored_value, filters[dimension])))) if dimension in filters else None
-    return PersonsPlan(dimension, values)
+    wanted = tuple(frozenset(map(stored_value, filters[n])) if n in filters else None for n in joined)
+    return PersonsPlan(dimension, values, joined, wanted)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit, table_of
 from rtaplatform.analytics.tiling import Tile
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ID, SEPARATOR
 from rtaplatform.store.port import Cells
 
 # The measures whose every event is the metric's own, so that what the cap left out belongs to it.
@@ -18,9 +19,10 @@ def sums_reads(plan: Plan, shape: SumsPlan) -> list[Cells]:
     return cells_of(shape.rollup, (*plan.period.tiles, *(plan.period.previous or ())), shape.fields)
 
 
-def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers) -> Rows:
+def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers, products: ProductTable | None = None) -> Rows:
+    """`products` is needed where the plan joins their attributes."""
     table = table_of(sums_reads(plan, shape), answers)
-    select = Selector(plan, shape)
+    select = Selector(plan, shape, products)
     spans = [_add((span.tiles), table, select) for span in plan.period.spans]
     period = plan.period
     before = None if period.previous is None else _add(period.previous, table, select)
@@ -32,10 +34,10 @@ def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers) -> Rows:
 class Selector:
     """Field → the key of its row, or None. Remembers each field, since every bucket has the same ones."""
 
-    def __init__(self, plan: Plan, shape: SumsPlan) -> None:
-        self._shape = shape
+    def __init__(self, plan: Plan, shape: SumsPlan, products: ProductTable | None = None) -> None:
+        self._shape, self._products = shape, products
         self._picked = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
-        self._shows_other = _owns_other(plan, shape)
+        self._shows_other = owns_other(plan, shape)
         self._known: dict[str, Key | None] = {}
         self.has_hidden = False
 
@@ -58,12 +60,16 @@ class Selector:
         if values == [OTHER]:
             self.has_hidden |= not self._shows_other
             return (OTHER,) * len(self._picked) if self._shows_other else None
+        if shape.joined:
+            assert self._products is not None
+            values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.joined)
         if any(w is not None and v not in w for v, w in zip(values, shape.wanted, strict=True)):
             return None
         return tuple(values[at] for at in self._picked)
 
 
-def _owns_other(plan: Plan, shape: SumsPlan) -> bool:
+def owns_other(plan: Plan, shape: SumsPlan) -> bool:
+    """Whether all that the cap left out belongs to the answer."""
     return not plan.query.filters and (shape.measure in OF_ORDERS_ONLY or all(w is None for w in shape.wanted))
 
 

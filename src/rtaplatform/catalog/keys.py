@@ -5,8 +5,11 @@ of leaked secrets tell ours from noise. Any other text given by an operator is a
 enough, since a key is random and not chosen.
 
 `KeyRing`: an entry is fresh for 30 s, then renewed while it is served, and from 50 s on only served once
-renewed: a revoked key is dead within 60 s as long as PostgreSQL answers. While it does not, known keys are
-served for 15 min. Unknown keys are remembered for 5 s. Everything is bounded.
+renewed: a revoked key is dead within 60 s as long as PostgreSQL answers, and at once where notifications
+arrive. While PostgreSQL is away, known keys are served for 15 min, none beyond its expiry. Unknown keys are
+remembered for 5 s. When a key was last used is written beside, a batch at a time. Everything is bounded.
+
+No comparison depends on a key's characters: what is looked up is its SHA-256, so that time tells nothing of a key.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ import secrets
 import string
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from rtaplatform import telemetry
@@ -38,6 +42,8 @@ SCOPES_BY_KIND = {"write": (COLLECT,), "read": (READ, CATALOG_READ), "admin": SC
 
 ENTRIES_MAX = 10_000
 LOOKUPS_MAX = 64
+USED_SECONDS = 60.0  # how often it is written when a key was last used
+USED_AT_ONCE = 500
 KEY_CHARS_MAX = 256
 UNKNOWN_SECONDS = 5.0
 OVERDUE_SECONDS = 20.0  # beyond fresh: from then on an entry must be renewed before it is served
@@ -97,9 +103,58 @@ class KeyRing:
         self._entries: dict[bytes, _Entry] = {}
         self._lookups: dict[bytes, asyncio.Task[Access | None]] = {}
         self._away, self._leave_alone_until = False, 0.0
+        self._used: dict[str, datetime] = {}
+        self._changes = 0
 
     async def find(self, key: str) -> Access | None:
         """What `key` opens, None where it opens nothing; raises Unavailable."""
+        access = await self._find(key)
+        if access is not None and (len(self._used) < ENTRIES_MAX or access.key_id in self._used):
+            self._used[access.key_id] = datetime.now(UTC)
+        return access
+
+    def knows(self, key: str) -> bool:
+        """Whether `key` opens something as far as is known, without a look at PostgreSQL."""
+        entry = self._entries.get(digest(key)) if len(key) <= KEY_CHARS_MAX else None
+        return entry is not None and entry.access is not None
+
+    def change(self, ids: Iterable[str] | None) -> None:
+        """These keys have been made, changed, revoked or deleted (None: any may have been); unknown ones may be known.
+
+        What is dropped is read again before it is served; what is only in doubt is served while it is renewed.
+        """
+        self._changes += 1
+        named = None if ids is None else set(ids)
+        doubtful = self._now() - self._settings.key_cache_seconds - 1
+        for hashed, entry in list(self._entries.items()):
+            if entry.access is None or (named is not None and entry.access.key_id in named):
+                del self._entries[hashed]
+            elif named is None:
+                self._entries[hashed] = entry._replace(at=min(entry.at, doubtful))
+
+    def change_project(self, project_id: str) -> None:
+        """A project has been changed or deleted, and its keys with it."""
+        self.change([e.access.key_id for e in self._entries.values() if e.access and e.access.project_id == project_id])
+
+    async def note_use(self) -> None:
+        """Write when keys were last used, again and again until cancelled, and once more at the end."""
+        try:
+            while True:
+                await asyncio.sleep(USED_SECONDS)
+                await self._write_used()
+        finally:
+            await self._write_used()
+
+    async def _write_used(self) -> None:
+        used, self._used = list(self._used.items()), {}
+        for at in range(0, len(used), USED_AT_ONCE):
+            try:
+                await self._database.run(partial(write_used, used=used[at : at + USED_AT_ONCE]))
+            except Unavailable:
+                # Not worth keeping: whoever is in use will be so again.
+                return
+
+    async def _find(self, key: str) -> Access | None:
         if not 0 < len(key) <= KEY_CHARS_MAX:
             return None
         hashed = digest(key)
@@ -156,6 +211,8 @@ class KeyRing:
             task.exception()  # a renewal in the background may fail unheard
 
     async def _look_up(self, hashed: bytes) -> Access | None:
+        # From before the question: the answer may be as old as that. What changed meanwhile puts it in doubt.
+        begun, changes = self._now(), self._changes
         try:
             access = await self._database.run(lambda connection: read_key(connection, hashed))
         except Unavailable:
@@ -164,7 +221,9 @@ class KeyRing:
         self._away = False
         telemetry.KEY_LOOKUPS.labels("read").inc()
         self._entries.pop(hashed, None)
-        self._entries[hashed] = _Entry(access, self._now())
+        if changes != self._changes:
+            begun -= self._settings.key_cache_seconds + 1
+        self._entries[hashed] = _Entry(access, begun)
         while len(self._entries) > ENTRIES_MAX:
             self._drop_one()
         return access
@@ -183,7 +242,7 @@ def _unexpired(access: Access | None) -> Access | None:
 
 
 def read_key(connection: Connection, hashed: bytes) -> Access | None:
-    """The key with this hash, if it is neither revoked nor expired; notes that it is used."""
+    """The key with this hash, if it is neither revoked nor expired."""
     row = (
         connection.execute(
             select(PROJECTS.c.slug, PROJECTS.c.id, KEYS.c.scopes, KEYS.c.id, KEYS.c.expires_at)
@@ -194,14 +253,16 @@ def read_key(connection: Connection, hashed: bytes) -> Access | None:
     ).one_or_none()
     if row is None:
         return None
-    connection.execute(
-        update(KEYS)
-        .where(KEYS.c.id == row[3])
-        .where(or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < func.now() - text("interval '60 s'")))
-        .values(last_used_at=func.now())
-    )
     slug, project_id, scopes, key_id, expires_at = row
     return Access(slug, project_id, frozenset(scopes), key_id, expires_at)
+
+
+def write_used(connection: Connection, used: Sequence[tuple[str, datetime]]) -> None:
+    """When each key (by id) was last used; never moved back."""
+    latest = func.greatest(KEYS.c.last_used_at, bindparam("at"))
+    statement = update(KEYS).where(KEYS.c.id == bindparam("key_id")).values(last_used_at=latest)
+    # In one order for all processes, so that two of them never wait for each other.
+    connection.execute(statement, [{"key_id": key_id, "at": at} for key_id, at in sorted(used)])
 
 
 class KeyRow(Struct, frozen=True):

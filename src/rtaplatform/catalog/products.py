@@ -1,29 +1,42 @@
-"""Products, for the join of `/v1/products/popular`: from a cache, since the catalog never blocks an answer.
+"""Products of projects, whole, for the join: the catalog enriches answers and is never in their way.
 
-An entry is fresh for 30 s. While PostgreSQL is away what is known is served; what is not is simply not there.
+A project's products are read at its first question, and kept up to date by notifications (`notifications.py`).
+While PostgreSQL is away what is known is served. Without notifications (a pooler swallows them) a project is read
+again every STALE_SECONDS while it is asked for. Bounded: `products_max` in all, the least recently asked go first.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from functools import partial
+from sys import intern
+from typing import Any, NamedTuple
 
-from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.tables import PRODUCTS, PROJECTS
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import InvalidParameter, Unavailable
 
-ENTRIES_MAX = 20_000
-FRESH_SECONDS = 30.0
-AWAY_SECONDS = 2.0  # how long a failed server is left alone
+PRODUCTS_MAX = 400_000
+ROWS_AT_ONCE = 5_000
+IDS_AT_ONCE = 1_000
+GATHER_SECONDS = 0.02  # changes come in flocks
+RETRY_SECONDS = 2.0  # how long a failed server is left alone
+LISTENING_SECONDS = 900.0  # how old a table may be that notifications keep up to date
+STALE_SECONDS = 30.0  # … and one that they do not
+READ_SECONDS_MAX = 30.0
+
+_versions = itertools.count(1)
 
 
-class Product(Struct, frozen=True):
-    id: str
+class Product(NamedTuple):
+    """What is shown of a product, and joined."""
+
     name: str | None
     category: str | None
     brand: str | None
@@ -32,57 +45,214 @@ class Product(Struct, frozen=True):
     image_url: str | None
 
 
-class _Entry(NamedTuple):
-    product: Product | None
-    at: float
+class Table:
+    """A project's products, changed in place. `version` changes with them, and is no other table's."""
+
+    __slots__ = ("by_id", "version")
+
+    def __init__(self, by_id: dict[str, Product]) -> None:
+        self.replace(by_id)
+
+    def replace(self, by_id: dict[str, Product]) -> None:
+        self.by_id, self.version = by_id, next(_versions)
+
+    def put(self, ids: Iterable[str], found: dict[str, Product]) -> None:
+        """Those of `ids` that were found; the others are gone."""
+        for id in ids:
+            if id in found:
+                self.by_id[id] = found[id]
+            else:
+                self.by_id.pop(id, None)
+        self.version = next(_versions)
+
+
+class _Shelf:
+    """What is known of a project. `table` None: nothing yet."""
+
+    def __init__(self) -> None:
+        self.project_id = ""
+        self.table: Table | None = None
+        self.read_at = 0.0
+        self.reload = False
+        self.changed: set[str] = set()
+        self.task: asyncio.Task[None] | None = None
 
 
 class Products:
-    """Products by project and id."""
+    """The products of the projects that were asked for last. Lives on one event loop."""
 
-    def __init__(self, database: Database, now: Callable[[], float] = time.monotonic) -> None:
-        self._database, self._now = database, now
-        self._entries: dict[tuple[str, str], _Entry] = {}
-        self._away_until = 0.0
+    def __init__(
+        self, database: Database, now: Callable[[], float] = time.monotonic, products_max: int = PRODUCTS_MAX
+    ) -> None:
+        self._database, self._now, self._products_max = database, now, products_max
+        self._shelves: dict[str, _Shelf] = {}
+        self._away_until = -RETRY_SECONDS
+        self.is_listening = False
 
-    async def products_by_id(self, project: str, ids: Iterable[str]) -> dict[str, Product]:
-        """The products of `project` (a slug) that are known; never raises for PostgreSQL's absence."""
-        wanted = list(dict.fromkeys(ids))
-        await self._refresh(project, wanted)
-        found = {id: self._entries.get((project, id)) for id in wanted}
-        return {id: entry.product for id, entry in found.items() if entry is not None and entry.product is not None}
+    async def products(self, project: str) -> Table:
+        """Those of `project` (a slug); raises Unavailable where nothing is known, Rejected where they are too many."""
+        shelf = self._shelves.pop(project, None) or _Shelf()
+        self._shelves[project] = shelf
+        if shelf.table is None:
+            await self._first(project, shelf)
+        elif self._now() - shelf.read_at > (LISTENING_SECONDS if self.is_listening else STALE_SECONDS):
+            shelf.read_at = self._now()
+            self._renew(project, shelf)
+        assert shelf.table is not None
+        return shelf.table
 
-    async def _refresh(self, project: str, ids: list[str]) -> None:
-        now = self._now()
-        missing = [id for id in ids if "\x00" not in id and self._is_old((project, id), now)]
-        if not missing or now < self._away_until:
-            return
+    def change(self, project_id: str, ids: Iterable[str] | None) -> None:
+        """Some products of a project have changed, or (None) nobody knows which."""
+        for project, shelf in self._shelves.items():
+            if shelf.project_id == project_id:
+                if ids is None:
+                    self._renew(project, shelf)
+                else:
+                    shelf.changed.update(ids)
+                    self._start(project, shelf)
+
+    def reload(self) -> None:
+        """Changes may have been missed: read everything again."""
+        for project, shelf in self._shelves.items():
+            if shelf.table is not None:
+                self._renew(project, shelf)
+
+    async def close(self) -> None:
+        tasks = [shelf.task for shelf in self._shelves.values() if shelf.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # inside ----------------------------------------------------------------------------------------------------
+
+    async def _first(self, project: str, shelf: _Shelf) -> None:
+        if shelf.task is None:
+            if self._now() < self._away_until:
+                raise Unavailable("postgres", "No answer a moment ago.")
+            shelf.task = asyncio.create_task(self._read(project, shelf))
+            shelf.task.add_done_callback(lambda done: self._read_once(project, shelf, done))
+        # Shielded: the reading is shared, and one request that goes away must not end it.
+        await asyncio.shield(shelf.task)
+
+    def _read_once(self, project: str, shelf: _Shelf, task: asyncio.Task[None]) -> None:
+        shelf.task = None
+        if task.cancelled() or task.exception() is not None:
+            self._shelves.pop(project, None)
+        elif shelf.changed:
+            self._start(project, shelf)
+
+    def _renew(self, project: str, shelf: _Shelf) -> None:
+        shelf.reload = True
+        self._start(project, shelf)
+
+    def _start(self, project: str, shelf: _Shelf) -> None:
+        if shelf.task is None and shelf.table is not None:
+            shelf.task = asyncio.create_task(self._follow(project, shelf))
+
+    async def _follow(self, project: str, shelf: _Shelf) -> None:
+        """Read what has changed, until nothing has; waits out an absence of PostgreSQL."""
         try:
-            products = await self._database.run(lambda connection: _read(connection, project, missing))
+            while (shelf.reload or shelf.changed) and self._shelves.get(project) is shelf:
+                await asyncio.sleep(GATHER_SECONDS)
+                try:
+                    await (self._read(project, shelf) if shelf.reload else self._read_changed(shelf))
+                except Unavailable:
+                    await asyncio.sleep(RETRY_SECONDS)
+                except InvalidParameter:  # too many by now: the next question says so
+                    self._shelves.pop(project, None)
+        finally:
+            shelf.task = None
+
+    async def _read(self, project: str, shelf: _Shelf) -> None:
+        """All of them, in portions; what changes meanwhile is read afterwards."""
+        shelf.reload = False
+        try:
+            shelf.project_id = await self._database.run(lambda connection: _project_id(connection, project))
+            by_id = await self._read_portions(shelf.project_id)
         except Unavailable:
-            self._away_until = now + AWAY_SECONDS
-            return
-        for id in missing:
-            self._entries.pop((project, id), None)
-            self._entries[project, id] = _Entry(products.get(id), now)
-        while len(self._entries) > ENTRIES_MAX:
-            del self._entries[next(iter(self._entries))]
+            self._away_until, shelf.reload = self._now() + RETRY_SECONDS, shelf.table is not None
+            raise
+        shelf.read_at = self._now()
+        if shelf.table is None:
+            shelf.table = Table(by_id)
+        else:
+            shelf.table.replace(by_id)
+        self._make_room()
 
-    def _is_old(self, key: tuple[str, str], now: float) -> bool:
-        entry = self._entries.get(key)
-        return entry is None or now - entry.at > FRESH_SECONDS
+    async def _read_portions(self, project_id: str) -> dict[str, Product]:
+        by_id: dict[str, Product] = {}
+        last: str | None = None
+        while True:
+            read = partial(_read_after, project_id=project_id, last=last)
+            found = await self._database.run(read, seconds=READ_SECONDS_MAX)
+            by_id.update(found)
+            if len(by_id) > self._products_max:
+                raise InvalidParameter(
+                    f"The project has more than {self._products_max} products: their attributes are not joined.",
+                    field="product_category", hint="Ask by product_id.",
+                )  # fmt: skip
+            if len(found) < ROWS_AT_ONCE:
+                return by_id
+            last = next(reversed(found))
+
+    async def _read_changed(self, shelf: _Shelf) -> None:
+        ids = list(itertools.islice(shelf.changed, IDS_AT_ONCE))
+        shelf.changed.difference_update(ids)
+        try:
+            found = await self._database.run(lambda connection: _read_some(connection, shelf.project_id, ids))
+        except Unavailable:
+            shelf.changed.update(ids)
+            raise
+        if shelf.table is not None:
+            shelf.table.put(ids, found)
+
+    def _make_room(self) -> None:
+        sizes = {slug: len(shelf.table.by_id) for slug, shelf in self._shelves.items() if shelf.table is not None}
+        total = sum(sizes.values())
+        for slug in list(sizes)[:-1]:
+            if total <= self._products_max:
+                return
+            total -= sizes[slug]
+            del self._shelves[slug]
 
 
-def _read(connection: Connection, project: str, ids: list[str]) -> dict[str, Product]:
-    columns = PRODUCTS.c
-    rows = connection.execute(
-        select(
-            columns.id, columns.name, columns.category, columns.brand,
-            columns.price, columns.currency, columns.image_url,
-        )
-        .join_from(PRODUCTS, PROJECTS).where(PROJECTS.c.slug == project, columns.id.in_(ids))
-    )  # fmt: skip
-    return {
-        row[0]: Product(row[0], row[1], row[2], row[3], None if row[4] is None else float(row[4]), row[5], row[6])
-        for row in rows
-    }
+_COLUMNS = (
+    PRODUCTS.c.id, PRODUCTS.c.name, PRODUCTS.c.category, PRODUCTS.c.brand,
+    PRODUCTS.c.price, PRODUCTS.c.currency, PRODUCTS.c.image_url,
+)  # fmt: skip
+
+
+def _project_id(connection: Connection, slug: str) -> str:
+    """The project's id; empty, which no project has, where it is gone."""
+    found = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug))
+    return "" if found is None else str(found)
+
+
+def _read_after(connection: Connection, project_id: str, last: str | None) -> dict[str, Product]:
+    query = select(*_COLUMNS).where(PRODUCTS.c.project_id == project_id)
+    query = query if last is None else query.where(PRODUCTS.c.id > last)
+    return dict(map(_product, connection.execute(query.order_by(PRODUCTS.c.id).limit(ROWS_AT_ONCE))))
+
+
+def _read_some(connection: Connection, project_id: str, ids: list[str]) -> dict[str, Product]:
+    query = select(*_COLUMNS).where(PRODUCTS.c.project_id == project_id, PRODUCTS.c.id.in_(ids))
+    return dict(map(_product, connection.execute(query)))
+
+
+def _product(row: Any) -> tuple[str, Product]:
+    id, name, category, brand, price, currency, image_url = row
+    shared = (_shared(category), _shared(brand))
+    return str(id), Product(_text(name), *shared, _number(price), _shared(currency), _text(image_url))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _shared(value: object) -> str | None:
+    """One string for all products that have it."""
+    return None if value is None else intern(str(value))
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))

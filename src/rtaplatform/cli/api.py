@@ -45,7 +45,7 @@ def command(
     from rtaplatform import telemetry
     from rtaplatform.local.lifeline import die_with_parent
     from rtaplatform.serve.app import create_app
-    from rtaplatform.settings import ApiSettings, CollectSettings
+    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
     from rtaplatform.wiring import build_api
 
     if os.environ.get("RTA_SUPERVISED"):
@@ -55,7 +55,7 @@ def command(
     settings = _with_options(ApiSettings(), host, port)
     parts = build_api(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
-        api=settings, collect=CollectSettings(),
+        api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
     )  # fmt: skip
     stopped_in_time = asyncio.run(_serve(lambda: create_app(parts), settings, parts.before_stop))
     if not stopped_in_time:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, PERSON_DIMENSIONS, PRODUCTS, Rollup
+from rtaplatform.core.rollups import (
+    ACTIVITY,
+    EVENTS,
+    PERSON_DIMENSIONS,
+    PRODUCT_ATTRIBUTES,
+    PRODUCT_ID,
+    PRODUCTS,
+    Rollup,
+)
 
 INTERVALS = ("minute", "hour", "day", "week", "month", "none")
 
@@ -19,6 +27,11 @@ class Source(Struct, frozen=True):
     rollup: Rollup
     measure: str
     events: tuple[str, ...] = ()
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The rollup's, and what the catalog knows of them."""
+        return joined_dimensions(self.rollup.dimensions)
 
 
 class Sums(Struct, frozen=True, tag=True):
@@ -32,7 +45,7 @@ class Sums(Struct, frozen=True, tag=True):
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(d for source in self.sources for d in source.rollup.dimensions))
+        return tuple(dict.fromkeys(d for source in self.sources for d in source.dimensions))
 
 
 class Distinct(Struct, frozen=True, tag=True):
@@ -41,7 +54,7 @@ class Distinct(Struct, frozen=True, tag=True):
     name: str
     unit: str
     description: str
-    dimensions: tuple[str, ...] = PERSON_DIMENSIONS
+    dimensions: tuple[str, ...] = (*PERSON_DIMENSIONS, *PRODUCT_ATTRIBUTES)
 
 
 class Now(Struct, frozen=True, tag=True):
@@ -54,6 +67,11 @@ class Now(Struct, frozen=True, tag=True):
 
 
 Metric = Sums | Distinct | Now
+
+
+def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Where products are told apart, so are their attributes."""
+    return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 
 def _of_events(measure: str, *events: str) -> tuple[Source, ...]:

@@ -32,6 +32,10 @@ QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unre
 
 ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY)
 
+# What the catalog says of a product, joined to `product_id` when an answer is read.
+PRODUCT_ID = "product_id"
+PRODUCT_ATTRIBUTES = ("product_category", "product_brand")
+
 # Distinct persons are HyperLogLog sketches: of all, for minutes, hours and days; by one of these, for hours and days.
 PERSON_DIMENSIONS = ("source", "product_id")
 

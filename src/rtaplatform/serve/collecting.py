@@ -18,7 +18,8 @@ from litestar.params import FromPath
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys import COLLECT, Access
 from rtaplatform.collect.envelope import Arrival, as_key, read_batch, read_single_key
-from rtaplatform.serve.access import basic_user_of, bearer_of, require_scope
+from rtaplatform.serve import limits
+from rtaplatform.serve.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
 from rtaplatform.serve.bodies import read_body
 from rtaplatform.serve.parts import Parts, parts_of
 
@@ -57,6 +58,7 @@ def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
         known = await _find_in_header(request, parts)
         body = await _read(request, parts)
         access = await _authenticate(request, parts, known, None if known else read_single_key(body))
+        await take(request, limits.COLLECT, access)
         return _answer(await parts.collector.collect_single(body, kind, access.project, arrival))
 
     return collect
@@ -76,6 +78,7 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
     known = await _find_in_header(request, parts)
     batch = read_batch(await _read(request, parts))
     access = await _authenticate(request, parts, known, None if known else as_key(batch.write_key))
+    await take(request, limits.COLLECT, access, max(1, len(batch.batch or ())))
     strict = request.query_params.get("strict", "") in ("1", "true")
     collect = parts.collector.collect_batch_strictly if strict else parts.collector.collect_batch
     return _answer(await collect(batch, access.project, arrival))
@@ -120,9 +123,9 @@ async def _find_in_header(request: AnyRequest, parts: Parts) -> Access | None:
     """By Bearer or Basic. A Bearer that is not ours is passed over; a Basic user name that is not ours is refused."""
     header = request.headers.get("authorization")
     bearer, user = bearer_of(header), basic_user_of(header)
-    access = await parts.keys.find(bearer or user or "") if bearer or user else None
+    access = await find_key(request, parts, bearer or user)
     if user and access is None:
-        require_scope(None, COLLECT)
+        await refuse_unknown(request)
     return None if access is None else require_scope(access, COLLECT)
 
 
@@ -130,7 +133,8 @@ async def _authenticate(request: AnyRequest, parts: Parts, known: Access | None,
     if known is not None:
         return known
     key = in_body or request.query_params.get("writeKey")
-    return require_scope(await parts.keys.find(key) if key else None, COLLECT)
+    access = await find_key(request, parts, key)
+    return require_scope(access, COLLECT) if access else await refuse_unknown(request)
 
 
 def _answer(answer: dict[str, Any]) -> Response[bytes]:

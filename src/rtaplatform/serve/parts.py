@@ -42,7 +42,6 @@ class Parts:
     settings: ApiSettings = field(default_factory=ApiSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
     limits: Limits = field(default_factory=lambda: Limits(LimitSettings()))
-    limit_settings: LimitSettings = field(default_factory=LimitSettings)
     products: Any = None
     # `catalog.database.Database`: what the catalog's routes run their transactions on.
     database: Any = None

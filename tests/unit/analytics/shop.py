@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker, Instant
+from rtaplatform.analytics.join import ProductCatalog
 from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
 from rtaplatform.store.memory import MemoryStore
@@ -49,14 +50,14 @@ class Clock:
 
 
 class Shop:
-    def __init__(self, project: Project = PROJECT) -> None:
+    def __init__(self, project: Project = PROJECT, catalog: ProductCatalog | None = None) -> None:
         self.project = project
         self.store = MemoryStore()
         self.store.set_projects([project], "1")
         self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": PLACE.topic_id}, starts={})
         self.clock = Clock()
         self.freshness = FreshnessTracker()
-        self.engine = Engine(self.store, self.freshness, self.clock)
+        self.engine = Engine(self.store, self.freshness, self.clock, catalog)
         self.offset = 0
 
     def take(self, happenings: Iterable[Happening], **quality: int) -> None:
@@ -104,11 +105,16 @@ def _fold(delta: Delta, project: Project, happening: Happening) -> None:
     if h.product:
         for key in _keys(project, PRODUCTS.name, h.at_ms):
             for measure in (PRODUCT_MEASURES[h.event], *(("units",) if h.revenue else ())):
-                _add(delta, key, prefix + field(measure, h.product), 10_000 if measure == "units" else 1)
+                _sell(delta, key, prefix + measure, h.product, 10_000 if measure == "units" else 1)
             if h.revenue:
-                _add(delta, key, prefix + field("revenue", h.product), h.revenue)
+                _sell(delta, key, prefix + "revenue", h.product, h.revenue)
     if not h.is_bot:
         _see(delta, project, h)
+
+
+def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) -> None:
+    _add(delta, key, measure, number)
+    _add(delta, key, field(measure, product), number)
 
 
 def _see(delta: Delta, project: Project, h: Happening) -> None:

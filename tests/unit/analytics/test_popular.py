@@ -1,32 +1,14 @@
+"""The most popular products, with what the catalog says of them."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from msgspec import Struct
+import pytest
 
 from rtaplatform.analytics.popular import PopularProducts
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.query import DAY_AGO, Popular
+from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, Happening, Shop
-
-
-class Product(Struct, frozen=True):
-    name: str | None
-    category: str | None
-    price: float | None = 9.5
-    currency: str | None = "EUR"
-    image_url: str | None = None
-
-
-class Catalog:
-    def __init__(self, products: dict[str, Product] | None) -> None:
-        self._products = products
-
-    async def products_by_id(self, project: str, ids: Sequence[str]) -> dict[str, Product]:
-        if self._products is None:
-            raise Unavailable("postgres", "away")
-        return {id: self._products[id] for id in ids if id in self._products}
-
 
 SHOES = {"p-1": Product("Shoe", "shoes"), "p-2": Product("Hat", "hats"), "p-9": Product("Boot", "shoes")}
 
@@ -34,10 +16,11 @@ SHOES = {"p-1": Product("Shoe", "shoes"), "p-2": Product("Hat", "hats"), "p-9": 
 async def popular(
     catalog: dict[str, Product] | None, by: str = "views", limit: int = 20, category: str | None = None
 ) -> Popular:
-    shop = Shop()
+    table = Catalog(catalog)
+    shop = Shop(catalog=table)
     for number, product in enumerate(("p-9", "p-1", "p-2", "p-3")):
         shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n % 2}") for n in range(number + 1))
-    popular = PopularProducts(shop.engine, Catalog(catalog))
+    popular = PopularProducts(shop.engine, table)
     return await popular.popular("demo", by, window=DAY_AGO, limit=limit, category=category)
 
 
@@ -58,6 +41,21 @@ async def test_a_catalog_that_is_away_leaves_the_names_out() -> None:
 async def test_one_category() -> None:
     found = await popular(SHOES, category="shoes")
     assert [p.product_id for p in found.results] == ["p-1", "p-9"]
+
+
+async def test_one_category_by_persons() -> None:
+    found = await popular(SHOES, by="visitors", category="shoes")
+    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-9", 1)]
+
+
+async def test_products_without_a_category() -> None:
+    found = await popular(SHOES, category="(none)")
+    assert [p.product_id for p in found.results] == ["p-3"]
+
+
+async def test_a_category_cannot_be_asked_for_while_nothing_is_known() -> None:
+    with pytest.raises(Unavailable):
+        await popular(None, category="shoes")
 
 
 async def test_by_persons() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.parts import Parts
 from rtaplatform.settings import ApiSettings
+from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
 
 READ = Access("demo", "prj_1", frozenset({"read"}), "key_1")
@@ -29,20 +29,18 @@ class Keys:
     async def find(self, key: str) -> Access | None:
         return self.known.get(key)
 
-
-class NoProducts:
-    async def products_by_id(self, project: str, ids: Sequence[str]) -> dict[str, Any]:
-        return {}
+    def knows(self, key: str) -> bool:
+        return key in self.known
 
 
 class Site:
     """An application, its shop and its keys."""
 
     def __init__(self, **settings: Any) -> None:
-        self.shop, self.keys = Shop(), Keys()
+        self.shop, self.keys = Shop(catalog=Catalog({})), Keys()
         self.hub = Hub(self.shop.engine, self.shop.store, interval_ms=20, connections_max=3)
         self.parts = Parts(
-            keys=self.keys, collector=cast(Any, None), health=Health({}), products=NoProducts(),
+            keys=self.keys, collector=cast(Any, None), health=Health({}), products=Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)

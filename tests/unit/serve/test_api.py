@@ -38,6 +38,9 @@ class Keys:
             return None
         return Access(f"demo{key[1:]}", f"prj_{key}", frozenset(SCOPES_BY_KIND[kinds[key[0]]]), f"key_{key}")
 
+    def knows(self, key: str) -> bool:
+        return False
+
 
 class Log:
     def __init__(self) -> None:

@@ -1,0 +1,61 @@
+"""What the catalog says of products, joined to `product_id` when an answer is read.   Stage 5 of 6, pure.
+
+Unknown products and those without the attribute have the empty value, shown as `(none)`; what the cap on a bucket
+hid stays `(other)`, since nobody knows which products it was. The catalog is the port `ProductCatalog`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from rtaplatform.analytics.parse import stored_value
+from rtaplatform.core.rollups import OTHER
+
+
+class ProductLike(Protocol):
+    """What is shown of a product of the catalog, and joined."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def category(self) -> str | None: ...
+    @property
+    def brand(self) -> str | None: ...
+    @property
+    def price(self) -> Any: ...
+    @property
+    def currency(self) -> str | None: ...
+    @property
+    def image_url(self) -> str | None: ...
+
+
+class ProductTable(Protocol):
+    """A project's products. `version` changes whenever they do, and is no other table's."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def by_id(self) -> Mapping[str, ProductLike]: ...
+
+
+class ProductCatalog(Protocol):
+    async def products(self, project: str) -> ProductTable:
+        """Raises `Unavailable` where nothing is known of the project's products."""
+        ...
+
+
+def attributes_of(table: ProductTable, product_id: str, names: Sequence[str]) -> list[str]:
+    """The values of these attributes, as a rollup would have stored them."""
+    if product_id == OTHER:
+        return [OTHER] * len(names)
+    product = table.by_id.get(product_id)
+    if product is None:
+        return [""] * len(names)
+    return [_stored(product.category if name == "product_category" else product.brand) for name in names]
+
+
+@lru_cache(maxsize=16_384)
+def _stored(text: str | None) -> str:
+    return stored_value(text) if text else ""

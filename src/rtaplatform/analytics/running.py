@@ -1,0 +1,234 @@
+"""Sums over the products of a sliding window, kept from one question to the next.   Stage 5 of 6, pure.
+
+A bucket of 10,000 fields is read and added once, and compared afterwards by its totals alone. That is exact: every
+event adds to a count of the bucket that never falls, so equal totals, in the same generation and with the ledger
+nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole until it stands still.
+What a snapshot completes is the snapshot's own moment, whatever was known before.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
+
+from rtaplatform.analytics.join import ProductTable, attributes_of
+from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit
+from rtaplatform.analytics.sums import owns_other
+from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
+from rtaplatform.store.port import Cells, Place, Snapshot
+
+WINDOWS_MAX = 32
+CELLS_MAX = 3_000_000  # kept in all windows together
+READ_AT_ONCE = 8  # buckets that are new, in one read: none keeps the store for long
+SPARE = 200  # products looked at beyond the limit, so that the next question finds its own among them
+
+
+def may_run(plan: Plan, shape: SumsPlan) -> bool:
+    """Whether the question is one of whole buckets of products, over one window."""
+    is_product = shape.rollup == PRODUCTS.name and shape.fields is None and shape.wanted[0] is None
+    return is_product and plan.query.interval == "none" and plan.query.compare is None
+
+
+class Windows:
+    """The windows that were asked for last, bounded in number and size."""
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[object, ...], Window] = {}
+
+    def of(self, plan: Plan, shape: SumsPlan) -> Window:
+        query = plan.query
+        name = (plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
+        window = self._windows.pop(name, None) or Window(shape.measure, shape.with_bots)
+        self._windows[name] = window
+        while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
+            del self._windows[next(iter(self._windows))]
+        return window
+
+    def _size(self) -> int:
+        return sum(window.size for window in self._windows.values())
+
+
+class Window:
+    """One measure of the products, by bucket and summed. `sums` has no zeros."""
+
+    def __init__(self, measure: str, with_bots: bool) -> None:
+        prefixes = ("", BOT_PREFIX) if with_bots else ("",)
+        self._starts = tuple(prefix + measure + SEPARATOR for prefix in prefixes)
+        # Revenue may fall and units may stand still: the orders that they come with do not.
+        counted = dict.fromkeys((measure, "orders") if measure in ("units", "revenue") else (measure,))
+        self._totals = tuple(prefix + name for prefix in prefixes for name in counted)
+        self.sums: dict[str, int] = {}
+        self.size = 0
+        self._floor = 1
+        self._reset("", {})
+
+    def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
+        self._generation, self._ledger = generation, dict(ledger)
+        self._buckets: dict[Tile, tuple[tuple[int, ...], dict[str, int]]] = {}
+        self._moving: set[Tile] = set()
+        self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
+        self._index: tuple[int, str, dict[str, list[str]]] | None = None
+        self.sums.clear()
+        self.size = 0
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def missing(self, tiles: Sequence[Tile]) -> list[Sequence[Tile]]:
+        """Buckets to be read before the question is asked, in portions; none where few are new."""
+        new = [tile for tile in tiles if tile not in self._buckets]
+        return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
+
+    def reads(self, tiles: Iterable[Tile]) -> list[Cells]:
+        """Totals of the buckets that are known to stand still, all of the others."""
+        whole: list[Tile] = []
+        known: list[Tile] = []
+        for tile in tiles:
+            (known if tile in self._buckets and tile not in self._moving else whole).append(tile)
+        return [*cells_of(PRODUCTS.name, known, self._totals), *cells_of(PRODUCTS.name, whole, None)]
+
+    def take(
+        self, snapshot: Snapshot, asked: Sequence[Cells], answers: Answers, products: ProductTable | None = None
+    ) -> bool:
+        """Bring what is known to the snapshot's moment; False where buckets must be read again, whole."""
+        self._follow(snapshot)
+        complete = True
+        for read in asked:
+            for start, cells in zip(read.starts, answers[read], strict=True):
+                tile = (read.kind, start)
+                if read.fields is None:
+                    self._put(tile, cells, products)
+                elif tile not in self._buckets or self._token(cells) != self._buckets[tile][0]:
+                    self._moving.add(tile)
+                    complete = False
+        return complete
+
+    def keep(self, tiles: Iterable[Tile], products: ProductTable | None) -> None:
+        """Drop the buckets that have left the window."""
+        for tile in self._buckets.keys() - set(tiles):
+            self._change(self._buckets.pop(tile)[1], {}, products)
+            self._moving.discard(tile)
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
+        is_behind = any(ledger.get(place, 0) < offset for place, offset in self._ledger.items())
+        if snapshot.generation != self._generation or is_behind:
+            self._reset(snapshot.generation, ledger)
+        self._ledger = ledger
+
+    def _token(self, cells: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(cells.get(name, 0) for name in self._totals)
+
+    def _put(self, tile: Tile, cells: Mapping[str, int], products: ProductTable | None) -> None:
+        token, (known, before) = self._token(cells), self._buckets.get(tile, ((), {}))
+        if token == known:
+            self._moving.discard(tile)
+            return
+        after: dict[str, int] = {}
+        for begin in self._starts:
+            length = len(begin)
+            for name, number in cells.items():
+                if name.startswith(begin):
+                    product = intern(name[length:])
+                    after[product] = after[product] + number if product in after else number
+        self._buckets[tile] = token, after
+        self._moving.add(tile)
+        self._change(before, after, products)
+
+    def _change(self, before: Mapping[str, int], after: Mapping[str, int], products: ProductTable | None) -> None:
+        self.size += len(after) - len(before)
+        changes = [(product, n - before.get(product, 0)) for product, n in after.items() if before.get(product) != n]
+        changes += [(product, -n) for product, n in before.items() if product not in after]
+        sums = self.sums
+        for product, change in changes:
+            total = sums.get(product, 0) + change
+            if total:
+                sums[product] = total
+            else:
+                sums.pop(product, None)
+        for names, (version, groups) in list(self._groups.items()):
+            if products is None or products.version != version:
+                del self._groups[names]
+                continue
+            for product, change in changes:
+                key = tuple(attributes_of(products, product, names))
+                groups[key] = groups.get(key, 0) + change
+
+    # Answering ----------------------------------------------------------------------------------------------------
+
+    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows:
+        limit, breakdown = plan.query.limit, plan.query.breakdown
+        shows_other = owns_other(plan, shape)
+        is_exact = shows_other or OTHER not in self.sums
+        if not shape.joined and breakdown == (PRODUCT_ID,) and shows_other:
+            return Rows([_row((product,), n) for n, product in self._top(limit)], is_exact)
+        if products is not None and set(breakdown) <= set(PRODUCT_ATTRIBUTES) and not plan.query.filters:
+            found = self._grouped(breakdown, products)
+        else:
+            found = self._selected(shape, breakdown, products, shows_other)
+        if not breakdown:
+            return Rows([_row((), sum(found.values()))], is_exact)
+        rows = [_row(key, total) for key, total in found.items() if total]
+        return Rows(sort_and_limit(rows, limit), is_exact)
+
+    def _top(self, limit: int) -> list[tuple[int, str]]:
+        """The greatest, by value descending, then by name. Usually one pass: who was great is so a moment later."""
+        floor = self._floor
+        found = [(n, product) for product, n in self.sums.items() if n >= floor]
+        wanted = min(limit, len(self.sums))
+        if len(found) < wanted:
+            found = [(n, product) for product, n in self.sums.items()]
+        if len(found) > 2 * (limit + SPARE):
+            self._floor = heapq.nlargest(limit + SPARE, (n for n, _ in found))[-1]
+        elif len(found) < limit + SPARE // 4:
+            self._floor = 1
+        return sorted(found, key=lambda pair: (-pair[0], pair[1]))[:limit]
+
+    def _grouped(self, names: tuple[str, ...], products: ProductTable) -> dict[Key, int]:
+        version, groups = self._groups.get(names, (None, {}))
+        if version != products.version:
+            groups = {}
+            for product, total in self.sums.items():
+                key = tuple(attributes_of(products, product, names))
+                groups[key] = groups.get(key, 0) + total
+            self._groups[names] = products.version, groups
+        return groups
+
+    def _selected(
+        self, shape: SumsPlan, breakdown: tuple[str, ...], products: ProductTable | None, shows_other: bool
+    ) -> dict[Key, int]:
+        picked = tuple(shape.dimensions.index(name) for name in breakdown)
+        found: dict[Key, int] = {}
+        for product in self._candidates(shape, products):
+            total = self.sums.get(product)
+            if total is None or (product == OTHER and not shows_other):
+                continue
+            values = [product]
+            if shape.joined and products is not None:
+                values += attributes_of(products, product, shape.joined)
+            if all(w is None or v in w for v, w in zip(values, shape.wanted, strict=True)):
+                key = (OTHER,) * len(picked) if product == OTHER else tuple(values[at] for at in picked)
+                found[key] = found.get(key, 0) + total
+        return found
+
+    def _candidates(self, shape: SumsPlan, products: ProductTable | None) -> Iterable[str]:
+        """The products of the first attribute that is filtered, where the catalog knows all of them."""
+        for name, wanted in zip(shape.joined, shape.wanted[1:], strict=True):
+            if wanted and "" not in wanted and products is not None:
+                index = self._indexed(name, products)
+                return [product for value in wanted for product in index.get(value, ())]
+        return list(self.sums)
+
+    def _indexed(self, name: str, products: ProductTable) -> dict[str, list[str]]:
+        if self._index is None or self._index[:2] != (products.version, name):
+            index: dict[str, list[str]] = {}
+            for product in products.by_id:
+                index.setdefault(attributes_of(products, product, (name,))[0], []).append(product)
+            self._index = products.version, name, index
+        return self._index[2]
+
+
+def _row(key: Key, total: int) -> Row:
+    return Row(key, total, None, [total])

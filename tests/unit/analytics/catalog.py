@@ -1,0 +1,39 @@
+"""A catalog in memory, for the tests of the join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from rtaplatform.core.errors import Unavailable
+
+
+class Product(Struct, frozen=True):
+    name: str | None
+    category: str | None
+    price: float | None = 9.5
+    currency: str | None = "EUR"
+    image_url: str | None = None
+    brand: str | None = None
+
+
+class Table:
+    def __init__(self, products: Mapping[str, Product]) -> None:
+        self.by_id, self.version = dict(products), 1
+
+    def put(self, id: str, product: Product) -> None:
+        self.by_id[id] = product
+        self.version += 1
+
+
+class Catalog:
+    """`products` None: PostgreSQL is away, and nothing is known."""
+
+    def __init__(self, products: Mapping[str, Product] | None) -> None:
+        self.table = None if products is None else Table(products)
+
+    async def products(self, project: str) -> Table:
+        if self.table is None:
+            raise Unavailable("postgres", "away")
+        return self.table

@@ -1,0 +1,208 @@
+"""Category and brand of products, joined to the numbers when they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.running import Window
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.metrics import METRICS
+from rtaplatform.core.query import Answer
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCT_ATTRIBUTES, PRODUCTS, field
+from rtaplatform.store.port import Applied, CellsKey, Delta
+from tests.unit.analytics.catalog import Catalog, Product
+from tests.unit.analytics.shop import NOON, Happening, Shop
+
+SHOES = {
+    "p-1": Product("Shoe", "shoes", brand="Acme"),
+    "p-2": Product("Hat", "hats", brand="Acme"),
+    "p-9": Product("Boot", "shoes", brand="Bolt"),
+    "p-5": Product("Thing", None),
+}
+VIEWS = {"p-1": 4, "p-2": 3, "p-9": 2, "p-3": 1, "p-5": 5}
+
+
+def shop_with(catalog: Catalog) -> Shop:
+    shop = Shop(catalog=catalog)
+    for product, number in VIEWS.items():
+        shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n}") for n in range(number))
+    return shop
+
+
+async def ask(shop: Shop, metric: str, **given: Any) -> Answer:
+    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **given})]))[0]
+
+
+def rows(answer: Answer) -> dict[tuple[str, ...], Any]:
+    return {tuple(result.dimensions.values()): result.total for result in answer.results}
+
+
+async def test_breakdown_by_category_sums_its_products_and_names_the_rest_none() -> None:
+    answer = await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category"])
+    assert rows(answer) == {("shoes",): 6, ("(none)",): 6, ("hats",): 3}
+    assert answer.meta.exact
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_category_filter_sums_exactly_its_products(interval: str) -> None:
+    shop = shop_with(Catalog(SHOES))
+    answer = await ask(shop, "product_views", filters={"product_category": ["shoes"]}, interval=interval)
+    assert rows(answer) == {(): 6}
+    answer = await ask(shop, "product_views", filters={"product_category": ["(none)"]}, interval=interval)
+    assert rows(answer) == {(): 6}
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_attributes_go_with_products_and_with_each_other(interval: str) -> None:
+    shop = shop_with(Catalog(SHOES))
+    answer = await ask(
+        shop, "product_views", interval=interval,
+        breakdown=["product_id", "product_brand"], filters={"product_category": ["shoes"]},
+    )  # fmt: skip
+    assert rows(answer) == {("p-1", "Acme"): 4, ("p-9", "Bolt"): 2}
+    answer = await ask(
+        shop, "product_views", interval=interval,
+        breakdown=["product_category"], filters={"product_id": ["p-1", "p-2"], "product_brand": ["Acme"]},
+    )  # fmt: skip
+    assert rows(answer) == {("shoes",): 4, ("hats",): 3}
+
+
+async def test_comparison_and_points_are_joined_too() -> None:
+    answer = await ask(
+        shop_with(Catalog(SHOES)), "product_views", **{"from": "-1h"}, interval="minute", compare="previous_period",
+        breakdown=["product_brand"],
+    )  # fmt: skip
+    brands = {result.dimensions["product_brand"]: result for result in answer.results}
+    assert (brands["Acme"].total, brands["Acme"].previous) == (7, 0)
+    assert sum(number or 0 for _, number in brands["Acme"].points) == 7
+
+
+async def test_every_product_metric_has_the_attributes_and_no_other() -> None:
+    having = {name for name, metric in METRICS.items() if set(PRODUCT_ATTRIBUTES) <= set(metric.dimensions)}
+    assert having == {name for name, metric in METRICS.items() if "product_id" in metric.dimensions}
+
+
+async def test_a_product_s_attribute_beside_the_source_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category", "source"])
+    assert "product_category" in caught.value.allowed["products"]
+
+
+async def test_a_change_of_the_catalog_shows_in_the_next_answer() -> None:
+    catalog = Catalog(SHOES)
+    shop = shop_with(catalog)
+    assert catalog.table is not None
+    await ask(shop, "product_views", breakdown=["product_category"])
+    catalog.table.put("p-3", Product("New", "hats"))
+    answer = await ask(shop, "product_views", breakdown=["product_category"])
+    assert rows(answer) == {("shoes",): 6, ("(none)",): 5, ("hats",): 4}
+    answer = await ask(shop, "product_views", filters={"product_category": ["hats"]})
+    assert rows(answer) == {(): 4}
+
+
+async def test_nothing_known_of_the_catalog_is_no_number() -> None:
+    with pytest.raises(Unavailable):
+        await ask(shop_with(Catalog(None)), "product_views", breakdown=["product_category"])
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_what_the_cap_hid_stays_other_and_makes_a_filter_inexact(interval: str) -> None:
+    shop = shop_with(Catalog(SHOES))
+    many = Delta(moves=[])
+    for kind, start in ((Kind.MINUTE, NOON // 60_000), (Kind.HOUR, NOON // 60_000)):
+        cells = {field("views", f"x-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX + 10)}
+        many.cells[CellsKey("demo", PRODUCTS.name, kind, start)] = cells | {"views": len(cells)}
+    assert isinstance(shop.store.apply(0, "g1", many), Applied)
+    answer = await ask(shop, "product_views", breakdown=["product_category"], interval=interval)
+    assert rows(answer)[("(other)",)] > 0
+    assert sum(rows(answer).values()) == FIELDS_PER_BUCKET_MAX + 10 + sum(VIEWS.values())
+    answer = await ask(shop, "product_views", filters={"product_category": ["shoes"]}, interval=interval)
+    assert (rows(answer), answer.meta.exact) == ({(): 6}, False)
+
+
+async def test_visitors_of_a_category_are_the_union_of_its_products() -> None:
+    shop = shop_with(Catalog(SHOES))
+    assert rows(await ask(shop, "visitors", filters={"product_category": ["shoes"]})) == {(): 4}
+    answer = await ask(shop, "visitors", breakdown=["product_category"], limit=2)
+    assert rows(answer) == {("(none)",): 5, ("shoes",): 4}
+    answer = await ask(shop, "visitors", breakdown=["product_id"], filters={"product_brand": ["Acme"]})
+    assert rows(answer) == {("p-1",): 4, ("p-2",): 3}
+    assert rows(await ask(shop, "visitors", filters={"product_category": ["hats"], "product_id": ["p-1"]})) == {(): 0}
+
+
+PRODUCT = st.sampled_from(["p-1", "p-2", "p-3", "p-5", "p-9"])
+VIEW = st.builds(
+    lambda minutes, product, bot: Happening(NOON - minutes * 60_000, "Product Viewed", product=product, is_bot=bot),
+    st.integers(-200, 200), PRODUCT, st.booleans(),
+)  # fmt: skip
+SALE = st.builds(
+    lambda minutes, p, money: Happening(NOON - minutes * 60_000, "Order Completed", product=p, revenue=money),
+    st.integers(-200, 200), PRODUCT, st.sampled_from([-5, 5, 10, 20]),
+)  # fmt: skip
+ASKED: list[dict[str, Any]] = [
+    {"breakdown": ["product_id"]},
+    {"breakdown": ["product_category"]},
+    {"breakdown": ["product_brand", "product_category"]},
+    {"filters": {"product_category": ["shoes", "(none)"]}, "breakdown": ["product_id"]},
+    {"filters": {"product_brand": ["Acme"]}},
+]
+
+
+STEP = st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans()), min_size=1, max_size=6)
+)
+def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list[Happening], int, bool]]) -> None:
+    """A question with a comparison reads all of its buckets."""
+
+    async def run() -> None:
+        catalog = Catalog(SHOES)
+        shop = Shop(catalog=catalog)
+        assert catalog.table is not None
+        for happenings, minutes, changes in steps:
+            shop.take(happenings)
+            shop.clock.at_ms += minutes * 60_000
+            if changes:
+                catalog.table.put("p-3", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
+            for metric in ("product_views", "revenue", "units"):
+                for bots in ("exclude", "include"):
+                    for question in ASKED:
+                        asked = {"from": "-3h", "bots": bots, **question}
+                        kept = rows(await ask(shop, metric, **asked))
+                        whole = rows(await ask(shop, metric, **asked, compare="previous_period"))
+                        assert {k: n for k, n in kept.items() if n} == {k: n for k, n in whole.items() if n}
+
+    asyncio.run(run())
+
+
+async def test_a_store_that_went_back_is_read_again() -> None:
+    """The bucket's totals are as they were, and yet it holds another event."""
+    shop = Shop(catalog=Catalog(SHOES))
+    empty = deepcopy(shop.store.shards[0])
+    shop.take([Happening(NOON, "Product Viewed", product="p-1"), Happening(NOON)])
+    for _ in range(3):
+        assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-1",): 1}
+    shop.store.shards[0], shop.offset = empty, 0
+    shop.take([Happening(NOON, "Product Viewed", product="p-2")])
+    assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-2",): 1}
+
+
+def test_the_greatest_are_found_whatever_was_great_before() -> None:
+    window, chance = Window("views", False), random.Random(7)
+    for _ in range(30):
+        window.sums = {f"p-{n}": chance.choice([1, 2, chance.randint(1, 10_000)]) for n in range(3_000)}
+        for limit in (1, 10, 1_000):
+            wanted = sorted(((n, p) for p, n in window.sums.items()), key=lambda pair: (-pair[0], pair[1]))[:limit]
+            assert window._top(limit) == wanted
