@@ -56,6 +56,7 @@ def _put_keys(connection: Connection, keys: DemoKeys) -> None:
             "sha256": digest(key),
             "shown": shown(key),
             "revoked_at": None,
+            "expires_at": None,
         }
         statement = insert(KEYS).values(id=f"key_demo_{kind}", **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))

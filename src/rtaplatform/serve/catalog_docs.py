@@ -13,6 +13,7 @@ from rtaplatform.catalog.key_records import KEY_FIELDS, ROTATION_FIELDS
 from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.kinds import KINDS, Kind
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
+from rtaplatform.catalog.project_records import CHANGEABLE as PROJECT_CHANGEABLE
 from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
 
 Docs = dict[str, Any]
@@ -89,10 +90,11 @@ def docs_of_import(kind: Kind) -> Docs:
         "requestBody": {
             "required": True,
             "content": {
-                "application/x-ndjson": {"schema": {"type": "string", "description": said}},
+                "application/x-ndjson": {"schema": {"type": "string", "minLength": 1, "description": said}},
                 "text/csv": {
                     "schema": {
                         "type": "string",
+                        "minLength": 1,
                         "description": f"A header with id and fields; {kind.json_field}.KEY is a key of the object.",
                     }
                 },
@@ -175,9 +177,10 @@ def _thing(kind: Kind) -> Docs:
     )
 
 
+_CURSOR = {**_TEXT, "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 2_000}
 _PAGE = [
     parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
-    parameter("cursor", "`next_cursor` of the page before, with the same sort and filters.", _TEXT),
+    parameter("cursor", "`next_cursor` of the page before, with the same sort and filters.", _CURSOR),
     parameter("sort", "In which order; - is descending.", {**_TEXT, "enum": list(SORTS), "default": SORTS[0]}),
 ]
 _IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", _TEXT, "header")
@@ -197,7 +200,7 @@ _OUR_ID = parameter("id", "Our id of it.", {"type": "string", "minLength": 1, "m
 _MADE_KEY = said_json("`key` is shown now and never again.", _closed({**_KEY, "key": _TEXT}), {**_ETAG, **_LOCATION})
 # A patch needs none of the fields.
 _PATCHED_KEY = {name: part for name, part in object_of(KEY_CHANGEABLE).items() if name != "required"}
-_PATCHED_PROJECT = {name: part for name, part in object_of(PROJECT_FIELDS).items() if name != "required"}
+_PATCHED_PROJECT = {name: part for name, part in object_of(PROJECT_CHANGEABLE).items() if name != "required"}
 LIST_KEYS: Docs = {
     "parameters": [
         *_PAGE,

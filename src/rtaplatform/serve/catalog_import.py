@@ -19,6 +19,7 @@ from rtaplatform.catalog.bulk import BulkRow, RowError, Written, upsert
 from rtaplatform.catalog.keys import CATALOG_WRITE
 from rtaplatform.catalog.kinds import PRODUCT, USER, Kind
 from rtaplatform.catalog.table_files import CsvRows, Item, JsonLines
+from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.serve.access import access_of
 from rtaplatform.serve.bodies import stream_body
 from rtaplatform.serve.catalog_docs import DOCS_OF_IMPORT
@@ -86,8 +87,12 @@ def _importing_route(kind: Kind) -> HTTPRouteHandler:
         media = check_type(request, (*NDJSON_TYPES, CSV_TYPE))
         reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
         done = _Import(request, kind)
+        is_empty = True
         async for chunk in _body(request):
+            is_empty = is_empty and not chunk
             await done.take(reader.feed(chunk))
+        if is_empty:
+            raise UnreadableBody("The body is empty.", hint="Send one row at least.")
         await done.take(reader.end())
         await done.flush()
         return answer({**msgspec.to_builtins(done.total), "failed": done.failed})

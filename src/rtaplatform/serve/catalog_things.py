@@ -52,6 +52,7 @@ def reading_routes(kind: Kind) -> list[HTTPRouteHandler]:
     @get(root, opt={"scope": CATALOG_READ, "docs": docs_of_list(kind)}, tags=tags, summary=f"List {kind.plural}")
     async def list_all(request: AnyRequest) -> Response[bytes]:
         question = read_question(request, kind.filters, is_searched=True)
+        check_filters(kind, question.filters)
         project_id = access_of(request).project_id
         page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
         return answer({"items": [row_of(kind, row) for row in page.rows], "next_cursor": page.next_cursor})
@@ -106,6 +107,15 @@ def writing_routes(kind: Kind) -> list[HTTPRouteHandler]:
         return _answer(kind, await run(request, lambda connection: records.patch(connection, place, values, condition)))
 
     return [create, replace, change, _deleting_route(kind)]
+
+
+def check_filters(kind: Kind, filters: tuple[tuple[str, str], ...]) -> None:
+    """Raise InvalidParameter where a filter asks for what its field can never hold."""
+    for name, value in filters:
+        values = kind.fields[name].schema.get("enum")
+        if values is not None and value not in values:
+            allowed = [one for one in values if one is not None]
+            raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=allowed)
 
 
 def _deleting_route(kind: Kind) -> HTTPRouteHandler:

@@ -21,6 +21,7 @@ from rtaplatform.collect.envelope import Arrival, as_key, read_batch, read_singl
 from rtaplatform.serve import limits
 from rtaplatform.serve.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
 from rtaplatform.serve.bodies import read_body
+from rtaplatform.serve.collect_docs import docs_of_batch, docs_of_call
 from rtaplatform.serve.parts import Parts, parts_of
 
 AnyRequest = Request[Any, Any, State]
@@ -48,7 +49,7 @@ def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
     @post(
         paths,
         status_code=200,
-        opt={"scope": COLLECT, "key_in_body": True},
+        opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_call(kind)},
         summary=f"Collect one {kind} call",
         description="Answers once Kafka has acknowledged the event.",
         tags=["collect"],
@@ -67,7 +68,7 @@ def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
 @post(
     BATCH_PATHS,
     status_code=200,
-    opt={"scope": COLLECT, "key_in_body": True},
+    opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_batch()},
     summary="Collect a batch of calls",
     description="Answers once Kafka has acknowledged every accepted event; rejected ones are listed. "
     "`?strict=1` answers 400 where any is rejected.",

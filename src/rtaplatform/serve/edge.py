@@ -53,7 +53,8 @@ def at_the_edge(app: ASGIApp) -> ASGIApp:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _complete([*message["headers"], *_limit(scope)], path, open_to_browsers)
+                headers = [*_with_all_methods(list(message["headers"]), scope), *_limit(scope)]
+                message["headers"] = _complete(headers, path, open_to_browsers)
                 _count(scope, message["status"], begun)
             await send(message)
 
@@ -67,6 +68,17 @@ def _complete(headers: Headers, path: str, open_to_browsers: bool) -> Headers:
     is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
     added = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY, *(_CORS if open_to_browsers else ())]
     return headers + [header for header in added if header[0] not in there]
+
+
+def _with_all_methods(headers: Headers, scope: Any) -> Headers:
+    """To OPTIONS the framework names the methods of the handler that was registered first; here are the path's."""
+    template = scope.get("path_template")
+    if scope["method"] != "OPTIONS" or template is None:
+        return headers
+    methods = {one for route in scope["litestar_app"].routes if route.path_format == template for one in route.methods}
+    return [header for header in headers if header[0].lower() != b"allow"] + [
+        (b"allow", ", ".join(sorted(methods)).encode())
+    ]
 
 
 def _limit(scope: Any) -> Headers:

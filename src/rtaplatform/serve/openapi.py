@@ -52,6 +52,7 @@ def document_of(app: Litestar) -> Document:
 
 
 def _complete(document: Document, app: Litestar) -> None:
+    _allow_several(document)
     document["components"]["schemas"]["Problem"] = PROBLEM
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for route in app.routes:
@@ -64,6 +65,14 @@ def _complete(document: Document, app: Litestar) -> None:
                 _complete_operation(operation, handler.opt)
 
 
+def _allow_several(part: Any) -> None:
+    """The framework writes unions as oneOf, which a whole number breaks that is an integer and a number."""
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _allow_several(one)
+    if isinstance(part, dict) and isinstance(part.get("oneOf"), list):
+        part["anyOf"] = part.pop("oneOf")
+
+
 def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
     docs, scope = opt.get("docs", {}), opt.get("scope")
     operation.update({name: part for name, part in docs.items() if name != "responses"})
@@ -71,7 +80,7 @@ def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
     operation["responses"] = {**succeeded, **{status: _problem(_WORDS[status]) for status in _statuses(operation, opt)}}
     operation["responses"]["default"] = _problem("Anything else that is wrong.")
     if scope is not None:
-        operation["security"] = [{"key": []}]
+        operation.setdefault("security", [{"key": []}])
         operation["x-scope"] = scope
 
 

@@ -23,6 +23,17 @@ from rtaplatform.serve.problems import BY_SLUG
 
 AnyRequest = Request[Any, Any, State]
 OPEN = {"scope": None}
+PROBLEM_DOCS = {
+    "parameters": [
+        {
+            "name": "slug",
+            "in": "path",
+            "required": True,
+            "description": "`code` of a problem document.",
+            "schema": {"type": "string", "enum": sorted(BY_SLUG)},
+        }
+    ]
+}
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1f2b}"
     "h2{border-bottom:1px solid #d5d9e2;margin-top:2.5rem}code,pre{font:14px/1.4 ui-monospace,monospace;"
@@ -57,7 +68,7 @@ async def openapi(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode(document_of(request.app)), media_type=MediaType.JSON)
 
 
-@get("/problems/{slug:str}", opt=OPEN, tags=["operate"], summary="What a problem means")
+@get("/problems/{slug:str}", opt={**OPEN, "docs": PROBLEM_DOCS}, tags=["operate"], summary="What a problem means")
 async def problem(slug: FromPath[str], request: AnyRequest) -> Response[Any]:
     kind = BY_SLUG.get(slug)
     if kind is None:
