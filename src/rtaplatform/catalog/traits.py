@@ -86,16 +86,26 @@ def stamp(fields: Mapping[str, Any], at_ms: int) -> dict[str, list[Any]]:
     return {name: [at_ms, LAST_POSITION] for name in names}
 
 
+def stamp_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any], at_ms: int) -> dict[str, list[Any]]:
+    """`stamp` for an edit that leads from one row to another (None: there was none). Rows hold columns of `users`."""
+    old, new = _flat(before or {}), _flat(after)
+    changed = [name for name in (*old, *new) if old.get(name) != new.get(name)]
+    return {name: [at_ms, LAST_POSITION] for name in dict.fromkeys(changed)}
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: row.get(name) for name in ("email", "name") if row.get(name) is not None}
+    fields |= {f"traits.{key}": value for key, value in (row.get("traits") or {}).items()}
+    return fields | {f"anonymous_ids.{one}": True for one in row.get("anonymous_ids") or ()}
+
+
 # rows ----------------------------------------------------------------------------------------------------------------
 
 
 def from_row(row: Mapping[str, Any]) -> Profile:
     """`row` has the columns of `users`, times as ms."""
-    fields = {name: row[name] for name in ("email", "name") if row[name] is not None}
-    fields |= {f"traits.{key}": value for key, value in row["traits"].items()}
-    fields |= {f"anonymous_ids.{one}": True for one in row["anonymous_ids"]}
     stamps = {name: Stamp(*found) for name, found in row["field_times"].items()}
-    return Profile(fields, stamps, row["first_seen"], row["last_seen"])
+    return Profile(_flat(row), stamps, row["first_seen"], row["last_seen"])
 
 
 def to_row(profile: Profile) -> dict[str, Any]:

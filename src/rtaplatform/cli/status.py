@@ -12,7 +12,9 @@ import psutil
 import typer
 
 from rtaplatform.cli.connections import folder_of
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.local.running import Running, is_locked, read_running
+from rtaplatform.settings import KafkaSettings
 
 EXIT_AWAY = 3
 
@@ -49,8 +51,19 @@ def state_of(folder: Path) -> dict[str, Any]:
         "kafka": running.addresses.kafka,
         "redis": _without_password(running.addresses.redis),
         "postgres": _without_password(running.addresses.postgres),
+        "profiles_lag_records": _profiles_lag(running.addresses.kafka),
         "processes": _processes(running),
     }
+
+
+def _profiles_lag(bootstrap_servers: str) -> int | None:
+    """How many records the profiles have still to read; None where Kafka does not say."""
+    from rtaplatform.wiring import profiles_lag
+
+    try:
+        return profiles_lag(KafkaSettings(bootstrap_servers=bootstrap_servers))
+    except Unavailable:
+        return None
 
 
 def _processes(running: Running) -> list[dict[str, Any]]:
@@ -92,6 +105,8 @@ def _as_text(state: dict[str, Any]) -> str:
     lines += [
         f"  {name:12}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
     ]
+    if state.get("profiles_lag_records") is not None:
+        lines.append(f"  {'profiles':12}{state['profiles_lag_records']} records to read")
     for process in state.get("processes", ()):
         memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"
         lines.append(f"  {process['name']:12}{process['pid']:>9}{memory}")

@@ -18,6 +18,7 @@ from rtaplatform.catalog.traits import (
     fold,
     from_row,
     stamp,
+    stamp_changes,
     to_row,
 )
 
@@ -102,6 +103,14 @@ def test_edit_of_the_api_stands_against_events_of_its_time_and_before() -> None:
     assert (after.fields, after.last_seen_ms) == ({"email": "edited"}, 10)
     newer = fold(edited, [identify(11, 2, {"email": "new"})])
     assert newer.fields == {"email": "new"}
+
+
+def test_edit_stamps_what_differs() -> None:
+    before = {"email": "e", "name": "n", "traits": {"a": 1, "b": 2}, "anonymous_ids": ["x"]}
+    after = {"email": "e", "name": None, "traits": {"a": 1, "c": 2}, "anonymous_ids": ["y"]}
+    changed = {"name", "traits.b", "traits.c", "anonymous_ids.x", "anonymous_ids.y"}
+    assert stamp_changes(before, after, 9) == {name: [9, "~"] for name in changed}
+    assert stamp_changes(None, {"email": "e", "traits": {"a": None}}, 9) == {"email": [9, "~"]}
 
 
 def test_only_the_fields_of_the_event_change() -> None:
