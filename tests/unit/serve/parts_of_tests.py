@@ -13,8 +13,9 @@ from rtaplatform.analytics.hub import Hub
 from rtaplatform.catalog.keys import Access
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.limits import Limits
 from rtaplatform.serve.parts import Parts
-from rtaplatform.settings import ApiSettings
+from rtaplatform.settings import ApiSettings, LimitSettings
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
 
@@ -25,8 +26,10 @@ WRITE = Access("demo", "prj_1", frozenset({"collect"}), "key_2")
 class Keys:
     def __init__(self) -> None:
         self.known = {"reader": READ, "writer": WRITE}
+        self.asked = 0
 
     async def find(self, key: str) -> Access | None:
+        self.asked += 1
         return self.known.get(key)
 
     def knows(self, key: str) -> bool:
@@ -36,12 +39,13 @@ class Keys:
 class Site:
     """An application, its shop and its keys."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, limits: LimitSettings | None = None, **settings: Any) -> None:
         self.shop, self.keys = Shop(catalog=Catalog({})), Keys()
         self.hub = Hub(self.shop.engine, self.shop.store, interval_ms=20, connections_max=3)
         self.parts = Parts(
             keys=self.keys, collector=cast(Any, None), health=Health({}), products=Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
+            limits=Limits(limits or LimitSettings()),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 
@@ -53,12 +57,12 @@ class Site:
                 await stream.task
         finally:
             await stream.leave()
-        return Reply(stream.status, stream.body)
+        return Reply(stream.status, stream.body, stream.headers)
 
 
 class Reply:
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status, self.body = status, body
+    def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.status, self.body, self.headers = status, body, headers
 
     @property
     def json(self) -> Any:

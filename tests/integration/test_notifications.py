@@ -1,0 +1,238 @@
+"""What PostgreSQL tells of the catalog's changes, and what is kept of the catalog meanwhile: on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from rtaplatform.catalog import migrate
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, revoke_key
+from rtaplatform.catalog.notifications import Change, Listener, News, read_change
+from rtaplatform.catalog.products import Products
+from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.local.postgres import Postgres
+from rtaplatform.settings import CatalogSettings
+from tests.integration.servers import Running
+
+KEYS = DemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
+MANY = 100_000
+BYTES_A_PRODUCT_MAX = 700
+
+
+@pytest.fixture
+def settings(postgres_server: Running[Postgres]) -> CatalogSettings:
+    return CatalogSettings(url=SecretStr(postgres_server.server.url), timeout_seconds=1.0)
+
+
+@pytest.fixture
+async def database(settings: CatalogSettings) -> AsyncIterator[Database]:
+    url = settings.url.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    await asyncio.to_thread(migrate.upgrade, url)
+    found = Database(settings)
+    await seed_demo(found, KEYS, users=[], products=[])
+    yield found
+    await found.close()
+
+
+class Following:
+    """The caches of a process, and its listener."""
+
+    def __init__(self, database: Database, settings: CatalogSettings) -> None:
+        self.keys, self.products = KeyRing(database, settings), Products(database)
+        self.news, self.changes = News(self.keys, self.products), list[Change]()
+        self.listener = Listener(settings, changed=self._take, state=self.news.listen)
+
+    def _take(self, change: Change) -> None:
+        self.changes.append(change)
+        self.news.change(change)
+
+
+@asynccontextmanager
+async def following(database: Database, settings: CatalogSettings) -> AsyncIterator[Following]:
+    found = Following(database, settings)
+    task = asyncio.create_task(found.listener.run())
+    try:
+        await until(lambda: found.products.is_listening)
+        yield found
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await found.products.close()
+
+
+async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = holds()
+        if (answer if isinstance(answer, bool) else await answer) is True:
+            return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def execute(settings: CatalogSettings, statement: str) -> None:
+    async with await psycopg.AsyncConnection.connect(settings.url.get_secret_value(), autocommit=True) as connection:
+        await connection.execute(statement.encode())
+
+
+async def insert_many(settings: CatalogSettings, first: int, last: int) -> None:
+    await execute(
+        settings,
+        "INSERT INTO products (project_id, id, name, category, brand, price, currency, image_url) SELECT 'prj_demo', "
+        "'product-' || n, 'A product named ' || n, 'category ' || n % 50, 'brand ' || n % 300, n % 1000 + 0.5, 'EUR', "
+        f"'https://images.example.com/products/' || n || '.jpg' FROM generate_series({first}, {last}) n",
+    )
+
+
+async def test_changes_of_products_arrive_by_themselves(database: Database, settings: CatalogSettings) -> None:
+    await insert_many(settings, 1, 3)
+    async with following(database, settings) as here:
+        table = await here.products.products("demo")
+        assert table.by_id["product-1"].category == "category 1"
+        await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
+        await until(lambda: table.by_id["product-1"].category == "shoes")
+        await execute(settings, "DELETE FROM products WHERE id = 'product-2'")
+        await until(lambda: "product-2" not in table.by_id)
+        version = table.version
+        await insert_many(settings, 10, 2_000)
+        await until(lambda: len(table.by_id) == 1_993)
+        assert table.version > version
+        assert [change.ids for change in here.changes] == [["product-1"], ["product-2"], None]
+
+
+async def test_what_was_missed_is_read_after_a_reconnect(
+    database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
+) -> None:
+    await insert_many(settings, 1, 3)
+    async with following(database, settings) as here:
+        table = await here.products.products("demo")
+        postgres_server.kill()
+        try:
+            await until(lambda: not here.products.is_listening)
+            assert len((await here.products.products("demo")).by_id) == 3
+        finally:
+            postgres_server.start()
+        await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
+        await until(lambda: table.by_id["product-1"].category == "shoes")
+        await until(lambda: here.products.is_listening)
+
+
+async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
+    database: Database, settings: CatalogSettings
+) -> None:
+    async with following(database, settings) as here:
+        assert await here.keys.find("rta_w_unknown") is None
+        made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write")))
+        assert made is not None
+        assert await here.keys.find(made[1]) is not None
+        await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+
+        async def is_dead() -> bool:
+            return await here.keys.find(made[1]) is None
+
+        await until(is_dead, seconds=2)
+
+
+async def test_a_key_expires_to_the_moment_while_it_is_cached(database: Database, settings: CatalogSettings) -> None:
+    ring, end = KeyRing(database, settings), datetime.now(UTC) + timedelta(seconds=0.7)
+    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write", end)))
+    assert made is not None
+    assert await ring.find(made[1]) is not None
+    while datetime.now(UTC) < end - timedelta(seconds=0.02):
+        assert await ring.find(made[1]) is not None
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))
+    assert await ring.find(made[1]) is None
+
+
+async def test_an_expired_key_is_not_served_while_postgres_is_away(
+    database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
+) -> None:
+    ring, end = KeyRing(database, settings), datetime.now(UTC) + timedelta(seconds=1)
+    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write", end)))
+    assert made is not None
+    assert await ring.find(made[1]) is not None
+    postgres_server.kill()
+    try:
+        await asyncio.sleep(1.1)
+        assert await ring.find(made[1]) is None
+    finally:
+        postgres_server.start()
+
+
+async def test_use_is_written_in_one_batch_and_off_the_request_s_path(
+    database: Database, settings: CatalogSettings
+) -> None:
+    ring = KeyRing(database, settings)
+    for key in (KEYS.write, KEYS.read):
+        assert await ring.find(key) is not None
+
+    async def used() -> dict[str, datetime | None]:
+        rows = await database.run(lambda connection: list_keys(connection, "demo"))
+        return {row.id: row.last_used_at for row in rows}
+
+    assert set((await used()).values()) == {None}
+    await ring._write_used()
+    first = await used()
+    assert {id for id, at in first.items() if at} == {"key_demo_write", "key_demo_read"}
+    await ring._write_used()
+    assert await used() == first
+
+
+async def test_a_hundred_thousand_products_fit(database: Database, settings: CatalogSettings) -> None:
+    await insert_many(settings, 1, MANY)
+    products = Products(database)
+    tracemalloc.start()
+    table = await products.products("demo")
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table.by_id) == MANY
+    assert used < MANY * BYTES_A_PRODUCT_MAX
+    small = Products(database, products_max=MANY - 1)
+    with pytest.raises(InvalidParameter):
+        await small.products("demo")
+
+
+async def test_nothing_known_and_postgres_away_is_unavailable(
+    database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
+) -> None:
+    products = Products(database)
+    postgres_server.kill()
+    try:
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await products.products("demo")
+    finally:
+        postgres_server.start()
+
+
+async def test_the_projects_asked_for_last_are_kept(database: Database, settings: CatalogSettings) -> None:
+    await execute(settings, "INSERT INTO projects (id, slug, name) VALUES ('prj_2', 'two', 'Two')")
+    await insert_many(settings, 1, 80)
+    await execute(
+        settings, "INSERT INTO products (project_id, id) SELECT 'prj_2', 'p-' || n FROM generate_series(1, 50) n"
+    )
+    products = Products(database, products_max=100)
+    first = await products.products("demo")
+    second = await products.products("two")
+    assert (len(first.by_id), len(second.by_id)) == (80, 50)
+    assert await products.products("two") is second
+    assert await products.products("demo") is not first
+
+
+@pytest.mark.parametrize("payload", ["", "echo", "[]", '{"kind": 1}', '{"ids": "x"}', "\x00"])
+def test_what_is_not_ours_on_the_channel_is_passed_over(payload: str) -> None:
+    assert read_change(payload) is None
