@@ -59,9 +59,10 @@ def read_scopes(value: Any) -> tuple[str, ...]:
 
 
 def _read_grace(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= GRACE_SECONDS_MAX:
-        raise InvalidParameter(f"It is a number of seconds from 0 to {GRACE_SECONDS_MAX}.")
-    return value
+    # In JSON, 60.0 is a whole number too.
+    if isinstance(value, bool) or value not in range(GRACE_SECONDS_MAX + 1):
+        raise InvalidParameter(f"It is a whole number of seconds from 0 to {GRACE_SECONDS_MAX}.")
+    return int(value)
 
 
 _EXPIRES = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})

@@ -14,7 +14,7 @@ from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.kinds import KINDS, Kind
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
 from rtaplatform.catalog.project_records import CHANGEABLE as PROJECT_CHANGEABLE
-from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
+from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS, zones
 
 Docs = dict[str, Any]
 _TIME: Docs = {"type": "string", "format": "date-time"}
@@ -228,8 +228,10 @@ REVOKE_KEY: Docs = {
     "responses": {"204": {"description": "It is revoked."}},
 }
 LIST_PROJECTS: Docs = {"responses": {"200": said_json("One project.", _page_of(_PROJECT))}}
+_NEW_PROJECT = {**object_of(PROJECT_FIELDS), "required": ["slug"]}
+_NEW_PROJECT["properties"]["zone"] = {**PROJECT_FIELDS["zone"].schema, "enum": [*sorted(zones()), None]}
 CREATE_PROJECT: Docs = {
-    "requestBody": said_body({"application/json": {**object_of(PROJECT_FIELDS), "required": ["slug"]}}),
+    "requestBody": said_body({"application/json": _NEW_PROJECT}),
     "responses": {
         "201": said_json(
             "The project, and its keys: they are shown now and never again.",

@@ -14,6 +14,22 @@ _ONE_ID: list[Docs] = [
     {"required": [name], "properties": {name: {"type": ["string", "integer"], "minLength": 1}}}
     for name in ("anonymousId", "userId")
 ]
+_REJECTED: Docs = {
+    "type": "object",
+    "properties": {
+        "index": {"type": "integer"},
+        "messageId": {"type": ["string", "null"]},
+        "reason": {"type": "string"},
+        "field": {"type": ["string", "null"]},
+        "detail": {"type": "string"},
+    },
+    "required": ["index", "messageId", "reason", "field", "detail"],
+}
+_ANSWER: Docs = {
+    "success": {"type": "boolean"},
+    "accepted": {"type": "integer", "minimum": 0},
+    "rejected": {"type": "array", "items": _REJECTED},
+}
 _SECURITY: list[Docs] = [{"key": []}, {}]
 
 
@@ -29,7 +45,7 @@ def docs_of_call(kind: str) -> Docs:
         "required": list(event),
         "anyOf": _ONE_ID,
     }  # fmt: skip
-    return {"requestBody": _body(schema), "security": _SECURITY}
+    return {"requestBody": _body(schema), "security": _SECURITY, "responses": _answer(["success"])}
 
 
 def docs_of_batch() -> Docs:
@@ -42,7 +58,13 @@ def docs_of_batch() -> Docs:
         },
         "required": ["batch"],
     }
-    return {"requestBody": _body(schema), "security": _SECURITY}
+    answer = _answer(["success", "accepted", "rejected"])
+    return {"requestBody": _body(schema), "security": _SECURITY, "responses": answer}
+
+
+def _answer(members: list[str]) -> Docs:
+    schema = {"type": "object", "properties": {one: _ANSWER[one] for one in members}, "required": members}
+    return {"200": {"description": "Kafka has it.", "content": {"application/json": {"schema": schema}}}}
 
 
 def _body(schema: Docs) -> Docs:
