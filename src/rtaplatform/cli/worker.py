@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from typing import Annotated, Any
@@ -36,6 +37,8 @@ def command(
     telemetry.configure_logging()
     if metrics_port or settings.metrics_port:
         _serve_signals(metrics_port or settings.metrics_port)
+    # A batch makes many containers that live as long as the batch: looking through them again and again finds nothing.
+    gc.set_threshold(200_000, 20, 100)
     stopping = _on_signals()
     parts = build_worker(connections.kafka_settings(), connections.store_settings(), settings)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+CACHED_BYTES_MAX = 128
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 
 
@@ -25,7 +26,12 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
-@lru_cache(maxsize=100_000)
 def bucket_of(key: bytes, buckets: int) -> int:
     """`toPositive(murmur2(key)) % buckets`: a topic's partition, or a dedup slice."""
-    return (murmur2(key) & 0x7FFFFFFF) % buckets
+    positive = _known(key) if len(key) <= CACHED_BYTES_MAX else murmur2(key) & 0x7FFFFFFF
+    return positive % buckets
+
+
+@lru_cache(maxsize=65_536)
+def _known(key: bytes) -> int:
+    return murmur2(key) & 0x7FFFFFFF

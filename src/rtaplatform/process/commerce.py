@@ -5,6 +5,8 @@ Names and properties are Segment's E-commerce V2 spec; rule 5 of docs/reference/
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -12,9 +14,10 @@ from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_pr
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.process.careful import dimension_text
-from rtaplatform.process.decode import Properties, dimension
+from rtaplatform.process.decode import CACHED_CHARACTERS_MAX, Properties, dimension
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
+CACHED_AMOUNTS_BYTES_MAX = 128
 PERSONS_BY_PRODUCT = frozenset((VIEWED, ADDED, ORDERED))
 
 ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
@@ -49,6 +52,33 @@ def read_commerce(name: str, properties: Properties | None, currency: str) -> Co
     """What an event of that name adds, in a project of that currency. Raises `Quarantined` with `invalid_amount`."""
     if properties is None:
         return NOTHING
+    p = properties
+    product = p.product_id or ""
+    if bytes(p.products) or len(product) > CACHED_CHARACTERS_MAX or len(p.currency or "") > CACHED_CHARACTERS_MAX:
+        return _read(name, properties, currency)
+    amounts = (bytes(p.price), bytes(p.quantity), bytes(p.revenue), bytes(p.total))
+    if sum(map(len, amounts)) > CACHED_AMOUNTS_BYTES_MAX:
+        return _read(name, properties, currency)
+    return _read_known(name, currency, p.product_id, p.currency, *amounts)
+
+
+@lru_cache(maxsize=65_536)
+def _read_known(
+    name: str,
+    ours: str,
+    product: str | None,
+    said: str | None,
+    price: bytes,
+    quantity: bytes,
+    revenue: bytes,
+    total: bytes,
+) -> Commerce:
+    """The same product at the same price comes again and again. What it returns is only read."""
+    properties = Properties(product, Raw(price), Raw(quantity), Raw(revenue), Raw(total), said)
+    return _read(name, properties, ours)
+
+
+def _read(name: str, properties: Properties, currency: str) -> Commerce:
     field = ""
     try:
         for field in ("price", "quantity", "revenue", "total"):

@@ -8,7 +8,7 @@ has the rules; a differential test holds both to them.
 from __future__ import annotations
 
 import re
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 import xxhash
@@ -27,6 +27,7 @@ from rtaplatform.core.events import (
 )
 from rtaplatform.core.times import read_time_ms
 
+CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
 
@@ -165,9 +166,9 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
         source=clean.source if clean.source in SOURCES else topic_source,
         country=dimension(context.location.country) if context and context.location else "",
         device=dimension(context.device.type) if context and context.device else "",
-        person=xxhash.xxh3_64_digest(kind + person.encode()),
+        person=_known_person(kind, person) if len(person) <= CACHED_CHARACTERS_MAX else person_digest(kind, person),
         time_ms=time_ms,
-        own_ms=_own_time(clean) if is_checked else -1,
+        own_ms=_own_time(clean, -1 if is_unreadable else time_ms) if is_checked else -1,
         id=xxhash.xxh3_64_intdigest(clean.messageId.encode()) if is_checked and clean.messageId else 0,
         is_checked=is_checked,
         is_bot=bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
@@ -200,18 +201,36 @@ def _time(clean: Clean, record_ms: int) -> tuple[int, bool]:
     return (record_ms, True) if time_ms is None else (time_ms, False)
 
 
-def _own_time(clean: Clean) -> int:
+def _own_time(clean: Clean, time_ms: int) -> int:
+    """The client's own time, -1 for none; `time_ms` is what `timestamp` says, most often the same text."""
     text = clean.timestamp if clean.originalTimestamp is UNSET else clean.originalTimestamp
-    own = read_time_ms(text) if text else None
+    if not text:
+        return -1
+    own = time_ms if text == clean.timestamp else read_time_ms(text)
     return own if own is not None and OWN_TIME_FROM_MS <= own < OWN_TIME_UNTIL_MS else -1
 
 
-def dimension(value: Any) -> str:
+def person_digest(kind: bytes, identity: str) -> bytes:
+    """A person's name in sketches and in the online set. `kind` is b"u:" or b"a:": two name spaces."""
+    return xxhash.xxh3_64_digest(kind + identity.encode())
+
+
+_known_person = lru_cache(maxsize=65_536)(person_digest)
+
+
+def dimension(value: str | None) -> str:
     """Text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
     if not value:
         return ""
+    return _known_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
+
+
+def _clean_dimension(value: str) -> str:
     if not value.isprintable():
         value = _CONTROL.sub(" ", value)
     if len(value) * 4 > DIMENSION_BYTES_MAX and len(value.encode()) > DIMENSION_BYTES_MAX:
         value = value.encode()[:DIMENSION_BYTES_MAX].decode(errors="ignore")
-    return str(value)
+    return value
+
+
+_known_dimension = lru_cache(maxsize=65_536)(_clean_dimension)

@@ -19,6 +19,7 @@ from rtaplatform.store.port import BlockWrite
 WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 HOURS_LOOKED_UP = 25  # the hour of the record, and the 24 before
+NO_IDS: frozenset[int] = frozenset()
 
 FetchBlocks = Callable[[Sequence[str]], list[bytes]]
 
@@ -31,10 +32,12 @@ class Block(Struct):
     ids: set[int]
 
 
-class Added(Struct):
-    """What a batch has added to a block."""
+class View(Struct, gc=False):
+    """A block as a batch sees it: what was stored, and what the batch has added."""
 
-    ids: set[int]
+    token: bytes
+    stored: set[int] | frozenset[int]
+    added: set[int]
     last_write_ms: int
     replace: bool
 
@@ -124,52 +127,35 @@ class Seen:
 
     def __init__(self, cache: BlockCache) -> None:
         self._cache = cache
-        self._added: dict[str, Added] = {}
-        self._read: dict[str, bytes] = {}  # name → token: everything that decided is compared
+        self._views: dict[str, View] = {}
 
     def is_repeat(self, names: Sequence[str], identity: int, record_ms: int) -> bool:
         """Whether the id is in one of the blocks; if not, it is in the first from now on."""
-        if any(self._holds(name, identity, record_ms) for name in names):
-            return True
-        self._remember(names[0], identity, record_ms)
+        for name in names:
+            view = self._views.get(name) or self._open(name)
+            if record_ms - view.last_write_ms < WINDOW_MS and (identity in view.added or identity in view.stored):
+                return True
+        self._remember(self._views[names[0]], identity, record_ms)
         return False
 
-    def _holds(self, name: str, identity: int, record_ms: int) -> bool:
-        added = self._added.get(name)
-        if added is not None and record_ms - added.last_write_ms >= WINDOW_MS:
-            return False
-        if added is not None and identity in added.ids:
-            return True
-        if added is not None and added.replace:
-            return False
-        block = self._block(name)
-        last_write_ms = added.last_write_ms if added else block.last_write_ms
-        return record_ms - last_write_ms < WINDOW_MS and identity in block.ids
-
-    def _remember(self, name: str, identity: int, record_ms: int) -> None:
-        added = self._added.get(name)
-        block = self._block(name)
-        last_write_ms = added.last_write_ms if added else block.last_write_ms
-        if record_ms - last_write_ms >= WINDOW_MS:
-            self._added[name] = Added({identity}, record_ms, replace=True)
-        elif added is None:
-            self._added[name] = Added({identity}, max(record_ms, last_write_ms), replace=False)
-        else:
-            added.ids.add(identity)
-            added.last_write_ms = max(record_ms, added.last_write_ms)
-
-    def _block(self, name: str) -> Block:
+    def _open(self, name: str) -> View:
         block = self._cache[name]
-        self._read[name] = block.token
-        return block
+        view = self._views[name] = View(block.token, block.ids, set(), block.last_write_ms, replace=False)
+        return view
+
+    def _remember(self, view: View, identity: int, record_ms: int) -> None:
+        if record_ms - view.last_write_ms >= WINDOW_MS:
+            view.stored, view.added, view.replace = NO_IDS, {identity}, True
+        else:
+            view.added.add(identity)
+        view.last_write_ms = max(record_ms, view.last_write_ms)
 
     def writes(self) -> list[BlockWrite]:
         """Every block that was read: with its new ids, or to be compared only."""
-        return [self._write(name, token) for name, token in self._read.items()]
+        return [self._write(name, view) for name, view in self._views.items()]
 
-    def _write(self, name: str, token: bytes) -> BlockWrite:
-        added = self._added.get(name)
-        if added is None:
-            return BlockWrite(name, token, secrets.token_bytes(8), 0, b"", False)
-        ids = array("Q", added.ids).tobytes()
-        return BlockWrite(name, token, secrets.token_bytes(8), added.last_write_ms, ids, added.replace)
+    def _write(self, name: str, view: View) -> BlockWrite:
+        if not view.added:
+            return BlockWrite(name, view.token, secrets.token_bytes(8), 0, b"", False)
+        ids = array("Q", view.added).tobytes()
+        return BlockWrite(name, view.token, secrets.token_bytes(8), view.last_write_ms, ids, view.replace)

@@ -97,7 +97,8 @@ class Fold:
     def __init__(self, projects: Mapping[str, Project], seen: Seen) -> None:
         self._projects = projects
         self._seen = seen
-        self._outcomes: Counter[tuple[str, str]] = Counter()  # (place or project, outcome)
+        self._outcomes: Counter[tuple[str, str, str]] = Counter()  # (place, project, outcome)
+        self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of record time, measure)
         self._events: dict[tuple[str, int, int, str, str, str, str, str], list[int]] = {}
         self._products: Counter[tuple[str, int, int, str, str, str]] = Counter()
@@ -108,9 +109,7 @@ class Fold:
 
     def add(self, place: str, read: Understood) -> None:
         outcome, project = self._outcome(read)
-        self._outcomes[(place, "consumed")] += 1
-        self._outcomes[(place, outcome)] += 1
-        self._outcomes[(project, outcome)] += 1
+        self._outcomes[(place, project, outcome)] += 1
         if outcome is not Outcome.APPLIED and project:
             self._quality[(project, read.record_ms // MINUTE_MS, outcome)] += 1
 
@@ -136,7 +135,7 @@ class Fold:
 
     def _note(self, project: str, measure: str, record_ms: int) -> None:
         self._quality[(project, record_ms // MINUTE_MS, measure)] += 1
-        self._outcomes[(project, measure)] += 1
+        self._notes[(project, measure)] += 1
 
     def _count(self, event: Event, commerce: Commerce | None, minute: int, level: int) -> None:
         project, bot = event.project, BOT_PREFIX if event.is_bot else ""
@@ -157,7 +156,6 @@ class Fold:
 
     def _see(self, event: Event, commerce: Commerce | None, minute: int, level: int) -> None:
         project, person = event.project, event.person
-        self._person(project, minute, level, "", "", person)
         self._person(project, minute, level, "source", event.source, person)
         if commerce is not None and event.name in PERSONS_BY_PRODUCT:
             for product in commerce.products:
@@ -186,8 +184,17 @@ class Fold:
             online=self._online,
             blocks=self._seen.writes(),
             dead=self._dead,
-            counts={f"{whose}|{outcome}": n for (whose, outcome), n in self._outcomes.items()},
+            counts=self._counts(),
         )
+
+    def _counts(self) -> dict[str, int]:
+        """For the law: by place and by project."""
+        counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in self._notes.items()})
+        for (place, project, outcome), n in self._outcomes.items():
+            counts[f"{place}|consumed"] += n
+            counts[f"{place}|{outcome}"] += n
+            counts[f"{project}|{outcome}"] += n
+        return dict(counts)
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[Kind, int]]:
         return _kept(bucket_starts(minute, self._projects[project].zone), level)
@@ -218,10 +225,10 @@ class Fold:
         sketches: dict[SketchKey, set[bytes]] = {}
         for (project, minute, level, dimension, value), persons in self._persons.items():
             for kind, start in self._buckets(project, minute, level):
-                if dimension and kind is Kind.MINUTE:
-                    continue
-                key = SketchKey(project, kind, start, dimension, value)
-                sketches[key] = sketches[key] | persons if key in sketches else persons
+                if kind is not Kind.MINUTE:
+                    sketches.setdefault(SketchKey(project, kind, start, dimension, value), set()).update(persons)
+                if dimension == "source":  # every event has one, so all persons are the sources' together
+                    sketches.setdefault(SketchKey(project, kind, start, "", ""), set()).update(persons)
         return sketches
 
 

@@ -21,6 +21,7 @@ from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.core.events import Reason
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.fold import Fold, Understood, understand
+from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.positions import Positions
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -51,6 +52,7 @@ class Limits(Struct, frozen=True):
     """How much a worker keeps, and how often it looks."""
 
     dedup_ids_cached_max: int = 1_000_000
+    persons_known_max: int = 500_000
     idle_compare_seconds: float = 2.0
 
 
@@ -74,6 +76,7 @@ class Worker:
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
+        self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = self._projects_read_at = clock()
         self._backoff_seconds = 0.0
@@ -111,8 +114,9 @@ class Worker:
 
     def _begin(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
-        for cache in self._caches:
-            cache.clear()
+        for blocks, known in zip(self._caches, self._known, strict=True):
+            blocks.clear()
+            known.clear()
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in range(self._shards)}
         extents = self._log.extents(partitions)
@@ -219,6 +223,7 @@ class Worker:
         match outcome:
             case Applied():
                 self._caches[shard].accept(delta.blocks)
+                self._known[shard].accept(delta.sketches)
                 self._at.accept(shard, moves)
                 self._signal(mine, delta)
                 return True
@@ -246,6 +251,7 @@ class Worker:
                 fold.add(f"{place.topic_id}:{place.partition}", u)
         delta = fold.delta()
         delta.moves = moves
+        delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = state.projects_version
         delta.expired_blocks = self._expired(mine)
         delta.dead_before_ms = max(0, min(us[-1].record_ms for us in mine.values() if us) - DEAD_KEPT_MS)

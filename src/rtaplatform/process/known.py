@@ -1,0 +1,44 @@
+"""Which persons are in which sketch already.   Stage 3 of 6: stream → [process] → store.
+
+Adding a person to a sketch twice changes nothing, and on a busy site almost all of them are there: what is
+known need not be sent again. Dropped, like all that a worker keeps, when the ledger is read again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from rtaplatform.store.port import SketchKey
+
+
+class KnownPersons:
+    """The persons that one shard's sketches are known to hold; at most so many, the oldest sketches forgotten first."""
+
+    def __init__(self, persons_max: int) -> None:
+        self._persons_max = persons_max
+        self._persons = 0
+        self._sketches: OrderedDict[SketchKey, set[bytes]] = OrderedDict()
+
+    def only_new(self, sketches: Mapping[SketchKey, set[bytes]]) -> dict[SketchKey, set[bytes]]:
+        new = {}
+        for key, persons in sketches.items():
+            known = self._sketches.get(key)
+            missing = persons if known is None else persons - known
+            if missing:
+                new[key] = missing
+        return new
+
+    def accept(self, sketches: Mapping[SketchKey, set[bytes]]) -> None:
+        """The store has taken these."""
+        for key, persons in sketches.items():
+            self._sketches.setdefault(key, set()).update(persons)
+            self._sketches.move_to_end(key)
+            self._persons += len(persons)
+        while self._persons > self._persons_max:
+            _key, gone = self._sketches.popitem(last=False)
+            self._persons -= len(gone)
+
+    def clear(self) -> None:
+        self._sketches.clear()
+        self._persons = 0
