@@ -1,0 +1,143 @@
+"""PostgreSQL killed with -9 and back, under a running API and worker: events go on, the catalog recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+import rtaplatform
+from rtaplatform.catalog.seed import DemoKeys
+from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from rtaplatform.wiring import migrate
+from tests.integration.servers import Servers, flush
+
+KEYS = ("rta_w_away", "rta_r_away", "rta_a_away")
+DEMO = DemoKeys(*KEYS)
+PROMPT_SECONDS = 2.0  # no request waits longer for a server that is not needed
+
+
+@dataclass
+class Platform:
+    """`rta api` and `rta worker`, running in front of the session's servers."""
+
+    url: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, self.url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30, **options)
+
+    def collect(self, number: int) -> httpx.Response:
+        event = {
+            "event": "Product Viewed", "anonymousId": f"a-{number}", "messageId": f"away-{number}",
+            "properties": {"product_id": "p-1"},
+        }  # fmt: skip
+        return self.ask("POST", "/v1/track", DEMO.write, json=event)
+
+    def total(self, **filters: str) -> Any:
+        answer = self.ask("GET", "/v1/metrics/product_views", DEMO.read, params={"from": "-1h", **filters})
+        return answer.raise_for_status().json()["results"][0]["total"]
+
+
+@pytest.fixture
+def platform(servers: Servers, tmp_path: Path) -> Iterator[Platform]:
+    prepare(servers)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(rtaplatform.__file__).parents[1]),
+        "RTA_KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+        "RTA_REDIS_URL": servers.redis_url,
+        "RTA_REDIS_LIMITER_URL": servers.redis_limiter_url,
+        "RTA_POSTGRES_URL": servers.postgres_url,
+        "RTA_API_PORT": str(port),
+        "RTA_WORKER_GROUP_ID": "rta-away",
+    }
+    found = Platform(f"http://127.0.0.1:{port}")
+    for command in ("api", "worker"):
+        with (tmp_path / f"{command}.log").open("ab") as log:
+            words = [sys.executable, "-m", "rtaplatform.cli.main", command]
+            found.processes.append(subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=log, stderr=log))
+    try:
+        until(lambda: httpx.get(f"{found.url}/health/ready", timeout=5).status_code == 200, 60)
+        yield found
+    finally:
+        for process in found.processes:
+            process.terminate()
+        for process in found.processes:
+            process.wait(timeout=20)
+
+
+def prepare(servers: Servers) -> None:
+    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    flush(servers.valkey)
+    store = StoreSettings(url=SecretStr(servers.redis_url), loader_url=SecretStr(servers.redis_loader_url))
+    kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
+    catalog = CatalogSettings(url=SecretStr(servers.postgres_url))
+    asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=KEYS))
+
+
+def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_events_are_collected_and_counted_while_postgres_is_away(platform: Platform, servers: Servers) -> None:
+    assert platform.collect(0).status_code == 200
+    until(lambda: platform.total() >= 1)
+    before = platform.total()
+    product = platform.ask("GET", "/v1/products/p-1", DEMO.admin).raise_for_status().json()
+    by_category = {"product_category": product["category"] or "(none)"}
+    assert platform.total(**by_category) == before
+
+    servers.postgres.kill()
+    try:
+        time.sleep(1)
+        for number in range(1, 41):
+            begun = time.monotonic()
+            assert platform.collect(number).status_code == 200
+            assert time.monotonic() - begun < PROMPT_SECONDS
+        until(lambda: platform.total() == before + 40)
+        # What is known of the catalog serves on.
+        assert platform.total(**by_category) == before + 40
+        popular = platform.ask("GET", "/v1/products/popular", DEMO.read).raise_for_status().json()
+        assert popular["results"][0]["name"] == product["name"]
+        for method, path in (("GET", "/v1/products/p-1"), ("GET", "/v1/users"), ("DELETE", "/v1/products/p-1")):
+            refused = platform.ask(method, path, DEMO.admin)
+            assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+            assert int(refused.headers["Retry-After"]) >= 1
+        unknown = platform.ask("GET", "/v1/metrics", "rta_r_never_seen")
+        assert (unknown.status_code, int(unknown.headers["Retry-After"]) >= 1) == (503, True)
+        assert httpx.get(f"{platform.url}/health/ready", timeout=10).status_code == 200
+    finally:
+        servers.postgres.start()
+
+    until(lambda: platform.ask("GET", "/v1/products/p-1", DEMO.admin).status_code == 200)
+    until(lambda: platform.ask("GET", "/v1/metrics", "rta_r_never_seen").status_code == 401)
+    patched = platform.ask("PATCH", "/v1/products/p-1", DEMO.admin, json={"category": "found again"})
+    assert patched.status_code == 200
+    until(lambda: platform.total(product_category="found again") == before + 40)
+    assert platform.collect(41).status_code == 200
+    until(lambda: platform.total() == before + 41)
