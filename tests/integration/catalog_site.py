@@ -1,0 +1,79 @@
+"""The API's catalog over the real PostgreSQL, in this process: two projects, their keys, and what was published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+import psycopg
+from litestar import Litestar
+from pydantic import SecretStr
+
+from rtaplatform.catalog import migrate
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.keys import KeyRing
+from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.serve.app import create_app
+from rtaplatform.serve.health import Health
+from rtaplatform.serve.parts import Parts
+from rtaplatform.settings import ApiSettings, CatalogSettings
+
+KEYS = DemoKeys(write="rta_w_site", read="rta_r_site", admin="rta_a_site")
+ROOT = "http://site.test"
+
+
+class Erasure:
+    """Erases nobody, but remembers who was to be."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def erase(self, project: str, project_id: str, user_id: str) -> dict[str, Any]:
+        self.asked.append((project, project_id, user_id))
+        return {"user_id": user_id}
+
+
+class Site:
+    """The application and what stands behind it."""
+
+    def __init__(self, url: str, **more: Any) -> None:
+        self.settings = CatalogSettings(url=SecretStr(url), timeout_seconds=5.0)
+        self.database, self.erasure, self.published = Database(self.settings), Erasure(), 0
+        self.keys = KeyRing(self.database, self.settings)
+        parts = Parts(
+            keys=self.keys, collector=cast(Any, None), health=Health({}), database=self.database, erasure=self.erasure,
+            publish_projects=self._publish, settings=ApiSettings(import_bytes_max=64_000_000), **more,
+        )  # fmt: skip
+        self.app: Litestar = create_app(parts)
+
+    async def _publish(self) -> None:
+        self.published += 1
+
+    def client(self, key: str | None = KEYS.admin) -> httpx.AsyncClient:
+        """A client with a key, or without."""
+        transport = httpx.ASGITransport(app=cast(Any, self.app), raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.AsyncClient(transport=transport, base_url=ROOT, headers=headers, timeout=60)
+
+
+def empty(url: str) -> None:
+    """A database as `rta migrate` leaves it, without rows."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    migrate.upgrade(url)
+
+
+@asynccontextmanager
+async def open_site(url: str, **more: Any) -> AsyncIterator[Site]:
+    """A site with the demo project and its keys."""
+    await asyncio.to_thread(empty, url)
+    site = Site(url, **more)
+    try:
+        await seed_demo(site.database, KEYS, users=[], products=[])
+        yield site
+    finally:
+        await site.database.close()
