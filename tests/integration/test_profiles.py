@@ -198,14 +198,14 @@ def test_killed_processes_and_a_killed_postgres_lose_nothing(
 ) -> None:
     group = f"group-{uuid.uuid4()}"
     children = [spawn(group), spawn(group)]
-    for fault in ("child", "postgres", "child", "postgres away", "child"):
+    for fault in ("child", "postgres", "kafka", "child", "postgres away", "child"):
         make_history(source, 400, 40)
         time.sleep(source.rng.uniform(0.2, 1.5))
         if fault == "child":
             children[0].kill()
             children = [children[1], spawn(group)]
-        elif fault == "postgres":
-            stack.servers.postgres.restart()
+        elif fault in ("postgres", "kafka"):
+            (stack.servers.postgres if fault == "postgres" else stack.servers.kafka).restart()
         else:
             stack.servers.postgres.kill()
             time.sleep(3)

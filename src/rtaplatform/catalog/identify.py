@@ -23,6 +23,7 @@ from rtaplatform.stream.port import Record
 TRAITS_BYTES_MAX = 32_768
 TRAIT_BYTES_MAX = 8_192
 TRAIT_NAME_BYTES_MAX = 256
+DECIMAL_MIN, DECIMAL_MAX = 1e-30, 1e30
 
 
 def read_identify(record: Record, record_ms: int) -> Identify | None:
@@ -63,7 +64,7 @@ class _Record(Struct):
     userId: Raw = Raw()  # noqa: N815  # Segment's names
     anonymousId: Raw = Raw()  # noqa: N815
     traits: Raw = Raw()
-    context: _Context | None = None
+    context: Raw = Raw()
 
 
 def _user_id(record: _Record) -> str:
@@ -82,7 +83,8 @@ def _is_storable(text: str) -> bool:
 def _read_fields(record: _Record) -> tuple[dict[str, Any], dict[str, int]]:
     """Its fields, and what was left out. The traits at the root go before those in the context."""
     left_out: Counter[str] = Counter()
-    within = record.context.traits if record.context else Raw()
+    context = bytes(record.context)
+    within = msgspec.json.decode(context, type=_Context).traits if context.startswith(b"{") else Raw()
     traits = _object(within, left_out) | _object(record.traits, left_out)
     if sum(map(len, traits.values())) > TRAITS_BYTES_MAX:
         raise Quarantined("too_large", f"The traits have over {TRAITS_BYTES_MAX} bytes.")
@@ -115,7 +117,7 @@ def _fields(traits: dict[str, Raw], left_out: Counter[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, raw in traits.items():
         try:
-            values[without_nul(key)] = _value(key, raw)
+            values[storable(key)] = _value(key, raw)
         except Quarantined as why:
             left_out[str(why.reason)] += 1
     fields: dict[str, Any] = {}
@@ -139,19 +141,24 @@ def _value(key: str, raw: Raw) -> Any:
     if len(raw) > TRAIT_BYTES_MAX or len(key.encode()) > TRAIT_NAME_BYTES_MAX:
         raise Quarantined("trait_too_large", f"A trait has over {TRAIT_BYTES_MAX} bytes, or too long a name.")
     try:
-        value = without_nul(msgspec.json.decode(raw))
+        value = storable(msgspec.json.decode(raw))
         json.dumps(value, allow_nan=False)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Quarantined("unstorable_number", str(error)) from None
     return value
 
 
-def without_nul(value: Any) -> Any:
-    """The value without U+0000, which PostgreSQL cannot hold, in texts and keys."""
+def storable(value: Any) -> Any:
+    """The value without U+0000, which PostgreSQL cannot hold, in texts and keys.
+
+    Raises `Quarantined` for a number that PostgreSQL would write out with hundreds of zeros.
+    """
     if isinstance(value, str):
         return value.replace("\x00", "")
+    if isinstance(value, float) and value and not DECIMAL_MIN < abs(value) < DECIMAL_MAX:
+        raise Quarantined("unstorable_number", "It has too many digits.")
     if isinstance(value, list):
-        return [without_nul(one) for one in value]
+        return [storable(one) for one in value]
     if isinstance(value, dict):
-        return {without_nul(key): without_nul(one) for key, one in value.items()}
+        return {storable(key): storable(one) for key, one in value.items()}
     return value

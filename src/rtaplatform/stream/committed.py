@@ -43,6 +43,7 @@ class CommittedLog:
         self._unplaced: set[Partition] = set()  # assigned, but not yet sought; held meanwhile
         self._ids: dict[Partition, str] = {}
         self._next: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
         self._record_ms: dict[Partition, int] = {}
         self._consumer = Consumer(
             consumer_config(kafka, settings.group_id)
@@ -83,10 +84,12 @@ class CommittedLog:
         spots = [
             TopicPartition(p.topic, p.number, offset, f"{self._ids[p]}|{self._record_ms[p]}")
             for p, offset in self._next.items()
+            if offset != self._committed.get(p)
         ]
         if spots:
             try:
                 self._consumer.commit(offsets=spots, asynchronous=False)
+                self._committed |= self._next
             except KafkaException as error:
                 log_line.info("offsets not committed", error=error.args[0].str())
 
@@ -96,18 +99,18 @@ class CommittedLog:
         place: Any = (message.topic(), message.partition())
         partition = Partition(*place)
         record = _record(partition, message)
-        self._next[partition] = record.offset + 1
         at = max(self._record_ms.get(partition, -1), record.timestamp_ms)
-        self._record_ms[partition] = at
+        if partition in self._next:  # else it was revoked while this batch was read
+            self._next[partition], self._record_ms[partition] = record.offset + 1, at
         return record, at
 
     def _place(self) -> None:
         """Seek what was assigned to where the group has been, as far as the log still has that."""
         wanted = sorted(self._unplaced)
         extents = self._broker.extents(wanted)
+        there = [_spot(p) for p in wanted if p in extents]
         try:
-            committed = self._consumer.committed([_spot(p) for p in wanted if p in extents], REQUEST_SECONDS_MAX)
-            for spot in committed:
+            for spot in self._consumer.committed(there, REQUEST_SECONDS_MAX) if there else ():
                 self._go_to(spot, extents[Partition(spot.topic, spot.partition)])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
@@ -141,6 +144,7 @@ class CommittedLog:
             partition = Partition(spot.topic, spot.partition)
             self._unplaced.discard(partition)
             self._next.pop(partition, None)
+            self._committed.pop(partition, None)
 
 
 def _spot(partition: Partition) -> TopicPartition:

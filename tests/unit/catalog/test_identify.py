@@ -97,13 +97,13 @@ def test_what_changes_no_profile_says_why(value: bytes, reason: str) -> None:
 
 def test_what_cannot_be_stored_is_left_out_and_counted() -> None:
     traits = (
-        b'{"a": 1e400, "b": "x\\u0000y", "email": 5, "c\\u0000": [{"\\u0000d": "\\u0000"}],'
+        b'{"a": 1e400, "f": [1e308], "g": 1e-300, "b": "x\\u0000y", "email": 5, "c\\u0000": [{"\\u0000d": "\\u0000"}],'
         b' "e": 12345678901234567890123}'
     )
     found = read(event(traits="T", anonymousId="a\x00").replace(b'"T"', traits))
     assert found is not None
     assert found.fields == {"traits.b": "xy", "traits.c": [{"d": ""}], "traits.e": 12345678901234567890123}
-    assert found.left_out == {"unstorable_number": 1, "wrong_type": 1}
+    assert found.left_out == {"unstorable_number": 3, "wrong_type": 1}
     assert fields_of(traits=[1], userId=7) == {"anonymous_ids.a-1": True}
     assert fields_of(traits={"big": "x" * 9_000, "n" * 300: 1, "ok": 1}).keys() == {"traits.ok", "anonymous_ids.a-1"}
 
