@@ -1,0 +1,303 @@
+"""The catalog over HTTP on the real PostgreSQL: the contract's answers, and what must hold when many come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from rtaplatform.catalog import migrate
+from rtaplatform.local.postgres import Postgres
+from tests.integration.catalog_site import KEYS, Site, open_site
+from tests.integration.servers import Running
+
+ODD_IDS = ["a/b", "..x", "ä ö", "%2F", "a?b#c", "日本", "x" * 512, "+", "a%00b", "'; DROP TABLE users", "a\\b", "%"]
+NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
+
+
+@pytest.fixture
+async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
+    async with open_site(postgres_server.server.url) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    async with site.client() as found:
+        yield found
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_life_of_a_product(client: httpx.AsyncClient) -> None:
+    body = {"id": "p-1", "name": "Boot", "price": 12.5, "currency": "EUR", "attributes": {"color": "red", "size": 42}}
+    made = await client.post("/v1/products", json=body)
+    assert (made.status_code, made.headers["location"]) == (201, "/v1/products/p-1")
+    assert list(made.json()) == [
+        "id", "name", "category", "brand", "price", "currency", "image_url", "attributes", "status", "created_at",
+        "updated_at",
+    ]  # fmt: skip
+    assert (made.json()["price"], made.json()["status"], made.json()["category"]) == (12.5, "active", None)
+    assert code(await client.post("/v1/products", json=body)) == (409, "conflict")
+    read = await client.get("/v1/products/p-1")
+    assert (read.json(), read.headers["etag"]) == (made.json(), made.headers["etag"])
+    patch = {"attributes": {"color": None, "width": {"cm": 3}}, "name": None}
+    changed = await client.patch("/v1/products/p-1", json=patch, headers={"If-Match": read.headers["etag"]})
+    assert changed.json()["attributes"] == {"size": 42, "width": {"cm": 3}}
+    assert (changed.json()["name"], changed.json()["price"]) == (None, 12.5)
+    assert changed.headers["etag"] != read.headers["etag"]
+    stale = await client.patch("/v1/products/p-1", json={}, headers={"If-Match": read.headers["etag"]})
+    assert code(stale) == (412, "precondition-failed")
+    replaced = await client.put("/v1/products/p-1", json={"brand": "Calzo"})
+    assert (replaced.status_code, replaced.json()["attributes"], replaced.json()["price"]) == (200, {}, None)
+    assert (await client.delete("/v1/products/p-1")).status_code == 204
+    assert code(await client.get("/v1/products/p-1")) == (404, "not-found")
+    assert code(await client.delete("/v1/products/p-1")) == (404, "not-found")
+    assert (await client.put("/v1/products/p-1", json={})).status_code == 201
+
+
+async def test_what_changes_nothing_keeps_its_etag(client: httpx.AsyncClient) -> None:
+    body = {"name": "Boot", "price": 1.5, "attributes": {"a": 1}}
+    first = await client.put("/v1/products/p", json=body)
+    again = await client.put("/v1/products/p", json=body)
+    patched = await client.patch("/v1/products/p", json={"attributes": {"a": 1}, "name": "Boot"})
+    assert first.headers["etag"] == again.headers["etag"] == patched.headers["etag"]
+    other = await client.patch("/v1/products/p", json={"attributes": {"a": True}})
+    assert (other.headers["etag"] == first.headers["etag"], other.json()["attributes"]) == (False, {"a": True})
+
+
+@pytest.mark.parametrize("things", ["users", "products"])
+async def test_any_id_that_is_legal_finds_its_own(client: httpx.AsyncClient, things: str) -> None:
+    for id in ODD_IDS:
+        path = f"/v1/{things}/{quote(id, safe='')}"
+        made = await client.post(f"/v1/{things}", json={"id": id, "name": id[:100]})
+        assert (made.status_code, made.headers["location"]) == (201, path)
+        assert (await client.get(path)).json()["id"] == id
+        assert (await client.patch(path, json={"name": "x"})).json()["name"] == "x"
+    listed = [one["id"] for one in (await client.get(f"/v1/{things}?sort=id")).json()["items"]]
+    assert listed == sorted(ODD_IDS, key=str.encode)
+    for id in ODD_IDS:
+        assert (await client.delete(f"/v1/{things}/{quote(id, safe='')}")).status_code == 204
+
+
+async def test_wrong_fields_are_named(client: httpx.AsyncClient) -> None:
+    for body, field in [
+        ({"id": "p", "is_admin": True}, "is_admin"), ({"id": "p", "created_at": "2026-01-01T00:00:00Z"}, "created_at"),
+        ({"id": "p", "price": -1}, "price"), ({"id": "p", "price": "1"}, "price"),
+        ({"id": "p", "price": True}, "price"), ({"id": ""}, "id"), ({}, "id"),
+        ({"id": "p", "currency": "euro"}, "currency"), ({"id": "p", "image_url": "javascript:alert(1)"}, "image_url"),
+        ({"id": "p", "status": "gone"}, "status"), ({"id": "p", "name": "a\x00"}, "name"),
+        ({"id": "p", "name": "x" * 501}, "name"), ({"id": "é" * 257}, "id"), ({"id": "popular"}, "id"),
+        ({"id": "p", "attributes": []}, "attributes"), ({"id": "p", "attributes": {"a": "x" * 40_000}}, "attributes"),
+        ({"id": "p", "attributes": {"a\x00": 1}}, "attributes"), ({"id": 5}, "id"),
+    ]:  # fmt: skip
+        answer = await client.post("/v1/products", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (422, field), body
+        assert answer.json()["allowed"], body
+    assert (await client.get("/v1/products")).json()["items"] == []
+    for id in ("popular", "trending", "import", "export"):
+        assert (await client.put(f"/v1/products/{id}", json={})).status_code in (405, 422)
+    assert code(await client.post("/v1/products", content=b"{")) == (400, "unreadable-body")
+    deep = b'{"id":"p","attributes":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001
+    assert (await client.post("/v1/products", content=deep)).status_code in (400, 422)
+    assert (await client.post("/v1/products", content=b'"' + b"x" * 300_000 + b'"')).status_code == 400
+    patched = await client.patch("/v1/products/p", json={}, headers={"Content-Type": "application/json-patch+json"})
+    assert code(patched) == (415, "unsupported-encoding")
+
+
+async def test_lists_filter_search_and_refuse(client: httpx.AsyncClient) -> None:
+    for number in range(12):
+        body = {"id": f"p-{number}", "name": f"Boot {number}", "category": "Shoes" if number % 2 else "Bags"}
+        await client.post("/v1/products", json=body)
+    await client.post("/v1/products", json={"id": "x", "name": "100%_off\\", "status": "draft"})
+
+    async def ids(query: str) -> list[str]:
+        answer = await client.get(f"/v1/products?{query}")
+        assert answer.status_code == 200, answer.text
+        return [one["id"] for one in answer.json()["items"]]
+
+    assert await ids("limit=3") == ["x", "p-11", "p-10"]
+    assert await ids("category=Shoes&sort=created_at") == [f"p-{number}" for number in range(1, 12, 2)]
+    assert await ids("q=bOOT+1&sort=name") == ["p-1", "p-10", "p-11"]
+    assert await ids("q=p-1&sort=id") == ["p-1", "p-10", "p-11"]
+    assert await ids("q=100%25_") == ["x"]
+    assert await ids("q=100__") == []
+    assert await ids("status=draft") == ["x"]
+    assert await ids("brand=none") == []
+    for query, field in [
+        ("limit=0", "limit"), ("limit=501", "limit"), ("limit=x", "limit"), ("sort=price", "sort"), ("page=2", "page"),
+        ("cursor=%00", "cursor"), ("cursor=AAAA", "cursor"), ("email=x", "email"), ("status=gone", "status"),
+        ("q=%00", "q"),
+    ]:  # fmt: skip
+        answer = await client.get(f"/v1/products?{query}")
+        assert (answer.status_code, answer.json()["field"]) == (422, field), query
+    cursor = (await client.get("/v1/products?limit=3")).json()["next_cursor"]
+    assert (await client.get(f"/v1/products?limit=9&cursor={cursor}")).status_code == 200
+    assert (await client.get(f"/v1/products?sort=name&cursor={cursor}")).status_code == 422
+    assert (await client.get(f"/v1/products?q=b&cursor={cursor}")).status_code == 422
+
+
+async def test_users_by_email_and_erasing(site: Site, client: httpx.AsyncClient) -> None:
+    body = {"id": "u-1", "email": "Ada@Example.com", "name": "Ada", "anonymous_ids": ["a", "b", "a"],
+            "first_seen": "2026-01-01T01:00:00+01:00"}  # fmt: skip
+    made = (await client.post("/v1/users", json=body)).json()
+    assert (made["anonymous_ids"], made["first_seen"], made["last_seen"]) == (["a", "b"], "2026-01-01T00:00:00Z", None)
+    assert "field_times" not in made
+    for query in ("email=ada@example.COM", "q=ada@", "q=AD", "q=u-"):
+        assert [one["id"] for one in (await client.get(f"/v1/users?{query}")).json()["items"]] == ["u-1"]
+    assert (await client.delete("/v1/users/u-1?erase=maybe")).status_code == 422
+    erased = await client.delete("/v1/users/u-1?erase=true")
+    assert (erased.status_code, erased.json()) == (200, {"user_id": "u-1"})
+    assert site.erasure.asked == [("demo", "prj_demo", "u-1")]
+    assert (await client.delete("/v1/products/u-1?erase=true")).status_code == 422
+
+
+async def test_parallel_patches_lose_nothing(client: httpx.AsyncClient) -> None:
+    """Each of 20 adds 1 five times, by read and conditional patch; and 20 patch a key of their own, unconditionally."""
+    await client.post("/v1/products", json={"id": "p", "attributes": {"n": 0}})
+
+    async def add() -> None:
+        for _ in range(5):
+            status = 412
+            while status == 412:
+                read = await client.get("/v1/products/p")
+                body = {"attributes": {"n": read.json()["attributes"]["n"] + 1}}
+                condition = {"If-Match": read.headers["etag"]}
+                status = (await client.patch("/v1/products/p", json=body, headers=condition)).status_code
+            assert status == 200
+
+    async def mark(number: int) -> None:
+        assert (await client.patch("/v1/products/p", json={"attributes": {f"k{number}": 1}})).status_code == 200
+
+    await asyncio.gather(*(add() for _ in range(20)), *(mark(number) for number in range(20)))
+    attributes = (await client.get("/v1/products/p")).json()["attributes"]
+    assert attributes == {"n": 100, **{f"k{number}": 1 for number in range(20)}}
+
+
+async def test_only_one_of_many_creates(client: httpx.AsyncClient) -> None:
+    posts = await asyncio.gather(*(client.post("/v1/users", json={"id": "u"}) for _ in range(20)))
+    assert sorted(one.status_code for one in posts) == [201] + [409] * 19
+    puts = await asyncio.gather(*(client.put("/v1/users/v", json={"name": str(n)}) for n in range(20)))
+    assert sorted(one.status_code for one in puts) == [200] * 19 + [201]
+
+
+async def test_parallel_imports_of_the_same_rows_never_deadlock(client: httpx.AsyncClient) -> None:
+    def rows(import_number: int) -> bytes:
+        numbers = range(3_000) if import_number % 2 else range(2_999, -1, -1)
+        lines = (json.dumps({"id": f"p-{n}", "attributes": {f"i{import_number}": n}}) for n in numbers)
+        return "\n".join(lines).encode()
+
+    answers = await asyncio.gather(
+        *(client.post("/v1/products/import", content=rows(number), headers=NDJSON) for number in range(6))
+    )
+    said = [one.json() for one in answers]
+    assert [one.status_code for one in answers] == [200] * 6, said
+    assert sum(one["created"] for one in said) == 3_000
+    assert sum(one["updated"] for one in said) == 15_000
+    page = (await client.get("/v1/products?limit=500")).json()
+    assert all(one["attributes"].keys() == {f"i{number}" for number in range(6)} for one in page["items"])
+
+
+async def test_import_says_what_became_of_each_row(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/products", json={"id": "old", "name": "Old", "price": 1, "attributes": {"a": 1}})
+    lines: list[Any] = [
+        {"id": "new", "name": "New"}, {"id": "old", "price": 2, "attributes": {"b": 2}}, {"id": "old", "price": 2},
+        {"id": "new", "brand": "B"}, {"id": "popular"}, {"name": "no id"}, {"id": "x", "price": "much"}, [1],
+    ]  # fmt: skip
+    body = "\n".join(json.dumps(line) for line in lines) + "\nnot json\n\n" + json.dumps({"id": "last"})
+    answer = await client.post("/v1/products/import", content=body, headers=NDJSON)
+    said = answer.json()
+    assert answer.status_code == 200
+    assert (said["created"], said["updated"], said["unchanged"], said["failed"]) == (2, 2, 1, 5)
+    assert [(one["row"], one["field"]) for one in said["errors"]] == [
+        (5, "id"), (6, "id"), (7, "price"), (8, None), (9, None),
+    ]  # fmt: skip
+    zipped = {**NDJSON, "Content-Encoding": "gzip"}
+    again = (await client.post("/v1/products/import", content=gzip.compress(body.encode()), headers=zipped)).json()
+    assert (again["created"], again["failed"], again["errors"]) == (0, 5, said["errors"])
+    old = (await client.get("/v1/products/old")).json()
+    assert (old["name"], old["price"], old["attributes"]) == ("Old", 2, {"a": 1, "b": 2})
+
+
+async def test_import_of_csv(client: httpx.AsyncClient) -> None:
+    rows = ['"p,1","Boot\n""tall""",12.50,red,active', "p-2,,,,", "p-3,x,dear,,", ""]
+    text = "\r\n".join(["\ufeffid,name,price,attributes.color,status", *rows])
+    answer = await client.post("/v1/products/import", content=text.encode(), headers=CSV)
+    assert (answer.json()["created"], [one["row"] for one in answer.json()["errors"]]) == (2, [4])
+    boot = (await client.get("/v1/products/p%2C1")).json()
+    assert (boot["name"], boot["price"], boot["attributes"]) == ('Boot\n"tall"', 12.5, {"color": "red"})
+    for wrong in (b"name\nx", b"id,nonsense\n1,2", b"id,id\n1,2"):
+        assert code(await client.post("/v1/products/import", content=wrong, headers=CSV)) == (400, "unreadable-body")
+    assert code(await client.post("/v1/users/import", content=b"x", headers={"Content-Type": "text/xml"}))[0] == 415
+
+
+async def test_projects_are_made_with_their_keys_and_published(site: Site, client: httpx.AsyncClient) -> None:
+    made = await client.post("/v1/projects", json={"slug": "shop", "zone": "Asia/Tokyo", "currency": "JPY"})
+    assert (made.status_code, site.published) == (201, 1)
+    project, keys = made.json()["project"], made.json()["keys"]
+    assert (project["slug"], project["zone"], project["name"]) == ("shop", "Asia/Tokyo", "shop")
+    assert list(keys) == ["write_key", "read_key", "admin_key"]
+    assert code(await client.post("/v1/projects", json={"slug": "shop"})) == (409, "conflict")
+    async with site.client(keys["admin_key"]) as own:
+        path = f"/v1/projects/{project['id']}"
+        assert (await own.get(path)).json() == project
+        renamed = await own.patch(path, json={"name": "Shop", "settings": {"a": {"b": 1}}, "zone": "Asia/Tokyo"})
+        assert (renamed.status_code, renamed.json()["settings"]) == (200, {"a": {"b": 1}})
+        for field, value in (("zone", "UTC"), ("slug", "x"), ("currency", "EUR"), ("id", "prj_x")):
+            assert (await own.patch(path, json={field: value})).json()["field"] == field
+    for body in (
+        {"slug": "Shop"},
+        {"slug": "-x"},
+        {"slug": "x", "zone": "Mars/Olympus"},
+        {"slug": "x", "currency": "XXX"},
+    ):
+        assert (await client.post("/v1/projects", json=body)).status_code == 422
+
+
+async def test_life_of_a_key(site: Site, client: httpx.AsyncClient) -> None:
+    made = (await client.post("/v1/keys", json={"name": "k", "scopes": ["catalog:read"]})).json()
+    for scopes in (["root"], [], ["read", "*"], "read"):
+        assert (await client.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()["field"] == "scopes"
+    path = f"/v1/keys/{made['id']}"
+    assert made["key"] not in (await client.get(path)).text + (await client.get("/v1/keys")).text
+    assert (await client.patch(path, json={"scopes": ["admin"]})).status_code == 422
+    rotated = (await client.post(f"{path}/rotate", json={"grace_seconds": 3600})).json()
+    assert (rotated["scopes"], rotated["name"]) == (["catalog:read"], "k")
+    for key in (made["key"], rotated["key"]):
+        async with site.client(key) as own:
+            assert (await own.get("/v1/products")).status_code == 200
+    assert (await client.delete(path)).status_code == 204
+    assert (await client.get(path)).status_code == 404
+    assert made["id"] not in (await client.get("/v1/keys")).text
+    assert made["id"] in (await client.get("/v1/keys?revoked=include")).text
+    assert (await client.post(f"/v1/keys/{rotated['id']}/rotate", json={"grace_seconds": 0})).status_code == 201
+    assert code(await client.post(f"/v1/keys/{rotated['id']}/rotate", json={})) == (409, "conflict")
+    assert KEYS.admin not in (await client.get("/v1/keys?revoked=include")).text
+
+
+async def test_migrating_while_reading_shows_no_error(site: Site, client: httpx.AsyncClient) -> None:
+    """Triggers are taken away and put back, with locks of whole tables, while clients read and write."""
+    await client.put("/v1/products/p", json={"name": "x"})
+    url = site.settings.url.get_secret_value()
+    statuses, is_done = set[int](), asyncio.Event()
+
+    async def read() -> None:
+        while not is_done.is_set():
+            statuses.add((await client.get("/v1/products/p")).status_code)
+            statuses.add((await client.patch("/v1/products/p", json={"price": len(statuses)})).status_code)
+
+    readers = [asyncio.create_task(read()) for _ in range(4)]
+    for _ in range(5):
+        await asyncio.to_thread(migrate.downgrade, url, "0002")
+        await asyncio.to_thread(migrate.upgrade, url)
+    is_done.set()
+    await asyncio.gather(*readers)
+    assert statuses == {200}
