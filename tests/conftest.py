@@ -53,4 +53,4 @@ def servers(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed only")
-    parser.addoption("--seeds", type=int, default=100, help="how many seeds to run")
+    parser.addoption("--seeds", type=int, default=300, help="how many seeds to run")

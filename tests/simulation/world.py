@@ -125,7 +125,10 @@ class World:
         fault_rate: float = 0.03,
         start_ms: int = START_MS,
         home: Callable[[int], Home] = MemoryHome,
+        worker: type[Worker] = Worker,
+        log: type[MemoryLog] = MemoryLog,
     ) -> None:
+        self.worker, self.log = worker, log
         self.rng = Random(seed)
         self.steps, self.fault_rate = steps, fault_rate
         self.shards = self.rng.choice([1, 2, 3])
@@ -225,9 +228,9 @@ class World:
         return [self.home.snapshot(shard) for shard in range(self.shards)]
 
     def new_worker(self, fault_rate: float | None = None) -> Running:
-        log = MemoryLog(self.broker, batch_max=self.rng.choice([7, 50, 300]))
+        log = self.log(self.broker, batch_max=self.rng.choice([7, 50, 300]))
         rate = self.fault_rate if fault_rate is None else fault_rate
-        worker = Worker(
+        worker = self.worker(
             Faults(log, self.rng, rate),
             Faults(log, self.rng, rate),
             Faults(self.store, self.rng, rate),

@@ -1,0 +1,308 @@
+"""Bugs that a system of this kind has had, planted one at a time: the simulation must find each.
+
+A plant is a worker, a store or a log with one promise broken, the rest as it is. Not here: blocks that are not
+compared, and tokens that count up. Two workers share a block only around a change of partitions, so these need
+state that several partitions share: persons, which this world has not yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.process.fold import Understood, understand
+from rtaplatform.process.worker import Worker
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Applied, Delta, Move, Moved, Outcome, Place, ShardState
+from rtaplatform.stream.memory import MemoryLog
+from rtaplatform.stream.port import DeadLetter, Extent, Partition, Record
+from tests.simulation.world import PROJECTS, MemoryHome, World
+
+# Stores ------------------------------------------------------------------------------------------------------------
+
+
+class Plain(MemoryStore):
+    """A store whose `apply` a plant changes; the real one is `really`."""
+
+    def really(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        return super().apply(shard, generation, delta)
+
+
+class PositionBeforeTotals(Plain):
+    """The position moves in a call of its own; a crash between the two loses the batch."""
+
+    calls = 0
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        if not delta.cells:
+            return self.really(shard, generation, delta)
+        outcome = self.really(shard, generation, Delta(delta.moves))
+        self.calls += 1
+        if self.calls % 20 == 0 or not isinstance(outcome, Applied):
+            raise Unavailable("redis", "died between position and totals")
+        return self.really(shard, generation, structs.replace(delta, moves=[]))
+
+
+class TotalsBeforePosition(Plain):
+    """The totals are written first; a crash before the position counts the batch twice."""
+
+    calls = 0
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        checked = self.really(
+            shard, generation, Delta([Move(m.place, m.after, m.after) for m in delta.moves if m.after])
+        )
+        if not delta.cells or not isinstance(checked, Applied):
+            return self.really(shard, generation, delta)
+        self.calls += 1
+        if self.calls % 20 == 0:
+            self.really(shard, generation, structs.replace(delta, moves=[], blocks=[]))
+            raise Unavailable("redis", "died between totals and position")
+        return self.really(shard, generation, delta)
+
+
+class NoPositionCompared(Plain):
+    """Whoever comes may write: a zombie's batch counts again."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        ledger = self.shards[shard].totals.ledger
+        moves = [Move(m.place, ledger.get(m.place, ""), m.upto) for m in delta.moves]
+        return self.really(shard, generation, structs.replace(delta, moves=moves))
+
+
+class NoGenerationCompared(Plain):
+    """A worker of an emptied shard goes on with the old one's name."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        ledger = self.shards[shard].totals.ledger
+        moves = [Move(m.place, ledger.get(m.place, m.after), m.upto) for m in delta.moves]
+        return self.really(shard, self.shards[shard].generation, structs.replace(delta, moves=moves))
+
+
+class OffsetsComparedOnly(Plain):
+    """An absent row is taken for any: a shard that was emptied goes on in the middle."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        totals = self.shards[shard].totals
+        for move in delta.moves:
+            totals.ledger.setdefault(move.place, move.after) if move.after else None
+        return self.really(shard, self.shards[shard].generation, delta)
+
+
+class BlocksExpire(Plain):
+    """Blocks go by a clock on the wall: here, after so many calls."""
+
+    calls = 0
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        self.calls += 1
+        if self.calls % 10 == 0:
+            self.shards[shard].totals.blocks.clear()
+        return self.really(shard, generation, delta)
+
+
+class BlocksReplaced(Plain):
+    """New ids push out the ones that were there."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        blocks = [structs.replace(b, replace=bool(b.ids)) for b in delta.blocks]
+        return self.really(shard, generation, structs.replace(delta, blocks=blocks))
+
+
+class BlocksForgottenTooSoon(Plain):
+    """Cleaning takes blocks that still decide."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        soon = {piece: before + 86_400_000 for piece, before in delta.expired_blocks.items()}
+        return self.really(shard, generation, structs.replace(delta, expired_blocks=soon))
+
+
+class LostShardIsNew(MemoryStore):
+    """A shard without a manifest is begun where Kafka stands, as if it were new."""
+
+    def state(self, shard: int) -> ShardState | None:
+        state = super().state(shard)
+        if state is None:
+            self.begin(shard, expected="", generation="again", topics={}, starts={})
+            topics = {name: f"{name}-1" for name in ("rta.events.web", "rta.events.mobile", "rta.events.server")}
+            rows = dict.fromkeys((Place(i, n) for i in topics.values() for n in range(2)), "7|6|1||0|1")
+            self.shards[shard].manifests["again"] = (topics, {})
+            self.shards[shard].totals.ledger |= rows
+            self.set_projects(PROJECTS, "again")
+            return super().state(shard)
+        return state
+
+
+# Workers -----------------------------------------------------------------------------------------------------------
+
+
+class MovedIgnored(Worker):
+    """The answer MOVED is taken for success, by comparisons too."""
+
+    def _begin(self) -> None:
+        if not isinstance(self._store, _AlwaysApplied):
+            self._store = _AlwaysApplied(self._store)
+        super()._begin()
+
+
+class _AlwaysApplied:
+    def __init__(self, store: Any) -> None:
+        self._target = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome = self._target.apply(shard, generation, delta)
+        return Applied() if isinstance(outcome, Moved) else outcome
+
+
+class NothingIsNew(Worker):
+    """What a shard has already is folded into it again."""
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._at.is_new = lambda *_: True  # type: ignore[method-assign]  # the plant
+
+
+class LettersAfterTheLedger(Worker):
+    """The dead letters are sent once the ledger has moved: a crash between loses them."""
+
+    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+        letters, kept = self._letters, _Later()
+        self._letters = kept
+        try:
+            done = super()._try(shard, wanted)
+        finally:
+            self._letters = letters
+        if done and kept.letters:
+            letters.set_aside(kept.letters)
+        return done
+
+
+class _Later:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self.letters += letters
+
+
+class CachesOutliveTrouble(Worker):
+    """What was kept here is trusted after another worker or a roll-back."""
+
+    def _begin(self) -> None:
+        kept = [dict(cache._sketches) for cache in self._known]
+        super()._begin()
+        for cache, sketches in zip(self._known, kept, strict=True):
+            cache._sketches.update(sketches)
+
+
+class BatchClock(Worker):
+    """Record time is that of the batch, so that another cut of the log decides otherwise."""
+
+    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+        projects = self._at.projects()
+        newest = {p: max(r.timestamp_ms for r in rs) for p, rs in by_partition.items()}
+        return {
+            p: understand(rs, max(newest[p], self._at.record_ms(p)), projects, self._shards)
+            for p, rs in by_partition.items()
+        }
+
+
+class NoRecordTime(Worker):
+    """Record time begins anew with every worker."""
+
+    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+        return {p: understand(rs, 0, self._at.projects(), self._shards) for p, rs in by_partition.items()}
+
+
+class ConflictIsSuccess(Worker):
+    """A batch that met a conflict is left behind."""
+
+    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+        return super()._try(shard, wanted) or True
+
+
+class AheadOfTheStore(Worker):
+    """A call without an answer is taken for done."""
+
+    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+        try:
+            return super()._try(shard, wanted)
+        except Unavailable:
+            return True
+
+
+class UnknownWhileLost(Worker):
+    """A project whose shard stands still is judged unknown, and its events are set aside by another."""
+
+    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+        read = super()._understand(by_partition)
+        standing = next(iter(self._at.shards), 0)
+        for us in read.values():
+            for u in us:
+                if u.dead is not None and u.shard not in self._at.shards:
+                    u.shard = standing
+        return read
+
+
+class PartitionOfEachBatchOnly(Worker):
+    """Only the first partition of a batch moves its position."""
+
+    def _fold(self, shard: int, mine: Any, moves: list[Move]) -> tuple[Delta, list[DeadLetter]]:
+        delta, letters = super()._fold(shard, mine, moves)
+        delta.moves = moves[:1]
+        return delta, letters
+
+
+# Logs --------------------------------------------------------------------------------------------------------------
+
+
+class ResetToLatest(MemoryLog):
+    """After each assignment reading goes on at the end."""
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        ends = self.extents(positions)
+        super().seek({p: offset if offset else ends[p].high for p, offset in positions.items()})
+
+
+class NewPartitionsFromTheEnd(MemoryLog):
+    """A partition that was added is read from where it ends."""
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        return {p: e for p, e in super().extents(partitions).items() if p.number < 4}
+
+
+def _home(store: type[MemoryStore]) -> type[MemoryHome]:
+    class Home(MemoryHome):
+        def __init__(self, shards: int) -> None:
+            self.store = store(shards)
+
+    return Home
+
+
+STORES = (
+    PositionBeforeTotals, TotalsBeforePosition, NoPositionCompared, NoGenerationCompared, OffsetsComparedOnly,
+    BlocksExpire, BlocksReplaced, BlocksForgottenTooSoon, LostShardIsNew,
+)  # fmt: skip
+WORKERS = (
+    MovedIgnored, NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
+    ConflictIsSuccess, AheadOfTheStore, UnknownWhileLost, PartitionOfEachBatchOnly,
+)  # fmt: skip
+LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
+
+
+def planted_world(plant: type[Any], seed: int) -> World:
+    """The world of a seed with the plant in it."""
+    if plant in STORES:
+        return World(seed, home=_home(plant))
+    if plant in WORKERS:
+        return World(seed, worker=plant)
+    return World(seed, log=plant)
+
+
+PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS, *LOGS)
