@@ -2,7 +2,8 @@
 
 A plant is a worker, a store or a log with one promise broken, the rest as it is. Not here: blocks that are not
 compared, and tokens that count up. Two workers share a block only around a change of partitions, so these need
-state that several partitions share: persons, which this world has not yet.
+state that several partitions share: persons, which this world has not yet. Nor a MOVED that is ignored: nothing was
+written then, so it stops the worker, not the numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.fold import Understood, understand
 from rtaplatform.process.worker import Worker
 from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Applied, Delta, Move, Moved, Outcome, Place, ShardState
+from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import DeadLetter, Extent, Partition, Record
 from tests.simulation.world import PROJECTS, MemoryHome, World
@@ -137,27 +138,6 @@ class LostShardIsNew(MemoryStore):
 
 
 # Workers -----------------------------------------------------------------------------------------------------------
-
-
-class MovedIgnored(Worker):
-    """The answer MOVED is taken for success, by comparisons too."""
-
-    def _begin(self) -> None:
-        if not isinstance(self._store, _AlwaysApplied):
-            self._store = _AlwaysApplied(self._store)
-        super()._begin()
-
-
-class _AlwaysApplied:
-    def __init__(self, store: Any) -> None:
-        self._target = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._target, name)
-
-    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        outcome = self._target.apply(shard, generation, delta)
-        return Applied() if isinstance(outcome, Moved) else outcome
 
 
 class NothingIsNew(Worker):
@@ -290,7 +270,7 @@ STORES = (
     BlocksExpire, BlocksReplaced, BlocksForgottenTooSoon, LostShardIsNew,
 )  # fmt: skip
 WORKERS = (
-    MovedIgnored, NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
+    NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
     ConflictIsSuccess, AheadOfTheStore, UnknownWhileLost, PartitionOfEachBatchOnly,
 )  # fmt: skip
 LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
