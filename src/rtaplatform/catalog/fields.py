@@ -24,7 +24,7 @@ PRICE_MAX = 2**52 // 10_000  # the range in which amounts of events are summed
 YEARS = range(2, 9_999)  # a day more or less, in whatever zone, stays within what Python can hold
 STATUSES = ("active", "draft", "archived")
 CURRENCY = "^[A-Z]{3}$"
-IMAGE_URL = r"^(https?://[^\x00-\x20]+|[^\x00-\x20:]+)$"
+IMAGE_URL = r"^(https?://[^\x00-\x20\[\]]+|[^\x00-\x20:\[\]]+)$"
 _CENT_OF_CENT = Decimal("0.0001")
 
 

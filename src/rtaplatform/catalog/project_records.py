@@ -36,7 +36,7 @@ from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
-ORIGIN = r"^https?://[A-Za-z0-9.*\[\]:-]+$"
+ORIGIN = r"^https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?$"
 ORIGINS_MAX = 100
 
 
