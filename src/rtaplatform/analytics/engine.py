@@ -110,7 +110,7 @@ class Engine:
         match planned.shape:
             case SumsPlan() as shape:
                 products = await self._products(planned, shape.joined)
-                window = await self._window(planned, shape, products) if may_run(planned, shape) else None
+                window = await self._window(planned, shape) if may_run(planned, shape) else None
                 return Job(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -124,13 +124,13 @@ class Engine:
             raise Unavailable("postgres", "there is no catalog")
         return await self._catalog.products(planned.project.slug)
 
-    async def _window(self, planned: Plan, shape: SumsPlan, products: ProductTable | None) -> Window:
+    async def _window(self, planned: Plan, shape: SumsPlan) -> Window:
         """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
         window, tiles = self._windows.of(planned, shape), planned.period.tiles
         for portion in window.missing(tiles):
             reads = cells_of(shape.rollup, portion, None)
             snapshot = await self._reader.read(planned.project.slug, reads)
-            window.take(snapshot, reads, dict(zip(reads, snapshot.answers, strict=True)), products)
+            window.take(snapshot, reads, dict(zip(reads, snapshot.answers, strict=True)))
         return window
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
@@ -174,8 +174,8 @@ def _take(job: Job, asked: Sequence[Read], answers: Mapping[Read, Any], snapshot
     if job.window is None:
         return True
     reads = [read for read in asked if isinstance(read, Cells) and read.rollup == PRODUCTS.name]
-    job.window.keep(job.plan.period.tiles, job.products)
-    return job.window.take(snapshot, reads, answers, job.products)
+    job.window.keep(job.plan.period.tiles)
+    return job.window.take(snapshot, reads, answers)
 
 
 def _online_read(now_ms: int) -> OnlineSince:

@@ -14,7 +14,7 @@ from sys import intern
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
@@ -22,7 +22,7 @@ from rtaplatform.store.port import Cells, Place, Snapshot
 
 WINDOWS_MAX = 32
 CELLS_MAX = 3_000_000  # kept in all windows together
-READ_AT_ONCE = 8  # buckets that are new, in one read: none keeps the store for long
+READ_AT_ONCE = 2  # buckets that are new, in one read: none keeps the store for long
 SPARE = 200  # products looked at beyond the limit, so that the next question finds its own among them
 
 
@@ -62,15 +62,16 @@ class Window:
         self._totals = tuple(prefix + name for prefix in prefixes for name in counted)
         self.sums: dict[str, int] = {}
         self.size = 0
-        self._floor = 1
         self._reset("", {})
 
     def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
         self._generation, self._ledger = generation, dict(ledger)
         self._buckets: dict[Tile, tuple[tuple[int, ...], dict[str, int]]] = {}
-        self._moving: set[Tile] = set()
+        self._moving: dict[Tile, Mapping[str, int]] = {}  # what was read last of the buckets that are read whole
         self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
         self._index: tuple[int, str, dict[str, list[str]]] | None = None
+        self._products: ProductTable | None = None
+        self._floor, self._great = 1, dict[str, int]()
         self.sums.clear()
         self.size = 0
 
@@ -89,9 +90,7 @@ class Window:
             (known if tile in self._buckets and tile not in self._moving else whole).append(tile)
         return [*cells_of(PRODUCTS.name, known, self._totals), *cells_of(PRODUCTS.name, whole, None)]
 
-    def take(
-        self, snapshot: Snapshot, asked: Sequence[Cells], answers: Answers, products: ProductTable | None = None
-    ) -> bool:
+    def take(self, snapshot: Snapshot, asked: Sequence[Cells], answers: Answers) -> bool:
         """Bring what is known to the snapshot's moment; False where buckets must be read again, whole."""
         self._follow(snapshot)
         complete = True
@@ -99,17 +98,19 @@ class Window:
             for start, cells in zip(read.starts, answers[read], strict=True):
                 tile = (read.kind, start)
                 if read.fields is None:
-                    self._put(tile, cells, products)
+                    self._put(tile, cells)
                 elif tile not in self._buckets or self._token(cells) != self._buckets[tile][0]:
-                    self._moving.add(tile)
+                    self._moving.setdefault(tile, {})
                     complete = False
         return complete
 
-    def keep(self, tiles: Iterable[Tile], products: ProductTable | None) -> None:
+    def keep(self, tiles: Iterable[Tile]) -> None:
         """Drop the buckets that have left the window."""
         for tile in self._buckets.keys() - set(tiles):
-            self._change(self._buckets.pop(tile)[1], {}, products)
-            self._moving.discard(tile)
+            gone = self._buckets.pop(tile)[1]
+            self.size -= len(gone)
+            self._change([(product, -n) for product, n in gone.items()])
+            self._moving.pop(tile, None)
 
     def _follow(self, snapshot: Snapshot) -> None:
         ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
@@ -121,34 +122,48 @@ class Window:
     def _token(self, cells: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(cells.get(name, 0) for name in self._totals)
 
-    def _put(self, tile: Tile, cells: Mapping[str, int], products: ProductTable | None) -> None:
-        token, (known, before) = self._token(cells), self._buckets.get(tile, ((), {}))
+    def _put(self, tile: Tile, cells: Mapping[str, int]) -> None:
+        token, (known, numbers) = self._token(cells), self._buckets.get(tile, ((), {}))
         if token == known:
-            self._moving.discard(tile)
+            self._moving.pop(tile, None)
             return
-        after: dict[str, int] = {}
-        for begin in self._starts:
-            length = len(begin)
-            for name, number in cells.items():
-                if name.startswith(begin):
-                    product = intern(name[length:])
-                    after[product] = after[product] + number if product in after else number
-        self._buckets[tile] = token, after
-        self._moving.add(tile)
-        self._change(before, after, products)
+        before = self._moving.get(tile, {})
+        if not before or any(name not in cells for name in before):
+            before = {}
+            self._change([(product, -n) for product, n in numbers.items()])
+            self.size -= len(numbers)
+            numbers = {}
+        changes = self._changes(before, cells)
+        self.size -= len(numbers)
+        for product, change in changes:
+            numbers[product] = numbers.get(product, 0) + change
+        self.size += len(numbers)
+        self._buckets[tile], self._moving[tile] = (token, numbers), cells
+        self._change(changes)
 
-    def _change(self, before: Mapping[str, int], after: Mapping[str, int], products: ProductTable | None) -> None:
-        self.size += len(after) - len(before)
-        changes = [(product, n - before.get(product, 0)) for product, n in after.items() if before.get(product) != n]
-        changes += [(product, -n) for product, n in before.items() if product not in after]
-        sums = self.sums
+    def _changes(self, before: Mapping[str, int], after: Mapping[str, int]) -> list[tuple[str, int]]:
+        moved = [(name, n) for name, n in after.items() if before.get(name) != n]
+        return [
+            (intern(name[len(begin) :]), n - before.get(name, 0))
+            for begin in self._starts
+            for name, n in moved
+            if name.startswith(begin)
+        ]
+
+    def _change(self, changes: Sequence[tuple[str, int]]) -> None:
+        sums, great, floor = self.sums, self._great, self._floor
         for product, change in changes:
             total = sums.get(product, 0) + change
             if total:
                 sums[product] = total
             else:
                 sums.pop(product, None)
+            if total >= floor:
+                great[product] = total
+            else:
+                great.pop(product, None)
         for names, (version, groups) in list(self._groups.items()):
+            products = self._products
             if products is None or products.version != version:
                 del self._groups[names]
                 continue
@@ -170,21 +185,17 @@ class Window:
             found = self._selected(shape, breakdown, products, shows_other)
         if not breakdown:
             return Rows([_row((), sum(found.values()))], is_exact)
-        rows = [_row(key, total) for key, total in found.items() if total]
-        return Rows(sort_and_limit(rows, limit), is_exact)
+        greatest = heapq.nsmallest(limit, ((-total, key) for key, total in found.items() if total))
+        return Rows([_row(key, -total) for total, key in greatest], is_exact)
 
     def _top(self, limit: int) -> list[tuple[int, str]]:
-        """The greatest, by value descending, then by name. Usually one pass: who was great is so a moment later."""
-        floor = self._floor
-        found = [(n, product) for product, n in self.sums.items() if n >= floor]
-        wanted = min(limit, len(self.sums))
-        if len(found) < wanted:
-            found = [(n, product) for product, n in self.sums.items()]
-        if len(found) > 2 * (limit + SPARE):
-            self._floor = heapq.nlargest(limit + SPARE, (n for n, _ in found))[-1]
-        elif len(found) < limit + SPARE // 4:
-            self._floor = 1
-        return sorted(found, key=lambda pair: (-pair[0], pair[1]))[:limit]
+        """The greatest, by value descending, then by name. Those above a floor are kept apart, to sort few."""
+        if len(self._great) < min(limit, len(self.sums)) or len(self._great) > 4 * (limit + SPARE):
+            values = heapq.nlargest(limit + SPARE, self.sums.values())
+            # Below the last where all fit, so that negative sums count among the greatest too.
+            self._floor = values[-1] if values else 1
+            self._great = {product: n for product, n in self.sums.items() if n >= self._floor}
+        return [(-n, product) for n, product in heapq.nsmallest(limit, ((-n, p) for p, n in self._great.items()))]
 
     def _grouped(self, names: tuple[str, ...], products: ProductTable) -> dict[Key, int]:
         version, groups = self._groups.get(names, (None, {}))
@@ -193,33 +204,41 @@ class Window:
             for product, total in self.sums.items():
                 key = tuple(attributes_of(products, product, names))
                 groups[key] = groups.get(key, 0) + total
-            self._groups[names] = products.version, groups
+            self._products, self._groups[names] = products, (products.version, groups)
         return groups
 
     def _selected(
         self, shape: SumsPlan, breakdown: tuple[str, ...], products: ProductTable | None, shows_other: bool
     ) -> dict[Key, int]:
         picked = tuple(shape.dimensions.index(name) for name in breakdown)
+        candidates, needs_values = self._candidates(shape, breakdown, products)
         found: dict[Key, int] = {}
-        for product in self._candidates(shape, products):
+        for product in candidates:
             total = self.sums.get(product)
             if total is None or (product == OTHER and not shows_other):
                 continue
             values = [product]
-            if shape.joined and products is not None:
+            if needs_values and products is not None:
                 values += attributes_of(products, product, shape.joined)
-            if all(w is None or v in w for v, w in zip(values, shape.wanted, strict=True)):
-                key = (OTHER,) * len(picked) if product == OTHER else tuple(values[at] for at in picked)
-                found[key] = found.get(key, 0) + total
+                if any(w is not None and v not in w for v, w in zip(values, shape.wanted, strict=True)):
+                    continue
+            key = (OTHER,) * len(picked) if product == OTHER else tuple(values[at] for at in picked)
+            found[key] = found.get(key, 0) + total
         return found
 
-    def _candidates(self, shape: SumsPlan, products: ProductTable | None) -> Iterable[str]:
-        """The products of the first attribute that is filtered, where the catalog knows all of them."""
+    def _candidates(
+        self, shape: SumsPlan, breakdown: tuple[str, ...], products: ProductTable | None
+    ) -> tuple[Iterable[str], bool]:
+        """The products of the first attribute that is filtered, where the catalog knows all of them.
+
+        And whether their attributes are still to be looked at.
+        """
         for name, wanted in zip(shape.joined, shape.wanted[1:], strict=True):
             if wanted and "" not in wanted and products is not None:
                 index = self._indexed(name, products)
-                return [product for value in wanted for product in index.get(value, ())]
-        return list(self.sums)
+                found = [product for value in wanted for product in index.get(value, ())]
+                return found, shape.joined != (name,) or name in breakdown
+        return list(self.sums), bool(shape.joined)
 
     def _indexed(self, name: str, products: ProductTable) -> dict[str, list[str]]:
         if self._index is None or self._index[:2] != (products.version, name):

@@ -167,7 +167,7 @@ def _answers(reads: Sequence[Read], widths: list[int], replies: Iterator[Any]) -
 def _answer(read: Read, replies: list[Any]) -> Any:
     match read:
         case Cells(fields=None):
-            return [{_text(f): int(n) for f, n in reply.items()} for reply in replies]
+            return [{f.decode(): int(n) for f, n in reply.items()} for reply in replies]
         case Cells(fields=fields):
             assert fields is not None
             return [{f: int(n) for f, n in zip(fields, reply, strict=True) if n is not None} for reply in replies]
