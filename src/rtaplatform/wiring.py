@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import stamina
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
@@ -21,12 +20,10 @@ from rtaplatform.analytics.watch import watch_ends, watch_ledgers
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.erasure import Erasure
 from rtaplatform.catalog.keys import KeyRing
-from rtaplatform.catalog.migrate import head, upgrade
 from rtaplatform.catalog.notifications import Listener, News
 from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.catalog.projects import list_projects
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
@@ -42,13 +39,9 @@ from rtaplatform.settings import (
     LimitSettings,
     ProfilesSettings,
     StoreSettings,
-    TopicSettings,
     WorkerSettings,
 )
-from rtaplatform.simulate.catalog import demo_products, demo_users
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.store.generations import begin_again, begin_missing, first_offsets
-from rtaplatform.store.port import Place, shard_of
+from rtaplatform.store.port import shard_of
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.broker import Broker
@@ -57,7 +50,6 @@ from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.control import ControlLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka import producer_config
-from rtaplatform.stream.port import Partition
 
 PROJECTS_SECONDS = 30.0
 RETRY_SECONDS = 1.0
@@ -254,7 +246,9 @@ class WorkerParts:
 
 def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings) -> WorkerParts:
     log, aggregates = KafkaLog(kafka, settings), RedisStore(store)
-    limits = worker.Limits(settings.dedup_ids_cached_max, settings.idle_compare_ms / 1000)
+    limits = worker.Limits(
+        dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
+    )
     made = worker.Worker(log, KafkaDeadLetters(kafka), aggregates, shards=store.shards, limits=limits)
 
     def guard() -> None:
@@ -322,56 +316,3 @@ async def keep_finishing(erasure: Erasure) -> None:
         await asyncio.sleep(FINISH_ERASURES_SECONDS)
         with suppress(Unavailable):
             await erasure.finish_pending()
-
-
-async def migrate(
-    kafka: KafkaSettings,
-    store: StoreSettings,
-    catalog: CatalogSettings,
-    topics: TopicSettings,
-    *,
-    demo_keys: tuple[str, str, str] | None,
-) -> list[str]:
-    """Bring everything to this version; returns a line for each thing that was done. Safe to repeat."""
-    await asyncio.to_thread(upgrade, catalog.url.get_secret_value())
-    database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
-    try:
-        if demo_keys is not None:
-            plan = Plan(start_ms=0)
-            users, products = demo_users(plan.users, plan.seed), demo_products(plan.products, plan.seed)
-            await seed_demo(database, DemoKeys(*demo_keys), users=users, products=products)
-        projects = await list_projects(database)
-    finally:
-        await database.close()
-    made = broker.create_topics(topics)
-    aggregates.load_functions()
-    aggregates.check()
-    aggregates.set_projects(projects)
-    ids, starts = _log_starts(broker)
-    begun = begin_missing(aggregates, store.shards, ids, starts)
-    aggregates.close()
-    return [
-        f"catalog: revision {head()}, {len(projects)} projects",
-        f"topics: {', '.join(made) or 'all there'}",
-        f"shards begun: {', '.join(map(str, begun)) or 'all there'}",
-    ]
-
-
-def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None) -> list[str]:
-    """Empty one shard or all of them; the workers read them again from the log's start."""
-    aggregates, broker = RedisStore(store), Broker(kafka)
-    aggregates.load_functions()
-    ids, starts = _log_starts(broker)
-    chosen = range(store.shards) if shard is None else [shard]
-    names = {number: begin_again(aggregates, number, ids, starts) for number in chosen}
-    aggregates.close()
-    return [f"shard {number}: generation {name}, counted again from the log's start" for number, name in names.items()]
-
-
-@stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a topic just made has no leader yet
-def _log_starts(broker: Broker) -> tuple[dict[str, str], dict[Place, int]]:
-    """Topic → id, and where the log begins, of what no longer begins at 0."""
-    topics = broker.topics()
-    partitions = [Partition(name, number) for name, (_, count) in topics.items() for number in range(count)]
-    extents = broker.extents(partitions).values()
-    return {name: topic_id for name, (topic_id, _) in topics.items()}, first_offsets((e.place, e.low) for e in extents)

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 
 import rtaplatform
 from rtaplatform.catalog.seed import DemoKeys
+from rtaplatform.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
-from rtaplatform.wiring import migrate
 from tests.integration.servers import Servers, flush
 
 KEYS = ("rta_w_away", "rta_r_away", "rta_a_away")

@@ -16,7 +16,7 @@ from rtaplatform.store.generations import begin_missing
 from rtaplatform.store.port import Project
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
-from tests.integration.chaos import _until
+from tests.integration.chaos import until
 from tests.integration.servers import Servers, flush
 
 KEYS = DemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
@@ -72,7 +72,7 @@ def prepare(servers: Servers) -> CatalogStack:
     asyncio.run(seed())
     broker = Broker(stack.kafka)
     broker.create_topics(TopicSettings())
-    _until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+    until(lambda: len(broker.ends()) == 12, "the topics' leaders")
     flush(servers.valkey)
     store = RedisStore(stack.store)
     store.load_functions()

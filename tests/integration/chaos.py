@@ -61,8 +61,8 @@ class Stack:
         folder.mkdir(parents=True)
         stack = cls(start_kafka(folder), start_valkey(folder), folder, shards)
         broker = Broker(stack.kafka_settings)
-        _until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
-        _until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+        until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
+        until(lambda: len(broker.ends()) == 12, "the topics' leaders")
         store = RedisStore(stack.store_settings)
         store.load_functions()
         store.set_projects([PROJECT])
@@ -158,7 +158,7 @@ class Stack:
                         return False
             return True
 
-        _until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
+        until(at_the_end, "the ledger at the log's end", DRAINED_SECONDS_MAX)
 
     def check(self) -> list[str]:
         """Everything that differs from the oracle; sketches may be off by 4 %."""
@@ -180,7 +180,7 @@ def _until_its_end(consumer: Consumer, partition: Partition) -> Iterator[Kept]:
             yield Kept(partition.topic, partition.number, offset, at if kind else None, key, value, message.headers())
 
 
-def _until(condition: Any, what: str, seconds: float = 30.0) -> None:
+def until(condition: Any, what: str, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     trouble: Exception | None = None
     while True:

@@ -257,7 +257,7 @@ async def test_projects_are_made_with_their_keys_and_published(site: Site, clien
         {"slug": "Shop"},
         {"slug": "-x"},
         {"slug": "x", "zone": "Mars/Olympus"},
-        {"slug": "x", "currency": "XXX"},
+        {"slug": "x", "currency": "ZZZ"},
     ):
         assert (await client.post("/v1/projects", json=body)).status_code == 422
 

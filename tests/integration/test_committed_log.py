@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from rtaplatform.settings import KafkaSettings, ProfilesSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.committed import CommittedLog
-from tests.integration.chaos import _until
+from tests.integration.chaos import until
 from tests.integration.servers import start_kafka
 
 WEB = "rta.events.web"
@@ -30,8 +30,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
 
 def make_topics(kafka: KafkaSettings) -> None:
     broker = Broker(kafka)
-    _until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
-    _until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
+    until(lambda: len(broker.ends()) == 12, "the topics' leaders")
 
 
 def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1_000) -> None:
@@ -82,7 +82,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     log.close()
 
     admin.delete_topics([WEB])[WEB].result()
-    _until(lambda: WEB not in Broker(kafka).topics(), "the topic to go")
+    until(lambda: WEB not in Broker(kafka).topics(), "the topic to go")
     make_topics(kafka)
     produce(kafka, "d", 60)
     log = CommittedLog(kafka, settings)

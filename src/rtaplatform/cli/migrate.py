@@ -27,8 +27,8 @@ def command(
 
         rta migrate --kafka broker:9092 --redis redis://host:6379/0 --postgres postgresql://user:password@host/rta
     """
+    from rtaplatform.operations import migrate
     from rtaplatform.settings import TopicSettings
-    from rtaplatform.wiring import migrate
 
     connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
     done = asyncio.run(

@@ -27,7 +27,7 @@ def command(
 
         rta rebuild --empty --shard 0
     """
-    from rtaplatform.wiring import rebuild_empty
+    from rtaplatform.operations import rebuild_empty
 
     if not empty:
         raise SetupError(

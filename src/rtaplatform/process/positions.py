@@ -91,7 +91,7 @@ class Positions:
 
     def is_new(self, shard: int, partition: Partition, offset: int) -> bool:
         """Whether the shard has not counted this record yet."""
-        return offset >= _next_offset(self._rows[shard].get(self.extents[partition].place, ""))
+        return offset >= next_offset(self._rows[shard].get(self.extents[partition].place, ""))
 
     def move(self, shard: int, partition: Partition, last: Record, record_ms: int) -> Move:
         place = self.extents[partition].place
@@ -104,7 +104,7 @@ class Positions:
             after = self._rows[shard].get(extent.place, "")
             read = self._read[partition]
             if after or read.next_offset:
-                ahead = read.next_offset > _next_offset(after)
+                ahead = read.next_offset > next_offset(after)
                 moves.append(Move(extent.place, after, read.text() if ahead else after))
         return moves
 
@@ -183,18 +183,18 @@ def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, S
     for state in shards.values():
         known = state.topics.get(partition.topic)
         if known != extent.place.topic_id:
-            return f"recreated: the topic has another id than the {known} that was counted"
+            return f"recreated: the topic has another id than the {known} that was counted; see `rta topics adopt`"
         following = _following(state, extent)
         if following > extent.high:
-            return f"truncated: the log ends at {extent.high}, {following} was to come next"
+            return f"truncated: the log ends at {extent.high}, {following} was to come next; see `rta topics adopt`"
         if following < extent.low:
-            return f"retention: the log begins at {extent.low}, {following} was to come next"
+            return f"retention: the log begins at {extent.low}, {following} was to come next; see `rta topics adopt`"
     return ""
 
 
 def _following(state: ShardState, extent: Extent) -> int:
     text = state.ledger.get(extent.place, "")
-    return _next_offset(text) if text else state.starts.get(extent.place, 0)
+    return next_offset(text) if text else state.starts.get(extent.place, 0)
 
 
 def _start(extent: Extent, shards: Mapping[int, ShardState]) -> tuple[int, Row]:
@@ -209,5 +209,6 @@ def _start(extent: Extent, shards: Mapping[int, ShardState]) -> tuple[int, Row]:
     return (row.last_offset if row.last_offset >= extent.low else row.next_offset), row
 
 
-def _next_offset(text: str) -> int:
+def next_offset(text: str) -> int:
+    """Of a ledger row as stored; an absent one is at 0."""
     return int(text.split("|", 1)[0]) if text else 0

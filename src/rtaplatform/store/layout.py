@@ -29,6 +29,11 @@ def stops_key(shard: int) -> str:
     return f"{shard_prefix(shard)}stops"
 
 
+def gaps_key(shard: int) -> str:
+    """What an operator has accepted not to count: `topic:partition:from` → a sentence."""
+    return f"{shard_prefix(shard)}gaps"
+
+
 def channel(shard: int) -> str:
     return f"{shard_prefix(shard)}moved"
 

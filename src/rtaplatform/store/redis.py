@@ -26,6 +26,7 @@ from rtaplatform.store.port import (
     Applied,
     Conflicted,
     Delta,
+    Move,
     Moved,
     Outcome,
     Place,
@@ -105,7 +106,9 @@ class RedisStore:
         return gone
 
     def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
-        apart = {key(shard).encode() for key in (layout.shard_key, layout.projects_key, layout.stops_key)}
+        apart = {
+            key(shard).encode() for key in (layout.shard_key, layout.projects_key, layout.stops_key, layout.gaps_key)
+        }
         with unavailable():
             for key in self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000):
                 if key not in apart:
@@ -148,6 +151,30 @@ class RedisStore:
         pipe.publish(layout.channel(shard), project)
         online, values, _listeners = pipe.execute()
         return {"online": online, "values": values}
+
+    def adopt(
+        self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Move], gaps: dict[str, str]
+    ) -> bool:
+        """Take a topic as it is now, each row from what stands there. False where the ledger has moved meanwhile."""
+        payload = {
+            "generation": generation,
+            "topic": topic,
+            "topic_id": topic_id,
+            "moves": [[layout.place(move.place), move.after, move.upto] for move in moves],
+            "gaps": list(gaps.items()),
+        }
+        return _text(self._call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
+
+    def stops(self, shard: int) -> dict[str, str]:
+        """What stands still, and why, as the workers have said."""
+        with unavailable():
+            found = self._client.hgetall(layout.stops_key(shard))
+        return {_text(what): _text(why) for what, why in found.items()}
+
+    def gaps(self, shard: int) -> dict[str, str]:
+        with unavailable():
+            found = self._client.hgetall(layout.gaps_key(shard))
+        return {_text(where): _text(what) for where, what in found.items()}
 
     def check(self) -> None:
         """Raises `Stopped` where the server may drop keys of ours by itself, or refuses us a command that we need."""

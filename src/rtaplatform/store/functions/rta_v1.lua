@@ -338,6 +338,23 @@ local function begin(keys, args)
   return generation
 end
 
+-- An operator takes a topic as it is now: its id, and the rows of its partitions, each from what stands there. What was
+-- skipped is written down as a gap. Answers like `apply`: OK, or MOVED with what stands there.
+local function adopt(keys, args)
+  local root = prefix_of(keys[1])
+  local wanted = cmsgpack.unpack(args[1])
+  local generation = redis.call('HGET', keys[1], 'generation') or ''
+  local base = root .. generation .. ':'
+  if generation == '' or wanted.generation ~= generation or ledger_differs(base .. 'ledger', wanted.moves) then
+    return moved(base .. 'ledger', generation, wanted.moves)
+  end
+  redis.call('HSET', base .. 'manifest', 'topic:' .. wanted.topic, wanted.topic_id)
+  advance(base .. 'ledger', wanted.moves)
+  for _, gap in ipairs(wanted.gaps) do redis.call('HSET', root .. 'gaps', gap[1], gap[2]) end
+  redis.call('PUBLISH', root .. 'moved', '')
+  return {'OK'}
+end
+
 -- Tell the shard its projects: args are a new version, then slug, JSON, … Without a difference nothing changes, and a
 -- project that is not named stays: an empty catalog must not turn a site's events into dead letters.
 local function set_projects(keys, args)
@@ -389,4 +406,5 @@ end
 redis.register_function('rta_probe_v1', probe)
 redis.register_function('rta_apply_v1', apply)
 redis.register_function('rta_begin_v1', begin)
+redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

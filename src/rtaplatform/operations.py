@@ -1,0 +1,134 @@
+"""What an operator does by hand, put together: migrate, rebuild, adopt.   Names adapters, like wiring.py; for `cli`.
+
+Each function is one command's work, and returns the lines that it has to say. Safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import stamina
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.migrate import head, upgrade
+from rtaplatform.catalog.projects import list_projects
+from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.core.errors import SetupError, Unavailable
+from rtaplatform.process.adopt import Adoption, adopt
+from rtaplatform.process.positions import next_offset
+from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from rtaplatform.simulate.catalog import demo_products, demo_users
+from rtaplatform.simulate.plan import Plan
+from rtaplatform.store.generations import begin_again, begin_missing, first_offsets
+from rtaplatform.store.port import Place, ShardState
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.port import Extent, Partition
+
+
+async def migrate(
+    kafka: KafkaSettings,
+    store: StoreSettings,
+    catalog: CatalogSettings,
+    topics: TopicSettings,
+    *,
+    demo_keys: tuple[str, str, str] | None,
+) -> list[str]:
+    """Bring everything to this version; returns a line for each thing that was done. Safe to repeat."""
+    await asyncio.to_thread(upgrade, catalog.url.get_secret_value())
+    database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
+    try:
+        if demo_keys is not None:
+            plan = Plan(start_ms=0)
+            users, products = demo_users(plan.users, plan.seed), demo_products(plan.products, plan.seed)
+            await seed_demo(database, DemoKeys(*demo_keys), users=users, products=products)
+        projects = await list_projects(database)
+    finally:
+        await database.close()
+    made = broker.create_topics(topics)
+    aggregates.load_functions()
+    aggregates.check()
+    aggregates.set_projects(projects)
+    ids, starts = _log_starts(broker)
+    begun = begin_missing(aggregates, store.shards, ids, starts)
+    aggregates.close()
+    return [
+        f"catalog: revision {head()}, {len(projects)} projects",
+        f"topics: {', '.join(made) or 'all there'}",
+        f"shards begun: {', '.join(map(str, begun)) or 'all there'}",
+    ]
+
+
+def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None) -> list[str]:
+    """Empty one shard or all of them; the workers read them again from the log's start."""
+    aggregates, broker = RedisStore(store), Broker(kafka)
+    aggregates.load_functions()
+    ids, starts = _log_starts(broker)
+    chosen = range(store.shards) if shard is None else [shard]
+    names = {number: begin_again(aggregates, number, ids, starts) for number in chosen}
+    aggregates.close()
+    return [f"shard {number}: generation {name}, counted again from the log's start" for number, name in names.items()]
+
+
+@stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a topic just made has no leader yet
+def _log_starts(broker: Broker) -> tuple[dict[str, str], dict[Place, int]]:
+    """Topic → id, and where the log begins, of what no longer begins at 0."""
+    ids = {name: topic_id for name, (topic_id, _) in broker.topics().items()}
+    return ids, first_offsets((extent.place, extent.low) for extent in _extents(broker).values())
+
+
+def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str, Any]]:
+    """A row a partition: where the log begins and ends, how far each shard has counted it, stops and gaps."""
+    aggregates, broker = RedisStore(store), Broker(kafka)
+    states = {shard: aggregates.state(shard) for shard in range(store.shards)}
+    gaps = {where: gap for shard in states for where, gap in aggregates.gaps(shard).items()}
+    stops = aggregates.stops(0)
+    aggregates.close()
+    return [
+        {
+            "partition": str(partition),
+            "topic_id": extent.place.topic_id,
+            "begins": extent.low,
+            "ends": extent.high,
+            "counted": {shard: next_offset(s.ledger.get(extent.place, "")) for shard, s in states.items() if s},
+            "stopped": stops.get(str(partition)),
+            "gaps": {where: gap for where, gap in gaps.items() if where.startswith(f"{partition}:")},
+        }
+        for partition, extent in sorted(_extents(broker).items())
+    ]
+
+
+def adopt_topic(kafka: KafkaSettings, store: StoreSettings, topic: str) -> list[str]:
+    """Accept a topic as it is now, in every shard; the workers go on within seconds."""
+    aggregates, broker = RedisStore(store), Broker(kafka)
+    aggregates.load_functions()
+    extents = {partition: extent for partition, extent in _extents(broker).items() if partition.topic == topic}
+    if not extents:
+        raise SetupError(f"There is no topic {topic!r} of events.", "`rta topics list` shows them.", exit_code=2)
+    lines = []
+    for shard in range(store.shards):
+        state = aggregates.state(shard)
+        if state is not None:
+            lines += _adopt_in(aggregates, shard, state, topic, extents)
+    aggregates.close()
+    return lines or [f"{topic}: nothing stands in the way, nothing was changed"]
+
+
+def _adopt_in(
+    aggregates: RedisStore, shard: int, state: ShardState, topic: str, extents: dict[Partition, Extent]
+) -> list[str]:
+    found = [adopt(partition, extent, state) for partition, extent in sorted(extents.items())]
+    adoptions: list[Adoption] = [adoption for adoption in found if adoption is not None]
+    if not adoptions:
+        return []
+    topic_id = next(iter(extents.values())).place.topic_id
+    gaps = {adoption.where: adoption.gap for adoption in adoptions}
+    if not aggregates.adopt(shard, state.generation, topic, topic_id, [a.move for a in adoptions], gaps):
+        raise SetupError(f"Shard {shard} has moved meanwhile.", "Run the command again.", exit_code=4)
+    return [f"shard {shard}, {where}: {gap}" for where, gap in gaps.items()]
+
+
+def _extents(broker: Broker) -> dict[Partition, Extent]:
+    topics = broker.topics()
+    return broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))

@@ -1,0 +1,46 @@
+"""What an operator accepts: the ledger's move, and the gap that is written down."""
+
+from __future__ import annotations
+
+from rtaplatform.process.adopt import adopt
+from rtaplatform.store.port import SCHEMA, Place, Row, ShardState
+from rtaplatform.stream.port import Extent, Partition
+
+PARTITION, PLACE = Partition("rta.events.web", 0), Place("one", 0)
+STANDING = Row(100, 99, 5, "ff", 0, 1_000).text()
+
+
+def state(row: str = STANDING) -> ShardState:
+    return ShardState("g", SCHEMA, 1, {"rta.events.web": "one"}, {}, {PLACE: row}, False, "v", {})
+
+
+def extent(low: int, high: int, topic_id: str = "one") -> Extent:
+    return Extent(Place(topic_id, 0), low, high, 1)
+
+
+def test_a_healthy_partition_is_left_alone() -> None:
+    assert adopt(PARTITION, extent(0, 200), state()) is None
+    assert adopt(PARTITION, extent(100, 100), state()) is None
+
+
+def test_a_truncated_log_goes_on_at_its_end() -> None:
+    adoption = adopt(PARTITION, extent(0, 80), state())
+    assert adoption is not None
+    assert adoption.move.after == STANDING
+    assert adoption.move.upto == Row(80, -1, -1, "", -1, 1_000).text()
+    assert adoption.where == "rta.events.web:0:80"
+
+
+def test_what_retention_took_is_a_gap_that_names_the_records() -> None:
+    adoption = adopt(PARTITION, extent(130, 200), state())
+    assert adoption is not None
+    assert adoption.move.upto.startswith("130|")
+    assert "100 to 129" in adoption.gap
+
+
+def test_a_topic_made_again_is_counted_from_its_beginning() -> None:
+    adoption = adopt(PARTITION, extent(0, 7, "two"), state())
+    assert adoption is not None
+    assert adoption.move.place == Place("two", 0)
+    assert adoption.move.after == ""
+    assert adoption.move.upto.startswith("0|")
