@@ -60,6 +60,7 @@ class CsvRows:
         self._kind, self._lines, self._number = kind, _Lines(), 0
         self._header: list[str] | None = None
         self._record: list[bytes] = []
+        self._bytes = 0  # of the record so far
         self._is_open = False  # within a quoted cell
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
@@ -76,14 +77,15 @@ class CsvRows:
         if line is None:
             raise UnreadableBody(f"A row has more than {ROW_BYTES_MAX} bytes: what follows cannot be told apart.")
         self._record.append(line)
-        if sum(map(len, self._record)) > ROW_BYTES_MAX:
+        self._bytes += len(line)
+        if self._bytes > ROW_BYTES_MAX:
             raise UnreadableBody(f"Row {self._number + 1} has more than {ROW_BYTES_MAX} bytes: is a quote open?")
         self._is_open ^= line.count(b'"') % 2 == 1
         if not self._is_open:
             yield from self._close()
 
     def _close(self) -> Iterator[Item]:
-        text, self._record = b"\n".join(self._record), []
+        text, self._record, self._bytes = b"\n".join(self._record), [], 0
         self._number += 1
         if not text.strip():
             return
