@@ -283,6 +283,33 @@ async def test_life_of_a_key(site: Site, client: httpx.AsyncClient) -> None:
     assert KEYS.admin not in (await client.get("/v1/keys?revoked=include")).text
 
 
+async def test_the_revision_goes_down_and_up_on_data(site: Site, client: httpx.AsyncClient) -> None:
+    url = site.settings.url.get_secret_value()
+    await client.put("/v1/products/p", json={"name": "Boot", "price": 1.25, "attributes": {"a": 1}})
+    await client.put("/v1/users/u", json={"email": "a@example.com", "traits": {"plan": "free"}})
+    before = [(await client.get(path)).json() for path in ("/v1/products/p", "/v1/users/u")]
+    await asyncio.to_thread(migrate.downgrade, url, "0001")
+    await asyncio.to_thread(migrate.upgrade, url)
+    after = [await client.get(path) for path in ("/v1/products/p", "/v1/users/u")]
+    assert [one.json() for one in after] == before
+    changed = await client.patch("/v1/products/p", json={"price": 2}, headers={"If-Match": after[0].headers["etag"]})
+    assert (changed.status_code, changed.headers["etag"] != after[0].headers["etag"]) == (200, True)
+
+
+async def test_without_postgres_the_catalog_answers_503_and_recovers(
+    site: Site, client: httpx.AsyncClient, postgres_server: Running[Postgres]
+) -> None:
+    await client.put("/v1/products/p", json={"name": "x"})
+    postgres_server.kill()
+    try:
+        for answer in (await client.get("/v1/products/p"), await client.patch("/v1/products/p", json={"name": "y"})):
+            assert code(answer) == (503, "unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+    finally:
+        postgres_server.start()
+    assert (await client.get("/v1/products/p")).json()["name"] == "x"
+
+
 async def test_migrating_while_reading_shows_no_error(site: Site, client: httpx.AsyncClient) -> None:
     """Triggers are taken away and put back, with locks of whole tables, while clients read and write."""
     await client.put("/v1/products/p", json={"name": "x"})
