@@ -1,0 +1,107 @@
+"""`rta catalog` and `rta keys` as a person runs them, against the API in its own process."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.test_collect import SOURCES, Api, start_api
+from tests.integration.catalog_stack import KEYS, CatalogStack, prepare
+from tests.integration.servers import Servers
+
+ROWS = 2_500
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `rta`, with the API and the servers in the environment or as options."""
+
+    api: Api
+    stack: CatalogStack
+    folder: Path
+
+    def run(self, *arguments: str, data: bytes | None = None) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "rtaplatform.cli.main", *arguments]
+        environment = {**os.environ, **self.stack.environment(), "PYTHONPATH": str(SOURCES), "RTA_KEY": KEYS.admin}
+        done = subprocess.run(command, env=environment, cwd=self.folder, input=data, capture_output=True, check=False)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def catalog(self, *arguments: str, data: bytes | None = None) -> tuple[int, str, str]:
+        return self.run("catalog", *arguments, "--url", self.api.url, data=data)
+
+
+@pytest.fixture(scope="module")
+def shell(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder, stack = tmp_path_factory.mktemp("shell"), prepare(servers)
+    api = start_api(servers, folder)
+    yield Shell(api, stack, folder)
+    api.process.terminate()
+    api.process.wait(timeout=15)
+
+
+def rows() -> list[dict[str, Any]]:
+    return [{"id": f"p-{n}", "name": f"Boot {n}", "price": n / 4, "attributes": {"size": n % 50}} for n in range(ROWS)]
+
+
+def test_what_is_exported_is_what_was_imported(shell: Shell) -> None:
+    file = shell.folder / "products.ndjson.gz"
+    file.write_bytes(gzip.compress("\n".join(map(json.dumps, rows())).encode()))
+    code, said, _ = shell.catalog("import", "products", str(file), "--json")
+    assert (code, json.loads(said)["created"]) == (0, ROWS)
+    assert shell.catalog("import", "products", str(file))[:2] == (
+        0, f"0 created, 0 updated, {ROWS:,} unchanged, 0 failed\n",
+    )  # fmt: skip
+    code, said, _ = shell.catalog("export", "products")
+    exported = [json.loads(line) for line in said.splitlines()]
+    assert (code, sorted(one["id"] for one in exported)) == (0, sorted(row["id"] for row in rows()))
+    by_id = {one["id"]: one for one in exported}
+    assert all(by_id[row["id"]].items() >= row.items() for row in rows())
+
+
+def test_rows_that_are_refused_are_named(shell: Shell) -> None:
+    text = b"id,email,traits.plan\nu-1,a@example.com,free\npopular,,\n,b@example.com,\n"
+    code, said, errors = shell.catalog("import", "users", "-", "--format", "csv", data=text)
+    assert (code, said) == (4, "2 created, 0 updated, 0 unchanged, 1 failed\n")
+    assert "row 4" in errors
+    assert "`id`" in errors
+
+
+def test_what_cannot_be_done_says_what_to_do(shell: Shell) -> None:
+    assert shell.catalog("import", "users", "nowhere.csv")[0] == 2
+    assert shell.catalog("import", "users", "users.xlsx")[0] == 2
+    code, _, errors = shell.catalog("export", "users", "--key", "rta_a_wrong")
+    assert (code, "No key, or not a valid one." in errors) == (2, True)
+    assert shell.run("catalog", "export", "users", "--url", "http://127.0.0.1:9")[0] == 3
+
+
+def test_life_of_a_key_on_the_command_line(shell: Shell) -> None:
+    code, said, _ = shell.run(
+        "keys", "create", "nightly", "--scopes", "catalog:write,catalog:read", "--expires", "90d", "--json"
+    )
+    made = json.loads(said)
+    assert (code, made["scopes"], made["expires_at"] is not None) == (0, ["catalog:read", "catalog:write"], True)
+    own = {"Authorization": f"Bearer {made['key']}"}
+    assert httpx.get(f"{shell.api.url}/v1/products?limit=1", headers=own).status_code == 200
+    assert httpx.get(f"{shell.api.url}/v1/keys", headers=own).status_code == 403
+    listed = json.loads(shell.run("keys", "list", "--json")[1])["items"]
+    assert made["id"] in [one["id"] for one in listed]
+    assert made["key"] not in shell.run("keys", "list")[1]
+    assert shell.run("keys", "revoke", made["id"])[0] == 0
+    assert shell.run("keys", "revoke", made["id"])[0] == 2
+    for wrong in (
+        ["--scopes", "root"],
+        [],
+        ["--kind", "read", "--expires", "soon"],
+        ["--kind", "read", "--project", "x"],
+    ):
+        assert shell.run("keys", "create", "x", *wrong)[0] == 2, wrong
