@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import random
 import statistics
@@ -166,6 +167,7 @@ async def measure(settings: StoreSettings, url: str, seconds: int) -> None:
     print(f"reading the catalog {1000 * (time.perf_counter() - begun):.0f} ms")
     for about, ask in queries.items():
         print(f"{about:22} first {1000 * await timed(ask):.0f} ms")
+    gc.freeze()  # as `rta api` does
     taken: dict[str, list[float]] = {about: [] for about in queries}
     delays = list[float]()
     beside = asyncio.create_task(watch_loop(delays))

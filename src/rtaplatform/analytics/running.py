@@ -67,6 +67,7 @@ class Window:
     def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
         self._generation, self._ledger = generation, dict(ledger)
         self._buckets: dict[Tile, tuple[tuple[int, ...], dict[str, int]]] = {}
+        self._newest: Tile | None = None
         self._moving: dict[Tile, Mapping[str, int]] = {}  # what was read last of the buckets that are read whole
         self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
         self._index: tuple[int, str, dict[str, list[str]]] | None = None
@@ -104,8 +105,9 @@ class Window:
                     complete = False
         return complete
 
-    def keep(self, tiles: Iterable[Tile]) -> None:
-        """Drop the buckets that have left the window."""
+    def keep(self, tiles: Sequence[Tile]) -> None:
+        """Drop the buckets that have left the window. The last one is expected to move on."""
+        self._newest = tiles[-1] if tiles else None
         for tile in self._buckets.keys() - set(tiles):
             gone = self._buckets.pop(tile)[1]
             self.size -= len(gone)
@@ -125,21 +127,28 @@ class Window:
     def _put(self, tile: Tile, cells: Mapping[str, int]) -> None:
         token, (known, numbers) = self._token(cells), self._buckets.get(tile, ((), {}))
         if token == known:
-            self._moving.pop(tile, None)
+            if tile != self._newest:
+                self._moving.pop(tile, None)
             return
         before = self._moving.get(tile, {})
         if not before or any(name not in cells for name in before):
-            before = {}
-            self._change([(product, -n) for product, n in numbers.items()])
-            self.size -= len(numbers)
-            numbers = {}
-        changes = self._changes(before, cells)
+            changes = self._differences(numbers, cells)
+        else:
+            changes = self._changes(before, cells)
         self.size -= len(numbers)
         for product, change in changes:
             numbers[product] = numbers.get(product, 0) + change
         self.size += len(numbers)
         self._buckets[tile], self._moving[tile] = (token, numbers), cells
         self._change(changes)
+
+    def _differences(self, numbers: Mapping[str, int], cells: Mapping[str, int]) -> list[tuple[str, int]]:
+        """From what is known of a bucket to what it holds."""
+        after: dict[str, int] = {}
+        for product, n in self._changes({}, cells):
+            after[product] = after.get(product, 0) + n
+        changes = [(product, n - numbers.get(product, 0)) for product, n in after.items() if numbers.get(product) != n]
+        return changes + [(product, -n) for product, n in numbers.items() if product not in after]
 
     def _changes(self, before: Mapping[str, int], after: Mapping[str, int]) -> list[tuple[str, int]]:
         moved = [(name, n) for name, n in after.items() if before.get(name) != n]
@@ -158,7 +167,7 @@ class Window:
                 sums[product] = total
             else:
                 sums.pop(product, None)
-            if total >= floor:
+            if total and total >= floor:
                 great[product] = total
             else:
                 great.pop(product, None)

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
@@ -34,8 +35,8 @@ READ_SECONDS_MAX = 30.0
 _versions = itertools.count(1)
 
 
-class Product(NamedTuple):
-    """What is shown of a product, and joined."""
+class Product(Struct, frozen=True, gc=False):
+    """What is shown of a product, and joined. Not the garbage collector's: it would look at each of so many."""
 
     name: str | None
     category: str | None

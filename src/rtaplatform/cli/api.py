@@ -7,6 +7,7 @@ stop it: no new connections, requests in progress are finished, at most STOP_SEC
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -83,6 +84,8 @@ async def _serve(make_app: Callable[[], Any], settings: ApiSettings, before_stop
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
+    # What is there from the start stays: the garbage collector need not look at it again and again.
+    gc.freeze()
     log.info("api_started", host=settings.host, port=settings.port)
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
