@@ -1,0 +1,53 @@
+"""Limits counted in the real store, as the user that may touch nothing else; and its absence."""
+
+from __future__ import annotations
+
+import redis
+from litestar.exceptions import TooManyRequestsException
+
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.serve.limits import COLLECT, PORTIONS, READ, Limits, redis_counter
+from rtaplatform.settings import LimitSettings
+from tests.integration.servers import TESTER, Running
+
+LIMIT = 500
+SETTINGS = LimitSettings(reads_per_minute=LIMIT, collect_events_per_minute=LIMIT)
+
+
+async def passing(limits: Limits, kind: str, times: int) -> int:
+    passed = 0
+    for _ in range(times):
+        try:
+            await limits.take(kind, "key_1")
+            passed += 1
+        except TooManyRequestsException:
+            pass
+    return passed
+
+
+async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Running[Valkey]) -> None:
+    at = 1_000_000_000.0
+    one, two = (Limits(SETTINGS, redis_counter(valkey_server.server.url("rta-limiter")), lambda: at) for _ in range(2))
+    passed = await passing(one, READ, LIMIT // 2) + await passing(two, READ, LIMIT)
+    assert LIMIT - 2 * LIMIT // PORTIONS <= passed <= LIMIT
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+        names = [name for name in client.scan_iter("*") if b"key_1" in name]
+        assert names
+        assert all(name.startswith(b"rta-limit:") for name in names)
+        assert all(0 < client.ttl(name) <= 120 for name in names)
+
+
+async def test_the_store_away_limits_all_the_same_and_its_return_is_noticed(valkey_server: Running[Valkey]) -> None:
+    now = [2_000_000_000.0]
+    limits = Limits(SETTINGS, redis_counter(valkey_server.server.url("rta-limiter")), lambda: now[0])
+    assert await passing(limits, COLLECT, 10) == 10
+    valkey_server.kill()
+    try:
+        now[0] += 60
+        assert await passing(limits, COLLECT, LIMIT + 50) == LIMIT
+    finally:
+        valkey_server.start()
+    now[0] += 60
+    assert await passing(limits, COLLECT, 10) == 10
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+        assert client.exists(f"rta-limit:{COLLECT}:key_1:{int(now[0] // 60)}")
