@@ -1,10 +1,10 @@
 """What do the limits cost a collecting request?
 
-    PYTHONPATH=src:. .venv/bin/python benchmarks/limits.py --requests 5000
+    PYTHONPATH=src:. .venv/bin/python benchmarks/limit_cost.py --requests 5000
 
-Sends single events through the application in one process, without a socket and with a log that takes everything, by turns
-without limits, with limits of this process, and with limits counted in a Valkey of its own. Prints requests a second, the median
-of the rounds, and the time of one `take` alone.
+Sends single events through the application in one process, without a socket and with a log that takes everything,
+by turns without limits, with limits of this process, and with limits counted in a Valkey of its own. Prints requests
+a second, the median of the rounds, and the time of one `take` alone.
 """
 
 from __future__ import annotations
