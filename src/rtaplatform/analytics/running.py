@@ -221,9 +221,13 @@ class Window:
     ) -> dict[Key, int]:
         picked = tuple(shape.dimensions.index(name) for name in breakdown)
         candidates, needs_values = self._candidates(shape, breakdown, products)
+        sums = self.sums
+        if not needs_values and breakdown in ((), (PRODUCT_ID,)) and shape.joined:
+            known = [product for product in candidates if product in sums]
+            return {(p,): sums[p] for p in known} if breakdown else {(): sum(map(sums.__getitem__, known))}
         found: dict[Key, int] = {}
         for product in candidates:
-            total = self.sums.get(product)
+            total = sums.get(product)
             if total is None or (product == OTHER and not shows_other):
                 continue
             values = [product]
