@@ -24,7 +24,7 @@ case "$*" in
 *sysconfig*) echo "$(dirname "$(dirname "$0")")/lib"; exit ;;
 "-m "*) echo "$*"; exit ;;
 esac
-exec {sys.executable} "$@"
+exec "{sys.executable}" "$@"
 """
 
 
