@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rtaplatform.core.query import Answer, Change, Point, Result
+from rtaplatform.core.query import Answer, Change, Meta, Point, Result
 
 
 def changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[Change] | None:
@@ -25,16 +25,19 @@ def changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[Change] | None
     return found
 
 
-def is_only_freshness(found: Sequence[Change], old: Sequence[Answer]) -> bool:
-    """Whether nothing but `as_of` and `lag_ms` (and the period's edges) has changed."""
+def is_only_meta(found: Sequence[Change], old: Sequence[Answer]) -> bool:
+    """Whether only what moves all the time has changed: freshness, the counts of repeats, the period's edges."""
     metas = {answer.metric: answer.meta for answer in old}
     return all(
         not change.results
         and not change.removed
-        and msgspec.structs.replace(change.meta, as_of=None, lag_ms=None)
-        == msgspec.structs.replace(metas[change.metric], as_of=None, lag_ms=None)
+        and _standing(change.meta) == _standing(metas[change.metric])
         for change in found
     )
+
+
+def _standing(meta: Meta) -> Meta:
+    return msgspec.structs.replace(meta, as_of=None, lag_ms=None, late=0, duplicates=0)
 
 
 def _same_times(before: Answer, after: Answer) -> bool:

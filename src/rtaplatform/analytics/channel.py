@@ -18,7 +18,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from rtaplatform import telemetry
-from rtaplatform.analytics.changes import changes, is_only_freshness
+from rtaplatform.analytics.changes import changes, is_only_meta
 from rtaplatform.analytics.engine import Reply
 from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, Change
@@ -143,7 +143,7 @@ class Channel:
         if not self._versions or self.latest.generation != reply.generation:
             return True
         found = changes(self.latest.answers, reply.answers)
-        if found is None or (found and not is_only_freshness(found, self.latest.answers)):
+        if found is None or (found and not is_only_meta(found, self.latest.answers)):
             return True
         return bool(found) and asyncio.get_running_loop().time() - self._published_at >= IDLE_S
 

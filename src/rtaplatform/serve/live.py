@@ -96,7 +96,7 @@ class Listener:
         known = self._channel.find(last_id) if last_id else None
         yield comment("resumed") if known else self._snapshot(first)
         seen, began = known or first, self._now()
-        sent = self._beaten = self._checked = began
+        self._beaten = self._checked = began
         while self._now() - began < AGE_MAX_S and not self._hub.is_closing:
             await self._channel.wait(seen, self._error, max(0.0, self._beaten + self._heartbeat_s - self._now()))
             refusal = await self._news_of_errors()
@@ -105,8 +105,8 @@ class Listener:
             if isinstance(refusal, Rejected):
                 return
             if self._channel.latest is not seen:
-                await asyncio.sleep(max(0.0, sent + self._hub.interval_s - self._now()))
-                chunk, seen, sent = self._update(seen), self._channel.latest, self._now()
+                # Versions are published at most every `interval_s`, so updates come no closer than that.
+                chunk, seen = self._update(seen), self._channel.latest
                 if chunk:
                     yield chunk
             if self._now() - self._beaten >= self._heartbeat_s:
