@@ -237,3 +237,26 @@ async def test_an_outage_keeps_the_place_and_a_stop_meanwhile_is_quick(stack: Ca
         stack.servers.postgres.start()
     await catch_up(stack, group)
     assert differences(stack, source) == {}
+
+
+async def test_an_edit_outlives_events_from_before_it_and_yields_to_later_ones(
+    stack: CatalogStack, source: Source
+) -> None:
+    now = int(time.time() * 1000)
+    with psycopg.connect(stack.servers.postgres_url, autocommit=True) as connection:
+        project = connection.execute("SELECT id FROM projects WHERE slug = 'demo'").fetchone()
+        assert project is not None
+        connection.execute(
+            "INSERT INTO users (project_id, id, email, traits) VALUES (%s, 'edited', 'by@example.com', %s)",
+            (project[0], '{"plan": "free"}'),
+        )
+        source.send("edited", now - 60_000, {"email": "old@example.com", "plan": "old", "city": "Bonn"})
+        source.flush()
+        await catch_up(stack, "edits")
+        found = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
+        assert found == ("by@example.com", {"plan": "free", "city": "Bonn"})
+        source.send("edited", now + 60_000, {"plan": "paid"})
+        source.flush()
+        await catch_up(stack, "edits")
+        found = connection.execute("SELECT email, traits FROM users WHERE id = 'edited'").fetchone()
+        assert found == ("by@example.com", {"plan": "paid", "city": "Bonn"})
