@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "simulate": ("simulate", "Send the events of a simulated shop.", False),
     "worker": ("worker", "Run a worker: events in Kafka become totals in Redis.", False),
     "profiles": ("profiles", "Run the process that keeps user profiles: identify events become rows.", False),
-    "api": ("api", "Serve collecting, queries, live updates and the dashboard.", False),
+    "api": ("api", "Serve collecting, queries, live updates and the catalog.", False),
     "migrate": ("migrate", "Bring catalog, topics, functions and shards to this version.", False),
     "keys": ("keys", "Make, list and revoke API keys.", True),
     "topics": ("topics", "List topics; accept a re-created or truncated one.", True),

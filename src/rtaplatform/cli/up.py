@@ -31,7 +31,7 @@ def command(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where everything is kept.  [default: .rta]")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API and dashboard; 0 picks one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 picks one.")] = 8000,
     simulate: Annotated[float, typer.Option(min=0, metavar="N", help="Simulated events a second; 0 for none.")] = 50,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to run.")] = 1,
     ready_file: Annotated[
@@ -41,7 +41,7 @@ def command(
     redis: RedisOption = None,
     postgres: PostgresOption = None,
 ) -> None:
-    """Run the whole platform on this machine: Kafka, Valkey, PostgreSQL, workers, API, dashboard, a simulated shop.
+    """Run the whole platform on this machine: Kafka, Valkey, PostgreSQL, workers, API, a simulated shop.
 
     Ctrl-C stops it; started again it goes on where it was. A server that is given is not started.
 
@@ -107,7 +107,7 @@ class Steps:
 def _greet(instance: Instance) -> None:
     keys, url = instance.keys, instance.url
     print(
-        f"\nReady: {url}   (dashboard, and the API's documentation at {url}/docs)\n\n"
+        f"\nReady: {url}   (documentation at {url}/docs)\n\n"
         "Try:\n"
         f"  curl -X POST {url}/v1/track -H 'Authorization: Bearer {keys.write_key}' "
         "-H 'Content-Type: application/json' "
