@@ -82,7 +82,7 @@ def _asked(arguments: list[str]) -> str | None:
 
 
 def main() -> None:
-    """Run the command of `sys.argv` and end with its exit code (contract.md)."""
+    """Run the command of `sys.argv` and end with its exit code (docs/reference/record.md)."""
     try:
         code = build_app(_asked(sys.argv[1:]))(standalone_mode=False, prog_name="rta")
     except SetupError as error:

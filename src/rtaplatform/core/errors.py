@@ -84,7 +84,7 @@ class Stopped(PlatformError):
 
 
 class SetupError(PlatformError):
-    """What is wrong, what to do, and the exit code of the command line (contract.md)."""
+    """What is wrong, what to do, and the exit code of the command line (docs/reference/record.md)."""
 
     def __init__(self, problem: str, remedy: str, *, exit_code: int = 3) -> None:
         super().__init__(f"{problem}\n{remedy}")

@@ -1,7 +1,7 @@
 """A question to the platform, and its answer.   Core: no IO.
 
 A query is as asked: relative and local times stay what they are until a plan is made, so that a live
-question moves with the clock. An answer's structs encode, by msgspec, to the JSON of contract.md.
+question moves with the clock. An answer's structs encode, by msgspec, to the JSON of docs/reference/api.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The collecting routes: Segment's paths, in front of `collect/`.   Stage 6 of 6, and the entry to stage 1.
 
-Decides by content, not by Content-Type. A key stands in the header, the body or the query (contract.md,
+Decides by content, not by Content-Type. A key stands in the header, the body or the query (docs/reference/api.md,
 Access). Unknown query parameters pass, as unknown fields do: a lost event is worse than a slip.
 """
 

@@ -1,4 +1,4 @@
-"""Events as records on Kafka, exactly as contract.md says.   simulate: traffic → [records] → sender.
+"""Events as records on Kafka, exactly as docs/reference/record.md says.   simulate: traffic → [records] → sender.
 
 Limits: times are written in UTC with milliseconds.
 """
