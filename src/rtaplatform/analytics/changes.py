@@ -29,9 +29,7 @@ def is_only_meta(found: Sequence[Change], old: Sequence[Answer]) -> bool:
     """Whether only what moves all the time has changed: freshness, the counts of repeats, the period's edges."""
     metas = {answer.metric: answer.meta for answer in old}
     return all(
-        not change.results
-        and not change.removed
-        and _standing(change.meta) == _standing(metas[change.metric])
+        not change.results and not change.removed and _standing(change.meta) == _standing(metas[change.metric])
         for change in found
     )
 
