@@ -7,8 +7,11 @@ processes at once, an interrupted download or a damaged cache never leave a wron
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
 import tempfile
+from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,8 +56,18 @@ def renew_lock(version: str) -> None:
     lock.save(LOCK)
 
 
+def trust_as_the_system_does(environment: MutableMapping[str, str]) -> None:
+    """Let requests trust the certificates that this machine trusts (a company's proxy has its own), unless told."""
+    if not any(environment.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")):
+        paths = ssl.get_default_verify_paths()
+        folder = paths.capath if paths.capath and any(Path(paths.capath).iterdir()) else None
+        if paths.cafile or folder:
+            environment["REQUESTS_CA_BUNDLE"] = str(paths.cafile or folder)
+
+
 def _fetch_all(items: list[LockedDependency], repository: Path, repository_url: str | None) -> None:
     repository.mkdir(parents=True, exist_ok=True)
+    trust_as_the_system_does(os.environ)
     remotes = {"given": repository_url.rstrip("/")} if repository_url else None
     with tempfile.TemporaryDirectory(dir=repository, prefix=".fetch-") as folder:
         context = MavenContext(repo_cache=Path(folder), remote_repos=remotes, timeout=_TIMEOUT_SECONDS)
