@@ -11,7 +11,6 @@ import base64
 import logging
 import shutil
 import signal
-import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from rtaplatform.local.files import write_private
 from rtaplatform.local.jars import class_path
 from rtaplatform.local.java import Java, find_java
 from rtaplatform.local.ports import LOOPBACK
-from rtaplatform.local.process import Command, plain_environment
+from rtaplatform.local.process import Command, plain_environment, run_to_its_end
 from rtaplatform.local.server import Say
 
 # Compiling in one tier starts a third faster and takes less memory; a broker for one machine is not bound by it.
@@ -151,15 +150,7 @@ class Kafka:
         flags = self._archive().flags() if self._archive().path.exists() else ()
         argv = self._java_command(flags, "kafka.tools.StorageTool", *arguments)
         command = Command(argv, self.folder, plain_environment())
-        done = subprocess.run(
-            command.wrapped(),
-            cwd=command.cwd,
-            env=dict(command.environment),
-            capture_output=True,
-            text=True,
-            timeout=FORMAT_SECONDS_MAX,
-            check=False,
-        )
+        done = run_to_its_end(command, FORMAT_SECONDS_MAX)
         if done.returncode != 0:
             raise SetupError(
                 f"Kafka's folder cannot be formatted:\n{(done.stdout + done.stderr)[-1500:].strip()}",

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,7 @@ from psycopg import sql
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.files import secret_of
 from rtaplatform.local.ports import LOOPBACK
-from rtaplatform.local.process import Command, plain_environment
+from rtaplatform.local.process import Command, plain_environment, run_to_its_end
 from rtaplatform.local.server import Say
 from rtaplatform.local.spawn import CAP_DAC_OVERRIDE
 
@@ -187,15 +186,7 @@ def _may_keep_dac_override() -> bool:
 
 
 def _run(command: Command) -> None:
-    done = subprocess.run(
-        command.wrapped(),
-        cwd=command.cwd,
-        env=dict(command.environment),
-        capture_output=True,
-        text=True,
-        timeout=INITDB_SECONDS_MAX,
-        check=False,
-    )
+    done = run_to_its_end(command, INITDB_SECONDS_MAX)
     if done.returncode != 0:
         raise SetupError(
             f"PostgreSQL's folder cannot be initialised:\n{(done.stdout + done.stderr)[-1500:].strip()}",

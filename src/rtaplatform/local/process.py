@@ -37,6 +37,19 @@ class Command:
         return [sys.executable, "-I", "-S", spawn.__file__, str(os.getpid()), self.identity, *self.argv]
 
 
+def run_to_its_end(command: Command, seconds_max: float) -> subprocess.CompletedProcess[str]:
+    """Run a preparing command; what it says is kept. Raises TimeoutExpired."""
+    return subprocess.run(
+        command.wrapped(),
+        cwd=command.cwd,
+        env=dict(command.environment),
+        capture_output=True,
+        text=True,
+        timeout=seconds_max,
+        check=False,
+    )
+
+
 @dataclass
 class Process:
     """A child that writes to `log`. Not started until `start`."""

@@ -169,7 +169,8 @@ class Worker:
             return False
         wrong = self._at.first_difference(partition, records)
         if wrong is not None:
-            self._stop(str(partition), f"another log: the record at {wrong} is not the one that was counted")
+            why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
+            self._stop(str(partition), why)
         return wrong is None
 
     def _fold_and_apply(self, by_partition: Mapping[Partition, list[Record]]) -> None:
