@@ -94,7 +94,11 @@ def _processor() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S607  (whichever git is first on the path)
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    done = subprocess.run(
+        ["git", *arguments],  # noqa: S607  (whichever git is first on the path)
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
