@@ -20,7 +20,7 @@ from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.core.events import Reason
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
-from rtaplatform.process.fold import Fold, Understood, understand
+from rtaplatform.process.fold import Chunk, Fold, Understood, understand
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.positions import Positions
 from rtaplatform.store.port import (
@@ -33,7 +33,7 @@ from rtaplatform.store.port import (
     Moved,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Record
+from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Run
 
 CONFLICTS_MAX = 3  # then the batch is halved
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
@@ -96,8 +96,8 @@ class Worker:
             batch = self._log.poll()
             if self._version != self._log.assignment()[0]:
                 return
-            if batch.records:
-                self._take(batch.records)
+            if batch.runs:
+                self._take(batch.runs)
             self._at.pass_by(batch.ends)
             if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
                 self._compare()
@@ -148,40 +148,36 @@ class Worker:
 
     # a batch ---------------------------------------------------------------------------------------------------
 
-    def _take(self, records: Sequence[Record]) -> None:
+    def _take(self, runs: Sequence[Run]) -> None:
         began = time.perf_counter()
-        by_partition: dict[Partition, list[Record]] = {}
-        for record in records:
-            by_partition.setdefault(record.partition, []).append(record)
-        for partition in list(by_partition):
-            if not self._is_ours(partition, by_partition[partition]):
-                del by_partition[partition]
-        if by_partition:
-            self._fold_and_apply(by_partition)
+        ours = {run.partition: run for run in runs if self._is_ours(run)}
+        if ours:
+            self._fold_and_apply(ours)
         for cache in self._caches:
             cache.trim()
-        telemetry.WORKER_BATCH_RECORDS.set(len(records))
+        telemetry.WORKER_BATCH_RECORDS.set(sum(map(len, runs)))
         telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - began)
 
-    def _is_ours(self, partition: Partition, records: list[Record]) -> bool:
+    def _is_ours(self, run: Run) -> bool:
         """Whether these are the records we stand before: the fingerprints that pass by must be those of the ledgers."""
+        partition = run.partition
         if partition not in self._at.extents or str(partition) in self._at.stops:
             return False
-        wrong = self._at.first_difference(partition, records)
+        wrong = self._at.first_difference(run)
         if wrong is not None:
             why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
             self._stop(str(partition), why)
         return wrong is None
 
-    def _fold_and_apply(self, by_partition: Mapping[Partition, list[Record]]) -> None:
-        read = self._understand(by_partition)
+    def _fold_and_apply(self, runs: Mapping[Partition, Run]) -> None:
+        read = self._understand(runs)
         for shard in self._at.shards:
             self._apply(shard, read)
-        self._at.advance(by_partition)
+        self._at.advance(runs)
 
-    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
-        read = {p: understand(rs, self._at.record_ms(p), projects, self._shards) for p, rs in by_partition.items()}
+        read = {p: understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()}
         if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not _has_unknown_project(read):
             return read
         # It may have been made since we looked.
@@ -192,26 +188,26 @@ class Worker:
                 raise Out("projects have changed")
         return read
 
-    def _apply(self, shard: int, read: Mapping[Partition, list[Understood]]) -> None:
+    def _apply(self, shard: int, read: Mapping[Partition, Chunk]) -> None:
         """Fold what the shard has not yet, and apply it; again where a comparison failed, and then in halves."""
-        wanted = {p: [u for u in us if self._at.is_new(shard, p, u.record.offset)] for p, us in read.items()}
-        wanted = {p: us for p, us in wanted.items() if us}
+        wanted = {p: chunk.since(self._at.next_of(shard, p)) for p, chunk in read.items()}
+        wanted = {p: chunk for p, chunk in wanted.items() if chunk.items}
         if not wanted:
             return
         for _ in range(CONFLICTS_MAX):
             if self._try(shard, wanted):
                 return
-        size = max(len(us) for us in wanted.values())
+        size = max(map(len, wanted.values()))
         if size == 1 and len(wanted) == 1:
             raise Out("conflicts without end")
         first, second = _halves(wanted, size)
         self._apply(shard, first)
         self._apply(shard, second)
 
-    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         """One attempt: true once it is applied, false after a conflict."""
-        mine = {p: [u for u in us if u.shard == shard] for p, us in wanted.items()}
-        moves = [self._at.move(shard, p, us[-1].record, us[-1].record_ms) for p, us in wanted.items()]
+        mine = {p: chunk.of(shard, self._shards) for p, chunk in wanted.items()}
+        moves = [self._at.move(shard, p, chunk.run.record(-1), chunk.record_ms) for p, chunk in wanted.items()]
         if not any(mine.values()):
             return True  # other shards' events only: the ledger follows with the next comparison
         delta, letters = self._fold(shard, mine, moves)
@@ -248,8 +244,7 @@ class Worker:
         fold = Fold(state.projects, Seen(cache))
         for partition, us in mine.items():
             place = self._at.extents[partition].place
-            for u in us:
-                fold.add(f"{place.topic_id}:{place.partition}", u)
+            fold.add(f"{place.topic_id}:{place.partition}", us)
         delta = fold.delta()
         delta.moves = moves
         delta.sketches = self._known[shard].only_new(delta.sketches)
@@ -324,18 +319,16 @@ class Worker:
         self._sleep(self._backoff_seconds)
 
 
-def _has_unknown_project(read: Mapping[Partition, list[Understood]]) -> bool:
-    return any(u.dead and u.dead.reason is Reason.UNKNOWN_PROJECT for us in read.values() for u in us)
+def _has_unknown_project(read: Mapping[Partition, Chunk]) -> bool:
+    return any(u.dead and u.dead.reason is Reason.UNKNOWN_PROJECT for chunk in read.values() for u in chunk.items)
 
 
-def _halves(
-    wanted: Mapping[Partition, list[Understood]], size: int
-) -> tuple[dict[Partition, list[Understood]], dict[Partition, list[Understood]]]:
+def _halves(wanted: Mapping[Partition, Chunk], size: int) -> tuple[dict[Partition, Chunk], dict[Partition, Chunk]]:
     """The earlier and the later half of each partition; of single records, half of the partitions."""
     if size == 1:
         items = list(wanted.items())
         return dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])
     middle = (size + 1) // 2
-    first = {p: us[:middle] for p, us in wanted.items()}
-    second = {p: us[middle:] for p, us in wanted.items() if us[middle:]}
+    first = {p: chunk.part(0, middle) for p, chunk in wanted.items()}
+    second = {p: chunk.part(middle, len(chunk)) for p, chunk in wanted.items() if len(chunk) > middle}
     return first, second

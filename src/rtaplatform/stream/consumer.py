@@ -19,7 +19,7 @@ from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config
-from rtaplatform.stream.port import Batch, Extent, Partition, Record
+from rtaplatform.stream.port import Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
 _SEEK_AGAIN = frozenset(
@@ -44,7 +44,7 @@ class KafkaLog:
         self._broker = Broker(kafka)
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
-        self._left: list[Record] = []  # read, but beyond the limit of the last batch
+        self._left: list[Run] = []  # read, but beyond the limit of the last batch
         self._ends: dict[Partition, int] = {}  # of what is in `_left`, or was in the last batch
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
@@ -64,12 +64,15 @@ class KafkaLog:
     def poll(self) -> Batch:
         if not self._left:
             self._left = self._read()
-        size = 0
-        for number, record in enumerate(self._left):
-            size += len(record.value or b"") + len(record.key)
-            if size > self._worker.batch_bytes_max and number:
-                batch, self._left = self._left[:number], self._left[number:]
+        room = self._worker.batch_bytes_max
+        for number, run in enumerate(self._left):
+            fitting = _fitting(run, room, at_least=0 if number else 1)
+            if fitting < len(run):
+                head = [run.part(0, fitting)] if fitting else []
+                batch = self._left[:number] + head
+                self._left = [run.part(fitting, len(run)), *self._left[number + 1 :]]
                 return Batch(batch)
+            room -= _bytes_of(run)
         batch, self._left = self._left, []
         ends, self._ends = self._ends, {}
         return Batch(batch, ends)
@@ -101,38 +104,51 @@ class KafkaLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> list[Run]:
         messages = self._consumer.consume(self._worker.batch_events_max, self._worker.batch_wait_ms_max / 1000)
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(self._record(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._ends[self._partition(message)] = message.offset() or 0
-            elif error.code() in _SEEK_AGAIN:
-                log_line.warning("seek again", error=error.str())
-                self._version += 1
-            elif error.fatal():
-                raise Unavailable("kafka", error.str())
-        return records
+        keys: list[Any] = list(map(Message.key, messages))
+        if None in keys:
+            messages = [m for m in messages if m.error() is None or self._heed(m)]
+        return [self._run(partition, part) for partition, part in self._by_partition(messages).items()]
 
-    def _record(self, message: Message) -> Record:
-        value = message.value()
-        kind, timestamp_ms = message.timestamp()
-        epoch = message.leader_epoch()
-        return Record(
-            self._partition(message),
-            message.offset() or 0,
-            timestamp_ms if kind and timestamp_ms < TIME_MS_MAX else -1,
-            _bytes(message.key()),
-            None if value is None else _bytes(value),
+    def _by_partition(self, messages: list[Message]) -> dict[Partition, list[Message]]:
+        places = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
+        if len(set(places)) == 1:
+            return {self._partition(places[0]): messages}
+        found: dict[Any, list[Message]] = {}
+        for place, message in zip(places, messages, strict=True):
+            found.setdefault(place, []).append(message)
+        return {self._partition(place): part for place, part in found.items()}
+
+    def _heed(self, message: Message) -> bool:
+        """What is no record: an end, a reason to seek again, or trouble. Always False."""
+        error = message.error()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
+        elif error.code() in _SEEK_AGAIN:
+            log_line.warning("seek again", error=error.str())
+            self._version += 1
+        elif error.fatal():
+            raise Unavailable("kafka", error.str())
+        return False
+
+    def _run(self, partition: Partition, messages: list[Message]) -> Run:
+        values: list[Any] = list(map(Message.value, messages))
+        offsets: list[Any] = list(map(Message.offset, messages))
+        epoch = messages[-1].leader_epoch()
+        large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
+        return Run(
+            partition,
+            offsets,
+            [at if kind and at < TIME_MS_MAX else -1 for kind, at in map(Message.timestamp, messages)],
+            [key if key is not None else b"" for key in map(Message.key, messages)],
+            values,
             -1 if epoch is None else epoch,
-            value is not None and len(value) > EVENT_BYTES_MAX and _was_collected(message),
+            frozenset(i for i in large if _was_collected(messages[i])),
         )
 
-    def _partition(self, message: Message) -> Partition:
-        place: Any = (message.topic(), message.partition())
+    def _partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
     def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
@@ -154,8 +170,19 @@ def _spot(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _bytes(value: bytes | str | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
+def _bytes_of(run: Run) -> int:
+    return sum(map(len, filter(None, run.values))) + sum(map(len, run.keys))
+
+
+def _fitting(run: Run, room: int, *, at_least: int) -> int:
+    """How many of its first records have at most `room` bytes together."""
+    if _bytes_of(run) <= room:
+        return len(run)
+    for number, (key, value) in enumerate(zip(run.keys, run.values, strict=True)):
+        room -= len(key) + len(value or b"")
+        if room < 0 and number >= at_least:
+            return number
+    return len(run)
 
 
 def _was_collected(message: Message) -> bool:
