@@ -9,7 +9,8 @@
 --
 -- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
 -- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
--- Numbers over 2^53 are not exact in Lua and travel as text; no arithmetic is done on amounts.
+-- Numbers over 2^53 are not exact in Lua: they travel as text, and only what is within is added here.
+-- The fields of one list differ from each other where all its increments are numbers (store/wire.py).
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
 local KEY_MAX = 1024
@@ -164,9 +165,38 @@ local function other(field)
   return measure and (measure .. '\31\30')
 end
 
-local function write_cells(base, cells, now)
-  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
-  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
+-- Within ±2^53 Lua adds whole numbers exactly; beyond, and where a field holds no such number, HINCRBY does it.
+local function sum_of(held, n)
+  if not held then return n end
+  local sum = #held < 16 and tonumber(held)
+  sum = sum and sum + n
+  return sum and sum >= -9007199254740992 and sum <= 9007199254740992 and sum
+end
+
+-- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of a call a field.
+local function add_chunk(base, key, list, first, last)
+  local names, pairs_ = {}, {}
+  for i = first, last, 2 do names[#names + 1] = list[i] end
+  local held = redis.call('HMGET', key, unpack(names))
+  for i, name in ipairs(names) do
+    local n = list[first + 2 * i - 1]
+    local sum = sum_of(held[i], n)
+    if sum then
+      pairs_[#pairs_ + 1] = name
+      pairs_[#pairs_ + 1] = sum
+    else
+      increment(base, key, name, n)
+    end
+  end
+  if #pairs_ > 0 then redis.call('HSET', key, unpack(pairs_)) end
+end
+
+local function all_numbers(list)
+  for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
+  return true
+end
+
+local function add_within_limit(base, key, limit, list)
   local size = redis.call('HLEN', key)
   local roomy = size + #list / 2 <= limit
   for i = 1, #list, 2 do
@@ -176,6 +206,16 @@ local function write_cells(base, cells, now)
       if instead and size >= limit then field = instead else size = size + 1 end
     end
     increment(base, key, field, list[i + 1])
+  end
+end
+
+local function write_cells(base, cells, now)
+  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
+  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
+  if #list > 8 and redis.call('HLEN', key) + #list / 2 <= limit and all_numbers(list) then
+    for i = 1, #list, 2 * CHUNK do add_chunk(base, key, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
+  else
+    add_within_limit(base, key, limit, list)
   end
   redis.call('EXPIREAT', key, cells[2])
 end
@@ -378,6 +418,7 @@ local function probe(keys)
   redis.call('HSET', hash, 'a', 1)
   redis.call('HINCRBY', hash, 'a', 1)
   redis.call('HGET', hash, 'a')
+  redis.call('HMGET', hash, 'a')
   redis.call('HLEN', hash)
   redis.call('HEXISTS', hash, 'a')
   redis.call('HDEL', hash, 'a')
