@@ -2,6 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Measure what the platform does on this machine.")
+
+SeedOption = Annotated[int, typer.Option(help="The same seed makes the same load.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@app.command("pipeline")
+def measure_pipeline(
+    events: Annotated[int, typer.Option(min=1_000, help="Events in the log.")] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, help="Workers that share it.")] = 2,
+    users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
+    products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How many events a second does everything that runs by default count?
+
+    Examples:
+
+        rta bench pipeline
+
+        rta bench pipeline --events 100000 --workers 1
+    """
+    from rtaplatform.bench.pipeline import measure
+    from rtaplatform.bench.report import Report
+
+    report = Report("pipeline", as_json=as_json, seed=seed, events=events, workers=workers)
+    measure(report, events_total=events, workers=workers, users=users, products=products, seed=seed)
