@@ -14,7 +14,9 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.fold import Chunk, understand
+from rtaplatform.process.counting import Chunk
+from rtaplatform.process.fold import Chunk as FoldChunk
+from rtaplatform.process.fold import understand
 from rtaplatform.process.worker import Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
@@ -223,6 +225,7 @@ class UnknownWhileLost(Worker):
         read = super()._understand(runs)
         standing = next(iter(self._at.shards), 0)
         for chunk in read.values():
+            assert isinstance(chunk, FoldChunk)
             for u in chunk.items:
                 if u.dead is not None and u.shard not in self._at.shards:
                     u.shard = standing

@@ -34,3 +34,22 @@ def measure_pipeline(
 
     report = Report("pipeline", as_json=as_json, seed=seed, events=events, workers=workers)
     measure(report, events_total=events, workers=workers, users=users, products=products, seed=seed)
+
+
+@app.command("counts")
+def measure_counts(
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, max=50_000, help="Events a batch.")] = 50_000,
+    dedup: Annotated[bool, typer.Option("--dedup", help="Count each messageId once.")] = False,
+) -> None:
+    """How fast is the core alone, on the job that other systems are measured on? Servers and job stand in BENCH_….
+
+    Examples:
+
+        rta bench counts
+
+        rta bench counts --dedup
+    """
+    from rtaplatform.bench.counts import main
+
+    raise typer.Exit(main(processes=processes, batch=batch, once=dedup))

@@ -215,7 +215,7 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
             device.type if device else None,
             bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
         ),
-        _known_person(kind, person) if len(person) <= CACHED_CHARACTERS_MAX else person_digest(kind, person),
+        person_digest(kind, person),
         time_ms,
         _own_time(clean, -1 if is_unreadable else time_ms) if is_checked else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
@@ -281,9 +281,6 @@ def _own_time(clean: Clean, time_ms: int) -> int:
 def person_digest(kind: bytes, identity: str) -> bytes:
     """A person's name in sketches and in the online set. `kind` is b"u:" or b"a:": two name spaces."""
     return xxhash.xxh3_64_digest(kind + identity.encode())
-
-
-_known_person = lru_cache(maxsize=65_536)(person_digest)
 
 
 def dimension(value: str | None) -> str:

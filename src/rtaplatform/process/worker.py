@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.core.events import Reason
+from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
-from rtaplatform.process.fold import Chunk, Fold, Understood, understand
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.positions import Positions
 from rtaplatform.store.port import (
@@ -67,12 +68,13 @@ class Worker:
         *,
         shards: int,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
+        counting: Counting = SHOP,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
-        self._limits = limits
+        self._limits, self._counting = limits, counting
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
@@ -177,8 +179,12 @@ class Worker:
 
     def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
-        read = {p: understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()}
-        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not _has_unknown_project(read):
+        read = {
+            p: self._counting.understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()
+        }
+        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not any(
+            chunk.names_unknown_projects() for chunk in read.values()
+        ):
             return read
         # It may have been made since we looked.
         self._projects_read_at = self._clock()
@@ -191,7 +197,7 @@ class Worker:
     def _apply(self, shard: int, read: Mapping[Partition, Chunk]) -> None:
         """Fold what the shard has not yet, and apply it; again where a comparison failed, and then in halves."""
         wanted = {p: chunk.since(self._at.next_of(shard, p)) for p, chunk in read.items()}
-        wanted = {p: chunk for p, chunk in wanted.items() if chunk.items}
+        wanted = {p: chunk for p, chunk in wanted.items() if len(chunk)}
         if not wanted:
             return
         for _ in range(CONFLICTS_MAX):
@@ -206,11 +212,14 @@ class Worker:
 
     def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         """One attempt: true once it is applied, false after a conflict."""
-        mine = {p: chunk.of(shard, self._shards) for p, chunk in wanted.items()}
+        mine = {p: each for p, chunk in wanted.items() if (each := chunk.of(shard, self._shards))}
         moves = [self._at.move(shard, p, chunk.run.record(-1), chunk.record_ms) for p, chunk in wanted.items()]
-        if not any(mine.values()):
+        if not mine:
             return True  # other shards' events only: the ledger follows with the next comparison
         delta, letters = self._fold(shard, mine, moves)
+        ends = {p: wanted[p].record_ms for p in mine}
+        delta.expired_blocks = self._expired(ends)
+        delta.dead_before_ms = max(0, min(ends.values()) - DEAD_KEPT_MS)
         if letters:
             # Kafka holds the letters before the ledger moves past their events.
             self._letters.set_aside(letters)
@@ -236,12 +245,12 @@ class Worker:
                 raise Out("another worker was here, or the store went back")
 
     def _fold(
-        self, shard: int, mine: Mapping[Partition, list[Understood]], moves: list[Move]
+        self, shard: int, mine: Mapping[Partition, Sequence[Any]], moves: list[Move]
     ) -> tuple[Delta, list[DeadLetter]]:
         state, cache = self._at.shards[shard], self._caches[shard]
-        names = (name for us in mine.values() for u in us for name in u.blocks)
+        names = chain.from_iterable(map(self._counting.block_names, mine.values()))
         cache.load(names, lambda missing: self._store.blocks(shard, state.generation, missing))
-        fold = Fold(state.projects, Seen(cache))
+        fold = self._counting.fold(state.projects, Seen(cache))
         for partition, us in mine.items():
             place = self._at.extents[partition].place
             fold.add(f"{place.topic_id}:{place.partition}", us)
@@ -249,20 +258,18 @@ class Worker:
         delta.moves = moves
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = state.projects_version
-        delta.expired_blocks = self._expired(mine)
-        delta.dead_before_ms = max(0, min(us[-1].record_ms for us in mine.values() if us) - DEAD_KEPT_MS)
         return delta, fold.letters
 
-    def _expired(self, mine: Mapping[Partition, list[Understood]]) -> dict[str, int]:
+    def _expired(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
         return {
-            f"{p.topic}:{piece}": us[-1].record_ms - WINDOW_MS
-            for p, us in mine.items()
-            if us and us[-1].record_ms >= WINDOW_MS
+            f"{p.topic}:{piece}": record_ms - WINDOW_MS
+            for p, record_ms in ends.items()
+            if record_ms >= WINDOW_MS
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
 
-    def _signal(self, mine: Mapping[Partition, list[Understood]], delta: Delta) -> None:
+    def _signal(self, mine: Mapping[Partition, Sequence[Any]], delta: Delta) -> None:
         for outcome in RecordOutcome:
             places = (self._at.extents[p].place for p in mine)
             n = sum(delta.counts.get(f"{place.topic_id}:{place.partition}|{outcome}", 0) for place in places)
@@ -317,10 +324,6 @@ class Worker:
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)
         self._sleep(self._backoff_seconds)
-
-
-def _has_unknown_project(read: Mapping[Partition, Chunk]) -> bool:
-    return any(u.dead and u.dead.reason is Reason.UNKNOWN_PROJECT for chunk in read.values() for u in chunk.items)
 
 
 def _halves(wanted: Mapping[Partition, Chunk], size: int) -> tuple[dict[Partition, Chunk], dict[Partition, Chunk]]:

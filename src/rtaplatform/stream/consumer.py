@@ -7,7 +7,7 @@ Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdka
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -37,9 +37,9 @@ log_line = telemetry.logger("stream")
 
 
 class KafkaLog:
-    """`EventLog` over the event topics."""
+    """`EventLog` over the event topics, shared out by the group; or, without a group, over the partitions given."""
 
-    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, given: Sequence[Partition] = ()) -> None:
         self._worker = worker
         self._broker = Broker(kafka)
         self._version = 0
@@ -51,9 +51,15 @@ class KafkaLog:
             consumer_config(kafka, worker.group_id)
             | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
         )
-        self._consumer.subscribe(
-            list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        spots = [TopicPartition(p.topic, p.number, 0) for p in given]
+        if spots:
+            self._consumer.assign(spots)
+            self._consumer.pause(spots)
+            self._change(frozenset(given))
+        else:
+            self._consumer.subscribe(
+                list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
