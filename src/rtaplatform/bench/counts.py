@@ -113,48 +113,50 @@ class Counts:
 
 
 class Fold:
-    """Increments of one batch."""
+    """Increments of one batch; a minute's cells are counted under the names that they have in Redis."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._cells: dict[tuple[str, str, str], int] = {}  # (minute's text, event, product)
-        self._users: dict[str, set[str]] = {}
+        self._minutes: dict[str, tuple[dict[str, int], set[str]]] = {}  # minute's text → (cells by product, users)
         self._revenue: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self.letters: list[DeadLetter] = []
 
     def add(self, place: str, read: Sequence[Event]) -> None:
-        cells, users_by_minute = self._cells, self._users
+        minutes = self._minutes
         for each in read:
-            properties, minute = each.properties, each.timestamp[:16]
-            cell = (minute, each.event, properties.product_id)
+            minute, event = each.timestamp[:16], each.event
+            found = minutes.get(minute)
+            if found is None:
+                found = minutes[minute] = ({}, set())
+            cells, users = found
+            cell = event + SEPARATOR + each.properties.product_id
             cells[cell] = cells.get(cell, 0) + 1
-            users = users_by_minute.get(minute)
-            if users is None:
-                users = users_by_minute[minute] = set()
             users.add(each.userId)
-            if each.event == ORDERED:
-                cents = round(properties.price * 100) * properties.quantity
+            if event == ORDERED:
+                cents = round(each.properties.price * 100) * each.properties.quantity
                 self._revenue[minute] = self._revenue.get(minute, 0) + cents
         self._counts[f"{place}|consumed"] = self._counts.get(f"{place}|consumed", 0) + len(read)
 
     def delta(self) -> Delta:
-        starts = {minute: _minute(minute) for minute in self._users}
         cells: dict[CellsKey, dict[str, int]] = {}
-        for start in starts.values():
-            cells[_key("counts", start)] = {}
-            cells[_key("products", start)] = {}
-        for (minute, event, product), n in self._cells.items():
-            counts, start = cells[_key("counts", starts[minute])], starts[minute]
-            counts[event] = counts.get(event, 0) + n
-            cells[_key("products", start)][f"{event}{SEPARATOR}{product}"] = n
+        users: dict[SketchKey, set[bytes]] = {}
+        for minute, (products, persons) in self._minutes.items():
+            start = _minute(minute)
+            cells[_key("products", start)] = products
+            cells[_key("counts", start)] = _by_event(products)
+            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = {person.encode() for person in persons}
         for minute, cents in self._revenue.items():
-            cells[_key("revenue", starts[minute])] = {"cents": cents}
-        users = {
-            SketchKey(PROJECT.slug, Kind.MINUTE, starts[minute], "", ""): {user.encode() for user in found}
-            for minute, found in self._users.items()
-        }
+            cells[_key("revenue", _minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
+
+
+def _by_event(products: Mapping[str, int]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for cell, n in products.items():
+        event = cell[: cell.index(SEPARATOR)]
+        counts[event] = counts.get(event, 0) + n
+    return counts
 
 
 class CountsOnce(Counts):
@@ -256,7 +258,7 @@ def _work(job: Job, partitions: Sequence[Partition], batch: int, counting: Count
     )
     log = Timed(KafkaLog(kafka, settings, partitions))
     worker = Worker(
-        log, KafkaDeadLetters(kafka), job.store(), shards=1,  # type: ignore[arg-type]  # it passes everything on
+        log, KafkaDeadLetters(kafka), job.store(), shards=1,
         limits=Limits(dedup_ids_cached_max=10_000_000, persons_known_max=1_000_000), counting=counting,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.extents(partitions).items()}

@@ -7,7 +7,8 @@ Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdka
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -51,6 +52,7 @@ class KafkaLog:
             consumer_config(kafka, worker.group_id)
             | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
         )
+        self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
         spots = [TopicPartition(p.topic, p.number, 0) for p in given]
         if spots:
             self._consumer.assign(spots)
@@ -58,7 +60,7 @@ class KafkaLog:
             self._change(frozenset(given))
         else:
             self._consumer.subscribe(
-                list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+                self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
             )
 
     def close(self) -> None:
@@ -115,16 +117,18 @@ class KafkaLog:
         keys: list[Any] = list(map(Message.key, messages))
         if None in keys:
             messages = [m for m in messages if m.error() is None or self._heed(m)]
-        return [self._run(partition, part) for partition, part in self._by_partition(messages).items()]
+            keys = [m.key() or b"" for m in messages]
+        return list(self._runs(messages, keys))
 
-    def _by_partition(self, messages: list[Message]) -> dict[Partition, list[Message]]:
-        places = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
-        if len(set(places)) == 1:
-            return {self._partition(places[0]): messages}
-        found: dict[Any, list[Message]] = {}
-        for place, message in zip(places, messages, strict=True):
-            found.setdefault(place, []).append(message)
-        return {self._partition(place): part for place, part in found.items()}
+    def _runs(self, messages: list[Message], keys: list[bytes]) -> Iterator[Run]:
+        """A run a partition; there are few of them, so each is picked out by itself."""
+        places: list[Any] = list(map(Message.partition, messages))
+        if len(self._topics) > 1:
+            places = list(zip(map(Message.topic, messages), places, strict=True))
+        for place in dict.fromkeys(places):
+            mine = [found == place for found in places]
+            whole = place if len(self._topics) > 1 else (self._topics[0], place)
+            yield self._run(self._partition(whole), list(compress(messages, mine)), list(compress(keys, mine)))
 
     def _heed(self, message: Message) -> bool:
         """What is no record: an end, a reason to seek again, or trouble. Always False."""
@@ -139,20 +143,16 @@ class KafkaLog:
             raise Unavailable("kafka", error.str())
         return False
 
-    def _run(self, partition: Partition, messages: list[Message]) -> Run:
+    def _run(self, partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
         values: list[Any] = list(map(Message.value, messages))
         offsets: list[Any] = list(map(Message.offset, messages))
+        times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
+        if max(times) >= TIME_MS_MAX:
+            times = [at if at < TIME_MS_MAX else -1 for at in times]
         epoch = messages[-1].leader_epoch()
         large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
-        return Run(
-            partition,
-            offsets,
-            [at if kind and at < TIME_MS_MAX else -1 for kind, at in map(Message.timestamp, messages)],
-            [key if key is not None else b"" for key in map(Message.key, messages)],
-            values,
-            -1 if epoch is None else epoch,
-            frozenset(i for i in large if _was_collected(messages[i])),
-        )
+        collected = frozenset(i for i in large if _was_collected(messages[i]))
+        return Run(partition, offsets, times, keys, values, -1 if epoch is None else epoch, collected)
 
     def _partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
@@ -177,15 +177,16 @@ def _spot(partition: Partition) -> TopicPartition:
 
 
 def _bytes_of(run: Run) -> int:
-    return sum(map(len, filter(None, run.values))) + sum(map(len, run.keys))
+    values = run.values if None not in run.values else filter(None, run.values)
+    return sum(map(len, values))  # type: ignore[arg-type]  # without None
 
 
 def _fitting(run: Run, room: int, *, at_least: int) -> int:
     """How many of its first records have at most `room` bytes together."""
     if _bytes_of(run) <= room:
         return len(run)
-    for number, (key, value) in enumerate(zip(run.keys, run.values, strict=True)):
-        room -= len(key) + len(value or b"")
+    for number, value in enumerate(run.values):
+        room -= len(value or b"")
         if room < 0 and number >= at_least:
             return number
     return len(run)

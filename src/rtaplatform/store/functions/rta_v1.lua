@@ -99,6 +99,18 @@ end
 
 local function is_name(value) return is_text(value, 8192) end
 
+-- The longest of all lists, looked at without a call an entry where it is as it should be.
+local function check_increments(list)
+  check(type(list) == 'table' and #list % 2 == 0, 'cells')
+  for i = 1, #list, 2 do
+    local field, n = list[i], list[i + 1]
+    if type(field) ~= 'string' or #field > 8192 then check(false, 'cells') end
+    if type(n) ~= 'number' or n % 1 ~= 0 or n < -9007199254740992 or n > 9007199254740992 then
+      check(is_increment(n), 'cells')
+    end
+  end
+end
+
 local function is_person(value) return is_text(value, 64) end
 
 local function is_table(value) return type(value) == 'table' end
@@ -113,7 +125,7 @@ local function validate(base, batch)
   for _, cells in ipairs(batch.cells) do
     check_type(base .. 'c:' .. cells[1], 'hash')
     check(is_time(cells[2]) and is_time(cells[3]), 'cells')
-    check_pairs(cells[4], is_name, is_increment, 'cells')
+    check_increments(cells[4])
   end
   for _, sketch in ipairs(batch.sketches) do
     check_type(base .. 'p:' .. sketch[1], 'string')
@@ -175,20 +187,20 @@ end
 
 -- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of a call a field.
 local function add_chunk(base, key, list, first, last)
-  local names, pairs_ = {}, {}
+  local names, sums = {}, {}
   for i = first, last, 2 do names[#names + 1] = list[i] end
   local held = redis.call('HMGET', key, unpack(names))
-  for i, name in ipairs(names) do
-    local n = list[first + 2 * i - 1]
+  for i = 1, #names do
+    local name, n = names[i], list[first + 2 * i - 1]
     local sum = sum_of(held[i], n)
     if sum then
-      pairs_[#pairs_ + 1] = name
-      pairs_[#pairs_ + 1] = sum
+      sums[#sums + 1] = name
+      sums[#sums + 1] = sum
     else
       increment(base, key, name, n)
     end
   end
-  if #pairs_ > 0 then redis.call('HSET', key, unpack(pairs_)) end
+  if #sums > 0 then redis.call('HSET', key, unpack(sums)) end
 end
 
 local function all_numbers(list)
@@ -212,8 +224,13 @@ end
 local function write_cells(base, cells, now)
   if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
   local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
-  if #list > 8 and redis.call('HLEN', key) + #list / 2 <= limit and all_numbers(list) then
-    for i = 1, #list, 2 * CHUNK do add_chunk(base, key, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
+  local size = redis.call('HLEN', key)
+  if #list > 8 and size + #list / 2 <= limit and all_numbers(list) then
+    if size == 0 then -- a new bucket: there is nothing to add to
+      each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
+    else
+      for i = 1, #list, 2 * CHUNK do add_chunk(base, key, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
+    end
   else
     add_within_limit(base, key, limit, list)
   end
