@@ -86,7 +86,8 @@ class RedisStore:
     # life cycle ------------------------------------------------------------------------------------------------
 
     def load_functions(self) -> None:
-        code = resources.files("rtaplatform.store").joinpath(f"functions/{layout.FUNCTIONS}.lua").read_text()
+        folder = resources.files("rtaplatform.store").joinpath("functions")
+        code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in layout.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
         with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
             loader.function_load(code, replace=True)
