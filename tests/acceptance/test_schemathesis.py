@@ -52,8 +52,10 @@ class Run:
 
 
 @pytest.fixture
-def api(servers: Servers, tmp_path: Path) -> Iterator[Api]:
+def api(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     prepare(servers)
+    # Thousands of requests without a key come from one address.
+    monkeypatch.setenv("RTA_LIMITS_UNKNOWN_KEYS_PER_MINUTE", "0")
     running = start_api(servers, tmp_path)
     yield running
     running.process.terminate()
@@ -85,6 +87,7 @@ def run_as(role: str, url: str, folder: Path) -> Run:
         **os.environ,
         "PYTHONPATH": str(FOLDER),
         "RTA_TEST_KEY_IDS": ",".join(f"key_demo_{kind}" for kind in SCOPES_BY_KIND),
+        "RTA_TEST_KEY": key or "",
         "RTA_TEST_SCOPES": ",".join(SCOPES_BY_KIND.get(role, ())),
     }
     own = folder / role

@@ -24,6 +24,7 @@ EXAMPLE_QUERY = {
 }
 _TIME: Docs = {"type": "string", "pattern": PATTERN}
 _VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
+_VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
 # By commas, a value cannot hold one.
 _VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
@@ -68,13 +69,13 @@ _LIVE = (
 )  # fmt: skip
 
 
-def _query(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
-    """The shape of a query of these metrics, by these dimensions."""
-    values = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
+def _query() -> Docs:
+    """One query: what every metric takes, and one shape for each group of dimensions that go together."""
+    shapes = [_shape(dimensions, metrics) for dimensions, metrics in _groups().items()]
     return {
         "type": "object",
         "properties": {
-            "metric": {"type": "string", "enum": metrics},
+            "metric": _one_of(tuple(METRICS)),
             "from": or_null(_TIME),
             "to": or_null(_TIME),
             "interval": or_null(_one_of(INTERVALS)),
@@ -83,15 +84,31 @@ def _query(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
             "limit": or_null(_limit(LIMIT_DEFAULT)),
             "compare": or_null(_one_of(COMPARISONS)),
             "bots": or_null(_one_of(BOTS)),
-            "breakdown": _breakdown(dimensions),
-            "filters": {
-                "type": ["object", "null"],
-                "properties": dict.fromkeys(dimensions, values),
-                "additionalProperties": False,
-            },
+            "breakdown": {},
+            "filters": {},
         },
         "required": ["metric"],
         "additionalProperties": False,
+        "anyOf": shapes,
+    }
+
+
+def _groups() -> dict[tuple[str, ...], list[str]]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for metric in METRICS.values():
+        for dimensions in groups_of(metric):
+            groups.setdefault(dimensions, []).append(metric.name)
+    return groups
+
+
+def _shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
+    filters = {"type": ["object", "null"], "properties": dict.fromkeys(dimensions, _VALUES)}
+    return {
+        "properties": {
+            "metric": {"enum": metrics},
+            "breakdown": _breakdown(dimensions),
+            "filters": {**filters, "additionalProperties": False},
+        }
     }
 
 
@@ -100,21 +117,6 @@ def _breakdown(dimensions: tuple[str, ...]) -> Docs:
         return {"type": ["array", "null"], "maxItems": 0}
     listed: Docs = {"type": "array", "items": _one_of(dimensions), "uniqueItems": True}
     return {"anyOf": [listed, or_null(_one_of(dimensions))]}
-
-
-def _queries() -> Docs:
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for metric in METRICS.values():
-        for dimensions in groups_of(metric):
-            groups.setdefault(dimensions, []).append(metric.name)
-    one = {"anyOf": [_query(dimensions, metrics) for dimensions, metrics in groups.items()]}
-    return {
-        "type": "object",
-        "properties": {"queries": {"type": "array", "items": one, "minItems": 1, "maxItems": QUERIES_MAX}},
-        "required": ["queries"],
-        "additionalProperties": False,
-        "example": EXAMPLE_QUERY,
-    }
 
 
 def _event() -> Docs:
@@ -131,7 +133,19 @@ def _event() -> Docs:
 
 
 READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
-READ_QUERIES: Docs = {"requestBody": said_body({"application/json": _queries()})}
+READ_QUERIES: Docs = {
+    "requestBody": said_body(
+        {
+            "application/json": {
+                "type": "object",
+                "properties": {"queries": {"type": "array", "items": _query(), "minItems": 1, "maxItems": QUERIES_MAX}},
+                "required": ["queries"],
+                "additionalProperties": False,
+                "example": EXAMPLE_QUERY,
+            }
+        }
+    )
+}
 STREAM_LIVE: Docs = {
     "parameters": [*_LIVE, *_SHARED],
     "responses": {
