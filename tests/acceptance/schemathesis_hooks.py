@@ -18,6 +18,8 @@ from rtaplatform.catalog.keys import SCOPES as ALL_SCOPES
 OWN_KEYS = frozenset(os.environ.get("RTA_TEST_KEY_IDS", "").split(","))
 KEY = os.environ.get("RTA_TEST_KEY", "")
 SCOPES = frozenset(os.environ.get("RTA_TEST_SCOPES", "").split(",")) - {""}
+# Of the hundreds of time zones so many are tried: each is one case more of the same.
+ZONES = 30
 _keys_of_projects: dict[str, str] = {}
 
 
@@ -32,6 +34,7 @@ class Unsayable(NamedTuple):
 
 _ONE = r"(queries\[\d+\]\.)?"
 _QUESTIONS = r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query"
+_BY_PARAMETERS = ("GET /v1/metrics/{name}", "GET /v1/live")
 UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "(from|to)", "from is before to, after 1970 and at most 10 years long: a clock"),
     Unsayable(_QUESTIONS, 422, _ONE + "interval", "how many points there are, and which are kept: a clock"),
@@ -66,6 +69,12 @@ class _Bearer(AuthBase):
 
 
 @schemathesis.hook
+def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
+    zone = raw_schema["components"]["schemas"]["TimeZone"]
+    zone["enum"] = zone["enum"][:: len(zone["enum"]) // ZONES]
+
+
+@schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
     return _id_of(case) not in OWN_KEYS
 
@@ -80,9 +89,23 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """A new project belongs to its own keys: the key that made it does not see it."""
+    if case.operation.label in _BY_PARAMETERS and case.meta is not None and case.meta.generation.mode.is_positive:
+        _make_sense(case)
     key = _keys_of_projects.get(_id_of(case))
     if key is not None and "Authorization" not in get_exclude_headers(case):
         kwargs["auth"] = _Bearer(key)
+
+
+def _make_sense(case: Any) -> None:
+    """Half of the questions get a period that is kept and dimensions that go together, so that they are answered."""
+    query = case.query or {}
+    if sum(map(ord, case.id)) % 2 or not query:
+        return
+    dimensions = {"source"} & set(query)
+    kept = {"metrics", "ticket", "week_start", "limit", "bots"} | dimensions
+    case.query = {name: value for name, value in query.items() if name in kept} | {"from": "-2h", "interval": "hour"}
+    if "online" in (*query.get("metrics", ()), case.path_parameters.get("name")):
+        case.query.pop("source", None)
 
 
 @schemathesis.hook
@@ -106,7 +129,8 @@ def only_with_the_scope(ctx: Any, response: Any, case: Any) -> None:
     sent = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
     allowed = (401,) if "ticket" in (case.query or {}) else _expected(sent, scope)
     status = response.status_code
-    is_right = status in allowed if allowed else status not in (401, 403)
+    # 405: the id is a path of the API's own, as `popular`.
+    is_right = status in (*allowed, 405) if allowed else status not in (401, 403)
     assert is_right, f"{status} where the operation asks for {scope}, and the key has {sorted(_scopes_of(sent) or ())}"
 
 
