@@ -99,13 +99,11 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 def _make_sense(case: Any) -> None:
     """Half of the questions get a period that is kept and dimensions that go together, so that they are answered."""
     query = case.query or {}
-    if sum(map(ord, case.id)) % 2 or not query:
+    if len(str(query)) % 2 or not query:
         return
-    dimensions = {"source"} & set(query)
-    kept = {"metrics", "ticket", "week_start", "limit", "bots"} | dimensions
-    case.query = {name: value for name, value in query.items() if name in kept} | {"from": "-2h", "interval": "hour"}
-    if "online" in (*query.get("metrics", ()), case.path_parameters.get("name")):
-        case.query.pop("source", None)
+    by_source = () if "online" in f"{query.get('metrics')} {case.path_parameters}" else ("source",)
+    kept = ("metrics", "ticket", "week_start", "limit", "bots", *by_source)
+    case.query = {name: query[name] for name in kept if name in query} | {"from": "-2h", "interval": "hour"}
 
 
 @schemathesis.hook
