@@ -78,11 +78,10 @@ def lose_the_tail(site: Site, rng: Random) -> Iterator[None]:
     with site.history.rewinding():
         site.valkey.kill()
         with site.history.server_down("redis"):
-            files = site.valkey.server.folder.glob("appendonlydir/*.incr.aof")
-            last = max(files, key=lambda path: int(path.name.split(".")[-3]))
+            last = site.written_by_valkey()
             size = last.stat().st_size
             with last.open("r+b") as file:
-                file.truncate(size - rng.randint(0, min(CUT_BYTES_MAX, size // 2)))
+                file.truncate(size - rng.randint(0, min(CUT_BYTES_MAX, max(0, size - site.begun_bytes))))
             yield
         site.valkey.start()
 

@@ -12,7 +12,7 @@ from tests.chaos.site import READ_KEY, Site
 from tests.chaos.watch import PROJECT
 
 AMOUNT = 10_000  # the oracle's amounts are in 1/10,000
-OrdersName = "Order Completed"
+ORDER_COMPLETED = "Order Completed"
 
 
 def differences_over_http(site: Site, period: Mapping[str, str], truth: Truth) -> list[str]:
@@ -33,7 +33,7 @@ Ask = Callable[..., dict[str, Any]]
 def _whole(ask: Ask, of: ProjectTruth) -> Iterator[str]:
     wanted = {
         "events": _sum(of, "count"),
-        "orders": _sum(of, "count", OrdersName),
+        "orders": _sum(of, "count", ORDER_COMPLETED),
         "revenue": _sum(of, "revenue") / AMOUNT,
         "product_views": sum(n["views"] for (kind, *_), n in of.products.items() if kind == "day"),
         "adds_to_cart": sum(n["adds"] for (kind, *_), n in of.products.items() if kind == "day"),

@@ -56,6 +56,7 @@ class Site:
     history: History = field(default_factory=History)
     workers: list[Process] = field(default_factory=list)
     api: list[Process] = field(default_factory=list)
+    begun_bytes: int = 0  # what Valkey had written when the shards had begun: without that they are lost, by design
 
     @property
     def kafka(self) -> Running[Kafka]:
@@ -72,6 +73,11 @@ class Site:
     def admin(self) -> redis.Redis:
         """Valkey, as a user that may do anything."""
         return redis.Redis.from_url(self.valkey.server.url(TESTER), socket_timeout=10)
+
+    def written_by_valkey(self) -> Path:
+        """The append-only file that is written to."""
+        files = self.valkey.server.folder.glob("appendonlydir/*.incr.aof")
+        return max(files, key=lambda path: int(path.name.split(".")[-3]))
 
     def start(self) -> None:
         """The workers and the API, until it is ready."""
@@ -147,6 +153,7 @@ def open_site(folder: Path) -> Iterator[Site]:
         site = Site(folder, ports, Stack(kafka, valkey, folder, SHARDS), postgres, disks, links)
         closing.callback(site.stop)
         _migrate(site)
+        site.begun_bytes = site.written_by_valkey().stat().st_size
         site.start()
         yield site
 

@@ -1,6 +1,6 @@
-"""Faults of every kind under load, on the real servers; after it every number is the oracle's, and health told the truth.
+"""Faults of every kind under load, on the real servers: after it every number is the oracle's; health told the truth.
 
-More than in a check: `./rta test tests/chaos --events 10000000 --faults 500 --seed 5`; docs/how-to/run-the-chaos-test.md.
+More than in a check: `./rta test tests/chaos --events 10000000 --faults 500`; see docs/how-to/run-the-chaos-test.md.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
         wrong = _find_wrong(site, watcher, sent)
     except BaseException:
         _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
+        _say(f"the last answers: {site.history.answers[-3:]} {site.history.readiness[-1:]}")
         raise
     _say("\n".join(summary(site.history)))
     assert not wrong, (
@@ -70,13 +71,13 @@ def _let_in(site: Site, seed: int, events: int, seconds: float) -> list[Process]
     backlog = events // BACKLOG
     rate = (events - backlog) / seconds
     return [
-        site.simulate(
-            "backlog", "--rate", "0", "--events", str(backlog), "--seed", str(seed + 1), *SHARES, "--json"
-        ),
-        site.simulate(
-            "visitors", "--rate", f"{rate:.1f}", "--events", str(events - backlog), "--seed", str(seed), *SHARES, "--json"
-        ),
-    ]  # fmt: skip
+        site.simulate("backlog", *_options(rate=0, events=backlog, seed=seed + 1)),
+        site.simulate("visitors", *_options(rate=rate, events=events - backlog, seed=seed)),
+    ]
+
+
+def _options(*, rate: float, events: int, seed: int) -> list[str]:
+    return ["--rate", f"{rate:.1f}", "--events", str(events), "--seed", str(seed), *SHARES, "--json"]
 
 
 def _do_faults(site: Site, plan: list[Step], watcher: Watcher) -> None:

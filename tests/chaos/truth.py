@@ -39,9 +39,10 @@ def lies(history: History, counted: Counted) -> list[str]:
 
 
 def _not_an_answer(history: History) -> Iterator[str]:
-    for one in [*history.answers, *history.readiness]:
-        if one.status not in (200, 503):
-            yield f"{_when(one.at)}: answered {one.status}"
+    said = [(a.at, a.status) for a in history.answers] + [(r.at, r.status) for r in history.readiness]
+    for at, status in said:
+        if status not in (200, 503):
+            yield f"{_when(at)}: answered {status}"
 
 
 def _numbers_without_a_store(answered: Sequence[Answer], down: Sequence[Span]) -> Iterator[str]:

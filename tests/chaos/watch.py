@@ -36,8 +36,8 @@ class Watcher:
         self._stopped = False
         self._asked: set[asyncio.Task[None]] = set()
         # All events of the run lie in this period, the late ones too: what is in it only grows.
-        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        self.period = {"from": (day - timedelta(days=3)).isoformat(), "to": (day + timedelta(days=3)).isoformat()}
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        self.period = {"from": (hour - timedelta(days=3)).isoformat(), "to": (hour + timedelta(hours=23)).isoformat()}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
