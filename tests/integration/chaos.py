@@ -167,16 +167,17 @@ class Stack:
 def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[Kept]:
     while left:
         for message in consumer.consume(2_000, 0.2):
-            place: Any = (message.topic(), message.partition())
+            partition = Partition(str(message.topic()), message.partition() or 0)
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                left.discard(Partition(*place))
+                left.discard(partition)
                 continue
             assert error is None, error
             kind, at = message.timestamp()
             key: Any = message.key()
             value: Any = message.value()
-            yield Kept(*place, message.offset() or 0, at if kind else None, key, value, message.headers())
+            offset = message.offset() or 0
+            yield Kept(partition.topic, partition.number, offset, at if kind else None, key, value, message.headers())
 
 
 def until(condition: Any, what: str, seconds: float = 30.0) -> None:
