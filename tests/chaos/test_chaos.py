@@ -6,6 +6,7 @@ More than in a check: `./rta test tests/chaos --events 10000000 --faults 500`; s
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ SEED = 17
 SHARES = ("--late", "0.03", "--duplicates", "0.02", "--malformed", "0.01")
 BACKLOG = 5  # one event in so many is there at once, the others come while faults are done
 CALM_SECONDS_MAX = 90
+EVENTS_SECONDS_MAX = 3_600
 DISTINCT_TOLERANCE = 0.04  # of sketches, as of the published standard error of 0.81 %
 
 
@@ -51,9 +53,11 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
     watcher = Watcher(site)
     try:
         with watcher.watching():
-            crowds = _let_in(site, seed, events, seconds_of(plan))
+            backlog, visitors = _let_in(site, seed, events, seconds_of(plan))
             _do_faults(site, plan, watcher)
-            sent = sum(_sent(crowd) for crowd in crowds)
+            until(lambda: _in_the_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
+            visitors.signal(signal.SIGTERM)
+            sent = _sent(backlog) + _sent(visitors)
             _await_rest(site, watcher)
         wrong = _find_wrong(site, watcher, sent)
     except BaseException:
@@ -66,18 +70,15 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
     )
 
 
-def _let_in(site: Site, seed: int, events: int, seconds: float) -> list[Process]:
-    """The visitors: a backlog, as fast as it goes, and live ones, for about as long as the faults take."""
+def _let_in(site: Site, seed: int, events: int, seconds: float) -> tuple[Process, Process]:
+    """A backlog of visitors, as fast as it goes, and live ones without end: so many that the faults see all events."""
     backlog = events // BACKLOG
     rate = (events - backlog) / seconds
-    return [
-        site.simulate("backlog", *_options(rate=0, events=backlog, seed=seed + 1)),
-        site.simulate("visitors", *_options(rate=rate, events=events - backlog, seed=seed)),
-    ]
-
-
-def _options(*, rate: float, events: int, seed: int) -> list[str]:
-    return ["--rate", f"{rate:.1f}", "--events", str(events), "--seed", str(seed), *SHARES, "--json"]
+    common = (*SHARES, "--json")
+    return (
+        site.simulate("backlog", "--rate", "0", "--events", str(backlog), "--seed", str(seed + 1), *common),
+        site.simulate("visitors", "--rate", f"{rate:.1f}", "--seed", str(seed), *common),
+    )
 
 
 def _do_faults(site: Site, plan: list[Step], watcher: Watcher) -> None:
@@ -96,8 +97,12 @@ def _await_calm(watcher: Watcher) -> None:
     until(lambda: watcher.is_current(since), "an answer that all is in", CALM_SECONDS_MAX)
 
 
+def _in_the_log(site: Site) -> int:
+    return sum(Broker(site.stack.kafka_settings).ends().values())
+
+
 def _sent(crowd: Process) -> int:
-    until(lambda: not crowd.alive(), f"the end of {crowd.name}", 3_600)
+    until(lambda: not crowd.alive(), f"the end of {crowd.name}")
     assert crowd.exit_status() == 0, crowd.last_lines(40)
     said = json.loads(crowd.last_lines(1))
     assert said["unsent"] == 0
@@ -118,7 +123,7 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     began = time.monotonic()
     recount, found = Recount(stack), stack.held()
     _say(f"chaos: recounted {sent:,} records in {time.monotonic() - began:.0f} s")
-    held = sum(Broker(stack.kafka_settings).ends().values())
+    held = _in_the_log(site)
     letters = letters_of(stack)
     wrong = [f"{sent} records acknowledged, {held} in the log"] if sent != held else []
     wrong += [f"letter {origin}: in Kafka {origin in letters}" for origin in letters ^ set(recount.truth.dead)]
