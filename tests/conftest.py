@@ -56,4 +56,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed only")
     parser.addoption("--seeds", type=int, default=300, help="how many seeds to run")
     parser.addoption("--events", type=int, default=300_000, help="how many events there are in a chaos run")
+    parser.addoption("--calm", action="store_true", help="wait in a chaos run until all is in, after each fault")
     parser.addoption("--faults", type=int, default=40, help="how many faults there are in a chaos run")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from tests.chaos.faults import KINDS
 
 PAUSE_SECONDS = (0.3, 2.5)
-EXTRA_SECONDS = {"kafka": 5.0, "calm": 3.0}  # a broker's start; waiting for calm
+EXTRA_SECONDS = 1.0  # of each, to be done and undone
+KAFKA_SECONDS, CALM_SECONDS = 6.0, 6.0  # a broker's start; waiting for calm
 
 
 class Step(NamedTuple):
@@ -47,4 +48,4 @@ def seconds_of(plan: list[Step]) -> float:
 def _extra(step: Step) -> float:
     starts_kafka = "kafka" in step.kind and ("kill" in step.kind or "disk" in step.kind)
     waits = KINDS[step.kind].from_calm
-    return EXTRA_SECONDS["kafka"] * starts_kafka + EXTRA_SECONDS["calm"] * waits
+    return EXTRA_SECONDS + KAFKA_SECONDS * starts_kafka + CALM_SECONDS * waits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from math import inf
 from statistics import quantiles
 
 from tests.chaos.history import History
@@ -16,21 +17,25 @@ def fault_log(history: History) -> str:
     return "\n".join(f"{f.at.since - began:8.2f} to {f.at.until - began:8.2f}  {f.name}" for f in history.faults)
 
 
-def recoveries(history: History) -> dict[str, list[float]]:
-    """By fault: seconds from its end until the API said that all up to that end is in, whatever happened meanwhile."""
-    found: dict[str, list[float]] = defaultdict(list)
+def recoveries(history: History) -> dict[str, list[float | None]]:
+    """By fault: seconds from its end until the API said that all up to it is in; None where the next came first."""
+    found: dict[str, list[float | None]] = defaultdict(list)
     good = [answer for answer in history.answers if answer.status == 200 and answer.complete]
-    for fault in history.faults:
-        again = (answer.at.until for answer in good if answer.includes(fault.at.until))
-        found[fault.name].append(min(again) - fault.at.until)
+    ends = [*(fault.at.since for fault in history.faults[1:]), inf]
+    for fault, next_since in zip(history.faults, ends, strict=True):
+        again = min((answer.at.until for answer in good if answer.includes(fault.at.until)), default=inf)
+        found[fault.name].append(again - fault.at.until if again <= next_since else None)
     return found
 
 
 def summary(history: History) -> Iterator[str]:
-    every = [seconds for of in recoveries(history).values() for seconds in of]
-    yield f"{'fault':26} {'times':>5} {'all in again after: median':>26} {'p95':>7} {'max':>7} s"
-    for name, of in sorted({**recoveries(history), "all": every}.items()):
-        yield f"{name:26} {len(of):5} {_quantile(of, 50):26.1f} {_quantile(of, 95):7.1f} {max(of):7.1f}"
+    found = recoveries(history)
+    yield f"{'fault':26} {'times':>5} {'recovered before the next':>26} {'median':>7} {'p95':>7} {'max':>7} s"
+    for name, of in [*sorted(found.items()), ("all", [one for some in found.values() for one in some])]:
+        alone = [seconds for seconds in of if seconds is not None]
+        numbers = [_quantile(alone, 50), _quantile(alone, 95), max(alone)] if alone else []
+        yield f"{name:26} {len(of):5} {len(alone):26} " + " ".join(f"{seconds:7.1f}" for seconds in numbers)
+    yield f"faults took {history.faults[-1].at.until - history.faults[0].at.since:.0f} s" if history.faults else ""
     refused = sum(answer.status == 503 for answer in history.answers)
     partial = sum(answer.status == 200 and not answer.complete for answer in history.answers)
     yield f"{len(history.answers)} answers, {refused} of them 503, {partial} not complete"

@@ -54,7 +54,7 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
     try:
         with watcher.watching():
             backlog, visitors = _let_in(site, seed, events, seconds_of(plan))
-            _do_faults(site, plan, watcher)
+            _do_faults(site, plan, watcher, pytestconfig.getoption("--calm"))
             until(lambda: _in_the_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
             visitors.signal(signal.SIGTERM)
             sent = _sent(backlog) + _sent(visitors)
@@ -81,10 +81,10 @@ def _let_in(site: Site, seed: int, events: int, seconds: float) -> tuple[Process
     )
 
 
-def _do_faults(site: Site, plan: list[Step], watcher: Watcher) -> None:
+def _do_faults(site: Site, plan: list[Step], watcher: Watcher, calm_between: bool) -> None:
     for step in plan:
         kind = KINDS[step.kind]
-        if kind.from_calm:
+        if kind.from_calm or calm_between:
             _await_calm(watcher)
         with site.history.fault(step.kind), kind.act(site, Random(step.seed)):
             time.sleep(step.seconds)  # how long a fault lasts is part of the plan, nothing is waited for
