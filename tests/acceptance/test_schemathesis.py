@@ -32,8 +32,8 @@ from tests.integration.servers import Servers
 from tests.unit.serve.parts_of_tests import Site
 
 FOLDER = Path(__file__).parent
-# Of random requests to each operation, beside the thousands that cover the document. The keys that open less hear 401 or
-# 403 to most of them, so that they try fewer in the short run.
+# Of random requests to each operation, beside the thousands that cover the document. The keys that open less hear 401
+# or 403 to most of them, so that they try fewer in the short run.
 EXAMPLES = os.environ.get("RTA_SCHEMATHESIS_EXAMPLES", "8")
 EXAMPLES_OF_OTHERS = os.environ.get("RTA_SCHEMATHESIS_EXAMPLES", "2")
 CASES_MIN = 10_000
@@ -87,7 +87,8 @@ def run_as(role: str, url: str, folder: Path) -> Run:
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(FOLDER / "schemathesis.toml"),
         "run", str(folder / "openapi.json"), "--url", url, *headers,
-        "--max-examples", EXAMPLES if role == "admin" else EXAMPLES_OF_OTHERS, "--seed", "1", "--request-timeout", "20", "--continue-on-failure",
+        "--max-examples", EXAMPLES if role == "admin" else EXAMPLES_OF_OTHERS, "--seed", "1",
+        "--request-timeout", "20", "--continue-on-failure",
     ]  # fmt: skip
     environment = {
         **os.environ,
