@@ -67,10 +67,12 @@ class Broker:
         }
 
     def ends(self) -> dict[Place, int]:
-        """Where the event topics end: place → the offset that comes next."""
+        """Where the event topics end: place → the offset that comes next. All of a topic's partitions, or none."""
         topics = self.topics()
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
         ends = self._offsets(partitions, LATEST)
+        if len(ends) < len(partitions):  # by a broker that has just come back, or of a topic that has just gone
+            raise Unavailable("kafka", "lists partitions that it does not have")
         return {Place(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
 
     def committed(self, group_id: str) -> dict[Place, int]:
