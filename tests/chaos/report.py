@@ -12,9 +12,8 @@ from tests.chaos.truth import downs_told, stands_told
 
 
 def fault_log(history: History) -> str:
-    """One line a fault, in seconds since the first."""
-    began = history.faults[0].at.since if history.faults else 0.0
-    return "\n".join(f"{f.at.since - began:8.2f} to {f.at.until - began:8.2f}  {f.name}" for f in history.faults)
+    """One line a fault, in seconds of the clock by which wrong answers are named too."""
+    return "\n".join(f"{fault.at.since:.2f}–{fault.at.until:.2f}  {fault.name}" for fault in history.faults)
 
 
 def recoveries(history: History) -> dict[str, list[float | None]]:
