@@ -44,7 +44,7 @@ EXCEPTIONS = {
 ADAPTERS = {
     "stream.broker", "stream.committed", "stream.consumer", "stream.control",
     "stream.dead_letters", "stream.kafka", "stream.memory",
-    "store.redis", "store.redis_reader", "store.memory", "catalog.database",
+    "store.redis", "store.redis_generations", "store.redis_reader", "store.memory", "catalog.database",
 }  # fmt: skip
 WIRING = {"wiring", "operations"}  # what runs, and what an operator does by hand
 MAY_IMPORT_WIRING = {"cli", "local"}
