@@ -35,7 +35,9 @@ def building(parts: Parts) -> Parts:
 
 def begin(parts: Parts, expected: str, generation: str, start: int = 0) -> str:
     starts = {PLACE: start} if start else {}
-    return parts.generations.begin_building(0, expected=expected, generation=generation, topics=TOPICS, starts=starts)
+    return str(
+        parts.generations.begin_building(0, expected=expected, generation=generation, topics=TOPICS, starts=starts)
+    )
 
 
 def switch(parts: Parts, expected: str = "g1", generation: str = "g2", **gone: Any) -> Any:

@@ -11,7 +11,7 @@ One thread; nothing is read ahead of what was applied but what the log adapter's
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -57,7 +57,7 @@ class Limits(Struct, frozen=True):
 
 
 class Worker:
-    """One worker over its partitions and all shards. Call `turn` for ever; it raises only for bugs of ours."""
+    """One worker over its partitions and all shards, or `only` some. Call `turn` for ever; it raises only for bugs."""
 
     def __init__(
         self,
@@ -66,12 +66,14 @@ class Worker:
         store: AggregateStore,
         *,
         shards: int,
+        only: Collection[int] | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
+        self._mine = range(shards) if only is None else sorted(only)
         self._limits = limits
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
@@ -87,6 +89,11 @@ class Worker:
     @property
     def positions(self) -> Positions:
         return self._at
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was read is applied, and the partitions are those that it was read from."""
+        return self._version == self._log.assignment()[0]
 
     def turn(self) -> None:
         """One turn: a batch, or a comparison while idle, or the way back from trouble."""
@@ -118,9 +125,9 @@ class Worker:
             blocks.clear()
             known.clear()
         version, partitions = self._log.assignment()
-        states = {shard: self._store.state(shard) for shard in range(self._shards)}
+        states = {shard: self._store.state(shard) for shard in self._mine}
         extents = self._log.extents(partitions)
-        self._at = Positions.find(partitions, states, extents)
+        self._at = Positions.find(partitions, states, extents, self._shards)
         self._say_stops()
         self._log.seek(self._at.starts)
         self._version = version
@@ -137,7 +144,7 @@ class Worker:
         telemetry.WORKER_STOPPED.set(len(self._at.stops))
 
     def _set_stop(self, what: str, reason: str) -> None:
-        for shard in range(self._shards):
+        for shard in self._mine:
             self._store.set_stop(shard, what, reason)
 
     def _stop(self, what: str, reason: str) -> None:
@@ -294,7 +301,7 @@ class Worker:
     def _check_topics(self) -> None:
         """Notice a re-created topic or a changed number of partitions, and what was stopped and is well again."""
         self._checked_at = self._clock()
-        if self._at.stops or len(self._at.shards) < self._shards:
+        if self._at.stops or len(self._at.shards) < len(self._mine):
             raise Out("something stands still: look again")
         try:
             extents = self._log.extents(self._at.extents)
