@@ -13,7 +13,8 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.rebuild import Rebuild, drop
 from rtaplatform.process.worker import Limits
-from rtaplatform.store.port import Place
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Hint, Place
 from rtaplatform.stream.memory import MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import Crash, Faults
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STEPS_MAX = 5_000
+Live = dict[int, tuple[str, dict[Place, str]]]  # shard → the generation that is read, and its ledger
 
 
 class Rebuilds:
@@ -32,10 +34,13 @@ class Rebuilds:
         self.running: list[Rebuild] = []
         self.switches = 0
         self.wrong: list[str] = []
+        self._heard = 0
+        if isinstance(world.store, MemoryStore):
+            self._listen(world.store)
 
     def happenings(self) -> list[tuple[float, Callable[[], None]]]:
         return [
-            (0.6 if len(self.running) < 2 else 0.0, self.begin),
+            (1.2 if len(self.running) < 2 else 0.0, self.begin),
             (10.0 if self.running else 0.0, self.work),
             (0.1, self.abandon),
             (0.15, self.tear),
@@ -103,20 +108,51 @@ class Rebuilds:
         return state is None or state.torn
 
     def _step(self, rebuild: Rebuild) -> None:
-        letters, left = dict(self._world.broker.letters), list(rebuild.left)
+        letters, left, before = dict(self._world.broker.letters), list(rebuild.left), self._live()
+        self._heard = 0
         counted = {partition: self._counted(partition, left) for partition in self._world.broker.all_partitions()}
         try:
             rebuild.step()
         finally:
             self.switches += len(left) - len(rebuild.left)
+            self.wrong += self._what_readers_must_not_see(before)
             self.wrong += [
                 f"a rebuild has set {origin} aside again"
                 for origin, letter in self._world.broker.letters.items()
                 if letters.get(origin) is not letter and letter.record.offset < counted[letter.record.partition]
             ]
 
+    def _what_readers_must_not_see(self, before: Live) -> list[str]:
+        """What is read changes only by a switch, which takes no row back; and only of that anybody is told."""
+        wrong, switched = [], 0
+        for shard, (generation, ledger) in self._live().items():
+            if generation == before[shard][0]:
+                wrong += [f"a rebuild has written to {generation}, which is read"] * (ledger != before[shard][1])
+                continue
+            switched += 1
+            old = before[shard][1]
+            wrong += [f"{place} went back" for place in old if _next_offset(ledger, place) < _next_offset(old, place)]
+        return wrong + ["a rebuild has told of what nobody reads"] * (self._heard > switched)
+
+    def _live(self) -> Live:
+        states = {shard: self._world.store.state(shard) for shard in range(self._world.shards)}
+        return {shard: (s.generation, s.ledger) if s else ("", {}) for shard, s in states.items()}
+
+    def _listen(self, store: MemoryStore) -> None:
+        really = store._publish
+
+        def publish(hint: Hint) -> None:
+            self._heard += 1
+            really(hint)
+
+        store._publish = publish  # type: ignore[method-assign]  # heard, and passed on
+
     def _counted(self, partition: Partition, shards: list[int]) -> int:
         """Up to where the live generations of these shards have counted a partition."""
         place = Place(self._world.broker.ids[partition.topic], partition.number)
         states = [self._world.store.state(shard) for shard in shards]
-        return min(int(state.ledger.get(place, "0").split("|")[0]) if state else 0 for state in states)
+        return min(_next_offset(state.ledger, place) if state else 0 for state in states)
+
+
+def _next_offset(ledger: dict[Place, str], place: Place) -> int:
+    return int(ledger.get(place, "0").split("|")[0])

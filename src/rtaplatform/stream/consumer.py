@@ -22,7 +22,7 @@ from rtaplatform.stream.kafka import consumer_config
 from rtaplatform.stream.port import Batch, Extent, Partition, Record
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
-_SEEK_AGAIN = frozenset(
+SEEK_AGAIN = frozenset(
     (
         KafkaError.OFFSET_OUT_OF_RANGE,
         KafkaError._AUTO_OFFSET_RESET,
@@ -49,7 +49,7 @@ class KafkaLog:
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
             consumer_config(kafka, worker.group_id)
-            | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
+            | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": say_trouble}
         )
         self._consumer.subscribe(
             list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -107,29 +107,15 @@ class KafkaLog:
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(self._record(message))
+                records.append(read_record(self._partition(message), message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._ends[self._partition(message)] = message.offset() or 0
-            elif error.code() in _SEEK_AGAIN:
+            elif error.code() in SEEK_AGAIN:
                 log_line.warning("seek again", error=error.str())
                 self._version += 1
             elif error.fatal():
                 raise Unavailable("kafka", error.str())
         return records
-
-    def _record(self, message: Message) -> Record:
-        value = message.value()
-        kind, timestamp_ms = message.timestamp()
-        epoch = message.leader_epoch()
-        return Record(
-            self._partition(message),
-            message.offset() or 0,
-            timestamp_ms if kind and timestamp_ms < TIME_MS_MAX else -1,
-            _bytes(message.key()),
-            None if value is None else _bytes(value),
-            -1 if epoch is None else epoch,
-            value is not None and len(value) > EVENT_BYTES_MAX and _was_collected(message),
-        )
 
     def _partition(self, message: Message) -> Partition:
         place: Any = (message.topic(), message.partition())
@@ -150,6 +136,21 @@ class KafkaLog:
         self._version += 1
 
 
+def read_record(partition: Partition, message: Message) -> Record:
+    value = message.value()
+    kind, timestamp_ms = message.timestamp()
+    epoch = message.leader_epoch()
+    return Record(
+        partition,
+        message.offset() or 0,
+        timestamp_ms if kind and timestamp_ms < TIME_MS_MAX else -1,
+        _bytes(message.key()),
+        None if value is None else _bytes(value),
+        -1 if epoch is None else epoch,
+        value is not None and len(value) > EVENT_BYTES_MAX and _was_collected(message),
+    )
+
+
 def _spot(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
@@ -163,7 +164,7 @@ def _was_collected(message: Message) -> bool:
     return any(name == COLLECTED_HEADER for name, _ in headers)
 
 
-def _say(error: KafkaError) -> None:
+def say_trouble(error: KafkaError) -> None:
     """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
     if error.code() != KafkaError._TRANSPORT:
         log_line.warning("kafka", error=error.str())
