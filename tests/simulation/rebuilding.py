@@ -90,6 +90,7 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
+            begin=world.begin_call,
             limits=Limits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])
             ),

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
+from rtaplatform.process.calls import Begin, in_a_thread
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.positions import next_offset
 from rtaplatform.process.worker import Limits, Worker
@@ -127,12 +128,14 @@ class Rebuild:
         *,
         shards: int,
         only: Collection[int] | None = None,
-        limits: Limits = Limits(idle_compare_seconds=0.0),  # noqa: B008  (frozen)
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        begin: Begin | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._store, self._shards, self._limits = log, store, shards, limits
         self._letters = NewLetters(letters, self._counted)
+        self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self.left: list[int] = sorted(range(shards) if only is None else only)
         self.names: dict[int, str] = {}  # shard → the generation that is built, or was
@@ -150,6 +153,8 @@ class Rebuild:
             worker = self._worker or self._start()
             if worker is None:
                 return
+            if self._log.is_through or self._log.control is not None:
+                worker.compare_soon()  # what comes next wants all of it in the ledgers, quiet shards' too
             worker.turn()
             self._refuse_stops()
             if not worker.is_settled:
@@ -187,6 +192,7 @@ class Rebuild:
             shards=self._shards,
             only=self.left,
             limits=self._limits,
+            begin=self._begin_call,
             sleep=self._sleep,
             clock=self._clock,
         )

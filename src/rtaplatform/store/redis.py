@@ -35,7 +35,7 @@ from rtaplatform.store.port import (
     Torn,
     shard_of,
 )
-from rtaplatform.store.wire import encode
+from rtaplatform.store.wire import KEEPING, Keeping, encode
 
 # What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
 PASSING_ERRORS = (
@@ -79,8 +79,8 @@ def connect(url: str, timeout_seconds: float) -> redis.Redis:
 class RedisStore:
     """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
 
-    def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: StoreSettings, keeping: Keeping = KEEPING) -> None:
+        self._settings, self._keeping = settings, keeping
         self._client = connect(settings.url.get_secret_value(), settings.timeout_seconds)
 
     @property
@@ -91,10 +91,10 @@ class RedisStore:
 
     def load_functions(self) -> None:
         folder = resources.files("rtaplatform.store").joinpath("functions")
+        code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in layout.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
         with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
-            for name in layout.LIBRARIES:
-                loader.function_load(folder.joinpath(f"{name}.lua").read_text(), replace=True)
+            loader.function_load(code, replace=True)
 
     def has_totals(self, shard: int) -> bool:
         """Whether there is anything of a generation, current or not."""
@@ -224,7 +224,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v1", shard, encode(generation, delta)), delta)
+        return read_outcome(self.call("rta_apply_v1", shard, encode(generation, delta, self._keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:

@@ -14,9 +14,9 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.consumer import SEEK_AGAIN, read_record, say_trouble
+from rtaplatform.stream.consumer import SEEK_AGAIN, run_of_messages, say_trouble
 from rtaplatform.stream.kafka import CONTROL, consumer_config
-from rtaplatform.stream.port import Batch, Extent, Partition, Record
+from rtaplatform.stream.port import Batch, Extent, Partition
 
 READ_MAX = 2_000  # records at once
 QUEUE_KBYTES = 8_192  # what a consumer fetches ahead
@@ -66,15 +66,16 @@ class KafkaPartitions:
         messages = consumer.consume(READ_MAX, 0.0)
         if not messages and wait_seconds:
             messages = consumer.consume(1, wait_seconds)
-        records: list[Record] = []
+        records: list[Message] = []
         ends: dict[Partition, int] = {}
         for message in messages:
             if message.error() is None:
-                records.append(read_record(partition, message))
+                records.append(message)
                 ends.clear()
             else:
                 ends |= _end_of(partition, message)
-        return Batch(records, ends)
+        runs = [run_of_messages(partition, records, [message.key() or b"" for message in records])] if records else []
+        return Batch(runs, ends)
 
 
 def _end_of(partition: Partition, message: Message) -> dict[Partition, int]:

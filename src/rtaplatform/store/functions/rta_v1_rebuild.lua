@@ -1,22 +1,18 @@
-#!lua name=rta_rebuild_v1
--- A generation that is built beside the one that is read: its beginning, the switch, what is left behind.   Stage 4.
+-- The third part of the library: a generation that is built beside the one that is read; the switch; what is left behind.
 --
--- Its totals are written by `rta_build_v1`, in the library rta_v1: the same code as for the one that is read. The
--- shard's record names both, `generation` and `building`; `retired` says which others there are, and when they may go.
--- Each function compares first, and writes only what cannot fail. Keys as in rta_v1: all are built from KEYS[1].
+-- Its totals are written by `rta_build_v1`, which is the same code as for the one that is read. The shard's record names
+-- both, `generation` and `building`; `retired` says which others there are, and when they may go.
+-- Each function compares first, and writes only what cannot fail.
 
-local CHUNK = 1000
 local KEPT_SECONDS = 24 * 3600 -- a generation that was read stays so long, frozen
 
-local function prefix_of(shard_key)
-  local prefix = string.match(shard_key, '^(rta:{s%d+}:)shard$')
-  if not prefix then error('not a shard key') end
-  return prefix
+local function field(shard_key, name)
+  return redis.call('HGET', shard_key, name) or ''
 end
 
-local function field(shard_key, name) return redis.call('HGET', shard_key, name) or '' end
-
-local function now() return tonumber(redis.call('TIME')[1]) end
+local function now()
+  return tonumber(redis.call('TIME')[1])
+end
 
 -- It is neither read nor built any more: its keys may go from then on.
 local function retire(root, generation, at)
@@ -39,7 +35,9 @@ local function begin_building(keys, args)
   return generation
 end
 
-local function next_offset(row) return tonumber(string.match(row or '', '^(%d+)|')) end
+local function next_offset(row)
+  return tonumber(string.match(row or '', '^(%d+)|'))
+end
 
 -- The topics that the manifest counts, as a set of ids, and where each partition begins.
 local function manifest_of(base)
