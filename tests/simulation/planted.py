@@ -269,10 +269,10 @@ class NewPartitionsFromTheEnd(MemoryLog):
         return {p: e for p, e in super().extents(partitions).items() if p.number < 4}
 
 
-def _home(store: type[MemoryStore]) -> type[MemoryHome]:
+def home_of(store: type[MemoryStore]) -> type[MemoryHome]:
     class Home(MemoryHome):
         def __init__(self, shards: int) -> None:
-            self.store = store(shards)
+            self.store = self.generations = store(shards)
 
     return Home
 
@@ -291,7 +291,7 @@ LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return World(seed, home=_home(plant))
+        return World(seed, home=home_of(plant))
     if plant in WORKERS:
         return World(seed, worker=plant)
     return World(seed, log=plant)

@@ -16,6 +16,7 @@ import redis
 from rtaplatform.local.valkey import Valkey
 from rtaplatform.store import layout
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import RedisGenerations
 from tests.comparison import Totals, held_in_redis
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
@@ -32,6 +33,7 @@ class RedisHome:
     def __init__(self, valkey: Running[Valkey], shards: int) -> None:
         flush(valkey)
         self.store: Any = RedisStore(store_settings(valkey, shards))
+        self.generations = RedisGenerations(self.store, shards)
         self.tester = redis.Redis.from_url(valkey.server.url(TESTER))
 
     def set_projects(self, version: str) -> None:
@@ -61,6 +63,11 @@ class RedisHome:
 
     def empty(self, shard: int) -> None:
         self.restore(shard, {})
+
+    def tear(self, shard: int) -> None:
+        state = self.store.state(shard)
+        if state is not None:
+            self.tester.set(f"{layout.base(shard, state.generation)}inflight", "half of a batch")
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)

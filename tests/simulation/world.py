@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.simulate.oracle import recount
 from rtaplatform.simulate.plan import Plan
@@ -25,38 +26,13 @@ from rtaplatform.store.port import Outcome, Place, Project
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
+from tests.simulation.faults import Crash, Faults
+from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
 TOPICS = {"rta.events.web": 4, "rta.events.mobile": 2, "rta.events.server": 1}
 PROJECTS = [Project("demo", "Europe/Berlin", "EUR"), Project("other", "Asia/Kolkata", "USD")]
 T = TypeVar("T")
-
-
-class Crash(BaseException):
-    """The worker dies here: whatever it knew is gone."""
-
-
-class Faults:
-    """Between a worker and its servers: now and then a call is lost before or after its effect, or the worker dies."""
-
-    def __init__(self, target: Any, rng: Random, rate: float) -> None:
-        self._target, self._rng, self.rate = target, rng, rate
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
-        return self._shaky(value) if callable(value) and name not in ("assignment", "seek", "commit") else value
-
-    def _shaky(self, call: Callable[..., T]) -> Callable[..., T]:
-        def attempt(*args: Any, **kwargs: Any) -> T:
-            fault = self._rng.random()
-            if fault < self.rate:
-                raise self._rng.choice([Crash(), Unavailable("redis", "lost before")])
-            result = call(*args, **kwargs)
-            if fault > 1 - self.rate:
-                raise self._rng.choice([Crash(), Unavailable("redis", "lost after")])
-            return result
-
-        return attempt
 
 
 @dataclass
@@ -82,18 +58,20 @@ class Home(Protocol):
     """A store's server, as its operator and its misfortunes handle it."""
 
     store: Any  # `AggregateStore`, and `begin`
+    generations: Any  # `GenerationStore`, over the same server
 
     def set_projects(self, version: str) -> None: ...
     def touch_projects(self, version: str) -> None: ...
     def snapshot(self, shard: int) -> Any: ...
     def restore(self, shard: int, past: Any) -> None: ...
     def empty(self, shard: int) -> None: ...
+    def tear(self, shard: int) -> None: ...
     def held(self) -> Totals: ...
 
 
 class MemoryHome:
     def __init__(self, shards: int) -> None:
-        self.store = MemoryStore(shards)
+        self.store = self.generations = MemoryStore(shards)
 
     def set_projects(self, version: str) -> None:
         self.store.set_projects(PROJECTS, version)
@@ -110,6 +88,9 @@ class MemoryHome:
 
     def empty(self, shard: int) -> None:
         self.store.empty(shard)
+
+    def tear(self, shard: int) -> None:
+        self.store.shards[shard].totals.inflight = "half of a batch"
 
     def held(self) -> Totals:
         return held_in_memory(self.store)
@@ -128,6 +109,7 @@ class World:
         home: Callable[[int], Home] = MemoryHome,
         worker: type[Worker] = Worker,
         log: type[MemoryLog] = MemoryLog,
+        rebuild: type[Rebuild] = Rebuild,
     ) -> None:
         self.worker, self.log = worker, log
         self.rng = Random(seed)
@@ -147,6 +129,7 @@ class World:
         self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms)
         self.workers = [self.new_worker() for _ in range(3)]
         self.share_out()
+        self.rebuilds = Rebuilds(self, rebuild)
 
     # happenings ------------------------------------------------------------------------------------------------
 
@@ -161,6 +144,7 @@ class World:
             (0.2, self.lose_a_shard),
             (0.2, self.publish_projects),
             (0.2, self.add_partitions),
+            *self.rebuilds.happenings(),
         ]
         weights = [weight for weight, _ in happenings]
         self.rng.choices([happening for _, happening in happenings], weights)[0]()
@@ -258,7 +242,7 @@ class World:
         """Everything that is wrong at the end; empty: all is well."""
         for _ in range(self.steps):
             self.step()
-        return self.settle() or self.check(distinct_tolerance=distinct_tolerance)
+        return self.rebuilds.settle() or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)

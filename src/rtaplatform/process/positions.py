@@ -57,15 +57,18 @@ class Positions:
         partitions: Iterable[Partition],
         states: Mapping[int, ShardState | None],
         extents: Mapping[Partition, Extent],
+        count: int | None = None,
     ) -> Positions:
-        """Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
+        """`count`: how many shards there are, where `states` has only some.
+
+        Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
         if not any(states.values()):
             raise Stopped("store", "no_manifest", "No shard has a manifest: run `rta migrate`.")
         stops: dict[str, str] = {}
         shards = {
             shard: state
             for shard, state in states.items()
-            if _is_usable(shard, state, len(states), stops) and state is not None
+            if _is_usable(shard, state, count or len(states), stops) and state is not None
         }
         found: dict[Partition, Extent] = {}
         starts: dict[Partition, int] = {}

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -25,6 +24,7 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
+from rtaplatform.process.calls import Begin, in_a_thread
 from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
@@ -85,18 +85,8 @@ class Sent(Struct):
     outcome: Callable[[], Outcome]
 
 
-# Begins a call, and gives what waits for its end.
-Begin = Callable[[Callable[[], Outcome]], Callable[[], Outcome]]
-
-
-def in_a_thread() -> Begin:
-    """One call after the other, beside the caller."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="apply")
-    return lambda call: pool.submit(call).result
-
-
 class Worker:
-    """One worker over its partitions and all shards. Call `turn` for ever; it raises only for bugs of ours."""
+    """One worker over its partitions and all shards, or `only` some. Call `turn` for ever; it raises only for bugs."""
 
     def __init__(
         self,
@@ -105,6 +95,7 @@ class Worker:
         store: AggregateStore,
         *,
         shards: int,
+        only: Collection[int] | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         counting: Counting = SHOP,
         begin: Begin | None = None,
@@ -113,6 +104,7 @@ class Worker:
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
+        self._mine = range(shards) if only is None else sorted(only)
         self._limits, self._counting = limits, counting
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
@@ -140,6 +132,10 @@ class Worker:
     def is_settled(self) -> bool:
         """Whether everything that was read is applied, and the partitions are those that it was read from."""
         return not self._open and not self._sent and self._version == self._log.assignment()[0]
+
+    def compare_soon(self) -> None:
+        """Settle and compare with the next whole batch, however lately that was done."""
+        self._compared_at = float("-inf")
 
     def turn(self) -> None:
         """One turn: a batch, or a comparison while idle, or the way back from trouble."""
@@ -186,9 +182,9 @@ class Worker:
                 blocks.clear()
         self._keeps_blocks = False
         version, partitions = self._log.assignment()
-        states = {shard: self._store.state(shard) for shard in range(self._shards)}
+        states = {shard: self._store.state(shard) for shard in self._mine}
         extents = self._log.extents(partitions)
-        self._at = Positions.find(partitions, states, extents)
+        self._at = Positions.find(partitions, states, extents, self._shards)
         self._say_stops()
         self._log.seek(self._at.starts)
         self._version = version
@@ -205,7 +201,7 @@ class Worker:
         telemetry.WORKER_STOPPED.set(len(self._at.stops))
 
     def _set_stop(self, what: str, reason: str) -> None:
-        for shard in range(self._shards):
+        for shard in self._mine:
             self._store.set_stop(shard, what, reason)
 
     def _stop(self, what: str, reason: str) -> None:
@@ -373,7 +369,7 @@ class Worker:
     def _check_topics(self) -> None:
         """Notice a re-created topic or a changed number of partitions, and what was stopped and is well again."""
         self._checked_at = self._clock()
-        if self._at.stops or len(self._at.shards) < self._shards:
+        if self._at.stops or len(self._at.shards) < len(self._mine):
             raise Out("something stands still: look again")
         try:
             extents = self._log.extents(self._at.extents)

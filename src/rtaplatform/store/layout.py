@@ -10,7 +10,7 @@ from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import CellsKey, Place, SketchKey
 
 PREFIX = "rta:"
-FUNCTIONS = ("rta_v1", "rta_v1_shards")  # the parts of one library, in their order
+FUNCTIONS = ("rta_v1", "rta_v1_shards", "rta_v1_rebuild")  # the parts of one library, in their order
 
 
 def shard_prefix(shard: int) -> str:
@@ -32,6 +32,11 @@ def stops_key(shard: int) -> str:
 def gaps_key(shard: int) -> str:
     """What an operator has accepted not to count: `topic:partition:from` → a sentence."""
     return f"{shard_prefix(shard)}gaps"
+
+
+def retired_key(shard: int) -> str:
+    """Generations that are neither read nor built: name → the second since 1970 from which their keys may go."""
+    return f"{shard_prefix(shard)}retired"
 
 
 def channel(shard: int) -> str:

@@ -132,6 +132,15 @@ class Move(Struct, frozen=True):
     upto: str
 
 
+class Erasure(Struct, frozen=True):
+    """A record of rta.control: these persons (8 bytes each) are forgotten. `upto`: the next offset of its partition."""
+
+    project: str
+    persons: tuple[bytes, ...]
+    place: Place
+    upto: int
+
+
 class Delta(Struct):
     """All that a batch changes in one shard. Increments merge in any order."""
 
@@ -200,6 +209,58 @@ class AggregateStore(Protocol):
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         """Say in the shard that a partition stands still, and why; an empty reason takes it back."""
+        ...
+
+
+# A generation that is built beside the one that is read -----------------------------------------------------------
+
+
+class Switched(Struct, frozen=True):
+    """The generation that was built is the one that is read now."""
+
+
+class Behind(Struct, frozen=True):
+    """Not switched: the one that is read has counted more in these places."""
+
+    places: list[Place]
+
+
+class Replaced(Struct, frozen=True):
+    """Not switched: another generation is read, or another one is being built."""
+
+    generation: str
+    building: str
+
+
+SwitchOutcome = Switched | Behind | Replaced | Torn
+
+
+class GenerationStore(Protocol):
+    """What a rebuild needs. Errors as of `AggregateStore`, whose `state`, `blocks` and `persons` it needs too."""
+
+    def building(self, shard: int) -> ShardState | None:
+        """The generation that is being built; None where there is none."""
+        ...
+
+    def begin_building(
+        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
+    ) -> str:
+        """Begin to build in place of `expected` ("": none); "" only drops that. Returns what is being built now."""
+        ...
+
+    def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        """`apply` to the generation that is being built. Nobody is told."""
+        ...
+
+    def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
+        """Take persons out of what is built, once: what was read up to there before is passed over.
+
+        False where another one is built.
+        """
+        ...
+
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+        """Read what was built, in place of `expected`, if it is not behind; `gone`: rows whose records the log lost."""
         ...
 
 

@@ -62,7 +62,7 @@ class MemoryLog:
         self._version += 1
 
     def poll(self, at_most: int | None = None) -> Batch:
-        self._require()
+        self.require()
         runs: list[Run] = []
         wanted = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
@@ -80,7 +80,7 @@ class MemoryLog:
         return self._version, self._ours
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
-        self._require()
+        self.require()
         ids, counts = self._broker.ids, self._broker.partitions
         return {
             p: Extent(
@@ -100,9 +100,35 @@ class MemoryLog:
         self.committed |= positions
 
     def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self._require()
+        self.require()
         self._broker.letters |= {letter.origin: letter for letter in letters}
 
-    def _require(self) -> None:
+    def require(self) -> None:
         if self._broker.is_away:
             raise Unavailable("kafka", "it is away")
+
+
+class MemoryPartitions:
+    """`PartitionReader` over the cluster in memory."""
+
+    def __init__(self, broker: MemoryBroker, read_max: int = 100) -> None:
+        self._broker, self._read_max = broker, read_max
+        self._log = MemoryLog(broker)
+        self._next: dict[Partition, int] = {}
+
+    def partitions(self) -> list[Partition]:
+        self._log.require()
+        return self._broker.all_partitions()
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        return self._log.extents(partitions)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self._next[partition] = offset
+
+    def read(self, partition: Partition, wait_seconds: float) -> Batch:
+        self._log.require()
+        offset = self._next[partition]
+        records = self._broker.records.get(partition, [])[offset : offset + self._read_max]
+        self._next[partition] = offset + len(records)
+        return Batch([run_of(records)] if records else [])
