@@ -90,7 +90,7 @@ class Rebuilds:
     def new(self, only: list[int] | None = None, fault_rate: float | None = None) -> Rebuild:
         world = self.world
         rate = world.fault_rate if fault_rate is None else fault_rate
-        # It reads each partition by itself, far more often than it calls the store: else it would hardly live to switch.
+        # It reads each partition by itself, far more often than it calls the store: else it would hardly switch.
         reader = MemoryPartitions(world.broker, read_max=world.rng.choice([5, 40, 200]))
         letters = WatchedLetters(self)
         rebuild = self._make(
