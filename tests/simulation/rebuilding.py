@@ -33,6 +33,7 @@ class Rebuilds:
     def __init__(self, world: World, make: type[Rebuild] = Rebuild) -> None:
         self.world, self._make = world, make
         self.running: list[Rebuild] = []
+        self._at_work: list[Rebuild] = []  # whose turn it is; another one's may lie between two calls of it
         self.switches = self.heard = 0
         self.wrong: list[str] = []
         self.is_calm = False  # nobody else does anything between two calls of a rebuild
@@ -54,11 +55,15 @@ class Rebuilds:
             self.running.append(self.new(only=None if shard is None else [shard]))
 
     def work(self) -> None:
-        """A turn of one of them; it may die of it, or give up."""
-        rebuild = self.world.rng.choice(self.running)
+        """A few turns of one of them."""
         self.world.clock += self.world.rng.choice([0.01, 0.5])
+        self._let_work(self.world.rng.choice(self.running), turns=self.world.rng.choice([1, 4]))
+
+    def _let_work(self, rebuild: Rebuild, turns: int) -> None:
+        """It may die of it, or give up."""
         try:
-            self._step(rebuild)
+            for _ in range(turns):
+                self._step(rebuild)
         except (Crash, SetupError):
             self.running.remove(rebuild)
         else:
@@ -73,19 +78,23 @@ class Rebuilds:
         self.world.home.tear(self.world.rng.randrange(self.world.shards))
 
     def meanwhile(self) -> None:
-        """Between two calls of a rebuild events arrive, and live workers count them."""
+        """Between two calls of a rebuild events arrive, and live workers count them, and another rebuild goes on."""
         if not self.is_calm and self.world.rng.random() < 0.3:
             self.world.arrive()
             for _ in range(4):
                 self.world.work()
+        others = [rebuild for rebuild in self.running if rebuild not in self._at_work]
+        if not self.is_calm and others and self.world.rng.random() < 0.5:
+            self._let_work(others[0], turns=3)
 
     def new(self, only: list[int] | None = None, fault_rate: float | None = None) -> Rebuild:
         world = self.world
         rate = world.fault_rate if fault_rate is None else fault_rate
-        reader = MemoryPartitions(world.broker, read_max=world.rng.choice([5, 40]))
+        # It reads each partition by itself, far more often than it calls the store: else it would hardly switch.
+        reader = MemoryPartitions(world.broker, read_max=world.rng.choice([5, 40, 200]))
         letters = WatchedLetters(self)
         rebuild = self._make(
-            MergedLog(Faults(reader, world.rng, rate), batch_max=world.rng.choice([20, 300])),
+            MergedLog(Faults(reader, world.rng, rate / 6), batch_max=world.rng.choice([60, 600])),
             Faults(letters, world.rng, rate),
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
@@ -126,9 +135,11 @@ class Rebuilds:
 
     def _step(self, rebuild: Rebuild) -> None:
         left = len(rebuild.left)
+        self._at_work.append(rebuild)
         try:
             rebuild.step()
         finally:
+            self._at_work.pop()
             self.switches += left - len(rebuild.left)
 
     def _listen(self, store: MemoryStore) -> None:

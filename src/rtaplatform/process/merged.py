@@ -183,9 +183,9 @@ class MergedLog:
         return {q.partition: q.end for q in self._queues if not q.is_control and not q and q.end is not None}
 
     def _fill_all(self) -> bool:
-        """Read where nothing is buffered. False where a record that must come first is not here yet."""
+        """Read where nothing is buffered; once a batch where nothing must come. False where what must is not here."""
         for queue in self._queues:
-            if not queue:
+            if not queue and not (self._records and queue.is_through):
                 self._fill(queue, 0.0)
         missing = [queue for queue in self._queues if not queue and not queue.is_through]
         if not missing and not any(self._queues) and self._queues:

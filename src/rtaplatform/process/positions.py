@@ -165,7 +165,7 @@ class Positions:
 
 def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[str, str]) -> bool:
     if state is None:
-        stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild --empty`"
+        stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild`"
         return False
     if state.schema != SCHEMA or state.shards != shards:
         raise Stopped(
@@ -174,7 +174,7 @@ def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[st
             f"It has schema {state.schema} and {state.shards} shards; we {SCHEMA}, {shards}.",
         )
     if state.torn:
-        stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild --empty`"
+        stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild`"
     elif not state.projects_version:
         stops[f"shard {shard}"] = "no_projects: nobody has told it its projects; run `rta migrate`"
     return f"shard {shard}" not in stops

@@ -234,7 +234,7 @@ class Worker:
             return False
         wrong = self._at.first_difference(run)
         if wrong is not None:
-            why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
+            why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild`"
             self._stop(str(partition), why)
         return wrong is None
 
@@ -321,7 +321,7 @@ class Worker:
                     self._caches[each.shard].drop(write.name for write in each.delta.blocks)
                 raise Again
             case Torn():
-                self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild --empty`")
+                self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild`")
                 raise Out("a torn shard")
             case Moved():
                 raise Out("another worker was here, or the store went back")
