@@ -230,7 +230,6 @@ async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:
     seen = [rows(answer)[("p-1",)] for answer in await asyncio.gather(*asked)]
     assert seen[-1] == 5
     assert seen == sorted(seen)
-    print("READS", reads)
 
 
 def test_what_leaves_a_bucket_and_comes_in_another_order_is_followed() -> None:

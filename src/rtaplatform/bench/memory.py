@@ -1,0 +1,125 @@
+"""How much memory does an event, a bucket's field, a dedup id, a person take, and how much do the processes?
+
+Events: a simulated shop's are counted by a worker, in steps, and after each Valkey's memory and that of the processes
+are read. The others: only they are written, through `apply`, more and more of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+
+import psutil
+
+from rtaplatform.bench.pipeline import fill, wait_counted
+from rtaplatform.bench.report import Report
+from rtaplatform.bench.servers import PROJECT, Servers, running_servers
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.rollups import PRODUCTS, field
+from rtaplatform.store.port import BlockWrite, CellsKey, Delta, Move, Place, Row, SketchKey
+from rtaplatform.store.redis import RedisStore, connect
+from rtaplatform.stream.broker import Broker
+
+STEPS = (0.01, 0.1, 1.0)
+FIELDS = (1, 10, 100, 1_000, 10_000)
+BUCKETS = 50
+IDS = (10, 1_000, 100_000)
+PERSONS = (100, 10_000, 100_000)
+IDS_AT_ONCE = 10_000
+COUNTED_SECONDS_MAX = 3_600.0
+USERS, SHOP_PRODUCTS = 20_000, 2_000
+TOPIC = "rta.events.web"
+
+
+def measure(report: Report, *, events: int, seed: int) -> None:
+    with running_servers() as servers:
+        probe = Probe(servers)
+        for fields in FIELDS:
+            _say(report, probe, "field of a bucket", fields, BUCKETS * fields, partial(_buckets, fields))
+        for ids in IDS:
+            _say(report, probe, "dedup id", ids, ids, partial(_ids, ids))
+        for persons in PERSONS:
+            _say(report, probe, "person online", persons, persons, partial(_online, persons))
+            _say(report, probe, "person of a sketch", persons, persons, partial(_sketch, persons))
+        _events(report, servers, probe, events, seed)
+
+
+class Probe:
+    """Writes through `apply`, and reads what Valkey uses."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.store = RedisStore(servers.store)
+        self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds)
+        self._after = ""
+
+    def used(self) -> int:
+        return int(self._client.info("memory")["used_memory"])
+
+    def write(self, delta: Delta) -> None:
+        state = self.store.state(0)
+        assert state is not None
+        place = Place(state.topics[TOPIC], 0)
+        offset, now_ms = 1 + (int(self._after.split("|")[0]) if self._after else 0), time.time_ns() // 1_000_000
+        following = Row(offset, offset - 1, now_ms, "", -1, now_ms).text()
+        delta.moves = [Move(place, self._after, following)]
+        self.store.apply(0, state.generation, delta)
+        self._after = following
+
+
+def _say(report: Report, probe: Probe, what: str, variable: int, items: int, made: Callable[[], list[Delta]]) -> None:
+    before = probe.used()
+    for delta in made():
+        probe.write(delta)
+    grown = probe.used() - before
+    report.row(of=what, in_one=variable, items=items, used_bytes=grown, bytes_each=round(grown / items, 1))
+
+
+def _buckets(fields: int) -> list[Delta]:
+    """Buckets of their own for each number of fields."""
+    now = time.time_ns() // 60_000_000_000
+    first = now + FIELDS.index(fields) * BUCKETS
+    cells = {field("views", f"product-{n}"): 1 for n in range(fields)}
+    keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(BUCKETS)]
+    return [Delta([], cells={key: dict(cells)}) for key in keys]
+
+
+def _ids(ids: int) -> list[Delta]:
+    """One block, appended to."""
+    name, token, deltas = f"{PROJECT.slug}:{TOPIC}:0:{ids}", b"", list[Delta]()
+    for begin in range(0, ids, IDS_AT_ONCE):
+        following, count = secrets.token_bytes(8), min(IDS_AT_ONCE, ids - begin)
+        written = BlockWrite(name, token, following, time.time_ns() // 1_000_000, secrets.token_bytes(8 * count), False)
+        deltas.append(Delta([], blocks=[written]))
+        token = following
+    return deltas
+
+
+def _online(persons: int) -> list[Delta]:
+    now_ms = time.time_ns() // 1_000_000
+    return [Delta([], online={PROJECT.slug: {secrets.token_bytes(8): now_ms for _ in range(persons)}})]
+
+
+def _sketch(persons: int) -> list[Delta]:
+    key = SketchKey(PROJECT.slug, Kind.MINUTE, time.time_ns() // 60_000_000_000 + persons, "", "")
+    return [Delta([], sketches={key: {secrets.token_bytes(8) for _ in range(persons)}})]
+
+
+def _events(report: Report, servers: Servers, probe: Probe, events: int, seed: int) -> None:
+    """The rest of the log is written step by step, and counted by a worker that is there throughout."""
+    worker = servers.spawn("worker")
+    try:
+        before, done = probe.used(), 0
+        for share in STEPS:
+            step = max(1, int(events * share) - done)
+            fill(servers.kafka, step, users=USERS, products=SHOP_PRODUCTS, seed=seed + done)
+            done += step
+            wait_counted(probe.store, sum(Broker(servers.kafka).ends().values()), COUNTED_SECONDS_MAX)
+            grown = probe.used() - before
+            pids = servers.pids | {"worker": worker.pid}
+            rss = {f"{name}_rss_mb": round(psutil.Process(pid).memory_info().rss / 2**20) for name, pid in pids.items()}
+            report.row(of="event", items=done, used_bytes=grown, bytes_each=round(grown / done, 1), **rss)
+    finally:
+        worker.terminate()
+        worker.wait()
