@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
+from typing import NamedTuple
 
 from rtaplatform.bench.report import Report, milliseconds, percentile
 from rtaplatform.bench.servers import running_valkey
@@ -27,9 +28,6 @@ from rtaplatform.stream.port import Partition
 
 PARTITIONS = 4
 BATCH = int(WorkerSettings.model_fields["batch_events_max"].default)
-BATCHES = (BATCH // 10, BATCH, BATCH * 4)
-PROJECTS = (1, 10, 100)
-PRODUCTS = (200, 5_000, 100_000)
 RATE = 2_000.0  # in the events' own time
 
 
@@ -67,36 +65,49 @@ class TimedStore:
         self._store.set_stop(shard, what, reason)
 
 
-def measure(report: Report, *, calls: int, seed: int) -> None:
-    """One row a case; each varies one thing against the default batch of one project with few products."""
-    cases = [(size, PROJECTS[0], PRODUCTS[0]) for size in BATCHES]
-    cases += [(BATCH, n, PRODUCTS[0]) for n in PROJECTS[1:]] + [(BATCH, PROJECTS[0], n) for n in PRODUCTS[1:]]
-    for batch, projects, products in cases:
+class Case(NamedTuple):
+    batch: int
+    projects: int
+    products: int
+
+
+# Each varies one thing against the default batch of one project with few products.
+CASES = (
+    *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 4)),
+    *(Case(BATCH, projects, 200) for projects in (10, 100)),
+    *(Case(BATCH, 1, products) for products in (5_000, 100_000)),
+)
+
+
+def measure(report: Report, *, calls: int, seed: int, cases: Sequence[Case] = CASES) -> None:
+    for case in cases:
         with running_valkey() as (settings, _pid):
-            timed = _counted(settings, batch=batch, calls=calls, projects=projects, products=products, seed=seed)
-        _say(report, timed, batch=batch, projects=projects, products=products)
+            _say(report, _counted(settings, case, calls=calls, seed=seed), case)
 
 
-def _say(report: Report, timed: TimedStore, **case: int) -> None:
+def _say(report: Report, timed: TimedStore, case: Case) -> None:
     sizes = {f"p{n}_kb": round(percentile(timed.sizes, n / 100) / 1000, 1) for n in (50, 99)}
     encoding_ms = round(percentile(timed.encoding, 0.5) * 1000, 2)
-    report.row(**case, calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes)
+    report.row(
+        **case._asdict(), calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes
+    )
 
 
-def _counted(settings: StoreSettings, *, batch: int, calls: int, projects: int, products: int, seed: int) -> TimedStore:
-    names, broker = [f"site-{n}" for n in range(projects)], MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS))
-    records = _records(names, batch * calls, products, seed)
+def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> TimedStore:
+    names = [f"site-{n}" for n in range(case.projects)]
+    broker = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS))
+    records = _records(names, case.batch * calls, case.products, seed)
     store = RedisStore(settings)
     store.load_functions()
     store.set_projects([Project(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(store, settings.shards, dict(broker.ids), {})
-    log, timed = MemoryLog(broker, batch), TimedStore(store)
+    log, timed = MemoryLog(broker, case.batch), TimedStore(store)
     log.assign(broker.all_partitions())
     worker = Worker(log, log, timed, shards=settings.shards)
     worker.turn()  # takes its partitions
     for _ in range(calls):
         # A batch has records of all partitions, as those of a worker that keeps up.
-        _append(broker, islice(records, batch))
+        _append(broker, islice(records, case.batch))
         worker.turn()
     store.close()
     return timed

@@ -36,24 +36,30 @@ TICK_SECONDS = 0.02
 
 def measure(report: Report, *, probes: int, backlog: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
-        store = stack.store()
-        rate = _greatest_rate(stack, store, backlog, seed)
-        report.row(greatest_events_per_s=round(rate))
-        for share in SHARES:
-            with _load(stack, rate * share, seed):
-                taken = _probed(stack, probes, seed)
-            report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
-            _drained(stack, store)
-        store.close()
+        measure_on(stack, report, probes=probes, backlog=backlog, seed=seed)
+
+
+def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed: int) -> None:
+    """The greatest rate of a platform that runs already, and the delays at shares of it."""
+    store = stack.store()
+    rate = _greatest_rate(stack, store, backlog, seed)
+    report.row(greatest_events_per_s=round(rate))
+    for share in SHARES:
+        with _load(stack, rate * share, seed):
+            taken = _probed(stack, probes, seed)
+        report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
+        _drained(stack, store)
+    store.close()
 
 
 def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> float:
     """Records a second between a tenth and nine tenths of a backlog."""
     say(f"Counting a backlog of {backlog:,} events")
+    before = counted(store)
     _produce(stack, backlog, seed)
     moments = []
     for share in (0.1, 0.9):
-        wait_counted(store, share * backlog, DRAINED_SECONDS_MAX)
+        wait_counted(store, before + share * backlog, DRAINED_SECONDS_MAX)
         moments.append((time.monotonic(), counted(store)))
     _drained(stack, store)
     (begun, first), (ended, last) = moments

@@ -18,13 +18,13 @@ from rtaplatform.bench.report import Report
 from rtaplatform.bench.servers import PROJECT, Servers, running_servers
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import PRODUCTS, field
-from rtaplatform.store.port import BlockWrite, CellsKey, Delta, Move, Place, Row, SketchKey
+from rtaplatform.store.port import Applied, BlockWrite, CellsKey, Delta, SketchKey
 from rtaplatform.store.redis import RedisStore, connect
 from rtaplatform.stream.broker import Broker
 
 STEPS = (0.01, 0.1, 1.0)
 FIELDS = (1, 10, 100, 1_000, 10_000)
-BUCKETS = 50
+BUCKETS_MAX, BUCKETS_AT_ONCE = 5_000, 100
 IDS = (10, 1_000, 100_000)
 PERSONS = (100, 10_000, 100_000)
 IDS_AT_ONCE = 10_000
@@ -37,7 +37,7 @@ def measure(report: Report, *, events: int, seed: int) -> None:
     with running_servers() as servers:
         probe = Probe(servers)
         for fields in FIELDS:
-            _say(report, probe, "field of a bucket", fields, BUCKETS * fields, partial(_buckets, fields))
+            _say(report, probe, "field of a bucket", fields, _buckets_of(fields) * fields, partial(_buckets, fields))
         for ids in IDS:
             _say(report, probe, "dedup id", ids, ids, partial(_ids, ids))
         for persons in PERSONS:
@@ -47,12 +47,11 @@ def measure(report: Report, *, events: int, seed: int) -> None:
 
 
 class Probe:
-    """Writes through `apply`, and reads what Valkey uses."""
+    """Writes through `apply`, moving no partition, and reads what Valkey uses."""
 
     def __init__(self, servers: Servers) -> None:
         self.store = RedisStore(servers.store)
         self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds)
-        self._after = ""
 
     def used(self) -> int:
         return int(self._client.info("memory")["used_memory"])
@@ -60,12 +59,7 @@ class Probe:
     def write(self, delta: Delta) -> None:
         state = self.store.state(0)
         assert state is not None
-        place = Place(state.topics[TOPIC], 0)
-        offset, now_ms = 1 + (int(self._after.split("|")[0]) if self._after else 0), time.time_ns() // 1_000_000
-        following = Row(offset, offset - 1, now_ms, "", -1, now_ms).text()
-        delta.moves = [Move(place, self._after, following)]
-        self.store.apply(0, state.generation, delta)
-        self._after = following
+        assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
 
 def _say(report: Report, probe: Probe, what: str, variable: int, items: int, made: Callable[[], list[Delta]]) -> None:
@@ -77,12 +71,18 @@ def _say(report: Report, probe: Probe, what: str, variable: int, items: int, mad
 
 
 def _buckets(fields: int) -> list[Delta]:
-    """Buckets of their own for each number of fields."""
-    now = time.time_ns() // 60_000_000_000
-    first = now + FIELDS.index(fields) * BUCKETS
+    """Buckets of their own for each number of fields; many of small ones, to be seen beside what else changes."""
+    first, count = time.time_ns() // 60_000_000_000 + FIELDS.index(fields) * BUCKETS_MAX, _buckets_of(fields)
     cells = {field("views", f"product-{n}"): 1 for n in range(fields)}
-    keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(BUCKETS)]
-    return [Delta([], cells={key: dict(cells)}) for key in keys]
+    keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(count)]
+    return [
+        Delta([], cells={key: cells for key in keys[at : at + BUCKETS_AT_ONCE]})
+        for at in range(0, count, BUCKETS_AT_ONCE)
+    ]
+
+
+def _buckets_of(fields: int) -> int:
+    return max(10, min(BUCKETS_MAX, 100_000 // fields))
 
 
 def _ids(ids: int) -> list[Delta]:

@@ -6,6 +6,8 @@ asked, one after the other, on one connection. The same question over longer and
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rtaplatform.bench.asking import Asker, Question
 from rtaplatform.bench.pipeline import fill, wait_counted
 from rtaplatform.bench.products import fill_catalog
@@ -26,8 +28,7 @@ QUESTIONS = {
         for period in ("1h", "6h", "24h")
     },
     "events by event and source": Question("/v1/metrics/events?breakdown=event,source&limit=100"),
-    "page views by page": Question("/v1/metrics/page_views?breakdown=page"),
-    "events by browser": Question("/v1/metrics/events?breakdown=browser"),
+    "page views by country and device": Question("/v1/metrics/page_views?breakdown=country,device&limit=100"),
     "events of a country, by hour": Question("/v1/metrics/events?country=DE&interval=hour"),
     "visitors": Question("/v1/metrics/visitors"),
     "visitors by source, by hour": Question("/v1/metrics/visitors?breakdown=source&interval=hour"),
@@ -43,13 +44,25 @@ QUESTIONS = {
 }
 
 
-def measure(report: Report, *, events: int, persons: int, products: int, asked: int, workers: int, seed: int) -> None:
+class Size(NamedTuple):
+    events: int
+    persons: int
+    products: int
+
+
+def measure(report: Report, size: Size, *, asked: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
-        fill_catalog(stack.postgres, products)
-        say(f"Writing {events:,} events")
-        fill(stack.kafka_settings, events, users=persons, products=products, seed=seed, rate=events / DAY_SECONDS)
-        _wait(stack)
-        _ask(report, stack, asked)
+        measure_on(stack, report, size, asked=asked, seed=seed)
+
+
+def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, seed: int) -> None:
+    """Fill a platform that runs already, and ask it."""
+    fill_catalog(stack.postgres, size.products)
+    say(f"Writing {size.events:,} events")
+    rate = size.events / DAY_SECONDS
+    fill(stack.kafka_settings, size.events, users=size.persons, products=size.products, seed=seed, rate=rate)
+    _wait(stack)
+    _ask(report, stack, asked)
 
 
 def _wait(stack: Stack) -> None:

@@ -96,11 +96,11 @@ def measure_query(
 
         rta bench query --events 100000 --persons 2000 --asked 50
     """
-    from rtaplatform.bench.query import measure
+    from rtaplatform.bench.query import Size, measure
     from rtaplatform.bench.report import Report
 
     report = Report("query", as_json=as_json, seed=seed, events=events, persons=persons, products=products)
-    measure(report, events=events, persons=persons, products=products, asked=asked, workers=workers, seed=seed)
+    measure(report, Size(events, persons, products), asked=asked, workers=workers, seed=seed)
 
 
 @app.command("latency")
