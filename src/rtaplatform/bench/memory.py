@@ -54,7 +54,9 @@ class Probe:
         self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds)
 
     def used(self) -> int:
-        return int(self._client.info("memory")["used_memory"])
+        """Bytes in use, without the buffers of clients and of the append-only file, which come and go."""
+        said = self._client.info("memory")
+        return int(said["used_memory"]) - int(said["mem_clients_normal"]) - int(said["mem_aof_buffer"])
 
     def write(self, delta: Delta) -> None:
         state = self.store.state(0)
@@ -76,7 +78,7 @@ def _buckets(fields: int) -> list[Delta]:
     cells = {field("views", f"product-{n}"): 1 for n in range(fields)}
     keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(count)]
     return [
-        Delta([], cells={key: cells for key in keys[at : at + BUCKETS_AT_ONCE]})
+        Delta([], cells=dict.fromkeys(keys[at : at + BUCKETS_AT_ONCE], cells))
         for at in range(0, count, BUCKETS_AT_ONCE)
     ]
 

@@ -18,7 +18,7 @@ from rtaplatform.stream.broker import Broker
 
 DAY_SECONDS = 86_400
 COUNTED_SECONDS_MAX = 7_200.0
-DASHBOARD = ("events", "visitors", "orders", "revenue", "average_order_value", "view_to_order")
+DASHBOARD = ("events", "page_views", "visitors", "orders", "revenue", "product_views")
 QUESTIONS = {
     "the list of metrics": Question("/v1/metrics"),
     "online": Question("/v1/metrics/online"),
