@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 import psutil
 
@@ -24,10 +26,11 @@ from rtaplatform.stream.broker import Broker
 
 STEPS = (0.01, 0.1, 1.0)
 FIELDS = (1, 10, 100, 1_000, 10_000)
-BUCKETS_MAX, BUCKETS_AT_ONCE = 5_000, 100
+BUCKETS_MAX = 5_000
 IDS = (10, 1_000, 100_000)
 PERSONS = (100, 10_000, 100_000)
-IDS_AT_ONCE = 10_000
+AT_ONCE = 400
+T = TypeVar("T")
 COUNTED_SECONDS_MAX = 3_600.0
 USERS, SHOP_PRODUCTS = 20_000, 2_000
 TOPIC = "rta.events.web"
@@ -77,10 +80,9 @@ def _buckets(fields: int) -> list[Delta]:
     first, count = time.time_ns() // 60_000_000_000 + FIELDS.index(fields) * BUCKETS_MAX, _buckets_of(fields)
     cells = {field("views", f"product-{n}"): 1 for n in range(fields)}
     keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(count)]
-    return [
-        Delta([], cells=dict.fromkeys(keys[at : at + BUCKETS_AT_ONCE], cells))
-        for at in range(0, count, BUCKETS_AT_ONCE)
-    ]
+    writes = [(key, part) for key in keys for part in batched(cells.items())]
+    several = batched(writes, max(1, AT_ONCE // fields))
+    return [Delta([], cells={key: dict(part) for key, part in some}) for some in several]
 
 
 def _buckets_of(fields: int) -> int:
@@ -90,9 +92,11 @@ def _buckets_of(fields: int) -> int:
 def _ids(ids: int) -> list[Delta]:
     """One block, appended to."""
     name, token, deltas = f"{PROJECT.slug}:{TOPIC}:0:{ids}", b"", list[Delta]()
-    for begin in range(0, ids, IDS_AT_ONCE):
-        following, count = secrets.token_bytes(8), min(IDS_AT_ONCE, ids - begin)
-        written = BlockWrite(name, token, following, time.time_ns() // 1_000_000, secrets.token_bytes(8 * count), False)
+    for some in batched(range(ids)):
+        following = secrets.token_bytes(8)
+        written = BlockWrite(
+            name, token, following, time.time_ns() // 1_000_000, secrets.token_bytes(8 * len(some)), False
+        )
         deltas.append(Delta([], blocks=[written]))
         token = following
     return deltas
@@ -100,12 +104,20 @@ def _ids(ids: int) -> list[Delta]:
 
 def _online(persons: int) -> list[Delta]:
     now_ms = time.time_ns() // 1_000_000
-    return [Delta([], online={PROJECT.slug: {secrets.token_bytes(8): now_ms for _ in range(persons)}})]
+    seen = {secrets.token_bytes(8): now_ms for _ in range(persons)}
+    return [Delta([], online={PROJECT.slug: dict(some)}) for some in batched(seen.items())]
 
 
 def _sketch(persons: int) -> list[Delta]:
     key = SketchKey(PROJECT.slug, Kind.MINUTE, time.time_ns() // 60_000_000_000 + persons, "", "")
-    return [Delta([], sketches={key: {secrets.token_bytes(8) for _ in range(persons)}})]
+    members = [secrets.token_bytes(8) for _ in range(persons)]
+    return [Delta([], sketches={key: set(some)}) for some in batched(members)]
+
+
+def batched(items: Iterable[T], size: int = AT_ONCE) -> list[list[T]]:
+    """Few at once: the server's buffer for large requests comes and goes, and would be measured too."""
+    rest = iter(items)
+    return list(iter(lambda: list(islice(rest, size)), []))
 
 
 def _events(report: Report, servers: Servers, probe: Probe, events: int, seed: int) -> None:
