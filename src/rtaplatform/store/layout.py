@@ -43,7 +43,12 @@ def base(shard: int, generation: str) -> str:
 
 
 def cells(key: CellsKey) -> str:
-    return f"{key.project}:{key.rollup}:{key.kind.value}:{key.start}"
+    return f"{cells_of(key.project, key.rollup, key.kind)}{key.start}"
+
+
+def cells_of(project: str, rollup: str, kind: Kind) -> str:
+    """What the names of buckets of one size begin with; their start follows."""
+    return f"{project}:{rollup}:{kind.value}:"
 
 
 def sketch(key: SketchKey) -> str:

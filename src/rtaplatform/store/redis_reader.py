@@ -25,7 +25,6 @@ from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
     Cells,
-    CellsKey,
     Hint,
     Listing,
     OnlineSince,
@@ -183,7 +182,8 @@ def _payload(project: str, reads: Iterable[Cells]) -> bytes:
 
 
 def _names(project: str, read: Cells | Listing) -> list[str]:
-    return [layout.cells(CellsKey(project, read.rollup, read.kind, start)) for start in read.starts]
+    begin = layout.cells_of(project, read.rollup, read.kind)
+    return [f"{begin}{start}" for start in read.starts]
 
 
 def _answers(
