@@ -54,6 +54,9 @@ class Probe:
 
     def __init__(self, servers: Servers) -> None:
         self.store = RedisStore(servers.store)
+        state = self.store.state(0)
+        assert state is not None
+        self._generation = state.generation
         self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds)
 
     def used(self) -> int:
@@ -62,9 +65,7 @@ class Probe:
         return int(said["used_memory"]) - int(said["mem_clients_normal"]) - int(said["mem_aof_buffer"])
 
     def write(self, delta: Delta) -> None:
-        state = self.store.state(0)
-        assert state is not None
-        assert isinstance(self.store.apply(0, state.generation, delta), Applied)
+        assert isinstance(self.store.apply(0, self._generation, delta), Applied)
 
 
 def _say(report: Report, probe: Probe, what: str, variable: int, items: int, made: Callable[[], list[Delta]]) -> None:
