@@ -107,11 +107,13 @@ class Fold:
         self._dead: dict[str, int] = {}  # origin → record time
         self.letters: list[DeadLetter] = []
 
-    def add(self, place: str, read: Understood) -> None:
+    def add(self, place: str, read: Understood) -> Outcome:
+        """Take a record, and say what has become of it."""
         outcome, project = self._outcome(read)
         self._outcomes[(place, project, outcome)] += 1
         if outcome is not Outcome.APPLIED and project:
             self._quality[(project, read.record_ms // MINUTE_MS, outcome)] += 1
+        return outcome
 
     def _outcome(self, read: Understood) -> tuple[Outcome, str]:
         event = read.event

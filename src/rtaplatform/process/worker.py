@@ -22,6 +22,7 @@ from rtaplatform.core.events import Reason
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.fold import Fold, Understood, understand
 from rtaplatform.process.known import KnownPersons
+from rtaplatform.process.people import People, PersonCache, PersonFold
 from rtaplatform.process.positions import Positions
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -53,6 +54,7 @@ class Limits(Struct, frozen=True):
 
     dedup_ids_cached_max: int = 1_000_000
     persons_known_max: int = 500_000
+    person_values_cached_max: int = 200_000
     idle_compare_seconds: float = 2.0
 
 
@@ -66,6 +68,7 @@ class Worker:
         store: AggregateStore,
         *,
         shards: int,
+        person_fold: PersonFold | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -73,10 +76,12 @@ class Worker:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
         self._limits = limits
+        self._person_fold = person_fold
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
         self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
+        self._people = [PersonCache(limits.person_values_cached_max // shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = self._projects_read_at = clock()
         self._backoff_seconds = 0.0
@@ -114,9 +119,10 @@ class Worker:
 
     def _begin(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
-        for blocks, known in zip(self._caches, self._known, strict=True):
+        for blocks, known, people in zip(self._caches, self._known, self._people, strict=True):
             blocks.clear()
             known.clear()
+            people.clear()
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in range(self._shards)}
         extents = self._log.extents(partitions)
@@ -158,8 +164,9 @@ class Worker:
                 del by_partition[partition]
         if by_partition:
             self._fold_and_apply(by_partition)
-        for cache in self._caches:
-            cache.trim()
+        for blocks, people in zip(self._caches, self._people, strict=True):
+            blocks.trim()
+            people.trim()
         telemetry.WORKER_BATCH_RECORDS.set(len(records))
         telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - began)
 
@@ -225,13 +232,15 @@ class Worker:
             case Applied():
                 self._caches[shard].accept(delta.blocks)
                 self._known[shard].accept(delta.sketches)
+                self._people[shard].accept(delta.persons)
                 self._at.accept(shard, moves)
                 self._signal(mine, delta)
                 return True
             case Conflicted(projects=True):
                 raise Out("projects have changed")
-            case Conflicted(blocks=blocks):
+            case Conflicted(blocks=blocks, persons=persons):
                 self._caches[shard].drop(blocks)
+                self._people[shard].drop(persons)
                 return False
             case Torn():
                 self._stop(f"shard {shard}", "torn: a batch was written half; run `rta rebuild --empty`")
@@ -245,18 +254,32 @@ class Worker:
         state, cache = self._at.shards[shard], self._caches[shard]
         names = (name for us in mine.values() for u in us for name in u.blocks)
         cache.load(names, lambda missing: self._store.blocks(shard, state.generation, missing))
-        fold = Fold(state.projects, Seen(cache))
+        fold, applied = Fold(state.projects, Seen(cache)), list[Understood]()
         for partition, us in mine.items():
             place = self._at.extents[partition].place
             for u in us:
-                fold.add(f"{place.topic_id}:{place.partition}", u)
+                if fold.add(f"{place.topic_id}:{place.partition}", u) is RecordOutcome.APPLIED:
+                    applied.append(u)
         delta = fold.delta()
+        if self._person_fold is not None:
+            self._fold_people(shard, self._person_fold, applied, delta)
         delta.moves = moves
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = state.projects_version
         delta.expired_blocks = self._expired(mine)
         delta.dead_before_ms = max(0, min(us[-1].record_ms for us in mine.values() if us) - DEAD_KEPT_MS)
         return delta, fold.letters
+
+    def _fold_people(self, shard: int, person_fold: PersonFold, applied: list[Understood], delta: Delta) -> None:
+        """Read the persons of the events that count, and add what these change."""
+        state, cache = self._at.shards[shard], self._people[shard]
+        keys = (key for u in applied for key in person_fold.touches(u))
+        cache.load(keys, lambda missing: self._store.persons(shard, state.generation, missing))
+        people = People(cache)
+        for u in applied:
+            assert u.event is not None
+            person_fold.add(u, state.projects[u.event.project], people)
+        people.add_to(delta)
 
     def _expired(self, mine: Mapping[Partition, list[Understood]]) -> dict[str, int]:
         """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
