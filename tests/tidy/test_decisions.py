@@ -10,7 +10,7 @@ from rtaplatform.stream.broker import _config
 from rtaplatform.stream.kafka import DEAD_LETTERS
 from tests.tidy.sources import PACKAGE
 
-LUA = (PACKAGE / "store" / "functions" / "rta_v1.lua").read_text()
+LUA = "\n".join(path.read_text() for path in sorted((PACKAGE / "store" / "functions").glob("*.lua")))
 MAY_EXPIRE = {"write_cells", "write_sketch", "write_online", "probe"}  # probe: on keys of its own
 
 

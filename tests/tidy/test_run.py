@@ -15,7 +15,7 @@ ABSENT = run.Tool("a browser", lambda: False, "apt install chromium")
 
 def test_every_test_lies_in_a_group() -> None:
     assert [path.name for path in (ROOT / "tests").glob("test_*.py")] == []
-    assert set(run.find_groups()) >= {"tidy", "unit", "contract", "simulation", "integration", "acceptance"}
+    assert set(run.find_groups()) >= {"tidy", "unit", "contract", "simulation", "integration", "acceptance", "chaos"}
     assert run.NEEDS.keys() <= set(run.find_groups())
 
 

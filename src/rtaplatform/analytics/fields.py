@@ -49,14 +49,15 @@ def _zones() -> frozenset[str]:
 
 
 def _limit(_metric: Metric, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LIMIT_MAX:
+    # In JSON, 10.0 is a whole number too.
+    if isinstance(value, bool) or value not in range(1, LIMIT_MAX + 1):
         raise InvalidParameter(
             f"`limit` cannot be {_quoted(value)}.",
             field="limit",
             allowed=f"1 to {LIMIT_MAX}",
             hint="The default is 10.",
         )
-    return value
+    return int(value)
 
 
 def _breakdown(metric: Metric, value: Any) -> tuple[str, ...]:

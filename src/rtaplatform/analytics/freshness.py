@@ -1,9 +1,10 @@
 """How fresh and how whole an answer is.   Stage 5 of 6, pure: fed by `watch.py` and by every snapshot read.
 
 `as_of` is a proof, not an estimate: a sample says where the logs ended after an instant T, so a ledger that has
-passed all those ends holds everything appended before T. Durations come from the monotonic clock. The greatest
-position ever seen per shard and partition is remembered, so a store that went back in time is noticed, by
-whatever generation it answers. Limits: SAMPLES_MAX samples; older ones are thinned to one in ten seconds.
+passed all those ends holds everything appended before T. A broker that has just come back may not list all topics, or
+an end of earlier: such a sample proves nothing. Durations come from the monotonic clock. The greatest position ever
+seen per shard and partition is remembered, so a store that went back in time is noticed, by whatever generation it
+answers. Limits: SAMPLES_MAX samples; older ones are thinned to one in ten seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Sample(Struct, frozen=True):
 
     at: Instant
     ends: dict[Place, int]
+    topics: frozenset[str]
 
 
 class Position(Struct):
@@ -82,8 +84,10 @@ class FreshnessTracker:
         self._torn: set[int] = set()
 
     def sample(self, before: Instant, ends: Mapping[Place, int]) -> None:
-        """`before` is read before the ends are asked for."""
-        self._samples.append(Sample(before, dict(ends)))
+        """`before` is read before the ends are asked for. An end never falls."""
+        last = self._samples[-1].ends if self._samples else {}
+        known = {place: max(end, last.get(place, 0)) for place, end in ends.items()}
+        self._samples.append(Sample(before, known, frozenset(place.topic_id for place in known)))
         self._thin(before.monotonic_s)
 
     def seed(self, committed: Mapping[Place, int]) -> None:
@@ -100,7 +104,7 @@ class FreshnessTracker:
         self._forget_others(shard, offsets)
         for place, offset in offsets.items():
             self._note((shard, place), offset, now)
-        as_of = self._as_of(offsets, snapshot.ledger)
+        as_of = self._as_of(snapshot, offsets)
         lag = None if as_of is None else max(0, self._age_ms(as_of, now))
         return Freshness(None if as_of is None else as_of.wall_ms, lag, self._reasons(snapshot, offsets, now))
 
@@ -145,11 +149,14 @@ class FreshnessTracker:
         for key in [k for k in self._positions if k[0] == shard and k[1] not in offsets]:
             del self._positions[key]
 
-    def _as_of(self, offsets: Mapping[Place, int], ledger: Mapping[Place, Row]) -> Instant | None:
+    def _as_of(self, snapshot: Snapshot, offsets: Mapping[Place, int]) -> Instant | None:
+        topics = frozenset(snapshot.topics.values())
         for sample in reversed(self._samples):
-            if all(end <= offsets.get(place, 0) for place, end in sample.ends.items()):
+            if topics <= sample.topics and all(end <= offsets.get(place, 0) for place, end in sample.ends.items()):
                 return sample.at
-        return self._as_of_records(offsets, ledger) if self._samples else None
+        if not self._samples or not topics <= self._samples[-1].topics:
+            return None
+        return self._as_of_records(offsets, snapshot.ledger)
 
     def _as_of_records(self, offsets: Mapping[Place, int], ledger: Mapping[Place, Row]) -> Instant | None:
         """Behind every sample: the record time of the partition that lags most is the best that is known."""

@@ -17,9 +17,9 @@ from rtaplatform.analytics.period import Period, cut_period
 from rtaplatform.core.buckets import MINUTE_MS, Kind
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import SOURCES
-from rtaplatform.core.metrics import METRICS, Distinct, Metric, Now, Source, Sums
+from rtaplatform.core.metrics import METRICS, Distinct, Metric, Now, Source, Sums, joined_dimensions
 from rtaplatform.core.query import NOW, Anchor, Moment, Query
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, field
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PERSON_DIMENSIONS, PRODUCT_ATTRIBUTES, PRODUCT_ID, field
 from rtaplatform.store.port import Project
 
 NAMED_FIELDS_MAX = 256
@@ -67,6 +67,18 @@ class Plan(Struct, frozen=True):
     metric: Metric
     period: Period
     shape: SumsPlan | PersonsPlan | OnlinePlan
+
+
+def groups_of(metric: Metric) -> list[tuple[str, ...]]:
+    """The dimensions that go together in a question of this metric."""
+    match metric:
+        case Sums():
+            held = [source.dimensions for source in metric.sources]
+            return [one for one in held if not any(set(one) < set(other) for other in held)]
+        case Distinct():
+            return [joined_dimensions((name,)) for name in PERSON_DIMENSIONS]
+        case Now():
+            return [()]
 
 
 def plan(query: Query, project: Project, now_ms: int) -> Plan:

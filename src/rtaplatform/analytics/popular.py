@@ -15,6 +15,8 @@ from rtaplatform.core.errors import Rejected, Unavailable
 from rtaplatform.core.query import LIMIT_MAX, NONE, OTHER_SHOWN, Moment, Popular, PopularProduct, Query, Result
 from rtaplatform.core.rollups import PRODUCT_ID
 
+# How far back, as a regular expression: longer than anything that is kept.
+WINDOW = "^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d|[1-9][0-9]?w)$"
 METRIC_OF = {
     "views": "product_views",
     "adds_to_cart": "adds_to_cart",

@@ -24,6 +24,7 @@ PRICE_MAX = 2**52 // 10_000  # the range in which amounts of events are summed
 YEARS = range(2, 9_999)  # a day more or less, in whatever zone, stays within what Python can hold
 STATUSES = ("active", "draft", "archived")
 CURRENCY = "^[A-Z]{3}$"
+NO_NUL = "^[^\\u0000]*$"
 IMAGE_URL = r"^(https?://[^\x00-\x20\[\]]+|[^\x00-\x20:\[\]]+)$"
 _CENT_OF_CENT = Decimal("0.0001")
 
@@ -86,7 +87,7 @@ def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
 
 
 def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:
-    schema: dict[str, Any] = {"type": "string", "maxLength": chars_max}
+    schema: dict[str, Any] = {"type": "string", "maxLength": chars_max, "pattern": NO_NUL}
     if chars_min:
         schema["minLength"] = chars_min
 
@@ -174,11 +175,18 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _MOMENT = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
-_JSON = Field(_read_json, {"type": ["object", "null"], "maxProperties": KEYS_MAX}, {})
+OBJECT_SCHEMA: dict[str, Any] = {
+    "type": ["object", "null"],
+    "maxProperties": KEYS_MAX,
+    "propertyNames": {"pattern": NO_NUL},
+    "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
+}
+_JSON = Field(_read_json, OBJECT_SCHEMA, {})
 ID_SCHEMA: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
     "maxLength": ID_BYTES_MAX,
+    "pattern": NO_NUL,
     "description": "The id in events, 1 to 512 bytes of UTF-8.",
 }
 USER_FIELDS: Fields = {

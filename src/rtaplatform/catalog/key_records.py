@@ -22,6 +22,7 @@ from rtaplatform.catalog.versions import Condition
 from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
 
 GRACE_SECONDS_DEFAULT, GRACE_SECONDS_MAX = 86_400, 30 * 86_400
+SCOPES_GIVEN_MAX = 100
 
 
 class Key(Struct, frozen=True):
@@ -53,8 +54,8 @@ class MadeKey(Struct, frozen=True):
 
 def read_scopes(value: Any) -> tuple[str, ...]:
     """Known scopes, at least one, in their own order."""
-    if not isinstance(value, list) or not value or any(one not in SCOPES for one in value):
-        raise InvalidParameter("It is a list of known scopes, at least one.", allowed=list(SCOPES))
+    if not isinstance(value, list) or not 1 <= len(value) <= SCOPES_GIVEN_MAX or any(v not in SCOPES for v in value):
+        raise InvalidParameter(f"It is a list of 1 to {SCOPES_GIVEN_MAX} known scopes.", allowed=list(SCOPES))
     return tuple(scope for scope in SCOPES if scope in value)
 
 
@@ -74,7 +75,12 @@ KEY_FIELDS: Fields = {
     "name": CHANGEABLE["name"],
     "scopes": Field(
         read_scopes,
-        {"type": "array", "minItems": 1, "maxItems": 100, "items": {"type": "string", "enum": list(SCOPES)}},
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": SCOPES_GIVEN_MAX,
+            "items": {"type": "string", "enum": list(SCOPES)},
+        },
         is_required=True,
     ),
     "expires_at": _EXPIRES,

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.currencies import CURRENCIES
 from rtaplatform.catalog.fields import (
+    OBJECT_SCHEMA,
     Field,
     Fields,
     check_json,
@@ -94,7 +95,7 @@ CHANGEABLE: Fields = {
         },
         [],
     ),
-    "settings": Field(_read_settings, {"type": ["object", "null"], "maxProperties": 1_000}, {}),
+    "settings": Field(_read_settings, OBJECT_SCHEMA, {}),
 }
 FIXED: Fields = {
     "slug": Field(_SLUG.read, {"type": "string", "pattern": SLUG}, is_required=True),

@@ -8,6 +8,7 @@ field as it is.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,8 @@ class CsvRows:
             yield from self._take(line)
         if self._record:
             yield from self._close()
+        if self._header is None:
+            raise UnreadableBody("There is no header.", field="header", allowed=allowed_columns(self._kind))
 
     def _take(self, line: bytes | None) -> Iterator[Item]:
         if line is None:
@@ -130,12 +133,25 @@ def read_row(kind: Kind, number: int, given: object) -> Item:
 def check_header(kind: Kind, cells: list[str]) -> list[str]:
     """The columns; raises UnreadableBody, since without a header no row can be read."""
     names = [cell.strip() for cell in cells]
-    allowed = ["id", *(name for name in kind.fields if name != kind.json_field), f"{kind.json_field}.*"]
+    allowed = allowed_columns(kind)
     wrong = [name for name in names if not (name in allowed[:-1] or name.startswith(f"{kind.json_field}."))]
     if wrong or len(set(names)) < len(names) or "id" not in names or len(names) > COLUMNS_MAX:
         said = f"There is no column `{wrong[0][:100]}`." if wrong else "The header has `id`, and every column once."
         raise UnreadableBody(said, field="header", allowed=allowed)
     return names
+
+
+def allowed_columns(kind: Kind) -> list[str]:
+    return ["id", *(name for name in kind.fields if name != kind.json_field), f"{kind.json_field}.*"]
+
+
+def header_pattern(kind: Kind) -> str:
+    """What a CSV begins with, as a regular expression; that each column is there once it cannot say."""
+    names = [re.escape(name) for name in kind.fields if name != kind.json_field]
+    # Quotes are allowed, as around every cell.
+    plain, free = "|".join(names), rf'{kind.json_field}\.[^\u0000-\u001f",]*'
+    column = rf'(?:id|{plain}|{free}|"(?:id|{plain}|{free})")'
+    return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
 
 
 def _object_of(header: list[str], cells: list[str]) -> dict[str, Any]:

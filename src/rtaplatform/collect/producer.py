@@ -161,7 +161,7 @@ class EventProducer:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._renew()
-        else:
+        elif error.code() != KafkaError._TRANSPORT:  # of a broker that is away librdkafka speaks 20 times a second
             _log.warning("kafka_trouble", code=error.name(), detail=error.str())
 
     def _hurry(self) -> None:

@@ -12,6 +12,7 @@ import logging
 import shutil
 import signal
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +37,9 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+listeners={listeners}
+advertised.listeners={advertised_listeners}
+listener.security.protocol.map={protocols}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={log_dir}
@@ -83,7 +85,10 @@ logger.application.level=error
 
 @dataclass
 class Kafka:
-    """The embedded Kafka in `folder`."""
+    """The embedded Kafka in `folder`.
+
+    `extra_listeners`, for tests: by name the port it listens on, and the one that its clients are told, a proxy's.
+    """
 
     folder: Path
     cache: Path
@@ -92,6 +97,7 @@ class Kafka:
     heap_mb: int = 256
     bytes_per_partition_max: int = 1 << 30
     repository_url: str | None = None
+    extra_listeners: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     name: str = field(default="kafka", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
     _java: Java | None = field(default=None, init=False, repr=False)
@@ -174,10 +180,14 @@ class Kafka:
         return ClassArchive(self.cache / "classes", self._java, self._class_path())
 
     def _write_properties(self, name: str, log_dir: str) -> None:
+        ours = {"PLAINTEXT": (self.port, self.port), "CONTROLLER": (self.controller_port, self.controller_port)}
+        listeners = ours | dict(self.extra_listeners)
         text = PROPERTIES.format(
             host=LOOPBACK,
-            port=self.port,
             controller_port=self.controller_port,
+            listeners=",".join(f"{name}://{LOOPBACK}:{port}" for name, (port, _) in listeners.items()),
+            advertised_listeners=",".join(f"{name}://{LOOPBACK}:{port}" for name, (_, port) in listeners.items()),
+            protocols=",".join(f"{name}:PLAINTEXT" for name in listeners),
             log_dir=log_dir,
             bytes_per_partition_max=self.bytes_per_partition_max,
         )

@@ -78,7 +78,7 @@ def read_carefully(value: bytes) -> Clean:
         originalTimestamp=_time(loose.originalTimestamp),
         timestamp=_time(loose.timestamp) or None,
         marks=_marks(loose.marks),
-        properties=_properties(loose.properties),
+        properties=loose.properties if _object("properties", loose.properties) else Raw(),
         context=_context(loose.context),
     )
 
@@ -167,10 +167,8 @@ def _object(field: str, raw: Raw) -> bytes | None:
     return text
 
 
-def _properties(raw: Raw) -> Properties | None:
-    text = _object("properties", raw)
-    if text is None:
-        return None
+def read_properties(text: bytes) -> Properties:
+    """The properties in an object's text, whatever stands in their fields."""
     loose = msgspec.json.decode(text, type=LooseProperties)
     return Properties(
         product_id=dimension_text(loose.product_id),

@@ -8,28 +8,32 @@ from __future__ import annotations
 from functools import lru_cache
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
-from rtaplatform.process.careful import dimension_text
-from rtaplatform.process.decode import CACHED_CHARACTERS_MAX, Properties, dimension
+from rtaplatform.process.careful import dimension_text, read_properties
+from rtaplatform.process.decode import Properties, dimension
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
-CACHED_AMOUNTS_BYTES_MAX = 128
+CACHED_PROPERTIES_BYTES_MAX = 512
 PERSONS_BY_PRODUCT = frozenset((VIEWED, ADDED, ORDERED))
 
 ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
 
 
-class Commerce(Struct, gc=False):
-    """Amounts in 10⁻⁴ units."""
+class Commerce(Struct, eq=False, gc=False):
+    """Amounts in 10⁻⁴ units. `of_persons`: the products whose distinct persons the event adds to.
+
+    One object serves all events that say the same: they are counted by `is`, not by `==`.
+    """
 
     units: int = 0
     revenue: int = 0
     other_currencies: int = 0
     products: ProductCells = {}
+    of_persons: tuple[str, ...] = ()
 
 
 class Line(Struct, gc=False):
@@ -45,40 +49,38 @@ class _Entry(Struct):
 
 
 _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+_decode_properties = msgspec.json.Decoder(Properties).decode
 NOTHING = Commerce()
 
 
-def read_commerce(name: str, properties: Properties | None, currency: str) -> Commerce:
-    """What an event of that name adds, in a project of that currency. Raises `Quarantined` with `invalid_amount`."""
-    if properties is None:
+def read_commerce(name: str, properties: bytes, currency: str) -> Commerce:
+    """What an event of that name and properties (an object's JSON text, or none) adds, in a project of that currency.
+
+    Raises `Quarantined` with `invalid_amount`.
+    """
+    if not properties:
         return NOTHING
-    p = properties
-    product = p.product_id or ""
-    if bytes(p.products) or len(product) > CACHED_CHARACTERS_MAX or len(p.currency or "") > CACHED_CHARACTERS_MAX:
+    if len(properties) > CACHED_PROPERTIES_BYTES_MAX:
         return _read(name, properties, currency)
-    amounts = (bytes(p.price), bytes(p.quantity), bytes(p.revenue), bytes(p.total))
-    if sum(map(len, amounts)) > CACHED_AMOUNTS_BYTES_MAX:
-        return _read(name, properties, currency)
-    return _read_known(name, currency, p.product_id, p.currency, *amounts)
+    return _read_known(name, properties, currency)
 
 
-@lru_cache(maxsize=65_536)
-def _read_known(
-    name: str,
-    ours: str,
-    product: str | None,
-    said: str | None,
-    price: bytes,
-    quantity: bytes,
-    revenue: bytes,
-    total: bytes,
-) -> Commerce:
-    """The same product at the same price comes again and again. What it returns is only read."""
-    properties = Properties(product, Raw(price), Raw(quantity), Raw(revenue), Raw(total), said)
-    return _read(name, properties, ours)
+def _read(name: str, text: bytes, currency: str) -> Commerce:
+    try:
+        properties = _decode_properties(text)
+    except msgspec.ValidationError:
+        properties = read_properties(text)
+    found = _added(name, properties, currency)
+    if found.products and name in PERSONS_BY_PRODUCT:
+        return structs.replace(found, of_persons=tuple(found.products))
+    return found
 
 
-def _read(name: str, properties: Properties, currency: str) -> Commerce:
+# The same product at the same price comes again and again. What it returns is only read.
+_read_known = lru_cache(maxsize=32_768)(_read)
+
+
+def _added(name: str, properties: Properties, currency: str) -> Commerce:
     field = ""
     try:
         for field in ("price", "quantity", "revenue", "total"):
@@ -90,7 +92,8 @@ def _read(name: str, properties: Properties, currency: str) -> Commerce:
         raise Quarantined(Reason.INVALID_AMOUNT, f"`{field}` {error}.") from None
     if name == ORDERED:
         return _order(properties, lines, subtotal, currency)
-    return Commerce(products=_touched(name, properties, lines))
+    products = _touched(name, properties, lines)
+    return Commerce(products=products) if products else NOTHING
 
 
 def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCells:

@@ -25,9 +25,11 @@ from rtaplatform.core.events import (
     SOURCES,
     Reason,
 )
+from rtaplatform.core.rollups import field
 from rtaplatform.core.times import read_time_ms
 
 CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
+_OBJECT = ord("{")
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
 
@@ -68,26 +70,60 @@ class Clean(Struct, gc=False):
     originalTimestamp: str | UnsetType | None = UNSET
     timestamp: str | None = None
     marks: list[str] | None = None
-    properties: Properties | None = None
+    properties: Raw = Raw()
     context: Context | None = None
 
 
-class Event(Struct, gc=False):
-    """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup."""
+class Dimensions(Struct, frozen=True, eq=False, gc=False):
+    """What events are told apart by. Equal ones are most often the same object: they are counted by `is`, not by `==`.
 
-    project: str
+    `activity` and `events` are the ends of their fields in the rollups of those names.
+    """
+
     name: str
     source: str
     country: str
     device: str
+    is_bot: bool
+    activity: str
+    events: str
+
+
+class Event(Struct, gc=False):
+    """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup.
+
+    `properties` is its JSON text, an object, or empty.
+    """
+
+    project: str
+    dimensions: Dimensions
     person: bytes
     time_ms: int
     own_ms: int
     id: int
     is_checked: bool
-    is_bot: bool
     is_time_unreadable: bool
-    properties: Properties | None
+    properties: bytes
+
+    @property
+    def name(self) -> str:
+        return self.dimensions.name
+
+    @property
+    def source(self) -> str:
+        return self.dimensions.source
+
+    @property
+    def country(self) -> str:
+        return self.dimensions.country
+
+    @property
+    def device(self) -> str:
+        return self.dimensions.device
+
+    @property
+    def is_bot(self) -> bool:
+        return self.dimensions.is_bot
 
 
 _decode = msgspec.json.Decoder(Clean).decode
@@ -116,15 +152,22 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
 def _readable(value: bytes | None, was_collected: bool) -> bytes:
     if not value:
         raise Quarantined(Reason.EMPTY, "The record has no value.")
-    limit = COLLECTED_BYTES_MAX if was_collected else EVENT_BYTES_MAX
-    if len(value) > limit:
-        raise Quarantined(Reason.TOO_LARGE, f"The record has {len(value)} bytes; {limit} are allowed.")
+    size = len(value)
+    if size > EVENT_BYTES_MAX:
+        limit = COLLECTED_BYTES_MAX if was_collected else EVENT_BYTES_MAX
+        if size > limit:
+            raise Quarantined(Reason.TOO_LARGE, f"The record has {size} bytes; {limit} are allowed.")
     if not value.isascii():
         try:
             value.decode()
         except UnicodeDecodeError as error:
             raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
-    if value.count(b"[") + value.count(b"{") > NESTING_MAX or value.count(b":") > KEYS_MAX:
+    # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
+    if (
+        (size > KEYS_MAX and value.count(b":") > KEYS_MAX)
+        or value.count(b"{") > NESTING_MAX
+        or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
+    ):
         _check_shape(value)
     return value
 
@@ -149,6 +192,9 @@ def _check_shape(value: bytes) -> None:
 
 
 def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
+    properties = bytes(clean.properties)
+    if properties and properties[0] != _OBJECT:
+        properties = _no_object(properties)
     name = _name(clean)
     person = clean.userId
     kind = b"u:"
@@ -157,24 +203,46 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
     if not person:
         raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
     time_ms, is_unreadable = _time(clean, record_ms)
-    marks = clean.marks
-    is_checked = bool(clean.messageId) and not (marks and "made_id" in marks)
-    context = clean.context
+    marks, message_id, context = clean.marks, clean.messageId, clean.context
+    is_checked = bool(message_id) and not (marks and "made_id" in marks)
+    location, device = (context.location, context.device) if context else (None, None)
     return Event(
-        project=clean.projectId,
-        name=dimension(name),
-        source=clean.source if clean.source in SOURCES else topic_source,
-        country=dimension(context.location.country) if context and context.location else "",
-        device=dimension(context.device.type) if context and context.device else "",
-        person=_known_person(kind, person) if len(person) <= CACHED_CHARACTERS_MAX else person_digest(kind, person),
-        time_ms=time_ms,
-        own_ms=_own_time(clean, -1 if is_unreadable else time_ms) if is_checked else -1,
-        id=xxhash.xxh3_64_intdigest(clean.messageId.encode()) if is_checked and clean.messageId else 0,
-        is_checked=is_checked,
-        is_bot=bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
-        is_time_unreadable=is_unreadable or bool(marks and "unreadable_time" in marks),
-        properties=clean.properties,
+        clean.projectId,
+        dimensions_of(
+            name,
+            clean.source if clean.source in SOURCES else topic_source,
+            location.country if location else None,
+            device.type if device else None,
+            bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
+        ),
+        person_digest(kind, person),
+        time_ms,
+        _own_time(clean, -1 if is_unreadable else time_ms) if is_checked else -1,
+        xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
+        is_checked,
+        is_unreadable or bool(marks and "unreadable_time" in marks),
+        properties,
     )
+
+
+def _no_object(properties: bytes) -> bytes:
+    if properties == b"null":
+        return b""
+    raise Quarantined(Reason.INVALID_FIELD, "`properties` must be an object or null.")
+
+
+def dimensions_of(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> Dimensions:
+    if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
+        return _known_dimensions(name, source, country, device, is_bot)
+    return _dimensions(name, source, country, device, is_bot)
+
+
+def _dimensions(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> Dimensions:
+    values = (dimension(name), source, dimension(country), dimension(device))
+    return Dimensions(*values, is_bot, field("", *values[:2]), field("", *values))
+
+
+_known_dimensions = lru_cache(maxsize=65_536)(_dimensions)
 
 
 def _name(clean: Clean) -> str:
@@ -213,9 +281,6 @@ def _own_time(clean: Clean, time_ms: int) -> int:
 def person_digest(kind: bytes, identity: str) -> bytes:
     """A person's name in sketches and in the online set. `kind` is b"u:" or b"a:": two name spaces."""
     return xxhash.xxh3_64_digest(kind + identity.encode())
-
-
-_known_person = lru_cache(maxsize=65_536)(person_digest)
 
 
 def dimension(value: str | None) -> str:

@@ -11,6 +11,7 @@ import secrets
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -50,12 +51,21 @@ def read_block(stored: bytes) -> Block:
     return Block(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
 
 
-def block_names(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> list[str]:
+def block_names(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> tuple[str, ...]:
     """The blocks in which an id may be; a new one is written to the first. `own_ms` -1: no own time."""
     if own_ms >= 0:
-        return [f"{project}:{topic}:{piece}:{own_ms // MINUTE_MS}"]
-    hour = record_ms // HOUR_MS
-    return [f"{project}:{topic}:{piece}:h{hour - back}" for back in range(HOURS_LOOKED_UP)]
+        return _names_by_minute(project, topic, piece, own_ms // MINUTE_MS)
+    return _names_by_hour(project, topic, piece, record_ms // HOUR_MS)
+
+
+@lru_cache(maxsize=16_384)
+def _names_by_minute(project: str, topic: str, piece: int, minute: int) -> tuple[str, ...]:
+    return (f"{project}:{topic}:{piece}:{minute}",)
+
+
+@lru_cache(maxsize=1_024)
+def _names_by_hour(project: str, topic: str, piece: int, hour: int) -> tuple[str, ...]:
+    return tuple(f"{project}:{topic}:{piece}:h{hour - back}" for back in range(HOURS_LOOKED_UP))
 
 
 class BlockCache:

@@ -3,12 +3,16 @@
 Pure: no clock, no IO; what was seen before is read from blocks that were fetched. Increments merge in
 any order, so splitting a batch cannot change a total. Every decision uses record time, which is a
 function of the log alone. Each record becomes exactly one of applied, duplicate, late, dead.
+
+On the way of each event stand as few steps as can be: events that are alike are counted together first
+(`_tally`), and only what differs is spread over rollups and buckets.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -16,17 +20,18 @@ from rtaplatform.core.buckets import MINUTE_MS, RETENTION_MS, Kind, Starts, buck
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
 from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY, field
+from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY, SEPARATOR
 from rtaplatform.process.careful import project_of
-from rtaplatform.process.commerce import PERSONS_BY_PRODUCT, Commerce, read_commerce
-from rtaplatform.process.decode import Event, read_event
+from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce
+from rtaplatform.process.decode import Dimensions, Event, read_event
 from rtaplatform.process.dedup import Seen, block_names
 from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey, shard_of
-from rtaplatform.stream.port import DeadLetter, Record
+from rtaplatform.stream.port import DeadLetter, Run
 
 MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in Kind)
+NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # whatever is younger has its minute's bucket, whichever its place in the minute
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
-NO_NAMES: list[str] = []
+NO_NAMES: tuple[str, ...] = ()
 
 
 class Understood(Struct, gc=False):
@@ -36,148 +41,189 @@ class Understood(Struct, gc=False):
     """
 
     shard: int
-    record: Record
     record_ms: int
     event: Event | None
-    commerce: Commerce | None
+    commerce: Commerce
     dead: DeadLetter | None
-    blocks: list[str]
+    blocks: Sequence[str]
 
 
-def understand(
-    records: Iterable[Record], record_ms: int, projects: Mapping[str, Project], shards: int
-) -> list[Understood]:
-    """Read the records of one partition, in order; `record_ms` is the record time before the first of them."""
+class Chunk(Struct, frozen=True):
+    """A run of records and what was understood of each, in order."""
+
+    run: Run
+    items: list[Understood]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def record_ms(self) -> int:
+        """Record time at its end."""
+        return self.items[-1].record_ms
+
+    def part(self, first: int, end: int) -> Chunk:
+        return (
+            self if first == 0 and end >= len(self.items) else Chunk(self.run.part(first, end), self.items[first:end])
+        )
+
+    def since(self, offset: int) -> Chunk:
+        """Those from this offset on; often all, and perhaps none."""
+        return self.part(bisect_left(self.run.offsets, offset), len(self.items))
+
+    def of(self, shard: int, shards: int) -> list[Understood]:
+        return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
+
+    def names_unknown_projects(self) -> bool:
+        return any(item.dead and item.dead.reason is Reason.UNKNOWN_PROJECT for item in self.items)
+
+
+def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+    """Read the records of one partition; `record_ms` is the record time before the first of them."""
+    topic = run.partition.topic
+    source = EVENT_TOPICS[topic]
     understood = []
-    for record in records:
-        record_ms = max(record_ms, record.timestamp_ms)
+    for number, (key, value, at) in enumerate(zip(run.keys, run.values, run.timestamps_ms, strict=True)):
+        if at > record_ms:
+            record_ms = at
         try:
-            understood.append(_understand(record, record_ms, projects, shards))
+            event = read_event(
+                value,
+                topic_source=source,
+                record_ms=at if at >= 0 else record_ms,
+                was_collected=number in run.collected,
+            )
+            project = projects.get(event.project)
+            if project is None:
+                raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
+            understood.append(_understand(event, project, topic, key, record_ms, shards))
         except Quarantined as why:
-            understood.append(_set_aside(record, record_ms, why, projects, shards))
-    return understood
+            understood.append(_set_aside(run, number, record_ms, why, projects, shards))
+    return Chunk(run, understood)
 
 
-def _understand(record: Record, record_ms: int, projects: Mapping[str, Project], shards: int) -> Understood:
-    topic = record.partition.topic
-    event = read_event(
-        record.value,
-        topic_source=EVENT_TOPICS[topic],
-        record_ms=record.timestamp_ms if record.timestamp_ms >= 0 else record_ms,
-        was_collected=record.was_collected,
-    )
-    project = projects.get(event.project)
-    if project is None:
-        raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    commerce = read_commerce(event.name, event.properties, project.currency) if event.name in COMMERCE_EVENTS else None
+def _understand(event: Event, project: Project, topic: str, key: bytes, record_ms: int, shards: int) -> Understood:
+    slug, name, commerce, names = project.slug, event.dimensions.name, NOTHING, NO_NAMES
+    event.project = slug  # the same text for all, whose hash is known
+    if name in COMMERCE_EVENTS:
+        commerce = read_commerce(name, event.properties, project.currency)
     if event.time_ms > record_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
-    names = NO_NAMES
     if event.is_checked:
-        piece = bucket_of(record.key, DEDUP_SLICES)
-        names = block_names(event.project, topic, piece, event.own_ms, record_ms)
-    return Understood(shard_of(event.project, shards), record, record_ms, event, commerce, None, names)
+        names = block_names(slug, topic, bucket_of(key, DEDUP_SLICES), event.own_ms, record_ms)
+    return Understood(shard_of(slug, shards), record_ms, event, commerce, None, names)
 
 
 def _set_aside(
-    record: Record, record_ms: int, why: Quarantined, projects: Mapping[str, Project], shards: int
+    run: Run, number: int, record_ms: int, why: Quarantined, projects: Mapping[str, Project], shards: int
 ) -> Understood:
+    record = run.record(number)
     project = "" if why.reason in BEFORE_PROJECT else project_of(record.value)
     shard = shard_of(project, shards) if project else 0
     if not project or project in projects:
         letter = DeadLetter(record, project, why.reason, why.detail)
     else:
         letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    return Understood(shard, record, record_ms, None, None, letter, NO_NAMES)
+    return Understood(shard, record_ms, None, NOTHING, letter, NO_NAMES)
+
+
+Alike = tuple[
+    str, int, int, Dimensions, Commerce
+]  # project, minute, level, and what is the same object for all of them
 
 
 class Fold:
-    """The sums of one batch in one shard. `add` each record in order, then `delta`."""
+    """The sums of one batch in one shard. `add` the records of each partition in order, then `delta`."""
 
     def __init__(self, projects: Mapping[str, Project], seen: Seen) -> None:
         self._projects = projects
         self._seen = seen
-        self._outcomes: Counter[tuple[str, str, str]] = Counter()  # (place, project, outcome)
+        self._tally: dict[Alike, int] = {}
+        self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), all but applied
+        self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of record time, measure)
-        self._events: dict[tuple[str, int, int, str, str, str, str, str], list[int]] = {}
-        self._products: Counter[tuple[str, int, int, str, str, str]] = Counter()
         self._persons: dict[tuple[str, int, int, str, str], set[bytes]] = {}
         self._online: dict[str, dict[bytes, int]] = {}
         self._dead: dict[str, int] = {}  # origin → record time
         self.letters: list[DeadLetter] = []
 
-    def add(self, place: str, read: Understood) -> Outcome:
-        """Take a record, and say what has become of it."""
-        outcome, project = self._outcome(read)
-        self._outcomes[(place, project, outcome)] += 1
-        if outcome is not Outcome.APPLIED and project:
-            self._quality[(project, read.record_ms // MINUTE_MS, outcome)] += 1
-        return outcome
+    def add(self, place: str, read: Sequence[Understood]) -> list[Understood]:
+        """Returns those that do not count: repeats, late and dead ones."""
+        applied: dict[str, int] = {}
+        others: list[Understood] = []
+        for each in read:
+            event = each.event
+            if event is None:
+                self._add_letter(place, each)
+            elif event.is_checked and self._seen.is_repeat(each.blocks, event.id, each.record_ms):
+                self._add_other(place, event.project, Outcome.DUPLICATE, each.record_ms)
+            elif self._count(event, each.commerce, each.record_ms):
+                applied[event.project] = applied.get(event.project, 0) + 1
+                continue
+            else:
+                self._add_other(place, event.project, Outcome.LATE, each.record_ms)
+            others.append(each)
+        for project, n in applied.items():
+            self._applied[(place, project)] += n
+        return others
 
-    def _outcome(self, read: Understood) -> tuple[Outcome, str]:
-        event = read.event
-        if event is None:
-            assert read.dead is not None
-            self.letters.append(read.dead)
-            self._dead[read.dead.origin] = read.record_ms
-            return Outcome.DEAD, read.dead.project
-        if not event.is_checked:
-            self._note(event.project, "unchecked", read.record_ms)
-        elif self._seen.is_repeat(read.blocks, event.id, read.record_ms):
-            return Outcome.DUPLICATE, event.project
-        if event.is_time_unreadable:
-            self._note(event.project, "unreadable_time", read.record_ms)
-        minute = event.time_ms // MINUTE_MS
-        level = _level(bucket_starts(minute, self._projects[event.project].zone), read.record_ms)
-        if level == 0:
-            return Outcome.LATE, event.project
-        self._count(event, read.commerce, minute, level)
-        return Outcome.APPLIED, event.project
+    def _add_letter(self, place: str, read: Understood) -> None:
+        assert read.dead is not None
+        self.letters.append(read.dead)
+        self._dead[read.dead.origin] = read.record_ms
+        self._add_other(place, read.dead.project, Outcome.DEAD, read.record_ms)
+
+    def _add_other(self, place: str, project: str, outcome: Outcome, record_ms: int) -> None:
+        self._outcomes[(place, project, outcome)] += 1
+        if project:
+            self._quality[(project, record_ms // MINUTE_MS, outcome)] += 1
 
     def _note(self, project: str, measure: str, record_ms: int) -> None:
         self._quality[(project, record_ms // MINUTE_MS, measure)] += 1
         self._notes[(project, measure)] += 1
 
-    def _count(self, event: Event, commerce: Commerce | None, minute: int, level: int) -> None:
-        project, bot = event.project, BOT_PREFIX if event.is_bot else ""
-        key = (project, minute, level, bot, event.name, event.source, event.country, event.device)
-        sums = self._events.get(key)
-        if sums is None:
-            sums = self._events[key] = [0, 0, 0, 0]
-        sums[0] += 1
-        if commerce is not None:
-            sums[1] += commerce.units
-            sums[2] += commerce.revenue
-            sums[3] += commerce.other_currencies
-            for product, measures in commerce.products.items():
-                for measure, n in measures.items():
-                    self._products[(project, minute, level, bot, product, measure)] += n
-        if not bot:
+    def _count(self, event: Event, commerce: Commerce, record_ms: int) -> bool:
+        """False where it is late."""
+        project, time_ms, dimensions = event.project, event.time_ms, event.dimensions
+        if not event.is_checked:
+            self._note(project, "unchecked", record_ms)
+        if event.is_time_unreadable:
+            self._note(project, "unreadable_time", record_ms)
+        minute, level = time_ms // MINUTE_MS, 3
+        if record_ms - time_ms >= NEW_MS:
+            level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)
+            if level == 0:
+                return False
+        alike = (project, minute, level, dimensions, commerce)
+        self._tally[alike] = self._tally.get(alike, 0) + 1
+        if not dimensions.is_bot:
             self._see(event, commerce, minute, level)
+        return True
 
-    def _see(self, event: Event, commerce: Commerce | None, minute: int, level: int) -> None:
-        project, person = event.project, event.person
-        self._person(project, minute, level, "source", event.source, person)
-        if commerce is not None and event.name in PERSONS_BY_PRODUCT:
-            for product in commerce.products:
-                self._person(project, minute, level, "product_id", product, person)
-        online = self._online.setdefault(project, {})
-        if event.time_ms > online.get(person, -1):
-            online[person] = event.time_ms
-
-    def _person(self, project: str, minute: int, level: int, dimension: str, value: str, person: bytes) -> None:
-        key = (project, minute, level, dimension, value)
+    def _see(self, event: Event, commerce: Commerce, minute: int, level: int) -> None:
+        project, person, time_ms = event.project, event.person, event.time_ms
+        key = (project, minute, level, "source", event.dimensions.source)
         persons = self._persons.get(key)
         if persons is None:
             persons = self._persons[key] = set()
         persons.add(person)
+        for product in commerce.of_persons:
+            key = (project, minute, level, "product_id", product)
+            persons = self._persons.get(key)
+            if persons is None:
+                persons = self._persons[key] = set()
+            persons.add(person)
+        online = self._online.get(project)
+        if online is None:
+            online = self._online[project] = {}
+        if time_ms > online.get(person, -1):
+            online[person] = time_ms
 
     def delta(self) -> Delta:
         """What the batch changes; positions and comparisons are the worker's to add."""
         cells: dict[CellsKey, dict[str, int]] = {}
-        self._spread_events(cells)
-        self._spread_products(cells)
+        self._spread_tally(cells)
         self._spread_quality(cells)
         return Delta(
             moves=[],
@@ -192,7 +238,9 @@ class Fold:
     def _counts(self) -> dict[str, int]:
         """For the law: by place and by project."""
         counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in self._notes.items()})
-        for (place, project, outcome), n in self._outcomes.items():
+        applied = ((place, project, Outcome.APPLIED, n) for (place, project), n in self._applied.items())
+        others = ((*key, n) for key, n in self._outcomes.items())
+        for place, project, outcome, n in (*applied, *others):
             counts[f"{place}|consumed"] += n
             counts[f"{place}|{outcome}"] += n
             counts[f"{project}|{outcome}"] += n
@@ -201,27 +249,27 @@ class Fold:
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[Kind, int]]:
         return _kept(bucket_starts(minute, self._projects[project].zone), level)
 
-    def _spread_events(self, cells: dict[CellsKey, dict[str, int]]) -> None:
-        for (project, minute, level, bot, name, source, country, device), sums in self._events.items():
-            for measure, n in zip(EVENTS.measures, sums, strict=True):
-                if not n:
-                    continue
-                total = bot + measure
-                activity, events = field(total, name, source), field(total, name, source, country, device)
-                for kind, start in self._buckets(project, minute, level):
-                    _add(cells, CellsKey(project, ACTIVITY.name, kind, start), n, (total, activity))
-                    _add(cells, CellsKey(project, EVENTS.name, kind, start), n, (total, events))
-
-    def _spread_products(self, cells: dict[CellsKey, dict[str, int]]) -> None:
-        for (project, minute, level, bot, product, measure), n in self._products.items():
-            total = bot + measure
+    def _spread_tally(self, cells: dict[CellsKey, dict[str, int]]) -> None:
+        """First what differs in dimensions, then what differs in products, each over its rollups."""
+        for (project, minute, level), part in self._by_minute().items():
+            sums, products = _sums(part), _products(part)
+            activity, events = _fields(sums)
             for kind, start in self._buckets(project, minute, level):
-                _add(cells, CellsKey(project, PRODUCTS.name, kind, start), n, (total, field(total, product)))
+                _merge(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
+                _merge(cells, CellsKey(project, EVENTS.name, kind, start), events)
+                if products:
+                    _merge(cells, CellsKey(project, PRODUCTS.name, kind, start), products)
+
+    def _by_minute(self) -> dict[tuple[str, int, int], list[tuple[Dimensions, Commerce, int]]]:
+        parts: dict[tuple[str, int, int], list[tuple[Dimensions, Commerce, int]]] = {}
+        for (project, minute, level, dimensions, commerce), n in self._tally.items():
+            parts.setdefault((project, minute, level), []).append((dimensions, commerce, n))
+        return parts
 
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         for (project, minute, measure), n in self._quality.items():
             for kind, start in self._buckets(project, minute, 3):
-                _add(cells, CellsKey(project, QUALITY.name, kind, start), n, (measure,))
+                _merge(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
         sketches: dict[SketchKey, set[bytes]] = {}
@@ -234,11 +282,68 @@ class Fold:
         return sketches
 
 
-def _add(cells: dict[CellsKey, dict[str, int]], key: CellsKey, n: int, fields: Sequence[str]) -> None:
+Part = list[tuple[Dimensions, Commerce, int]]
+
+
+def _sums(part: Part) -> dict[Dimensions, list[int]]:
+    """Count, units, revenue, orders in other currencies: in the order of the rollup's measures."""
+    found: dict[Dimensions, list[int]] = {}
+    for dimensions, commerce, n in part:
+        sums = found.get(dimensions)
+        if sums is None:
+            sums = found[dimensions] = [0, 0, 0, 0]
+        sums[0] += n
+        if commerce is not NOTHING:
+            sums[1] += commerce.units * n
+            sums[2] += commerce.revenue * n
+            sums[3] += commerce.other_currencies * n
+    return found
+
+
+def _fields(sums: Mapping[Dimensions, Sequence[int]]) -> tuple[dict[str, int], dict[str, int]]:
+    """The fields of the rollups `activity` and `events`: each measure's total, and by dimensions."""
+    totals: dict[str, int] = {}
+    activity: dict[str, int] = {}
+    events: dict[str, int] = {}
+    for total, dimensions, n in _measures(sums):
+        totals[total] = totals.get(total, 0) + n
+        short, long = total + dimensions.activity, total + dimensions.events
+        activity[short] = activity.get(short, 0) + n
+        events[long] = events.get(long, 0) + n
+    return totals | activity, totals | events
+
+
+def _measures(sums: Mapping[Dimensions, Sequence[int]]) -> Iterator[tuple[str, Dimensions, int]]:
+    for dimensions, values in sums.items():
+        names = BOT_MEASURES if dimensions.is_bot else EVENTS.measures
+        for name, n in zip(names, values, strict=True):
+            if n:
+                yield name, dimensions, n
+
+
+BOT_MEASURES = tuple(BOT_PREFIX + measure for measure in EVENTS.measures)
+
+
+def _products(part: Part) -> dict[str, int]:
+    """The fields of the rollup `products`: each measure's total, and by product."""
+    fields: dict[str, int] = {}
+    for dimensions, commerce, n in part:
+        bot = BOT_PREFIX if dimensions.is_bot else ""
+        for product, measures in commerce.products.items():
+            for measure, each in measures.items():
+                total = bot + measure
+                single = f"{total}{SEPARATOR}{product}"
+                fields[total] = fields.get(total, 0) + each * n
+                fields[single] = fields.get(single, 0) + each * n
+    return fields
+
+
+def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping[str, int]) -> None:
     bucket = cells.get(key)
     if bucket is None:
-        bucket = cells[key] = {}
-    for name in fields:
+        cells[key] = dict(fields)
+        return
+    for name, n in fields.items():
         bucket[name] = bucket.get(name, 0) + n
 
 

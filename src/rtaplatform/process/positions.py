@@ -6,6 +6,7 @@ of the last record that was counted; a worker begins at that record, and compare
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 import xxhash
@@ -13,7 +14,7 @@ from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
 from rtaplatform.store.port import SCHEMA, Move, Project, Row, ShardState, read_row
-from rtaplatform.stream.port import Extent, Partition, Record
+from rtaplatform.stream.port import Extent, Partition, Record, Run
 
 NOTHING_READ = Row(0, -1, -1, "", -1, 0)
 
@@ -89,9 +90,9 @@ class Positions:
         """The offset of the next record that we shall read."""
         return max(self._read[partition].next_offset, self.starts.get(partition, 0))
 
-    def is_new(self, shard: int, partition: Partition, offset: int) -> bool:
-        """Whether the shard has not counted this record yet."""
-        return offset >= next_offset(self._rows[shard].get(self.extents[partition].place, ""))
+    def next_of(self, shard: int, partition: Partition) -> int:
+        """The first offset that the shard has not counted yet."""
+        return next_offset(self._rows[shard].get(self.extents[partition].place, ""))
 
     def move(self, shard: int, partition: Partition, last: Record, record_ms: int) -> Move:
         place = self.extents[partition].place
@@ -112,11 +113,11 @@ class Positions:
         """The shard's ledger has made these moves."""
         self._rows[shard] |= {move.place: move.upto for move in moves}
 
-    def advance(self, by_partition: Mapping[Partition, Sequence[Record]]) -> None:
+    def advance(self, runs: Mapping[Partition, Run]) -> None:
         """All shards have what they need of these records."""
-        for partition, records in by_partition.items():
-            record_ms = max(self.record_ms(partition), *(r.timestamp_ms for r in records))
-            self._read[partition] = row_after(records[-1], record_ms)
+        for partition, run in runs.items():
+            record_ms = max(self.record_ms(partition), *run.timestamps_ms)
+            self._read[partition] = row_after(run.record(-1), record_ms)
 
     def pass_by(self, ends: Mapping[Partition, int]) -> None:
         """Partitions were read to their end: what lies between the last record and it is not for readers."""
@@ -134,17 +135,17 @@ class Positions:
             for p, extent in self.extents.items()
         )
 
-    def first_difference(self, partition: Partition, records: Sequence[Record]) -> int | None:
+    def first_difference(self, run: Run) -> int | None:
         """The first offset whose record is not the one that a ledger has counted last; None: all is well."""
-        expected = self._checks.get(partition)
+        expected = self._checks.get(run.partition)
         if not expected:
             return None
-        for record in records:
-            digest = expected.pop(record.offset, None)
-            if digest is not None and digest != fingerprint(record):
-                return record.offset
-        if any(offset < records[-1].offset for offset in expected):
-            return min(expected)  # a record that was counted is no longer there
+        for offset in sorted(expected):
+            if offset > run.offsets[-1]:
+                break
+            index = bisect_left(run.offsets, offset)
+            if run.offsets[index] != offset or fingerprint(run.record(index)) != expected.pop(offset):
+                return offset  # it is another one, or no longer there
         return None
 
     def _expected(self) -> dict[Partition, dict[int, str]]:

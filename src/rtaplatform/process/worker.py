@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.core.events import Reason
+from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
-from rtaplatform.process.fold import Fold, Understood, understand
 from rtaplatform.process.known import KnownPersons
-from rtaplatform.process.people import People, PersonCache, PersonFold
+from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -34,7 +35,7 @@ from rtaplatform.store.port import (
     Moved,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Record
+from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Run
 
 CONFLICTS_MAX = 3  # then the batch is halved
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
@@ -68,15 +69,14 @@ class Worker:
         store: AggregateStore,
         *,
         shards: int,
-        person_fold: PersonFold | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
+        counting: Counting = SHOP,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
-        self._limits = limits
-        self._person_fold = person_fold
+        self._limits, self._counting = limits, counting
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
@@ -101,8 +101,8 @@ class Worker:
             batch = self._log.poll()
             if self._version != self._log.assignment()[0]:
                 return
-            if batch.records:
-                self._take(batch.records)
+            if batch.runs:
+                self._take(batch.runs)
             self._at.pass_by(batch.ends)
             if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
                 self._compare()
@@ -154,42 +154,42 @@ class Worker:
 
     # a batch ---------------------------------------------------------------------------------------------------
 
-    def _take(self, records: Sequence[Record]) -> None:
+    def _take(self, runs: Sequence[Run]) -> None:
         began = time.perf_counter()
-        by_partition: dict[Partition, list[Record]] = {}
-        for record in records:
-            by_partition.setdefault(record.partition, []).append(record)
-        for partition in list(by_partition):
-            if not self._is_ours(partition, by_partition[partition]):
-                del by_partition[partition]
-        if by_partition:
-            self._fold_and_apply(by_partition)
-        for blocks, people in zip(self._caches, self._people, strict=True):
-            blocks.trim()
+        ours = {run.partition: run for run in runs if self._is_ours(run)}
+        if ours:
+            self._fold_and_apply(ours)
+        for cache, people in zip(self._caches, self._people, strict=True):
+            cache.trim()
             people.trim()
-        telemetry.WORKER_BATCH_RECORDS.set(len(records))
+        telemetry.WORKER_BATCH_RECORDS.set(sum(map(len, runs)))
         telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - began)
 
-    def _is_ours(self, partition: Partition, records: list[Record]) -> bool:
+    def _is_ours(self, run: Run) -> bool:
         """Whether these are the records we stand before: the fingerprints that pass by must be those of the ledgers."""
+        partition = run.partition
         if partition not in self._at.extents or str(partition) in self._at.stops:
             return False
-        wrong = self._at.first_difference(partition, records)
+        wrong = self._at.first_difference(run)
         if wrong is not None:
             why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
             self._stop(str(partition), why)
         return wrong is None
 
-    def _fold_and_apply(self, by_partition: Mapping[Partition, list[Record]]) -> None:
-        read = self._understand(by_partition)
+    def _fold_and_apply(self, runs: Mapping[Partition, Run]) -> None:
+        read = self._understand(runs)
         for shard in self._at.shards:
             self._apply(shard, read)
-        self._at.advance(by_partition)
+        self._at.advance(runs)
 
-    def _understand(self, by_partition: Mapping[Partition, list[Record]]) -> dict[Partition, list[Understood]]:
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
-        read = {p: understand(rs, self._at.record_ms(p), projects, self._shards) for p, rs in by_partition.items()}
-        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not _has_unknown_project(read):
+        read = {
+            p: self._counting.understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()
+        }
+        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not any(
+            chunk.names_unknown_projects() for chunk in read.values()
+        ):
             return read
         # It may have been made since we looked.
         self._projects_read_at = self._clock()
@@ -199,29 +199,32 @@ class Worker:
                 raise Out("projects have changed")
         return read
 
-    def _apply(self, shard: int, read: Mapping[Partition, list[Understood]]) -> None:
+    def _apply(self, shard: int, read: Mapping[Partition, Chunk]) -> None:
         """Fold what the shard has not yet, and apply it; again where a comparison failed, and then in halves."""
-        wanted = {p: [u for u in us if self._at.is_new(shard, p, u.record.offset)] for p, us in read.items()}
-        wanted = {p: us for p, us in wanted.items() if us}
+        wanted = {p: chunk.since(self._at.next_of(shard, p)) for p, chunk in read.items()}
+        wanted = {p: chunk for p, chunk in wanted.items() if len(chunk)}
         if not wanted:
             return
         for _ in range(CONFLICTS_MAX):
             if self._try(shard, wanted):
                 return
-        size = max(len(us) for us in wanted.values())
+        size = max(map(len, wanted.values()))
         if size == 1 and len(wanted) == 1:
             raise Out("conflicts without end")
         first, second = _halves(wanted, size)
         self._apply(shard, first)
         self._apply(shard, second)
 
-    def _try(self, shard: int, wanted: Mapping[Partition, list[Understood]]) -> bool:
+    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
         """One attempt: true once it is applied, false after a conflict."""
-        mine = {p: [u for u in us if u.shard == shard] for p, us in wanted.items()}
-        moves = [self._at.move(shard, p, us[-1].record, us[-1].record_ms) for p, us in wanted.items()]
-        if not any(mine.values()):
+        mine = {p: each for p, chunk in wanted.items() if (each := chunk.of(shard, self._shards))}
+        moves = [self._at.move(shard, p, chunk.run.record(-1), chunk.record_ms) for p, chunk in wanted.items()]
+        if not mine:
             return True  # other shards' events only: the ledger follows with the next comparison
         delta, letters = self._fold(shard, mine, moves)
+        ends = {p: wanted[p].record_ms for p in mine}
+        delta.expired_blocks = self._expired(ends)
+        delta.dead_before_ms = max(0, min(ends.values()) - DEAD_KEPT_MS)
         if letters:
             # Kafka holds the letters before the ledger moves past their events.
             self._letters.set_aside(letters)
@@ -231,8 +234,8 @@ class Worker:
         match outcome:
             case Applied():
                 self._caches[shard].accept(delta.blocks)
-                self._known[shard].accept(delta.sketches)
                 self._people[shard].accept(delta.persons)
+                self._known[shard].accept(delta.sketches)
                 self._at.accept(shard, moves)
                 self._signal(mine, delta)
                 return True
@@ -249,48 +252,33 @@ class Worker:
                 raise Out("another worker was here, or the store went back")
 
     def _fold(
-        self, shard: int, mine: Mapping[Partition, list[Understood]], moves: list[Move]
+        self, shard: int, mine: Mapping[Partition, Sequence[Any]], moves: list[Move]
     ) -> tuple[Delta, list[DeadLetter]]:
-        state, cache = self._at.shards[shard], self._caches[shard]
-        names = (name for us in mine.values() for u in us for name in u.blocks)
+        state, cache, people = self._at.shards[shard], self._caches[shard], self._people[shard]
+        names = chain.from_iterable(map(self._counting.block_names, mine.values()))
         cache.load(names, lambda missing: self._store.blocks(shard, state.generation, missing))
-        fold, applied = Fold(state.projects, Seen(cache)), list[Understood]()
+        persons = chain.from_iterable(map(self._counting.persons, mine.values()))
+        people.load(persons, lambda missing: self._store.persons(shard, state.generation, missing))
+        fold = self._counting.fold(state.projects, Seen(cache), People(people))
         for partition, us in mine.items():
             place = self._at.extents[partition].place
-            for u in us:
-                if fold.add(f"{place.topic_id}:{place.partition}", u) is RecordOutcome.APPLIED:
-                    applied.append(u)
+            fold.add(f"{place.topic_id}:{place.partition}", us)
         delta = fold.delta()
-        if self._person_fold is not None:
-            self._fold_people(shard, self._person_fold, applied, delta)
         delta.moves = moves
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = state.projects_version
-        delta.expired_blocks = self._expired(mine)
-        delta.dead_before_ms = max(0, min(us[-1].record_ms for us in mine.values() if us) - DEAD_KEPT_MS)
         return delta, fold.letters
 
-    def _fold_people(self, shard: int, person_fold: PersonFold, applied: list[Understood], delta: Delta) -> None:
-        """Read the persons of the events that count, and add what these change."""
-        state, cache = self._at.shards[shard], self._people[shard]
-        keys = (key for u in applied for key in person_fold.touches(u))
-        cache.load(keys, lambda missing: self._store.persons(shard, state.generation, missing))
-        people = People(cache)
-        for u in applied:
-            assert u.event is not None
-            person_fold.add(u, state.projects[u.event.project], people)
-        people.add_to(delta)
-
-    def _expired(self, mine: Mapping[Partition, list[Understood]]) -> dict[str, int]:
+    def _expired(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
         return {
-            f"{p.topic}:{piece}": us[-1].record_ms - WINDOW_MS
-            for p, us in mine.items()
-            if us and us[-1].record_ms >= WINDOW_MS
+            f"{p.topic}:{piece}": record_ms - WINDOW_MS
+            for p, record_ms in ends.items()
+            if record_ms >= WINDOW_MS
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
 
-    def _signal(self, mine: Mapping[Partition, list[Understood]], delta: Delta) -> None:
+    def _signal(self, mine: Mapping[Partition, Sequence[Any]], delta: Delta) -> None:
         for outcome in RecordOutcome:
             places = (self._at.extents[p].place for p in mine)
             n = sum(delta.counts.get(f"{place.topic_id}:{place.partition}|{outcome}", 0) for place in places)
@@ -347,18 +335,12 @@ class Worker:
         self._sleep(self._backoff_seconds)
 
 
-def _has_unknown_project(read: Mapping[Partition, list[Understood]]) -> bool:
-    return any(u.dead and u.dead.reason is Reason.UNKNOWN_PROJECT for us in read.values() for u in us)
-
-
-def _halves(
-    wanted: Mapping[Partition, list[Understood]], size: int
-) -> tuple[dict[Partition, list[Understood]], dict[Partition, list[Understood]]]:
+def _halves(wanted: Mapping[Partition, Chunk], size: int) -> tuple[dict[Partition, Chunk], dict[Partition, Chunk]]:
     """The earlier and the later half of each partition; of single records, half of the partitions."""
     if size == 1:
         items = list(wanted.items())
         return dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])
     middle = (size + 1) // 2
-    first = {p: us[:middle] for p, us in wanted.items()}
-    second = {p: us[middle:] for p, us in wanted.items() if us[middle:]}
+    first = {p: chunk.part(0, middle) for p, chunk in wanted.items()}
+    second = {p: chunk.part(middle, len(chunk)) for p, chunk in wanted.items() if len(chunk) > middle}
     return first, second

@@ -5,8 +5,6 @@ Each value is the part of an operation that `openapi.py` puts into the document.
 
 from __future__ import annotations
 
-from typing import Any
-
 from rtaplatform.catalog.fields import ID_SCHEMA, Fields
 from rtaplatform.catalog.key_records import CHANGEABLE as KEY_CHANGEABLE
 from rtaplatform.catalog.key_records import KEY_FIELDS, ROTATION_FIELDS
@@ -14,25 +12,35 @@ from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.kinds import KINDS, Kind
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
 from rtaplatform.catalog.project_records import CHANGEABLE as PROJECT_CHANGEABLE
-from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS, zones
+from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
+from rtaplatform.catalog.table_files import header_pattern
+from rtaplatform.serve.document_parts import (
+    STORED_TEXT,
+    TEXT,
+    TIME_ZONE,
+    Docs,
+    closed,
+    or_null,
+    parameter,
+    said_body,
+    said_json,
+)
 
-Docs = dict[str, Any]
 _TIME: Docs = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Docs = {"type": ["string", "null"], "format": "date-time"}
-_TEXT: Docs = {"type": "string"}
-_ETAG = {"ETag": {"description": "The version; send it as If-Match.", "schema": _TEXT, "required": True}}
-_LOCATION = {"Location": {"description": "Where it can be read.", "schema": _TEXT, "required": True}}
+_ETAG = {"ETag": {"description": "The version; send it as If-Match.", "schema": TEXT, "required": True}}
+_LOCATION = {"Location": {"description": "Where it can be read.", "schema": TEXT, "required": True}}
 _MERGE_PATCH = "application/merge-patch+json"
 
 
 def docs_of_list(kind: Kind) -> Docs:
     words = {name: f"Only those whose {name} is this one." for name in kind.filters}
     enums = {name: kind.fields[name].schema["enum"][:-1] for name in kind.filters if "enum" in kind.fields[name].schema}
-    searched = " or ".join((*kind.searched, "id"))
+    searched, text = " or ".join((*kind.searched, "id")), {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}
     return {
         "parameters": [
             *_PAGE,
-            parameter("q", f"Only those whose {searched} begins like this.", {**_TEXT, "maxLength": SEARCH_CHARS_MAX}),
+            parameter("q", f"Only those whose {searched} begins like this.", text),
             *(parameter(name, said, _filter_schema(enums.get(name))) for name, said in words.items()),
         ],
         "responses": {"200": said_json("A page.", _page_of(_thing(kind)))},
@@ -84,7 +92,7 @@ def docs_of_delete(kind: Kind, *, can_erase: bool) -> Docs:
 def docs_of_import(kind: Kind) -> Docs:
     said = f"One object a line, as POST /v1/{kind.plural} takes it; only the fields that it has are changed."
     number: Docs = {"type": "integer", "minimum": 0}
-    error = _closed({"row": number, "id": _or_null(_TEXT), "field": _or_null(_TEXT), "detail": _TEXT})
+    error = closed({"row": number, "id": or_null(TEXT), "field": or_null(TEXT), "detail": TEXT})
     counts = dict.fromkeys(("created", "updated", "unchanged", "failed"), number)
     return {
         "requestBody": {
@@ -94,8 +102,9 @@ def docs_of_import(kind: Kind) -> Docs:
                 "text/csv": {
                     "schema": {
                         "type": "string",
-                        "minLength": 1,
-                        "description": f"A header with id and fields; {kind.json_field}.KEY is a key of the object.",
+                        "pattern": header_pattern(kind),
+                        "description": f"A header with id and fields, each once; {kind.json_field}.KEY is a key of "
+                        "the object.",
                     }
                 },
             },
@@ -103,7 +112,7 @@ def docs_of_import(kind: Kind) -> Docs:
         "responses": {
             "200": said_json(
                 "What became of the rows, and the first errors.",
-                _closed({**counts, "errors": {"type": "array", "items": error}}),
+                closed({**counts, "errors": {"type": "array", "items": error}}),
             )
         },
     }
@@ -121,39 +130,12 @@ def object_of(fields: Fields, more: Docs | None = None, required: list[str] | No
     }
 
 
-def said_json(description: str, schema: Docs, headers: Docs | None = None) -> Docs:
-    answer: Docs = {"description": description, "content": {"application/json": {"schema": schema}}}
-    return {**answer, "headers": headers} if headers else answer
-
-
-def said_body(schemas: Docs, *, required: bool = True) -> Docs:
-    return {"required": required, "content": {media: {"schema": schema} for media, schema in schemas.items()}}
-
-
-def parameter(name: str, description: str, schema: Docs, place: str = "query") -> Docs:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "description": description,
-        "schema": schema,
-    }
-
-
-def _closed(properties: Docs) -> Docs:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _or_null(schema: Docs) -> Docs:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
 def _filter_schema(values: list[str] | None) -> Docs:
-    return {**_TEXT, "enum": values} if values else {**_TEXT, "maxLength": SEARCH_CHARS_MAX}
+    return {**TEXT, "enum": values} if values else {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}
 
 
 def _page_of(item: Docs) -> Docs:
-    return _closed({"items": {"type": "array", "items": item}, "next_cursor": _or_null(_TEXT)})
+    return closed({"items": {"type": "array", "items": item}, "next_cursor": or_null(TEXT)})
 
 
 def _id_schema(kind: Kind) -> Docs:
@@ -169,54 +151,54 @@ def _thing(kind: Kind) -> Docs:
     """The answer's schema: what is free in a request has one type in an answer."""
     shapes = {name: field.schema for name, field in kind.fields.items()}
     shapes[kind.json_field] = {"type": "object"}
-    shapes["anonymous_ids"] = {"type": "array", "items": _TEXT}
+    shapes["anonymous_ids"] = {"type": "array", "items": TEXT}
     if "status" in shapes:
         shapes["status"] = {"type": "string", "enum": shapes["status"]["enum"][:-1]}
-    return _closed(
+    return closed(
         {"id": ID_SCHEMA, **{name: shapes[name] for name in kind.fields}, "created_at": _TIME, "updated_at": _TIME}
     )
 
 
-_CURSOR = {**_TEXT, "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 2_000}
+_CURSOR = {**TEXT, "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 2_000}
 _PAGE = [
     parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
     parameter("cursor", "`next_cursor` of the page before, with the same sort and filters.", _CURSOR),
-    parameter("sort", "In which order; - is descending.", {**_TEXT, "enum": list(SORTS), "default": SORTS[0]}),
+    parameter("sort", "In which order; - is descending.", {**TEXT, "enum": list(SORTS), "default": SORTS[0]}),
 ]
-_IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", _TEXT, "header")
+_IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", TEXT, "header")
 _KEY = {
-    "id": _TEXT, "name": _TEXT, "scopes": {"type": "array", "items": {**_TEXT, "enum": list(SCOPES)}}, "shown": _TEXT,
+    "id": TEXT, "name": TEXT, "scopes": {"type": "array", "items": {**TEXT, "enum": list(SCOPES)}}, "shown": TEXT,
     "created_at": _TIME, "updated_at": _TIME, "expires_at": _TIME_OR_NULL, "revoked_at": _TIME_OR_NULL,
     "last_used_at": _TIME_OR_NULL,
 }  # fmt: skip
-_PROJECT = _closed(
+_PROJECT = closed(
     {
-        "id": _TEXT, "slug": _TEXT, "name": _TEXT, "zone": _TEXT, "week_start": {**_TEXT, "enum": list(WEEKDAYS)},
-        "currency": _TEXT, "allowed_origins": {"type": "array", "items": _TEXT}, "settings": {"type": "object"},
+        "id": TEXT, "slug": TEXT, "name": TEXT, "zone": TEXT, "week_start": {**TEXT, "enum": list(WEEKDAYS)},
+        "currency": TEXT, "allowed_origins": {"type": "array", "items": TEXT}, "settings": {"type": "object"},
         "created_at": _TIME, "updated_at": _TIME,
     }
 )  # fmt: skip
-_OUR_ID = parameter("id", "Our id of it.", {"type": "string", "minLength": 1, "maxLength": 512}, "path")
-_MADE_KEY = said_json("`key` is shown now and never again.", _closed({**_KEY, "key": _TEXT}), {**_ETAG, **_LOCATION})
+_OUR_ID = parameter("id", "Our id of it.", {**STORED_TEXT, "minLength": 1, "maxLength": 512}, "path")
+_MADE_KEY = said_json("`key` is shown now and never again.", closed({**_KEY, "key": TEXT}), {**_ETAG, **_LOCATION})
 # A patch needs none of the fields.
 _PATCHED_KEY = {name: part for name, part in object_of(KEY_CHANGEABLE).items() if name != "required"}
 _PATCHED_PROJECT = {name: part for name, part in object_of(PROJECT_CHANGEABLE).items() if name != "required"}
 LIST_KEYS: Docs = {
     "parameters": [
         *_PAGE,
-        parameter("revoked", "include: revoked keys as well.", {**_TEXT, "enum": ["exclude", "include"]}),
+        parameter("revoked", "include: revoked keys as well.", {**TEXT, "enum": ["exclude", "include"]}),
     ],
-    "responses": {"200": said_json("A page.", _page_of(_closed(_KEY)))},
+    "responses": {"200": said_json("A page.", _page_of(closed(_KEY)))},
 }
 CREATE_KEY: Docs = {
     "requestBody": said_body({"application/json": object_of(KEY_FIELDS)}),
     "responses": {"201": _MADE_KEY},
 }
-READ_KEY: Docs = {"parameters": [_OUR_ID], "responses": {"200": said_json("It.", _closed(_KEY), _ETAG)}}
+READ_KEY: Docs = {"parameters": [_OUR_ID], "responses": {"200": said_json("It.", closed(_KEY), _ETAG)}}
 PATCH_KEY: Docs = {
     "parameters": [_OUR_ID, _IF_MATCH],
     "requestBody": said_body({_MERGE_PATCH: _PATCHED_KEY, "application/json": _PATCHED_KEY}),
-    "responses": {"200": said_json("As it is now.", _closed(_KEY), _ETAG)},
+    "responses": {"200": said_json("As it is now.", closed(_KEY), _ETAG)},
 }
 ROTATE_KEY: Docs = {
     "parameters": [_OUR_ID],
@@ -229,13 +211,13 @@ REVOKE_KEY: Docs = {
 }
 LIST_PROJECTS: Docs = {"responses": {"200": said_json("One project.", _page_of(_PROJECT))}}
 _NEW_PROJECT = {**object_of(PROJECT_FIELDS), "required": ["slug"]}
-_NEW_PROJECT["properties"]["zone"] = {**PROJECT_FIELDS["zone"].schema, "enum": [*sorted(zones()), None]}
+_NEW_PROJECT["properties"]["zone"] = {"anyOf": [TIME_ZONE, {"type": "null"}], "default": "UTC"}
 CREATE_PROJECT: Docs = {
     "requestBody": said_body({"application/json": _NEW_PROJECT}),
     "responses": {
         "201": said_json(
             "The project, and its keys: they are shown now and never again.",
-            _closed({"project": _PROJECT, "keys": _closed({f"{kind}_key": _TEXT for kind in SCOPES_BY_KIND})}),
+            closed({"project": _PROJECT, "keys": closed({f"{kind}_key": TEXT for kind in SCOPES_BY_KIND})}),
             {**_ETAG, **_LOCATION},
         )
     },

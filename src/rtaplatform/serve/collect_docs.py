@@ -5,10 +5,11 @@ The schemas say what every event must have. What else may be wrong with one, `co
 
 from __future__ import annotations
 
-from typing import Any
+from rtaplatform.catalog.keys import COLLECT
+from rtaplatform.serve.document_parts import Docs, parameter
 
-Docs = dict[str, Any]
-_ID: Docs = {"type": ["string", "integer", "null"], "maxLength": 512}
+_TEXT_OR_NUMBER: Docs = {"type": ["string", "integer", "null"]}
+_ID: Docs = {**_TEXT_OR_NUMBER, "maxLength": 512}
 _OBJECT: Docs = {"type": ["object", "null"]}
 _ONE_ID: list[Docs] = [
     {"required": [name], "properties": {name: {"type": ["string", "integer"], "minLength": 1}}}
@@ -30,19 +31,23 @@ _ANSWER: Docs = {
     "accepted": {"type": "integer", "minimum": 0},
     "rejected": {"type": "array", "items": _REJECTED},
 }
-_SECURITY: list[Docs] = [{"key": []}, {}]
+# Without a header the key stands in the body or the query.
+_SECURITY: list[Docs] = [{"key": [COLLECT]}, {}]
+_STRICT = parameter("strict", "1 or true: 400 with the same body where any event is rejected.", {"type": "string"})
 
 
 def docs_of_call(kind: str) -> Docs:
-    event = {"event": {"type": ["string", "integer"], "minLength": 1}} if kind == "track" else {}
+    is_track = kind == "track"
+    event: Docs = {"type": ["string", "integer"], "minLength": 1} if is_track else _TEXT_OR_NUMBER
     schema: Docs = {
         "type": "object",
         "properties": {
-            "anonymousId": _ID, "userId": _ID, "messageId": _ID, **event, "context": _OBJECT,
+            "anonymousId": _ID, "userId": _ID, "messageId": _ID, "event": event,
+            "context": _OBJECT, "properties": _OBJECT,
             "timestamp": {"description": "ISO 8601; an unreadable one becomes receivedAt."},
             "writeKey": {"description": "The key, where no header holds it."},
         },
-        "required": list(event),
+        "required": ["event"] if is_track else [],
         "anyOf": _ONE_ID,
     }  # fmt: skip
     return {"requestBody": _body(schema), "security": _SECURITY, "responses": _answer(["success"])}
@@ -59,7 +64,7 @@ def docs_of_batch() -> Docs:
         "required": ["batch"],
     }
     answer = _answer(["success", "accepted", "rejected"])
-    return {"requestBody": _body(schema), "security": _SECURITY, "responses": answer}
+    return {"parameters": [_STRICT], "requestBody": _body(schema), "security": _SECURITY, "responses": answer}
 
 
 def _answer(members: list[str]) -> Docs:

@@ -29,7 +29,7 @@ from rtaplatform.serve.access import access_of, bearer_of, find_key
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import Parts, parts_of
 from rtaplatform.serve.problems import describe
-from rtaplatform.serve.query_docs import LiveOperation
+from rtaplatform.serve.query_docs import STREAM_LIVE
 from rtaplatform.serve.sse import EventStream, comment, event
 
 KEY_CHECK_S = 30.0
@@ -64,8 +64,8 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
 
 
 @get(
-    "/v1/live", opt={"scope": SCOPE, "find_access": find_by_ticket}, tags=["live"], summary="Live answers over SSE",
-    operation_class=LiveOperation,
+    "/v1/live", opt={"scope": SCOPE, "find_access": find_by_ticket, "docs": STREAM_LIVE}, tags=["live"],
+    summary="Live answers over SSE",
 )  # fmt: skip
 async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""

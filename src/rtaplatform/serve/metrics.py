@@ -7,28 +7,26 @@ problem document.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, get, post
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath
 from msgspec import Struct
 
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.parse import parse_object, parse_parameters
-from rtaplatform.analytics.popular import METRIC_OF, PopularProducts
+from rtaplatform.analytics.popular import METRIC_OF, WINDOW, PopularProducts
 from rtaplatform.analytics.times import UNIT_MS
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 from rtaplatform.core.metrics import INTERVALS, METRICS, Now
 from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, Query
 from rtaplatform.serve.access import access_of
 from rtaplatform.serve.parts import parts_of
-from rtaplatform.serve.query_docs import PopularOperation, QueriesOperation, QueryOperation
+from rtaplatform.serve.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
 
-QUERIES_MAX = 20
 BODY_BYTES_MAX = 256 * 1024
-POPULAR_LIMIT = 20
 POPULAR_PARAMETERS = ("by", "window", "limit", "category")
 
 AnyRequest = Request[Any, Any, Any]
@@ -58,20 +56,18 @@ async def list_metrics(request: AnyRequest) -> MetricList:
 
 
 @get(
-    "/v1/metrics/{name:str}", opt={"scope": "read"}, tags=["metrics"], summary="One metric over a period",
-    operation_class=QueryOperation,
+    "/v1/metrics/{name:str}", opt={"scope": "read", "docs": READ_METRIC}, tags=["metrics"],
+    summary="One metric over a period",
 )  # fmt: skip
-async def read_metric(
-    request: AnyRequest, name: Annotated[str, Parameter(description="As in GET /v1/metrics.", examples=[])]
-) -> Answer:
+async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     """Total, points and comparison of one metric, filtered and broken down."""
     query = parse_parameters(name, request.query_params.multi_items())
     return (await engine_of(request).answer(access_of(request).project, [query]))[0]
 
 
 @post(
-    "/v1/query", opt={"scope": "read"}, tags=["metrics"], summary="Several metrics of one moment", status_code=200,
-    operation_class=QueriesOperation,
+    "/v1/query", opt={"scope": "read", "docs": READ_QUERIES}, tags=["metrics"],
+    summary="Several metrics of one moment", status_code=200,
 )  # fmt: skip
 async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
@@ -82,8 +78,8 @@ async def read_queries(request: AnyRequest) -> AnswerList:
 
 
 @get(
-    "/v1/products/popular", opt={"scope": "read"}, tags=["products"], summary="The most popular products",
-    operation_class=PopularOperation,
+    "/v1/products/popular", opt={"scope": "read", "docs": READ_POPULAR}, tags=["products"],
+    summary="The most popular products",
 )  # fmt: skip
 async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
@@ -156,15 +152,14 @@ async def _query(engine: Engine, project: str, number: int, given: object) -> Qu
 
 
 def _window(text: str) -> Moment:
-    match = re.fullmatch(r"([1-9]\d{0,6})([mhdw])", text, re.ASCII)
-    if match is None:
+    if not re.fullmatch(WINDOW, text):
         raise InvalidParameter(
             f"{text[:100]!r} is not a window.",
             field="window",
-            allowed=["<n>m", "<n>h", "<n>d", "<n>w"],
+            allowed=["1m to 999999m", "1h to 9999h", "1d to 999d", "1w to 99w"],
             hint="window=24h",
         )
-    return Moment(Anchor.NOW, -int(match[1]) * UNIT_MS[match[2]])
+    return Moment(Anchor.NOW, -int(text[:-1]) * UNIT_MS[text[-1]])
 
 
 def _limit(text: str | None) -> int:

@@ -1,7 +1,7 @@
 """The OpenAPI document: what the framework knows of the routes, completed by what they say themselves.
 
-`opt={"docs": {...}}` of a route is put into its operation. Every operation gets its security and the problem documents
-that it can answer, so that the document tells all.
+`opt={"docs": {...}}` of a route is put into its operation. Every operation gets its security, with the scope that the
+key needs, and the problem documents that it can answer, so that the document tells all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 from litestar import Litestar
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.routes import HTTPRoute
+
+from rtaplatform.serve.document_parts import RETRY_AFTER, components
 
 Document = dict[str, Any]
 PROBLEM: Document = {
@@ -40,7 +42,11 @@ _WORDS = {
     "429": "Too many requests.",
     "503": "A server behind is away; see Retry-After.",
 }
-_METHODS = ("get", "post", "put", "patch", "delete")
+KEY: Document = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of a project. An operation names the scope that it needs.",
+}
 
 
 def document_of(app: Litestar) -> Document:
@@ -53,8 +59,8 @@ def document_of(app: Litestar) -> Document:
 
 def _complete(document: Document, app: Litestar) -> None:
     _allow_several(document)
-    document["components"]["schemas"]["Problem"] = PROBLEM
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["components"]["schemas"] |= {"Problem": PROBLEM, **components()}
+    document["components"]["securitySchemes"] = {"key": KEY}
     for route in app.routes:
         operations = document["paths"].get(route.path_format)
         if not isinstance(route, HTTPRoute) or operations is None:
@@ -77,10 +83,10 @@ def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
     docs, scope = opt.get("docs", {}), opt.get("scope")
     operation.update({name: part for name, part in docs.items() if name != "responses"})
     succeeded = docs.get("responses") or {s: r for s, r in operation["responses"].items() if s.startswith("2")}
-    operation["responses"] = {**succeeded, **{status: _problem(_WORDS[status]) for status in _statuses(operation, opt)}}
-    operation["responses"]["default"] = _problem("Anything else that is wrong.")
+    problems = {status: _problem(_WORDS[status], status) for status in _statuses(operation, opt)}
+    operation["responses"] = {**problems, "default": _problem("Anything else that is wrong."), **succeeded}
     if scope is not None:
-        operation.setdefault("security", [{"key": []}])
+        operation.setdefault("security", [{"key": [scope]}])
         operation["x-scope"] = scope
 
 
@@ -90,7 +96,7 @@ def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
         statuses |= {"401", "403", "429"}
     parameters = operation.get("parameters", ())
     if any(one.get("in") == "path" for one in parameters):
-        statuses |= {"404", "409"}
+        statuses.add("404")
     if any(one.get("name") == "If-Match" for one in parameters):
         statuses.add("412")
     if "requestBody" in operation:
@@ -98,6 +104,9 @@ def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
     return sorted(statuses)
 
 
-def _problem(description: str) -> Document:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+def _problem(description: str, status: str | None = None) -> Document:
+    schema: Document = {"$ref": "#/components/schemas/Problem"}
+    if status is not None:
+        schema = {"allOf": [schema, {"properties": {"status": {"const": int(status)}}}]}
+    answer: Document = {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+    return {**answer, "headers": RETRY_AFTER} if status in ("429", "503") else answer

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import UnknownThing
+from rtaplatform.serve.document_parts import RETRY_AFTER, closed, parameter, said_json
 from rtaplatform.serve.openapi import document_of
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import parts_of
@@ -23,16 +24,30 @@ from rtaplatform.serve.problems import BY_SLUG
 
 AnyRequest = Request[Any, Any, State]
 OPEN = {"scope": None}
+_TEXT = {"type": "string"}
+_KIND = closed({"type": _TEXT, "slug": _TEXT, "status": {"type": "integer"}, "title": _TEXT, "remedy": _TEXT})
 PROBLEM_DOCS = {
     "parameters": [
-        {
-            "name": "slug",
-            "in": "path",
-            "required": True,
-            "description": "`code` of a problem document.",
-            "schema": {"type": "string", "enum": sorted(BY_SLUG)},
+        parameter("slug", "`code` of a problem document.", {"type": "string", "enum": sorted(BY_SLUG)}, "path")
+    ],
+    "responses": {
+        "200": {
+            "description": "What it means, and what to do; a page for browsers.",
+            "content": {"application/json": {"schema": _KIND}, "text/html": {"schema": _TEXT}},
         }
-    ]
+    },
+}
+METRICS_DOCS = {
+    "responses": {
+        "200": {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": _TEXT}}},
+    }
+}
+DOCUMENT_DOCS = {"responses": {"200": said_json("OpenAPI 3.1.", {"type": "object", "required": ["openapi"]})}}
+READY_DOCS = {
+    "responses": {
+        "200": said_json("It can serve.", {"type": "object"}),
+        "503": said_json("It cannot yet: `missing` names the servers.", {"type": "object"}, RETRY_AFTER),
+    }
 }
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1f2b}"
@@ -51,18 +66,21 @@ async def live() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@get("/health/ready", opt=OPEN, tags=["operate"], summary="Whether to send requests here, and what is missing")
+@get(
+    "/health/ready", opt={**OPEN, "docs": READY_DOCS}, tags=["operate"],
+    summary="Whether to send requests here, and what is missing",
+)  # fmt: skip
 async def ready(request: AnyRequest) -> Response[dict[str, Any]]:
     good, detail = await parts_of(request).health.readiness()
     return Response(detail, status_code=200 if good else 503, headers={} if good else {"Retry-After": "2"})
 
 
-@get("/metrics", opt=OPEN, tags=["operate"], summary="Our own signals, for Prometheus")
+@get("/metrics", opt={**OPEN, "docs": METRICS_DOCS}, tags=["operate"], summary="Our own signals, for Prometheus")
 async def metrics() -> Response[bytes]:
     return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@get("/openapi.json", opt=OPEN, include_in_schema=False)
+@get("/openapi.json", opt={**OPEN, "docs": DOCUMENT_DOCS}, tags=["operate"], summary="This description")
 async def openapi(request: AnyRequest) -> Response[bytes]:
     reject_unknown(request, ())
     return Response(msgspec.json.encode(document_of(request.app)), media_type=MediaType.JSON)

@@ -1,90 +1,167 @@
-"""What OpenAPI says of the query's parameters, made from the lists that the parser reads.   Stage 6 of 6.
+"""What OpenAPI says of questions, made from the lists that the parser reads.   Stage 6 of 6.
 
-The handlers read the raw parameters, since everything wrong with them is one kind of problem document.
+The handlers read the raw parameters, since everything wrong with them is one kind of problem document. Which dimensions
+go together depends on the metric: in a body the schema says so, one shape for each group; parameters have no such word.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-from litestar.openapi.spec import (
-    OpenAPIMediaType,
-    OpenAPIType,
-    Operation,
-    Parameter,
-    RequestBody,
-    Schema,
-)
-
 from rtaplatform.analytics.calendar import WEEKDAYS
-from rtaplatform.analytics.fields import BOTS, COMPARISONS
-from rtaplatform.analytics.popular import METRIC_OF
-from rtaplatform.core.metrics import DIMENSIONS, INTERVALS
+from rtaplatform.analytics.fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
+from rtaplatform.analytics.parse import LIVE_METRICS_MAX
+from rtaplatform.analytics.plan import groups_of
+from rtaplatform.analytics.popular import METRIC_OF, WINDOW
+from rtaplatform.analytics.times import PATTERN
+from rtaplatform.core.metrics import DIMENSIONS, INTERVALS, METRICS
 from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX
+from rtaplatform.serve.document_parts import TIME_ZONE, Docs, by_commas, or_null, parameter, said_body
 
+QUERIES_MAX = 20
+POPULAR_LIMIT = 20
 TIME = "`now`, `-<n>` with m, h, d, w, a date, or ISO 8601; without an offset it is in `timezone`."
 EXAMPLE_QUERY = {
     "queries": [{"metric": "orders", "from": "-24h", "interval": "hour", "filters": {"source": ["web"]}, "limit": 10}]
 }
+_TIME: Docs = {"type": "string", "pattern": PATTERN}
+_VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
+_VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
+# By commas, a value cannot hold one.
+_VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
 
-def _parameter(name: str, description: str, example: Any, schema: Schema | None = None) -> Parameter:
-    kind = schema or Schema(type=OpenAPIType.STRING)
-    return Parameter(name=name, param_in="query", required=False, description=description, example=example, schema=kind)
+def _one_of(values: tuple[str, ...]) -> Docs:
+    return {"type": "string", "enum": list(values)}
 
 
-def _one_of(values: tuple[str, ...]) -> Schema:
-    return Schema(type=OpenAPIType.STRING, enum=list(values))
+def _limit(default: int) -> Docs:
+    return {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": default}
 
 
-_LIMIT = Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT)
-
-QUERY_PARAMETERS = (
-    _parameter("from", f"Start of the period, -24h by default: {TIME}", "-24h"),
-    _parameter("to", f"End of the period, now by default: {TIME}", "now"),
-    _parameter("interval", "Length of a point; none: no points.", "hour", _one_of(INTERVALS)),
-    _parameter("timezone", "IANA name; the project's by default.", "Europe/Berlin"),
-    _parameter("week_start", "First day of a week; the project's by default.", "monday", _one_of(WEEKDAYS)),
-    _parameter("breakdown", "One result per combination of these dimensions, by commas.", "source"),
-    _parameter("limit", "How many combinations.", LIMIT_DEFAULT, _LIMIT),
-    _parameter("compare", "Fills `previous`.", "previous_period", _one_of(COMPARISONS)),
-    _parameter("bots", "include: count events marked as bots.", "exclude", _one_of(BOTS)),
-    *(_parameter(name, f"Only these values of {name}, by commas; (none) is no value.", None) for name in DIMENSIONS),
-)
-LIVE_PARAMETERS = (
-    _parameter("metrics", "1 to 20 metrics, by commas.", "events,online"),
-    _parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", None),
-    *QUERY_PARAMETERS,
-)
-POPULAR_PARAMETERS = (
-    _parameter("by", "What makes a product popular.", "views", _one_of(tuple(METRIC_OF))),
-    _parameter("window", "How far back: a number with m, h, d or w.", "24h"),
-    _parameter("limit", "How many products, 20 by default.", 20, _LIMIT),
-    _parameter("category", "Only products of this category of the catalog.", None),
-)
-
-
-@dataclass
-class QueryOperation(Operation):
-    def __post_init__(self) -> None:
-        self.parameters = [*(self.parameters or ()), *QUERY_PARAMETERS]
-
-
-@dataclass
-class LiveOperation(Operation):
-    def __post_init__(self) -> None:
-        self.parameters = [*(self.parameters or ()), *LIVE_PARAMETERS]
+_SHARED = (
+    parameter("from", f"Start of the period, -24h by default: {TIME}", _TIME, example="-24h"),
+    parameter("to", f"End of the period, now by default: {TIME}", _TIME, example="now"),
+    parameter("interval", "Length of a point; none: no points.", _one_of(INTERVALS), example="hour"),
+    parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin"),
+    parameter("week_start", "First day of a week; the project's by default.", _one_of(WEEKDAYS), example="monday"),
+    by_commas(
+        "breakdown", "One result per combination of these dimensions, by commas.",
+        _one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
+    ),
+    parameter("limit", "How many combinations.", _limit(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
+    parameter("compare", "Fills `previous`.", _one_of(COMPARISONS), example="previous_period"),
+    parameter("bots", "include: count events marked as bots.", _one_of(BOTS), example="exclude"),
+    *(
+        by_commas(
+            name, f"Only these values of {name}, by commas; (none) is no value.", _VALUE_OF_URL, items_max=VALUES_MAX,
+            example="(none)",
+        )
+        for name in DIMENSIONS
+    ),
+)  # fmt: skip
+_METRIC = parameter("name", "As in GET /v1/metrics.", _one_of(tuple(METRICS)), "path", example="orders")
+_LIVE = (
+    by_commas(
+        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", _one_of(tuple(METRICS)),
+        items_max=min(LIVE_METRICS_MAX, len(METRICS)), example="events", required=True,
+    ),
+    parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
+    parameter("Last-Event-ID", "The last `id` seen: the updates since, or a snapshot.", {"type": "string"}, "header"),
+)  # fmt: skip
 
 
-@dataclass
-class PopularOperation(Operation):
-    def __post_init__(self) -> None:
-        self.parameters = [*(self.parameters or ()), *POPULAR_PARAMETERS]
+def _query() -> Docs:
+    """One query: what every metric takes, and one shape for each group of dimensions that go together."""
+    shapes = [_shape(dimensions, metrics) for dimensions, metrics in _groups().items()]
+    return {
+        "type": "object",
+        "properties": {
+            "metric": _one_of(tuple(METRICS)),
+            "from": or_null(_TIME),
+            "to": or_null(_TIME),
+            "interval": or_null(_one_of(INTERVALS)),
+            "timezone": {"anyOf": [TIME_ZONE, {"type": "null"}]},
+            "week_start": or_null(_one_of(WEEKDAYS)),
+            "limit": or_null(_limit(LIMIT_DEFAULT)),
+            "compare": or_null(_one_of(COMPARISONS)),
+            "bots": or_null(_one_of(BOTS)),
+            "breakdown": {},
+            "filters": {},
+        },
+        "required": ["metric"],
+        "additionalProperties": False,
+        "anyOf": shapes,
+    }
 
 
-@dataclass
-class QueriesOperation(Operation):
-    def __post_init__(self) -> None:
-        media = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT, required=["queries"]), example=EXAMPLE_QUERY)
-        self.request_body = RequestBody(content={"application/json": media}, required=True)
+def _groups() -> dict[tuple[str, ...], list[str]]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for metric in METRICS.values():
+        for dimensions in groups_of(metric):
+            groups.setdefault(dimensions, []).append(metric.name)
+    return groups
+
+
+def _shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
+    filters = {"type": ["object", "null"], "properties": dict.fromkeys(dimensions, _VALUES)}
+    return {
+        "properties": {
+            "metric": {"enum": metrics},
+            "breakdown": _breakdown(dimensions),
+            "filters": {**filters, "additionalProperties": False},
+        }
+    }
+
+
+def _breakdown(dimensions: tuple[str, ...]) -> Docs:
+    if not dimensions:
+        return {"type": ["array", "null"], "maxItems": 0}
+    listed: Docs = {"type": "array", "items": _one_of(dimensions), "uniqueItems": True}
+    return {"anyOf": [listed, or_null(_one_of(dimensions))]}
+
+
+def _event() -> Docs:
+    """One event of the stream; its `data` is JSON."""
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "enum": ["snapshot", "update", "error"]},
+            "id": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["event", "data"],
+    }
+
+
+READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
+READ_QUERIES: Docs = {
+    "requestBody": said_body(
+        {
+            "application/json": {
+                "type": "object",
+                "properties": {"queries": {"type": "array", "items": _query(), "minItems": 1, "maxItems": QUERIES_MAX}},
+                "required": ["queries"],
+                "additionalProperties": False,
+                "example": EXAMPLE_QUERY,
+            }
+        }
+    )
+}
+STREAM_LIVE: Docs = {
+    "parameters": [*_LIVE, *_SHARED],
+    "responses": {
+        "200": {"description": "Events, until the client goes.", "content": {"text/event-stream": {"schema": _event()}}}
+    },
+}
+READ_POPULAR: Docs = {
+    "parameters": [
+        parameter("by", "What makes a product popular.", _one_of(tuple(METRIC_OF)), example="views"),
+        parameter(
+            "window", "How far back: a number with m, h, d or w.", {"type": "string", "pattern": WINDOW}, example="24h"
+        ),
+        parameter("limit", "How many products.", _limit(POPULAR_LIMIT), example=POPULAR_LIMIT),
+        parameter(
+            "category", "Only products of this category of the catalog.",
+            {"type": "string", "minLength": 1},
+        ),
+    ]
+}  # fmt: skip

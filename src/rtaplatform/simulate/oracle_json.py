@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _NESTING_MAX = 32
@@ -77,11 +76,16 @@ def _no_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_no_constant)
 
 
+# To its closing quote, or to the end of the text where it has none.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_SIGN = re.compile(r"[\[\]{}:]")
+
+
 def _measure(text: str) -> tuple[int, int]:
     """Return how deep brackets nest, and the most colons in one pair of them: of any text, JSON or not."""
     depth = keys = 0
     open_pairs: list[int] = []
-    for sign in _signs_outside_of_strings(text):
+    for sign in _SIGN.findall(_STRING.sub("", text)):
         if sign in "[{":
             open_pairs.append(0)
             depth = max(depth, len(open_pairs))
@@ -91,15 +95,3 @@ def _measure(text: str) -> tuple[int, int]:
             open_pairs[-1] += 1
             keys = max(keys, open_pairs[-1])
     return depth, keys
-
-
-def _signs_outside_of_strings(text: str) -> Iterator[str]:
-    is_inside = is_escaped = False
-    for sign in text:
-        if is_inside:
-            is_inside = is_escaped or sign != '"'
-            is_escaped = not is_escaped and sign == "\\"
-        elif sign == '"':
-            is_inside = True
-        elif sign in "[]{}:":
-            yield sign

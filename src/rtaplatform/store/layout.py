@@ -10,7 +10,7 @@ from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import CellsKey, Place, SketchKey
 
 PREFIX = "rta:"
-FUNCTIONS = "rta_v1"
+FUNCTIONS = ("rta_v1", "rta_v1_shards")  # the parts of one library, in their order
 
 
 def shard_prefix(shard: int) -> str:

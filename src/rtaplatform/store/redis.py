@@ -35,7 +35,7 @@ from rtaplatform.store.port import (
     Torn,
     shard_of,
 )
-from rtaplatform.store.wire import encode
+from rtaplatform.store.wire import KEEPING, Keeping, encode
 
 # What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
 PASSING_ERRORS = (
@@ -79,14 +79,15 @@ def connect(url: str, timeout_seconds: float) -> redis.Redis:
 class RedisStore:
     """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
 
-    def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: StoreSettings, keeping: Keeping = KEEPING) -> None:
+        self._settings, self._keeping = settings, keeping
         self._client = connect(settings.url.get_secret_value(), settings.timeout_seconds)
 
     # life cycle ------------------------------------------------------------------------------------------------
 
     def load_functions(self) -> None:
-        code = resources.files("rtaplatform.store").joinpath(f"functions/{layout.FUNCTIONS}.lua").read_text()
+        folder = resources.files("rtaplatform.store").joinpath("functions")
+        code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in layout.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
         with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
             loader.function_load(code, replace=True)
@@ -217,7 +218,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        reply = self._call("rta_apply_v1", shard, encode(generation, delta))
+        reply = self._call("rta_apply_v1", shard, encode(generation, delta, self._keeping))
         match _text(reply[0]):
             case "OK":
                 return Applied()

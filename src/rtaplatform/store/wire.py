@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Collection
+from itertools import chain
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from rtaplatform.core.buckets import expires_at_s
+from rtaplatform.core.buckets import Kind, expires_at_s
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
@@ -18,7 +21,17 @@ ONLINE_KEPT_MS = 15 * 60_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode(generation: str, delta: Delta) -> bytes:
+class Keeping(Struct, frozen=True):
+    """How long buckets are kept, and how many fields one may have. A benchmark with old events has others."""
+
+    expires_at_s: Callable[[Kind, int], int] = expires_at_s
+    fields_max: int = FIELDS_PER_BUCKET_MAX
+
+
+KEEPING = Keeping()
+
+
+def encode(generation: str, delta: Delta, keeping: Keeping = KEEPING) -> bytes:
     return _encode(
         {
             "generation": generation,
@@ -36,8 +49,8 @@ def encode(generation: str, delta: Delta) -> bytes:
                 [p.project, _raw(p.person), _raw(p.expected), _raw(p.token), _raw(p.value)] for p in delta.persons
             ],
             "replayed": delta.replayed,
-            "cells": [_cells(key, fields) for key, fields in delta.cells.items()],
-            "sketches": [_sketch(key, members) for key, members in delta.sketches.items()],
+            "cells": [_cells(key, fields, keeping) for key, fields in delta.cells.items()],
+            "sketches": [_sketch(key, members, keeping) for key, members in delta.sketches.items()],
             "sketches_max": SKETCHES_PER_BUCKET_MAX,
             "online": [_online(project, seen) for project, seen in delta.online.items()],
             "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
@@ -58,6 +71,9 @@ def _raw(value: bytes) -> msgspec.Raw:
 
 
 def _flat(fields: dict[str, int]) -> list[Any]:
+    values = fields.values()
+    if values and 0 not in values and max(values) <= EXACT_IN_LUA and min(values) >= -EXACT_IN_LUA:
+        return list(chain.from_iterable(fields.items()))
     flat: list[Any] = []
     for name, n in fields.items():
         if n:
@@ -73,13 +89,23 @@ def _parts(n: int) -> list[int]:
     return [sign * INCREMENT_MAX] * min(whole, 4) + ([sign * rest] if rest else [])
 
 
-def _cells(key: CellsKey, fields: dict[str, int]) -> list[Any]:
-    return [layout.cells(key), expires_at_s(key.kind, key.start), FIELDS_PER_BUCKET_MAX, _flat(fields)]
+def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]:
+    return [layout.cells(key), keeping.expires_at_s(key.kind, key.start), keeping.fields_max, _flat(fields)]
 
 
-def _sketch(key: SketchKey, members: set[bytes]) -> list[Any]:
+def _sketch(key: SketchKey, members: set[bytes], keeping: Keeping) -> list[Any]:
     index = layout.sketch_index(key.project, key.kind, key.start, key.dimension) if key.dimension else ""
-    return [layout.sketch(key), expires_at_s(key.kind, key.start), index, key.value, [_raw(m) for m in members]]
+    return [layout.sketch(key), keeping.expires_at_s(key.kind, key.start), index, key.value, _persons(members)]
+
+
+def _persons(members: Collection[bytes]) -> Any:
+    """A list of texts; those of one short length, as all of ours are, become MessagePack by one call."""
+    size = len(next(iter(members), b""))
+    header = bytes((0xA0 | size,)) if size < 32 else b""
+    joined = header.join(members)
+    if not header or len(joined) != len(members) * (size + 1) - 1 or set(map(len, members)) != {size}:
+        return [_raw(m) for m in members]
+    return msgspec.Raw(b"\xdd" + len(members).to_bytes(4, "big") + header + joined)
 
 
 def _online(project: str, seen: dict[bytes, int]) -> list[Any]:

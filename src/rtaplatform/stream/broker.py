@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -67,22 +67,27 @@ class Broker:
         }
 
     def ends(self) -> dict[Place, int]:
-        """Where the event topics end: place → the offset that comes next."""
+        """Where the event topics end: place → the offset that comes next. All of a topic's partitions, or none."""
         topics = self.topics()
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
         ends = self._offsets(partitions, LATEST)
+        if len(ends) < len(partitions):  # by a broker that has just come back, or of a topic that has just gone
+            raise Unavailable("kafka", "lists partitions that it does not have")
         return {Place(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
 
     def committed(self, group_id: str) -> dict[Place, int]:
         """The offsets that the group has committed: how far it once was, at least."""
         topics = self.topics()
-        with _as_unavailable():
-            asked = [ConsumerGroupTopicPartitions(group_id)]
-            answers = self._admin().list_consumer_group_offsets(asked, request_timeout=REQUEST_SECONDS_MAX)
-            with _unless(KafkaError.GROUP_ID_NOT_FOUND):
-                spots = answers[group_id].result().topic_partitions
-                return {Place(topics[s.topic][0], s.partition): s.offset for s in spots if s.topic in topics}
-        return {}
+        asked = [TopicPartition(name, number) for name, (_, count) in topics.items() for number in range(count)]
+        # A consumer that never joins: asked through an admin client, a coordinator that has just moved, as in a new
+        # cluster, ends the whole process (librdkafka 2.16).
+        consumer = Consumer(self._config | {"group.id": group_id})
+        try:
+            with _as_unavailable():
+                spots = consumer.committed(asked, REQUEST_SECONDS_MAX) if asked else []
+        finally:
+            consumer.close()
+        return {Place(topics[s.topic][0], s.partition): s.offset for s in spots if s.error is None and s.offset >= 0}
 
     def create_topics(self, settings: TopicSettings) -> list[str]:
         """Make what is missing; what is there is left as it is. Returns the names of the new ones."""

@@ -7,7 +7,8 @@ Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdka
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,7 +20,7 @@ from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config
-from rtaplatform.stream.port import Batch, Extent, Partition, Record
+from rtaplatform.stream.port import Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
 _SEEK_AGAIN = frozenset(
@@ -37,23 +38,30 @@ log_line = telemetry.logger("stream")
 
 
 class KafkaLog:
-    """`EventLog` over the event topics."""
+    """`EventLog` over the event topics, shared out by the group; or, without a group, over the partitions given."""
 
-    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, given: Sequence[Partition] = ()) -> None:
         self._worker = worker
         self._broker = Broker(kafka)
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
-        self._left: list[Record] = []  # read, but beyond the limit of the last batch
+        self._left: list[Run] = []  # read, but beyond the limit of the last batch
         self._ends: dict[Partition, int] = {}  # of what is in `_left`, or was in the last batch
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
             consumer_config(kafka, worker.group_id)
             | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
         )
-        self._consumer.subscribe(
-            list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
+        spots = [TopicPartition(p.topic, p.number, 0) for p in given]
+        if spots:
+            self._consumer.assign(spots)
+            self._consumer.pause(spots)
+            self._change(frozenset(given))
+        else:
+            self._consumer.subscribe(
+                self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -64,12 +72,15 @@ class KafkaLog:
     def poll(self) -> Batch:
         if not self._left:
             self._left = self._read()
-        size = 0
-        for number, record in enumerate(self._left):
-            size += len(record.value or b"") + len(record.key)
-            if size > self._worker.batch_bytes_max and number:
-                batch, self._left = self._left[:number], self._left[number:]
+        room = self._worker.batch_bytes_max
+        for number, run in enumerate(self._left):
+            fitting = _fitting(run, room, at_least=0 if number else 1)
+            if fitting < len(run):
+                head = [run.part(0, fitting)] if fitting else []
+                batch = self._left[:number] + head
+                self._left = [run.part(fitting, len(run)), *self._left[number + 1 :]]
                 return Batch(batch)
+            room -= _bytes_of(run)
         batch, self._left = self._left, []
         ends, self._ends = self._ends, {}
         return Batch(batch, ends)
@@ -101,38 +112,49 @@ class KafkaLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> list[Run]:
         messages = self._consumer.consume(self._worker.batch_events_max, self._worker.batch_wait_ms_max / 1000)
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(self._record(message))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._ends[self._partition(message)] = message.offset() or 0
-            elif error.code() in _SEEK_AGAIN:
-                log_line.warning("seek again", error=error.str())
-                self._version += 1
-            elif error.fatal():
-                raise Unavailable("kafka", error.str())
-        return records
+        keys: list[Any] = list(map(Message.key, messages))
+        if None in keys:
+            messages = [m for m in messages if m.error() is None or self._heed(m)]
+            keys = [m.key() or b"" for m in messages]
+        return list(self._runs(messages, keys))
 
-    def _record(self, message: Message) -> Record:
-        value = message.value()
-        kind, timestamp_ms = message.timestamp()
-        epoch = message.leader_epoch()
-        return Record(
-            self._partition(message),
-            message.offset() or 0,
-            timestamp_ms if kind and timestamp_ms < TIME_MS_MAX else -1,
-            _bytes(message.key()),
-            None if value is None else _bytes(value),
-            -1 if epoch is None else epoch,
-            value is not None and len(value) > EVENT_BYTES_MAX and _was_collected(message),
-        )
+    def _runs(self, messages: list[Message], keys: list[bytes]) -> Iterator[Run]:
+        """A run a partition; there are few of them, so each is picked out by itself."""
+        places: list[Any] = list(map(Message.partition, messages))
+        if len(self._topics) > 1:
+            places = list(zip(map(Message.topic, messages), places, strict=True))
+        for place in dict.fromkeys(places):
+            mine = [found == place for found in places]
+            whole = place if len(self._topics) > 1 else (self._topics[0], place)
+            yield self._run(self._partition(whole), list(compress(messages, mine)), list(compress(keys, mine)))
 
-    def _partition(self, message: Message) -> Partition:
-        place: Any = (message.topic(), message.partition())
+    def _heed(self, message: Message) -> bool:
+        """What is no record: an end, a reason to seek again, or trouble. Always False."""
+        error = message.error()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
+        elif error.code() in _SEEK_AGAIN:
+            log_line.warning("seek again", error=error.str())
+            self._version += 1
+        elif error.fatal():
+            raise Unavailable("kafka", error.str())
+        return False
+
+    def _run(self, partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
+        values: list[Any] = list(map(Message.value, messages))
+        offsets: list[Any] = list(map(Message.offset, messages))
+        times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
+        if max(times) >= TIME_MS_MAX:
+            times = [at if at < TIME_MS_MAX else -1 for at in times]
+        epoch = messages[-1].leader_epoch()
+        large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
+        collected = frozenset(i for i in large if _was_collected(messages[i]))
+        return Run(partition, offsets, times, keys, values, -1 if epoch is None else epoch, collected)
+
+    def _partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
     def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
@@ -154,8 +176,20 @@ def _spot(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _bytes(value: bytes | str | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
+def _bytes_of(run: Run) -> int:
+    values = run.values if None not in run.values else filter(None, run.values)
+    return sum(map(len, values))  # type: ignore[arg-type]  # without None
+
+
+def _fitting(run: Run, room: int, *, at_least: int) -> int:
+    """How many of its first records have at most `room` bytes together."""
+    if _bytes_of(run) <= room:
+        return len(run)
+    for number, value in enumerate(run.values):
+        room -= len(value or b"")
+        if room < 0 and number >= at_least:
+            return number
+    return len(run)
 
 
 def _was_collected(message: Message) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.store.port import Place
-from rtaplatform.stream.port import Batch, DeadLetter, Extent, Partition, Record
+from rtaplatform.stream.port import Batch, DeadLetter, Extent, Partition, Record, Run, run_of
 
 
 class MemoryBroker:
@@ -62,13 +62,15 @@ class MemoryLog:
 
     def poll(self) -> Batch:
         self._require()
-        found: list[Record] = []
+        runs: list[Run] = []
+        room = self._batch_max
         for partition, offset in self._next.items():
-            room = self._batch_max - len(found)
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
-            found += records
-        return Batch(found)
+            room -= len(records)
+            if records:
+                runs.append(run_of(records))
+        return Batch(runs)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours

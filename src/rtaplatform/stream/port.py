@@ -35,14 +35,66 @@ class Record(Struct, gc=False):
     was_collected: bool
 
 
+class Run(Struct, frozen=True, gc=False):
+    """Records of one partition, one after the other, as columns: on the way of an event nothing is made per record.
+
+    `leader_epoch` is that of the last one; `collected` has the indices of those that the collector has added fields to,
+    as far as anyone asks (it allows a larger value).
+    """
+
+    partition: Partition
+    offsets: list[int]
+    timestamps_ms: list[int]
+    keys: list[bytes]
+    values: list[bytes | None]
+    leader_epoch: int
+    collected: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def record(self, index: int) -> Record:
+        return Record(
+            self.partition,
+            self.offsets[index],
+            self.timestamps_ms[index],
+            self.keys[index],
+            self.values[index],
+            self.leader_epoch,
+            (index % len(self.offsets)) in self.collected,
+        )
+
+    def part(self, first: int, end: int) -> Run:
+        """Those from the index `first` up to (not with) `end`; itself where that is all."""
+        if first == 0 and end >= len(self.offsets):
+            return self
+        cut = slice(first, end)
+        inside = frozenset(index - first for index in self.collected if first <= index < end)
+        columns = (self.offsets[cut], self.timestamps_ms[cut], self.keys[cut], self.values[cut])
+        return Run(self.partition, *columns, self.leader_epoch, inside)
+
+
+def run_of(records: Sequence[Record]) -> Run:
+    """The records of one partition as a run; there must be at least one."""
+    return Run(
+        records[0].partition,
+        [record.offset for record in records],
+        [record.timestamp_ms for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        records[-1].leader_epoch,
+        frozenset(index for index, record in enumerate(records) if record.was_collected),
+    )
+
+
 class Batch(Struct, frozen=True):
-    """The next records, in offset order within each partition.
+    """The next records: at most one run a partition, none of them empty.
 
     `ends`: partitions that have been read to their end, and the offset there. It may lie beyond the last record, for
     what readers never see takes offsets too: transaction markers, aborted and compacted records.
     """
 
-    records: Sequence[Record] = ()
+    runs: Sequence[Run] = ()
     ends: Mapping[Partition, int] = {}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from rtaplatform.analytics.freshness import SAMPLES_MAX, Freshness, FreshnessTracker, Instant
 from rtaplatform.store.port import Place, Project, Row, Snapshot
 
-A, B = Place("web-1", 0), Place("web-1", 1)
+A, B, C = Place("web-1", 0), Place("web-1", 1), Place("mobile-1", 0)
 WALL = 1_000_000_000_000
 
 
@@ -40,6 +40,17 @@ def test_as_of_is_the_latest_moment_whose_events_are_all_in() -> None:
     assert tracker.observe(snapshot({A: 15, B: 9}), at(2.1)) == Freshness(WALL, 2100, ())
     assert tracker.observe(snapshot({A: 20, B: 8}), at(2.2)).as_of_ms == WALL + 1000
     assert tracker.observe(snapshot({A: 20, B: 9}), at(2.25)) == Freshness(WALL + 2000, 250, ())
+
+
+def test_a_broker_that_has_just_come_back_moves_nothing() -> None:
+    two_topics = Snapshot(
+        "g1", {"web": "web-1", "mobile": "mobile-1"}, {A: row(10), C: row(5)}, {}, False, Project("demo"), ()
+    )
+    tracker = sampled((0, {A: 10, C: 5}), (1, {A: 20, C: 5}), (2, {C: 5}))
+    assert tracker.observe(two_topics, at(2.1)).as_of_ms == WALL
+    tracker = sampled((0, {A: 10, C: 5}), (1, {A: 20, C: 5}), (2, {A: 10, C: 5}))
+    assert tracker.observe(two_topics, at(2.1)).as_of_ms == WALL
+    assert sampled((0, {C: 5})).observe(two_topics, at(1)).as_of_ms is None
 
 
 def test_lag_grows_while_the_log_is_not_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 
 from rtaplatform.catalog.bulk import BulkRow, RowError
 from rtaplatform.catalog.fields import PRODUCT_FIELDS, USER_FIELDS, check_id, read_object
+from rtaplatform.catalog.key_records import SCOPES_GIVEN_MAX, read_scopes
 from rtaplatform.catalog.kinds import PRODUCT
 from rtaplatform.catalog.merging import is_same, merge
 from rtaplatform.catalog.pages import Question, read_cursor, write_cursor
-from rtaplatform.catalog.table_files import ROW_BYTES_MAX, CsvRows, Item, JsonLines
+from rtaplatform.catalog.table_files import ROW_BYTES_MAX, CsvRows, Item, JsonLines, header_pattern
 from rtaplatform.catalog.versions import etag_of, read_condition
 from rtaplatform.core.errors import InvalidParameter, PreconditionFailed, UnreadableBody
 
@@ -160,3 +162,28 @@ def test_a_row_that_is_too_long_is_passed_over() -> None:
         assert found[1].row == 2
     with pytest.raises(UnreadableBody):
         items(CsvRows(PRODUCT), b'id,name\n1,"' + b"x\n" * ROW_BYTES_MAX, 1_000)
+
+
+@pytest.mark.parametrize("body", [b"\n", b" \r\n\r\n", b"\t"])
+def test_a_csv_without_a_header_is_no_csv(body: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        items(CsvRows(PRODUCT), body, 10)
+    assert not re.search(header_pattern(PRODUCT), body.decode())
+
+
+@pytest.mark.parametrize(
+    "header", ["id", "id,name", "\r\nname,id,attributes.a b", '"id","price"', "name", "id,colour", "id;name", " "]
+)
+def test_what_a_csv_may_begin_with_is_what_is_read(header: str) -> None:
+    try:
+        items(CsvRows(PRODUCT), f"{header}\n".encode(), 100)
+    except UnreadableBody:
+        assert not re.search(header_pattern(PRODUCT), f"{header}\n")
+    else:
+        assert re.search(header_pattern(PRODUCT), f"{header}\n")
+
+
+def test_no_more_scopes_are_read_than_the_document_allows() -> None:
+    assert read_scopes(["read"] * SCOPES_GIVEN_MAX) == ("read",)
+    with pytest.raises(InvalidParameter):
+        read_scopes(["read"] * (SCOPES_GIVEN_MAX + 1))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from structlog.testing import capture_logs
 
 from rtaplatform.collect.draft import Record
 from rtaplatform.collect.producer import EventProducer, Undelivered
@@ -125,6 +126,15 @@ async def test_fatal_error_told_by_callback_brings_a_new_producer(producer: Even
     factory.made[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", True))
     await producer.append(RECORDS)
     assert len(factory.made) == 2
+
+
+async def test_a_broker_that_is_away_is_said_once_not_with_every_try(producer: EventProducer, factory: Factory) -> None:
+    tell = factory.made[0].config["error_cb"]
+    with capture_logs() as said:
+        for _ in range(50):
+            tell(KafkaError(KafkaError._TRANSPORT, "connection refused"))
+        tell(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    assert [line["code"] for line in said] == ["_ALL_BROKERS_DOWN"]
 
 
 async def test_stopped_producer_takes_nothing(factory: Factory) -> None:

@@ -93,7 +93,7 @@ def test_what_runs_out_in_a_batch_is_replaced_as_a_whole() -> None:
 def test_events_without_a_time_are_looked_for_in_this_hour_and_the_24_before() -> None:
     names = block_names("demo", "rta.events.web", 3, -1, T)
     hour = T // HOUR_MS
-    assert names == [f"demo:rta.events.web:3:h{hour - back}" for back in range(25)]
+    assert list(names) == [f"demo:rta.events.web:3:h{hour - back}" for back in range(25)]
     shard = Shard()
     assert shard.batch((1, T), names=names) == [False]
     for hours, is_repeat in ((1, True), (23, True), (24, False)):
@@ -112,8 +112,8 @@ def test_an_hours_block_is_seen_for_24_hours_after_its_last_write_though_25_are_
 
 
 def test_events_with_a_time_are_in_the_block_of_its_minute() -> None:
-    assert block_names("demo", "t", 3, 120_000, T) == block_names("demo", "t", 3, 179_999, T + 1) == ["demo:t:3:2"]
-    assert block_names("demo", "t", 3, 0, T) == ["demo:t:3:0"]
+    assert block_names("demo", "t", 3, 120_000, T) == block_names("demo", "t", 3, 179_999, T + 1) == ("demo:t:3:2",)
+    assert block_names("demo", "t", 3, 0, T) == ("demo:t:3:0",)
 
 
 def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_written() -> None:

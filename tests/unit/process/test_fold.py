@@ -16,7 +16,7 @@ from rtaplatform.process.dedup import BlockCache, Seen
 from rtaplatform.process.fold import Fold, understand
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, CellsKey, Delta, Project, SketchKey, shard_of
-from rtaplatform.stream.port import Partition, Record
+from rtaplatform.stream.port import Partition, Record, run_of
 from tests.comparison import Totals, differences, held_in_memory
 from tests.unit.process.odd_records import PROJECTS, Sent, counted_by_a_worker, log_of, sent
 
@@ -36,9 +36,9 @@ def record(value: bytes | None, at: int = NOW, offset: int = 0) -> Record:
 def fold(*records: Record, record_ms: int = 0, shards: int = 1) -> tuple[Delta, Fold]:
     cache = BlockCache(1_000)
     folding = Fold(BERLIN, Seen(cache))
-    for read in understand(records, record_ms, BERLIN, shards):
-        cache.load(read.blocks, lambda names: [b""] * len(names))
-        folding.add("web:0", read)
+    read = understand(run_of(records), record_ms, BERLIN, shards).items
+    cache.load((name for each in read for name in each.blocks), lambda names: [b""] * len(names))
+    folding.add("web:0", read)
     return folding.delta(), folding
 
 
@@ -73,9 +73,9 @@ def test_a_repeat_is_a_duplicate_and_nothing_else() -> None:
 
 
 def test_record_time_never_goes_back_and_decides() -> None:
-    read = understand([record(b"", NOW), record(b"", NOW - 5), record(b"", -1), record(b"", NOW + 1)], NOW - 9, {}, 1)
-    assert [each.record_ms for each in read] == [NOW, NOW, NOW, NOW + 1]
-    assert understand([record(b"", 5)], NOW, {}, 1)[0].record_ms == NOW
+    run = run_of([record(b"", NOW), record(b"", NOW - 5), record(b"", -1), record(b"", NOW + 1)])
+    assert [each.record_ms for each in understand(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
+    assert understand(run_of([record(b"", 5)]), NOW, {}, 1).record_ms == NOW
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,12 @@ def test_a_letter_belongs_to_the_project_it_names_if_there_is_one() -> None:
 
 def test_a_record_is_counted_in_one_shard() -> None:
     for shards in (1, 2, 7):
-        read = understand([record(message()), record(message(projectId="other")), record(b"{")], 0, BERLIN, shards)
-        assert [each.shard for each in read] == [shard_of("demo", shards), shard_of("other", shards), 0]
+        run = run_of([record(message()), record(message(projectId="other")), record(b"{")])
+        assert [each.shard for each in understand(run, 0, BERLIN, shards).items] == [
+            shard_of("demo", shards),
+            shard_of("other", shards),
+            0,
+        ]
 
 
 # Merging -----------------------------------------------------------------------------------------------------------
@@ -181,9 +185,9 @@ def folded(records: list[Sent]) -> Delta:
     cache = BlockCache(10_000)
     folding = Fold(projects, Seen(cache))
     for partition, found in log_of(records).records.items():
-        for read in understand(found, 0, projects, 1):
-            cache.load(read.blocks, lambda names: [b""] * len(names))
-            folding.add(str(partition), read)
+        read = understand(run_of(found), 0, projects, 1).items
+        cache.load((name for each in read for name in each.blocks), lambda names: [b""] * len(names))
+        folding.add(str(partition), read)
     return folding.delta()
 
 

@@ -10,7 +10,7 @@ import pytest
 from rtaplatform.core.errors import Stopped
 from rtaplatform.process.positions import Positions, fingerprint, row_after
 from rtaplatform.store.port import Place, Project, ShardState, read_row
-from rtaplatform.stream.port import Extent, Partition, Record
+from rtaplatform.stream.port import Extent, Partition, Record, run_of
 
 WEB, PLACE = Partition("rta.events.web", 0), Place("id-1", 0)
 NOW = 1_795_000_000_000
@@ -40,7 +40,7 @@ def test_reading_begins_at_the_last_record_that_was_counted() -> None:
     assert (at.starts, at.stops) == ({WEB: 9}, {})
     assert at.following(WEB) == 10
     assert at.record_ms(WEB) == NOW + 9
-    assert [at.is_new(0, WEB, offset) for offset in (9, 10)] == [False, True]
+    assert at.next_of(0, WEB) == 10
 
 
 def test_an_absent_row_begins_where_the_generation_does() -> None:
@@ -53,7 +53,7 @@ def test_reading_begins_with_the_shard_that_is_least_far() -> None:
     at = find(state({PLACE: row(9)}, shards=2), state({PLACE: row(4)}, shards=2))
     assert at.starts == {WEB: 4}
     assert at.record_ms(WEB) == NOW + 4
-    assert [at.is_new(shard, WEB, 7) for shard in (0, 1)] == [False, True]
+    assert at.next_of(0, WEB) > 7 >= at.next_of(1, WEB)
 
 
 def test_a_record_that_retention_took_is_not_asked_for() -> None:
@@ -122,20 +122,20 @@ def test_a_store_that_is_not_ours_is_not_touched(states: tuple[ShardState | None
 
 def test_the_record_that_was_counted_last_is_recognised() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.first_difference(WEB, [record(9), record(10)]) is None
-    assert at.first_difference(WEB, [record(11)]) is None  # looked at once
+    assert at.first_difference(run_of([record(9), record(10)])) is None
+    assert at.first_difference(run_of([record(11)])) is None  # looked at once
 
 
 def test_another_record_at_its_place_is_noticed() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.first_difference(WEB, [record(9, b"another"), record(10)]) == 9
-    assert find(state({PLACE: row(9)})).first_difference(WEB, [record(10)]) == 9  # it is no longer there
+    assert at.first_difference(run_of([record(9, b"another"), record(10)])) == 9
+    assert find(state({PLACE: row(9)})).first_difference(run_of([record(10)])) == 9  # it is no longer there
 
 
 def test_each_shards_last_record_is_compared_as_it_passes_by() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
-    assert at.first_difference(WEB, [record(4), record(5)]) is None
-    assert at.first_difference(WEB, [record(8), record(9, b"another")]) == 9
+    assert at.first_difference(run_of([record(4), record(5)])) is None
+    assert at.first_difference(run_of([record(8), record(9, b"another")])) == 9
 
 
 def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
@@ -157,12 +157,12 @@ def test_moves_go_from_where_the_shard_stands() -> None:
     assert (move.place, move.after, read_row(move.upto).next_offset) == (PLACE, row(9), 13)
     at.accept(0, [move])
     assert at.move(0, WEB, record(20), NOW).after == move.upto
-    assert not at.is_new(0, WEB, 12)
+    assert at.next_of(0, WEB) > 12
 
 
 def test_quiet_shards_follow_and_those_ahead_stay() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
-    at.advance({WEB: [record(5), record(6)]})
+    at.advance({WEB: run_of([record(5), record(6)])})
     behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
     assert (behind.after, read_row(behind.upto).next_offset) == (row(4), 7)
     assert ahead.after == ahead.upto == row(9)

@@ -9,7 +9,8 @@
 --
 -- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
 -- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
--- Numbers over 2^53 are not exact in Lua and travel as text; no arithmetic is done on amounts.
+-- Numbers over 2^53 are not exact in Lua: they travel as text, and only what is within is added here.
+-- The fields of one list differ from each other where all its increments are numbers (store/wire.py).
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
 local KEY_MAX = 1024
@@ -98,6 +99,18 @@ end
 
 local function is_name(value) return is_text(value, 8192) end
 
+-- The longest of all lists, looked at without a call an entry where it is as it should be.
+local function check_increments(list)
+  check(type(list) == 'table' and #list % 2 == 0, 'cells')
+  for i = 1, #list, 2 do
+    local field, n = list[i], list[i + 1]
+    if type(field) ~= 'string' or #field > 8192 then check(false, 'cells') end
+    if type(n) ~= 'number' or n % 1 ~= 0 or n < -9007199254740992 or n > 9007199254740992 then
+      check(is_increment(n), 'cells')
+    end
+  end
+end
+
 local function is_person(value) return is_text(value, 64) end
 
 local function is_table(value) return type(value) == 'table' end
@@ -112,7 +125,7 @@ local function validate(base, batch)
   for _, cells in ipairs(batch.cells) do
     check_type(base .. 'c:' .. cells[1], 'hash')
     check(is_time(cells[2]) and is_time(cells[3]), 'cells')
-    check_pairs(cells[4], is_name, is_increment, 'cells')
+    check_increments(cells[4])
   end
   for _, sketch in ipairs(batch.sketches) do
     check_type(base .. 'p:' .. sketch[1], 'string')
@@ -164,9 +177,38 @@ local function other(field)
   return measure and (measure .. '\31\30')
 end
 
-local function write_cells(base, cells, now)
-  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
-  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
+-- Within ±2^53 Lua adds whole numbers exactly; beyond, and where a field holds no such number, HINCRBY does it.
+local function sum_of(held, n)
+  if not held then return n end
+  local sum = #held < 16 and tonumber(held)
+  sum = sum and sum + n
+  return sum and sum >= -9007199254740992 and sum <= 9007199254740992 and sum
+end
+
+-- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of a call a field.
+local function add_chunk(base, key, list, first, last)
+  local names, sums = {}, {}
+  for i = first, last, 2 do names[#names + 1] = list[i] end
+  local held = redis.call('HMGET', key, unpack(names))
+  for i = 1, #names do
+    local name, n = names[i], list[first + 2 * i - 1]
+    local sum = sum_of(held[i], n)
+    if sum then
+      sums[#sums + 1] = name
+      sums[#sums + 1] = sum
+    else
+      increment(base, key, name, n)
+    end
+  end
+  if #sums > 0 then redis.call('HSET', key, unpack(sums)) end
+end
+
+local function all_numbers(list)
+  for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
+  return true
+end
+
+local function add_within_limit(base, key, limit, list)
   local size = redis.call('HLEN', key)
   local roomy = size + #list / 2 <= limit
   for i = 1, #list, 2 do
@@ -176,6 +218,21 @@ local function write_cells(base, cells, now)
       if instead and size >= limit then field = instead else size = size + 1 end
     end
     increment(base, key, field, list[i + 1])
+  end
+end
+
+local function write_cells(base, cells, now)
+  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
+  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
+  local size = redis.call('HLEN', key)
+  if #list > 8 and size + #list / 2 <= limit and all_numbers(list) then
+    if size == 0 then -- a new bucket: there is nothing to add to
+      each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
+    else
+      for i = 1, #list, 2 * CHUNK do add_chunk(base, key, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
+    end
+  else
+    add_within_limit(base, key, limit, list)
   end
   redis.call('EXPIREAT', key, cells[2])
 end
@@ -323,88 +380,3 @@ local function apply(keys, args)
   redis.pcall('PUBLISH', root .. 'moved', table.concat(batch.projects, ','))
   return {'OK'}
 end
-
--- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
-local function begin(keys, args)
-  local root = prefix_of(keys[1])
-  local expected, generation = args[1], args[2]
-  local current = redis.call('HGET', keys[1], 'generation') or ''
-  if current ~= expected then return current end
-  local manifest = root .. generation .. ':manifest'
-  redis.call('DEL', manifest)
-  redis.call('HSET', manifest, unpack(args, 5))
-  redis.call('HSET', keys[1], 'schema', args[3], 'shards', args[4], 'generation', generation)
-  redis.call('PUBLISH', root .. 'moved', '')
-  return generation
-end
-
--- An operator takes a topic as it is now: its id, and the rows of its partitions, each from what stands there. What was
--- skipped is written down as a gap. Answers like `apply`: OK, or MOVED with what stands there.
-local function adopt(keys, args)
-  local root = prefix_of(keys[1])
-  local wanted = cmsgpack.unpack(args[1])
-  local generation = redis.call('HGET', keys[1], 'generation') or ''
-  local base = root .. generation .. ':'
-  if generation == '' or wanted.generation ~= generation or ledger_differs(base .. 'ledger', wanted.moves) then
-    return moved(base .. 'ledger', generation, wanted.moves)
-  end
-  redis.call('HSET', base .. 'manifest', 'topic:' .. wanted.topic, wanted.topic_id)
-  advance(base .. 'ledger', wanted.moves)
-  for _, gap in ipairs(wanted.gaps) do redis.call('HSET', root .. 'gaps', gap[1], gap[2]) end
-  redis.call('PUBLISH', root .. 'moved', '')
-  return {'OK'}
-end
-
--- Tell the shard its projects: args are a new version, then slug, JSON, … Without a difference nothing changes, and a
--- project that is not named stays: an empty catalog must not turn a site's events into dead letters.
-local function set_projects(keys, args)
-  local key = prefix_of(keys[1]) .. 'projects'
-  local same = redis.call('HEXISTS', key, ':version') == 1
-  for i = 2, #args, 2 do
-    if not same then break end
-    same = redis.call('HGET', key, args[i]) == args[i + 1]
-  end
-  if same then return redis.call('HGET', key, ':version') end
-  redis.call('HSET', key, ':version', args[1])
-  for i = 2, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
-  redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', '')
-  return args[1]
-end
-
--- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.
-local function probe(keys)
-  local base = prefix_of(keys[1]) .. 'probe:'
-  local hash, zset, set, text, sketch = base .. 'hash', base .. 'zset', base .. 'set', base .. 'text', base .. 'sketch'
-  redis.call('HSET', hash, 'a', 1)
-  redis.call('HINCRBY', hash, 'a', 1)
-  redis.call('HGET', hash, 'a')
-  redis.call('HLEN', hash)
-  redis.call('HEXISTS', hash, 'a')
-  redis.call('HDEL', hash, 'a')
-  redis.call('ZADD', zset, 'GT', 1, 'a')
-  redis.call('ZSCORE', zset, 'a')
-  redis.call('ZRANGEBYSCORE', zset, '-inf', 0, 'LIMIT', 0, 1)
-  redis.call('ZREMRANGEBYSCORE', zset, '-inf', 0)
-  redis.call('ZREM', zset, 'a')
-  redis.call('SADD', set, 'a')
-  redis.call('SCARD', set)
-  redis.call('SET', text, 'a')
-  redis.call('GET', text)
-  redis.call('APPEND', text, 'a')
-  redis.call('SETRANGE', text, 0, 'b')
-  redis.call('GETRANGE', text, 0, 0)
-  redis.call('TYPE', text)
-  redis.call('EXISTS', text)
-  redis.call('EXPIREAT', text, tonumber(redis.call('TIME')[1]) + 60)
-  redis.call('PFADD', sketch, 'a')
-  redis.call('PUBLISH', base .. 'channel', '')
-  redis.call('UNLINK', hash, zset, set, text)
-  redis.call('DEL', sketch)
-  return 'OK'
-end
-
-redis.register_function('rta_probe_v1', probe)
-redis.register_function('rta_apply_v1', apply)
-redis.register_function('rta_begin_v1', begin)
-redis.register_function('rta_adopt_v1', adopt)
-redis.register_function('rta_projects_v1', set_projects)

@@ -1,0 +1,314 @@
+"""How fast is the core alone: Kafka → counts by minute → Redis, exactly once, on the peers' job?
+
+The real log, worker and store, with a counting of its own: per minute of the events' time the count by event, by event
+and product, distinct users, and the revenue of orders. It keeps the contract that all peers of the comparison keep:
+its surroundings name servers, topic and number of events; it prints `FIRST` and `LAST` with a time in ms, and writes
+the results, read back from Redis, to a file.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+import xxhash
+from msgspec import Struct
+from pydantic import SecretStr
+
+from rtaplatform.core.buckets import MINUTE_MS, Kind
+from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.core.rollups import SEPARATOR
+from rtaplatform.core.times import read_time_ms
+from rtaplatform.process.dedup import Seen, block_names
+from rtaplatform.process.people import People, PersonKey
+from rtaplatform.process.worker import Limits, Worker
+from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
+from rtaplatform.store import layout
+from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.wire import Keeping
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.consumer import KafkaLog
+from rtaplatform.stream.dead_letters import KafkaDeadLetters
+from rtaplatform.stream.port import DeadLetter, Partition, Run
+
+PROJECT = Project("bench", "UTC", "EUR")
+GENERATION = "bench"
+KEPT_SECONDS = 86_400
+FIELDS_MAX = 100_000  # 5,000 products × 8 events in a minute's bucket
+ORDERED = "Order Completed"
+
+
+class Properties(Struct, gc=False):
+    product_id: str
+    price: float
+    quantity: int
+
+
+class Event(Struct, gc=False):
+    event: str
+    userId: str  # noqa: N815  # Segment's name
+    timestamp: str
+    properties: Properties
+
+
+class Identified(Struct, gc=False):
+    event: str
+    messageId: str  # noqa: N815
+    userId: str  # noqa: N815
+    timestamp: str
+    properties: Properties
+
+
+@dataclass(frozen=True)
+class Chunk:
+    run: Run
+    items: Sequence[Any]
+    record_ms: int
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def part(self, first: int, end: int) -> Chunk:
+        return self if first == 0 and end >= len(self) else understood(self.run.part(first, end), self.items[first:end])
+
+    def since(self, offset: int) -> Chunk:
+        return self.part(
+            sum(each < offset for each in self.run.offsets) if self.run.offsets[0] < offset else 0, len(self)
+        )
+
+    def of(self, _shard: int, _shards: int) -> Sequence[Any]:
+        return self.items
+
+    def names_unknown_projects(self) -> bool:
+        return False
+
+
+def understood(run: Run, items: Sequence[Any], record_ms: int = 0) -> Chunk:
+    return Chunk(run, items, max(record_ms, *run.timestamps_ms, 0))
+
+
+class Counts:
+    """The job, without a look at repeats."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(Event).decode
+
+    def understand(self, run: Run, record_ms: int, _projects: Mapping[str, Project], _shards: int) -> Chunk:
+        return understood(run, list(map(self._decode, run.values)), record_ms)  # type: ignore[arg-type]  # none is empty
+
+    def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
+        return ()
+
+    def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
+        return ()
+
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
+        return Fold(seen)
+
+
+class Fold:
+    """Increments of one batch; a minute's cells are counted under the names that they have in Redis."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._minutes: dict[str, tuple[dict[str, int], set[str]]] = {}  # minute's text → (cells by product, users)
+        self._revenue: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self.letters: list[DeadLetter] = []
+
+    def add(self, place: str, read: Sequence[Event]) -> None:
+        minutes = self._minutes
+        for each in read:
+            minute, event = each.timestamp[:16], each.event
+            found = minutes.get(minute)
+            if found is None:
+                found = minutes[minute] = ({}, set())
+            cells, users = found
+            cell = event + SEPARATOR + each.properties.product_id
+            cells[cell] = cells.get(cell, 0) + 1
+            users.add(each.userId)
+            if event == ORDERED:
+                cents = round(each.properties.price * 100) * each.properties.quantity
+                self._revenue[minute] = self._revenue.get(minute, 0) + cents
+        self._counts[f"{place}|consumed"] = self._counts.get(f"{place}|consumed", 0) + len(read)
+
+    def delta(self) -> Delta:
+        cells: dict[CellsKey, dict[str, int]] = {}
+        users: dict[SketchKey, set[bytes]] = {}
+        for minute, (products, persons) in self._minutes.items():
+            start = _minute(minute)
+            cells[_key("products", start)] = products
+            cells[_key("counts", start)] = _by_event(products)
+            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = {person.encode() for person in persons}
+        for minute, cents in self._revenue.items():
+            cells[_key("revenue", _minute(minute))] = {"cents": cents}
+        return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
+
+
+def _by_event(products: Mapping[str, int]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for cell, n in products.items():
+        event = cell[: cell.index(SEPARATOR)]
+        counts[event] = counts.get(event, 0) + n
+    return counts
+
+
+class CountsOnce(Counts):
+    """The job, each messageId once."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(Identified).decode  # type: ignore[assignment]  # more fields
+
+    def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+        chunk = super().understand(run, record_ms, projects, shards)
+        topic, at = run.partition.topic, chunk.record_ms
+        items = [
+            (
+                event,
+                block_names("bench", topic, bucket_of(key, DEDUP_SLICES), read_time_ms(event.timestamp) or -1, at),
+                xxhash.xxh3_64_intdigest(event.messageId.encode()),
+                at,
+            )
+            for key, event in zip(run.keys, chunk.items, strict=True)
+        ]
+        return Chunk(run, items, at)
+
+    def block_names(self, read: Sequence[Any]) -> Iterable[str]:
+        return (name for _, names, _, _ in read for name in names)
+
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
+        return FoldOnce(seen)
+
+
+class FoldOnce(Fold):
+    def add(self, place: str, read: Sequence[Any]) -> None:
+        is_repeat = self._seen.is_repeat
+        super().add(place, [event for event, names, identity, at in read if not is_repeat(names, identity, at)])
+
+
+def _key(rollup: str, start: int) -> CellsKey:
+    return CellsKey(PROJECT.slug, rollup, Kind.MINUTE, start)
+
+
+def _minute(text: str) -> int:
+    at = read_time_ms(text + ":00.000Z")
+    assert at is not None, text
+    return at // MINUTE_MS
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the surroundings name."""
+
+    kafka: str
+    topic: str
+    events: int
+    redis: str
+    result: Path
+    run: str
+
+    @classmethod
+    def read(cls) -> Job:
+        """Raises KeyError where a name is missing."""
+        of = os.environ
+        return cls(
+            of["BENCH_KAFKA"], of["BENCH_TOPIC"], int(of["BENCH_EVENTS"]), of["BENCH_REDIS"],
+            Path(of["BENCH_RESULT"]), of["BENCH_RUN"],
+        )  # fmt: skip
+
+    def store(self) -> RedisStore:
+        until = int(time.time()) + KEPT_SECONDS
+        settings = StoreSettings(url=SecretStr(self.redis), timeout_seconds=60)
+        return RedisStore(settings, Keeping(lambda _kind, _start: until, FIELDS_MAX))
+
+
+def count(job: Job, *, processes: int, batch: int, once: bool) -> int:
+    """Run the job. Returns 0, or 1 where a process failed."""
+    store, broker = job.store(), Broker(KafkaSettings(bootstrap_servers=job.kafka))
+    topic_id, partitions = broker.topics([job.topic])[job.topic]
+    store.load_functions()
+    store.set_projects([PROJECT])
+    store.begin(0, expected="", generation=GENERATION, topics={job.topic: topic_id}, starts={})
+    del broker  # its threads must not be there when processes are forked
+    store.close()
+    children = []
+    for number in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            mine = [Partition(job.topic, n) for n in range(number, partitions, processes)]
+            os._exit(_work(job, mine, batch, CountsOnce() if once else Counts()))
+        children.append(pid)
+    failed = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    if not any(failed):
+        job.result.write_text(json.dumps(_results(job)))
+    return int(any(failed))
+
+
+def _work(job: Job, partitions: Sequence[Partition], batch: int, counting: Counts) -> int:
+    gc.disable()  # a batch's objects are gone with it, and none is in a cycle
+    kafka = KafkaSettings(bootstrap_servers=job.kafka)
+    settings = WorkerSettings(
+        group_id=job.run, group_protocol="classic", batch_events_max=batch, batch_bytes_max=100_000_000
+    )
+    log = Timed(KafkaLog(kafka, settings, partitions))
+    worker = Worker(
+        log, KafkaDeadLetters(kafka), job.store(), shards=1,
+        limits=Limits(dedup_ids_cached_max=10_000_000, persons_known_max=1_000_000), counting=counting,
+    )  # fmt: skip
+    ends = {p: extent.high for p, extent in log.extents(partitions).items()}
+    while not worker.positions.starts or any(worker.positions.following(p) < end for p, end in ends.items()):
+        worker.turn()
+    print("LAST", time.time_ns() // 1_000_000, flush=True)
+    return 0
+
+
+class Timed:
+    """The log, which says when the first record is there."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self._log = log
+        self._is_first = True
+
+    def poll(self) -> Any:
+        batch = self._log.poll()
+        if batch.runs and self._is_first:
+            self._is_first = False
+            print("FIRST", time.time_ns() // 1_000_000, flush=True)
+        return batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def _results(job: Job) -> dict[str, dict[str, int]]:
+    """What Redis holds, in the words of the comparison."""
+    found: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
+    base = layout.base(0, GENERATION)
+    with redis.Redis.from_url(job.redis, decode_responses=True) as client:
+        for key in client.scan_iter(f"{base}c:*", count=10_000):
+            *_, rollup, _kind, minute = key.split(":")
+            for field, n in client.hgetall(key).items():
+                name = "" if rollup == "revenue" else "|" + field.replace(SEPARATOR, "|")
+                found["revenue_cents" if rollup == "revenue" else rollup][f"{minute}{name}"] = int(n)
+        for key in client.scan_iter(f"{base}p:*", count=10_000):
+            found["uniques"][key.rsplit(":", 1)[1]] = client.pfcount(key)
+    return found
+
+
+def main(*, processes: int, batch: int, once: bool) -> int:
+    try:
+        job = Job.read()
+    except KeyError as error:
+        print(f"{error.args[0]} is not set: see the comparison's contract.", file=sys.stderr)
+        return 2
+    return count(job, processes=processes, batch=batch, once=once)

@@ -1,0 +1,75 @@
+"""How many events a second does everything that runs by default count: dedup, all rollups, dead letters?
+
+The log is filled from the simulator's seed first; then the workers drain it. The rate is that between the moments at
+which a tenth and nine tenths were counted, so that neither start nor end is in it. CPU is said by process: on a machine
+that others use as well, it tells more than the clock.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from itertools import islice
+
+from rtaplatform.bench.report import Report
+from rtaplatform.bench.servers import Servers, cpu_seconds, running_servers, wait_until
+from rtaplatform.process.positions import next_offset
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.simulate.plan import Plan
+from rtaplatform.simulate.sender import Sender
+from rtaplatform.simulate.traffic import events
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+
+FIRST, LAST = 0.1, 0.9
+DRAINED_SECONDS_MAX = 600.0
+EVENTS_PER_SECOND = 2_000.0  # in the events' own time
+
+
+def measure(report: Report, *, events_total: int, workers: int, users: int, products: int, seed: int) -> None:
+    with running_servers() as servers:
+        report.say(f"filling the log with {events_total:,} events")
+        fill(servers.kafka, events_total, users=users, products=products, seed=seed)
+        children = [servers.spawn("worker") for _ in range(workers)]
+        try:
+            report.row(**_drain(servers, children))
+        finally:
+            for child in children:
+                child.terminate()
+                child.wait()
+
+
+def fill(kafka: KafkaSettings, total: int, *, users: int, products: int, seed: int) -> None:
+    """The first so many records of the seed, with repeats, late and broken ones, ending about now."""
+    span_ms = int(total / EVENTS_PER_SECOND * 1000)
+    plan = Plan(
+        time.time_ns() // 1_000_000 - span_ms, rate=EVENTS_PER_SECOND, users=users, products=products, seed=seed
+    )
+    sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
+    for number, record in enumerate(islice(events(plan), total)):
+        sender.send(record)
+        if number % 1_000 == 0:
+            sender.serve()
+    sender.finish()
+
+
+def _drain(servers: Servers, children: list[subprocess.Popen[bytes]]) -> dict[str, float]:
+    store = RedisStore(servers.store)
+    total = sum(Broker(servers.kafka).ends().values())
+    pids = servers.pids | {f"worker {number}": child.pid for number, child in enumerate(children)}
+
+    def moment(share: float) -> tuple[float, int, dict[str, float]]:
+        wait_until(lambda: _counted(store) >= share * total, f"{share:.0%} of {total:,}", DRAINED_SECONDS_MAX)
+        return time.monotonic(), _counted(store), {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+    (began, first, before), (ended, last, after) = moment(FIRST), moment(LAST)
+    wait_until(lambda: _counted(store) == total, "the end of the log", DRAINED_SECONDS_MAX)
+    store.close()
+    n = last - first
+    used = {f"{name}_cpu_us": round((after[name] - before[name]) / n * 1e6, 2) for name in pids}
+    return {"events_per_s": round(n / (ended - began)), "cpu_us": round(sum(used.values()), 2), **used}
+
+
+def _counted(store: RedisStore) -> int:
+    state = store.state(0)
+    return sum(next_offset(row) for row in state.ledger.values()) if state else 0

@@ -1,0 +1,112 @@
+"""Kafka and Valkey of a benchmark's own, with topics and shards begun: what counting needs, and no more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.local.cache import cache_folder
+from rtaplatform.local.kafka import Kafka
+from rtaplatform.local.ports import keep_ports
+from rtaplatform.local.process import Process
+from rtaplatform.local.server import EmbeddedServer
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.settings import KafkaSettings, LocalSettings, StoreSettings, TopicSettings
+from rtaplatform.store.generations import begin_missing
+from rtaplatform.store.port import Project
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+
+PROJECT = Project("demo", "Europe/Berlin", "EUR")
+ANSWER_SECONDS_MAX = 60.0
+EVENT_PARTITIONS = 12
+
+
+@dataclass(frozen=True)
+class Servers:
+    kafka: KafkaSettings
+    store: StoreSettings
+    pids: dict[str, int]
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """One of our own commands, as `rta` would run it; what it says goes to standard error."""
+        assert self.store.loader_url is not None
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "RTA_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "RTA_REDIS_URL": self.store.url.get_secret_value(),
+            "RTA_REDIS_LOADER_URL": self.store.loader_url.get_secret_value(),
+        }
+        command = [sys.executable, "-m", "rtaplatform.cli.main", *arguments]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+@contextmanager
+def running_servers() -> Iterator[Servers]:
+    """Started, with topics and shards; at the end both are killed and their folder goes."""
+    with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
+        folder = Path(name)
+        ports = keep_ports(folder / "ports.json", ["kafka", "controller", "valkey"])
+        kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
+        valkey = Valkey(folder / "valkey", ports["valkey"])
+        pids = {server.name: _start(server, folder, ends) for server in (kafka, valkey)}
+        found = Servers(
+            KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
+            StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))),
+            pids,
+        )
+        _begin(found)
+        yield found
+
+
+def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
+    server.prepare(lambda line: print(line, file=sys.stderr))
+    process = Process(server.name, folder / "logs" / f"{server.name}.log")
+    process.start(server.command())
+    ends.callback(process.kill)
+    wait_until(server.answers, f"{server.name} to answer", ANSWER_SECONDS_MAX)
+    assert process.pid is not None
+    return process.pid
+
+
+def _begin(servers: Servers) -> None:
+    broker, store = Broker(servers.kafka), RedisStore(servers.store)
+    broker.create_topics(TopicSettings())
+    wait_until(lambda: len(broker.ends()) == EVENT_PARTITIONS, "the topics' leaders", ANSWER_SECONDS_MAX)
+    store.load_functions()
+    store.set_projects([PROJECT])
+    begin_missing(store, servers.store.shards, {name: i for name, (i, _) in broker.topics().items()}, {})
+    store.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None:
+    """A server that is away may come yet. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not _holds(condition):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.05)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except Unavailable:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and those that it has started and that still run."""
+    process = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))

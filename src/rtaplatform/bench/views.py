@@ -1,0 +1,97 @@
+"""Product views in the store, through the workers' own `apply`: history to the cap, and a steady stream beside."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from msgspec.structs import replace
+
+from rtaplatform.bench.stack import PROJECT, ZONE, Stack
+from rtaplatform.core.buckets import Kind, bucket_starts
+from rtaplatform.core.rollups import PRODUCTS, field
+from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Row, read_row
+from rtaplatform.store.redis import RedisStore
+
+BATCHES_A_SECOND = 20
+VIEWS_OF_A_FULL_BUCKET = 15_000  # of these some 12,000 products are different ones: more than the cap
+HOURS, MINUTES_AT_EDGE = 26, 70
+
+
+class Ledger:
+    """Applies deltas as a worker would: each moves the ledger of one partition."""
+
+    def __init__(self, store: RedisStore) -> None:
+        state = store.state(0)
+        assert state is not None, "the shard has not begun"
+        self._store, self._generation = store, state.generation
+        self._place = Place(state.topics["rta.events.web"], 0)
+        self._after = state.ledger.get(self._place, "")
+
+    def apply(self, cells: dict[CellsKey, dict[str, int]]) -> None:
+        now_ms = int(time.time() * 1000)
+        row = read_row(self._after) if self._after else Row(0, -1, -1, "", -1, 0)
+        following = replace(
+            row, next_offset=row.next_offset + 1, last_offset=row.next_offset, last_timestamp_ms=now_ms,
+            record_time_ms=now_ms,
+        ).text()  # fmt: skip
+        delta = Delta([Move(self._place, self._after, following)], cells=cells)
+        outcome = self._store.apply(0, self._generation, delta)
+        assert isinstance(outcome, Applied), outcome
+        self._after = following
+
+
+def fill(stack: Stack, products: int, seed: int) -> int:
+    """The hours of a day and the minutes at its edges, each to the cap; the number of buckets."""
+    ledger, chance = Ledger(stack.store()), random.Random(seed)
+    now = int(time.time()) // 60
+    hours = sorted({bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
+    edges = [now - n for n in range(1, MINUTES_AT_EDGE)] + [now - 24 * 60 + n for n in range(-70, MINUTES_AT_EDGE)]
+    buckets = [*((Kind.HOUR, hour) for hour in hours), *((Kind.MINUTE, minute) for minute in edges)]
+    for kind, start in buckets:
+        views = [_product(products, chance) for _ in range(VIEWS_OF_A_FULL_BUCKET)]
+        ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): _cells(views, chance.randint(1, 40))})
+    return len(buckets)
+
+
+@contextmanager
+def writing(stack: Stack, products: int, *, views_per_second: int, seed: int) -> Iterator[None]:
+    """Views are counted as they come, by a process of its own, until the end of the block."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=_write, args=(stack, products, views_per_second, seed), daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _write(stack: Stack, products: int, views_per_second: int, seed: int) -> None:
+    ledger, chance = Ledger(stack.store()), random.Random(seed)
+    due = time.monotonic()
+    while True:
+        views = [_product(products, chance) for _ in range(views_per_second // BATCHES_A_SECOND)]
+        starts = bucket_starts(int(time.time()) // 60, ZONE)
+        cells = _cells(views, 1)
+        keys = zip(Kind, starts, strict=True)
+        ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): dict(cells) for kind, start in keys})
+        due += 1 / BATCHES_A_SECOND
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def _cells(views: Sequence[str], each: int) -> dict[str, int]:
+    cells: dict[str, int] = {"views": len(views) * each}
+    for product in views:
+        name = field("views", product)
+        cells[name] = cells.get(name, 0) + each
+    return cells
+
+
+def _product(products: int, chance: random.Random) -> str:
+    """Few are popular, most are not."""
+    return f"p-{int(products * chance.random() ** 2)}"

@@ -1,0 +1,88 @@
+-- The second part of the library, after rta_v1.lua, whose functions it uses: what is done to a shard as a whole.
+-- Begin a generation, adopt a topic, tell the projects, probe rights; and the names under which all of it is called.
+
+-- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
+local function begin(keys, args)
+  local root = prefix_of(keys[1])
+  local expected, generation = args[1], args[2]
+  local current = redis.call('HGET', keys[1], 'generation') or ''
+  if current ~= expected then return current end
+  local manifest = root .. generation .. ':manifest'
+  redis.call('DEL', manifest)
+  redis.call('HSET', manifest, unpack(args, 5))
+  redis.call('HSET', keys[1], 'schema', args[3], 'shards', args[4], 'generation', generation)
+  redis.call('PUBLISH', root .. 'moved', '')
+  return generation
+end
+
+-- An operator takes a topic as it is now: its id, and the rows of its partitions, each from what stands there. What was
+-- skipped is written down as a gap. Answers like `apply`: OK, or MOVED with what stands there.
+local function adopt(keys, args)
+  local root = prefix_of(keys[1])
+  local wanted = cmsgpack.unpack(args[1])
+  local generation = redis.call('HGET', keys[1], 'generation') or ''
+  local base = root .. generation .. ':'
+  if generation == '' or wanted.generation ~= generation or ledger_differs(base .. 'ledger', wanted.moves) then
+    return moved(base .. 'ledger', generation, wanted.moves)
+  end
+  redis.call('HSET', base .. 'manifest', 'topic:' .. wanted.topic, wanted.topic_id)
+  advance(base .. 'ledger', wanted.moves)
+  for _, gap in ipairs(wanted.gaps) do redis.call('HSET', root .. 'gaps', gap[1], gap[2]) end
+  redis.call('PUBLISH', root .. 'moved', '')
+  return {'OK'}
+end
+
+-- Tell the shard its projects: args are a new version, then slug, JSON, … Without a difference nothing changes, and a
+-- project that is not named stays: an empty catalog must not turn a site's events into dead letters.
+local function set_projects(keys, args)
+  local key = prefix_of(keys[1]) .. 'projects'
+  local same = redis.call('HEXISTS', key, ':version') == 1
+  for i = 2, #args, 2 do
+    if not same then break end
+    same = redis.call('HGET', key, args[i]) == args[i + 1]
+  end
+  if same then return redis.call('HGET', key, ':version') end
+  redis.call('HSET', key, ':version', args[1])
+  for i = 2, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
+  redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', '')
+  return args[1]
+end
+
+-- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.
+local function probe(keys)
+  local base = prefix_of(keys[1]) .. 'probe:'
+  local hash, zset, set, text, sketch = base .. 'hash', base .. 'zset', base .. 'set', base .. 'text', base .. 'sketch'
+  redis.call('HSET', hash, 'a', 1)
+  redis.call('HINCRBY', hash, 'a', 1)
+  redis.call('HGET', hash, 'a')
+  redis.call('HMGET', hash, 'a')
+  redis.call('HLEN', hash)
+  redis.call('HEXISTS', hash, 'a')
+  redis.call('HDEL', hash, 'a')
+  redis.call('ZADD', zset, 'GT', 1, 'a')
+  redis.call('ZSCORE', zset, 'a')
+  redis.call('ZRANGEBYSCORE', zset, '-inf', 0, 'LIMIT', 0, 1)
+  redis.call('ZREMRANGEBYSCORE', zset, '-inf', 0)
+  redis.call('ZREM', zset, 'a')
+  redis.call('SADD', set, 'a')
+  redis.call('SCARD', set)
+  redis.call('SET', text, 'a')
+  redis.call('GET', text)
+  redis.call('APPEND', text, 'a')
+  redis.call('SETRANGE', text, 0, 'b')
+  redis.call('GETRANGE', text, 0, 0)
+  redis.call('TYPE', text)
+  redis.call('EXISTS', text)
+  redis.call('EXPIREAT', text, tonumber(redis.call('TIME')[1]) + 60)
+  redis.call('PFADD', sketch, 'a')
+  redis.call('PUBLISH', base .. 'channel', '')
+  redis.call('UNLINK', hash, zset, set, text)
+  redis.call('DEL', sketch)
+  return 'OK'
+end
+
+redis.register_function('rta_probe_v1', probe)
+redis.register_function('rta_apply_v1', apply)
+redis.register_function('rta_begin_v1', begin)
+redis.register_function('rta_adopt_v1', adopt)
+redis.register_function('rta_projects_v1', set_projects)

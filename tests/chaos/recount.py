@@ -1,0 +1,62 @@
+"""The oracle over everything that Kafka holds, and how many events of any beginning of the log count."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from rtaplatform.simulate.oracle import Oracle
+from rtaplatform.simulate.oracle_truth import Truth
+from rtaplatform.store.port import Place
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.kafka import DEAD_LETTERS, client_config
+from tests.integration.chaos import PROJECT, Stack
+
+
+class Recount:
+    """`truth` of the whole log; `counted(ends)`: how many of the records before these ends are applied."""
+
+    def __init__(self, stack: Stack) -> None:
+        oracle = Oracle({PROJECT.slug: {"zone": PROJECT.zone, "currency": PROJECT.currency}})
+        ids = {name: topic_id for name, (topic_id, _) in Broker(stack.kafka_settings).topics().items()}
+        self.truth: Truth = oracle.truth
+        self._applied: dict[Place, array[int]] = {}
+        totals = oracle.truth.projects[PROJECT.slug].totals
+        for record in stack.records():
+            sums = self._applied.setdefault(Place(ids[record.topic], record.partition), array("Q", [0]))
+            # Without a record at an offset (a marker of a transaction) the sum stays what it was.
+            sums.extend(sums[-1:] * (record.offset + 1 - len(sums)))
+            before = totals["applied"]
+            oracle.add(record)
+            sums.append(sums[-1] + totals["applied"] - before)
+
+    def counted(self, ends: Mapping[Place, int]) -> int:
+        return sum(self._counted(place, end) for place, end in ends.items())
+
+    def _counted(self, place: Place, end: int) -> int:
+        sums = self._applied.get(place)
+        return 0 if sums is None else sums[min(end, len(sums) - 1)]
+
+
+def letters_of(stack: Stack) -> set[str]:
+    """The origins of all dead letters in Kafka."""
+    config: dict[str, Any] = {"group.id": "letters", "auto.offset.reset": "error", "enable.partition.eof": True}
+    consumer = Consumer(client_config(stack.kafka_settings) | config)
+    try:
+        partitions = range(Broker(stack.kafka_settings).topics([DEAD_LETTERS])[DEAD_LETTERS][1])
+        consumer.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in partitions])
+        found, left = set[str](), set(partitions)
+        while left:
+            for message in consumer.consume(10_000, 1.0):
+                error, key = message.error(), message.key()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition() or 0)
+                    continue
+                assert error is None, error
+                found.add(key.decode() if isinstance(key, bytes) else str(key))
+        return found
+    finally:
+        consumer.close()

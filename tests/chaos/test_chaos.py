@@ -1,0 +1,142 @@
+"""Faults of every kind under load, on the real servers: after it every number is the oracle's; health told the truth.
+
+More than in a check: `./rta test tests/chaos --events 10000000 --faults 500`; see docs/how-to/run-the-chaos-test.md.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+
+from rtaplatform.local.process import Process
+from rtaplatform.stream.broker import Broker
+from tests.chaos.faults import KINDS
+from tests.chaos.over_http import differences_over_http
+from tests.chaos.plan import Step, make_plan, seconds_of
+from tests.chaos.recount import Recount, letters_of
+from tests.chaos.report import fault_log, summary
+from tests.chaos.site import Site, open_site
+from tests.chaos.truth import downs_told, lies, stands_told
+from tests.chaos.watch import Watcher
+from tests.comparison import check_the_law, differences, expected
+from tests.integration.chaos import until
+
+SEED = 17
+SHARES = ("--late", "0.03", "--duplicates", "0.02", "--malformed", "0.01")
+BACKLOG = 5  # one event in so many is there at once, the others come while faults are done
+CALM_SECONDS_MAX = 90
+EVENTS_SECONDS_MAX = 3_600
+DISTINCT_TOLERANCE = 0.04  # of sketches, as of the published standard error of 0.81 %
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with open_site(tmp_path / "a site") as running:
+        yield running
+
+
+def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the_truth(
+    site: Site, pytestconfig: pytest.Config
+) -> None:
+    given = pytestconfig.getoption("--seed")
+    seed, events = SEED if given is None else given, pytestconfig.getoption("--events")
+    plan = make_plan(seed, pytestconfig.getoption("--faults"))
+    _say(f"\nchaos: seed {seed}, {events:,} events, {len(plan)} faults, about {seconds_of(plan):.0f} s; {site.folder}")
+    watcher = Watcher(site)
+    try:
+        with watcher.watching():
+            backlog, visitors = _let_in(site, seed, events, seconds_of(plan))
+            _do_faults(site, plan, watcher, pytestconfig.getoption("--calm"))
+            until(lambda: _in_the_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
+            visitors.signal(signal.SIGTERM)
+            sent = _sent(backlog) + _sent(visitors)
+            _await_rest(site, watcher)
+        wrong = _find_wrong(site, watcher, sent)
+    except BaseException:
+        _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
+        _say(f"the last answers: {site.history.answers[-3:]} {site.history.readiness[-1:]}")
+        raise
+    _say("\n".join(summary(site.history)))
+    assert not wrong, (
+        f"seed {seed}: {len(wrong)} wrong, the first:\n" + "\n".join(wrong[:30]) + f"\n{fault_log(site.history)}"
+    )
+
+
+def _let_in(site: Site, seed: int, events: int, seconds: float) -> tuple[Process, Process]:
+    """A backlog of visitors, as fast as it goes, and live ones without end: so many that the faults see all events."""
+    backlog = events // BACKLOG
+    rate = (events - backlog) / seconds
+    common = (*SHARES, "--json")
+    return (
+        site.simulate("backlog", "--rate", "0", "--events", str(backlog), "--seed", str(seed + 1), *common),
+        site.simulate("visitors", "--rate", f"{rate:.1f}", "--seed", str(seed), *common),
+    )
+
+
+def _do_faults(site: Site, plan: list[Step], watcher: Watcher, calm_between: bool) -> None:
+    for step in plan:
+        kind = KINDS[step.kind]
+        if kind.from_calm or calm_between:
+            _await_calm(watcher)
+        with site.history.fault(step.kind), kind.act(site, Random(step.seed)):
+            time.sleep(step.seconds)  # how long a fault lasts is part of the plan, nothing is waited for
+        site.check_children()
+        time.sleep(step.pause)
+
+
+def _await_calm(watcher: Watcher) -> None:
+    since = time.monotonic()
+    until(lambda: watcher.is_current(since), "an answer that all is in", CALM_SECONDS_MAX)
+
+
+def _in_the_log(site: Site) -> int:
+    return sum(Broker(site.stack.kafka_settings).ends().values())
+
+
+def _sent(crowd: Process) -> int:
+    until(lambda: not crowd.alive(), f"the end of {crowd.name}")
+    assert crowd.exit_status() == 0, crowd.last_lines(40)
+    said = json.loads(crowd.last_lines(1))
+    assert said["unsent"] == 0
+    return int(said["sent"])
+
+
+def _await_rest(site: Site, watcher: Watcher) -> None:
+    """Nothing more is done: it recovers without a hand."""
+    site.stack.drain()
+    _await_calm(watcher)
+    until(lambda: httpx.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
+    site.check_children()
+
+
+def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
+    """Everything that is not as it must be, a line each."""
+    stack, history = site.stack, site.history
+    began = time.monotonic()
+    recount, found = Recount(stack), stack.held()
+    _say(f"chaos: recounted {sent:,} records in {time.monotonic() - began:.0f} s")
+    held = _in_the_log(site)
+    letters = letters_of(stack)
+    wrong = [f"{sent} records acknowledged, {held} in the log"] if sent != held else []
+    wrong += [f"letter {origin}: in Kafka {origin in letters}" for origin in letters ^ set(recount.truth.dead)]
+    wrong += differences(found, expected(recount.truth), distinct_tolerance=DISTINCT_TOLERANCE)
+    wrong += check_the_law(found)
+    wrong += differences_over_http(site, watcher.period, recount.truth)
+    wrong += lies(history, recount.counted)
+    if {"freeze all workers", "freeze valkey"} <= {fault.name for fault in history.faults}:
+        wrong += [] if stands_told(history) else ["no answer had to tell of a standstill: nothing was shown"]
+        wrong += [] if downs_told(history) else ["no answer had to tell of a server that is away: nothing was shown"]
+    return wrong
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
