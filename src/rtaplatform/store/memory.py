@@ -270,7 +270,7 @@ def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> N
 
 
 def _add_members(totals: Totals, key: SketchKey, members: set[bytes]) -> None:
-    if key.dimension and key not in totals.sketches:
+    if key.dimension and key not in totals.sketches and len(totals.sketches) >= SKETCHES_PER_BUCKET_MAX:
         siblings = [k for k in totals.sketches if k[:4] == key[:4]]
         if len(siblings) >= SKETCHES_PER_BUCKET_MAX:
             return
@@ -285,8 +285,9 @@ def _write_block(totals: Totals, block: BlockWrite) -> None:
 
 
 def _forget_blocks(totals: Totals, piece: str, before: int) -> None:
-    for name in [n for n in totals.blocks if layout.slice_of_block(n) == piece]:
-        if int.from_bytes(totals.blocks[name][8:16], "big") <= before:
+    old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
+    for name in old:
+        if layout.slice_of_block(name) == piece:
             del totals.blocks[name]
 
 
