@@ -107,7 +107,9 @@ HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.
 # worker: the law is consumed = applied + duplicate + late + dead.
 WORKER_RECORDS = _counter("worker_records", "Records consumed, by outcome.", "outcome")
 WORKER_APPLIES = _counter("worker_applies", "Calls of apply, by what came of it.", "result")
-WORKER_BATCH_SECONDS = _histogram("worker_batch_seconds", "A batch, from its first record to its last apply.")
+WORKER_BATCH_SECONDS = _histogram(
+    "worker_batch_seconds", "A batch, from its first record until it is known to be applied."
+)
 WORKER_BATCH_RECORDS = _gauge("worker_batch_records", "Records of the last batch.")
 WORKER_LAG = _gauge("worker_lag_records", "Records not yet applied.", "topic", "partition")
 WORKER_ADVANCED_AT = _gauge("worker_advanced_at_seconds", "When a partition last advanced.", "topic", "partition")

@@ -2,8 +2,8 @@
 
 A plant is a worker, a store or a log with one promise broken, the rest as it is. Not here: blocks that are not
 compared, and tokens that count up. Two workers share a block only around a change of partitions, so these need
-state that several partitions share: persons, which this world has not yet. Nor a MOVED that is ignored: nothing was
-written then, so it stops the worker, not the numbers.
+state that several partitions share: persons, which this world has not yet. Nor a MOVED that is ignored, or a call
+whose end is not asked for: the next call starts where this one would have ended, so the ledger refuses it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
-from rtaplatform.process.worker import Worker
+from rtaplatform.process.worker import Again, Part, Sent, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog
@@ -153,16 +153,17 @@ class NothingIsNew(Worker):
 class LettersAfterTheLedger(Worker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
+    def _apply(self, shard: int, part: Part) -> Sent:
         letters, kept = self._letters, _Later()
         self._letters = kept
         try:
-            done = super()._try(shard, wanted)
+            sent = super()._apply(shard, part)
         finally:
             self._letters = letters
-        if done and kept.letters:
+        if kept.letters:
+            sent.outcome()
             letters.set_aside(kept.letters)
-        return done
+        return sent
 
 
 class _Later:
@@ -201,21 +202,30 @@ class NoRecordTime(Worker):
         return {p: understand(run, 0, self._at.projects(), self._shards) for p, run in runs.items()}
 
 
-class ConflictIsSuccess(Worker):
-    """A batch that met a conflict is left behind."""
+class ConflictIsLeftBehind(Worker):
+    """A batch that met a conflict is given up, and reading goes on behind it."""
 
-    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
-        return super()._try(shard, wanted) or True
-
-
-class AheadOfTheStore(Worker):
-    """A call without an answer is taken for done."""
-
-    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
+    def _settle(self) -> None:
         try:
-            return super()._try(shard, wanted)
+            super()._settle()
+        except Again:
+            _leave_behind(self)
+
+
+class FailureIsLeftBehind(Worker):
+    """So is one whose call has no answer."""
+
+    def _settle(self) -> None:
+        try:
+            super()._settle()
         except Unavailable:
-            return True
+            _leave_behind(self)
+
+
+def _leave_behind(worker: Worker) -> None:
+    for sent in worker._sent:
+        worker._at.accept(sent.shard, [Move(move.place, move.upto, move.after) for move in sent.delta.moves])
+    worker._sent = []
 
 
 class UnknownWhileLost(Worker):
@@ -235,10 +245,10 @@ class UnknownWhileLost(Worker):
 class PartitionOfEachBatchOnly(Worker):
     """Only the first partition of a batch moves its position."""
 
-    def _fold(self, shard: int, mine: Any, moves: list[Move]) -> tuple[Delta, list[DeadLetter]]:
-        delta, letters = super()._fold(shard, mine, moves)
-        delta.moves = moves[:1]
-        return delta, letters
+    def _delta(self, shard: int, part: Part) -> Delta:
+        delta = super()._delta(shard, part)
+        delta.moves = delta.moves[:1]
+        return delta
 
 
 # Logs --------------------------------------------------------------------------------------------------------------
@@ -273,7 +283,7 @@ STORES = (
 )  # fmt: skip
 WORKERS = (
     NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
-    ConflictIsSuccess, AheadOfTheStore, UnknownWhileLost, PartitionOfEachBatchOnly,
+    ConflictIsLeftBehind, FailureIsLeftBehind, UnknownWhileLost, PartitionOfEachBatchOnly,
 )  # fmt: skip
 LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 

@@ -24,7 +24,7 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash
-from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, begun, traffic
 
 RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
@@ -103,13 +103,14 @@ class Scenario:
         self.broker.append(Partition("rta.events.web", 0), START_MS, b"k", LATE)
 
     def worker(self) -> Worker:
-        log = MemoryLog(self.broker, batch_max=5)
+        log = MemoryLog(self.broker, batch_max=5, portion_max=2)
         log.assign(self.broker.all_partitions())
         return Worker(
             Failing(log, self.plan),
             Failing(log, self.plan),
             Failing(self.store, self.plan),
             shards=SHARDS,
+            begin=begun,
             limits=Limits(dedup_ids_cached_max=10),
             sleep=lambda _: None,
             clock=lambda: self.clock,

@@ -10,9 +10,11 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Any, Protocol
 
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.process.worker import Limits, Worker
@@ -20,7 +22,7 @@ from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import Record as Sent
 from rtaplatform.simulate.traffic import events
 from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Place, Project
+from rtaplatform.store.port import Outcome, Place, Project
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
@@ -246,13 +248,15 @@ class World:
         return [self.home.snapshot(shard) for shard in range(self.shards)]
 
     def new_worker(self, fault_rate: float | None = None) -> Running:
-        log = self.log(self.broker, batch_max=self.rng.choice([7, 50, 300]))
+        batch_max = self.rng.choice([7, 50, 300])
+        log = self.log(self.broker, batch_max, portion_max=batch_max // self.rng.choice([1, 1, 2, 4]))
         rate = self.fault_rate if fault_rate is None else fault_rate
         worker = self.worker(
             Faults(log, self.rng, rate),
             Writes(log, self.rng, rate, self),
             Writes(self.store, self.rng, rate, self),
             shards=self.shards,
+            begin=self.begin_call,
             limits=Limits(
                 dedup_ids_cached_max=self.rng.choice([10, 100_000]),
                 person_values_cached_max=self.rng.choice([3, 100_000]),
@@ -262,6 +266,9 @@ class World:
             clock=lambda: self.clock,
         )
         return Running(worker, log)
+
+    def begin_call(self, call: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        return begun(call, at_once=self.rng.random() < 0.5)
 
     def share_out(self) -> None:
         owners = {partition: self.rng.choice(self.workers) for partition in self.broker.all_partitions()}
@@ -320,6 +327,27 @@ class World:
             for r in records:
                 witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness
+
+
+def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
+    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
+
+    @cache
+    def ended() -> Outcome | Unavailable:
+        try:
+            return call()
+        except Unavailable as error:
+            return error
+
+    def outcome() -> Outcome:
+        found = ended()
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    if at_once:
+        ended()
+    return outcome
 
 
 def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS) -> Iterator[Sent]:

@@ -62,14 +62,10 @@ class Chunk(Struct, frozen=True):
         """Record time at its end."""
         return self.items[-1].record_ms
 
-    def part(self, first: int, end: int) -> Chunk:
-        return (
-            self if first == 0 and end >= len(self.items) else Chunk(self.run.part(first, end), self.items[first:end])
-        )
-
     def since(self, offset: int) -> Chunk:
         """Those from this offset on; often all, and perhaps none."""
-        return self.part(bisect_left(self.run.offsets, offset), len(self.items))
+        first = bisect_left(self.run.offsets, offset)
+        return Chunk(self.run.part(first, len(self.items)), self.items[first:]) if first else self
 
     def of(self, shard: int, shards: int) -> list[Understood]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]

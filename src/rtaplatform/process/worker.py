@@ -1,26 +1,31 @@
 """The worker's loop: read, fold, set aside, apply.   Stage 3 of 6: stream → [process] → store.
 
+A batch comes in portions: each is folded while it is warm in the processor's caches, then its records are let go; what
+they add up to is applied when the batch is whole. While the store works, the next batch is read and folded as if all
+had gone well; it is sent when that is certain. After a conflict the same records are read again, in smaller batches.
+
 Promise: every record takes effect once in each shard. The position lives in the shard, beside the
 totals; one atomic call moves both, and only from where they stood. So a crash, a repeat, a second
 worker or a store that went back in time can be refused or repeated, never counted twice.
 What the store says goes: on any doubt everything kept here is dropped and the ledger is read again.
 
-One thread; nothing is read ahead of what was applied but what the log adapter's bounded queue holds.
+One thread, and one for the calls that are under way. At most one batch is open, and one sent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.counting import SHOP, Chunk, Counting
+from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
@@ -31,13 +36,12 @@ from rtaplatform.store.port import (
     Applied,
     Conflicted,
     Delta,
-    Move,
     Moved,
+    Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetter, DeadLetters, EventLog, Extent, Partition, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Extent, Partition, Record, Run
 
-CONFLICTS_MAX = 3  # then the batch is halved
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
 PROJECTS_READ_SECONDS = 1.0  # an unknown project is looked up again, but not more often
@@ -50,6 +54,10 @@ class Out(Exception):
     """What is kept here can't be trusted: read the ledger and go on from there."""
 
 
+class Again(Exception):
+    """Somebody else has changed what the batch rests on; that is forgotten here. Read its records again."""
+
+
 class Limits(Struct, frozen=True):
     """How much a worker keeps, and how often it looks."""
 
@@ -57,6 +65,36 @@ class Limits(Struct, frozen=True):
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
     idle_compare_seconds: float = 2.0
+
+
+class Part(Struct):
+    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
+
+    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
+    """
+
+    folding: Folding
+    read: dict[Partition, tuple[Record, int]]
+    folded: dict[Partition, int]
+
+
+class Sent(Struct):
+    """A part whose call is under way; `outcome` waits for it, and raises what it raises."""
+
+    shard: int
+    part: Part
+    delta: Delta
+    outcome: Callable[[], Outcome]
+
+
+# Begins a call, and gives what waits for its end.
+Begin = Callable[[Callable[[], Outcome]], Callable[[], Outcome]]
+
+
+def in_a_thread() -> Begin:
+    """One call after the other, beside the caller."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="apply")
+    return lambda call: pool.submit(call).result
 
 
 class Worker:
@@ -71,20 +109,28 @@ class Worker:
         shards: int,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         counting: Counting = SHOP,
+        begin: Begin | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
         self._limits, self._counting = limits, counting
+        self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
-        self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
         self._people = [PersonCache(limits.person_values_cached_max // shards) for _ in range(shards)]
+        self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = self._projects_read_at = clock()
         self._backoff_seconds = 0.0
+        self._open: dict[int, Part] = {}  # by shard: what is folded and not applied yet
+        self._open_records = self._sent_records = 0
+        self._opened_at = self._sent_opened_at = 0.0
+        self._sent: list[Sent] = []
+        self._at_most: int | None = None  # records of a batch, after a conflict
+        self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
         self._stood_at: dict[Partition, int] = {}  # partitions that lagged when looked at last, and where
         self._sought_again_at: dict[Partition, int] = {}
@@ -93,20 +139,33 @@ class Worker:
     def positions(self) -> Positions:
         return self._at
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was read is applied, and the partitions are those that it was read from."""
+        return not self._open and not self._sent and self._version == self._log.assignment()[0]
+
     def turn(self) -> None:
         """One turn: a batch, or a comparison while idle, or the way back from trouble."""
         try:
             if self._version != self._log.assignment()[0]:
                 self._begin()
-            batch = self._log.poll()
+            batch = self._log.poll(self._at_most)
             if self._version != self._log.assignment()[0]:
                 return
-            if batch.runs:
-                self._take(batch.runs)
+            self._take(batch.runs)
             self._at.pass_by(batch.ends)
-            if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
-                self._compare()
+            if batch.is_whole or (self._at_most is not None and self._open_records >= self._at_most):
+                self._settle()
+                self._send()
+                if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
+                    self._settle()
+                    self._compare()
             self._backoff_seconds = 0.0
+        except Again:
+            # One record alone that conflicts again: then nothing that is kept here is trusted.
+            self._keeps_copies = self._at_most != 1
+            self._at_most = max(1, self._sent_records // 2)
+            self._version = None
         except Out as why:
             log_line.info("resynchronise", why=str(why))
             self._version = None
@@ -119,10 +178,17 @@ class Worker:
 
     def _begin(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
-        for blocks, known, people in zip(self._caches, self._known, self._people, strict=True):
-            blocks.clear()
+        self._open, self._open_records = {}, 0
+        sent, self._sent = self._sent, []
+        for each in sent:
+            with contextlib.suppress(Unavailable, Stopped):
+                each.outcome()  # whatever it is: the ledgers are read after it
+        for blocks, people, known in zip(self._caches, self._people, self._known, strict=True):
             known.clear()
-            people.clear()
+            if not self._keeps_copies:
+                blocks.clear()
+                people.clear()
+        self._keeps_copies = False
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in range(self._shards)}
         extents = self._log.extents(partitions)
@@ -155,15 +221,17 @@ class Worker:
     # a batch ---------------------------------------------------------------------------------------------------
 
     def _take(self, runs: Sequence[Run]) -> None:
-        began = time.perf_counter()
+        """Fold a portion into what is open."""
         ours = {run.partition: run for run in runs if self._is_ours(run)}
-        if ours:
-            self._fold_and_apply(ours)
-        for cache, people in zip(self._caches, self._people, strict=True):
-            cache.trim()
-            people.trim()
-        telemetry.WORKER_BATCH_RECORDS.set(sum(map(len, runs)))
-        telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - began)
+        if not ours:
+            return
+        if not self._open_records:
+            self._opened_at = time.perf_counter()
+        for partition, chunk in self._understand(ours).items():
+            for shard in self._at.shards:
+                self._fold(shard, partition, chunk)
+        self._at.advance(ours)
+        self._open_records += sum(map(len, ours.values()))
 
     def _is_ours(self, run: Run) -> bool:
         """Whether these are the records we stand before: the fingerprints that pass by must be those of the ledgers."""
@@ -175,12 +243,6 @@ class Worker:
             why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
             self._stop(str(partition), why)
         return wrong is None
-
-    def _fold_and_apply(self, runs: Mapping[Partition, Run]) -> None:
-        read = self._understand(runs)
-        for shard in self._at.shards:
-            self._apply(shard, read)
-        self._at.advance(runs)
 
     def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
@@ -199,75 +261,91 @@ class Worker:
                 raise Out("projects have changed")
         return read
 
-    def _apply(self, shard: int, read: Mapping[Partition, Chunk]) -> None:
-        """Fold what the shard has not yet, and apply it; again where a comparison failed, and then in halves."""
-        wanted = {p: chunk.since(self._at.next_of(shard, p)) for p, chunk in read.items()}
-        wanted = {p: chunk for p, chunk in wanted.items() if len(chunk)}
-        if not wanted:
+    def _fold(self, shard: int, partition: Partition, chunk: Chunk) -> None:
+        """What the shard has not counted yet."""
+        chunk = chunk.since(self._at.next_of(shard, partition))
+        if not len(chunk):
             return
-        for _ in range(CONFLICTS_MAX):
-            if self._try(shard, wanted):
-                return
-        size = max(map(len, wanted.values()))
-        if size == 1 and len(wanted) == 1:
-            raise Out("conflicts without end")
-        first, second = _halves(wanted, size)
-        self._apply(shard, first)
-        self._apply(shard, second)
+        part = self._open.get(shard) or self._open_part(shard)
+        part.read[partition] = chunk.run.record(-1), chunk.record_ms
+        mine = chunk.of(shard, self._shards)
+        if mine:
+            generation = self._at.shards[shard].generation
+            names = self._counting.block_names(mine)
+            self._caches[shard].load(names, lambda missing: self._store.blocks(shard, generation, missing))
+            people = self._counting.persons(mine)
+            self._people[shard].load(people, lambda missing: self._store.persons(shard, generation, missing))
+            place = self._at.extents[partition].place
+            part.folding.add(f"{place.topic_id}:{place.partition}", mine)
+            part.folded[partition] = chunk.record_ms
 
-    def _try(self, shard: int, wanted: Mapping[Partition, Chunk]) -> bool:
-        """One attempt: true once it is applied, false after a conflict."""
-        mine = {p: each for p, chunk in wanted.items() if (each := chunk.of(shard, self._shards))}
-        moves = [self._at.move(shard, p, chunk.run.record(-1), chunk.record_ms) for p, chunk in wanted.items()]
-        if not mine:
-            return True  # other shards' events only: the ledger follows with the next comparison
-        delta, letters = self._fold(shard, mine, moves)
-        ends = {p: wanted[p].record_ms for p in mine}
-        delta.expired_blocks = self._expired(ends)
-        delta.dead_before_ms = max(0, min(ends.values()) - DEAD_KEPT_MS)
-        if letters:
+    def _open_part(self, shard: int) -> Part:
+        seen, people = Seen(self._caches[shard]), People(self._people[shard])
+        folding = self._counting.fold(self._at.shards[shard].projects, seen, people)
+        part = self._open[shard] = Part(folding, {}, {})
+        return part
+
+    def _send(self) -> None:
+        """The batch is whole: its calls begin, and what is kept here is as if they had ended well."""
+        if not self._open_records:
+            return
+        for shard, part in self._open.items():
+            if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
+                self._sent.append(self._apply(shard, part))
+        telemetry.WORKER_BATCH_RECORDS.set(self._open_records)
+        self._sent_records, self._sent_opened_at = self._open_records, self._opened_at
+        self._open, self._open_records, self._at_most = {}, 0, None
+        for blocks, people in zip(self._caches, self._people, strict=True):
+            blocks.trim()
+            people.trim()
+
+    def _apply(self, shard: int, part: Part) -> Sent:
+        delta, generation = self._delta(shard, part), self._at.shards[shard].generation
+        if part.folding.letters:
             # Kafka holds the letters before the ledger moves past their events.
-            self._letters.set_aside(letters)
+            self._letters.set_aside(part.folding.letters)
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
-        outcome = self._store.apply(shard, self._at.shards[shard].generation, delta)
+        outcome = self._begin_call(partial(self._store.apply, shard, generation, delta))
+        self._caches[shard].accept(delta.blocks)
+        self._people[shard].accept(delta.persons)
+        self._known[shard].accept(delta.sketches)
+        self._at.accept(shard, delta.moves)
+        return Sent(shard, part, delta, outcome)
+
+    def _settle(self) -> None:
+        """Wait for the calls under way. Where one did not end well, all that was built on it goes."""
+        for sent in self._sent:
+            self._judge(sent, sent.outcome())
+        if self._sent:
+            self._sent = []
+            telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - self._sent_opened_at)
+
+    def _judge(self, sent: Sent, outcome: Outcome) -> None:
         telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Applied():
-                self._caches[shard].accept(delta.blocks)
-                self._people[shard].accept(delta.persons)
-                self._known[shard].accept(delta.sketches)
-                self._at.accept(shard, moves)
-                self._signal(mine, delta)
-                return True
+                self._signal(sent.part, sent.delta)
             case Conflicted(projects=True):
                 raise Out("projects have changed")
-            case Conflicted(blocks=blocks, persons=persons):
-                self._caches[shard].drop(blocks)
-                self._people[shard].drop(persons)
-                return False
+            case Conflicted():
+                for each in self._sent:
+                    self._caches[each.shard].drop(write.name for write in each.delta.blocks)
+                    self._people[each.shard].drop((write.project, write.person) for write in each.delta.persons)
+                raise Again
             case Torn():
-                self._stop(f"shard {shard}", "torn: a batch was written half; run `rta rebuild --empty`")
+                self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild --empty`")
                 raise Out("a torn shard")
             case Moved():
                 raise Out("another worker was here, or the store went back")
 
-    def _fold(
-        self, shard: int, mine: Mapping[Partition, Sequence[Any]], moves: list[Move]
-    ) -> tuple[Delta, list[DeadLetter]]:
-        state, cache, people = self._at.shards[shard], self._caches[shard], self._people[shard]
-        names = chain.from_iterable(map(self._counting.block_names, mine.values()))
-        cache.load(names, lambda missing: self._store.blocks(shard, state.generation, missing))
-        persons = chain.from_iterable(map(self._counting.persons, mine.values()))
-        people.load(persons, lambda missing: self._store.persons(shard, state.generation, missing))
-        fold = self._counting.fold(state.projects, Seen(cache), People(people))
-        for partition, us in mine.items():
-            place = self._at.extents[partition].place
-            fold.add(f"{place.topic_id}:{place.partition}", us)
-        delta = fold.delta()
-        delta.moves = moves
+    def _delta(self, shard: int, part: Part) -> Delta:
+        delta = part.folding.delta()
+        delta.moves = [self._at.move(shard, p, *last) for p, last in part.read.items()]
         delta.sketches = self._known[shard].only_new(delta.sketches)
-        delta.projects_version = state.projects_version
-        return delta, fold.letters
+        delta.projects_version = self._at.shards[shard].projects_version
+        delta.expired_blocks = self._expired(part.folded)
+        delta.dead_before_ms = max(0, min(part.folded.values()) - DEAD_KEPT_MS)
+        return delta
 
     def _expired(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
@@ -278,13 +356,13 @@ class Worker:
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
 
-    def _signal(self, mine: Mapping[Partition, Sequence[Any]], delta: Delta) -> None:
+    def _signal(self, part: Part, delta: Delta) -> None:
         for outcome in RecordOutcome:
-            places = (self._at.extents[p].place for p in mine)
+            places = (self._at.extents[p].place for p in part.folded)
             n = sum(delta.counts.get(f"{place.topic_id}:{place.partition}|{outcome}", 0) for place in places)
             if n:
                 telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
-        for partition in mine:
+        for partition in part.folded:
             telemetry.WORKER_ADVANCED_AT.labels(partition.topic, str(partition.number)).set_to_current_time()
 
     # while idle ------------------------------------------------------------------------------------------------
@@ -333,14 +411,3 @@ class Worker:
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)
         self._sleep(self._backoff_seconds)
-
-
-def _halves(wanted: Mapping[Partition, Chunk], size: int) -> tuple[dict[Partition, Chunk], dict[Partition, Chunk]]:
-    """The earlier and the later half of each partition; of single records, half of the partitions."""
-    if size == 1:
-        items = list(wanted.items())
-        return dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])
-    middle = (size + 1) // 2
-    first = {p: chunk.part(0, middle) for p, chunk in wanted.items()}
-    second = {p: chunk.part(middle, len(chunk)) for p, chunk in wanted.items() if len(chunk) > middle}
-    return first, second

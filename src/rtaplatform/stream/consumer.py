@@ -2,12 +2,13 @@
 
 A member of a consumer group, which only shares out the partitions: where to read from is the worker's
 word, never the group's. A partition that was just assigned is held until the worker has sought.
-Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdkafka's queue, and one batch.
+Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdkafka's queue, and one portion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -34,6 +35,8 @@ _SEEK_AGAIN = frozenset(
     )
 )
 
+PORTION = 1_000  # records read at once: some 500 kB, which a processor's cache holds
+
 log_line = telemetry.logger("stream")
 
 
@@ -45,13 +48,13 @@ class KafkaLog:
         self._broker = Broker(kafka)
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
-        self._left: list[Run] = []  # read, but beyond the limit of the last batch
-        self._ends: dict[Partition, int] = {}  # of what is in `_left`, or was in the last batch
+        self._ends: dict[Partition, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
             consumer_config(kafka, worker.group_id)
             | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
         )
+        self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
         spots = [TopicPartition(p.topic, p.number, 0) for p in given]
         if spots:
@@ -69,21 +72,20 @@ class KafkaLog:
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def poll(self) -> Batch:
-        if not self._left:
-            self._left = self._read()
-        room = self._worker.batch_bytes_max
-        for number, run in enumerate(self._left):
-            fitting = _fitting(run, room, at_least=0 if number else 1)
-            if fitting < len(run):
-                head = [run.part(0, fitting)] if fitting else []
-                batch = self._left[:number] + head
-                self._left = [run.part(fitting, len(run)), *self._left[number + 1 :]]
-                return Batch(batch)
-            room -= _bytes_of(run)
-        batch, self._left = self._left, []
+    def poll(self, at_most: int | None = None) -> Batch:
+        wanted = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
+        messages = self._consumer.consume(wanted, 0.0)
+        if len(messages) < wanted:
+            messages += self._wait_for(wanted - len(messages))
+        is_whole = len(messages) < wanted or self._waited_s >= self._worker.batch_wait_ms_max / 1000
+        runs = self._runs(messages)
         ends, self._ends = self._ends, {}
-        return Batch(batch, ends)
+        self._records += len(messages)
+        self._bytes += sum(map(_bytes_of, runs))
+        if is_whole or self._records >= self._worker.batch_events_max or self._bytes >= self._worker.batch_bytes_max:
+            self._open_batch()
+            return Batch(runs, ends)
+        return Batch(runs, ends, is_whole=False)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
@@ -92,7 +94,8 @@ class KafkaLog:
         return self._broker.extents(partitions)
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._left, self._ends = [], {}
+        self._open_batch()
+        self._ends = {}
         held = [_spot(p) for p in self._ours if p not in positions]
         try:
             self._consumer.pause(held)
@@ -112,23 +115,35 @@ class KafkaLog:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> list[Run]:
-        messages = self._consumer.consume(self._worker.batch_events_max, self._worker.batch_wait_ms_max / 1000)
+    def _open_batch(self) -> None:
+        """Nothing was read of it yet: no records, no bytes, no time waited for them."""
+        self._records = self._bytes = 0
+        self._waited_s = 0.0
+
+    def _wait_for(self, wanted: int) -> list[Message]:
+        """For all of a batch together, no longer than the settings say."""
+        began = time.monotonic()
+        found = self._consumer.consume(wanted, max(0.0, self._worker.batch_wait_ms_max / 1000 - self._waited_s))
+        self._waited_s += time.monotonic() - began
+        return found
+
+    def _runs(self, messages: list[Message]) -> list[Run]:
+        """A run a partition; there are few of them in a portion, so each is picked out by itself."""
         keys: list[Any] = list(map(Message.key, messages))
         if None in keys:
             messages = [m for m in messages if m.error() is None or self._heed(m)]
             keys = [m.key() or b"" for m in messages]
-        return list(self._runs(messages, keys))
-
-    def _runs(self, messages: list[Message], keys: list[bytes]) -> Iterator[Run]:
-        """A run a partition; there are few of them, so each is picked out by itself."""
         places: list[Any] = list(map(Message.partition, messages))
         if len(self._topics) > 1:
             places = list(zip(map(Message.topic, messages), places, strict=True))
+        runs = []
         for place in dict.fromkeys(places):
+            partition = self._partition(place if len(self._topics) > 1 else (self._topics[0], place))
+            if places.count(place) == len(places):
+                return [_run(partition, messages, keys)]
             mine = [found == place for found in places]
-            whole = place if len(self._topics) > 1 else (self._topics[0], place)
-            yield self._run(self._partition(whole), list(compress(messages, mine)), list(compress(keys, mine)))
+            runs.append(_run(partition, list(compress(messages, mine)), list(compress(keys, mine))))
+        return runs
 
     def _heed(self, message: Message) -> bool:
         """What is no record: an end, a reason to seek again, or trouble. Always False."""
@@ -142,17 +157,6 @@ class KafkaLog:
         elif error.fatal():
             raise Unavailable("kafka", error.str())
         return False
-
-    def _run(self, partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
-        values: list[Any] = list(map(Message.value, messages))
-        offsets: list[Any] = list(map(Message.offset, messages))
-        times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
-        if max(times) >= TIME_MS_MAX:
-            times = [at if at < TIME_MS_MAX else -1 for at in times]
-        epoch = messages[-1].leader_epoch()
-        large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
-        collected = frozenset(i for i in large if _was_collected(messages[i]))
-        return Run(partition, offsets, times, keys, values, -1 if epoch is None else epoch, collected)
 
     def _partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
@@ -176,20 +180,29 @@ def _spot(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
+def _run(partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
+    values: list[Any] = list(map(Message.value, messages))
+    times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
+    if max(times) >= TIME_MS_MAX:
+        times = [at if at < TIME_MS_MAX else -1 for at in times]
+    epoch = messages[-1].leader_epoch()
+    large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
+    collected = frozenset(i for i in large if _was_collected(messages[i]))
+    return Run(partition, _offsets(messages), times, keys, values, -1 if epoch is None else epoch, collected)
+
+
+def _offsets(messages: list[Message]) -> Sequence[int]:
+    """Offsets grow, so where the ends are as far apart as there are records, none is missing."""
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first + 1 == len(messages):
+        return range(first, last + 1)
+    found: list[Any] = list(map(Message.offset, messages))
+    return found
+
+
 def _bytes_of(run: Run) -> int:
     values = run.values if None not in run.values else filter(None, run.values)
     return sum(map(len, values))  # type: ignore[arg-type]  # without None
-
-
-def _fitting(run: Run, room: int, *, at_least: int) -> int:
-    """How many of its first records have at most `room` bytes together."""
-    if _bytes_of(run) <= room:
-        return len(run)
-    for number, value in enumerate(run.values):
-        room -= len(value or b"")
-        if room < 0 and number >= at_least:
-            return number
-    return len(run)
 
 
 def _was_collected(message: Message) -> bool:

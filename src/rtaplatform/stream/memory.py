@@ -47,9 +47,10 @@ class MemoryBroker:
 class MemoryLog:
     """`EventLog` and `DeadLetters` of one worker."""
 
-    def __init__(self, broker: MemoryBroker, batch_max: int = 100) -> None:
+    def __init__(self, broker: MemoryBroker, batch_max: int = 100, portion_max: int | None = None) -> None:
         self._broker = broker
-        self._batch_max = batch_max
+        self._batch_max, self._portion_max = batch_max, portion_max or batch_max
+        self._taken = 0  # of the batch that is open
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
         self._next: dict[Partition, int] = {}
@@ -60,17 +61,20 @@ class MemoryLog:
         self._next.clear()
         self._version += 1
 
-    def poll(self) -> Batch:
+    def poll(self, at_most: int | None = None) -> Batch:
         self._require()
         runs: list[Run] = []
-        room = self._batch_max
+        wanted = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             room -= len(records)
             if records:
                 runs.append(run_of(records))
-        return Batch(runs)
+        self._taken += wanted - room
+        is_whole = room > 0 or self._taken >= self._batch_max
+        self._taken = 0 if is_whole else self._taken
+        return Batch(runs, is_whole=is_whole)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
@@ -90,7 +94,7 @@ class MemoryLog:
         }
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        self._next = dict(positions)
+        self._next, self._taken = dict(positions), 0
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self.committed |= positions

@@ -43,7 +43,7 @@ class Run(Struct, frozen=True, gc=False):
     """
 
     partition: Partition
-    offsets: list[int]
+    offsets: Sequence[int]
     timestamps_ms: list[int]
     keys: list[bytes]
     values: list[bytes | None]
@@ -88,14 +88,16 @@ def run_of(records: Sequence[Record]) -> Run:
 
 
 class Batch(Struct, frozen=True):
-    """The next records: at most one run a partition, none of them empty.
+    """The next portion of a batch: at most one run a partition, none of them empty.
 
+    `is_whole`: the batch ends with it. Until then more is at hand, and what has been read may be kept in mind only.
     `ends`: partitions that have been read to their end, and the offset there. It may lie beyond the last record, for
     what readers never see takes offsets too: transaction markers, aborted and compacted records.
     """
 
     runs: Sequence[Run] = ()
     ends: Mapping[Partition, int] = {}
+    is_whole: bool = True
 
 
 class Extent(Struct, frozen=True):
@@ -123,8 +125,8 @@ class DeadLetter(Struct, frozen=True):
 class EventLog(Protocol):
     """What a worker reads. Errors: `Unavailable`."""
 
-    def poll(self) -> Batch:
-        """What comes next: bounded in number, bytes and time."""
+    def poll(self, at_most: int | None = None) -> Batch:
+        """What comes next: bounded in number, bytes and time. `at_most` so many records, where that is less."""
         ...
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
