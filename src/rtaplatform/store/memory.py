@@ -23,6 +23,7 @@ from rtaplatform.store.port import (
     Conflicted,
     Delta,
     Hint,
+    Move,
     Moved,
     OnlineSince,
     Outcome,
@@ -52,6 +53,7 @@ class Shard:
         self.projects: dict[str, Project] = {}
         self.projects_version = ""
         self.stops: dict[str, str] = {}
+        self.gaps: dict[str, str] = {}
         self.generations: dict[str, Totals] = {}
 
     @property
@@ -100,6 +102,17 @@ class MemoryStore:
             mine = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
             if not mine.items() <= at.projects.items() or not at.projects_version:
                 at.projects, at.projects_version = at.projects | mine, version
+
+    def adopt(
+        self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Move], gaps: dict[str, str]
+    ) -> bool:
+        """Take a topic as it is now, each row from what stands there. False where the ledger has moved meanwhile."""
+        if not isinstance(self.apply(shard, generation, Delta(list(moves))), Applied):
+            return False
+        at = self.shards[shard]
+        at.manifests[generation][0][topic] = topic_id
+        at.gaps |= gaps
+        return True
 
     def snapshot(self) -> list[Shard]:
         return copy.deepcopy(self.shards)
