@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.store.port import Conflicted, Delta, Outcome
+from rtaplatform.stream.port import DeadLetter
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 T = TypeVar("T")
 
@@ -36,3 +42,35 @@ class Faults:
             return result
 
         return attempt
+
+
+class Writes(Faults):
+    """Also: others act between what was read and what is written; and a write happens after its sender gave it up."""
+
+    def __init__(self, target: Any, rng: Random, rate: float, world: World) -> None:
+        super().__init__(target, rng, rate)
+        self._world = world
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome: Outcome = self._late("apply", shard, generation, delta)
+        self._world.outcomes.update(_names(outcome))
+        return outcome
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self._late("set_aside", letters)
+
+    def _late(self, name: str, *args: Any) -> Any:
+        call = getattr(self._target, name)
+        if self._rng.random() < 5 * self.rate:
+            self._world.meanwhile()
+        if self._rng.random() < self.rate / 2:
+            self._world.late.append(partial(call, *args))
+            raise Unavailable("redis", "no answer yet")
+        return self._shaky(call)(*args)
+
+
+def _names(outcome: Outcome) -> list[str]:
+    """What a worker was told, and for a conflict of what it was."""
+    if not isinstance(outcome, Conflicted):
+        return [type(outcome).__name__]
+    return [f"conflict of {part}" for part in ("blocks", "persons", "projects") if getattr(outcome, part)]
