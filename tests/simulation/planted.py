@@ -1,9 +1,7 @@
 """Bugs that a system of this kind has had, planted one at a time: the simulation must find each.
 
-A plant is a worker, a store or a log with one promise broken, the rest as it is. Not here: blocks that are not
-compared, and tokens that count up. Two workers share a block only around a change of partitions, so these need
-state that several partitions share: persons, which this world has not yet. Nor a MOVED that is ignored, or a call
-whose end is not asked for: the next call starts where this one would have ended, so the ledger refuses it.
+A plant is a worker, a store or a log with one promise broken, the rest as it is. What several partitions share, what is
+refused, and logs that are damaged have theirs in planted_shared.py.
 """
 
 from __future__ import annotations
@@ -269,7 +267,7 @@ class NewPartitionsFromTheEnd(MemoryLog):
         return {p: e for p, e in super().extents(partitions).items() if p.number < 4}
 
 
-def _home(store: type[MemoryStore]) -> type[MemoryHome]:
+def home_of(store: type[MemoryStore]) -> type[MemoryHome]:
     class Home(MemoryHome):
         def __init__(self, shards: int) -> None:
             self.store = store(shards)
@@ -291,7 +289,7 @@ LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return World(seed, home=_home(plant))
+        return World(seed, home=home_of(plant))
     if plant in WORKERS:
         return World(seed, worker=plant)
     return World(seed, log=plant)
