@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,3 +70,24 @@ def _names(outcome: Outcome) -> list[str]:
     if not isinstance(outcome, Conflicted):
         return [type(outcome).__name__]
     return [f"conflict of {part}" for part in ("blocks", "persons", "projects") if getattr(outcome, part)]
+
+
+def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
+    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
+
+    @cache
+    def ended() -> Outcome | Unavailable:
+        try:
+            return call()
+        except Unavailable as error:
+            return error
+
+    def outcome() -> Outcome:
+        found = ended()
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    if at_once:
+        ended()
+    return outcome

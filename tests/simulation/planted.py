@@ -15,7 +15,8 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
-from rtaplatform.process.worker import Again, Part, Sent, Worker
+from rtaplatform.process.sending import Part, Sent
+from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog

@@ -11,7 +11,6 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from random import Random
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ from rtaplatform.store.port import Outcome, Place, Project
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
-from tests.simulation.faults import Crash, Faults, Writes
+from tests.simulation.faults import Crash, Faults, Writes, begun
 from tests.simulation.persons import Values, Witness, acquainted, differing
 
 START_MS = 1_795_000_000_000
@@ -373,27 +372,6 @@ class World:
             for r in records:
                 witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness
-
-
-def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
-    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
-
-    @cache
-    def ended() -> Outcome | Unavailable:
-        try:
-            return call()
-        except Unavailable as error:
-            return error
-
-    def outcome() -> Outcome:
-        found = ended()
-        if isinstance(found, Unavailable):
-            raise found
-        return found
-
-    if at_once:
-        ended()
-    return outcome
 
 
 def traffic(

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from msgspec import Struct
@@ -25,11 +24,12 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
+from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
 from rtaplatform.store.port import (
     DEDUP_SLICES,
     AggregateStore,
@@ -40,7 +40,7 @@ from rtaplatform.store.port import (
     Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetters, EventLog, Extent, Partition, Record, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Extent, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
@@ -65,36 +65,6 @@ class Limits(Struct, frozen=True):
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
     idle_compare_seconds: float = 2.0
-
-
-class Part(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
-
-    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
-    """
-
-    folding: Folding
-    read: dict[Partition, tuple[Record, int]]
-    folded: dict[Partition, int]
-
-
-class Sent(Struct):
-    """A part whose call is under way; `outcome` waits for it, and raises what it raises."""
-
-    shard: int
-    part: Part
-    delta: Delta
-    outcome: Callable[[], Outcome]
-
-
-# Begins a call, and gives what waits for its end.
-Begin = Callable[[Callable[[], Outcome]], Callable[[], Outcome]]
-
-
-def in_a_thread() -> Begin:
-    """One call after the other, beside the caller."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="apply")
-    return lambda call: pool.submit(call).result
 
 
 class Worker:
