@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.store.port import Conflicted, Delta, Outcome
-from rtaplatform.stream.port import DeadLetter
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -52,21 +51,18 @@ class Writes(Faults):
         self._world = world
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        outcome: Outcome = self._late("apply", shard, generation, delta)
+        if self._rng.random() < 5 * self.rate:
+            self._world.meanwhile()
+        if self._rng.random() < self.rate * self._world.lateness:
+            self._world.late.append(partial(self._target.apply, shard, generation, delta))
+            raise Unavailable("redis", "no answer yet")
+        outcome = self._shaky(self._apply)(shard, generation, delta)
         self._world.outcomes.update(_names(outcome))
         return outcome
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self._late("set_aside", letters)
-
-    def _late(self, name: str, *args: Any) -> Any:
-        call = getattr(self._target, name)
-        if self._rng.random() < 5 * self.rate:
-            self._world.meanwhile()
-        if self._rng.random() < self.rate / 2:
-            self._world.late.append(partial(call, *args))
-            raise Unavailable("redis", "no answer yet")
-        return self._shaky(call)(*args)
+    def _apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome: Outcome = self._target.apply(shard, generation, delta)
+        return outcome
 
 
 def _names(outcome: Outcome) -> list[str]:
@@ -74,3 +70,24 @@ def _names(outcome: Outcome) -> list[str]:
     if not isinstance(outcome, Conflicted):
         return [type(outcome).__name__]
     return [f"conflict of {part}" for part in ("blocks", "persons", "projects") if getattr(outcome, part)]
+
+
+def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
+    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
+
+    @cache
+    def ended() -> Outcome | Unavailable:
+        try:
+            return call()
+        except Unavailable as error:
+            return error
+
+    def outcome() -> Outcome:
+        found = ended()
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    if at_once:
+        ended()
+    return outcome

@@ -6,11 +6,11 @@ the totals must be those of the oracle, whatever happened on the way.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from random import Random
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ from rtaplatform.store.port import Outcome, Place, Project
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
-from tests.simulation.faults import Crash, Faults, Writes
+from tests.simulation.faults import Crash, Faults, Writes, begun
 from tests.simulation.persons import Values, Witness, acquainted, differing
 from tests.simulation.rebuilding import Rebuilds
 
@@ -112,6 +112,9 @@ class MemoryHome:
 class World:
     """`steps` random happenings; deterministic in `seed`."""
 
+    users = 12  # of each project
+    lateness = 0.5  # calls that happen after they were given up, to those that are lost
+
     def __init__(
         self,
         seed: int,
@@ -140,9 +143,11 @@ class World:
         self.late: list[Callable[[], object]] = []  # calls on their way, whose senders have given up
         self.outcomes: Counter[str] = Counter()  # of `apply`, as the workers were told
         self.busy: set[int] = set()  # workers in the middle of a turn
+        self.roll_backs = 0
+        self.wrong: list[str] = []  # what was seen on the way and must not be
         self.partitions_were_added = False
         self.seconds_apart = self.rng.choice([0.05, 3.0, 300.0])  # 300: the whole passes days
-        self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms)
+        self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms, self.users)
         self.workers = [self.new_worker() for _ in range(3)]
         self.share_out()
         self.rebuilds = Rebuilds(self, rebuild)
@@ -160,6 +165,7 @@ class World:
             (0.2, self.lose_a_shard),
             (0.2, self.tear_a_shard),
             (0.7, self.deliver),
+            (1.0 if self.late else 0.0, self.roll_back_under_a_call),
             (0.2, self.publish_projects),
             (0.2, self.add_partitions),
             *self.more_happenings(),
@@ -177,17 +183,23 @@ class World:
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
     def work(self) -> None:
-        number = self.rng.choice([n for n in range(len(self.workers)) if n not in self.busy])
+        self.work_of(self.rng.choice([n for n in range(len(self.workers)) if n not in self.busy]))
+
+    def work_of(self, number: int) -> None:
         self.clock += self.rng.choice([0.01, 0.5, 3.0])
         self.busy.add(number)
         try:
             self.workers[number].worker.turn()
         except Crash:
-            owned = self.workers[number].log.assignment()[1]
-            self.workers[number] = self.new_worker()
-            self.workers[number].log.assign(owned)
+            self.replace(number)
         finally:
             self.busy.remove(number)
+
+    def replace(self, number: int) -> None:
+        """A worker is gone, and another one begins in its place."""
+        owned = self.workers[number].log.assignment()[1]
+        self.workers[number] = self.new_worker()
+        self.workers[number].log.assign(owned)
 
     def meanwhile(self) -> None:
         """One worker has read and not yet written: others write before, or the store goes back."""
@@ -199,7 +211,8 @@ class World:
     def deliver(self) -> None:
         """A call arrives that nobody waits for any more."""
         if self.late:
-            self.late.pop(self.rng.randrange(len(self.late)))()
+            with contextlib.suppress(Unavailable):
+                self.late.pop(self.rng.randrange(len(self.late)))()
 
     def operate(self) -> None:
         """What an operator does about what stands still; here nothing need be done."""
@@ -216,10 +229,18 @@ class World:
 
     def roll_back(self) -> None:
         """The store comes back without its last writes: all shards, or one of them."""
-        past = self.rng.choice(self.past)
+        past = self.rng.choice([self.past[-1], self.rng.choice(self.past)])
+        self.roll_backs += 1
         shards = range(self.shards) if self.rng.random() < 0.5 else [self.rng.randrange(self.shards)]
         for shard in shards:
             self.home.restore(shard, past[shard])
+
+    def roll_back_under_a_call(self) -> None:
+        """A call arrives at a store that went back meanwhile, and was counted on by others."""
+        self.roll_back()
+        for _ in range(self.rng.randint(0, 4)):
+            self.work()
+        self.deliver()
 
     def lose_a_shard(self) -> None:
         """A shard comes back empty; the operator begins it again from the log's start."""
@@ -234,9 +255,12 @@ class World:
         shard = self.rng.randrange(self.shards)
         if self.store.state(shard) is not None:
             self.home.tear(shard)
+            before, roll_backs = self.ledger(shard), self.roll_backs
             for _ in range(6):
                 self.work()
-            self.begin(shard)
+            if self.ledger(shard) != before and self.roll_backs == roll_backs:
+                self.wrong.append(f"shard {shard} is torn, and was counted on")
+            self.begin_again(shard)
 
     def publish_projects(self) -> None:
         self.home.touch_projects(f"again {self.rng.random()}")
@@ -251,13 +275,19 @@ class World:
 
     # helpers ---------------------------------------------------------------------------------------------------
 
-    def begin(self, shard: int) -> None:
+    def ledger(self, shard: int) -> dict[Place, str]:
+        state = self.store.state(shard)
+        return state.ledger if state else {}
+
+    def begin_again(self, shard: int) -> None:
+        state = self.store.state(shard)
+        self.begin(shard, expected=state.generation if state else "")
+
+    def begin(self, shard: int, expected: str = "") -> None:
         self.begun += 1
         topics = dict(self.broker.ids)
         lows = ((Place(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
         starts = first_offsets(lows)
-        state = self.store.state(shard)
-        expected = state.generation if state else ""
         self.store.begin(shard, expected=expected, generation=f"g{self.begun}", topics=topics, starts=starts)
         self.home.set_projects(f"v{self.begun}")
 
@@ -270,7 +300,7 @@ class World:
         rate = self.fault_rate if fault_rate is None else fault_rate
         worker = self.worker(
             Faults(log, self.rng, rate),
-            Writes(log, self.rng, rate, self),
+            Faults(log, self.rng, rate),
             Writes(self.store, self.rng, rate, self),
             shards=self.shards,
             begin=self.begin_call,
@@ -298,7 +328,8 @@ class World:
         """Everything that is wrong at the end; empty: all is well."""
         for _ in range(self.steps):
             self.step()
-        return self.rebuilds.settle() or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
+        wrong = self.wrong or self.rebuilds.settle() or self.settle()
+        return wrong or self.check(distinct_tolerance=distinct_tolerance)
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)
@@ -349,32 +380,13 @@ class World:
         return witness
 
 
-def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
-    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
-
-    @cache
-    def ended() -> Outcome | Unavailable:
-        try:
-            return call()
-        except Unavailable as error:
-            return error
-
-    def outcome() -> Outcome:
-        found = ended()
-        if isinstance(found, Unavailable):
-            raise found
-        return found
-
-    if at_once:
-        ended()
-    return outcome
-
-
-def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS) -> Iterator[Sent]:
+def traffic(
+    seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = World.users
+) -> Iterator[Sent]:
     """Visitors' records of both projects, with many late, repeated and broken ones, at a pace that passes days."""
     plans = [
         Plan(
-            project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=12, products=12,
+            project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=users, products=12,
             late=0.1, duplicates=0.1, malformed=0.1,
         )
         for project in PROJECTS

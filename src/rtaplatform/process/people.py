@@ -78,6 +78,7 @@ class People:
 
     def __init__(self, cache: PersonCache) -> None:
         self._cache = cache
+        self._read: dict[PersonKey, bytes] = {}  # as stored when the batch looked first
         self._values: dict[PersonKey, bytes] = {}
         self._cells: dict[CellsKey, dict[str, int]] = {}
 
@@ -85,11 +86,14 @@ class People:
         """The person's value, empty where there is none."""
         value = self._values.get(key)
         if value is None:
-            value = self._values[key] = self._cache[key][TOKEN_BYTES:]
+            stored = self._read[key] = self._cache[key]
+            value = self._values[key] = stored[TOKEN_BYTES:]
         return value
 
     def __setitem__(self, key: PersonKey, value: bytes) -> None:
         """Empty deletes it."""
+        if key not in self._read:
+            self._read[key] = self._cache[key]
         self._values[key] = value
 
     def count(self, key: CellsKey, field: str, n: int) -> None:
@@ -105,7 +109,7 @@ class People:
 
     def _write(self, key: PersonKey, value: bytes) -> PersonWrite:
         """What was read and not changed is compared too, and stays under its token: other copies remain good."""
-        stored = self._cache[key]
+        stored = self._read[key]
         expected, is_same = stored[:TOKEN_BYTES], value == stored[TOKEN_BYTES:]
         token = expected if is_same and expected else secrets.token_bytes(TOKEN_BYTES)
         return PersonWrite(*key, expected, token, value)

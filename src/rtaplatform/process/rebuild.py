@@ -21,10 +21,10 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
-from rtaplatform.process.calls import Begin, in_a_thread
 from rtaplatform.process.counting import SHOP, Counting
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.positions import next_offset
+from rtaplatform.process.sending import Begin, in_a_thread
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.store.port import (
     SCHEMA,

@@ -24,12 +24,12 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.calls import Begin, in_a_thread
-from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
+from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -41,7 +41,7 @@ from rtaplatform.store.port import (
     Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Record, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
@@ -66,26 +66,6 @@ class Limits(Struct, frozen=True):
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
     idle_compare_seconds: float = 2.0
-
-
-class Part(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
-
-    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
-    """
-
-    folding: Folding
-    read: dict[Partition, tuple[Record, int]]
-    folded: dict[Partition, int]
-
-
-class Sent(Struct):
-    """A part whose call is under way; `outcome` waits for it, and raises what it raises."""
-
-    shard: int
-    part: Part
-    delta: Delta
-    outcome: Callable[[], Outcome]
 
 
 class Worker:
