@@ -29,6 +29,7 @@ from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,
     AggregateStore,
@@ -39,7 +40,7 @@ from rtaplatform.store.port import (
     Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetters, EventLog, Extent, Partition, Record, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Record, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
@@ -121,8 +122,8 @@ class Worker:
         self._at_most: int | None = None  # records of a batch, after a conflict
         self._keeps_blocks = False
         self._said_stops: dict[str, str] = {}
-        self._stood_at: dict[Partition, int] = {}  # partitions that lagged when looked at last, and where
-        self._sought_again_at: dict[Partition, int] = {}
+        self._standing = Standing()
+        self._is_idle = True  # the last poll brought nothing
 
     @property
     def positions(self) -> Positions:
@@ -145,6 +146,7 @@ class Worker:
             batch = self._log.poll(self._at_most)
             if self._version != self._log.assignment()[0]:
                 return
+            self._is_idle = not batch.runs
             self._take(batch.runs)
             self._at.pass_by(batch.ends)
             if batch.is_whole or (self._at_most is not None and self._open_records >= self._at_most):
@@ -156,7 +158,7 @@ class Worker:
             self._backoff_seconds = 0.0
         except Again:
             # One record alone that conflicts again: then nothing that is kept here is trusted.
-            self._keeps_blocks = self._at_most != 1
+            self._keeps_blocks = self._sent_records > 1
             self._at_most = max(1, self._sent_records // 2)
             self._version = None
         except Out as why:
@@ -380,19 +382,10 @@ class Worker:
         for partition, extent in extents.items():
             lag = max(0, extent.high - self._at.following(partition))
             telemetry.WORKER_LAG.labels(partition.topic, str(partition.number)).set(lag)
-        self._seek_what_stands(extents)
-
-    def _seek_what_stands(self, extents: Mapping[Partition, Extent]) -> None:
-        """A partition that lags and does not move is sought again; once, for the rest may be no records at all."""
-        stood, self._stood_at = self._stood_at, {}
-        for partition, extent in extents.items():
-            following = self._at.following(partition)
-            if following >= extent.high:
-                continue
-            self._stood_at[partition] = following
-            if stood.get(partition) == following and self._sought_again_at.get(partition) != following:
-                self._sought_again_at[partition] = following
-                raise Out(f"{partition} stands at {following} of {extent.high}")
+        following = {p: self._at.following(p) for p in extents}
+        standing = self._standing.look(following, extents, self._clock(), is_idle=self._is_idle)
+        if standing is not None:
+            raise Out(f"{standing} stands at {following[standing]} of {extents[standing].high}")
 
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)

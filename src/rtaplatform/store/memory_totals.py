@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtaplatform.store.port import Cells, CellsKey, OnlineSince, Persons, PersonValues, Place, Read, SketchKey
+from rtaplatform.store.port import Cells, CellsKey, Listing, OnlineSince, Persons, PersonValues, Place, Read, SketchKey
 
 
 class Totals:
@@ -29,6 +29,9 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
         case Cells(rollup, kind, starts, fields):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
             return [dict(b) if fields is None else {f: b[f] for f in fields if f in b} for b in buckets]
+        case Listing(rollup, kind, starts):
+            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
+            return [[text for name, n in b.items() for text in (name.encode(), b"%d" % n)] for b in buckets]
         case Persons():
             return len(_union(totals, project, read))
         case PersonValues(buckets, dimension):

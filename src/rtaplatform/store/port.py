@@ -276,6 +276,17 @@ class Cells(Struct, frozen=True):
     fields: tuple[str, ...] | None = None
 
 
+class Listing(Struct, frozen=True):
+    """All fields of one rollup in some buckets of one size, as they are stored: cheap where few have changed.
+
+    As long as no field enters or leaves, they mostly come in the same order.
+    """
+
+    rollup: str
+    kind: Kind
+    starts: tuple[int, ...]
+
+
 class Persons(Struct, frozen=True):
     """Distinct persons in the union of buckets and values of a dimension (the dimension "" has the value "": all)."""
 
@@ -295,15 +306,17 @@ class OnlineSince(Struct, frozen=True):
     since_ms: int
 
 
-Read = Cells | Persons | PersonValues | OnlineSince
+Read = Cells | Listing | Persons | PersonValues | OnlineSince
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
+Listed = list[bytes]  # field, number as text, field, …
 
 
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Persons` and `OnlineSince` → number,
-    `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once overflowed.
+    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` → list of `Listed`, `Persons` and
+    `OnlineSince` → number, `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once
+    overflowed.
     """
 
     generation: str
@@ -312,7 +325,7 @@ class Snapshot(Struct, frozen=True):
     stops: dict[str, str]
     torn: bool
     project: Project
-    answers: tuple[CellsAnswer | int | list[str], ...]
+    answers: tuple[CellsAnswer | list[Listed] | int | list[str], ...]
     inexact: tuple[str, ...] = ()
     shard: int = 0
     starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins
