@@ -43,6 +43,7 @@ from rtaplatform.settings import (
 )
 from rtaplatform.store.port import shard_of
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.committed import CommittedLog
@@ -55,6 +56,7 @@ PROJECTS_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
 FINISH_ERASURES_SECONDS = 30.0
+CLEANING_STEPS = 20  # of a thousand keys each, with each look of a worker's guard
 
 Work = Coroutine[Any, Any, None]
 
@@ -237,7 +239,7 @@ def observer(engine: Engine, database: Database, shards: int) -> Callable[[], Aw
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """A worker, what looks after the store's settings, and what to close at the end."""
+    """A worker, what looks after the store's settings and old generations, and what to close at the end."""
 
     worker: worker.Worker
     guard: Callable[[], None]
@@ -246,6 +248,7 @@ class WorkerParts:
 
 def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings) -> WorkerParts:
     log, aggregates = KafkaLog(kafka, settings), RedisStore(store)
+    cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
     limits = worker.Limits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
     )
@@ -255,6 +258,7 @@ def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSet
         # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.
         with suppress(Unavailable):
             aggregates.check()
+            cleaner.go_on(CLEANING_STEPS)
 
     def close() -> None:
         log.close()

@@ -16,6 +16,7 @@ from rtaplatform.local.ports import keep_ports
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import Place
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from tests.contract.conftest import BERLIN, TOPICS, Parts
 
@@ -54,5 +55,5 @@ def parts(redis_url: str) -> Iterator[Parts]:
     store = RedisStore(settings)
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
-    yield Parts(store, RedisReader(settings), "redis 7.0")
+    yield Parts(store, RedisReader(settings), "redis 7.0", RedisGenerations(store, 1), store.forget)
     store.close()

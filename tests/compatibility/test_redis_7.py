@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from tests.contract.test_generations import *  # noqa: F403
 from tests.contract.test_store import *  # noqa: F403

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from rtaplatform.settings import StoreSettings
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Project
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from tests.integration.servers import TESTER, Running, flush
 
@@ -28,6 +30,8 @@ class Parts:
     store: AggregateStore
     reader: AggregateReader
     kind: str
+    generations: Any
+    forget: Callable[[str, Sequence[bytes]], Any]
     generation: str = "g1"
 
 
@@ -37,7 +41,7 @@ def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
         memory = MemoryStore()
         memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
         memory.set_projects([BERLIN], secrets.token_hex(8))
-        yield Parts(memory, memory, "memory")
+        yield Parts(memory, memory, "memory", memory, memory.forget)
         return
     valkey: Running[Valkey] = request.getfixturevalue("valkey_server")
     settings = store_settings(valkey)
@@ -45,7 +49,7 @@ def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
     store = RedisStore(settings)
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
-    yield Parts(store, RedisReader(settings), "redis")
+    yield Parts(store, RedisReader(settings), "redis", RedisGenerations(store, 1), store.forget)
     store.close()
 
 

@@ -17,6 +17,7 @@ from rtaplatform.store.port import (
     CellsKey,
     Conflicted,
     Delta,
+    Listing,
     Move,
     Moved,
     OnlineSince,
@@ -24,6 +25,7 @@ from rtaplatform.store.port import (
     PersonValues,
     PersonWrite,
     Place,
+    Read,
     Row,
     SketchKey,
     read_row,
@@ -55,6 +57,34 @@ async def cells(parts: Parts, *fields: str) -> dict[str, int]:
     assert isinstance(answer, list)
     assert isinstance(answer[0], dict)
     return answer[0]
+
+
+async def test_a_listing_has_every_field_as_it_is_stored(parts: Parts) -> None:
+    name, great = field("count", "ä", "web"), 2**60 + 1
+    delta = advance(0, 5, cells={CELLS: {"count": 5, name: -3, "~count": great}})
+    assert parts.store.apply(0, "g1", delta) == Applied()
+    read = Listing("activity", Kind.MINUTE, (MINUTE, MINUTE + 1))
+    answer = (await parts.reader.read("demo", [read])).answers[0]
+    assert isinstance(answer, list)
+    listed, empty = answer
+    assert isinstance(listed, list)
+    assert empty == []
+    pairs = zip(listed[::2], listed[1::2], strict=True)
+    assert dict(pairs) == {b"count": b"5", name.encode(): b"-3", b"~count": b"%d" % great}
+
+
+async def test_some_fields_of_many_buckets_beside_others(parts: Parts) -> None:
+    hour = CellsKey("demo", "events", Kind.HOUR, MINUTE // 60 * 60)
+    fields = {f"count{n}": n + 1 for n in range(2_500)}
+    assert parts.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5}, hour: fields})) == Applied()
+    reads: list[Read] = [
+        Cells("activity", Kind.MINUTE, (MINUTE - 1, MINUTE), ("none", "count")),
+        OnlineSince(0),
+        Cells("events", Kind.HOUR, (hour.start,), ("none", *fields)),
+        Cells("activity", Kind.MINUTE, (), ("count",)),
+        Cells("activity", Kind.MINUTE, (MINUTE,), ()),
+    ]
+    assert (await parts.reader.read("demo", reads)).answers == ([{}, {"count": 5}], 0, [fields], [], [{}])
 
 
 async def test_totals_and_position_move_together(parts: Parts) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.process.calls import Part, Sent
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
-from rtaplatform.process.sending import Part, Sent
 from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
@@ -224,6 +224,7 @@ class FailureIsLeftBehind(Worker):
 def _leave_behind(worker: Worker) -> None:
     for sent in worker._sent:
         worker._at.accept(sent.shard, [Move(move.place, move.upto, move.after) for move in sent.delta.moves])
+        worker._caches[sent.shard].clear()
     worker._sent = []
 
 
@@ -271,7 +272,7 @@ class NewPartitionsFromTheEnd(MemoryLog):
 def home_of(store: type[MemoryStore]) -> type[MemoryHome]:
     class Home(MemoryHome):
         def __init__(self, shards: int) -> None:
-            self.store = store(shards)
+            self.store = self.generations = store(shards)
 
     return Home
 

@@ -18,6 +18,7 @@ from rtaplatform.local.valkey import Valkey
 from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.store import layout
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import RedisGenerations
 from tests.comparison import Totals, held_in_redis
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
@@ -36,6 +37,7 @@ class RedisHome:
         flush(valkey)
         self.shards = shards
         self.store: Any = RedisStore(store_settings(valkey, shards))
+        self.generations = RedisGenerations(self.store, shards)
         self.tester: Any = redis.Redis.from_url(valkey.server.url(TESTER))
 
     def set_projects(self, version: str) -> None:
@@ -68,8 +70,9 @@ class RedisHome:
 
     def tear(self, shard: int) -> None:
         state = self.store.state(shard)
-        self.tester.set(f"{layout.base(shard, state.generation)}inflight", "half of a batch")
-        self.tester.hincrby(f"{layout.base(shard, state.generation)}counts", HALF, 1)
+        if state is not None:
+            self.tester.set(f"{layout.base(shard, state.generation)}inflight", "half of a batch")
+            self.tester.hincrby(f"{layout.base(shard, state.generation)}counts", HALF, 1)
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.process.people import TOKEN_BYTES
+from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import Record as Sent
@@ -29,6 +30,7 @@ from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash, Faults, Writes, begun
 from tests.simulation.persons import Values, Witness, acquainted, differing
+from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
 TOPICS = {"rta.events.web": 4, "rta.events.mobile": 2, "rta.events.server": 1}
@@ -60,6 +62,7 @@ class Home(Protocol):
     """A store's server, as its operator and its misfortunes handle it."""
 
     store: Any  # `AggregateStore`, and `begin`
+    generations: Any  # `GenerationStore`, over the same server
 
     def set_projects(self, version: str) -> None: ...
     def touch_projects(self, version: str) -> None: ...
@@ -73,7 +76,7 @@ class Home(Protocol):
 
 class MemoryHome:
     def __init__(self, shards: int) -> None:
-        self.store = MemoryStore(shards)
+        self.store = self.generations = MemoryStore(shards)
 
     def set_projects(self, version: str) -> None:
         self.store.set_projects(PROJECTS, version)
@@ -92,6 +95,8 @@ class MemoryHome:
         self.store.empty(shard)
 
     def tear(self, shard: int) -> None:
+        if not self.store.shards[shard].generation:
+            return
         totals = self.store.shards[shard].totals
         totals.inflight = "half of a batch"
         totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
@@ -110,6 +115,7 @@ class World:
     """`steps` random happenings; deterministic in `seed`."""
 
     users = 12  # of each project
+    arrivals_max = 16  # records at once
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
 
     def __init__(
@@ -123,6 +129,7 @@ class World:
         worker: type[Worker] = Worker,
         log: type[MemoryLog] = MemoryLog,
         shards: Sequence[int] = (1, 2, 3),
+        rebuild: type[Rebuild] = Rebuild,
     ) -> None:
         self.worker, self.log = worker, log
         self.rng = Random(seed)
@@ -146,6 +153,7 @@ class World:
         self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms, self.users)
         self.workers = [self.new_worker() for _ in range(3)]
         self.share_out()
+        self.rebuilds = Rebuilds(self, rebuild)
 
     # happenings ------------------------------------------------------------------------------------------------
 
@@ -169,11 +177,11 @@ class World:
         self.rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
-        """What happens only in worlds of a special kind."""
-        return []
+        """What happens beside; a world of another kind has others."""
+        return self.rebuilds.happenings()
 
     def arrive(self) -> None:
-        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, 16))):
+        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, self.arrivals_max))):
             partition = Partition(sent.topic, bucket_of(sent.key, self.broker.partitions[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
@@ -323,7 +331,9 @@ class World:
         """Everything that is wrong at the end; empty: all is well."""
         for _ in range(self.steps):
             self.step()
-        return self.wrong or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
+        return (
+            self.wrong or self.rebuilds.settle() or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
+        )
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)

@@ -21,7 +21,7 @@ def _lua_functions() -> dict[str, str]:
 def test_only_what_is_shown_expires() -> None:
     """0003. A TTL on what decides lets a wall clock count: after a weekend's pause, repeats came twice."""
     functions = _lua_functions()
-    assert functions.keys() >= {*MAY_EXPIRE, "write_block", "write_person", "advance", "apply"}
+    assert functions.keys() >= {*MAY_EXPIRE, "write_block", "write_person", "advance", "write_batch"}
     expiring = {name for name, body in functions.items() if re.search(r"EXPIRE|'(?:PX|EX)'|SETEX", body)}
     assert expiring == MAY_EXPIRE
 
@@ -42,6 +42,11 @@ def test_topics_of_events_refuse_timestamps_ahead() -> None:
 
 
 def test_functions_use_no_clock_to_decide() -> None:
-    """The server's clock is asked once, to leave out what would be deleted at once; and by the probe of our rights."""
+    """The server's clock is asked once, to leave out what would be deleted at once; and by the probe of our rights.
+
+    `now` is asked when a generation that nobody reads any more may be deleted.
+    """
     asking = {name for name, body in _lua_functions().items() if "'TIME'" in body}
-    assert asking == {"apply", "probe"}
+    assert asking == {"write_batch", "probe", "now"}
+    calling = {name for name, body in _lua_functions().items() if "now()" in body}
+    assert calling == {"switch", "clean"}

@@ -33,7 +33,7 @@ from rtaplatform.analytics.watch import Clock
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Query, Result
-from rtaplatform.core.rollups import ACTIVITY, PRODUCTS, QUALITY
+from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import AggregateReader, Cells, OnlineSince, Project, Read, Snapshot
 
 QUALITY_FIELDS = ("late", "duplicate")
@@ -73,22 +73,28 @@ class Engine:
     async def reply(self, project: str, queries: Sequence[Query]) -> Reply:
         for _ in range(ATTEMPTS_MAX):
             known, now_ms = await self.project(project), self._clock().wall_ms
-            jobs = [await self._prepare(plan(query, known, now_ms)) for query in queries]
-            asked = [_reads(job, now_ms) for job in jobs]
-            merged = merge_reads(read for reads in asked for read in reads)
-            wanted = list(dict.fromkeys(merged.values()))
-            snapshot = await self._reader.read(project, wanted)
-            by_read = dict(zip(wanted, snapshot.answers, strict=True))
-            found = {read: by_read[merged[read]] for read in merged}
-            if snapshot.project != known:
-                # Another zone or currency, so another plan: a project's settings are part of the moment.
-                self._projects[project] = snapshot.project
-                continue
-            taken = [_take(job, reads, found, snapshot) for job, reads in zip(jobs, asked, strict=True)]
-            if all(taken):
-                break
-        else:
-            raise Unavailable("redis", f"the settings or the history of {project} keep changing")
+            plans = [plan(query, known, now_ms) for query in queries]
+            async with self._windows.turns(plans):
+                reply = await self._reply(plans, known, now_ms)
+            if reply is not None:
+                return reply
+        raise Unavailable("redis", f"the settings or the history of {project} keep changing")
+
+    async def _reply(self, plans: Sequence[Plan], known: Project, now_ms: int) -> Reply | None:
+        """None where what the plans were made from has changed, or buckets must be read again, whole."""
+        jobs = [await self._prepare(planned) for planned in plans]
+        merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
+        wanted = list(dict.fromkeys(merged.values()))
+        snapshot = await self._reader.read(known.slug, wanted)
+        by_read = dict(zip(wanted, snapshot.answers, strict=True))
+        found = {read: by_read[merged[read]] for read in merged}
+        if snapshot.project != known:
+            # Another zone or currency, so another plan: a project's settings are part of the moment.
+            self._projects[known.slug] = snapshot.project
+            return None
+        taken = [_take(job, found, snapshot) for job in jobs]
+        if not all(taken):
+            return None
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = [_answer(job, found, snapshot, fresh, now_ms) for job in jobs]
         return Reply(answers, snapshot.generation, _digest(snapshot))
@@ -128,9 +134,9 @@ class Engine:
         """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
         window, tiles = self._windows.of(planned, shape), planned.period.tiles
         for portion in window.missing(tiles):
-            reads = cells_of(shape.rollup, portion, None)
+            reads = window.reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
-            window.take(snapshot, reads, dict(zip(reads, snapshot.answers, strict=True)))
+            window.take(snapshot, portion, dict(zip(reads, snapshot.answers, strict=True)))
         return window
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
@@ -169,13 +175,12 @@ def _reads(job: Job, now_ms: int) -> list[Read]:
             return [*reads, _online_read(now_ms)]
 
 
-def _take(job: Job, asked: Sequence[Read], answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+def _take(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
     """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
     if job.window is None:
         return True
-    reads = [read for read in asked if isinstance(read, Cells) and read.rollup == PRODUCTS.name]
     job.window.keep(job.plan.period.tiles)
-    return job.window.take(snapshot, reads, answers)
+    return job.window.take(snapshot, job.plan.period.tiles, answers)
 
 
 def _online_read(now_ms: int) -> OnlineSince:

@@ -11,7 +11,7 @@ from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.query import NONE, OTHER_SHOWN
 from rtaplatform.core.rollups import OTHER
-from rtaplatform.store.port import Cells, Read
+from rtaplatform.store.port import Cells, Listing, Read
 
 Answers = Mapping[Read, Any]
 Key = tuple[str, ...]  # a row's values, in the order of the breakdown
@@ -35,10 +35,18 @@ class Rows(Struct):
 
 def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[Cells]:
     """One read per kind of bucket."""
+    return [Cells(rollup, kind, starts, fields) for kind, starts in _by_kind(tiles)]
+
+
+def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[Listing]:
+    return [Listing(rollup, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def _by_kind(tiles: Iterable[Tile]) -> list[tuple[Kind, tuple[int, ...]]]:
     starts: dict[Kind, list[int]] = {}
     for kind, start in tiles:
         starts.setdefault(kind, []).append(start)
-    return [Cells(rollup, kind, tuple(found), fields) for kind, found in starts.items()]
+    return [(kind, tuple(found)) for kind, found in starts.items()]
 
 
 def merge_reads(reads: Iterable[Read]) -> dict[Read, Read]:

@@ -2,23 +2,29 @@
 
 A bucket of 10,000 fields is read and added once, and compared afterwards by its totals alone. That is exact: every
 event adds to a count of the bucket that never falls, so equal totals, in the same generation and with the ledger
-nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole until it stands still.
-What a snapshot completes is the snapshot's own moment, whatever was known before.
+nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole until it stands still;
+so is the newest one. Numbers are kept as the text that they are stored as: equal texts are equal numbers, so what has
+changed in a bucket is found without reading what has not.
+What a snapshot completes is the snapshot's own moment, whatever was known before. One question at a time reads for a
+window: two whose snapshots came in the wrong order would look like a store that went back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
-from sys import intern
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import compress
+from operator import ne
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, listings_of, table_of
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
-from rtaplatform.store.port import Cells, Place, Snapshot
+from rtaplatform.store.port import Cells, Listed, Listing, Place, Snapshot
 
 WINDOWS_MAX = 32
 CELLS_MAX = 3_000_000  # kept in all windows together
@@ -38,6 +44,15 @@ class Windows:
     def __init__(self) -> None:
         self._windows: dict[tuple[object, ...], Window] = {}
 
+    @asynccontextmanager
+    async def turns(self, plans: Iterable[Plan]) -> AsyncIterator[None]:
+        """Wait for the windows of all these questions; in one order, so that none waits for one that waits for it."""
+        windows = {self.of(p, p.shape) for p in plans if isinstance(p.shape, SumsPlan) and may_run(p, p.shape)}
+        async with AsyncExitStack() as turns:
+            for window in sorted(windows, key=id):
+                await turns.enter_async_context(window.turn)
+            yield
+
     def of(self, plan: Plan, shape: SumsPlan) -> Window:
         query = plan.query
         name = (plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
@@ -56,19 +71,23 @@ class Window:
 
     def __init__(self, measure: str, with_bots: bool) -> None:
         prefixes = ("", BOT_PREFIX) if with_bots else ("",)
-        self._starts = tuple(prefix + measure + SEPARATOR for prefix in prefixes)
+        self._starts = tuple((prefix + measure + SEPARATOR).encode() for prefix in prefixes)
         # Revenue may fall and units may stand still: the orders that they come with do not.
         counted = dict.fromkeys((measure, "orders") if measure in ("units", "revenue") else (measure,))
         self._totals = tuple(prefix + name for prefix in prefixes for name in counted)
         self.sums: dict[str, int] = {}
         self.size = 0
+        self.turn = asyncio.Lock()
         self._reset("", {})
 
     def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
         self._generation, self._ledger = generation, dict(ledger)
-        self._buckets: dict[Tile, tuple[tuple[int, ...], dict[str, int]]] = {}
+        self._buckets: dict[Tile, tuple[tuple[int, ...], dict[bytes, bytes]]] = {}
         self._newest: Tile | None = None
-        self._moving: dict[Tile, Mapping[str, int]] = {}  # what was read last of the buckets that are read whole
+        self._moving: dict[Tile, Listed] = {}  # not known to stand still, as listed last: they are read whole
+        self._names: dict[
+            bytes, tuple[bytes, str]
+        ] = {}  # a field of ours → itself, the same in all buckets, and its product
         self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
         self._index: tuple[int, str, dict[str, list[str]]] | None = None
         self._products: ProductTable | None = None
@@ -83,27 +102,33 @@ class Window:
         new = [tile for tile in tiles if tile not in self._buckets]
         return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
 
-    def reads(self, tiles: Iterable[Tile]) -> list[Cells]:
-        """Totals of the buckets that are known to stand still, all of the others."""
-        whole: list[Tile] = []
-        known: list[Tile] = []
-        for tile in tiles:
-            (known if tile in self._buckets and tile not in self._moving else whole).append(tile)
-        return [*cells_of(PRODUCTS.name, known, self._totals), *cells_of(PRODUCTS.name, whole, None)]
+    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing]:
+        """The totals of all buckets, and whole those that are not known to stand still."""
+        whole = [tile for tile in tiles if tile in self._moving or tile not in self._buckets]
+        return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole)]
 
-    def take(self, snapshot: Snapshot, asked: Sequence[Cells], answers: Answers) -> bool:
-        """Bring what is known to the snapshot's moment; False where buckets must be read again, whole."""
+    def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
+        """Bring these buckets to the snapshot's moment; False where some must be read again, whole.
+
+        `answers` has those to `reads` of the same buckets.
+        """
         self._follow(snapshot)
-        complete = True
-        for read in asked:
-            for start, cells in zip(read.starts, answers[read], strict=True):
-                tile = (read.kind, start)
-                if read.fields is None:
-                    self._put(tile, cells)
-                elif tile not in self._buckets or self._token(cells) != self._buckets[tile][0]:
-                    self._moving.setdefault(tile, {})
-                    complete = False
-        return complete
+        tokens = {tile: self._token({}) for tile in tiles}
+        tokens |= {
+            t: self._token(c) for t, c in table_of(cells_of(PRODUCTS.name, tiles, self._totals), answers).items()
+        }
+        listed = self._listed(answers)
+        for tile in tiles:
+            if tile in listed:
+                self._put(tile, tokens[tile], listed[tile])
+        moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile][0]]
+        self._moving |= {tile: [] for tile in moved}
+        return not moved
+
+    @staticmethod
+    def _listed(answers: Answers) -> dict[Tile, Listed]:
+        listings = [read for read in answers if isinstance(read, Listing) and read.rollup == PRODUCTS.name]
+        return {(r.kind, start): found for r in listings for start, found in zip(r.starts, answers[r], strict=True)}
 
     def keep(self, tiles: Sequence[Tile]) -> None:
         """Drop the buckets that have left the window. The last one is expected to move on."""
@@ -111,7 +136,7 @@ class Window:
         for tile in self._buckets.keys() - set(tiles):
             gone = self._buckets.pop(tile)[1]
             self.size -= len(gone)
-            self._change([(product, -n) for product, n in gone.items()])
+            self._change([(self._names[name][1], -int(n)) for name, n in gone.items()])
             self._moving.pop(tile, None)
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -124,40 +149,38 @@ class Window:
     def _token(self, cells: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(cells.get(name, 0) for name in self._totals)
 
-    def _put(self, tile: Tile, cells: Mapping[str, int]) -> None:
-        token, (known, numbers) = self._token(cells), self._buckets.get(tile, ((), {}))
-        if token == known:
-            if tile != self._newest:
-                self._moving.pop(tile, None)
-            return
-        before = self._moving.get(tile, {})
-        if not before or any(name not in cells for name in before):
-            changes = self._differences(numbers, cells)
+    def _put(self, tile: Tile, token: tuple[int, ...], listed: Listed) -> None:
+        known, numbers = self._buckets.get(tile, (None, dict[bytes, bytes]()))
+        if token != known:
+            self.size -= len(numbers)
+            self._change(self._bring_up(numbers, self._moving.get(tile, []), listed))
+            self.size += len(numbers)
+            self._buckets[tile] = token, numbers
+        if tile == self._newest or known not in (None, token):
+            self._moving[tile] = listed
         else:
-            changes = self._changes(before, cells)
-        self.size -= len(numbers)
-        for product, change in changes:
-            numbers[product] = numbers.get(product, 0) + change
-        self.size += len(numbers)
-        self._buckets[tile], self._moving[tile] = (token, numbers), cells
-        self._change(changes)
+            self._moving.pop(tile, None)
 
-    def _differences(self, numbers: Mapping[str, int], cells: Mapping[str, int]) -> list[tuple[str, int]]:
-        """From what is known of a bucket to what it holds."""
-        after: dict[str, int] = {}
-        for product, n in self._changes({}, cells):
-            after[product] = after.get(product, 0) + n
-        changes = [(product, n - numbers.get(product, 0)) for product, n in after.items() if numbers.get(product) != n]
-        return changes + [(product, -n) for product, n in numbers.items() if product not in after]
+    def _bring_up(self, numbers: dict[bytes, bytes], last: Listed, listed: Listed) -> list[tuple[str, int]]:
+        """Make `numbers`, what is known of a bucket, what it holds now; returns the changes of its products.
 
-    def _changes(self, before: Mapping[str, int], after: Mapping[str, int]) -> list[tuple[str, int]]:
-        moved = [(name, n) for name, n in after.items() if before.get(name) != n]
-        return [
-            (intern(name[len(begin) :]), n - before.get(name, 0))
-            for begin in self._starts
-            for name, n in moved
-            if name.startswith(begin)
-        ]
+        Over all fields only what runs in C: a bucket has 10,000, and few have changed.
+        """
+        names, texts = listed[::2], listed[1::2]
+        same = last[::2] == names
+        moved = map(ne, texts, last[1::2] if same else map(numbers.get, names))
+        found = [pair for pair in compress(zip(names, texts, strict=True), moved) if pair[0].startswith(self._starts)]
+        changes: list[tuple[str, int]] = []
+        for read, text in found:
+            name, product = self._names.get(read) or self._learn(read)
+            changes.append((product, int(text) - int(numbers.get(name, 0))))
+            numbers[name] = text
+        gone = () if same else numbers.keys() - set(names)
+        return changes + [(self._names[name][1], -int(numbers.pop(name))) for name in gone]
+
+    def _learn(self, name: bytes) -> tuple[bytes, str]:
+        self._names[name] = name, name.partition(SEPARATOR.encode())[2].decode()
+        return self._names[name]
 
     def _change(self, changes: Sequence[tuple[str, int]]) -> None:
         sums, great, floor = self.sums, self._great, self._floor

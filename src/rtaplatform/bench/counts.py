@@ -262,7 +262,7 @@ def _work(job: Job, partitions: Sequence[Partition], batch: int, counting: Count
     log = Timed(KafkaLog(kafka, settings, partitions))
     worker = Worker(
         log, KafkaDeadLetters(kafka), job.store(), shards=1,
-        limits=Limits(dedup_ids_cached_max=10_000_000, persons_known_max=1_000_000), counting=counting,
+        limits=Limits(dedup_ids_cached_max=10_000_000, persons_known_max=0), counting=counting,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.extents(partitions).items()}
     while not _is_done(worker, ends):

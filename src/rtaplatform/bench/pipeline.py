@@ -39,12 +39,12 @@ def measure(report: Report, *, events_total: int, workers: int, users: int, prod
                 child.wait()
 
 
-def fill(kafka: KafkaSettings, total: int, *, users: int, products: int, seed: int) -> None:
+def fill(
+    kafka: KafkaSettings, total: int, *, users: int, products: int, seed: int, rate: float = EVENTS_PER_SECOND
+) -> None:
     """The first so many records of the seed, with repeats, late and broken ones, ending about now."""
-    span_ms = int(total / EVENTS_PER_SECOND * 1000)
-    plan = Plan(
-        time.time_ns() // 1_000_000 - span_ms, rate=EVENTS_PER_SECOND, users=users, products=products, seed=seed
-    )
+    span_ms = int(total / rate * 1000)
+    plan = Plan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
     for number, record in enumerate(islice(events(plan), total)):
         sender.send(record)
@@ -59,17 +59,23 @@ def _drain(servers: Servers, children: list[subprocess.Popen[bytes]]) -> dict[st
     pids = servers.pids | {f"worker {number}": child.pid for number, child in enumerate(children)}
 
     def moment(share: float) -> tuple[float, int, dict[str, float]]:
-        wait_until(lambda: _counted(store) >= share * total, f"{share:.0%} of {total:,}", DRAINED_SECONDS_MAX)
-        return time.monotonic(), _counted(store), {name: cpu_seconds(pid) for name, pid in pids.items()}
+        wait_counted(store, share * total, DRAINED_SECONDS_MAX)
+        return time.monotonic(), counted(store), {name: cpu_seconds(pid) for name, pid in pids.items()}
 
     (began, first, before), (ended, last, after) = moment(FIRST), moment(LAST)
-    wait_until(lambda: _counted(store) == total, "the end of the log", DRAINED_SECONDS_MAX)
+    wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
     n = last - first
     used = {f"{name}_cpu_us": round((after[name] - before[name]) / n * 1e6, 2) for name in pids}
     return {"events_per_s": round(n / (ended - began)), "cpu_us": round(sum(used.values()), 2), **used}
 
 
-def _counted(store: RedisStore) -> int:
+def counted(store: RedisStore) -> int:
+    """How many records the shard's ledger is past."""
     state = store.state(0)
     return sum(next_offset(row) for row in state.ledger.values()) if state else 0
+
+
+def wait_counted(store: RedisStore, total: float, seconds: float) -> None:
+    """Until the ledger is past so many records. Raises TimeoutError."""
+    wait_until(lambda: counted(store) >= total, f"{total:,.0f} records counted", seconds)

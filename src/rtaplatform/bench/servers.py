@@ -70,6 +70,16 @@ def running_servers() -> Iterator[Servers]:
         yield found
 
 
+@contextmanager
+def running_valkey() -> Iterator[tuple[StoreSettings, int]]:
+    """A Valkey alone, without functions or shards, and its process; at the end it is killed and its folder goes."""
+    with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
+        folder = Path(name)
+        valkey = Valkey(folder / "valkey", keep_ports(folder / "ports.json", ["valkey"])["valkey"])
+        pid = _start(valkey, folder, ends)
+        yield StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))), pid
+
+
 def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
     server.prepare(lambda line: print(line, file=sys.stderr))
     process = Process(server.name, folder / "logs" / f"{server.name}.log")

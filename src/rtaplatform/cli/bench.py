@@ -39,7 +39,7 @@ def measure_pipeline(
 @app.command("counts")
 def measure_counts(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 100_000,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 200_000,
     dedup: Annotated[bool, typer.Option("--dedup", help="Count each messageId once.")] = False,
 ) -> None:
     """How fast is the core alone, on the job that other systems are measured on? Servers and job stand in BENCH_….
@@ -76,3 +76,91 @@ def measure_products(
 
     report = Report("products", as_json=as_json, seed=seed, products=products, views_per_second=views)
     measure(report, products=products, seconds=seconds, views_per_second=views, seed=seed)
+
+
+@app.command("query")
+def measure_query(
+    events: Annotated[int, typer.Option(min=1_000, help="Events of a day, written and counted first.")] = 10_000_000,
+    persons: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 200_000,
+    products: Annotated[int, typer.Option(min=100, help="Products of shop and catalog.")] = 5_000,
+    asked: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 200,
+    workers: Annotated[int, typer.Option(min=1, help="Workers that count the events.")] = 2,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How long does each endpoint take, with so many events counted?
+
+    Examples:
+
+        rta bench query
+
+        rta bench query --events 100000 --persons 2000 --asked 50
+    """
+    from rtaplatform.bench.query import Size, measure
+    from rtaplatform.bench.report import Report
+
+    report = Report("query", as_json=as_json, seed=seed, events=events, persons=persons, products=products)
+    measure(report, Size(events, persons, products), asked=asked, workers=workers, seed=seed)
+
+
+@app.command("latency")
+def measure_latency(
+    probes: Annotated[int, typer.Option(min=1, help="Single events that are waited for, at each rate.")] = 100,
+    backlog: Annotated[int, typer.Option(min=1_000, help="Events that say which rate can be counted.")] = 500_000,
+    workers: Annotated[int, typer.Option(min=1, help="Workers that share it.")] = 1,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How long from an event to the live stream, at 1, 10, 50 and 90 % of the rate that can be counted?
+
+    Examples:
+
+        rta bench latency
+
+        rta bench latency --probes 20 --backlog 50000
+    """
+    from rtaplatform.bench.latency import measure
+    from rtaplatform.bench.report import Report
+
+    report = Report("latency", as_json=as_json, seed=seed, workers=workers)
+    measure(report, probes=probes, backlog=backlog, workers=workers, seed=seed)
+
+
+@app.command("apply")
+def measure_apply(
+    calls: Annotated[int, typer.Option(min=1, help="Calls that are timed, in each case.")] = 100,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How long does one call of the store take, and how large is it, as batches, projects and products grow?
+
+    Examples:
+
+        rta bench apply
+
+        rta bench apply --calls 20
+    """
+    from rtaplatform.bench.apply import measure
+    from rtaplatform.bench.report import Report
+
+    measure(Report("apply", as_json=as_json, seed=seed), calls=calls, seed=seed)
+
+
+@app.command("memory")
+def measure_memory(
+    events: Annotated[int, typer.Option(min=1_000, help="Events of the shop, counted in three steps.")] = 1_000_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How much memory do an event, a bucket, a dedup id and a person take, and the processes?
+
+    Examples:
+
+        rta bench memory
+
+        rta bench memory --events 10000
+    """
+    from rtaplatform.bench.memory import measure
+    from rtaplatform.bench.report import Report
+
+    measure(Report("memory", as_json=as_json, seed=seed), events=events, seed=seed)

@@ -1,8 +1,11 @@
-"""`rta rebuild`: count again from the log. So far in place: the shard is emptied first."""
+"""`rta rebuild`: count again from the log, beside the live totals, and switch. The work is in operations.py."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import signal
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -11,30 +14,90 @@ from rtaplatform.core.errors import SetupError
 
 
 def command(
-    empty: Annotated[
-        bool, typer.Option("--empty", help="Drop the totals first; answers are incomplete meanwhile.")
-    ] = False,
     shard: Annotated[int | None, typer.Option(min=0, help="Only this shard.  [default: all]")] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Go on where the log has lost its beginning: that is not counted.")
+    ] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Drop the totals at once instead; the workers count again.")
+    ] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Drop what an unfinished rebuild has built.")] = False,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Empty a torn or lost shard, and let the workers read it again from the log's start.
+    """Count everything again from the log, beside the live totals, then switch to the new ones.
+
+    Workers and answers go on meanwhile. Interrupted, it goes on where it was when it is started again.
 
     Examples:
 
-        rta rebuild --empty
+        rta rebuild
+
+        rta rebuild --shard 0 --json
+
+        rta rebuild --abandon
 
         rta rebuild --empty --shard 0
     """
+    if empty and abandon:
+        raise SetupError("--empty and --abandon are two different things.", "Give one of them.", exit_code=2)
+    connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
+    if not empty and not abandon:
+        _rebuild(connections, shard, partial=partial, as_json=as_json)
+        return
+    lines = _empty(connections, shard) if empty else _abandon(connections, shard)
+    print(json.dumps({"done": lines}) if as_json else "\n".join(lines), flush=True)
+
+
+def _empty(connections: Connections, shard: int | None) -> list[str]:
     from rtaplatform.operations import rebuild_empty
 
-    if not empty:
-        raise SetupError(
-            "A rebuild beside the live totals is not in this version.",
-            "To empty the totals and count again from the log's start: rta rebuild --empty",
-            exit_code=2,
-        )
-    connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
-    for line in rebuild_empty(connections.kafka_settings(), connections.store_settings(), shard):
-        print(line, flush=True)
+    return rebuild_empty(connections.kafka_settings(), connections.store_settings(), shard)
+
+
+def _abandon(connections: Connections, shard: int | None) -> list[str]:
+    from rtaplatform.rebuilding import abandon
+
+    return abandon(connections.store_settings(), shard)
+
+
+def _rebuild(connections: Connections, shard: int | None, *, partial: bool, as_json: bool) -> None:
+    from rtaplatform import telemetry
+    from rtaplatform.cli.progress import Progress
+    from rtaplatform.rebuilding import RunningRebuild
+
+    telemetry.configure_logging("WARNING")
+    stopping = _on_signals()
+    running = RunningRebuild(connections.kafka_settings(), connections.store_settings(), shard)
+    try:
+        for line in running.check(partial=partial):
+            _say(line)
+        with Progress("rebuild", _say) as progress:
+            while running.step() and not stopping:
+                progress.show(*running.progress())
+    finally:
+        running.close()
+    if stopping:
+        raise SetupError("Stopped before the switch.", "Run it again: it goes on where it was.")
+    summary = running.summary()
+    print(json.dumps(summary) if as_json else _sentences(summary), flush=True)
+
+
+def _sentences(summary: dict[str, Any]) -> str:
+    rate = f"{summary['records']:,} records in {summary['seconds']:,} s, {summary['rate']:,} a second"
+    shards = (f"shard {shard}: generation {name} is read now" for shard, name in summary["generations"].items())
+    return "\n".join((*shards, rate, "The totals before are kept for 24 hours."))
+
+
+def _on_signals() -> list[int]:
+    """Filled by SIGTERM and SIGINT; the turn under way is finished."""
+    seen: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _frame: seen.append(got))
+    return seen
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

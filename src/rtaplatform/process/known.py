@@ -13,7 +13,10 @@ from rtaplatform.store.port import SketchKey
 
 
 class KnownPersons:
-    """The persons that one shard's sketches are known to hold; at most so many, the oldest sketches forgotten first."""
+    """The persons that one shard's sketches are known to hold; at most so many, the oldest sketches forgotten first.
+
+    With a limit of 0 nothing is remembered, and nothing spent on it.
+    """
 
     def __init__(self, persons_max: int) -> None:
         self._persons_max = persons_max
@@ -31,6 +34,8 @@ class KnownPersons:
 
     def accept(self, sketches: Mapping[SketchKey, set[bytes]]) -> None:
         """The store has taken these."""
+        if not self._persons_max:
+            return
         for key, persons in sketches.items():
             self._sketches.setdefault(key, set()).update(persons)
             self._sketches.move_to_end(key)

@@ -57,15 +57,18 @@ class Positions:
         partitions: Iterable[Partition],
         states: Mapping[int, ShardState | None],
         extents: Mapping[Partition, Extent],
+        count: int | None = None,
     ) -> Positions:
-        """Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
+        """`count`: how many shards there are, where `states` has only some.
+
+        Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
         if not any(states.values()):
             raise Stopped("store", "no_manifest", "No shard has a manifest: run `rta migrate`.")
         stops: dict[str, str] = {}
         shards = {
             shard: state
             for shard, state in states.items()
-            if _is_usable(shard, state, len(states), stops) and state is not None
+            if _is_usable(shard, state, count or len(states), stops) and state is not None
         }
         found: dict[Partition, Extent] = {}
         starts: dict[Partition, int] = {}
@@ -162,7 +165,7 @@ class Positions:
 
 def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[str, str]) -> bool:
     if state is None:
-        stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild --empty`"
+        stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild`"
         return False
     if state.schema != SCHEMA or state.shards != shards:
         raise Stopped(
@@ -171,7 +174,7 @@ def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[st
             f"It has schema {state.schema} and {state.shards} shards; we {SCHEMA}, {shards}.",
         )
     if state.torn:
-        stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild --empty`"
+        stops[f"shard {shard}"] = "torn: a batch was written half; run `rta rebuild`"
     elif not state.projects_version:
         stops[f"shard {shard}"] = "no_projects: nobody has told it its projects; run `rta migrate`"
     return f"shard {shard}" not in stops

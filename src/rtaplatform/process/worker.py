@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -24,12 +24,13 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
+from rtaplatform.process.calls import Begin, Part, Sent, in_a_thread
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
-from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
+from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,
     AggregateStore,
@@ -40,7 +41,7 @@ from rtaplatform.store.port import (
     Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetters, EventLog, Extent, Partition, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
@@ -68,7 +69,7 @@ class Limits(Struct, frozen=True):
 
 
 class Worker:
-    """One worker over its partitions and all shards. Call `turn` for ever; it raises only for bugs of ours."""
+    """One worker over its partitions and all shards, or `only` some. Call `turn` for ever; it raises only for bugs."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Worker:
         store: AggregateStore,
         *,
         shards: int,
+        only: Collection[int] | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         counting: Counting = SHOP,
         begin: Begin | None = None,
@@ -85,6 +87,7 @@ class Worker:
     ) -> None:
         self._log, self._letters, self._store = log, letters, store
         self._shards = shards
+        self._mine = range(shards) if only is None else sorted(only)
         self._limits, self._counting = limits, counting
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
@@ -102,8 +105,8 @@ class Worker:
         self._at_most: int | None = None  # records of a batch, after a conflict
         self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
-        self._stood_at: dict[Partition, int] = {}  # partitions that lagged when looked at last, and where
-        self._sought_again_at: dict[Partition, int] = {}
+        self._standing = Standing()
+        self._is_idle = True  # the last poll brought nothing
 
     @property
     def positions(self) -> Positions:
@@ -114,6 +117,10 @@ class Worker:
         """Whether everything that was read is applied, and the partitions are those that it was read from."""
         return not self._open and not self._sent and self._version == self._log.assignment()[0]
 
+    def compare_soon(self) -> None:
+        """Settle and compare with the next whole batch, however lately that was done."""
+        self._compared_at = float("-inf")
+
     def turn(self) -> None:
         """One turn: a batch, or a comparison while idle, or the way back from trouble."""
         try:
@@ -122,6 +129,7 @@ class Worker:
             batch = self._log.poll(self._at_most)
             if self._version != self._log.assignment()[0]:
                 return
+            self._is_idle = not batch.runs
             self._take(batch.runs)
             self._at.pass_by(batch.ends)
             if batch.is_whole or (self._at_most is not None and self._open_records >= self._at_most):
@@ -133,7 +141,7 @@ class Worker:
             self._backoff_seconds = 0.0
         except Again:
             # One record alone that conflicts again: then nothing that is kept here is trusted.
-            self._keeps_copies = self._at_most != 1
+            self._keeps_copies = self._sent_records > 1
             self._at_most = max(1, self._sent_records // 2)
             self._version = None
         except Out as why:
@@ -160,9 +168,9 @@ class Worker:
                 people.clear()
         self._keeps_copies = False
         version, partitions = self._log.assignment()
-        states = {shard: self._store.state(shard) for shard in range(self._shards)}
+        states = {shard: self._store.state(shard) for shard in self._mine}
         extents = self._log.extents(partitions)
-        self._at = Positions.find(partitions, states, extents)
+        self._at = Positions.find(partitions, states, extents, self._shards)
         self._say_stops()
         self._log.seek(self._at.starts)
         self._version = version
@@ -179,7 +187,7 @@ class Worker:
         telemetry.WORKER_STOPPED.set(len(self._at.stops))
 
     def _set_stop(self, what: str, reason: str) -> None:
-        for shard in range(self._shards):
+        for shard in self._mine:
             self._store.set_stop(shard, what, reason)
 
     def _stop(self, what: str, reason: str) -> None:
@@ -210,7 +218,7 @@ class Worker:
             return False
         wrong = self._at.first_difference(run)
         if wrong is not None:
-            why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild --empty`"
+            why = f"another log: the record at {wrong} is not the one that was counted; run `rta rebuild`"
             self._stop(str(partition), why)
         return wrong is None
 
@@ -303,7 +311,7 @@ class Worker:
                     self._people[each.shard].drop((write.project, write.person) for write in each.delta.persons)
                 raise Again
             case Torn():
-                self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild --empty`")
+                self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild`")
                 raise Out("a torn shard")
             case Moved():
                 raise Out("another worker was here, or the store went back")
@@ -353,7 +361,7 @@ class Worker:
     def _check_topics(self) -> None:
         """Notice a re-created topic or a changed number of partitions, and what was stopped and is well again."""
         self._checked_at = self._clock()
-        if self._at.stops or len(self._at.shards) < self._shards:
+        if self._at.stops or len(self._at.shards) < len(self._mine):
             raise Out("something stands still: look again")
         try:
             extents = self._log.extents(self._at.extents)
@@ -364,19 +372,10 @@ class Worker:
         for partition, extent in extents.items():
             lag = max(0, extent.high - self._at.following(partition))
             telemetry.WORKER_LAG.labels(partition.topic, str(partition.number)).set(lag)
-        self._seek_what_stands(extents)
-
-    def _seek_what_stands(self, extents: Mapping[Partition, Extent]) -> None:
-        """A partition that lags and does not move is sought again; once, for the rest may be no records at all."""
-        stood, self._stood_at = self._stood_at, {}
-        for partition, extent in extents.items():
-            following = self._at.following(partition)
-            if following >= extent.high:
-                continue
-            self._stood_at[partition] = following
-            if stood.get(partition) == following and self._sought_again_at.get(partition) != following:
-                self._sought_again_at[partition] = following
-                raise Out(f"{partition} stands at {following} of {extent.high}")
+        following = {p: self._at.following(p) for p in extents}
+        standing = self._standing.look(following, extents, self._clock(), is_idle=self._is_idle)
+        if standing is not None:
+            raise Out(f"{standing} stands at {following[standing]} of {extents[standing].high}")
 
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)

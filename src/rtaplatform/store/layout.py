@@ -10,7 +10,7 @@ from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import CellsKey, Place, SketchKey
 
 PREFIX = "rta:"
-FUNCTIONS = ("rta_v1", "rta_v1_shards")  # the parts of one library, in their order
+FUNCTIONS = ("rta_v1", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")  # the parts of one library, in their order
 
 
 def shard_prefix(shard: int) -> str:
@@ -34,6 +34,11 @@ def gaps_key(shard: int) -> str:
     return f"{shard_prefix(shard)}gaps"
 
 
+def retired_key(shard: int) -> str:
+    """Generations that are neither read nor built: name → the second since 1970 from which their keys may go."""
+    return f"{shard_prefix(shard)}retired"
+
+
 def channel(shard: int) -> str:
     return f"{shard_prefix(shard)}moved"
 
@@ -43,7 +48,12 @@ def base(shard: int, generation: str) -> str:
 
 
 def cells(key: CellsKey) -> str:
-    return f"{key.project}:{key.rollup}:{key.kind.value}:{key.start}"
+    return f"{cells_of(key.project, key.rollup, key.kind)}{key.start}"
+
+
+def cells_of(project: str, rollup: str, kind: Kind) -> str:
+    """What the names of buckets of one size begin with; their start follows."""
+    return f"{project}:{rollup}:{kind.value}:"
 
 
 def sketch(key: SketchKey) -> str:

@@ -9,32 +9,33 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, SEPARATOR, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
+from rtaplatform.store.memory_totals import Totals, answer
 from rtaplatform.store.port import (
     SCHEMA,
     Applied,
+    Behind,
     BlockWrite,
-    Cells,
     CellsKey,
     Conflicted,
     Delta,
+    Erasure,
     Hint,
     Move,
     Moved,
-    OnlineSince,
     Outcome,
-    Persons,
-    PersonValues,
     Place,
     Project,
     Read,
+    Replaced,
     ShardState,
     SketchKey,
     Snapshot,
+    Switched,
+    SwitchOutcome,
     Torn,
     read_row,
     shard_of,
@@ -48,6 +49,8 @@ class Shard:
 
     def __init__(self) -> None:
         self.generation = ""
+        self.building = ""
+        self.retired: set[str] = set()  # kept for good: only cleaning would look at when they may go
         self.shards = 1
         self.manifests: dict[str, tuple[dict[str, str], dict[Place, int]]] = {}
         self.projects: dict[str, Project] = {}
@@ -59,22 +62,6 @@ class Shard:
     @property
     def totals(self) -> Totals:
         return self.generations.setdefault(self.generation, Totals())
-
-
-class Totals:
-    """One generation's totals, and the ledger that they include."""
-
-    def __init__(self) -> None:
-        self.ledger: dict[Place, str] = {}
-        self.inflight = ""
-        self.cells: dict[CellsKey, dict[str, int]] = {}
-        self.sketches: dict[SketchKey, set[bytes]] = {}
-        self.online: dict[str, dict[bytes, int]] = {}
-        self.blocks: dict[str, bytes] = {}
-        self.persons: dict[tuple[str, bytes], bytes] = {}
-        self.dead: dict[str, int] = {}
-        self.counts: dict[str, int] = {}
-        self.inexact: set[str] = set()
 
 
 class MemoryStore:
@@ -92,7 +79,7 @@ class MemoryStore:
     ) -> str:
         at = self.shards[shard]
         if at.generation == expected:
-            at.generation, at.shards = generation, len(self.shards)
+            at.generation, at.building, at.shards = generation, "", len(self.shards)
             at.manifests[generation] = (dict(topics), dict(starts))
             self._publish(Hint(shard, None))
         return at.generation
@@ -130,35 +117,14 @@ class MemoryStore:
     def state(self, shard: int) -> ShardState | None:
         self._require()
         at = self.shards[shard]
-        if not at.generation:
-            return None
-        topics, starts = at.manifests[at.generation]
-        return ShardState(
-            generation=at.generation,
-            schema=SCHEMA,
-            shards=at.shards,
-            topics=dict(topics),
-            starts=dict(starts),
-            ledger=dict(at.totals.ledger),
-            torn=bool(at.totals.inflight),
-            projects_version=at.projects_version,
-            projects=dict(at.projects),
-        )
+        return self._state(shard, at.generation) if at.generation else None
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         self._require()
-        at = self.shards[shard]
-        totals = at.totals
-        if totals.inflight:
-            return Torn(totals.inflight)
-        if at.generation != generation or any(totals.ledger.get(m.place, "") != m.after for m in delta.moves):
-            return Moved(at.generation, {m.place: totals.ledger.get(m.place, "") for m in delta.moves})
-        conflict = _conflict(at, delta)
-        if conflict is not None:
-            return conflict
-        self._write(totals, delta)
-        self._publish(Hint(shard, frozenset(k.project for k in delta.cells)))
-        return Applied()
+        outcome = self._apply(shard, self.shards[shard].generation, generation, delta)
+        if isinstance(outcome, Applied):
+            self._publish(Hint(shard, frozenset(k.project for k in delta.cells)))
+        return outcome
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         self._require()
@@ -177,6 +143,66 @@ class MemoryStore:
         else:
             self.shards[shard].stops.pop(what, None)
 
+    # a rebuild's side ------------------------------------------------------------------------------------------
+
+    def building(self, shard: int) -> ShardState | None:
+        self._require()
+        name = self.shards[shard].building
+        return self._state(shard, name) if name else None
+
+    def begin_building(
+        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
+    ) -> str:
+        self._require()
+        at = self.shards[shard]
+        if at.building == expected:
+            at.retired |= {expected} - {""}
+            at.building = generation
+            at.manifests[generation] = (dict(topics), dict(starts))
+        return at.building
+
+    def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        self._require()
+        return self._apply(shard, self.shards[shard].building, generation, delta)
+
+    def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
+        self._require()
+        at = self.shards[shard]
+        if at.building != generation:
+            return False
+        totals = at.generations.setdefault(generation, Totals())
+        if totals.control.get(erasure.place, 0) < erasure.upto:
+            totals.control[erasure.place] = erasure.upto
+            _forget(totals, erasure.project, erasure.persons)
+        return True
+
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+        self._require()
+        at = self.shards[shard]
+        if at.generation != expected or at.building != generation or not generation:
+            return Replaced(at.generation, at.building)
+        new = at.generations.setdefault(generation, Totals())
+        if new.inflight:
+            return Torn(new.inflight)
+        behind = _behind(at, new, gone)
+        if behind:
+            return Behind(behind)
+        at.retired |= {at.generation} - {""}
+        at.generation, at.building, at.shards = generation, "", len(self.shards)
+        at.stops.clear()
+        self._publish(Hint(shard, None))
+        return Switched()
+
+    def retired(self, shard: int) -> set[str]:
+        self._require()
+        return set(self.shards[shard].retired)
+
+    def forget(self, project: str, persons: Sequence[bytes]) -> None:
+        """Take persons out of what is kept of single ones, in every generation."""
+        self._require()
+        for totals in self.shards[shard_of(project, len(self.shards))].generations.values():
+            _forget(totals, project, persons)
+
     # the readers' side -----------------------------------------------------------------------------------------
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
@@ -194,7 +220,7 @@ class MemoryStore:
             stops=dict(at.stops),
             torn=bool(at.totals.inflight),
             project=at.projects[project],
-            answers=tuple(_answer(at.totals, project, read) for read in reads),
+            answers=tuple(answer(at.totals, project, read) for read in reads),
             inexact=tuple(sorted(at.totals.inexact)),
             shard=shard,
             starts=dict(at.manifests[at.generation][1]),
@@ -216,6 +242,35 @@ class MemoryStore:
     def _require(self) -> None:
         if self.is_away:
             raise Unavailable("redis", "it is away")
+
+    def _state(self, shard: int, generation: str) -> ShardState:
+        at = self.shards[shard]
+        totals, (topics, starts) = self._generation(shard, generation), at.manifests[generation]
+        return ShardState(
+            generation=generation,
+            schema=SCHEMA,
+            shards=len(self.shards),
+            topics=dict(topics),
+            starts=dict(starts),
+            ledger=dict(totals.ledger),
+            torn=bool(totals.inflight),
+            projects_version=at.projects_version,
+            projects=dict(at.projects),
+        )
+
+    def _apply(self, shard: int, current: str, generation: str, delta: Delta) -> Outcome:
+        """To the generation `current` of the shard, where that is the one that the caller means."""
+        at = self.shards[shard]
+        totals = at.generations.setdefault(current, Totals())
+        if totals.inflight:
+            return Torn(totals.inflight)
+        if not current or current != generation or any(totals.ledger.get(m.place, "") != m.after for m in delta.moves):
+            return Moved(current, {m.place: totals.ledger.get(m.place, "") for m in delta.moves})
+        conflict = _conflict(at, totals, delta)
+        if conflict is not None:
+            return conflict
+        self._write(totals, delta)
+        return Applied()
 
     def _generation(self, shard: int, generation: str) -> Totals:
         return self.shards[shard].generations.get(generation, Totals())
@@ -253,8 +308,29 @@ class MemoryStore:
         totals.ledger |= {move.place: move.upto for move in delta.moves}
 
 
-def _conflict(at: Shard, delta: Delta) -> Conflicted | None:
-    totals = at.totals
+def _behind(at: Shard, new: Totals, gone: dict[Place, str]) -> list[Place]:
+    """Places where the generation that is read has counted more; not those of topics that the new one does not know."""
+    topics, starts = at.manifests[at.building]
+    return [
+        place
+        for place, row in at.totals.ledger.items()
+        if place.topic_id in topics.values()
+        and gone.get(place) != row
+        and read_row(row).next_offset > _next_offset(new.ledger.get(place), starts.get(place, 0))
+    ]
+
+
+def _next_offset(row: str | None, start: int) -> int:
+    return read_row(row).next_offset if row else start
+
+
+def _forget(totals: Totals, project: str, persons: Sequence[bytes]) -> None:
+    for person in persons:
+        totals.online.get(project, {}).pop(person, None)
+        totals.persons.pop((project, person), None)
+
+
+def _conflict(at: Shard, totals: Totals, delta: Delta) -> Conflicted | None:
     found = Conflicted(
         blocks=[b.name for b in delta.blocks if totals.blocks.get(b.name, b"")[:8] != b.expected],
         persons=[
@@ -302,22 +378,3 @@ def _forget_blocks(totals: Totals, piece: str, before: int) -> None:
     for name in old:
         if layout.slice_of_block(name) == piece:
             del totals.blocks[name]
-
-
-def _answer(totals: Totals, project: str, read: Read) -> Any:
-    match read:
-        case Cells(rollup, kind, starts, fields):
-            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
-            return [dict(b) if fields is None else {f: b[f] for f in fields if f in b} for b in buckets]
-        case Persons():
-            return len(_union(totals, project, read))
-        case PersonValues(buckets, dimension):
-            wanted = {(project, kind, start, dimension) for kind, start in buckets}
-            return sorted({key.value for key in totals.sketches if key[:4] in wanted})
-        case OnlineSince(since_ms):
-            return sum(at >= since_ms for at in totals.online.get(project, {}).values())
-
-
-def _union(totals: Totals, project: str, read: Persons) -> set[bytes]:
-    keys = [SketchKey(project, *bucket, read.dimension, value) for bucket in read.buckets for value in read.values]
-    return set().union(*(totals.sketches.get(key, set()) for key in keys))

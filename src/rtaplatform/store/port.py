@@ -132,6 +132,15 @@ class Move(Struct, frozen=True):
     upto: str
 
 
+class Erasure(Struct, frozen=True):
+    """A record of rta.control: these persons (8 bytes each) are forgotten. `upto`: the next offset of its partition."""
+
+    project: str
+    persons: tuple[bytes, ...]
+    place: Place
+    upto: int
+
+
 class Delta(Struct):
     """All that a batch changes in one shard. Increments merge in any order."""
 
@@ -203,6 +212,58 @@ class AggregateStore(Protocol):
         ...
 
 
+# A generation that is built beside the one that is read -----------------------------------------------------------
+
+
+class Switched(Struct, frozen=True):
+    """The generation that was built is the one that is read now."""
+
+
+class Behind(Struct, frozen=True):
+    """Not switched: the one that is read has counted more in these places."""
+
+    places: list[Place]
+
+
+class Replaced(Struct, frozen=True):
+    """Not switched: another generation is read, or another one is being built."""
+
+    generation: str
+    building: str
+
+
+SwitchOutcome = Switched | Behind | Replaced | Torn
+
+
+class GenerationStore(Protocol):
+    """What a rebuild needs. Errors as of `AggregateStore`, whose `state`, `blocks` and `persons` it needs too."""
+
+    def building(self, shard: int) -> ShardState | None:
+        """The generation that is being built; None where there is none."""
+        ...
+
+    def begin_building(
+        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
+    ) -> str:
+        """Begin to build in place of `expected` ("": none); "" only drops that. Returns what is being built now."""
+        ...
+
+    def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        """`apply` to the generation that is being built. Nobody is told."""
+        ...
+
+    def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
+        """Take persons out of what is built, once: what was read up to there before is passed over.
+
+        False where another one is built.
+        """
+        ...
+
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+        """Read what was built, in place of `expected`, if it is not behind; `gone`: rows whose records the log lost."""
+        ...
+
+
 # What the analytics read ------------------------------------------------------------------------------------------
 
 
@@ -213,6 +274,17 @@ class Cells(Struct, frozen=True):
     kind: Kind
     starts: tuple[int, ...]
     fields: tuple[str, ...] | None = None
+
+
+class Listing(Struct, frozen=True):
+    """All fields of one rollup in some buckets of one size, as they are stored: cheap where few have changed.
+
+    As long as no field enters or leaves, they mostly come in the same order.
+    """
+
+    rollup: str
+    kind: Kind
+    starts: tuple[int, ...]
 
 
 class Persons(Struct, frozen=True):
@@ -234,15 +306,17 @@ class OnlineSince(Struct, frozen=True):
     since_ms: int
 
 
-Read = Cells | Persons | PersonValues | OnlineSince
+Read = Cells | Listing | Persons | PersonValues | OnlineSince
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
+Listed = list[bytes]  # field, number as text, field, …
 
 
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Persons` and `OnlineSince` → number,
-    `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once overflowed.
+    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` → list of `Listed`, `Persons` and
+    `OnlineSince` → number, `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once
+    overflowed.
     """
 
     generation: str
@@ -251,7 +325,7 @@ class Snapshot(Struct, frozen=True):
     stops: dict[str, str]
     torn: bool
     project: Project
-    answers: tuple[CellsAnswer | int | list[str], ...]
+    answers: tuple[CellsAnswer | list[Listed] | int | list[str], ...]
     inexact: tuple[str, ...] = ()
     shard: int = 0
     starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins

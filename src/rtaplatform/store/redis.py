@@ -83,6 +83,10 @@ class RedisStore:
         self._settings, self._keeping = settings, keeping
         self._client = connect(settings.url.get_secret_value(), settings.timeout_seconds)
 
+    @property
+    def client(self) -> redis.Redis:
+        return self._client
+
     # life cycle ------------------------------------------------------------------------------------------------
 
     def load_functions(self) -> None:
@@ -107,9 +111,8 @@ class RedisStore:
         return gone
 
     def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
-        apart = {
-            key(shard).encode() for key in (layout.shard_key, layout.projects_key, layout.stops_key, layout.gaps_key)
-        }
+        names = (layout.shard_key, layout.projects_key, layout.stops_key, layout.gaps_key, layout.retired_key)
+        apart = {key(shard).encode() for key in names}
         with unavailable():
             for key in self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000):
                 if key not in apart:
@@ -124,14 +127,14 @@ class RedisStore:
             fields += (f"topic:{name}", topic_id)
         for place, offset in starts.items():
             fields += (f"start:{layout.place(place)}", offset)
-        return _text(self._call("rta_begin_v1", shard, *fields))
+        return _text(self.call("rta_begin_v1", shard, *fields))
 
     def set_projects(self, projects: Sequence[Project]) -> None:
         """Tell each shard its projects; without a difference nothing changes, and none is forgotten."""
         for shard in range(self._settings.shards):
             mine = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
             pairs = [item for p in mine for item in (p.slug, msgspec.json.encode(p))]
-            self._call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
+            self.call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
 
     def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
         """Take persons (8 bytes each) out of what is kept of single ones. Totals and sketches stay. Safe to repeat."""
@@ -144,14 +147,17 @@ class RedisStore:
                 continue  # another generation has begun meanwhile
 
     def _forget(self, pipe: Any, shard: int, project: str, persons: Sequence[bytes]) -> dict[str, int]:
+        """From the generation that is read, the one that is built, and those that are kept frozen."""
         pipe.watch(layout.shard_key(shard))
-        base = layout.base(shard, _text(pipe.hget(layout.shard_key(shard), "generation") or b""))
+        named = pipe.hmget(layout.shard_key(shard), "generation", "building") + pipe.hkeys(layout.retired_key(shard))
         pipe.multi()
-        pipe.zrem(f"{base}online:{project}", *persons)
-        pipe.hdel(f"{base}person:{project}", *persons)
+        for generation in filter(None, named):
+            base = layout.base(shard, _text(generation))
+            pipe.zrem(f"{base}online:{project}", *persons)
+            pipe.hdel(f"{base}person:{project}", *persons)
         pipe.publish(layout.channel(shard), project)
-        online, values, _listeners = pipe.execute()
-        return {"online": online, "values": values}
+        *gone, _listeners = pipe.execute()
+        return {"online": sum(gone[::2]), "values": sum(gone[1::2])}
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Move], gaps: dict[str, str]
@@ -164,7 +170,7 @@ class RedisStore:
             "moves": [[layout.place(move.place), move.after, move.upto] for move in moves],
             "gaps": list(gaps.items()),
         }
-        return _text(self._call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
+        return _text(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
 
     def stops(self, shard: int) -> dict[str, str]:
         """What stands still, and why, as the workers have said."""
@@ -184,7 +190,7 @@ class RedisStore:
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
-            self._call("rta_probe_v1", 0)
+            self.call("rta_probe_v1", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
@@ -218,25 +224,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        reply = self._call("rta_apply_v1", shard, encode(generation, delta, self._keeping))
-        match _text(reply[0]):
-            case "OK":
-                return Applied()
-            case "MOVED":
-                rows = iter(reply[2:])
-                return Moved(
-                    _text(reply[1]),
-                    {layout.read_place(_text(p)): _text(row) for p, row in zip(rows, rows, strict=True)},
-                )
-            case "CONFLICT":
-                return Conflicted(
-                    blocks=[delta.blocks[i].name for i in reply[1]],
-                    persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
-                    replayed=[delta.replayed[i] for i in reply[3]],
-                    projects=bool(reply[4]),
-                )
-            case _:
-                return Torn(_text(reply[1]))
+        return read_outcome(self.call("rta_apply_v1", shard, encode(generation, delta, self._keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:
@@ -261,7 +249,7 @@ class RedisStore:
             else:
                 self._client.hdel(layout.stops_key(shard), what)
 
-    def _call(self, function: str, shard: int, *args: Any) -> Any:
+    def call(self, function: str, shard: int, *args: Any) -> Any:
         for attempt in (1, 2):
             try:
                 with unavailable():
@@ -272,6 +260,25 @@ class RedisStore:
                     raise
                 self.load_functions()
         raise AssertionError("unreachable")
+
+
+def read_outcome(reply: Any, delta: Delta) -> Outcome:
+    match _text(reply[0]):
+        case "OK":
+            return Applied()
+        case "MOVED":
+            rows = iter(reply[2:])
+            found = {layout.read_place(_text(p)): _text(row) for p, row in zip(rows, rows, strict=True)}
+            return Moved(_text(reply[1]), found)
+        case "CONFLICT":
+            return Conflicted(
+                blocks=[delta.blocks[i].name for i in reply[1]],
+                persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
+                replayed=[delta.replayed[i] for i in reply[3]],
+                projects=bool(reply[4]),
+            )
+        case _:
+            return Torn(_text(reply[1]))
 
 
 def read_state(

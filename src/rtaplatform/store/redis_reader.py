@@ -1,13 +1,15 @@
 """The store in Redis or Valkey, the readers' side.   Stage 4 of 6: process → [store] → analytics.
 
 Promise: one `read` is one MULTI: generation, ledger and totals of one moment, so that a ratio never
-mixes two. Hints come by pub/sub and may be lost; after each reconnect one says so.
+mixes two. A server without the functions is `Unavailable`: `rta migrate` loads them, or the next worker.
+Hints come by pub/sub and may be lost; after each reconnect one says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -23,8 +25,8 @@ from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
     Cells,
-    CellsKey,
     Hint,
+    Listing,
     OnlineSince,
     Persons,
     PersonValues,
@@ -38,6 +40,7 @@ from rtaplatform.store.port import (
 from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
+FIELDS = "rta_fields_v1"
 
 
 class RedisReader:
@@ -53,6 +56,8 @@ class RedisReader:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+        # As it comes, field and number in turn: a dictionary of 10,000 fields costs as much as reading them.
+        self._client.set_response_callback("HGETALL", _as_it_comes)
         self._generations: dict[int, str] = {}
 
     async def close(self) -> None:
@@ -60,7 +65,7 @@ class RedisReader:
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         shard = shard_of(project, self._shards)
-        with unavailable():
+        with unavailable(), _with_functions():
             while True:
                 generation = self._generations.get(shard) or await self._generation(shard)
                 snapshot = await self._read(shard, generation, project, reads)
@@ -86,21 +91,24 @@ class RedisReader:
             pipe.exists(f"{base}inflight")
             pipe.hgetall(layout.stops_key(shard))
             pipe.hkeys(f"{base}inexact")
+            fields = [read for read in reads if isinstance(read, Cells) and read.fields is not None]
+            pipe.fcall_ro(FIELDS, 1, layout.shard_key(shard), generation, _payload(project, fields))
             widths = [_ask(pipe, base, project, read) for read in reads]
-            head, manifest, ledger, known, inflight, stops, inexact, *replies = await pipe.execute()
+            head, manifest, ledger, known, inflight, stops, inexact, values, *replies = await pipe.execute()
+        head = _paired(head)
         if _text(head.get(b"generation", b"")) != generation:
             return None
         if known is None:
             raise UnknownThing(f"There is no project {project!r}.")
-        state = read_state(head, manifest, ledger, {}, bool(inflight))
+        state = read_state(head, _paired(manifest), _paired(ledger), {}, bool(inflight))
         return Snapshot(
             generation=generation,
             topics=state.topics,
             ledger={place: read_row(row) for place, row in state.ledger.items()},
-            stops={_text(what): _text(reason) for what, reason in stops.items()},
+            stops={_text(what): _text(reason) for what, reason in _paired(stops).items()},
             torn=state.torn,
             project=msgspec.json.decode(known, type=Project),
-            answers=_answers(reads, widths, iter(replies)),
+            answers=_answers(reads, widths, iter(replies), iter(values)),
             inexact=tuple(_text(field) for field in inexact),
             shard=shard,
             starts=state.starts,
@@ -130,17 +138,25 @@ class RedisReader:
                     yield Hint(channels[_text(message["channel"])], frozenset(names.split(",")) if names else None)
 
 
+@contextmanager
+def _with_functions() -> Iterator[None]:
+    try:
+        yield
+    except redis.exceptions.ResponseError as error:
+        if "Function not found" in str(error):
+            raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
+        raise
+
+
 def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
     """Queue the commands of one read; returns how many replies it will have."""
     match read:
-        case Cells(rollup, kind, starts, fields):
-            for start in starts:
-                key = f"{base}c:{layout.cells(CellsKey(project, rollup, kind, start))}"
-                if fields is None:
-                    pipe.hgetall(key)
-                else:
-                    pipe.hmget(key, list(fields))
-            return len(starts)
+        case Cells(fields=fields) if fields is not None:
+            return 0  # `rta_fields_v1` reads them
+        case Cells() | Listing():
+            for name in _names(project, read):
+                pipe.hgetall(f"{base}c:{name}")
+            return len(read.starts)
         case Persons():
             keys = [
                 f"{base}p:{layout.sketch(SketchKey(project, kind, start, read.dimension, value))}"
@@ -160,21 +176,50 @@ def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
             return 1
 
 
-def _answers(reads: Sequence[Read], widths: list[int], replies: Iterator[Any]) -> tuple[Any, ...]:
-    return tuple(_answer(read, list(islice(replies, n))) for read, n in zip(reads, widths, strict=True))
+def _payload(project: str, reads: Iterable[Cells]) -> bytes:
+    """What `rta_fields_v1` is asked."""
+    return msgspec.msgpack.encode([(_names(project, read), read.fields) for read in reads])
+
+
+def _names(project: str, read: Cells | Listing) -> list[str]:
+    begin = layout.cells_of(project, read.rollup, read.kind)
+    return [f"{begin}{start}" for start in read.starts]
+
+
+def _answers(
+    reads: Sequence[Read], widths: list[int], replies: Iterator[Any], values: Iterator[list[bytes | None]]
+) -> tuple[Any, ...]:
+    """`values` are of the cells of which only some fields were asked for, a list a bucket."""
+    return tuple(
+        [_numbers(read.fields, next(values)) for _ in read.starts]
+        if isinstance(read, Cells) and read.fields is not None
+        else _answer(read, list(islice(replies, width)))
+        for read, width in zip(reads, widths, strict=True)
+    )
+
+
+def _numbers(fields: Sequence[str], values: Sequence[bytes | None]) -> dict[str, int]:
+    return {field: int(n) for field, n in zip(fields, values, strict=True) if n is not None}
 
 
 def _answer(read: Read, replies: list[Any]) -> Any:
     match read:
-        case Cells(fields=None):
-            return [{f.decode(): int(n) for f, n in reply.items()} for reply in replies]
-        case Cells(fields=fields):
-            assert fields is not None
-            return [{f: int(n) for f, n in zip(fields, reply, strict=True) if n is not None} for reply in replies]
+        case Cells():
+            return [{f.decode(): int(n) for f, n in _paired(reply).items()} for reply in replies]
+        case Listing():
+            return replies
         case PersonValues():
             return sorted({_text(value) for reply in replies for value in reply})
         case _:
             return int(replies[0]) if replies else 0
+
+
+def _as_it_comes(response: Any, **kwargs: Any) -> Any:
+    return response
+
+
+def _paired(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _text(value: bytes | str) -> str:

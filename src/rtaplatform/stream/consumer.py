@@ -24,7 +24,7 @@ from rtaplatform.stream.kafka import consumer_config
 from rtaplatform.stream.port import Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
-_SEEK_AGAIN = frozenset(
+SEEK_AGAIN = frozenset(
     (
         KafkaError.OFFSET_OUT_OF_RANGE,
         KafkaError._AUTO_OFFSET_RESET,
@@ -52,7 +52,7 @@ class KafkaLog:
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._consumer = Consumer(
             consumer_config(kafka, worker.group_id)
-            | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": _say}
+            | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": say_trouble}
         )
         self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
@@ -140,9 +140,9 @@ class KafkaLog:
         for place in dict.fromkeys(places):
             partition = self._partition(place if len(self._topics) > 1 else (self._topics[0], place))
             if places.count(place) == len(places):
-                return [_run(partition, messages, keys)]
+                return [run_of_messages(partition, messages, keys)]
             mine = [found == place for found in places]
-            runs.append(_run(partition, list(compress(messages, mine)), list(compress(keys, mine))))
+            runs.append(run_of_messages(partition, list(compress(messages, mine)), list(compress(keys, mine))))
         return runs
 
     def _heed(self, message: Message) -> bool:
@@ -151,7 +151,7 @@ class KafkaLog:
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
             self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
-        elif error.code() in _SEEK_AGAIN:
+        elif error.code() in SEEK_AGAIN:
             log_line.warning("seek again", error=error.str())
             self._version += 1
         elif error.fatal():
@@ -180,7 +180,7 @@ def _spot(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _run(partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
+def run_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
     values: list[Any] = list(map(Message.value, messages))
     times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
     if max(times) >= TIME_MS_MAX:
@@ -210,7 +210,7 @@ def _was_collected(message: Message) -> bool:
     return any(name == COLLECTED_HEADER for name, _ in headers)
 
 
-def _say(error: KafkaError) -> None:
+def say_trouble(error: KafkaError) -> None:
     """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
     if error.code() != KafkaError._TRANSPORT:
         log_line.warning("kafka", error=error.str())

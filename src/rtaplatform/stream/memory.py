@@ -74,7 +74,7 @@ class MemoryLog:
         self._version += 1
 
     def poll(self, at_most: int | None = None) -> Batch:
-        self._require()
+        self.require()
         if any(self._is_out(partition, offset) for partition, offset in self._next.items()):
             self._version += 1  # whatever was sought is not there any more: it must be sought again
             self._next.clear()
@@ -96,7 +96,7 @@ class MemoryLog:
         return self._version, self._ours
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
-        self._require()
+        self.require()
         ids, counts = self._broker.ids, self._broker.partitions
         return {
             p: Extent(
@@ -117,13 +117,39 @@ class MemoryLog:
         self.committed |= positions
 
     def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self._require()
+        self.require()
         self._broker.letters |= {letter.origin: letter for letter in letters}
 
     def _is_out(self, partition: Partition, offset: int) -> bool:
         is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))
         return not is_in_range or self._sought[partition] != self._broker.incarnation(partition)
 
-    def _require(self) -> None:
+    def require(self) -> None:
         if self._broker.is_away:
             raise Unavailable("kafka", "it is away")
+
+
+class MemoryPartitions:
+    """`PartitionReader` over the cluster in memory."""
+
+    def __init__(self, broker: MemoryBroker, read_max: int = 100) -> None:
+        self._broker, self._read_max = broker, read_max
+        self._log = MemoryLog(broker)
+        self._next: dict[Partition, int] = {}
+
+    def partitions(self) -> list[Partition]:
+        self._log.require()
+        return self._broker.all_partitions()
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        return self._log.extents(partitions)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self._next[partition] = offset
+
+    def read(self, partition: Partition, wait_seconds: float) -> Batch:
+        self._log.require()
+        offset = self._next[partition]
+        records = self._broker.records.get(partition, [])[offset : offset + self._read_max]
+        self._next[partition] = offset + len(records)
+        return Batch([run_of(records)] if records else [])

@@ -152,3 +152,24 @@ class DeadLetters(Protocol):
     def set_aside(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once the log holds them all. Raises `Unavailable`; setting aside again overwrites the same letter."""
         ...
+
+
+class PartitionReader(Protocol):
+    """Partitions read one by one, each from any offset: what a reader of all of them is made of.
+
+    Errors: `Unavailable`. Beside the event topics it reads `rta.control`.
+    """
+
+    def partitions(self) -> list[Partition]:
+        """All that there are now."""
+        ...
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+        """As of `EventLog`."""
+        ...
+
+    def seek(self, partition: Partition, offset: int) -> None: ...
+
+    def read(self, partition: Partition, wait_seconds: float) -> Batch:
+        """Its next records: a bounded number, none where none come in that time."""
+        ...

@@ -3,9 +3,8 @@
 --
 -- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
 -- written. So `apply` compares and validates everything first, then sets a marker, writes only what
--- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker
--- that is still there tells of a batch torn by a bug or a crash of this very code; or of damage, a key
--- of ours that has another type, which no retry mends.
+-- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker that is
+-- still there tells of a batch torn by a bug of this very code; or of damage, which no retry mends.
 --
 -- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
 -- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
@@ -324,9 +323,9 @@ local function changes_nothing(batch)
 end
 
 -- Steps 1 and 2: the answer where there is nothing to write, else nil, the batch and where it goes. Writes nothing.
-local function examine(root, shard_key, payload)
+local function examine(root, shard_key, payload, current)
   local batch = cmsgpack.unpack(payload)
-  local generation = redis.call('HGET', shard_key, 'generation') or ''
+  local generation = redis.call('HGET', shard_key, current) or ''
   local base = root .. generation .. ':'
   local ledger = base .. 'ledger'
 
@@ -345,29 +344,30 @@ local function examine(root, shard_key, payload)
 end
 
 -- A key of ours was overwritten: what it held is lost, so the shard stays torn until it is counted again.
-local function stop(root, shard_key, why)
-  local generation = redis.pcall('HGET', shard_key, 'generation')
+local function stop(root, shard_key, current, why)
+  local generation = redis.pcall('HGET', shard_key, current)
   if type(generation) == 'string' then redis.call('SET', root .. generation .. ':inflight', why) end
   return {'TORN', why}
 end
 
 -- Why `examine` has failed. Nothing has been written.
-local function refuse(root, shard_key, problem)
+local function refuse(root, shard_key, current, problem)
   if type(problem) == 'table' and problem.invalid then return redis.error_reply('INVALID ' .. problem.invalid) end
   if type(problem) == 'table' and problem.damaged then
-    return stop(root, shard_key, 'damaged: another type under ' .. problem.damaged)
+    return stop(root, shard_key, current, 'damaged: another type under ' .. problem.damaged)
   end
   -- A server's error is a table in Redis and a text in Valkey; other texts are Lua's own, about a shape it can't read.
   local said = type(problem) == 'table' and problem.err or problem
-  if string.find(said, '^WRONGTYPE ') then return stop(root, shard_key, 'damaged: another type under a key') end
+  if string.find(said, '^WRONGTYPE ') then return stop(root, shard_key, current, 'damaged: another type under a key') end
   if string.find(said, '^%u+ ') and not string.find(said, 'strings or integers', 1, true) then return {err = said} end
   return redis.error_reply('INVALID payload')
 end
 
-local function apply(keys, args)
+-- `current`: the field of the shard's record that names the generation, the one that is read or the one being built.
+local function write_batch(keys, args, current)
   local root = prefix_of(keys[1])
-  local is_examined, answer, batch, base = pcall(examine, root, keys[1], args[1])
-  if not is_examined then return refuse(root, keys[1], answer) end
+  local is_examined, answer, batch, base = pcall(examine, root, keys[1], args[1], current)
+  if not is_examined then return refuse(root, keys[1], current, answer) end
   if answer then return answer end
   local now, marker = tonumber(redis.call('TIME')[1]), base .. 'inflight'
   -- 3 mark
@@ -377,6 +377,6 @@ local function apply(keys, args)
   -- 5 advance
   advance(base .. 'ledger', batch.moves)
   redis.call('DEL', marker)
-  redis.pcall('PUBLISH', root .. 'moved', table.concat(batch.projects, ','))
+  if current == 'generation' then redis.pcall('PUBLISH', root .. 'moved', table.concat(batch.projects, ',')) end
   return {'OK'}
 end

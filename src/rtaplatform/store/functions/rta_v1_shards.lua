@@ -11,6 +11,7 @@ local function begin(keys, args)
   redis.call('DEL', manifest)
   redis.call('HSET', manifest, unpack(args, 5))
   redis.call('HSET', keys[1], 'schema', args[3], 'shards', args[4], 'generation', generation)
+  redis.call('HDEL', keys[1], 'building')
   redis.call('PUBLISH', root .. 'moved', '')
   return generation
 end
@@ -82,7 +83,8 @@ local function probe(keys)
 end
 
 redis.register_function('rta_probe_v1', probe)
-redis.register_function('rta_apply_v1', apply)
+redis.register_function('rta_apply_v1', function(keys, args) return write_batch(keys, args, 'generation') end)
+redis.register_function('rta_build_v1', function(keys, args) return write_batch(keys, args, 'building') end)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

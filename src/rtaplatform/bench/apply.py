@@ -1,0 +1,129 @@
+"""How long does one call of the store take, and how large is it, as batches, projects and products grow?
+
+The real worker folds a simulated shop's records, out of memory, into a Valkey of its own; what is timed is its calls of
+`apply`: the encoding apart, and the call from the first byte sent to the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice, zip_longest
+from typing import NamedTuple
+
+from rtaplatform.bench.report import Report, milliseconds, percentile
+from rtaplatform.bench.servers import running_valkey
+from rtaplatform.core.murmur2 import murmur2
+from rtaplatform.process.worker import Worker
+from rtaplatform.settings import StoreSettings, WorkerSettings
+from rtaplatform.simulate.plan import Plan
+from rtaplatform.simulate.records import TOPICS, Record
+from rtaplatform.simulate.traffic import events
+from rtaplatform.store.generations import begin_missing
+from rtaplatform.store.port import Delta, Outcome, Project, ShardState
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.wire import encode
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+
+PARTITIONS = 4
+BATCH = int(WorkerSettings.model_fields["batch_events_max"].default)
+RATE = 2_000.0  # in the events' own time
+
+
+class TimedStore:
+    """An `AggregateStore` that remembers how long each call took, and how large it was."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self.encoding: list[float] = []
+        self.calls: list[float] = []
+        self.sizes: list[int] = []
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        begun = time.perf_counter()
+        size = len(encode(generation, delta))
+        encoded = time.perf_counter()
+        outcome = self._store.apply(shard, generation, delta)
+        whole = time.perf_counter() - encoded
+        if delta.cells:
+            self.encoding.append(encoded - begun)
+            self.calls.append(max(0.0, whole - (encoded - begun)))
+            self.sizes.append(size)
+        return outcome
+
+    def state(self, shard: int) -> ShardState | None:
+        return self._store.state(shard)
+
+    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        return self._store.blocks(shard, generation, names)
+
+    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        return self._store.persons(shard, generation, keys)
+
+    def set_stop(self, shard: int, what: str, reason: str) -> None:
+        self._store.set_stop(shard, what, reason)
+
+
+class Case(NamedTuple):
+    batch: int
+    projects: int
+    products: int
+
+
+# Each varies one thing against the default batch of one project with few products.
+CASES = (
+    *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 4)),
+    *(Case(BATCH, projects, 200) for projects in (10, 100)),
+    *(Case(BATCH, 1, products) for products in (5_000, 100_000)),
+)
+
+
+def measure(report: Report, *, calls: int, seed: int, cases: Sequence[Case] = CASES) -> None:
+    for case in cases:
+        with running_valkey() as (settings, _pid):
+            _say(report, _counted(settings, case, calls=calls, seed=seed), case)
+
+
+def _say(report: Report, timed: TimedStore, case: Case) -> None:
+    sizes = {f"p{n}_kb": round(percentile(timed.sizes, n / 100) / 1000, 1) for n in (50, 99)}
+    encoding_ms = round(percentile(timed.encoding, 0.5) * 1000, 2)
+    report.row(
+        **case._asdict(), calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes
+    )
+
+
+def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> TimedStore:
+    names = [f"site-{n}" for n in range(case.projects)]
+    broker = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS))
+    records = _records(names, case.batch * calls, case.products, seed)
+    store = RedisStore(settings)
+    store.load_functions()
+    store.set_projects([Project(name, "Europe/Berlin", "EUR") for name in names])
+    begin_missing(store, settings.shards, dict(broker.ids), {})
+    log, timed = MemoryLog(broker, case.batch), TimedStore(store)
+    log.assign(broker.all_partitions())
+    worker = Worker(log, log, timed, shards=settings.shards)
+    worker.turn()  # takes its partitions
+    for _ in range(calls):
+        # A batch has records of all partitions, as those of a worker that keeps up.
+        _append(broker, islice(records, case.batch))
+        worker.turn()
+    store.close()
+    return timed
+
+
+def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[Record]:
+    """The records of all projects in turn, ending about now."""
+    start = time.time_ns() // 1_000_000 - int(total / RATE * 1000)
+    streams = [
+        events(Plan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))
+        for n, name in enumerate(names)
+    ]
+    return (record for turn in zip_longest(*streams) for record in turn if record is not None)
+
+
+def _append(broker: MemoryBroker, records: Iterator[Record]) -> None:
+    for record in records:
+        partition = Partition(record.topic, (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS)
+        broker.append(partition, record.timestamp, record.key, record.value)

@@ -1,0 +1,161 @@
+"""How long from an event on Kafka to the live stream, at 1, 10, 50 and 90 % of the rate that can be counted?
+
+A backlog says what that rate is. Then load is produced at shares of it by a process of its own, and single events of a
+name of their own go beside it, at random moments; each is waited for on `GET /v1/live`.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import secrets
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from confluent_kafka import Producer
+
+from rtaplatform.bench.pipeline import counted, wait_counted
+from rtaplatform.bench.report import Report, milliseconds
+from rtaplatform.bench.stack import PROJECT, Stack, running_stack, say
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.kafka import producer_config
+
+SHARES = (0.01, 0.1, 0.5, 0.9)
+TOPIC = "rta.events.web"
+PERSONS, PRODUCTS = 20_000, 2_000
+TOLD_SECONDS_MAX = 60.0
+DRAINED_SECONDS_MAX = 600.0
+TICK_SECONDS = 0.02
+
+
+def measure(report: Report, *, probes: int, backlog: int, workers: int, seed: int) -> None:
+    with running_stack(workers=workers) as stack:
+        measure_on(stack, report, probes=probes, backlog=backlog, seed=seed)
+
+
+def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed: int) -> None:
+    """The greatest rate of a platform that runs already, and the delays at shares of it."""
+    store = stack.store()
+    rate = _greatest_rate(stack, store, backlog, seed)
+    report.row(greatest_events_per_s=round(rate))
+    for share in SHARES:
+        with _load(stack, rate * share, seed):
+            taken = _probed(stack, probes, seed)
+        report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
+        _drained(stack, store)
+    store.close()
+
+
+def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> float:
+    """Records a second between a tenth and nine tenths of a backlog; of a small one, from its first record on."""
+    say(f"Counting a backlog of {backlog:,} events")
+    moments = [(time.monotonic(), counted(store))]
+    _produce(stack, backlog, seed)
+    for share in (0.1, 0.9):
+        wait_counted(store, moments[0][1] + share * backlog, DRAINED_SECONDS_MAX)
+        moments.append((time.monotonic(), counted(store)))
+    _drained(stack, store)
+    rates = [(n - m) / (ended - begun) for (begun, m), (ended, n) in zip(moments[:2], (moments[2],) * 2, strict=True)]
+    return max(rates)
+
+
+def _drained(stack: Stack, store: RedisStore) -> None:
+    wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
+
+
+@contextmanager
+def _load(stack: Stack, events_per_s: float, seed: int) -> Iterator[None]:
+    process = multiprocessing.get_context("spawn").Process(
+        target=_keep_producing, args=(stack, events_per_s, seed), daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _produce(stack: Stack, events: int, seed: int) -> None:
+    producer, chance = _producer(stack), random.Random(seed)
+    for _ in range(events):
+        _send(producer, f"a-{chance.randrange(PERSONS)}", _view(chance))
+    producer.flush()
+
+
+def _keep_producing(stack: Stack, events_per_s: float, seed: int) -> None:
+    producer, chance = _producer(stack), random.Random(seed)
+    begun, sent = time.monotonic(), 0
+    while True:
+        for _ in range(int((time.monotonic() - begun) * events_per_s) - sent):
+            _send(producer, f"a-{chance.randrange(PERSONS)}", _view(chance))
+            sent += 1
+        time.sleep(TICK_SECONDS)
+
+
+def _producer(stack: Stack) -> Producer:
+    return Producer(producer_config(stack.kafka_settings) | {"linger.ms": 1})
+
+
+def _view(chance: random.Random) -> str:
+    product = f'{{"product_id":"p-{chance.randrange(PRODUCTS)}","price":9.5}}'
+    return f'"event":"Product Viewed","messageId":"{chance.getrandbits(96):x}","properties":{product}'
+
+
+def _send(producer: Producer, person: str, rest: str) -> None:
+    value = f'{{"projectId":"{PROJECT}","type":"track","anonymousId":"{person}",{rest}}}'
+    while True:
+        try:
+            producer.produce(TOPIC, value.encode(), f"{PROJECT}:{person}".encode())
+            break
+        except BufferError:
+            producer.poll(0.1)
+    producer.poll(0)
+
+
+def _probed(stack: Stack, probes: int, seed: int) -> list[float]:
+    """Seconds from each probe's sending to its showing on the stream."""
+    name, chance = f"Probe {secrets.token_hex(4)}", random.Random(seed)
+    stream, producer, taken = Stream(stack.url, stack.keys.read_key, name), _producer(stack), []
+    stream.wait_for(0)
+    for number in range(1, probes + 1):
+        time.sleep(chance.uniform(0.05, 0.35))  # at any moment of the stream's ticks
+        begun = time.perf_counter()
+        _send(producer, secrets.token_hex(6), f'"event":"{name}"')
+        taken.append(stream.wait_for(number) - begun)
+    return taken
+
+
+class Stream:
+    """The greatest total that the live stream has told of an event, and when."""
+
+    def __init__(self, url: str, key: str, event: str) -> None:
+        self._told, self._total, self._at = threading.Condition(), -1, 0.0
+        address = f"{url}/v1/live?metrics=events&event={urllib.parse.quote(event)}"
+        threading.Thread(target=self._run, args=(address, {"Authorization": f"Bearer {key}"}), daemon=True).start()
+
+    def wait_for(self, total: int) -> float:
+        """When the stream said so much, by the clock of `perf_counter`. Raises TimeoutError."""
+        with self._told:
+            if not self._told.wait_for(lambda: self._total >= total, TOLD_SECONDS_MAX):
+                raise TimeoutError(f"the stream did not tell of event {total}")
+            return self._at
+
+    def _run(self, address: str, headers: dict[str, str]) -> None:
+        with httpx.stream("GET", address, headers=headers, timeout=None) as response:  # noqa: S113  (it never ends)
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    self._take(json.loads(line[5:])["answers"])
+
+    def _take(self, answers: list[dict[str, list[dict[str, int]]]]) -> None:
+        totals = [result["total"] for answer in answers for result in answer["results"]]
+        with self._told:
+            if totals and totals[0] > self._total:
+                self._total, self._at = totals[0], time.perf_counter()
+                self._told.notify_all()

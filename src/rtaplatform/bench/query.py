@@ -1,0 +1,83 @@
+"""How long does each endpoint take over HTTP, with so many events counted?
+
+The events of a day of the simulated shop are written to Kafka and counted by the real workers; then every question is
+asked, one after the other, on one connection. The same question over longer and longer periods shows how cost grows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rtaplatform.bench.asking import Asker, Question
+from rtaplatform.bench.pipeline import fill, wait_counted
+from rtaplatform.bench.products import fill_catalog
+from rtaplatform.bench.report import Report, milliseconds
+from rtaplatform.bench.servers import cpu_seconds
+from rtaplatform.bench.stack import Stack, running_stack, say
+from rtaplatform.stream.broker import Broker
+
+DAY_SECONDS = 86_400
+COUNTED_SECONDS_MAX = 7_200.0
+DASHBOARD = ("events", "page_views", "visitors", "orders", "revenue", "product_views")
+QUESTIONS = {
+    "the list of metrics": Question("/v1/metrics"),
+    "online": Question("/v1/metrics/online"),
+    **{f"events of {period}": Question(f"/v1/metrics/events?from=-{period}") for period in ("1h", "6h", "24h")},
+    **{
+        f"events of {period} by minute": Question(f"/v1/metrics/events?from=-{period}&interval=minute")
+        for period in ("1h", "6h", "24h")
+    },
+    "events by event and source": Question("/v1/metrics/events?breakdown=event,source&limit=100"),
+    "page views by country and device": Question("/v1/metrics/page_views?breakdown=country,device&limit=100"),
+    "events of a country, by hour": Question("/v1/metrics/events?country=DE&interval=hour"),
+    "visitors": Question("/v1/metrics/visitors"),
+    "visitors by source, by hour": Question("/v1/metrics/visitors?breakdown=source&interval=hour"),
+    "revenue, against the day before": Question("/v1/metrics/revenue?compare=previous_period"),
+    "product views by product": Question("/v1/metrics/product_views?breakdown=product_id"),
+    "product views by category": Question("/v1/metrics/product_views?breakdown=product_category"),
+    "popular by views": Question("/v1/products/popular?by=views"),
+    "popular by revenue": Question("/v1/products/popular?by=revenue"),
+    "popular by visitors": Question("/v1/products/popular?by=visitors"),
+    "six metrics at once": Question("/v1/query", {"queries": [{"metric": name} for name in DASHBOARD]}),
+    "products": Question("/v1/products?limit=50"),
+    "a product": Question("/v1/products/p-1"),
+}
+
+
+class Size(NamedTuple):
+    events: int
+    persons: int
+    products: int
+
+
+def measure(report: Report, size: Size, *, asked: int, workers: int, seed: int) -> None:
+    with running_stack(workers=workers) as stack:
+        measure_on(stack, report, size, asked=asked, seed=seed)
+
+
+def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, seed: int) -> None:
+    """Fill a platform that runs already, and ask it."""
+    fill_catalog(stack.postgres, size.products)
+    say(f"Writing {size.events:,} events")
+    rate = size.events / DAY_SECONDS
+    fill(stack.kafka_settings, size.events, users=size.persons, products=size.products, seed=seed, rate=rate)
+    _wait(stack)
+    _ask(report, stack, asked)
+
+
+def _wait(stack: Stack) -> None:
+    store, total = stack.store(), sum(Broker(stack.kafka_settings).ends().values())
+    say(f"Counting {total:,} records")
+    wait_counted(store, total, COUNTED_SECONDS_MAX)
+    store.close()
+
+
+def _ask(report: Report, stack: Stack, times: int) -> None:
+    asker, api = Asker(stack.url, stack.keys.read_key), stack.pids["api"]
+    for name, question in QUESTIONS.items():
+        first, size = asker.timed(question), len(asker.ask(question))
+        cpu = cpu_seconds(api)
+        taken = [asker.timed(question) for _ in range(times)]
+        cpu_ms = round((cpu_seconds(api) - cpu) / times * 1000, 2)
+        first_ms = round(first * 1000, 1)
+        report.row(question=name, first_ms=first_ms, **milliseconds(taken), api_cpu_ms=cpu_ms, bytes=size)

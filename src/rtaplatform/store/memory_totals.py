@@ -1,0 +1,46 @@
+"""One generation in memory, and what readers ask of it.   Stage 4 of 6.   For `memory.py` alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtaplatform.store.port import Cells, CellsKey, Listing, OnlineSince, Persons, PersonValues, Place, Read, SketchKey
+
+
+class Totals:
+    """One generation's totals, and the ledger that they include."""
+
+    def __init__(self) -> None:
+        self.ledger: dict[Place, str] = {}
+        self.control: dict[Place, int] = {}  # while it is built: what was read of rta.control
+        self.inflight = ""
+        self.cells: dict[CellsKey, dict[str, int]] = {}
+        self.sketches: dict[SketchKey, set[bytes]] = {}
+        self.online: dict[str, dict[bytes, int]] = {}
+        self.blocks: dict[str, bytes] = {}
+        self.persons: dict[tuple[str, bytes], bytes] = {}
+        self.dead: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        self.inexact: set[str] = set()
+
+
+def answer(totals: Totals, project: str, read: Read) -> Any:
+    match read:
+        case Cells(rollup, kind, starts, fields):
+            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
+            return [dict(b) if fields is None else {f: b[f] for f in fields if f in b} for b in buckets]
+        case Listing(rollup, kind, starts):
+            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
+            return [[text for name, n in b.items() for text in (name.encode(), b"%d" % n)] for b in buckets]
+        case Persons():
+            return len(_union(totals, project, read))
+        case PersonValues(buckets, dimension):
+            wanted = {(project, kind, start, dimension) for kind, start in buckets}
+            return sorted({key.value for key in totals.sketches if key[:4] in wanted})
+        case OnlineSince(since_ms):
+            return sum(at >= since_ms for at in totals.online.get(project, {}).values())
+
+
+def _union(totals: Totals, project: str, read: Persons) -> set[bytes]:
+    keys = [SketchKey(project, *bucket, read.dimension, value) for bucket in read.buckets for value in read.values]
+    return set().union(*(totals.sketches.get(key, set()) for key in keys))

@@ -1,0 +1,200 @@
+"""The contract of generations that are built beside the one that is read: one suite, run on every adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.store.port import (
+    Applied,
+    Behind,
+    Cells,
+    Delta,
+    Erasure,
+    Move,
+    Moved,
+    OnlineSince,
+    Place,
+    Replaced,
+    Switched,
+)
+from tests.contract.conftest import TOPICS, Parts
+from tests.contract.test_store import BLOCK, CELLS, MINUTE, NOW_MS, PLACE, advance, block, row
+
+CONTROL = Place("topic-control", 0)
+
+
+@pytest.fixture
+def building(parts: Parts) -> Parts:
+    """With `g2` being built beside `g1`."""
+    assert begin(parts, "", "g2") == "g2"
+    return parts
+
+
+def begin(parts: Parts, expected: str, generation: str, start: int = 0) -> str:
+    starts = {PLACE: start} if start else {}
+    return str(
+        parts.generations.begin_building(0, expected=expected, generation=generation, topics=TOPICS, starts=starts)
+    )
+
+
+def switch(parts: Parts, expected: str = "g1", generation: str = "g2", **gone: Any) -> Any:
+    return parts.generations.switch(0, expected=expected, generation=generation, gone=gone.get("gone", {}))
+
+
+async def count(parts: Parts) -> int:
+    answer = (await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), ("count",))])).answers[0]
+    assert isinstance(answer, list)
+    assert isinstance(answer[0], dict)
+    return answer[0].get("count", 0)
+
+
+async def test_what_is_built_is_not_read_until_the_switch(building: Parts) -> None:
+    building.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5}}))
+    assert building.generations.build(0, "g2", advance(0, 5, cells={CELLS: {"count": 7}})) == Applied()
+    assert await count(building) == 5
+    assert switch(building) == Switched()
+    assert await count(building) == 7
+    state = building.store.state(0)
+    assert state is not None
+    assert (state.generation, state.ledger, state.topics) == ("g2", {PLACE: row(5)}, TOPICS)
+    assert state.projects["demo"].zone == "Europe/Berlin"
+    assert building.generations.building(0) is None
+
+
+async def test_what_is_built_has_a_manifest_and_a_ledger_of_its_own(parts: Parts) -> None:
+    assert parts.generations.building(0) is None
+    begin(parts, "", "g2", start=3)
+    parts.store.apply(0, "g1", advance(0, 5))
+    parts.generations.build(0, "g2", advance(0, 4))
+    state = parts.generations.building(0)
+    assert state is not None
+    assert (state.generation, state.ledger, state.starts, state.torn) == ("g2", {PLACE: row(4)}, {PLACE: 3}, False)
+    assert state.projects["demo"].zone == "Europe/Berlin"
+
+
+async def test_the_one_that_is_read_cannot_be_built_nor_the_other_way_round(building: Parts) -> None:
+    delta = advance(0, 5, cells={CELLS: {"count": 5}})
+    assert building.generations.build(0, "g1", delta) == Moved("g2", {PLACE: ""})
+    assert building.store.apply(0, "g2", delta) == Moved("g1", {PLACE: ""})
+    assert await count(building) == 0
+    assert switch(building) == Switched()
+    assert await count(building) == 0
+
+
+async def test_a_repeated_batch_is_refused_there_too(building: Parts) -> None:
+    delta = advance(0, 5, cells={CELLS: {"count": 5}})
+    building.generations.build(0, "g2", delta)
+    assert building.generations.build(0, "g2", delta) == Moved("g2", {PLACE: row(5)})
+    switch(building)
+    assert await count(building) == 5
+
+
+async def test_a_worker_of_the_old_generation_is_refused_after_the_switch(building: Parts) -> None:
+    building.store.apply(0, "g1", advance(0, 5))
+    building.generations.build(0, "g2", advance(0, 6))
+    switch(building)
+    assert building.store.apply(0, "g1", advance(5, 6)) == Moved("g2", {PLACE: row(6)})
+    assert building.generations.build(0, "g2", advance(6, 7)) == Moved("", {PLACE: ""})
+    assert building.store.apply(0, "g2", advance(6, 7)) == Applied()
+
+
+async def test_a_generation_that_is_behind_is_not_read(building: Parts) -> None:
+    other = Place("topic-web", 1)
+    building.store.apply(0, "g1", advance(0, 5))
+    building.generations.build(0, "g2", Delta([Move(PLACE, "", row(4)), Move(other, "", row(9))]))
+    assert switch(building) == Behind([PLACE])
+    state = building.store.state(0)
+    assert state is not None
+    assert state.generation == "g1"
+    building.generations.build(0, "g2", advance(4, 5))
+    assert switch(building) == Switched()
+
+
+async def test_an_absent_row_is_at_its_start(parts: Parts) -> None:
+    begin(parts, "", "g2", start=4)
+    parts.store.apply(0, "g1", advance(0, 5))
+    assert switch(parts) == Behind([PLACE])
+    begin(parts, "g2", "g3", start=5)
+    assert switch(parts, generation="g3") == Switched()
+
+
+async def test_rows_of_a_topic_that_is_no_more_hold_nothing_up(building: Parts) -> None:
+    building.store.apply(0, "g1", Delta([Move(Place("topic-before", 0), "", row(50))]))
+    assert switch(building) == Switched()
+
+
+async def test_a_row_that_the_log_has_lost_holds_nothing_up_as_long_as_it_stays(building: Parts) -> None:
+    building.store.apply(0, "g1", advance(0, 5))
+    assert switch(building, gone={PLACE: row(4)}) == Behind([PLACE])
+    assert switch(building, gone={PLACE: row(5)}) == Switched()
+
+
+async def test_only_what_is_expected_is_replaced(building: Parts) -> None:
+    assert switch(building, expected="g0") == Replaced("g1", "g2")
+    assert switch(building, generation="g9") == Replaced("g1", "g2")
+    assert begin(building, "g9", "g3") == "g2"
+    assert begin(building, "g2", "g3") == "g3"
+    assert switch(building) == Replaced("g1", "g3")
+    assert building.generations.build(0, "g2", advance(0, 1)) == Moved("g3", {PLACE: ""})
+
+
+async def test_a_generation_that_is_dropped_is_built_no_more(building: Parts) -> None:
+    assert begin(building, "g2", "") == ""
+    assert building.generations.building(0) is None
+    assert building.generations.build(0, "g2", advance(0, 1)) == Moved("", {PLACE: ""})
+    assert switch(building) == Replaced("g1", "")
+    assert set(building.generations.retired(0)) == {"g2"}
+
+
+async def test_what_was_read_before_is_kept_as_retired(building: Parts) -> None:
+    switch(building)
+    assert set(building.generations.retired(0)) == {"g1"}
+
+
+async def test_blocks_are_those_of_the_generation(building: Parts) -> None:
+    building.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
+    building.generations.build(0, "g2", advance(0, 1, blocks=[block(b"", b"B" * 8, b"2" * 8)]))
+    assert building.generations.blocks(0, "g2", [BLOCK])[0][:8] == b"B" * 8
+    assert building.store.blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
+
+
+async def test_the_stops_of_the_old_one_end_with_the_switch(building: Parts) -> None:
+    building.store.set_stop(0, "shard 0", "torn")
+    switch(building)
+    assert (await building.reader.read("demo", [])).stops == {}
+
+
+async def test_a_person_is_erased_once_where_the_log_says_so(building: Parts) -> None:
+    seen = {"demo": {b"a" * 8: NOW_MS, b"b" * 8: NOW_MS}}
+    building.generations.build(0, "g2", advance(0, 1, online=seen))
+    erasure = Erasure("demo", (b"a" * 8,), CONTROL, 1)
+    assert building.generations.erase(0, "g2", erasure)
+    building.generations.build(0, "g2", advance(1, 2, online=seen))
+    assert building.generations.erase(0, "g2", erasure)
+    assert not building.generations.erase(0, "g9", erasure)
+    assert building.generations.erase(0, "g2", Erasure("demo", (b"b" * 8,), CONTROL, 2))
+    switch(building)
+    assert (await building.reader.read("demo", [OnlineSince(NOW_MS - 1)])).answers == (1,)
+
+
+async def test_who_is_erased_leaves_every_generation(building: Parts) -> None:
+    seen = {"demo": {b"a" * 8: NOW_MS}}
+    building.store.apply(0, "g1", advance(0, 1, online=seen))
+    building.generations.build(0, "g2", advance(0, 1, online=seen))
+    building.forget("demo", [b"a" * 8])
+    assert (await building.reader.read("demo", [OnlineSince(0)])).answers == (0,)
+    switch(building)
+    assert (await building.reader.read("demo", [OnlineSince(0)])).answers == (0,)
+
+
+async def test_listeners_hear_of_the_switch_and_of_nothing_that_is_built(building: Parts) -> None:
+    hints = building.reader.hints()
+    assert (await anext(hints)).projects is None
+    building.generations.build(0, "g2", advance(0, 1, cells={CELLS: {"count": 1}}))
+    switch(building)
+    assert (await anext(hints)).projects is None
+    building.store.apply(0, "g2", advance(1, 2, cells={CELLS: {"count": 1}}))
+    assert (await anext(hints)).projects == frozenset({"demo"})

@@ -1,0 +1,73 @@
+"""The benchmarks run, on the real servers and at tiny sizes, and say what they promise. No time is looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rtaplatform.bench import apply, latency, memory, query
+from rtaplatform.bench.report import Report
+from rtaplatform.bench.stack import Stack, running_stack
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with running_stack(workers=1) as running:
+        yield running
+
+
+def rows(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was printed, without the head, which must tell where the figures come from."""
+    head, *figures = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert head["seed"] == 1
+    assert head["commit"] is not None
+    assert head["machine"]["cores"] >= 1
+    return figures
+
+
+def made_of(row: dict[str, Any], *names: str) -> None:
+    assert {name: row[name] > 0 for name in names} == dict.fromkeys(names, True)
+
+
+def test_latency_is_told_at_each_share_of_the_greatest_rate(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    latency.measure_on(stack, Report("latency", as_json=True, seed=1), probes=2, backlog=2_000, seed=1)
+    greatest, *shares = rows(capsys)
+    made_of(greatest, "greatest_events_per_s")
+    assert [row["share"] for row in shares] == [0.01, 0.1, 0.5, 0.9]
+    for row in shares:
+        made_of(row, "p50_ms", "p99_ms")
+
+
+def test_every_question_is_answered_and_timed(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    query.measure_on(stack, Report("query", as_json=True, seed=1), query.Size(2_000, 100, 200), asked=2, seed=1)
+    told = rows(capsys)
+    assert [row["question"] for row in told] == list(query.QUESTIONS)
+    for row in told:
+        made_of(row, "p50_ms", "p99_ms", "bytes")
+
+
+def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [apply.Case(50, 1, 20), apply.Case(400, 3, 20)]
+    apply.measure(Report("apply", as_json=True, seed=1), calls=3, seed=1, cases=cases)
+    told = rows(capsys)
+    assert [(row["batch"], row["projects"], row["calls"]) for row in told] == [(50, 1, 3), (400, 3, 3)]
+    made_of(told[0], "p50_ms", "p99_ms", "p50_kb")
+    assert told[1]["p50_kb"] > told[0]["p50_kb"]
+
+
+def test_memory_is_told_of_each_thing_and_of_the_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    memory.measure(Report("memory", as_json=True, seed=1), events=1_000, seed=1)
+    told = rows(capsys)
+    assert [row["of"] for row in told] == [
+        *["field of a bucket"] * 5,
+        *["dedup id"] * 3,
+        *["person online", "person of a sketch"] * 3,
+        *["event"] * 3,
+    ]
+    for row in told[:8]:
+        made_of(row, "bytes_each")
+    assert 8 <= told[7]["bytes_each"] < 100, "an id takes 8 bytes, and some of a block"
+    made_of(told[-1], "bytes_each", "valkey_rss_mb", "kafka_rss_mb", "worker_rss_mb")

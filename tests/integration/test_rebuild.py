@@ -1,0 +1,215 @@
+"""`rta rebuild` on real servers: under load and kills; what it refuses, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import redis
+from confluent_kafka import Producer
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.rebuilding import RunningRebuild, abandon
+from rtaplatform.store import layout
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.control import ControlLog
+from rtaplatform.stream.kafka import producer_config
+from rtaplatform.stream.port import Partition
+from tests.integration.chaos import Stack, until
+from tests.integration.servers import TESTER
+
+TOPIC = "rta.events.web"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    running = Stack.start(tmp_path / "a stack", shards=2)
+    yield running
+    running.stop()
+
+
+def generations(stack: Stack) -> list[str]:
+    store = RedisStore(stack.store_settings)
+    try:
+        states = [store.state(shard) for shard in range(stack.shards)]
+    finally:
+        store.close()
+    return [state.generation for state in states if state]
+
+
+def rebuild(stack: Stack) -> dict[str, object]:
+    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+    try:
+        running.check(partial=False)
+        while running.step():
+            running.progress()
+        return running.summary()
+    finally:
+        running.close()
+
+
+def send(stack: Stack, count: int, prefix: str) -> None:
+    producer = Producer(producer_config(stack.kafka_settings))
+    for number in range(count):
+        event = {"projectId": "demo", "type": "page", "messageId": f"{prefix}-{number}", "userId": f"u-{number}"}
+        producer.produce(TOPIC, json.dumps(event).encode(), f"demo:u-{number}".encode())
+    assert producer.flush(20) == 0
+
+
+def letters(stack: Stack) -> int:
+    """How many letters were ever written, overwritten ones too."""
+    broker = Broker(stack.kafka_settings)
+    count = broker.topics(["rta.dead-letters"])["rta.dead-letters"][1]
+    extents = broker.extents(Partition("rta.dead-letters", number) for number in range(count))
+    return sum(extent.high for extent in extents.values())
+
+
+def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(stack: Stack) -> None:
+    rng = Random(23)
+    before = generations(stack)
+    workers = [stack.spawn("worker"), stack.spawn("worker")]
+    shares = ("--late", "0.03", "--duplicates", "0.02", "--malformed", "0.01")
+    visitors = stack.spawn("simulate", "--rate", "1200", "--duration", "40s", *shares)
+    time.sleep(8)
+    rebuilder = stack.spawn("rebuild")
+    kills = 0
+    while visitors.poll() is None:
+        time.sleep(rng.uniform(1.0, 2.5))
+        if rebuilder.poll() is None and kills < 4:
+            stack.kill(rebuilder)
+            rebuilder = stack.spawn("rebuild")
+            kills += 1
+        elif rng.random() < 0.4:
+            number = rng.randrange(2)
+            stack.kill(workers[number])
+            workers[number] = stack.spawn("worker")
+    until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
+    log = (stack.folder / "rebuild.log").read_text()
+    assert rebuilder.returncode == 0, log[-2_000:]
+    assert kills
+    assert not set(before) & set(generations(stack)), log[-2_000:]
+    stack.drain()
+    wrong = stack.check()
+    assert not wrong, f"{len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
+
+
+def test_at_rest_it_brings_the_same_and_writes_no_letter_again(stack: Stack) -> None:
+    stack.spawn("worker")
+    sent = stack.spawn("simulate", "--rate", "0", "--events", "20000", "--malformed", "0.02", "--duplicates", "0.05")
+    until(lambda: sent.poll() is not None, "the visitors' end", 60)
+    stack.drain()
+    live, written, before = stack.held(), letters(stack), generations(stack)
+    assert live.dead
+    summary = rebuild(stack)
+    assert summary["records"] == 20_000
+    assert set(generations(stack)).isdisjoint(before)
+    assert stack.held() == live
+    assert letters(stack) == written
+    send(stack, 10, "after")
+    stack.drain()
+    assert stack.check() == []
+
+
+def test_a_torn_shard_is_whole_again(stack: Stack) -> None:
+    stack.spawn("worker")
+    send(stack, 300, "a")
+    stack.drain()
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        for shard, generation in enumerate(generations(stack)):
+            tester.set(f"{layout.base(shard, generation)}inflight", "half of a batch")
+    send(stack, 200, "b")
+    rebuild(stack)
+    stack.drain()
+    assert stack.check() == []
+    assert stack.held().counts["demo|applied"] == 500
+
+
+def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
+    stack.spawn("worker")
+    send(stack, 2, "before")
+    record = {"type": "erase", "receiptId": "era_1", "projectId": "demo", "userId": "u-0", "anonymousIds": [], "at": ""}
+    ControlLog(stack.kafka_settings).append(b"demo:user:u-0", json.dumps(record).encode())
+    stack.drain()
+    rebuild(stack)
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        online = [tester.zcard(key) for key in tester.scan_iter("rta:*:online:demo")]
+    # The old generation, which nobody has told, has both; the new one has the other person.
+    assert sorted(online) == [1, 2]
+
+
+def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> None:
+    stack.spawn("worker")
+    send(stack, 50, "a")
+    stack.drain()
+    before = generations(stack)
+    rebuild(stack)
+    store = RedisStore(stack.store_settings)
+    cleaner = Cleaner(RedisGenerations(store, stack.shards), stack.shards)
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+
+        def left() -> int:
+            return sum(1 for s, name in enumerate(before) for _ in tester.scan_iter(f"{layout.base(s, name)}*"))
+
+        assert cleaner.go_on(100) == 0
+        kept = left()
+        assert kept
+        for shard, name in enumerate(before):
+            tester.hset(layout.retired_key(shard), name, 0)
+        assert cleaner.go_on(100) + cleaner.go_on(100) == kept
+        assert left() == 0
+        assert not any(tester.exists(layout.retired_key(shard)) for shard in range(stack.shards))
+    store.close()
+    assert stack.check() == []
+
+
+def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
+    send(stack, 100, "a")
+    running = RunningRebuild(stack.kafka_settings, stack.store_settings, 0)
+    running.check(partial=False)
+    running.step()
+    running.close()
+    again = RunningRebuild(stack.kafka_settings, stack.store_settings, 0)
+    assert "unfinished" in again.check(partial=False)[0]
+    while again.step():
+        pass
+    assert again.summary()["resumed"] == [0]
+    again.close()
+    store = RedisStore(stack.store_settings)
+    RedisGenerations(store, stack.shards).begin_building(1, expected="", generation="g", topics={}, starts={})
+    store.close()
+    assert "nothing" in abandon(stack.store_settings, 0)[0]
+    assert "dropped" in abandon(stack.store_settings, 1)[0]
+
+
+def test_it_says_what_it_cannot_do(stack: Stack) -> None:
+    with pytest.raises(SetupError, match="no shard 9"):
+        RunningRebuild(stack.kafka_settings, stack.store_settings, 9)
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        tester.hset(layout.shard_key(0), "schema", "0")
+        assert "schema 0" in refusal(stack)
+        tester.hset(layout.shard_key(0), "schema", "1")
+        manifest = f"{layout.base(0, generations(stack)[0])}manifest"
+        topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
+        tester.hset(manifest, f"topic:{TOPIC}", "another")
+        assert "made again" in refusal(stack)
+        tester.hset(manifest, f"topic:{TOPIC}", topic_id)
+        tester.config_set("maxmemory", int(tester.info("memory")["used_memory"] * 1.05))
+        assert "maxmemory" in refusal(stack)
+        tester.config_set("maxmemory", 0)
+
+
+def refusal(stack: Stack) -> str:
+    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+    try:
+        running.check(partial=False)
+    except SetupError as error:
+        return str(error)
+    finally:
+        running.close()
+    return ""

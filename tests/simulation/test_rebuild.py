@@ -1,0 +1,80 @@
+"""Rebuilds in the simulated world. The worlds of test_worker.py have them too; here is what is theirs alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.memory_totals import Totals
+from tests.simulation.planted_rebuilds import PLANTS, planted_world
+from tests.simulation.world import World
+
+DAY_MS = 86_400_000
+SEEDS_MAX = 60
+AT_REST = range(30)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_of_rebuilds_is_found(plant: type[Any]) -> None:
+    assert any(planted_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
+
+
+@pytest.mark.parametrize("number", AT_REST)
+def test_at_rest_a_rebuild_is_the_same_to_the_last_number(number: int) -> None:
+    world = World(number)
+    assert world.run() == []
+    live = [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
+    assert world.rebuilds.finish(world.rebuilds.new(fault_rate=0.0)) == []
+    assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
+
+
+def test_worlds_have_rebuilds_that_come_to_their_end_under_faults() -> None:
+    """So that what the worlds show of them is none of nothing."""
+    worlds = [World(number) for number in range(20)]
+    assert [world.run() for world in worlds] == [[]] * len(worlds)
+    assert sum(world.rebuilds.switches for world in worlds) > len(worlds) // 2
+
+
+def test_a_rebuild_is_killed_at_every_call_and_gone_on_with() -> None:
+    """One shard after another life: each dies a few calls further, and none begins from the start."""
+    world = World(5, steps=60, fault_rate=0.0)
+    assert world.run() == []
+    assert isinstance(world.store, MemoryStore)
+    live = [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
+    world.fault_rate = 0.2
+    world.rebuilds.running = [world.rebuilds.new()]
+    switches = world.rebuilds.switches
+    for _ in range(3_000):
+        if not world.rebuilds.running:
+            world.rebuilds.running = [world.rebuilds.new()]
+        world.rebuilds.work()
+        if world.rebuilds.switches > switches + 2 * world.shards:
+            break
+    assert world.rebuilds.switches > switches + 2 * world.shards
+    assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
+
+
+def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
+    """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
+
+    Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of
+    a duplicate may differ, and the block that holds an id.
+    """
+    newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)
+    ids = {
+        name: sorted(block[16 + at : 24 + at] for at in range(0, len(block) - 16, 8))
+        for name, block in totals.blocks.items()
+        if int.from_bytes(block[8:16], "big") > newest - DAY_MS
+    }
+    return {
+        "cells": {key: fields for key, fields in totals.cells.items() if not (without_quality and key[1] == "quality")},
+        "sketches": totals.sketches,
+        "online": totals.online,
+        "persons": {key: value[8:] for key, value in totals.persons.items()},
+        "dead": totals.dead,
+        "ledger": totals.ledger,
+        "counts": {} if without_quality else totals.counts,
+        "blocks": {} if without_quality else ids,
+    }
