@@ -32,7 +32,6 @@ class RunningRebuild:
         self._chosen = range(store.shards) if shard is None else range(shard, shard + 1)
         self._shards = store.shards
         self._store = RedisStore(store)
-        self._store.load_functions()
         self._generations = RedisGenerations(self._store, store.shards)
         self._reader = KafkaPartitions(kafka)
         worker = WorkerSettings()
@@ -104,7 +103,7 @@ class RunningRebuild:
         self._rebuild.step()
         self._read |= self._log.progress()
         if self._first is None and self._read:
-            self._first = dict(self._read)
+            self._first = self._log.starts()
         self._keep_room()
         return bool(self._rebuild.left)
 
@@ -154,7 +153,6 @@ class RunningRebuild:
 def abandon(store: StoreSettings, shard: int | None) -> list[str]:
     """Drop what an unfinished rebuild has built, and delete it. Returns a line a shard."""
     aggregates = RedisStore(store)
-    aggregates.load_functions()
     generations = RedisGenerations(aggregates, store.shards)
     chosen = range(store.shards) if shard is None else [shard]
     dropped = {number: drop(generations, number) for number in chosen}

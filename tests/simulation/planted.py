@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.calls import Part, Sent
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
+from rtaplatform.process.sending import Part, Sent
 from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState

@@ -8,9 +8,9 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.calls import Part, Sent
 from rtaplatform.process.counting import FoldWithPeople
 from rtaplatform.process.fold import Understood
+from rtaplatform.process.sending import Part, Sent
 from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.port import Applied, Conflicted, Delta, Move, Moved, Outcome, ShardState
 from rtaplatform.stream.memory import MemoryLog

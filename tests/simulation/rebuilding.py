@@ -79,14 +79,16 @@ class Rebuilds:
         self.world.home.tear(self.world.rng.randrange(self.world.shards))
 
     def meanwhile(self) -> None:
-        """Between two calls of a rebuild events arrive, and live workers count them, and another rebuild goes on."""
-        if not self.is_calm and self.world.rng.random() < 0.3:
+        """Between two calls of a rebuild events arrive, workers count some of them, another rebuild goes on."""
+        if self.is_calm:
+            return
+        if self.world.rng.random() < 0.4:
             self.world.arrive()
-            for _ in range(4):
+            for _ in range(self.world.rng.choice([0, 0, 4])):
                 self.world.work()
         others = [rebuild for rebuild in self.running if rebuild not in self._at_work]
-        if not self.is_calm and others and self.world.rng.random() < 0.5:
-            self._let_work(others[0], turns=3)
+        if others and self.world.rng.random() < 0.5:
+            self._let_work(self.world.rng.choice(others), turns=self.world.rng.choice([1, 2, 3]))
 
     def new(self, only: list[int] | None = None, fault_rate: float | None = None) -> Rebuild:
         world = self.world
@@ -100,8 +102,8 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
-            begin=world.begin_call,
             counting=acquainted(),
+            begin=world.begin_call,
             limits=Limits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])
             ),

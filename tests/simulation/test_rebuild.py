@@ -43,7 +43,7 @@ def test_a_rebuild_is_killed_at_every_call_and_gone_on_with() -> None:
     assert world.run() == []
     assert isinstance(world.store, MemoryStore)
     live = [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards]
-    world.fault_rate = 0.2
+    world.fault_rate = 0.1
     world.rebuilds.running = [world.rebuilds.new()]
     switches = world.rebuilds.switches
     for _ in range(3_000):

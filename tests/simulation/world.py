@@ -95,8 +95,6 @@ class MemoryHome:
         self.store.empty(shard)
 
     def tear(self, shard: int) -> None:
-        if not self.store.shards[shard].generation:
-            return
         totals = self.store.shards[shard].totals
         totals.inflight = "half of a batch"
         totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
@@ -128,8 +126,8 @@ class World:
         home: Callable[[int], Home] = MemoryHome,
         worker: type[Worker] = Worker,
         log: type[MemoryLog] = MemoryLog,
-        shards: Sequence[int] = (1, 2, 3),
         rebuild: type[Rebuild] = Rebuild,
+        shards: Sequence[int] = (1, 2, 3),
     ) -> None:
         self.worker, self.log = worker, log
         self.rng = Random(seed)
@@ -177,7 +175,7 @@ class World:
         self.rng.choices([happening for _, happening in happenings], weights)[0]()
 
     def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
-        """What happens beside; a world of another kind has others."""
+        """What else may happen: totals are built anew."""
         return self.rebuilds.happenings()
 
     def arrive(self) -> None:
@@ -331,9 +329,8 @@ class World:
         """Everything that is wrong at the end; empty: all is well."""
         for _ in range(self.steps):
             self.step()
-        return (
-            self.wrong or self.rebuilds.settle() or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
-        )
+        wrong = self.wrong or self.rebuilds.settle() or self.settle()
+        return wrong or self.check(distinct_tolerance=distinct_tolerance)
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)

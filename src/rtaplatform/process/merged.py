@@ -30,6 +30,7 @@ class Queue:
     def __init__(self, partition: Partition, offset: int, until: int) -> None:
         self.partition = partition
         self.is_control = partition.topic not in EVENT_TOPICS
+        self.start = offset
         self.following = offset  # what comes after all that was handed out
         self.until = until  # its end when reading began
         self.end: int | None = None  # reading has met the partition's end here
@@ -173,6 +174,10 @@ class MergedLog:
     def progress(self) -> dict[Partition, int]:
         """The offset that comes next, of each partition of events."""
         return {queue.partition: queue.following for queue in self._queues if not queue.is_control}
+
+    def starts(self) -> dict[Partition, int]:
+        """The offsets that reading has begun at, since it was last sought."""
+        return {queue.partition: queue.start for queue in self._queues if not queue.is_control}
 
     # inside ----------------------------------------------------------------------------------------------------
 

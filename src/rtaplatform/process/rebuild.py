@@ -21,10 +21,10 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
-from rtaplatform.process.calls import Begin, in_a_thread
 from rtaplatform.process.counting import SHOP, Counting
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.positions import next_offset
+from rtaplatform.process.sending import Begin, in_a_thread
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.store.port import (
     SCHEMA,
@@ -135,9 +135,9 @@ class Rebuild:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._log, self._store, self._shards, self._limits = log, store, shards, limits
+        self._log, self._store, self._shards = log, store, shards
+        self._limits, self._counting = limits, counting
         self._letters = NewLetters(letters, self._counted)
-        self._counting = counting
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self.left: list[int] = sorted(range(shards) if only is None else only)

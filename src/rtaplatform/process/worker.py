@@ -24,12 +24,12 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.calls import Begin, Part, Sent, in_a_thread
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,

@@ -1,4 +1,4 @@
-"""Calls to the store beside the worker's loop.   Stage 3 of 6: stream → [process] → store."""
+"""A batch on its way: what is open, what was sent, and who waits for it.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
