@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rtaplatform.process.rebuild import NewLetters, Rebuild
@@ -10,6 +11,21 @@ from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
 from rtaplatform.stream.port import Partition
 from tests.simulation.planted import home_of
 from tests.simulation.world import World
+
+
+class RebuiltWorld(World):
+    """Much to rebuild, and workers whose calls nobody comes between: what rebuilds meet is each other and these."""
+
+    users = 30
+    arrivals_max = 40
+    lateness = 0.0
+
+    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        return [(2 * weight, happening) for weight, happening in super().more_happenings()]
+
+    def meanwhile(self) -> None:
+        """They have the store for themselves."""
+
 
 # Stores ------------------------------------------------------------------------------------------------------------
 
@@ -78,5 +94,5 @@ PLANTS: tuple[type[Any], ...] = (*STORES, *REBUILDS)
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return World(seed, home=home_of(plant))
-    return World(seed, rebuild=plant)
+        return RebuiltWorld(seed, home=home_of(plant))
+    return RebuiltWorld(seed, rebuild=plant)

@@ -15,10 +15,10 @@ def test_every_event_counts_once_through_crashes_repeats_and_stale_workers(seed:
 def test_the_worlds_hold_what_they_are_made_for() -> None:
     """Each answer that a worker may get is met: what never happens would be shown by nothing."""
     met: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(20):
         world = World(seed)
         for _ in range(world.steps):
             world.step()
         met += world.outcomes
     for outcome in ("Applied", "Moved", "Torn", "conflict of blocks", "conflict of persons", "conflict of projects"):
-        assert met[outcome] >= 5, (outcome, met)
+        assert met[outcome] >= 3, (outcome, met)

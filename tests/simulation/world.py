@@ -113,6 +113,7 @@ class World:
     """`steps` random happenings; deterministic in `seed`."""
 
     users = 12  # of each project
+    arrivals_max = 16  # records at once
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
 
     def __init__(
@@ -178,7 +179,7 @@ class World:
         return self.rebuilds.happenings()
 
     def arrive(self) -> None:
-        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, 16))):
+        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, self.arrivals_max))):
             partition = Partition(sent.topic, bucket_of(sent.key, self.broker.partitions[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
