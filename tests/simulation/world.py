@@ -371,6 +371,8 @@ class World:
         wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - letters)]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
         total = sum(witness.truth.consumed.values())
+        stops = {shard: said for shard in range(self.shards) if (said := self.store.stops(shard))}
+        wrong += [f"all is well, and yet it says {stops}"] if stops else []
         return wrong + ([] if consumed == total else [f"consumed {consumed} of {total} records"])
 
     def recount(self) -> Witness:

@@ -105,6 +105,7 @@ class Worker:
         self._at_most: int | None = None  # records of a batch, after a conflict
         self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
+        self._found_well: set[str] = set()  # of which no stop is said any more
         self._standing = Standing()
         self._is_idle = True  # the last poll brought nothing
 
@@ -171,19 +172,21 @@ class Worker:
         states = {shard: self._store.state(shard) for shard in self._mine}
         extents = self._log.extents(partitions)
         self._at = Positions.find(partitions, states, extents, self._shards)
-        self._say_stops()
+        self._say_stops({*map(str, partitions), *(f"shard {shard}" for shard in self._mine)})
         self._log.seek(self._at.starts)
         self._version = version
         self._compared_at = self._checked_at = self._projects_read_at = self._clock()
         log_line.info("assigned", partitions=len(partitions), running=len(self._at.starts), stops=self._at.stops)
 
-    def _say_stops(self) -> None:
-        """Tell readers what stands still and why, and take back what does no more."""
-        for what in self._said_stops.keys() - self._at.stops.keys():
+    def _say_stops(self, ours: set[str] | None = None) -> None:
+        """Tell readers what stands still and why, and take back what does no more: of `ours`, what others said too."""
+        said = self._said_stops.keys() | ((ours or set()) - self._found_well)
+        for what in said - self._at.stops.keys():
             self._set_stop(what, "")
         for what, reason in self._at.stops.items():
             self._set_stop(what, reason)
         self._said_stops = dict(self._at.stops)
+        self._found_well = (self._found_well if ours is None else ours) - self._at.stops.keys()
         telemetry.WORKER_STOPPED.set(len(self._at.stops))
 
     def _set_stop(self, what: str, reason: str) -> None:

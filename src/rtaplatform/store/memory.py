@@ -136,6 +136,10 @@ class MemoryStore:
         stored = self._generation(shard, generation).persons
         return [stored.get(key, b"") for key in keys]
 
+    def stops(self, shard: int) -> dict[str, str]:
+        self._require()
+        return dict(self.shards[shard].stops)
+
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         self._require()
         if reason:
