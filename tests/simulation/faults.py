@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.store.port import Conflicted, Delta, Outcome
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 T = TypeVar("T")
 
@@ -36,3 +41,53 @@ class Faults:
             return result
 
         return attempt
+
+
+class Writes(Faults):
+    """Also: others act between what was read and what is written; and a write happens after its sender gave it up."""
+
+    def __init__(self, target: Any, rng: Random, rate: float, world: World) -> None:
+        super().__init__(target, rng, rate)
+        self._world = world
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        if self._rng.random() < 5 * self.rate:
+            self._world.meanwhile()
+        if self._rng.random() < self.rate * self._world.lateness:
+            self._world.late.append(partial(self._target.apply, shard, generation, delta))
+            raise Unavailable("redis", "no answer yet")
+        outcome = self._shaky(self._apply)(shard, generation, delta)
+        self._world.outcomes.update(_names(outcome))
+        return outcome
+
+    def _apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome: Outcome = self._target.apply(shard, generation, delta)
+        return outcome
+
+
+def _names(outcome: Outcome) -> list[str]:
+    """What a worker was told, and for a conflict of what it was."""
+    if not isinstance(outcome, Conflicted):
+        return [type(outcome).__name__]
+    return [f"conflict of {part}" for part in ("blocks", "persons", "projects") if getattr(outcome, part)]
+
+
+def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
+    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
+
+    @cache
+    def ended() -> Outcome | Unavailable:
+        try:
+            return call()
+        except Unavailable as error:
+            return error
+
+    def outcome() -> Outcome:
+        found = ended()
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    if at_once:
+        ended()
+    return outcome

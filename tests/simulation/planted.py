@@ -1,9 +1,7 @@
 """Bugs that a system of this kind has had, planted one at a time: the simulation must find each.
 
-A plant is a worker, a store or a log with one promise broken, the rest as it is. Not here: blocks that are not
-compared, and tokens that count up. Two workers share a block only around a change of partitions, so these need
-state that several partitions share: persons, which this world has not yet. Nor a MOVED that is ignored, or a call
-whose end is not asked for: the next call starts where this one would have ended, so the ledger refuses it.
+A plant is a worker, a store or a log with one promise broken, the rest as it is. What several partitions share, what is
+refused, and logs that are damaged have theirs in planted_shared.py.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
-from rtaplatform.process.worker import Again, Part, Sent, Worker
+from rtaplatform.process.sending import Part, Sent
+from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog

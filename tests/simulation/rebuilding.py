@@ -19,6 +19,7 @@ from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
 from rtaplatform.stream.memory import MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import DeadLetter, Partition
 from tests.simulation.faults import Crash, Faults
+from tests.simulation.persons import acquainted
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -101,6 +102,7 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
+            counting=acquainted(),
             begin=world.begin_call,
             limits=Limits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])

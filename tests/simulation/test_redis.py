@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,13 +15,15 @@ import pytest
 import redis
 
 from rtaplatform.local.valkey import Valkey
+from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.store import layout
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import RedisGenerations
 from tests.comparison import Totals, held_in_redis
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
-from tests.simulation.world import PROJECTS, World
+from tests.simulation.persons import Values
+from tests.simulation.world import HALF, PROJECTS, World
 
 SEEDS = range(8)
 SKETCH_TOLERANCE = 0.04
@@ -32,9 +35,10 @@ class RedisHome:
 
     def __init__(self, valkey: Running[Valkey], shards: int) -> None:
         flush(valkey)
+        self.shards = shards
         self.store: Any = RedisStore(store_settings(valkey, shards))
         self.generations = RedisGenerations(self.store, shards)
-        self.tester = redis.Redis.from_url(valkey.server.url(TESTER))
+        self.tester: Any = redis.Redis.from_url(valkey.server.url(TESTER))
 
     def set_projects(self, version: str) -> None:
         self.store.set_projects(PROJECTS)
@@ -68,9 +72,19 @@ class RedisHome:
         state = self.store.state(shard)
         if state is not None:
             self.tester.set(f"{layout.base(shard, state.generation)}inflight", "half of a batch")
+            self.tester.hincrby(f"{layout.base(shard, state.generation)}counts", HALF, 1)
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)
+
+    def values(self) -> Values:
+        found: Values = Counter()
+        for shard in range(self.shards):
+            base = layout.base(shard, self.store.state(shard).generation)
+            for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
+                project = key.decode().removeprefix(f"{base}person:")
+                found.update((project, value[TOKEN_BYTES:]) for value in self.tester.hvals(key))
+        return found
 
     def _keys(self, shard: int) -> list[bytes]:
         return sorted(set(self.tester.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000)))

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.simulation.world import World
 
 
 def test_every_event_counts_once_through_crashes_repeats_and_stale_workers(seed: int) -> None:
     wrong = World(seed).run()
     assert not wrong, f"seed {seed}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
+
+
+def test_the_worlds_hold_what_they_are_made_for() -> None:
+    """Each answer that a worker may get is met: what never happens would be shown by nothing."""
+    met: Counter[str] = Counter()
+    for seed in range(60):
+        world = World(seed)
+        for _ in range(world.steps):
+            world.step()
+        met += world.outcomes
+    for outcome in ("Applied", "Moved", "Torn", "conflict of blocks", "conflict of persons", "conflict of projects"):
+        assert met[outcome] >= 5, (outcome, met)

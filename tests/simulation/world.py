@@ -6,33 +6,37 @@ the totals must be those of the oracle, whatever happened on the way.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+import contextlib
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
-from rtaplatform.simulate.oracle import recount
 from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import Record as Sent
 from rtaplatform.simulate.traffic import events
+from rtaplatform.store.generations import first_offsets
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Outcome, Place, Project
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
-from tests.simulation.faults import Crash, Faults
+from tests.simulation.faults import Crash, Faults, Writes, begun
+from tests.simulation.persons import Values, Witness, acquainted, differing
 from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
 TOPICS = {"rta.events.web": 4, "rta.events.mobile": 2, "rta.events.server": 1}
+SETTLING_TURNS_MAX = 3_000
+HALF = "demo|applied"  # what a torn batch has written, of all that it should have
 PROJECTS = [Project("demo", "Europe/Berlin", "EUR"), Project("other", "Asia/Kolkata", "USD")]
-T = TypeVar("T")
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Home(Protocol):
     def empty(self, shard: int) -> None: ...
     def tear(self, shard: int) -> None: ...
     def held(self) -> Totals: ...
+    def values(self) -> Values: ...
 
 
 class MemoryHome:
@@ -81,23 +86,34 @@ class MemoryHome:
             shard.projects_version = version
 
     def snapshot(self, shard: int) -> Any:
-        return copy.deepcopy(self.store.shards[shard])
+        return pickle.dumps(self.store.shards[shard])
 
     def restore(self, shard: int, past: Any) -> None:
-        self.store.shards[shard] = copy.deepcopy(past)
+        self.store.shards[shard] = pickle.loads(past)  # noqa: S301  (our own)
 
     def empty(self, shard: int) -> None:
         self.store.empty(shard)
 
     def tear(self, shard: int) -> None:
-        self.store.shards[shard].totals.inflight = "half of a batch"
+        totals = self.store.shards[shard].totals
+        totals.inflight = "half of a batch"
+        totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
 
     def held(self) -> Totals:
         return held_in_memory(self.store)
 
+    def values(self) -> Values:
+        stored = (
+            (project, value) for shard in self.store.shards for (project, _), value in shard.totals.persons.items()
+        )
+        return Counter((project, value[TOKEN_BYTES:]) for project, value in stored)
+
 
 class World:
     """`steps` random happenings; deterministic in `seed`."""
+
+    users = 12  # of each project
+    lateness = 0.5  # calls that happen after they were given up, to those that are lost
 
     def __init__(
         self,
@@ -110,23 +126,28 @@ class World:
         worker: type[Worker] = Worker,
         log: type[MemoryLog] = MemoryLog,
         rebuild: type[Rebuild] = Rebuild,
+        shards: Sequence[int] = (1, 2, 3),
     ) -> None:
         self.worker, self.log = worker, log
         self.rng = Random(seed)
         self.steps, self.fault_rate = steps, fault_rate
-        self.shards = self.rng.choice([1, 2, 3])
+        self.shards = self.rng.choice(shards)
         self.home = home(self.shards)
         self.store = self.home.store
-        self.home.set_projects("v1")
         self.broker = MemoryBroker(TOPICS)
         self.begun = 0
         for shard in range(self.shards):
             self.begin(shard)
         self.past = [self.snapshot()]
         self.clock = 0.0
+        self.late: list[Callable[[], object]] = []  # calls on their way, whose senders have given up
+        self.outcomes: Counter[str] = Counter()  # of `apply`, as the workers were told
+        self.busy: set[int] = set()  # workers in the middle of a turn
+        self.roll_backs = 0
+        self.wrong: list[str] = []  # what was seen on the way and must not be
         self.partitions_were_added = False
         self.seconds_apart = self.rng.choice([0.05, 3.0, 300.0])  # 300: the whole passes days
-        self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms)
+        self.traffic = traffic(seed, self.rng, self.seconds_apart, start_ms, self.users)
         self.workers = [self.new_worker() for _ in range(3)]
         self.share_out()
         self.rebuilds = Rebuilds(self, rebuild)
@@ -142,27 +163,59 @@ class World:
             (0.7, self.remember),
             (0.5, self.roll_back),
             (0.2, self.lose_a_shard),
+            (0.2, self.tear_a_shard),
+            (0.7, self.deliver),
+            (1.0 if self.late else 0.0, self.roll_back_under_a_call),
             (0.2, self.publish_projects),
             (0.2, self.add_partitions),
-            *self.rebuilds.happenings(),
+            *self.more_happenings(),
         ]
         weights = [weight for weight, _ in happenings]
         self.rng.choices([happening for _, happening in happenings], weights)[0]()
 
+    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        """What else may happen: totals are built anew."""
+        return self.rebuilds.happenings()
+
     def arrive(self) -> None:
-        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, 40))):
+        for sent in (next(self.traffic) for _ in range(self.rng.randint(1, 16))):
             partition = Partition(sent.topic, bucket_of(sent.key, self.broker.partitions[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
     def work(self) -> None:
-        number = self.rng.randrange(len(self.workers))
+        self.work_of(self.rng.choice([n for n in range(len(self.workers)) if n not in self.busy]))
+
+    def work_of(self, number: int) -> None:
         self.clock += self.rng.choice([0.01, 0.5, 3.0])
+        self.busy.add(number)
         try:
             self.workers[number].worker.turn()
         except Crash:
-            owned = self.workers[number].log.assignment()[1]
-            self.workers[number] = self.new_worker()
-            self.workers[number].log.assign(owned)
+            self.replace(number)
+        finally:
+            self.busy.remove(number)
+
+    def replace(self, number: int) -> None:
+        """A worker is gone, and another one begins in its place."""
+        owned = self.workers[number].log.assignment()[1]
+        self.workers[number] = self.new_worker()
+        self.workers[number].log.assign(owned)
+
+    def meanwhile(self) -> None:
+        """One worker has read and not yet written: others write before, or the store goes back."""
+        if len(self.busy) == 1:
+            acts = [self.arrive, self.work, self.deliver, self.roll_back, self.overlap]
+            for act in self.rng.choices(acts, [4, 10, 2, 0.5, 0.5], k=self.rng.randint(1, 5)):
+                act()
+
+    def deliver(self) -> None:
+        """A call arrives that nobody waits for any more."""
+        if self.late:
+            with contextlib.suppress(Unavailable):
+                self.late.pop(self.rng.randrange(len(self.late)))()
+
+    def operate(self) -> None:
+        """What an operator does about what stands still; here nothing need be done."""
 
     def rebalance(self) -> None:
         self.share_out()
@@ -176,10 +229,18 @@ class World:
 
     def roll_back(self) -> None:
         """The store comes back without its last writes: all shards, or one of them."""
-        past = self.rng.choice(self.past)
+        past = self.rng.choice([self.past[-1], self.rng.choice(self.past)])
+        self.roll_backs += 1
         shards = range(self.shards) if self.rng.random() < 0.5 else [self.rng.randrange(self.shards)]
         for shard in shards:
             self.home.restore(shard, past[shard])
+
+    def roll_back_under_a_call(self) -> None:
+        """A call arrives at a store that went back meanwhile, and was counted on by others."""
+        self.roll_back()
+        for _ in range(self.rng.randint(0, 4)):
+            self.work()
+        self.deliver()
 
     def lose_a_shard(self) -> None:
         """A shard comes back empty; the operator begins it again from the log's start."""
@@ -188,7 +249,18 @@ class World:
         for _ in range(3):
             self.work()
         self.begin(shard)
-        self.home.set_projects(f"v{self.begun}")
+
+    def tear_a_shard(self) -> None:
+        """A batch was written half; workers must leave it alone until the operator begins it again."""
+        shard = self.rng.randrange(self.shards)
+        if self.store.state(shard) is not None:
+            self.home.tear(shard)
+            before, roll_backs = self.ledger(shard), self.roll_backs
+            for _ in range(6):
+                self.work()
+            if self.ledger(shard) != before and self.roll_backs == roll_backs:
+                self.wrong.append(f"shard {shard} is torn, and was counted on")
+            self.begin_again(shard)
 
     def publish_projects(self) -> None:
         self.home.touch_projects(f"again {self.rng.random()}")
@@ -203,11 +275,21 @@ class World:
 
     # helpers ---------------------------------------------------------------------------------------------------
 
-    def begin(self, shard: int) -> None:
+    def ledger(self, shard: int) -> dict[Place, str]:
+        state = self.store.state(shard)
+        return state.ledger if state else {}
+
+    def begin_again(self, shard: int) -> None:
+        state = self.store.state(shard)
+        self.begin(shard, expected=state.generation if state else "")
+
+    def begin(self, shard: int, expected: str = "") -> None:
         self.begun += 1
         topics = dict(self.broker.ids)
-        starts = {Place(i, 0): 0 for i in topics.values()}
-        self.store.begin(shard, expected="", generation=f"g{self.begun}", topics=topics, starts=starts)
+        lows = ((Place(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
+        starts = first_offsets(lows)
+        self.store.begin(shard, expected=expected, generation=f"g{self.begun}", topics=topics, starts=starts)
+        self.home.set_projects(f"v{self.begun}")
 
     def snapshot(self) -> list[Any]:
         return [self.home.snapshot(shard) for shard in range(self.shards)]
@@ -219,10 +301,14 @@ class World:
         worker = self.worker(
             Faults(log, self.rng, rate),
             Faults(log, self.rng, rate),
-            Faults(self.store, self.rng, rate),
+            Writes(self.store, self.rng, rate, self),
             shards=self.shards,
             begin=self.begin_call,
-            limits=Limits(dedup_ids_cached_max=self.rng.choice([10, 100_000])),
+            limits=Limits(
+                dedup_ids_cached_max=self.rng.choice([10, 100_000]),
+                person_values_cached_max=self.rng.choice([3, 100_000]),
+            ),
+            counting=acquainted(),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
@@ -242,20 +328,26 @@ class World:
         """Everything that is wrong at the end; empty: all is well."""
         for _ in range(self.steps):
             self.step()
-        return self.rebuilds.settle() or self.settle() or self.check(distinct_tolerance=distinct_tolerance)
+        wrong = self.wrong or self.rebuilds.settle() or self.settle()
+        return wrong or self.check(distinct_tolerance=distinct_tolerance)
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)
         healthy.log.assign(self.broker.all_partitions())
-        for _ in range(20_000):
+        for turn in range(SETTLING_TURNS_MAX):
+            if turn % 3 == 0:
+                self.deliver()
+                self.operate()
             healthy.worker.turn()
             self.clock += 0.7
-            if self.at_the_end():
+            if not self.late and self.at_the_end():
                 return []
         return [f"the ledger never reached the log's end; stops: {healthy.worker.positions.stops}"]
 
     def at_the_end(self) -> bool:
-        ends = {p: len(records) for p, records in self.broker.records.items() if records}
+        ends = {
+            p: len(records) for p, records in self.broker.records.items() if len(records) > self.broker.low.get(p, 0)
+        }
         for shard in range(self.shards):
             ledger = self.store.state(shard).ledger
             for partition, end in ends.items():
@@ -265,53 +357,36 @@ class World:
         return True
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
-        found, wanted = self.home.held(), self.wanted()
+        witness = self.recount()
+        found, wanted = self.home.held(), expected(witness.truth)
+        wanted.cells |= witness.cells()
         if self.partitions_were_added:
             # Which of two equal records came first, across partitions, is not for us to say.
             for totals in (found, wanted):
                 totals.cells = {name: fields for name, fields in totals.cells.items() if name[1] != "quality"}
         wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance) + check_the_law(found)
+        wrong += differing(self.home.values(), witness.values())
         letters = set(self.broker.letters)
         wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - letters)]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
-        total = sum(len(records) for records in self.broker.records.values())
+        total = sum(witness.truth.consumed.values())
         return wrong + ([] if consumed == total else [f"consumed {consumed} of {total} records"])
 
-    def wanted(self) -> Totals:
-        kept = (
-            Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
-            for p, records in self.broker.records.items()
-            for r in records
-        )
-        return expected(recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS}))
+    def recount(self) -> Witness:
+        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        for partition, records in self.broker.records.items():
+            for r in records:
+                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
+        return witness
 
 
-def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
-    """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
-
-    @cache
-    def ended() -> Outcome | Unavailable:
-        try:
-            return call()
-        except Unavailable as error:
-            return error
-
-    def outcome() -> Outcome:
-        found = ended()
-        if isinstance(found, Unavailable):
-            raise found
-        return found
-
-    if at_once:
-        ended()
-    return outcome
-
-
-def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS) -> Iterator[Sent]:
+def traffic(
+    seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = World.users
+) -> Iterator[Sent]:
     """Visitors' records of both projects, with many late, repeated and broken ones, at a pace that passes days."""
     plans = [
         Plan(
-            project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=30, products=12,
+            project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=users, products=12,
             late=0.1, duplicates=0.1, malformed=0.1,
         )
         for project in PROJECTS

@@ -29,6 +29,7 @@ from rtaplatform.store.port import Cells, Listed, Listing, Place, Snapshot
 WINDOWS_MAX = 32
 CELLS_MAX = 3_000_000  # kept in all windows together
 READ_AT_ONCE = 2  # buckets that are new, in one read: none keeps the store for long
+CHOICES_MAX = 8  # filters of a window whose products' sums are kept
 SPARE = 200  # products looked at beyond the limit, so that the next question finds its own among them
 
 
@@ -89,6 +90,7 @@ class Window:
             bytes, tuple[bytes, str]
         ] = {}  # a field of ours → itself, the same in all buckets, and its product
         self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
+        self._chosen: dict[tuple[object, ...], tuple[int, frozenset[str], dict[str, int]]] = {}
         self._index: tuple[int, str, dict[str, list[str]]] | None = None
         self._products: ProductTable | None = None
         self._floor, self._great = 1, dict[str, int]()
@@ -194,6 +196,12 @@ class Window:
                 great[product] = total
             else:
                 great.pop(product, None)
+        for _, members, chosen in self._chosen.values():
+            for product, _ in changes:
+                if product in members:
+                    chosen[product] = sums.get(product, 0)
+                    if not chosen[product]:
+                        del chosen[product]
         for names, (version, groups) in list(self._groups.items()):
             products = self._products
             if products is None or products.version != version:
@@ -246,8 +254,9 @@ class Window:
         candidates, needs_values = self._candidates(shape, breakdown, products)
         sums = self.sums
         if not needs_values and breakdown in ((), (PRODUCT_ID,)) and shape.joined:
-            known = [product for product in candidates if product in sums]
-            return {(p,): sums[p] for p in known} if breakdown else {(): sum(map(sums.__getitem__, known))}
+            assert products is not None
+            chosen = self._chosen_of(shape, candidates, products.version)
+            return {(p,): n for p, n in chosen.items()} if breakdown else {(): sum(chosen.values())}
         found: dict[Key, int] = {}
         for product in candidates:
             total = sums.get(product)
@@ -261,6 +270,16 @@ class Window:
             key = (OTHER,) * len(picked) if product == OTHER else tuple(values[at] for at in picked)
             found[key] = found.get(key, 0) + total
         return found
+
+    def _chosen_of(self, shape: SumsPlan, candidates: Iterable[str], version: int) -> dict[str, int]:
+        """The sums of some products, kept up to date by each change, as long as the catalog is the same."""
+        name = (shape.joined, shape.wanted)
+        if name not in self._chosen or self._chosen[name][0] != version:
+            if len(self._chosen) >= CHOICES_MAX:
+                self._chosen.clear()
+            members = frozenset(candidates)
+            self._chosen[name] = version, members, {p: self.sums[p] for p in members if p in self.sums}
+        return self._chosen[name][2]
 
     def _candidates(
         self, shape: SumsPlan, breakdown: tuple[str, ...], products: ProductTable | None

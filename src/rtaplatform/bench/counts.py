@@ -30,6 +30,7 @@ from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.times import read_time_ms
 from rtaplatform.process.dedup import Seen, block_names
+from rtaplatform.process.people import People, PersonKey
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
 from rtaplatform.store import layout
@@ -106,7 +107,10 @@ class Counts:
     def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
         return ()
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen) -> Fold:
+    def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
+        return ()
+
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
         return Fold(seen)
 
 
@@ -180,7 +184,7 @@ class CountsOnce(Counts):
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
         return (name for _, names, _, _ in read for name in names)
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen) -> Fold:
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
         return FoldOnce(seen)
 
 

@@ -7,10 +7,12 @@ the loop bring another one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from rtaplatform.process.dedup import Seen
 from rtaplatform.process.fold import Fold, Understood, understand
+from rtaplatform.process.people import People, PersonFold, PersonKey
 from rtaplatform.store.port import Delta, Project
 from rtaplatform.stream.port import DeadLetter, Run
 
@@ -42,7 +44,7 @@ class Folding(Protocol):
 
     letters: list[DeadLetter]
 
-    def add(self, place: str, read: Sequence[Any]) -> None: ...
+    def add(self, place: str, read: Sequence[Any]) -> object: ...
     def delta(self) -> Delta: ...
 
 
@@ -52,11 +54,18 @@ class Counting(Protocol):
         """The dedup blocks that folding these will ask for."""
         ...
 
-    def fold(self, projects: Mapping[str, Project], seen: Seen) -> Folding: ...
+    def persons(self, read: Sequence[Any]) -> Iterable[PersonKey]:
+        """The persons whose values folding these will look at."""
+        ...
+
+    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People) -> Folding: ...
 
 
 class Shop:
     """Everything that the platform counts."""
+
+    def __init__(self, person_fold: PersonFold | None = None) -> None:
+        self._person_fold = person_fold
 
     def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
         return understand(run, record_ms, projects, shards)
@@ -64,8 +73,33 @@ class Shop:
     def block_names(self, read: Sequence[Understood]) -> Iterable[str]:
         return (name for each in read for name in each.blocks)
 
-    def fold(self, projects: Mapping[str, Project], seen: Seen) -> Folding:
-        return Fold(projects, seen)
+    def persons(self, read: Sequence[Understood]) -> Iterable[PersonKey]:
+        if self._person_fold is None:
+            return ()
+        return chain.from_iterable(self._person_fold.touches(each) for each in read if each.event is not None)
+
+    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People) -> Folding:
+        fold = Fold(projects, seen)
+        return fold if self._person_fold is None else FoldWithPeople(fold, self._person_fold, projects, people)
+
+
+class FoldWithPeople:
+    """A batch's sums, and what it changes in the values of persons: by the events that count, and by no other."""
+
+    def __init__(self, fold: Fold, persons: PersonFold, projects: Mapping[str, Project], people: People) -> None:
+        self._fold, self._persons, self._projects, self._people = fold, persons, projects, people
+        self.letters = fold.letters
+
+    def add(self, place: str, read: Sequence[Understood]) -> None:
+        others = set(map(id, self._fold.add(place, read)))
+        for each in read:
+            if each.event is not None and id(each) not in others:
+                self._persons.add(each, self._projects[each.event.project], self._people)
+
+    def delta(self) -> Delta:
+        delta = self._fold.delta()
+        self._people.add_to(delta)
+        return delta
 
 
 SHOP = Shop()

@@ -144,8 +144,10 @@ class Fold:
         self._dead: dict[str, int] = {}  # origin → record time
         self.letters: list[DeadLetter] = []
 
-    def add(self, place: str, read: Sequence[Understood]) -> None:
+    def add(self, place: str, read: Sequence[Understood]) -> list[Understood]:
+        """Returns those that do not count: repeats, late and dead ones."""
         applied: dict[str, int] = {}
+        others: list[Understood] = []
         for each in read:
             event = each.event
             if event is None:
@@ -154,10 +156,13 @@ class Fold:
                 self._add_other(place, event.project, Outcome.DUPLICATE, each.record_ms)
             elif self._count(event, each.commerce, each.record_ms):
                 applied[event.project] = applied.get(event.project, 0) + 1
+                continue
             else:
                 self._add_other(place, event.project, Outcome.LATE, each.record_ms)
+            others.append(each)
         for project, n in applied.items():
             self._applied[(place, project)] += n
+        return others
 
     def _add_letter(self, place: str, read: Understood) -> None:
         assert read.dead is not None

@@ -21,9 +21,10 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
-from rtaplatform.process.calls import Begin, in_a_thread
+from rtaplatform.process.counting import SHOP, Counting
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.positions import next_offset
+from rtaplatform.process.sending import Begin, in_a_thread
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.store.port import (
     SCHEMA,
@@ -129,11 +130,13 @@ class Rebuild:
         shards: int,
         only: Collection[int] | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
+        counting: Counting = SHOP,
         begin: Begin | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._log, self._store, self._shards, self._limits = log, store, shards, limits
+        self._log, self._store, self._shards = log, store, shards
+        self._limits, self._counting = limits, counting
         self._letters = NewLetters(letters, self._counted)
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
@@ -192,6 +195,7 @@ class Rebuild:
             shards=self._shards,
             only=self.left,
             limits=self._limits,
+            counting=self._counting,
             begin=self._begin_call,
             sleep=self._sleep,
             clock=self._clock,

@@ -24,11 +24,12 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.calls import Begin, in_a_thread
-from rtaplatform.process.counting import SHOP, Chunk, Counting, Folding
+from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
+from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -40,7 +41,7 @@ from rtaplatform.store.port import (
     Outcome,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Record, Run
+from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
@@ -63,27 +64,8 @@ class Limits(Struct, frozen=True):
 
     dedup_ids_cached_max: int = 1_000_000
     persons_known_max: int = 500_000
+    person_values_cached_max: int = 200_000
     idle_compare_seconds: float = 2.0
-
-
-class Part(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
-
-    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
-    """
-
-    folding: Folding
-    read: dict[Partition, tuple[Record, int]]
-    folded: dict[Partition, int]
-
-
-class Sent(Struct):
-    """A part whose call is under way; `outcome` waits for it, and raises what it raises."""
-
-    shard: int
-    part: Part
-    delta: Delta
-    outcome: Callable[[], Outcome]
 
 
 class Worker:
@@ -111,6 +93,7 @@ class Worker:
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
         self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
+        self._people = [PersonCache(limits.person_values_cached_max // shards) for _ in range(shards)]
         self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = self._projects_read_at = clock()
@@ -120,7 +103,7 @@ class Worker:
         self._opened_at = self._sent_opened_at = 0.0
         self._sent: list[Sent] = []
         self._at_most: int | None = None  # records of a batch, after a conflict
-        self._keeps_blocks = False
+        self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
         self._standing = Standing()
         self._is_idle = True  # the last poll brought nothing
@@ -158,7 +141,7 @@ class Worker:
             self._backoff_seconds = 0.0
         except Again:
             # One record alone that conflicts again: then nothing that is kept here is trusted.
-            self._keeps_blocks = self._sent_records > 1
+            self._keeps_copies = self._sent_records > 1
             self._at_most = max(1, self._sent_records // 2)
             self._version = None
         except Out as why:
@@ -178,11 +161,12 @@ class Worker:
         for each in sent:
             with contextlib.suppress(Unavailable, Stopped):
                 each.outcome()  # whatever it is: the ledgers are read after it
-        for blocks, known in zip(self._caches, self._known, strict=True):
+        for blocks, people, known in zip(self._caches, self._people, self._known, strict=True):
             known.clear()
-            if not self._keeps_blocks:
+            if not self._keeps_copies:
                 blocks.clear()
-        self._keeps_blocks = False
+                people.clear()
+        self._keeps_copies = False
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in self._mine}
         extents = self._log.extents(partitions)
@@ -267,12 +251,15 @@ class Worker:
             generation = self._at.shards[shard].generation
             names = self._counting.block_names(mine)
             self._caches[shard].load(names, lambda missing: self._store.blocks(shard, generation, missing))
+            people = self._counting.persons(mine)
+            self._people[shard].load(people, lambda missing: self._store.persons(shard, generation, missing))
             place = self._at.extents[partition].place
             part.folding.add(f"{place.topic_id}:{place.partition}", mine)
             part.folded[partition] = chunk.record_ms
 
     def _open_part(self, shard: int) -> Part:
-        folding = self._counting.fold(self._at.shards[shard].projects, Seen(self._caches[shard]))
+        seen, people = Seen(self._caches[shard]), People(self._people[shard])
+        folding = self._counting.fold(self._at.shards[shard].projects, seen, people)
         part = self._open[shard] = Part(folding, {}, {})
         return part
 
@@ -286,8 +273,9 @@ class Worker:
         telemetry.WORKER_BATCH_RECORDS.set(self._open_records)
         self._sent_records, self._sent_opened_at = self._open_records, self._opened_at
         self._open, self._open_records, self._at_most = {}, 0, None
-        for cache in self._caches:
-            cache.trim()
+        for blocks, people in zip(self._caches, self._people, strict=True):
+            blocks.trim()
+            people.trim()
 
     def _apply(self, shard: int, part: Part) -> Sent:
         delta, generation = self._delta(shard, part), self._at.shards[shard].generation
@@ -297,6 +285,7 @@ class Worker:
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
         outcome = self._begin_call(partial(self._store.apply, shard, generation, delta))
         self._caches[shard].accept(delta.blocks)
+        self._people[shard].accept(delta.persons)
         self._known[shard].accept(delta.sketches)
         self._at.accept(shard, delta.moves)
         return Sent(shard, part, delta, outcome)
@@ -319,6 +308,7 @@ class Worker:
             case Conflicted():
                 for each in self._sent:
                     self._caches[each.shard].drop(write.name for write in each.delta.blocks)
+                    self._people[each.shard].drop((write.project, write.person) for write in each.delta.persons)
                 raise Again
             case Torn():
                 self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild`")

@@ -24,6 +24,7 @@ from rtaplatform.store.port import (
     Delta,
     Erasure,
     Hint,
+    Move,
     Moved,
     Outcome,
     Place,
@@ -55,6 +56,7 @@ class Shard:
         self.projects: dict[str, Project] = {}
         self.projects_version = ""
         self.stops: dict[str, str] = {}
+        self.gaps: dict[str, str] = {}
         self.generations: dict[str, Totals] = {}
 
     @property
@@ -87,6 +89,17 @@ class MemoryStore:
             mine = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
             if not mine.items() <= at.projects.items() or not at.projects_version:
                 at.projects, at.projects_version = at.projects | mine, version
+
+    def adopt(
+        self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Move], gaps: dict[str, str]
+    ) -> bool:
+        """Take a topic as it is now, each row from what stands there. False where the ledger has moved meanwhile."""
+        if not isinstance(self.apply(shard, generation, Delta(list(moves))), Applied):
+            return False
+        at = self.shards[shard]
+        at.manifests[generation][0][topic] = topic_id
+        at.gaps |= gaps
+        return True
 
     def snapshot(self) -> list[Shard]:
         return copy.deepcopy(self.shards)
@@ -346,7 +359,7 @@ def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> N
 
 
 def _add_members(totals: Totals, key: SketchKey, members: set[bytes]) -> None:
-    if key.dimension and key not in totals.sketches:
+    if key.dimension and key not in totals.sketches and len(totals.sketches) >= SKETCHES_PER_BUCKET_MAX:
         siblings = [k for k in totals.sketches if k[:4] == key[:4]]
         if len(siblings) >= SKETCHES_PER_BUCKET_MAX:
             return
@@ -361,6 +374,7 @@ def _write_block(totals: Totals, block: BlockWrite) -> None:
 
 
 def _forget_blocks(totals: Totals, piece: str, before: int) -> None:
-    for name in [n for n in totals.blocks if layout.slice_of_block(n) == piece]:
-        if int.from_bytes(totals.blocks[name][8:16], "big") <= before:
+    old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
+    for name in old:
+        if layout.slice_of_block(name) == piece:
             del totals.blocks[name]

@@ -21,12 +21,13 @@ class MemoryBroker:
         self.partitions = dict(topics)
         self.records: dict[Partition, list[Record]] = {}
         self.low: dict[Partition, int] = {}
+        self.epochs: dict[Partition, int] = {}  # of the leader, which changes where records are lost
         self.letters: dict[str, DeadLetter] = {}
         self.is_away = False
 
     def append(self, partition: Partition, timestamp_ms: int, key: bytes, value: bytes | None) -> Record:
         records = self.records.setdefault(partition, [])
-        record = Record(partition, len(records), timestamp_ms, key, value, 0, False)
+        record = Record(partition, len(records), timestamp_ms, key, value, self.epochs.get(partition, 0), False)
         records.append(record)
         return record
 
@@ -34,11 +35,21 @@ class MemoryBroker:
         self.ids[topic] += "x"
         for number in range(self.partitions[topic]):
             self.records.pop(Partition(topic, number), None)
+            self.low.pop(Partition(topic, number), None)
 
     def truncate(self, partition: Partition, records: int) -> None:
         """Lose the newest records, as an unclean election does."""
         kept = self.records.get(partition, [])
         del kept[max(0, len(kept) - records) :]
+        self.epochs[partition] = self.epochs.get(partition, 0) + 1
+
+    def expire(self, partition: Partition, low: int) -> None:
+        """Let go of the records before this offset, as retention does."""
+        self.low[partition] = max(low, self.low.get(partition, 0))
+
+    def incarnation(self, partition: Partition) -> tuple[str, int]:
+        """What changes when another log stands under the same offsets."""
+        return self.ids[partition.topic], self.epochs.get(partition, 0)
 
     def all_partitions(self) -> list[Partition]:
         return [Partition(topic, n) for topic, count in self.partitions.items() for n in range(count)]
@@ -54,6 +65,7 @@ class MemoryLog:
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
         self._next: dict[Partition, int] = {}
+        self._sought: dict[Partition, tuple[str, int]] = {}  # the incarnation that was there when it was sought
         self.committed: dict[Partition, int] = {}
 
     def assign(self, partitions: Iterable[Partition]) -> None:
@@ -63,6 +75,10 @@ class MemoryLog:
 
     def poll(self, at_most: int | None = None) -> Batch:
         self.require()
+        if any(self._is_out(partition, offset) for partition, offset in self._next.items()):
+            self._version += 1  # whatever was sought is not there any more: it must be sought again
+            self._next.clear()
+            return Batch()
         runs: list[Run] = []
         wanted = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
@@ -95,6 +111,7 @@ class MemoryLog:
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._next, self._taken = dict(positions), 0
+        self._sought = {partition: self._broker.incarnation(partition) for partition in positions}
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self.committed |= positions
@@ -102,6 +119,10 @@ class MemoryLog:
     def set_aside(self, letters: Sequence[DeadLetter]) -> None:
         self.require()
         self._broker.letters |= {letter.origin: letter for letter in letters}
+
+    def _is_out(self, partition: Partition, offset: int) -> bool:
+        is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))
+        return not is_in_range or self._sought[partition] != self._broker.incarnation(partition)
 
     def require(self) -> None:
         if self._broker.is_away:

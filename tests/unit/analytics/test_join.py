@@ -153,6 +153,7 @@ ASKED: list[dict[str, Any]] = [
     {"breakdown": ["product_category"]},
     {"breakdown": ["product_brand", "product_category"]},
     {"filters": {"product_category": ["shoes", "(none)"]}, "breakdown": ["product_id"]},
+    {"filters": {"product_category": ["shoes"]}, "breakdown": ["product_id"]},
     {"filters": {"product_brand": ["Acme"]}},
 ]
 

@@ -1,3 +1,5 @@
+"""A partition that lags and does not move is sought again, once, and later where others keep us busy."""
+
 from __future__ import annotations
 
 from rtaplatform.process.standing import BUSY_SECONDS, IDLE_SECONDS, Standing

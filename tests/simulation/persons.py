@@ -1,0 +1,99 @@
+"""A small stand-in for what is kept of persons: when one was first and last seen, and how often.
+
+It exercises what any such fold does. A value is a function of the set of the person's events; all partitions share it;
+each event of a known person changes it, so that workers meet; what follows from it is taken back and added again
+(a person who is first seen on another day, or once more, moves from one cell to another), so that a value out of date
+cannot go unnoticed. The truth beside it follows from the oracle's events, in code of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
+from rtaplatform.process.counting import Shop
+from rtaplatform.process.fold import Understood
+from rtaplatform.process.people import People, PersonKey
+from rtaplatform.simulate.oracle import Oracle
+from rtaplatform.simulate.oracle_calendar import bucket_starts as starts_by_the_oracle
+from rtaplatform.simulate.oracle_event import Event
+from rtaplatform.store.port import CellsKey, Project
+from tests.comparison import CellName
+
+ROLLUP = "people"
+VALUE = struct.Struct(">QQI")  # first seen, last seen, how often
+Values = Counter[tuple[str, bytes]]  # project, value → how many persons have it
+
+
+class Acquaintances:
+    """A `PersonFold`. Bots are nobody's acquaintance."""
+
+    def touches(self, read: Understood) -> Iterable[PersonKey]:
+        assert read.event is not None
+        return () if read.event.is_bot else ((read.event.project, read.event.person),)
+
+    def add(self, read: Understood, project: Project, people: People) -> None:
+        event = read.event
+        assert event is not None
+        if event.is_bot:
+            return
+        key = (event.project, event.person)
+        before = people[key]
+        first, last, times = VALUE.unpack(before) if before else (event.time_ms, event.time_ms, 0)
+        after = VALUE.pack(min(first, event.time_ms), max(last, event.time_ms), times + 1)
+        if before:
+            people.count(_cell(project, before), _field(before), -1)
+        people.count(_cell(project, after), _field(after), 1)
+        people[key] = after
+
+
+def acquainted() -> Shop:
+    """Everything that the platform counts, and this."""
+    return Shop(Acquaintances())
+
+
+def _cell(project: Project, value: bytes) -> CellsKey:
+    first, _last, _times = VALUE.unpack(value)
+    return CellsKey(project.slug, ROLLUP, Kind.DAY, bucket_starts(first // MINUTE_MS, project.zone).day)
+
+
+def _field(value: bytes) -> str:
+    return f"seen {VALUE.unpack(value)[2]} times"
+
+
+class Witness(Oracle):
+    """The oracle, which also writes down when each person was seen."""
+
+    def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(projects)
+        self.zones = {slug: rules["zone"] for slug, rules in projects.items()}
+        self.seen: dict[tuple[str, tuple[str, str]], list[int]] = defaultdict(list)
+
+    def _buckets(self, event: Event, project: str, now: int) -> list[tuple[str, int]]:
+        buckets = super()._buckets(event, project, now)
+        if buckets and not any(mark.startswith("bot:") for mark in event.marks):
+            self.seen[(project, event.person)].append(event.time)
+        return buckets
+
+    def values(self) -> Values:
+        return Counter(
+            (project, VALUE.pack(min(times), max(times), len(times))) for (project, _), times in self.seen.items()
+        )
+
+    def cells(self) -> dict[CellName, dict[str, int]]:
+        cells: dict[CellName, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for (project, _person), times in self.seen.items():
+            start = starts_by_the_oracle(min(times), self.zones[project])["day"]
+            cells[(project, ROLLUP, "d", start)][f"seen {len(times)} times"] += 1
+        return cells
+
+
+def differing(found: Values, wanted: Values) -> list[str]:
+    """Each value that too many or too few persons have, as a line."""
+    return [
+        f"persons of {of[0]} with {VALUE.unpack(of[1])}: {found[of]} instead of {wanted[of]}"
+        for of in sorted(found.keys() | wanted.keys())
+        if found[of] != wanted[of]
+    ]
