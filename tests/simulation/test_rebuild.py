@@ -61,8 +61,9 @@ def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
     """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
 
     Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of
-    a duplicate may differ, and the block that holds an id.
+    a duplicate may differ, and the block that holds an id. What was added and taken back is as if it had never been.
     """
+    cells = {key: {field: n for field, n in fields.items() if n} for key, fields in totals.cells.items()}
     newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)
     ids = {
         name: sorted(block[16 + at : 24 + at] for at in range(0, len(block) - 16, 8))
@@ -70,7 +71,9 @@ def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
         if int.from_bytes(block[8:16], "big") > newest - DAY_MS
     }
     return {
-        "cells": {key: fields for key, fields in totals.cells.items() if not (without_quality and key[1] == "quality")},
+        "cells": {
+            key: fields for key, fields in cells.items() if fields and not (without_quality and key[1] == "quality")
+        },
         "sketches": totals.sketches,
         "online": totals.online,
         "persons": {key: value[8:] for key, value in totals.persons.items()},
