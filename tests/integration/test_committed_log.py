@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings, ProfilesSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.committed import CommittedLog
@@ -47,7 +49,9 @@ def read(log: CommittedLog, records: int) -> list[tuple[str, int]]:
     deadline = time.monotonic() + READ_SECONDS_MAX
     while len(found) < records:
         assert time.monotonic() < deadline, found
-        found += [((record.value or b"").decode(), at) for record, at in log.poll()]
+        # A partition that has just been assigned may not be sought yet: then it is with the next poll.
+        with contextlib.suppress(Unavailable):
+            found += [((record.value or b"").decode(), at) for record, at in log.poll()]
     return found
 
 

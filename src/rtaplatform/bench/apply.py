@@ -109,6 +109,8 @@ def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> T
         # A batch has records of all partitions, as those of a worker that keeps up.
         _append(broker, islice(records, case.batch))
         worker.turn()
+    while not worker.is_settled:
+        worker.turn()
     store.close()
     return timed
 

@@ -194,7 +194,7 @@ def _check_shape(value: bytes) -> None:
 def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
     properties = bytes(clean.properties)
     if properties and properties[0] != _OBJECT:
-        properties = _no_object(properties)
+        properties = _no_object(properties, clean.projectId)
     name = _name(clean)
     person = clean.userId
     kind = b"u:"
@@ -225,9 +225,11 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
     )
 
 
-def _no_object(properties: bytes) -> bytes:
+def _no_object(properties: bytes, project: str) -> bytes:
     if properties == b"null":
         return b""
+    if not project:
+        raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")  # the first reason that applies
     raise Quarantined(Reason.INVALID_FIELD, "`properties` must be an object or null.")
 
 
