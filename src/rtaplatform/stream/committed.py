@@ -17,7 +17,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings, ProfilesSettings
 from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import consumer_config
+from rtaplatform.stream.kafka import consumer_config, seek
 from rtaplatform.stream.port import Extent, Partition, Record
 
 REQUEST_SECONDS_MAX = 5.0
@@ -126,7 +126,7 @@ class CommittedLog:
         if topic_id and not (topic_id == extent.place.topic_id and extent.low <= offset <= extent.high):
             log_line.warning("gap", partition=str(partition), wanted=committed.offset, low=extent.low, high=extent.high)
             offset = extent.low
-        self._consumer.seek(TopicPartition(partition.topic, partition.number, offset))
+        seek(self._consumer, *partition, offset)
         self._consumer.resume([_spot(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
         self._record_ms[partition] = record_ms

@@ -20,7 +20,7 @@ from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOP
 from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import consumer_config
+from rtaplatform.stream.kafka import consumer_config, seek
 from rtaplatform.stream.port import Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
@@ -100,7 +100,7 @@ class KafkaLog:
         try:
             self._consumer.pause(held)
             for partition, offset in positions.items():
-                self._consumer.seek(TopicPartition(partition.topic, partition.number, offset))
+                seek(self._consumer, *partition, offset)
             self._consumer.resume([_spot(p) for p in positions])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error

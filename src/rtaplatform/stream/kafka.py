@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings
 
@@ -60,3 +62,18 @@ def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
         "queued.max.messages.kbytes": 65_536,
         "fetch.message.max.bytes": 4 << 20,
     }
+
+
+def seek(consumer: Consumer, topic: str, number: int, offset: int) -> None:
+    """Read an assigned partition from there on. Raises KafkaException.
+
+    One whose fetching has ended, as by an offset that the log no longer has, cannot be sought: it is assigned anew.
+    """
+    spot = TopicPartition(topic, number, offset)
+    try:
+        consumer.seek(spot)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._STATE:
+            raise
+        consumer.incremental_unassign([TopicPartition(topic, number)])
+        consumer.incremental_assign([spot])
