@@ -225,6 +225,7 @@ def _leave_behind(worker: Worker) -> None:
     for sent in worker._sent:
         worker._at.accept(sent.shard, [Move(move.place, move.upto, move.after) for move in sent.delta.moves])
         worker._caches[sent.shard].clear()
+        worker._people[sent.shard].clear()
     worker._sent = []
 
 
