@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": {"analytics", "collect", *CATALOG_ROWS, "settings", "telemetry"},
     # Profiles are made of events, judged as the workers judge them: by the log's words and the reader of records.
     "catalog": {"store.port", "stream.port", "process.decode", "settings", "telemetry"},
-    "simulate": {"settings", "telemetry"},
+    "simulate": {"progress", "settings", "telemetry"},
     # A benchmark puts the parts together as it wants to measure them: it may name anything.
     "bench": {
         "analytics",
@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "wiring",
     },
     "local": {"settings", "telemetry", "wiring"},
-    "cli": {"bench", "local", "simulate", "settings", "telemetry", "wiring", "operations", "rebuilding"},
+    "cli": {"bench", "local", "progress", "simulate", "settings", "telemetry", "wiring", "operations", "rebuilding"},
 }
 # Today's exceptions: (module, what it imports). None may be added; take out what is no longer needed.
 EXCEPTIONS = {

@@ -7,21 +7,18 @@ name of their own go beside it, at random moments; each is waited for on `GET /v
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import secrets
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 from confluent_kafka import Producer
 
 from rtaplatform.bench.pipeline import counted, wait_counted
 from rtaplatform.bench.report import Report, milliseconds
-from rtaplatform.bench.stack import PROJECT, Stack, running_stack, say
+from rtaplatform.bench.stack import PROJECT, Stack, beside, running_stack, say
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import producer_config
@@ -45,7 +42,7 @@ def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed:
     rate = _greatest_rate(stack, store, backlog, seed)
     report.row(greatest_events_per_s=round(rate))
     for share in SHARES:
-        with _load(stack, rate * share, seed):
+        with beside(_keep_producing, stack, rate * share, seed):
             taken = _probed(stack, probes, seed)
         report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
         _drained(stack, store)
@@ -67,19 +64,6 @@ def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> 
 
 def _drained(stack: Stack, store: RedisStore) -> None:
     wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
-
-
-@contextmanager
-def _load(stack: Stack, events_per_s: float, seed: int) -> Iterator[None]:
-    process = multiprocessing.get_context("spawn").Process(
-        target=_keep_producing, args=(stack, events_per_s, seed), daemon=True
-    )
-    process.start()
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.join()
 
 
 def _produce(stack: Stack, events: int, seed: int) -> None:

@@ -5,14 +5,16 @@ The API is the process of `rta api`, on a port of its own; limits are taken from
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -75,6 +77,18 @@ def _stack(instance: Instance) -> Stack:
     return Stack(
         instance.url, instance.keys, addresses.kafka, addresses.redis, addresses.postgres, instance.supervisor.pids()
     )
+
+
+@contextmanager
+def beside(work: Callable[..., None], *args: Any) -> Iterator[None]:
+    """Work without end, by a process of its own, until the end of the block."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
 
 
 def say(line: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
-from rtaplatform.bench.stack import PROJECT, ZONE, Stack
+from rtaplatform.bench.stack import PROJECT, ZONE, Stack, beside
 from rtaplatform.core.buckets import Kind, bucket_starts
 from rtaplatform.core.rollups import PRODUCTS, field
 from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Row, read_row
@@ -57,18 +56,9 @@ def fill(stack: Stack, products: int, seed: int) -> int:
     return len(buckets)
 
 
-@contextmanager
-def writing(stack: Stack, products: int, *, views_per_second: int, seed: int) -> Iterator[None]:
-    """Views are counted as they come, by a process of its own, until the end of the block."""
-    process = multiprocessing.get_context("spawn").Process(
-        target=_write, args=(stack, products, views_per_second, seed), daemon=True
-    )
-    process.start()
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.join()
+def writing(stack: Stack, products: int, *, views_per_second: int, seed: int) -> AbstractContextManager[None]:
+    """Views are counted as they come, until the end of the block."""
+    return beside(_write, stack, products, views_per_second, seed)
 
 
 def _write(stack: Stack, products: int, views_per_second: int, seed: int) -> None:

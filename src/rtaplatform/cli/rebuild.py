@@ -1,15 +1,15 @@
-"""`rta rebuild`: count again from the log, beside the live totals, and switch. The work is in operations.py."""
+"""`rta rebuild`: count again from the log, beside the live totals, and switch. The work is in rebuilding.py."""
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.stopping import on_signals
 from rtaplatform.core.errors import SetupError
 
 
@@ -65,16 +65,17 @@ def _abandon(connections: Connections, shard: int | None) -> list[str]:
 
 def _rebuild(connections: Connections, shard: int | None, *, partial: bool, as_json: bool) -> None:
     from rtaplatform import telemetry
-    from rtaplatform.cli.progress import Progress
+    from rtaplatform.progress import Progress
     from rtaplatform.rebuilding import RunningRebuild
 
     telemetry.configure_logging("WARNING")
-    stopping = _on_signals()
+    stopping = on_signals()
     running = RunningRebuild(connections.kafka_settings(), connections.store_settings(), shard)
     try:
         for line in running.check(partial=partial):
             _say(line)
-        with Progress("rebuild", _say) as progress:
+        _, total = running.progress()
+        with Progress("rebuild", "read", total, say=_say) as progress:
             while running.step() and not stopping:
                 progress.show(*running.progress())
     finally:
@@ -89,14 +90,6 @@ def _sentences(summary: dict[str, Any]) -> str:
     rate = f"{summary['records']:,} records in {summary['seconds']:,} s, {summary['rate']:,} a second"
     shards = (f"shard {shard}: generation {name} is read now" for shard, name in summary["generations"].items())
     return "\n".join((*shards, rate, "The totals before are kept for 24 hours."))
-
-
-def _on_signals() -> list[int]:
-    """Filled by SIGTERM and SIGINT; the turn under way is finished."""
-    seen: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _frame: seen.append(got))
-    return seen
 
 
 def _say(line: str) -> None:

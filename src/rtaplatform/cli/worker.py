@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import signal
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.stopping import on_signals
 
 GUARD_SECONDS = 60.0
 
@@ -39,7 +39,7 @@ def command(
         _serve_signals(metrics_port or settings.metrics_port)
     # A batch makes many containers that live as long as the batch: looking through them again and again finds nothing.
     gc.set_threshold(200_000, 20, 100)
-    stopping = _on_signals()
+    stopping = on_signals()
     parts = build_worker(connections.kafka_settings(), connections.store_settings(), settings)
     try:
         guarded_at = -GUARD_SECONDS
@@ -58,15 +58,3 @@ def _serve_signals(port: int) -> None:
     from rtaplatform.telemetry import REGISTRY
 
     start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
-
-
-def _on_signals() -> list[int]:
-    """Filled by SIGTERM and SIGINT; the turn under way is finished."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        seen.append(number)
-
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
-    return seen

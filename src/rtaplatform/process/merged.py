@@ -18,10 +18,9 @@ from itertools import accumulate, chain
 
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.core.times import TIME_MS_MAX
-from rtaplatform.stream.port import Batch, Extent, Partition, PartitionReader, Record, Run
+from rtaplatform.stream.port import PORTION, Batch, Extent, Partition, PartitionReader, Record, Run
 
 WAIT_SECONDS = 0.05
-PORTION = 1_000  # records handed out at once, as KafkaLog does
 
 
 class Queue:

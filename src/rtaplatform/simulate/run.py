@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rtaplatform.progress import Progress
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.progress import Progress
 from rtaplatform.simulate.records import Record, iso
 from rtaplatform.simulate.sender import Say, Sender, partition_counts
 from rtaplatform.simulate.traffic import events
@@ -59,7 +59,7 @@ def simulate(run: Run, truth_file: Path | None = None) -> dict[str, Any]:
     truth = SentTruth(run.plan.project, Log(counts, log_ends(run.kafka, counts))) if truth_file else None
     sender = Sender(run.kafka, say=run.say, stopped=run.stopped)
     try:
-        with Progress(expected(run.plan), say=run.say) as progress:
+        with Progress("simulate", "sent", expected(run.plan), say=run.say) as progress:
             _send_all(run, sender, truth, progress)
         run.unsent = sender.finish()
     finally:

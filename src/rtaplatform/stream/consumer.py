@@ -21,7 +21,7 @@ from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config, seek
-from rtaplatform.stream.port import Batch, Extent, Partition, Run
+from rtaplatform.stream.port import PORTION, Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
 SEEK_AGAIN = frozenset(
@@ -34,8 +34,6 @@ SEEK_AGAIN = frozenset(
         KafkaError._MAX_POLL_EXCEEDED,
     )
 )
-
-PORTION = 1_000  # records read at once: some 500 kB, which a processor's cache holds
 
 log_line = telemetry.logger("stream")
 

@@ -14,6 +14,8 @@ from msgspec import Struct
 from rtaplatform.core.events import Reason
 from rtaplatform.store.port import Place
 
+PORTION = 1_000  # records handed out at once: some 500 kB, which a processor's cache holds
+
 
 class Partition(NamedTuple):
     topic: str
