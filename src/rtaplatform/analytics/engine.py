@@ -6,7 +6,7 @@ answer says how fresh, whole and exact it is. Raises `Rejected` (the question is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import xxhash
@@ -98,6 +98,10 @@ class Engine:
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = [_answer(job, found, snapshot, fresh, now_ms) for job in jobs]
         return Reply(answers, snapshot.generation, _digest(snapshot))
+
+    def touch(self, projects: Container[str] | None) -> None:
+        """The store hints that these projects have moved, or any: what is kept of them is read at once."""
+        self._windows.touch(projects)
 
     async def check(self, project: str, query: Query) -> None:
         """Raise what is wrong with the query, without reading its numbers."""

@@ -87,6 +87,7 @@ class Hub:
         return self._channels[question]
 
     def _spread(self, hint: Hint) -> None:
+        self._engine.touch(hint.projects)
         self._forget()
         for (project, _), channel in self._channels.items():
             if hint.projects is None or project in hint.projects:

@@ -2,8 +2,9 @@
 
 A bucket of 10,000 fields is read and added once, and compared afterwards by its totals alone. That is exact: every
 event adds to a count of the bucket that never falls, so equal totals, in the same generation and with the ledger
-nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole until it stands still;
-so is the newest one. Numbers are kept as the text that they are stored as: equal texts are equal numbers, so what has
+nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole; so are the newest one
+and those that moved last time, as soon as the store hints at a change. Hints save a second read and are not needed:
+the totals decide. Numbers are kept as the text that they are stored as: equal texts are equal numbers, so what has
 changed in a bucket is found without reading what has not.
 What a snapshot completes is the snapshot's own moment, whatever was known before. One question at a time reads for a
 window: two whose snapshots came in the wrong order would look like a store that went back.
@@ -13,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import compress
 from operator import ne
+from typing import Any
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
@@ -43,7 +45,7 @@ class Windows:
     """The windows that were asked for last, bounded in number and size."""
 
     def __init__(self) -> None:
-        self._windows: dict[tuple[object, ...], Window] = {}
+        self._windows: dict[tuple[Any, ...], Window] = {}
 
     @asynccontextmanager
     async def turns(self, plans: Iterable[Plan]) -> AsyncIterator[None]:
@@ -56,7 +58,7 @@ class Windows:
 
     def of(self, plan: Plan, shape: SumsPlan) -> Window:
         query = plan.query
-        name = (plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
+        name = (plan.project.slug, plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
         window = self._windows.pop(name, None) or Window(shape.measure, shape.with_bots)
         self._windows[name] = window
         while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
@@ -65,6 +67,12 @@ class Windows:
 
     def _size(self) -> int:
         return sum(window.size for window in self._windows.values())
+
+    def touch(self, projects: Container[str] | None) -> None:
+        """What these projects count has probably moved; None: that of any project."""
+        for (project, *_), window in self._windows.items():
+            if projects is None or project in projects:
+                window.is_touched = True
 
 
 class Window:
@@ -79,18 +87,19 @@ class Window:
         self.sums: dict[str, int] = {}
         self.size = 0
         self.turn = asyncio.Lock()
+        self.is_touched = True  # since it was last brought to a moment
         self._reset("", {})
 
     def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
         self._generation, self._ledger = generation, dict(ledger)
         self._buckets: dict[Tile, tuple[tuple[int, ...], dict[bytes, bytes]]] = {}
         self._newest: Tile | None = None
-        self._moving: dict[Tile, Listed] = {}  # not known to stand still, as listed last: they are read whole
+        self._moving: dict[Tile, Listed] = {}  # not known to stand still, as listed last
         self._names: dict[
             bytes, tuple[bytes, str]
         ] = {}  # a field of ours → itself, the same in all buckets, and its product
         self._groups: dict[tuple[str, ...], tuple[int, dict[Key, int]]] = {}
-        self._chosen: dict[tuple[object, ...], tuple[int, frozenset[str], dict[str, int]]] = {}
+        self._chosen: dict[tuple[object, ...], tuple[int, frozenset[str], dict[Key, int]]] = {}
         self._index: tuple[int, str, dict[str, list[str]]] | None = None
         self._products: ProductTable | None = None
         self._floor, self._great = 1, dict[str, int]()
@@ -105,8 +114,8 @@ class Window:
         return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
 
     def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing]:
-        """The totals of all buckets, and whole those that are not known to stand still."""
-        whole = [tile for tile in tiles if tile in self._moving or tile not in self._buckets]
+        """The totals of all buckets, and whole those that are new or have probably moved."""
+        whole = [tile for tile in tiles if tile not in self._buckets or (self.is_touched and tile in self._moving)]
         return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole)]
 
     def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
@@ -124,7 +133,8 @@ class Window:
             if tile in listed:
                 self._put(tile, tokens[tile], listed[tile])
         moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile][0]]
-        self._moving |= {tile: [] for tile in moved}
+        self._moving |= {tile: [] for tile in moved if tile not in self._moving}
+        self.is_touched = bool(moved)
         return not moved
 
     @staticmethod
@@ -199,9 +209,10 @@ class Window:
         for _, members, chosen in self._chosen.values():
             for product, _ in changes:
                 if product in members:
-                    chosen[product] = sums.get(product, 0)
-                    if not chosen[product]:
-                        del chosen[product]
+                    if product in sums:
+                        chosen[product,] = sums[product]
+                    else:
+                        chosen.pop((product,), None)
         for names, (version, groups) in list(self._groups.items()):
             products = self._products
             if products is None or products.version != version:
@@ -225,8 +236,7 @@ class Window:
             found = self._selected(shape, breakdown, products, shows_other)
         if not breakdown:
             return Rows([_row((), sum(found.values()))], is_exact)
-        greatest = heapq.nsmallest(limit, ((-total, key) for key, total in found.items() if total))
-        return Rows([_row(key, -total) for total, key in greatest], is_exact)
+        return Rows([_row(key, total) for key, total in _greatest(found, limit)], is_exact)
 
     def _top(self, limit: int) -> list[tuple[int, str]]:
         """The greatest, by value descending, then by name. Those above a floor are kept apart, to sort few."""
@@ -256,7 +266,7 @@ class Window:
         if not needs_values and breakdown in ((), (PRODUCT_ID,)) and shape.joined:
             assert products is not None
             chosen = self._chosen_of(shape, candidates, products.version)
-            return {(p,): n for p, n in chosen.items()} if breakdown else {(): sum(chosen.values())}
+            return chosen if breakdown else {(): sum(chosen.values())}
         found: dict[Key, int] = {}
         for product in candidates:
             total = sums.get(product)
@@ -271,14 +281,14 @@ class Window:
             found[key] = found.get(key, 0) + total
         return found
 
-    def _chosen_of(self, shape: SumsPlan, candidates: Iterable[str], version: int) -> dict[str, int]:
+    def _chosen_of(self, shape: SumsPlan, candidates: Iterable[str], version: int) -> dict[Key, int]:
         """The sums of some products, kept up to date by each change, as long as the catalog is the same."""
         name = (shape.joined, shape.wanted)
         if name not in self._chosen or self._chosen[name][0] != version:
             if len(self._chosen) >= CHOICES_MAX:
                 self._chosen.clear()
             members = frozenset(candidates)
-            self._chosen[name] = version, members, {p: self.sums[p] for p in members if p in self.sums}
+            self._chosen[name] = version, members, {(p,): self.sums[p] for p in members if p in self.sums}
         return self._chosen[name][2]
 
     def _candidates(
@@ -302,6 +312,13 @@ class Window:
                 index.setdefault(attributes_of(products, product, (name,))[0], []).append(product)
             self._index = products.version, name, index
         return self._index[2]
+
+
+def _greatest(found: Mapping[Key, int], limit: int) -> list[tuple[Key, int]]:
+    """By total descending, then by key, without zeros. Only those that reach the last one's total are compared."""
+    totals = sorted(found.values(), reverse=True)[:limit]
+    rows = [(key, total) for key, total in found.items() if total and total >= totals[-1]]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))[:limit]
 
 
 def _row(key: Key, total: int) -> Row:

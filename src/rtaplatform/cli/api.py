@@ -86,6 +86,7 @@ async def _serve(make_app: Callable[[], Any], settings: ApiSettings, before_stop
     serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
     # What is there from the start stays: the garbage collector need not look at it again and again.
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # a question makes thousands of objects, and hardly one in a cycle
     log.info("api_started", host=settings.host, port=settings.port)
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():

@@ -189,17 +189,18 @@ def _names(project: str, read: Cells | Listing) -> list[str]:
 def _answers(
     reads: Sequence[Read], widths: list[int], replies: Iterator[Any], values: Iterator[list[bytes | None]]
 ) -> tuple[Any, ...]:
-    """`values` are of the cells of which only some fields were asked for, a list a bucket."""
+    """`values` are of the cells of which only some fields were asked for, a list a read: bucket by bucket."""
     return tuple(
-        [_numbers(read.fields, next(values)) for _ in read.starts]
+        _numbers(read.fields, read.starts, iter(next(values)))
         if isinstance(read, Cells) and read.fields is not None
         else _answer(read, list(islice(replies, width)))
         for read, width in zip(reads, widths, strict=True)
     )
 
 
-def _numbers(fields: Sequence[str], values: Sequence[bytes | None]) -> dict[str, int]:
-    return {field: int(n) for field, n in zip(fields, values, strict=True) if n is not None}
+def _numbers(fields: Sequence[str], starts: Sequence[int], values: Iterator[bytes | None]) -> list[dict[str, int]]:
+    """Each bucket takes as many values as there are fields."""
+    return [{f: int(n) for f, n in zip(fields, values, strict=False) if n is not None} for _ in starts]
 
 
 def _answer(read: Read, replies: list[Any]) -> Any:

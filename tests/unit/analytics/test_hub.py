@@ -128,6 +128,9 @@ class Counted:
         self.calls += 1
         return await self._shop.engine.reply(project, queries)
 
+    def touch(self, projects: frozenset[str] | None) -> None:
+        self._shop.engine.touch(projects)
+
 
 def hub_of(shop: Shop, interval_ms: int = 20, connections_max: int = 10) -> tuple[Hub, Counted]:
     engine = Counted(shop)

@@ -13,6 +13,7 @@
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
 local KEY_MAX = 1024
+local EXACT = 9007199254740992 -- 2^53
 
 local function prefix_of(shard_key)
   local prefix = string.match(shard_key, '^(rta:{s%d+}:)shard$')
@@ -68,13 +69,13 @@ local function is_token(value) return type(value) == 'string' and #value == 8 en
 
 -- A whole number within ±2^62: as a Lua number up to 2^53, as text beyond.
 local function is_increment(n)
-  if type(n) == 'number' then return n == math.floor(n) and n >= -9007199254740992 and n <= 9007199254740992 end
+  if type(n) == 'number' then return n == math.floor(n) and n >= -EXACT and n <= EXACT end
   if type(n) ~= 'string' or not string.find(n, '^-?[1-9]%d*$') then return false end
   local digits = string.gsub(n, '-', '')
   return #digits < 19 or (#digits == 19 and digits <= '4611686018427387904')
 end
 
-local function is_time(n) return type(n) == 'number' and n == math.floor(n) and n >= 0 and n <= 9007199254740992 end
+local function is_time(n) return type(n) == 'number' and n == math.floor(n) and n >= 0 and n <= EXACT end
 
 local function check(condition, what) if not condition then error({invalid = what}) end end
 
@@ -104,7 +105,7 @@ local function check_increments(list)
   for i = 1, #list, 2 do
     local field, n = list[i], list[i + 1]
     if type(field) ~= 'string' or #field > 8192 then check(false, 'cells') end
-    if type(n) ~= 'number' or n % 1 ~= 0 or n < -9007199254740992 or n > 9007199254740992 then
+    if type(n) ~= 'number' or n % 1 ~= 0 or n < -EXACT or n > EXACT then
       check(is_increment(n), 'cells')
     end
   end
@@ -181,38 +182,41 @@ local function sum_of(held, n)
   if not held then return n end
   local sum = #held < 16 and tonumber(held)
   sum = sum and sum + n
-  return sum and sum >= -9007199254740992 and sum <= 9007199254740992 and sum
+  return sum and sum >= -EXACT and sum <= EXACT and sum
 end
 
--- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of a call a field.
-local function add_chunk(base, key, list, first, last)
-  local names, sums = {}, {}
+-- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of calls a field.
+-- What finds a full bucket goes to the field that takes it. Returns how many fields there are then.
+local function add_chunk(base, key, size, limit, list, first, last)
+  local names, sums, full = {}, {}, {}
   for i = first, last, 2 do names[#names + 1] = list[i] end
   local held = redis.call('HMGET', key, unpack(names))
   for i = 1, #names do
     local name, n = names[i], list[first + 2 * i - 1]
-    local sum = sum_of(held[i], n)
-    if sum then
-      sums[#sums + 1] = name
-      sums[#sums + 1] = sum
+    local instead = not held[i] and size >= limit and other(name)
+    if instead then
+      local sum = (full[instead] or 0) + n
+      if sum >= -EXACT and sum <= EXACT then full[instead] = sum else increment(base, key, instead, n) end
     else
-      increment(base, key, name, n)
+      if not held[i] then size = size + 1 end
+      local sum = sum_of(held[i], n)
+      if sum then
+        sums[#sums + 1] = name
+        sums[#sums + 1] = sum
+      else
+        increment(base, key, name, n)
+      end
     end
   end
   if #sums > 0 then redis.call('HSET', key, unpack(sums)) end
+  for name, n in pairs(full) do increment(base, key, name, n) end
+  return size
 end
 
-local function all_numbers(list)
-  for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
-  return true
-end
-
-local function add_within_limit(base, key, limit, list)
-  local size = redis.call('HLEN', key)
-  local roomy = size + #list / 2 <= limit
+local function add_one_by_one(base, key, size, limit, list)
   for i = 1, #list, 2 do
     local field = list[i]
-    if not roomy and redis.call('HEXISTS', key, field) == 0 then
+    if size + #list / 2 > limit and redis.call('HEXISTS', key, field) == 0 then
       local instead = other(field)
       if instead and size >= limit then field = instead else size = size + 1 end
     end
@@ -220,18 +224,23 @@ local function add_within_limit(base, key, limit, list)
   end
 end
 
+local function all_numbers(list)
+  for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
+  return true
+end
+
 local function write_cells(base, cells, now)
   if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
   local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
   local size = redis.call('HLEN', key)
-  if #list > 8 and size + #list / 2 <= limit and all_numbers(list) then
-    if size == 0 then -- a new bucket: there is nothing to add to
-      each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
-    else
-      for i = 1, #list, 2 * CHUNK do add_chunk(base, key, list, i, math.min(i + 2 * CHUNK - 1, #list)) end
-    end
+  if #list <= 8 or not all_numbers(list) then
+    add_one_by_one(base, key, size, limit, list)
+  elseif size == 0 and #list / 2 <= limit then -- a new bucket: there is nothing to add to
+    each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
   else
-    add_within_limit(base, key, limit, list)
+    for i = 1, #list, 2 * CHUNK do
+      size = add_chunk(base, key, size, limit, list, i, math.min(i + 2 * CHUNK - 1, #list))
+    end
   end
   redis.call('EXPIREAT', key, cells[2])
 end
