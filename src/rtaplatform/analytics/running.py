@@ -181,13 +181,17 @@ class Window:
         names, texts = listed[::2], listed[1::2]
         same = last[::2] == names
         moved = map(ne, texts, last[1::2] if same else map(numbers.get, names))
-        found = [pair for pair in compress(zip(names, texts, strict=True), moved) if pair[0].startswith(self._starts)]
+        pairs = list(compress(zip(names, texts, strict=True), moved))
+        found = [pair for pair in pairs if pair[0].startswith(self._starts)]
         changes: list[tuple[str, int]] = []
         for read, text in found:
             name, product = self._names.get(read) or self._learn(read)
             changes.append((product, int(text) - int(numbers.get(name, 0))))
             numbers[name] = text
-        gone = () if same else numbers.keys() - set(names)
+        # What is not ours is in no `numbers`, so it is always among the pairs, where these were compared.
+        if same or len(numbers) == len(names) - (len(pairs) - len(found)):
+            return changes
+        gone = numbers.keys() - set(names)
         return changes + [(self._names[name][1], -int(numbers.pop(name))) for name in gone]
 
     def _learn(self, name: bytes) -> tuple[bytes, str]:

@@ -18,7 +18,7 @@ from rtaplatform.core.errors import InvalidParameter, Unavailable
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCT_ATTRIBUTES, PRODUCTS, field
-from rtaplatform.store.port import Applied, CellsKey, Delta
+from rtaplatform.store.port import Applied, CellsKey, Delta, Listing
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, Happening, Shop
 
@@ -175,6 +175,8 @@ def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list
         for happenings, minutes, changes in steps:
             shop.take(happenings)
             shop.clock.at_ms += minutes * 60_000
+            if minutes % 2:  # hints may be lost
+                shop.engine.touch(frozenset({"demo"}))
             if changes:
                 catalog.table.put("p-3", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
             for metric in ("product_views", "revenue", "units"):
@@ -198,6 +200,32 @@ async def test_a_store_that_went_back_is_read_again() -> None:
     shop.store.shards[0], shop.offset = empty, 0
     shop.take([Happening(NOON, "Product Viewed", product="p-2")])
     assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-2",): 1}
+
+
+async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
+    """Whole buckets in the reads of each question: none where nothing moved, at once after a hint, else when noticed."""
+    shop, whole = Shop(catalog=Catalog(SHOES)), list[int]()
+    read = shop.store.read
+
+    async def counted(project: str, asked: Any) -> Any:
+        whole.append(sum(len(each.starts) for each in asked if isinstance(each, Listing)))
+        return await read(project, asked)
+
+    async def views(n: int) -> list[int]:
+        whole.clear()
+        assert rows(await ask(shop, "product_views", **{"from": "-2m", "breakdown": ["product_id"]})) == {("p-1",): n}
+        return whole
+
+    shop.store.read = counted  # type: ignore[method-assign, assignment]
+    for n in range(1, 6):
+        shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
+        await views(n)
+    assert await views(5) == [0]
+    for n, hint, expected in ((6, frozenset({"demo"}), [1]), (7, None, [1]), (8, frozenset({"other"}), [0, 1])):
+        shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
+        shop.engine.touch(hint)
+        assert await views(n) == expected
+        assert await views(n) == [0]
 
 
 def test_the_greatest_are_found_whatever_was_great_before() -> None:
