@@ -203,7 +203,7 @@ async def test_a_store_that_went_back_is_read_again() -> None:
 
 
 async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
-    """Whole buckets in the reads of each question: none where nothing moved, at once after a hint, else when noticed."""
+    """Whole buckets in the reads of each question: none where nothing moved, one after a hint, else when noticed."""
     shop, whole = Shop(catalog=Catalog(SHOES)), list[int]()
     read = shop.store.read
 
