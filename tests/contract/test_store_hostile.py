@@ -128,7 +128,7 @@ def second_batch() -> dict[str, Any]:
     return payload(
         1, 2,
         cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"]]],
-        sketches=[["demo:h:1:source:web", SOON_S, "demo:h:1:source", "web", ["p1", "p2"]]],
+        sketches=[["demo:h:1:source", SOON_S, True, ["web", ["p1", "p2"]]]],
         online=[["demo", 0, SOON_S, [NOW_MS, "p1"]]],
         counts=["demo|applied", 5],
     )  # fmt: skip
@@ -145,8 +145,8 @@ def full_batch() -> dict[str, Any]:
         replayed=["t:0:0"],
         cells=[["demo:activity:m:1", SOON_S, 100, ["count", 1, "revenue", "-9007199254740993", "count\x1fa", 1]]],
         sketches=[
-            ["demo:h:1:source:ios", SOON_S, "demo:h:1:source", "ios", ["p3"]],
-            ["demo:m:1", SOON_S, "", "", ["p"]],
+            ["demo:h:1:source", SOON_S, True, ["ios", ["p3"], "web", ["p4"]]],
+            ["demo:m:1", SOON_S, False, ["", ["p"]]],
         ],
         online=[["demo", 1, SOON_S, [NOW_MS, "p2", NOW_MS, "p3"]]],
         dead=[NOW_MS, "t:0:2"],

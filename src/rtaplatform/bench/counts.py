@@ -26,7 +26,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from rtaplatform.core.buckets import MINUTE_MS, Kind
-from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.core.murmur2 import buckets_of
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.times import read_time_ms
 from rtaplatform.process.dedup import Seen, block_names
@@ -92,7 +92,7 @@ class Chunk:
 
 
 def understood(run: Run, items: Sequence[Any], record_ms: int = 0) -> Chunk:
-    return Chunk(run, items, max(record_ms, *run.timestamps_ms, 0))
+    return Chunk(run, items, max(record_ms, max(run.timestamps_ms), 0))
 
 
 class Counts:
@@ -173,11 +173,11 @@ class CountsOnce(Counts):
         items = [
             (
                 event,
-                block_names("bench", topic, bucket_of(key, DEDUP_SLICES), read_time_ms(event.timestamp) or -1, at),
+                block_names("bench", topic, piece, read_time_ms(event.timestamp) or -1, at),
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
-            for key, event in zip(run.keys, chunk.items, strict=True)
+            for piece, event in zip(buckets_of(run.keys, DEDUP_SLICES), chunk.items, strict=True)
         ]
         return Chunk(run, items, at)
 

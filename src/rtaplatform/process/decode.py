@@ -92,6 +92,8 @@ class Dimensions(Struct, frozen=True, eq=False, gc=False):
 class Event(Struct, gc=False):
     """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup.
 
+    `person` names it in sketches and in the online set: a digest of its userId or, in a name space of its own, of its
+    anonymousId.
     `properties` is its JSON text, an object, or empty.
     """
 
@@ -131,13 +133,21 @@ _OUTSIDE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
+def read_event(value: bytes | None, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
     """The event in a record. Raises `Quarantined`.
 
     `record_ms` is the record's Kafka timestamp (or record time, where it has none), `topic_source` the source of
     its topic, `was_collected` whether the collector has added its fields to what was sent.
     """
-    value = _readable(value, was_collected)
+    if not value:
+        raise Quarantined(Reason.EMPTY, "The record has no value.")
+    if (
+        len(value) > KEYS_MAX  # with fewer bytes than that, no limit of size or number can be passed
+        or not value.isascii()
+        or value.count(b"{") > NESTING_MAX
+        or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
+    ):
+        _require_readable(value, was_collected)
     try:
         clean = _decode(value)
     except msgspec.ValidationError:
@@ -149,9 +159,7 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     return _event(clean, topic_source, record_ms)
 
 
-def _readable(value: bytes | None, was_collected: bool) -> bytes:
-    if not value:
-        raise Quarantined(Reason.EMPTY, "The record has no value.")
+def _require_readable(value: bytes, was_collected: bool) -> None:
     size = len(value)
     if size > EVENT_BYTES_MAX:
         limit = COLLECTED_BYTES_MAX if was_collected else EVENT_BYTES_MAX
@@ -163,13 +171,8 @@ def _readable(value: bytes | None, was_collected: bool) -> bytes:
         except UnicodeDecodeError as error:
             raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
     # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
-    if (
-        (size > KEYS_MAX and value.count(b":") > KEYS_MAX)
-        or value.count(b"{") > NESTING_MAX
-        or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
-    ):
+    if value.count(b":") > KEYS_MAX or value.count(b"[") + value.count(b"{") > NESTING_MAX:
         _check_shape(value)
-    return value
 
 
 def _check_shape(value: bytes) -> None:
@@ -195,29 +198,29 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
     properties = bytes(clean.properties)
     if properties and properties[0] != _OBJECT:
         properties = _no_object(properties, clean.projectId)
-    name = _name(clean)
-    person = clean.userId
-    kind = b"u:"
+    name = clean.event if clean.type == "track" and clean.projectId and clean.event else _name(clean)
+    person, kind = clean.userId, b"u:"
     if not person:
         person, kind = clean.anonymousId, b"a:"
-    if not person:
-        raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
-    time_ms, is_unreadable = _time(clean, record_ms)
-    marks, message_id, context = clean.marks, clean.messageId, clean.context
+        if not person:
+            raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
+    time_ms, own_ms = _times(clean)
+    marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
+    is_unreadable = time_ms == UNREADABLE
     is_checked = bool(message_id) and not (marks and "made_id" in marks)
     location, device = (context.location, context.device) if context else (None, None)
     return Event(
         clean.projectId,
         dimensions_of(
             name,
-            clean.source if clean.source in SOURCES else topic_source,
+            source if source in SOURCES else topic_source,
             location.country if location else None,
             device.type if device else None,
             bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
         ),
-        person_digest(kind, person),
-        time_ms,
-        _own_time(clean, -1 if is_unreadable else time_ms) if is_checked else -1,
+        xxhash.xxh3_64_digest(kind + person.encode()),
+        time_ms if time_ms >= 0 else record_ms,
+        own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
         is_checked,
         is_unreadable or bool(marks and "unreadable_time" in marks),
@@ -260,29 +263,24 @@ def _name(clean: Clean) -> str:
     return name
 
 
-def _time(clean: Clean, record_ms: int) -> tuple[int, bool]:
-    text = clean.timestamp
+ABSENT, UNREADABLE = -1, -2
+
+
+def _times(clean: Clean) -> tuple[int, int]:
+    """The event's time and the client's own, most often the same text; ABSENT, UNREADABLE where there is none."""
+    text, original = clean.timestamp, clean.originalTimestamp
+    if original is UNSET:
+        time_ms = _time(text)
+        return time_ms, time_ms
+    own_ms = _time(original)
+    return (own_ms if text is None or text == original else _time(text)), own_ms
+
+
+def _time(text: str | None) -> int:
     if text is None:
-        original = clean.originalTimestamp
-        if original is None or original is UNSET:
-            return record_ms, False
-        text = original
+        return ABSENT
     time_ms = read_time_ms(text)
-    return (record_ms, True) if time_ms is None else (time_ms, False)
-
-
-def _own_time(clean: Clean, time_ms: int) -> int:
-    """The client's own time, -1 for none; `time_ms` is what `timestamp` says, most often the same text."""
-    text = clean.timestamp if clean.originalTimestamp is UNSET else clean.originalTimestamp
-    if not text:
-        return -1
-    own = time_ms if text == clean.timestamp else read_time_ms(text)
-    return own if own is not None and OWN_TIME_FROM_MS <= own < OWN_TIME_UNTIL_MS else -1
-
-
-def person_digest(kind: bytes, identity: str) -> bytes:
-    """A person's name in sketches and in the online set. `kind` is b"u:" or b"a:": two name spaces."""
-    return xxhash.xxh3_64_digest(kind + identity.encode())
+    return UNREADABLE if time_ms is None else time_ms
 
 
 def dimension(value: str | None) -> str:

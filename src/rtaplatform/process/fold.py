@@ -5,13 +5,13 @@ any order, so splitting a batch cannot change a total. Every decision uses recor
 function of the log alone. Each record becomes exactly one of applied, duplicate, late, dead.
 
 On the way of each event stand as few steps as can be: events that are alike are counted together first
-(`_tally`), and only what differs is spread over rollups and buckets.
+(`Minute`), and only what differs is spread over rollups and buckets.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -19,7 +19,7 @@ from msgspec import Struct
 from rtaplatform.core.buckets import MINUTE_MS, RETENTION_MS, Kind, Starts, bucket_starts
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
-from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.core.murmur2 import buckets_of
 from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY, SEPARATOR
 from rtaplatform.process.careful import project_of
 from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce
@@ -79,7 +79,8 @@ def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards
     topic = run.partition.topic
     source = EVENT_TOPICS[topic]
     understood = []
-    for number, (key, value, at) in enumerate(zip(run.keys, run.values, run.timestamps_ms, strict=True)):
+    pieces = buckets_of(run.keys, DEDUP_SLICES)
+    for number, (piece, value, at) in enumerate(zip(pieces, run.values, run.timestamps_ms, strict=True)):
         if at > record_ms:
             record_ms = at
         try:
@@ -92,13 +93,13 @@ def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards
             project = projects.get(event.project)
             if project is None:
                 raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-            understood.append(_understand(event, project, topic, key, record_ms, shards))
+            understood.append(_understand(event, project, topic, piece, record_ms, shards))
         except Quarantined as why:
             understood.append(_set_aside(run, number, record_ms, why, projects, shards))
     return Chunk(run, understood)
 
 
-def _understand(event: Event, project: Project, topic: str, key: bytes, record_ms: int, shards: int) -> Understood:
+def _understand(event: Event, project: Project, topic: str, piece: int, record_ms: int, shards: int) -> Understood:
     slug, name, commerce, names = project.slug, event.dimensions.name, NOTHING, NO_NAMES
     event.project = slug  # the same text for all, whose hash is known
     if name in COMMERCE_EVENTS:
@@ -106,7 +107,7 @@ def _understand(event: Event, project: Project, topic: str, key: bytes, record_m
     if event.time_ms > record_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
-        names = block_names(slug, topic, bucket_of(key, DEDUP_SLICES), event.own_ms, record_ms)
+        names = block_names(slug, topic, piece, event.own_ms, record_ms)
     return Understood(shard_of(slug, shards), record_ms, event, commerce, None, names)
 
 
@@ -123,9 +124,15 @@ def _set_aside(
     return Understood(shard, record_ms, None, NOTHING, letter, NO_NAMES)
 
 
-Alike = tuple[
-    str, int, int, Dimensions, Commerce
-]  # project, minute, level, and what is the same object for all of them
+class Minute(Struct):
+    """What a batch holds of one project, minute and level of retention, before it is spread over rollups and buckets.
+
+    `tally`: how many events are alike, by what is the same object for all of them. Persons: those that are no bots.
+    """
+
+    tally: dict[tuple[Dimensions, Commerce], int]
+    by_source: dict[str, set[bytes]]
+    by_product: dict[str, set[bytes]]
 
 
 class Fold:
@@ -134,12 +141,11 @@ class Fold:
     def __init__(self, projects: Mapping[str, Project], seen: Seen) -> None:
         self._projects = projects
         self._seen = seen
-        self._tally: dict[Alike, int] = {}
+        self._minutes: dict[tuple[str, int, int], Minute] = {}  # by project, minute, level
         self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), all but applied
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of record time, measure)
-        self._persons: dict[tuple[str, int, int, str, str], set[bytes]] = {}
         self._online: dict[str, dict[bytes, int]] = {}
         self._dead: dict[str, int] = {}  # origin → record time
         self.letters: list[DeadLetter] = []
@@ -191,28 +197,30 @@ class Fold:
             level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)
             if level == 0:
                 return False
-        alike = (project, minute, level, dimensions, commerce)
-        self._tally[alike] = self._tally.get(alike, 0) + 1
+        where = (project, minute, level)
+        found = self._minutes.get(where)
+        if found is None:
+            found = self._minutes[where] = Minute({}, {}, {})
+        alike, tally = (dimensions, commerce), found.tally
+        tally[alike] = tally.get(alike, 0) + 1
         if not dimensions.is_bot:
-            self._see(event, commerce, minute, level)
+            self._see(event, commerce, found)
         return True
 
-    def _see(self, event: Event, commerce: Commerce, minute: int, level: int) -> None:
-        project, person, time_ms = event.project, event.person, event.time_ms
-        key = (project, minute, level, "source", event.dimensions.source)
-        persons = self._persons.get(key)
+    def _see(self, event: Event, commerce: Commerce, minute: Minute) -> None:
+        person, source, time_ms = event.person, event.dimensions.source, event.time_ms
+        persons = minute.by_source.get(source)
         if persons is None:
-            persons = self._persons[key] = set()
+            persons = minute.by_source[source] = set()
         persons.add(person)
         for product in commerce.of_persons:
-            key = (project, minute, level, "product_id", product)
-            persons = self._persons.get(key)
+            persons = minute.by_product.get(product)
             if persons is None:
-                persons = self._persons[key] = set()
+                persons = minute.by_product[product] = set()
             persons.add(person)
-        online = self._online.get(project)
+        online = self._online.get(event.project)
         if online is None:
-            online = self._online[project] = {}
+            online = self._online[event.project] = {}
         if time_ms > online.get(person, -1):
             online[person] = time_ms
 
@@ -247,8 +255,8 @@ class Fold:
 
     def _spread_tally(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         """First what differs in dimensions, then what differs in products, each over its rollups."""
-        for (project, minute, level), part in self._by_minute().items():
-            sums, products = _sums(part), _products(part)
+        for (project, minute, level), found in self._minutes.items():
+            sums, products = _sums(found.tally), _products(found.tally)
             activity, events = _fields(sums)
             for kind, start in self._buckets(project, minute, level):
                 _merge(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
@@ -256,35 +264,33 @@ class Fold:
                 if products:
                     _merge(cells, CellsKey(project, PRODUCTS.name, kind, start), products)
 
-    def _by_minute(self) -> dict[tuple[str, int, int], list[tuple[Dimensions, Commerce, int]]]:
-        parts: dict[tuple[str, int, int], list[tuple[Dimensions, Commerce, int]]] = {}
-        for (project, minute, level, dimensions, commerce), n in self._tally.items():
-            parts.setdefault((project, minute, level), []).append((dimensions, commerce, n))
-        return parts
-
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         for (project, minute, measure), n in self._quality.items():
             for kind, start in self._buckets(project, minute, 3):
                 _merge(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
-        sketches: dict[SketchKey, set[bytes]] = {}
-        for (project, minute, level, dimension, value), persons in self._persons.items():
-            for kind, start in self._buckets(project, minute, level):
+        """All persons together by minute, hour and day; those of a source or product by hour and day."""
+        parts: defaultdict[SketchKey, list[set[bytes]]] = defaultdict(list)
+        for (project, minute, level), found in self._minutes.items():
+            everybody = set[bytes]().union(*found.by_source.values())  # every event has a source
+            for kind, start in self._buckets(project, minute, level) if everybody else ():
+                parts[SketchKey(project, kind, start, "", "")].append(everybody)
                 if kind is not Kind.MINUTE:
-                    sketches.setdefault(SketchKey(project, kind, start, dimension, value), set()).update(persons)
-                if dimension == "source":  # every event has one, so all persons are the sources' together
-                    sketches.setdefault(SketchKey(project, kind, start, "", ""), set()).update(persons)
-        return sketches
+                    for source, persons in found.by_source.items():
+                        parts[SketchKey(project, kind, start, "source", source)].append(persons)
+                    for product, persons in found.by_product.items():
+                        parts[SketchKey(project, kind, start, "product_id", product)].append(persons)
+        return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
-Part = list[tuple[Dimensions, Commerce, int]]
+Tally = Mapping[tuple[Dimensions, Commerce], int]
 
 
-def _sums(part: Part) -> dict[Dimensions, list[int]]:
+def _sums(tally: Tally) -> dict[Dimensions, list[int]]:
     """Count, units, revenue, orders in other currencies: in the order of the rollup's measures."""
     found: dict[Dimensions, list[int]] = {}
-    for dimensions, commerce, n in part:
+    for (dimensions, commerce), n in tally.items():
         sums = found.get(dimensions)
         if sums is None:
             sums = found[dimensions] = [0, 0, 0, 0]
@@ -320,10 +326,10 @@ def _measures(sums: Mapping[Dimensions, Sequence[int]]) -> Iterator[tuple[str, D
 BOT_MEASURES = tuple(BOT_PREFIX + measure for measure in EVENTS.measures)
 
 
-def _products(part: Part) -> dict[str, int]:
+def _products(tally: Tally) -> dict[str, int]:
     """The fields of the rollup `products`: each measure's total, and by product."""
     fields: dict[str, int] = {}
-    for dimensions, commerce, n in part:
+    for (dimensions, commerce), n in tally.items():
         bot = BOT_PREFIX if dimensions.is_bot else ""
         for product, measures in commerce.products.items():
             for measure, each in measures.items():

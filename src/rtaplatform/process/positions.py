@@ -119,7 +119,7 @@ class Positions:
     def advance(self, runs: Mapping[Partition, Run]) -> None:
         """All shards have what they need of these records."""
         for partition, run in runs.items():
-            record_ms = max(self.record_ms(partition), *run.timestamps_ms)
+            record_ms = max(self.record_ms(partition), max(run.timestamps_ms))
             self._read[partition] = row_after(run.record(-1), record_ms)
 
     def pass_by(self, ends: Mapping[Partition, int]) -> None:

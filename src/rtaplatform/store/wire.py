@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+import struct
+from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import Any
 
@@ -19,6 +20,7 @@ EXACT_IN_LUA = 2**53  # Lua's numbers are doubles
 INCREMENT_MAX = 2**62  # more at once is refused
 ONLINE_KEPT_MS = 15 * 60_000
 _encode = msgspec.msgpack.Encoder().encode
+_ENTRY = struct.Struct(">BQB8s")  # MessagePack's uint 64 and a text of 8 bytes
 
 
 class Keeping(Struct, frozen=True):
@@ -50,7 +52,7 @@ def encode(generation: str, delta: Delta, keeping: Keeping = KEEPING) -> bytes:
             ],
             "replayed": delta.replayed,
             "cells": [_cells(key, fields, keeping) for key, fields in delta.cells.items()],
-            "sketches": [_sketch(key, members, keeping) for key, members in delta.sketches.items()],
+            "sketches": _sketches(delta.sketches, keeping),
             "sketches_max": SKETCHES_PER_BUCKET_MAX,
             "online": [_online(project, seen) for project, seen in delta.online.items()],
             "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
@@ -93,9 +95,17 @@ def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]
     return [layout.cells(key), keeping.expires_at_s(key.kind, key.start), keeping.fields_max, _flat(fields)]
 
 
-def _sketch(key: SketchKey, members: set[bytes], keeping: Keeping) -> list[Any]:
-    index = layout.sketch_index(key.project, key.kind, key.start, key.dimension) if key.dimension else ""
-    return [layout.sketch(key), keeping.expires_at_s(key.kind, key.start), index, key.value, _persons(members)]
+def _sketches(sketches: dict[SketchKey, set[bytes]], keeping: Keeping) -> list[Any]:
+    """By bucket and dimension, each with its values and their persons in turn."""
+    groups: dict[tuple[str, Kind, int, str], list[Any]] = {}
+    for key, members in sketches.items():
+        bucket = key[:4]
+        group = groups.get(bucket)
+        if group is None:
+            name = layout.sketch_index(*bucket) if key.dimension else layout.sketch(key)
+            group = groups[bucket] = [name, keeping.expires_at_s(key.kind, key.start), key.dimension != "", []]
+        group[3] += (key.value, _persons(members))
+    return list(groups.values())
 
 
 def _persons(members: Collection[bytes]) -> Any:
@@ -110,5 +120,14 @@ def _persons(members: Collection[bytes]) -> Any:
 
 def _online(project: str, seen: dict[bytes, int]) -> list[Any]:
     newest = max(seen.values())
-    flat = [item for person, at in seen.items() for item in (at, _raw(person))]
+    if all(len(person) == 8 for person in seen):
+        flat: Any = _packed(seen)
+    else:
+        flat = [item for person, at in seen.items() for item in (at, _raw(person))]
     return [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]
+
+
+def _packed(seen: Mapping[bytes, int]) -> msgspec.Raw:
+    """A list of time and person in turn, for persons of 8 bytes."""
+    entries = b"".join([_ENTRY.pack(0xCF, at, 0xA8, person) for person, at in seen.items()])
+    return msgspec.Raw(b"\xdd" + (2 * len(seen)).to_bytes(4, "big") + entries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -128,7 +129,7 @@ class KafkaLog:
     def _runs(self, messages: list[Message]) -> list[Run]:
         """A run a partition; there are few of them in a portion, so each is picked out by itself."""
         keys: list[Any] = list(map(Message.key, messages))
-        if None in keys:
+        if not all(keys):  # what is no record has none; a record may have none, or an empty one
             messages = [m for m in messages if m.error() is None or self._heed(m)]
             keys = [m.key() or b"" for m in messages]
         places: list[Any] = list(map(Message.partition, messages))
@@ -180,7 +181,7 @@ def _spot(partition: Partition) -> TopicPartition:
 
 def run_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> Run:
     values: list[Any] = list(map(Message.value, messages))
-    times = [at for _kind, at in map(Message.timestamp, messages)]  # -1 where there is none
+    times = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 where there is none
     if max(times) >= TIME_MS_MAX:
         times = [at if at < TIME_MS_MAX else -1 for at in times]
     epoch = messages[-1].leader_epoch()
@@ -199,8 +200,7 @@ def _offsets(messages: list[Message]) -> Sequence[int]:
 
 
 def _bytes_of(run: Run) -> int:
-    values = run.values if None not in run.values else filter(None, run.values)
-    return sum(map(len, values))  # type: ignore[arg-type]  # without None
+    return sum(map(len, run.values if all(run.values) else filter(None, run.values)))  # type: ignore[arg-type]  # no None
 
 
 def _was_collected(message: Message) -> bool:

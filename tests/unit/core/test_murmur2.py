@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.core.murmur2 import bucket_of, murmur2
+from rtaplatform.core import murmur2 as module
+from rtaplatform.core.murmur2 import bucket_of, buckets_of, murmur2
 from rtaplatform.simulate import oracle_murmur2
 
 # From org.apache.kafka.common.utils.UtilsTest.testMurmur2.
@@ -35,3 +38,19 @@ def test_a_bucket_is_one_of_those_there_are_and_the_oracles(key: bytes, buckets:
 @given(st.binary(max_size=40), st.integers(0, 4))
 def test_a_slice_lies_in_one_partition_of_any_power_of_two(key: bytes, doublings: int) -> None:
     assert bucket_of(key, 16) % 2**doublings == bucket_of(key, 2**doublings)
+
+
+@pytest.mark.parametrize("known_max", [0, 100, 100_000])
+@given(st.lists(st.lists(st.integers(0, 9).flatmap(lambda size: st.binary(min_size=size, max_size=size)), max_size=60)))
+def test_many_keys_at_once_have_the_same_buckets(known_max: int, portions: list[list[bytes]]) -> None:
+    """Of few lengths, so that many are hashed together; what is kept of earlier ones, or dropped, changes nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "KNOWN_MAX", known_max)
+        for keys in portions:
+            assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 7, 19, 64])
+def test_a_portion_of_one_length_has_the_same_buckets(size: int) -> None:
+    keys = [random.Random(size + n).randbytes(size) for n in range(1_000)]
+    assert buckets_of(keys, 2**31) == [oracle_murmur2.to_positive(key) for key in keys]

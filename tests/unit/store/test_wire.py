@@ -20,7 +20,7 @@ from rtaplatform.store.port import (
     read_row,
     shard_of,
 )
-from rtaplatform.store.wire import encode
+from rtaplatform.store.wire import ONLINE_KEPT_MS, encode
 
 CELLS = CellsKey("demo", "activity", Kind.MINUTE, 29_916_666)
 
@@ -77,14 +77,25 @@ def test_an_absent_version_of_the_projects_is_not_compared() -> None:
     assert payload(Delta([], projects_version=""))["projects_version"] == ""
 
 
-def test_sketches_of_a_dimension_name_their_index() -> None:
-    keys = {SketchKey("demo", Kind.HOUR, 60, "source", "web"): {b"p"}, SketchKey("demo", Kind.HOUR, 60, "", ""): {b"p"}}
-    found = payload(Delta([], sketches=keys))["sketches"]
+def test_sketches_travel_by_bucket_and_dimension() -> None:
+    keys = [("source", "web"), ("source", "ios"), ("", ""), ("product_id", "p")]
+    sketches = {SketchKey("demo", Kind.HOUR, 60, *key): {b"p"} for key in keys}
+    found = payload(Delta([], sketches=sketches))["sketches"]
     assert isinstance(found, list)
     assert [(each[0], each[2], each[3]) for each in found] == [
-        ("demo:h:60:source:web", "demo:h:60:source", "web"),
-        ("demo:h:60", "", ""),
+        ("demo:h:60:source", True, ["web", ["p"], "ios", ["p"]]),
+        ("demo:h:60", False, ["", ["p"]]),
+        ("demo:h:60:product_id", True, ["p", ["p"]]),
     ]
+
+
+@pytest.mark.parametrize("size", [7, 8, 9])
+def test_who_is_online_is_one_list_of_times_and_persons(size: int) -> None:
+    seen = {bytes([65 + n]) * size: 2**41 + n for n in range(20)}
+    flat = [item for person, at in seen.items() for item in (at, person.decode())]
+    newest = max(seen.values())
+    online = [["demo", newest - ONLINE_KEPT_MS, (newest + ONLINE_KEPT_MS) // 1000, flat]]
+    assert payload(Delta([], online={"demo": seen}))["online"] == online
 
 
 def test_all_keys_of_a_shard_share_its_hash_tag() -> None:

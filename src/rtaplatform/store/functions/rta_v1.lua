@@ -79,11 +79,12 @@ local function is_time(n) return type(n) == 'number' and n == math.floor(n) and 
 
 local function check(condition, what) if not condition then error({invalid = what}) end end
 
--- Another type under one of our keys is damage that no retry mends.
+-- Another type under one of our keys is damage that no retry mends. Returns whether the key is there.
 local function check_type(key, wanted)
   check(is_text(key, KEY_MAX), 'key')
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= wanted then error({damaged = key}) end
+  return found ~= 'none'
 end
 
 -- By number, as `write` goes through it: ipairs would stop at a hole.
@@ -111,7 +112,18 @@ local function check_increments(list)
   end
 end
 
-local function is_person(value) return is_text(value, 64) end
+-- As `check_list` would, without a call an entry.
+local function check_persons(list)
+  check(type(list) == 'table', 'sketches')
+  for i = 1, #list do
+    if type(list[i]) ~= 'string' or #list[i] > 64 then check(false, 'sketches') end
+  end
+end
+
+-- Of a bucket, or of one value of a dimension in it.
+local function sketch_key(group, i)
+  return 'p:' .. (group[3] and (group[1] .. ':' .. group[4][i]) or group[1])
+end
 
 local function is_table(value) return type(value) == 'table' end
 
@@ -127,11 +139,16 @@ local function validate(base, batch)
     check(is_time(cells[2]) and is_time(cells[3]), 'cells')
     check_increments(cells[4])
   end
-  for _, sketch in ipairs(batch.sketches) do
-    check_type(base .. 'p:' .. sketch[1], 'string')
-    check(is_time(sketch[2]) and is_text(sketch[3], KEY_MAX) and is_text(sketch[4], 512), 'sketches')
-    if sketch[3] ~= '' then check_type(base .. 'px:' .. sketch[3], 'set') end
-    check_list(sketch[5], is_person, 'sketches')
+  for _, group in ipairs(batch.sketches) do
+    check(is_text(group[1], KEY_MAX) and is_time(group[2]) and type(group[3]) == 'boolean', 'sketches')
+    check(is_table(group[4]) and #group[4] % 2 == 0, 'sketches')
+    if group[3] then check_type(base .. 'px:' .. group[1], 'set') end
+    group[5] = {} -- which of them are there
+    for i = 1, #group[4], 2 do
+      check(is_text(group[4][i], 512), 'sketches')
+      check_persons(group[4][i + 1])
+      group[5][i] = check_type(base .. sketch_key(group, i), 'string')
+    end
   end
   for _, online in ipairs(batch.online) do
     check_type(base .. 'online:' .. online[1], 'zset')
@@ -245,17 +262,24 @@ local function write_cells(base, cells, now)
   redis.call('EXPIREAT', key, cells[2])
 end
 
-local function write_sketch(base, sketch, now, sketches_max)
-  if sketch[2] <= now then return end
-  local key = base .. 'p:' .. sketch[1]
-  if sketch[3] ~= '' and redis.call('EXISTS', key) == 0 then
-    local index = base .. 'px:' .. sketch[3]
-    if redis.call('SCARD', index) >= sketches_max then return end
-    redis.call('SADD', index, sketch[4])
-    redis.call('EXPIREAT', index, sketch[2])
+-- The expiry of a sketch and of its index is that of the bucket, and never changes.
+local function write_sketches(base, group, now, sketches_max)
+  if group[2] <= now then return end
+  local index, list = group[3] and base .. 'px:' .. group[1], group[4]
+  local size = index and redis.call('SCARD', index)
+  for i = 1, #list, 2 do
+    local key, persons, is_there = base .. sketch_key(group, i), list[i + 1], group[5][i]
+    if is_there or not index or size < sketches_max then
+      for first = 1, #persons, CHUNK do
+        redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
+      end
+      if not is_there then
+        redis.call('EXPIREAT', key, group[2])
+        if index then size = size + redis.call('SADD', index, list[i]) end
+      end
+    end
   end
-  each_chunk(sketch[5], 1, function(i, j) redis.pcall('PFADD', key, unpack(sketch[5], i, j)) end)
-  redis.call('EXPIREAT', key, sketch[2])
+  if index then redis.call('EXPIREAT', index, group[2]) end
 end
 
 local function write_online(base, online, now)
@@ -302,7 +326,7 @@ end
 
 local function write(base, batch, now)
   for _, cells in ipairs(batch.cells) do write_cells(base, cells, now) end
-  for _, sketch in ipairs(batch.sketches) do write_sketch(base, sketch, now, batch.sketches_max) end
+  for _, group in ipairs(batch.sketches) do write_sketches(base, group, now, batch.sketches_max) end
   for _, online in ipairs(batch.online) do write_online(base, online, now) end
   for _, block in ipairs(batch.blocks) do write_block(base, block) end
   for _, person in ipairs(batch.persons) do write_person(base, person) end
