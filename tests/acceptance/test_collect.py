@@ -227,5 +227,5 @@ def test_stop_finishes_what_is_in_progress(servers: Servers, tmp_path: Path, api
             pool.submit(send, number)
         until(lambda: statuses.count(200) > 20, "twenty answers")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(timeout=60) == 0  # another status says that it was not in time
+        assert running.process.wait(timeout=60) == 0
     assert len(named(read_all(servers), "Last")) >= statuses.count(200) > 0

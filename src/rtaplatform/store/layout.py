@@ -10,7 +10,8 @@ from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import CellsKey, Place, SketchKey
 
 PREFIX = "rta:"
-FUNCTIONS = ("rta_v1", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")  # the parts of one library, in their order
+# The parts of one library, in their order.
+FUNCTIONS = ("rta_v1", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")
 
 
 def shard_prefix(shard: int) -> str:

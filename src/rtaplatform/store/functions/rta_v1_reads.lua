@@ -1,4 +1,4 @@
--- The fourth part of the library: reading for the analytics. It writes nothing, and is called inside their MULTI.
+-- The fifth part of the library: reading for the analytics. It writes nothing, and is called inside their MULTI.
 
 -- Some fields of many buckets in one call: as commands of a MULTI each would cost a reader two replies and a future.
 -- args: the generation, and a MessagePack list of [names of buckets, fields]. Answers one list of values for each, bucket

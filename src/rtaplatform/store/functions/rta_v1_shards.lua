@@ -1,4 +1,4 @@
--- The second part of the library, after rta_v1.lua, whose functions it uses: what is done to a shard as a whole.
+-- The third part of the library: what is done to a shard as a whole.
 -- Begin a generation, adopt a topic, tell the projects, probe rights; and the names under which all of it is called.
 
 -- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
