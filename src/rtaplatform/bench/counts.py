@@ -147,7 +147,7 @@ class Fold:
             start = _minute(minute)
             cells[_key("products", start)] = products
             cells[_key("counts", start)] = _by_event(products)
-            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = {person.encode() for person in persons}
+            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = set(map(str.encode, persons))
         for minute, cents in self._revenue.items():
             cells[_key("revenue", _minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
