@@ -71,7 +71,7 @@ class EventProducer:
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        self._renew()
+        self._producer = self._made()
         self._poll()
 
     async def stop(self, seconds: float) -> None:
@@ -136,7 +136,7 @@ class EventProducer:
                 return self._give_up(len(records) - sent, parcel, "The queue to Kafka is full.")
             except KafkaException as error:
                 if error.args[0].fatal():
-                    self._renew()
+                    self._replace()
                 return self._give_up(len(records) - sent, parcel, error.args[0].str())
         return None
 
@@ -150,17 +150,27 @@ class EventProducer:
         unknown = parcel.failed + parcel.left
         return Undelivered(reason, acknowledged=len(records) - unknown, unknown=unknown)
 
-    def _renew(self) -> None:
-        if self._producer is not None:
-            _log.error("producer_replaced", why="fatal error")
-            self._producer.purge()
-            self._retired = [*self._retired[-3:], self._producer]
-        self._producer = self._make(self._config | {"error_cb": self._on_error})
+    def _made(self) -> Producer:
+        made = self._make(self._config | {"error_cb": self._on_error})
         telemetry.COLLECT_PRODUCERS.inc()
+        return made
+
+    def _replace(self) -> None:
+        """Where none can be made, the old one stays: it refuses the next record, and that tries again."""
+        if self._producer is None:
+            return
+        try:
+            made = self._made()
+        except KafkaException as error:
+            _log.error("producer_not_replaced", detail=error.args[0].str())
+            return
+        _log.error("producer_replaced", why="fatal error")
+        self._producer.purge()
+        self._retired, self._producer = [*self._retired[-3:], self._producer], made
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._renew()
+            self._replace()
         elif error.code() != KafkaError._TRANSPORT:  # of a broker that is away librdkafka speaks 20 times a second
             _log.warning("kafka_trouble", code=error.name(), detail=error.str())
 
@@ -173,8 +183,9 @@ class EventProducer:
     def _poll(self) -> None:
         if self._producer is None:
             return
-        for producer in (self._producer, *self._retired):
-            producer.poll(0)
         telemetry.COLLECT_IN_FLIGHT.set(self._in_flight)
         wait = BUSY_POLL_SECONDS if self._in_flight else IDLE_POLL_SECONDS
+        # Before callbacks, which may fail: without its timer, no later request would hear of its delivery.
         self._timer = asyncio.get_running_loop().call_later(wait, self._poll)
+        for producer in (self._producer, *self._retired):
+            producer.poll(0)

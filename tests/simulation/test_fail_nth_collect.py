@@ -1,0 +1,109 @@
+"""For n = 1, 2, …: the n-th call of the collector to Kafka, PostgreSQL or Redis fails, in each way that it can.
+
+200 is said only of what Kafka has acknowledged; everything else is a designed error; and once the client has sent
+again what was not answered by 200, a worker counts each event exactly once. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaException
+
+from rtaplatform.collect.draft import Record
+from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.process.worker import Worker
+from rtaplatform.serve import limits
+from rtaplatform.simulate.oracle import recount
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Place
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from rtaplatform.telemetry import REGISTRY
+from tests.comparison import check_the_law, differences, expected, held_in_memory
+from tests.simulation.collecting import WAYS, Plan, Site, requests
+from tests.simulation.faults import begun
+from tests.simulation.world import PROJECTS, TOPICS, Kept
+
+REQUESTS = requests()
+EVENTS = sum(len(sending.ids) for sending in REQUESTS)
+COUNTERS = ("received", "accepted", "rejected", "unknown")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REDIS_SECONDS", 0.02)
+
+
+async def run(plan: Plan) -> Site:
+    """Everything is sent, and everything must be in order again."""
+    site, before = Site(plan), collected()
+    try:
+        await site.producer.start()
+    except KafkaException:  # not made: a process that cannot begin ends, and is started again
+        await site.producer.start()
+    await site.send_all(REQUESTS)
+    site.wrong += left_behind(site)
+    after = {name: value - before[name] for name, value in collected().items()}
+    if after["received"] != after["accepted"] + after["rejected"] + after["unknown"]:
+        site.wrong.append(f"the law: {after}")
+    await site.producer.stop(0.1)
+    site.wrong += miscounted(site.broker.stored)
+    return site
+
+
+def left_behind(site: Site) -> list[str]:
+    queued = sum(len(made.waiting) + len(made.silent) for made in site.made)
+    in_flight = site.producer._in_flight
+    return [f"{queued} are queued, {in_flight} in flight"] if queued or in_flight else []
+
+
+def collected() -> dict[str, float]:
+    found = dict.fromkeys(COUNTERS, 0.0)
+    for sample in (sample for family in REGISTRY.collect() for sample in family.samples):
+        name = sample.name.removeprefix("rta_collect_").removesuffix("_total")
+        if name in found and sample.name.endswith("_total"):
+            found[name] += sample.value
+    return found
+
+
+def miscounted(stored: list[Record]) -> list[str]:
+    """What a worker makes of the log, held against the oracle's numbers and the number of events that were sent."""
+    broker, store = MemoryBroker(TOPICS), MemoryStore()
+    starts = {Place(topic_id, 0): 0 for topic_id in broker.ids.values()}
+    store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts=starts)
+    store.set_projects(PROJECTS, "v1")
+    for record in stored:
+        partition = Partition(record.topic, bucket_of(record.key, TOPICS[record.topic]))
+        broker.append(partition, record.timestamp_ms, record.key, record.value)
+    log = MemoryLog(broker)
+    log.assign(broker.all_partitions())
+    worker = Worker(log, log, store, shards=1, begin=begun, sleep=lambda _: None, clock=lambda: 0.0)
+    for _ in range(20):
+        worker.turn()
+    found = held_in_memory(store)
+    kept = (
+        Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
+        for p, rs in broker.records.items()
+        for r in rs
+    )
+    truth = recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    applied = found.counts.get("demo|applied", 0)
+    wrong = differences(found, expected(truth)) + check_the_law(found)
+    return wrong + ([] if applied == EVENTS else [f"{applied} events are counted of {EVENTS}"])
+
+
+async def test_without_a_failure_every_request_is_answered_at_once() -> None:
+    site = await run(Plan())
+    assert site.wrong == []
+    assert set(site.plan.calls) == set(WAYS)
+    assert len(site.broker.stored) == EVENTS + 1  # the repeat
+
+
+@pytest.mark.parametrize(("name", "way"), [(name, way) for name, ways in WAYS.items() for way in ways])
+async def test_any_call_of_the_collector_may_fail_once(name: str, way: str) -> None:
+    calls = (await run(Plan())).plan.calls
+    hit = [n for n, called in enumerate(calls, 1) if called == name]
+    assert hit
+    for n in hit:
+        site = await run(Plan(n, way))
+        assert not site.wrong, f"call {n}, {name}: {way}: {len(site.wrong)} wrong:\n" + "\n".join(site.wrong[:20])
