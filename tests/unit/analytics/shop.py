@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
@@ -50,14 +51,23 @@ class Clock:
 
 
 class Shop:
-    def __init__(self, project: Project = PROJECT, catalog: ProductCatalog | None = None) -> None:
+    """`store` and `reader`: another one than the one in memory, which is both."""
+
+    def __init__(
+        self,
+        project: Project = PROJECT,
+        catalog: ProductCatalog | None = None,
+        *,
+        store: Any = None,
+        reader: Any = None,
+    ) -> None:
         self.project = project
-        self.store = MemoryStore()
-        self.store.set_projects([project], "1")
+        self.store = store or in_memory(project)
+        self.reader = reader or self.store
         self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": PLACE.topic_id}, starts={})
         self.clock = Clock()
         self.freshness = FreshnessTracker()
-        self.engine = Engine(self.store, self.freshness, self.clock, catalog)
+        self.engine = Engine(self.reader, self.freshness, self.clock, catalog)
         self.offset = 0
 
     def take(self, happenings: Iterable[Happening], **quality: int) -> None:
@@ -69,11 +79,19 @@ class Shop:
         for name, number in quality.items():
             for key in _keys(self.project, QUALITY.name, self.clock.at_ms):
                 _add(delta, key, name, number)
-        assert isinstance(self.store.apply(0, self.store.shards[0].generation, delta), Applied)
+        state = self.store.state(0)
+        assert state is not None
+        assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
     def _move(self, events: int) -> Move:
         before, self.offset = self.offset, self.offset + events
         return Move(PLACE, _row(before), _row(self.offset))
+
+
+def in_memory(project: Project = PROJECT) -> MemoryStore:
+    store = MemoryStore()
+    store.set_projects([project], "1")
+    return store
 
 
 def _row(offset: int) -> str:

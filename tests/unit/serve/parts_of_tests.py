@@ -39,11 +39,13 @@ class Keys:
 class Site:
     """An application, its shop and its keys."""
 
-    def __init__(self, *, limits: LimitSettings | None = None, **settings: Any) -> None:
-        self.shop, self.keys = Shop(catalog=Catalog({})), Keys()
-        self.hub = Hub(self.shop.engine, self.shop.store, interval_ms=20, connections_max=3)
+    def __init__(
+        self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None, **settings: Any
+    ) -> None:
+        self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
+        self.hub = Hub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
         self.parts = Parts(
-            keys=self.keys, collector=cast(Any, None), health=Health({}), products=Catalog({}),
+            keys=self.keys, collector=cast(Any, None), health=Health({}), products=products or Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
             limits=Limits(limits or LimitSettings()),
         )  # fmt: skip
