@@ -44,8 +44,21 @@ PASSING_ERRORS = (
     redis.OutOfMemoryError,
     redis.exceptions.TryAgainError,
     redis.exceptions.ClusterDownError,
+    redis.exceptions.ExecAbortError,  # a transaction that the server refused, having done nothing of it
 )
-PASSING = ("OOM", "MISCONF", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+NO_TRANSACTION = "EXEC without MULTI"  # MULTI was refused for a reason that the client library drops
+PASSING = (
+    NO_TRANSACTION,
+    "OOM",
+    "MISCONF",
+    "BUSY",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
 
 
 @contextmanager
@@ -57,7 +70,7 @@ def unavailable() -> Iterator[None]:
         raise Unavailable("redis", str(error) or type(error).__name__) from error
     except redis.ResponseError as error:
         # A pipeline's error begins with its command; the asynchronous one puts the rest in brackets.
-        said = str(error).rpartition("caused error: ")[2].lstrip("('")
+        said = str(error).rpartition("caused error: ")[2].lstrip("('\"")
         if isinstance(error, PASSING_ERRORS) or said.startswith(PASSING):
             raise Unavailable("redis", said) from error
         if said.startswith("WRONGTYPE"):

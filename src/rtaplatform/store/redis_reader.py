@@ -146,6 +146,8 @@ def _with_functions() -> Iterator[None]:
         if "Function not found" in str(error):
             raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
         raise
+    except redis.exceptions.WatchError as error:  # what an EXEC without an answer is to the client library
+        raise Unavailable("redis", "it has not executed the transaction") from error
 
 
 def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:

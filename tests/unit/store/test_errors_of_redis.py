@@ -18,11 +18,14 @@ PASSING = [
     redis.exceptions.TryAgainError("Multiple keys request during rehashing of slot"),
     redis.exceptions.ClusterDownError("The cluster is down"),
     redis.exceptions.MasterDownError("Link with MASTER is down"),
+    redis.exceptions.ExecAbortError("Transaction discarded because of: BUSY Redis is busy running a script."),
+    redis.ResponseError("EXEC without MULTI"),
     redis.ResponseError("BUSY Redis is busy running a script."),
     redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
     redis.ResponseError("NOREPLICAS Not enough good replicas to write."),
     redis.ResponseError(PIPED + "BUSY Redis is busy running a script."),
     redis.ResponseError(PIPED + "('MISCONF Errors writing to the AOF file',)"),
+    redis.ResponseError(PIPED + """("MISCONF It's currently unable to persist to disk.",)"""),
 ]
 OURS = [
     redis.ResponseError("INVALID cells"),

@@ -1,0 +1,149 @@
+"""For n = 1, 2, …: the n-th command of a reader to the real store fails, by a cut, in silence or with an error.
+
+What the client library makes of it must be 503 or the right numbers, and never an answer that belongs to another
+question: a connection whose answer was not read is not used again. The same of the counter of limits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.serve.limits import COLLECT, Limits, redis_counter
+from rtaplatform.settings import LimitSettings, StoreSettings
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_reader import RedisReader
+from tests.contract.conftest import store_settings
+from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, name_of, redis_proxy
+from tests.integration.servers import Running, flush
+from tests.simulation.asking import HOUR, PRODUCTS, morning, questions
+from tests.simulation.test_fail_nth_question import objections
+from tests.unit.analytics.catalog import Catalog
+from tests.unit.analytics.shop import PROJECT, Happening, Shop
+from tests.unit.serve.parts_of_tests import Site
+
+ERRORS = {
+    "loading": b"-LOADING Valkey is loading the dataset in memory\r\n",
+    "memory": b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    "busy": b"-BUSY Valkey is busy running a script.\r\n",
+    "replica": b"-READONLY You can't write against a read only replica.\r\n",
+    "primary away": b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+    "disk": b"-MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk.\r\n",
+    "no function": b"-ERR Function not found\r\n",
+    "aborted": b"-EXECABORT Transaction discarded because of: BUSY Valkey is busy running a script.\r\n",
+    "discarded": b"-EXECABORT Transaction discarded because of previous errors.\r\n",
+    "signed out": b"-NOAUTH Authentication required.\r\n",
+}
+NIL = b"*-1\r\n"  # what EXEC answers where it has done nothing
+WAYS: dict[str, str | bytes] = {**{way: way for way in CUTS}, **ERRORS, "nothing done": NIL}
+ASKED = [question for question in questions() if question.name in ("visitors", "views by category", "several")]
+TIMEOUT_SECONDS = 0.15
+EVERY_TENTH = 10  # of the calls that fail by a time-out
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The same URL, with the proxy's port."""
+    parts = urlsplit(url)
+    return url.replace(f":{parts.port}", f":{proxy.port}")
+
+
+@pytest.fixture
+async def behind(valkey_server: Running[Valkey]) -> AsyncIterator[Proxy]:
+    async with redis_proxy(valkey_server.server.port) as found:
+        yield found
+
+
+class Place:
+    """A site whose reader is behind the proxy, over totals of this morning."""
+
+    def __init__(self, valkey: Running[Valkey], behind: Proxy) -> None:
+        flush(valkey)
+        settings = store_settings(valkey)
+        store, url = RedisStore(settings), SecretStr(through(behind, settings.url.get_secret_value()))
+        self.behind = behind
+        self.reader = RedisReader(StoreSettings(url=url, shards=1, timeout_seconds=TIMEOUT_SECONDS))
+        self.shop = Shop(catalog=Catalog(PRODUCTS), store=store, reader=self.reader)
+        store.set_projects([PROJECT])
+        self.shop.clock.at_ms = time.time_ns() // 1_000_000 // HOUR * HOUR
+        self.site = Site(self.shop, Catalog(PRODUCTS))
+        self.events: list[Happening] = []
+
+    def begin(self, plan: Plan) -> None:
+        """Something has been counted since; the next call is the first."""
+        happened = morning(self.shop.clock.at_ms, len(self.events) % 7)
+        self.events += happened
+        self.shop.take(happened)
+        self.shop.engine.touch(None)
+        self.behind.plan = plan
+
+    async def ask(self) -> list[str]:
+        """Every question, until it is answered; what is wrong."""
+        wrong: list[str] = []
+        for question in ASKED:
+            for _ in range(4):
+                answer = await question.ask(self.site)
+                if answer.status == 200:
+                    told, true = question.told(answer.json), question.truth(self.events, self.shop.clock.at_ms)
+                    wrong += [] if told == true else [f"{question.name}: {told} instead of {true}"]
+                    break
+                wrong += [f"{question.name}: {said}" for said in objections(answer)]
+            else:
+                wrong.append(f"{question.name} is never answered")
+        return wrong
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_any_command_of_a_question_may_fail_once(valkey_server: Running[Valkey], behind: Proxy, way: str) -> None:
+    place = Place(valkey_server, behind)
+    for _ in range(2):  # the first one reads what is kept afterwards
+        place.begin(Plan())
+        assert await place.ask() == []
+    names = [name_of(call) for call in behind.plan.calls]
+    assert {b"MULTI", b"HGETALL", b"FCALL_RO", b"PFCOUNT", b"SMEMBERS", b"EXEC"} <= set(names)
+    for n in _hit(way, names):
+        place.begin(Plan(n, WAYS[way], is_exec if WAYS[way] == NIL else lambda call: True, discarded))
+        wrong = await place.ask()
+        assert not wrong, f"call {n}, {names[n - 1].decode()}: {way}:\n" + "\n".join(wrong[:20])
+    await place.reader.close()
+
+
+def _hit(way: str, names: list[bytes]) -> list[int]:
+    """Which calls: all that can fail so, of those that take their time a part."""
+    if WAYS[way] == NIL:
+        return list(range(1, names.count(b"EXEC") + 1))
+    return list(range(1, len(names) + 1, EVERY_TENTH if way in (SILENT, DONE_SILENT) else 1))
+
+
+def is_exec(call: bytes) -> bool:
+    return name_of(call) == b"EXEC"
+
+
+def discarded(call: bytes) -> bytes:
+    """What becomes of a transaction whose EXEC the server refuses."""
+    return b"*1\r\n$7\r\nDISCARD\r\n" if is_exec(call) else b""
+
+
+@pytest.mark.parametrize("way", [*CUTS, *ERRORS])
+async def test_any_command_of_the_limiter_may_fail_once(
+    valkey_server: Running[Valkey], behind: Proxy, way: str
+) -> None:
+    """Two keys, of which one has used much more: neither is ever told the other's count."""
+    flush(valkey_server)
+    url = through(behind, valkey_server.server.url("rta-limiter"))
+    for n in range(1, 6):
+        now = [1_000_000_000.0 + n * 60]
+        limits = Limits(LimitSettings(collect_events_per_minute=1_000), redis_counter(url), lambda now=now: now[0])  # type: ignore[misc]  # a default
+        behind.plan = Plan(n, WAYS[way])
+        for step in range(6):
+            much = await limits.take(COLLECT, f"much-{n}", 100)
+            few = await limits.take(COLLECT, f"few-{n}", 1)
+            # What Redis has counted and what this process counts alone are two counts, each of them its own key's.
+            assert 900 - (step + 1) * 100 <= much.remaining <= 900, (n, step)
+            assert 1_000 - (step + 1) * 20 <= few.remaining <= 999, (n, step)
+            now[0] += 2  # long enough for Redis to be asked again
+        assert len(behind.plan.calls) >= n
