@@ -99,7 +99,7 @@ class _Transaction:
     def __init__(self, engine: Engine, work: Callable[[Connection], Any], seconds: float) -> None:
         self.seconds = seconds
         self._engine, self._work = engine, work
-        self._abandoned = False
+        self._abandoned = self._is_committing = False
         self._connection: Any = None
 
     def run(self) -> Any:
@@ -107,22 +107,35 @@ class _Transaction:
             try:
                 return self._attempt()
             except DBAPIError as error:
-                if self._abandoned or not _is_worth_another(error, attempt):
+                if self._abandoned or not self._is_worth_another(error, attempt):
                     raise
             time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311  # so that two do not meet again
         return self._attempt()
 
     def _attempt(self) -> Any:
-        with self._engine.begin() as connection:
-            self._connection = connection.connection.driver_connection
-            if self._abandoned:
-                raise OSError("abandoned")
-            try:
+        self._is_committing = False
+        try:
+            with self._engine.begin() as connection:
+                self._connection = connection.connection.driver_connection
+                if self._abandoned:
+                    raise OSError("abandoned")
                 limit = {"ms": str(int(self.seconds * 1000))}
                 connection.execute(text("SELECT set_config('statement_timeout', :ms, true)"), limit)
-                return self._work(connection)
-            finally:
-                self._connection = None
+                result = self._work(connection)
+                self._is_committing = True
+            return result
+        finally:
+            # Not before the end of COMMIT: a server that hangs there is woken from as well.
+            self._connection = None
+
+    def _is_worth_another(self, error: DBAPIError, attempt: int) -> bool:
+        """A server that was restarted is tried once more: the whole pool is renewed at the first such error.
+
+        Not where it went away during COMMIT: nobody knows whether that was done, and the caller must hear of it.
+        """
+        if error.connection_invalidated:
+            return attempt == 1 and not self._is_committing
+        return getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
 
     def abandon(self) -> None:
         """Wake the thread from its wait for a server that hangs."""
@@ -138,13 +151,6 @@ class _Transaction:
 
 def _probe(connection: Connection) -> None:
     connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
-
-
-def _is_worth_another(error: DBAPIError, attempt: int) -> bool:
-    """A server that was restarted is tried once more: the whole pool is renewed at the first such error."""
-    if error.connection_invalidated:
-        return attempt == 1
-    return getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
 
 
 def _sentence(error: Exception) -> str:
