@@ -31,7 +31,7 @@ class Erasure:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
 
-    async def erase(self, project: str, project_id: str, user_id: str) -> dict[str, Any]:
+    async def erase(self, project: str, project_id: str, user_id: str, condition: Any = None) -> dict[str, Any]:
         self.asked.append((project, project_id, user_id))
         return {"user_id": user_id}
 

@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.profile_rows import ERASING
 from rtaplatform.catalog.receipt import Begun, Kept, make_receipt
+from rtaplatform.catalog.versions import Condition
 from rtaplatform.core.errors import UnknownThing
 from rtaplatform.core.times import iso_utc
 
@@ -82,14 +83,19 @@ class Erasure:
     ) -> None:
         self._database, self._record, self._forget, self._kept = database, record, forget, kept
 
-    async def erase(self, project_slug: str, project_id: str, user_id: str) -> dict[str, Any]:
-        """The receipt; the same again for a person who is erased already.
+    async def erase(
+        self, project_slug: str, project_id: str, user_id: str, condition: Condition | None = None
+    ) -> dict[str, Any]:
+        """The receipt; the same again for a person who is erased already, whatever the condition was.
 
-        Raises UnknownThing for somebody never known, and Unavailable where a server is away: asked again, it goes on.
+        Raises UnknownThing for somebody never known, PreconditionFailed for a profile that is not as the condition
+        says, and Unavailable where a server is away: asked again, it goes on.
         """
         if "\x00" in user_id:
             raise UnknownThing("There is no such user.")
-        found = await self._database.run(lambda connection: _begin(connection, project_slug, project_id, user_id))
+        found = await self._database.run(
+            lambda connection: _begin(connection, project_slug, project_id, user_id, condition)
+        )
         return await self._finish(found) if isinstance(found, Begun) else found
 
     async def finish_pending(self) -> int:
@@ -126,7 +132,9 @@ def persons_of(user_id: str, anonymous_ids: Sequence[str]) -> list[bytes]:
     return [xxhash.xxh3_64_digest(name.encode()) for name in names]
 
 
-def _begin(connection: Connection, slug: str, project_id: str, user_id: str) -> Begun | dict[str, Any]:
+def _begin(
+    connection: Connection, slug: str, project_id: str, user_id: str, condition: Condition | None
+) -> Begun | dict[str, Any]:
     """Step 1; or the receipt of an erasure that is complete."""
     where = {"project": project_id, "user": user_id}
     connection.execute(_ALONE, {"project": project_id})
@@ -137,6 +145,8 @@ def _begin(connection: Connection, slug: str, project_id: str, user_id: str) -> 
             raise UnknownThing("There is no such user.")
         pending = _read_pending(connection, age=-1, most=1, project_id=project_id, user_id=user_id)
         return pending[0] if pending else before
+    if condition is not None:
+        condition.check(row["version"])  # what it raises takes the deletion back
     # An erasure that was not finished, of a user who has been created again since: both are finished as one.
     known = (before or {}).get("pending", {}).get("anonymous_ids", [])
     ids = list(dict.fromkeys([*row["anonymous_ids"], *known]))

@@ -141,10 +141,8 @@ async def _erase(request: AnyRequest, place: Place, condition: Condition | None)
     erasure = parts_of(request).erasure
     if erasure is None:
         raise Unavailable("kafka", "This process cannot erase.")
-    if condition is not None:
-        row = await run(request, lambda connection: records.read(connection, place))
-        condition.check(row.version)
-    receipt: dict[str, Any] = await erasure.erase(access_of(request).project, place.project_id, place.id)
+    project = access_of(request).project
+    receipt: dict[str, Any] = await erasure.erase(project, place.project_id, place.id, condition)
     return receipt
 
 
