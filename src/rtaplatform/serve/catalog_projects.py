@@ -16,7 +16,7 @@ from rtaplatform.catalog.fields import read_object
 from rtaplatform.catalog.keys import ADMIN, CATALOG_READ
 from rtaplatform.catalog.project_records import PROJECT_FIELDS, project_of
 from rtaplatform.catalog.versions import etag_of, read_condition
-from rtaplatform.core.errors import Unavailable, UnknownThing
+from rtaplatform.core.errors import PlatformError, UnknownThing
 from rtaplatform.serve import catalog_docs as docs
 from rtaplatform.serve.access import access_of
 from rtaplatform.serve.catalog_requests import PATCH_TYPES, answer, decode_id, location, read_json, run
@@ -88,5 +88,6 @@ async def _tell(request: AnyRequest) -> None:
     """Tell the shards of the projects at once. Where Redis is away they are told as soon as it is back."""
     publish = parts_of(request).publish_projects
     if publish is not None:
-        with contextlib.suppress(Unavailable, TimeoutError):
+        # The project is there, and its keys are shown only now: nothing of Redis may keep them from the answer.
+        with contextlib.suppress(PlatformError, TimeoutError):
             await asyncio.wait_for(publish(), TELL_SECONDS_MAX)

@@ -87,6 +87,7 @@ class Listener:
         self._parts, self._channel, self._key, self._project = parts, channel, key, project
         self._hub: Hub = parts.hub
         self._error: PlatformError | None = None
+        self._is_over = False
         self._now = asyncio.get_running_loop().time
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._beaten = self._checked = self._now()
@@ -102,7 +103,7 @@ class Listener:
             refusal = await self._news_of_errors()
             if refusal is not None:
                 yield _error_event(refusal)
-            if isinstance(refusal, Rejected):
+            if self._is_over or isinstance(refusal, Rejected):
                 return
             if self._channel.latest is not seen:
                 # Versions are published at most every `interval_s`, so updates come no closer than that.
@@ -114,12 +115,14 @@ class Listener:
                 yield comment("heartbeat")
 
     async def _news_of_errors(self) -> PlatformError | None:
-        """An error that the client has not been told of; a `Rejected` ends the stream."""
+        """An error that the client has not been told of. A `Rejected` ends the stream, and any about its key."""
         if self._now() - self._checked >= KEY_CHECK_S:
             self._checked = self._now()
-            if not await self._may_go_on():
+            refusal = await self._refusal_of_key()
+            if refusal is not None:
                 telemetry.LIVE_DROPPED.labels("key").inc()
-                return Unauthorized("The key is no longer valid.")
+                self._is_over = True
+                return refusal
         if self._channel.error is self._error:
             return None
         self._error = self._channel.error
@@ -153,12 +156,15 @@ class Listener:
             cache[name] = render()
         return cache[name]
 
-    async def _may_go_on(self) -> bool:
+    async def _refusal_of_key(self) -> PlatformError | None:
+        """Where nobody knows whether the key is still valid the stream ends too, but not as if it were revoked."""
         try:
             access = await self._parts.keys.find(self._key)
-        except Unavailable:
-            return False
-        return access is not None and SCOPE in access.scopes and access.project == self._project
+        except Unavailable as error:
+            return error
+        if access is None or SCOPE not in access.scopes or access.project != self._project:
+            return Unauthorized("The key is no longer valid.")
+        return None
 
 
 def _error_event(error: PlatformError) -> bytes:

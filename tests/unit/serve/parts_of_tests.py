@@ -11,6 +11,7 @@ from litestar import Litestar
 
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.catalog.keys import Access
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.limits import Limits
@@ -26,10 +27,12 @@ WRITE = Access("demo", "prj_1", frozenset({"collect"}), "key_2")
 class Keys:
     def __init__(self) -> None:
         self.known = {"reader": READ, "writer": WRITE}
-        self.asked = 0
+        self.asked, self.is_away = 0, False
 
     async def find(self, key: str) -> Access | None:
         self.asked += 1
+        if self.is_away:
+            raise Unavailable("postgres", "away")
         return self.known.get(key)
 
     def knows(self, key: str) -> bool:

@@ -75,6 +75,20 @@ async def test_a_revoked_key_ends_the_stream(monkeypatch: pytest.MonkeyPatch) ->
     assert (last[1], last[2]["status"]) == ("error", 401)
 
 
+async def test_a_key_that_cannot_be_looked_up_ends_the_stream_but_is_not_called_revoked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "KEY_CHECK_S", 0.02)
+    site = Site(live_heartbeat_seconds=0.02)
+    client = stream(site)
+    await client.events(1)
+    site.keys.is_away = True
+    await asyncio.wait_for(client.task, 2)
+    last = (await client.events(2))[-1]
+    assert (last[1], last[2]["status"], last[2]["code"]) == ("error", 503, "unavailable")
+    assert site.hub.connections == 0
+
+
 async def test_an_outage_is_an_error_event_and_the_stream_goes_on() -> None:
     site = Site()
     running = asyncio.create_task(site.hub.run())
