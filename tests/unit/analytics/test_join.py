@@ -216,7 +216,7 @@ async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
         assert rows(await ask(shop, "product_views", **{"from": "-2m", "breakdown": ["product_id"]})) == {("p-1",): n}
         return whole
 
-    shop.store.read = counted  # type: ignore[method-assign, assignment]
+    shop.store.read = counted  # type: ignore[method-assign]
     for n in range(1, 6):
         shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
         await views(n)
@@ -250,7 +250,7 @@ async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:
             await asyncio.sleep(0)
         return snapshot
 
-    shop.store.read = slow_at_first  # type: ignore[method-assign, assignment]
+    shop.store.read = slow_at_first  # type: ignore[method-assign]
     asked: list[asyncio.Task[Answer]] = []
     for _ in range(5):
         shop.take([Happening(NOON, "Product Viewed", product="p-1")])
