@@ -227,6 +227,8 @@ def _leave_behind(worker: Worker) -> None:
         worker._caches[sent.shard].clear()
         worker._people[sent.shard].clear()
     worker._sent = []
+    again = [worker._looked_at(each.shard, each.partition, each.chunk) for each in worker._waiting]
+    worker._waiting = [each for each in again if each is not None]
 
 
 class UnknownWhileLost(Worker):

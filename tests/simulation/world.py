@@ -308,6 +308,7 @@ class World:
             limits=Limits(
                 dedup_ids_cached_max=self.rng.choice([10, 100_000]),
                 person_values_cached_max=self.rng.choice([3, 100_000]),
+                records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
             ),
             counting=acquainted(),
             sleep=lambda _: None,

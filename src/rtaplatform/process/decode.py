@@ -29,6 +29,7 @@ from rtaplatform.core.rollups import field
 from rtaplatform.core.times import read_time_ms
 
 CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
+KNOWN_DIMENSIONS_MAX = 65_536
 _OBJECT = ord("{")
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
@@ -237,17 +238,19 @@ def _no_object(properties: bytes, project: str) -> bytes:
 
 
 def dimensions_of(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> Dimensions:
-    if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
-        return _known_dimensions(name, source, country, device, is_bot)
-    return _dimensions(name, source, country, device, is_bot)
+    said = (name, source, country, device, is_bot)
+    found = _known_dimensions.get(said)
+    if found is None:
+        values = (dimension(name), source, dimension(country), dimension(device))
+        found = Dimensions(*values, is_bot, field("", *values[:2]), field("", *values))
+        if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
+            if len(_known_dimensions) >= KNOWN_DIMENSIONS_MAX:
+                _known_dimensions.clear()
+            _known_dimensions[said] = found
+    return found
 
 
-def _dimensions(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> Dimensions:
-    values = (dimension(name), source, dimension(country), dimension(device))
-    return Dimensions(*values, is_bot, field("", *values[:2]), field("", *values))
-
-
-_known_dimensions = lru_cache(maxsize=65_536)(_dimensions)
+_known_dimensions: dict[tuple[str, str, str | None, str | None, bool], Dimensions] = {}
 
 
 def _name(clean: Clean) -> str:

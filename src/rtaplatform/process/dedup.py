@@ -83,9 +83,12 @@ class BlockCache:
     def ids(self) -> int:
         return self._ids
 
+    def missing(self, names: Iterable[str]) -> list[str]:
+        return [name for name in dict.fromkeys(names) if name not in self._blocks]
+
     def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
         """Make sure that these are here: what is missing is fetched in one call."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._blocks]
+        missing = self.missing(names)
         if missing:
             for name, stored in zip(missing, fetch(missing), strict=True):
                 self._put(name, read_block(stored))
@@ -145,20 +148,19 @@ class Seen:
             view = self._views.get(name) or self._open(name)
             if record_ms - view.last_write_ms < WINDOW_MS and (identity in view.added or identity in view.stored):
                 return True
-        self._remember(self._views[names[0]], identity, record_ms)
+        view = self._views[names[0]]
+        if record_ms - view.last_write_ms >= WINDOW_MS:
+            view.stored, view.added, view.replace = NO_IDS, {identity}, True
+        else:
+            view.added.add(identity)
+        if record_ms > view.last_write_ms:
+            view.last_write_ms = record_ms
         return False
 
     def _open(self, name: str) -> View:
         block = self._cache[name]
         view = self._views[name] = View(block.token, block.ids, set(), block.last_write_ms, replace=False)
         return view
-
-    def _remember(self, view: View, identity: int, record_ms: int) -> None:
-        if record_ms - view.last_write_ms >= WINDOW_MS:
-            view.stored, view.added, view.replace = NO_IDS, {identity}, True
-        else:
-            view.added.add(identity)
-        view.last_write_ms = max(record_ms, view.last_write_ms)
 
     def writes(self) -> list[BlockWrite]:
         """Every block that was read: with its new ids, or to be compared only."""

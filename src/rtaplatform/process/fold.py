@@ -108,7 +108,7 @@ def _understand(event: Event, project: Project, topic: str, piece: int, record_m
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
         names = block_names(slug, topic, piece, event.own_ms, record_ms)
-    return Understood(shard_of(slug, shards), record_ms, event, commerce, None, names)
+    return Understood(shard_of(slug, shards) if shards > 1 else 0, record_ms, event, commerce, None, names)
 
 
 def _set_aside(

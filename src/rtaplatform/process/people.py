@@ -45,9 +45,12 @@ class PersonCache:
     def __len__(self) -> int:
         return len(self._stored)
 
+    def missing(self, keys: Iterable[PersonKey]) -> list[PersonKey]:
+        return [key for key in dict.fromkeys(keys) if key not in self._stored]
+
     def load(self, keys: Iterable[PersonKey], fetch: FetchPersons) -> None:
         """Make sure that these are here: what is missing is fetched in one call."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._stored]
+        missing = self.missing(keys)
         if missing:
             self._stored.update(zip(missing, fetch(missing), strict=True))
 

@@ -1,15 +1,30 @@
-"""A batch on its way: what is open, what was sent, and who waits for it.   Stage 3 of 6: stream → [process] → store."""
+"""A batch on its way: what waits, what is open, what was sent.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from msgspec import Struct
 
-from rtaplatform.process.counting import Folding
+from rtaplatform import telemetry
+from rtaplatform.core.events import Outcome as RecordOutcome
+from rtaplatform.process.counting import Chunk, Folding
+from rtaplatform.process.people import PersonKey
 from rtaplatform.store.port import Delta, Outcome
-from rtaplatform.stream.port import Partition, Record
+from rtaplatform.stream.port import Extent, Partition, Record
+
+
+class Waiting(Struct):
+    """What one shard has to fold of a run, and which blocks and persons the store must be asked for first."""
+
+    shard: int
+    partition: Partition
+    chunk: Chunk
+    items: Sequence[Any]
+    blocks: list[str]
+    persons: list[PersonKey]
 
 
 class Part(Struct):
@@ -40,3 +55,14 @@ def in_a_thread() -> Begin:
     """One call after the other, beside the caller."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="apply")
     return lambda call: pool.submit(call).result
+
+
+def signal(sent: Sent, extents: Mapping[Partition, Extent]) -> None:
+    """Say in the metrics what a call that ended well has counted."""
+    places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in sent.part.folded)]
+    for outcome in RecordOutcome:
+        n = sum(sent.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
+        if n:
+            telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
+    for partition in sent.part.folded:
+        telemetry.WORKER_ADVANCED_AT.labels(partition.topic, str(partition.number)).set_to_current_time()

@@ -2,7 +2,9 @@
 
 A batch comes in portions: each is folded while it is warm in the processor's caches, then its records are let go; what
 they add up to is applied when the batch is whole. While the store works, the next batch is read and folded as if all
-had gone well; it is sent when that is certain. After a conflict the same records are read again, in smaller batches.
+had gone well; it is sent when that is certain. A portion for which the store must be asked something waits, with those
+after it, so that it is asked once a batch: it answers nobody while it works on another worker's call. After a conflict
+the same records are read again, in smaller batches.
 
 Promise: every record takes effect once in each shard. The position lives in the shard, beside the
 totals; one atomic call moves both, and only from where they stood. So a crash, a repeat, a second
@@ -18,18 +20,18 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
-from rtaplatform.process.sending import Begin, Part, Sent, in_a_thread
+from rtaplatform.process.sending import Begin, Part, Sent, Waiting, in_a_thread, signal
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     DEDUP_SLICES,
@@ -65,6 +67,7 @@ class Limits(Struct, frozen=True):
     dedup_ids_cached_max: int = 1_000_000
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
+    records_waiting_max: int = 10_000  # read, and kept until the store is asked
     idle_compare_seconds: float = 2.0
 
 
@@ -98,6 +101,7 @@ class Worker:
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = self._projects_read_at = clock()
         self._backoff_seconds = 0.0
+        self._waiting: list[Waiting] = []  # what is not folded yet, in order
         self._open: dict[int, Part] = {}  # by shard: what is folded and not applied yet
         self._open_records = self._sent_records = 0
         self._opened_at = self._sent_opened_at = 0.0
@@ -116,7 +120,7 @@ class Worker:
     @property
     def is_settled(self) -> bool:
         """Whether everything that was read is applied, and the partitions are those that it was read from."""
-        return not self._open and not self._sent and self._version == self._log.assignment()[0]
+        return not self._open_records and not self._sent and self._version == self._log.assignment()[0]
 
     def compare_soon(self) -> None:
         """Settle and compare with the next whole batch, however lately that was done."""
@@ -135,6 +139,7 @@ class Worker:
             self._at.pass_by(batch.ends)
             if batch.is_whole or (self._at_most is not None and self._open_records >= self._at_most):
                 self._settle()
+                self._fold()
                 self._send()
                 if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
                     self._settle()
@@ -157,7 +162,7 @@ class Worker:
 
     def _begin(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
-        self._open, self._open_records = {}, 0
+        self._waiting, self._open, self._open_records = [], {}, 0
         sent, self._sent = self._sent, []
         for each in sent:
             with contextlib.suppress(Unavailable, Stopped):
@@ -202,17 +207,18 @@ class Worker:
     # a batch ---------------------------------------------------------------------------------------------------
 
     def _take(self, runs: Sequence[Run]) -> None:
-        """Fold a portion into what is open."""
+        """Read a portion, and fold it into what is open unless the store must be asked first."""
         ours = {run.partition: run for run in runs if self._is_ours(run)}
         if not ours:
             return
         if not self._open_records:
             self._opened_at = time.perf_counter()
         for partition, chunk in self._understand(ours).items():
-            for shard in self._at.shards:
-                self._fold(shard, partition, chunk)
+            self._waiting += filter(None, (self._looked_at(shard, partition, chunk) for shard in self._at.shards))
         self._at.advance(ours)
         self._open_records += sum(map(len, ours.values()))
+        if not self._must_wait():
+            self._fold()
 
     def _is_ours(self, run: Run) -> bool:
         """Whether these are the records we stand before: the fingerprints that pass by must be those of the ledgers."""
@@ -242,23 +248,40 @@ class Worker:
                 raise Out("projects have changed")
         return read
 
-    def _fold(self, shard: int, partition: Partition, chunk: Chunk) -> None:
+    def _looked_at(self, shard: int, partition: Partition, chunk: Chunk) -> Waiting | None:
         """What the shard has not counted yet."""
         chunk = chunk.since(self._at.next_of(shard, partition))
         if not len(chunk):
-            return
-        part = self._open.get(shard) or self._open_part(shard)
-        part.read[partition] = chunk.run.record(-1), chunk.record_ms
-        mine = chunk.of(shard, self._shards)
-        if mine:
-            generation = self._at.shards[shard].generation
-            names = self._counting.block_names(mine)
-            self._caches[shard].load(names, lambda missing: self._store.blocks(shard, generation, missing))
-            people = self._counting.persons(mine)
-            self._people[shard].load(people, lambda missing: self._store.persons(shard, generation, missing))
-            place = self._at.extents[partition].place
-            part.folding.add(f"{place.topic_id}:{place.partition}", mine)
-            part.folded[partition] = chunk.record_ms
+            return None
+        items = chunk.of(shard, self._shards)
+        blocks = self._caches[shard].missing(self._counting.block_names(items))
+        persons = self._people[shard].missing(self._counting.persons(items))
+        return Waiting(shard, partition, chunk, items, blocks, persons)
+
+    def _must_wait(self) -> bool:
+        is_known = not any(each.blocks or each.persons for each in self._waiting)
+        return not is_known and sum(len(each.items) for each in self._waiting) < self._limits.records_waiting_max
+
+    def _fold(self) -> None:
+        """All that waits."""
+        for shard in dict.fromkeys(each.shard for each in self._waiting):
+            self._load(shard, [each for each in self._waiting if each.shard == shard])
+        for each in self._waiting:
+            part = self._open.get(each.shard) or self._open_part(each.shard)
+            part.read[each.partition] = each.chunk.run.record(-1), each.chunk.record_ms
+            if each.items:
+                place = self._at.extents[each.partition].place
+                part.folding.add(f"{place.topic_id}:{place.partition}", each.items)
+                part.folded[each.partition] = each.chunk.record_ms
+        self._waiting = []
+
+    def _load(self, shard: int, waiting: Sequence[Waiting]) -> None:
+        """Ask the store, once for all of them."""
+        generation = self._at.shards[shard].generation
+        names = chain.from_iterable(each.blocks for each in waiting)
+        self._caches[shard].load(names, lambda missing: self._store.blocks(shard, generation, missing))
+        persons = chain.from_iterable(each.persons for each in waiting)
+        self._people[shard].load(persons, lambda missing: self._store.persons(shard, generation, missing))
 
     def _open_part(self, shard: int) -> Part:
         seen, people = Seen(self._caches[shard]), People(self._people[shard])
@@ -305,7 +328,7 @@ class Worker:
         telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Applied():
-                self._signal(sent.part, sent.delta)
+                signal(sent, self._at.extents)
             case Conflicted(projects=True):
                 raise Out("projects have changed")
             case Conflicted():
@@ -336,15 +359,6 @@ class Worker:
             if record_ms >= WINDOW_MS
             for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
         }
-
-    def _signal(self, part: Part, delta: Delta) -> None:
-        for outcome in RecordOutcome:
-            places = (self._at.extents[p].place for p in part.folded)
-            n = sum(delta.counts.get(f"{place.topic_id}:{place.partition}|{outcome}", 0) for place in places)
-            if n:
-                telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
-        for partition in part.folded:
-            telemetry.WORKER_ADVANCED_AT.labels(partition.topic, str(partition.number)).set_to_current_time()
 
     # while idle ------------------------------------------------------------------------------------------------
 

@@ -110,6 +110,10 @@ def _sketches(sketches: dict[SketchKey, set[bytes]], keeping: Keeping) -> list[A
 
 def _persons(members: Collection[bytes]) -> Any:
     """A list of texts; those of one short length, as all of ours are, become MessagePack by one call."""
+    if len(members) == 1:
+        (member,) = members
+        if len(member) < 32:
+            return msgspec.Raw(bytes((0x91, 0xA0 | len(member))) + member)
     size = len(next(iter(members), b""))
     header = bytes((0xA0 | size,)) if size < 32 else b""
     joined = header.join(members)
