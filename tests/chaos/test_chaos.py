@@ -86,9 +86,12 @@ def _do_faults(site: Site, plan: list[Step], watcher: Watcher, calm_between: boo
         kind = KINDS[step.kind]
         if kind.from_calm or calm_between:
             _await_calm(watcher)
+        if step.over_rebuild:
+            site.rebuilds.ensure()
         with site.history.fault(step.kind), kind.act(site, Random(step.seed)):
             time.sleep(step.seconds)  # how long a fault lasts is part of the plan, nothing is waited for
         site.check_children()
+        until(site.rebuilds.look, "a store that says what is read")
         time.sleep(step.pause)
 
 
@@ -111,6 +114,7 @@ def _sent(crowd: Process) -> int:
 
 def _await_rest(site: Site, watcher: Watcher) -> None:
     """Nothing more is done: it recovers without a hand."""
+    site.rebuilds.finish()
     site.stack.drain()
     _await_calm(watcher)
     until(lambda: httpx.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
@@ -131,6 +135,7 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     wrong += check_the_law(found)
     wrong += differences_over_http(site, watcher.period, recount.truth)
     wrong += lies(history, recount.counted)
+    wrong += site.rebuilds.differences()
     if {"freeze all workers", "freeze valkey"} <= {fault.name for fault in history.faults}:
         wrong += [] if stands_told(history) else ["no answer had to tell of a standstill: nothing was shown"]
         wrong += [] if downs_told(history) else ["no answer had to tell of a server that is away: nothing was shown"]
