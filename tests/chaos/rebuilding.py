@@ -28,7 +28,7 @@ from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
 
 AGAIN = 3  # the exit code of what is to be tried again: a server is missing, or has no room
-BUILT_SECONDS_MAX, SWITCHED_SECONDS_MAX = 90, 240
+BUILT_SECONDS_MAX, SWITCHED_SECONDS_MAX = 90, 3_600
 KEPT_GENERATIONS = 1  # of those that were read before; others go, as if a day had passed
 
 
@@ -83,7 +83,12 @@ class Rebuilds:
 
     def finish(self) -> None:
         """Nothing more is done: it comes to its end."""
-        until(lambda: self.look() and not self._is_wanted, "the switch of all shards", SWITCHED_SECONDS_MAX)
+
+        def is_at_its_end() -> bool:
+            self.look()
+            return bool(self.wrong) or not self._is_wanted
+
+        until(is_at_its_end, "the switch of all shards", SWITCHED_SECONDS_MAX)
 
     def kill(self) -> dict[int, Built]:
         """kill -9 of one that has counted something. Returns what it leaves behind, by shard."""
