@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -62,7 +63,9 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
         wrong = _find_wrong(site, watcher, sent)
     except BaseException:
         _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
-        _say(f"the last answers: {site.history.answers[-3:]} {site.history.readiness[-1:]}")
+        _say(f"the last answers: {site.history.answers[-3:]}")
+        with suppress(httpx.HTTPError):
+            _say(f"health: {httpx.get(f'{site.url}/health/ready', timeout=10).text}")
         raise
     _say("\n".join(summary(site.history)))
     assert not wrong, (
