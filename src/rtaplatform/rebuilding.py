@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from rtaplatform.core.errors import SetupError
+from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.process.merged import MergedLog
 from rtaplatform.process.positions import next_offset
 from rtaplatform.process.rebuild import Rebuild, drop
@@ -99,7 +100,7 @@ class RunningRebuild:
     # the run ---------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """One turn; false once every shard has switched."""
+        """One turn; false once every shard has switched. A server that is away is waited for."""
         self._rebuild.step()
         self._read |= self._log.progress()
         if self._first is None and self._read:
@@ -112,7 +113,9 @@ class RunningRebuild:
         if time.monotonic() - self._room_at < ROOM_SECONDS or not self._rebuild.left:
             return
         self._room_at = time.monotonic()
-        used, most = self._generations.room()
+        used, most = 0, 0
+        with suppress(Unavailable):  # it is waited for, and looked at again
+            used, most = self._generations.room()
         if most and used > most * FULL:
             for shard in self._rebuild.left:
                 drop(self._generations, shard)
@@ -126,9 +129,10 @@ class RunningRebuild:
         """Records read, and records that there are, about: offsets, from where the log begins."""
         if time.monotonic() - self._ends_at >= ROOM_SECONDS:
             self._ends_at = time.monotonic()
-            extents = self._extents()
-            self._lows = {partition: extent.low for partition, extent in extents.items()}
-            self._ends = {partition: extent.high for partition, extent in extents.items()}
+            with suppress(Unavailable):  # it is waited for: what was there before is near enough
+                extents = self._extents()
+                self._lows = {partition: extent.low for partition, extent in extents.items()}
+                self._ends = {partition: extent.high for partition, extent in extents.items()}
         read = sum(max(0, offset - self._lows.get(partition, 0)) for partition, offset in self._read.items())
         return read, sum(self._ends.values()) - sum(self._lows.values())
 

@@ -13,6 +13,7 @@ import msgspec
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
+from rtaplatform import telemetry
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker, Instant
 from rtaplatform.analytics.hub import Hub
@@ -51,6 +52,8 @@ from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.control import ControlLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka import producer_config
+
+log_line = telemetry.logger("wiring")
 
 PROJECTS_SECONDS = 30.0
 RETRY_SECONDS = 1.0
@@ -118,6 +121,12 @@ def build_api(
     )
 
 
+def _tell_of_death(work: asyncio.Task[None]) -> None:
+    """A work goes on through every outage: what ends it is a bug of ours, and must not pass in silence."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log_line.error("work_died", exc_info=error)
+
+
 @asynccontextmanager
 async def _alive(
     start: Callable[[], Awaitable[None]],
@@ -128,6 +137,8 @@ async def _alive(
     """Started, with the works going on beside; then closed."""
     await start()
     tasks = [asyncio.create_task(work) for work in works()]
+    for task in tasks:
+        task.add_done_callback(_tell_of_death)
     try:
         yield
     finally:

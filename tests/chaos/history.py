@@ -75,6 +75,7 @@ class History:
     """Each list is filled by one thread, in the order of asking.
 
     `down`: server → while it surely answered nobody. `rewinds`: when the store may have lost its last writes.
+    `rebuilds`: each run of `rta rebuild`, under how it ended.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -82,6 +83,7 @@ class History:
     ends: list[Ends] = field(default_factory=list)
     ledgers: list[Ledger] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    rebuilds: list[Fault] = field(default_factory=list)
     down: dict[str, list[Span]] = field(default_factory=lambda: {"redis": [], "kafka": []})
     rewinds: list[Span] = field(default_factory=list)
 

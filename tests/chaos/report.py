@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from math import inf
 from statistics import quantiles
@@ -12,8 +12,9 @@ from tests.chaos.truth import downs_told, stands_told
 
 
 def fault_log(history: History) -> str:
-    """One line a fault, in seconds of the clock by which wrong answers are named too."""
-    return "\n".join(f"{fault.at.since:.2f}–{fault.at.until:.2f}  {fault.name}" for fault in history.faults)
+    """One line a fault and a rebuild, in seconds of the clock by which wrong answers are named too."""
+    done = sorted([*history.faults, *history.rebuilds], key=lambda one: one.at.since)
+    return "\n".join(f"{one.at.since:.2f}–{one.at.until:.2f}  {one.name}" for one in done)
 
 
 def recoveries(history: History) -> dict[str, list[float | None]]:
@@ -35,6 +36,8 @@ def summary(history: History) -> Iterator[str]:
         numbers = [_quantile(alone, 50), _quantile(alone, 95), max(alone)] if alone else []
         yield f"{name:26} {len(of):5} {len(alone):26} " + " ".join(f"{seconds:7.1f}" for seconds in numbers)
     yield f"faults took {history.faults[-1].at.until - history.faults[0].at.since:.0f} s" if history.faults else ""
+    runs = Counter(one.name for one in history.rebuilds)
+    yield ", ".join(f"{n} × {name}" for name, n in runs.items()) or "no rebuild"
     refused = sum(answer.status == 503 for answer in history.answers)
     partial = sum(answer.status == 200 and not answer.complete for answer in history.answers)
     yield f"{len(history.answers)} answers, {refused} of them 503, {partial} not complete"

@@ -1,9 +1,9 @@
 """The whole platform on servers of its own: workers behind proxies, the API in front, disks that can be full.
 
 ```
- simulate ─► Kafka ─► proxy ─► workers ─► proxy ─► Valkey ◄─ API ◄─ watcher
+ simulate ─► Kafka ─► proxy ─► workers, rebuild ─► proxy ─► Valkey ◄─ API ◄─ watcher
 ```
-The API and the simulator reach the servers directly, so that what a link does is the workers' trouble alone.
+The API and the simulator reach the servers directly, so that what a link does is the trouble of workers and rebuilds.
 Start and stop it, and do faults, in the main thread: children are tied to it, and mounts are its own.
 """
 
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -34,6 +35,7 @@ from rtaplatform.settings import CatalogSettings, LocalSettings, TopicSettings
 from tests.chaos.disks import Disk, enter_namespace
 from tests.chaos.history import History
 from tests.chaos.proxies import Link, Proxies
+from tests.chaos.rebuilding import Rebuilds
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER, Running, started
 
@@ -57,7 +59,12 @@ class Site:
     history: History = field(default_factory=History)
     workers: list[Process] = field(default_factory=list)
     api: list[Process] = field(default_factory=list)
+    rebuilds: Rebuilds = field(init=False)
     begun_bytes: int = 0  # what Valkey had written when the shards had begun: without that they are lost, by design
+
+    def __post_init__(self) -> None:
+        command = partial(self._command, "rebuild", "--json", kafka="kafka-proxy", valkey="valkey-proxy")
+        self.rebuilds = Rebuilds(self.stack, self.history, self._process("rebuild"), command)
 
     @property
     def kafka(self) -> Running[Kafka]:
@@ -105,7 +112,7 @@ class Site:
             assert child.alive(), f"{child.name} has ended by itself:\n{child.last_lines(40)}"
 
     def stop(self) -> None:
-        for child in [*self.workers, *self.api]:
+        for child in [*self.workers, *self.api, self.rebuilds.process]:
             child.signal(signal.SIGCONT)
             child.stop(signal.SIGTERM, 10)
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -62,7 +63,9 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
         wrong = _find_wrong(site, watcher, sent)
     except BaseException:
         _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
-        _say(f"the last answers: {site.history.answers[-3:]} {site.history.readiness[-1:]}")
+        _say(f"the last answers: {site.history.answers[-3:]}")
+        with suppress(httpx.HTTPError):
+            _say(f"health: {httpx.get(f'{site.url}/health/ready', timeout=10).text}")
         raise
     _say("\n".join(summary(site.history)))
     assert not wrong, (
@@ -86,9 +89,12 @@ def _do_faults(site: Site, plan: list[Step], watcher: Watcher, calm_between: boo
         kind = KINDS[step.kind]
         if kind.from_calm or calm_between:
             _await_calm(watcher)
+        if step.over_rebuild:
+            site.rebuilds.ensure()
         with site.history.fault(step.kind), kind.act(site, Random(step.seed)):
             time.sleep(step.seconds)  # how long a fault lasts is part of the plan, nothing is waited for
         site.check_children()
+        until(site.rebuilds.look, "a store that says what is read")
         time.sleep(step.pause)
 
 
@@ -111,6 +117,7 @@ def _sent(crowd: Process) -> int:
 
 def _await_rest(site: Site, watcher: Watcher) -> None:
     """Nothing more is done: it recovers without a hand."""
+    site.rebuilds.finish()
     site.stack.drain()
     _await_calm(watcher)
     until(lambda: httpx.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
@@ -131,6 +138,7 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     wrong += check_the_law(found)
     wrong += differences_over_http(site, watcher.period, recount.truth)
     wrong += lies(history, recount.counted)
+    wrong += site.rebuilds.differences()
     if {"freeze all workers", "freeze valkey"} <= {fault.name for fault in history.faults}:
         wrong += [] if stands_told(history) else ["no answer had to tell of a standstill: nothing was shown"]
         wrong += [] if downs_told(history) else ["no answer had to tell of a server that is away: nothing was shown"]

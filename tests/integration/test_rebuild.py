@@ -143,6 +143,21 @@ def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
     assert sorted(online) == [1, 2]
 
 
+def test_a_server_that_goes_away_meanwhile_is_waited_for(stack: Stack) -> None:
+    send(stack, 300, "a")
+    for server in (stack.valkey, stack.kafka):
+        running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+        running.check(partial=False)
+        server.kill()
+        assert running.step()
+        running.progress()
+        server.start()
+        while running.step():
+            running.progress()
+        running.close()
+    assert stack.check() == []
+
+
 def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> None:
     stack.spawn("worker")
     send(stack, 50, "a")

@@ -21,6 +21,7 @@ from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import DeadLetter, Extent, Partition, Run
+from tests.simulation.scripted import CallWithoutAnEffect
 from tests.simulation.world import PROJECTS, MemoryHome, World
 
 # Stores ------------------------------------------------------------------------------------------------------------
@@ -291,12 +292,15 @@ WORKERS = (
 LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 
 
+SCRIPTED: dict[type[Any], type[World]] = {FailureIsLeftBehind: CallWithoutAnEffect}  # what chance seldom finds
+
+
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
         return World(seed, home=home_of(plant))
     if plant in WORKERS:
-        return World(seed, worker=plant)
+        return SCRIPTED.get(plant, World)(seed, worker=plant)
     return World(seed, log=plant)
 
 

@@ -10,6 +10,7 @@ from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
 from rtaplatform.stream.port import Partition
 from tests.simulation.planted import home_of
+from tests.simulation.scripted import SwitchUnderACall
 from tests.simulation.world import World
 
 
@@ -89,10 +90,11 @@ class _Nowhere:
 STORES = (SwitchWhileBehind, AnyGenerationIsBuilt, WhatIsBuiltIsTold, BothAreOneLedger)
 REBUILDS = (EveryLetterAgain, NoLetters)
 PLANTS: tuple[type[Any], ...] = (*STORES, *REBUILDS)
+SCRIPTED: dict[type[Any], type[World]] = {AnyGenerationIsBuilt: SwitchUnderACall}
 
 
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in STORES:
-        return RebuiltWorld(seed, home=home_of(plant))
+        return SCRIPTED.get(plant, RebuiltWorld)(seed, home=home_of(plant))
     return RebuiltWorld(seed, rebuild=plant)

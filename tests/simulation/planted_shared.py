@@ -17,6 +17,7 @@ from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import Extent, Partition, Run
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
+from tests.simulation.scripted import TwoMeetSomebodyNew
 from tests.simulation.world import World
 
 
@@ -215,12 +216,13 @@ WORKERS = (
 )  # fmt: skip
 OF_A_CUT_LOG = (NoFingerprint, BareOffsets, GapsAreSkipped, MissingRowIsZero)
 PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS, *OF_A_CUT_LOG)
+SCRIPTED: dict[type[Any], type[World]] = {AbsentIsAnyVersion: TwoMeetSomebodyNew}
 
 
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it: the one that is made for what it breaks."""
     if plant in STORES:
-        return World(seed, home=home_of(plant))
+        return SCRIPTED.get(plant, World)(seed, home=home_of(plant))
     if plant in WORKERS:
         return World(seed, worker=plant)
     if issubclass(plant, Worker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -55,6 +56,24 @@ def test_a_rebuild_is_killed_again_and_again_and_gone_on_with() -> None:
         world.rebuilds.work()
     assert 10 < lives < LIVES_MAX
     assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
+
+
+def test_what_a_rebuild_has_begun_itself_is_not_gone_on_with() -> None:
+    """Also where one shard has switched, and another one is behind and built on."""
+    world = World(5, steps=0, fault_rate=0.0, shards=(2,))
+    world.arrive()
+    assert world.run() == []
+    rebuild, calls = world.rebuilds.new(), itertools.count()
+
+    def count_more() -> None:
+        if next(calls) == world.shards:  # each switch is tried twice: the first time it hears what is read
+            world.arrive()
+            assert world.settle() == []
+
+    world.rebuilds.meanwhile = count_more  # type: ignore[method-assign]  # called before each try to switch
+    assert world.rebuilds.finish(rebuild) == []
+    assert next(calls) > 2 * world.shards
+    assert rebuild.resumed == set()
 
 
 def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:

@@ -226,7 +226,8 @@ class Rebuild:
         while True:
             found = self._store.building(shard)
             if found is not None and _can_go_on(found, self._shards, extents):
-                self.resumed.add(shard)
+                if found.generation != self.names.get(shard):
+                    self.resumed.add(shard)
                 return found.generation
             name = secrets.token_hex(4)
             expected = found.generation if found else ""

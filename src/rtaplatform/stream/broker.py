@@ -45,7 +45,7 @@ class Broker:
 
     def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
         """Topic → its id and its number of partitions; what does not exist is left out."""
-        with _as_unavailable():
+        with self._asking():
             asked = TopicCollection(sorted(set(names)))
             found = {}
             for name, future in self._admin().describe_topics(asked, request_timeout=REQUEST_SECONDS_MAX).items():
@@ -107,14 +107,32 @@ class Broker:
             return {}
         asked = {TopicPartition(p.topic, p.number): spec for p in partitions}
         found = {}
-        with _as_unavailable():
+        with self._asking():
             answers = self._admin().list_offsets(
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS_MAX
             )
             for one, future in answers.items():
                 with _unless_gone():
                     found[Partition(one.topic, one.partition)] = future.result().offset
+        unknown = sorted(str(partition) for partition, offset in found.items() if offset < 0)
+        if unknown:  # -1001: a broker that has just come back; taken for an offset, the log would seem to be cut
+            raise Unavailable("kafka", f"does not say where {unknown[0]} begins or ends")
         return found
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What gets no answer in time is asked again by another client.
+
+        After a broker has hung and lost its session, one may never again find the controller (librdkafka 2.16).
+        """
+        try:
+            with _as_unavailable():
+                yield
+        except Unavailable as trouble:
+            cause = trouble.__cause__
+            if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._TIMED_OUT:
+                self._client = None
+            raise
 
     def _admin(self) -> AdminClient:
         if self._client is None:

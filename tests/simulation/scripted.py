@@ -1,0 +1,113 @@
+"""Worlds in which happens what a script says and nothing else, where a situation is too rare to be left to chance.
+
+Each leads straight to one, and ends as every world does: one healthy worker, then the totals must be the oracle's. No
+call fails but where the script says so, and a call is under way until somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.store.port import Outcome, Switched
+from rtaplatform.stream.port import Partition
+from tests.simulation.faults import begun
+from tests.simulation.world import START_MS, World
+
+WEB, MOBILE = "rta.events.web", "rta.events.mobile"
+STEPS_MAX = 100
+
+
+class ScriptedWorld(World):
+    """`script` it. `parts` are a world's: the store's home, the worker, the rebuild."""
+
+    def __init__(self, seed: int, **parts: Any) -> None:
+        self.begun_calls = self.sent = 0
+        self.before_next_call: Callable[[], None] | None = None
+        super().__init__(seed, steps=0, fault_rate=0.0, shards=(1,), **parts)
+
+    def script(self) -> None:
+        raise NotImplementedError
+
+    def run(self, *, distinct_tolerance: float = 0.0) -> list[str]:
+        self.script()
+        return super().run(distinct_tolerance=distinct_tolerance)
+
+    def begin_call(self, call: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        self.begun_calls += 1
+        before, self.before_next_call = self.before_next_call, None
+
+        def arrive() -> Outcome:
+            if before is not None:
+                before()
+            return call()
+
+        return begun(arrive, at_once=False)
+
+    def view(self, topic: str, user: str) -> Partition:
+        """A page that a user looks at. Returns where it went."""
+        self.sent += 1
+        key = f"demo:{user}".encode()
+        event = {"projectId": "demo", "type": "page", "messageId": f"m-{self.sent}", "userId": user}
+        partition = Partition(topic, bucket_of(key, self.broker.partitions[topic]))
+        self.broker.append(partition, START_MS + self.sent, key, json.dumps(event).encode())
+        return partition
+
+    def until_a_call_is_under_way(self, act: Callable[[], object]) -> None:
+        before = self.begun_calls
+        for _ in range(STEPS_MAX):
+            act()
+            if self.begun_calls > before:
+                return
+        raise AssertionError("the script leads nowhere: no call was begun")
+
+
+def lose() -> None:
+    """The call never arrives."""
+    raise Unavailable("redis", "lost before")
+
+
+class CallWithoutAnEffect(ScriptedWorld):
+    """A batch is sent and never arrives. Nothing else is read before that is noticed; another record is after it."""
+
+    def script(self) -> None:
+        worker = self.workers[0]
+        worker.log.assign([self.view(WEB, "anna")])
+        self.before_next_call = lose
+        self.until_a_call_is_under_way(worker.worker.turn)
+        worker.worker.turn()
+        self.view(WEB, "anna")
+        self.until_a_call_is_under_way(worker.worker.turn)
+        worker.worker.turn()
+
+
+class TwoMeetSomebodyNew(ScriptedWorld):
+    """Two workers read of one person, in partitions of their own, before either has written of her."""
+
+    def script(self) -> None:
+        both = self.workers[:2]
+        for running, topic in zip(both, (WEB, MOBILE), strict=True):
+            running.log.assign([self.view(topic, "anna")])
+            self.until_a_call_is_under_way(running.worker.turn)
+        for running in both:
+            running.worker.turn()
+
+
+class SwitchUnderACall(ScriptedWorld):
+    """Two rebuilds build one generation, and the other one switches to it while a call is under way."""
+
+    def script(self) -> None:
+        self.view(WEB, "anna")
+        rebuild = self.rebuilds.new()
+        self.before_next_call = self._switch
+        self.rebuilds.finish(rebuild)
+        assert self.store.state(0).generation == rebuild.names[0]
+
+    def _switch(self) -> None:
+        """Nothing is counted yet, so nothing is behind."""
+        read, generations = self.store.state(0).generation, self.home.generations
+        built = generations.building(0).generation
+        assert generations.switch(0, expected=read, generation=built, gone={}) == Switched()

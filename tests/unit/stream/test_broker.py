@@ -1,0 +1,69 @@
+"""What is made of the cluster's answers; a stand-in gives them, since no real one can be made to give these."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.store.port import Place
+from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.port import Partition
+
+TOPIC = "rta.events.web"
+
+
+def done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    (future.set_exception if isinstance(result, Exception) else future.set_result)(result)
+    return future
+
+
+class Cluster:
+    """One topic of one partition, which ends at `end`; or `trouble` instead of answers."""
+
+    def __init__(self, end: int = 7, trouble: Exception | None = None) -> None:
+        self.end, self.trouble = end, trouble
+
+    def describe_topics(self, _asked: Any, **_options: Any) -> dict[str, Future[Any]]:
+        return {TOPIC: done(self.trouble or SimpleNamespace(topic_id="id", partitions=[0]))}
+
+    def list_offsets(self, asked: Any, **_options: Any) -> dict[Any, Future[Any]]:
+        return {one: done(SimpleNamespace(offset=self.end)) for one in asked}
+
+
+class Asked(Broker):
+    """A broker whose clients are these, one after the other."""
+
+    def __init__(self, *clusters: Cluster) -> None:
+        super().__init__(KafkaSettings(bootstrap_servers="nowhere:9092"))
+        self._clusters: Any = list(clusters)
+
+    def _admin(self) -> Any:
+        if self._client is None:
+            self._client = self._clusters.pop(0)
+        return self._client
+
+
+def test_an_end_that_is_none_is_no_end() -> None:
+    assert Asked(Cluster(end=7)).ends() == {Place("id", 0): 7}
+    with pytest.raises(Unavailable, match="does not say where"):
+        Asked(Cluster(end=-1001)).ends()
+    with pytest.raises(Unavailable):
+        Asked(Cluster(end=-1001)).extents([Partition(TOPIC, 0)])
+
+
+@pytest.mark.parametrize(("code", "clients"), [(KafkaError._TIMED_OUT, 2), (KafkaError.NOT_LEADER_FOR_PARTITION, 1)])
+def test_after_a_timeout_another_client_asks(code: int, clients: int) -> None:
+    first, second = Cluster(trouble=KafkaException(KafkaError(code))), Cluster()
+    broker = Asked(first, second)
+    with pytest.raises(Unavailable):
+        broker.topics()
+    first.trouble = None
+    assert broker.topics() == {TOPIC: ("id", 1)}
+    assert len(broker._clusters) == 2 - clients
