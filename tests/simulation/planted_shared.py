@@ -17,7 +17,7 @@ from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import Extent, Partition, Run
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
-from tests.simulation.scripted import TwoMeetSomebodyNew
+from tests.simulation.scripted import StoreGoesBackUnderACall, TwoMeetSomebodyNew
 from tests.simulation.world import World
 
 
@@ -216,7 +216,10 @@ WORKERS = (
 )  # fmt: skip
 OF_A_CUT_LOG = (NoFingerprint, BareOffsets, GapsAreSkipped, MissingRowIsZero)
 PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS, *OF_A_CUT_LOG)
-SCRIPTED: dict[type[Any], type[World]] = {AbsentIsAnyVersion: TwoMeetSomebodyNew}
+SCRIPTED: dict[type[Any], type[World]] = {
+    AbsentIsAnyVersion: TwoMeetSomebodyNew,
+    MovedIsIgnored: StoreGoesBackUnderACall,
+}
 
 
 def planted_world(plant: type[Any], seed: int) -> World:
@@ -224,7 +227,7 @@ def planted_world(plant: type[Any], seed: int) -> World:
     if plant in STORES:
         return SCRIPTED.get(plant, World)(seed, home=home_of(plant))
     if plant in WORKERS:
-        return World(seed, worker=plant)
+        return SCRIPTED.get(plant, World)(seed, worker=plant)
     if issubclass(plant, Worker):
         return CutWorld(seed, worker=plant)
     return CutWorld(seed, log=plant) if issubclass(plant, MemoryLog) else CutWorld(seed, home=home_of(plant))

@@ -15,7 +15,7 @@ from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.store.port import Outcome, Switched
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import begun
-from tests.simulation.world import START_MS, World
+from tests.simulation.world import START_MS, Running, World
 
 WEB, MOBILE = "rta.events.web", "rta.events.mobile"
 STEPS_MAX = 100
@@ -47,11 +47,13 @@ class ScriptedWorld(World):
 
         return begun(arrive, at_once=False)
 
-    def view(self, topic: str, user: str) -> Partition:
-        """A page that a user looks at. Returns where it went."""
+    def view(self, topic: str, user: str, *, has_id: bool = True) -> Partition:
+        """A page that a user looks at; without an id nobody asks whether it is a repeat. Returns where it went."""
         self.sent += 1
-        key = f"demo:{user}".encode()
-        event = {"projectId": "demo", "type": "page", "messageId": f"m-{self.sent}", "userId": user}
+        key = b"demo:anna"
+        event = {"projectId": "demo", "type": "page", "userId": user}
+        if has_id:
+            event["messageId"] = f"m-{self.sent}"
         partition = Partition(topic, bucket_of(key, self.broker.partitions[topic]))
         self.broker.append(partition, START_MS + self.sent, key, json.dumps(event).encode())
         return partition
@@ -82,6 +84,26 @@ class CallWithoutAnEffect(ScriptedWorld):
         self.view(WEB, "anna")
         self.until_a_call_is_under_way(worker.worker.turn)
         worker.worker.turn()
+
+
+class StoreGoesBackUnderACall(ScriptedWorld):
+    """The store comes back without its last write while the next call is under way; then others are read of."""
+
+    def script(self) -> None:
+        worker = self.workers[0]
+        worker.log.assign([self.view(WEB, "anna", has_id=False)])
+        self._count(worker)
+        past = self.snapshot()
+        self.view(WEB, "bob", has_id=False)
+        self._count(worker)
+        self.before_next_call = lambda: self.home.restore(0, past[0])
+        for user in ("carl", "dora"):
+            self.view(WEB, user, has_id=False)
+            self._count(worker)
+
+    def _count(self, running: Running) -> None:
+        self.until_a_call_is_under_way(running.worker.turn)
+        running.worker.turn()
 
 
 class TwoMeetSomebodyNew(ScriptedWorld):
