@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rtaplatform.local.kafka import Kafka
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.local.valkey import Valkey
 from tests.integration.servers import Running, Servers, start_kafka, start_postgres, start_valkey
+
+# How long an example takes is for benchmarks to say: on a machine that others use as well, it is nothing to fail for.
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
