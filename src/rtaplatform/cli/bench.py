@@ -39,7 +39,7 @@ def measure_pipeline(
 @app.command("counts")
 def measure_counts(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 400_000,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 200_000,
     dedup: Annotated[bool, typer.Option("--dedup", help="Count each messageId once.")] = False,
 ) -> None:
     """How fast is the core alone, on the job that other systems are measured on? Servers and job stand in BENCH_….
