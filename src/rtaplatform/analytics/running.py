@@ -58,7 +58,7 @@ class Windows:
 
     def of(self, plan: Plan, shape: SumsPlan) -> Window:
         query = plan.query
-        name = (plan.project.slug, plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
+        name = (plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
         window = self._windows.pop(name, None) or Window(shape.measure, shape.with_bots)
         self._windows[name] = window
         while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
@@ -71,7 +71,7 @@ class Windows:
     def touch(self, projects: Container[str] | None) -> None:
         """What these projects count has probably moved; None: that of any project."""
         for (project, *_), window in self._windows.items():
-            if projects is None or project in projects:
+            if projects is None or project.slug in projects:
                 window.is_touched = True
 
 
@@ -320,7 +320,7 @@ class Window:
 
 def _greatest(found: Mapping[Key, int], limit: int) -> list[tuple[Key, int]]:
     """By total descending, then by key, without zeros. Only those that reach the last one's total are compared."""
-    totals = sorted(found.values(), reverse=True)[:limit]
+    totals = sorted(filter(None, found.values()), reverse=True)[:limit]
     rows = [(key, total) for key, total in found.items() if total and total >= totals[-1]]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:limit]
 

@@ -15,6 +15,7 @@ from struct import Struct
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 FEW = 8  # so many keys of one length are hashed one by one
 KNOWN_MAX = 100_000
+KNOWN_BYTES_MAX = 128  # longer keys are seldom, and could fill the memory
 
 _known: dict[bytes, int] = {}
 
@@ -45,7 +46,11 @@ def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
             _known.clear()
             missing = set(keys)
         _learn(missing)
-    return [_known[key] % buckets for key in keys]
+    found = [_known[key] % buckets for key in keys]
+    for key in missing:
+        if len(key) > KNOWN_BYTES_MAX:
+            del _known[key]
+    return found
 
 
 def _learn(keys: Collection[bytes]) -> None:

@@ -134,7 +134,7 @@ _OUTSIDE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def read_event(value: bytes | None, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
+def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
     """The event in a record. Raises `Quarantined`.
 
     `record_ms` is the record's Kafka timestamp (or record time, where it has none), `topic_source` the source of

@@ -124,7 +124,7 @@ def _persons(members: Collection[bytes]) -> Any:
 
 def _online(project: str, seen: dict[bytes, int]) -> list[Any]:
     newest = max(seen.values())
-    if all(len(person) == 8 for person in seen):
+    if set(map(len, seen)) == {8}:
         flat: Any = _packed(seen)
     else:
         flat = [item for person, at in seen.items() for item in (at, _raw(person))]

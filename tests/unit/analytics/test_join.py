@@ -202,6 +202,15 @@ async def test_a_store_that_went_back_is_read_again() -> None:
     assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-2",): 1}
 
 
+async def test_what_sums_to_nothing_takes_no_place_of_what_is_below() -> None:
+    """By category, of which one has sold and taken back alike, and one has taken back more than it sold."""
+    shop = Shop(catalog=Catalog(SHOES))
+    amounts = [("p-1", 5), ("p-9", -5), ("p-2", -3), ("p-5", 7)]
+    shop.take(Happening(NOON, "Order Completed", product=p, revenue=money) for p, money in amounts)
+    found = rows(await ask(shop, "revenue", breakdown=["product_category"], limit=2))
+    assert {key: total < 0 for key, total in found.items()} == {("(none)",): False, ("hats",): True}
+
+
 async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
     """Whole buckets in the reads of each question: none where nothing moved, one after a hint, else when noticed."""
     shop, whole = Shop(catalog=Catalog(SHOES)), list[int]()

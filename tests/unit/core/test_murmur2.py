@@ -50,6 +50,12 @@ def test_many_keys_at_once_have_the_same_buckets(known_max: int, portions: list[
             assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
 
 
+def test_long_keys_are_not_kept() -> None:
+    keys = [bytes([n]) * size for n in range(20) for size in (128, 129, 100_000)]
+    assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
+    assert max(map(len, module._known)) == 128
+
+
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 7, 19, 64])
 def test_a_portion_of_one_length_has_the_same_buckets(size: int) -> None:
     keys = [random.Random(size + n).randbytes(size) for n in range(1_000)]
