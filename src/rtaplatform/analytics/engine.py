@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog, ProductTable
+from rtaplatform.analytics.moments import Moments
 from rtaplatform.analytics.persons import (
     Group,
     groups_of,
@@ -25,7 +26,7 @@ from rtaplatform.analytics.persons import (
     values_read,
 )
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
-from rtaplatform.analytics.rows import Row, Rows, cells_of, merge_reads, shown_value, table_of
+from rtaplatform.analytics.rows import Answers, Row, Rows, cells_of, merge_reads, shown_value, table_of
 from rtaplatform.analytics.running import Window, Windows, may_run
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.times import shown, shown_instant
@@ -65,7 +66,7 @@ class Engine:
     ) -> None:
         self._reader, self._freshness, self._clock, self._catalog = reader, freshness, clock, catalog
         self._projects: dict[str, Project] = {}
-        self._windows = Windows()
+        self._windows, self._moments = Windows(), Moments(reader)
 
     async def answer(self, project: str, queries: Sequence[Query]) -> list[Answer]:
         return (await self.reply(project, queries)).answers
@@ -83,11 +84,7 @@ class Engine:
     async def _reply(self, plans: Sequence[Plan], known: Project, now_ms: int) -> Reply | None:
         """None where what the plans were made from has changed, or buckets must be read again, whole."""
         jobs = [await self._prepare(planned) for planned in plans]
-        merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
-        wanted = list(dict.fromkeys(merged.values()))
-        snapshot = await self._reader.read(known.slug, wanted)
-        by_read = dict(zip(wanted, snapshot.answers, strict=True))
-        found = {read: by_read[merged[read]] for read in merged}
+        snapshot, found = await self._read(known.slug, jobs, now_ms)
         if snapshot.project != known:
             # Another zone or currency, so another plan: a project's settings are part of the moment.
             self._projects[known.slug] = snapshot.project
@@ -99,8 +96,18 @@ class Engine:
         answers = [_answer(job, found, snapshot, fresh, now_ms) for job in jobs]
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
+    async def _read(self, slug: str, jobs: Sequence[Job], now_ms: int) -> tuple[Snapshot, Answers]:
+        wanted, merged = _wanted(jobs, now_ms)
+        snapshot = await self._moments.recall(slug, wanted)
+        if snapshot is None:
+            wanted, merged = _wanted(jobs, now_ms)  # a hint may have come: what has moved is read whole at once
+            snapshot = await self._moments.read(slug, wanted)
+        by_read = dict(zip(wanted, snapshot.answers, strict=True))
+        return snapshot, {read: by_read[merged[read]] for read in merged}
+
     def touch(self, projects: Container[str] | None) -> None:
         """The store hints that these projects have moved, or any: what is kept of them is read at once."""
+        self._moments.touch(projects)
         self._windows.touch(projects)
 
     async def check(self, project: str, query: Query) -> None:
@@ -147,7 +154,7 @@ class Engine:
         products = await self._products(planned, shape.joined)
         values = shape.values or ("",)
         if needs_values(planned, shape):
-            found = (await self._reader.read(planned.project.slug, [values_read(planned, shape)])).answers[0]
+            found = (await self._moments.ask(planned.project.slug, [values_read(planned, shape)])).answers[0]
             assert isinstance(found, list)
             values = tuple(str(value) for value in found)
         elif not planned.query.breakdown and not shape.joined:
@@ -163,6 +170,12 @@ class Engine:
             snapshot = await self._reader.read(planned.project.slug, [total_read(planned, shape, g) for g in portion])
             totals |= zip(portion, snapshot.answers, strict=True)
         return tuple(sorted(sorted(totals, key=lambda g: (-totals[g], g[0]))[: planned.query.limit]))
+
+
+def _wanted(jobs: Sequence[Job], now_ms: int) -> tuple[list[Read], dict[Read, Read]]:
+    """What is to be read for these jobs, and which of it answers each of their reads."""
+    merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
+    return list(dict.fromkeys(merged.values())), merged
 
 
 def _reads(job: Job, now_ms: int) -> list[Read]:

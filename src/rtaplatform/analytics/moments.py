@@ -1,0 +1,90 @@
+"""Answers kept for as long as a shard's ledger stands still.   Stage 5 of 6: store → [analytics].
+
+In one generation, whatever is read here is written together with a row of the ledger, in one `apply`. So where
+generation and ledger are as they were, so is every answer, and a look at the ledger is enough: it is a tenth of a
+question's work. Expiry takes buckets without a word, but only such as no question may reach any more.
+Hints save the look where something has moved, and are not needed: the ledger decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rtaplatform.store.port import AggregateReader, Cells, Listing, OnlineSince, Place, Read, Row, Snapshot
+
+PROJECTS_MAX = 64
+ANSWERS_MAX = 500  # a project
+HINTS_COME_IN = 4  # turns of the event loop from a hint in the socket to what it touches
+
+
+class Moment(Struct, frozen=True):
+    """Where a shard stood, and what was read there."""
+
+    generation: str
+    ledger: dict[Place, Row]
+    answers: dict[Read, Any]
+
+
+class Moments:
+    """The last moment of each project, of the projects that were asked for last."""
+
+    def __init__(self, reader: AggregateReader) -> None:
+        self._reader = reader
+        self._known: dict[str, Moment] = {}
+
+    async def recall(self, project: str, reads: Sequence[Read]) -> Snapshot | None:
+        """What `read` would answer, without reading; None where something is new, or has moved meanwhile."""
+        known = self._known.get(project)
+        if known is None or not all(read in known.answers for read in reads):
+            return None
+        snapshot = await self._reader.read(project, ())
+        if _is_at(snapshot, known):
+            return replace(snapshot, answers=tuple(known.answers[read] for read in reads))
+        if self._known.get(project) is known:
+            del self._known[project]
+        # The store has said first to whoever listens what has moved: let them hear it before more is asked.
+        for _ in range(HINTS_COME_IN):
+            await asyncio.sleep(0)
+        return None
+
+    async def ask(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        return await self.recall(project, reads) or await self.read(project, reads)
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        """Read, and keep the answers."""
+        snapshot = await self._reader.read(project, reads)
+        known = self._known.pop(project, None)
+        if not snapshot.torn:
+            answers = dict(known.answers) if known is not None and _is_at(snapshot, known) else {}
+            answers |= {r: a for r, a in zip(reads, snapshot.answers, strict=True) if _is_worth_keeping(r)}
+            self._keep(project, Moment(snapshot.generation, snapshot.ledger, answers))
+        return snapshot
+
+    def touch(self, projects: Container[str] | None) -> None:
+        """These projects have probably moved, or any: the look at the ledger would be in vain."""
+        for project in [known for known in self._known if projects is None or known in projects]:
+            del self._known[project]
+
+    def _keep(self, project: str, moment: Moment) -> None:
+        if len(moment.answers) <= ANSWERS_MAX:
+            self._known[project] = moment
+        while len(self._known) > PROJECTS_MAX:
+            del self._known[next(iter(self._known))]
+
+
+def _is_at(snapshot: Snapshot, known: Moment) -> bool:
+    return not snapshot.torn and snapshot.generation == known.generation and snapshot.ledger == known.ledger
+
+
+def _is_worth_keeping(read: Read) -> bool:
+    """Not whole buckets, which are large, nor what is asked once."""
+    match read:
+        case Listing() | OnlineSince() | Cells(fields=None):
+            return False
+        case _:
+            return True

@@ -1,0 +1,112 @@
+"""What is kept while the ledger stands still is what the store would answer, and is dropped when it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from rtaplatform.analytics import moments
+from rtaplatform.analytics.moments import Moments
+from rtaplatform.core.buckets import Kind
+from rtaplatform.store.port import Cells, Hint, Listing, Place, Project, Read, Row, Snapshot
+
+VIEWS = Cells("products", Kind.MINUTE, (1, 2), ("views",))
+ORDERS = Cells("products", Kind.MINUTE, (1, 2), ("orders",))
+WHOLE = Listing("products", Kind.MINUTE, (2,))
+PLACE = Place("topic", 0)
+
+
+class Store:
+    """Answers each read with the number of the call; says what it was asked for."""
+
+    def __init__(self) -> None:
+        self.now = Snapshot("g1", {}, {PLACE: Row(7, 6, 0, "", 0, 0)}, {}, False, Project("demo", "UTC", "USD"), ())
+        self.asked: list[Sequence[Read]] = []
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        self.asked.append(tuple(reads))
+        answer: Any = len(self.asked)
+        return replace(self.now, answers=(answer,) * len(reads))
+
+    async def hints(self) -> Any:
+        yield Hint(0, None)
+
+
+async def test_where_the_ledger_stands_still_a_look_at_it_is_enough() -> None:
+    store = Store()
+    kept = Moments(store)
+    assert (await kept.ask("demo", [VIEWS])).answers == (1,)
+    assert (await kept.ask("demo", [ORDERS, VIEWS])).answers == (2, 2)
+    assert (await kept.ask("demo", [VIEWS, ORDERS])).answers == (2, 2)
+    assert store.asked == [(VIEWS,), (ORDERS, VIEWS), ()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ledger": {PLACE: Row(8, 7, 0, "", 0, 0)}},
+        {"ledger": {PLACE: Row(6, 5, 0, "", 0, 0)}},
+        {"ledger": {PLACE: Row(7, 6, 0, "", 0, 0), Place("topic", 1): Row(1, 0, 0, "", 0, 0)}},
+        {"generation": "g2"},
+        {"torn": True},
+    ],
+    ids=lambda change: "-".join(change),
+)
+async def test_what_has_moved_is_read_again(change: dict[str, Any]) -> None:
+    store = Store()
+    kept = Moments(store)
+    await kept.ask("demo", [VIEWS])
+    store.now = replace(store.now, **change)
+    assert (await kept.ask("demo", [VIEWS])).answers == (3,)
+    assert store.asked == [(VIEWS,), (), (VIEWS,)]
+
+
+async def test_what_is_torn_is_not_kept() -> None:
+    store = Store()
+    kept = Moments(store)
+    store.now = replace(store.now, torn=True)
+    assert [(await kept.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
+
+
+async def test_whole_buckets_are_not_kept() -> None:
+    store = Store()
+    kept = Moments(store)
+    assert [(await kept.ask("demo", [VIEWS, WHOLE])).answers for _ in range(2)] == [(1, 1), (2, 2)]
+    assert (await kept.ask("demo", [VIEWS])).answers == (2,)
+
+
+async def test_stops_and_settings_are_those_of_now() -> None:
+    store = Store()
+    kept = Moments(store)
+    await kept.ask("demo", [VIEWS])
+    store.now = replace(store.now, stops={"topic:0": "gap"}, project=Project("demo", "Europe/Paris", "USD"))
+    found = await kept.ask("demo", [VIEWS])
+    assert (found.answers, found.stops, found.project.zone) == ((1,), {"topic:0": "gap"}, "Europe/Paris")
+
+
+@pytest.mark.parametrize("projects", [None, {"demo"}])
+async def test_a_hint_saves_the_look(projects: set[str] | None) -> None:
+    store = Store()
+    kept = Moments(store)
+    await kept.ask("demo", [VIEWS])
+    kept.touch(projects)
+    await kept.ask("demo", [VIEWS])
+    kept.touch({"another"})
+    await kept.ask("demo", [VIEWS])
+    assert store.asked == [(VIEWS,), (VIEWS,), ()]
+
+
+async def test_no_more_is_kept_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "PROJECTS_MAX", 2)
+    monkeypatch.setattr(moments, "ANSWERS_MAX", 1)
+    store = Store()
+    kept = Moments(store)
+    for project in ("a", "b", "c", "c", "a"):
+        await kept.ask(project, [VIEWS])
+    assert store.asked == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
+    for _ in range(2):
+        await kept.ask("a", [VIEWS, ORDERS])
+    assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
