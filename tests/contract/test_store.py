@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -15,8 +16,10 @@ from rtaplatform.store.port import (
     BlockWrite,
     Cells,
     CellsKey,
+    Changes,
     Conflicted,
     Delta,
+    Listed,
     Listing,
     Move,
     Moved,
@@ -67,10 +70,42 @@ async def test_a_listing_has_every_field_as_it_is_stored(parts: Parts) -> None:
     answer = (await parts.reader.read("demo", [read])).answers[0]
     assert isinstance(answer, list)
     listed, empty = answer
-    assert isinstance(listed, list)
-    assert empty == []
-    pairs = zip(listed[::2], listed[1::2], strict=True)
+    assert isinstance(listed, Listed)
+    assert empty == Listed([])
+    pairs = zip(listed.fields[::2], listed.fields[1::2], strict=True)
     assert dict(pairs) == {b"count": b"5", name.encode(): b"-3", b"~count": b"%d" % great}
+
+
+async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Parts) -> None:
+    """Whatever is written, also what fills the bucket, overflows or is no number to Lua."""
+    key, chance = CellsKey("demo", "products", Kind.MINUTE, MINUTE), random.Random(3)
+    known: dict[bytes, bytes] = {}
+    position, followed = "", 0
+    for turn in range(60):
+        some = chance.choice([1, 3, 40, 400, 700])
+        fields = {field("views", f"p-{chance.randint(0, 3_000)}"): chance.randint(1, 9) for _ in range(some)}
+        if turn % 9 == 8:
+            fields |= {field("views", f"q-{turn}-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX // 4)}
+        cells = {key: fields | {"views": sum(fields.values())}}
+        if turn % 7 == 3:
+            cells[key][field("orders", "great")] = 2**62
+        assert parts.store.apply(0, "g1", advance(turn, turn + 1, cells=cells)) == Applied()
+        if chance.random() < 0.3:
+            continue
+        reads: list[Read] = [Listing("products", Kind.MINUTE, (MINUTE,))]
+        whole, changed = (
+            await parts.reader.read("demo", [*reads, Changes("products", Kind.MINUTE, MINUTE, position or "0-0")])
+        ).answers
+        assert isinstance(whole, list)
+        listed = whole[0]
+        assert isinstance(listed, Listed)
+        held = dict(zip(listed.fields[::2], listed.fields[1::2], strict=True))
+        if isinstance(changed, Listed):
+            followed += 1
+            known |= dict(zip(changed.fields[::2], changed.fields[1::2], strict=True))
+            assert (known, changed.position) == (held, listed.position)
+        known, position = held, listed.position
+    assert followed > 5
 
 
 async def test_some_fields_of_many_buckets_beside_others(parts: Parts) -> None:

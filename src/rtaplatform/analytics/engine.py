@@ -97,18 +97,15 @@ class Engine:
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
     async def _read(self, slug: str, jobs: Sequence[Job], now_ms: int) -> tuple[Snapshot, Answers]:
-        wanted, merged = _wanted(jobs, now_ms)
-        snapshot = await self._moments.recall(slug, wanted)
-        if snapshot is None:
-            wanted, merged = _wanted(jobs, now_ms)  # a hint may have come: what has moved is read whole at once
-            snapshot = await self._moments.read(slug, wanted)
+        merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
+        wanted = list(dict.fromkeys(merged.values()))
+        snapshot = await self._moments.ask(slug, wanted)
         by_read = dict(zip(wanted, snapshot.answers, strict=True))
         return snapshot, {read: by_read[merged[read]] for read in merged}
 
     def touch(self, projects: Container[str] | None) -> None:
-        """The store hints that these projects have moved, or any: what is kept of them is read at once."""
+        """The store hints that these projects have moved, or any."""
         self._moments.touch(projects)
-        self._windows.touch(projects)
 
     async def check(self, project: str, query: Query) -> None:
         """Raise what is wrong with the query, without reading its numbers."""
@@ -170,12 +167,6 @@ class Engine:
             snapshot = await self._reader.read(planned.project.slug, [total_read(planned, shape, g) for g in portion])
             totals |= zip(portion, snapshot.answers, strict=True)
         return tuple(sorted(sorted(totals, key=lambda g: (-totals[g], g[0]))[: planned.query.limit]))
-
-
-def _wanted(jobs: Sequence[Job], now_ms: int) -> tuple[list[Read], dict[Read, Read]]:
-    """What is to be read for these jobs, and which of it answers each of their reads."""
-    merged = merge_reads(read for job in jobs for read in _reads(job, now_ms))
-    return list(dict.fromkeys(merged.values())), merged
 
 
 def _reads(job: Job, now_ms: int) -> list[Read]:

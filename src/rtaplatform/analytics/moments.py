@@ -8,18 +8,29 @@ Hints save the look where something has moved, and are not needed: the ledger de
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Container, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rtaplatform.store.port import AggregateReader, Cells, Listing, OnlineSince, Place, Read, Row, Snapshot
+from rtaplatform.core.buckets import Kind
+from rtaplatform.store.port import (
+    AggregateReader,
+    Cells,
+    Changes,
+    Listed,
+    Listing,
+    OnlineSince,
+    Place,
+    Read,
+    Row,
+    Snapshot,
+)
 
 PROJECTS_MAX = 64
 ANSWERS_MAX = 500  # a project
-HINTS_COME_IN = 4  # turns of the event loop from a hint in the socket to what it touches
+FIELDS_MAX = 1_024  # of buckets that were read whole, names and numbers
 
 
 class Moment(Struct, frozen=True):
@@ -47,9 +58,6 @@ class Moments:
             return replace(snapshot, answers=tuple(known.answers[read] for read in reads))
         if self._known.get(project) is known:
             del self._known[project]
-        # The store has said first to whoever listens what has moved: let them hear it before more is asked.
-        for _ in range(HINTS_COME_IN):
-            await asyncio.sleep(0)
         return None
 
     async def ask(self, project: str, reads: Sequence[Read]) -> Snapshot:
@@ -61,7 +69,8 @@ class Moments:
         known = self._known.pop(project, None)
         if not snapshot.torn:
             answers = dict(known.answers) if known is not None and _is_at(snapshot, known) else {}
-            answers |= {r: a for r, a in zip(reads, snapshot.answers, strict=True) if _is_worth_keeping(r)}
+            for read, answer in zip(reads, snapshot.answers, strict=True):
+                answers |= _kept(read, answer)
             self._keep(project, Moment(snapshot.generation, snapshot.ledger, answers))
         return snapshot
 
@@ -81,10 +90,21 @@ def _is_at(snapshot: Snapshot, known: Moment) -> bool:
     return not snapshot.torn and snapshot.generation == known.generation and snapshot.ledger == known.ledger
 
 
-def _is_worth_keeping(read: Read) -> bool:
-    """Not whole buckets, which are large, nor what is asked once."""
+def _kept(read: Read, answer: Any) -> dict[Read, Any]:
+    """What is known then: that nothing follows what was read; not large buckets, nor what is asked only once."""
     match read:
-        case Listing() | OnlineSince() | Cells(fields=None):
-            return False
+        case Changes(rollup, kind, start) if answer is not None:
+            return _nothing_since(rollup, kind, start, answer.position)
+        case Listing(rollup, kind, starts):
+            known: dict[Read, Any] = {read: answer} if sum(len(each.fields) for each in answer) <= FIELDS_MAX else {}
+            for start, listed in zip(starts, answer, strict=True):
+                known |= _nothing_since(rollup, kind, start, listed.position)
+            return known
+        case Changes() | OnlineSince() | Cells(fields=None):
+            return {}
         case _:
-            return True
+            return {read: answer}
+
+
+def _nothing_since(rollup: str, kind: Kind, start: int, position: str) -> dict[Read, Any]:
+    return {Changes(rollup, kind, start, position): Listed([], position)} if position else {}

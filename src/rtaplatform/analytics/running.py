@@ -2,10 +2,10 @@
 
 A bucket of 10,000 fields is read and added once, and compared afterwards by its totals alone. That is exact: every
 event adds to a count of the bucket that never falls, so equal totals, in the same generation and with the ledger
-nowhere behind where it was, are the same events. A bucket whose totals have moved is read whole; so are the newest one
-and those that moved last time, as soon as the store hints at a change. Hints save a second read and are not needed:
-the totals decide. Numbers are kept as the text that they are stored as: equal texts are equal numbers, so what has
-changed in a bucket is found without reading what has not.
+nowhere behind where it was, are the same events. Of the newest bucket, and of those that moved last time, what has
+changed is read with the totals: from the log that the store keeps of a large bucket, or whole if it is small. Where
+the log does not reach back, a bucket whose totals have moved is read whole. Numbers are kept as the text that they are
+stored as: equal texts are equal numbers, so what has changed in a bucket is found without reading what has not.
 What a snapshot completes is the snapshot's own moment, whatever was known before. One question at a time reads for a
 window: two whose snapshots came in the wrong order would look like a store that went back.
 """
@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import compress, count
+from itertools import compress
 from operator import ne
 from typing import Any
+
+from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
@@ -26,13 +28,13 @@ from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, listin
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
-from rtaplatform.store.port import Cells, Listed, Listing, Place, Snapshot
+from rtaplatform.store.port import Cells, Changes, Listed, Listing, Place, Snapshot
 
 WINDOWS_MAX = 32
 CELLS_MAX = 3_000_000  # kept in all windows together
 READ_AT_ONCE = 2  # buckets that are new, in one read: none keeps the store for long
 CHOICES_MAX = 8  # filters of a window whose products' sums are kept
-ENTERED_MAX = 1_000  # names that enter a bucket between two looks; of more, each is looked up
+SMALL = 512  # fields of a bucket that is read whole rather than asked for twice
 SPARE = 200  # products looked at beyond the limit, so that the next question finds its own among them
 
 
@@ -69,11 +71,13 @@ class Windows:
     def _size(self) -> int:
         return sum(window.size for window in self._windows.values())
 
-    def touch(self, projects: Container[str] | None) -> None:
-        """What these projects count has probably moved; None: that of any project."""
-        for (project, *_), window in self._windows.items():
-            if projects is None or project.slug in projects:
-                window.is_touched = True
+
+class Bucket(Struct):
+    """What is known of one: its totals, the numbers of our fields, and where its log ended, "" if it has none."""
+
+    token: tuple[int, ...]
+    numbers: dict[bytes, bytes]
+    position: str
 
 
 class Window:
@@ -88,14 +92,14 @@ class Window:
         self.sums: dict[str, int] = {}
         self.size = 0
         self.turn = asyncio.Lock()
-        self.is_touched = True  # since it was last brought to a moment
         self._reset("", {})
 
     def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
         self._generation, self._ledger = generation, dict(ledger)
-        self._buckets: dict[Tile, tuple[tuple[int, ...], dict[bytes, bytes]]] = {}
+        self._buckets: dict[Tile, Bucket] = {}
         self._newest: Tile | None = None
-        self._moving: dict[Tile, Listed] = {}  # not known to stand still, as listed last
+        self._moving: set[Tile] = set()  # not known to stand still
+        self._lost: set[Tile] = set()  # have moved, and can't be followed from where they are known
         self._names: dict[
             bytes, tuple[bytes, str]
         ] = {}  # a field of ours → itself, the same in all buckets, and its product
@@ -114,10 +118,21 @@ class Window:
         new = [tile for tile in tiles if tile not in self._buckets]
         return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing]:
-        """The totals of all buckets, and whole those that are new or have probably moved."""
-        whole = [tile for tile in tiles if tile not in self._buckets or (self.is_touched and tile in self._moving)]
-        return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole)]
+    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
+        """The totals of all buckets, whole those that are new, and the changes of those that have probably moved."""
+        whole = [tile for tile in tiles if self._is_read_whole(tile)]
+        changes = [
+            Changes(PRODUCTS.name, *tile, self._buckets[tile].position)
+            for tile in tiles
+            if tile in self._moving and tile not in whole and self._buckets[tile].position
+        ]
+        return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole), *changes]
+
+    def _is_read_whole(self, tile: Tile) -> bool:
+        bucket = self._buckets.get(tile)
+        if bucket is None or tile in self._lost:
+            return True
+        return tile in self._moving and not bucket.position and len(bucket.numbers) <= SMALL
 
     def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
         """Bring these buckets to the snapshot's moment; False where some must be read again, whole.
@@ -129,28 +144,28 @@ class Window:
         tokens |= {
             t: self._token(c) for t, c in table_of(cells_of(PRODUCTS.name, tiles, self._totals), answers).items()
         }
-        listed = self._listed(answers)
-        for tile in tiles:
-            if tile in listed:
-                self._put(tile, tokens[tile], listed[tile])
-        moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile][0]]
-        self._moving |= {tile: [] for tile in moved if tile not in self._moving}
-        self.is_touched = bool(moved)
+        for read, answer in answers.items():
+            match read:
+                case Listing(PRODUCTS.name, kind, starts):
+                    for start, listed in zip(starts, answer, strict=True):
+                        if (kind, start) in tokens:
+                            self._put((kind, start), tokens[kind, start], listed)
+                case Changes(PRODUCTS.name, kind, start, since) if (kind, start) in tokens:
+                    self._follow_changes((kind, start), tokens[kind, start], since, answer)
+        moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile].token]
+        self._lost |= {t for t in moved if t in self._moving or t not in self._buckets or not self._buckets[t].position}
+        self._moving |= set(moved)
         return not moved
-
-    @staticmethod
-    def _listed(answers: Answers) -> dict[Tile, Listed]:
-        listings = [read for read in answers if isinstance(read, Listing) and read.rollup == PRODUCTS.name]
-        return {(r.kind, start): found for r in listings for start, found in zip(r.starts, answers[r], strict=True)}
 
     def keep(self, tiles: Sequence[Tile]) -> None:
         """Drop the buckets that have left the window. The last one is expected to move on."""
         self._newest = tiles[-1] if tiles else None
         for tile in self._buckets.keys() - set(tiles):
-            gone = self._buckets.pop(tile)[1]
+            gone = self._buckets.pop(tile).numbers
             self.size -= len(gone)
             self._change([(self._names[name][1], -int(n)) for name, n in gone.items()])
-            self._moving.pop(tile, None)
+            self._moving.discard(tile)
+            self._lost.discard(tile)
 
     def _follow(self, snapshot: Snapshot) -> None:
         ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
@@ -163,37 +178,46 @@ class Window:
         return tuple(cells.get(name, 0) for name in self._totals)
 
     def _put(self, tile: Tile, token: tuple[int, ...], listed: Listed) -> None:
-        known, numbers = self._buckets.get(tile, (None, dict[bytes, bytes]()))
-        if token != known:
-            self.size -= len(numbers)
-            self._change(self._bring_up(numbers, self._moving.get(tile, []), listed))
-            self.size += len(numbers)
-            self._buckets[tile] = token, numbers
-        if tile == self._newest or known not in (None, token):
-            self._moving[tile] = listed
+        """What the bucket holds, from its listing."""
+        bucket = self._buckets.get(tile) or Bucket((), {}, "")
+        if token != bucket.token:
+            names, texts = listed.fields[::2], listed.fields[1::2]
+            # Over all fields only what runs in C: a bucket has 10,000, and few have changed.
+            moved = map(ne, texts, map(bucket.numbers.get, names))
+            self._bring_up(bucket, dict(compress(zip(names, texts, strict=True), moved)))
+        self._is_known(tile, bucket, token, listed.position)
+
+    def _follow_changes(self, tile: Tile, token: tuple[int, ...], since: str, listed: Listed | None) -> None:
+        """What the bucket holds, from what it held at a position of its log."""
+        bucket = self._buckets.get(tile)
+        if bucket is None or bucket.position != since:
+            return
+        if listed is None:
+            bucket.position = ""
+            return
+        self._bring_up(bucket, dict(zip(listed.fields[::2], listed.fields[1::2], strict=True)))
+        self._is_known(tile, bucket, token, listed.position)
+
+    def _is_known(self, tile: Tile, bucket: Bucket, token: tuple[int, ...], position: str) -> None:
+        if tile == self._newest or bucket.token not in ((), token):
+            self._moving.add(tile)
         else:
-            self._moving.pop(tile, None)
+            self._moving.discard(tile)
+        self._lost.discard(tile)
+        bucket.token, bucket.position = token, position
+        self._buckets[tile] = bucket
 
-    def _bring_up(self, numbers: dict[bytes, bytes], last: Listed, listed: Listed) -> list[tuple[str, int]]:
-        """Make `numbers`, what is known of a bucket, what it holds now; returns the changes of its products.
-
-        Over all fields only what runs in C: a bucket has 10,000, and few have changed.
-        """
-        names, texts = listed[::2], listed[1::2]
-        held = _in_order_of(names, last) if last else None
-        moved = map(ne, texts, map(numbers.get, names) if held is None else held)
-        pairs = list(compress(zip(names, texts, strict=True), moved))
-        found = [pair for pair in pairs if pair[0].startswith(self._starts)]
-        changes: list[tuple[str, int]] = []
-        for read, text in found:
-            name, product = self._names.get(read) or self._learn(read)
-            changes.append((product, int(text) - int(numbers.get(name, 0))))
-            numbers[name] = text
-        # What is not ours is in no `numbers`, so it is always among the pairs, where these were compared.
-        if held is not None or len(numbers) == len(names) - (len(pairs) - len(found)):
-            return changes
-        gone = numbers.keys() - set(names)
-        return changes + [(self._names[name][1], -int(numbers.pop(name))) for name in gone]
+    def _bring_up(self, bucket: Bucket, fields: Mapping[bytes, bytes]) -> None:
+        """Take these fields' numbers into the bucket and the sums."""
+        numbers, changes = bucket.numbers, []
+        self.size -= len(numbers)
+        for read, text in fields.items():
+            if read.startswith(self._starts):
+                name, product = self._names.get(read) or self._learn(read)
+                changes.append((product, int(text) - int(numbers.get(name, 0))))
+                numbers[name] = text
+        self.size += len(numbers)
+        self._change(changes)
 
     def _learn(self, name: bytes) -> tuple[bytes, str]:
         self._names[name] = name, name.partition(SEPARATOR.encode())[2].decode()
@@ -317,33 +341,6 @@ class Window:
                 index.setdefault(attributes_of(products, product, (name,))[0], []).append(product)
             self._index = products.version, name, index
         return self._index[2]
-
-
-def _in_order_of(names: list[bytes], last: Listed) -> list[bytes | None] | None:
-    """The texts of `last` in the order of `names`, None for a name that is new; None where other names moved or went.
-
-    A bucket's names keep their order, mostly, and new ones enter between them. To walk along both lists is several
-    times as fast as to look up each name, which is somewhere else in memory.
-    """
-    held: list[bytes | None] = list(last[1::2])
-    olds, news = last[::2], iter(names)
-    old, at, entered = iter(olds), 0, 0
-    while (equal := next(compress(count(), map(ne, old, news)), None)) is not None:
-        first = at = at + equal
-        expected = olds[at - entered]
-        for name in news:
-            at += 1
-            if name == expected:
-                break
-        else:
-            return None
-        held[first:first] = [None] * (at - first)
-        entered += at - first
-        if entered > ENTERED_MAX:
-            return None
-        at += 1
-    held += [None for _ in news]
-    return held if len(held) == len(names) else None
 
 
 def _greatest(found: Mapping[Key, int], limit: int) -> list[tuple[Key, int]]:

@@ -33,11 +33,12 @@ _SORTED_SETS = (
     "zadd zrem zcount zcard zrange zrangebyscore zrevrange zremrangebyscore zremrangebyrank "
     "zscore zmscore zincrby zscan"
 )
+_STREAMS = "xadd xrange xrevrange"
 _SKETCHES = "pfadd pfcount pfmerge"
 _CHANNELS = "publish subscribe psubscribe ssubscribe spublish unsubscribe sunsubscribe punsubscribe"
 _TRANSACTIONS = "multi exec discard watch unwatch"
 _INSPECTION = "scan dbsize memory|usage"
-_WORK = f"fcall fcall_ro {_KEYS} {_HASHES} {_SETS} {_SORTED_SETS} {_SKETCHES} {_CHANNELS} {_TRANSACTIONS} {_INSPECTION}"
+_WORK = f"fcall fcall_ro {_KEYS} {_HASHES} {_SETS} {_SORTED_SETS} {_STREAMS} {_SKETCHES} {_CHANNELS} {_TRANSACTIONS} {_INSPECTION}"
 
 # What each user may do. Functions run with the rights of their caller, so a worker needs what they call.
 USERS: Mapping[str, str] = {

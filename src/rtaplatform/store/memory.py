@@ -11,9 +11,9 @@ import copy
 from collections.abc import AsyncIterator, Sequence
 
 from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, SEPARATOR, SKETCHES_PER_BUCKET_MAX
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, PRODUCTS, SEPARATOR, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
-from rtaplatform.store.memory_totals import Totals, answer
+from rtaplatform.store.memory_totals import Totals, answer, flat
 from rtaplatform.store.port import (
     SCHEMA,
     Applied,
@@ -42,6 +42,8 @@ from rtaplatform.store.port import (
 )
 
 OVERFLOW = 2**63
+LOGGED_FROM = 4  # fields; Redis has 256, which no simulated bucket reaches
+LOG_MAX = 5
 
 
 class Shard:
@@ -350,6 +352,7 @@ def _conflict(at: Shard, totals: Totals, delta: Delta) -> Conflicted | None:
 
 def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> None:
     bucket = totals.cells.setdefault(key, {})
+    is_logged, changed = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM, dict[str, int]()
     for name, n in fields.items():
         measure, separator, _ = name.partition(SEPARATOR)
         field = name
@@ -357,9 +360,13 @@ def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> N
             field = measure + SEPARATOR + OTHER
         total = bucket.get(field, 0) + n
         if -OVERFLOW <= total < OVERFLOW:
-            bucket[field] = total
+            bucket[field] = changed[field] = total
         else:
             totals.inexact.add(f"c:{layout.cells(key)} {field}")
+    if is_logged:
+        log = totals.logs.setdefault(key, [])
+        log.append((log[-1][0] + 1 if log else 1, flat(changed)))
+        del log[:-LOG_MAX]
 
 
 def _add_members(totals: Totals, key: SketchKey, members: set[bytes]) -> None:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtaplatform.store.port import Cells, CellsKey, Listing, OnlineSince, Persons, PersonValues, Place, Read, SketchKey
+from rtaplatform.store.port import (
+    Cells,
+    CellsKey,
+    Changes,
+    Listed,
+    Listing,
+    OnlineSince,
+    Persons,
+    PersonValues,
+    Place,
+    Read,
+    SketchKey,
+)
 
 
 class Totals:
@@ -15,6 +28,7 @@ class Totals:
         self.control: dict[Place, int] = {}  # while it is built: what was read of rta.control
         self.inflight = ""
         self.cells: dict[CellsKey, dict[str, int]] = {}
+        self.logs: dict[CellsKey, list[tuple[int, list[bytes]]]] = {}  # positions and changes of large buckets
         self.sketches: dict[SketchKey, set[bytes]] = {}
         self.online: dict[str, dict[bytes, int]] = {}
         self.blocks: dict[str, bytes] = {}
@@ -31,7 +45,10 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
             return [dict(b) if fields is None else {f: b[f] for f in fields if f in b} for b in buckets]
         case Listing(rollup, kind, starts):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
-            return [[text for name, n in b.items() for text in (name.encode(), b"%d" % n)] for b in buckets]
+            logs = [totals.logs.get(CellsKey(project, rollup, kind, start), []) for start in starts]
+            return [Listed(flat(b), _position(log)) for b, log in zip(buckets, logs, strict=True)]
+        case Changes(rollup, kind, start, since):
+            return _changes(totals.logs.get(CellsKey(project, rollup, kind, start), []), since)
         case Persons():
             return len(_union(totals, project, read))
         case PersonValues(buckets, dimension):
@@ -39,6 +56,22 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
             return sorted({key.value for key in totals.sketches if key[:4] in wanted})
         case OnlineSince(since_ms):
             return sum(at >= since_ms for at in totals.online.get(project, {}).values())
+
+
+def flat(fields: Mapping[str, int]) -> list[bytes]:
+    return [text for name, n in fields.items() for text in (name.encode(), b"%d" % n)]
+
+
+def _position(log: Sequence[tuple[int, list[bytes]]]) -> str:
+    return str(log[-1][0]) if log else ""
+
+
+def _changes(log: Sequence[tuple[int, list[bytes]]], since: str) -> Listed | None:
+    positions = [str(position) for position, _ in log]
+    if since not in positions:
+        return None
+    newer = log[positions.index(since) + 1 :]
+    return Listed([item for _, changes in newer for item in changes], _position(log))
 
 
 def _union(totals: Totals, project: str, read: Persons) -> set[bytes]:

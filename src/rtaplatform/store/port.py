@@ -277,14 +277,20 @@ class Cells(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """All fields of one rollup in some buckets of one size, as they are stored: cheap where few have changed.
-
-    As long as no field enters or leaves, they mostly come in the same order.
-    """
+    """All fields of one rollup in some buckets of one size, as they are stored."""
 
     rollup: str
     kind: Kind
     starts: tuple[int, ...]
+
+
+class Changes(Struct, frozen=True):
+    """What has changed in one bucket since a position of its log, which large buckets of products have."""
+
+    rollup: str
+    kind: Kind
+    start: int
+    since: str
 
 
 class Persons(Struct, frozen=True):
@@ -306,17 +312,26 @@ class OnlineSince(Struct, frozen=True):
     since_ms: int
 
 
-Read = Cells | Listing | Persons | PersonValues | OnlineSince
+Read = Cells | Listing | Changes | Persons | PersonValues | OnlineSince
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
-Listed = list[bytes]  # field, number as text, field, …
+
+
+class Listed(Struct, frozen=True):
+    """Fields of a bucket as stored: field, number as text, field, …; where one comes again, the last is true.
+
+    `position` is the end of the bucket's log, "" where it has none: then it can't be followed from here.
+    """
+
+    fields: list[bytes]
+    position: str = ""
 
 
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` → list of `Listed`, `Persons` and
-    `OnlineSince` → number, `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once
-    overflowed.
+    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` → list of `Listed`, `Changes` →
+    `Listed`, or None where the log does not reach back so far, `Persons` and `OnlineSince` → number, `PersonValues` →
+    sorted list of values. `inexact` names fields ("key field") that once overflowed.
     """
 
     generation: str
@@ -325,7 +340,7 @@ class Snapshot(Struct, frozen=True):
     stops: dict[str, str]
     torn: bool
     project: Project
-    answers: tuple[CellsAnswer | list[Listed] | int | list[str], ...]
+    answers: tuple[CellsAnswer | list[Listed] | Listed | int | list[str] | None, ...]
     inexact: tuple[str, ...] = ()
     shard: int = 0
     starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins

@@ -25,7 +25,9 @@ from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
     Cells,
+    Changes,
     Hint,
+    Listed,
     Listing,
     OnlineSince,
     Persons,
@@ -41,6 +43,7 @@ from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
 FIELDS = "rta_fields_v1"
+ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
 
 
 class RedisReader:
@@ -155,10 +158,18 @@ def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
     match read:
         case Cells(fields=fields) if fields is not None:
             return 0  # `rta_fields_v1` reads them
-        case Cells() | Listing():
+        case Cells():
             for name in _names(project, read):
                 pipe.hgetall(f"{base}c:{name}")
             return len(read.starts)
+        case Listing():
+            for name in _names(project, read):
+                pipe.hgetall(f"{base}c:{name}")
+                pipe.xrevrange(f"{base}l:{name}", count=1)
+            return 2 * len(read.starts)
+        case Changes(rollup, kind, start, since):
+            pipe.xrange(f"{base}l:{layout.cells_of(project, rollup, kind)}{start}", min=since, count=ENTRIES_MAX + 1)
+            return 1
         case Persons():
             keys = [
                 f"{base}p:{layout.sketch(SketchKey(project, kind, start, read.dimension, value))}"
@@ -210,11 +221,26 @@ def _answer(read: Read, replies: list[Any]) -> Any:
         case Cells():
             return [{f.decode(): int(n) for f, n in _paired(reply).items()} for reply in replies]
         case Listing():
-            return replies
+            return [Listed(fields, _position(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)]
+        case Changes(since=since):
+            return _changes(replies[0], since)
         case PersonValues():
             return sorted({_text(value) for reply in replies for value in reply})
         case _:
             return int(replies[0]) if replies else 0
+
+
+def _position(log: Sequence[tuple[bytes, Any]]) -> str:
+    return _text(log[-1][0]) if log else ""
+
+
+def _changes(log: Sequence[tuple[bytes, dict[bytes, bytes]]], since: str) -> Listed | None:
+    """From the entry that was the last one, if it is still there, to the newest."""
+    if not log or _text(log[0][0]) != since or len(log) > ENTRIES_MAX:
+        return None
+    entries = [msgspec.msgpack.decode(entry[b"changes"]) for _, entry in log[1:]]
+    fields = [item.encode() if isinstance(item, str) else b"%d" % item for entry in entries for item in entry]
+    return Listed(fields, _position(log))
 
 
 def _as_it_comes(response: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from rtaplatform.core.buckets import Kind, expires_at_s
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, SKETCHES_PER_BUCKET_MAX
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 
@@ -92,7 +92,8 @@ def _parts(n: int) -> list[int]:
 
 
 def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]:
-    return [layout.cells(key), keeping.expires_at_s(key.kind, key.start), keeping.fields_max, _flat(fields)]
+    expires_at_s, is_logged = keeping.expires_at_s(key.kind, key.start), key.rollup == PRODUCTS.name
+    return [layout.cells(key), expires_at_s, keeping.fields_max, _flat(fields), is_logged]
 
 
 def _sketches(sketches: dict[SketchKey, set[bytes]], keeping: Keeping) -> list[Any]:

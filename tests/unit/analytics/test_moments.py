@@ -11,25 +11,26 @@ from msgspec.structs import replace
 from rtaplatform.analytics import moments
 from rtaplatform.analytics.moments import Moments
 from rtaplatform.core.buckets import Kind
-from rtaplatform.store.port import Cells, Hint, Listing, Place, Project, Read, Row, Snapshot
+from rtaplatform.store.port import Cells, Changes, Hint, Listed, Listing, Place, Project, Read, Row, Snapshot
 
 VIEWS = Cells("products", Kind.MINUTE, (1, 2), ("views",))
 ORDERS = Cells("products", Kind.MINUTE, (1, 2), ("orders",))
 WHOLE = Listing("products", Kind.MINUTE, (2,))
+SINCE = Changes("products", Kind.MINUTE, 2, "7-0")
 PLACE = Place("topic", 0)
 
 
 class Store:
-    """Answers each read with the number of the call; says what it was asked for."""
+    """Answers each read as told, else with the number of the call; says what it was asked for."""
 
     def __init__(self) -> None:
         self.now = Snapshot("g1", {}, {PLACE: Row(7, 6, 0, "", 0, 0)}, {}, False, Project("demo", "UTC", "USD"), ())
         self.asked: list[Sequence[Read]] = []
+        self.answers: dict[Read, Any] = {}
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         self.asked.append(tuple(reads))
-        answer: Any = len(self.asked)
-        return replace(self.now, answers=(answer,) * len(reads))
+        return replace(self.now, answers=tuple(self.answers.get(read, len(self.asked)) for read in reads))
 
     async def hints(self) -> Any:
         yield Hint(0, None)
@@ -71,11 +72,25 @@ async def test_what_is_torn_is_not_kept() -> None:
     assert [(await kept.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
 
 
-async def test_whole_buckets_are_not_kept() -> None:
+async def test_large_buckets_are_not_kept_but_where_their_logs_ended() -> None:
     store = Store()
+    many = [b"x"] * 2_000
+    store.answers = {WHOLE: [Listed(many, "7-0")], SINCE: Listed(many, "8-0")}
     kept = Moments(store)
-    assert [(await kept.ask("demo", [VIEWS, WHOLE])).answers for _ in range(2)] == [(1, 1), (2, 2)]
-    assert (await kept.ask("demo", [VIEWS])).answers == (2,)
+    for _ in range(2):
+        assert (await kept.ask("demo", [WHOLE])).answers == ([Listed(many, "7-0")],)
+    assert store.asked == [(WHOLE,), (WHOLE,)]
+    assert (await kept.ask("demo", [SINCE])).answers == (Listed([], "7-0"),)
+    assert store.asked.pop() == ()
+
+
+async def test_small_buckets_are_kept() -> None:
+    store = Store()
+    store.answers = {WHOLE: [Listed([b"views", b"1"])]}
+    kept = Moments(store)
+    for _ in range(2):
+        assert (await kept.ask("demo", [WHOLE])).answers == ([Listed([b"views", b"1"])],)
+    assert store.asked == [(WHOLE,), ()]
 
 
 async def test_stops_and_settings_are_those_of_now() -> None:

@@ -75,9 +75,11 @@ local function probe(keys)
   redis.call('TYPE', text)
   redis.call('EXISTS', text)
   redis.call('EXPIREAT', text, tonumber(redis.call('TIME')[1]) + 60)
+  redis.call('XADD', base .. 'log', 'MAXLEN', '~', 1, '*', 'a', 'a')
+  redis.call('EXPIRE', base .. 'log', 60)
   redis.call('PFADD', sketch, 'a')
   redis.call('PUBLISH', base .. 'channel', '')
-  redis.call('UNLINK', hash, zset, set, text)
+  redis.call('UNLINK', hash, zset, set, text, base .. 'log')
   redis.call('DEL', sketch)
   return 'OK'
 end

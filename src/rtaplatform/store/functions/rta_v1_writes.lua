@@ -1,12 +1,21 @@
 -- The second part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
 -- from there: 3 mark, 4 write, 5 advance.
 
+local LOGGED_FROM = 256 -- fields: a smaller bucket is as soon read whole
+local LOGGED_MAX = 500 -- fields changed by one call
+local LOG_MAX, LOG_SECONDS = 64, 60
+
 -- 4 write ---------------------------------------------------------------------------------------------------------
 
-local function increment(base, key, field, n)
+-- `log`, where there is one, takes the field and its new number.
+local function increment(base, key, field, n, log)
   local reply = redis.pcall('HINCRBY', key, field, n)
   if type(reply) == 'table' and reply.err then
     redis.call('HINCRBY', base .. 'inexact', string.sub(key, #base + 1) .. ' ' .. field, 1)
+  elseif log then
+    if reply < -EXACT or reply > EXACT then log.is_broken = true end
+    log[#log + 1] = field
+    log[#log + 1] = reply
   end
 end
 
@@ -26,7 +35,7 @@ end
 
 -- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of calls a field.
 -- What finds a full bucket goes to the field that takes it. Returns how many fields there are then.
-local function add_chunk(base, key, size, limit, list, first, last)
+local function add_chunk(base, key, size, limit, list, first, last, log)
   local names, sums, full = {}, {}, {}
   for i = first, last, 2 do names[#names + 1] = list[i] end
   local held = redis.call('HMGET', key, unpack(names))
@@ -35,7 +44,7 @@ local function add_chunk(base, key, size, limit, list, first, last)
     local instead = not held[i] and size >= limit and other(name)
     if instead then
       local sum = (full[instead] or 0) + n
-      if sum >= -EXACT and sum <= EXACT then full[instead] = sum else increment(base, key, instead, n) end
+      if sum >= -EXACT and sum <= EXACT then full[instead] = sum else increment(base, key, instead, n, log) end
     else
       if not held[i] then size = size + 1 end
       local sum = sum_of(held[i], n)
@@ -43,23 +52,24 @@ local function add_chunk(base, key, size, limit, list, first, last)
         sums[#sums + 1] = name
         sums[#sums + 1] = sum
       else
-        increment(base, key, name, n)
+        increment(base, key, name, n, log)
       end
     end
   end
   if #sums > 0 then redis.call('HSET', key, unpack(sums)) end
-  for name, n in pairs(full) do increment(base, key, name, n) end
+  if log then for i = 1, #sums do log[#log + 1] = sums[i] end end
+  for name, n in pairs(full) do increment(base, key, name, n, log) end
   return size
 end
 
-local function add_one_by_one(base, key, size, limit, list)
+local function add_one_by_one(base, key, size, limit, list, log)
   for i = 1, #list, 2 do
     local field = list[i]
     if size + #list / 2 > limit and redis.call('HEXISTS', key, field) == 0 then
       local instead = other(field)
       if instead and size >= limit then field = instead else size = size + 1 end
     end
-    increment(base, key, field, list[i + 1])
+    increment(base, key, field, list[i + 1], log)
   end
 end
 
@@ -68,20 +78,35 @@ local function all_numbers(list)
   return true
 end
 
+-- What a call has changed in a large bucket, as fields and their new numbers, so that a reader who knows the bucket need
+-- not read it whole. A log that is not there, or has no such position any more, tells nothing: the bucket does.
+local function log_changes(key, log)
+  local reply = log and not log.is_broken
+    and redis.pcall('XADD', key, 'MAXLEN', '~', LOG_MAX, '*', 'changes', cmsgpack.pack(log))
+  if type(reply) == 'string' then
+    redis.call('EXPIRE', key, LOG_SECONDS)
+  else
+    redis.call('UNLINK', key)
+  end
+end
+
 local function write_cells(base, cells, now)
   if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
   local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
   local size = redis.call('HLEN', key)
+  local is_logged = cells[5] and size >= LOGGED_FROM
+  local log = is_logged and #list <= 2 * LOGGED_MAX and {} or nil
   if #list <= 8 or not all_numbers(list) then
-    add_one_by_one(base, key, size, limit, list)
+    add_one_by_one(base, key, size, limit, list, log)
   elseif size == 0 and #list / 2 <= limit then -- a new bucket: there is nothing to add to
     each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
   else
     for i = 1, #list, 2 * CHUNK do
-      size = add_chunk(base, key, size, limit, list, i, math.min(i + 2 * CHUNK - 1, #list))
+      size = add_chunk(base, key, size, limit, list, i, math.min(i + 2 * CHUNK - 1, #list), log)
     end
   end
   redis.call('EXPIREAT', key, cells[2])
+  if is_logged then log_changes(base .. 'l:' .. cells[1], log) end
 end
 
 -- The expiry of a sketch and of its index is that of the bucket, and never changes.
