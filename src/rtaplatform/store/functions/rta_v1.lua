@@ -137,7 +137,7 @@ local function validate(base, batch)
   end
   for _, cells in ipairs(batch.cells) do
     check_type(base .. 'c:' .. cells[1], 'hash')
-    check(is_time(cells[2]) and is_time(cells[3]) and type(cells[5]) == 'boolean', 'cells')
+    check(is_time(cells[2]) and is_time(cells[3]) and (cells[5] == nil or type(cells[5]) == 'boolean'), 'cells')
     check_increments(cells[4])
   end
   for _, group in ipairs(batch.sketches) do
