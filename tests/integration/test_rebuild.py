@@ -80,11 +80,12 @@ def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(sta
     rebuilder = stack.spawn("rebuild")
     kills = 0
     while visitors.poll() is None:
-        time.sleep(rng.uniform(1.0, 2.5))
-        if rebuilder.poll() is None and kills < 4:
-            stack.kill(rebuilder)
+        time.sleep(rng.uniform(0.3, 0.9) if kills < 4 else rng.uniform(1.0, 2.5))
+        if kills < 4:  # one that has ended meanwhile was too quick for us: another one will not be
+            if rebuilder.poll() is None:
+                stack.kill(rebuilder)
+                kills += 1
             rebuilder = stack.spawn("rebuild")
-            kills += 1
         elif rng.random() < 0.4:
             number = rng.randrange(2)
             stack.kill(workers[number])

@@ -38,7 +38,8 @@ _SKETCHES = "pfadd pfcount pfmerge"
 _CHANNELS = "publish subscribe psubscribe ssubscribe spublish unsubscribe sunsubscribe punsubscribe"
 _TRANSACTIONS = "multi exec discard watch unwatch"
 _INSPECTION = "scan dbsize memory|usage"
-_WORK = f"fcall fcall_ro {_KEYS} {_HASHES} {_SETS} {_SORTED_SETS} {_STREAMS} {_SKETCHES} {_CHANNELS} {_TRANSACTIONS} {_INSPECTION}"
+_DATA = f"{_KEYS} {_HASHES} {_SETS} {_SORTED_SETS} {_STREAMS} {_SKETCHES}"
+_WORK = f"fcall fcall_ro {_DATA} {_CHANNELS} {_TRANSACTIONS} {_INSPECTION}"
 
 # What each user may do. Functions run with the rights of their caller, so a worker needs what they call.
 USERS: Mapping[str, str] = {
