@@ -51,8 +51,10 @@ def test_every_question_is_answered_and_timed(stack: Stack, capsys: pytest.Captu
 
 def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[str]) -> None:
     cases = [apply.Case(50, 1, 20), apply.Case(400, 3, 20)]
-    apply.measure(Report("apply", as_json=True, seed=1), calls=3, seed=1, cases=cases)
-    told = rows(capsys)
+    apply.measure(Report("apply", as_json=True, seed=1), calls=3, seconds=0.5, seed=1, cases=cases, rates=[200])
+    steady, *told = rows(capsys)
+    assert steady["events_per_s"] == 200
+    made_of(steady, "p50_ms", "p99_ms", "p50_kb")
     assert [(row["batch"], row["projects"], row["calls"]) for row in told] == [(50, 1, 3), (400, 3, 3)]
     made_of(told[0], "p50_ms", "p99_ms", "p50_kb")
     assert told[1]["p50_kb"] > told[0]["p50_kb"]

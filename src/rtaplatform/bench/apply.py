@@ -1,13 +1,18 @@
-"""How long does one call of the store take, and how large is it, as batches, projects and products grow?
+"""How long does one call of the store take, and how large is it, as rates, batches, projects and products grow?
 
 The real worker folds a simulated shop's records, out of memory, into a Valkey of its own; what is timed is its calls of
-`apply`: the encoding apart, and the call from the first byte sent to the answer.
+`apply`: the encoding apart, and the call from the first byte sent to the answer. First in steady state: events come at
+a rate, and a batch is what has come in the time that a worker waits for one. Then batches of given sizes, one after the
+other, as while it catches up. Python's garbage collector is off: it would look through the records that only this
+process keeps.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
@@ -28,7 +33,9 @@ from rtaplatform.stream.port import Partition
 
 PARTITIONS = 4
 BATCH = int(WorkerSettings.model_fields["batch_events_max"].default)
+WAIT_S = int(WorkerSettings.model_fields["batch_wait_ms_max"].default) / 1000
 RATE = 2_000.0  # in the events' own time
+RATES = (500, 2_000, 5_000, 10_000)  # events a second, for one worker
 
 
 class TimedStore:
@@ -79,40 +86,78 @@ CASES = (
 )
 
 
-def measure(report: Report, *, calls: int, seed: int, cases: Sequence[Case] = CASES) -> None:
-    for case in cases:
-        with running_valkey() as (settings, _pid):
-            _say(report, _counted(settings, case, calls=calls, seed=seed), case)
+def measure(
+    report: Report,
+    *,
+    calls: int,
+    seconds: float,
+    seed: int,
+    cases: Sequence[Case] = CASES,
+    rates: Sequence[int] = RATES,
+) -> None:
+    """A row for each rate, of so many seconds, and one for each case, of so many calls."""
+    gc.collect()
+    gc.disable()
+    try:
+        for rate in rates:
+            with running_valkey() as (settings, _pid):
+                _say(report, _steady(settings, rate, seconds=seconds, seed=seed), {"events_per_s": rate})
+        for case in cases:
+            with running_valkey() as (settings, _pid):
+                _say(report, _counted(settings, case, calls=calls, seed=seed), case._asdict())
+    finally:
+        gc.enable()
 
 
-def _say(report: Report, timed: TimedStore, case: Case) -> None:
+def _say(report: Report, timed: TimedStore, case: Mapping[str, int]) -> None:
     sizes = {f"p{n}_kb": round(percentile(timed.sizes, n / 100) / 1000, 1) for n in (50, 99)}
     encoding_ms = round(percentile(timed.encoding, 0.5) * 1000, 2)
-    report.row(
-        **case._asdict(), calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes
-    )
+    report.row(**case, calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes)
+
+
+def _steady(settings: StoreSettings, rate: int, *, seconds: float, seed: int) -> TimedStore:
+    """Events as they come, which a worker takes every WAIT_S."""
+    start, name = time.time_ns() // 1_000_000, "site-0"
+    plan = Plan(start, project=name, rate=float(rate), products=200, seed=seed)
+    records = list(islice(events(plan), int(rate * seconds)))
+    with _working(settings, [name], BATCH) as (broker, worker, timed):
+        due = time.monotonic()
+        for at in range(0, len(records), round(rate * WAIT_S)):
+            _append(broker, iter(records[at : at + round(rate * WAIT_S)]))
+            worker.turn()
+            due += WAIT_S
+            time.sleep(max(0.0, due - time.monotonic()))
+    return timed
 
 
 def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> TimedStore:
     names = [f"site-{n}" for n in range(case.projects)]
-    broker = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS))
     records = _records(names, case.batch * calls, case.products, seed)
-    store = RedisStore(settings)
+    with _working(settings, names, case.batch) as (broker, worker, timed):
+        for _ in range(calls):
+            # A batch has records of all partitions, as those of a worker that keeps up.
+            _append(broker, islice(records, case.batch))
+            worker.turn()
+    return timed
+
+
+@contextmanager
+def _working(
+    settings: StoreSettings, names: Sequence[str], batch: int
+) -> Iterator[tuple[MemoryBroker, Worker, TimedStore]]:
+    """A worker that has taken its partitions of an empty log; at the end all that it was given is in the store."""
+    broker, store = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)), RedisStore(settings)
     store.load_functions()
     store.set_projects([Project(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(store, settings.shards, dict(broker.ids), {})
-    log, timed = MemoryLog(broker, case.batch), TimedStore(store)
+    log, timed = MemoryLog(broker, batch), TimedStore(store)
     log.assign(broker.all_partitions())
     worker = Worker(log, log, timed, shards=settings.shards)
-    worker.turn()  # takes its partitions
-    for _ in range(calls):
-        # A batch has records of all partitions, as those of a worker that keeps up.
-        _append(broker, islice(records, case.batch))
-        worker.turn()
+    worker.turn()
+    yield broker, worker, timed
     while not worker.is_settled:
         worker.turn()
     store.close()
-    return timed
 
 
 def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[Record]:

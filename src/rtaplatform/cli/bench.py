@@ -129,21 +129,22 @@ def measure_latency(
 @app.command("apply")
 def measure_apply(
     calls: Annotated[int, typer.Option(min=1, help="Calls that are timed, in each case.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="Time of each rate, in steady state.")] = 10,
     seed: SeedOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """How long does one call of the store take, and how large is it, as batches, projects and products grow?
+    """How long does one call of the store take, and how large is it, as rates, batches, projects and products grow?
 
     Examples:
 
         rta bench apply
 
-        rta bench apply --calls 20
+        rta bench apply --calls 20 --seconds 2
     """
     from rtaplatform.bench.apply import measure
     from rtaplatform.bench.report import Report
 
-    measure(Report("apply", as_json=as_json, seed=seed), calls=calls, seed=seed)
+    measure(Report("apply", as_json=as_json, seed=seed), calls=calls, seconds=seconds, seed=seed)
 
 
 @app.command("memory")
