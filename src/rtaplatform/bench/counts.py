@@ -114,12 +114,15 @@ class Counts:
         return Fold(seen)
 
 
+Minute = tuple[dict[str, dict[str, int]], set[str]]  # counts by event and product; users
+
+
 class Fold:
-    """Increments of one batch; a minute's cells are counted under the names that they have in Redis."""
+    """Increments of one batch."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._minutes: dict[str, tuple[dict[str, int], set[str]]] = {}  # minute's text → (cells by product, users)
+        self._minutes: dict[str, Minute] = {}
         self._revenue: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self.letters: list[DeadLetter] = []
@@ -127,13 +130,15 @@ class Fold:
     def add(self, place: str, read: Sequence[Event]) -> None:
         minutes = self._minutes
         for each in read:
-            minute, event = each.timestamp[:16], each.event
+            minute, event, product = each.timestamp[:16], each.event, each.properties.product_id
             found = minutes.get(minute)
             if found is None:
                 found = minutes[minute] = ({}, set())
-            cells, users = found
-            cell = event + SEPARATOR + each.properties.product_id
-            cells[cell] = cells.get(cell, 0) + 1
+            events, users = found
+            products = events.get(event)
+            if products is None:
+                products = events[event] = {}
+            products[product] = products.get(product, 0) + 1
             users.add(each.userId)
             if event == ORDERED:
                 cents = round(each.properties.price * 100) * each.properties.quantity
@@ -143,22 +148,16 @@ class Fold:
     def delta(self) -> Delta:
         cells: dict[CellsKey, dict[str, int]] = {}
         users: dict[SketchKey, set[bytes]] = {}
-        for minute, (products, persons) in self._minutes.items():
+        for minute, (events, persons) in self._minutes.items():
             start = _minute(minute)
-            cells[_key("products", start)] = products
-            cells[_key("counts", start)] = _by_event(products)
-            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = set(map(str.encode, persons))
+            cells[_key("products", start)] = {
+                f"{event}{SEPARATOR}{product}": n for event, products in events.items() for product, n in products.items()
+            }
+            cells[_key("counts", start)] = {event: sum(products.values()) for event, products in events.items()}
+            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = set(map(xxhash.xxh3_64_digest, map(str.encode, persons)))
         for minute, cents in self._revenue.items():
             cells[_key("revenue", _minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
-
-
-def _by_event(products: Mapping[str, int]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for cell, n in products.items():
-        event = cell[: cell.index(SEPARATOR)]
-        counts[event] = counts.get(event, 0) + n
-    return counts
 
 
 class CountsOnce(Counts):

@@ -2,6 +2,9 @@
 
 Adding a person to a sketch twice changes nothing, and on a busy site almost all of them are there: what is
 known need not be sent again. Dropped, like all that a worker keeps, when the ledger is read again.
+
+Two kinds are not remembered: the persons of a product, who seldom come back to it within sight, so that remembering
+costs more than it saves; and so many at once that they travel as a sketch.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from rtaplatform.store.port import SketchKey
+from rtaplatform.core.rollups import PRODUCT_ID
+from rtaplatform.store.port import PERSONS_LISTED_MAX, SketchKey
 
 
 class KnownPersons:
@@ -26,7 +30,7 @@ class KnownPersons:
     def only_new(self, sketches: Mapping[SketchKey, set[bytes]]) -> dict[SketchKey, set[bytes]]:
         new = {}
         for key, persons in sketches.items():
-            known = self._sketches.get(key)
+            known = self._sketches.get(key) if _is_remembered(key, persons) else None
             missing = persons if known is None else persons - known
             if missing:
                 new[key] = missing
@@ -37,9 +41,10 @@ class KnownPersons:
         if not self._persons_max:
             return
         for key, persons in sketches.items():
-            self._sketches.setdefault(key, set()).update(persons)
-            self._sketches.move_to_end(key)
-            self._persons += len(persons)
+            if _is_remembered(key, persons):
+                self._sketches.setdefault(key, set()).update(persons)
+                self._sketches.move_to_end(key)
+                self._persons += len(persons)
         while self._persons > self._persons_max:
             _key, gone = self._sketches.popitem(last=False)
             self._persons -= len(gone)
@@ -47,3 +52,7 @@ class KnownPersons:
     def clear(self) -> None:
         self._sketches.clear()
         self._persons = 0
+
+
+def _is_remembered(key: SketchKey, persons: set[bytes]) -> bool:
+    return key.dimension != PRODUCT_ID and len(persons) < PERSONS_LISTED_MAX

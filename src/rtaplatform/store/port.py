@@ -89,6 +89,10 @@ class CellsKey(NamedTuple):
     start: int
 
 
+# From so many persons on a sketch takes them as the registers that they come to. It is as large in the server anyway.
+PERSONS_LISTED_MAX = 1_500
+
+
 class SketchKey(NamedTuple):
     """`dimension` "" is the sketch of all persons."""
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from rtaplatform.core.buckets import Kind, expires_at_s
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
-from rtaplatform.store.port import CellsKey, Delta, SketchKey
+from rtaplatform.store.port import PERSONS_LISTED_MAX, CellsKey, Delta, SketchKey
 
 EXACT_IN_LUA = 2**53  # Lua's numbers are doubles
 INCREMENT_MAX = 2**62  # more at once is refused
@@ -110,13 +110,17 @@ def _sketches(sketches: dict[SketchKey, set[bytes]], keeping: Keeping) -> list[A
 
 
 def _persons(members: Collection[bytes]) -> Any:
-    """A list of texts; those of one short length, as all of ours are, become MessagePack by one call."""
+    """A list of texts; those of one short length, as all of ours are, become MessagePack by one call. Many: a sketch."""
     if len(members) == 1:
         (member,) = members
         if len(member) < 32:
             return msgspec.Raw(bytes((0x91, 0xA0 | len(member))) + member)
     size = len(next(iter(members), b""))
     header = bytes((0xA0 | size,)) if size < 32 else b""
+    if len(members) >= PERSONS_LISTED_MAX and set(map(len, members)) == {8}:
+        from rtaplatform.store.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
+
+        return _raw(hyperloglog(members))
     joined = header.join(members)
     if not header or len(joined) != len(members) * (size + 1) - 1 or set(map(len, members)) != {size}:
         return [_raw(m) for m in members]

@@ -14,6 +14,7 @@
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
 local KEY_MAX = 1024
+local SKETCH_BYTES = 12304 -- of a dense HyperLogLog
 local EXACT = 9007199254740992 -- 2^53
 
 local function prefix_of(shard_key)
@@ -113,8 +114,11 @@ local function check_increments(list)
   end
 end
 
--- As `check_list` would, without a call an entry.
+-- Persons, or the sketch that they come to. The list is looked at as by `check_list`, without a call an entry.
 local function check_persons(list)
+  if type(list) == 'string' then
+    return check(#list == SKETCH_BYTES and string.sub(list, 1, 5) == 'HYLL\0', 'sketches')
+  end
   check(type(list) == 'table', 'sketches')
   for i = 1, #list do
     if type(list[i]) ~= 'string' or #list[i] > 64 then check(false, 'sketches') end
@@ -124,6 +128,14 @@ end
 -- Of a bucket, or of one value of a dimension in it.
 local function sketch_key(group, i)
   return 'p:' .. (group[3] and (group[1] .. ':' .. group[4][i]) or group[1])
+end
+
+-- As `check_type` for a text that is never empty, at half the price: there are thousands of them in a call.
+local function is_sketch_there(key)
+  check(is_text(key, KEY_MAX), 'key')
+  local size = redis.pcall('STRLEN', key)
+  if type(size) ~= 'number' then error({damaged = key}) end
+  return size > 0
 end
 
 local function is_table(value) return type(value) == 'table' end
@@ -148,7 +160,7 @@ local function validate(base, batch)
     for i = 1, #group[4], 2 do
       check(is_text(group[4][i], 512), 'sketches')
       check_persons(group[4][i + 1])
-      group[5][i] = check_type(base .. sketch_key(group, i), 'string')
+      group[5][i] = is_sketch_there(base .. sketch_key(group, i))
     end
   end
   for _, online in ipairs(batch.online) do

@@ -36,10 +36,13 @@ end
 -- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of calls a field.
 -- What finds a full bucket goes to the field that takes it. Returns how many fields there are then.
 local function add_chunk(base, key, size, limit, list, first, last, log)
-  local names, sums, full = {}, {}, {}
-  for i = first, last, 2 do names[#names + 1] = list[i] end
+  local names, count, sums, top, full = {}, 0, {}, 0, {}
+  for i = first, last, 2 do
+    count = count + 1
+    names[count] = list[i]
+  end
   local held = redis.call('HMGET', key, unpack(names))
-  for i = 1, #names do
+  for i = 1, count do
     local name, n = names[i], list[first + 2 * i - 1]
     local instead = not held[i] and size >= limit and other(name)
     if instead then
@@ -49,15 +52,15 @@ local function add_chunk(base, key, size, limit, list, first, last, log)
       if not held[i] then size = size + 1 end
       local sum = sum_of(held[i], n)
       if sum then
-        sums[#sums + 1] = name
-        sums[#sums + 1] = sum
+        sums[top + 1], sums[top + 2] = name, sum
+        top = top + 2
       else
         increment(base, key, name, n, log)
       end
     end
   end
-  if #sums > 0 then redis.call('HSET', key, unpack(sums)) end
-  if log then for i = 1, #sums do log[#log + 1] = sums[i] end end
+  if top > 0 then redis.call('HSET', key, unpack(sums)) end
+  if log then for i = 1, top do log[#log + 1] = sums[i] end end
   for name, n in pairs(full) do increment(base, key, name, n, log) end
   return size
 end
@@ -109,17 +112,30 @@ local function write_cells(base, cells, now)
   if is_logged then log_changes(base .. 'l:' .. cells[1], log) end
 end
 
+local function add_persons(base, key, persons, is_there)
+  if type(persons) == 'table' then
+    for first = 1, #persons, CHUNK do
+      redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
+    end
+  elseif is_there then
+    local other = base .. 'merged'
+    redis.call('SET', other, persons)
+    redis.pcall('PFMERGE', key, other)
+    redis.call('DEL', other)
+  else
+    redis.call('SET', key, persons)
+  end
+end
+
 -- The expiry of a sketch and of its index is that of the bucket, and never changes.
 local function write_sketches(base, group, now, sketches_max)
   if group[2] <= now then return end
   local index, list = group[3] and base .. 'px:' .. group[1], group[4]
   local size = index and redis.call('SCARD', index)
   for i = 1, #list, 2 do
-    local key, persons, is_there = base .. sketch_key(group, i), list[i + 1], group[5][i]
+    local key, is_there = base .. sketch_key(group, i), group[5][i]
     if is_there or not index or size < sketches_max then
-      for first = 1, #persons, CHUNK do
-        redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
-      end
+      add_persons(base, key, list[i + 1], is_there)
       if not is_there then
         redis.call('EXPIREAT', key, group[2])
         if index then size = size + redis.call('SADD', index, list[i]) end
