@@ -87,9 +87,6 @@ class Chunk:
     def of(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
 
-    def names_unknown_projects(self) -> bool:
-        return False
-
 
 def understood(run: Run, items: Sequence[Any], record_ms: int = 0) -> Chunk:
     return Chunk(run, items, max(record_ms, max(run.timestamps_ms), 0))
@@ -114,7 +111,7 @@ class Counts:
         return Fold(seen)
 
 
-Minute = tuple[dict[str, dict[str, int]], set[str]]  # counts by event and product; users
+Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and product; each event's user
 
 
 class Fold:
@@ -133,13 +130,13 @@ class Fold:
             minute, event, product = each.timestamp[:16], each.event, each.properties.product_id
             found = minutes.get(minute)
             if found is None:
-                found = minutes[minute] = ({}, set())
+                found = minutes[minute] = ({}, [])
             events, users = found
             products = events.get(event)
             if products is None:
                 products = events[event] = {}
             products[product] = products.get(product, 0) + 1
-            users.add(each.userId)
+            users.append(each.userId)
             if event == ORDERED:
                 cents = round(each.properties.price * 100) * each.properties.quantity
                 self._revenue[minute] = self._revenue.get(minute, 0) + cents
@@ -147,14 +144,18 @@ class Fold:
 
     def delta(self) -> Delta:
         cells: dict[CellsKey, dict[str, int]] = {}
-        users: dict[SketchKey, set[bytes]] = {}
+        users: dict[SketchKey, list[bytes]] = {}
         for minute, (events, persons) in self._minutes.items():
             start = _minute(minute)
             cells[_key("products", start)] = {
-                f"{event}{SEPARATOR}{product}": n for event, products in events.items() for product, n in products.items()
+                f"{event}{SEPARATOR}{product}": n
+                for event, products in events.items()
+                for product, n in products.items()
             }
             cells[_key("counts", start)] = {event: sum(products.values()) for event, products in events.items()}
-            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = set(map(xxhash.xxh3_64_digest, map(str.encode, persons)))
+            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = list(
+                map(xxhash.xxh3_64_digest, map(str.encode, persons))
+            )
         for minute, cents in self._revenue.items():
             cells[_key("revenue", _minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)

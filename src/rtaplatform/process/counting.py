@@ -36,8 +36,6 @@ class Chunk(Protocol):
         """What there is to fold in that shard."""
         ...
 
-    def names_unknown_projects(self) -> bool: ...
-
 
 class Folding(Protocol):
     """One batch in one shard."""

@@ -70,9 +70,6 @@ class Chunk(Struct, frozen=True):
     def of(self, shard: int, shards: int) -> list[Understood]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
 
-    def names_unknown_projects(self) -> bool:
-        return any(item.dead and item.dead.reason is Reason.UNKNOWN_PROJECT for item in self.items)
-
 
 def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
     """Read the records of one partition; `record_ms` is the record time before the first of them."""

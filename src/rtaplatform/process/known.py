@@ -10,7 +10,7 @@ costs more than it saves; and so many at once that they travel as a sketch.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import PERSONS_LISTED_MAX, SketchKey
@@ -27,16 +27,16 @@ class KnownPersons:
         self._persons = 0
         self._sketches: OrderedDict[SketchKey, set[bytes]] = OrderedDict()
 
-    def only_new(self, sketches: Mapping[SketchKey, set[bytes]]) -> dict[SketchKey, set[bytes]]:
-        new = {}
+    def only_new(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> dict[SketchKey, Collection[bytes]]:
+        new: dict[SketchKey, Collection[bytes]] = {}
         for key, persons in sketches.items():
             known = self._sketches.get(key) if _is_remembered(key, persons) else None
-            missing = persons if known is None else persons - known
+            missing = persons if known is None else set(persons) - known
             if missing:
                 new[key] = missing
         return new
 
-    def accept(self, sketches: Mapping[SketchKey, set[bytes]]) -> None:
+    def accept(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> None:
         """The store has taken these."""
         if not self._persons_max:
             return
@@ -54,5 +54,5 @@ class KnownPersons:
         self._persons = 0
 
 
-def _is_remembered(key: SketchKey, persons: set[bytes]) -> bool:
+def _is_remembered(key: SketchKey, persons: Collection[bytes]) -> bool:
     return key.dimension != PRODUCT_ID and len(persons) < PERSONS_LISTED_MAX

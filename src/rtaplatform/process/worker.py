@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.core.events import Reason
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
@@ -233,20 +234,9 @@ class Worker:
 
     def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
         projects = self._at.projects()
-        read = {
+        return {
             p: self._counting.understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()
         }
-        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not any(
-            chunk.names_unknown_projects() for chunk in read.values()
-        ):
-            return read
-        # It may have been made since we looked.
-        self._projects_read_at = self._clock()
-        for shard in self._at.shards:
-            state = self._store.state(shard)
-            if state is not None and state.projects != self._at.shards[shard].projects:
-                raise Out("projects have changed")
-        return read
 
     def _looked_at(self, shard: int, partition: Partition, chunk: Chunk) -> Waiting | None:
         """What the shard has not counted yet."""
@@ -293,6 +283,7 @@ class Worker:
         """The batch is whole: its calls begin, and what is kept here is as if they had ended well."""
         if not self._open_records:
             return
+        self._look_for_projects()
         for shard, part in self._open.items():
             if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
                 self._sent.append(self._apply(shard, part))
@@ -303,13 +294,26 @@ class Worker:
             blocks.trim()
             people.trim()
 
+    def _look_for_projects(self) -> None:
+        """A project that a letter names in vain may have been made since we looked."""
+        letters = chain.from_iterable(part.folding.letters for part in self._open.values())
+        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not any(
+            letter.reason is Reason.UNKNOWN_PROJECT for letter in letters
+        ):
+            return
+        self._projects_read_at = self._clock()
+        for shard in self._at.shards:
+            state = self._store.state(shard)
+            if state is not None and state.projects != self._at.shards[shard].projects:
+                raise Out("projects have changed")
+
     def _apply(self, shard: int, part: Part) -> Sent:
-        delta, generation = self._delta(shard, part), self._at.shards[shard].generation
-        if part.folding.letters:
-            # Kafka holds the letters before the ledger moves past their events.
-            self._letters.set_aside(part.folding.letters)
+        delta, generation, letters = self._delta(shard, part), self._at.shards[shard].generation, part.folding.letters
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
-        outcome = self._begin_call(partial(self._store.apply, shard, generation, delta))
+        apply = partial(self._store.apply, shard, generation, delta)
+        outcome = self._begin_call(
+            partial(_after, partial(self._letters.set_aside, letters), apply) if letters else apply
+        )
         self._caches[shard].accept(delta.blocks)
         self._people[shard].accept(delta.persons)
         self._known[shard].accept(delta.sketches)
@@ -397,3 +401,9 @@ class Worker:
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)
         self._sleep(self._backoff_seconds)
+
+
+def _after(set_aside: Callable[[], object], apply: Callable[[], Outcome]) -> Outcome:
+    """Kafka holds the letters before the ledger moves past their events."""
+    set_aside()
+    return apply()

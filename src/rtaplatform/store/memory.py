@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, PRODUCTS, SEPARATOR, SKETCHES_PER_BUCKET_MAX
@@ -369,7 +369,7 @@ def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> N
         del log[:-LOG_MAX]
 
 
-def _add_members(totals: Totals, key: SketchKey, members: set[bytes]) -> None:
+def _add_members(totals: Totals, key: SketchKey, members: Iterable[bytes]) -> None:
     if key.dimension and key not in totals.sketches and len(totals.sketches) >= SKETCHES_PER_BUCKET_MAX:
         siblings = [k for k in totals.sketches if k[:4] == key[:4]]
         if len(siblings) >= SKETCHES_PER_BUCKET_MAX:

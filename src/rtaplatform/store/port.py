@@ -6,7 +6,7 @@ A shard is named by its number; a project's shard is `shard_of(project, shards)`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -151,7 +151,7 @@ class Delta(Struct):
     moves: list[Move]
     projects_version: str | None = None  # compared where the batch used the projects
     cells: dict[CellsKey, dict[str, int]] = {}
-    sketches: dict[SketchKey, set[bytes]] = {}
+    sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may be there twice
     online: dict[str, dict[bytes, int]] = {}  # project → person → newest event time, ms
     blocks: list[BlockWrite] = []
     persons: list[PersonWrite] = []

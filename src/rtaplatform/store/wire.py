@@ -96,7 +96,7 @@ def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]
     return [layout.cells(key), expires_at_s, keeping.fields_max, _flat(fields), is_logged]
 
 
-def _sketches(sketches: dict[SketchKey, set[bytes]], keeping: Keeping) -> list[Any]:
+def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Keeping) -> list[Any]:
     """By bucket and dimension, each with its values and their persons in turn."""
     groups: dict[tuple[str, Kind, int, str], list[Any]] = {}
     for key, members in sketches.items():

@@ -20,7 +20,7 @@ Delivered = Callable[[KafkaError | None, Message], None]
 
 
 class KafkaDeadLetters:
-    """`DeadLetters` in Kafka. The producer is made with the first letter."""
+    """`DeadLetters` in Kafka. The producer is there from the start: Kafka takes half a second to know a new one."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._config = producer_config(settings) | {
@@ -28,7 +28,7 @@ class KafkaDeadLetters:
             "queue.buffering.max.kbytes": 32_768,
             "linger.ms": 1,
         }
-        self._producer: Producer | None = None
+        self._producer: Producer | None = Producer(self._config)
 
     def set_aside(self, letters: Sequence[DeadLetter]) -> None:
         producer = self._producer = self._producer or Producer(self._config)
