@@ -1,9 +1,9 @@
 """How many events a second does everything that runs by default count: dedup, all rollups, dead letters?
 
 The log is filled from the simulator's seed first; then the workers drain it. The rate is that between the moments at
-which a fifth and four fifths were counted, so that neither start nor end is in it: of several workers, the first has its
-partitions seconds before the last, and has counted them sooner. CPU is said by process: on a machine that others use as
-well, it tells more than the clock.
+which a fifth and four fifths were counted, so that neither start nor end is in it: of several workers, the first has
+its partitions seconds before the last, and has counted them sooner. CPU is said by process: on a machine that others
+use as well, it tells more than the clock.
 """
 
 from __future__ import annotations

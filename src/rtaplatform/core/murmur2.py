@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from struct import Struct
+from typing import Any
 
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 FEW = 8  # so many keys of one length are hashed one by one
@@ -40,17 +41,18 @@ def bucket_of(key: bytes, buckets: int) -> int:
 
 def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
     """`bucket_of` of each: people come back, so hashes are kept, and those of new keys are made together."""
-    missing = {key for key in keys if key not in _known}
-    if missing:
+    hashes: list[Any] = list(map(_known.get, keys))
+    if None in hashes:
+        missing = set(keys).difference(_known)
         if len(_known) > KNOWN_MAX:
             _known.clear()
             missing = set(keys)
         _learn(missing)
-    found = [_known[key] % buckets for key in keys]
-    for key in missing:
-        if len(key) > KNOWN_BYTES_MAX:
-            del _known[key]
-    return found
+        hashes = list(map(_known.__getitem__, keys))
+        for key in missing:
+            if len(key) > KNOWN_BYTES_MAX:
+                del _known[key]
+    return [each % buckets for each in hashes]
 
 
 def _learn(keys: Collection[bytes]) -> None:

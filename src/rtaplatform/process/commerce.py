@@ -13,6 +13,7 @@ from msgspec import Raw, Struct, structs
 from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
+from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.process.careful import dimension_text, read_properties
 from rtaplatform.process.decode import Properties, dimension
 
@@ -26,6 +27,7 @@ ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
 class Commerce(Struct, eq=False, gc=False):
     """Amounts in 10⁻⁴ units. `of_persons`: the products whose distinct persons the event adds to.
 
+    `fields` is `products` in the names of the rollup: that of a measure's total, the product's own, and the increment.
     One object serves all events that say the same: they are counted by `is`, not by `==`.
     """
 
@@ -34,6 +36,7 @@ class Commerce(Struct, eq=False, gc=False):
     other_currencies: int = 0
     products: ProductCells = {}
     of_persons: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str, int], ...] = ()
 
 
 class Line(Struct, gc=False):
@@ -71,9 +74,15 @@ def _read(name: str, text: bytes, currency: str) -> Commerce:
     except msgspec.ValidationError:
         properties = read_properties(text)
     found = _added(name, properties, currency)
-    if found.products and name in PERSONS_BY_PRODUCT:
-        return structs.replace(found, of_persons=tuple(found.products))
-    return found
+    if not found.products:
+        return found
+    fields = tuple(
+        (measure, f"{measure}{SEPARATOR}{product}", n)
+        for product, measures in found.products.items()
+        for measure, n in measures.items()
+    )
+    persons = tuple(found.products) if name in PERSONS_BY_PRODUCT else ()
+    return structs.replace(found, of_persons=persons, fields=fields)
 
 
 # The same product at the same price comes again and again. What it returns is only read.

@@ -30,6 +30,7 @@ from rtaplatform.core.times import read_time_ms
 
 CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
 KNOWN_DIMENSIONS_MAX = 65_536
+KEY_BYTES_MIN = len('"":0,')
 _OBJECT = ord("{")
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
@@ -143,7 +144,7 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     if not value:
         raise Quarantined(Reason.EMPTY, "The record has no value.")
     if (
-        len(value) > KEYS_MAX  # with fewer bytes than that, no limit of size or number can be passed
+        len(value) > KEYS_MAX * KEY_BYTES_MIN  # with fewer, no limit of size or number can be passed
         or not value.isascii()
         or value.count(b"{") > NESTING_MAX
         or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
@@ -172,7 +173,8 @@ def _require_readable(value: bytes, was_collected: bool) -> None:
         except UnicodeDecodeError as error:
             raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
     # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
-    if value.count(b":") > KEYS_MAX or value.count(b"[") + value.count(b"{") > NESTING_MAX:
+    # Where one object follows the other, as in a list, the second goes no deeper.
+    if value.count(b":") > KEYS_MAX or value.count(b"[") + value.count(b"{") - value.count(b"},{") > NESTING_MAX:
         _check_shape(value)
 
 

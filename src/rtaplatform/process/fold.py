@@ -20,7 +20,7 @@ from rtaplatform.core.buckets import MINUTE_MS, RETENTION_MS, Kind, Starts, buck
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
 from rtaplatform.core.murmur2 import buckets_of
-from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY, SEPARATOR
+from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY
 from rtaplatform.process.careful import project_of
 from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce
 from rtaplatform.process.decode import Dimensions, Event, read_event
@@ -327,13 +327,11 @@ def _products(tally: Tally) -> dict[str, int]:
     """The fields of the rollup `products`: each measure's total, and by product."""
     fields: dict[str, int] = {}
     for (dimensions, commerce), n in tally.items():
-        bot = BOT_PREFIX if dimensions.is_bot else ""
-        for product, measures in commerce.products.items():
-            for measure, each in measures.items():
-                total = bot + measure
-                single = f"{total}{SEPARATOR}{product}"
-                fields[total] = fields.get(total, 0) + each * n
-                fields[single] = fields.get(single, 0) + each * n
+        for total, single, each in commerce.fields:
+            if dimensions.is_bot:
+                total, single = BOT_PREFIX + total, BOT_PREFIX + single
+            fields[total] = fields.get(total, 0) + each * n
+            fields[single] = fields.get(single, 0) + each * n
     return fields
 
 

@@ -99,32 +99,33 @@ def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]
 def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Keeping) -> list[Any]:
     """By bucket and dimension, each with its values and their persons in turn."""
     groups: dict[tuple[str, Kind, int, str], list[Any]] = {}
+    pack = _digests if set(map(len, chain.from_iterable(sketches.values()))) == {8} else _texts
     for key, members in sketches.items():
+        if not members:
+            continue
         bucket = key[:4]
         group = groups.get(bucket)
         if group is None:
             name = layout.sketch_index(*bucket) if key.dimension else layout.sketch(key)
             group = groups[bucket] = [name, keeping.expires_at_s(key.kind, key.start), key.dimension != "", []]
-        group[3] += (key.value, _persons(members))
+        group[3] += (key.value, pack(members))
     return list(groups.values())
 
 
-def _persons(members: Collection[bytes]) -> Any:
-    """A list of texts; those of one short length, as all of ours are, become MessagePack by one call. Many: a sketch."""
-    if len(members) == 1:
-        (member,) = members
-        if len(member) < 32:
-            return msgspec.Raw(bytes((0x91, 0xA0 | len(member))) + member)
-    size = len(next(iter(members), b""))
-    header = bytes((0xA0 | size,)) if size < 32 else b""
-    if len(members) >= PERSONS_LISTED_MAX and set(map(len, members)) == {8}:
-        from rtaplatform.store.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
+def _digests(persons: Collection[bytes]) -> msgspec.Raw:
+    """Persons of 8 bytes each, as all of ours have: a list of texts, or, of many, the sketch that they come to."""
+    size = len(persons)
+    if size < 16:
+        return msgspec.Raw(bytes((0x90 | size, 0xA8)) + b"\xa8".join(persons))
+    if size < PERSONS_LISTED_MAX:
+        return msgspec.Raw(b"\xdd" + size.to_bytes(4, "big") + b"\xa8" + b"\xa8".join(persons))
+    from rtaplatform.store.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
 
-        return _raw(hyperloglog(members))
-    joined = header.join(members)
-    if not header or len(joined) != len(members) * (size + 1) - 1 or set(map(len, members)) != {size}:
-        return [_raw(m) for m in members]
-    return msgspec.Raw(b"\xdd" + len(members).to_bytes(4, "big") + header + joined)
+    return _raw(hyperloglog(persons))
+
+
+def _texts(persons: Collection[bytes]) -> list[msgspec.Raw]:
+    return list(map(_raw, persons))
 
 
 def _online(project: str, seen: dict[bytes, int]) -> list[Any]:
