@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from typing import Any
 
@@ -284,6 +285,23 @@ async def test_distinct_persons_unite_over_buckets_and_values(parts: Parts) -> N
         ],
     )
     assert snapshot.answers == (3, 2, 3, 0, ["ios", "web"])
+
+
+async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: Parts) -> None:
+    hour, everybody = MINUTE // 60 * 60, [secrets.token_bytes(8) for _ in range(9_000)]
+    portions = [everybody[:500], everybody[300:4_300], everybody[4_000:8_800], everybody[8_700:]]
+    for number, portion in enumerate(portions):
+        keys = {
+            SketchKey("demo", Kind.HOUR, hour, "", ""): portion,
+            SketchKey("demo", Kind.HOUR, hour, "source", "web"): portion[::2],
+        }
+        assert parts.store.apply(0, "g1", advance(number, number + 1, sketches=keys)) == Applied()
+    buckets = ((Kind.HOUR, hour),)
+    reads: list[Read] = [Persons(buckets), Persons(buckets, "source", ("web",)), PersonValues(buckets, "source")]
+    found, web, values = (await parts.reader.read("demo", reads)).answers
+    assert values == ["web"]
+    assert found == pytest.approx(len(everybody), rel=0.033)
+    assert web == pytest.approx(len({one for portion in portions for one in portion[::2]}), rel=0.033)
 
 
 async def test_sketches_of_a_dimension_are_capped(parts: Parts) -> None:

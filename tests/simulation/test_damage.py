@@ -16,7 +16,7 @@ def test_what_is_counted_is_what_the_log_had(seed: int) -> None:
 
 def test_the_log_is_damaged_and_the_damage_accepted() -> None:
     """So that the comparison above is none of logs that nothing happened to."""
-    worlds = [DamagedWorld(seed) for seed in range(6)]
-    assert [world.run() for world in worlds] == [[]] * 6
+    worlds = [DamagedWorld(seed) for seed in range(12)]
+    assert [world.run() for world in worlds] == [[]] * 12
     assert sum(world.damages for world in worlds) >= 20
     assert sum(len(shard.gaps) for world in worlds for shard in world.store.shards) >= 5

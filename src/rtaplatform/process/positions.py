@@ -13,7 +13,8 @@ import xxhash
 from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
-from rtaplatform.store.port import SCHEMA, Move, Project, Row, ShardState, read_row
+from rtaplatform.process.dedup import WINDOW_MS
+from rtaplatform.store.port import DEDUP_SLICES, SCHEMA, Move, Project, Row, ShardState, read_row
 from rtaplatform.stream.port import Extent, Partition, Record, Run
 
 NOTHING_READ = Row(0, -1, -1, "", -1, 0)
@@ -131,6 +132,15 @@ class Positions:
 
     def committable(self) -> dict[Partition, int]:
         return {p: row.next_offset for p, row in self._read.items() if row.next_offset}
+
+    def expired_blocks(self, ends: Mapping[Partition, int]) -> dict[str, int]:
+        """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
+        return {
+            f"{p.topic}:{piece}": record_ms - WINDOW_MS
+            for p, record_ms in ends.items()
+            if record_ms >= WINDOW_MS
+            for piece in range(p.number, DEDUP_SLICES, self.extents[p].partitions)
+        }
 
     def is_changed(self, extents: Mapping[Partition, Extent]) -> bool:
         return any(

@@ -57,6 +57,12 @@ def in_a_thread() -> Begin:
     return lambda call: pool.submit(call).result
 
 
+def in_turn(set_aside: Callable[[], object], apply: Callable[[], Outcome]) -> Outcome:
+    """Kafka holds the letters before the ledger moves past their events."""
+    set_aside()
+    return apply()
+
+
 def signal(sent: Sent, extents: Mapping[Partition, Extent]) -> None:
     """Say in the metrics what a call that ended well has counted."""
     places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in sent.part.folded)]

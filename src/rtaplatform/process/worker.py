@@ -28,14 +28,13 @@ from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Reason
 from rtaplatform.process.counting import SHOP, Chunk, Counting
-from rtaplatform.process.dedup import WINDOW_MS, BlockCache, Seen
+from rtaplatform.process.dedup import BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
-from rtaplatform.process.sending import Begin, Part, Sent, Waiting, in_a_thread, signal
+from rtaplatform.process.sending import Begin, Part, Sent, Waiting, in_a_thread, in_turn, signal
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
-    DEDUP_SLICES,
     AggregateStore,
     Applied,
     Conflicted,
@@ -312,7 +311,7 @@ class Worker:
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
         apply = partial(self._store.apply, shard, generation, delta)
         outcome = self._begin_call(
-            partial(_after, partial(self._letters.set_aside, letters), apply) if letters else apply
+            partial(in_turn, partial(self._letters.set_aside, letters), apply) if letters else apply
         )
         self._caches[shard].accept(delta.blocks)
         self._people[shard].accept(delta.persons)
@@ -351,18 +350,9 @@ class Worker:
         delta.moves = [self._at.move(shard, p, *last) for p, last in part.read.items()]
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = self._at.shards[shard].projects_version
-        delta.expired_blocks = self._expired(part.folded)
+        delta.expired_blocks = self._at.expired_blocks(part.folded)
         delta.dead_before_ms = max(0, min(part.folded.values()) - DEAD_KEPT_MS)
         return delta
-
-    def _expired(self, ends: Mapping[Partition, int]) -> dict[str, int]:
-        """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
-        return {
-            f"{p.topic}:{piece}": record_ms - WINDOW_MS
-            for p, record_ms in ends.items()
-            if record_ms >= WINDOW_MS
-            for piece in range(p.number, DEDUP_SLICES, self._at.extents[p].partitions)
-        }
 
     # while idle ------------------------------------------------------------------------------------------------
 
@@ -401,9 +391,3 @@ class Worker:
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)
         self._sleep(self._backoff_seconds)
-
-
-def _after(set_aside: Callable[[], object], apply: Callable[[], Outcome]) -> Outcome:
-    """Kafka holds the letters before the ledger moves past their events."""
-    set_aside()
-    return apply()

@@ -137,6 +137,7 @@ def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) 
 
 def _see(delta: Delta, project: Project, h: Happening) -> None:
     person = h.person.encode()
+    assert isinstance(delta.sketches, dict)
     for key in _keys(project, "", h.at_ms):
         sketches = [("", "")]
         if key.kind is not Kind.MINUTE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.buckets import Kind
 from rtaplatform.store import layout
+from rtaplatform.store.hyperloglog import BYTES, hyperloglog
 from rtaplatform.store.port import (
+    PERSONS_LISTED_MAX,
     BlockWrite,
     CellsKey,
     Delta,
@@ -22,6 +26,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.store.wire import ONLINE_KEPT_MS, encode
 
+ALL = SketchKey("demo", Kind.HOUR, 60, "", "")
 CELLS = CellsKey("demo", "activity", Kind.MINUTE, 29_916_666)
 
 
@@ -87,6 +92,25 @@ def test_sketches_travel_by_bucket_and_dimension() -> None:
         ("demo:h:60", False, ["", ["p"]]),
         ("demo:h:60:product_id", True, ["p", ["p"]]),
     ]
+
+
+@pytest.mark.parametrize("number", [0, 1, 15, 16, 40, PERSONS_LISTED_MAX - 1])
+@pytest.mark.parametrize("size", [7, 8])
+def test_persons_of_a_sketch_are_a_list(number: int, size: int) -> None:
+    persons = {f"{n:0{size}}".encode() for n in range(number)}
+    found: Any = payload(Delta([], sketches={ALL: persons}))["sketches"]
+    assert [sorted(each[3][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
+
+
+def test_persons_of_different_length_are_a_list() -> None:
+    found: Any = payload(Delta([], sketches={ALL: [b"12345678", b"1", b"12345678"]}))["sketches"]
+    assert found[0][3] == ["", ["12345678", "1", "12345678"]]
+
+
+def test_many_persons_travel_as_a_sketch_in_a_text() -> None:
+    persons = [f"{n:08}".encode() for n in range(PERSONS_LISTED_MAX)]
+    sent = encode("g1", Delta([], sketches={ALL: persons}))
+    assert b"\xdb" + BYTES.to_bytes(4, "big") + hyperloglog(persons) in sent
 
 
 @pytest.mark.parametrize("size", [7, 8, 9])
