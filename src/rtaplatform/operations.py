@@ -6,6 +6,8 @@ Each function is one command's work, and returns the lines that it has to say. S
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import stamina
@@ -15,8 +17,8 @@ from rtaplatform.catalog.migrate import head, upgrade
 from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.errors import SetupError, Unavailable
-from rtaplatform.process.adopt import Adoption, adopt
-from rtaplatform.process.positions import next_offset
+from rtaplatform.process.adopt import Adoption, adopt, counted_last
+from rtaplatform.process.positions import fingerprint, next_offset
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.simulate.catalog import demo_products, demo_users
 from rtaplatform.simulate.plan import Plan
@@ -24,7 +26,10 @@ from rtaplatform.store.generations import begin_again, begin_missing, first_offs
 from rtaplatform.store.port import Place, ShardState
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.partitions import KafkaPartitions
 from rtaplatform.stream.port import Extent, Partition
+
+READ_SECONDS_MAX = 10.0
 
 
 async def migrate(
@@ -106,19 +111,52 @@ def adopt_topic(kafka: KafkaSettings, store: StoreSettings, topic: str) -> list[
     extents = {partition: extent for partition, extent in _extents(broker).items() if partition.topic == topic}
     if not extents:
         raise SetupError(f"There is no topic {topic!r} of events.", "`rta topics list` shows them.", exit_code=2)
+    states = {shard: state for shard in range(store.shards) if (state := aggregates.state(shard)) is not None}
+    hashes = _hashes(kafka, extents, states.values())
     lines = []
-    for shard in range(store.shards):
-        state = aggregates.state(shard)
-        if state is not None:
-            lines += _adopt_in(aggregates, shard, state, topic, extents)
+    for shard, state in states.items():
+        lines += _adopt_in(aggregates, shard, state, topic, extents, hashes)
     aggregates.close()
     return lines or [f"{topic}: nothing stands in the way, nothing was changed"]
 
 
+def _hashes(
+    kafka: KafkaSettings, extents: dict[Partition, Extent], states: Iterable[ShardState]
+) -> dict[Partition, dict[int, str]]:
+    """What the log has now where shards have counted last."""
+    reader = KafkaPartitions(kafka)
+    try:
+        return {
+            partition: {offset: _hash_at(reader, partition, offset) for offset in offsets if offset is not None}
+            for partition, extent in extents.items()
+            for offsets in [{counted_last(extent, state) for state in states}]
+        }
+    finally:
+        reader.close()
+
+
+def _hash_at(reader: KafkaPartitions, partition: Partition, offset: int) -> str:
+    """The hash of the record at that offset; "" where there is none."""
+    reader.seek(partition, offset)
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while time.monotonic() < deadline:
+        batch = reader.read(partition, 0.2)
+        for run in batch.runs:
+            return fingerprint(run.record(0)) if run.offsets[0] == offset else ""
+        if batch.ends:
+            return ""
+    raise Unavailable("kafka", f"does not give the record at {partition}:{offset}")
+
+
 def _adopt_in(
-    aggregates: RedisStore, shard: int, state: ShardState, topic: str, extents: dict[Partition, Extent]
+    aggregates: RedisStore,
+    shard: int,
+    state: ShardState,
+    topic: str,
+    extents: dict[Partition, Extent],
+    hashes: dict[Partition, dict[int, str]],
 ) -> list[str]:
-    found = [adopt(partition, extent, state) for partition, extent in sorted(extents.items())]
+    found = [adopt(p, extent, state, hashes[p]) for p, extent in sorted(extents.items())]
     adoptions: list[Adoption] = [adoption for adoption in found if adoption is not None]
     if not adoptions:
         return []

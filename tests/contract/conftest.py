@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from rtaplatform.local.valkey import Valkey
@@ -17,6 +18,7 @@ from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Proje
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
+from tests.contract.shard import Shard
 from tests.integration.servers import TESTER, Running, flush
 
 TOPICS = {"rta.events.web": "topic-web"}
@@ -61,3 +63,19 @@ def store_settings(valkey: Running[Valkey], shards: int = 1) -> StoreSettings:
 
 def tester_url(valkey: Running[Valkey]) -> str:
     return valkey.server.url(TESTER)
+
+
+@pytest.fixture(scope="module")
+def server(valkey_server: Running[Valkey]) -> Iterator[Shard]:
+    flush(valkey_server)
+    store = RedisStore(store_settings(valkey_server))
+    store.load_functions()
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+        yield Shard(store, store_settings(valkey_server), tester)
+    store.close()
+
+
+@pytest.fixture
+def shard(server: Shard) -> Shard:
+    server.begin_again()
+    return server

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,150 +12,26 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import Stopped
-from rtaplatform.core.rollups import field
-from rtaplatform.local.valkey import USERS, Valkey
 from rtaplatform.process.worker import Worker
-from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import (
-    Applied,
-    BlockWrite,
-    CellsKey,
     Delta,
-    Move,
-    Moved,
-    Place,
-    Project,
-    Row,
-    SketchKey,
     Torn,
 )
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.contract.conftest import store_settings
-from tests.integration.servers import TESTER, Running, flush
+from tests.contract.shard import (
+    BASE,
+    NOW_MS,
+    PREFIX,
+    Shard,
+    full_batch,
+    payload,
+)
 
-NOW_MS = int(time.time() * 1000)
-MINUTE = NOW_MS // 60_000
-SOON_S = NOW_MS // 1000 + 86_400
-PREFIX = "rta:{s00}:"
-BASE = f"{PREFIX}g1:"
-PLACE = Place("topic-web", 0)
-PROJECT = Project("demo")
-CELLS = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
-BLOCK = f"demo:rta.events.web:3:{MINUTE}"
 MESSAGE = b'{"projectId":"demo","type":"page","messageId":"m","anonymousId":"a"}'
-
-
-@dataclass
-class Shard:
-    """One shard on the server: as workers see it, and as nobody may."""
-
-    store: RedisStore
-    settings: StoreSettings
-    tester: redis.Redis
-
-    def begin_again(self) -> None:
-        """Empty, with generation g1, and a first batch applied: so that every kind of key is there."""
-        self.tester.flushdb()
-        self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": "topic-web"}, starts={PLACE: 0})
-        self.store.set_projects([PROJECT])
-        for payload in (first_batch(), second_batch()):
-            assert self.call(payload) == [b"OK"]
-
-    def call(self, payload: Any) -> Any:
-        raw = payload if isinstance(payload, bytes) else msgspec.msgpack.encode(payload)
-        client = self.store._client
-        return client.fcall("rta_apply_v1", 1, f"{PREFIX}shard", raw)
-
-    def digest(self) -> dict[str, tuple[bytes, int]]:
-        """Every key, with what it holds and when it goes."""
-        keys = sorted(self.tester.scan_iter("*", count=1_000))
-        with self.tester.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.dump(key)
-                pipe.expiretime(key)
-            found = pipe.execute()
-        return {key.decode("latin-1"): (found[2 * i], found[2 * i + 1]) for i, key in enumerate(keys)}
-
-    def is_marked(self) -> bool:
-        return bool(self.tester.exists(f"{BASE}inflight"))
-
-
-@pytest.fixture(scope="module")
-def server(valkey_server: Running[Valkey]) -> Iterator[Shard]:
-    flush(valkey_server)
-    store = RedisStore(store_settings(valkey_server))
-    store.load_functions()
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
-        yield Shard(store, store_settings(valkey_server), tester)
-    store.close()
-
-
-@pytest.fixture
-def shard(server: Shard) -> Shard:
-    server.begin_again()
-    return server
-
-
-# Payloads as store/wire.py makes them, with every part in use -------------------------------------------------------
-
-
-def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
-    moves = [["topic-web:0", _row(after) if after else "", _row(upto)]]
-    return {
-        "generation": "g1", "call": "00112233", "projects_version": False, "moves": moves, "blocks": [], "persons": [],
-        "replayed": [], "cells": [], "sketches": [], "sketches_max": 10, "online": [], "dead": [], "dead_before": 0,
-        "counts": [], "expired": [], "projects": ["demo"], **parts,
-    }  # fmt: skip
-
-
-def first_batch() -> dict[str, Any]:
-    return payload(
-        0, 1,
-        blocks=[["demo:t:3:1", "", "token-01", "12345678", "id-00001", 5, "t:3", False]],
-        persons=[["demo", "u-1", "", "token-01", "value"]],
-        dead=[NOW_MS, "t:0:0", NOW_MS, "t:0:1"],
-    )  # fmt: skip
-
-
-def second_batch() -> dict[str, Any]:
-    return payload(
-        1, 2,
-        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"]]],
-        sketches=[["demo:h:1:source", SOON_S, True, ["web", ["p1", "p2"]]]],
-        online=[["demo", 0, SOON_S, [NOW_MS, "p1"]]],
-        counts=["demo|applied", 5],
-    )  # fmt: skip
-
-
-def full_batch() -> dict[str, Any]:
-    return payload(
-        2, 3,
-        blocks=[
-            ["demo:t:3:1", "token-01", "token-02", "12345679", "id-00002id-00003", 6, "t:3", False],
-            ["demo:t:3:2", "", "token-03", "12345679", "id-00004", 6, "t:3", True],
-        ],
-        persons=[["demo", "u-1", "token-01", "token-02", "value 2"], ["demo", "u-2", "", "token-02", ""]],
-        replayed=["t:0:0"],
-        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 1, "revenue", "-9007199254740993", "count\x1fa", 1]]],
-        sketches=[
-            ["demo:h:1:source", SOON_S, True, ["ios", ["p3"], "web", ["p4"]]],
-            ["demo:m:1", SOON_S, False, ["", ["p"]]],
-        ],
-        online=[["demo", 1, SOON_S, [NOW_MS, "p2", NOW_MS, "p3"]]],
-        dead=[NOW_MS, "t:0:2"],
-        dead_before=1,
-        counts=["demo|applied", 1, "topic-web:0|applied", 1],
-        expired=["t:3", 1, "t:4", 1],
-    )  # fmt: skip
-
-
-def _row(next_offset: int) -> str:
-    return Row(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
 
 
 # What goes wrong in them --------------------------------------------------------------------------------------------
@@ -381,91 +255,3 @@ def test_a_marker_of_another_call_tears_every_call(shard: Shard) -> None:
     state = shard.store.state(0)
     assert state is not None
     assert state.torn
-
-
-# Rights -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("command", ["zadd", "hincrby", "pfadd", "append", "expireat", "hset", "sadd", "publish"])
-def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Shard, command: str) -> None:
-    limited = limited_client(shard, command)
-    before = shard.digest()
-    raw = msgspec.msgpack.encode(full_batch())
-    answers = []
-    for _ in range(3):
-        try:
-            answers.append(limited.fcall("rta_apply_v1", 1, f"{PREFIX}shard", raw)[0].decode())
-        except redis.ResponseError as error:
-            assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
-            answers.append("NOPERM")
-    limited.close()
-    after = shard.digest()
-    if answers[0] == "OK":  # what is missing is not needed for a whole batch
-        assert answers[1:] == ["MOVED", "MOVED"]
-        assert not shard.is_marked()
-    else:
-        assert answers[0] == "NOPERM"
-        assert answers[1:] == (["TORN", "TORN"] if shard.is_marked() else ["NOPERM", "NOPERM"])
-        assert shard.is_marked() == (after != before)
-        assert after[f"{BASE}ledger"] == before[f"{BASE}ledger"]
-
-
-def test_workers_need_none_of_the_commands_that_are_denied(shard: Shard) -> None:
-    denied = ("keys", "eval", "evalsha", "function", "config", "flushall", "flushdb", "script", "sort", "debug")
-    rights = USERS["rta"].split()
-    assert not set(denied) & set(rights)
-    before = shard.tester.info("commandstats")
-    assert shard.call(full_batch()) == [b"OK"]
-    used = {name for name, of in shard.tester.info("commandstats").items() if of != before.get(name)}
-    assert not used & {f"cmdstat_{name}" for name in ("keys", "hgetall", "smembers", "hkeys", "hvals", "lrange")}
-
-
-def limited_client(shard: Shard, command: str) -> redis.Redis:
-    setting: Any = shard.tester.execute_command
-    setting("ACL", "SETUSER", "limited", "reset", "on", ">limited", "~rta:*", "&rta:*", "+@all", f"-{command}")
-    address = shard.tester.connection_pool.connection_kwargs
-    return redis.Redis(address["host"], address["port"], username="limited", password="limited")
-
-
-# Functions and sizes ------------------------------------------------------------------------------------------------
-
-
-def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None:
-    shard.tester.function_flush()
-    moves = [Move(PLACE, _row(2), _row(3))]
-    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
-    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: _row(3)})
-
-
-def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
-    n = 20_000
-    hour = CellsKey("demo", "activity", Kind.HOUR, MINUTE // 60 * 60)
-    persons = {index.to_bytes(8, "big") for index in range(n)}
-    delta = Delta(
-        [Move(PLACE, _row(2), _row(3)), *(Move(Place("topic-web", k), "", _row(1)) for k in range(1, 5_000))],
-        cells={CELLS: {field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
-        sketches={SketchKey("demo", Kind.MINUTE, MINUTE, "", ""): persons},
-        online={"demo": dict.fromkeys(persons, NOW_MS)},
-        blocks=[BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"".join(persons), False)],
-        dead={f"rta.events.web:0:{i}": NOW_MS for i in range(n)},
-        counts={f"p{i}|applied": 1 for i in range(n)},
-    )
-    assert shard.store.apply(0, "g1", delta) == Applied()
-    assert not shard.is_marked()
-    assert shard.tester.zcard(f"{BASE}dead") == n + 2
-    assert shard.tester.zcard(f"{BASE}online:demo") == n + 1
-    assert shard.tester.hlen(f"{BASE}counts") == n + 1
-    assert shard.tester.hlen(f"{BASE}ledger") == 5_000
-    assert shard.tester.strlen(f"{BASE}b:{BLOCK}") == 16 + 8 * n
-    assert abs(shard.tester.pfcount(f"{BASE}p:demo:m:{MINUTE}") - n) < 0.033 * n
-
-
-def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:
-    for offset, amount in ((2, 2**62 + 5), (3, -(2**62) - 7), (4, 3 * 2**61), (5, 2**80), (6, -(2**80))):
-        moves = [Move(PLACE, _row(offset), _row(offset + 1))]
-        assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"revenue": amount, "count": 1}})) == Applied()
-        if offset == 4:
-            assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "revenue") == str(3 * 2**61 - 2).encode()
-            assert not shard.tester.exists(f"{BASE}inexact")
-    assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "count") == b"5"
-    assert shard.tester.hkeys(f"{BASE}inexact") == [f"c:demo:activity:m:{MINUTE} revenue".encode()]

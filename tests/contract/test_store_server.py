@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from rtaplatform.core.errors import Stopped
+from rtaplatform.core.errors import SetupError, Stopped
 from rtaplatform.local.valkey import Valkey
+from rtaplatform.store.generations import begin_missing
 from rtaplatform.store.redis import RedisStore
-from tests.contract.conftest import store_settings
-from tests.integration.servers import TESTER, Running
+from tests.contract.conftest import TOPICS, store_settings
+from tests.integration.servers import TESTER, Running, flush
 
 
 @pytest.fixture
@@ -32,3 +33,33 @@ def test_a_server_that_evicts_is_refused(store: RedisStore, valkey_server: Runni
         finally:
             tester.config_set("maxmemory-policy", "noeviction")
     store.check()
+
+
+def test_where_some_shards_have_lost_their_totals_none_is_begun_anew(valkey_server: Running[Valkey]) -> None:
+    flush(valkey_server)
+    store = RedisStore(store_settings(valkey_server, shards=2))
+    store.begin(1, expected="", generation="g1", topics=TOPICS, starts={})
+    with pytest.raises(SetupError, match="lost the totals of shard 0"):
+        begin_missing(store, 2, TOPICS, {})
+    assert store.state(0) is None
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["rta:{s00}:g1:ledger", "rta:{s00}:x", "rta:{s01}:g7:c:demo:activity:d:0"])
+def test_keys_of_ours_without_a_manifest_are_not_counted_on(valkey_server: Running[Valkey], name: str) -> None:
+    flush(valkey_server)
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+        tester.set(name, "x")
+    store = RedisStore(store_settings(valkey_server, shards=2))
+    with pytest.raises(SetupError, match="not the manifest"):
+        begin_missing(store, 2, TOPICS, {})
+    assert store.state(int(name[6:8])) is None
+    store.close()
+
+
+def test_an_empty_store_is_begun_once(valkey_server: Running[Valkey]) -> None:
+    flush(valkey_server)
+    store = RedisStore(store_settings(valkey_server, shards=2))
+    assert begin_missing(store, 2, TOPICS, {}) == [0, 1]
+    assert begin_missing(store, 2, TOPICS, {}) == []
+    store.close()

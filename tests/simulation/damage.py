@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtaplatform.process.adopt import adopt
-from rtaplatform.process.positions import next_offset
+from rtaplatform.process.positions import fingerprint, next_offset
 from rtaplatform.store.port import Place
 from rtaplatform.stream.port import Partition, Record
 from tests.simulation.persons import Witness
@@ -105,7 +105,7 @@ class DamagedWorld(World):
         self.past = []
         state, place = self.store.state(0), self.place_of(partition)
         extent = self.log(self.broker).extents([partition])[partition]
-        adoption = adopt(partition, extent, state)
+        adoption = adopt(partition, extent, state, self.hashes(partition))
         if adoption is None:
             self.begin_again(0)
         else:
@@ -149,6 +149,11 @@ class DamagedWorld(World):
         state, place = self.store.state(0), self.place_of(partition)
         text = state.ledger.get(place, "")
         return next_offset(text) if text else state.starts.get(place, 0)
+
+    def hashes(self, partition: Partition) -> dict[int, str]:
+        """Of all records that are there now."""
+        low = self.broker.low.get(partition, 0)
+        return {r.offset: fingerprint(r) for r in self.broker.records.get(partition, [])[low:]}
 
     def _keep(self, topic: str) -> None:
         """What is there now may be counted, and lost then."""

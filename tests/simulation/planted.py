@@ -6,7 +6,7 @@ refused, and logs that are damaged have theirs in planted_shared.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import structs
@@ -15,12 +15,12 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.counting import Chunk
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
-from rtaplatform.process.sending import Part, Sent
+from rtaplatform.process.sending import Letters, Part, Sent
 from rtaplatform.process.worker import Again, Worker
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import DeadLetter, Extent, Partition, Run
+from rtaplatform.stream.port import Extent, Partition, Run
 from tests.simulation.scripted import CallWithoutAnEffect
 from tests.simulation.world import PROJECTS, MemoryHome, World
 
@@ -153,25 +153,12 @@ class NothingIsNew(Worker):
 class LettersAfterTheLedger(Worker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    def _apply(self, shard: int, part: Part) -> Sent:
-        letters, kept = self._letters, _Later()
-        self._letters = kept
-        try:
-            sent = super()._apply(shard, part)
-        finally:
-            self._letters = letters
-        if kept.letters:
+    def _apply(self, shard: int, part: Part, letters: Letters | None) -> Sent:
+        sent = super()._apply(shard, part, None)
+        if part.folding.letters:
             sent.outcome()
-            letters.set_aside(kept.letters)
+            self._letters.set_aside(part.folding.letters)
         return sent
-
-
-class _Later:
-    def __init__(self) -> None:
-        self.letters: list[DeadLetter] = []
-
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self.letters += letters
 
 
 class CachesOutliveTrouble(Worker):

@@ -9,7 +9,7 @@ from tests.simulation.damage import DamagedWorld
 
 
 def test_what_is_counted_is_what_the_log_had(seed: int) -> None:
-    world = DamagedWorld(seed, steps=60)
+    world = DamagedWorld(seed)
     wrong = world.run()
     assert not wrong, f"seed {seed}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 

@@ -1,11 +1,14 @@
 """What an operator accepts with `rta topics adopt`.   Stage 3 of 6.   Pure.
 
-A partition stands still where the log is not the one that was counted: the topic was made again, its end
-was lost, or its beginning has gone. Accepting it moves the ledger to where the log can be read again, and
-says what is not counted, or is counted beside what a lost log had brought.
+A partition stands still where the log is not the one that was counted: the topic was made again, its end was lost,
+others have taken the place of what was lost, or its beginning has gone. Accepting it moves the ledger to where the
+log can be read again, and says what is not counted, or is counted beside what a lost log had brought.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -21,8 +24,13 @@ class Adoption(Struct, frozen=True):
     gap: str
 
 
-def adopt(partition: Partition, extent: Extent, state: ShardState) -> Adoption | None:
-    """How one shard's ledger takes the partition as it is now; None where nothing stands in the way."""
+def adopt(
+    partition: Partition, extent: Extent, state: ShardState, hashes: Mapping[int, str] = MappingProxyType({})
+) -> Adoption | None:
+    """How one shard's ledger takes the partition as it is now; None where nothing stands in the way.
+
+    `hashes`: offset → hash of the record that is there now ("" none), of `counted_last` of each shard.
+    """
     text = state.ledger.get(extent.place, "")
     following = read_row(text).next_offset if text else state.starts.get(extent.place, 0)
     if state.topics.get(partition.topic) != extent.place.topic_id and not text:
@@ -33,7 +41,18 @@ def adopt(partition: Partition, extent: Extent, state: ShardState) -> Adoption |
     if following > extent.high:
         gap = f"the log ended at {extent.high}, {following} was to come next: what was counted stays"
         return _move(partition, extent, text, extent.high, gap)
+    last = counted_last(extent, state)
+    if last is not None and hashes.get(last, read_row(text).last_hash) != read_row(text).last_hash:
+        gap = f"record {last} is not the one that was counted: of this log only what follows is counted"
+        return _move(partition, extent, text, following, gap)
     return None
+
+
+def counted_last(extent: Extent, state: ShardState) -> int | None:
+    """The offset of the record that a shard has counted last, where the ledger knows its hash and the log its place."""
+    text = state.ledger.get(extent.place, "")
+    row = read_row(text) if text else None
+    return row.last_offset if row and row.last_hash and extent.low <= row.last_offset < extent.high else None
 
 
 def _move(partition: Partition, extent: Extent, after: str, offset: int, gap: str) -> Adoption:

@@ -144,7 +144,7 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     if not value:
         raise Quarantined(Reason.EMPTY, "The record has no value.")
     if (
-        len(value) > KEYS_MAX * KEY_BYTES_MIN  # with fewer, no limit of size or number can be passed
+        len(value) > KEYS_MAX * KEY_BYTES_MIN  # JSON with fewer passes no limit of size or number
         or not value.isascii()
         or value.count(b"{") > NESTING_MAX
         or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
@@ -155,8 +155,10 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     except msgspec.ValidationError:
         from rtaplatform.process.careful import read_carefully
 
+        _check_shape(value)  # what is wrong may stand before what is no JSON, of which nothing above is true
         clean = read_carefully(value)
     except msgspec.DecodeError as error:
+        _check_shape(value)
         raise Quarantined(Reason.NOT_JSON, str(error)) from None
     return _event(clean, topic_source, record_ms)
 
@@ -173,7 +175,7 @@ def _require_readable(value: bytes, was_collected: bool) -> None:
         except UnicodeDecodeError as error:
             raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
     # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
-    # Where one object follows the other, as in a list, the second goes no deeper.
+    # Where one object follows the other, as in a list of JSON, the second goes no deeper.
     if value.count(b":") > KEYS_MAX or value.count(b"[") + value.count(b"{") - value.count(b"},{") > NESTING_MAX:
         _check_shape(value)
 

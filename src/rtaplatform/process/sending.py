@@ -9,11 +9,12 @@ from typing import Any
 from msgspec import Struct
 
 from rtaplatform import telemetry
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.process.counting import Chunk, Folding
 from rtaplatform.process.people import PersonKey
 from rtaplatform.store.port import Delta, Outcome
-from rtaplatform.stream.port import Extent, Partition, Record
+from rtaplatform.stream.port import DeadLetter, DeadLetters, Extent, Partition, Record
 
 
 class Waiting(Struct):
@@ -57,10 +58,29 @@ def in_a_thread() -> Begin:
     return lambda call: pool.submit(call).result
 
 
-def in_turn(set_aside: Callable[[], object], apply: Callable[[], Outcome]) -> Outcome:
-    """Kafka holds the letters before the ledger moves past their events."""
-    set_aside()
-    return apply()
+class Letters:
+    """The dead letters of a batch, all shards'. Kafka holds them before any ledger moves past their events.
+
+    They are set aside by whichever of the batch's calls comes first. Where that fails, the others fail at once: each
+    would wait for Kafka as long as the first did.
+    """
+
+    def __init__(self, letters: Sequence[DeadLetter], to: DeadLetters) -> None:
+        self._letters, self._to = letters, to
+        self._is_there = False
+        self._trouble: Unavailable | None = None
+
+    def before(self, apply: Callable[[], Outcome]) -> Outcome:
+        if self._trouble is not None:
+            raise self._trouble
+        if not self._is_there:
+            try:
+                self._to.set_aside(self._letters)
+            except Unavailable as trouble:
+                self._trouble = trouble
+                raise
+            self._is_there = True
+        return apply()
 
 
 def signal(sent: Sent, extents: Mapping[Partition, Extent]) -> None:

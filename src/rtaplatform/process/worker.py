@@ -32,7 +32,7 @@ from rtaplatform.process.dedup import BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
-from rtaplatform.process.sending import Begin, Part, Sent, Waiting, in_a_thread, in_turn, signal
+from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, in_a_thread, signal
 from rtaplatform.process.standing import Standing
 from rtaplatform.store.port import (
     AggregateStore,
@@ -144,7 +144,8 @@ class Worker:
                 if self._clock() - self._compared_at >= self._limits.idle_compare_seconds:
                     self._settle()
                     self._compare()
-            self._backoff_seconds = 0.0
+            if not self._sent:  # else it is not known yet whether all is well
+                self._backoff_seconds = 0.0
         except Again:
             # One record alone that conflicts again: then nothing that is kept here is trusted.
             self._keeps_copies = self._sent_records > 1
@@ -283,9 +284,11 @@ class Worker:
         if not self._open_records:
             return
         self._look_for_projects()
+        found = [letter for part in self._open.values() for letter in part.folding.letters]
+        letters = Letters(found, self._letters) if found else None
         for shard, part in self._open.items():
             if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
-                self._sent.append(self._apply(shard, part))
+                self._sent.append(self._apply(shard, part, letters))
         telemetry.WORKER_BATCH_RECORDS.set(self._open_records)
         self._sent_records, self._sent_opened_at = self._open_records, self._opened_at
         self._open, self._open_records, self._at_most = {}, 0, None
@@ -306,13 +309,11 @@ class Worker:
             if state is not None and state.projects != self._at.shards[shard].projects:
                 raise Out("projects have changed")
 
-    def _apply(self, shard: int, part: Part) -> Sent:
-        delta, generation, letters = self._delta(shard, part), self._at.shards[shard].generation, part.folding.letters
+    def _apply(self, shard: int, part: Part, letters: Letters | None) -> Sent:
+        delta, generation = self._delta(shard, part), self._at.shards[shard].generation
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
         apply = partial(self._store.apply, shard, generation, delta)
-        outcome = self._begin_call(
-            partial(in_turn, partial(self._letters.set_aside, letters), apply) if letters else apply
-        )
+        outcome = self._begin_call(partial(letters.before, apply) if letters else apply)
         self._caches[shard].accept(delta.blocks)
         self._people[shard].accept(delta.persons)
         self._known[shard].accept(delta.sketches)
@@ -324,7 +325,7 @@ class Worker:
         for sent in self._sent:
             self._judge(sent, sent.outcome())
         if self._sent:
-            self._sent = []
+            self._sent, self._backoff_seconds = [], 0.0
             telemetry.WORKER_BATCH_SECONDS.observe(time.perf_counter() - self._sent_opened_at)
 
     def _judge(self, sent: Sent, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ Also makes the topics. Errors: `Unavailable`. Asked, never cached: a stale answe
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -37,11 +38,12 @@ _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError
 
 
 class Broker:
-    """Questions to the cluster; the connection is made with the first."""
+    """Questions to the cluster; the connection is made with the first. Any thread may ask."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._config = client_config(settings)
         self._client: AdminClient | None = None
+        self._one_question = threading.Lock()  # a client that is let go takes the answers to others' with it
 
     def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
         """Topic → its id and its number of partitions; what does not exist is left out."""
@@ -125,14 +127,15 @@ class Broker:
 
         After a broker has hung and lost its session, one may never again find the controller (librdkafka 2.16).
         """
-        try:
-            with _as_unavailable():
-                yield
-        except Unavailable as trouble:
-            cause = trouble.__cause__
-            if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._TIMED_OUT:
-                self._client = None
-            raise
+        with self._one_question:
+            try:
+                with _as_unavailable():
+                    yield
+            except Unavailable as trouble:
+                cause = trouble.__cause__
+                if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._TIMED_OUT:
+                    self._client = None
+                raise
 
     def _admin(self) -> AdminClient:
         if self._client is None:

@@ -1,7 +1,8 @@
 """Where records are set aside: the topic of dead letters.   Stage 2 of 6.
 
 A letter is the record's own bytes under the key topic:partition:offset, so that setting it aside again
-overwrites it; its headers say why, of which project, and what the record's key and time were.
+overwrites it; its headers say why, of which project, and what the record's key and time were. Only of a value or key
+that no event can have is the beginning kept alone: with the headers it could be larger than what Kafka takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka import DEAD_LETTERS, producer_config
 from rtaplatform.stream.port import DeadLetter
 
-DELIVERY_SECONDS_MAX = 10.0
+DELIVERY_SECONDS_MAX = 6.0  # a worker that is stopped waits for it, and has 10 in all
+# With all headers below the million bytes that producers and brokers take by default.
+VALUE_BYTES_KEPT = 512_000
+KEY_BYTES_KEPT = 256_000
 Delivered = Callable[[KafkaError | None, Message], None]
 
 
@@ -52,20 +56,23 @@ class KafkaDeadLetters:
 
     def _produce(self, producer: Producer, letter: DeadLetter, delivered: Delivered) -> None:
         record = letter.record
+        value = record.value or b""
         headers: dict[str, str | bytes | None] = {
             "rta-origin": letter.origin,
             "rta-reason": str(letter.reason),
             "rta-detail": letter.detail,
             "rta-project": letter.project,
             "rta-timestamp": str(record.timestamp_ms),
-            "rta-key": record.key,
+            "rta-key": record.key[:KEY_BYTES_KEPT],
         }
+        if len(value) > VALUE_BYTES_KEPT or len(record.key) > KEY_BYTES_KEPT:
+            headers["rta-cut"] = f"key {len(record.key)}, value {len(value)} bytes"
         while True:
             try:
                 producer.produce(
                     DEAD_LETTERS,
                     key=letter.origin.encode(),
-                    value=record.value or b"",
+                    value=value[:VALUE_BYTES_KEPT],
                     headers=headers,
                     on_delivery=delivered,
                 )

@@ -1,7 +1,8 @@
 """The port of the durable log.   Stage 2 of 6: collect → [stream] → process.
 
 Adapters: `stream/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
-`stream/dead_letters.py` and the same memory log. One worker's loop drives them from one thread.
+`stream/dead_letters.py` and the same memory log. One worker's loop drives the log from one thread, and sets letters
+aside from that of its calls, where a rebuild asks for `extents` too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtaplatform.process.adopt import adopt
+from rtaplatform.process.adopt import adopt, counted_last
 from rtaplatform.store.port import SCHEMA, Place, Row, ShardState
 from rtaplatform.stream.port import Extent, Partition
 
@@ -36,6 +36,22 @@ def test_what_retention_took_is_a_gap_that_names_the_records() -> None:
     assert adoption is not None
     assert adoption.move.upto.startswith("130|")
     assert "100 to 129" in adoption.gap
+
+
+def test_where_others_have_taken_the_place_of_what_was_counted_it_goes_on_behind_them() -> None:
+    adoption = adopt(PARTITION, extent(0, 200), state(), {99: "another"})
+    assert adoption is not None
+    assert adoption.move.upto == Row(100, -1, -1, "", -1, 1_000).text()
+    assert "record 99" in adoption.gap
+    assert adopt(PARTITION, extent(0, 200), state(), {99: ""}) is not None, "nor need there be one"
+    assert adopt(PARTITION, extent(0, 200), state(), {99: "ff"}) is None
+
+
+def test_what_the_log_no_longer_has_or_the_ledger_does_not_know_is_not_compared() -> None:
+    assert counted_last(extent(0, 200), state()) == 99
+    assert counted_last(extent(100, 200), state()) is None
+    assert counted_last(extent(0, 200), state(Row(100, -1, -1, "", -1, 1_000).text())) is None
+    assert counted_last(extent(0, 200, "two"), state()) is None
 
 
 def test_a_topic_made_again_is_counted_from_its_beginning() -> None:

@@ -14,6 +14,7 @@ from rtaplatform.core.times import read_time_ms
 from rtaplatform.process.careful import project_of, read_carefully
 from rtaplatform.process.decode import Event, _decode, _event, dimension, read_event
 from rtaplatform.simulate.malformed import BREAKAGES
+from tests.unit.process.odd_records import Sent, counted_by_the_oracle, log_of
 
 NOW = 1_795_000_000_000
 GOOD = {"projectId": "demo", "type": "page", "messageId": "m-1", "anonymousId": "a-1"}
@@ -97,6 +98,22 @@ def test_nesting_of_32_and_1000_keys_are_allowed_and_strings_are_not_looked_into
     assert extra('"' + "[{:" * 2_000 + '"') is None
     assert extra('"\\"' + "[{:" * 2_000 + '\\\\"') is None
     assert extra("[" + "[]," * 2_000 + "[]]") is None
+
+
+# JSON needs more bytes for so many keys, and closes before it opens the next one; what is none does as it likes.
+NO_JSON = [
+    ("too_many_keys", b"{" + b":" * 1_001),
+    ("too_many_keys", b'[{"projectId":5}{' + b'"":' * 1_001),
+    ("too_deep", b"},{" + b"[" * 32),
+    ("too_deep", b'{"projectId":5' + b"},{" + b"[" * 32),
+]
+
+
+@pytest.mark.parametrize(("expected", "value"), NO_JSON, ids=["colons", "keys", "brackets", "after another fault"])
+def test_the_shape_is_judged_whether_or_not_it_is_json(expected: str, value: bytes) -> None:
+    assert reason(value) == expected
+    records = [Sent("rta.events.web", b"k", value, 0, False)]
+    assert list(counted_by_the_oracle(log_of(records)).dead.values()) == [expected]
 
 
 @pytest.mark.parametrize("text", ["[1e400]", '{"a":-1e400}', "[" + "9" * 400 + "]", "[[[]]]", '{"a":{}}'])

@@ -134,8 +134,8 @@ end
 local function is_sketch_there(key)
   check(is_text(key, KEY_MAX), 'key')
   local size = redis.pcall('STRLEN', key)
-  if type(size) ~= 'number' then error({damaged = key}) end
-  return size > 0
+  if type(size) == 'number' then return size > 0 end
+  error(string.find(size.err, '^WRONGTYPE') and {damaged = key} or size)
 end
 
 local function is_table(value) return type(value) == 'table' end

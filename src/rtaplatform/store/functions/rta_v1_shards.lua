@@ -86,9 +86,17 @@ local function probe(keys)
   return 'OK'
 end
 
+-- A call that takes more than the one before has a new name, so that a worker who needs it finds out at once whether it
+-- is there. The old names stay for workers of the version before, whose calls mean what they meant.
+local function apply(keys, args) return write_batch(keys, args, 'generation') end
+local function build(keys, args) return write_batch(keys, args, 'building') end
+
 redis.register_function('rta_probe_v1', probe)
-redis.register_function('rta_apply_v1', function(keys, args) return write_batch(keys, args, 'generation') end)
-redis.register_function('rta_build_v1', function(keys, args) return write_batch(keys, args, 'building') end)
+redis.register_function('rta_probe_v2', probe)
+redis.register_function('rta_apply_v1', apply)
+redis.register_function('rta_apply_v2', apply)
+redis.register_function('rta_build_v1', build)
+redis.register_function('rta_build_v2', build)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

@@ -7,11 +7,14 @@ local LOG_MAX, LOG_SECONDS = 64, 60
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
 
+-- What could not be added is told, by answers too.
+local function note_inexact(base, what) redis.call('HINCRBY', base .. 'inexact', string.sub(what, #base + 1), 1) end
+
 -- `log`, where there is one, takes the field and its new number.
 local function increment(base, key, field, n, log)
   local reply = redis.pcall('HINCRBY', key, field, n)
   if type(reply) == 'table' and reply.err then
-    redis.call('HINCRBY', base .. 'inexact', string.sub(key, #base + 1) .. ' ' .. field, 1)
+    note_inexact(base, key .. ' ' .. field)
   elseif log then
     if reply < -EXACT or reply > EXACT then log.is_broken = true end
     log[#log + 1] = field
@@ -112,19 +115,22 @@ local function write_cells(base, cells, now)
   if is_logged then log_changes(base .. 'l:' .. cells[1], log) end
 end
 
+-- A text under the key that is no sketch takes nobody.
 local function add_persons(base, key, persons, is_there)
+  local reply
   if type(persons) == 'table' then
     for first = 1, #persons, CHUNK do
-      redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
+      reply = redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
     end
   elseif is_there then
     local other = base .. 'merged'
     redis.call('SET', other, persons)
-    redis.pcall('PFMERGE', key, other)
+    reply = redis.pcall('PFMERGE', key, other)
     redis.call('DEL', other)
   else
     redis.call('SET', key, persons)
   end
+  if type(reply) == 'table' and reply.err then note_inexact(base, key) end
 end
 
 -- The expiry of a sketch and of its index is that of the bucket, and never changes.

@@ -1,0 +1,154 @@
+"""The store's function on a real server: rights that are missing, libraries that are lost or older, large batches."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.rollups import field
+from rtaplatform.local.valkey import USERS
+from rtaplatform.store import layout
+from rtaplatform.store.hyperloglog import hyperloglog
+from rtaplatform.store.port import (
+    Applied,
+    BlockWrite,
+    CellsKey,
+    Delta,
+    Move,
+    Moved,
+    Place,
+    SketchKey,
+)
+from rtaplatform.store.wire import _raw
+from tests.contract.shard import (
+    BASE,
+    BLOCK,
+    CELLS,
+    MINUTE,
+    NOW_MS,
+    PLACE,
+    PREFIX,
+    Shard,
+    full_batch,
+    row,
+)
+
+# Rights -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command", ["zadd", "hincrby", "pfadd", "pfmerge", "strlen", "append", "expireat", "hset", "sadd", "publish"]
+)
+def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Shard, command: str) -> None:
+    limited = limited_client(shard, command)
+    before = shard.digest()
+    raw = msgspec.msgpack.encode(with_a_crowd(full_batch()))
+    answers = []
+    for _ in range(3):
+        try:
+            answers.append(limited.fcall("rta_apply_v2", 1, f"{PREFIX}shard", raw)[0].decode())
+        except redis.ResponseError as error:
+            assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
+            answers.append("NOPERM")
+    limited.close()
+    after = shard.digest()
+    if answers[0] == "OK":  # what is missing is not needed for a whole batch, or leaves something out and says so
+        assert answers[1:] == ["MOVED", "MOVED"]
+        assert (f"{BASE}inexact" in after) == (command in ("hincrby", "pfadd", "pfmerge"))
+        assert not shard.is_marked()
+    else:
+        assert answers[0] == "NOPERM"
+        assert answers[1:] == (["TORN", "TORN"] if shard.is_marked() else ["NOPERM", "NOPERM"])
+        assert shard.is_marked() == (after != before)
+        assert after[f"{BASE}ledger"] == before[f"{BASE}ledger"]
+
+
+def with_a_crowd(batch: dict[str, Any]) -> dict[str, Any]:
+    """Many persons, who come to a sketch that is there."""
+    batch["sketches"][0][3][3] = _raw(hyperloglog(n.to_bytes(8, "big") for n in range(2_000)))
+    return batch
+
+
+def test_workers_need_none_of_the_commands_that_are_denied(shard: Shard) -> None:
+    denied = ("keys", "eval", "evalsha", "function", "config", "flushall", "flushdb", "script", "sort", "debug")
+    rights = USERS["rta"].split()
+    assert not set(denied) & set(rights)
+    before = shard.tester.info("commandstats")
+    assert shard.call(full_batch()) == [b"OK"]
+    used = {name for name, of in shard.tester.info("commandstats").items() if of != before.get(name)}
+    assert not used & {f"cmdstat_{name}" for name in ("keys", "hgetall", "smembers", "hkeys", "hvals", "lrange")}
+
+
+def limited_client(shard: Shard, command: str) -> redis.Redis:
+    setting: Any = shard.tester.execute_command
+    setting("ACL", "SETUSER", "limited", "reset", "on", ">limited", "~rta:*", "&rta:*", "+@all", f"-{command}")
+    address = shard.tester.connection_pool.connection_kwargs
+    return redis.Redis(address["host"], address["port"], username="limited", password="limited")
+
+
+# Functions and sizes ------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None:
+    shard.tester.function_flush()
+    moves = [Move(PLACE, row(2), row(3))]
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: row(3)})
+
+
+def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more(shard: Shard) -> None:
+    """An older worker that found none may load its own at any time; it lacks what has a new name since."""
+    code = "\n".join(
+        resources.files("rtaplatform.store").joinpath("functions", f"{part}.lua").read_text()
+        for part in layout.FUNCTIONS
+    )
+    older = "\n".join(line for line in code.splitlines() if "_v2'" not in line)
+    assert older != code
+    moves = [Move(PLACE, row(2), row(3))]
+    load: Any = shard.tester.function_load
+    load(older, replace=True)
+    assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
+    load(older, replace=True)
+    shard.store.check()
+    old_call = {**full_batch(), "moves": [["topic-web:0", row(3), row(4)]]}
+    call = shard.tester.fcall
+    assert call("rta_apply_v1", 1, f"{PREFIX}shard", msgspec.msgpack.encode(old_call)) == [b"OK"]
+
+
+def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
+    n = 20_000
+    hour = CellsKey("demo", "activity", Kind.HOUR, MINUTE // 60 * 60)
+    persons = {index.to_bytes(8, "big") for index in range(n)}
+    delta = Delta(
+        [Move(PLACE, row(2), row(3)), *(Move(Place("topic-web", k), "", row(1)) for k in range(1, 5_000))],
+        cells={CELLS: {field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
+        sketches={SketchKey("demo", Kind.MINUTE, MINUTE, "", ""): persons},
+        online={"demo": dict.fromkeys(persons, NOW_MS)},
+        blocks=[BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"".join(persons), False)],
+        dead={f"rta.events.web:0:{i}": NOW_MS for i in range(n)},
+        counts={f"p{i}|applied": 1 for i in range(n)},
+    )
+    assert shard.store.apply(0, "g1", delta) == Applied()
+    assert not shard.is_marked()
+    assert shard.tester.zcard(f"{BASE}dead") == n + 2
+    assert shard.tester.zcard(f"{BASE}online:demo") == n + 1
+    assert shard.tester.hlen(f"{BASE}counts") == n + 1
+    assert shard.tester.hlen(f"{BASE}ledger") == 5_000
+    assert shard.tester.strlen(f"{BASE}b:{BLOCK}") == 16 + 8 * n
+    assert abs(shard.tester.pfcount(f"{BASE}p:demo:m:{MINUTE}") - n) < 0.033 * n
+
+
+def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:
+    for offset, amount in ((2, 2**62 + 5), (3, -(2**62) - 7), (4, 3 * 2**61), (5, 2**80), (6, -(2**80))):
+        moves = [Move(PLACE, row(offset), row(offset + 1))]
+        assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"revenue": amount, "count": 1}})) == Applied()
+        if offset == 4:
+            assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "revenue") == str(3 * 2**61 - 2).encode()
+            assert not shard.tester.exists(f"{BASE}inexact")
+    assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "count") == b"5"
+    assert shard.tester.hkeys(f"{BASE}inexact") == [f"c:demo:activity:m:{MINUTE} revenue".encode()]
