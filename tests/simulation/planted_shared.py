@@ -17,7 +17,7 @@ from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import Extent, Partition, Run
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
-from tests.simulation.scripted import StoreGoesBackUnderACall, TwoMeetSomebodyNew
+from tests.simulation.scripted import StoreGoesBackUnderACall, TwoMeetInSeveralRecords, TwoMeetSomebodyNew
 from tests.simulation.world import World
 
 
@@ -218,6 +218,7 @@ OF_A_CUT_LOG = (NoFingerprint, BareOffsets, GapsAreSkipped, MissingRowIsZero)
 PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS, *OF_A_CUT_LOG)
 SCRIPTED: dict[type[Any], type[World]] = {
     AbsentIsAnyVersion: TwoMeetSomebodyNew,
+    OnlyTheTokenIsReadAgain: TwoMeetInSeveralRecords,
     MovedIsIgnored: StoreGoesBackUnderACall,
 }
 

@@ -109,13 +109,26 @@ class StoreGoesBackUnderACall(ScriptedWorld):
 class TwoMeetSomebodyNew(ScriptedWorld):
     """Two workers read of one person, in partitions of their own, before either has written of her."""
 
+    views = 1  # of her, in each partition
+
     def script(self) -> None:
         both = self.workers[:2]
         for running, topic in zip(both, (WEB, MOBILE), strict=True):
-            running.log.assign([self.view(topic, "anna")])
+            running.log.assign({self.view(topic, "anna") for _ in range(self.views)})
             self.until_a_call_is_under_way(running.worker.turn)
         for running in both:
             running.worker.turn()
+
+
+class TwoMeetInSeveralRecords(TwoMeetSomebodyNew):
+    """Whoever is second goes on from its copies then, in smaller batches."""
+
+    views = 3
+
+    def script(self) -> None:
+        super().script()
+        for _ in range(3 * self.views):
+            self.workers[1].worker.turn()
 
 
 class SwitchUnderACall(ScriptedWorld):
