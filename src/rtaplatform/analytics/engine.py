@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog, ProductTable
+from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.moments import Moments
 from rtaplatform.analytics.persons import (
     Group,
@@ -27,10 +28,11 @@ from rtaplatform.analytics.persons import (
 )
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
 from rtaplatform.analytics.rows import Answers, Row, Rows, cells_of, merge_reads, shown_value, table_of
-from rtaplatform.analytics.running import Window, Windows, may_run
 from rtaplatform.analytics.sums import sums_reads, sums_rows
+from rtaplatform.analytics.tiling import Tile
 from rtaplatform.analytics.times import shown, shown_instant
 from rtaplatform.analytics.watch import Clock
+from rtaplatform.analytics.windows import Windows, is_kept
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Query, Result
@@ -54,7 +56,7 @@ class Job(Struct, frozen=True):
 
     plan: Plan
     groups: tuple[Group, ...] = ()
-    window: Window | None = None
+    window: KeptWindow | None = None
     products: ProductTable | None = None
 
 
@@ -124,7 +126,7 @@ class Engine:
         match planned.shape:
             case SumsPlan() as shape:
                 products = await self._products(planned, shape.joined)
-                window = await self._window(planned, shape) if may_run(planned, shape) else None
+                window = await self._window(planned, shape, products) if is_kept(planned) else None
                 return Job(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -138,10 +140,11 @@ class Engine:
             raise Unavailable("postgres", "there is no catalog")
         return await self._catalog.products(planned.project.slug)
 
-    async def _window(self, planned: Plan, shape: SumsPlan) -> Window:
+    async def _window(self, planned: Plan, shape: SumsPlan, products: ProductTable | None) -> KeptWindow:
         """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
-        window, tiles = self._windows.of(planned, shape), planned.period.tiles
-        for portion in window.missing(tiles):
+        window = self._windows.of(planned, shape)
+        window.prepare(products)
+        for portion in window.missing(_tiles(planned)):
             reads = window.reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
             window.take(snapshot, portion, dict(zip(reads, snapshot.answers, strict=True)))
@@ -174,7 +177,7 @@ def _reads(job: Job, now_ms: int) -> list[Read]:
     reads: list[Read] = [*_quality_reads(planned), *_currency_reads(planned)]
     match shape:
         case SumsPlan() if job.window is not None:
-            return reads + list(job.window.reads(planned.period.tiles))
+            return reads + list(job.window.reads(_tiles(planned)))
         case SumsPlan():
             return reads + list(sums_reads(planned, shape))
         case PersonsPlan():
@@ -187,8 +190,14 @@ def _take(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
     """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
     if job.window is None:
         return True
-    job.window.keep(job.plan.period.tiles)
-    return job.window.take(snapshot, job.plan.period.tiles, answers)
+    tiles, period = _tiles(job.plan), job.plan.period
+    job.window.keep(tiles, period.tiles[-1] if period.tiles else None)
+    return job.window.take(snapshot, tiles, answers)
+
+
+def _tiles(planned: Plan) -> tuple[Tile, ...]:
+    """All buckets of the question."""
+    return (*planned.period.tiles, *(planned.period.previous or ()))
 
 
 def _online_read(now_ms: int) -> OnlineSince:

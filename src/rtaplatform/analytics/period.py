@@ -32,18 +32,15 @@ class Span(Struct, frozen=True):
 
 
 class Period(Struct, frozen=True):
-    """[start, end) in minutes since 1970. `previous` None: not asked for, or no longer kept."""
+    """[start, end) in minutes since 1970. `tiles`: those of all spans. `previous` None: not asked for, or not kept."""
 
     start: int
     end: int
     zone: str
     spans: tuple[Span, ...]
+    tiles: tuple[Tile, ...]
     previous: tuple[Tile, ...] | None
     is_kept: bool
-
-    @property
-    def tiles(self) -> tuple[Tile, ...]:
-        return tuple(t for span in self.spans for t in span.tiles)
 
 
 class Scene(Struct, frozen=True):
@@ -136,7 +133,8 @@ def _cut(scene: Scene, grain: Kind, start_ms: int, end_ms: int) -> Period | None
         is_compared = before[0] >= kept_from(Kind.DAY, scene.now_ms) - 24 * 60
     spans = _spans(scene, grain, start, end)
     is_kept = start > kept_from(Kind.DAY, scene.now_ms) - 24 * 60
-    return Period(start, end, scene.zone, spans, tuple(previous or ()) if is_compared else None, is_kept)
+    tiles = tuple(each for span in spans for each in span.tiles)
+    return Period(start, end, scene.zone, spans, tiles, tuple(previous or ()) if is_compared else None, is_kept)
 
 
 def _period_before(scene: Scene, start: int, end: int) -> tuple[int, int]:

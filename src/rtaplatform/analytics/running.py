@@ -1,38 +1,29 @@
 """Sums over the products of a sliding window, kept from one question to the next.   Stage 5 of 6, pure.
 
-A bucket of 10,000 fields is read and added once, and compared afterwards by its totals alone. That is exact: every
-event adds to a count of the bucket that never falls, so equal totals, in the same generation and with the ledger
-nowhere behind where it was, are the same events. Of the newest bucket, and of those that moved last time, what has
-changed is read with the totals: from the log that the store keeps of a large bucket, or whole if it is small. Where
+On the ways of kept.py, for buckets of 10,000 fields: of the newest bucket, and of those that moved last time, what has
+changed is read with the totals, from the log that the store keeps of a large bucket, or whole if it is small. Where
 the log does not reach back, a bucket whose totals have moved is read whole. Numbers are kept as the text that they are
 stored as: equal texts are equal numbers, so what has changed in a bucket is found without reading what has not.
-What a snapshot completes is the snapshot's own moment, whatever was known before. One question at a time reads for a
-window: two whose snapshots came in the wrong order would look like a store that went back.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from operator import ne
-from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
+from rtaplatform.analytics.kept import KeptWindow, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, listings_of, table_of
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
-from rtaplatform.store.port import Cells, Changes, Listed, Listing, Place, Snapshot
+from rtaplatform.store.port import Cells, Changes, Listed, Listing, Snapshot
 
-WINDOWS_MAX = 32
-CELLS_MAX = 3_000_000  # kept in all windows together
-READ_AT_ONCE = 2  # buckets that are new, in one read: none keeps the store for long
 CHOICES_MAX = 8  # filters of a window whose products' sums are kept
 SMALL = 512  # fields of a bucket that is read whole rather than asked for twice
 SPARE = 200  # products looked at beyond the limit, so that the next question finds its own among them
@@ -44,61 +35,25 @@ def may_run(plan: Plan, shape: SumsPlan) -> bool:
     return is_product and plan.query.interval == "none" and plan.query.compare is None
 
 
-class Windows:
-    """The windows that were asked for last, bounded in number and size."""
-
-    def __init__(self) -> None:
-        self._windows: dict[tuple[Any, ...], Window] = {}
-
-    @asynccontextmanager
-    async def turns(self, plans: Iterable[Plan]) -> AsyncIterator[None]:
-        """Wait for the windows of all these questions; in one order, so that none waits for one that waits for it."""
-        windows = {self.of(p, p.shape) for p in plans if isinstance(p.shape, SumsPlan) and may_run(p, p.shape)}
-        async with AsyncExitStack() as turns:
-            for window in sorted(windows, key=id):
-                await turns.enter_async_context(window.turn)
-            yield
-
-    def of(self, plan: Plan, shape: SumsPlan) -> Window:
-        query = plan.query
-        name = (plan.project, shape.measure, shape.with_bots, query.start, query.end, query.timezone)
-        window = self._windows.pop(name, None) or Window(shape.measure, shape.with_bots)
-        self._windows[name] = window
-        while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
-            del self._windows[next(iter(self._windows))]
-        return window
-
-    def _size(self) -> int:
-        return sum(window.size for window in self._windows.values())
-
-
 class Bucket(Struct):
     """What is known of one: its totals, the numbers of our fields, and where its log ended, "" if it has none."""
 
-    token: tuple[int, ...]
+    token: Token
     numbers: dict[bytes, bytes]
     position: str
 
 
-class Window:
-    """One measure of the products, by bucket and summed. `sums` has no zeros."""
+class Window(KeptWindow):
+    """Some measures of the products, added together, by bucket and summed. `sums` has no zeros."""
 
-    def __init__(self, measure: str, with_bots: bool) -> None:
+    def __init__(self, measures: Sequence[str], with_bots: bool) -> None:
         prefixes = ("", BOT_PREFIX) if with_bots else ("",)
-        self._starts = tuple((prefix + measure + SEPARATOR).encode() for prefix in prefixes)
-        # Revenue may fall and units may stand still: the orders that they come with do not.
-        counted = dict.fromkeys((measure, "orders") if measure in ("units", "revenue") else (measure,))
-        self._totals = tuple(prefix + name for prefix in prefixes for name in counted)
+        self._starts = tuple((prefix + name + SEPARATOR).encode() for prefix in prefixes for name in measures)
         self.sums: dict[str, int] = {}
-        self.size = 0
-        self.turn = asyncio.Lock()
-        self._reset("", {})
+        super().__init__(PRODUCTS.name, totals_of(PRODUCTS.name, measures, with_bots))
 
-    def _reset(self, generation: str, ledger: Mapping[Place, int]) -> None:
-        self._generation, self._ledger = generation, dict(ledger)
+    def _forget_all(self) -> None:
         self._buckets: dict[Tile, Bucket] = {}
-        self._newest: Tile | None = None
-        self._moving: set[Tile] = set()  # not known to stand still
         self._lost: set[Tile] = set()  # have moved, and can't be followed from where they are known
         self._names: dict[
             bytes, tuple[bytes, str]
@@ -111,15 +66,15 @@ class Window:
         self.sums.clear()
         self.size = 0
 
+    def prepare(self, products: ProductTable | None) -> None:
+        """Joined sums know their catalog's version."""
+
     # Reading ------------------------------------------------------------------------------------------------------
 
-    def missing(self, tiles: Sequence[Tile]) -> list[Sequence[Tile]]:
-        """Buckets to be read before the question is asked, in portions; none where few are new."""
-        new = [tile for tile in tiles if tile not in self._buckets]
-        return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
+    def _knows(self, tile: Tile) -> bool:
+        return tile in self._buckets
 
     def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
-        """The totals of all buckets, whole those that are new, and the changes of those that have probably moved."""
         whole = [tile for tile in tiles if self._is_read_whole(tile)]
         changes = [
             Changes(PRODUCTS.name, *tile, self._buckets[tile].position)
@@ -135,15 +90,8 @@ class Window:
         return tile in self._moving and not bucket.position and len(bucket.numbers) <= SMALL
 
     def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
-        """Bring these buckets to the snapshot's moment; False where some must be read again, whole.
-
-        `answers` has those to `reads` of the same buckets.
-        """
         self._follow(snapshot)
-        tokens = {tile: self._token({}) for tile in tiles}
-        tokens |= {
-            t: self._token(c) for t, c in table_of(cells_of(PRODUCTS.name, tiles, self._totals), answers).items()
-        }
+        tokens = self._tokens(tiles, answers)
         for read, answer in answers.items():
             match read:
                 case Listing(PRODUCTS.name, kind, starts):
@@ -157,9 +105,8 @@ class Window:
         self._moving |= set(moved)
         return not moved
 
-    def keep(self, tiles: Sequence[Tile]) -> None:
-        """Drop the buckets that have left the window. The last one is expected to move on."""
-        self._newest = tiles[-1] if tiles else None
+    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
+        self._newest = newest
         for tile in self._buckets.keys() - set(tiles):
             gone = self._buckets.pop(tile).numbers
             self.size -= len(gone)
@@ -167,17 +114,7 @@ class Window:
             self._moving.discard(tile)
             self._lost.discard(tile)
 
-    def _follow(self, snapshot: Snapshot) -> None:
-        ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
-        is_behind = any(ledger.get(place, 0) < offset for place, offset in self._ledger.items())
-        if snapshot.generation != self._generation or is_behind:
-            self._reset(snapshot.generation, ledger)
-        self._ledger = ledger
-
-    def _token(self, cells: Mapping[str, int]) -> tuple[int, ...]:
-        return tuple(cells.get(name, 0) for name in self._totals)
-
-    def _put(self, tile: Tile, token: tuple[int, ...], listed: Listed) -> None:
+    def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
         """What the bucket holds, from its listing."""
         bucket = self._buckets.get(tile) or Bucket((), {}, "")
         if token != bucket.token:
@@ -187,7 +124,7 @@ class Window:
             self._bring_up(bucket, dict(compress(zip(names, texts, strict=True), moved)))
         self._is_known(tile, bucket, token, listed.position)
 
-    def _follow_changes(self, tile: Tile, token: tuple[int, ...], since: str, listed: Listed | None) -> None:
+    def _follow_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
         """What the bucket holds, from what it held at a position of its log."""
         bucket = self._buckets.get(tile)
         if bucket is None or bucket.position != since:
@@ -198,11 +135,8 @@ class Window:
         self._bring_up(bucket, dict(zip(listed.fields[::2], listed.fields[1::2], strict=True)))
         self._is_known(tile, bucket, token, listed.position)
 
-    def _is_known(self, tile: Tile, bucket: Bucket, token: tuple[int, ...], position: str) -> None:
-        if tile == self._newest or bucket.token not in ((), token):
-            self._moving.add(tile)
-        else:
-            self._moving.discard(tile)
+    def _is_known(self, tile: Tile, bucket: Bucket, token: Token, position: str) -> None:
+        self._note_movement(tile, has_moved=bucket.token not in ((), token))
         self._lost.discard(tile)
         bucket.token, bucket.position = token, position
         self._buckets[tile] = bucket

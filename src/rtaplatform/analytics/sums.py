@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit, table_of
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, table_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ID, SEPARATOR
 from rtaplatform.store.port import Cells
 
 # The measures whose every event is the metric's own, so that what the cap left out belongs to it.
 OF_ORDERS_ONLY = frozenset({"units", "revenue", "other_currencies"})
+
+Sums = Mapping[Key, int]
 
 
 def sums_reads(plan: Plan, shape: SumsPlan) -> list[Cells]:
@@ -22,13 +25,40 @@ def sums_reads(plan: Plan, shape: SumsPlan) -> list[Cells]:
 def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers, products: ProductTable | None = None) -> Rows:
     """`products` is needed where the plan joins their attributes."""
     table = table_of(sums_reads(plan, shape), answers)
+    if shape.fields is not None and shape.is_total:
+        return _total_rows(plan, shape.fields, table)
     select = Selector(plan, shape, products)
-    spans = [_add((span.tiles), table, select) for span in plan.period.spans]
-    period = plan.period
-    before = None if period.previous is None else _add(period.previous, table, select)
-    keys = dict.fromkeys(key for found in (*spans, before or {}) for key in found)
-    rows = [_row(key, spans, before) for key in (keys if plan.query.breakdown else [()])]
-    return Rows(sort_and_limit(rows, plan.query.limit), not select.has_hidden)
+    spans = [_add(span.tiles, table, select) for span in plan.period.spans]
+    before = None if plan.period.previous is None else _add(plan.period.previous, table, select)
+    return rows_of(plan, spans, before, is_exact=not select.has_hidden)
+
+
+def rows_of(plan: Plan, spans: Sequence[Sums], before: Sums | None, *, is_exact: bool) -> Rows:
+    """The rows of the greatest totals, from the sums of each point and of the period before."""
+    totals = dict.fromkeys(before or (), 0)
+    for found in spans:
+        for key, number in found.items():
+            totals[key] = totals.get(key, 0) + number
+    keys: Iterable[Key] = [()]
+    if plan.query.breakdown:
+        keys = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (-totals[key], key))
+    rows = [
+        Row(key, totals.get(key, 0), None if before is None else before.get(key, 0), [f.get(key, 0) for f in spans])
+        for key in keys
+    ]
+    return Rows(rows, is_exact)
+
+
+def _total_rows(plan: Plan, fields: tuple[str, ...], table: Mapping[Tile, Mapping[str, int]]) -> Rows:
+    """Of one number a bucket: there may be thousands of points."""
+    nothing: Mapping[str, int] = {}
+
+    def total(tiles: Iterable[Tile]) -> int:
+        return sum([table.get(tile, nothing).get(name, 0) for tile in tiles for name in fields])
+
+    points = [total(span.tiles) for span in plan.period.spans]
+    previous = None if plan.period.previous is None else total(plan.period.previous)
+    return Rows([Row((), sum(points), previous, points)], is_exact=True)
 
 
 class Selector:
@@ -83,8 +113,3 @@ def _add(
             if key is not None:
                 sums[key] = sums.get(key, 0) + number
     return sums
-
-
-def _row(key: Key, spans: list[dict[Key, int]], before: dict[Key, int] | None) -> Row:
-    points = [found.get(key, 0) for found in spans]
-    return Row(key, sum(points), None if before is None else before.get(key, 0), points)

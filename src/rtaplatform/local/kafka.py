@@ -134,6 +134,9 @@ class Kafka:
         """To be called when the command of `speed_up` has succeeded."""
         self._archive().made(self.folder)
 
+    def look(self) -> None:
+        """It needs nothing."""
+
     def answers(self) -> bool:
         """Whether the broker gives its cluster metadata."""
         if self._client is None:

@@ -156,7 +156,7 @@ def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, sa
             if error:
                 raise error
             waiting.discard(server.name)
-            supervisor.start(Child(server.name, server.command, Tier.SERVER, server.stop_signal))
+            supervisor.start(Child(server.name, server.command, Tier.SERVER, server.stop_signal, server.look))
         if not waiting:
             break
     for server in servers:

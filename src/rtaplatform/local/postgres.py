@@ -86,6 +86,9 @@ class Postgres:
         argv = (str(program("postgres")), "-D", "data", *options)
         return Command(argv, self.folder, plain_environment(), _identity(self.folder / "data"))
 
+    def look(self) -> None:
+        """It needs nothing."""
+
     def answers(self) -> bool:
         """Whether the database `rta` takes connections; makes it on first use."""
         try:

@@ -28,3 +28,6 @@ class EmbeddedServer(Protocol):
 
     def answers(self) -> bool:
         """Whether it serves a client; takes at most a second. After its first True, clients will be served."""
+
+    def look(self) -> None:
+        """Look after it while it runs, every few seconds; takes at most a second."""

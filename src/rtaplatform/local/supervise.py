@@ -24,6 +24,7 @@ BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_SECONDS = 30.0  # a child that ran this long starts over with the shortest back-off
 STOP_SECONDS_MAX = 10.0
 TICK_SECONDS = 0.05
+_LOOK_SECONDS = 2.0
 _LOG_CHECK_SECONDS = 30.0
 
 
@@ -44,12 +45,13 @@ class StopRequested(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A process to keep running. `command` is asked anew for every start."""
+    """A process to keep running. `command` is asked anew for every start; `look` is called every few seconds."""
 
     name: str
     command: Callable[[], Command]
     tier: Tier = Tier.STAGE
     stop_signal: int = signal.SIGTERM
+    look: Callable[[], None] | None = None
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Supervisor:
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _stop_asked: int = 0
     _next_log_check: float = 0.0
+    _next_look: float = 0.0
 
     def start(self, child: Child) -> None:
         """Start a child; from `wait_for` on it is started again when it ends."""
@@ -176,6 +179,11 @@ class Supervisor:
                 if kept.process.exit_status() == 0:
                     kept.then()
                 self.on_change()
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            for kept in self._kept.values():
+                if kept.child.look is not None and kept.steady and kept.process.alive():
+                    kept.child.look()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for kept in self._kept.values():

@@ -47,6 +47,7 @@ USERS: Mapping[str, str] = {
     "rta-loader": f"~rta:* &rta:* -@all {_CONNECTION} {_WORK} function|load function|list function|delete",
     "rta-limiter": f"~rta-limit:* resetchannels -@all {_CONNECTION} eval evalsha script|load script|exists "
     "get set incr incrby decr del expire pexpire ttl pttl exists hget hmget hset hincrby",
+    "rta-keeper": f"resetchannels -@all {_CONNECTION} bgrewriteaof",
 }
 
 CONFIGURATION = """\
@@ -79,6 +80,8 @@ class Valkey:
     extra_users: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="valkey", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
+    _refused: int = field(default=0, init=False)  # writes, for want of room
+    _may_have_hole: bool = field(default=False, init=False)
 
     def url(self, user: str = "rta") -> str:
         """The URL for one of USERS; a secret."""
@@ -106,8 +109,30 @@ class Valkey:
         except redis.RedisError:
             return False
 
+    def look(self) -> None:
+        """Have the append-only file written anew once a disk that was full has room again.
+
+        A file that a rewrite has begun is not opened for appending (Redis 7 to Valkey 9.1): where a write was cut short
+        and taken back, the next one leaves a hole before it, and the file would not be read at the next start.
+        """
+        try:
+            with redis.Redis.from_url(self.url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+                found = {**client.info("persistence"), **client.info("errorstats")}
+                is_full, refused = found["aof_last_write_status"] != "ok", _count(found.get("errorstat_MISCONF"))
+                self._may_have_hole |= is_full or refused > self._refused
+                self._refused = refused
+                if self._may_have_hole and not is_full:
+                    client.bgrewriteaof()
+                    self._may_have_hole = False
+        except redis.RedisError:
+            pass  # it is away, or writes the file anew already: at the next look
+
     def _password(self, user: str) -> str:
         return secret_of(self.folder / f"{user}.password")
+
+
+def _count(stat: Mapping[str, int] | None) -> int:
+    return stat["count"] if stat else 0
 
 
 def acl_line(name: str, password: str, rule: str) -> str:

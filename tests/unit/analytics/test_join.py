@@ -242,7 +242,7 @@ async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
 
 
 def test_the_greatest_are_found_whatever_was_great_before() -> None:
-    window, chance = Window("views", False), random.Random(7)
+    window, chance = Window(("views",), False), random.Random(7)
     for _ in range(30):
         window.sums = {f"p-{n}": chance.choice([1, 2, chance.randint(1, 10_000)]) for n in range(3_000)}
         for limit in (1, 10, 1_000):

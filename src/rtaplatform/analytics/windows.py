@@ -1,0 +1,54 @@
+"""The windows that were asked for last: which question has one, and how many there are.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from rtaplatform.analytics.grouped import Grouped
+from rtaplatform.analytics.kept import KeptWindow, in_turn
+from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.running import Window, may_run
+
+WINDOWS_MAX = 256
+CELLS_MAX = 3_000_000  # kept in all windows together
+
+
+def is_kept(plan: Plan) -> bool:
+    """Whether the question reads whole buckets: of those, what is known is kept."""
+    return isinstance(plan.shape, SumsPlan) and plan.shape.fields is None
+
+
+class Windows:
+    """Bounded in number and size."""
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[Any, ...], KeptWindow] = {}
+
+    def turns(self, plans: Iterable[Plan]) -> AbstractAsyncContextManager[None]:
+        """Wait for the windows of all these questions."""
+        return in_turn(self.of(p, p.shape) for p in plans if isinstance(p.shape, SumsPlan) and is_kept(p))
+
+    def of(self, plan: Plan, shape: SumsPlan) -> KeptWindow:
+        name = _name(plan, shape)
+        window = self._windows.pop(name, None) or _window(plan, shape)
+        self._windows[name] = window
+        while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
+            del self._windows[next(iter(self._windows))]
+        return window
+
+    def _size(self) -> int:
+        return sum(window.size for window in self._windows.values())
+
+
+def _window(plan: Plan, shape: SumsPlan) -> KeptWindow:
+    return Window((shape.measure,), shape.with_bots) if may_run(plan, shape) else Grouped(plan, shape)
+
+
+def _name(plan: Plan, shape: SumsPlan) -> tuple[Any, ...]:
+    query = plan.query
+    period = (plan.project, query.start, query.end, query.timezone)
+    if may_run(plan, shape):  # sums of all products, for any breakdown and filter
+        return (*period, shape.measure, shape.with_bots)
+    return (*period, shape, query.breakdown, query.interval, query.week_start, query.compare)
