@@ -1,0 +1,146 @@
+"""What is kept of buckets changes no answer: an engine that keeps answers as one that has never been asked before."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.freshness import FreshnessTracker
+from rtaplatform.analytics.parse import parse_object
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.query import Answer
+from rtaplatform.core.rollups import EVENTS, FIELDS_PER_BUCKET_MAX, field
+from rtaplatform.store.port import Applied, CellsKey, Delta, Listing, Snapshot
+from tests.unit.analytics.catalog import Catalog, Product
+from tests.unit.analytics.shop import NOON, Happening, Shop
+
+PRODUCTS = {
+    "p-1": Product("Shoe", "shoes", brand="Acme"),
+    "p-2": Product("Hat", "hats", brand="Acme"),
+    "p-3": Product("Boot", "shoes", brand="Bolt"),
+}
+BY_HOUR = {"from": "-4h", "interval": "hour"}
+QUESTIONS: list[dict[str, Any]] = [
+    {"metric": "events", "from": "-3h", "breakdown": ["country", "device"]},
+    {"metric": "events", **BY_HOUR, "filters": {"country": ["DE", "FR"]}},
+    {"metric": "events", **BY_HOUR, "breakdown": ["source", "event"], "limit": 2, "bots": "include"},
+    {"metric": "page_views", "from": "-1h", "interval": "minute", "breakdown": ["country"]},
+    {"metric": "events", "from": "-2h", "breakdown": ["event"], "compare": "previous_period"},
+    {"metric": "revenue", **BY_HOUR, "breakdown": ["country"]},
+    {"metric": "product_views", **BY_HOUR, "breakdown": ["product_id"], "limit": 2},
+    {"metric": "units", **BY_HOUR, "breakdown": ["product_category"], "compare": "previous_period"},
+    {"metric": "orders", "from": "-3h", "compare": "previous_period", "filters": {"product_brand": ["Acme", "(none)"]}},
+]
+HAPPENING = st.builds(
+    lambda minutes, event, source, country, product, bot, money: Happening(
+        NOON - minutes * 60_000, event, source=source, country=country, is_bot=bot,
+        product="" if event == "$page" else product, revenue=money if event == "Order Completed" else 0,
+    ),
+    st.integers(-200, 240), st.sampled_from(["$page", "Product Viewed", "Order Completed"]),
+    st.sampled_from(["web", "ios"]), st.sampled_from(["DE", "FR", ""]), st.sampled_from(["p-1", "p-2", "p-9"]),
+    st.booleans(), st.sampled_from([-5, 5, 10]),
+)  # fmt: skip
+STEP = st.tuples(st.lists(HAPPENING, max_size=8), st.integers(0, 90), st.booleans())
+
+
+async def answers_of(engine: Engine) -> list[Answer]:
+    return [(await engine.answer("demo", [parse_object(question)]))[0] for question in QUESTIONS]
+
+
+def fresh(shop: Shop, catalog: Catalog) -> Engine:
+    return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog)
+
+
+def shown(answer: Answer) -> tuple[Any, ...]:
+    return answer.results, answer.meta.exact, answer.start, answer.end
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEP, min_size=1, max_size=6))
+def test_an_engine_that_keeps_answers_as_one_that_is_new(steps: list[tuple[list[Happening], int, bool]]) -> None:
+    async def run() -> None:
+        catalog = Catalog(PRODUCTS)
+        shop = Shop(catalog=catalog)
+        assert catalog.table is not None
+        for happenings, minutes, changes in steps:
+            shop.take(happenings)
+            shop.clock.at_ms += minutes * 60_000
+            if minutes % 2:  # hints may be lost
+                shop.engine.touch(frozenset({"demo"}))
+            if changes:
+                catalog.table.put("p-9", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
+            kept, new = await answers_of(shop.engine), await answers_of(fresh(shop, catalog))
+            assert list(map(shown, kept)) == list(map(shown, new))
+
+    asyncio.run(run())
+
+
+async def test_a_store_that_went_back_and_another_generation_are_read_again() -> None:
+    """The buckets' totals are as they were, and yet they hold other events."""
+    catalog = Catalog(PRODUCTS)
+    shop = Shop(catalog=catalog)
+    empty = deepcopy(shop.store.shards[0])
+    shop.take([Happening(NOON, country="DE"), Happening(NOON, country="DE")])
+    await answers_of(shop.engine)
+    shop.store.shards[0], shop.offset = empty, 0
+    shop.take([Happening(NOON, country="FR")])
+    await answers_of(shop.engine)
+    shop.take([Happening(NOON, country="FR")])
+    kept = await answers_of(shop.engine)
+    assert list(map(shown, kept)) == list(map(shown, await answers_of(fresh(shop, catalog))))
+    assert kept[0].results[0].dimensions["country"] == "FR"
+
+
+async def test_only_what_has_moved_is_read_again() -> None:
+    shop, whole = Shop(), list[int]()
+    read = shop.store.read
+
+    async def counted(project: str, asked: Any) -> Snapshot:
+        whole.append(sum(len(each.starts) for each in asked if isinstance(each, Listing)))
+        return await read(project, asked)
+
+    async def countries() -> int:
+        whole.clear()
+        question = {"metric": "events", "from": "-3h", "breakdown": ["country"]}
+        results = (await shop.engine.answer("demo", [parse_object(question)]))[0].results
+        return sum(int(result.total or 0) for result in results)
+
+    shop.store.read = counted  # type: ignore[method-assign]
+    shop.take([Happening(NOON - hours * 3_600_000) for hours in range(4)])
+    assert await countries() == 4
+    assert sum(whole) == 4
+    shop.take([Happening(NOON)])
+    assert (await countries(), sum(whole)) == (5, 1)  # the newest, which is expected to move
+    shop.take([Happening(NOON - 7_200_000)])
+    assert (await countries(), sum(whole)) == (6, 1 + 2)  # another one: it is found to have moved
+    assert (await countries(), sum(whole)) == (6, 0)
+
+
+async def test_what_the_cap_has_hidden_is_told_while_its_bucket_is_in_the_window() -> None:
+    shop = Shop()
+    hidden = Delta(moves=[])
+    cells = {field("count", "e", "web", "DE", f"x-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX + 1)}
+    for kind in (Kind.MINUTE, Kind.HOUR):
+        hidden.cells[CellsKey("demo", EVENTS.name, kind, NOON // 60_000)] = cells | {"count": len(cells)}
+    assert isinstance(shop.store.apply(0, "g1", hidden), Applied)
+    question = parse_object({"metric": "events", "from": "-1h", "filters": {"country": ["DE"]}})
+    for minutes, exact in ((0, False), (0, False), (30, False), (120, True)):
+        shop.clock.at_ms += minutes * 60_000
+        assert (await shop.engine.answer("demo", [question]))[0].meta.exact == exact
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+async def test_one_window_serves_every_limit(limit: int) -> None:
+    shop = Shop()
+    shop.take(Happening(NOON, country=country) for country in ("DE", "DE", "DE", "FR", "FR", ""))
+    for asked in (10, limit):
+        question = parse_object({"metric": "events", "from": "-1h", "breakdown": ["country"], "limit": asked})
+        results = (await shop.engine.answer("demo", [question]))[0].results
+        assert [result.total for result in results] == [3, 2, 1][:asked]
