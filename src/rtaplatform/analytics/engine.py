@@ -7,6 +7,7 @@ answer says how fresh, whole and exact it is. Raises `Rejected` (the question is
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import xxhash
@@ -16,18 +17,11 @@ from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog, ProductTable
 from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.moments import Moments
-from rtaplatform.analytics.persons import (
-    Group,
-    groups_of,
-    needs_values,
-    persons_reads,
-    persons_rows,
-    ranking_reads,
-    total_read,
-    values_read,
-)
+from rtaplatform.analytics.persons import Group, groups_of, needs_values, persons_reads, persons_rows, values_read
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
+from rtaplatform.analytics.ranking import greatest, greatest_products, is_bounded
 from rtaplatform.analytics.rows import Answers, Row, Rows, cells_of, merge_reads, shown_value, table_of
+from rtaplatform.analytics.running import Window
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.analytics.times import shown, shown_instant
@@ -126,7 +120,7 @@ class Engine:
         match planned.shape:
             case SumsPlan() as shape:
                 products = await self._products(planned, shape.joined)
-                window = await self._window(planned, shape, products) if is_kept(planned) else None
+                window = await self._window(planned, products) if is_kept(planned) else None
                 return Job(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -140,9 +134,9 @@ class Engine:
             raise Unavailable("postgres", "there is no catalog")
         return await self._catalog.products(planned.project.slug)
 
-    async def _window(self, planned: Plan, shape: SumsPlan, products: ProductTable | None) -> KeptWindow:
+    async def _window(self, planned: Plan, products: ProductTable | None) -> KeptWindow:
         """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
-        window = self._windows.of(planned, shape)
+        window = self._windows.of(planned)
         window.prepare(products)
         for portion in window.missing(_tiles(planned)):
             reads = window.reads(portion)
@@ -151,25 +145,37 @@ class Engine:
         return window
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
+        if is_bounded(planned):
+            found = await self._greatest_products(planned, shape)
+            if found is not None:
+                return Job(planned, found)
         products = await self._products(planned, shape.joined)
         values = shape.values or ("",)
         if needs_values(planned, shape):
-            found = (await self._moments.ask(planned.project.slug, [values_read(planned, shape)])).answers[0]
-            assert isinstance(found, list)
-            values = tuple(str(value) for value in found)
+            answer = (await self._ask(planned, [values_read(planned, shape)])).answers[0]
+            assert isinstance(answer, list)
+            values = tuple(str(value) for value in answer)
         elif not planned.query.breakdown and not shape.joined:
             return Job(planned, (((), values),))
         groups = groups_of(planned, shape, values, products)
         if planned.query.breakdown and len(groups) > planned.query.limit:
-            groups = await self._greatest(planned, shape, groups)
+            read = partial(self._reader.read, planned.project.slug)  # too many answers to be kept
+            groups = await greatest(read, planned, shape, groups)
         return Job(planned, groups, products=products)
 
-    async def _greatest(self, planned: Plan, shape: PersonsPlan, groups: tuple[Group, ...]) -> tuple[Group, ...]:
-        totals: dict[Group, Any] = {}
-        for portion in ranking_reads(planned, shape, groups):
-            snapshot = await self._reader.read(planned.project.slug, [total_read(planned, shape, g) for g in portion])
-            totals |= zip(portion, snapshot.answers, strict=True)
-        return tuple(sorted(sorted(totals, key=lambda g: (-totals[g], g[0]))[: planned.query.limit]))
+    async def _greatest_products(self, planned: Plan, shape: PersonsPlan) -> tuple[Group, ...] | None:
+        window, tiles = await self._window(planned, None), planned.period.tiles
+        assert isinstance(window, Window)
+        window.keep(tiles, tiles[-1] if tiles else None)
+        for _ in range(ATTEMPTS_MAX):
+            reads = window.reads(tiles)
+            snapshot = await self._ask(planned, reads)
+            if window.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
+                return await greatest_products(partial(self._ask, planned), planned, shape, window)
+        return None
+
+    async def _ask(self, planned: Plan, reads: Sequence[Read]) -> Snapshot:
+        return await self._moments.ask(planned.project.slug, reads)
 
 
 def _reads(job: Job, now_ms: int) -> list[Read]:

@@ -192,7 +192,7 @@ class Window(KeptWindow):
         shows_other = owns_other(plan, shape)
         is_exact = shows_other or OTHER not in self.sums
         if not shape.joined and breakdown == (PRODUCT_ID,) and shows_other:
-            return Rows([_row((product,), n) for n, product in self._top(limit)], is_exact)
+            return Rows([_row((product,), n) for n, product in self.top(limit)], is_exact)
         if products is not None and set(breakdown) <= set(PRODUCT_ATTRIBUTES) and not plan.query.filters:
             found = self._grouped(breakdown, products)
         else:
@@ -201,7 +201,7 @@ class Window(KeptWindow):
             return Rows([_row((), sum(found.values()))], is_exact)
         return Rows([_row(key, total) for key, total in _greatest(found, limit)], is_exact)
 
-    def _top(self, limit: int) -> list[tuple[int, str]]:
+    def top(self, limit: int) -> list[tuple[int, str]]:
         """The greatest, by value descending, then by name. Those above a floor are kept apart, to sort few."""
         if len(self._great) < min(limit, len(self.sums)) or len(self._great) > 4 * (limit + SPARE):
             values = heapq.nlargest(limit + SPARE, self.sums.values())

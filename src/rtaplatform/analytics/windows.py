@@ -9,6 +9,7 @@ from typing import Any
 from rtaplatform.analytics.grouped import Grouped
 from rtaplatform.analytics.kept import KeptWindow, in_turn
 from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.ranking import MEASURES, is_bounded
 from rtaplatform.analytics.running import Window, may_run
 
 WINDOWS_MAX = 256
@@ -16,8 +17,8 @@ CELLS_MAX = 3_000_000  # kept in all windows together
 
 
 def is_kept(plan: Plan) -> bool:
-    """Whether the question reads whole buckets: of those, what is known is kept."""
-    return isinstance(plan.shape, SumsPlan) and plan.shape.fields is None
+    """Whether the question reads whole buckets, or ranks by them: of those, what is known is kept."""
+    return (isinstance(plan.shape, SumsPlan) and plan.shape.fields is None) or is_bounded(plan)
 
 
 class Windows:
@@ -28,11 +29,11 @@ class Windows:
 
     def turns(self, plans: Iterable[Plan]) -> AbstractAsyncContextManager[None]:
         """Wait for the windows of all these questions."""
-        return in_turn(self.of(p, p.shape) for p in plans if isinstance(p.shape, SumsPlan) and is_kept(p))
+        return in_turn(self.of(plan) for plan in plans if is_kept(plan))
 
-    def of(self, plan: Plan, shape: SumsPlan) -> KeptWindow:
-        name = _name(plan, shape)
-        window = self._windows.pop(name, None) or _window(plan, shape)
+    def of(self, plan: Plan) -> KeptWindow:
+        name = _name(plan)
+        window = self._windows.pop(name, None) or _window(plan)
         self._windows[name] = window
         while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
             del self._windows[next(iter(self._windows))]
@@ -42,13 +43,23 @@ class Windows:
         return sum(window.size for window in self._windows.values())
 
 
-def _window(plan: Plan, shape: SumsPlan) -> KeptWindow:
-    return Window((shape.measure,), shape.with_bots) if may_run(plan, shape) else Grouped(plan, shape)
+def _window(plan: Plan) -> KeptWindow:
+    match plan.shape:
+        case SumsPlan() as shape if may_run(plan, shape):
+            return Window((shape.measure,), shape.with_bots)
+        case SumsPlan() as shape:
+            return Grouped(plan, shape)
+        case _:
+            return Window(MEASURES, with_bots=False)
 
 
-def _name(plan: Plan, shape: SumsPlan) -> tuple[Any, ...]:
-    query = plan.query
+def _name(plan: Plan) -> tuple[Any, ...]:
+    query, shape = plan.query, plan.shape
     period = (plan.project, query.start, query.end, query.timezone)
-    if may_run(plan, shape):  # sums of all products, for any breakdown and filter
-        return (*period, shape.measure, shape.with_bots)
-    return (*period, shape, query.breakdown, query.interval, query.week_start, query.compare)
+    match shape:
+        case SumsPlan() if may_run(plan, shape):  # sums of all products, for any breakdown and filter
+            return (*period, shape.measure, shape.with_bots)
+        case SumsPlan():
+            return (*period, shape, query.breakdown, query.interval, query.week_start, query.compare)
+        case _:
+            return (*period, MEASURES, query.interval, query.week_start)

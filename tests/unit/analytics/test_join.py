@@ -247,7 +247,7 @@ def test_the_greatest_are_found_whatever_was_great_before() -> None:
         window.sums = {f"p-{n}": chance.choice([1, 2, chance.randint(1, 10_000)]) for n in range(3_000)}
         for limit in (1, 10, 1_000):
             wanted = sorted(((n, p) for p, n in window.sums.items()), key=lambda pair: (-pair[0], pair[1]))[:limit]
-            assert window._top(limit) == wanted
+            assert window.top(limit) == wanted
 
 
 async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:

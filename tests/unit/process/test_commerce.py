@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rtaplatform.analytics.ranking import MEASURES
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS
 from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce
@@ -143,3 +144,12 @@ def test_sums_are_checked_at_their_end_and_lines_hide_no_root() -> None:
     assert not is_invalid(ORDER, '{"products":[{"price":4e11},{"price":4e11},{"price":-4e11}]}')
     assert is_invalid(ORDER, '{"products":[{"price":1}],"price":"x"}')
     assert not is_invalid(ORDER, '{"products":[{"price":1}],"price":1e11,"quantity":1e11}')
+
+
+@pytest.mark.parametrize("name", sorted(COMMERCE_EVENTS))
+@pytest.mark.parametrize("fields", [{"product_id": "p", "price": 1}, {"products": [{"product_id": "p", "price": 1}]}])
+def test_a_person_seen_with_a_product_is_counted_among_its_events(name: str, fields: dict[str, Any]) -> None:
+    """So the number of these events bounds that of its persons, which the ranking of products rests on."""
+    found = read(name, fields)
+    for product in found.of_persons:
+        assert sum(found.products[product].get(measure, 0) for measure in MEASURES) >= 1
