@@ -42,9 +42,11 @@ def test_latency_is_told_at_each_share_of_the_greatest_rate(stack: Stack, capsys
 
 
 def test_every_question_is_answered_and_timed(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    query.measure_on(stack, Report("query", as_json=True, seed=1), query.Size(2_000, 100, 200), asked=2, seed=1)
+    report, size = Report("query", as_json=True, seed=1), query.Size(2_000, 100, 200)
+    query.measure_on(stack, report, size, asked=2, meanwhile=50, seed=1)
     told = rows(capsys)
-    assert [row["question"] for row in told] == list(query.QUESTIONS)
+    asked = [(meanwhile, question) for meanwhile in (0, 50) for question in query.QUESTIONS]
+    assert [(row["meanwhile"], row["question"]) for row in told] == asked
     for row in told:
         made_of(row, "p50_ms", "p99_ms", "bytes")
 

@@ -54,6 +54,18 @@ def fill(
     sender.finish()
 
 
+def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, seed: int) -> None:
+    """Records of the seed at that rate, as they happen, without end."""
+    plan = Plan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
+    sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
+    for record in events(plan):
+        ahead = record.timestamp / 1000 - time.time()
+        if ahead > 0:
+            sender.serve()
+            time.sleep(ahead)
+        sender.send(record)
+
+
 def _drain(servers: Servers, children: list[subprocess.Popen[bytes]]) -> dict[str, float]:
     store = RedisStore(servers.store)
     total = sum(Broker(servers.kafka).ends().values())

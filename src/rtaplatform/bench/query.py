@@ -1,23 +1,26 @@
 """How long does each endpoint take over HTTP, with so many events counted?
 
 The events of a day of the simulated shop are written to Kafka and counted by the real workers; then every question is
-asked, one after the other, on one connection. The same question over longer and longer periods shows how cost grows.
+asked, one after the other, on one connection: at rest, and while events come and are counted. The same question over
+longer and longer periods shows how cost grows.
 """
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from rtaplatform.bench.asking import Asker, Question
-from rtaplatform.bench.pipeline import fill, wait_counted
+from rtaplatform.bench.pipeline import fill, keep_coming, wait_counted
 from rtaplatform.bench.products import fill_catalog
 from rtaplatform.bench.report import Report, milliseconds
 from rtaplatform.bench.servers import cpu_seconds
-from rtaplatform.bench.stack import Stack, running_stack, say
+from rtaplatform.bench.stack import Stack, beside, running_stack, say
 from rtaplatform.stream.broker import Broker
 
 DAY_SECONDS = 86_400
 COUNTED_SECONDS_MAX = 7_200.0
+PAUSE_SECONDS = 0.01  # between questions, so that what is counted meanwhile moves them all
 DASHBOARD = ("events", "page_views", "visitors", "orders", "revenue", "product_views")
 QUESTIONS = {
     "the list of metrics": Question("/v1/metrics"),
@@ -50,19 +53,22 @@ class Size(NamedTuple):
     products: int
 
 
-def measure(report: Report, size: Size, *, asked: int, workers: int, seed: int) -> None:
+def measure(report: Report, size: Size, *, asked: int, meanwhile: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
-        measure_on(stack, report, size, asked=asked, seed=seed)
+        measure_on(stack, report, size, asked=asked, meanwhile=meanwhile, seed=seed)
 
 
-def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, seed: int) -> None:
-    """Fill a platform that runs already, and ask it."""
+def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, meanwhile: int, seed: int) -> None:
+    """Fill a platform that runs already, and ask it. `meanwhile`: events a second, the second time."""
     fill_catalog(stack.postgres, size.products)
     say(f"Writing {size.events:,} events")
     rate = size.events / DAY_SECONDS
     fill(stack.kafka_settings, size.events, users=size.persons, products=size.products, seed=seed, rate=rate)
     _wait(stack)
-    _ask(report, stack, asked)
+    _ask(report, stack, asked, 0)
+    if meanwhile:
+        with beside(keep_coming, stack.kafka_settings, meanwhile, size.persons, size.products, seed + 1):
+            _ask(report, stack, asked, meanwhile)
 
 
 def _wait(stack: Stack) -> None:
@@ -72,12 +78,16 @@ def _wait(stack: Stack) -> None:
     store.close()
 
 
-def _ask(report: Report, stack: Stack, times: int) -> None:
+def _ask(report: Report, stack: Stack, times: int, meanwhile: int) -> None:
     asker, api = Asker(stack.url, stack.keys.read_key), stack.pids["api"]
     for name, question in QUESTIONS.items():
         first, size = asker.timed(question), len(asker.ask(question))
         cpu = cpu_seconds(api)
-        taken = [asker.timed(question) for _ in range(times)]
+        taken = []
+        for _ in range(times):
+            taken.append(asker.timed(question))
+            time.sleep(PAUSE_SECONDS if meanwhile else 0)  # at rest there is nothing to come between
         cpu_ms = round((cpu_seconds(api) - cpu) / times * 1000, 2)
         first_ms = round(first * 1000, 1)
-        report.row(question=name, first_ms=first_ms, **milliseconds(taken), api_cpu_ms=cpu_ms, bytes=size)
+        row = {"first_ms": first_ms, **milliseconds(taken), "api_cpu_ms": cpu_ms, "bytes": size}
+        report.row(meanwhile=meanwhile, question=name, **row)

@@ -84,6 +84,7 @@ def measure_query(
     persons: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 200_000,
     products: Annotated[int, typer.Option(min=100, help="Products of shop and catalog.")] = 5_000,
     asked: Annotated[int, typer.Option(min=1, help="How often each question is asked.")] = 200,
+    meanwhile: Annotated[int, typer.Option(min=0, help="Events a second that come while all is asked again.")] = 500,
     workers: Annotated[int, typer.Option(min=1, help="Workers that count the events.")] = 2,
     seed: SeedOption = 1,
     as_json: JsonOption = False,
@@ -100,7 +101,7 @@ def measure_query(
     from rtaplatform.bench.report import Report
 
     report = Report("query", as_json=as_json, seed=seed, events=events, persons=persons, products=products)
-    measure(report, Size(events, persons, products), asked=asked, workers=workers, seed=seed)
+    measure(report, Size(events, persons, products), asked=asked, meanwhile=meanwhile, workers=workers, seed=seed)
 
 
 @app.command("latency")
