@@ -41,7 +41,11 @@ ERRORS = {
 }
 NIL = b"*-1\r\n"  # what EXEC answers where it has done nothing
 WAYS: dict[str, str | bytes] = {**{way: way for way in CUTS}, **ERRORS, "nothing done": NIL}
-ASKED = [question for question in questions() if question.name in ("visitors", "views by category", "several")]
+ASKED = [
+    question
+    for question in questions()
+    if question.name in ("visitors", "popular by visitors", "by name", "views by category", "several")
+]
 TIMEOUT_SECONDS = 0.15
 EVERY_TENTH = 10  # of the calls that fail by a time-out
 

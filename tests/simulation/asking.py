@@ -36,17 +36,19 @@ class Question:
 
 
 def questions() -> list[Question]:
-    """Each way in which the analytics read: cells, persons, kept windows of products, the catalog beside."""
+    """Each way in which the analytics read: cells, persons, what is kept of windows, the catalog beside."""
     metric, popular = "/v1/metrics/", "/v1/products/popular"
     by_id, by_category = {"breakdown": "product_id"}, {"breakdown": "product_category"}
     boots = {"product_category": "Shoes"}
     return [
         Question("events by hour", metric + "events", points, events_by_hour, {"from": "-2h", "interval": "hour"}),
         Question("visitors", metric + "visitors", rows, visitors_by_source, {"from": "-2h", "breakdown": "source"}),
+        Question("by name", metric + "events", rows, events_by_name, {"from": "-9h", "breakdown": "event,country"}),
         Question("views", metric + "product_views", rows, viewed(lambda p: p), {"from": "-9h", **by_id}),
         Question("views by category", metric + "product_views", rows, viewed(category), {"from": "-9h", **by_category}),
         Question("revenue of a category", metric + "revenue", rows, shoes_sold, {"from": "-9h", **boots}),
         Question("popular", popular, ranking, viewed(lambda p: p, 5), {"window": "5h"}),
+        Question("popular by visitors", popular, ranking, visitors_by_product, {"by": "visitors", "window": "5h"}),
         Question("popular by revenue", popular, ranking, sold(lambda p: p), {"by": "revenue", "window": "9h"}),
         Question("several", "/v1/query", several, both, body={"queries": [
             {"metric": "events", "from": "-1h"}, {"metric": "orders", "from": "-1h"},
@@ -120,6 +122,15 @@ def events_by_hour(events: Sequence[Happening], now: int) -> list[int]:
 def visitors_by_source(events: Sequence[Happening], now: int) -> Rows:
     found = since(events, now, 2, HOUR)
     return _in_order((s, len({e.person for e in found if e.source == s})) for s in {e.source for e in found})
+
+
+def visitors_by_product(events: Sequence[Happening], now: int) -> Rows:
+    found = since(events, now, 5, HOUR)
+    return _in_order((p, len({e.person for e in found if e.product == p})) for p in {e.product for e in found} - {""})
+
+
+def events_by_name(events: Sequence[Happening], now: int) -> Rows:
+    return _in_order(Counter(event.event for event in since(events, now, 9)).items())
 
 
 def both(events: Sequence[Happening], now: int) -> list[int]:

@@ -17,14 +17,14 @@ import pytest
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.process.worker import Limits, Worker
-from rtaplatform.simulate.oracle import recount
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Place
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash, begun
-from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic
+from tests.simulation.persons import Values, Witness, acquainted, differing
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic, values_in
 
 RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
@@ -55,13 +55,13 @@ class Failing:
         return call if name == "assignment" else self._counted(name, call)
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def attempt(*args: Any) -> Any:
+        def attempt(*args: Any, **kwargs: Any) -> Any:
             plan = self._plan
             plan.calls.append(name)
             is_now = plan.is_now()
             if is_now and not plan.is_after:
                 raise plan.error()
-            result = call(*args)
+            result = call(*args, **kwargs)
             if is_now:
                 raise plan.error()
             return result
@@ -111,7 +111,8 @@ class Scenario:
             Failing(self.store, self.plan),
             shards=SHARDS,
             begin=begun,
-            limits=Limits(dedup_ids_cached_max=10),
+            limits=Limits(dedup_ids_cached_max=10, person_values_cached_max=4),
+            counting=acquainted(),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
@@ -122,23 +123,24 @@ class Scenario:
         return all(int(of.get(place, "0").split("|")[0]) == end for of in ledgers for place, end in ends.items())
 
     def check(self) -> list[str]:
-        found = held_in_memory(self.store)
-        wrong = differences(found, wanted()) + check_the_law(found)
+        found, (totals, values) = held_in_memory(self.store), wanted()
+        wrong = differences(found, totals) + differing(values_in(self.store), values) + check_the_law(found)
         wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - set(self.broker.letters))]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
         return wrong + ([] if consumed == RECORDS else [f"consumed {consumed} of {RECORDS} records"])
 
 
 @cache
-def wanted() -> Totals:
+def wanted() -> tuple[Totals, Values]:
     scenario = Scenario(NOTHING_FAILS())
     scenario.begin()
-    kept = (
-        Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
-        for p, records in scenario.broker.records.items()
-        for r in records
-    )
-    return expected(recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS}))
+    witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    for p, records in scenario.broker.records.items():
+        for r in records:
+            witness.add(Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
+    totals = expected(witness.truth)
+    totals.cells |= witness.cells()
+    return totals, witness.values()
 
 
 def NOTHING_FAILS() -> Plan:  # noqa: N802
@@ -146,7 +148,7 @@ def NOTHING_FAILS() -> Plan:  # noqa: N802
 
 
 def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
-    totals = wanted().counts
+    totals = wanted()[0].counts
     for outcome in ("applied", "duplicate", "late", "dead"):
         assert sum(n for name, n in totals.items() if name.endswith(f"|{outcome}")) > 0, outcome
 
@@ -156,7 +158,8 @@ def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
 def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
     clean = NOTHING_FAILS()
     assert Scenario(clean).run() == []
-    assert {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "apply"} <= set(clean.calls)
+    names = {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "persons", "apply"}
+    assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):
         plan = Plan(n, ERRORS[error], is_after)
         wrong = Scenario(plan).run()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.analytics import channel, hub, running
+from rtaplatform.analytics import channel, hub, kept
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.store.port import Hint, Read, Snapshot
 from tests.simulation.asking import MINUTE, PRODUCTS, Question, morning, questions, rows
@@ -117,7 +117,7 @@ async def wrong_answers(place: Place, question: Question) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _large_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "READ_AT_ONCE", 25)
+    monkeypatch.setattr(kept, "READ_AT_ONCE", 25)
 
 
 async def run(plan: Plan) -> list[str]:

@@ -103,10 +103,13 @@ class MemoryHome:
         return held_in_memory(self.store)
 
     def values(self) -> Values:
-        stored = (
-            (project, value) for shard in self.store.shards for (project, _), value in shard.totals.persons.items()
-        )
-        return Counter((project, value[TOKEN_BYTES:]) for project, value in stored)
+        return values_in(self.store)
+
+
+def values_in(store: MemoryStore) -> Values:
+    """How many persons have which value."""
+    stored = ((project, value) for shard in store.shards for (project, _), value in shard.totals.persons.items())
+    return Counter((project, value[TOKEN_BYTES:]) for project, value in stored)
 
 
 class World:

@@ -1,0 +1,114 @@
+"""For n = 1, 2, …: the n-th command of a worker to the real store fails, by a cut, in silence or with an error.
+
+Whatever the client library makes of it, the totals are the oracle's afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from itertools import islice
+from random import Random
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.local.valkey import Valkey
+from rtaplatform.process.worker import Worker
+from rtaplatform.settings import StoreSettings
+from rtaplatform.store.port import Place
+from rtaplatform.store.redis import RedisStore
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.comparison import check_the_law, differences, expected, held_in_redis
+from tests.contract.conftest import store_settings
+from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, name_of, redis_proxy
+from tests.integration.servers import TESTER, Running, flush
+from tests.integration.test_reader_fail_nth import ERRORS, EVERY_TENTH, TIMEOUT_SECONDS, discarded, through
+from tests.simulation.faults import begun
+from tests.simulation.persons import Witness, acquainted
+from tests.simulation.world import PROJECTS, Kept, traffic
+
+RECORDS, SHARDS, TURNS_MAX = 40, 2, 100
+TOPICS = {"rta.events.web": 2, "rta.events.mobile": 1, "rta.events.server": 1}
+DISTINCT_TOLERANCE = 0.04
+WAYS: dict[str, str | bytes] = {
+    **{way: way for way in CUTS},
+    **{name: ERRORS[name] for name in ("loading", "memory", "busy", "replica", "disk")},
+}
+
+
+@pytest.fixture
+async def behind(valkey_server: Running[Valkey]) -> AsyncIterator[Proxy]:
+    async with redis_proxy(valkey_server.server.port) as found:
+        yield found
+
+
+def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
+    """Count a short log, with one worker whose store is behind the proxy. Everything that is wrong at the end."""
+    flush(valkey)
+    broker, witness = _filled_log()
+    direct = store_settings(valkey, SHARDS)
+    with redis.Redis.from_url(valkey.server.url(TESTER)) as tester:
+        store = RedisStore(direct)
+        for shard in range(SHARDS):
+            store.begin(shard, expected="", generation="g1", topics=dict(broker.ids), starts={})
+        store.set_projects(PROJECTS)
+        plan, port.plan = port.plan, Plan()
+        url = SecretStr(through(port, direct.url.get_secret_value()))
+        cut = RedisStore(StoreSettings(url=url, shards=SHARDS, timeout_seconds=TIMEOUT_SECONDS))
+        port.plan = plan
+        log = MemoryLog(broker, batch_max=9, portion_max=4)
+        log.assign(broker.all_partitions())
+        clock = iter(range(10**6))
+        worker = Worker(
+            log, log, cut, shards=SHARDS, counting=acquainted(), begin=begun, sleep=lambda _: None,
+            clock=lambda: float(next(clock)),
+        )  # fmt: skip
+        for _ in range(TURNS_MAX):
+            worker.turn()
+            if worker.is_settled and _is_at_the_end(store, broker):
+                break
+        else:
+            return [f"the end was not reached; stops: {worker.positions.stops}"]
+        cut.close()
+        store.close()
+        found, wanted = held_in_redis(tester), expected(witness.truth)
+        wanted.cells |= witness.cells()
+        return differences(found, wanted, distinct_tolerance=DISTINCT_TOLERANCE) + check_the_law(found)
+
+
+def _filled_log() -> tuple[MemoryBroker, Witness]:
+    broker, witness = (
+        MemoryBroker(TOPICS),
+        Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS}),
+    )
+    start_ms = time.time_ns() // 1_000_000
+    for sent in islice(traffic(7, Random(7), 300.0, start_ms), RECORDS):
+        partition = Partition(sent.topic, bucket_of(sent.key, TOPICS[sent.topic]))
+        broker.append(partition, sent.timestamp, sent.key, sent.value)
+    for p, records in broker.records.items():
+        for r in records:
+            witness.add(Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
+    return broker, witness
+
+
+def _is_at_the_end(store: RedisStore, broker: MemoryBroker) -> bool:
+    ends = {Place(broker.ids[p.topic], p.number): len(records) for p, records in broker.records.items() if records}
+    states = [store.state(shard) for shard in range(SHARDS)]
+    return all(int(s.ledger.get(place, "0").split("|")[0]) == end for s in states if s for place, end in ends.items())
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_any_command_of_a_worker_may_fail_once(valkey_server: Running[Valkey], behind: Proxy, way: str) -> None:
+    behind.plan = clean = Plan()
+    assert await asyncio.to_thread(run, valkey_server, behind) == []
+    names = [name_of(call) for call in clean.calls]
+    assert {b"HGET", b"MULTI", b"EXEC", b"MGET", b"FCALL", b"HGETALL"} <= set(names)
+    for n in range(1, len(names) + 1, EVERY_TENTH if way in (SILENT, DONE_SILENT) else 1):
+        behind.plan = Plan(n, WAYS[way], instead=discarded)
+        wrong = await asyncio.to_thread(run, valkey_server, behind)
+        assert not wrong, f"call {n}, {names[n - 1].decode()}: {way}:\n" + "\n".join(wrong[:20])

@@ -1,0 +1,97 @@
+"""For n = 1, 2, …: the n-th call of a rebuild to log or store fails once, and it builds what was counted live."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import xxhash
+
+from rtaplatform.process.merged import MergedLog
+from rtaplatform.process.rebuild import Rebuild
+from rtaplatform.process.worker import Limits
+from rtaplatform.stream.kafka import CONTROL
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
+from rtaplatform.stream.port import Partition
+from tests.simulation.faults import Crash, begun
+from tests.simulation.persons import acquainted
+from tests.simulation.test_fail_nth_call import ERRORS, NOTHING_FAILS, SHARDS, TURNS_MAX, Failing, Plan, Scenario
+from tests.simulation.test_rebuild import digest
+from tests.simulation.world import PROJECTS, TOPICS
+
+
+class Rebuilding:
+    """A short log that is counted, somebody in it who is erased, and one rebuild of it at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.clock = plan, 0.0
+        self.live = Scenario(NOTHING_FAILS(), MemoryBroker({**TOPICS, CONTROL: 1}))
+        assert self.live.run() == []
+        self._erase_somebody()
+        self.before = self._digests()
+
+    def _erase_somebody(self) -> None:
+        person = f"u:{self._user()}"
+        value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": person[2:], "anonymousIds": []}
+        newest = max(records[-1].timestamp_ms for records in self.live.broker.records.values())
+        self.live.broker.append(Partition(CONTROL, 0), newest + 1, b"", json.dumps(value).encode())
+        self.live.store.forget(PROJECTS[0].slug, [xxhash.xxh3_64_digest(person.encode())])
+
+    def _user(self) -> str:
+        values = (_read(record.value) for records in self.live.broker.records.values() for record in records)
+        return next(str(v["userId"]) for v in values if v.get("userId") and v.get("projectId") == PROJECTS[0].slug)
+
+    def _digests(self) -> list[dict[str, Any]]:
+        return [digest(shard.totals, without_quality=False) for shard in self.live.store.shards]
+
+    def run(self) -> list[str]:
+        """Everything that is wrong at the end."""
+        rebuild = self.new()
+        for _ in range(TURNS_MAX):
+            self.clock += 0.9
+            try:
+                rebuild.step()
+            except Crash:
+                rebuild = self.new()
+            if not rebuild.left:
+                return [] if self._digests() == self.before else ["what was built is not what was counted"]
+        return [f"the rebuild of {rebuild.left} never came to its end"]
+
+    def new(self) -> Rebuild:
+        store, letters = self.live.store, MemoryLog(self.live.broker)
+        return Rebuild(
+            MergedLog(Failing(MemoryPartitions(self.live.broker, read_max=7), self.plan), batch_max=20),
+            Failing(letters, self.plan),
+            Failing(store, self.plan),
+            shards=SHARDS,
+            limits=Limits(dedup_ids_cached_max=10, person_values_cached_max=4),
+            counting=acquainted(),
+            begin=begun,
+            sleep=lambda _: None,
+            clock=lambda: self.clock,
+        )
+
+
+def _read(value: bytes | None) -> dict[str, Any]:
+    try:
+        found = json.loads(value or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_any_call_of_a_rebuild_may_fail_once(error: str, is_after: bool) -> None:
+    clean = NOTHING_FAILS()
+    assert Rebuilding(clean).run() == []
+    names = {
+        "partitions", "extents", "seek", "read", "building", "begin_building", "state", "blocks", "persons", "build",
+        "erase", "switch",
+    }  # fmt: skip
+    assert names <= set(clean.calls)
+    for n in range(1, len(clean.calls) + 1):
+        plan = Plan(n, ERRORS[error], is_after)
+        wrong = Rebuilding(plan).run()
+        assert not wrong, f"call {n}, {plan.calls[n - 1]}, {error}: {wrong}"
