@@ -1,4 +1,4 @@
-"""A topic that is made again, or cut by its retention, stops; an operator accepts it, and counting goes on."""
+"""A log that is not the one that was counted stops its partition; an operator accepts it, and counting goes on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+import redis
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # public, not in __all__
+from msgspec import structs
 
+from rtaplatform.core.errors import SetupError
 from rtaplatform.operations import adopt_topic, describe_topics
+from rtaplatform.rebuilding import RunningRebuild
 from rtaplatform.settings import TopicSettings
+from rtaplatform.store.port import read_row
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import client_config, producer_config
 from tests.integration.chaos import Stack, until
+from tests.integration.servers import TESTER
 
 TOPIC = "rta.events.web"
 ASK = """
@@ -74,6 +81,94 @@ def test_a_topic_made_again_stops_until_it_is_adopted(stack: Stack) -> None:
     until(lambda: not stops(stack), "the stop to be taken back")
     rows = describe_topics(stack.kafka_settings, stack.store_settings)
     assert sum(len(row["gaps"]) for row in rows) == 4
+
+
+def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(stack: Stack) -> None:
+    worker = stack.spawn("worker")
+    send(stack, 40, "first")
+    stack.drain()
+    stack.kill(worker)
+    counted = ends(stack)
+    send(stack, 60, "second")
+    kept_from = {partition: offset + 3 for partition, offset in counted.items()}
+    admin = AdminClient(client_config(stack.kafka_settings))
+    for future in admin.delete_records([TopicPartition(TOPIC, n, at) for n, at in kept_from.items()]).values():
+        future.result()
+    stack.spawn("worker")
+    until(lambda: sum("retention" in why for why in stops(stack).values()) == 4, "the stops")
+    assert stack.held().counts["demo|applied"] == 40
+    said = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
+    assert len(said) == 4
+    stack.drain()
+    assert stack.held().counts["demo|applied"] == 100 - 4 * 3
+    until(lambda: not stops(stack), "the stops to be taken back")
+    lost = {where: gap for row in rows_of(stack) for where, gap in row["gaps"].items()}
+    assert lost == {
+        f"{TOPIC}:{n}:{at}": f"records {counted[n]} to {at - 1} had gone from the log and are not counted"
+        for n, at in kept_from.items()
+    }
+    # What is gone is missing from new totals: a rebuild says so, and goes on only when told.
+    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+    with pytest.raises(SetupError, match=r"begins at .* now, and began at 0"):
+        running.check(partial=False)
+    assert len([line for line in running.check(partial=True) if "not in the new totals" in line]) == 4
+    while running.step():
+        pass
+    running.close()
+    assert stack.held().counts["demo|applied"] == sum(ends(stack).values()) - sum(kept_from.values())
+
+
+def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopted(stack: Stack) -> None:
+    worker = stack.spawn("worker")
+    send(stack, 40, "first")
+    stack.drain()
+    stack.kill(worker)
+    counted = ends(stack)
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        ledger = next(tester.scan_iter("rta:{s00}:*:ledger"))
+        place = next(name for name in tester.hkeys(ledger) if name.endswith(b":0"))
+        row = read_row(tester.hget(ledger, place).decode())
+        tester.hset(ledger, place, structs.replace(row, last_hash="0" * 16).text())
+    send(stack, 60, "second")
+    stack.spawn("worker")
+    until(lambda: any("another log" in why for why in stops(stack).values()), "the stop")
+    said = adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC)
+    assert said == [
+        f"shard 0, {TOPIC}:0:{counted[0]}: record {counted[0] - 1} is not the one that was counted: of this log only "
+        "what follows is counted"
+    ]
+    stack.drain()
+    assert stack.held().counts["demo|applied"] == 100
+    until(lambda: not stops(stack), "the stop to be taken back")
+    assert adopt_topic(stack.kafka_settings, stack.store_settings, TOPIC) == [
+        f"{TOPIC}: nothing stands in the way, nothing was changed"
+    ]
+
+
+def test_partitions_that_are_added_are_counted_and_repeats_found_in_them(stack: Stack) -> None:
+    stack.spawn("worker")
+    send(stack, 200, "both")
+    stack.drain()
+    admin = AdminClient(client_config(stack.kafka_settings))
+    admin.create_partitions([NewPartitions(TOPIC, 8)])[TOPIC].result()
+    until(lambda: len(ends(stack)) == 8, "the new partitions")
+    send(stack, 300, "both")  # the first 200 have been there, most of them in another partition
+    until(lambda: sum(ends(stack).values()) == 500, "all records")
+    stack.drain()
+    assert min(list(ends(stack).values())[4:]) > 0, "the new ones have records"
+    assert not stack.check()
+    counts = stack.held().counts
+    assert (counts["demo|applied"], counts["demo|duplicate"]) == (300, 200)
+
+
+def ends(stack: Stack) -> dict[int, int]:
+    """Partition of the topic → the offset that comes next."""
+    return {int(row["partition"].rpartition(":")[2]): row["ends"] for row in rows_of(stack)}
+
+
+def rows_of(stack: Stack) -> list[dict[str, Any]]:
+    rows = describe_topics(stack.kafka_settings, stack.store_settings)
+    return [row for row in rows if row["partition"].startswith(f"{TOPIC}:")]
 
 
 def test_a_cluster_without_groups_can_be_asked_for_one(stack: Stack) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+SERVERS = 8  # worlds on the real Valkey
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        one = metafunc.config.getoption("--seed")
-        metafunc.parametrize("seed", [one] if one is not None else range(metafunc.config.getoption("--seeds")))
+    one = metafunc.config.getoption("--seed")
+    for name, count in (("seed", metafunc.config.getoption("--seeds")), ("seed_of_a_server", SERVERS)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, [one] if one is not None else range(count))

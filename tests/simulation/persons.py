@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
 from rtaplatform.process.counting import Shop
 from rtaplatform.process.fold import Understood
-from rtaplatform.process.people import People, PersonKey
+from rtaplatform.process.people import TOKEN_BYTES, People, PersonKey
 from rtaplatform.simulate.oracle import Oracle
 from rtaplatform.simulate.oracle_calendar import bucket_starts as starts_by_the_oracle
 from rtaplatform.simulate.oracle_event import Event
+from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import CellsKey, Project
 from tests.comparison import CellName
 
@@ -88,6 +89,12 @@ class Witness(Oracle):
             start = starts_by_the_oracle(min(times), self.zones[project])["day"]
             cells[(project, ROLLUP, "d", start)][f"seen {len(times)} times"] += 1
         return cells
+
+
+def values_in(store: MemoryStore) -> Values:
+    """How many persons have which value."""
+    stored = ((project, value) for shard in store.shards for (project, _), value in shard.totals.persons.items())
+    return Counter((project, value[TOKEN_BYTES:]) for project, value in stored)
 
 
 def differing(found: Values, wanted: Values) -> list[str]:

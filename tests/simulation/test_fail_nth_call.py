@@ -23,8 +23,8 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash, begun
-from tests.simulation.persons import Values, Witness, acquainted, differing
-from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic, values_in
+from tests.simulation.persons import Values, Witness, acquainted, differing, values_in
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic
 
 RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.simulate.plan import Plan
@@ -29,7 +28,7 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash, Faults, Writes, begun
-from tests.simulation.persons import Values, Witness, acquainted, differing
+from tests.simulation.persons import Values, Witness, acquainted, differing, values_in
 from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
@@ -104,12 +103,6 @@ class MemoryHome:
 
     def values(self) -> Values:
         return values_in(self.store)
-
-
-def values_in(store: MemoryStore) -> Values:
-    """How many persons have which value."""
-    stored = ((project, value) for shard in store.shards for (project, _), value in shard.totals.persons.items())
-    return Counter((project, value[TOKEN_BYTES:]) for project, value in stored)
 
 
 class World:
