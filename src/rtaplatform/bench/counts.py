@@ -25,6 +25,7 @@ import xxhash
 from msgspec import Struct
 from pydantic import SecretStr
 
+from rtaplatform.bench.report import commit, machine
 from rtaplatform.core.buckets import MINUTE_MS, Kind
 from rtaplatform.core.murmur2 import buckets_of
 from rtaplatform.core.rollups import SEPARATOR
@@ -320,4 +321,6 @@ def main(*, processes: int, batch: int, once: bool) -> int:
     except KeyError as error:
         print(f"{error.args[0]} is not set: see the comparison's contract.", file=sys.stderr)
         return 2
+    head = {"benchmark": "counts", "commit": commit(), "processes": processes, "batch": batch, "dedup": once}
+    print(json.dumps(head | {"machine": machine()}), file=sys.stderr)  # standard output is the comparison's
     return count(job, processes=processes, batch=batch, once=once)

@@ -2,8 +2,9 @@
 
 The log is filled from the simulator's seed first; then the workers drain it. The rate is that between the moments at
 which a fifth and four fifths were counted, so that neither start nor end is in it: of several workers, the first has
-its partitions seconds before the last, and has counted them sooner. CPU is said by process: on a machine that others
-use as well, it tells more than the clock.
+its partitions seconds before the last, and has counted them sooner. What lies between is also told in parts: how the
+rate moves, and what grows with what is there. CPU is said by process: on a machine that others use as well, it tells
+more than the clock.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import subprocess
 import time
 from itertools import islice
+from typing import NamedTuple
 
 from rtaplatform.bench.report import Report
 from rtaplatform.bench.servers import Servers, cpu_seconds, running_servers, wait_until
@@ -22,7 +24,7 @@ from rtaplatform.simulate.traffic import events
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 
-FIRST, LAST = 0.2, 0.8
+SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 DRAINED_SECONDS_MAX = 600.0
 EVENTS_PER_SECOND = 2_000.0  # in the events' own time
 
@@ -33,7 +35,7 @@ def measure(report: Report, *, events_total: int, workers: int, users: int, prod
         fill(servers.kafka, events_total, users=users, products=products, seed=seed)
         children = [servers.spawn("worker") for _ in range(workers)]
         try:
-            report.row(**_drain(servers, children))
+            _drain(report, servers, children)
         finally:
             for child in children:
                 child.terminate()
@@ -66,21 +68,34 @@ def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, se
         sender.send(record)
 
 
-def _drain(servers: Servers, children: list[subprocess.Popen[bytes]]) -> dict[str, float]:
+class Moment(NamedTuple):
+    """How much was counted, and what CPU each process had used, in seconds."""
+
+    at: float
+    counted: int
+    cpu: dict[str, float]
+
+
+def _drain(report: Report, servers: Servers, children: list[subprocess.Popen[bytes]]) -> None:
     store = RedisStore(servers.store)
     total = sum(Broker(servers.kafka).ends().values())
     pids = servers.pids | {f"worker {number}": child.pid for number, child in enumerate(children)}
-
-    def moment(share: float) -> tuple[float, int, dict[str, float]]:
+    moments = []
+    for share in SHARES:
         wait_counted(store, share * total, DRAINED_SECONDS_MAX)
-        return time.monotonic(), counted(store), {name: cpu_seconds(pid) for name, pid in pids.items()}
-
-    (began, first, before), (ended, last, after) = moment(FIRST), moment(LAST)
+        cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        moments.append(Moment(time.monotonic(), counted(store), cpu))
     wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
-    n = last - first
-    used = {f"{name}_cpu_us": round((after[name] - before[name]) / n * 1e6, 2) for name in pids}
-    return {"events_per_s": round(n / (ended - began)), "cpu_us": round(sum(used.values()), 2), **used}
+    for share, first, last in zip(SHARES, moments, moments[1:], strict=False):
+        report.row(from_share=share, **_between(first, last))
+    report.row(**_between(moments[0], moments[-1]))
+
+
+def _between(first: Moment, last: Moment) -> dict[str, float]:
+    n = max(1, last.counted - first.counted)  # of a small log a part may be counted at once
+    used = {f"{name}_cpu_us": round((last.cpu[name] - first.cpu[name]) / n * 1e6, 2) for name in first.cpu}
+    return {"events_per_s": round(n / max(last.at - first.at, 1e-9)), "cpu_us": round(sum(used.values()), 2), **used}
 
 
 def counted(store: RedisStore) -> int:
