@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -131,3 +132,18 @@ def test_a_log_that_grows_is_cut_and_written_on(tmp_path: Path) -> None:
     process.kill()
     assert process.log.read_text() == "once more\n"
     assert (tmp_path / "loud.log.1").stat().st_size == LOG_BYTES_MAX + 1
+
+
+def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
+    looks: list[bool] = []
+    child = replace(sleeper(tmp_path), look=lambda: looks.append("sleeper" in supervisor.pids()))
+    with supervisor.stopping_on_signals():
+        supervisor.start(child)
+        for _ in supervisor.ticks(0.2):
+            pass
+        assert looks == [], "not before it is ready"
+        supervisor.wait_for("sleeper", lambda: True, 5)
+        for _ in supervisor.ticks(10):
+            if looks:
+                break
+    assert looks == [True]
