@@ -117,7 +117,7 @@ async def wrong_answers(place: Place, question: Question) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _large_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "READ_AT_ONCE", 25)
+    monkeypatch.setattr(kept, "PORTION", 1_000)
 
 
 async def run(plan: Plan) -> list[str]:

@@ -107,7 +107,8 @@ def home(valkey_server: Running[Valkey]) -> Iterator[Callable[[int], RedisHome]]
 def test_every_event_counts_once_on_the_real_server(seed_of_a_server: int, home: Callable[[int], RedisHome]) -> None:
     start_ms = time.time_ns() // 1_000_000
     wrong = World(seed_of_a_server, start_ms=start_ms, home=home).run(distinct_tolerance=SKETCH_TOLERANCE)
-    assert not wrong, f"seed {seed_of_a_server}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
+    head = f"seed {seed_of_a_server}, from {start_ms}: {len(wrong)} differences, the first:\n"
+    assert not wrong, head + "\n".join(wrong[:20])
 
 
 def test_what_is_read_from_the_server_is_all_that_was_counted(home: Callable[[int], RedisHome]) -> None:

@@ -35,6 +35,7 @@ from rtaplatform.store.port import AggregateReader, Cells, OnlineSince, Project,
 
 QUALITY_FIELDS = ("late", "duplicate")
 ATTEMPTS_MAX = 8
+KEPT_COUNTS_MAX = 100  # of persons, for one question
 
 
 class Reply(Struct, frozen=True):
@@ -159,8 +160,7 @@ class Engine:
             return Job(planned, (((), values),))
         groups = groups_of(planned, shape, values, products)
         if planned.query.breakdown and len(groups) > planned.query.limit:
-            read = partial(self._reader.read, planned.project.slug)  # too many answers to be kept
-            groups = await greatest(read, planned, shape, groups)
+            groups = await greatest(partial(self._read_anew, planned), planned, shape, groups)
         return Job(planned, groups, products=products)
 
     async def _greatest_products(self, planned: Plan, shape: PersonsPlan) -> tuple[Group, ...] | None:
@@ -171,11 +171,16 @@ class Engine:
             reads = window.reads(tiles)
             snapshot = await self._ask(planned, reads)
             if window.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
-                return await greatest_products(partial(self._ask, planned), planned, shape, window)
+                ask = partial(self._ask if planned.query.limit <= KEPT_COUNTS_MAX else self._read_anew, planned)
+                return await greatest_products(ask, planned, shape, window)
         return None
 
     async def _ask(self, planned: Plan, reads: Sequence[Read]) -> Snapshot:
         return await self._moments.ask(planned.project.slug, reads)
+
+    async def _read_anew(self, planned: Plan, reads: Sequence[Read]) -> Snapshot:
+        """Too many answers to be kept."""
+        return await self._reader.read(planned.project.slug, reads)
 
 
 def _reads(job: Job, now_ms: int) -> list[Read]:

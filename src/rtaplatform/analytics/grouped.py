@@ -13,20 +13,18 @@ from msgspec import Struct
 from rtaplatform.analytics.join import ProductTable
 from rtaplatform.analytics.kept import KeptWindow, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Rows, cells_of, listings_of
+from rtaplatform.analytics.rows import Key, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import Selector, rows_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
-from rtaplatform.store.port import Cells, Changes, Listed, Listing, Snapshot
+from rtaplatform.store.port import Cells, Changes, Listed, Listing
 
-FIELDS_KNOWN_MAX = 200_000
 UNKNOWN: Key = ("is not known yet",)
 
 
 class Bucket(Struct, frozen=True):
     """One bucket, grouped. `is_hiding`: the cap has sent something to a field that the answer leaves out."""
 
-    token: Token
     sums: dict[Key, int]
     is_hiding: bool
 
@@ -36,70 +34,60 @@ class Grouped(KeptWindow):
 
     def __init__(self, plan: Plan, shape: SumsPlan) -> None:
         self._plan, self._shape = plan, shape
-        self._hidden = {(prefix + field(shape.measure, OTHER)).encode() for prefix in ("", BOT_PREFIX)}
-        self._begin(None)
+        prefixes = ("", BOT_PREFIX) if shape.with_bots else ("",)
+        self._hidden = {(prefix + field(shape.measure, OTHER)).encode() for prefix in prefixes}
+        self._version: int | None = None  # of the products that are joined
+        self._select = Selector(plan, shape)
         super().__init__(shape.rollup, totals_of(shape.rollup, (shape.measure,), shape.with_bots))
-
-    def _begin(self, products: ProductTable | None) -> None:
-        self._version = None if products is None else products.version
-        self._select = Selector(self._plan, self._shape, products)
-        self._keys: dict[bytes, Key | None] = {}  # of the fields that were met
 
     def _forget_all(self) -> None:
         self._buckets: dict[Tile, Bucket] = {}
+        self._known: dict[Tile, Token] = {}
+        self._keys: dict[bytes, Key | None] = {}  # of the fields that were met
         self.size = 0
 
-    def _knows(self, tile: Tile) -> bool:
-        return tile in self._buckets
+    def _tokens_known(self) -> Mapping[Tile, Token]:
+        return self._known
+
+    def _drop(self, tile: Tile) -> None:
+        self.size -= len(self._buckets.pop(tile).sums)
+        del self._known[tile]
 
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
-            self._begin(products)
+            self._version, self._select = products.version, Selector(self._plan, self._shape, products)
             self._forget_all()
 
-    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
-        self._newest = newest
-        for tile in self._buckets.keys() - set(tiles):
-            self.size -= len(self._buckets.pop(tile).sums)
-            self._moving.discard(tile)
-
     def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
-        whole = [tile for tile in tiles if tile in self._moving or tile not in self._buckets]
+        whole = [tile for tile in tiles if tile not in self._known or self._is_read(tile)]
         return [*cells_of(self._rollup, tiles, self._totals), *listings_of(self._rollup, whole)]
 
-    def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
-        self._follow(snapshot)
-        tokens = self._tokens(tiles, answers)
-        for read, answer in answers.items():
-            match read:
-                case Listing(self._rollup, kind, starts):
-                    for start, listed in zip(starts, answer, strict=True):
-                        if (kind, start) in tokens:
-                            self._put((kind, start), tokens[kind, start], listed)
-        moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile].token]
-        self._moving |= set(moved)
-        return not moved
-
     def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
-        before = self._buckets.get(tile)
-        if before is None or token != before.token:
-            bucket = self._buckets[tile] = self._grouped(token, listed.fields)
-            self.size += len(bucket.sums) - (len(before.sums) if before else 0)
-        self._note_movement(tile, has_moved=before is not None and token != before.token)
+        before = self._known.get(tile)
+        if token != before:
+            if before is not None:
+                self._drop(tile)
+            bucket = self._buckets[tile] = self._grouped(listed.fields)
+            self._known[tile] = token
+            self.size += len(bucket.sums)
+        self._note_movement(tile, has_moved=before not in (None, token))
 
-    def _grouped(self, token: Token, fields: Sequence[bytes]) -> Bucket:
+    def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
+        """They are not asked for."""
+
+    def _grouped(self, fields: Sequence[bytes]) -> Bucket:
         keys, sums, is_hiding = self._keys, dict[Key, int](), False
-        if len(keys) > FIELDS_KNOWN_MAX:
-            keys.clear()
+        self.size -= len(keys)
         for name, number in zip(fields[::2], fields[1::2], strict=True):
             key = keys.get(name, UNKNOWN)
             if key is UNKNOWN:
-                key = keys[name] = self._select(name.decode())
+                key = keys[name] = self._select.key(name.decode())
             if key is not None:
                 sums[key] = sums.get(key, 0) + int(number)
             elif name in self._hidden:
                 is_hiding = True
-        return Bucket(token, sums, is_hiding)
+        self.size += len(keys)
+        return Bucket(sums, is_hiding)
 
     def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows:
         period = plan.period

@@ -2,8 +2,9 @@
 
 A bucket is read and added once, and compared afterwards by its totals alone. That is exact: every event adds to a
 count of the bucket that never falls, so equal totals, in the same generation and with the ledger nowhere behind where
-it was, are the same events. What a snapshot completes is the snapshot's own moment, whatever was known before. One
-question at a time reads for a window: two whose snapshots came in the wrong order would look like a store that went
+it was, are the same events. (A store that went back and was counted on unseen has the same events too; only which
+fields a full bucket has may differ.) What a snapshot completes is the snapshot's own moment, whatever was known before.
+One question at a time reads for a window: two whose snapshots came in the wrong order would look like a store that went
 back.
 """
 
@@ -18,10 +19,14 @@ from rtaplatform.analytics.join import ProductTable
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Answers, Rows, cells_of, table_of
 from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS
-from rtaplatform.store.port import Cells, Changes, Listing, Place, Snapshot
+from rtaplatform.store.port import Cells, Changes, Listed, Listing, Place, Snapshot
 
-READ_AT_ONCE = 2  # buckets that are new, in one read: none keeps the store for long
+PORTION = 50  # minutes, or two larger buckets, that are new, in one read: none keeps the store for long
+WEIGHTS = {Kind.MINUTE: 1, Kind.HOUR: 25, Kind.DAY: 25}
+FEW = 4  # buckets that are read with the question itself
+MISSES_MAX = 2  # readings in which something else had moved each time; then everything is read whole, at one moment
 
 Token = tuple[int, ...]  # a bucket's totals: equal ones are the same events
 
@@ -37,65 +42,123 @@ def totals_of(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[st
 
 
 class KeptWindow(ABC):
-    """The buckets of one rollup in one window. `size`: how many numbers it keeps."""
+    """The buckets of one rollup in one window: where it stands, and which have moved; what is kept of one is a leaf's.
+
+    A base class, since the leaves are told apart by what they keep alone. `size`: how many numbers and names that is.
+    """
 
     size: int
 
     def __init__(self, rollup: str, totals: tuple[str, ...]) -> None:
         self._rollup, self._totals = rollup, totals
         self.turn = asyncio.Lock()
-        self._generation, self._ledger = "", dict[Place, int]()
+        self._generation, self._ledger = ("", False), dict[Place, int]()
         self._newest: Tile | None = None
         self._moving: set[Tile] = set()  # not known to stand still
+        self._misses = 0  # readings, one after the other, that were not complete
         self._forget_all()
+
+    # What a leaf keeps ---------------------------------------------------------------------------------------------
 
     @abstractmethod
     def _forget_all(self) -> None: ...
 
     @abstractmethod
-    def _knows(self, tile: Tile) -> bool: ...
+    def _tokens_known(self) -> Mapping[Tile, Token]:
+        """Of the buckets that are kept."""
 
     @abstractmethod
-    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
-        """Drop the buckets that have left the window. The newest one is expected to move on."""
+    def _drop(self, tile: Tile) -> None: ...
+
+    @abstractmethod
+    def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
+        """What the bucket holds, from its listing."""
+
+    @abstractmethod
+    def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
+        """What the bucket holds, from what it held at a position of its log."""
+
+    def _note_moved(self, moved: Iterable[Tile]) -> None:
+        """These are not as they are known."""
+        self._moving |= set(moved)
+
+    @abstractmethod
+    def prepare(self, products: ProductTable | None) -> None:
+        """What the next question joins: what was joined with other products goes."""
 
     @abstractmethod
     def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
         """The totals of all buckets, and what is not known of them or has probably changed."""
 
     @abstractmethod
+    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows: ...
+
+    # What all of them do -------------------------------------------------------------------------------------------
+
+    def missing(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
+        """Buckets to be read before the question is asked, in portions; none where few are new."""
+        known = self._tokens_known()
+        new = [tile for tile in tiles if tile not in known]
+        portions: list[list[Tile]] = []
+        room = 0
+        for tile in new if len(new) > FEW else ():
+            if WEIGHTS[tile[0]] > room:
+                portions.append([])
+                room = PORTION
+            portions[-1].append(tile)
+            room -= WEIGHTS[tile[0]]
+        return portions
+
+    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
+        """Drop the buckets that have left the window. The newest one is expected to move on."""
+        self._newest = newest
+        for tile in self._tokens_known().keys() - set(tiles):
+            self._drop(tile)
+            self._moving.discard(tile)
+
     def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
         """Bring these buckets to the snapshot's moment; False where some must be read again, whole.
 
         `answers` has those to `reads` of the same buckets.
         """
-
-    @abstractmethod
-    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows: ...
-
-    @abstractmethod
-    def prepare(self, products: ProductTable | None) -> None:
-        """What the next question joins: what was joined with other products goes."""
-
-    def missing(self, tiles: Sequence[Tile]) -> list[Sequence[Tile]]:
-        """Buckets to be read before the question is asked, in portions; none where few are new."""
-        new = [tile for tile in tiles if not self._knows(tile)]
-        return [new[at : at + READ_AT_ONCE] for at in range(0, len(new), READ_AT_ONCE)] if len(new) > 4 else []
+        self._follow(snapshot)
+        tokens = self._tokens(tiles, answers)
+        for read, answer in answers.items():
+            match read:
+                case Listing(self._rollup, kind, starts):
+                    for start, listed in zip(starts, answer, strict=True):
+                        if (kind, start) in tokens:
+                            self._put((kind, start), tokens[kind, start], listed)
+                case Changes(self._rollup, kind, start, since) if (kind, start) in tokens:
+                    self._put_changes((kind, start), tokens[kind, start], since, answer)
+        known = self._tokens_known()
+        moved = [tile for tile in tiles if known.get(tile) != tokens[tile]]
+        self._note_moved(moved)
+        self._misses = self._misses + 1 if moved else 0
+        return not moved
 
     def _follow(self, snapshot: Snapshot) -> None:
-        """Let go of everything where the snapshot's shard is not the one that was known, further on."""
+        """Let go of everything where the snapshot's shard is not the one that was known, further on.
+
+        What is read of one that is torn has half of a batch, and is no sound one's.
+        """
         ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
         is_behind = any(ledger.get(place, 0) < offset for place, offset in self._ledger.items())
-        if snapshot.generation != self._generation or is_behind:
+        generation = (snapshot.generation, snapshot.torn)
+        if generation != self._generation or is_behind:
             self._moving.clear()
             self._newest = None
             self._forget_all()
-        self._generation, self._ledger = snapshot.generation, ledger
+        self._generation, self._ledger = generation, ledger
 
     def _tokens(self, tiles: Sequence[Tile], answers: Answers) -> dict[Tile, Token]:
         found = table_of(cells_of(self._rollup, tiles, self._totals), answers)
         nothing: Mapping[str, int] = {}
         return {tile: tuple(found.get(tile, nothing).get(name, 0) for name in self._totals) for tile in tiles}
+
+    def _is_read(self, tile: Tile) -> bool:
+        """Whether more is read of it than its totals."""
+        return tile in self._moving or self._misses >= MISSES_MAX
 
     def _note_movement(self, tile: Tile, has_moved: bool) -> None:
         if tile == self._newest or has_moved:

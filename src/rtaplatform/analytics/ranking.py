@@ -40,18 +40,24 @@ async def greatest(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Gr
 
 
 async def greatest_products(ask: Ask, plan: Plan, shape: PersonsPlan, window: Window) -> tuple[Group, ...] | None:
-    """By the persons of those with the most events; None where the cap on buckets has hidden some products' events."""
-    if OTHER in window.sums:
-        return None
-    counts: dict[Group, int] = {}
-    at_once = plan.query.limit + MORE
+    """By the persons of those with the most events; None where the cap on buckets has hidden too many products' events.
+
+    What the window holds is taken before anything is waited for: others may use it meanwhile.
+    """
+    limit, counts, sums = plan.query.limit, dict[Group, int](), dict(window.sums)
+    hidden = sums.pop(OTHER, 0)  # any product may have them all, also one that is not among the others
+    at_once, top = limit + MORE, [product for _, product in window.top(limit + MORE + 1) if product != OTHER]
     while True:
-        top = window.top(at_once)
-        groups = [((product,), (product,)) for _, product in top]
+        groups = [((product,), (product,)) for product in top[:at_once]]
         counts |= await _count(ask, plan, shape, [group for group in groups if group not in counts])
-        if len(top) < at_once or _is_found(counts, plan.query.limit, others_have=top[-1][0]):
-            return _first(counts, plan.query.limit)
+        is_all = len(groups) == len(sums)
+        others_have = hidden + (0 if is_all else sums[top[at_once - 1]])
+        if (is_all and not hidden) or _is_found(counts, limit, others_have=others_have):
+            return _first(counts, limit)
+        if is_all:
+            return None
         at_once *= 2
+        top = heapq.nsmallest(at_once, sums, key=lambda product: (-sums[product], product))
 
 
 async def _count(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:

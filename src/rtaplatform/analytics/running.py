@@ -16,13 +16,13 @@ from operator import ne
 from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
-from rtaplatform.analytics.kept import KeptWindow, Token, totals_of
+from rtaplatform.analytics.kept import MISSES_MAX, KeptWindow, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, listings_of
+from rtaplatform.analytics.rows import Key, Row, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
-from rtaplatform.store.port import Cells, Changes, Listed, Listing, Snapshot
+from rtaplatform.store.port import Cells, Changes, Listed, Listing
 
 CHOICES_MAX = 8  # filters of a window whose products' sums are kept
 SMALL = 512  # fields of a bucket that is read whole rather than asked for twice
@@ -71,15 +71,15 @@ class Window(KeptWindow):
 
     # Reading ------------------------------------------------------------------------------------------------------
 
-    def _knows(self, tile: Tile) -> bool:
-        return tile in self._buckets
+    def _tokens_known(self) -> Mapping[Tile, Token]:
+        return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
     def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
         whole = [tile for tile in tiles if self._is_read_whole(tile)]
         changes = [
             Changes(PRODUCTS.name, *tile, self._buckets[tile].position)
             for tile in tiles
-            if tile in self._moving and tile not in whole and self._buckets[tile].position
+            if self._is_read(tile) and tile not in whole and self._buckets[tile].position
         ]
         return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole), *changes]
 
@@ -87,35 +87,21 @@ class Window(KeptWindow):
         bucket = self._buckets.get(tile)
         if bucket is None or tile in self._lost:
             return True
-        return tile in self._moving and not bucket.position and len(bucket.numbers) <= SMALL
+        is_small = len(bucket.numbers) <= SMALL or self._misses >= MISSES_MAX
+        return self._is_read(tile) and not bucket.position and is_small
 
-    def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
-        self._follow(snapshot)
-        tokens = self._tokens(tiles, answers)
-        for read, answer in answers.items():
-            match read:
-                case Listing(PRODUCTS.name, kind, starts):
-                    for start, listed in zip(starts, answer, strict=True):
-                        if (kind, start) in tokens:
-                            self._put((kind, start), tokens[kind, start], listed)
-                case Changes(PRODUCTS.name, kind, start, since) if (kind, start) in tokens:
-                    self._follow_changes((kind, start), tokens[kind, start], since, answer)
-        moved = [tile for tile in tiles if tile not in self._buckets or tokens[tile] != self._buckets[tile].token]
+    def _note_moved(self, moved: Iterable[Tile]) -> None:
+        moved = list(moved)
         self._lost |= {t for t in moved if t in self._moving or t not in self._buckets or not self._buckets[t].position}
-        self._moving |= set(moved)
-        return not moved
+        super()._note_moved(moved)
 
-    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
-        self._newest = newest
-        for tile in self._buckets.keys() - set(tiles):
-            gone = self._buckets.pop(tile).numbers
-            self.size -= len(gone)
-            self._change([(self._names[name][1], -int(n)) for name, n in gone.items()])
-            self._moving.discard(tile)
-            self._lost.discard(tile)
+    def _drop(self, tile: Tile) -> None:
+        gone = self._buckets.pop(tile).numbers
+        self.size -= len(gone)
+        self._change([(self._names[name][1], -int(n)) for name, n in gone.items()])
+        self._lost.discard(tile)
 
     def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
-        """What the bucket holds, from its listing."""
         bucket = self._buckets.get(tile) or Bucket((), {}, "")
         if token != bucket.token:
             names, texts = listed.fields[::2], listed.fields[1::2]
@@ -124,8 +110,7 @@ class Window(KeptWindow):
             self._bring_up(bucket, dict(compress(zip(names, texts, strict=True), moved)))
         self._is_known(tile, bucket, token, listed.position)
 
-    def _follow_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
-        """What the bucket holds, from what it held at a position of its log."""
+    def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
         bucket = self._buckets.get(tile)
         if bucket is None or bucket.position != since:
             return

@@ -73,10 +73,10 @@ class Selector:
 
     def __call__(self, name: str) -> Key | None:
         if name not in self._known:
-            self._known[name] = self._key(name)
+            self._known[name] = self.key(name)
         return self._known[name]
 
-    def _key(self, name: str) -> Key | None:
+    def key(self, name: str) -> Key | None:
         shape = self._shape
         if name.startswith(BOT_PREFIX):
             if not shape.with_bots:

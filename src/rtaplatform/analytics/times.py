@@ -65,7 +65,6 @@ def resolve(moment: Moment, zone: str, now_ms: int) -> int:
 
 
 @lru_cache(maxsize=65_536)
-@lru_cache(maxsize=16_384)
 def shown(minute: int, zone: str) -> str:
     """A start as answers show it: with the offset of the query's zone."""
     return datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).isoformat()

@@ -11,14 +11,23 @@ from rtaplatform.analytics.kept import KeptWindow, in_turn
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.ranking import MEASURES, is_bounded
 from rtaplatform.analytics.running import Window, may_run
+from rtaplatform.analytics.sums import owns_other
+from rtaplatform.core.query import Anchor
 
 WINDOWS_MAX = 256
 CELLS_MAX = 3_000_000  # kept in all windows together
 
 
 def is_kept(plan: Plan) -> bool:
-    """Whether the question reads whole buckets, or ranks by them: of those, what is known is kept."""
-    return (isinstance(plan.shape, SumsPlan) and plan.shape.fields is None) or is_bounded(plan)
+    """Whether the question reads whole buckets, or ranks by them: of those, what is known is kept.
+
+    Not of one with two fixed ends, which is asked once with those: the next one has others.
+    """
+    match plan.shape:
+        case SumsPlan(fields=None) as shape:
+            return may_run(plan, shape) or plan.query.end.anchor is Anchor.NOW
+        case _:
+            return is_bounded(plan)
 
 
 class Windows:
@@ -58,8 +67,9 @@ def _name(plan: Plan) -> tuple[Any, ...]:
     period = (plan.project, query.start, query.end, query.timezone)
     match shape:
         case SumsPlan() if may_run(plan, shape):  # sums of all products, for any breakdown and filter
-            return (*period, shape.measure, shape.with_bots)
+            return ("products", *period, shape.measure, shape.with_bots)
         case SumsPlan():
-            return (*period, shape, query.breakdown, query.interval, query.week_start, query.compare)
+            asked = (query.breakdown, query.interval, query.week_start, query.compare, owns_other(plan, shape))
+            return ("groups", *period, shape, *asked)
         case _:
-            return (*period, MEASURES, query.interval, query.week_start)
+            return ("persons", *period, query.interval, query.week_start)

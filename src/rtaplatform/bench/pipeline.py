@@ -88,12 +88,13 @@ def _drain(report: Report, servers: Servers, children: list[subprocess.Popen[byt
     wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
     for share, first, last in zip(SHARES, moments, moments[1:], strict=False):
-        report.row(from_share=share, **_between(first, last))
+        if last.counted > first.counted:  # of a small log, several parts may be counted at once
+            report.row(from_share=share, **_between(first, last))
     report.row(**_between(moments[0], moments[-1]))
 
 
 def _between(first: Moment, last: Moment) -> dict[str, float]:
-    n = max(1, last.counted - first.counted)  # of a small log a part may be counted at once
+    n = max(1, last.counted - first.counted)
     used = {f"{name}_cpu_us": round((last.cpu[name] - first.cpu[name]) / n * 1e6, 2) for name in first.cpu}
     return {"events_per_s": round(n / max(last.at - first.at, 1e-9)), "cpu_us": round(sum(used.values()), 2), **used}
 

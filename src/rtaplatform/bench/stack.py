@@ -81,11 +81,13 @@ def _stack(instance: Instance) -> Stack:
 
 @contextmanager
 def beside(work: Callable[..., None], *args: Any) -> Iterator[None]:
-    """Work without end, by a process of its own, until the end of the block."""
+    """Work without end, by a process of its own, until the end of the block. Raises where it ended before."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
     process.start()
     try:
         yield
+        if not process.is_alive():
+            raise RuntimeError(f"{work.__name__} has ended by itself, with {process.exitcode}")
     finally:
         process.terminate()
         process.join()

@@ -10,6 +10,7 @@ import hashlib
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,12 @@ timeout 0
 """
 
 
+class Hole(Enum):
+    """In the append-only file: `MENDING` is it being written anew, which may fail on a disk that has little room."""
+
+    NONE, POSSIBLE, MENDING = range(3)
+
+
 @dataclass
 class Valkey:
     """The embedded Valkey in `folder`. `extra_users` are ACL rules by name, for tests."""
@@ -81,7 +88,7 @@ class Valkey:
     name: str = field(default="valkey", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
     _refused: int = field(default=0, init=False)  # writes, for want of room
-    _may_have_hole: bool = field(default=False, init=False)
+    _hole: Hole = field(default=Hole.NONE, init=False)
 
     def url(self, user: str = "rta") -> str:
         """The URL for one of USERS; a secret."""
@@ -119,13 +126,18 @@ class Valkey:
             with redis.Redis.from_url(self.url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
                 found = {**client.info("persistence"), **client.info("errorstats")}
                 is_full, refused = found["aof_last_write_status"] != "ok", _count(found.get("errorstat_MISCONF"))
-                self._may_have_hole |= is_full or refused > self._refused
+                if is_full or refused > self._refused:
+                    self._hole = Hole.POSSIBLE
                 self._refused = refused
-                if self._may_have_hole and not is_full:
-                    client.bgrewriteaof()
-                    self._may_have_hole = False
+                if is_full or found["aof_rewrite_in_progress"] or self._hole is Hole.NONE:
+                    return
+                if self._hole is Hole.MENDING and found["aof_last_bgrewrite_status"] == "ok":
+                    self._hole = Hole.NONE
+                    return
+                client.bgrewriteaof()
+                self._hole = Hole.MENDING
         except redis.RedisError:
-            pass  # it is away, or writes the file anew already: at the next look
+            pass  # it is away: at the next look
 
     def _password(self, user: str) -> str:
         return secret_of(self.folder / f"{user}.password")

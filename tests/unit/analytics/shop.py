@@ -77,11 +77,15 @@ class Shop:
         for happening in taken:
             _fold(delta, self.project, happening)
         for name, number in quality.items():
-            for key in _keys(self.project, QUALITY.name, self.clock.at_ms):
+            for key in keys_at(self.project, QUALITY.name, self.clock.at_ms):
                 _add(delta, key, name, number)
         state = self.store.state(0)
         assert state is not None
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
+
+    def next_move(self) -> Move:
+        """Of one event."""
+        return self._move(1)
 
     def _move(self, events: int) -> Move:
         before, self.offset = self.offset, self.offset + events
@@ -98,7 +102,7 @@ def _row(offset: int) -> str:
     return Row(offset, offset - 1, NOON, "h", 0, NOON).text() if offset else ""
 
 
-def _keys(project: Project, rollup: str, at_ms: int) -> list[CellsKey]:
+def keys_at(project: Project, rollup: str, at_ms: int) -> list[CellsKey]:
     starts = bucket_starts(at_ms // MINUTE_MS, project.zone)
     kinds = {Kind.MINUTE: starts.minute, Kind.HOUR: starts.hour, Kind.DAY: starts.day}
     return [CellsKey(project.slug, rollup, kind, start) for kind, start in kinds.items()]
@@ -116,12 +120,12 @@ def _fold(delta: Delta, project: Project, happening: Happening) -> None:
         measures |= {"units": 10_000, "revenue": h.revenue, "other_currencies": int(h.is_foreign)}
     values = {ACTIVITY.name: (h.event, h.source), EVENTS.name: (h.event, h.source, h.country, "phone")}
     for rollup, dimensions in values.items():
-        for key in _keys(project, rollup, h.at_ms):
+        for key in keys_at(project, rollup, h.at_ms):
             for measure, number in measures.items():
                 _add(delta, key, prefix + measure, number)
                 _add(delta, key, prefix + field(measure, *dimensions), number)
     if h.product:
-        for key in _keys(project, PRODUCTS.name, h.at_ms):
+        for key in keys_at(project, PRODUCTS.name, h.at_ms):
             for measure in (PRODUCT_MEASURES[h.event], *(("units",) if h.revenue else ())):
                 _sell(delta, key, prefix + measure, h.product, 10_000 if measure == "units" else 1)
             if h.revenue:
@@ -138,7 +142,7 @@ def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) 
 def _see(delta: Delta, project: Project, h: Happening) -> None:
     person = h.person.encode()
     assert isinstance(delta.sketches, dict)
-    for key in _keys(project, "", h.at_ms):
+    for key in keys_at(project, "", h.at_ms):
         sketches = [("", "")]
         if key.kind is not Kind.MINUTE:
             sketches += [("source", h.source), *([("product_id", h.product)] if h.product else [])]

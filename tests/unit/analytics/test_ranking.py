@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,11 +15,14 @@ from rtaplatform.analytics import engine, windows
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.plan import PersonsPlan, plan
+from rtaplatform.analytics.ranking import MEASURES, greatest_products
+from rtaplatform.analytics.running import Window
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.query import Result
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, field
-from rtaplatform.store.port import Applied, CellsKey, Delta, Persons, Snapshot
-from tests.unit.analytics.shop import NOON, Happening, Shop
+from rtaplatform.core.query import SKETCH_ERROR, Result
+from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, PRODUCTS, field
+from rtaplatform.store.port import Applied, CellsKey, Delta, Persons, Read, Snapshot
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
 
 HOUR_MS = 3_600_000
 VISIT = st.builds(
@@ -87,8 +92,71 @@ async def test_few_are_counted() -> None:
     assert len(counted) < 30
 
 
-async def test_where_the_cap_has_hidden_events_each_product_is_counted() -> None:
-    """Those of a product in `(other)` bound nothing."""
+@dataclass
+class Product:
+    """`events` of so many `persons`, whose estimate is off by `errors` standard errors."""
+
+    events: int
+    persons: int
+    errors: float
+
+    @property
+    def estimate(self) -> int:
+        return max(0, round(self.persons * (1 + self.errors * SKETCH_ERROR)))
+
+
+# Some are seen often by few, some rarely by many: the most events say little of the most persons.
+PRODUCT = st.builds(
+    lambda events, share, errors: Product(events, max(1, round(events * share)), errors),
+    st.integers(1, 3_000), st.sampled_from([0.001, 0.05, 0.5, 0.9, 1.0]), st.floats(-4, 4),
+)  # fmt: skip
+
+
+def ranked(products: list[Product], limit: int, hidden: int = 0) -> tuple[Any, list[str]]:
+    """What is found, and which products were counted."""
+    window, counted = Window(MEASURES, with_bots=False), list[str]()
+    window.sums = {f"p-{n:03}": product.events for n, product in enumerate(products)}
+    if hidden:
+        window.sums[OTHER] = hidden
+    asked = plan(question(limit), PROJECT, NOON)
+    assert isinstance(asked.shape, PersonsPlan)
+
+    async def ask(reads: Sequence[Read]) -> Snapshot:
+        values = [read.values[0] for read in reads if isinstance(read, Persons)]
+        counted.extend(values)
+        answers = tuple(products[int(value[2:])].estimate for value in values)
+        return Snapshot("g", {}, {}, {}, False, PROJECT, answers)
+
+    return asyncio.run(greatest_products(ask, asked, asked.shape, window)), counted
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PRODUCT, min_size=1, max_size=120), st.integers(1, 3))
+def test_no_product_that_is_not_counted_is_among_the_greatest(products: list[Product], limit: int) -> None:
+    found, counted = ranked(products, limit)
+    best = sorted(range(len(products)), key=lambda n: (-products[n].estimate, n))[:limit]
+    assert [group[1] for group in found] == sorted((f"p-{n:03}",) for n in best)
+    assert len(set(counted)) == len(counted)
+
+
+def test_the_early_end_is_as_early_as_the_bound_allows_and_no_earlier() -> None:
+    """Nine of ten products' events are of one person each; the tenth of many has fewer events than all of those."""
+    crowd = [Product(2_000 - n, 1, 0) for n in range(60)]
+    found, counted = ranked([*crowd, Product(500, 500, 0), *(Product(400 - n, 400 - n, 0) for n in range(40))], 1)
+    assert [group[1] for group in found] == [("p-060",)]
+    assert 61 <= len(counted) <= 101
+    found, counted = ranked([Product(1_000, 900, 0), *(Product(800 - n, 10, 0) for n in range(90))], 1)
+    assert len(counted) == 9
+
+
+def test_hidden_events_may_be_anyones() -> None:
+    products = [Product(1_000, 900, 0), *(Product(800 - 9 * n, 10, 0) for n in range(80))]
+    assert len(ranked(products, 1, hidden=300)[1]) > len(ranked(products, 1)[1])
+    assert ranked(products, 1, hidden=300)[0] is not None
+    assert ranked(products, 1, hidden=900)[0] is None, "one that is not in the list may have more"
+
+
+async def test_where_the_cap_has_hidden_all_of_a_product_it_is_found_all_the_same() -> None:
     shop = Shop()
     shop.take(popular_first())
     cells = {field("views", f"x-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX)}
