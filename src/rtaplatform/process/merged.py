@@ -135,6 +135,9 @@ class MergedLog:
             self._records = self._bytes = 0
         return Batch(runs, self._ends(), is_whole=is_whole)
 
+    def rejoin(self) -> None:
+        """All partitions are ours, always."""
+
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Nobody shares this reading: there is nothing to tell."""
 

@@ -1,16 +1,21 @@
 """Which partitions have more to read and do not move.   Stage 3 of 6: stream → [process] → store.   Pure.
 
-A partition that stands is sought again: once for each place, since what is left there may be no records at all.
+A partition that stands is sought again: once for each place, since what is left there may be no records at all. Who has
+no partition looks whether somebody moves those that there are: after a broker was killed, or answered half, a group may
+take its members for gone, who hear nothing of it and wait (Kafka 4.1 with librdkafka 2.16).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from rtaplatform.process.positions import next_offset
+from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import Extent, Partition
 
 IDLE_SECONDS = 5.0
 BUSY_SECONDS = 60.0  # while others keep the worker busy, a partition may only be waiting for its turn
+ORPHANED_SECONDS = 30.0  # in which others may have found a partition's new owner, or its owner may have come back
 
 
 class Standing:
@@ -34,3 +39,40 @@ class Standing:
                 self._sought[partition] = at
                 return partition
         return None
+
+
+Rows = frozenset[tuple[int, Partition, int]]  # shard, partition, and the offset that comes next for the shard
+
+
+def partitions_of(states: Iterable[ShardState]) -> set[Partition]:
+    """Those that have been counted."""
+    names = [(state, {topic_id: name for name, topic_id in state.topics.items()}) for state in states]
+    return {Partition(of[p.topic_id], p.partition) for state, of in names for p in state.ledger if p.topic_id in of}
+
+
+def lagging(states: Mapping[int, ShardState], extents: Mapping[Partition, Extent]) -> Rows:
+    """Those with more to read than a shard has counted."""
+    following = (
+        (shard, partition, next_offset(state.ledger.get(extent.place, "")), extent.high)
+        for shard, state in states.items()
+        for partition, extent in extents.items()
+    )
+    return frozenset((shard, partition, at) for shard, partition, at, high in following if at < high)
+
+
+class Orphans:
+    """Partitions that nobody moves, as one sees them who has none."""
+
+    def __init__(self) -> None:
+        self._rows: Rows = frozenset()
+        self._since = 0.0
+
+    def look(self, rows: Rows, now: float) -> bool:
+        """Whether it is time to join anew. `rows`: those with more to read."""
+        if rows != self._rows or not rows:
+            self._rows, self._since = rows, now
+            return False
+        if now - self._since < ORPHANED_SECONDS:
+            return False
+        self._since = now
+        return True

@@ -33,16 +33,8 @@ from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
 from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, in_a_thread, signal
-from rtaplatform.process.standing import Standing
-from rtaplatform.store.port import (
-    AggregateStore,
-    Applied,
-    Conflicted,
-    Delta,
-    Moved,
-    Outcome,
-    Torn,
-)
+from rtaplatform.process.standing import Orphans, Standing, lagging, partitions_of
+from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
@@ -110,7 +102,7 @@ class Worker:
         self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
         self._found_well: set[str] = set()  # of which no stop is said any more
-        self._standing = Standing()
+        self._standing, self._orphans = Standing(), Orphans()
         self._is_idle = True  # the last poll brought nothing
 
     @property
@@ -375,6 +367,9 @@ class Worker:
         self._checked_at = self._clock()
         if self._at.stops or len(self._at.shards) < len(self._mine):
             raise Out("something stands still: look again")
+        if not self._log.assignment()[1]:
+            self._look_for_orphans()
+            return
         try:
             extents = self._log.extents(self._at.extents)
         except Unavailable:
@@ -388,6 +383,14 @@ class Worker:
         standing = self._standing.look(following, extents, self._clock(), is_idle=self._is_idle)
         if standing is not None:
             raise Out(f"{standing} stands at {following[standing]} of {extents[standing].high}")
+
+    def _look_for_orphans(self) -> None:
+        states = {shard: state for shard in self._mine if (state := self._store.state(shard)) is not None}
+        with contextlib.suppress(Unavailable):
+            extents = self._log.extents(partitions_of(states.values()))
+            if self._orphans.look(lagging(states, extents), self._clock()):
+                log_line.warning("joining anew", why="nobody moves what there is to read, and we have no partition")
+                self._log.rejoin()
 
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)

@@ -7,6 +7,7 @@ Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdka
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
@@ -49,10 +50,12 @@ class KafkaLog:
         self._ours: frozenset[Partition] = frozenset()
         self._ends: dict[Partition, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
-        self._consumer = Consumer(
-            consumer_config(kafka, worker.group_id)
-            | {"group.protocol": worker.group_protocol, "max.poll.interval.ms": 1_800_000, "error_cb": say_trouble}
-        )
+        self._config = consumer_config(kafka, worker.group_id) | {
+            "group.protocol": worker.group_protocol,
+            "max.poll.interval.ms": 1_800_000,
+            "error_cb": say_trouble,
+        }
+        self._consumer = Consumer(self._config)
         self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
         spots = [TopicPartition(p.topic, p.number, 0) for p in given]
@@ -61,9 +64,7 @@ class KafkaLog:
             self._consumer.pause(spots)
             self._change(frozenset(given))
         else:
-            self._consumer.subscribe(
-                self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-            )
+            self._subscribe()
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -104,6 +105,13 @@ class KafkaLog:
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
+    def rejoin(self) -> None:
+        old, self._consumer = self._consumer, Consumer(self._config)
+        self._change(frozenset())
+        self._subscribe()
+        # It may have to wait for a coordinator that does not know it.
+        threading.Thread(target=old.close, name="leaving", daemon=True).start()
+
     def commit(self, positions: Mapping[Partition, int]) -> None:
         spots = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._ours]
         if spots:
@@ -113,6 +121,9 @@ class KafkaLog:
                 log_line.info("offsets not committed", error=error.args[0].str())
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def _open_batch(self) -> None:
         """Nothing was read of it yet: no records, no bytes, no time waited for them."""
@@ -168,7 +179,8 @@ class KafkaLog:
 
     def _revoked(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
         consumer.incremental_unassign(spots)
-        self._change(self._ours - {Partition(s.topic, s.partition) for s in spots})
+        if consumer is self._consumer:  # not one that is leaving
+            self._change(self._ours - {Partition(s.topic, s.partition) for s in spots})
 
     def _change(self, ours: frozenset[Partition]) -> None:
         self._ours = ours

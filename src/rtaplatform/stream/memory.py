@@ -67,6 +67,7 @@ class MemoryLog:
         self._next: dict[Partition, int] = {}
         self._sought: dict[Partition, tuple[str, int]] = {}  # the incarnation that was there when it was sought
         self.committed: dict[Partition, int] = {}
+        self.rejoined = 0
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         self._ours = frozenset(partitions)
@@ -112,6 +113,9 @@ class MemoryLog:
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._next, self._taken = dict(positions), 0
         self._sought = {partition: self._broker.incarnation(partition) for partition in positions}
+
+    def rejoin(self) -> None:
+        self.rejoined += 1
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self.committed |= positions

@@ -144,6 +144,10 @@ class EventLog(Protocol):
         """Read these from there on; of all others that are ours, nothing is read."""
         ...
 
+    def rejoin(self) -> None:
+        """Ask for partitions as one who has just come: whoever shares them out may have lost sight of us."""
+        ...
+
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Tell others how far we are: a hint for lag tools, never read back. May be lost."""
         ...
