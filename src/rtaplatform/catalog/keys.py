@@ -197,7 +197,8 @@ class KeyRing:
 
     def _renew(self, hashed: bytes) -> asyncio.Task[Access | None]:
         task = self._lookups.get(hashed)
-        if task is None:
+        # One that has ended may stand here until the loop's next turn: what it found is not asked for again.
+        if task is None or task.done():
             if len(self._lookups) >= LOOKUPS_MAX:
                 raise Unavailable("postgres", "Too many keys are being looked up.")
             task = asyncio.create_task(self._look_up(hashed))
@@ -206,7 +207,8 @@ class KeyRing:
         return task
 
     def _forget(self, hashed: bytes, task: asyncio.Task[Access | None]) -> None:
-        self._lookups.pop(hashed, None)
+        if self._lookups.get(hashed) is task:
+            del self._lookups[hashed]
         if not task.cancelled():
             task.exception()  # a renewal in the background may fail unheard
 

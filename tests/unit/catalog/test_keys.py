@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -21,10 +22,14 @@ class Shelf:
 
     def __init__(self) -> None:
         self.reads, self.away = 0, False
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def run(self, work: Any) -> Access | None:
         self.reads += 1
-        if self.away:
+        is_away = self.away
+        await self.answers.wait()
+        if is_away:
             raise Unavailable("postgres", "away")
         hashed = work.__closure__[0].cell_contents
         return ACCESS if hashed == digest("known") else None
@@ -88,4 +93,19 @@ async def test_server_that_is_away_is_left_alone_for_a_moment() -> None:
     assert shelf.reads == 1
     clock.now += 2
     shelf.away = False
+    assert await ring.find("known") == ACCESS
+
+
+async def test_look_up_that_has_just_failed_answers_nobody_who_comes_later() -> None:
+    shelf, clock = Shelf(), Clock()
+    ring = ring_of(shelf, clock)
+    await ring.find("known")
+    clock.now, shelf.away = 45.0, True
+    shelf.answers.clear()
+    assert await ring.find("known") == ACCESS  # renewed meanwhile
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(shelf.answers.set)
+    await shelf.answers.wait()
+    # In this turn of the loop the renewal has ended, and nobody has been told yet.
+    clock.now, shelf.away = 1_000.0, False
     assert await ring.find("known") == ACCESS
