@@ -25,6 +25,7 @@ from rtaplatform.store.port import (
     Move,
     Moved,
     OnlineSince,
+    PersonCounts,
     Persons,
     PersonValues,
     PersonWrite,
@@ -285,6 +286,35 @@ async def test_distinct_persons_unite_over_buckets_and_values(parts: Parts) -> N
         ],
     )
     assert snapshot.answers == (3, 2, 3, 0, ["ios", "web"])
+
+
+async def test_persons_of_each_value_are_counted_bucket_by_bucket(parts: Parts) -> None:
+    hour, other = MINUTE // 60 * 60, MINUTE // 60 * 60 - 60
+    keys = {
+        SketchKey("demo", Kind.HOUR, hour, "product_id", "a:1"): {b"a", b"b"},
+        SketchKey("demo", Kind.HOUR, hour, "product_id", "ü"): {b"c"},
+        SketchKey("demo", Kind.HOUR, hour, "source", "web"): {b"a"},
+        SketchKey("demo", Kind.HOUR, other, "product_id", "a:1"): {b"c"},
+        SketchKey("demo", Kind.HOUR, hour, "", ""): {b"a", b"b", b"c"},
+    }
+    parts.store.apply(0, "g1", advance(0, 1, sketches=keys))
+    reads: list[Read] = [
+        PersonCounts("product_id", Kind.HOUR, (hour, other, hour - 6_000)),
+        PersonCounts("source", Kind.HOUR, (hour,)),
+        PersonCounts("source", Kind.HOUR, ()),
+    ]
+
+    async def counts() -> list[list[dict[str, int]]]:
+        answers: Any = (await parts.reader.read("demo", reads)).answers
+        return [
+            [{v.decode(): int(n) for v, n in zip(each.fields[::2], each.fields[1::2], strict=True)} for each in answer]
+            for answer in answers
+        ]
+
+    assert await counts() == [[{"a:1": 2, "ü": 1}, {"a:1": 1}, {}], [{"web": 1}], []]
+    more = {SketchKey("demo", Kind.HOUR, hour, "product_id", "ü"): {b"d"}}
+    parts.store.apply(0, "g1", advance(1, 2, sketches=more))
+    assert await counts() == [[{"a:1": 2, "ü": 2}, {"a:1": 1}, {}], [{"web": 1}], []]
 
 
 async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: Parts) -> None:

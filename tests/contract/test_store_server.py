@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from rtaplatform.core.errors import SetupError, Stopped
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.errors import NoWrites, SetupError, Stopped
 from rtaplatform.local.valkey import Valkey
 from rtaplatform.store.generations import begin_missing
+from rtaplatform.store.port import Listed, PersonCounts, Persons, PersonValues, Project
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_reader import RedisReader
 from tests.contract.conftest import TOPICS, store_settings
 from tests.integration.servers import TESTER, Running, flush
 
@@ -33,6 +36,27 @@ def test_a_server_that_evicts_is_refused(store: RedisStore, valkey_server: Runni
         finally:
             tester.config_set("maxmemory-policy", "noeviction")
     store.check()
+
+
+async def test_a_server_that_takes_no_writes_counts_no_sketches_and_still_answers(
+    store: RedisStore, valkey_server: Running[Valkey]
+) -> None:
+    flush(valkey_server)
+    settings = store_settings(valkey_server)
+    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={})
+    store.set_projects([Project("demo")])
+    reader, buckets = RedisReader(settings), ((Kind.HOUR, 0),)
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+        tester.config_set("min-replicas-to-write", 1)
+        try:
+            with pytest.raises(NoWrites):
+                await reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (0,))])
+            snapshot = await reader.read("demo", [Persons(buckets), PersonValues(buckets, "product_id")])
+        finally:
+            tester.config_set("min-replicas-to-write", 0)
+    assert snapshot.answers == (0, [])
+    assert (await reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (0,))])).answers == ([Listed([])],)
+    await reader.close()
 
 
 def test_where_some_shards_have_lost_their_totals_none_is_begun_anew(valkey_server: Running[Valkey]) -> None:

@@ -7,27 +7,28 @@ answer says how fresh, whole and exact it is. Raises `Rejected` (the question is
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import xxhash
 from msgspec import UNSET, Struct
 
+from rtaplatform.analytics.bounds import Bounds
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog, ProductTable
-from rtaplatform.analytics.kept import KeptWindow
+from rtaplatform.analytics.kept import KeptSums, KeptWindow
 from rtaplatform.analytics.moments import Moments
 from rtaplatform.analytics.persons import Group, groups_of, needs_values, persons_reads, persons_rows, values_read
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
 from rtaplatform.analytics.ranking import greatest, greatest_products, is_bounded
 from rtaplatform.analytics.rows import Answers, Row, Rows, cells_of, merge_reads, shown_value, table_of
-from rtaplatform.analytics.running import Window
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.analytics.times import shown, shown_instant
 from rtaplatform.analytics.watch import Clock
 from rtaplatform.analytics.windows import Windows, is_kept
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import NoWrites, Unavailable
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Query, Result
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
@@ -51,7 +52,7 @@ class Job(Struct, frozen=True):
 
     plan: Plan
     groups: tuple[Group, ...] = ()
-    window: KeptWindow | None = None
+    window: KeptSums | None = None
     products: ProductTable | None = None
 
 
@@ -121,7 +122,12 @@ class Engine:
         match planned.shape:
             case SumsPlan() as shape:
                 products = await self._products(planned, shape.joined)
-                window = await self._window(planned, products) if is_kept(planned) else None
+                window = self._windows.of(planned) if is_kept(planned) else None
+                if window is None:
+                    return Job(planned, products=products)
+                assert isinstance(window, KeptSums)
+                window.prepare(products)
+                await self._read_missing(planned, window)
                 return Job(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -135,21 +141,17 @@ class Engine:
             raise Unavailable("postgres", "there is no catalog")
         return await self._catalog.products(planned.project.slug)
 
-    async def _window(self, planned: Plan, products: ProductTable | None) -> KeptWindow:
-        """What is known of the question's window; where much is new, it is read beforehand, a little at a time."""
-        window = self._windows.of(planned)
-        window.prepare(products)
+    async def _read_missing(self, planned: Plan, window: KeptWindow) -> None:
+        """Where much of the question's window is new, it is read beforehand, a little at a time."""
         for portion in window.missing(_tiles(planned)):
             reads = window.reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
             window.take(snapshot, portion, dict(zip(reads, snapshot.answers, strict=True)))
-        return window
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
         if is_bounded(planned):
-            found = await self._greatest_products(planned, shape)
-            if found is not None:
-                return Job(planned, found)
+            with suppress(NoWrites):  # then all of them are counted
+                return Job(planned, await self._greatest_products(planned, shape))
         products = await self._products(planned, shape.joined)
         values = shape.values or ("",)
         if needs_values(planned, shape):
@@ -163,17 +165,18 @@ class Engine:
             groups = await greatest(partial(self._read_anew, planned), planned, shape, groups)
         return Job(planned, groups, products=products)
 
-    async def _greatest_products(self, planned: Plan, shape: PersonsPlan) -> tuple[Group, ...] | None:
-        window, tiles = await self._window(planned, None), planned.period.tiles
-        assert isinstance(window, Window)
-        window.keep(tiles, tiles[-1] if tiles else None)
+    async def _greatest_products(self, planned: Plan, shape: PersonsPlan) -> tuple[Group, ...]:
+        bounds, tiles = self._windows.of(planned), planned.period.tiles
+        assert isinstance(bounds, Bounds)
+        await self._read_missing(planned, bounds)
+        bounds.keep(tiles, None)
         for _ in range(ATTEMPTS_MAX):
-            reads = window.reads(tiles)
+            reads = bounds.reads(tiles)
             snapshot = await self._ask(planned, reads)
-            if window.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
+            if bounds.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
                 ask = partial(self._ask if planned.query.limit <= KEPT_COUNTS_MAX else self._read_anew, planned)
-                return await greatest_products(ask, planned, shape, window)
-        return None
+                return await greatest_products(ask, planned, shape, bounds)
+        raise Unavailable("redis", f"the history of {planned.project.slug} keeps changing")
 
     async def _ask(self, planned: Plan, reads: Sequence[Read]) -> Snapshot:
         return await self._moments.ask(planned.project.slug, reads)

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable
-from rtaplatform.analytics.kept import KeptWindow, Token, totals_of
+from rtaplatform.analytics.kept import KeptSums, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Key, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import Selector, rows_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
-from rtaplatform.store.port import Cells, Changes, Listed, Listing
+from rtaplatform.store.port import Listed, Read
 
 UNKNOWN: Key = ("is not known yet",)
 
@@ -29,7 +29,7 @@ class Bucket(Struct, frozen=True):
     is_hiding: bool
 
 
-class Grouped(KeptWindow):
+class Grouped(KeptSums):
     """The buckets of one question, whatever its limit."""
 
     def __init__(self, plan: Plan, shape: SumsPlan) -> None:
@@ -58,7 +58,7 @@ class Grouped(KeptWindow):
             self._version, self._select = products.version, Selector(self._plan, self._shape, products)
             self._forget_all()
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
+    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
         whole = [tile for tile in tiles if tile not in self._known or self._is_read(tile)]
         return [*cells_of(self._rollup, tiles, self._totals), *listings_of(self._rollup, whole)]
 

@@ -21,7 +21,7 @@ from rtaplatform.analytics.rows import Answers, Rows, cells_of, table_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS
-from rtaplatform.store.port import Cells, Changes, Listed, Listing, Place, Snapshot
+from rtaplatform.store.port import Changes, Listed, Listing, Place, Read, Snapshot
 
 PORTION = 50  # minutes, or two larger buckets, that are new, in one read: none keeps the store for long
 WEIGHTS = {Kind.MINUTE: 1, Kind.HOUR: 25, Kind.DAY: 25}
@@ -83,15 +83,15 @@ class KeptWindow(ABC):
         self._moving |= set(moved)
 
     @abstractmethod
-    def prepare(self, products: ProductTable | None) -> None:
-        """What the next question joins: what was joined with other products goes."""
-
-    @abstractmethod
-    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
+    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
         """The totals of all buckets, and what is not known of them or has probably changed."""
 
-    @abstractmethod
-    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows: ...
+    def _listed_by(self, read: Read) -> tuple[Tile, ...]:
+        """The buckets of which this read lists what the leaf keeps."""
+        match read:
+            case Listing(self._rollup, kind, starts):
+                return tuple((kind, start) for start in starts)
+        return ()
 
     # What all of them do -------------------------------------------------------------------------------------------
 
@@ -124,13 +124,13 @@ class KeptWindow(ABC):
         self._follow(snapshot)
         tokens = self._tokens(tiles, answers)
         for read, answer in answers.items():
-            match read:
-                case Listing(self._rollup, kind, starts):
-                    for start, listed in zip(starts, answer, strict=True):
-                        if (kind, start) in tokens:
-                            self._put((kind, start), tokens[kind, start], listed)
-                case Changes(self._rollup, kind, start, since) if (kind, start) in tokens:
-                    self._put_changes((kind, start), tokens[kind, start], since, answer)
+            if tiles_listed := self._listed_by(read):
+                for tile, listed in zip(tiles_listed, answer, strict=True):
+                    if tile in tokens:
+                        self._put(tile, tokens[tile], listed)
+            elif isinstance(read, Changes) and read.rollup == self._rollup and (read.kind, read.start) in tokens:
+                tile = read.kind, read.start
+                self._put_changes(tile, tokens[tile], read.since, answer)
         known = self._tokens_known()
         moved = [tile for tile in tiles if known.get(tile) != tokens[tile]]
         self._note_moved(moved)
@@ -165,6 +165,17 @@ class KeptWindow(ABC):
             self._moving.add(tile)
         else:
             self._moving.discard(tile)
+
+
+class KeptSums(KeptWindow):
+    """A window whose sums are the answer."""
+
+    @abstractmethod
+    def prepare(self, products: ProductTable | None) -> None:
+        """What the next question joins: what was joined with other products goes."""
+
+    @abstractmethod
+    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows: ...
 
 
 @asynccontextmanager

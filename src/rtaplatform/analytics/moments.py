@@ -22,6 +22,7 @@ from rtaplatform.store.port import (
     Listed,
     Listing,
     OnlineSince,
+    PersonCounts,
     Place,
     Read,
     Row,
@@ -100,7 +101,7 @@ def _kept(read: Read, answer: Any) -> dict[Read, Any]:
             for start, listed in zip(starts, answer, strict=True):
                 known |= _nothing_since(rollup, kind, start, listed.position)
             return known
-        case Changes() | OnlineSince() | Cells(fields=None):
+        case Changes() | OnlineSince() | PersonCounts() | Cells(fields=None):
             return {}
         case _:
             return {read: answer}

@@ -1,8 +1,8 @@
 """The values of a dimension that have the most distinct persons.   Stage 5 of 6.
 
 Counting one value's persons unites its sketches, so counting all of them is what takes long. Of products most need no
-counting: a person is seen with a product by an event of it, so those with few events have few persons. They are counted
-from the most events downwards, until no other one can be among the greatest.
+counting: bounds.py knows how many persons each has at most. They are counted from the highest bound downwards, until no
+other one can be among the greatest.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from rtaplatform.analytics.bounds import Bounds
 from rtaplatform.analytics.persons import Group, ranking_reads, total_read
 from rtaplatform.analytics.plan import PersonsPlan, Plan
-from rtaplatform.analytics.running import Window
 from rtaplatform.core.query import SKETCH_ERROR
-from rtaplatform.core.rollups import OTHER, PRODUCT_ID
+from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot
 
-MEASURES = ("views", "adds", "orders")  # the events by which a person is seen with a product
 MORE = 8  # counted beyond the limit at first
-ERRORS_MAX = 6  # standard errors, by which an estimate may be above what it estimates: one in a thousand million is
+ERRORS_MAX = 6  # standard errors, by which an estimate may be off: one in a thousand million is
+_OFF = ERRORS_MAX * SKETCH_ERROR
 
 Ask = Callable[[Sequence[Read]], Awaitable[Snapshot]]
 
@@ -39,25 +39,26 @@ async def greatest(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Gr
     return _first(await _count(ask, plan, shape, groups), plan.query.limit)
 
 
-async def greatest_products(ask: Ask, plan: Plan, shape: PersonsPlan, window: Window) -> tuple[Group, ...] | None:
-    """By the persons of those with the most events; None where the cap on buckets has hidden too many products' events.
+async def greatest_products(ask: Ask, plan: Plan, shape: PersonsPlan, bounds: Bounds) -> tuple[Group, ...]:
+    """By the persons of those that may have the most.
 
-    What the window holds is taken before anything is waited for: others may use it meanwhile.
+    What the bounds are is taken before anything is waited for: others may use the window meanwhile.
     """
-    limit, counts, sums = plan.query.limit, dict[Group, int](), dict(window.sums)
-    hidden = sums.pop(OTHER, 0)  # any product may have them all, also one that is not among the others
-    at_once, top = limit + MORE, [product for _, product in window.top(limit + MORE + 1) if product != OTHER]
+    limit, counts, sums = plan.query.limit, dict[Group, int](), dict(bounds.sums)
+    at_once = limit + MORE
     while True:
-        groups = [((product,), (product,)) for product in top[:at_once]]
+        most = _top(sums, at_once)
+        groups = [((product,), (product,)) for product in most]
         counts |= await _count(ask, plan, shape, [group for group in groups if group not in counts])
-        is_all = len(groups) == len(sums)
-        others_have = hidden + (0 if is_all else sums[top[at_once - 1]])
-        if (is_all and not hidden) or _is_found(counts, limit, others_have=others_have):
+        if len(most) == len(sums) or _is_found(counts, limit, others_have=sums[most[-1]]):
             return _first(counts, limit)
-        if is_all:
-            return None
         at_once *= 2
-        top = heapq.nsmallest(at_once, sums, key=lambda product: (-sums[product], product))
+
+
+def _top(sums: Mapping[str, int], many: int) -> list[str]:
+    """By the greatest sum, then by name. Few are compared by both."""
+    least = min(heapq.nlargest(many, sums.values()), default=0)
+    return sorted((product for product, n in sums.items() if n >= least), key=lambda p: (-sums[p], p))[:many]
 
 
 async def _count(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:
@@ -78,8 +79,11 @@ def _first(counts: Mapping[Group, int], limit: int) -> tuple[Group, ...]:
 
 
 def _is_found(counts: Mapping[Group, int], limit: int, *, others_have: int) -> bool:
-    """Whether those that are not counted, with at most so many events each, are not among the greatest."""
+    """Whether those that are not counted, with at most so many persons each, are not among the greatest.
+
+    Their bound may be estimated too low, and their persons too high.
+    """
     if len(counts) < limit:
         return False
     last = heapq.nlargest(limit, counts.values())[-1]
-    return others_have * (1 + ERRORS_MAX * SKETCH_ERROR) + 1 < last
+    return others_have * (1 + _OFF) / (1 - _OFF) + 1 < last

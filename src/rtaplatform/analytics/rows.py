@@ -11,7 +11,7 @@ from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.query import NONE, OTHER_SHOWN
 from rtaplatform.core.rollups import OTHER
-from rtaplatform.store.port import Cells, Listing, Read
+from rtaplatform.store.port import Cells, Listing, PersonCounts, Read
 
 Answers = Mapping[Read, Any]
 Key = tuple[str, ...]  # a row's values, in the order of the breakdown
@@ -40,6 +40,10 @@ def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None)
 
 def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[Listing]:
     return [Listing(rollup, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def counts_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonCounts]:
+    return [PersonCounts(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
 
 
 def _by_kind(tiles: Iterable[Tile]) -> list[tuple[Kind, tuple[int, ...]]]:

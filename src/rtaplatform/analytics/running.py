@@ -16,13 +16,13 @@ from operator import ne
 from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
-from rtaplatform.analytics.kept import MISSES_MAX, KeptWindow, Token, totals_of
+from rtaplatform.analytics.kept import MISSES_MAX, KeptSums, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Key, Row, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ATTRIBUTES, PRODUCT_ID, PRODUCTS, SEPARATOR
-from rtaplatform.store.port import Cells, Changes, Listed, Listing
+from rtaplatform.store.port import Changes, Listed, Read
 
 CHOICES_MAX = 8  # filters of a window whose products' sums are kept
 SMALL = 512  # fields of a bucket that is read whole rather than asked for twice
@@ -43,7 +43,7 @@ class Bucket(Struct):
     position: str
 
 
-class Window(KeptWindow):
+class Window(KeptSums):
     """Some measures of the products, added together, by bucket and summed. `sums` has no zeros."""
 
     def __init__(self, measures: Sequence[str], with_bots: bool) -> None:
@@ -74,7 +74,7 @@ class Window(KeptWindow):
     def _tokens_known(self) -> Mapping[Tile, Token]:
         return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Cells | Listing | Changes]:
+    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
         whole = [tile for tile in tiles if self._is_read_whole(tile)]
         changes = [
             Changes(PRODUCTS.name, *tile, self._buckets[tile].position)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from rtaplatform.analytics.bounds import Bounds
 from rtaplatform.analytics.grouped import Grouped
 from rtaplatform.analytics.kept import KeptWindow, in_turn
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.ranking import MEASURES, is_bounded
+from rtaplatform.analytics.ranking import is_bounded
 from rtaplatform.analytics.running import Window, may_run
 from rtaplatform.analytics.sums import owns_other
 from rtaplatform.core.query import Anchor
@@ -59,7 +60,7 @@ def _window(plan: Plan) -> KeptWindow:
         case SumsPlan() as shape:
             return Grouped(plan, shape)
         case _:
-            return Window(MEASURES, with_bots=False)
+            return Bounds()
 
 
 def _name(plan: Plan) -> tuple[Any, ...]:

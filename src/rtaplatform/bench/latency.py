@@ -1,7 +1,8 @@
 """How long from an event on Kafka to the live stream, at 1, 10, 50 and 90 % of the rate that can be counted?
 
-A backlog says what that rate is. Then load is produced at shares of it by a process of its own, and single events of a
-name of their own go beside it, at random moments; each is waited for on `GET /v1/live`.
+That rate is what is counted while a process of its own produces as fast as it can: it needs the same cores. Then it
+produces shares of that rate, and single events of a name of their own go beside it, at random moments; each is waited
+for on `GET /v1/live`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ PERSONS, PRODUCTS = 20_000, 2_000
 TOLD_SECONDS_MAX = 60.0
 DRAINED_SECONDS_MAX = 600.0
 TICK_SECONDS = 0.02
+FLAT_OUT = 10_000_000.0  # events a second, which nobody produces
 
 
 def measure(report: Report, *, probes: int, backlog: int, workers: int, seed: int) -> None:
@@ -50,27 +52,21 @@ def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed:
 
 
 def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> float:
-    """Records a second between a tenth and nine tenths of a backlog; of a small one, from its first record on."""
-    say(f"Counting a backlog of {backlog:,} events")
-    moments = [(time.monotonic(), counted(store))]
-    _produce(stack, backlog, seed)
-    for share in (0.1, 0.9):
-        wait_counted(store, moments[0][1] + share * backlog, DRAINED_SECONDS_MAX)
-        moments.append((time.monotonic(), counted(store)))
+    """Records counted a second, while more are produced than are counted; the first tenth is left out."""
+    say(f"Counting {backlog:,} events while more are produced")
+    total, moments = counted(store), []
+    with beside(_keep_producing, stack, FLAT_OUT, seed):
+        for share in (0.1, 0.9):
+            wait_counted(store, total + share * backlog, DRAINED_SECONDS_MAX)
+            total = counted(store)
+            moments.append((time.monotonic(), total))
     _drained(stack, store)
-    rates = [(n - m) / (ended - begun) for (begun, m), (ended, n) in zip(moments[:2], (moments[2],) * 2, strict=True)]
-    return max(rates)
+    (begun, first), (ended, last) = moments
+    return (last - first) / (ended - begun)
 
 
 def _drained(stack: Stack, store: RedisStore) -> None:
     wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
-
-
-def _produce(stack: Stack, events: int, seed: int) -> None:
-    producer, chance = _producer(stack), random.Random(seed)
-    for _ in range(events):
-        _send(producer, f"a-{chance.randrange(PERSONS)}", _view(chance))
-    producer.flush()
 
 
 def _keep_producing(stack: Stack, events_per_s: float, seed: int) -> None:

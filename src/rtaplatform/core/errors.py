@@ -75,6 +75,10 @@ class Unavailable(PlatformError):
         self.server, self.detail, self.retry_after_seconds = server, detail, retry_after_seconds
 
 
+class NoWrites(Unavailable):
+    """A server answers what only reads, and refuses what may write: its disk is full, or it is a replica."""
+
+
 class Stopped(PlatformError):
     """`what` (a partition or shard) must not be advanced: `reason` is one word, `detail` says what to do."""
 

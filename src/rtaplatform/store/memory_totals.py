@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import (
     Cells,
     CellsKey,
@@ -12,6 +13,7 @@ from rtaplatform.store.port import (
     Listed,
     Listing,
     OnlineSince,
+    PersonCounts,
     Persons,
     PersonValues,
     Place,
@@ -54,12 +56,18 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
         case PersonValues(buckets, dimension):
             wanted = {(project, kind, start, dimension) for kind, start in buckets}
             return sorted({key.value for key in totals.sketches if key[:4] in wanted})
+        case PersonCounts(dimension, kind, starts):
+            return [Listed(flat(_persons_of(totals, (project, kind, start, dimension)))) for start in starts]
         case OnlineSince(since_ms):
             return sum(at >= since_ms for at in totals.online.get(project, {}).values())
 
 
 def flat(fields: Mapping[str, int]) -> list[bytes]:
     return [text for name, n in fields.items() for text in (name.encode(), b"%d" % n)]
+
+
+def _persons_of(totals: Totals, bucket: tuple[str, Kind, int, str]) -> dict[str, int]:
+    return {key.value: len(persons) for key, persons in totals.sketches.items() if key[:4] == bucket}
 
 
 def _position(log: Sequence[tuple[int, list[bytes]]]) -> str:

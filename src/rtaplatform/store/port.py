@@ -312,16 +312,24 @@ class PersonValues(Struct, frozen=True):
     dimension: str
 
 
+class PersonCounts(Struct, frozen=True):
+    """Distinct persons of each value of a dimension, in each of some buckets of one size. May raise NoWrites."""
+
+    dimension: str
+    kind: Kind
+    starts: tuple[int, ...]
+
+
 class OnlineSince(Struct, frozen=True):
     since_ms: int
 
 
-Read = Cells | Listing | Changes | Persons | PersonValues | OnlineSince
+Read = Cells | Listing | Changes | Persons | PersonValues | PersonCounts | OnlineSince
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
 
 
 class Listed(Struct, frozen=True):
-    """Fields of a bucket as stored: field, number as text, field, …; where one comes again, the last is true.
+    """What a bucket holds: field or value, number as text, field, …; where one comes again, the last is true.
 
     `position` is the end of the bucket's log, "" where it has none: then it can't be followed from here.
     """
@@ -333,9 +341,9 @@ class Listed(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` → list of `Listed`, `Changes` →
-    `Listed`, or None where the log does not reach back so far, `Persons` and `OnlineSince` → number, `PersonValues` →
-    sorted list of values. `inexact` names fields ("key field") that once overflowed.
+    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` and `PersonCounts` → list of `Listed`,
+    `Changes` → `Listed`, or None where the log does not reach back so far, `Persons` and `OnlineSince` → number,
+    `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once overflowed.
     """
 
     generation: str

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.core.errors import NoWrites, Stopped, Unavailable
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
@@ -40,22 +40,19 @@ from rtaplatform.store.wire import KEEPING, Keeping, encode
 # What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
 PASSING_ERRORS = (
     redis.BusyLoadingError,
-    redis.ReadOnlyError,
     redis.OutOfMemoryError,
     redis.exceptions.TryAgainError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.ExecAbortError,  # a transaction that the server refused, having done nothing of it
 )
 NO_TRANSACTION = "EXEC without MULTI"  # MULTI was refused for a reason that the client library drops
+NO_WRITES = ("MISCONF", "NOREPLICAS", "READONLY")
 PASSING = (
     NO_TRANSACTION,
     "OOM",
-    "MISCONF",
     "BUSY",
     "LOADING",
-    "READONLY",
     "MASTERDOWN",
-    "NOREPLICAS",
     "CLUSTERDOWN",
     "TRYAGAIN",
 )
@@ -71,6 +68,8 @@ def unavailable() -> Iterator[None]:
     except redis.ResponseError as error:
         # A pipeline's error begins with its command; the asynchronous one puts the rest in brackets.
         said = str(error).rpartition("caused error: ")[2].lstrip("('\"")
+        if isinstance(error, redis.ReadOnlyError) or said.startswith(NO_WRITES):
+            raise NoWrites("redis", said) from error
         if isinstance(error, PASSING_ERRORS) or said.startswith(PASSING):
             raise Unavailable("redis", said) from error
         if said.startswith("WRONGTYPE"):

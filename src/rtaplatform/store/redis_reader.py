@@ -30,6 +30,7 @@ from rtaplatform.store.port import (
     Listed,
     Listing,
     OnlineSince,
+    PersonCounts,
     Persons,
     PersonValues,
     Project,
@@ -42,7 +43,7 @@ from rtaplatform.store.port import (
 from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
-FIELDS = "rta_fields_v1"
+FIELDS, COUNTS = "rta_fields_v1", "rta_counts_v1"
 ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
 
 
@@ -96,7 +97,7 @@ class RedisReader:
             pipe.hkeys(f"{base}inexact")
             fields = [read for read in reads if isinstance(read, Cells) and read.fields is not None]
             pipe.fcall_ro(FIELDS, 1, layout.shard_key(shard), generation, _payload(project, fields))
-            widths = [_ask(pipe, base, project, read) for read in reads]
+            widths = [_ask(pipe, shard, generation, project, read) for read in reads]
             head, manifest, ledger, known, inflight, stops, inexact, values, *replies = await pipe.execute()
         head = _paired(head)
         if _text(head.get(b"generation", b"")) != generation:
@@ -153,8 +154,9 @@ def _with_functions() -> Iterator[None]:
         raise Unavailable("redis", "it has not executed the transaction") from error
 
 
-def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
+def _ask(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) -> int:
     """Queue the commands of one read; returns how many replies it will have."""
+    base = layout.base(shard, generation)
     match read:
         case Cells(fields=fields) if fields is not None:
             return 0  # `rta_fields_v1` reads them
@@ -170,23 +172,31 @@ def _ask(pipe: Pipeline, base: str, project: str, read: Read) -> int:
         case Changes(rollup, kind, start, since):
             pipe.xrange(f"{base}l:{layout.cells_of(project, rollup, kind)}{start}", min=since, count=ENTRIES_MAX + 1)
             return 1
-        case Persons():
-            keys = [
-                f"{base}p:{layout.sketch(SketchKey(project, kind, start, read.dimension, value))}"
-                for kind, start in read.buckets
-                for value in read.values
-            ]
-            if not keys:
-                return 0
-            pipe.pfcount(*keys)
+        case PersonCounts(dimension, kind, starts):
+            indexes = [layout.sketch_index(project, kind, start, dimension) for start in starts]
+            pipe.fcall(COUNTS, 1, layout.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
-        case PersonValues(buckets, dimension):
-            for kind, start in buckets:
-                pipe.smembers(f"{base}px:{layout.sketch_index(project, kind, start, dimension)}")
-            return len(buckets)
+        case Persons() | PersonValues():
+            return _ask_sketches(pipe, base, project, read)
         case OnlineSince(since_ms):
             pipe.zcount(f"{base}online:{project}", since_ms, "+inf")
             return 1
+
+
+def _ask_sketches(pipe: Pipeline, base: str, project: str, read: Persons | PersonValues) -> int:
+    if isinstance(read, PersonValues):
+        for kind, start in read.buckets:
+            pipe.smembers(f"{base}px:{layout.sketch_index(project, kind, start, read.dimension)}")
+        return len(read.buckets)
+    keys = [
+        f"{base}p:{layout.sketch(SketchKey(project, kind, start, read.dimension, value))}"
+        for kind, start in read.buckets
+        for value in read.values
+    ]
+    if not keys:
+        return 0
+    pipe.pfcount(*keys)
+    return 1
 
 
 def _payload(project: str, reads: Iterable[Cells]) -> bytes:
@@ -224,6 +234,8 @@ def _answer(read: Read, replies: list[Any]) -> Any:
             return [Listed(fields, _position(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)]
         case Changes(since=since):
             return _changes(replies[0], since)
+        case PersonCounts():
+            return [Listed(counts) for counts in replies[0]]
         case PersonValues():
             return sorted({_text(value) for reply in replies for value in reply})
         case _:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.analytics.ranking import MEASURES
+from rtaplatform.analytics.bounds import MEASURES
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS
 from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce

@@ -1,4 +1,4 @@
--- The fifth part of the library: reading for the analytics. It writes nothing, and is called inside their MULTI.
+-- The fifth part of the library: reading for the analytics. It changes no number, and is called inside their MULTI.
 
 -- Some fields of many buckets in one call: as commands of a MULTI each would cost a reader two replies and a future.
 -- args: the generation, and a MessagePack list of [names of buckets, fields]. Answers one list of values for each, bucket
@@ -20,4 +20,21 @@ local function read_fields(keys, args)
   return found
 end
 
+-- How many persons each value of a dimension has, in some buckets; a MULTI would need to know the values. No `no-writes`:
+-- the server writes the count that it has found into the sketch, so that the next one is free.
+-- args: the generation, and a MessagePack list of the names of the buckets' indexes. Answers value, count, … for each.
+local function count_persons(keys, args)
+  local base, found = prefix_of(keys[1]) .. args[1] .. ':', {}
+  for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
+    local values, counts = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}
+    for i = 1, #values do
+      counts[2 * i - 1] = values[i]
+      counts[2 * i] = tostring(redis.call('PFCOUNT', base .. 'p:' .. bucket .. ':' .. values[i]))
+    end
+    found[#found + 1] = counts
+  end
+  return found
+end
+
 redis.register_function{function_name = 'rta_fields_v1', callback = read_fields, flags = {'no-writes'}}
+redis.register_function{function_name = 'rta_counts_v1', callback = count_persons, flags = {'allow-oom'}}
