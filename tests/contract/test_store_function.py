@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import redis
 
 from rtaplatform.core.buckets import Kind
+from rtaplatform.core.errors import Unable
 from rtaplatform.core.rollups import field
 from rtaplatform.local.valkey import USERS
 from rtaplatform.store import layout
@@ -21,9 +23,11 @@ from rtaplatform.store.port import (
     Delta,
     Move,
     Moved,
+    PersonCounts,
     Place,
     SketchKey,
 )
+from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.store.wire import _raw
 from tests.contract.shard import (
     BASE,
@@ -101,20 +105,25 @@ def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: row(3)})
 
 
-def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more(shard: Shard) -> None:
+async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more(shard: Shard) -> None:
     """An older worker that found none may load its own at any time; it lacks what has a new name since."""
     code = "\n".join(
         resources.files("rtaplatform.store").joinpath("functions", f"{part}.lua").read_text()
         for part in layout.FUNCTIONS
     )
-    older = "\n".join(line for line in code.splitlines() if "_v2'" not in line)
+    older = "\n".join(line for line in code.splitlines() if not re.search("_v[23]'|counts_v1'", line))
     assert older != code
+    reader, counts = RedisReader(shard.settings), PersonCounts("product_id", Kind.HOUR, ())
     moves = [Move(PLACE, row(2), row(3))]
     load: Any = shard.tester.function_load
     load(older, replace=True)
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
     load(older, replace=True)
+    with pytest.raises(Unable, match="rta migrate"):
+        await reader.read("demo", [counts])
     shard.store.check()
+    assert (await reader.read("demo", [counts])).answers == ([],)
+    await reader.close()
     old_call = {**full_batch(), "moves": [["topic-web:0", row(3), row(4)]]}
     call = shard.tester.fcall
     assert call("rta_apply_v1", 1, f"{PREFIX}shard", msgspec.msgpack.encode(old_call)) == [b"OK"]

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.errors import NoWrites, SetupError, Stopped
+from rtaplatform.core.errors import SetupError, Stopped, Unable
 from rtaplatform.local.valkey import Valkey
 from rtaplatform.store.generations import begin_missing
 from rtaplatform.store.port import Listed, PersonCounts, Persons, PersonValues, Project
@@ -49,7 +49,7 @@ async def test_a_server_that_takes_no_writes_counts_no_sketches_and_still_answer
     with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
         tester.config_set("min-replicas-to-write", 1)
         try:
-            with pytest.raises(NoWrites):
+            with pytest.raises(Unable):
                 await reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (0,))])
             snapshot = await reader.read("demo", [Persons(buckets), PersonValues(buckets, "product_id")])
         finally:

@@ -35,6 +35,7 @@ class Bounds(KeptWindow):
 
     def _forget_all(self) -> None:
         self._buckets: dict[Tile, Bucket] = {}
+        self._names: dict[bytes, str] = {}
         self.sums: dict[str, int] = {}
         self.size = 0
 
@@ -57,10 +58,14 @@ class Bounds(KeptWindow):
         before = self._buckets.get(tile)
         if before is None or before.token != token:
             values, counts = listed.fields[::2], listed.fields[1::2]
-            persons = {value.decode(): int(n) for value, n in zip(values, counts, strict=True) if n != b"0"}
+            persons = {self._name(value): int(n) for value, n in zip(values, counts, strict=True) if n != b"0"}
             self._replace({} if before is None else before.persons, persons)
             self._buckets[tile] = Bucket(token, persons)
         self._note_movement(tile, has_moved=before is not None and before.token != token)
+
+    def _name(self, value: bytes) -> str:
+        """The same text in all buckets."""
+        return self._names.get(value) or self._names.setdefault(value, value.decode())
 
     def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
         """They are not asked for."""

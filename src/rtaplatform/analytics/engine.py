@@ -28,7 +28,7 @@ from rtaplatform.analytics.tiling import Tile
 from rtaplatform.analytics.times import shown, shown_instant
 from rtaplatform.analytics.watch import Clock
 from rtaplatform.analytics.windows import Windows, is_kept
-from rtaplatform.core.errors import NoWrites, Unavailable
+from rtaplatform.core.errors import Unable, Unavailable
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Query, Result
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
@@ -150,7 +150,7 @@ class Engine:
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
         if is_bounded(planned):
-            with suppress(NoWrites):  # then all of them are counted
+            with suppress(Unable):  # all of them are counted then
                 return Job(planned, await self._greatest_products(planned, shape))
         products = await self._products(planned, shape.joined)
         values = shape.values or ("",)
@@ -168,9 +168,9 @@ class Engine:
     async def _greatest_products(self, planned: Plan, shape: PersonsPlan) -> tuple[Group, ...]:
         bounds, tiles = self._windows.of(planned), planned.period.tiles
         assert isinstance(bounds, Bounds)
-        await self._read_missing(planned, bounds)
-        bounds.keep(tiles, None)
+        bounds.keep(tiles, None)  # none is read for nothing: counting is dearer than finding out that it has moved
         for _ in range(ATTEMPTS_MAX):
+            await self._read_missing(planned, bounds)
             reads = bounds.reads(tiles)
             snapshot = await self._ask(planned, reads)
             if bounds.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):

@@ -3,9 +3,9 @@
 A bucket is read and added once, and compared afterwards by its totals alone. That is exact: every event adds to a
 count of the bucket that never falls, so equal totals, in the same generation and with the ledger nowhere behind where
 it was, are the same events. (A store that went back and was counted on unseen has the same events too; only which
-fields a full bucket has may differ.) What a snapshot completes is the snapshot's own moment, whatever was known before.
-One question at a time reads for a window: two whose snapshots came in the wrong order would look like a store that went
-back.
+fields and sketches a full bucket has may differ.) What a snapshot completes is the snapshot's own moment, whatever was
+known before. One question at a time reads for a window: two whose snapshots came in the wrong order would look like a
+store that went back.
 """
 
 from __future__ import annotations

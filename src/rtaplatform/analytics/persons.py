@@ -1,7 +1,7 @@
 """Distinct persons: which sketches to unite.   Stage 5 of 6, pure.
 
 A point and the whole are unions of their own, since persons do not add up. A breakdown first asks which values
-there are, then (only where they are more than the limit) counts each to find the greatest; the numbers shown
+there are, then (only where they are more than the limit) counts those that may be the greatest; the numbers shown
 are read again with everything else, in one moment. Of a product's attributes: the union of its products' sketches.
 """
 

@@ -60,6 +60,8 @@ def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> 
             wait_counted(store, total + share * backlog, DRAINED_SECONDS_MAX)
             total = counted(store)
             moments.append((time.monotonic(), total))
+        if sum(Broker(stack.kafka_settings).ends().values()) - total < backlog // 10:
+            say("One producer is not enough to find the greatest rate: this is its rate.")
     _drained(stack, store)
     (begun, first), (ended, last) = moments
     return (last - first) / (ended - begun)

@@ -12,6 +12,7 @@
     │   └── PreconditionFailed  412  it is not as If-Match says
     ├── Quarantined             set the record aside with a reason, go on
     ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
+    │   └── Unable              it answers, but this it can't do now: another way may be open
     ├── Stopped                 a partition or shard must not be advanced until an operator has decided
     └── SetupError              the command line cannot do what it was asked: what is wrong and what to do
 
@@ -75,8 +76,8 @@ class Unavailable(PlatformError):
         self.server, self.detail, self.retry_after_seconds = server, detail, retry_after_seconds
 
 
-class NoWrites(Unavailable):
-    """A server answers what only reads, and refuses what may write: its disk is full, or it is a replica."""
+class Unable(Unavailable):
+    """A server answers, but can't do this now: it takes no writes (a full disk, a replica), or has older functions."""
 
 
 class Stopped(PlatformError):

@@ -313,7 +313,7 @@ class PersonValues(Struct, frozen=True):
 
 
 class PersonCounts(Struct, frozen=True):
-    """Distinct persons of each value of a dimension, in each of some buckets of one size. May raise NoWrites."""
+    """Distinct persons of each value of a dimension, in each of some buckets of one size. May raise Unable."""
 
     dimension: str
     kind: Kind

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from rtaplatform.core.errors import NoWrites, Stopped, Unavailable
+from rtaplatform.core.errors import Stopped, Unable, Unavailable
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
@@ -69,7 +69,7 @@ def unavailable() -> Iterator[None]:
         # A pipeline's error begins with its command; the asynchronous one puts the rest in brackets.
         said = str(error).rpartition("caused error: ")[2].lstrip("('\"")
         if isinstance(error, redis.ReadOnlyError) or said.startswith(NO_WRITES):
-            raise NoWrites("redis", said) from error
+            raise Unable("redis", said) from error
         if isinstance(error, PASSING_ERRORS) or said.startswith(PASSING):
             raise Unavailable("redis", said) from error
         if said.startswith("WRONGTYPE"):
@@ -202,7 +202,7 @@ class RedisStore:
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
-            self.call("rta_probe_v2", 0)
+            self.call("rta_probe_v3", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 

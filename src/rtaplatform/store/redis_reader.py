@@ -20,7 +20,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
+from rtaplatform.core.errors import Stopped, Unable, Unavailable, UnknownThing
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.port import (
@@ -147,6 +147,8 @@ def _with_functions() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.ResponseError as error:
+        if "Function not found" in str(error) and COUNTS in str(error):
+            raise Unable("redis", "its functions are of the version before: run `rta migrate`") from error
         if "Function not found" in str(error):
             raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
         raise

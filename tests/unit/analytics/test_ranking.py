@@ -19,7 +19,7 @@ from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.plan import PersonsPlan, plan
 from rtaplatform.analytics.ranking import greatest_products
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.errors import NoWrites
+from rtaplatform.core.errors import Unable
 from rtaplatform.core.query import SKETCH_ERROR, Result
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, field
 from rtaplatform.store.port import Applied, CellsKey, Delta, PersonCounts, Persons, Read, Snapshot
@@ -169,7 +169,7 @@ async def test_where_the_server_takes_no_writes_all_are_counted() -> None:
     async def without_writes(project: str, asked: Any) -> Snapshot:
         refused.extend(each for each in asked if isinstance(each, PersonCounts))
         if any(isinstance(each, PersonCounts) for each in asked):
-            raise NoWrites("redis", "MISCONF")
+            raise Unable("redis", "MISCONF")
         return await read(project, asked)
 
     shop.store.read = without_writes  # type: ignore[method-assign]

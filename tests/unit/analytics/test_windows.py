@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics import engine, windows
+from rtaplatform.analytics import engine, ranking, windows
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import EVENTS, FIELDS_PER_BUCKET_MAX, field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
-from rtaplatform.store.port import Applied, Delta, Listing, Snapshot
+from rtaplatform.store.port import Applied, Delta, Listing, PersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, Happening, Shop, keys_at
 
@@ -37,18 +37,24 @@ QUESTIONS: list[dict[str, Any]] = [
     {"metric": "revenue", **BY_HOUR, "breakdown": ["country"]},
     {"metric": "product_views", **BY_HOUR, "breakdown": ["product_id"], "limit": 2},
     {"metric": "units", **BY_HOUR, "breakdown": ["product_category"], "compare": "previous_period"},
+    {"metric": "visitors", "from": "-4h", "breakdown": ["product_id"], "limit": 1},
     {"metric": "orders", "from": "-3h", "compare": "previous_period", "filters": {"product_brand": ["Acme", "(none)"]}},
 ]
 HAPPENING = st.builds(
-    lambda minutes, event, source, country, product, bot, money: Happening(
-        NOON - minutes * 60_000, event, source=source, country=country, is_bot=bot,
+    lambda minutes, event, source, country, product, bot, money, person: Happening(
+        NOON - minutes * 60_000, event, source=source, country=country, is_bot=bot, person=person,
         product="" if event == "$page" else product, revenue=money if event == "Order Completed" else 0,
     ),
     st.integers(-200, 240), st.sampled_from(["$page", "Product Viewed", "Order Completed"]),
     st.sampled_from(["web", "ios"]), st.sampled_from(["DE", "FR", ""]), st.sampled_from(["p-1", "p-2", "p-9"]),
-    st.booleans(), st.sampled_from([-5, 5, 10]),
+    st.booleans(), st.sampled_from([-5, 5, 10]), st.sampled_from("abcde"),
 )  # fmt: skip
 STEP = st.tuples(st.lists(HAPPENING, max_size=8), st.integers(0, 90), st.booleans())
+
+
+@pytest.fixture(autouse=True)
+def _only_the_highest_bounds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "MORE", 0)
 
 
 async def answers_of(engine: Engine) -> list[Answer]:
@@ -60,6 +66,7 @@ async def read_anew(shop: Shop, catalog: Catalog) -> list[Answer]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (engine, windows):
             patch.setattr(module, "is_kept", lambda _plan: False)
+            patch.setattr(module, "is_bounded", lambda _plan: False)
         return await answers_of(Engine(shop.reader, FreshnessTracker(), shop.clock, catalog))
 
 
@@ -107,12 +114,20 @@ async def test_a_store_that_went_back_and_another_generation_are_read_again() ->
     catalog = Catalog(PRODUCTS)
     shop = Shop(catalog=catalog)
     empty = deepcopy(shop.store.shards[0])
-    shop.take([Happening(NOON, country="DE"), Happening(NOON, country="DE")])
+    views = [
+        Happening(NOON, "Product Viewed", product=product, person=person)
+        for product, person in (("p-1", "a"), ("p-1", "b"), ("p-2", "a"), ("p-2", "a"))
+    ]
+    shop.take([Happening(NOON, country="DE"), Happening(NOON, country="DE"), *views])
     await answers_of(shop.engine)
     shop.store.shards[0], shop.offset = empty, 0
     shop.take([Happening(NOON, country="FR")])
     await answers_of(shop.engine)
-    shop.take([Happening(NOON, country="FR")])
+    others = [
+        Happening(NOON, "Product Viewed", product=product, person=person, country="FR")
+        for product, person in (("p-1", "a"), ("p-1", "a"), ("p-2", "a"), ("p-2", "b"))
+    ]
+    shop.take([Happening(NOON, country="FR"), *others])
     kept = await answers_of(shop.engine)
     assert list(map(shown, kept)) == list(map(shown, await read_anew(shop, catalog)))
     assert kept[0].results[0].dimensions["country"] == "FR"
@@ -141,6 +156,44 @@ async def test_only_what_has_moved_is_read_again() -> None:
     shop.take([Happening(NOON - 7_200_000)])
     assert (await countries(), sum(whole)) == (6, 1 + 2)  # another one: it is found to have moved
     assert (await countries(), sum(whole)) == (6, 0)
+
+
+async def test_persons_of_products_are_counted_again_where_they_have_moved_and_never_many_hours_at_once() -> None:
+    shop, counted = Shop(), list[int]()
+    read = shop.store.read
+
+    async def noted(project: str, asked: Any) -> Snapshot:
+        counted.append(sum(len(each.starts) for each in asked if isinstance(each, PersonCounts)))
+        return await read(project, asked)
+
+    async def most() -> tuple[str, int]:
+        counted.clear()
+        question = {"metric": "visitors", "from": "-11h", "breakdown": ["product_id"], "limit": 1}
+        result = (await shop.engine.answer("demo", [parse_object(question)]))[0].results[0]
+        return result.dimensions["product_id"], int(result.total or 0)
+
+    def view(hour: int, product: str, person: str) -> Happening:
+        return Happening(NOON - hour * 3_600_000, "Product Viewed", product=product, person=person)
+
+    shop.store.read = noted  # type: ignore[method-assign]
+    shop.take([view(hour, "p-1", f"u-{hour % 2}") for hour in range(12)])
+    assert await most() == ("p-1", 2)
+    assert (sum(counted), max(counted)) == (12, 2)
+    shop.take([view(0, "p-2", person) for person in "abc"])
+    assert await most() == ("p-2", 3)
+    assert sum(counted) == 1
+    assert await most() == ("p-2", 3)
+    assert sum(counted) == 1  # it has just moved: once more, to see that it stands still
+    assert await most() == ("p-2", 3)
+    assert sum(counted) == 0
+    shop.take([view(7, "p-1", person) for person in "ab"])
+    assert await most() == ("p-1", 4)
+    assert sum(counted) == 1
+    shard = shop.store.shards[0]
+    shard.generations["g2"], shard.manifests["g2"] = shard.generations["g1"], shard.manifests["g1"]
+    shard.generation = "g2"
+    assert await most() == ("p-1", 4)
+    assert (sum(counted), max(counted)) == (12, 2)
 
 
 HIDDEN = [

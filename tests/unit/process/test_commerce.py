@@ -149,7 +149,7 @@ def test_sums_are_checked_at_their_end_and_lines_hide_no_root() -> None:
 @pytest.mark.parametrize("name", sorted(COMMERCE_EVENTS))
 @pytest.mark.parametrize("fields", [{"product_id": "p", "price": 1}, {"products": [{"product_id": "p", "price": 1}]}])
 def test_a_person_seen_with_a_product_is_counted_among_its_events(name: str, fields: dict[str, Any]) -> None:
-    """So the number of these events bounds that of its persons, which the ranking of products rests on."""
+    """So an hour to which none of these events is added has the persons that it had, and a bound stands."""
     found = read(name, fields)
     for product in found.of_persons:
         assert sum(found.products[product].get(measure, 0) for measure in MEASURES) >= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from rtaplatform.core.errors import Stopped, Unavailable
+from rtaplatform.core.errors import Stopped, Unable, Unavailable
 from rtaplatform.store.redis import unavailable
 
 PIPED = "Command # 3 (HGETALL rta:{s00}:g1:ledger) of pipeline caused error: "
@@ -40,6 +40,14 @@ OURS = [
 def test_what_passes_is_waited_out(error: Exception) -> None:
     with pytest.raises(Unavailable), unavailable():
         raise error
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+def test_a_server_that_refuses_writes_alone_says_so(error: Exception) -> None:
+    refuses_writes = any(word in str(error) for word in ("MISCONF", "NOREPLICAS", "read only"))
+    with pytest.raises(Unavailable) as raised, unavailable():
+        raise error
+    assert isinstance(raised.value, Unable) == refuses_writes
 
 
 @pytest.mark.parametrize("before", ["", PIPED, PIPED + "('"])

@@ -87,12 +87,14 @@ local function probe(keys)
 end
 
 -- A call that takes more than the one before has a new name, so that a worker who needs it finds out at once whether it
--- is there. The old names stay for workers of the version before, whose calls mean what they meant.
+-- is there. The old names stay for workers of the version before, whose calls mean what they meant. Where the library has
+-- more for others, `probe` has a new name: a worker calls it at its start, and loads the library where it is missing.
 local function apply(keys, args) return write_batch(keys, args, 'generation') end
 local function build(keys, args) return write_batch(keys, args, 'building') end
 
 redis.register_function('rta_probe_v1', probe)
 redis.register_function('rta_probe_v2', probe)
+redis.register_function('rta_probe_v3', probe)
 redis.register_function('rta_apply_v1', apply)
 redis.register_function('rta_apply_v2', apply)
 redis.register_function('rta_build_v1', build)
