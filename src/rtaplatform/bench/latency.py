@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 import urllib.parse
+from datetime import UTC, datetime
 
 import httpx
 from confluent_kafka import Producer
@@ -91,7 +92,9 @@ def _view(chance: random.Random) -> str:
 
 
 def _send(producer: Producer, person: str, rest: str) -> None:
-    value = f'{{"projectId":"{PROJECT}","type":"track","anonymousId":"{person}",{rest}}}'
+    """With a time of its own, as SDKs send it: ids of such events are known by minute."""
+    common = f'"projectId":"{PROJECT}","type":"track","timestamp":"{datetime.now(UTC).isoformat()}"'
+    value = f'{{{common},"anonymousId":"{person}",{rest}}}'
     while True:
         try:
             producer.produce(TOPIC, value.encode(), f"{PROJECT}:{person}".encode())
