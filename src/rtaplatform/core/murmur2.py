@@ -6,19 +6,14 @@ Source: the public-domain MurmurHash2 of Austin Appleby with the seed 0x9747b28c
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any
 
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
-FEW = 8  # so many keys of one length are hashed one by one
-KNOWN_MAX = 100_000
-KNOWN_BYTES_MAX = 128  # longer keys are seldom, and could fill the memory
-
-_known: dict[bytes, int] = {}
+FEW = 100  # so many keys are hashed one by one: small sites' workers need no NumPy
+FEW_ALIKE = 8  # and so many of one length
 
 
 def murmur2(data: bytes) -> int:
@@ -40,57 +35,44 @@ def bucket_of(key: bytes, buckets: int) -> int:
 
 
 def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
-    """`bucket_of` of each: people come back, so hashes are kept, and those of new keys are made together."""
-    hashes: list[Any] = list(map(_known.get, keys))
-    if None in hashes:
-        missing = set(keys).difference(_known)
-        if len(_known) > KNOWN_MAX:
-            _known.clear()
-            missing = set(keys)
-        _learn(missing)
-        hashes = list(map(_known.__getitem__, keys))
-        for key in missing:
-            if len(key) > KNOWN_BYTES_MAX:
-                del _known[key]
-    return [each % buckets for each in hashes]
+    """`bucket_of` of each. Of many keys, those of one length are hashed together."""
+    if len(keys) <= FEW:
+        return [bucket_of(key, buckets) for key in keys]
+    sizes = list(map(len, keys))
+    if sizes.count(sizes[0]) == len(sizes):
+        return _together(keys, buckets)
+    found = [0] * len(keys)
+    by_size: defaultdict[int, list[int]] = defaultdict(list)
+    for at, size in enumerate(sizes):
+        by_size[size].append(at)
+    for places in by_size.values():
+        alike = [keys[at] for at in places]
+        theirs = [bucket_of(key, buckets) for key in alike] if len(alike) <= FEW_ALIKE else _together(alike, buckets)
+        for at, bucket in zip(places, theirs, strict=True):
+            found[at] = bucket
+    return found
 
 
-def _learn(keys: Collection[bytes]) -> None:
-    by_size: defaultdict[int, list[bytes]] = defaultdict(list)
-    for key in keys:
-        by_size[len(key)].append(key)
-    for size, alike in by_size.items():
-        hashes = map(murmur2, alike) if len(alike) <= FEW else _together(alike, size)
-        _known.update(zip(alike, (h & 0x7FFFFFFF for h in hashes), strict=True))
+def _together(keys: Sequence[bytes], buckets: int) -> list[int]:
+    """Those of keys of one length: 32-bit lanes, whose products wrap as the hash wants them to."""
+    import numpy as np
 
-
-def _together(keys: Sequence[bytes], size: int) -> Sequence[int]:
-    """The hashes of keys of one length, each in a lane of 64 bits of one long integer: room for its products."""
-    ones, masks, low_8, low_19, low_17 = _lanes((len(keys) - 1).bit_length())
+    size = len(keys[0])
     pad = bytes(-size % 4)
-    words = memoryview(pad.join(keys) + pad).cast("I")
-    width = len(words) // len(keys)
-    h = ones * ((_SEED ^ size) & _MASK)
-    for at in range(size // 4):
-        k = _lane_ints(words[at::width]) * _M & masks
-        h = (h * _M & masks) ^ ((k ^ k >> 24 & low_8) * _M & masks)
+    rows = np.frombuffer(pad.join(keys) + pad, "<u4").reshape(len(keys), -1)
+    m = np.uint32(_M)
+    h = np.full(len(keys), (_SEED ^ size) & _MASK, np.uint32)
+    for column in np.ascontiguousarray(rows.T)[: size // 4]:
+        k = column * m
+        k ^= k >> np.uint32(24)
+        h = (h * m) ^ (k * m)
     if pad:
-        h = (h ^ _lane_ints(words[width - 1 :: width])) * _M & masks
-    h = (h ^ h >> 13 & low_19) * _M & masks
-    h ^= h >> 15 & low_17
-    hashes = array("Q", h.to_bytes(8 * (ones.bit_length() // 64 + 1), "little"))
-    return hashes[: len(keys)]
-
-
-@lru_cache
-def _lanes(exponent: int) -> tuple[int, ...]:
-    """In each of 2^exponent lanes: 1, and masks of the low 32, 8, 19 and 17 bits."""
-    ones = int.from_bytes((b"\1" + bytes(7)) * 2**exponent, "little")
-    return ones, *(ones * (2**bits - 1) for bits in (32, 8, 19, 17))
-
-
-def _lane_ints(words: memoryview) -> int:
-    return int.from_bytes(array("Q", words.tolist()).tobytes(), "little")
+        h = (h ^ rows[:, -1]) * m
+    h ^= h >> np.uint32(13)
+    h *= m
+    h ^= h >> np.uint32(15)
+    positive: list[int] = ((h & np.uint32(0x7FFFFFFF)) % buckets).tolist()
+    return positive
 
 
 @lru_cache

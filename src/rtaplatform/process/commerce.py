@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, Struct
 
 from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
 from rtaplatform.core.errors import Quarantined
@@ -76,13 +76,14 @@ def _read(name: str, text: bytes, currency: str) -> Commerce:
     found = _added(name, properties, currency)
     if not found.products:
         return found
-    fields = tuple(
+    found.fields = tuple(
         (measure, f"{measure}{SEPARATOR}{product}", n)
         for product, measures in found.products.items()
         for measure, n in measures.items()
     )
-    persons = tuple(found.products) if name in PERSONS_BY_PRODUCT else ()
-    return structs.replace(found, of_persons=persons, fields=fields)
+    if name in PERSONS_BY_PRODUCT:
+        found.of_persons = tuple(found.products)
+    return found
 
 
 # The same product at the same price comes again and again. What it returns is only read.
@@ -90,17 +91,22 @@ _read_known = lru_cache(maxsize=32_768)(_read)
 
 
 def _added(name: str, properties: Properties, currency: str) -> Commerce:
-    field = ""
     try:
-        for field in ("price", "quantity", "revenue", "total"):
-            _amount(getattr(properties, field))
+        field = "price"
+        price = _amount(properties.price)
+        field = "quantity"
+        quantity = _amount(properties.quantity)
+        field = "revenue"
+        revenue = _amount(properties.revenue)
+        field = "total"
+        total = _amount(properties.total)
         field = "products"
-        lines = _lines(properties)
+        lines = _lines(properties, price, quantity)
         subtotal = check_range(sum(line.amount for line in lines))
     except AmountError as error:
         raise Quarantined(Reason.INVALID_AMOUNT, f"`{field}` {error}.") from None
     if name == ORDERED:
-        return _order(properties, lines, subtotal, currency)
+        return _order(properties.currency, lines, subtotal, revenue or total, currency)
     products = _touched(name, properties, lines)
     return Commerce(products=products) if products else NOTHING
 
@@ -113,9 +119,8 @@ def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCel
     return {product: {measure: 1}} if measure and product else {}
 
 
-def _order(properties: Properties, lines: list[Line], subtotal: int, currency: str) -> Commerce:
-    said = (properties.currency or "").upper()
-    is_ours = not said or said == currency
+def _order(stated_in: str | None, lines: list[Line], subtotal: int, stated: str | None, currency: str) -> Commerce:
+    is_ours = not stated_in or stated_in.upper() == currency
     products: ProductCells = {}
     for line in lines:
         if not line.product:
@@ -123,7 +128,6 @@ def _order(properties: Properties, lines: list[Line], subtotal: int, currency: s
         cells = products.setdefault(line.product, {"orders": 1, "units": 0, "revenue": 0})
         cells["units"] += line.quantity
         cells["revenue"] += line.amount if is_ours else 0
-    stated = _amount(properties.revenue) or _amount(properties.total)
     revenue = subtotal if stated is None else scaled(stated)
     return Commerce(
         units=sum(line.quantity for line in lines),
@@ -133,14 +137,14 @@ def _order(properties: Properties, lines: list[Line], subtotal: int, currency: s
     )
 
 
-def _lines(properties: Properties) -> list[Line]:
+def _lines(properties: Properties, price: str | None, quantity: str | None) -> list[Line]:
     text = bytes(properties.products)
     if text and text != b"null":
         entries = _entries(text)
         if entries:
-            return [_line(_product(entry.product_id), entry.price, entry.quantity) for entry in entries]
-    product, price, quantity = properties.product_id, properties.price, properties.quantity
-    if product is None and _amount(price) is None and _amount(quantity) is None:
+            return [_line(_product(each.product_id), _amount(each.price), _amount(each.quantity)) for each in entries]
+    product = properties.product_id
+    if product is None and price is None and quantity is None:
         return []
     return [_line(dimension(product), price, quantity)]
 
@@ -154,9 +158,9 @@ def _entries(text: bytes) -> list[_Entry]:
         raise AmountError("has an entry that is not an object") from None
 
 
-def _line(product: str, price: Raw, quantity: Raw) -> Line:
-    price_text, quantity_text = _amount(price) or "0", _amount(quantity) or "1"
-    return Line(product, scaled(quantity_text), scaled_product(price_text, quantity_text))
+def _line(product: str, price: str | None, quantity: str | None) -> Line:
+    price, quantity = price or "0", quantity or "1"
+    return Line(product, scaled(quantity), scaled_product(price, quantity))
 
 
 def _product(raw: Raw) -> str:

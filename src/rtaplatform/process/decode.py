@@ -181,6 +181,8 @@ def _require_readable(value: bytes, was_collected: bool) -> None:
 
 
 def _check_shape(value: bytes) -> None:
+    if value.count(b":") <= KEYS_MAX and value.count(b"[") + value.count(b"{") <= NESTING_MAX:
+        return
     keys: list[int] = []
     too_many = False
     for found in _OUTSIDE.finditer(value):
@@ -211,24 +213,25 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
             raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
     time_ms, own_ms = _times(clean)
     marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
-    is_unreadable = time_ms == UNREADABLE
-    is_checked = bool(message_id) and not (marks and "made_id" in marks)
+    is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
+    if marks:
+        is_checked = is_checked and "made_id" not in marks
+        is_bot = any(mark.startswith("bot:") for mark in marks)
+        is_unreadable = is_unreadable or "unreadable_time" in marks
+    if source not in SOURCES:
+        source = topic_source
     location, device = (context.location, context.device) if context else (None, None)
+    country, kind_of_device = location.country if location else None, device.type if device else None
+    said = (name, source, country, kind_of_device, is_bot)
     return Event(
         clean.projectId,
-        dimensions_of(
-            name,
-            source if source in SOURCES else topic_source,
-            location.country if location else None,
-            device.type if device else None,
-            bool(marks) and any(mark.startswith("bot:") for mark in marks or ()),
-        ),
+        _known_dimensions.get(said) or dimensions_of(*said),
         xxhash.xxh3_64_digest(kind + person.encode()),
         time_ms if time_ms >= 0 else record_ms,
         own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
         is_checked,
-        is_unreadable or bool(marks and "unreadable_time" in marks),
+        is_unreadable,
         properties,
     )
 

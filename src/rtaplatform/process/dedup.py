@@ -144,11 +144,13 @@ class Seen:
 
     def is_repeat(self, names: Sequence[str], identity: int, record_ms: int) -> bool:
         """Whether the id is in one of the blocks; if not, it is in the first from now on."""
+        views = self._views
         for name in names:
-            view = self._views.get(name) or self._open(name)
+            view = views.get(name) or self._open(name)
             if record_ms - view.last_write_ms < WINDOW_MS and (identity in view.added or identity in view.stored):
                 return True
-        view = self._views[names[0]]
+        if len(names) > 1:
+            view = views[names[0]]
         if record_ms - view.last_write_ms >= WINDOW_MS:
             view.stored, view.added, view.replace = NO_IDS, {identity}, True
         else:

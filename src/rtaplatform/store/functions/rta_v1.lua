@@ -114,6 +114,16 @@ local function check_increments(list)
   end
 end
 
+-- Time and person in turn; as long a list, looked at in the same way.
+local function check_online(list)
+  check(type(list) == 'table' and #list % 2 == 0, 'online')
+  for i = 1, #list, 2 do
+    local at, person = list[i], list[i + 1]
+    if type(at) ~= 'number' or at % 1 ~= 0 or at < 0 or at > EXACT then check(false, 'online') end
+    if type(person) ~= 'string' or #person > 8192 then check(false, 'online') end
+  end
+end
+
 -- Persons, or the sketch that they come to. The list is looked at as by `check_list`, without a call an entry.
 local function check_persons(list)
   if type(list) == 'string' then
@@ -166,7 +176,7 @@ local function validate(base, batch)
   for _, online in ipairs(batch.online) do
     check_type(base .. 'online:' .. online[1], 'zset')
     check(is_time(online[2]) and is_time(online[3]), 'online')
-    check_pairs(online[4], is_time, is_name, 'online')
+    check_online(online[4])
   end
   for _, block in ipairs(batch.blocks) do
     check_type(base .. 'b:' .. block[1], 'string')
