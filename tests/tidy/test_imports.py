@@ -63,7 +63,7 @@ ADAPTERS = {
 }  # fmt: skip
 WIRING = {"wiring", "operations", "rebuilding"}  # what runs, and what an operator does by hand
 MAY_IMPORT_WIRING = {"bench", "cli", "local"}
-CORE_LIBRARIES = {"msgspec", "xxhash"}
+CORE_LIBRARIES = {"numpy", "msgspec", "xxhash"}
 IO_LIBRARIES = {
     "asyncio", "concurrent", "fcntl", "ftplib", "http", "logging", "mmap", "multiprocessing", "os", "pathlib", "pickle",
     "select", "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "tempfile",
