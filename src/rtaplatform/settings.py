@@ -81,7 +81,7 @@ class WorkerSettings(BaseSettings):
     group_id: str = "rta-workers"
     group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
     batch_events_max: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    batch_bytes_max: Annotated[int, Field(ge=1_000_000)] = 32_000_000
+    batch_bytes_max: Annotated[int, Field(ge=1_000_000)] = 16_000_000
     batch_wait_ms_max: Annotated[int, Field(ge=1)] = 50
     dedup_ids_cached_max: Annotated[int, Field(ge=1_000)] = 1_000_000
     idle_compare_ms: Annotated[int, Field(ge=100)] = 2_000

@@ -32,7 +32,7 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 
 PARTITIONS = 4
-BATCH = int(WorkerSettings.model_fields["batch_events_max"].default)
+BATCH = 10_000
 WAIT_S = int(WorkerSettings.model_fields["batch_wait_ms_max"].default) / 1000
 RATE = 2_000.0  # in the events' own time
 RATES = (500, 2_000, 5_000, 10_000)  # events a second, for one worker
@@ -78,9 +78,9 @@ class Case(NamedTuple):
     products: int
 
 
-# Each varies one thing against the default batch of one project with few products.
+# Each varies one thing against a batch of one project with few products. The sizes are also those of defaults.
 CASES = (
-    *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 4)),
+    *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
     *(Case(BATCH, projects, 200) for projects in (10, 100)),
     *(Case(BATCH, 1, products) for products in (5_000, 100_000)),
 )

@@ -12,8 +12,7 @@ from functools import lru_cache
 from struct import Struct
 
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
-FEW = 100  # so many keys are hashed one by one: small sites' workers need no NumPy
-FEW_ALIKE = 8  # and so many of one length
+FEW = 20  # so many keys of one length are as soon hashed one by one, and small sites' workers need no NumPy
 
 
 def murmur2(data: bytes) -> int:
@@ -47,7 +46,7 @@ def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
         by_size[size].append(at)
     for places in by_size.values():
         alike = [keys[at] for at in places]
-        theirs = [bucket_of(key, buckets) for key in alike] if len(alike) <= FEW_ALIKE else _together(alike, buckets)
+        theirs = [bucket_of(key, buckets) for key in alike] if len(alike) <= FEW else _together(alike, buckets)
         for at, bucket in zip(places, theirs, strict=True):
             found[at] = bucket
     return found

@@ -106,7 +106,8 @@ def _added(name: str, properties: Properties, currency: str) -> Commerce:
     except AmountError as error:
         raise Quarantined(Reason.INVALID_AMOUNT, f"`{field}` {error}.") from None
     if name == ORDERED:
-        return _order(properties.currency, lines, subtotal, revenue or total, currency)
+        stated, stated_in = revenue or total, properties.currency
+        return _order(lines, subtotal, stated=stated, stated_in=stated_in, currency=currency)
     products = _touched(name, properties, lines)
     return Commerce(products=products) if products else NOTHING
 
@@ -119,7 +120,7 @@ def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCel
     return {product: {measure: 1}} if measure and product else {}
 
 
-def _order(stated_in: str | None, lines: list[Line], subtotal: int, stated: str | None, currency: str) -> Commerce:
+def _order(lines: list[Line], subtotal: int, *, stated: str | None, stated_in: str | None, currency: str) -> Commerce:
     is_ours = not stated_in or stated_in.upper() == currency
     products: ProductCells = {}
     for line in lines:

@@ -59,7 +59,7 @@ class Limits(Struct, frozen=True):
     dedup_ids_cached_max: int = 1_000_000
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
-    records_waiting_max: int = 10_000  # read, and kept until the store is asked
+    records_waiting_max: int = 20_000  # read, and kept until the store is asked
     idle_compare_seconds: float = 2.0
 
 

@@ -40,13 +40,12 @@ def test_a_slice_lies_in_one_partition_of_any_power_of_two(key: bytes, doublings
     assert bucket_of(key, 16) % 2**doublings == bucket_of(key, 2**doublings)
 
 
-@pytest.mark.parametrize("few", [0, 10, 100])
+@pytest.mark.parametrize("few", [0, 2, 20])
 @given(st.lists(st.integers(0, 9).flatmap(lambda size: st.binary(min_size=size, max_size=size)), max_size=60))
 def test_many_keys_at_once_have_the_same_buckets(few: int, keys: list[bytes]) -> None:
     """Of few lengths, so that many are hashed together."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FEW", few)
-        patch.setattr(module, "FEW_ALIKE", 2)
         assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
 
 
