@@ -137,8 +137,13 @@ def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> T
         for _ in range(calls):
             # A batch has records of all partitions, as those of a worker that keeps up.
             _append(broker, islice(records, case.batch))
-            worker.turn()
+            while not (worker.is_settled and _is_read(broker, worker)):  # else records are made beside the call
+                worker.turn()
     return timed
+
+
+def _is_read(broker: MemoryBroker, worker: Worker) -> bool:
+    return all(worker.positions.following(p) == len(records) for p, records in broker.records.items())
 
 
 @contextmanager
