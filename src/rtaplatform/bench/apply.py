@@ -78,7 +78,7 @@ class Case(NamedTuple):
     products: int
 
 
-# Each varies one thing against a batch of one project with few products. The sizes are also those of defaults.
+# Each varies one thing against a batch of one project with few products. 20,000 is the default size.
 CASES = (
     *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
     *(Case(BATCH, projects, 200) for projects in (10, 100)),
