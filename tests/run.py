@@ -71,6 +71,7 @@ MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA,),
     "acceptance": (JAVA,),
+    "attacks": (JAVA,),
     "compatibility": (REDIS,),
     "chaos": (JAVA, TOXIPROXY, MOUNTS),
 }
@@ -78,7 +79,7 @@ NEEDS: dict[str, tuple[Tool, ...]] = {
 
 def find_groups() -> list[str]:
     """The folders that hold tests, quick ones first."""
-    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance", "chaos")
+    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance", "attacks", "chaos")
     found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
     return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
 

@@ -15,7 +15,16 @@ ABSENT = run.Tool("a browser", lambda: False, "apt install chromium")
 
 def test_every_test_lies_in_a_group() -> None:
     assert [path.name for path in (ROOT / "tests").glob("test_*.py")] == []
-    assert set(run.find_groups()) >= {"tidy", "unit", "contract", "simulation", "integration", "acceptance", "chaos"}
+    assert set(run.find_groups()) >= {
+        "tidy",
+        "unit",
+        "contract",
+        "simulation",
+        "integration",
+        "acceptance",
+        "attacks",
+        "chaos",
+    }
     assert run.NEEDS.keys() <= set(run.find_groups())
 
 

@@ -1,0 +1,192 @@
+"""What is attacked: `rta api` as a process of its own in front of the session's embedded servers.
+
+An attacker's connections should come from `ATTACKER`, another loopback address than the probe's and the customers'.
+A limit of an address must not hide what a stranger can do to everybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from pydantic import SecretStr
+
+import rtaplatform
+from rtaplatform.operations import migrate
+from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from tests.integration.servers import Servers, flush
+
+LOOPBACK = "127.0.0.1"
+ATTACKER = "127.0.0.2"
+WRITE_KEY, READ_KEY, ADMIN_KEY = "rta_w_attacks", "rta_r_attacks", "rta_a_attacks"
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+EVENT = {"type": "track", "event": "Attacked", "anonymousId": "a-1"}
+
+
+@dataclass
+class Api:
+    """One `rta api`, running; `log` is what it wrote."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def api_pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def ask(self, method: str, path: str, key: str | None = READ_KEY, **options: Any) -> httpx.Response:
+        headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **options.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def collect(self, **fields: Any) -> httpx.Response:
+        """One event, as a customer sends it."""
+        return self.ask("POST", "/v1/track", WRITE_KEY, json={**EVENT, **fields})
+
+    def connect(self, source: str = ATTACKER, *, receive_buffer_bytes: int | None = None) -> socket.socket:
+        """A raw connection, for requests that no client makes."""
+        connection = socket.socket()
+        if receive_buffer_bytes is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        connection.settimeout(30)
+        connection.bind((source, 0))
+        connection.connect((LOOPBACK, self.port))
+        return connection
+
+    def open_sockets(self) -> int:
+        """How many sockets the process has open, connections and others."""
+        return sum(_is_socket(descriptor) for descriptor in Path(f"/proc/{self.api_pid}/fd").iterdir())
+
+    def signals(self) -> str:
+        """GET /metrics."""
+        return self.ask("GET", "/metrics", None).raise_for_status().text
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+@dataclass
+class Stack(Api):
+    """The API, its servers, and where further processes may be started."""
+
+    servers: Servers
+    folder: Path
+
+    @contextmanager
+    def another_api(self, **environment: str) -> Iterator[Api]:
+        """One more API on a port of its own, with these RTA_… settings: for attacks that need others."""
+        api = start_api(self.servers, self.folder, **environment)
+        try:
+            yield api
+        finally:
+            api.stop()
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker that counts what was collected."""
+        process = _start("worker", _environment(self.servers), self.folder, self.folder / "worker.log")
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(STOP_SECONDS_MAX)
+
+
+def start_stack(servers: Servers, folder: Path) -> Stack:
+    """With an empty log's totals, the demo project, and an API that has answered each kind of request once."""
+    _prepare(servers)
+    api = start_api(servers, folder)
+    until(lambda: api.ask("GET", "/health/ready", None).status_code == 200, "the API is ready")
+    _warm_up(api)
+    return Stack(api.process, api.port, api.log, servers, folder)
+
+
+def start_api(servers: Servers, folder: Path, **environment: str) -> Api:
+    with socket.create_server((LOOPBACK, 0)) as reserved:
+        port = reserved.getsockname()[1]
+    log = folder / f"api-{port}.log"
+    variables = {**_environment(servers), "RTA_API_PORT": str(port), **environment}
+    api = Api(_start("api", variables, folder, log), port, log)
+    until(lambda: _is_live(api), f"{log.name} answers")
+    return api
+
+
+def until(condition: Any, what: str, seconds: float = START_SECONDS_MAX) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+def _prepare(servers: Servers) -> None:
+    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    flush(servers.valkey)
+    kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
+    store = StoreSettings(url=SecretStr(servers.redis_url), loader_url=SecretStr(servers.redis_loader_url))
+    catalog = CatalogSettings(url=SecretStr(servers.postgres_url))
+    asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=(WRITE_KEY, READ_KEY, ADMIN_KEY)))
+
+
+def _warm_up(api: Api) -> None:
+    """What a first request loads is not what an attack takes."""
+    api.collect().raise_for_status()
+    for path in ("/openapi.json", "/v1/metrics", "/v1/metrics/events?interval=hour", "/v1/products/popular"):
+        api.ask("GET", path).raise_for_status()
+    api.ask("GET", "/v1/products", ADMIN_KEY).raise_for_status()
+
+
+def _environment(servers: Servers) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(rtaplatform.__file__).parents[1]),
+        "RTA_KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+        "RTA_REDIS_URL": servers.redis_url,
+        "RTA_REDIS_LIMITER_URL": servers.redis_limiter_url,
+        "RTA_POSTGRES_URL": servers.postgres_url,
+    }
+
+
+def _start(command: str, environment: dict[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "rtaplatform.cli.main", command]
+    with log.open("ab") as out:
+        return subprocess.Popen(words, env=environment, cwd=folder, stdout=out, stderr=out)
+
+
+def _is_live(api: Api) -> bool:
+    assert api.process.poll() is None, api.log.read_text()
+    try:
+        return api.ask("GET", "/health/live", None).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _is_socket(descriptor: Path) -> bool:
+    try:
+        return str(descriptor.readlink()).startswith("socket:")
+    except OSError:
+        return False

@@ -1,0 +1,35 @@
+"""The instruments themselves: what they must notice, and that ordinary use is no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.attacks.harm import LiveProbe, unharmed
+from tests.attacks.stack import Stack
+
+
+def test_ordinary_use_does_no_harm(stack: Stack) -> None:
+    with unharmed(stack):
+        for number in range(200):
+            assert stack.collect(anonymousId=f"a-{number}").status_code == 200
+        for _ in range(50):
+            assert stack.ask("GET", "/v1/metrics/events").status_code == 200
+
+
+def test_probe_notices_that_the_api_stands(stack: Stack) -> None:
+    probe = LiveProbe(stack.port)
+    os.kill(stack.api_pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(stack.api_pid, signal.SIGCONT)
+    probed = probe.stop()
+    assert probed.longest_seconds > 0.4
+    assert probed.failures == []
+
+
+def test_growth_beyond_the_limit_is_a_failure(stack: Stack) -> None:
+    with pytest.raises(AssertionError, match="RSS"), unharmed(stack, rss_growth_bytes_max=0):
+        assert stack.collect(properties={"text": "x" * 30_000}).status_code == 200
