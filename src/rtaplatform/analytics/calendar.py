@@ -7,9 +7,9 @@ Minutes are UTC, hours follow `core.buckets`, days, weeks and months begin at a 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from rtaplatform.core.buckets import Kind, bucket_starts
+from rtaplatform.core.zones import load_zone
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 # The least length of each interval, in minutes: bounds the number of points before any is made.
@@ -49,11 +49,11 @@ def next_of_kind(start: int, kind: Kind, zone: str) -> int:
 
 
 def local_date(minute: int, zone: str) -> date:
-    return datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).date()
+    return datetime.fromtimestamp(minute * 60, load_zone(zone)).date()
 
 
 def midnight(day: date, zone: str) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp()) // 60
+    return int(datetime(day.year, day.month, day.day, tzinfo=load_zone(zone)).timestamp()) // 60
 
 
 def is_midnight(minute: int, zone: str) -> bool:
@@ -62,7 +62,7 @@ def is_midnight(minute: int, zone: str) -> bool:
 
 def year_before(minute: int, zone: str) -> int:
     """The same wall time a year before; 29 February becomes the 28th."""
-    local = datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
+    local = datetime.fromtimestamp(minute * 60, load_zone(zone))
     day = 28 if (local.month, local.day) == (2, 29) else local.day
     return int(local.replace(year=local.year - 1, day=day).timestamp()) // 60
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
 
 import msgspec
 
@@ -14,6 +12,7 @@ from rtaplatform.analytics.times import read_moment
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import INTERVALS, Metric
 from rtaplatform.core.query import LIMIT_MAX
+from rtaplatform.core.zones import is_known_zone
 
 COMPARISONS = ("previous_period", "previous_year")
 BOTS = ("exclude", "include")
@@ -35,17 +34,12 @@ def _one_of(field: str, allowed: Sequence[str]) -> Callable[[Metric, Any], str]:
 
 
 def _timezone(_metric: Metric, value: Any) -> str:
-    if not isinstance(value, str) or value not in _zones():
+    if not is_known_zone(value):
         raise InvalidParameter(
             f"{_quoted(value)} is not a time zone.", field="timezone", allowed="IANA names",
             hint="For example Europe/Berlin or UTC.",
         )  # fmt: skip
-    return value
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return str(value)
 
 
 def _limit(_metric: Metric, value: Any) -> int:

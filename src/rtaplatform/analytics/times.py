@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import NOW, Anchor, Moment
+from rtaplatform.core.zones import load_zone
 
 UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 ALLOWED = ["now", "-<n>m", "-<n>h", "-<n>d", "-<n>w", "YYYY-MM-DD", "YYYY-MM-DDThh:mm[:ss[.fff]][Z|±hh:mm]"]
@@ -60,14 +60,14 @@ def resolve(moment: Moment, zone: str, now_ms: int) -> int:
         return now_ms + moment.ms
     if moment.anchor is Anchor.EPOCH:
         return moment.ms
-    wall = (EPOCH + timedelta(milliseconds=moment.ms)).replace(tzinfo=ZoneInfo(zone))
+    wall = (EPOCH + timedelta(milliseconds=moment.ms)).replace(tzinfo=load_zone(zone))
     return round(wall.timestamp() * 1000)
 
 
 @lru_cache(maxsize=65_536)
 def shown(minute: int, zone: str) -> str:
     """A start as answers show it: with the offset of the query's zone."""
-    return datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).isoformat()
+    return datetime.fromtimestamp(minute * 60, load_zone(zone)).isoformat()
 
 
 def shown_instant(ms: int) -> str:

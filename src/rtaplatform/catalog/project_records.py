@@ -7,9 +7,7 @@ revenue: both stay, since totals that are counted cannot follow them. A rebuild 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from msgspec import Struct
 from sqlalchemy import Row, select
@@ -34,6 +32,7 @@ from rtaplatform.catalog.merging import is_same, merge
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
 from rtaplatform.catalog.versions import Condition
 from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
+from rtaplatform.core.zones import is_known_zone
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -56,16 +55,10 @@ class Project(Struct, frozen=True):
     updated_at: datetime
 
 
-@cache
-def zones() -> frozenset[str]:
-    """The names of the IANA database that this machine has."""
-    return frozenset(available_timezones())
-
-
 def _read_zone(value: Any) -> str:
-    if not isinstance(value, str) or value not in zones():
+    if not is_known_zone(value):
         raise InvalidParameter("It is a name of the IANA time zone database.", allowed="as Europe/Berlin")
-    return value
+    return str(value)
 
 
 def _read_origins(value: Any) -> list[str]:

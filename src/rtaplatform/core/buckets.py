@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from rtaplatform.core.zones import load_zone
+
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -43,7 +45,7 @@ class Starts(NamedTuple):
 @lru_cache(maxsize=65_536)
 def bucket_starts(minute: int, zone: str) -> Starts:
     """The buckets of the UTC minute `minute` in the time zone `zone` (an IANA name)."""
-    tz = ZoneInfo(zone)
+    tz = load_zone(zone)
     local = datetime.fromtimestamp(minute * 60, tz)
     hour = minute - local.minute
     if datetime.fromtimestamp(hour * 60, tz).utcoffset() != local.utcoffset():

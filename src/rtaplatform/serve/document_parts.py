@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtaplatform.catalog.fields import NO_NUL
-from rtaplatform.catalog.project_records import zones
+from rtaplatform.core.zones import zone_names
 
 Docs = dict[str, Any]
 TEXT: Docs = {"type": "string"}
@@ -35,7 +35,7 @@ TIME_ZONE: Docs = {"$ref": "#/components/schemas/TimeZone"}
 
 def components() -> Docs:
     """The schemas that several operations share."""
-    zone = {"type": "string", "enum": sorted(zones()), "description": "A name of the IANA time zone database."}
+    zone = {"type": "string", "enum": sorted(zone_names()), "description": "A name of the IANA time zone database."}
     return {"JsonValue": JSON_VALUE, "TimeZone": zone}
 
 

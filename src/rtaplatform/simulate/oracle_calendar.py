@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,7 +54,7 @@ def kept(kind: str, start_minute: int, record_time: int) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def _local_starts(minute: int, zone: str) -> tuple[int, int]:
-    place = ZoneInfo(zone)
+    place = _zone(zone)
     local = _local(minute, place)
     hour = minute
     # Back through the local hour, minute by minute, and no further than a change of the clocks.
@@ -61,6 +62,12 @@ def _local_starts(minute: int, zone: str) -> tuple[int, int]:
         hour -= 1
     midnight = datetime(local.year, local.month, local.day, tzinfo=place)
     return hour, int(midnight.timestamp()) // 60
+
+
+@lru_cache
+def _zone(name: str) -> ZoneInfo:
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
 
 
 def _same_hour(earlier: datetime, later: datetime) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import count, islice, takewhile
-from zoneinfo import ZoneInfo
 
+from rtaplatform.core.zones import load_zone
 from rtaplatform.simulate.plan import TIME_ZONE, Plan
 
 _MINUTE_MS = 60_000
@@ -54,4 +54,4 @@ def _daily(plan: Plan, span_ms: int) -> Iterator[int]:
 
 
 def _weight(time_ms: int) -> float:
-    return busyness(datetime.fromtimestamp(time_ms / 1000, ZoneInfo(TIME_ZONE)))
+    return busyness(datetime.fromtimestamp(time_ms / 1000, load_zone(TIME_ZONE)))
