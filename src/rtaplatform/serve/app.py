@@ -26,6 +26,7 @@ from rtaplatform.serve import (
 from rtaplatform.serve.access import check_access
 from rtaplatform.serve.edge import at_the_edge
 from rtaplatform.serve.openapi import document_of
+from rtaplatform.serve.parameters import refuse_unreadable_query
 from rtaplatform.serve.parts import Parts
 from rtaplatform.serve.problems import answer_problem
 
@@ -40,7 +41,7 @@ def create_app(parts: Parts) -> Litestar:
     app = Litestar(
         route_handlers=_route_handlers(),
         state=State({"parts": parts}),
-        guards=[check_access],
+        guards=[refuse_unreadable_query, check_access],
         exception_handlers={Exception: answer_problem},
         lifespan=[_lifespan],
         openapi_config=_openapi(),

@@ -146,7 +146,7 @@ async def _query(engine: Engine, project: str, number: int, given: object) -> Qu
         query = parse_object(given)
         await engine.check(project, query)
     except InvalidParameter as error:
-        error.field = f"queries[{number}]" + (f".{error.field}" if error.field else "")
+        error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")
         raise
     return query
 

@@ -25,8 +25,8 @@ EXAMPLE_QUERY = {
 _TIME: Docs = {"type": "string", "pattern": PATTERN}
 _VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
 _VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
-# By commas, a value cannot hold one.
-_VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
+# By commas: a comma of the value is behind a backslash, unless the parameter is given several times.
+_VALUE_OF_URL: Docs = {**_VALUE, "pattern": r"^(?:\\,|[^,])+$"}
 
 
 def _one_of(values: tuple[str, ...]) -> Docs:
@@ -52,8 +52,8 @@ _SHARED = (
     parameter("bots", "include: count events marked as bots.", _one_of(BOTS), example="exclude"),
     *(
         by_commas(
-            name, f"Only these values of {name}, by commas; (none) is no value.", _VALUE_OF_URL, items_max=VALUES_MAX,
-            example="(none)",
+            name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
+            _VALUE_OF_URL, items_max=VALUES_MAX, example="(none)",
         )
         for name in DIMENSIONS
     ),

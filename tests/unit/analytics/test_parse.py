@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rtaplatform.analytics.parse import parse_live, parse_object, parse_parameters, stored_value
+from rtaplatform.analytics.parse import parse_live, parse_object, parse_parameters, split_values, stored_value
 from rtaplatform.analytics.times import read_moment, resolve
 from rtaplatform.core.errors import InvalidParameter, UnknownThing
 from rtaplatform.core.query import Anchor, Moment, Query
@@ -41,6 +43,7 @@ def test_a_post_asks_the_same_as_a_get() -> None:
         ("2026-11-22T10:00", "Europe/Berlin", "2026-11-22T09:00:00Z"),
         ("2026-11-22 10:00:05.5", "UTC", "2026-11-22T10:00:05.500Z"),
         ("2026-11-22T10:00:00Z", "Europe/Berlin", "2026-11-22T10:00:00Z"),
+        ("2026-11-22 10:00 01", "UTC", "2026-11-22T09:00:00Z"),
         ("2026-11-22T10:00:00 01:00", "UTC", "2026-11-22T09:00:00Z"),
         ("2026-11-22T10:00:00+0530", "UTC", "2026-11-22T04:30:00Z"),
         ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:30:00Z"),
@@ -85,7 +88,9 @@ def test_what_is_not_a_time_is_refused(text: str) -> None:
         ("events", [("compare", "yesterday")], "compare"),
         ("events", [("bots", "yes")], "bots"),
         ("events", [("from", "-1h"), ("from", "-2h")], "from"),
-        ("events", [("source", "web"), ("source", "ios")], "source"),
+        ("events", [("source", "web"), ("source", "")], "source"),
+        ("events", [("breakdown", "source"), ("breakdown", "source")], "breakdown"),
+        ("events", [("limit", "5"), ("limit", "5")], "limit"),
     ],
 )
 def test_every_wrong_parameter_is_named(metric: str, given: list[tuple[str, str]], field: str) -> None:
@@ -125,12 +130,52 @@ def test_every_wrong_field_is_named(given: object, field: str | None) -> None:
     assert refused.value.field == field
 
 
+VALUE = st.text(st.characters(codec="utf-8", exclude_characters="\\"), min_size=1, max_size=8)
+
+
+@given(st.lists(VALUE, min_size=1, max_size=4, unique=True))
+def test_every_value_can_be_asked_for_in_one_parameter_or_in_several(values: list[str]) -> None:
+    """A backslash is escaped by nothing: a value that ends in one takes a parameter of its own."""
+    wanted = (("event", tuple(sorted(values))),)
+    text = ",".join(value.replace(",", "\\,") for value in values)
+    assert parse_parameters("events", [("event", text)]).filters == wanted
+    if len(values) > 1:
+        assert parse_parameters("events", [("event", value) for value in values]).filters == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a,b", ["a", "b"]),
+        (r"a\,b", ["a,b"]),
+        (r"Shirts\, blue,Hats", ["Shirts, blue", "Hats"]),
+        (r"a\\,b", [r"a\,b"]),
+        (r"C:\dir", [r"C:\dir"]),
+        ("a\\", ["a\\"]),
+        (r"\,", [","]),
+        ("a, b", ["a", " b"]),
+        ("a,", ["a", ""]),
+        ("", [""]),
+    ],
+)
+def test_values_are_split_at_commas_that_are_not_escaped(text: str, values: list[str]) -> None:
+    assert split_values(text) == values
+
+
+def test_names_of_dimensions_and_metrics_may_be_given_several_times() -> None:
+    query = parse_parameters("events", [("breakdown", "source"), ("breakdown", "event")])
+    assert query.breakdown == ("source", "event")
+    assert [q.metric for q in parse_live([("metrics", "events"), ("metrics", "orders")])] == ["events", "orders"]
+
+
 def test_live_metrics_share_the_parameters() -> None:
     queries = parse_live([("metrics", "events,online"), ("from", "-1h"), ("ticket", "x")], besides=("ticket",))
     assert [query.metric for query in queries] == ["events", "online"]
 
 
-@pytest.mark.parametrize("given", [[], [("metrics", "")], [("metrics", "events,events")], [("metrics", "events")] * 2])
+@pytest.mark.parametrize(
+    "given", [[], [("metrics", "")], [("metrics", "events,events")], [("metrics", "events")] * 2, [("metrics", "x")]]
+)
 def test_live_needs_different_metrics(given: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidParameter) as refused:
         parse_live(given)

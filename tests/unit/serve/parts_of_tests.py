@@ -56,7 +56,14 @@ class Site:
 
     async def ask(self, method: str, path: str, *, key: str | None = "reader", body: Any = None, **given: str) -> Reply:
         """One request, read to its end."""
-        stream = Stream(self.app, method, path, key=key, body=body, given=given)
+        return await self.ask_raw(method, path, urlencode(given).encode(), key=key, body=body)
+
+    async def ask_raw(
+        self, method: str, path: str, query: bytes, *, key: str | None = "reader", body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:  # fmt: skip
+        """One request with its query as it is sent."""
+        stream = Stream(self.app, method, path, key=key, body=body, given=query, headers=headers)
         try:
             async with asyncio.timeout(5):
                 await stream.task
@@ -79,16 +86,17 @@ class Stream:
 
     def __init__(
         self, app: Litestar, method: str, path: str, *, key: str | None = "reader", body: Any = None,
-        given: dict[str, str] | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
+        given: dict[str, str] | bytes | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
     ) -> None:  # fmt: skip
         self.status, self.body, self.headers = 0, b"", dict[str, str]()
         self._is_stuck, self._gone, self._more = is_stuck, asyncio.Event(), asyncio.Event()
         sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         self._requests = [{"type": "http.request", "body": sent, "more_body": False}]
         names = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        query = given if isinstance(given, bytes) else urlencode(given or {}).encode()
         scope: Any = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-            "raw_path": path.encode(), "query_string": urlencode(given or {}).encode(), "root_path": "",
+            "raw_path": path.encode(), "query_string": query, "root_path": "",
             "scheme": "http",
             "headers": [(n.encode(), v.encode()) for n, v in names.items()], "client": ("127.0.0.1", 1),
             "server": ("test", 80), "state": {}, "extensions": {},

@@ -63,7 +63,10 @@ async def test_popular_products(site: Site) -> None:
         ("/v1/products/popular", {"limit": "0"}, 422, "limit"),
         ("/v1/products/popular", {"category": ""}, 422, "category"),
         ("/v1/products/popular", {"form": "1"}, 422, "form"),
+        ("/v1/metrics/events", {"timezone": "localtime"}, 422, "timezone"),
+        ("/v1/metrics/events", {"timezone": "Factory"}, 422, "timezone"),
         ("/v1/live", {}, 422, "metrics"),
+        ("/v1/live", {"metrics": "events,evnts"}, 422, "metrics"),
         ("/v1/live", {"metrics": "events", "interval": "year"}, 422, "interval"),
     ],
 )
@@ -88,15 +91,30 @@ async def test_bad_questions_are_problem_documents(
         ({"queries": []}, 422, "queries"),
         ({"queries": [{"metric": "events"}] * 21}, 422, "queries"),
         ({"queries": [{"metric": "events"}], "x": 1}, 422, "x"),
-        ({"queries": [{"metric": "events"}, 5]}, 422, "queries[1]"),
-        ({"queries": [{"metric": "events"}, {"metric": "events", "limit": 0}]}, 422, "queries[1].limit"),
-        ({"queries": [{"metric": "events", "from": "2030-01-01"}]}, 422, "queries[0].from"),
-        ({"queries": [{"metric": "nope"}]}, 404, "metric"),
+        ({"queries": [{"metric": "events"}, 5]}, 422, "queries.1"),
+        ({"queries": [{"metric": "events"}, {"metric": "events", "limit": 0}]}, 422, "queries.1.limit"),
+        ({"queries": [{"metric": "events", "from": "2030-01-01"}]}, 422, "queries.0.from"),
+        ({"queries": [{"metric": "events"}, {"metric": "nope"}]}, 422, "queries.1.metric"),
     ],
 )
 async def test_bad_bodies_are_problem_documents(site: Site, body: Any, status: int, field: str | None) -> None:
     found = await site.ask("POST", "/v1/query", body=body)
     assert (found.status, found.json["field"]) == (status, field)
+
+
+@pytest.mark.parametrize("query", ["event=%ff", "event=a%E2%28", "%C3=1", "breakdown=event&event=%ed%a0%80"])
+async def test_a_query_that_is_not_utf_8_cannot_be_read(site: Site, query: str) -> None:
+    for path in ("/v1/metrics/events", "/v1/metrics", "/v1/live", "/v1/products", "/v1/products/popular"):
+        found = await site.ask_raw("GET", path, query.encode())
+        assert (found.status, found.json["code"]) == (400, "bad-request")
+
+
+async def test_a_value_with_a_comma_can_be_asked_for(site: Site) -> None:
+    site.shop.take([Happening(NOON, country="DE, north"), Happening(NOON, country="DE")])
+    asked = {rb"country=DE%5C,%20north": 1, b"country=DE%2C%20north&country=FR": 1, b"country=DE,%20north": 3}
+    for query, total in asked.items():
+        found = await site.ask_raw("GET", "/v1/metrics/events", query)
+        assert found.json["results"][0]["total"] == total
 
 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), ("nobody", 401), ("writer", 403)])
