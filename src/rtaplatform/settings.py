@@ -6,12 +6,17 @@ Units are in the names. No secret has a default. `docs/reference/settings.md` li
 
 from __future__ import annotations
 
+import logging
+import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+")
+SERVICE_LINKS_HINT = "Kubernetes sets it for a service of that name; `enableServiceLinks: false` in the pod stops that"
 
 
 def _require_networks(text: str) -> str:
@@ -20,29 +25,66 @@ def _require_networks(text: str) -> str:
     return text
 
 
+def _require_existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError("there is no such file")
+    return path
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+File = Annotated[Path, AfterValidator(_require_existing)]
+SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 
 
-class KafkaSettings(BaseSettings):
+def settings_config(prefix: str) -> SettingsConfigDict:
+    """Of every class: a variable that is set to nothing is not set."""
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", env_ignore_empty=True)
+
+
+class StageSettings(BaseSettings):
+    """What all classes have in common. Kubernetes' own variables are not taken for settings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_service_links(cls, values: Any) -> Any:
+        """A service named `rta-api` brings RTA_API_PORT=tcp://10.0.0.7:8000 into every pod of its namespace."""
+        if not isinstance(values, dict):
+            return values
+        links = [
+            name
+            for name, value in values.items()
+            if name.endswith("port") and isinstance(value, str) and SERVICE_LINK.fullmatch(value)
+        ]
+        for name in links:
+            variable = f"{cls.model_config['env_prefix']}{name.upper()}"
+            logging.getLogger(__name__).warning("%s is passed over: %s.", variable, SERVICE_LINKS_HINT)
+        return {name: value for name, value in values.items() if name not in links}
+
+
+class KafkaSettings(StageSettings):
     """Where Kafka is and how to reach it."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_KAFKA_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_KAFKA_")
 
     bootstrap_servers: str
-    security_protocol: str = "PLAINTEXT"
+    security_protocol: SecurityProtocol = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    ssl_ca_location: Path | None = None
-    ssl_certificate_location: Path | None = None
-    ssl_key_location: Path | None = None
+    ssl_ca_location: File | None = None
+    ssl_certificate_location: File | None = None
+    ssl_key_location: File | None = None
     ssl_key_password: SecretStr | None = None
 
 
-class TopicSettings(BaseSettings):
+class TopicSettings(StageSettings):
     """How topics are created; an existing topic is left as it is."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_TOPICS_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_TOPICS_")
 
     partitions: Annotated[int, Field(ge=1, le=16)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
@@ -50,10 +92,10 @@ class TopicSettings(BaseSettings):
     dead_letter_retention_hours: Annotated[int, Field(ge=1)] = 24 * 30
 
 
-class StoreSettings(BaseSettings):
+class StoreSettings(StageSettings):
     """Where Redis or Valkey is. `loader_url` is a user that may load functions; else that of `url` must be."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_REDIS_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_REDIS_")
 
     url: SecretStr
     loader_url: SecretStr | None = None
@@ -61,10 +103,10 @@ class StoreSettings(BaseSettings):
     timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
 
 
-class CatalogSettings(BaseSettings):
+class CatalogSettings(StageSettings):
     """Where PostgreSQL is."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_POSTGRES_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_POSTGRES_")
 
     url: SecretStr
     pool_size: Annotated[int, Field(ge=1)] = 5
@@ -73,10 +115,10 @@ class CatalogSettings(BaseSettings):
     key_cache_stale_seconds: Annotated[float, Field(ge=0)] = 900.0
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(StageSettings):
     """How much a worker takes at once, and how much it keeps."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_WORKER_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_WORKER_")
 
     group_id: str = "rta-workers"
     group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
@@ -88,10 +130,10 @@ class WorkerSettings(BaseSettings):
     metrics_port: Port = 0
 
 
-class ProfilesSettings(BaseSettings):
+class ProfilesSettings(StageSettings):
     """How much the process of profiles takes at once."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_PROFILES_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_PROFILES_")
 
     group_id: str = "rta-profiles"
     group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
@@ -101,10 +143,10 @@ class ProfilesSettings(BaseSettings):
     metrics_port: Port = 0
 
 
-class CollectSettings(BaseSettings):
+class CollectSettings(StageSettings):
     """What the collector accepts, and how long it waits for Kafka."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_COLLECT_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_COLLECT_")
 
     batch_bytes_max: int = 4 * 1024 * 1024
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
@@ -112,10 +154,10 @@ class CollectSettings(BaseSettings):
     queue_kbytes_max: Annotated[int, Field(ge=1_024)] = 65_536
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(StageSettings):
     """How the API is served."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_API_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_API_")
 
     host: str = "127.0.0.1"
     port: Port = 8000
@@ -126,10 +168,10 @@ class ApiSettings(BaseSettings):
     import_bytes_max: Annotated[int, Field(ge=1_000)] = 1 << 30
 
 
-class LimitSettings(BaseSettings):
+class LimitSettings(StageSettings):
     """How much a key may ask for in a minute (0: no limit); `trusted_proxies`: networks, by commas."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_LIMITS_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_LIMITS_")
 
     collect_events_per_minute: Annotated[int, Field(ge=0)] = 3_000_000
     reads_per_minute: Annotated[int, Field(ge=0)] = 120_000
@@ -139,10 +181,10 @@ class LimitSettings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
 
 
-class LocalSettings(BaseSettings):
+class LocalSettings(StageSettings):
     """The embedded servers of `rta up`."""
 
-    model_config = SettingsConfigDict(env_prefix="RTA_", frozen=True, extra="forbid")
+    model_config = settings_config("RTA_")
 
     data_dir: Path = Path(".rta")
     cache_dir: Path | None = None

@@ -14,6 +14,8 @@ from typing import IO, Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from rtaplatform.core.server_addresses import mask_urls
+
 # Logs --------------------------------------------------------------------------------------------------------------
 
 _SHARED: tuple[Any, ...] = (
@@ -48,8 +50,8 @@ def configure_logging(level: str = "INFO", stream: IO[str] | None = None) -> Non
 
 
 def one_line(value: Any, **options: Any) -> str:
-    """JSON in ASCII: line ends of every alphabet, escape sequences and DEL come out escaped."""
-    return json.dumps(value, ensure_ascii=True, **options).replace("\x7f", "\\u007f")
+    """JSON in ASCII: line ends of every alphabet, escape sequences and DEL come out escaped; no URL with its login."""
+    return mask_urls(json.dumps(value, ensure_ascii=True, **options).replace("\x7f", "\\u007f"))
 
 
 def logger(name: str) -> Any:

@@ -258,7 +258,7 @@ class WorkerParts:
 
 
 def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings) -> WorkerParts:
-    log, aggregates = KafkaLog(kafka, settings), RedisStore(store)
+    aggregates, log = RedisStore(store), KafkaLog(kafka, settings)  # what is open would keep a process from ending
     cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
     limits = worker.Limits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000

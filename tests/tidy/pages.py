@@ -42,13 +42,16 @@ def settings_classes() -> list[type[BaseSettings]]:
     from rtaplatform import settings
 
     found = [thing for thing in vars(settings).values() if isinstance(thing, type) and issubclass(thing, BaseSettings)]
-    return [cls for cls in found if cls is not BaseSettings]
+    return [cls for cls in found if cls.model_fields]
 
 
 def settings_page() -> str:
     parts = [
         "Read from the environment, once, by the command; a wrong value is named and ends it with exit code 2. "
-        "No secret has a default. What has no default must be given, unless a running `rta up` is found.",
+        "No secret has a default. What has no default must be given, unless a running `rta up` is found. "
+        "A variable that is set to nothing is not set. A port of the form `tcp://10.0.0.7:8000` comes from Kubernetes, "
+        "for a service of that name: it is passed over, and a line says so (`enableServiceLinks: false` stops it). "
+        "In a URL, special characters of user name and password are written percent-encoded (`#` as `%23`).",
     ]
     for cls in settings_classes():
         prefix = cls.model_config["env_prefix"]

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
+from rtaplatform.core.server_addresses import mask_urls, mask_values, passwords_of
 
 # Command name → (module below rtaplatform.cli, help line, whether it is a group).
 COMMANDS: dict[str, tuple[str, str, bool]] = {
@@ -103,18 +104,29 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_OK
     except Exception as error:  # noqa: BLE001  # the outermost place
-        if _is_wrong_setting(error):
-            _tell(str(error), "Set the environment variable right: docs/reference/settings.md lists them.")
-            sys.exit(EXIT_USAGE)
-        traceback.print_exc()
-        _tell("This is a bug of ours.", "Please report it with the lines above.")
-        code = EXIT_BUG
+        code = _tell_of_failure(error)
     sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
-def _is_wrong_setting(error: Exception) -> bool:
-    """Whether an environment variable has a value that its settings class refuses."""
-    return type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Settings")
+def _tell_of_failure(error: Exception) -> int:
+    """An environment variable that its settings class refuses, or a bug of ours. Returns the exit code."""
+    if type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Settings"):
+        from rtaplatform.cli.wrong_settings import wrong_settings
+
+        wrong = wrong_settings(error)  # type: ignore[arg-type]  # pydantic is not loaded for the name of its class
+        _tell(wrong.problem, wrong.remedy)
+        return wrong.exit_code
+    sys.stderr.write(_without_secrets(traceback.format_exc()))
+    _tell("This is a bug of ours.", "Please report it with the lines above.")
+    return EXIT_BUG
+
+
+def _without_secrets(text: str) -> str:
+    """Fit to be shown, and sent to us: without the secrets of environment and command line, and logins in URLs."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("RTA_")}
+    secrets = [value for name, value in ours.items() if name.endswith(("_PASSWORD", "_KEY"))]
+    urls = [value for name, value in ours.items() if name.endswith("_URL")] + sys.argv[1:]
+    return mask_urls(mask_values(text, secrets + [one for url in urls for one in passwords_of(url)]))
 
 
 def _show_usage(error: typer.TyperException) -> None:
@@ -127,7 +139,7 @@ def _show_usage(error: typer.TyperException) -> None:
 
 
 def _tell(problem: str, remedy: str) -> None:
-    sys.stderr.write(f"rta: {problem}\n  → {remedy}\n")
+    sys.stderr.write(f"rta: {_without_secrets(problem)}\n  → {remedy}\n")
 
 
 if __name__ == "__main__":

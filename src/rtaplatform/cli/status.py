@@ -13,6 +13,7 @@ import typer
 
 from rtaplatform.cli.connections import folder_of
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.server_addresses import mask_urls
 from rtaplatform.local.running import Running, is_locked, read_running
 from rtaplatform.settings import KafkaSettings
 
@@ -49,8 +50,8 @@ def state_of(folder: Path) -> dict[str, Any]:
         "url": running.url,
         "started_at": running.started_at,
         "kafka": running.addresses.kafka,
-        "redis": _without_password(running.addresses.redis),
-        "postgres": _without_password(running.addresses.postgres),
+        "redis": mask_urls(running.addresses.redis),
+        "postgres": mask_urls(running.addresses.postgres),
         "profiles_lag_records": _profiles_lag(running.addresses.kafka),
         "processes": _processes(running),
     }
@@ -93,11 +94,6 @@ def _ready(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _without_password(url: str) -> str:
-    scheme, found, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
 
 
 def _as_text(state: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ LINE_SECONDS elsewhere.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtaplatform.cli.connections import KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
 from rtaplatform.cli.numbers import NumbersReader, as_line, as_table
 from rtaplatform.local.platform import Instance, Wanted, running_platform
 from rtaplatform.local.supervise import StopRequested
@@ -53,15 +52,16 @@ def command(
 
         rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
+    given = Connections(kafka, redis, postgres)
     wanted = Wanted(
         folder_of(data_dir),
         port,
         simulate,
         workers,
         ready_file,
-        kafka=kafka or os.environ.get("RTA_KAFKA_BOOTSTRAP_SERVERS"),
-        redis=redis or os.environ.get("RTA_REDIS_URL"),
-        postgres=postgres or os.environ.get("RTA_POSTGRES_URL"),
+        kafka=given.given_kafka(),
+        redis=given.given_redis(),
+        postgres=given.given_postgres(),
         settings=LocalSettings(),
     )
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +56,35 @@ def test_without_any_of_them_it_is_said_what_to_do(tmp_path: Path) -> None:
         Connections(data_dir=tmp_path).kafka_settings()
     assert "rta up" in caught.value.remedy
     assert caught.value.exit_code == 3
+
+
+SECRET = "p" + "#s/w@r:d%41+"
+
+
+@pytest.mark.parametrize(
+    ("variable", "read"),
+    [
+        ("RTA_REDIS_URL", Connections.store_settings),
+        ("RTA_REDIS_URL", Connections.given_redis),
+        ("RTA_REDIS_LOADER_URL", Connections.store_settings),
+        ("RTA_REDIS_LIMITER_URL", Connections.limiter_url),
+        ("RTA_POSTGRES_URL", Connections.catalog_settings),
+        ("RTA_POSTGRES_URL", Connections.given_postgres),
+    ],
+)
+def test_a_raw_special_character_is_said_with_the_variable_and_without_the_secret(
+    variable: str, read: Callable[[Connections], object], instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, f"{'postgresql' if 'POSTGRES' in variable else 'redis'}://user:{SECRET}@host/0")
+    with pytest.raises(SetupError, match=f"{variable} is not a") as caught:
+        read(Connections(data_dir=instance))
+    assert caught.value.exit_code == 2
+    assert "percent-encoded" in caught.value.remedy
+    assert SECRET not in str(caught.value)
+
+
+def test_an_option_that_is_wrong_is_named_and_not_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="--kafka has 'nonsense'"):
+        Connections(kafka="nonsense", data_dir=tmp_path).kafka_settings()
+    with pytest.raises(SetupError, match="--redis is not a Redis URL"):
+        Connections(redis="foo", data_dir=tmp_path).store_settings()

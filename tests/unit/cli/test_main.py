@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rtaplatform.cli.main import COMMANDS
+from rtaplatform.cli.main import COMMANDS, _tell_of_failure
 
 SOURCE = Path(__file__).parents[3] / "src"
 
@@ -64,8 +64,44 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 def test_a_wrong_setting_is_usage_and_not_our_bug() -> None:
     done = rta("status", RTA_KAFKA_HEAP_MB="much")
     assert done.returncode == 2
-    assert "kafka_heap_mb" in done.stderr
+    assert "RTA_KAFKA_HEAP_MB is 'much': it must be a whole number" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+SECRET = "p" + "#s/w@r:d%41+"
+
+
+def test_a_raw_special_character_in_a_url_is_usage_and_no_secret_is_shown() -> None:
+    right = {"RTA_KAFKA_BOOTSTRAP_SERVERS": "h:1", "RTA_REDIS_URL": "redis://h", "RTA_POSTGRES_URL": "postgresql://h/r"}
+    done = rta("api", RTA_REDIS_LIMITER_URL=f"redis://u:{SECRET}@127.0.0.1/0", **right)
+    assert done.returncode == 2
+    assert "rta: RTA_REDIS_LIMITER_URL is not a Redis URL" in done.stderr
+    assert "# as %23" in done.stderr
+    assert not [part for part in (SECRET, "s/w", "d%41", "r:d") if part in done.stderr + done.stdout]
+
+
+@pytest.mark.parametrize("option", [("--redis", "foo"), ("--postgres", "foo"), ("--kafka", "nonsense")])
+def test_a_wrong_address_is_named_before_anything_starts(option: tuple[str, str], tmp_path: Path) -> None:
+    done = rta("up", *option, "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert f"rta: {option[0]} " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_bug_of_ours_is_told_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RTA_REDIS_URL", "redis://user:long%23secret@host")
+    monkeypatch.setenv("RTA_KAFKA_SASL_PASSWORD", "another secret")
+    try:
+        raise ValueError("redis://user:long%23secret@host, long#secret, another secret")
+    except ValueError as error:
+        code = _tell_of_failure(error)
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "secret" not in said.replace("without_secrets", "")
 
 
 def test_what_cannot_be_done_is_said_with_a_remedy(tmp_path: Path) -> None:
