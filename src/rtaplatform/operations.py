@@ -18,7 +18,7 @@ from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.process.adopt import Adoption, adopt, counted_last
-from rtaplatform.process.positions import fingerprint, next_offset
+from rtaplatform.process.positions import fingerprint
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.simulate.catalog import demo_products, demo_users
 from rtaplatform.simulate.plan import Plan
@@ -96,7 +96,7 @@ def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str
             "topic_id": extent.place.topic_id,
             "begins": extent.low,
             "ends": extent.high,
-            "counted": {shard: next_offset(s.ledger.get(extent.place, "")) for shard, s in states.items() if s},
+            "counted": {shard: s.next_offset(extent.place) for shard, s in states.items() if s},
             "stopped": stops.get(str(partition)),
             "gaps": {where: gap for where, gap in gaps.items() if where.startswith(f"{partition}:")},
         }

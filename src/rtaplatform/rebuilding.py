@@ -9,10 +9,9 @@ from typing import Any
 
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.process.merged import MergedLog
-from rtaplatform.process.positions import next_offset
 from rtaplatform.process.rebuild import Rebuild, drop
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
-from rtaplatform.store.port import SCHEMA, ShardState
+from rtaplatform.store.port import SCHEMA, ShardState, next_offset
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.stream.dead_letters import KafkaDeadLetters

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from rtaplatform import telemetry
 from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker, Instant
+from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.hub import Hub
+from rtaplatform.analytics.log_ends import Instant
 from rtaplatform.analytics.watch import watch_ends, watch_ledgers
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.erasure import Erasure
@@ -52,6 +53,7 @@ from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.control import ControlLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka import producer_config
+from rtaplatform.stream.port import Partition
 
 log_line = telemetry.logger("wiring")
 
@@ -315,8 +317,9 @@ def build_profiles(
 def profiles_lag(kafka: KafkaSettings) -> int:
     """How many records the profiles have still to read. Raises Unavailable."""
     broker = Broker(kafka)
-    done = broker.committed(ProfilesSettings().group_id)
-    return sum(max(0, end - max(done.get(place, 0), 0)) for place, end in broker.ends().items())
+    done, topics = broker.committed(ProfilesSettings().group_id), broker.topics()
+    extents = broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))
+    return sum(max(0, extent.high - max(done.get(extent.place, 0), extent.low)) for extent in extents.values())
 
 
 def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> Erasure:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import redis
 
 from rtaplatform.local.process import Command, Process
-from rtaplatform.process.positions import next_offset
 from rtaplatform.store import layout
+from rtaplatform.store.port import next_offset
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import RedisGenerations
 from tests.chaos.history import Fault, History, Span

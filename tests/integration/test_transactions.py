@@ -1,26 +1,32 @@
-"""Records of transactions: what was aborted does not count."""
+"""Transactions: what was aborted does not count, and what an open one holds back is not taken for counted."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from rtaplatform.analytics.freshness import FreshnessTracker
+from rtaplatform.analytics.log_ends import Instant
+from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import producer_config
-from tests.integration.chaos import Stack
+from tests.integration.chaos import Stack, until
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    running = Stack.start(tmp_path / "a stack")
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = Stack.start(tmp_path_factory.mktemp("transactions") / "a stack")
+    running.spawn("worker")
     yield running
     running.stop()
 
 
 def test_aborted_records_do_not_count_and_markers_do_not_hold_the_ledger_up(stack: Stack) -> None:
+    before = applied(stack)
     producer = Producer(producer_config(stack.kafka_settings) | {"transactional.id": "a shop"})
     producer.init_transactions()
     for number in range(4):
@@ -35,7 +41,49 @@ def test_aborted_records_do_not_count_and_markers_do_not_hold_the_ledger_up(stac
             }
             producer.produce("rta.events.web", json.dumps(event).encode(), b"demo:u")
         producer.commit_transaction() if number % 2 else producer.abort_transaction()
-    stack.spawn("worker")
     stack.drain()
     assert not stack.check()
-    assert stack.held().counts["demo|applied"] == 50
+    assert stack.held().counts["demo|applied"] == before + 50
+    assert freshness(stack, 0) == (0, True), "the markers at the end hold nobody back"
+
+
+def test_events_behind_an_open_transaction_are_told_as_not_counted(stack: Stack) -> None:
+    stranger = Producer(producer_config(stack.kafka_settings) | {"transactional.id": "a stranger"})
+    stranger.init_transactions()
+    stranger.begin_transaction()
+    for number in range(4):
+        stranger.produce("rta.events.web", b"{}", b"k", number)
+    stranger.flush()
+    before = applied(stack)
+    producer = Producer(producer_config(stack.kafka_settings))
+    for index in range(20):
+        event = {"projectId": "demo", "type": "page", "messageId": str(index), "userId": "u"}
+        producer.produce("rta.events.web", json.dumps(event).encode(), f"demo:{index}".encode())
+    producer.flush()
+    until(lambda: freshness(stack, 0)[0] == 24, "the ends beyond the transaction")
+    assert freshness(stack, 11) == (24, False)
+    stranger.abort_transaction()
+    stack.drain()
+    assert applied(stack) == before + 20
+    assert freshness(stack, 11) == (0, True)
+
+
+def applied(stack: Stack) -> int:
+    return stack.held().counts.get("demo|applied", 0)
+
+
+def freshness(stack: Stack, seconds_later: float) -> tuple[int, bool]:
+    """Lag in records, and `complete`: as the API tells them so long after the workers have moved last."""
+    tracker, broker = FreshnessTracker(), Broker(stack.kafka_settings)
+    reader = RedisReader(stack.store_settings)
+
+    async def look() -> tuple[int, bool]:
+        snapshot = await reader.read("demo", [])
+        await reader.close()
+        tracker.sample(Instant(0, 0.0), broker.ends())
+        tracker.observe(snapshot, Instant(0, 0.0))
+        now = Instant(round(seconds_later * 1000), seconds_later)
+        found = tracker.observe(snapshot, now)
+        return sum(partition.lag for partition in tracker.state(now).partitions), found.is_complete
+
+    return asyncio.run(look())

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtaplatform.process.adopt import adopt
-from rtaplatform.process.positions import fingerprint, next_offset
-from rtaplatform.store.port import Place
+from rtaplatform.process.positions import fingerprint
+from rtaplatform.store.port import Place, next_offset
 from rtaplatform.stream.port import Partition, Record
 from tests.simulation.persons import Witness
 from tests.simulation.world import PROJECTS, Kept, World

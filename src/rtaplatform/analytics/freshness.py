@@ -3,38 +3,21 @@
 `as_of` is a proof, not an estimate: a sample says where the logs ended after an instant T, so a ledger that has
 passed all those ends holds everything appended before T. A broker that has just come back may not list all topics, or
 an end of earlier: such a sample proves nothing. Durations come from the monotonic clock. The greatest position ever
-seen per shard and partition is remembered, so a store that went back in time is noticed, by whatever generation it
-answers. Limits: SAMPLES_MAX samples; older ones are thinned to one in ten seconds.
+ever seen per shard and partition is remembered, so a store that went back in time is noticed, by whatever generation it
+answers. Where the log itself has lost its end (`rta topics adopt` accepts that), what lay beyond it is forgotten.
+`log_ends.py` has the samples and their limits.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 
 from msgspec import Struct
 
+from rtaplatform.analytics.log_ends import Instant, LogEnds
 from rtaplatform.store.port import Place, Row, Snapshot
 
-SAMPLES_MAX = 2_400
-THINNED_EVERY_S = 10.0
-FRESH_S = 60.0  # samples younger than this are all kept
 STUCK_S = 10.0
-
-
-class Instant(Struct, frozen=True):
-    """A moment on both clocks."""
-
-    wall_ms: int
-    monotonic_s: float
-
-
-class Sample(Struct, frozen=True):
-    """Where the logs ended, asked after `at`."""
-
-    at: Instant
-    ends: dict[Place, int]
-    topics: frozenset[str]
 
 
 class Position(Struct):
@@ -77,18 +60,16 @@ class FreshnessState(Struct, frozen=True):
 
 class FreshnessTracker:
     def __init__(self) -> None:
-        self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
+        self._ends = LogEnds()
         self._positions: dict[tuple[int, Place], Position] = {}
         self._floors: dict[Place, int] = {}
         self._stops: dict[int, dict[str, str]] = {}
         self._torn: set[int] = set()
 
     def sample(self, before: Instant, ends: Mapping[Place, int]) -> None:
-        """`before` is read before the ends are asked for. An end never falls."""
-        last = self._samples[-1].ends if self._samples else {}
-        known = {place: max(end, last.get(place, 0)) for place, end in ends.items()}
-        self._samples.append(Sample(before, known, frozenset(place.topic_id for place in known)))
-        self._thin(before.monotonic_s)
+        """`before` is read before the ends are asked for."""
+        for place, end in self._ends.add(before, ends).items():
+            self._forget_beyond(place, end)
 
     def seed(self, committed: Mapping[Place, int]) -> None:
         """The group's committed offsets: every shard's ledger was there once."""
@@ -104,15 +85,17 @@ class FreshnessTracker:
         self._forget_others(shard, offsets)
         for place, offset in offsets.items():
             self._note((shard, place), offset, now)
+            row = snapshot.ledger.get(place)
+            if row is not None and row.last_offset < 0 and self._behind(shard, place):
+                self._look_whether_adopted(place)
         as_of = self._as_of(snapshot, offsets)
         lag = None if as_of is None else max(0, self._age_ms(as_of, now))
         return Freshness(None if as_of is None else as_of.wall_ms, lag, self._reasons(snapshot, offsets, now))
 
     def state(self, now: Instant) -> FreshnessState:
-        newest = self._samples[-1] if self._samples else None
-        ends = newest.ends if newest else {}
+        newest, ends = self._ends.newest_at, self._ends.known
         return FreshnessState(
-            None if newest is None else now.monotonic_s - newest.at.monotonic_s,
+            None if newest is None else now.monotonic_s - newest.monotonic_s,
             [
                 PartitionState(
                     shard, place.topic_id, place.partition, max(0, ends.get(place, 0) - position.offset),
@@ -129,7 +112,7 @@ class FreshnessTracker:
     def _offsets(self, snapshot: Snapshot) -> dict[Place, int]:
         """The next offset of each partition that is known: without a row it is where the generation begins."""
         known = set(snapshot.topics.values())
-        places = {*snapshot.ledger, *snapshot.starts, *(self._samples[-1].ends if self._samples else ())}
+        places = {*snapshot.ledger, *snapshot.starts, *self._ends.known}
         return {
             place: snapshot.ledger[place].next_offset if place in snapshot.ledger else snapshot.starts.get(place, 0)
             for place in places
@@ -149,23 +132,36 @@ class FreshnessTracker:
         for key in [k for k in self._positions if k[0] == shard and k[1] not in offsets]:
             del self._positions[key]
 
+    def _look_whether_adopted(self, place: Place) -> None:
+        """The row of one who has accepted a log without its end: nothing has been counted behind it yet."""
+        if (end := self._ends.accept_fall(place)) is not None:
+            self._forget_beyond(place, end)
+
+    def _forget_beyond(self, place: Place, end: int) -> None:
+        """The log has lost its end, and holds nothing from here on: nobody is behind for what is gone."""
+        for (_, known), position in self._positions.items():
+            if known == place:
+                position.greatest = min(position.greatest, end)
+        if place in self._floors:
+            self._floors[place] = min(self._floors[place], end)
+
     def _as_of(self, snapshot: Snapshot, offsets: Mapping[Place, int]) -> Instant | None:
         topics = frozenset(snapshot.topics.values())
-        for sample in reversed(self._samples):
-            if topics <= sample.topics and all(end <= offsets.get(place, 0) for place, end in sample.ends.items()):
-                return sample.at
-        if not self._samples or not topics <= self._samples[-1].topics:
+        proved = self._ends.proved_by(offsets, topics)
+        if proved is not None:
+            return proved
+        if not topics <= self._ends.topics:
             return None
         return self._as_of_records(offsets, snapshot.ledger)
 
     def _as_of_records(self, offsets: Mapping[Place, int], ledger: Mapping[Place, Row]) -> Instant | None:
         """Behind every sample: the record time of the partition that lags most is the best that is known."""
-        oldest, newest = self._samples[0], self._samples[-1]
-        lagging = [place for place, end in newest.ends.items() if end > offsets.get(place, 0)]
-        if not all(place in ledger for place in lagging):
+        oldest = self._ends.oldest_at
+        lagging = [place for place, end in self._ends.known.items() if end > offsets.get(place, 0)]
+        if oldest is None or not all(place in ledger for place in lagging):
             return None
-        wall_ms = min([oldest.at.wall_ms, *(ledger[place].record_time_ms for place in lagging)])
-        return Instant(wall_ms, oldest.at.monotonic_s - (oldest.at.wall_ms - wall_ms) / 1000)
+        wall_ms = min([oldest.wall_ms, *(ledger[place].record_time_ms for place in lagging)])
+        return Instant(wall_ms, oldest.monotonic_s - (oldest.wall_ms - wall_ms) / 1000)
 
     @staticmethod
     def _age_ms(then: Instant, now: Instant) -> int:
@@ -175,7 +171,7 @@ class FreshnessTracker:
         reasons = [f"stopped {what}: {why}" for what, why in sorted(snapshot.stops.items())]
         if snapshot.torn:
             reasons.append(f"shard {snapshot.shard} is torn")
-        if not self._samples:
+        if self._ends.newest_at is None:
             reasons.append("the log's ends are not known yet")
         for place in sorted(offsets):
             if behind := self._behind(snapshot.shard, place):
@@ -186,26 +182,9 @@ class FreshnessTracker:
 
     def _behind(self, shard: int, place: Place) -> int:
         position = self._positions[shard, place]
-        return max(position.greatest, self._floors.get(place, 0)) - position.offset
+        return max(0, max(position.greatest, self._floors.get(place, 0)) - position.offset)
 
     def _stuck_s(self, shard: int, place: Place, offset: int, now: Instant) -> float:
         """How long there has been something to read that was not read."""
-        unread: Sample | None = None
-        for sample in reversed(self._samples):
-            if sample.ends.get(place, 0) <= offset:
-                break
-            unread = sample
-        if unread is None:
-            return 0.0
-        return now.monotonic_s - max(unread.at.monotonic_s, self._positions[shard, place].since_s)
-
-    def _thin(self, now_s: float) -> None:
-        """Samples come four times a second; of those over a minute old, one in ten seconds is enough."""
-        if len(self._samples) < SAMPLES_MAX:
-            return
-        kept: list[Sample] = []
-        for sample in self._samples:
-            is_young = now_s - sample.at.monotonic_s < FRESH_S
-            if is_young or not kept or sample.at.monotonic_s - kept[-1].at.monotonic_s >= THINNED_EVERY_S:
-                kept.append(sample)
-        self._samples = deque(kept, maxlen=SAMPLES_MAX)
+        unread = self._ends.unread_since(place, offset)
+        return 0.0 if unread is None else now.monotonic_s - max(unread, self._positions[shard, place].since_s)

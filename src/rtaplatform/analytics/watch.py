@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from rtaplatform.analytics.freshness import FreshnessTracker, Instant
+from rtaplatform.analytics.freshness import FreshnessTracker
+from rtaplatform.analytics.log_ends import Instant
 from rtaplatform.core.errors import PlatformError
 from rtaplatform.store.port import Place
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from rtaplatform.bench.report import Report
 from rtaplatform.bench.servers import Servers, cpu_seconds, running_servers, wait_until
-from rtaplatform.process.positions import next_offset
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.sender import Sender
 from rtaplatform.simulate.traffic import events
+from rtaplatform.store.port import next_offset
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 

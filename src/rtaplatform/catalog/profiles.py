@@ -71,7 +71,7 @@ class Profiles:
             await self._write({person: batch[person] for person in people[start : start + self._users_max]})
         is_due = time.monotonic() - self._committed_at > COMMIT_SECONDS
         # The offsets move only past what is in the tables; a stop while PostgreSQL is away leaves them where they are.
-        if records and (people or is_due) and not self.stopping.is_set():
+        if (people or is_due) and not self.stopping.is_set():
             await asyncio.to_thread(self._log.commit)
             self._committed_at = time.monotonic()
         return len(records)

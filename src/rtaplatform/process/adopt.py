@@ -32,7 +32,7 @@ def adopt(
     `hashes`: offset → hash of the record that is there now ("" none), of `counted_last` of each shard.
     """
     text = state.ledger.get(extent.place, "")
-    following = read_row(text).next_offset if text else state.starts.get(extent.place, 0)
+    following = state.next_offset(extent.place)
     if state.topics.get(partition.topic) != extent.place.topic_id and not text:
         return _move(partition, extent, text, extent.low, "the topic was made again; it is counted from its beginning")
     if following < extent.low:

@@ -31,7 +31,7 @@ class Queue:
         self.is_control = partition.topic not in EVENT_TOPICS
         self.start = offset
         self.following = offset  # what comes after all that was handed out
-        self.until = until  # its end when reading began
+        self.until = until  # its readable end when reading began: what an open transaction holds back is not waited for
         self.end: int | None = None  # reading has met the partition's end here
         self.record_ms = -1
         self._run: Run | None = None
@@ -100,7 +100,7 @@ class MergedLog:
         self._records = self._bytes = 0  # of the batch that is open
         self._version = 0
         self._partitions: frozenset[Partition] = frozenset()
-        self._highs: dict[Partition, int] = {}
+        self._ends_then: dict[Partition, int] = {}  # when they were asked for, up to where they could be read
         self._queues: list[Queue] = []
         self._control: Queue | None = None
 
@@ -111,14 +111,14 @@ class MergedLog:
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
         found = self._reader.extents(partitions)
-        self._highs |= {partition: extent.high for partition, extent in found.items()}
+        self._ends_then |= {partition: extent.readable for partition, extent in found.items()}
         return found
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         control = self._reader.extents(self._of_control())
         offsets = dict(positions) | {p: extent.low for p, extent in control.items()}
-        highs = self._highs | {p: extent.high for p, extent in control.items()}
-        self._queues = [Queue(p, offset, highs.get(p, 0)) for p, offset in sorted(offsets.items())]
+        ends = self._ends_then | {p: extent.readable for p, extent in control.items()}
+        self._queues = [Queue(p, offset, ends.get(p, 0)) for p, offset in sorted(offsets.items())]
         self._control = None
         self._records = self._bytes = 0
         for partition, offset in offsets.items():

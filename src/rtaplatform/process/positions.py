@@ -14,7 +14,7 @@ from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
 from rtaplatform.process.dedup import WINDOW_MS
-from rtaplatform.store.port import DEDUP_SLICES, SCHEMA, Move, Project, Row, ShardState, read_row
+from rtaplatform.store.port import DEDUP_SLICES, SCHEMA, Move, Project, Row, ShardState, next_offset, read_row
 from rtaplatform.stream.port import Extent, Partition, Record, Run
 
 NOTHING_READ = Row(0, -1, -1, "", -1, 0)
@@ -198,7 +198,7 @@ def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, S
         known = state.topics.get(partition.topic)
         if known != extent.place.topic_id:
             return f"recreated: the topic has another id than the {known} that was counted; see `rta topics adopt`"
-        following = _following(state, extent)
+        following = state.next_offset(extent.place)
         if following > extent.high:
             return f"truncated: the log ends at {extent.high}, {following} was to come next; see `rta topics adopt`"
         if following < extent.low:
@@ -206,23 +206,13 @@ def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, S
     return ""
 
 
-def _following(state: ShardState, extent: Extent) -> int:
-    text = state.ledger.get(extent.place, "")
-    return next_offset(text) if text else state.starts.get(extent.place, 0)
-
-
 def _start(extent: Extent, shards: Mapping[int, ShardState]) -> tuple[int, Row]:
     """Where to read from, and the row that stands before it: those of the shard that is least far."""
     if not shards:
         return 0, NOTHING_READ
-    state = min(shards.values(), key=lambda s: _following(s, extent))
+    state = min(shards.values(), key=lambda s: s.next_offset(extent.place))
     text = state.ledger.get(extent.place, "")
     if not text:
         return state.starts.get(extent.place, 0), NOTHING_READ
     row = read_row(text)
     return (row.last_offset if row.last_offset >= extent.low else row.next_offset), row
-
-
-def next_offset(text: str) -> int:
-    """Of a ledger row as stored; an absent one is at 0."""
-    return int(text.split("|", 1)[0]) if text else 0

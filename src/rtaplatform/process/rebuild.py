@@ -23,7 +23,6 @@ from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.process.counting import SHOP, Counting
 from rtaplatform.process.merged import MergedLog
-from rtaplatform.process.positions import next_offset
 from rtaplatform.process.sending import Begin, in_a_thread
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.store.port import (
@@ -38,6 +37,7 @@ from rtaplatform.store.port import (
     ShardState,
     Switched,
     Torn,
+    next_offset,
     shard_of,
 )
 from rtaplatform.stream.port import DeadLetter, DeadLetters, Extent, Partition
@@ -241,7 +241,7 @@ class Rebuild:
         """Up to where the generations that are read have counted a partition, in all shards that are left."""
         place = self._log.extents([partition])[partition].place
         states = [self._state(shard) for shard in self.left]
-        return min(next_offset(state.ledger.get(place, "")) if state else 0 for state in states)
+        return min(state.next_offset(place) if state else 0 for state in states)
 
     def _refuse_stops(self) -> None:
         """What makes a live worker stand still makes what is built useless, or worthless to wait for."""
@@ -328,8 +328,7 @@ def _can_go_on(state: ShardState, shards: int, extents: Mapping[Partition, Exten
     if state.torn or state.schema != SCHEMA or state.shards != shards:
         return False
     for partition, extent in extents.items():
-        row = state.ledger.get(extent.place, "")
-        following = next_offset(row) if row else state.starts.get(extent.place, 0)
+        following = state.next_offset(extent.place)
         known = state.topics.get(partition.topic)
         if known != extent.place.topic_id or not extent.low <= following <= extent.high:
             return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rtaplatform.process.positions import next_offset
 from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import Extent, Partition
 
@@ -30,7 +29,7 @@ class Standing:
         before, self._since = self._since, {}
         for partition, extent in extents.items():
             at = following[partition]
-            if at < extent.high:
+            if at < extent.readable:  # an open transaction holds back what lies beyond: seeking again would not help
                 known = before.get(partition)
                 self._since[partition] = known if known and known[0] == at else (at, now)
         patience = IDLE_SECONDS if is_idle else BUSY_SECONDS
@@ -51,13 +50,13 @@ def partitions_of(states: Iterable[ShardState]) -> set[Partition]:
 
 
 def lagging(states: Mapping[int, ShardState], extents: Mapping[Partition, Extent]) -> Rows:
-    """Those with more to read than a shard has counted."""
+    """Those with more that can be read than a shard has counted."""
     following = (
-        (shard, partition, next_offset(state.ledger.get(extent.place, "")), extent.high)
+        (shard, partition, state.next_offset(extent.place), extent.readable)
         for shard, state in states.items()
         for partition, extent in extents.items()
     )
-    return frozenset((shard, partition, at) for shard, partition, at, high in following if at < high)
+    return frozenset((shard, partition, at) for shard, partition, at, end in following if at < end)
 
 
 class Orphans:

@@ -56,6 +56,11 @@ def read_row(text: str) -> Row:
     return Row(int(following), int(last), int(timestamp), digest, int(epoch), int(record_time))
 
 
+def next_offset(row: str) -> int:
+    """Of a ledger row as stored; an absent one is at 0."""
+    return int(row.split("|", 1)[0]) if row else 0
+
+
 class Project(Struct, frozen=True):
     """What a worker and a reader must know of a project."""
 
@@ -77,6 +82,11 @@ class ShardState(Struct, frozen=True):
     torn: bool
     projects_version: str
     projects: dict[str, Project]
+
+    def next_offset(self, place: Place) -> int:
+        """The first offset that is not counted yet: without a row it is where the generation begins."""
+        row = self.ledger.get(place)
+        return next_offset(row) if row else self.starts.get(place, 0)
 
 
 # What a batch changes ---------------------------------------------------------------------------------------------

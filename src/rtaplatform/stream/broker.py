@@ -62,14 +62,19 @@ class Broker:
         topics = self.topics({p.topic for p in partitions}) if partitions else {}
         there = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
         low, high = self._offsets(there, EARLIEST), self._offsets(there, LATEST)
+        stable = self._offsets(there, LATEST, IsolationLevel.READ_COMMITTED)
         return {
-            p: Extent(Place(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1])
+            p: Extent(Place(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1], stable[p])
             for p in there
-            if p in low and p in high
+            if p in low and p in high and p in stable
         }
 
     def ends(self) -> dict[Place, int]:
-        """Where the event topics end: place → the offset that comes next. All of a topic's partitions, or none."""
+        """Where the event topics end: place → the offset that comes next. All of a topic's partitions, or none.
+
+        These are high watermarks. The last stable offset would stand where readers stand while a transaction is open,
+        and what is acknowledged behind it would be taken for counted.
+        """
         topics = self.topics()
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
         ends = self._offsets(partitions, LATEST)
@@ -104,15 +109,18 @@ class Broker:
                     future.result()
         return missing
 
-    def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    def _offsets(
+        self,
+        partitions: Sequence[Partition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[Partition, int]:
         if not partitions:
             return {}
         asked = {TopicPartition(p.topic, p.number): spec for p in partitions}
         found = {}
         with self._asking():
-            answers = self._admin().list_offsets(
-                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS_MAX
-            )
+            answers = self._admin().list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX)
             for one, future in answers.items():
                 with _unless_gone():
                     found[Partition(one.topic, one.partition)] = future.result().offset

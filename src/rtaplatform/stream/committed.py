@@ -72,6 +72,8 @@ class CommittedLog:
             error = message.error()
             if error is None:
                 found.append(self._taken(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._pass_by(message)
             elif error.code() in _LOOK_AGAIN:
                 log_line.warning("the place is looked up again", error=error.str())
                 self._unplaced |= self._next.keys()
@@ -103,6 +105,13 @@ class CommittedLog:
         if partition in self._next:  # else it was revoked while this batch was read
             self._next[partition], self._record_ms[partition] = record.offset + 1, at
         return record, at
+
+    def _pass_by(self, end: Message) -> None:
+        """What lies between the last record and the end is not for readers: markers of transactions."""
+        place: Any = (end.topic(), end.partition())
+        partition = Partition(*place)
+        if partition in self._next:
+            self._next[partition] = max(self._next[partition], end.offset() or 0)
 
     def _place(self) -> None:
         """Seek what was assigned to where the group has been, as far as the log still has that."""

@@ -104,12 +104,22 @@ class Batch(Struct, frozen=True):
 
 
 class Extent(Struct, frozen=True):
-    """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic."""
+    """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic.
+
+    `high` is the high watermark: whatever is acknowledged lies before it. An open transaction holds readers back at
+    `stable`, the last stable offset; None where there is no difference.
+    """
 
     place: Place
     low: int
     high: int
     partitions: int  # of the topic
+    stable: int | None = None
+
+    @property
+    def readable(self) -> int:
+        """Up to where records can be read now."""
+        return self.high if self.stable is None else min(self.stable, self.high)
 
 
 class DeadLetter(Struct, frozen=True):

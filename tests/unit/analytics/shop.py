@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker, Instant
+from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog
+from rtaplatform.analytics.log_ends import Instant
 from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
 from rtaplatform.store.memory import MemoryStore

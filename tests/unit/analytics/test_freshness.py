@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from rtaplatform.analytics.freshness import SAMPLES_MAX, Freshness, FreshnessTracker, Instant
+from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
+from rtaplatform.analytics.log_ends import SAMPLES_MAX, Instant
 from rtaplatform.store.port import Place, Project, Row, Snapshot
 
 A, B, C = Place("web-1", 0), Place("web-1", 1), Place("mobile-1", 0)
@@ -146,3 +147,49 @@ def test_samples_are_bounded_and_reach_far_back() -> None:
     assert found.lag_ms is not None
     # Thinned, yet never more than one thinning step from the truth.
     assert 0 <= found.lag_ms - (SAMPLES_MAX - SAMPLES_MAX / 8) * 1000 <= 11_000
+
+
+def adopted(offset: int) -> Snapshot:
+    """The ledger after `rta topics adopt`: a position without a record."""
+    row = Row(offset, -1, -1, "", -1, WALL)
+    return Snapshot("g1", {"web": "web-1"}, {A: row}, {}, False, Project("demo"), ())
+
+
+def test_who_accepts_a_log_without_its_end_is_whole_at_once() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.seed({A: 1_000})
+    assert tracker.observe(snapshot({A: 1_000}), at(1)).is_complete
+    tracker.sample(at(2), {A: 900})
+    assert not tracker.observe(snapshot({A: 1_000}, stops={"web:0": "truncated"}), at(3)).is_complete
+    tracker.sample(at(4), {A: 900})
+    assert tracker.observe(adopted(900), at(4.5)) == Freshness(WALL + 4_000, 500, ())
+    tracker.sample(at(5), {A: 950})
+    assert tracker.observe(snapshot({A: 950}), at(5.5)) == Freshness(WALL + 5_000, 500, ())
+    assert tracker.state(at(6)).partitions[0].lag == 0
+
+
+def test_who_has_not_seen_the_adoption_itself_notices_that_the_log_has_lost_its_end() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.observe(snapshot({A: 1_000}), at(1))
+    for second in range(2, 14):
+        tracker.sample(at(second), {A: 900 + second})
+    assert tracker.observe(snapshot({A: 913}), at(13.5)) == Freshness(WALL + 13_000, 500, ())
+
+
+def test_a_store_that_went_back_is_behind_although_the_log_has_lost_its_end_too() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.observe(snapshot({A: 1_000}), at(1))
+    tracker.sample(at(2), {A: 900})
+    tracker.sample(at(13), {A: 900})
+    assert "50 is" not in str(tracker.observe(snapshot({A: 900}), at(13)).reasons)
+    assert tracker.observe(snapshot({A: 850}), at(14)).reasons[0] == "web-1:0 is 50 behind where it was"
+
+
+def test_acknowledged_events_behind_an_open_transaction_are_not_taken_for_counted() -> None:
+    """The ends are high watermarks: readers stand before them, and so does the ledger."""
+    tracker = sampled((0, {A: 10}), (1, {A: 30}))
+    for second in range(2, 13):
+        tracker.sample(at(second), {A: 30})
+        found = tracker.observe(snapshot({A: 10}), at(second))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (WALL, 12_000, False)
+    assert tracker.state(at(13)).partitions[0].lag == 20
