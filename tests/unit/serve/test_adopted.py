@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rtaplatform.analytics.log_ends import Instant
 from rtaplatform.process.adopt import adopt
 from rtaplatform.stream.port import Extent, Partition
@@ -34,7 +36,7 @@ def ends_at(shop: Shop, end: int) -> None:
 
 
 def accept(shop: Shop, extent: Extent) -> None:
-    state = shop.store.state(0)
+    state: Any = shop.store.state(0)
     adoption = adopt(WEB, extent, state)
     assert adoption is not None
     gaps = {adoption.where: adoption.gap}
