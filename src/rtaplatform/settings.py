@@ -169,7 +169,10 @@ class ApiSettings(StageSettings):
 
 
 class LimitSettings(StageSettings):
-    """How much a key may ask for in a minute (0: no limit); `trusted_proxies`: networks, by commas."""
+    """How much a key may ask for (0: no limit); all keys of a project together, `project_factor` times as much.
+
+    `trusted_proxies`: networks, by commas.
+    """
 
     model_config = settings_config("RTA_LIMITS_")
 
@@ -178,6 +181,10 @@ class LimitSettings(StageSettings):
     catalog_per_minute: Annotated[int, Field(ge=0)] = 300_000
     admin_per_minute: Annotated[int, Field(ge=0)] = 60_000
     unknown_keys_per_minute: Annotated[int, Field(ge=0)] = 6_000
+    project_factor: Annotated[int, Field(ge=1)] = 4
+    projects_per_hour: Annotated[int, Field(ge=0)] = 60
+    projects_per_hour_in_all: Annotated[int, Field(ge=0)] = 600
+    project_changes_per_hour: Annotated[int, Field(ge=0)] = 600
     trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
 
 

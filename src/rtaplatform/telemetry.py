@@ -87,7 +87,11 @@ COLLECT_IN_FLIGHT = _gauge("collect_in_flight", "Events handed to the producer a
 COLLECT_PRODUCERS = _counter("collect_producers", "Producers made: more than one means fatal errors.")
 
 # catalog
-KEY_LOOKUPS = _counter("key_lookups", "Key look-ups, by outcome: fresh, stale, read, unknown, unavailable.", "outcome")
+KEY_LOOKUPS = _counter(
+    "key_lookups",
+    "Key look-ups, by outcome: fresh, stale, read, unknown, mistyped, not_tried, unavailable.",
+    "outcome",
+)
 PROFILES_EVENTS = _counter(
     "profiles_events",
     "Identify events, by outcome: applied, unchanged, erased, or why they change no profile.",

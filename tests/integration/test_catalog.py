@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, make_key, revoke_key
+from rtaplatform.catalog.key_roster import LISTED_BYTES, read_listed
+from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, digest, list_keys, make_key, revoke_key
 from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
@@ -123,6 +124,27 @@ async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Databa
     shown = await database.run(lambda connection: list_keys(connection, "demo"))
     assert made[1] not in str(shown)
     assert next(row for row in shown if row.id == made[0]).last_used_at is not None
+
+
+async def test_the_roster_lists_the_keys_that_open_something(database: Database, settings: CatalogSettings) -> None:
+    """So they pass from an address that has guessed all that it may, and only they."""
+    clock = Clock()
+    ring = KeyRing(database, settings, clock)
+    for key in (KEYS.write, KEYS.read, KEYS.admin):
+        assert await ring.find_from("1.2.3.4", key, may_guess=False) is not None
+    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "read")))
+    past = NewKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
+    expired = await database.run(lambda connection: create_key(connection, past))
+    assert made is not None
+    assert expired is not None
+    clock.now += 11
+    assert await ring.find_from("1.2.3.4", made[1], may_guess=False) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    listed = await database.run(read_listed)
+    assert sorted(listed[at : at + LISTED_BYTES] for at in range(0, len(listed), LISTED_BYTES)) == sorted(
+        digest(key)[:LISTED_BYTES] for key in (KEYS.write, KEYS.read, KEYS.admin)
+    )
+    assert await ring.find_from("1.2.3.4", expired[1], may_guess=False) is None
 
 
 async def test_revoked_key_in_use_is_dead_within_a_minute(database: Database, settings: CatalogSettings) -> None:

@@ -8,6 +8,7 @@ enough, since a key is random and not chosen.
 renewed: a revoked key is dead within 60 s as long as PostgreSQL answers, and at once where notifications
 arrive. While PostgreSQL is away, known keys are served for 15 min, none beyond its expiry. Unknown keys are
 remembered for 5 s. When a key was last used is written beside, a batch at a time. Everything is bounded.
+Strangers' keys come in by `find_from`, which looks up only so many guesses of an address (`key_roster.py`).
 
 No comparison depends on a key's characters: what is looked up is its SHA-256, so that time tells nothing of a key.
 """
@@ -17,6 +18,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
+import re
 import secrets
 import string
 import time
@@ -32,6 +35,7 @@ from sqlalchemy.engine import Connection
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.key_roster import GuessSlots, NoRoomForGuesses, Roster
 from rtaplatform.catalog.tables import KEYS, PROJECTS
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
@@ -41,13 +45,17 @@ SCOPES = (COLLECT, READ, CATALOG_READ, CATALOG_WRITE, ADMIN)
 SCOPES_BY_KIND = {"write": (COLLECT,), "read": (READ, CATALOG_READ), "admin": SCOPES}
 
 ENTRIES_MAX = 10_000
-LOOKUPS_MAX = 64
+LOOKUPS_MAX = 2_000
+LOOKUPS_AT_ONCE = 64
+UNKNOWN_ENTRIES_MAX = 2_000
 USED_SECONDS = 60.0  # how often it is written when a key was last used
 USED_AT_ONCE = 500
 KEY_CHARS_MAX = 256
 UNKNOWN_SECONDS = 5.0
 OVERDUE_SECONDS = 20.0  # beyond fresh: from then on an entry must be renewed before it is served
 AWAY_SECONDS = 1.0  # how long a server that failed is left alone
+KEY_FORM = re.compile(r"rta_[wra]_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}")
+CHECKSUM_CHARS = 6
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
@@ -73,14 +81,19 @@ def make_key(kind: str) -> str:
 def checksum(body: str) -> str:
     """CRC-32 in six characters of base 62."""
     number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(6):
+    for _ in range(CHECKSUM_CHARS):
         number, digit = divmod(number, 62)
         digits = _ALPHABET[digit] + digits
     return digits
 
 
+def is_mistyped(key: str) -> bool:
+    """Whether the key has the form of ours and a wrong checksum: nobody was ever given it."""
+    return bool(KEY_FORM.fullmatch(key)) and checksum(key[:-CHECKSUM_CHARS]) != key[-CHECKSUM_CHARS:]
+
+
 def digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 def shown(key: str) -> str:
@@ -89,7 +102,7 @@ def shown(key: str) -> str:
 
 
 class _Entry(NamedTuple):
-    access: Access | None
+    access: Access
     at: float
 
 
@@ -101,22 +114,42 @@ class KeyRing:
     ) -> None:
         self._database, self._settings, self._now = database, settings, now
         self._entries: dict[bytes, _Entry] = {}
+        self._unknown: dict[bytes, float] = {}  # hash → when it was found to be nobody's
         self._lookups: dict[bytes, asyncio.Task[Access | None]] = {}
+        self._turn = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        self._roster, self._guesses = Roster(database, now), GuessSlots()
         self._away, self._leave_alone_until = False, 0.0
         self._used: dict[str, datetime] = {}
         self._changes = 0
 
     async def find(self, key: str) -> Access | None:
         """What `key` opens, None where it opens nothing; raises Unavailable."""
-        access = await self._find(key)
+        return await self.find_hashed(digest(key)) if 0 < len(key) <= KEY_CHARS_MAX else None
+
+    async def find_hashed(self, hashed: bytes) -> Access | None:
+        """What the key with this hash opens; as `find`."""
+        access = await self._find(hashed)
         if access is not None and (len(self._used) < ENTRIES_MAX or access.key_id in self._used):
             self._used[access.key_id] = datetime.now(UTC)
         return access
 
-    def knows(self, key: str) -> bool:
-        """Whether `key` opens something as far as is known, without a look at PostgreSQL."""
-        entry = self._entries.get(digest(key)) if len(key) <= KEY_CHARS_MAX else None
-        return entry is not None and entry.access is not None
+    async def find_from(self, address: str, key: str, *, may_guess: bool) -> Access | None:
+        """As `find`, for a key that may be a guess: one that is not listed is looked up only if `may_guess`."""
+        if not 0 < len(key) <= KEY_CHARS_MAX or is_mistyped(key):
+            telemetry.KEY_LOOKUPS.labels("mistyped").inc()
+            return None
+        hashed = digest(key)
+        if hashed in self._entries or self._is_known_to_be_unknown(hashed):
+            return await self.find_hashed(hashed)
+        if may_guess and self._guesses.has_room(address):
+            with self._guesses.taken(address):
+                return await self.find_hashed(hashed)
+        if await self._roster.lists(hashed):
+            return await self.find_hashed(hashed)
+        telemetry.KEY_LOOKUPS.labels("not_tried").inc()
+        if may_guess:
+            raise NoRoomForGuesses
+        return None
 
     def change(self, ids: Iterable[str] | None) -> None:
         """These keys have been made, changed, revoked or deleted (None: any may have been); unknown ones may be known.
@@ -124,17 +157,19 @@ class KeyRing:
         What is dropped is read again before it is served; what is only in doubt is served while it is renewed.
         """
         self._changes += 1
+        self._unknown.clear()
+        self._roster.touch()
         named = None if ids is None else set(ids)
         doubtful = self._now() - self._settings.key_cache_seconds - 1
         for hashed, entry in list(self._entries.items()):
-            if entry.access is None or (named is not None and entry.access.key_id in named):
+            if named is not None and entry.access.key_id in named:
                 del self._entries[hashed]
             elif named is None:
                 self._entries[hashed] = entry._replace(at=min(entry.at, doubtful))
 
     def change_project(self, project_id: str) -> None:
         """A project has been changed or deleted, and its keys with it."""
-        self.change([e.access.key_id for e in self._entries.values() if e.access and e.access.project_id == project_id])
+        self.change([e.access.key_id for e in self._entries.values() if e.access.project_id == project_id])
 
     async def note_use(self) -> None:
         """Write when keys were last used, again and again until cancelled, and once more at the end."""
@@ -154,13 +189,13 @@ class KeyRing:
                 # Not worth keeping: whoever is in use will be so again.
                 return
 
-    async def _find(self, key: str) -> Access | None:
-        if not 0 < len(key) <= KEY_CHARS_MAX:
+    async def _find(self, hashed: bytes) -> Access | None:
+        if self._is_known_to_be_unknown(hashed):
+            telemetry.KEY_LOOKUPS.labels("unknown").inc()
             return None
-        hashed = digest(key)
         entry = self._entries.get(hashed)
         if entry is not None and self._is_fresh(entry):
-            telemetry.KEY_LOOKUPS.labels("fresh" if entry.access else "unknown").inc()
+            telemetry.KEY_LOOKUPS.labels("fresh").inc()
             return _unexpired(entry.access)
         if entry is not None and self._may_be_served(entry):
             telemetry.KEY_LOOKUPS.labels("stale").inc()
@@ -168,6 +203,9 @@ class KeyRing:
                 self._renew_unheard(hashed)
             return _unexpired(entry.access)
         return _unexpired(await self._read(hashed, entry))
+
+    def _is_known_to_be_unknown(self, hashed: bytes) -> bool:
+        return self._now() - self._unknown.get(hashed, -math.inf) <= UNKNOWN_SECONDS
 
     async def _read(self, hashed: bytes, entry: _Entry | None) -> Access | None:
         try:
@@ -182,14 +220,13 @@ class KeyRing:
             raise
 
     def _is_fresh(self, entry: _Entry) -> bool:
-        limit = self._settings.key_cache_seconds if entry.access else UNKNOWN_SECONDS
-        return self._now() - entry.at <= limit
+        return self._now() - entry.at <= self._settings.key_cache_seconds
 
     def _may_be_served(self, entry: _Entry) -> bool:
         """Whether a stale entry may stand for a while: shortly always, long only while PostgreSQL is away."""
         settings = self._settings
         limit = settings.key_cache_stale_seconds if self._away else settings.key_cache_seconds + OVERDUE_SECONDS
-        return entry.access is not None and self._now() - entry.at <= limit
+        return self._now() - entry.at <= limit
 
     def _renew_unheard(self, hashed: bytes) -> None:
         with contextlib.suppress(Unavailable):
@@ -213,28 +250,35 @@ class KeyRing:
             task.exception()  # a renewal in the background may fail unheard
 
     async def _look_up(self, hashed: bytes) -> Access | None:
-        # From before the question: the answer may be as old as that. What changed meanwhile puts it in doubt.
-        begun, changes = self._now(), self._changes
-        try:
-            access = await self._database.run(lambda connection: read_key(connection, hashed))
-        except Unavailable:
-            self._away, self._leave_alone_until = True, self._now() + AWAY_SECONDS
-            raise
+        async with self._turn:
+            if self._now() < self._leave_alone_until:
+                raise Unavailable("postgres", "No answer a moment ago.")
+            # From before the question: the answer may be as old as that. What changed meanwhile puts it in doubt.
+            begun, changes = self._now(), self._changes
+            try:
+                access = await self._database.run(lambda connection: read_key(connection, hashed))
+            except Unavailable:
+                self._away, self._leave_alone_until = True, self._now() + AWAY_SECONDS
+                raise
         self._away = False
         telemetry.KEY_LOOKUPS.labels("read").inc()
-        self._entries.pop(hashed, None)
         if changes != self._changes:
             begun -= self._settings.key_cache_seconds + 1
-        self._entries[hashed] = _Entry(access, begun)
-        while len(self._entries) > ENTRIES_MAX:
-            self._drop_one()
+        self._keep(hashed, access, begun)
         return access
 
-    def _drop_one(self) -> None:
-        """Unknown keys go first: a flood of them must not push out what serves us while PostgreSQL is away."""
-        oldest = next(iter(self._entries))
-        victim = next((hashed for hashed, entry in self._entries.items() if entry.access is None), oldest)
-        del self._entries[victim]
+    def _keep(self, hashed: bytes, access: Access | None, at: float) -> None:
+        """Unknown keys have their own place: a flood of them pushes out nothing that serves us without PostgreSQL."""
+        self._entries.pop(hashed, None)
+        self._unknown.pop(hashed, None)
+        if access is None:
+            self._unknown[hashed] = at
+            while len(self._unknown) > UNKNOWN_ENTRIES_MAX:
+                del self._unknown[next(iter(self._unknown))]
+            return
+        self._entries[hashed] = _Entry(access, at)
+        while len(self._entries) > ENTRIES_MAX:
+            del self._entries[next(iter(self._entries))]
 
 
 def _unexpired(access: Access | None) -> Access | None:

@@ -3,18 +3,21 @@
 `opt={"scope": "read"}` on a route asks for a key with that scope, `opt={"scope": None}` says that it is open.
 `opt={"find_access": f}` replaces the look at the `Authorization` header (collecting: keys in bodies; live:
 tickets). Each request is taken from what its key may ask for in a minute (`limits.py`). The project comes from the
-key, never from the request; a refusal never tells whether a thing exists.
+key, never from the request; a refusal never tells whether a thing exists. A key that opens nothing is a guess, and
+counts for its client's address: beyond the limit only keys that exist are looked up from there.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NoReturn, cast
 
 from litestar.connection import ASGIConnection
+from litestar.exceptions import TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
 from rtaplatform.catalog.keys import Access
@@ -24,6 +27,7 @@ from rtaplatform.serve.parts import FindAccess, Parts, parts_of
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 _CLOSED = "closed"
+FORWARDED_CHARS_MAX = 1_000
 
 
 async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
@@ -59,54 +63,76 @@ def require_scope(access: Access | None, scope: str) -> Access:
 
 async def take(connection: AnyConnection, kind: str, access: Access, cost: int = 1) -> None:
     """Take `cost` from what the key may ask for; the answer tells what is left. Raises TooManyRequestsException."""
-    allowance = await parts_of(connection).limits.take(kind, access.key_id, cost)
+    allowance = await parts_of(connection).limits.take_of_key(kind, access.key_id, access.project_id, cost)
     if allowance.limit:
         connection.scope["state"]["allowance"] = allowance
 
 
 async def find_key(connection: AnyConnection, parts: Parts, key: str | None) -> Access | None:
-    """What a key opens. An address that has tried too many unknown ones has no more looked up."""
+    """What a key opens. One that opens nothing counts as a guess of the client's address."""
     if not key:
         return None
-    if parts.limits.is_spent(UNKNOWN, address_of(connection, parts)) and not parts.keys.knows(key):
-        return None
-    return await parts.keys.find(key)
+    address = address_of(connection, parts)
+    access = await parts.keys.find_from(address, key, may_guess=not parts.limits.is_spent(UNKNOWN, address))
+    if access is None:
+        await _count_guess(connection, parts, address)
+    return access
 
 
-async def refuse_unknown(connection: AnyConnection) -> NoReturn:
+async def _count_guess(connection: AnyConnection, parts: Parts, address: str) -> None:
+    """Whether it was one too many is told once no other key of the request opens anything."""
+    state = connection.scope["state"]
+    try:
+        await parts.limits.take(UNKNOWN, address)
+    except TooManyRequestsException as refusal:
+        state["guess_refusal"] = refusal
+    state["has_guessed"] = True
+
+
+async def refuse_unknown(connection: AnyConnection, hint: str | None = None) -> NoReturn:
     """Raise Unauthorized, or TooManyRequestsException where the client's address has tried too often."""
-    parts = parts_of(connection)
-    if connection.headers.get("authorization") or connection.query_params or connection.scope.get("method") == "POST":
-        await parts.limits.take(UNKNOWN, address_of(connection, parts))
-    raise Unauthorized("No key, or not a valid one.")
+    parts, state = parts_of(connection), connection.scope["state"]
+    # Who shows no key at all costs something where a body is read for it.
+    if not state.get("has_guessed") and (connection.query_params or connection.scope.get("method") == "POST"):
+        await _count_guess(connection, parts, address_of(connection, parts))
+    if refusal := state.get("guess_refusal"):
+        raise refusal
+    raise Unauthorized("No key, or not a valid one.", hint=hint)
 
 
 def address_of(connection: AnyConnection, parts: Parts) -> str:
     """The client's: what a trusted proxy says in X-Forwarded-For, and nobody else."""
-    client = connection.client.host if connection.client else ""
-    trusted = parts.limits.trusted_proxies
-    return forwarded_address(client, connection.headers.get("x-forwarded-for", ""), trusted)
+    client, trusted = connection.client.host if connection.client else "", parts.limits.trusted_proxies
+    # Only where somebody is trusted: the header is a stranger's text.
+    said = connection.headers.getall("x-forwarded-for", []) if trusted else []
+    return forwarded_address(client, said, trusted)
 
 
-@lru_cache(maxsize=10_000)
-def forwarded_address(client: str, forwarded: str, trusted: str) -> str:
+def forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """The last address that is no trusted proxy's; of IPv6 the network, since a client has all of its addresses."""
-    networks = [ip_network(part.strip()) for part in trusted.split(",") if part.strip()]
-    said = [part.strip() for part in forwarded.split(",")] if forwarded else []
+    if not trusted:
+        return _shown(_address(client))
+    # Each proxy appends, to the line or as a line of its own: the last ones are the nearest.
+    said = ",".join(forwarded)[-FORWARDED_CHARS_MAX:].split(",")
     address = _address(client)
-    while said and address is not None and any(address in network for network in networks):
-        address = _address(said.pop()) or address
-    if address is None:
-        return "unknown"
-    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    while said and address is not None and any(address in network for network in trusted):
+        address = _address(said.pop().strip()) or address
+    return _shown(address)
 
 
+@lru_cache(maxsize=4_096)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(text)
     except ValueError:
         return None
     return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+def _shown(address: IPv4Address | IPv6Address | None) -> str:
+    if address is None:
+        return "unknown"
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
 async def find_bearer(connection: AnyConnection, parts: Any) -> Access | None:

@@ -2,6 +2,8 @@
 
 Decides by content, not by Content-Type. A key stands in the header, the body or the query (docs/reference/api.md,
 Access). Unknown query parameters pass, as unknown fields do: a lost event is worse than a slip.
+The order is that of cost: a key in a header before the body is read, a key in the body before anything is made of
+it, and the limit of the key before the work that it limits.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys import COLLECT, Access
-from rtaplatform.collect.envelope import Arrival, as_key, read_batch, read_single_key
+from rtaplatform.collect.body_key import find_write_keys
+from rtaplatform.collect.envelope import Arrival, read_batch
+from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve import limits
 from rtaplatform.serve.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
 from rtaplatform.serve.bodies import read_body
@@ -56,11 +60,8 @@ def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
     )
     async def collect(request: AnyRequest) -> Response[bytes]:
         parts, arrival = parts_of(request), _arrival_of(request)
-        known = await _find_in_header(request, parts)
-        body = await _read(request, parts)
-        access = await _authenticate(request, parts, known, None if known else read_single_key(body))
-        await take(request, limits.COLLECT, access)
-        return _answer(await parts.collector.collect_single(body, kind, access.project, arrival))
+        body, charge = await _receive(request, parts)
+        return _answer(await parts.collector.collect_single(body, kind, charge.access.project, arrival))
 
     return collect
 
@@ -76,13 +77,13 @@ def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
 )
 async def collect_batch(request: AnyRequest) -> Response[bytes]:
     parts, arrival = parts_of(request), _arrival_of(request)
-    known = await _find_in_header(request, parts)
-    batch = read_batch(await _read(request, parts))
-    access = await _authenticate(request, parts, known, None if known else as_key(batch.write_key))
-    await take(request, limits.COLLECT, access, max(1, len(batch.batch or ())))
+    body, charge = await _receive(request, parts)
+    await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
+    batch = read_batch(body)
+    await charge.raise_to(len(batch.batch or ()))
     strict = request.query_params.get("strict", "") in ("1", "true")
     collect = parts.collector.collect_batch_strictly if strict else parts.collector.collect_batch
-    return _answer(await collect(batch, access.project, arrival))
+    return _answer(await collect(batch, charge.access.project, arrival))
 
 
 @get(
@@ -114,6 +115,32 @@ def _arrival_of(request: AnyRequest) -> Arrival:
     )
 
 
+class _Charge:
+    """What a request has taken of its key's events. What is taken stays taken: a refused request has cost something."""
+
+    def __init__(self, request: AnyRequest, access: Access) -> None:
+        self._request, self.access, self._taken = request, access, 0
+
+    async def raise_to(self, events: int) -> None:
+        """Of more than the limit, the limit. Raises TooManyRequestsException."""
+        events = min(events, parts_of(self._request).limits.limit_of(limits.COLLECT) or events)
+        if events > self._taken:
+            await take(self._request, limits.COLLECT, self.access, events - self._taken)
+            self._taken = events
+
+
+async def _receive(request: AnyRequest, parts: Parts) -> tuple[bytes, _Charge]:
+    """The body, and its key, of which one event is taken: before the body is read, where the header has the key."""
+    if (access := await _find_in_header(request, parts)) is not None:
+        charge = _Charge(request, access)
+        await charge.raise_to(1)
+        return await _read(request, parts), charge
+    body = await _read(request, parts)
+    charge = _Charge(request, await _find_elsewhere(request, parts, body))
+    await charge.raise_to(1)
+    return body, charge
+
+
 async def _read(request: AnyRequest, parts: Parts) -> bytes:
     body = await read_body(request.receive, request.headers.get("content-encoding"), parts.collect.batch_bytes_max)
     telemetry.COLLECT_BYTES.inc(len(body))
@@ -130,12 +157,13 @@ async def _find_in_header(request: AnyRequest, parts: Parts) -> Access | None:
     return None if access is None else require_scope(access, COLLECT)
 
 
-async def _authenticate(request: AnyRequest, parts: Parts, known: Access | None, in_body: str | None) -> Access:
-    if known is not None:
-        return known
-    key = in_body or request.query_params.get("writeKey")
-    access = await find_key(request, parts, key)
-    return require_scope(access, COLLECT) if access else await refuse_unknown(request)
+async def _find_elsewhere(request: AnyRequest, parts: Parts, body: bytes) -> Access:
+    """By the body, else by the query; raises Unauthorized, Forbidden."""
+    named = request.query_params.get("writeKey")
+    for key in find_write_keys(body) or ([named] if named else []):
+        if (access := await find_key(request, parts, key)) is not None:
+            return require_scope(access, COLLECT)
+    return await refuse_unknown(request)
 
 
 def _answer(answer: dict[str, Any]) -> Response[bytes]:

@@ -1,11 +1,13 @@
-"""How much a key may ask for in a minute, and how often an address may try keys that are none.
+"""How much a key and its project may ask for in a minute, and how often an address may try keys that are none.
 
 Counted in Redis, for all processes together, by the library `limits`; a process takes a portion of a hundredth of
 the limit at a time and spends it by itself, so that almost no request waits for Redis. What a process has taken
 and not spent by the minute's end is lost: nobody ever gets more than the limit, and with n processes somebody may
 get n hundredths less. While Redis is away, every process counts by itself: the limit is one of each process then.
 
-Minutes are the clock's, so in one that begins in the middle of a minute twice the limit may pass.
+Minutes are the clock's, so in one that begins in the middle of a minute twice the limit may pass. Projects are
+counted by the hour. All keys of a project together may ask for `project_factor` times what one of them may: nobody
+gets more of the platform by making more keys.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple, Protocol
 
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.errors import StorageError
@@ -27,10 +30,11 @@ from rtaplatform import telemetry
 from rtaplatform.settings import LimitSettings
 
 COLLECT, READ, CATALOG, ADMIN, UNKNOWN = "collect", "read", "catalog", "admin", "unknown"
+PROJECTS, ALL_PROJECTS, PROJECT_CHANGES = "projects", "all_projects", "project_changes"
 KINDS = {"read": READ, "catalog:read": CATALOG, "catalog:write": CATALOG, "admin": ADMIN, "collect": COLLECT}
-WINDOW_SECONDS = 60
+MINUTE_SECONDS, HOUR_SECONDS = 60, 3_600
 PORTIONS = 100
-METERS_MAX = 20_000
+METERS_MAX = 20_000  # of keys and projects, and as many of addresses
 REDIS_SECONDS = 0.25  # a request waits so long for Redis, once in AWAY_SECONDS
 AWAY_SECONDS = 1.0
 PREFIX = "rta-limit"
@@ -57,8 +61,16 @@ class Allowance(Struct, frozen=True):
         }
 
 
+class Rule(NamedTuple):
+    """At most `limit` (0: any number) of `what` in each window."""
+
+    limit: int
+    what: str
+    window_seconds: int = MINUTE_SECONDS
+
+
 class _Meter:
-    """One key in one minute: what was taken by all, and what of it this process has still to spend."""
+    """One key in one window: what was taken by all, and what of it this process has still to spend."""
 
     __slots__ = ("local", "lock", "taken", "window")
 
@@ -71,81 +83,124 @@ class Limits:
         self, settings: LimitSettings, counter: Counter | None = None, now: Callable[[], float] = time.time
     ) -> None:
         """`counter` None: this process alone."""
-        self.trusted_proxies = settings.trusted_proxies
-        self._limits = {
-            COLLECT: settings.collect_events_per_minute,
-            READ: settings.reads_per_minute,
-            CATALOG: settings.catalog_per_minute,
-            ADMIN: settings.admin_per_minute,
-            UNKNOWN: settings.unknown_keys_per_minute,
-        }
+        self.trusted_proxies = networks_of(settings.trusted_proxies)
+        self._rules = rules_of(settings)
         self._shared, self._own, self._now = counter, MemoryStorage(), now
+        # Addresses have their own, so that strangers push out no key's.
         self._meters: dict[tuple[str, str], _Meter] = {}
+        self._addresses: dict[tuple[str, str], _Meter] = {}
         self._away_until = 0.0
 
     async def take(self, kind: str, who: str, cost: int = 1) -> Allowance:
         """Take `cost` (of more than the limit: the limit); raises TooManyRequestsException where it is not left."""
-        limit = self._limits[kind]
-        if limit == 0:
+        rule = self._rules[kind]
+        if rule.limit == 0:
             return Allowance(0, 0, 0)
-        meter, cost = self._meter(kind, who), min(cost, limit)
-        if meter.local < cost and meter.taken < limit:
+        meter, cost = self._meter(kind, who), min(cost, rule.limit)
+        if meter.local < cost and meter.taken < rule.limit:
             async with meter.lock:
-                if meter.local < cost and meter.taken < limit:
-                    await self._fetch(meter, f"{kind}:{who}:{meter.window}", limit, cost)
-        allowance = self._allowance(meter, limit)
+                if meter.local < cost and meter.taken < rule.limit:
+                    await self._fetch(meter, f"{kind}:{who}:{meter.window}", rule, cost)
+        allowance = self._allowance(meter, rule)
         if meter.local < cost:
             telemetry.RATE_LIMITED.labels(kind).inc()
-            raise too_many(kind, allowance)
+            raise too_many(rule, allowance)
         meter.local -= cost
-        return Allowance(limit, max(0, allowance.remaining - cost), allowance.reset_seconds)
+        return Allowance(rule.limit, max(0, allowance.remaining - cost), allowance.reset_seconds)
+
+    async def take_of_key(self, kind: str, key_id: str, project_id: str, cost: int = 1) -> Allowance:
+        """Take from a key and from its project; the scarcer allowance. Raises TooManyRequestsException."""
+        of_key = await self.take(kind, key_id, cost)
+        of_project = await self.take(of_project_kind(kind), project_id, cost)
+        if not of_key.limit or not of_project.limit:
+            return of_key
+        return min(of_key, of_project, key=lambda allowance: allowance.remaining)
+
+    def limit_of(self, kind: str) -> int:
+        """0: none."""
+        return self._rules[kind].limit
 
     def is_spent(self, kind: str, who: str) -> bool:
         """Whether nothing is left, as far as this process knows."""
-        meter, limit = self._meters.get((kind, who)), self._limits[kind]
-        is_now = meter is not None and meter.window == self._window()
-        return bool(limit) and meter is not None and is_now and meter.local == 0 and meter.taken >= limit
+        meter, rule = self._meters_of(kind).get((kind, who)), self._rules[kind]
+        is_now = meter is not None and meter.window == self._window(rule)
+        return bool(rule.limit) and meter is not None and is_now and meter.local == 0 and meter.taken >= rule.limit
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _window(self) -> int:
-        return int(self._now() // WINDOW_SECONDS)
+    def _window(self, rule: Rule) -> int:
+        return int(self._now() // rule.window_seconds)
+
+    def _meters_of(self, kind: str) -> dict[tuple[str, str], _Meter]:
+        return self._addresses if kind == UNKNOWN else self._meters
 
     def _meter(self, kind: str, who: str) -> _Meter:
-        meter, window = self._meters.get((kind, who)), self._window()
+        meters, window = self._meters_of(kind), self._window(self._rules[kind])
+        meter = meters.get((kind, who))
         if meter is None or meter.window != window:
-            self._meters.pop((kind, who), None)
-            meter = self._meters[kind, who] = _Meter(window)
-            while len(self._meters) > METERS_MAX:
-                del self._meters[next(iter(self._meters))]
+            meters.pop((kind, who), None)
+            meter = meters[kind, who] = _Meter(window)
+            while len(meters) > METERS_MAX:
+                del meters[next(iter(meters))]
         return meter
 
-    async def _fetch(self, meter: _Meter, name: str, limit: int, cost: int) -> None:
-        portion = max(cost - meter.local, limit // PORTIONS, 1)
-        meter.taken = await self._count(name, portion)
-        meter.local += max(0, min(portion, limit - (meter.taken - portion)))
+    async def _fetch(self, meter: _Meter, name: str, rule: Rule, cost: int) -> None:
+        portion = max(cost - meter.local, rule.limit // PORTIONS, 1)
+        meter.taken = await self._count(name, portion, 2 * rule.window_seconds)
+        meter.local += max(0, min(portion, rule.limit - (meter.taken - portion)))
 
-    async def _count(self, name: str, portion: int) -> int:
+    async def _count(self, name: str, portion: int, life_seconds: int) -> int:
         if self._shared is not None and self._now() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return await self._shared.incr(name, 2 * WINDOW_SECONDS, portion)
+                    return await self._shared.incr(name, life_seconds, portion)
             except (StorageError, OSError, TimeoutError):
                 self._away_until = self._now() + AWAY_SECONDS
         if self._shared is not None:
             telemetry.LIMITS_ALONE.inc()
-        return await self._own.incr(name, 2 * WINDOW_SECONDS, portion)
+        return await self._own.incr(name, life_seconds, portion)
 
-    def _allowance(self, meter: _Meter, limit: int) -> Allowance:
-        reset = math.ceil((meter.window + 1) * WINDOW_SECONDS - self._now())
-        return Allowance(limit, meter.local + max(0, limit - meter.taken), min(max(1, reset), WINDOW_SECONDS))
+    def _allowance(self, meter: _Meter, rule: Rule) -> Allowance:
+        reset = math.ceil((meter.window + 1) * rule.window_seconds - self._now())
+        left = meter.local + max(0, rule.limit - meter.taken)
+        return Allowance(rule.limit, left, min(max(1, reset), rule.window_seconds))
 
 
-def too_many(kind: str, allowance: Allowance) -> TooManyRequestsException:
-    wait = str(allowance.reset_seconds)
-    what = {COLLECT: "events of this key", UNKNOWN: "unknown keys from this address"}.get(kind, "requests of this key")
+def of_project_kind(kind: str) -> str:
+    return f"{kind}_of_project"
+
+
+def rules_of(settings: LimitSettings) -> dict[str, Rule]:
+    """All limits by their kinds."""
+    of_key = {
+        COLLECT: Rule(settings.collect_events_per_minute, "events of this key"),
+        READ: Rule(settings.reads_per_minute, "requests of this key"),
+        CATALOG: Rule(settings.catalog_per_minute, "requests of this key"),
+        ADMIN: Rule(settings.admin_per_minute, "requests of this key"),
+    }
+    of_project = {
+        of_project_kind(kind): Rule(
+            rule.limit * settings.project_factor, rule.what.replace("this key", "all keys of this project")
+        )
+        for kind, rule in of_key.items()
+    }
+    return of_key | of_project | {
+        UNKNOWN: Rule(settings.unknown_keys_per_minute, "unknown keys from this address"),
+        PROJECTS: Rule(settings.projects_per_hour, "projects made by this project's keys", HOUR_SECONDS),
+        ALL_PROJECTS: Rule(settings.projects_per_hour_in_all, "projects made on this platform", HOUR_SECONDS),
+        PROJECT_CHANGES: Rule(settings.project_changes_per_hour, "changes of this project", HOUR_SECONDS),
+    }  # fmt: skip
+
+
+def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks out of a list by commas."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def too_many(rule: Rule, allowance: Allowance) -> TooManyRequestsException:
+    wait, window = str(allowance.reset_seconds), "an hour" if rule.window_seconds == HOUR_SECONDS else "a minute"
     return TooManyRequestsException(
-        detail=f"More than {allowance.limit} {what} in a minute; {allowance.remaining} are left.",
+        detail=f"More than {allowance.limit} {rule.what} in {window}; {allowance.remaining} are left.",
         headers={**allowance.headers(), "Retry-After": wait, "X-RateLimit-Reset": wait},
     )
 

@@ -24,8 +24,12 @@ class Keys(Protocol):
         """What a key opens, None where nothing; raises Unavailable."""
         ...
 
-    def knows(self, key: str) -> bool:
-        """Whether a key opens something, as far as is known without a look-up."""
+    async def find_hashed(self, hashed: bytes) -> Access | None:
+        """What the key with this SHA-256 opens; as `find`."""
+        ...
+
+    async def find_from(self, address: str, key: str, *, may_guess: bool) -> Access | None:
+        """As `find`, for a stranger's key: one that may be a guess is looked up only if `may_guess`."""
         ...
 
 

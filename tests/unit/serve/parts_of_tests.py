@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Litestar
 
 from rtaplatform.analytics.hub import Hub
-from rtaplatform.catalog.keys import Access
+from rtaplatform.catalog.keys import Access, digest
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
@@ -28,6 +28,7 @@ class Keys:
     def __init__(self) -> None:
         self.known = {"reader": READ, "writer": WRITE}
         self.asked, self.is_away = 0, False
+        self.guesses = list[str]()
 
     async def find(self, key: str) -> Access | None:
         self.asked += 1
@@ -35,20 +36,28 @@ class Keys:
             raise Unavailable("postgres", "away")
         return self.known.get(key)
 
-    def knows(self, key: str) -> bool:
-        return key in self.known
+    async def find_hashed(self, hashed: bytes) -> Access | None:
+        return await self.find(next((key for key in self.known if digest(key) == hashed), ""))
+
+    async def find_from(self, address: str, key: str, *, may_guess: bool) -> Access | None:
+        if key not in self.known:
+            if not may_guess:
+                return None
+            self.guesses.append(key)
+        return await self.find(key)
 
 
 class Site:
     """An application, its shop and its keys."""
 
     def __init__(
-        self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None, **settings: Any
-    ) -> None:
+        self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None,
+        collector: Any = None, **settings: Any,
+    ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
         self.hub = Hub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
         self.parts = Parts(
-            keys=self.keys, collector=cast(Any, None), health=Health({}), products=products or Catalog({}),
+            keys=self.keys, collector=collector, health=Health({}), products=products or Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
             limits=Limits(limits or LimitSettings()),
         )  # fmt: skip

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
+from typing import Any
 
 import pytest
 from limits.errors import StorageError
 from litestar.exceptions import TooManyRequestsException
 
 from rtaplatform.serve.access import forwarded_address
-from rtaplatform.serve.limits import COLLECT, METERS_MAX, PORTIONS, READ, UNKNOWN, Limits
+from rtaplatform.serve.limits import COLLECT, METERS_MAX, PORTIONS, READ, UNKNOWN, Limits, networks_of
 from rtaplatform.settings import LimitSettings
-from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.parts_of_tests import Site, Stream
 
 BEGIN = 60_000_000.0  # the begin of a minute
+
+
+class Taken:
+    """A collector that takes everything, and counts."""
+
+    def __init__(self) -> None:
+        self.bodies = 0
+
+    async def collect_single(self, *_: Any) -> dict[str, Any]:
+        self.bodies += 1
+        return {"success": True}
+
+    collect_batch = collect_single
 
 
 class Clock:
@@ -130,25 +146,48 @@ async def test_meters_are_bounded() -> None:
     limits = limits_of(unknown_keys_per_minute=1)
     for number in range(METERS_MAX + 10):
         await limits.take(UNKNOWN, str(number))
-    assert len(limits._meters) == METERS_MAX
+    assert len(limits._addresses) == METERS_MAX
 
 
 @pytest.mark.parametrize(
     ("client", "forwarded", "trusted", "found"),
     [
-        ("9.9.9.9", "1.2.3.4", "", "9.9.9.9"),
-        ("10.0.0.1", "1.2.3.4", "10.0.0.0/8", "1.2.3.4"),
-        ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2", "10.0.0.0/8", "1.2.3.4"),
-        ("9.9.9.9", "1.2.3.4", "10.0.0.0/8", "9.9.9.9"),
-        ("10.0.0.1", "rubbish", "10.0.0.0/8", "10.0.0.1"),
-        ("10.0.0.1", "10.0.0.3", "10.0.0.0/8", "10.0.0.3"),
-        ("2001:db8::1:2:3:4", "", "", "2001:db8::/64"),
-        ("::ffff:1.2.3.4", "", "", "1.2.3.4"),
-        ("", "", "", "unknown"),
+        ("9.9.9.9", ["1.2.3.4"], "", "9.9.9.9"),
+        ("10.0.0.1", ["1.2.3.4"], "10.0.0.0/8", "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.0.0.2"], "10.0.0.0/8", "1.2.3.4"),
+        # HAProxy appends a line of its own to the one that a client made up.
+        ("10.0.0.1", ["6.6.6.6", "1.2.3.4"], "10.0.0.0/8", "1.2.3.4"),
+        ("9.9.9.9", ["1.2.3.4"], "10.0.0.0/8", "9.9.9.9"),
+        ("10.0.0.1", ["rubbish"], "10.0.0.0/8", "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.3"], "10.0.0.0/8", "10.0.0.3"),
+        ("10.0.0.1", ["7" * 300_000 + ", 1.2.3.4"], "10.0.0.0/8", "1.2.3.4"),
+        ("10.0.0.1", ["10.0.0.2, " * 300_000], "10.0.0.0/8", "10.0.0.2"),
+        ("2001:db8::1:2:3:4", [], "", "2001:db8::/64"),
+        ("::ffff:1.2.3.4", [], "", "1.2.3.4"),
+        ("", [], "", "unknown"),
     ],
 )
-def test_only_a_trusted_proxy_tells_who_the_client_is(client: str, forwarded: str, trusted: str, found: str) -> None:
-    assert forwarded_address(client, forwarded, trusted) == found
+def test_only_a_trusted_proxy_tells_who_the_client_is(
+    client: str, forwarded: list[str], trusted: str, found: str
+) -> None:
+    assert forwarded_address(client, forwarded, networks_of(trusted)) == found
+
+
+async def test_nothing_is_kept_of_what_strangers_forward() -> None:
+    """An address is kept, at most 4,096 of them; a header never is."""
+    site = Site(limits=LimitSettings(trusted_proxies="127.0.0.0/8", unknown_keys_per_minute=0))
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            headers = {"x-forwarded-for": f"{number}" * 30_000}
+            stream = Stream(site.app, "GET", "/v1/metrics", key="nope", headers=headers)
+            await stream.task
+            assert stream.status == 401
+        del stream, headers
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_answers_tell_what_is_left_and_refusals_are_problems() -> None:
@@ -174,3 +213,48 @@ async def test_an_address_that_tries_keys_is_refused_while_known_keys_pass() -> 
         assert (await site.ask(method, path, key="wrong", body={"event": "x"})).status == 429
     assert site.keys.asked == asked
     assert (await site.ask("GET", "/v1/metrics")).status == 200
+
+
+async def test_a_guess_counts_also_where_the_body_has_a_key() -> None:
+    site = Site(limits=LimitSettings(unknown_keys_per_minute=3), collector=Taken())
+    for number in range(5):
+        answer = await site.ask("POST", "/v1/track", key=f"guess-{number}", body={"event": "x", "writeKey": "writer"})
+        assert answer.status == 200
+    # Three were looked up; the others were not, and what the body's key opens is unharmed.
+    assert site.keys.guesses == [f"guess-{number}" for number in range(3)]
+    assert (await site.ask("POST", "/v1/track", key="guess-5", body={"event": "x"})).status == 429
+
+
+async def test_no_event_is_read_before_its_key_is_known() -> None:
+    collector = Taken()
+    site = Site(collector=collector)
+    for body in (b"not JSON", b"[1, 2]", b'{"batch": 5}', b'{"batch": [', b"\xff", b""):
+        for path in ("/v1/track", "/v1/batch"):
+            assert (await site.ask("POST", path, key=None, body=body)).status == 401, (path, body)
+            assert (await site.ask("POST", path, key="reader", body=body)).status == 403, (path, body)
+    assert collector.bodies == 0
+
+
+async def test_a_key_over_its_limit_has_nothing_parsed() -> None:
+    site = Site(limits=LimitSettings(collect_events_per_minute=10), collector=Taken())
+    large = b'{"batch": [' + b" " * 40 * 32_768 + b"]}"
+    assert (await site.ask("POST", "/v1/batch", key="writer", body=large)).status == 200  # it takes all that there is
+    refused = await site.ask("POST", "/v1/batch", key="writer", body=b"not JSON")
+    assert refused.status == 429
+
+
+async def test_more_keys_give_a_project_no_more_than_its_share() -> None:
+    limits = limits_of(reads_per_minute=10, project_factor=2)
+    for number in range(20):
+        await limits.take_of_key(READ, f"key_{number % 5}", "prj_1")
+    with pytest.raises(TooManyRequestsException, match="all keys of this project"):
+        await limits.take_of_key(READ, "key_5", "prj_1")
+    assert (await limits.take_of_key(READ, "key_9", "prj_2")).limit == 10
+
+
+async def test_addresses_push_out_no_key_s_meter() -> None:
+    limits = limits_of(reads_per_minute=10, unknown_keys_per_minute=1)
+    assert await taken(limits, 20) == 10
+    for number in range(METERS_MAX + 10):
+        await limits.take(UNKNOWN, str(number))
+    assert limits.is_spent(READ, "key_1")
