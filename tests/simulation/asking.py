@@ -114,7 +114,8 @@ def shoes_sold(events: Sequence[Happening], now: int) -> Rows:
 
 
 def events_by_hour(events: Sequence[Happening], now: int) -> list[int]:
-    found = since(events, now, 2)
+    """Each a whole hour, but the last."""
+    found = since(events, now, 2, HOUR)
     first, last = (now - 2 * HOUR) // MINUTE * MINUTE // HOUR, (-(-now // MINUTE) * MINUTE - 1) // HOUR
     return [sum(event.at_ms // HOUR == hour for event in found) for hour in range(first, last + 1)]
 

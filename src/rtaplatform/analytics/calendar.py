@@ -60,11 +60,30 @@ def is_midnight(minute: int, zone: str) -> bool:
     return bucket_starts(minute, zone).day == minute
 
 
-def year_before(minute: int, zone: str) -> int:
-    """The same wall time a year before; 29 February becomes the 28th."""
+def previous_period(start: int, end: int, zone: str) -> tuple[int, int]:
+    """As long, and immediately before. From a local midnight: the same hours as many whole days earlier as it takes."""
+    if not is_midnight(start, zone):
+        return start - (end - start), start
+    first, last = local_date(start, zone), local_date(end, zone)
+    days = (last - first).days + (0 if is_midnight(end, zone) else 1)
+    before = midnight(first - timedelta(days=days), zone)
+    return before, min(start, midnight(first, zone) if is_midnight(end, zone) else _days_before(end, days, zone))
+
+
+def previous_year(start: int, end: int, zone: str) -> tuple[int, int]:
+    """The same local dates and times a year earlier. 29 February: the 28th as a start, 1 March as an end."""
+    return _year_before(start, zone, (2, 28)), _year_before(end, zone, (3, 1))
+
+
+def _days_before(minute: int, days: int, zone: str) -> int:
     local = datetime.fromtimestamp(minute * 60, load_zone(zone))
-    day = 28 if (local.month, local.day) == (2, 29) else local.day
-    return int(local.replace(year=local.year - 1, day=day).timestamp()) // 60
+    return int((local - timedelta(days=days)).timestamp()) // 60
+
+
+def _year_before(minute: int, zone: str, leap_day: tuple[int, int]) -> int:
+    local = datetime.fromtimestamp(minute * 60, load_zone(zone))
+    month, day = leap_day if (local.month, local.day) == (2, 29) else (local.month, local.day)
+    return int(local.replace(year=local.year - 1, month=month, day=day).timestamp()) // 60
 
 
 def _next_hour(start: int, zone: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rtaplatform.analytics.jobs import QUALITY_MEASURES
 from rtaplatform.core.query import Answer, Change, Meta, Point, Result
 
 
@@ -35,7 +36,7 @@ def is_only_meta(found: Sequence[Change], old: Sequence[Answer]) -> bool:
 
 
 def _standing(meta: Meta) -> Meta:
-    return msgspec.structs.replace(meta, as_of=None, lag_ms=None, late=0, duplicates=0)
+    return msgspec.structs.replace(meta, as_of=None, lag_ms=None, **dict.fromkeys(QUALITY_MEASURES, 0))
 
 
 def _same_times(before: Answer, after: Answer) -> bool:

@@ -1,14 +1,15 @@
 """Query → the exact period it is answered for, cut into tiles.   Stage 5 of 6, pure.
 
-`from` is rounded down and `to` up to the smallest bucket kept for the period. With a comparison the period
-before is tiled the same way, exactly as long; where only coarser buckets reach back so far, both take those.
+With an interval, `from` becomes the start of its bucket of that interval, so that each point is a whole bucket, but
+the last where `to` ends inside it. Otherwise `from` is rounded down to the smallest bucket that is kept for the whole
+period. `to` is rounded up to that bucket. The period before is tiled in the same way; where only coarser buckets
+reach back so far, both periods take those.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rtaplatform.analytics import calendar
 from rtaplatform.analytics.tiling import Tile, finest_kept, kept_from, tile
@@ -32,15 +33,22 @@ class Span(Struct, frozen=True):
 
 
 class Period(Struct, frozen=True):
-    """[start, end) in minutes since 1970. `tiles`: those of all spans. `previous` None: not asked for, or not kept."""
+    """[start, end) in minutes since 1970. `tiles`: those of all spans; `whole`: the fewest that make it up.
+
+    `before` is the period that it is compared with, `previous` its tiles: None where they are not asked for, or no
+    longer kept. `reasons` tell a person what is not as asked.
+    """
 
     start: int
     end: int
     zone: str
     spans: tuple[Span, ...]
     tiles: tuple[Tile, ...]
+    whole: tuple[Tile, ...]
+    before: tuple[int, int] | None
     previous: tuple[Tile, ...] | None
     is_kept: bool
+    reasons: tuple[str, ...] = ()
 
 
 class Scene(Struct, frozen=True):
@@ -54,7 +62,6 @@ class Scene(Struct, frozen=True):
     kinds: tuple[Kind, ...]
 
 
-@lru_cache(maxsize=256)
 def cut_period(query: Query, project: Project, now_ms: int, kinds: tuple[Kind, ...]) -> Period:
     """Raises `InvalidParameter` where no buckets make up what is asked for."""
     scene = Scene(
@@ -66,12 +73,15 @@ def cut_period(query: Query, project: Project, now_ms: int, kinds: tuple[Kind, .
         tuple(kinds),
     )
     start_ms, end_ms = _instants(scene)
-    finest = finest_kept(start_ms // MINUTE_MS, now_ms, scene.kinds)
+    start = _floor_to_interval(scene, start_ms // MINUTE_MS)
+    finest = finest_kept(start, scene.home, now_ms, scene.kinds)
+    last = -(-end_ms // MINUTE_MS)
     for grain in scene.kinds[scene.kinds.index(finest) :]:
         _require_grain(scene, grain)
-        period = _cut(scene, grain, start_ms, end_ms)
+        period = _cut(scene, grain, start, last)
         if period is not None:
-            return period
+            is_asked = (period.start, period.end) == _round(scene, finest, start, last)
+            return period if is_asked else replace(period, reasons=(_coarser(grain), *period.reasons))
     raise InvalidParameter(
         "The period before is no longer kept in buckets of this size.", field="compare",
         hint="Use a shorter or a whole-day period.",
@@ -118,51 +128,83 @@ def _require_grain(scene: Scene, grain: Kind) -> None:
         )  # fmt: skip
 
 
-def _cut(scene: Scene, grain: Kind, start_ms: int, end_ms: int) -> Period | None:
-    start = calendar.floor_to_kind(start_ms // MINUTE_MS, grain, scene.home)
-    last = -(-end_ms // MINUTE_MS)
-    end = calendar.floor_to_kind(last, grain, scene.home)
-    end = end if end == last else calendar.next_of_kind(end, grain, scene.home)
-    previous: list[Tile] | None = None
-    is_compared = scene.query.compare is not None
-    if is_compared:
-        before = _period_before(scene, start, end)
+def _floor_to_interval(scene: Scene, minute: int) -> int:
+    interval = scene.query.interval
+    return minute if interval == "none" else calendar.floor_to(minute, interval, scene.zone, scene.week_start)
+
+
+def _cut(scene: Scene, grain: Kind, start: int, last: int) -> Period | None:
+    """None where the period before is not made up of buckets of this size."""
+    start, end = _round(scene, grain, start, last)
+    before = _period_before(scene, start, end)
+    previous = None
+    if before is not None and _is_kept(before[0], scene):
         previous = _tile(scene, *before)
         if previous is None:
             return None
-        is_compared = before[0] >= kept_from(Kind.DAY, scene.now_ms) - 24 * 60
     spans = _spans(scene, grain, start, end)
-    is_kept = start > kept_from(Kind.DAY, scene.now_ms) - 24 * 60
     tiles = tuple(each for span in spans for each in span.tiles)
-    return Period(start, end, scene.zone, spans, tiles, tuple(previous or ()) if is_compared else None, is_kept)
+    return Period(
+        start, end, scene.zone, spans, tiles,
+        whole=tuple(_tile(scene, start, end) or tiles),
+        before=before,
+        previous=None if previous is None else tuple(previous),
+        is_kept=_is_kept(start, scene),
+        reasons=_reasons(scene, start, before),
+    )  # fmt: skip
 
 
-def _period_before(scene: Scene, start: int, end: int) -> tuple[int, int]:
-    zone = scene.zone
-    if scene.query.compare == "previous_year":
-        return calendar.year_before(start, zone), calendar.year_before(end, zone)
-    if calendar.is_midnight(start, zone) and calendar.is_midnight(end, zone):
-        first, last = calendar.local_date(start, zone), calendar.local_date(end, zone)
-        return calendar.midnight(first - (last - first), zone), start
-    return start - (end - start), start
+def _round(scene: Scene, grain: Kind, start: int, last: int) -> tuple[int, int]:
+    """Both ends on buckets of this size; with an interval the start is one already."""
+    if scene.query.interval == "none":
+        start = calendar.floor_to_kind(start, grain, scene.home)
+    end = calendar.floor_to_kind(last, grain, scene.home)
+    return start, end if end == last else calendar.next_of_kind(end, grain, scene.home)
+
+
+def _is_kept(start: int, scene: Scene) -> bool:
+    return start > kept_from(Kind.DAY, scene.now_ms) - 24 * 60
+
+
+def _reasons(scene: Scene, start: int, before: tuple[int, int] | None) -> tuple[str, ...]:
+    reasons = []
+    kept = f"nothing is kept for longer than {KEPT[Kind.DAY]}"
+    if not _is_kept(start, scene):
+        reasons.append(f"The period begins too early: {kept}.")
+    if before is not None and not _is_kept(before[0], scene):
+        reasons.append(f"`previous` is null, since its period begins too early: {kept}.")
+    return tuple(reasons)
+
+
+def _coarser(grain: Kind) -> str:
+    return f"`from` and `to` are whole {NAMES[grain]}s: the period before is not kept in smaller buckets."
+
+
+def _period_before(scene: Scene, start: int, end: int) -> tuple[int, int] | None:
+    match scene.query.compare:
+        case "previous_year":
+            return calendar.previous_year(start, end, scene.zone)
+        case "previous_period":
+            return calendar.previous_period(start, end, scene.zone)
+    return None
 
 
 def _spans(scene: Scene, grain: Kind, start: int, end: int) -> tuple[Span, ...]:
-    return tuple(Span(at, _require_tiles(scene, grain, low, high)) for at, low, high in _buckets(scene, start, end))
+    return tuple(Span(low, _require_tiles(scene, grain, low, high)) for low, high in _buckets(scene, start, end))
 
 
-def _buckets(scene: Scene, start: int, end: int) -> list[tuple[int, int, int]]:
-    """Per point: its start, and the part of it inside the period."""
+def _buckets(scene: Scene, start: int, end: int) -> list[tuple[int, int]]:
+    """Per point its start and end. `start` is the start of the first."""
     interval = scene.query.interval
     if interval == "none":
-        return [(start, start, end)]
+        return [(start, end)]
     if (end - start) // calendar.LEAST_MINUTES[interval] > POINTS_MAX * 1.1:
         raise _too_many_points(interval)
-    found: list[tuple[int, int, int]] = []
-    at = calendar.floor_to(start, interval, scene.zone, scene.week_start)
+    found: list[tuple[int, int]] = []
+    at = start
     while at < end:
         following = calendar.next_start(at, interval, scene.zone, scene.week_start)
-        found.append((at, max(at, start), min(following, end)))
+        found.append((at, min(following, end)))
         at = following
     if len(found) > POINTS_MAX:
         raise _too_many_points(interval)

@@ -3,6 +3,7 @@
 A point and the whole are unions of their own, since persons do not add up. A breakdown first asks which values
 there are, then (only where they are more than the limit) counts those that may be the greatest; the numbers shown
 are read again with everything else, in one moment. Of a product's attributes: the union of its products' sketches.
+The whole is united from the coarsest buckets that make it up, whatever the points are.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import PersonsPlan, Plan
 from rtaplatform.analytics.rows import Answers, Key, Row, Rows, sort_and_limit
 from rtaplatform.analytics.tiling import Tile
-from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.store.port import Persons, PersonValues, Read
 
 Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches are united
 
-SKETCHES_MAX = 50_000  # in one answer
 RANKED_AT_ONCE = 2_000  # sketches in one read, so that none keeps the store for long
 
 
@@ -53,7 +52,7 @@ def ranking_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> li
     portions: list[list[Group]] = []
     room = 0
     for group in groups:
-        size = _require_few(plan, len(group[1]) * len(plan.period.tiles))
+        size = len(group[1]) * len(plan.period.whole)
         if size > room or not portions:
             portions.append([])
             room = RANKED_AT_ONCE
@@ -63,13 +62,12 @@ def ranking_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> li
 
 
 def total_read(plan: Plan, shape: PersonsPlan, group: Group) -> Persons:
-    return Persons(plan.period.tiles, shape.dimension, group[1])
+    return Persons(plan.period.whole, shape.dimension, group[1])
 
 
 def persons_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
     period = plan.period
-    asked = [period.tiles, *_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
-    _require_few(plan, sum(map(len, asked)) * sum(len(values) for _, values in groups))
+    asked = [period.whole, *_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
     return [Persons(tiles, shape.dimension, values) for _, values in groups for tiles in asked]
 
 
@@ -77,16 +75,6 @@ def persons_rows(plan: Plan, shape: PersonsPlan, groups: Sequence[Group], answer
     rows = [_row(plan, shape, group, answers) for group in groups]
     kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
     return Rows(sort_and_limit(kept, plan.query.limit), is_exact=False)
-
-
-def _require_few(plan: Plan, sketches: int) -> int:
-    if sketches > SKETCHES_MAX:
-        raise InvalidParameter(
-            "This would unite too many sketches of persons at once.",
-            field="breakdown" if plan.query.breakdown else "interval", allowed=f"{SKETCHES_MAX} sketches",
-            hint="Use a shorter period, a longer interval, a smaller `limit` or fewer products.",
-        )  # fmt: skip
-    return sketches
 
 
 def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:
@@ -98,7 +86,7 @@ def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:
     previous = plan.period.previous
     return Row(
         key,
-        count(plan.period.tiles),
+        count(plan.period.whole),
         None if previous is None else count(previous),
         [count(tiles) for tiles in _point_tiles(plan)],
     )

@@ -1,16 +1,17 @@
 """Query + project + clock → plan: which rollup, which fields, which buckets.   Stage 5 of 6, pure.
 
 The plan takes the smallest rollup that holds the dimensions of filter and breakdown, and reads the total's field,
-else named fields where their values are known, else whole buckets. A question that no rollup holds is refused with
-the nearest. Plans are the same for a whole minute and are cached for it.
+else named fields where their values are known and few, else whole buckets. A question that no rollup holds is refused
+with the nearest. Of a breakdown one row more than its limit is asked for, so that the answer can tell of the rest.
 """
 
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
+from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rtaplatform.analytics.parse import stored_value
 from rtaplatform.analytics.period import Period, cut_period
@@ -23,6 +24,7 @@ from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PERSON_DIMENSIONS, PRODU
 from rtaplatform.store.port import Project
 
 NAMED_FIELDS_MAX = 256
+NAMED_CELLS_MAX = 50_000  # named fields of all buckets of a question: of more, whole buckets are read in portions
 POINTS_PER_ANSWER_MAX = 100_000
 ALL_KINDS = (Kind.MINUTE, Kind.HOUR, Kind.DAY)
 DIMENSION_KINDS = (Kind.HOUR, Kind.DAY)
@@ -81,20 +83,27 @@ def groups_of(metric: Metric) -> list[tuple[str, ...]]:
             return [()]
 
 
-def plan(query: Query, project: Project, now_ms: int) -> Plan:
-    """Raises `InvalidParameter`, with the field and what would be right."""
-    return _plan(query, project, now_ms // MINUTE_MS)
+Cut = Callable[[Query, Project, int, tuple[Kind, ...]], Period]
 
 
-@lru_cache(maxsize=512)
-def _plan(query: Query, project: Project, now_minute: int) -> Plan:
+def make_plan(query: Query, project: Project, now_ms: int, cut: Cut = cut_period) -> Plan:
+    """Raises `InvalidParameter`, with the field and what would be right. `now_ms` is a whole minute."""
     metric = METRICS[query.metric]
     shape = _shape(query, metric)
     kinds = DIMENSION_KINDS if isinstance(shape, PersonsPlan) and shape.dimension else ALL_KINDS
-    asked = _of_the_moment(query) if isinstance(metric, Now) else _period_asked(query)
-    period = cut_period(asked, project, now_minute * MINUTE_MS, kinds)
+    period = cut(_of_the_moment(query) if isinstance(metric, Now) else _period_asked(query), project, now_ms, kinds)
     _require_size(query, period)
+    if isinstance(shape, SumsPlan):
+        shape = _bounded(shape, period)
+    if query.breakdown:
+        query = replace(query, limit=query.limit + 1)
     return Plan(query, project, metric, period, shape)
+
+
+def _bounded(shape: SumsPlan, period: Period) -> SumsPlan:
+    buckets = len(period.tiles) + len(period.previous or ())
+    is_few = shape.fields is None or shape.is_total or len(shape.fields) * buckets <= NAMED_CELLS_MAX
+    return shape if is_few else replace(shape, fields=None)
 
 
 def _require_size(query: Query, period: Period) -> None:

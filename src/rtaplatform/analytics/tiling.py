@@ -20,9 +20,9 @@ def kept_from(kind: Kind, now_ms: int) -> int:
     return -((RETENTION_MS[kind] - now_ms) // MINUTE_MS)
 
 
-def finest_kept(start: int, now_ms: int, kinds: Sequence[Kind] = FINEST_FIRST) -> Kind:
-    """The smallest kind kept for a period that begins at `start`; days where none is."""
-    return next((kind for kind in kinds if start >= kept_from(kind, now_ms)), Kind.DAY)
+def finest_kept(start: int, zone: str, now_ms: int, kinds: Sequence[Kind] = FINEST_FIRST) -> Kind:
+    """The smallest kind of which all buckets from the one of `start` on are kept; days where none is."""
+    return next((kind for kind in kinds if _is_kept(kind, floor_to_kind(start, kind, zone), zone, now_ms)), Kind.DAY)
 
 
 def tile(start: int, end: int, *, zone: str, now_ms: int, kinds: Sequence[Kind] = FINEST_FIRST) -> list[Tile] | None:
@@ -43,6 +43,10 @@ def _coarsest(at: int, end: int, zone: str, now_ms: int, kinds: Sequence[Kind]) 
         if floor_to_kind(at, kind, zone) != at:
             continue
         following = next_of_kind(at, kind, zone)
-        if following <= end and (kind is Kind.DAY or following > kept_from(kind, now_ms)):
+        if following <= end and (kind is Kind.DAY or _is_kept(kind, at, zone, now_ms)):
             return kind, following
     return None
+
+
+def _is_kept(kind: Kind, start: int, zone: str, now_ms: int) -> bool:
+    return next_of_kind(start, kind, zone) > kept_from(kind, now_ms)

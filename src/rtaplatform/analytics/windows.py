@@ -1,8 +1,12 @@
-"""The windows that were asked for last: which question has one, and how many there are.   Stage 5 of 6, pure."""
+"""The windows that were asked for last: which question has one, and how many there are.   Stage 5 of 6, pure.
+
+Every question that reads whole buckets, or ranks by them, has a window: it is read in portions, and what is known of
+its buckets is kept. A question with two fixed ends is seldom asked again, so few of those are kept, and they go first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -16,41 +20,67 @@ from rtaplatform.analytics.sums import owns_other
 from rtaplatform.core.query import Anchor
 
 WINDOWS_MAX = 256
+FIXED_MAX = 32  # of these, windows of two fixed ends
 CELLS_MAX = 3_000_000  # kept in all windows together
 
 
-def is_kept(plan: Plan) -> bool:
-    """Whether the question reads whole buckets, or ranks by them: of those, what is known is kept.
+class Windows:
+    """Bounded in number and size. `is_for`: another choice of questions; the others are read whole, at one moment."""
 
-    Not of one with two fixed ends, which is asked once with those: the next one has others.
-    """
+    def __init__(
+        self, is_for: Callable[[Plan], bool] | None = None, *, windows_max: int = WINDOWS_MAX, fixed: int = FIXED_MAX
+    ) -> None:
+        self._is_for, self._windows_max, self._fixed_max = is_for or has_window, windows_max, fixed
+        self._moving: dict[tuple[Any, ...], KeptWindow] = {}
+        self._fixed: dict[tuple[Any, ...], KeptWindow] = {}
+
+    def turns(self, plans: Iterable[Plan]) -> AbstractAsyncContextManager[None]:
+        """Wait for the windows of all these questions."""
+        found = [self.find(plan) for plan in plans]
+        return in_turn(window for window in found if window is not None)
+
+    def find(self, plan: Plan) -> KeptWindow | None:
+        """The question's window, new or known; None where it has none."""
+        if not self._is_for(plan):
+            return None
+        name, windows = _name(plan), self._moving if _is_moving(plan) else self._fixed
+        window = windows.pop(name, None) or _window(plan)
+        windows[name] = window
+        self._make_room(window)
+        return window
+
+    def _make_room(self, newest: KeptWindow) -> None:
+        while len(self._fixed) > self._fixed_max:
+            del self._fixed[next(iter(self._fixed))]
+        while len(self._moving) + len(self._fixed) > self._windows_max or self._size() > CELLS_MAX:
+            oldest = self._oldest_but(newest)
+            if oldest is None:
+                return
+            windows, name = oldest
+            del windows[name]
+
+    def _oldest_but(self, newest: KeptWindow) -> tuple[dict[tuple[Any, ...], KeptWindow], tuple[Any, ...]] | None:
+        for windows in (self._fixed, self._moving):
+            name = next(iter(windows), None)
+            if name is not None and windows[name] is not newest:
+                return windows, name
+        return None
+
+    def _size(self) -> int:
+        return sum(window.size for windows in (self._moving, self._fixed) for window in windows.values())
+
+
+def has_window(plan: Plan) -> bool:
+    """Whether the question reads whole buckets, or ranks by them."""
     match plan.shape:
-        case SumsPlan(fields=None) as shape:
-            return may_run(plan, shape) or plan.query.end.anchor is Anchor.NOW
+        case SumsPlan(fields=fields):
+            return fields is None
         case _:
             return is_bounded(plan)
 
 
-class Windows:
-    """Bounded in number and size."""
-
-    def __init__(self) -> None:
-        self._windows: dict[tuple[Any, ...], KeptWindow] = {}
-
-    def turns(self, plans: Iterable[Plan]) -> AbstractAsyncContextManager[None]:
-        """Wait for the windows of all these questions."""
-        return in_turn(self.of(plan) for plan in plans if is_kept(plan))
-
-    def of(self, plan: Plan) -> KeptWindow:
-        name = _name(plan)
-        window = self._windows.pop(name, None) or _window(plan)
-        self._windows[name] = window
-        while len(self._windows) > 1 and (len(self._windows) > WINDOWS_MAX or self._size() > CELLS_MAX):
-            del self._windows[next(iter(self._windows))]
-        return window
-
-    def _size(self) -> int:
-        return sum(window.size for window in self._windows.values())
+def _is_moving(plan: Plan) -> bool:
+    return plan.query.end.anchor is Anchor.NOW
 
 
 def _window(plan: Plan) -> KeptWindow:

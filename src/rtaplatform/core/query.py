@@ -66,16 +66,25 @@ class Result(Struct, frozen=True):
 
 
 class Meta(Struct, frozen=True):
-    """How fresh, whole and exact an answer is. `as_of` null: not known yet."""
+    """How fresh, whole and exact an answer is. `as_of` null: not known yet; `error` null: a cap has hidden something.
+
+    The counts are those of the period, by the time at which records were read.
+    """
 
     as_of: str | None
     lag_ms: int | None
     complete: bool
     exact: bool
-    error: float
-    late: int
-    duplicates: int
+    error: float | None
+    late: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    unreadable_times: int = 0
+    unreadable_amounts: int = 0
+    repeated_orders: int = 0
     other_currencies: int | UnsetType = UNSET
+    more_rows: bool | UnsetType = UNSET  # of a breakdown: whether there are rows beyond `limit`
+    reasons: list[str] | UnsetType = UNSET  # why it is not complete, or not of the period that was asked for
 
 
 class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -90,6 +99,8 @@ class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     results: list[Result]
     meta: Meta
     currency: str | UnsetType = UNSET
+    previous_from: str | UnsetType = UNSET
+    previous_to: str | UnsetType = UNSET
 
 
 class Change(Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -105,6 +116,8 @@ class Change(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     meta: Meta
     removed: list[dict[str, str]]
     currency: str | UnsetType = UNSET
+    previous_from: str | UnsetType = UNSET
+    previous_to: str | UnsetType = UNSET
 
 
 class PopularProduct(Struct, frozen=True):

@@ -7,6 +7,7 @@ problem document.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from rtaplatform.analytics.times import UNIT_MS
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 from rtaplatform.core.metrics import INTERVALS, METRICS, Now
 from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, Query
-from rtaplatform.serve.access import access_of
+from rtaplatform.serve.access import access_of, take
+from rtaplatform.serve.limits import READ
 from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
 
@@ -62,7 +64,7 @@ async def list_metrics(request: AnyRequest) -> MetricList:
 async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     """Total, points and comparison of one metric, filtered and broken down."""
     query = parse_parameters(name, request.query_params.multi_items())
-    return (await engine_of(request).answer(access_of(request).project, [query]))[0]
+    return (await _answers(request, [query]))[0]
 
 
 @post(
@@ -72,9 +74,9 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
 async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     refuse_others(request, ())
-    given = _queries_of(await request.body())
-    project, engine = access_of(request).project, engine_of(request)
-    return AnswerList(await engine.answer(project, [await _query(engine, project, n, q) for n, q in enumerate(given)]))
+    engine, project = engine_of(request), access_of(request).project
+    queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
+    return AnswerList(await _answers(request, queries))
 
 
 @get(
@@ -140,11 +142,20 @@ def _queries_of(body: bytes) -> list[object]:
     return queries
 
 
+async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
+    """A large request is taken from the key's limit as several."""
+    engine, access = engine_of(request), access_of(request)
+    cost = await engine.check(access.project, queries)
+    if cost.reads > 1:
+        await take(request, READ, access, cost.reads - 1)
+    return await engine.answer(access.project, queries)
+
+
 async def _query(engine: Engine, project: str, number: int, given: object) -> Query:
-    """Parse and plan one of several; an error's field says which one it was."""
+    """Parse and plan one of several; an error's field says which one it was: `queries.3.from`."""
     try:
         query = parse_object(given)
-        await engine.check(project, query)
+        await engine.check(project, [query])
     except InvalidParameter as error:
         error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")
         raise

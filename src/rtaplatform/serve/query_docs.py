@@ -48,7 +48,9 @@ _SHARED = (
         _one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
     ),
     parameter("limit", "How many combinations.", _limit(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
-    parameter("compare", "Fills `previous`.", _one_of(COMPARISONS), example="previous_period"),
+    parameter(
+        "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
+        _one_of(COMPARISONS), example="previous_period"),
     parameter("bots", "include: count events marked as bots.", _one_of(BOTS), example="exclude"),
     *(
         by_commas(

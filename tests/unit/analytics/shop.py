@@ -11,6 +11,7 @@ from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.join import ProductCatalog
 from rtaplatform.analytics.log_ends import Instant
+from rtaplatform.analytics.windows import Windows
 from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
 from rtaplatform.store.memory import MemoryStore
@@ -91,6 +92,11 @@ class Shop:
     def _move(self, events: int) -> Move:
         before, self.offset = self.offset, self.offset + events
         return Move(PLACE, _row(before), _row(self.offset))
+
+
+def keeping_nothing(shop: Shop, catalog: ProductCatalog | None = None) -> Engine:
+    """An engine over the same store that keeps nothing: every question is read whole, at one moment."""
+    return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=Windows(lambda _plan: False))
 
 
 def in_memory(project: Project = PROJECT) -> MemoryStore:

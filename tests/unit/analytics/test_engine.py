@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtaplatform.analytics.answers import INCOMPLETE
+from rtaplatform.analytics.jobs import QUALITY_MEASURES
 from rtaplatform.analytics.parse import parse_parameters
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
+from rtaplatform.core.errors import InvalidParameter, Stopped, Unavailable, UnknownThing
 from rtaplatform.core.rollups import ACTIVITY, OTHER, field
 from rtaplatform.store.port import CellsKey, Delta, Project
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
@@ -59,7 +61,8 @@ async def test_the_answer_is_the_contracts(shop: Shop) -> None:
             for source in ("ios", "web")
         ],
         "meta": {"as_of": None, "lag_ms": None, "complete": False, "exact": True, "error": 0,
-                 "late": 0, "duplicates": 0},
+                 "late": 0, "duplicates": 0, "dead": 0, "unreadable_times": 0, "unreadable_amounts": 0,
+                 "repeated_orders": 0, "more_rows": False, "reasons": [INCOMPLETE]},
     }  # fmt: skip
 
 
@@ -141,9 +144,52 @@ async def test_without_events_there_is_one_empty_result() -> None:
 async def test_previous_is_the_period_before(shop: Shop) -> None:
     shop.take([Happening(NOON - DAY - 2 * HOUR)] * 5)
     answer = await ask(shop, "events", start="2026-11-22", end="2026-11-22T12:00", compare="previous_period")
-    assert (answer["results"][0]["total"], answer["results"][0]["previous"]) == (7, 0)
+    assert (answer["results"][0]["total"], answer["results"][0]["previous"]) == (7, 5)
+    assert answer["previous_from"] == "2026-11-21T00:00:00+01:00"
+    assert answer["previous_to"] == "2026-11-21T12:00:00+01:00"
     answer = await ask(shop, "events", start="2026-11-22", compare="previous_period", end="2026-11-23")
     assert (answer["results"][0]["total"], answer["results"][0]["previous"]) == (7, 5)
+
+
+async def test_without_a_comparison_there_is_no_period_before(shop: Shop) -> None:
+    answer = await ask(shop, "events")
+    assert answer["results"][0]["previous"] is None
+    assert not {"previous_from", "previous_to"} & set(answer)
+
+
+async def test_what_is_older_than_all_buckets_is_told_with_its_reason(shop: Shop) -> None:
+    meta = (await ask(shop, "events", start="2020-01-01"))["meta"]
+    assert not meta["complete"]
+    assert "400 days" in meta["reasons"][0]
+    answer = await ask(shop, "events", start="2026-01-01", end="2026-11-01", compare="previous_year")
+    assert answer["results"][0]["previous"] is None
+    assert answer["previous_from"] == "2025-01-01T00:00:00+01:00"
+    assert "`previous` is null" in answer["meta"]["reasons"][0]
+
+
+async def test_a_day_that_is_not_over_is_compared_by_whole_days_where_nothing_smaller_is_kept(shop: Shop) -> None:
+    answer = await ask(shop, "events", start="2026-11-22", compare="previous_year")
+    assert (answer["to"], answer["previous_to"]) == ("2026-11-23T00:00:00+01:00", "2025-11-23T00:00:00+01:00")
+    assert "whole days" in answer["meta"]["reasons"][0]
+
+
+async def test_rows_beyond_the_limit_are_told(shop: Shop) -> None:
+    for metric in ("product_views", "visitors"):
+        for limit, more in (("1", True), ("2", False), ("1000", False)):
+            answer = await ask(shop, metric, breakdown="product_id", limit=limit)
+            assert answer["meta"]["more_rows"] is more
+            assert len(answer["results"]) == min(int(limit), 2)
+    assert "more_rows" not in (await ask(shop, "events"))["meta"]
+
+
+async def test_the_largest_questions_of_a_request_are_refused_together(shop: Shop) -> None:
+    asked = [("from", "-24h"), ("interval", "minute"), ("breakdown", "source"), ("limit", "60")]
+    queries = [parse_parameters(name, asked) for name in ("events", "page_views", "product_views")]
+    assert (await shop.engine.check("demo", queries[:1])).reads > 10
+    for ask_them in (shop.engine.check, shop.engine.answer):
+        with pytest.raises(InvalidParameter) as refused:
+            await ask_them("demo", queries)
+        assert refused.value.field == "queries"
 
 
 async def test_what_the_cap_hides_is_shown_as_other_or_said(shop: Shop) -> None:
@@ -157,9 +203,12 @@ async def test_what_the_cap_hides_is_shown_as_other_or_said(shop: Shop) -> None:
 
 
 async def test_late_and_duplicates_of_the_period_are_told(shop: Shop) -> None:
-    shop.take([], late=3, duplicate=2)
+    counted = {measure: number for number, measure in enumerate(QUALITY_MEASURES.values(), 1)}
+    shop.take([], **counted)
     meta = (await ask(shop, "visitors"))["meta"]
-    assert (meta["late"], meta["duplicates"]) == (3, 2)
+    assert [meta[name] for name in QUALITY_MEASURES] == list(counted.values())
+    by_minute = await ask(shop, "visitors", interval="minute")
+    assert [by_minute["meta"][name] for name in QUALITY_MEASURES] == list(counted.values())
     assert (await ask(shop, "events", start="-2h", end="-1h"))["meta"]["late"] == 0
 
 

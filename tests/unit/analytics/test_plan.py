@@ -7,7 +7,8 @@ from datetime import datetime
 import pytest
 
 from rtaplatform.analytics.parse import parse_parameters
-from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, plan
+from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan, make_plan
+from rtaplatform.analytics.plans import PlanCache
 from rtaplatform.core.buckets import MINUTE_MS, Kind
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.rollups import OTHER, field
@@ -19,7 +20,7 @@ BERLIN = Project("demo", "Europe/Berlin")
 
 def plan_of(metric: str, **given: str) -> Plan:
     pairs = [({"start": "from", "end": "to"}.get(name, name), value) for name, value in given.items()]
-    return plan(parse_parameters(metric, pairs), BERLIN, NOW)
+    return make_plan(parse_parameters(metric, pairs), BERLIN, NOW // MINUTE_MS * MINUTE_MS)
 
 
 def local(minute: int, zone: str = "Europe/Berlin") -> str:
@@ -177,6 +178,26 @@ def test_what_cannot_be_answered_is_refused_with_its_field(metric: str, given: d
 
 
 def test_a_plan_holds_for_its_minute() -> None:
-    query = parse_parameters("events", [])
-    assert plan(query, BERLIN, NOW) is plan(query, BERLIN, NOW + 1_000)
-    assert plan(query, BERLIN, NOW) != plan(query, BERLIN, NOW + MINUTE_MS)
+    query, plans = parse_parameters("events", []), PlanCache()
+    assert plans.plan(query, BERLIN, NOW) is plans.plan(query, BERLIN, NOW + 1_000)
+    assert plans.plan(query, BERLIN, NOW) != plans.plan(query, BERLIN, NOW + MINUTE_MS)
+
+
+def test_plans_of_earlier_minutes_are_not_kept() -> None:
+    query, plans = parse_parameters("events", [("from", "-24h"), ("interval", "minute")]), PlanCache()
+    for minute in range(5):
+        plans.plan(query, BERLIN, NOW + minute * MINUTE_MS)
+        assert plans.buckets < 2 * 1_500
+
+
+def test_many_questions_of_one_minute_are_not_all_kept() -> None:
+    plans = PlanCache(buckets_max=5_000)
+    for hours in range(1, 40):
+        plans.plan(parse_parameters("events", [("from", f"-{hours}h"), ("interval", "minute")]), BERLIN, NOW)
+        assert plans.buckets <= 5_000
+
+
+def test_metrics_that_are_asked_together_share_their_period() -> None:
+    plans = PlanCache()
+    periods = [plans.plan(parse_parameters(name, []), BERLIN, NOW).period for name in ("events", "orders")]
+    assert periods[0] is periods[1]

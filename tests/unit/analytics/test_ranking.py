@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from rtaplatform.analytics import engine, windows
 from rtaplatform.analytics.bounds import Bounds
-from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.parse import parse_object
-from rtaplatform.analytics.plan import PersonsPlan, plan
+from rtaplatform.analytics.plan import PersonsPlan, make_plan
 from rtaplatform.analytics.ranking import greatest_products
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.query import SKETCH_ERROR, Result
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, field
 from rtaplatform.store.port import Applied, CellsKey, Delta, PersonCounts, Persons, Read, Snapshot
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
 
 HOUR_MS = 3_600_000
 VISIT = st.builds(
@@ -44,10 +41,7 @@ async def results(shop: Shop, asked: Any) -> list[Result]:
 
 
 async def by_counting_all(shop: Shop, asked: Any) -> list[Result]:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (engine, windows):
-            patch.setattr(module, "is_bounded", lambda _plan: False)
-        return (await Engine(shop.reader, FreshnessTracker(), shop.clock).answer("demo", [asked]))[0].results
+    return (await keeping_nothing(shop).answer("demo", [asked]))[0].results
 
 
 @settings(max_examples=80, deadline=None)
@@ -126,7 +120,7 @@ def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
     """What is found, and which products were counted."""
     bounds, counted = Bounds(), list[str]()
     bounds.sums = {f"p-{n:03}": product.bound for n, product in enumerate(products)}
-    asked = plan(question(limit), PROJECT, NOON)
+    asked = replace(make_plan(question(limit), PROJECT, NOON), query=question(limit))
     assert isinstance(asked.shape, PersonsPlan)
 
     async def ask(reads: Sequence[Read]) -> Snapshot:

@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics import engine, ranking, windows
+from rtaplatform.analytics import ranking
 from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import EVENTS, FIELDS_PER_BUCKET_MAX, field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, Listing, PersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, Happening, Shop, keys_at
+from tests.unit.analytics.shop import NOON, Happening, Shop, keeping_nothing, keys_at
 
 PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"),
@@ -62,12 +61,8 @@ async def answers_of(engine: Engine) -> list[Answer]:
 
 
 async def read_anew(shop: Shop, catalog: Catalog) -> list[Answer]:
-    """By an engine that keeps nothing, on the way of questions that keep nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (engine, windows):
-            patch.setattr(module, "is_kept", lambda _plan: False)
-            patch.setattr(module, "is_bounded", lambda _plan: False)
-        return await answers_of(Engine(shop.reader, FreshnessTracker(), shop.clock, catalog))
+    """By an engine that keeps nothing."""
+    return await answers_of(keeping_nothing(shop, catalog))
 
 
 def overflow(shop: Shop, rollup: str, hidden: dict[str, int], at_ms: int = NOON) -> None:
@@ -219,10 +214,7 @@ async def test_what_the_cap_has_hidden_shows_where_it_did(hidden: dict[str, int]
     for question in reversed(asked) if is_turned else asked:
         query = parse_object(question)
         kept = (await shop.engine.answer("demo", [query]))[0]
-        with pytest.MonkeyPatch.context() as patch:
-            for module in (engine, windows):
-                patch.setattr(module, "is_kept", lambda _plan: False)
-            plain = (await Engine(shop.reader, FreshnessTracker(), shop.clock).answer("demo", [query]))[0]
+        plain = (await keeping_nothing(shop).answer("demo", [query]))[0]
         assert shown(kept) == shown(plain), question
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtaplatform.analytics.parse import parse_object
-from rtaplatform.analytics.plan import groups_of, plan
+from rtaplatform.analytics.plan import groups_of, make_plan
 from rtaplatform.analytics.popular import WINDOW
 from rtaplatform.analytics.times import PATTERN, read_moment
 from rtaplatform.core.errors import InvalidParameter
@@ -57,10 +57,10 @@ def test_dimensions_go_together_as_their_groups_say() -> None:
         for pair in combinations(metric.dimensions, 2):
             query = parse_object({"metric": metric.name, "breakdown": list(pair)})
             if any(set(pair) <= group for group in groups):
-                plan(query, DEMO, NOW)
+                make_plan(query, DEMO, NOW)
             else:
                 with pytest.raises(InvalidParameter):
-                    plan(query, DEMO, NOW)
+                    make_plan(query, DEMO, NOW)
 
 
 @pytest.mark.parametrize("limit", [10, 10.0])

@@ -1,0 +1,93 @@
+"""One question on its way: its plan, what it reads, and what comes of it.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.analytics.join import ProductTable
+from rtaplatform.analytics.kept import KeptSums
+from rtaplatform.analytics.persons import Group, persons_reads, persons_rows
+from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan
+from rtaplatform.analytics.rows import Row, Rows, cells_of
+from rtaplatform.analytics.sums import sums_reads, sums_rows
+from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.metrics import ONLINE_WINDOW_MS
+from rtaplatform.core.rollups import ACTIVITY, QUALITY
+from rtaplatform.store.port import Cells, OnlineSince, Read, Snapshot
+
+# What a period's meta tells: the measure of `quality` that holds it.
+QUALITY_MEASURES = {
+    "late": "late",
+    "duplicates": "duplicate",
+    "dead": "dead",
+    "unreadable_times": "unreadable_time",
+    "unreadable_amounts": "unreadable_amount",
+    "repeated_orders": "repeated_order",
+}
+
+
+class Job(Struct, frozen=True):
+    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products."""
+
+    plan: Plan
+    groups: tuple[Group, ...] = ()
+    window: KeptSums | None = None
+    products: ProductTable | None = None
+
+
+def reads_of(job: Job, now_ms: int) -> list[Read]:
+    planned, shape = job.plan, job.plan.shape
+    reads: list[Read] = [*quality_reads(planned), *currency_reads(planned)]
+    match shape:
+        case SumsPlan() if job.window is not None:
+            return reads + list(job.window.reads(tiles_of(planned)))
+        case SumsPlan():
+            return reads + list(sums_reads(planned, shape))
+        case PersonsPlan():
+            return reads + persons_reads(planned, shape, job.groups)
+        case OnlinePlan():
+            return [*reads, _online_read(now_ms)]
+
+
+def take(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+    """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
+    if job.window is None:
+        return True
+    tiles, period = tiles_of(job.plan), job.plan.period
+    job.window.keep(tiles, period.tiles[-1] if period.tiles else None)
+    return job.window.take(snapshot, tiles, answers)
+
+
+def rows_of_job(job: Job, answers: Mapping[Read, Any], now_ms: int) -> Rows:
+    planned, shape = job.plan, job.plan.shape
+    match shape:
+        case SumsPlan() if job.window is not None:
+            return job.window.rows(planned, shape, job.products)
+        case SumsPlan():
+            return sums_rows(planned, shape, answers, job.products)
+        case PersonsPlan():
+            return persons_rows(planned, shape, job.groups, answers)
+        case OnlinePlan():
+            return Rows([Row((), int(answers[_online_read(now_ms)]), None, [])], is_exact=True)
+
+
+def tiles_of(planned: Plan) -> tuple[Tile, ...]:
+    """All buckets of the question."""
+    return (*planned.period.tiles, *(planned.period.previous or ()))
+
+
+def quality_reads(planned: Plan) -> list[Cells]:
+    return cells_of(QUALITY.name, planned.period.whole, tuple(QUALITY_MEASURES.values()))
+
+
+def currency_reads(planned: Plan) -> list[Cells]:
+    if planned.metric.unit != "money":
+        return []
+    return cells_of(ACTIVITY.name, planned.period.whole, ("other_currencies",))
+
+
+def _online_read(now_ms: int) -> OnlineSince:
+    return OnlineSince(now_ms - ONLINE_WINDOW_MS)
