@@ -101,6 +101,7 @@ class StoreSettings(StageSettings):
     loader_url: SecretStr | None = None
     shards: Annotated[int, Field(ge=1, le=64)] = 1
     timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
+    connection_seconds_max: Annotated[float, Field(gt=0, le=10)] = 4.0
 
 
 class CatalogSettings(StageSettings):
@@ -197,5 +198,5 @@ class LocalSettings(StageSettings):
     cache_dir: Path | None = None
     maven_url: str | None = None
     kafka_heap_mb: Annotated[int, Field(ge=128)] = 256
-    kafka_bytes_per_partition_max: Annotated[int, Field(ge=1_048_576)] = 1 << 30
+    kafka_bytes_max: Annotated[int, Field(ge=1 << 30)] = 4 << 30
     redis_bytes_max: Annotated[int, Field(ge=0)] = 0

@@ -31,7 +31,7 @@ from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
 from rtaplatform.serve.health import Health
-from rtaplatform.serve.limits import Limits, redis_counter
+from rtaplatform.serve.limits import REDIS_SECONDS, Limits, redis_counter
 from rtaplatform.serve.parts import Parts
 from rtaplatform.settings import (
     ApiSettings,
@@ -43,7 +43,8 @@ from rtaplatform.settings import (
     StoreSettings,
     WorkerSettings,
 )
-from rtaplatform.store.port import shard_of
+from rtaplatform.store.connections import async_pool
+from rtaplatform.store.port import NO_TOTALS, shard_of
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
@@ -111,7 +112,7 @@ def build_api(
         health=build_health(database, shards, producer, tracker, shard_count=store.shards),
         settings=api,
         collect=collect,
-        limits=build_limits(limits, limiter_url),
+        limits=build_limits(limits, limiter_url, store.connection_seconds_max),
         products=known.products,
         database=database,
         erasure=build_erasure(kafka, database, shards),
@@ -177,12 +178,15 @@ def build_health(
 
     async def manifests() -> None:
         await asyncio.to_thread(require_manifests, shards, shard_count)
+        await asyncio.to_thread(shards.check_writes)
 
     return Health({"postgres": database.check, "redis": manifests, "kafka": producer.check}, freshness)
 
 
-def build_limits(settings: LimitSettings, url: SecretStr | None) -> Limits:
-    return Limits(settings, None if url is None else redis_counter(url.get_secret_value()))
+def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float) -> Limits:
+    if url is None:
+        return Limits(settings)
+    return Limits(settings, redis_counter(async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)))
 
 
 async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) -> None:
@@ -229,7 +233,7 @@ def require_manifests(store: RedisStore, shards: int) -> None:
     """Raise Stopped where a shard has no manifest, Unavailable where Redis is away."""
     for shard in range(shards):
         if store.state(shard) is None:
-            raise Stopped(f"shard {shard}", "no_manifest", "Redis has no totals of this shard: run `rta migrate`.")
+            raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
 
 
 def observer(engine: Engine, database: Database, shards: int) -> Callable[[], Awaitable[None]]:

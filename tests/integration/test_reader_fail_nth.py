@@ -14,8 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform.local.valkey import Valkey
-from rtaplatform.serve.limits import COLLECT, Limits, redis_counter
+from rtaplatform.serve.limits import COLLECT, REDIS_SECONDS, Limits, redis_counter
 from rtaplatform.settings import LimitSettings, StoreSettings
+from rtaplatform.store.connections import async_pool
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_reader import RedisReader
 from tests.contract.conftest import store_settings
@@ -140,8 +141,8 @@ async def test_any_command_of_the_limiter_may_fail_once(
     flush(valkey_server)
     url = through(behind, valkey_server.server.url("rta-limiter"))
     for n in range(1, 6):
-        now = [1_000_000_000.0 + n * 60]
-        limits = Limits(LimitSettings(collect_events_per_minute=1_000), redis_counter(url), lambda now=now: now[0])  # type: ignore[misc]  # a default
+        now, counter = [1_000_000_000.0 + n * 60], redis_counter(async_pool(url, REDIS_SECONDS, 3_600))
+        limits = Limits(LimitSettings(collect_events_per_minute=1_000), counter, lambda now=now: now[0])  # type: ignore[misc]  # a default
         behind.plan = Plan(n, WAYS[way])
         for step in range(6):
             much = await limits.take(COLLECT, f"much-{n}", 100)

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 import redis
 
+from rtaplatform.local.environments import NEEDED, secret_variables
 from rtaplatform.local.running import Running, read_running
 
 READY_SECONDS_MAX = 90.0
@@ -110,6 +111,21 @@ def test_no_secret_is_on_a_command_line(up: Up) -> None:
     assert not [name for name, secret in secrets.items() for line in lines if secret in line]
 
 
+def test_each_process_has_its_own_secrets_and_no_others(up: Up) -> None:
+    ours = {name: pid for name, pid in up.running().children.items() if name.partition("-")[0] in NEEDED}
+    assert {name.partition("-")[0] for name in ours} == NEEDED.keys() - {"migrate"}
+    secrets = secret_variables() | {"RTA_KAFKA_BOOTSTRAP_SERVERS"}
+    for name, pid in up.running().children.items():
+        words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+        found = {word.partition("=")[0] for word in words if word} & secrets
+        assert found <= NEEDED.get(name.partition("-")[0], frozenset()), name
+    worker = Path(f"/proc/{ours['worker-1']}/environ").read_text()
+    assert "RTA_REDIS_LOADER_URL" in worker
+    assert "postgres" not in worker
+    assert "RTA_REDIS_LOADER_URL" not in Path(f"/proc/{ours['api']}/environ").read_text()
+    assert "redis" not in Path(f"/proc/{ours['simulate']}/environ").read_text()
+
+
 def test_nothing_of_the_data_directory_is_open_to_others(up: Up) -> None:
     assert stat.S_IMODE(up.data_dir.stat().st_mode) == 0o700
     for path in (*up.data_dir.rglob("*.json"), *up.data_dir.rglob("*.password"), *up.data_dir.glob("logs/*.log")):
@@ -149,7 +165,7 @@ def test_no_child_outlives_a_supervisor_that_is_killed_and_the_next_goes_on(up: 
     remember(before)
     assert len(family) > len(CHILDREN)  # PostgreSQL's own processes, and the stand-ins' children
     up.stop(signal.SIGKILL)
-    until(lambda: not [process for process in family if lives(process)], 5)
+    until(lambda: not [process for process in family if lives(process)], 20)
     assert read_running(up.data_dir) is None
     up.start()
     assert up.ready() == before  # the same keys, passwords and ports

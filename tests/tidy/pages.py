@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
@@ -69,7 +69,7 @@ def _type_text(annotation: Any) -> str:
         return _type_text(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
-    if isinstance(annotation, UnionType):
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
         return " or ".join(_type_text(one) for one in get_args(annotation) if one is not type(None))
     if annotation is SecretStr:
         return "secret"

@@ -20,8 +20,9 @@ from rtaplatform.bench.report import Report
 from rtaplatform.bench.servers import PROJECT, Servers, running_servers
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import PRODUCTS, field
+from rtaplatform.store.connections import connect
 from rtaplatform.store.port import Applied, BlockWrite, CellsKey, Delta, SketchKey
-from rtaplatform.store.redis import RedisStore, connect
+from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 
 STEPS = (0.01, 0.1, 1.0)
@@ -57,7 +58,7 @@ class Probe:
         state = self.store.state(0)
         assert state is not None
         self._generation = state.generation
-        self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds)
+        self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds, 3_600)
 
     def used(self) -> int:
         """Bytes in use, without the buffers of clients and of the append-only file, which come and go."""

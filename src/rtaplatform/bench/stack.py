@@ -20,11 +20,12 @@ from pydantic import SecretStr
 
 from rtaplatform.local.datadir import DemoKeys
 from rtaplatform.local.platform import Instance, Wanted, running_platform
-from rtaplatform.settings import KafkaSettings, StoreSettings
+from rtaplatform.settings import KafkaSettings, LocalSettings, StoreSettings
 from rtaplatform.store.redis import RedisStore
 
 PROJECT, PROJECT_ID, ZONE = "demo", "prj_demo", "Europe/Berlin"
 LIMIT = "1000000000"
+LOG_BYTES_MAX = 1 << 40  # what is not yet counted must stay
 LIMITS = {f"RTA_LIMITS_{name}_PER_MINUTE": LIMIT for name in ("READS", "CATALOG", "ADMIN", "COLLECT_EVENTS")}
 
 
@@ -56,7 +57,8 @@ def running_stack(*, workers: int, events_per_second: float = 0) -> Iterator[Sta
     """Start everything; inside it is ready; at the end it is stopped, and its folder removed."""
     os.environ.update(LIMITS)
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as folder:
-        wanted = Wanted(Path(folder) / "data", port=0, workers=workers, events_per_second=events_per_second)
+        settings = LocalSettings(kafka_bytes_max=LOG_BYTES_MAX)
+        wanted = Wanted(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
         with running_platform(wanted, say) as instance, _interrupted_by_signals():
             yield _stack(instance)
 

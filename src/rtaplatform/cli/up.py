@@ -93,7 +93,7 @@ class Steps:
 
     def __call__(self, text: str) -> None:
         """Say that a step begins, or that something has happened."""
-        print(f"{time.monotonic() - self._start:6.1f} s  {text}", flush=True)
+        say(f"{time.monotonic() - self._start:6.1f} s  {text}")
         if self._status:
             self._status.update(f"{text} …")
 
@@ -141,4 +141,14 @@ def _show_lines(instance: Instance, reader: NumbersReader) -> None:
     for _ in instance.supervisor.ticks():
         if time.monotonic() >= due:
             due += LINE_SECONDS
-            print(as_line(reader.latest), flush=True)
+            say(as_line(reader.latest))
+
+
+def say(text: str) -> None:
+    """A line; one that finds no room where the output goes is lost, and ends nothing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass

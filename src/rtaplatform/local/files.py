@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` with mode 0600 by rename, so that a reader sees the old file or the new one, whole."""
+    """Write `text` with mode 0600 by rename, so that a reader sees the old file or the new one, whole.
+
+    Where there is no room nothing is left behind. Raises OSError.
+    """
     new = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
 
 
 def read_object(path: Path) -> dict[str, Any]:

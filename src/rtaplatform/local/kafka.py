@@ -18,12 +18,16 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.local.archive import CLASS_LIST, ClassArchive
 from rtaplatform.local.files import write_private
 from rtaplatform.local.jars import class_path
 from rtaplatform.local.java import Java, find_java
+from rtaplatform.local.log_limits import TopicLimit, share_out
 from rtaplatform.local.ports import LOOPBACK
 from rtaplatform.local.process import Command, plain_environment, run_to_its_end
 from rtaplatform.local.server import Say
@@ -31,6 +35,8 @@ from rtaplatform.local.server import Say
 # Compiling in one tier starts a third faster and takes less memory; a broker for one machine is not bound by it.
 JAVA_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:+ExitOnOutOfMemoryError")
 FORMAT_SECONDS_MAX = 120
+_OUR_TOPICS = "rta."
+_LIMIT_SECONDS_MAX = 10.0
 
 # A killed broker may come back once its session is over, and a killed worker's partitions be taken over once its is.
 PROPERTIES = """\
@@ -61,7 +67,9 @@ group.consumer.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=1000
 group.consumer.heartbeat.interval.ms=1500
 log.retention.ms=-1
-log.retention.bytes={bytes_per_partition_max}
+log.retention.bytes=-1
+log.retention.check.interval.ms=5000
+log.segment.delete.delay.ms=1000
 log.segment.bytes=67108864
 log.cleaner.dedupe.buffer.size=16777216
 num.network.threads=2
@@ -95,7 +103,7 @@ class Kafka:
     port: int
     controller_port: int
     heap_mb: int = 256
-    bytes_per_partition_max: int = 1 << 30
+    bytes_max: int = 4 << 30
     repository_url: str | None = None
     extra_listeners: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     name: str = field(default="kafka", init=False)
@@ -150,6 +158,19 @@ class Kafka:
         except KafkaException:
             return False
 
+    def limit_topics(self) -> None:
+        """Have our topics keep `bytes_max` in all. Call it when they are made; raises SetupError."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_silent_logger())
+        try:
+            found = admin.list_topics(timeout=_LIMIT_SECONDS_MAX).topics
+            ours = {name: len(topic.partitions) for name, topic in found.items() if name.startswith(_OUR_TOPICS)}
+            limits = share_out(self.bytes_max, ours, frozenset(EVENT_TOPICS))
+            wanted = [_config_of(topic, limit) for topic, limit in limits.items()]
+            for future in admin.incremental_alter_configs(wanted).values() if wanted else ():
+                future.result(_LIMIT_SECONDS_MAX)
+        except (KafkaException, TimeoutError) as error:
+            raise SetupError(f"Kafka takes no limit of its disk use: {error}", "Start again.") from error
+
     def _format(self) -> None:
         # In a folder of its own first: a format that was interrupted leaves nothing that looks formatted.
         for leftover in ("log", "log.new"):
@@ -192,9 +213,16 @@ class Kafka:
             advertised_listeners=",".join(f"{name}://{LOOPBACK}:{port}" for name, (_, port) in listeners.items()),
             protocols=",".join(f"{name}:PLAINTEXT" for name in listeners),
             log_dir=log_dir,
-            bytes_per_partition_max=self.bytes_per_partition_max,
         )
         write_private(self.folder / name, text)
+
+
+def _config_of(topic: str, limit: TopicLimit) -> ConfigResource:
+    values = {"retention.bytes": limit.retention_bytes, "segment.bytes": limit.segment_bytes}
+    entries = [
+        ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET) for name, value in values.items()
+    ]
+    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
 def _cluster_id() -> str:

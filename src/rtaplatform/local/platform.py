@@ -23,6 +23,7 @@ import rtaplatform
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local import datadir
 from rtaplatform.local.cache import cache_folder
+from rtaplatform.local.environments import environment_of
 from rtaplatform.local.files import write_private
 from rtaplatform.local.kafka import Kafka
 from rtaplatform.local.ports import LOOPBACK, keep_ports, require_free
@@ -107,8 +108,10 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
         folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids())
     )
     _start_servers(servers, supervisor, say)
-    environment = _topic_environment(wanted) | _environment(addresses, keys, folder, port)
-    _start_stages(wanted, environment, supervisor, say)
+    environment = _environment(addresses, keys, folder, port)
+    _migrate(wanted, environment, supervisor, say)
+    _limit_topics(servers)
+    _start_stages(wanted, environment, supervisor)
     _wait_until_ready(url, wanted.workers, supervisor, say)
     _start_simulator(wanted, environment, supervisor, say)
     _speed_up_next_start(servers, supervisor)
@@ -124,7 +127,7 @@ def embedded(wanted: Wanted, folder: Path, ports: dict[str, int]) -> tuple[Addre
         ports["kafka"],
         ports["controller"],
         heap_mb=settings.kafka_heap_mb,
-        bytes_per_partition_max=settings.kafka_bytes_per_partition_max,
+        bytes_max=settings.kafka_bytes_max,
         repository_url=settings.maven_url,
     )
     valkey = Valkey(folder / "valkey", ports["valkey"], settings.redis_bytes_max)
@@ -178,10 +181,19 @@ def _prepare(
         prepared.put((server, None))
 
 
-def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
-    stages = wanted.stages
+def _migrate(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
     say("Migrating the catalog, creating topics, loading functions")
-    supervisor.run_once(_child("migrate", stages.migrate, environment), MIGRATE_SECONDS_MAX)
+    supervisor.run_once(_child("migrate", wanted.stages.migrate, environment), MIGRATE_SECONDS_MAX)
+
+
+def _limit_topics(servers: Sequence[EmbeddedServer]) -> None:
+    """How much our own Kafka keeps; somebody else's keeps what its operator says."""
+    for kafka in (server for server in servers if isinstance(server, Kafka)):
+        kafka.limit_topics()
+
+
+def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor) -> None:
+    stages = wanted.stages
     for number in range(1, wanted.workers + 1):
         name = f"worker-{number}"
         supervisor.start(_child(name, stages.worker, environment))
@@ -210,7 +222,10 @@ def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Su
 
 def _speed_up_next_start(servers: Sequence[EmbeddedServer], supervisor: Supervisor) -> None:
     for kafka in (server for server in servers if isinstance(server, Kafka)):
-        command = kafka.speed_up()
+        try:
+            command = kafka.speed_up()
+        except OSError:
+            return  # no room; the next start is as slow as this one
         if command:
             supervisor.run_beside(Child("kafka-classes", partial(_same, command), Tier.SOURCE), kafka.speeded_up)
 
@@ -220,7 +235,9 @@ def _same(command: Command) -> Command:
 
 
 def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: Tier = Tier.STAGE) -> Child:
-    command = Command(argv, Path(environment["RTA_DATA_DIR"]), environment)
+    """`name` is the stage's, with a number where there are several."""
+    stage = name.partition("-")[0]
+    command = Command(argv, Path(environment["RTA_DATA_DIR"]), environment_of(stage, environment))
     return Child(name, partial(_same, command), tier)
 
 
@@ -238,13 +255,6 @@ def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, por
         "RTA_API_PORT": str(port),
     }
     return {**os.environ, **addresses.environment(), **demo, **own}
-
-
-def _topic_environment(wanted: Wanted) -> dict[str, str]:
-    """How long our own Kafka keeps events; somebody else's keeps them as its operator says."""
-    if wanted.kafka:
-        return {}
-    return {"RTA_TOPICS_RETENTION_BYTES_PER_PARTITION": str(wanted.settings.kafka_bytes_per_partition_max)}
 
 
 def _answers_ready(url: str) -> bool:

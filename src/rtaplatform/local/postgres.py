@@ -130,8 +130,10 @@ class Postgres:
         a container. Only one supervisor has this folder at a time, so it is enough that no server lives in it.
         """
         path = self.folder / "data" / "postmaster.pid"
-        if path.exists() and not _lives_in(path.parent, int(path.read_text().split()[0])):
-            path.unlink()
+        if path.exists():
+            words = path.read_text().split()  # none, where the disk was full
+            if not words or not _lives_in(path.parent, int(words[0])):
+                path.unlink()
 
     def _make_database(self) -> None:
         password = secret_of(self.folder / "rta.password")

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from rtaplatform.local import spawn
 
@@ -59,10 +60,12 @@ class Process:
     _popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self, command: Command) -> None:
-        """Start the child; its output is appended to the log, its input is empty."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        """Start the child; its output is appended to the log, its input is empty. Raises OSError.
+
+        Where the disk has no room for a log, it runs without one.
+        """
         self.trim_log()
-        with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as out:
+        with self._open_log() as out:
             self._popen = subprocess.Popen(
                 command.wrapped(),
                 cwd=command.cwd,
@@ -120,11 +123,33 @@ class Process:
         return "\n".join(data.decode(errors="replace").splitlines()[-count:])
 
     def trim_log(self) -> None:
-        """Move a log that has grown too long aside; the child goes on appending to the same file."""
-        if not self.log.exists() or self.log.stat().st_size <= LOG_BYTES_MAX:
-            return
-        shutil.copyfile(self.log, self.log.with_name(self.log.name + ".1"))
-        os.truncate(self.log, 0)
+        """Move a log that has grown too long aside; the child goes on appending to the same file.
+
+        Where the disk has no room for both parts, the log stays as it is.
+        """
+        before = self.log.with_name(f"{self.log.name}.1")
+        try:
+            if not self.log.exists() or self.log.stat().st_size <= LOG_BYTES_MAX:
+                return
+            with self.log.open("rb") as whole, open(_private(before, os.O_TRUNC), "wb") as kept:
+                shutil.copyfileobj(whole, kept)
+            before.chmod(0o600)
+            os.truncate(self.log, 0)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(before, 0)
+
+    def _open_log(self) -> IO[bytes]:
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            return open(_private(self.log, os.O_APPEND), "ab")
+        except OSError:
+            return open(os.devnull, "ab")
+
+
+def _private(path: Path, how: int) -> int:
+    """Open for writing, made with mode 0600 where it is not there."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
 
 
 def plain_environment() -> dict[str, str]:

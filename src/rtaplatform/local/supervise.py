@@ -1,8 +1,9 @@
 """Start children, keep them running, stop them in order.
 
-Promised: a child that ends is started again, with back-off, and a line says so; on SIGINT, SIGTERM or SIGHUP all end
-within STOP_SECONDS_MAX, the ones that use others first; no child outlives this process, however it ends (the kernel
-kills them: spawn.py). Everything happens in the main thread, since the kernel ties a child to its parent's thread.
+Promised: a child that ends is started again, with back-off, and a line says so, also while the disk is full; on
+SIGINT, SIGTERM or SIGHUP all end within STOP_SECONDS_MAX, the ones that use others first; no child outlives this
+process, however it ends (the kernel kills them: spawn.py). Everything happens in the main thread, since the kernel
+ties a child to its parent's thread.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ STOP_SECONDS_MAX = 10.0
 TICK_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
 _LOG_CHECK_SECONDS = 30.0
+_NOTE_AGAIN_SECONDS = 1.0
 
 
 class Tier(IntEnum):
@@ -71,17 +73,21 @@ class Supervisor:
 
     logs: Path
     say: Say
-    on_change: Callable[[], None] = lambda: None  # told when there are other children than before
+    on_change: Callable[[], None] = lambda: None  # told when there are other children than before; may raise OSError
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _stop_asked: int = 0
     _next_log_check: float = 0.0
     _next_look: float = 0.0
+    _note_again_at: float | None = None  # what `on_change` could not write
 
     def start(self, child: Child) -> None:
         """Start a child; from `wait_for` on it is started again when it ends."""
         kept = _Kept(child, Process(child.name, self.logs / f"{child.name}.log"))
         self._kept[child.name] = kept
-        self._launch(kept)
+        try:
+            self._launch(kept)
+        except OSError as error:
+            raise _not_started(child, error) from error
 
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until the child is ready, then keep it. Raises SetupError where it ends or takes too long."""
@@ -98,7 +104,10 @@ class Supervisor:
     def run_once(self, child: Child, seconds: float) -> None:
         """Run a child that is to end by itself. Raises SetupError where it fails or takes too long."""
         process = Process(child.name, self.logs / f"{child.name}.log")
-        process.start(child.command())
+        try:
+            process.start(child.command())
+        except OSError as error:
+            raise _not_started(child, error) from error
         try:
             for _ in self.ticks(seconds):
                 status = process.exit_status()
@@ -114,7 +123,10 @@ class Supervisor:
         """Run a child that is to end by itself, without waiting; `then` is called when it has succeeded."""
         kept = _Kept(child, Process(child.name, self.logs / f"{child.name}.log"), then=then)
         self._kept[child.name] = kept
-        self._launch(kept)
+        try:
+            self._launch(kept)
+        except OSError:
+            del self._kept[child.name]  # nobody needs it
 
     def ticks(self, seconds: float | None = None) -> Iterator[None]:
         """Look after the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
@@ -168,7 +180,17 @@ class Supervisor:
     def _launch(self, kept: _Kept) -> None:
         kept.started_at, kept.start_again_at = time.monotonic(), None
         kept.process.start(kept.child.command())
-        self.on_change()
+        self._note_change()
+
+    def _note_change(self) -> None:
+        """A disk that is full ends nothing: what could not be written is written as soon as there is room."""
+        try:
+            self.on_change()
+            self._note_again_at = None
+        except OSError as error:
+            if self._note_again_at is None:
+                self.say(f"cannot note where the children run: {error.strerror}; trying again until it can")
+            self._note_again_at = time.monotonic() + _NOTE_AGAIN_SECONDS
 
     def _look_after(self) -> None:
         for name, kept in list(self._kept.items()):
@@ -177,8 +199,10 @@ class Supervisor:
             elif kept.then and kept.process.exit_status() is not None:
                 del self._kept[name]
                 if kept.process.exit_status() == 0:
-                    kept.then()
-                self.on_change()
+                    self._finish(kept.then)
+                self._note_change()
+        if self._note_again_at is not None and time.monotonic() >= self._note_again_at:
+            self._note_change()
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_SECONDS
             for kept in self._kept.values():
@@ -189,23 +213,40 @@ class Supervisor:
             for kept in self._kept.values():
                 kept.process.trim_log()
 
+    def _finish(self, then: Callable[[], None]) -> None:
+        try:
+            then()
+        except OSError as error:
+            self.say(f"what was made cannot be kept: {error.strerror}")
+
     def _repair(self, kept: _Kept) -> None:
         now = time.monotonic()
         if kept.start_again_at is None:
             if now - kept.started_at >= STEADY_SECONDS:
                 kept.failures = 0
-            pause = BACK_OFF_SECONDS[min(kept.failures, len(BACK_OFF_SECONDS) - 1)]
-            kept.failures += 1
-            kept.start_again_at = now + pause
             ending = _ending(kept.process.exit_status() or 0)
             kept.process.kill()  # what it left behind, too
-            self.say(f"{kept.child.name} ended ({ending}); starting it again in {pause:g} s")
+            self._wait_before_start(kept, f"{kept.child.name} ended ({ending})")
         elif now >= kept.start_again_at:
-            self._launch(kept)
+            try:
+                self._launch(kept)
+            except OSError as error:
+                self._wait_before_start(kept, f"{kept.child.name} cannot be started ({error.strerror})")
+
+    def _wait_before_start(self, kept: _Kept, problem: str) -> None:
+        pause = BACK_OFF_SECONDS[min(kept.failures, len(BACK_OFF_SECONDS) - 1)]
+        kept.failures += 1
+        kept.start_again_at = time.monotonic() + pause
+        self.say(f"{problem}; starting it again in {pause:g} s")
 
 
 def _ending(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+def _not_started(child: Child, error: OSError) -> SetupError:
+    remedy = "See whether the disk is full or read-only, and how many processes and open files this user may have."
+    return SetupError(f"{child.name} cannot be started: {error.strerror}", remedy)
 
 
 def _failed(process: Process, problem: str) -> SetupError:

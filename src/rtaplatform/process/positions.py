@@ -14,7 +14,17 @@ from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
 from rtaplatform.process.dedup import WINDOW_MS
-from rtaplatform.store.port import DEDUP_SLICES, SCHEMA, Move, Project, Row, ShardState, next_offset, read_row
+from rtaplatform.store.port import (
+    DEDUP_SLICES,
+    NO_TOTALS,
+    SCHEMA,
+    Move,
+    Project,
+    Row,
+    ShardState,
+    next_offset,
+    read_row,
+)
 from rtaplatform.stream.port import Extent, Partition, Record, Run
 
 NOTHING_READ = Row(0, -1, -1, "", -1, 0)
@@ -64,7 +74,7 @@ class Positions:
 
         Raises `Stopped` where no shard has a manifest, or the shards are of another version or number."""
         if not any(states.values()):
-            raise Stopped("store", "no_manifest", "No shard has a manifest: run `rta migrate`.")
+            raise Stopped("store", "no_manifest", NO_TOTALS)
         stops: dict[str, str] = {}
         shards = {
             shard: state

@@ -2,7 +2,8 @@
 
 Ready: PostgreSQL has answered once (from then on what is known of keys and products is cached), Redis has its
 manifest, and Kafka's metadata is there. A process that has been ready once stays so while PostgreSQL is
-away; without Redis or Kafka it is not ready. Looked at most every 2 s, however many ask.
+away; without Redis or Kafka it is not ready. A Redis that answers and takes no writes (a replica, a full disk) is told
+in `degraded`: collecting and questions go on, while nothing new is counted. Looked at most every 2 s, however many ask.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from rtaplatform.core.errors import PlatformError
+from rtaplatform.core.errors import PlatformError, Unable
 
 Check = Callable[[], Awaitable[object]]
 CHECK_SECONDS_MAX = 4.0
@@ -42,23 +43,26 @@ class Health:
     async def _look(self) -> tuple[bool, dict[str, Any]]:
         said = await asyncio.gather(*(_ask(check) for check in self._checks.values()))
         answers = dict(zip(self._checks, said, strict=True))
-        self._good |= {name for name, trouble in answers.items() if trouble is None}
-        missing = [n for n, trouble in answers.items() if trouble and not (n in ONCE_IS_ENOUGH and n in self._good)]
+        away = {name for name, trouble in answers.items() if trouble and not isinstance(trouble, Unable)}
+        self._good |= answers.keys() - away
+        missing = [name for name in answers if name in away and not (name in ONCE_IS_ENOUGH and name in self._good)]
         detail: dict[str, Any] = {
             "status": "not ready" if missing else "ready",
             "missing": missing,
-            "servers": {name: trouble or "answers" for name, trouble in answers.items()},
+            "degraded": [name for name, trouble in answers.items() if isinstance(trouble, Unable)],
+            "servers": {name: str(trouble or "answers") for name, trouble in answers.items()},
         }
         if self._freshness is not None:
             detail["freshness"] = await _tell(self._freshness)
         return not missing, detail
 
 
-async def _ask(check: Check) -> str | None:
+async def _ask(check: Check) -> PlatformError | str | None:
+    """What is wrong, None where nothing is."""
     try:
         await asyncio.wait_for(check(), CHECK_SECONDS_MAX)
     except PlatformError as error:
-        return str(error)
+        return error
     except TimeoutError:
         return "does not answer"
     return None

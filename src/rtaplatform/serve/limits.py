@@ -17,14 +17,13 @@ import math
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.errors import StorageError
 from litestar.exceptions import TooManyRequestsException
 from msgspec import Struct
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import ConnectionPool
 
 from rtaplatform import telemetry
 from rtaplatform.settings import LimitSettings
@@ -205,15 +204,8 @@ def too_many(rule: Rule, allowance: Allowance) -> TooManyRequestsException:
     )
 
 
-def redis_counter(url: str) -> RedisStorage:
+def redis_counter(pool: ConnectionPool) -> RedisStorage:
     """Counts in Redis, below PREFIX, which is all that its user may touch. Nothing is opened yet."""
-    return RedisStorage(
-        f"async+{url}",
-        wrap_exceptions=True,
-        implementation="redispy",
-        key_prefix=PREFIX,
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # the library hands all options on
-    )
+    # The library takes what leads to the server from the pool: so no error of its own can hold a password.
+    options: dict[str, Any] = {"connection_pool": pool}
+    return RedisStorage("async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix=PREFIX, **options)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from rtaplatform.core.buckets import Kind
 
 SCHEMA = "1"
+NO_TOTALS = "Redis has no totals: run `rta migrate`, which begins to count, or says what was lost."
 DEDUP_SLICES = 16
 
 

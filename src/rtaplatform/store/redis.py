@@ -15,12 +15,11 @@ from typing import Any
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from rtaplatform.core.errors import Stopped, Unable, Unavailable
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
+from rtaplatform.store.connections import connect
 from rtaplatform.store.port import (
     SCHEMA,
     Applied,
@@ -77,23 +76,15 @@ def unavailable() -> Iterator[None]:
         raise
 
 
-def connect(url: str, timeout_seconds: float) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-
-
 class RedisStore:
     """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
 
     def __init__(self, settings: StoreSettings, keeping: Keeping = KEEPING) -> None:
         self._settings, self._keeping = settings, keeping
-        self._client = connect(settings.url.get_secret_value(), settings.timeout_seconds)
+        self._client = self._connect(settings.url.get_secret_value())
+
+    def _connect(self, url: str) -> redis.Redis:
+        return connect(url, self._settings.timeout_seconds, self._settings.connection_seconds_max)
 
     @property
     def client(self) -> redis.Redis:
@@ -105,8 +96,12 @@ class RedisStore:
         folder = resources.files("rtaplatform.store").joinpath("functions")
         code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in layout.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
-        with unavailable(), connect(url.get_secret_value(), self._settings.timeout_seconds) as loader:
-            loader.function_load(code, replace=True)
+        try:
+            with unavailable(), self._connect(url.get_secret_value()) as loader:
+                loader.function_load(code, replace=True)
+        except redis.exceptions.NoPermissionError as error:
+            # The API has no user for it: a worker loads them with the next batch.
+            raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
 
     def has_totals(self, shard: int) -> bool:
         """Whether there is anything of a generation, current or not."""
@@ -205,6 +200,11 @@ class RedisStore:
             self.call("rta_probe_v3", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
+
+    def check_writes(self) -> None:
+        """Raise `Unable` where the server takes no writes: a replica, too few replicas, a full disk."""
+        with unavailable():
+            self._client.unlink(layout.ABSENT_KEY)
 
     def close(self) -> None:
         self._client.close()

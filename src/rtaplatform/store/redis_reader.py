@@ -2,28 +2,28 @@
 
 Promise: one `read` is one MULTI: generation, ledger and totals of one moment, so that a ratio never
 mixes two. A server without the functions is `Unavailable`: `rta migrate` loads them, or the next worker.
-Hints come by pub/sub and may be lost; after each reconnect one says so.
+Hints come by pub/sub and may be lost; connections are renewed every few seconds, and after each time one says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import msgspec
-import redis.asyncio as aioredis
 import redis.exceptions
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from rtaplatform.core.errors import Stopped, Unable, Unavailable, UnknownThing
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
+from rtaplatform.store.connections import connect_async, connect_subscriber
 from rtaplatform.store.port import (
+    NO_TOTALS,
     Cells,
     Changes,
     Hint,
@@ -43,6 +43,7 @@ from rtaplatform.store.port import (
 from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
+LISTEN_TIMES = 2  # a subscription lives so many times longer than a connection: each new one has all computed again
 FIELDS, COUNTS = "rta_fields_v1", "rta_counts_v1"
 ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
 
@@ -52,20 +53,17 @@ class RedisReader:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._shards = settings.shards
-        self._client = aioredis.Redis.from_url(
-            settings.url.get_secret_value(),
-            socket_timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        url, seconds = settings.url.get_secret_value(), settings.timeout_seconds
+        self._client = connect_async(url, seconds, settings.connection_seconds_max)
+        self._subscriber = connect_subscriber(url, seconds)
+        self._listen_seconds = settings.connection_seconds_max * LISTEN_TIMES
         # As it comes, field and number in turn: a dictionary of 10,000 fields costs as much as reading them.
         self._client.set_response_callback("HGETALL", _as_it_comes)
         self._generations: dict[int, str] = {}
 
     async def close(self) -> None:
         await self._client.aclose()
+        await self._subscriber.aclose()
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         shard = shard_of(project, self._shards)
@@ -80,7 +78,7 @@ class RedisReader:
     async def _generation(self, shard: int) -> str:
         found = await self._client.hget(layout.shard_key(shard), "generation")
         if found is None:
-            raise Stopped(f"shard {shard}", "no_manifest", "Redis holds no totals: run `rta rebuild --empty`.")
+            raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
         self._generations[shard] = _text(found)
         return self._generations[shard]
 
@@ -127,17 +125,17 @@ class RedisReader:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> AsyncIterator[Hint]:
+        """For a few seconds, on a connection of its own: after a fail-over the next one is to the new primary."""
         channels = {layout.channel(shard): shard for shard in range(self._shards)}
-        async with self._client.pubsub() as pubsub:
+        until = time.monotonic() + self._listen_seconds
+        await self._subscriber.connection_pool.disconnect()
+        async with self._subscriber.pubsub() as pubsub:
             await pubsub.subscribe(*channels)
             for shard in channels.values():
                 yield Hint(shard, None)
-            while True:
-                # A server that died without a word is noticed by the ping that goes with a silent second.
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
-                if message is None:
-                    await pubsub.ping()
-                elif message["type"] == "message":
+            while (left := until - time.monotonic()) > 0:
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+                if message is not None and message["type"] == "message":
                     names = _text(message["data"])
                     yield Hint(channels[_text(message["channel"])], frozenset(names.split(",")) if names else None)
 

@@ -130,3 +130,10 @@ def test_only_what_an_earlier_instance_started_is_taken_for_a_leftover(tmp_path:
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_private_file_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        write_private(tmp_path / "kept", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,6 +134,90 @@ def test_a_log_that_grows_is_cut_and_written_on(tmp_path: Path) -> None:
     process.kill()
     assert process.log.read_text() == "once more\n"
     assert (tmp_path / "loud.log.1").stat().st_size == LOG_BYTES_MAX + 1
+
+
+def test_the_part_before_of_a_log_is_private_and_a_full_disk_keeps_the_log(tmp_path: Path) -> None:
+    process = Process("loud", tmp_path / "loud.log")
+    process.log.write_bytes(b"x" * (LOG_BYTES_MAX + 1))
+    (tmp_path / "loud.log.1").touch(0o644)
+    process.trim_log()
+    assert (tmp_path / "loud.log.1").stat().st_mode & 0o777 == 0o600
+    process.log.write_bytes(b"y" * (LOG_BYTES_MAX + 1))
+    (tmp_path / "loud.log.1").unlink()
+    (tmp_path / "loud.log.1").symlink_to("/dev/full")
+    process.trim_log()
+    assert process.log.stat().st_size == LOG_BYTES_MAX + 1
+
+
+def test_a_child_runs_without_a_log_where_none_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    process = Process("quiet", tmp_path / "logs" / "quiet.log")
+    process.start(command(tmp_path, "/bin/sh", "-c", "echo; exit 0"))
+    assert process.wait(5)
+    assert process.exit_status() == 0
+
+
+def full(times: list[int]) -> Callable[[], None]:
+    """Fails as on a full disk, so many times."""
+
+    def write() -> None:
+        times[0] -= 1
+        if times[0] >= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    return write
+
+
+def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    left = [2]
+    supervisor.on_change = full(left)
+    with supervisor.stopping_on_signals():
+        supervisor.start(sleeper(tmp_path))
+        supervisor.wait_for("sleeper", lambda: True, 5)
+        os.kill(supervisor.pids()["sleeper"], signal.SIGKILL)
+        for _ in supervisor.ticks(10):
+            if left[0] < 0 and "sleeper" in supervisor.pids():
+                break
+        assert "sleeper" in supervisor.pids()
+    assert left[0] < 0
+    assert said[0] == "cannot note where the children run: No space left on device; trying again until it can"
+    assert len([line for line in said if line.startswith("cannot note")]) == 1
+
+
+def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    left = [0]
+    fails = full(left)
+
+    def made() -> Command:
+        fails()
+        return command(tmp_path, "/bin/sh", "-c", "exec sleep 60")
+
+    with supervisor.stopping_on_signals():
+        supervisor.start(Child("kafka", made))
+        supervisor.wait_for("kafka", lambda: True, 5)
+        first, left[0] = supervisor.pids()["kafka"], 2
+        os.kill(first, signal.SIGKILL)
+        for _ in supervisor.ticks(10):
+            if supervisor.pids().get("kafka", first) != first:
+                break
+        assert supervisor.pids()["kafka"] != first
+    assert said == [
+        "kafka ended (signal 9); starting it again in 0.2 s",
+        "kafka cannot be started (No space left on device); starting it again in 0.5 s",
+        "kafka cannot be started (No space left on device); starting it again in 1 s",
+    ]
+
+
+def test_a_first_start_that_fails_is_said(supervisor: Supervisor, tmp_path: Path) -> None:
+    def made() -> Command:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(SetupError, match="kafka cannot be started: No space left"):
+        supervisor.start(Child("kafka", made))
 
 
 def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:

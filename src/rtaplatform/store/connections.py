@@ -1,0 +1,98 @@
+"""Connections to Redis or Valkey that are renewed every few seconds, each with a new look-up of the server's name.
+
+The pain: after a fail-over the name, or a relay, leads to the new primary, while an old connection stays with a server
+that was demoted or cut off, and takes no writes, or answers from the past, for as long as nobody closes it.
+A connection is renewed between two commands only, so no command is sent twice.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+class _Age:
+    """When a connection was made, and whether that was long ago."""
+
+    seconds_max = 0.0
+    _made_at: float | None = None
+
+    def _is_old(self) -> bool:
+        return self._made_at is not None and time.monotonic() - self._made_at >= self.seconds_max
+
+    def _note_made(self) -> None:
+        if self._made_at is None:
+            self._made_at = time.monotonic()
+
+
+class _Renewed(_Age):
+    """Mixed into a connection class of redis-py: its pool calls `connect` whenever it hands the connection out."""
+
+    def connect(self) -> None:
+        if self._is_old():
+            self.disconnect()
+        super().connect()  # type: ignore[misc]  # of the class it is mixed into
+        self._note_made()
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        self._made_at = None
+        super().disconnect(*args, **kwargs)  # type: ignore[misc]  # as above
+
+
+class _AsyncRenewed(_Age):
+    """The same for the asynchronous classes."""
+
+    async def connect(self) -> None:
+        if self._is_old():
+            await self.disconnect()
+        await super().connect()  # type: ignore[misc]  # as above
+        self._note_made()
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        self._made_at = None
+        await super().disconnect(*args, **kwargs)  # type: ignore[misc]  # as above
+
+
+def connect(url: str, timeout_seconds: float, seconds_max: float) -> redis.Redis:
+    """A client whose connections live `seconds_max`. Nothing is opened yet; nothing is tried twice by the library."""
+    client = redis.Redis.from_url(url, **_options(timeout_seconds), retry=Retry(NoBackoff(), 0))
+    _renew(client.connection_pool, _Renewed, seconds_max)
+    return client
+
+
+def connect_async(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.Redis:
+    """The same, asynchronous."""
+    return aioredis.Redis.from_pool(async_pool(url, timeout_seconds, seconds_max))
+
+
+def async_pool(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.ConnectionPool:
+    """For a client of somebody else's."""
+    pool = aioredis.ConnectionPool.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
+    _renew(pool, _AsyncRenewed, seconds_max)
+    return pool
+
+
+def connect_subscriber(url: str, timeout_seconds: float) -> aioredis.Redis:
+    """For subscriptions: its connections stay, and whoever subscribes renews them, since that may lose messages."""
+    return aioredis.Redis.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
+
+
+def _options(timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "socket_keepalive": True,
+        "protocol": 2,
+    }
+
+
+def _renew(pool: Any, mixin: type[_Age], seconds_max: float) -> None:
+    """The pool's class of connections (plain, TLS, socket file), with the mixin before it."""
+    known = pool.connection_class
+    pool.connection_class = type(f"Renewed{known.__name__}", (mixin, known), {"seconds_max": seconds_max})
