@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import stamina
@@ -18,7 +18,7 @@ from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.process.adopt import Adoption, adopt, counted_last
-from rtaplatform.process.positions import fingerprint
+from rtaplatform.process.positions import fingerprint, is_dedup_safe, unsafe_partitions
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.simulate.catalog import demo_products, demo_users
 from rtaplatform.simulate.plan import Plan
@@ -41,6 +41,7 @@ async def migrate(
     demo_keys: tuple[str, str, str] | None,
 ) -> list[str]:
     """Bring everything to this version; returns a line for each thing that was done. Safe to repeat."""
+    refuse_uneven(await asyncio.to_thread(Broker(kafka).topics))
     await asyncio.to_thread(upgrade, catalog.url.get_secret_value())
     database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
     try:
@@ -63,6 +64,17 @@ async def migrate(
         f"topics: {', '.join(made) or 'all there'}",
         f"shards begun: {', '.join(map(str, begun)) or 'all there'}",
     ]
+
+
+def refuse_uneven(topics: Mapping[str, tuple[str, int]]) -> None:
+    """Raise `SetupError` for a topic with a number of partitions that workers stop at. `topics`: name → id, number."""
+    for name, (_, partitions) in sorted(topics.items()):
+        if not is_dedup_safe(partitions):
+            raise SetupError(
+                f"The topic's number of partitions does not fit: {unsafe_partitions(name, partitions)}.",
+                "docs/how-to/use-given-servers.md says how. Workers leave such a topic alone.",
+                exit_code=4,
+            )
 
 
 def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None) -> list[str]:

@@ -35,6 +35,12 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _require_power_of_two(partitions: int) -> int:
+    if 16 % partitions:
+        raise ValueError("it is 1, 2, 4, 8 or 16: with another number repeated events would count twice")
+    return partitions
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 File = Annotated[Path, AfterValidator(_require_existing)]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
@@ -86,7 +92,7 @@ class TopicSettings(StageSettings):
 
     model_config = settings_config("RTA_TOPICS_")
 
-    partitions: Annotated[int, Field(ge=1, le=16)] = 4
+    partitions: Annotated[int, Field(ge=1, le=16), AfterValidator(_require_power_of_two)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
     retention_bytes_per_partition: int = -1
     dead_letter_retention_hours: Annotated[int, Field(ge=1)] = 24 * 30

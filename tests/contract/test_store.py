@@ -8,10 +8,12 @@ import time
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import UnknownThing
 from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, SKETCHES_PER_BUCKET_MAX, field
+from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import (
     Applied,
     BlockWrite,
@@ -30,6 +32,7 @@ from rtaplatform.store.port import (
     PersonValues,
     PersonWrite,
     Place,
+    Project,
     Read,
     Row,
     SketchKey,
@@ -239,6 +242,29 @@ async def test_changed_projects_are_a_conflict(parts: Parts) -> None:
     assert state.projects_version
     assert parts.store.apply(0, "g1", advance(0, 1, projects_version=state.projects_version)) == Applied()
     assert parts.store.apply(0, "g1", advance(1, 2, projects_version="older")) == Conflicted([], [], [], True)
+
+
+async def test_a_new_project_is_found_and_changes_nothing_for_batches_under_way(parts: Parts) -> None:
+    before = parts.store.state(0)
+    assert before is not None
+    shop, berlin = Project("shop", "Asia/Tokyo", "JPY"), before.projects["demo"]
+    tell(parts, [shop, structs.replace(berlin, week_start="sunday")])
+    assert parts.store.projects(0, ["shop", "nobody"]) == {"shop": shop}
+    assert parts.store.projects(0, []) == {}
+    assert version_of(parts) == before.projects_version
+    tell(parts, [structs.replace(berlin, currency="USD")])
+    assert version_of(parts) != before.projects_version
+
+
+def version_of(parts: Parts) -> str:
+    state = parts.store.state(0)
+    assert state is not None
+    return state.projects_version
+
+
+def tell(parts: Parts, projects: list[Project]) -> None:
+    store: Any = parts.store
+    store.set_projects(projects, *(["another"] if isinstance(store, MemoryStore) else []))
 
 
 async def test_amounts_beyond_what_a_double_holds_are_exact(parts: Parts) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -108,6 +108,7 @@ class MemoryHome:
 class World:
     """`steps` random happenings; deterministic in `seed`."""
 
+    topics: Mapping[str, int] = TOPICS
     users = 12  # of each project
     arrivals_max = 16  # records at once
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
@@ -131,7 +132,7 @@ class World:
         self.shards = self.rng.choice(shards)
         self.home = home(self.shards)
         self.store = self.home.store
-        self.broker = MemoryBroker(TOPICS)
+        self.broker = MemoryBroker(self.topics)
         self.begun = 0
         for shard in range(self.shards):
             self.begin(shard)
@@ -263,7 +264,7 @@ class World:
         self.home.touch_projects(f"again {self.rng.random()}")
 
     def add_partitions(self) -> None:
-        topic = self.rng.choice(list(TOPICS))
+        topic = self.rng.choice(list(self.topics))
         # Blocks move to another partition then, whose record time may be a day ahead of a lagging one's.
         if self.broker.partitions[topic] < 16 and self.seconds_apart < 100:
             self.broker.partitions[topic] *= 2

@@ -62,6 +62,9 @@ class TimedStore:
     def state(self, shard: int) -> ShardState | None:
         return self._store.state(shard)
 
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+        return self._store.projects(shard, slugs)
+
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         return self._store.blocks(shard, generation, names)
 

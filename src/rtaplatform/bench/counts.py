@@ -88,6 +88,9 @@ class Chunk:
     def of(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
 
+    def unknown_projects(self) -> Sequence[str]:
+        return ()
+
 
 def understood(run: Run, items: Sequence[Any], record_ms: int = 0) -> Chunk:
     return Chunk(run, items, max(record_ms, max(run.timestamps_ms), 0))

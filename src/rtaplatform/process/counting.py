@@ -6,7 +6,7 @@ the loop bring another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -34,6 +34,10 @@ class Chunk(Protocol):
 
     def of(self, shard: int, shards: int) -> Sequence[Any]:
         """What there is to fold in that shard."""
+        ...
+
+    def unknown_projects(self) -> Collection[str]:
+        """The projects that are named in vain; they may have been made since we looked."""
         ...
 
 

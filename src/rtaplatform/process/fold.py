@@ -10,6 +10,7 @@ On the way of each event stand as few steps as can be: events that are alike are
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in K
 NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # whatever is younger has its minute's bucket, whichever its place in the minute
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
 NO_NAMES: tuple[str, ...] = ()
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class Understood(Struct, gc=False):
@@ -69,6 +71,12 @@ class Chunk(Struct, frozen=True):
 
     def of(self, shard: int, shards: int) -> list[Understood]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
+
+    def unknown_projects(self) -> set[str]:
+        """The projects that are named in vain, as far as a project may have such a name."""
+        letters = (item.dead for item in self.items if item.dead is not None)
+        unknown = (letter.record.value for letter in letters if letter.reason is Reason.UNKNOWN_PROJECT)
+        return {project for value in unknown if _SLUG.fullmatch(project := project_of(value))}
 
 
 def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:

@@ -27,6 +27,20 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.stream.port import Extent, Partition, Record, Run
 
+
+def is_dedup_safe(partitions: int) -> bool:
+    """Whether each slice of dedup blocks lies in one partition, so that one record time decides what it forgets."""
+    return partitions > 0 and DEDUP_SLICES % partitions == 0
+
+
+def unsafe_partitions(topic: str, partitions: int) -> str:
+    """What is wrong with such a number, and what helps."""
+    allowed = [n for n in range(1, DEDUP_SLICES + 1) if is_dedup_safe(n)]
+    more = next((n for n in allowed if n > partitions), None)
+    remedy = f"add partitions until there are {more}" if more else "make the topic again with one of these numbers"
+    return f"{topic} has {partitions}, repeats are found only with {', '.join(map(str, allowed))}: {remedy}"
+
+
 NOTHING_READ = Row(0, -1, -1, "", -1, 0)
 
 
@@ -61,6 +75,7 @@ class Positions:
         self._read = read  # the last record read of each partition, by us
         self._rows = {shard: dict(state.ledger) for shard, state in shards.items()}
         self._checks = self._expected()
+        self._projects = {slug: project for state in shards.values() for slug, project in state.projects.items()}
 
     @classmethod
     def find(
@@ -94,8 +109,14 @@ class Positions:
             starts[partition], read[partition] = _start(extent, shards)
         return cls(shards, found, starts if shards else {}, read, stops)
 
-    def projects(self) -> dict[str, Project]:
-        return {slug: project for state in self.shards.values() for slug, project in state.projects.items()}
+    def projects(self) -> Mapping[str, Project]:
+        """Of all shards."""
+        return self._projects
+
+    def learn(self, shard: int, projects: Mapping[str, Project]) -> None:
+        """The shard has been told of these since its state was read."""
+        self.shards[shard].projects.update(projects)
+        self._projects.update(projects)
 
     def record_ms(self, partition: Partition) -> int:
         return self._read[partition].record_time_ms
@@ -158,6 +179,12 @@ class Positions:
             for p, extent in self.extents.items()
         )
 
+    def has_moved(self, partition: Partition, states: Mapping[int, ShardState | None]) -> bool:
+        """Whether somebody else has moved the partition's row in a shard since we read it."""
+        place = self.extents[partition].place
+        rows = {shard: state.ledger.get(place, "") if state else "" for shard, state in states.items()}
+        return any(self._rows[shard].get(place, "") != row for shard, row in rows.items() if shard in self._rows)
+
     def first_difference(self, run: Run) -> int | None:
         """The first offset whose record is not the one that a ledger has counted last; None: all is well."""
         expected = self._checks.get(run.partition)
@@ -183,6 +210,12 @@ class Positions:
         return checks
 
 
+def partition_of(stop: str) -> Partition | None:
+    """The partition that a stop names; None where it is a shard."""
+    topic, found, number = stop.rpartition(":")
+    return Partition(topic, int(number)) if found else None
+
+
 def _is_usable(shard: int, state: ShardState | None, shards: int, stops: dict[str, str]) -> bool:
     if state is None:
         stops[f"shard {shard}"] = "lost: it has no manifest, others have one; run `rta rebuild`"
@@ -204,6 +237,8 @@ def _trouble(partition: Partition, extent: Extent | None, shards: Mapping[int, S
     """Why the partition must not be advanced; empty: it may be."""
     if extent is None:
         return "gone: the topic or partition does not exist"
+    if not is_dedup_safe(extent.partitions):
+        return f"partitions: {unsafe_partitions(partition.topic, extent.partitions)}"
     for state in shards.values():
         known = state.topics.get(partition.topic)
         if known != extent.place.topic_id:

@@ -33,6 +33,7 @@ from rtaplatform.store.port import (
     GenerationStore,
     Outcome,
     Place,
+    Project,
     Replaced,
     ShardState,
     Switched,
@@ -55,6 +56,7 @@ class Store(GenerationStore, Protocol):
     def state(self, shard: int) -> ShardState | None: ...
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]: ...
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]: ...
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]: ...
     def retired(self, shard: int) -> Collection[str]: ...
 
 
@@ -67,7 +69,7 @@ class Beside:
 
     def __init__(self, store: Store, names: Mapping[int, str]) -> None:
         self._store, self._names = store, names
-        self.blocks, self.persons = store.blocks, store.persons
+        self.blocks, self.persons, self.projects = store.blocks, store.persons, store.projects
         self.stops: dict[str, str] = {}
 
     def state(self, shard: int) -> ShardState:

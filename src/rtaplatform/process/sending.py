@@ -12,6 +12,7 @@ from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.process.counting import Chunk, Folding
+from rtaplatform.process.gauges import PartitionGauges
 from rtaplatform.process.people import PersonKey
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import DeadLetter, DeadLetters, Extent, Partition, Record
@@ -83,7 +84,7 @@ class Letters:
         return apply()
 
 
-def signal(sent: Sent, extents: Mapping[Partition, Extent]) -> None:
+def signal(sent: Sent, extents: Mapping[Partition, Extent], gauges: PartitionGauges) -> None:
     """Say in the metrics what a call that ended well has counted."""
     places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in sent.part.folded)]
     for outcome in RecordOutcome:
@@ -91,4 +92,4 @@ def signal(sent: Sent, extents: Mapping[Partition, Extent]) -> None:
         if n:
             telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
     for partition in sent.part.folded:
-        telemetry.WORKER_ADVANCED_AT.labels(partition.topic, str(partition.number)).set_to_current_time()
+        gauges.show_advance(partition)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -26,20 +26,18 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.core.events import Reason
+from rtaplatform.process.checks import Checks
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import BlockCache, Seen
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
 from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, in_a_thread, signal
-from rtaplatform.process.standing import Orphans, Standing, lagging, partitions_of
-from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
+from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn, shard_of
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
 TOPICS_CHECKED_SECONDS = 5.0
-PROJECTS_READ_SECONDS = 1.0  # an unknown project is looked up again, but not more often
 BACKOFF_SECONDS_MAX = 2.0
 
 log_line = telemetry.logger("worker")
@@ -91,7 +89,7 @@ class Worker:
         self._people = [PersonCache(limits.person_values_cached_max // shards) for _ in range(shards)]
         self._known = [KnownPersons(limits.persons_known_max // shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
-        self._compared_at = self._checked_at = self._projects_read_at = clock()
+        self._compared_at = self._checked_at = clock()
         self._backoff_seconds = 0.0
         self._waiting: list[Waiting] = []  # what is not folded yet, in order
         self._open: dict[int, Part] = {}  # by shard: what is folded and not applied yet
@@ -102,7 +100,8 @@ class Worker:
         self._keeps_copies = False  # of blocks and persons, after a conflict
         self._said_stops: dict[str, str] = {}
         self._found_well: set[str] = set()  # of which no stop is said any more
-        self._standing, self._orphans = Standing(), Orphans()
+        self._checks = Checks(log, store, self._mine, shards)
+        self._began_at = clock()
         self._is_idle = True  # the last poll brought nothing
 
     @property
@@ -173,7 +172,8 @@ class Worker:
         self._say_stops({*map(str, partitions), *(f"shard {shard}" for shard in self._mine)})
         self._log.seek(self._at.starts)
         self._version = version
-        self._compared_at = self._checked_at = self._projects_read_at = self._clock()
+        self._began_at = self._compared_at = self._checked_at = self._clock()
+        self._checks.gauges.keep_only(partitions)
         log_line.info("assigned", partitions=len(partitions), running=len(self._at.starts), stops=self._at.stops)
 
     def _say_stops(self, ours: set[str] | None = None) -> None:
@@ -206,7 +206,10 @@ class Worker:
             return
         if not self._open_records:
             self._opened_at = time.perf_counter()
-        for partition, chunk in self._understand(ours).items():
+        chunks = self._understand(ours)
+        if self._learn_projects(chunks.values()):
+            chunks = self._understand(ours)
+        for partition, chunk in chunks.items():
             self._waiting += filter(None, (self._looked_at(shard, partition, chunk) for shard in self._at.shards))
         self._at.advance(ours)
         self._open_records += sum(map(len, ours.values()))
@@ -229,6 +232,16 @@ class Worker:
         return {
             p: self._counting.understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()
         }
+
+    def _learn_projects(self, chunks: Iterable[Chunk]) -> bool:
+        """Whether a project that is named in vain has been made since we looked. What is known already stays."""
+        asked = {slug for chunk in chunks for slug in chunk.unknown_projects()}
+        is_found = False
+        for shard in self._at.shards if asked else ():
+            found = self._store.projects(shard, sorted(s for s in asked if shard_of(s, self._shards) == shard))
+            self._at.learn(shard, found)
+            is_found = is_found or bool(found)
+        return is_found
 
     def _looked_at(self, shard: int, partition: Partition, chunk: Chunk) -> Waiting | None:
         """What the shard has not counted yet."""
@@ -275,7 +288,6 @@ class Worker:
         """The batch is whole: its calls begin, and what is kept here is as if they had ended well."""
         if not self._open_records:
             return
-        self._look_for_projects()
         found = [letter for part in self._open.values() for letter in part.folding.letters]
         letters = Letters(found, self._letters) if found else None
         for shard, part in self._open.items():
@@ -287,19 +299,6 @@ class Worker:
         for blocks, people in zip(self._caches, self._people, strict=True):
             blocks.trim()
             people.trim()
-
-    def _look_for_projects(self) -> None:
-        """A project that a letter names in vain may have been made since we looked."""
-        letters = chain.from_iterable(part.folding.letters for part in self._open.values())
-        if self._clock() - self._projects_read_at < PROJECTS_READ_SECONDS or not any(
-            letter.reason is Reason.UNKNOWN_PROJECT for letter in letters
-        ):
-            return
-        self._projects_read_at = self._clock()
-        for shard in self._at.shards:
-            state = self._store.state(shard)
-            if state is not None and state.projects != self._at.shards[shard].projects:
-                raise Out("projects have changed")
 
     def _apply(self, shard: int, part: Part, letters: Letters | None) -> Sent:
         delta, generation = self._delta(shard, part), self._at.shards[shard].generation
@@ -324,7 +323,7 @@ class Worker:
         telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Applied():
-                signal(sent, self._at.extents)
+                signal(sent, self._at.extents, self._checks.gauges)
             case Conflicted(projects=True):
                 raise Out("projects have changed")
             case Conflicted():
@@ -364,33 +363,14 @@ class Worker:
 
     def _check_topics(self) -> None:
         """Notice a re-created topic or a changed number of partitions, and what was stopped and is well again."""
-        self._checked_at = self._clock()
-        if self._at.stops or len(self._at.shards) < len(self._mine):
-            raise Out("something stands still: look again")
-        if not self._log.assignment()[1]:
-            self._look_for_orphans()
-            return
-        try:
-            extents = self._log.extents(self._at.extents)
-        except Unavailable:
-            return  # Kafka is away: nothing to see, and nothing to lose
-        if self._at.is_changed(extents):
-            raise Out("a topic has changed")
-        for partition, extent in extents.items():
-            lag = max(0, extent.high - self._at.following(partition))
-            telemetry.WORKER_LAG.labels(partition.topic, str(partition.number)).set(lag)
-        following = {p: self._at.following(p) for p in extents}
-        standing = self._standing.look(following, extents, self._clock(), is_idle=self._is_idle)
-        if standing is not None:
-            raise Out(f"{standing} stands at {following[standing]} of {extents[standing].high}")
-
-    def _look_for_orphans(self) -> None:
-        states = {shard: state for shard in self._mine if (state := self._store.state(shard)) is not None}
-        with contextlib.suppress(Unavailable):
-            extents = self._log.extents(partitions_of(states.values()))
-            if self._orphans.look(lagging(states, extents), self._clock()):
-                log_line.warning("joining anew", why="nobody moves what there is to read, and we have no partition")
-                self._log.rejoin()
+        now = self._checked_at = self._clock()
+        if self._log.assignment()[1]:
+            why = self._checks.look(self._at, now, began=self._began_at, is_idle=self._is_idle)
+            if why:
+                raise Out(why)
+        elif self._checks.look_for_orphans(now):
+            log_line.warning("joining anew", why="nobody moves what there is to read, and we have no partition")
+            self._log.rejoin()
 
     def _wait(self) -> None:
         self._backoff_seconds = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 or 0.1)

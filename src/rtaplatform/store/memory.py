@@ -89,8 +89,10 @@ class MemoryStore:
     def set_projects(self, projects: Sequence[Project], version: str) -> None:
         for number, at in enumerate(self.shards):
             mine = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
-            if not mine.items() <= at.projects.items() or not at.projects_version:
-                at.projects, at.projects_version = at.projects | mine, version
+            known = ((mine[slug], project) for slug, project in at.projects.items() if slug in mine)
+            if not at.projects_version or any(new.folding != old.folding for new, old in known):
+                at.projects_version = version
+            at.projects = at.projects | mine
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Move], gaps: dict[str, str]
@@ -137,6 +139,11 @@ class MemoryStore:
         self._require()
         stored = self._generation(shard, generation).persons
         return [stored.get(key, b"") for key in keys]
+
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+        self._require()
+        known = self.shards[shard].projects
+        return {slug: known[slug] for slug in slugs if slug in known}
 
     def stops(self, shard: int) -> dict[str, str]:
         self._require()

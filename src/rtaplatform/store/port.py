@@ -70,6 +70,11 @@ class Project(Struct, frozen=True):
     currency: str = "EUR"
     week_start: str = "monday"
 
+    @property
+    def folding(self) -> tuple[str, str]:
+        """What folding an event depends on."""
+        return self.zone, self.currency
+
 
 class ShardState(Struct, frozen=True):
     """A shard's generation, its manifest and its ledger, read at one moment."""
@@ -220,6 +225,10 @@ class AggregateStore(Protocol):
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """Each person's token and value, b"" where there is none."""
+        ...
+
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+        """Those of these projects that the shard has been told of."""
         ...
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:

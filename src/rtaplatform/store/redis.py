@@ -44,6 +44,7 @@ PASSING_ERRORS = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.ExecAbortError,  # a transaction that the server refused, having done nothing of it
 )
+PROJECTS_AT_ONCE = 1_000
 NO_TRANSACTION = "EXEC without MULTI"  # MULTI was refused for a reason that the client library drops
 NO_WRITES = ("MISCONF", "NOREPLICAS", "READONLY")
 PASSING = (
@@ -140,8 +141,11 @@ class RedisStore:
         """Tell each shard its projects; without a difference nothing changes, and none is forgotten."""
         for shard in range(self._settings.shards):
             mine = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
-            pairs = [item for p in mine for item in (p.slug, msgspec.json.encode(p))]
-            self.call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
+            # In portions: the server answers nobody else meanwhile. Without projects it is told that there are none.
+            for first in range(0, max(1, len(mine)), PROJECTS_AT_ONCE):
+                portion = mine[first : first + PROJECTS_AT_ONCE]
+                pairs = [item for p in portion for item in (p.slug, msgspec.json.encode(p))]
+                self.call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
 
     def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
         """Take persons (8 bytes each) out of what is kept of single ones. Totals and sketches stay. Safe to repeat."""
@@ -253,6 +257,12 @@ class RedisStore:
                 pipe.hget(f"{base}person:{project}", person)
             found: list[Any] = pipe.execute()
         return [value or b"" for value in found]
+
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+        with unavailable():
+            found: Any = self._client.hmget(layout.projects_key(shard), list(slugs)) if slugs else []
+        known = zip(slugs, found, strict=True)
+        return {slug: msgspec.json.decode(value, type=Project) for slug, value in known if value is not None}
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         with unavailable():

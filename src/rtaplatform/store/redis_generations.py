@@ -35,7 +35,7 @@ class RedisGenerations:
 
     def __init__(self, store: RedisStore, shards: int) -> None:
         self._store, self._shards = store, shards
-        self.state, self.blocks, self.persons = store.state, store.blocks, store.persons
+        self.state, self.blocks, self.persons, self.projects = store.state, store.blocks, store.persons, store.projects
 
     # the port --------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class Broker:
     """Questions to the cluster; the connection is made with the first. Any thread may ask."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._config = client_config(settings)
+        self._config, self._servers = client_config(settings), settings.bootstrap_servers
         self._client: AdminClient | None = None
         self._one_question = threading.Lock()  # a client that is let go takes the answers to others' with it
 
@@ -90,7 +90,7 @@ class Broker:
         # cluster, ends the whole process (librdkafka 2.16).
         consumer = Consumer(self._config | {"group.id": group_id})
         try:
-            with _as_unavailable():
+            with self._as_unavailable():
                 spots = consumer.committed(asked, REQUEST_SECONDS_MAX) if asked else []
         finally:
             consumer.close()
@@ -103,7 +103,7 @@ class Broker:
             NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
             for name in missing
         ]
-        with _as_unavailable():
+        with self._as_unavailable():
             for future in self._admin().create_topics(wanted).values() if wanted else ():
                 with _unless_there():
                     future.result()
@@ -137,13 +137,21 @@ class Broker:
         """
         with self._one_question:
             try:
-                with _as_unavailable():
+                with self._as_unavailable():
                     yield
             except Unavailable as trouble:
                 cause = trouble.__cause__
                 if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._TIMED_OUT:
                     self._client = None
                 raise
+
+    @contextlib.contextmanager
+    def _as_unavailable(self) -> Iterator[None]:
+        """The brokers are named: "timed out" alone tells nobody where to look."""
+        try:
+            yield
+        except KafkaException as error:
+            raise Unavailable("kafka", f"{error.args[0].str()} (asked: {self._servers})") from error
 
     def _admin(self) -> AdminClient:
         if self._client is None:
@@ -161,14 +169,6 @@ def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
     if name != CONTROL:
         kept["retention.bytes"] = str(settings.retention_bytes_per_partition)
     return common | kept
-
-
-@contextlib.contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        raise Unavailable("kafka", error.args[0].str()) from error
 
 
 @contextlib.contextmanager

@@ -176,3 +176,11 @@ def test_a_recreated_topic_and_another_number_of_partitions_are_changes() -> Non
     assert at.is_changed({WEB: Extent(Place("id-2", 0), 0, 100, 1)})
     assert at.is_changed({WEB: Extent(PLACE, 0, 100, 2)})
     assert at.is_changed({})
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32])
+def test_a_topic_is_read_only_where_its_partitions_divide_the_dedup_slices(partitions: int) -> None:
+    at = Positions.find([WEB], {0: state()}, {WEB: Extent(PLACE, 0, 100, partitions)})
+    assert (WEB in at.starts) == (16 % partitions == 0)
+    assert all("partitions: rta.events.web has" in why for why in at.stops.values())
+    assert bool(at.stops) != (WEB in at.starts)

@@ -33,20 +33,28 @@ local function adopt(keys, args)
   return {'OK'}
 end
 
--- Tell the shard its projects: args are a new version, then slug, JSON, … Without a difference nothing changes, and a
--- project that is not named stays: an empty catalog must not turn a site's events into dead letters.
+-- What folding an event depends on: all of a project's record but the first day of its week.
+local function folding(project)
+  return (string.gsub(project, '"week_start":"%a*"', ''))
+end
+
+-- Tell the shard its projects: args are a new version, then slug, JSON, … A project that is not named stays: an empty
+-- catalog must not turn a site's events into dead letters. The version is new only where what a batch was computed from
+-- has changed; a project that is new changes nothing for the others, and holds up no worker.
 local function set_projects(keys, args)
   local key = prefix_of(keys[1]) .. 'projects'
-  local same = redis.call('HEXISTS', key, ':version') == 1
+  local is_changed, told = redis.call('HEXISTS', key, ':version') == 0, {}
   for i = 2, #args, 2 do
-    if not same then break end
-    same = redis.call('HGET', key, args[i]) == args[i + 1]
+    local known = redis.call('HGET', key, args[i])
+    if known ~= args[i + 1] then
+      is_changed = is_changed or (known and folding(known) ~= folding(args[i + 1]))
+      redis.call('HSET', key, args[i], args[i + 1])
+      told[#told + 1] = args[i]
+    end
   end
-  if same then return redis.call('HGET', key, ':version') end
-  redis.call('HSET', key, ':version', args[1])
-  for i = 2, #args, 2 do redis.call('HSET', key, args[i], args[i + 1]) end
-  redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', '')
-  return args[1]
+  if is_changed then redis.call('HSET', key, ':version', args[1]) end
+  if #told > 0 then redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', table.concat(told, ',')) end
+  return redis.call('HGET', key, ':version')
 end
 
 -- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.

@@ -1,0 +1,107 @@
+"""Projects are made all the time: workers learn of them while they count, and nothing is read twice for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rtaplatform.process.worker import Worker
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Project, shard_of
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.simulation.faults import begun
+
+WEB = Partition("rta.events.web", 0)
+SHARDS = 2
+
+
+class Site:
+    """One worker, a log of one partition, and two shards."""
+
+    def __init__(self) -> None:
+        self.broker, self.store = MemoryBroker({WEB.topic: 1}), MemoryStore(SHARDS)
+        for shard in range(SHARDS):
+            self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
+        self.store.set_projects([Project("demo")], "v0")
+        self.log, self.seconds = CountingLog(self.broker), 0.0
+        self.log.assign([WEB])
+        self.worker = Worker(
+            self.log, self.log, self.store, shards=SHARDS, begin=begun, sleep=lambda _: None, clock=self.tick
+        )  # fmt: skip
+
+    def tick(self) -> float:
+        self.seconds += 0.05
+        return self.seconds
+
+    def send(self, project: str, number: int) -> None:
+        event = {"projectId": project, "type": "page", "messageId": f"{project}-{number}", "userId": "u"}
+        self.broker.append(WEB, 1_795_000_000_000 + number, f"{project}:u".encode(), json.dumps(event).encode())
+
+    def count(self, name: str) -> int:
+        return sum(shard.totals.counts.get(name, 0) for shard in self.store.shards)
+
+
+class CountingLog(MemoryLog):
+    seeks = 0
+
+    def seek(self, positions: object) -> None:
+        self.seeks += 1
+        super().seek(positions)  # type: ignore[arg-type]  # passed on
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_workers_count_on_while_projects_are_made(site: Site) -> None:
+    site.worker.turn()
+    for number in range(200):
+        site.store.set_projects([Project(f"shop-{number}")], f"v{number}")
+        site.send("demo", number)
+        site.send(f"shop-{number}", number)
+        site.worker.turn()
+        assert site.worker.positions.following(WEB) == 2 * number + 2
+    settle(site)
+    assert site.log.seeks == 1, "it has never begun anew"
+    assert site.count("demo|applied") == 200
+    assert all(site.count(f"shop-{number}|applied") == 1 for number in range(200))
+    assert not site.broker.letters
+
+
+def test_what_names_no_project_is_set_aside_however_often_it_is_looked_for(site: Site) -> None:
+    for number in range(30):
+        site.send("nobody", number)
+        site.send("No Slug\x00", number)
+        site.worker.turn()
+    settle(site)
+    assert site.log.seeks == 1
+    assert len(site.broker.letters) == 60
+
+
+def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_anew(site: Site) -> None:
+    site.worker.turn()
+    site.store.set_projects([Project("demo", week_start="sunday")], "v1")
+    site.send("demo", 1)
+    settle(site)
+    assert site.log.seeks == 1
+    site.store.set_projects([Project("demo", "Asia/Tokyo")], "v2")
+    site.send("demo", 2)
+    settle(site)
+    assert site.log.seeks == 2
+    assert site.worker.positions.projects()["demo"].zone == "Asia/Tokyo"
+    assert site.count("demo|applied") == 2
+
+
+def test_projects_lie_in_the_shard_of_their_slug(site: Site) -> None:
+    names = [f"shop-{number}" for number in range(20)]
+    site.store.set_projects([Project(name) for name in names], "v1")
+    for name in names:
+        assert site.store.projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: Project(name)}
+
+
+def settle(site: Site) -> None:
+    for _ in range(8):
+        site.worker.turn()
