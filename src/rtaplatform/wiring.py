@@ -33,6 +33,8 @@ from rtaplatform.process import worker
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.limits import REDIS_SECONDS, Limits, redis_counter
 from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.ticket_vault import TicketVault
+from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import (
     ApiSettings,
     CatalogSettings,
@@ -43,7 +45,7 @@ from rtaplatform.settings import (
     StoreSettings,
     WorkerSettings,
 )
-from rtaplatform.store.connections import async_pool
+from rtaplatform.store.connections import async_pool, connect_async
 from rtaplatform.store.port import NO_TOTALS, shard_of
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
@@ -82,9 +84,8 @@ def build_api(
     Without the `limiter_url` of a Redis user, limits are those of this process alone.
     """
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
-    database = known.database
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
-    tracker, broker = FreshnessTracker(), Broker(kafka)
+    tracker, broker, database = FreshnessTracker(), Broker(kafka), known.database
     engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
@@ -113,6 +114,7 @@ def build_api(
         settings=api,
         collect=collect,
         limits=build_limits(limits, limiter_url, store.connection_seconds_max),
+        tickets=build_tickets(limiter_url, store.connection_seconds_max),
         products=known.products,
         database=database,
         erasure=build_erasure(kafka, database, shards),
@@ -187,6 +189,14 @@ def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seco
     if url is None:
         return Limits(settings)
     return Limits(settings, redis_counter(async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)))
+
+
+def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> Tickets:
+    if url is None:
+        return Tickets()
+    # The client's calls are typed for both kinds of it, with and without a loop.
+    shared: Any = connect_async(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)
+    return Tickets(TicketVault(shared))
 
 
 async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) -> None:

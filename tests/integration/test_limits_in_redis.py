@@ -1,14 +1,17 @@
-"""Limits counted in the real store, as the user that may touch nothing else; and its absence."""
+"""Limits counted in the real store, as the user that may touch nothing else; its absence; tickets in the same place."""
 
 from __future__ import annotations
 
 import redis
 from litestar.exceptions import TooManyRequestsException
+from pydantic import SecretStr
 
 from rtaplatform.local.valkey import Valkey
 from rtaplatform.serve.limits import COLLECT, PORTIONS, READ, REDIS_SECONDS, Counter, Limits, redis_counter
+from rtaplatform.serve.tickets import LIFE_SECONDS
 from rtaplatform.settings import LimitSettings
 from rtaplatform.store.connections import async_pool
+from rtaplatform.wiring import build_tickets
 from tests.integration.servers import TESTER, Running
 
 LIMIT = 500
@@ -56,3 +59,25 @@ async def test_the_store_away_limits_all_the_same_and_its_return_is_noticed(valk
     assert await passing(limits, COLLECT, 10) == 10
     with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
         assert client.exists(f"rta-limit:{COLLECT}:key_1:{int(now[0] // 60)}")
+
+
+async def test_processes_agree_on_tickets_as_the_limiter_s_user(valkey_server: Running[Valkey]) -> None:
+    url = valkey_server.server.url("rta-limiter")
+    one, two = (build_tickets(SecretStr(url), connection_seconds_max=4) for _ in range(2))
+    ticket = await two.read(await one.issue(b"k" * 32))
+    assert ticket is not None
+    assert [await two.claim(ticket), await one.claim(ticket)] == [True, False]
+    await two.release(ticket)
+    assert [await one.claim(ticket), await two.claim(ticket)] == [True, False]
+    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+        names = list(client.scan_iter("*ticket*"))
+        assert len(names) == 2
+        assert all(name.startswith(b"rta-limit:") and client.ttl(name) > LIFE_SECONDS / 2 for name in names)
+    valkey_server.kill()
+    try:
+        # The secret is known, so what was issued stays valid, and a new one opens one stream here.
+        again = await two.read(await one.issue(b"k" * 32))
+        assert again is not None
+        assert [await two.claim(again), await two.claim(again)] == [True, False]
+    finally:
+        valkey_server.start()

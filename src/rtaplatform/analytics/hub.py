@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from rtaplatform import telemetry
 from rtaplatform.analytics.channel import Channel, Version
 from rtaplatform.analytics.engine import Engine
-from rtaplatform.core.errors import PlatformError, Unavailable
+from rtaplatform.core.errors import Busy, PlatformError
 from rtaplatform.core.query import Query
 from rtaplatform.store.port import AggregateReader, Hint
 
@@ -60,7 +60,7 @@ class Hub:
     async def listen(self, project: str, queries: tuple[Query, ...]) -> AsyncIterator[tuple[Channel, Version]]:
         """The channel of a question, joined, and its newest version. Raises what the question's answer raises."""
         if self.connections >= self._connections_max:
-            raise Unavailable("live", f"{self._connections_max} live connections are open", retry_after_seconds=10)
+            raise Busy(f"{self._connections_max} live connections are open.", retry_after_seconds=10)
         channel = self._channel((project, queries))
         self.connections += 1
         telemetry.LIVE_CONNECTIONS.labels("sse").inc()
@@ -103,4 +103,4 @@ class Hub:
 
     def _require_room(self) -> None:
         if len(self._channels) >= QUESTIONS_MAX:
-            raise Unavailable("live", f"{QUESTIONS_MAX} different live questions are open", retry_after_seconds=10)
+            raise Busy(f"{QUESTIONS_MAX} different live questions are open.", retry_after_seconds=10)

@@ -12,7 +12,8 @@
     │   └── PreconditionFailed  412  it is not as If-Match says
     ├── Quarantined             set the record aside with a reason, go on
     ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
-    │   └── Unable              it answers, but this it can't do now: another way may be open
+    │   ├── Unable              it answers, but this it can't do now: another way may be open
+    │   └── Busy                nothing is away: this process has no room or time for it now, and says of what
     ├── Stopped                 a partition or shard must not be advanced until an operator has decided
     └── SetupError              the command line cannot do what it was asked: what is wrong and what to do
 
@@ -78,6 +79,13 @@ class Unavailable(PlatformError):
 
 class Unable(Unavailable):
     """A server answers, but can't do this now: it takes no writes (a full disk, a replica), or has older functions."""
+
+
+class Busy(Unavailable):
+    """Nothing behind us is away: this process has no room for the request, or ends. `detail` tells it to the sender."""
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = 2) -> None:
+        super().__init__("this process", detail, retry_after_seconds=retry_after_seconds)
 
 
 class Stopped(PlatformError):

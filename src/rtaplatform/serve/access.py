@@ -89,7 +89,9 @@ async def _count_guess(connection: AnyConnection, parts: Parts, address: str) ->
     state["has_guessed"] = True
 
 
-async def refuse_unknown(connection: AnyConnection, hint: str | None = None) -> NoReturn:
+async def refuse_unknown(
+    connection: AnyConnection, detail: str = "No key, or not a valid one.", hint: str | None = None
+) -> NoReturn:
     """Raise Unauthorized, or TooManyRequestsException where the client's address has tried too often."""
     parts, state = parts_of(connection), connection.scope["state"]
     # Who shows no key at all costs something where a body is read for it.
@@ -97,7 +99,7 @@ async def refuse_unknown(connection: AnyConnection, hint: str | None = None) -> 
         await _count_guess(connection, parts, address_of(connection, parts))
     if refusal := state.get("guess_refusal"):
         raise refusal
-    raise Unauthorized("No key, or not a valid one.", hint=hint)
+    raise Unauthorized(detail, hint=hint)
 
 
 def address_of(connection: AnyConnection, parts: Parts) -> str:

@@ -1,13 +1,15 @@
 """Live answers over SSE: a snapshot, then what changes.   Stage 6 of 6: analytics → [serve].
 
-Errors before the stream begins are problem documents, later ones an `event: error`. A stream ends when its key
-is revoked (looked at every KEY_CHECK_S), when its client takes nothing for a while, and after AGE_MAX_S; a client
-comes back with `Last-Event-ID` and gets what it has missed. WebSocket and the event feed are not here.
+Errors before the stream begins are problem documents, later ones an `event: problem` (never `error`, which is the
+browser's own). An outage is told and waited out. What ends a stream is told as well: a revoked key (looked at every
+KEY_CHECK_S), the end of its ticket's hour, its age, a stop. Who takes nothing for a while is dropped. A client comes
+back with the last id and gets what it has missed. WebSocket and the event feed are not here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,19 +25,24 @@ from rtaplatform import telemetry
 from rtaplatform.analytics.channel import Channel, Version
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.analytics.parse import parse_live
-from rtaplatform.catalog.keys import Access
-from rtaplatform.core.errors import PlatformError, Rejected, Unauthorized, Unavailable
-from rtaplatform.serve.access import access_of, bearer_of, find_key
+from rtaplatform.catalog.keys import Access, digest
+from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
+from rtaplatform.serve.access import access_of, bearer_of, find_bearer, refuse_unknown
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import Parts, parts_of
 from rtaplatform.serve.problems import describe
 from rtaplatform.serve.query_docs import STREAM_LIVE
-from rtaplatform.serve.sse import EventStream, comment, event
+from rtaplatform.serve.sse import EventStream, comment, event, id_line, opening
+from rtaplatform.serve.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
 
 KEY_CHECK_S = 30.0
 AGE_MAX_S = 3_600.0
 RENDERED_MAX = 16
+RETRY_MS = (1_000, 2_500)  # chosen at random, so that not all come back at once
+LAST_ID_CHARS_MAX = 300
 SCOPE = "read"
+NEW_TICKET = "Ask for a new one with POST /v1/live/tickets."
+TICKET_IS_OVER = f"The ticket's {LIFE_SECONDS // 60} minutes are over."
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 AnyRequest = Request[Any, Any, Any]
@@ -45,22 +52,54 @@ class TicketAnswer(Struct, frozen=True):
     ticket: str
 
 
+class Admission(Struct, frozen=True):
+    """By what a stream was opened: the hash of its key, and the ticket, if it was one."""
+
+    hashed: bytes
+    ticket: Ticket | None = None
+    last_id: str | None = None
+
+    @property
+    def chain(self) -> str:
+        """What the ids of this stream's events end in."""
+        return f"{CHAIN_MARK}{self.ticket.chain}" if self.ticket else ""
+
+    @property
+    def is_reconnect(self) -> bool:
+        return self.ticket is not None and self.ticket.continues(self.last_id)
+
+
 async def find_by_ticket(connection: AnyConnection, parts: Parts) -> Access | None:
-    """What the ticket of the query opens, else the key in the header. The key is kept for looking again."""
-    ticket = connection.query_params.get("ticket")
-    key = parts.tickets.redeem(ticket) if ticket is not None else bearer_of(connection.headers.get("authorization"))
-    connection.scope["state"]["live_key"] = key
-    return await find_key(connection, parts, key)
+    """What the ticket of the query opens, else the key in the header. Raises Unauthorized."""
+    text, last_id = connection.query_params.get("ticket"), _last_id_of(connection)
+    if text is None:
+        access = await find_bearer(connection, parts)
+        hashed = digest(bearer_of(connection.headers.get("authorization")) or "")
+        connection.scope["state"]["admission"] = Admission(hashed, last_id=last_id)
+        return access
+    ticket = await parts.tickets.read(text)
+    if ticket is None:
+        await refuse_unknown(connection, "The ticket is none of ours, or older than a day.", NEW_TICKET)
+    if parts.tickets.is_over(ticket):
+        raise Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET)
+    connection.scope["state"]["admission"] = Admission(ticket.hashed, ticket, last_id)
+    return await parts.keys.find_hashed(ticket.hashed)
+
+
+def _last_id_of(connection: AnyConnection) -> str | None:
+    """The header's, which a browser keeps up to date; else the parameter's, for who opens a stream anew."""
+    said = connection.headers.get("last-event-id") or connection.query_params.get("last_event_id")
+    return said[:LAST_ID_CHARS_MAX] if said else None
 
 
 @post("/v1/live/tickets", opt={"scope": SCOPE}, tags=["live"], summary="A ticket for a browser", status_code=200)
 async def issue_ticket(request: AnyRequest) -> TicketAnswer:
-    """Works once, for 60 s, as `?ticket=` of /v1/live."""
+    """Opens one stream of /v1/live as `?ticket=`, and its reconnects, for an hour."""
     reject_unknown(request, ())
     key = bearer_of(request.headers.get("authorization"))
     if key is None:
         raise Unauthorized("Tickets are made for keys.")
-    return TicketAnswer(parts_of(request).tickets.issue(key))
+    return TicketAnswer(await parts_of(request).tickets.issue(digest(key)))
 
 
 @get(
@@ -69,83 +108,138 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
 )  # fmt: skip
 async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
-    queries = parse_live(request.query_params.multi_items(), besides=("ticket",))
-    parts, project = parts_of(request), access_of(request).project
+    queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
+    parts, access, admission = parts_of(request), access_of(request), request.state.admission
     hub: Hub = parts.hub
-    async with AsyncExitStack() as stack:
-        channel, first = await stack.enter_async_context(hub.listen(project, queries))
-        listener = Listener(parts, channel, request.state.live_key, project)
-        chunks = listener.chunks(first, request.headers.get("last-event-id"))
-        held = stack.pop_all()
+    try:
+        async with AsyncExitStack() as stack:
+            await _claim(parts, admission, stack)
+            channel, first = await stack.enter_async_context(hub.listen(access.project, queries))
+            listener = Listener(parts, channel, admission, access.project)
+            held = stack.pop_all()
+    except Unavailable as error:
+        if admission.ticket is None:
+            raise
+        return EventStream(_only(error), _nothing, send_timeout_s=parts.settings.live_send_timeout_seconds)
+    chunks = listener.chunks(first)
     return EventStream(chunks, held.aclose, send_timeout_s=parts.settings.live_send_timeout_seconds)
+
+
+async def _claim(parts: Parts, admission: Admission, stack: AsyncExitStack) -> None:
+    """A ticket opens one stream. The claim is taken back where no stream comes of it."""
+    ticket = admission.ticket
+    if ticket is None or admission.is_reconnect:
+        return
+    if not await parts.tickets.claim(ticket):
+        raise Unauthorized(
+            "The ticket has opened its stream. Only a reconnect of that stream, with its last id, may use it again.",
+            field="ticket", hint=NEW_TICKET,
+        )  # fmt: skip
+
+    async def release(kind: type[BaseException] | None, *_: object) -> bool:
+        if kind is not None:
+            await parts.tickets.release(ticket)
+        return False
+
+    stack.push_async_exit(release)
+
+
+async def _only(error: PlatformError) -> AsyncGenerator[bytes, None]:
+    """A stream that cannot begin yet. A browser gives up for ever at any status but 200, and this passes."""
+    yield opening("later", _retry_ms()) + _problem(error)
+
+
+async def _nothing() -> None: ...
 
 
 class Listener:
     """One client of a channel: what it has been sent, and when."""
 
-    def __init__(self, parts: Parts, channel: Channel, key: str, project: str) -> None:
-        self._parts, self._channel, self._key, self._project = parts, channel, key, project
+    def __init__(self, parts: Parts, channel: Channel, admission: Admission, project: str) -> None:
+        self._parts, self._channel, self._admission, self._project = parts, channel, admission, project
         self._hub: Hub = parts.hub
         self._error: PlatformError | None = None
-        self._is_over = False
+        self._end: PlatformError | None = None
         self._now = asyncio.get_running_loop().time
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
-        self._beaten = self._checked = self._now()
+        self._beaten = self._checked = self._began = self._now()
+        self._life_s = parts.tickets.seconds_left(admission.ticket) if admission.ticket else AGE_MAX_S
 
-    async def chunks(self, first: Version, last_id: str | None) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, first: Version) -> AsyncGenerator[bytes, None]:
         """The stream, until it must end."""
-        known = self._channel.find(last_id) if last_id else None
-        yield comment("resumed") if known else self._snapshot(first)
-        seen, began = known or first, self._now()
-        self._beaten = self._checked = began
-        while self._now() - began < AGE_MAX_S and not self._hub.is_closing:
-            await self._channel.wait(seen, self._error, max(0.0, self._beaten + self._heartbeat_s - self._now()))
-            refusal = await self._news_of_errors()
-            if refusal is not None:
-                yield _error_event(refusal)
-            if self._is_over or isinstance(refusal, Rejected):
+        known = self._known()
+        yield opening("resumed" if known else "begun", _retry_ms())
+        for chunk in () if known else self._snapshot(first):
+            yield chunk
+        seen = known or first
+        while True:
+            await self._channel.wait(seen, self._error, max(0.0, self._wake_at() - self._now()))
+            if (problem := await self._news_of_errors()) is not None:
+                yield _problem(problem)
+            if self._end is not None:
                 return
             if self._channel.latest is not seen:
                 # Versions are published at most every `interval_s`, so updates come no closer than that.
-                chunk, seen = self._update(seen), self._channel.latest
-                if chunk:
+                chunks, seen = self._update(seen), self._channel.latest
+                for chunk in chunks:
                     yield chunk
             if self._now() - self._beaten >= self._heartbeat_s:
                 self._beaten = self._now()
                 yield comment("heartbeat")
 
+    def _known(self) -> Version | None:
+        """What the client has seen already."""
+        last_id = self._admission.last_id
+        return self._channel.find(last_id.partition(CHAIN_MARK)[0]) if last_id else None
+
+    def _wake_at(self) -> float:
+        return min(self._beaten + self._heartbeat_s, self._began + self._life_s)
+
     async def _news_of_errors(self) -> PlatformError | None:
-        """An error that the client has not been told of. A `Rejected` ends the stream, and any about its key."""
-        if self._now() - self._checked >= KEY_CHECK_S:
-            self._checked = self._now()
-            refusal = await self._refusal_of_key()
-            if refusal is not None:
-                telemetry.LIVE_DROPPED.labels("key").inc()
-                self._is_over = True
-                return refusal
+        """What the client has not been told of. What ends the stream is kept as `_end`."""
+        self._end = self._over() or await self._refusal_of_key()
+        if self._end is not None:
+            return self._end
         if self._channel.error is self._error:
             return None
         self._error = self._channel.error
+        if isinstance(self._error, Rejected):
+            self._end = self._error
         return self._error
 
-    def _snapshot(self, version: Version) -> bytes:
-        telemetry.LIVE_SNAPSHOTS.inc()
-        return self._rendered(
-            version.id, lambda: event("snapshot", msgspec.json.encode({"answers": version.answers}), version.id)
-        )
+    def _over(self) -> PlatformError | None:
+        if self._hub.is_closing:
+            return Busy("This process stops. Connect again with the last id.")
+        if self._now() - self._began < self._life_s:
+            return None
+        if self._admission.ticket is not None:
+            return Unauthorized(TICKET_IS_OVER, field="ticket", hint=f"{NEW_TICKET} Connect with it and the last id.")
+        return Busy("The stream has reached its age limit. Connect again with the last id.", retry_after_seconds=1)
 
-    def _update(self, seen: Version) -> bytes:
+    def _snapshot(self, version: Version) -> tuple[bytes, ...]:
+        telemetry.LIVE_SNAPSHOTS.inc()
+        rendered = self._rendered(
+            version.id, lambda: event("snapshot", msgspec.json.encode({"answers": version.answers}))
+        )
+        return self._with_id(version, rendered)
+
+    def _update(self, seen: Version) -> tuple[bytes, ...]:
         """What has changed since `seen`; nothing where it has changed back."""
         latest = self._channel.latest
         found = self._channel.since(seen)
         if found is None:
             return self._snapshot(latest)
         if not found:
-            return b""
+            return ()
         telemetry.LIVE_UPDATES.inc()
-        return self._rendered(
-            f"{seen.id} {latest.id}", lambda: event("update", msgspec.json.encode({"answers": found}), latest.id)
+        rendered = self._rendered(
+            f"{seen.id} {latest.id}", lambda: event("update", msgspec.json.encode({"answers": found}))
         )
+        return self._with_id(latest, rendered)
+
+    def _with_id(self, version: Version, rendered: bytes) -> tuple[bytes, ...]:
+        # Two chunks: the large one is the same bytes for all listeners.
+        return id_line(version.id + self._admission.chain), rendered
 
     def _rendered(self, name: str, render: Callable[[], bytes]) -> bytes:
         """Encode once for all who have seen the same."""
@@ -158,17 +252,28 @@ class Listener:
 
     async def _refusal_of_key(self) -> PlatformError | None:
         """Where nobody knows whether the key is still valid the stream ends too, but not as if it were revoked."""
+        if self._now() - self._checked < KEY_CHECK_S:
+            return None
+        self._checked = self._now()
         try:
-            access = await self._parts.keys.find(self._key)
+            access = await self._parts.keys.find_hashed(self._admission.hashed)
         except Unavailable as error:
-            return error
+            return self._dropped(error)
         if access is None or SCOPE not in access.scopes or access.project != self._project:
-            return Unauthorized("The key is no longer valid.")
+            return self._dropped(Unauthorized("The key is no longer valid."))
         return None
 
+    def _dropped(self, error: PlatformError) -> PlatformError:
+        telemetry.LIVE_DROPPED.labels("key").inc()
+        return error
 
-def _error_event(error: PlatformError) -> bytes:
-    return event("error", msgspec.json.encode(describe(error)))
+
+def _retry_ms() -> int:
+    return random.randrange(*RETRY_MS)  # noqa: S311  # spreads reconnects; no secret
+
+
+def _problem(error: PlatformError) -> bytes:
+    return event("problem", msgspec.json.encode(describe(error)))
 
 
 route_handlers: list[BaseRouteHandler] = [issue_ticket, stream_live]

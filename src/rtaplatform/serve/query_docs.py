@@ -67,6 +67,7 @@ _LIVE = (
         items_max=min(LIVE_METRICS_MAX, len(METRICS)), example="events", required=True,
     ),
     parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
+    parameter("last_event_id", "As the header Last-Event-ID, where that cannot be sent.", {"type": "string"}),
     parameter("Last-Event-ID", "The last `id` seen: the updates since, or a snapshot.", {"type": "string"}, "header"),
 )  # fmt: skip
 

@@ -19,14 +19,23 @@ if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
 
 
-def event(name: str, data: bytes, id: str | None = None) -> bytes:
+def event(name: str, data: bytes) -> bytes:
     """One event; `data` is one line of JSON."""
-    head = f"id: {id}\nevent: {name}\n" if id else f"event: {name}\n"
-    return head.encode() + b"data: " + data + b"\n\n"
+    return f"event: {name}\ndata: ".encode() + data + b"\n\n"
+
+
+def id_line(id: str) -> bytes:
+    """What goes before an event that has an id."""
+    return f"id: {id}\n".encode()
 
 
 def comment(text: str) -> bytes:
     return f": {text}\n\n".encode()
+
+
+def opening(text: str, retry_ms: int) -> bytes:
+    """A comment, and how long a browser waits before it reconnects."""
+    return f": {text}\nretry: {retry_ms}\n\n".encode()
 
 
 class EventStream(ASGIResponse):
@@ -37,7 +46,8 @@ class EventStream(ASGIResponse):
     ) -> None:
         super().__init__(
             media_type="text/event-stream",
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+            # Proxies that compress or rewrite would hold events back.
+            headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
             status_code=200,
         )
         self.chunks, self.done, self.send_timeout_s = chunks, done, send_timeout_s

@@ -16,6 +16,7 @@ from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.limits import Limits
 from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import ApiSettings, LimitSettings
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
@@ -52,14 +53,14 @@ class Site:
 
     def __init__(
         self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None,
-        collector: Any = None, **settings: Any,
+        collector: Any = None, tickets: Tickets | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
         self.hub = Hub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
         self.parts = Parts(
             keys=self.keys, collector=collector, health=Health({}), products=products or Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
-            limits=Limits(limits or LimitSettings()),
+            limits=Limits(limits or LimitSettings()), tickets=tickets or Tickets(),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 
