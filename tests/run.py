@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
+./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -27,6 +28,9 @@ LINT = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
 )
+QUICK = ("tidy", "unit", "contract", "simulation")
+QUICK_SEEDS = 20
+SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
 PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5
 
@@ -100,8 +104,7 @@ def test(arguments: list[str]) -> int:
         _tell_missing(missing)
         return EXIT_MISSING
     folders = [f"tests/{group}" for group in groups if group not in missing]
-    command = [sys.executable, "-m", "pytest", "--override-ini", f"testpaths={shlex.join(folders)}", *passed_on]
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    code = _pytest("--override-ini", f"testpaths={shlex.join(folders)}", *passed_on)
     if missing and not _names_a_path(passed_on):
         _tell_missing(missing)
     if code == PYTEST_NONE:
@@ -109,13 +112,23 @@ def test(arguments: list[str]) -> int:
     return {0: 0, PYTEST_INTERRUPTED: EXIT_INTERRUPTED, PYTEST_USAGE: EXIT_USAGE}.get(code, EXIT_FAILED)
 
 
-def check() -> int:
-    """Lint and types, all of them, then every test; what failed is named last."""
+def check(tests: Callable[[], int]) -> int:
+    """Lint and types, all of them, then the tests; what failed is named last."""
     failed = [" ".join(command) for command in LINT if not _passes(command)]
-    code = test(["--all"])
+    code = tests()
     for command in failed:
         print(f"FAILED: {command}", flush=True)
     return code or (EXIT_FAILED if failed else 0)
+
+
+def test_quickly() -> int:
+    """What needs Python alone and is done in minutes."""
+    return EXIT_FAILED if _pytest("--seeds", str(QUICK_SEEDS), *(f"tests/{group}" for group in QUICK)) else 0
+
+
+def _pytest(*arguments: str) -> int:
+    command = [sys.executable, "-m", "pytest", f"--durations={SLOWEST_SHOWN}", "--durations-min=1", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def _passes(command: Sequence[str]) -> bool:
@@ -141,7 +154,9 @@ def main(arguments: list[str]) -> int:
         case ["test", *rest] if not {"-h", "--help"} & set(rest):
             return test(rest)
         case ["check"]:
-            return check()
+            return check(lambda: test(["--all"]))
+        case ["check", "--quick"]:
+            return check(test_quickly)
     print(USAGE, end="")
     return 0 if {"-h", "--help"} & set(arguments) else EXIT_USAGE
 

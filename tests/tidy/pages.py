@@ -155,9 +155,7 @@ def commands() -> list[tuple[str, Any]]:
     from rtaplatform.cli import main
 
     found: list[tuple[str, Any]] = []
-    for name, (module, _line, is_group) in main.COMMANDS.items():
-        if not main._exists(module):
-            continue
+    for name, (_module, _line, is_group) in main.COMMANDS.items():
         known: Any = typer.main.get_command(main.build_app(name))
         command = known.commands[name]
         found += [(f"{name} {sub}", one) for sub, one in command.commands.items()] if is_group else [(name, command)]
@@ -167,7 +165,8 @@ def commands() -> list[tuple[str, Any]]:
 def cli_page() -> str:
     parts = [
         "`./rta ARGS` in a checkout installs what is needed, then is `rta ARGS`; `./rta test` and `./rta check` exist "
-        "only there. Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
+        "only there. `rta --version` names the version, `rta help COMMAND` is `rta COMMAND --help`. "
+        "Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
         "differences, 5 data directory in use.",
     ]
     for name, command in commands():

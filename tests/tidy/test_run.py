@@ -45,6 +45,11 @@ def test_all_demands_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.main(["test", "--all"]) == run.EXIT_MISSING
 
 
-@pytest.mark.parametrize("arguments", [[], ["check", "more"], ["tests"]])
+def test_the_quick_check_is_made_of_groups_that_need_nothing_more() -> None:
+    assert set(run.QUICK) <= set(run.find_groups())
+    assert not set(run.QUICK) & run.NEEDS.keys()
+
+
+@pytest.mark.parametrize("arguments", [[], ["check", "more"], ["check", "--quick", "more"], ["tests"]])
 def test_what_is_not_understood_is_a_usage_error(arguments: list[str]) -> None:
     assert run.main(arguments) == run.EXIT_USAGE

@@ -10,10 +10,11 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from rtaplatform import __version__
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.core.server_addresses import mask_urls, mask_values, passwords_of
 
@@ -30,8 +31,6 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "keys": ("keys", "Make, list and revoke API keys.", True),
     "topics": ("topics", "List topics; accept a re-created or truncated one.", True),
     "rebuild": ("rebuild", "Count everything again from the log, beside the live totals.", False),
-    "reconcile": ("reconcile", "Compare the live totals with a recount of the log.", False),
-    "dead-letters": ("dead_letters", "List, inspect and replay events that were set aside.", True),
     "catalog": ("catalog", "Import users and products.", True),
     "bench": ("bench", "Measure what the platform does on this machine.", True),
 }
@@ -54,7 +53,7 @@ def build_app(asked: str | None) -> typer.Typer:
     for name, (module, line, is_group) in COMMANDS.items():
         if name == asked:
             _add(app, name, importlib.import_module(f"rtaplatform.cli.{module}"), is_group)
-        elif _exists(module):
+        else:
             app.command(name, help=line)(_unasked)
     return app
 
@@ -66,11 +65,9 @@ def _add(app: typer.Typer, name: str, module: Any, is_group: bool) -> None:
         app.command(name)(module.command)
 
 
-def _exists(module: str) -> bool:
-    return os.path.exists(os.path.join(os.path.dirname(__file__), f"{module}.py"))
-
-
-def _root() -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
+) -> None:
     """Real-time product analytics with exact numbers, on Kafka, Redis and PostgreSQL."""
 
 
@@ -84,6 +81,11 @@ def _asked(arguments: list[str]) -> str | None:
 
 def main() -> None:
     """Run the command of `sys.argv` and end with its exit code (docs/reference/record.md)."""
+    if (words := sys.argv[1:])[:1] in (["--version"], ["-V"], ["version"]):
+        print(f"rta {__version__}")
+        sys.exit(EXIT_OK)
+    if words[:1] == ["help"]:
+        sys.argv[1:] = [*words[1:], "--help"]
     try:
         code = build_app(_asked(sys.argv[1:]))(standalone_mode=False, prog_name="rta")
     except SetupError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from litestar import Litestar, Response, Router
@@ -13,6 +12,7 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from rtaplatform import __version__
 from rtaplatform.serve import (
     catalog_import,
     catalog_keys,
@@ -78,7 +78,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
 def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="RTAPlatform",
-        version=_version(),
+        version=__version__,
         description=DESCRIPTION,
         use_handler_docstrings=True,
         render_plugins=[operating.DocsPage()],
@@ -93,10 +93,3 @@ def _refuse_unknown_page(response: Response[Any]) -> Response[Any]:
     if response.status_code == 404:
         raise NotFoundException
     return response
-
-
-def _version() -> str:
-    try:
-        return version("rtaplatform")
-    except PackageNotFoundError:
-        return "0"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rtaplatform import __version__
 from rtaplatform.cli.main import COMMANDS, _tell_of_failure
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -31,9 +32,22 @@ def test_help_names_every_command_that_there_is() -> None:
     shown = rta("--help")
     assert shown.returncode == 0
     for name, (module, line, _) in COMMANDS.items():
-        if (SOURCE / "rtaplatform" / "cli" / f"{module}.py").exists():
-            assert name in shown.stdout
-            assert line in shown.stdout
+        assert (SOURCE / "rtaplatform" / "cli" / f"{module}.py").exists()
+        assert name in shown.stdout
+        assert line in shown.stdout
+
+
+@pytest.mark.parametrize("words", [("--version",), ("-V",), ("version",)], ids=" ".join)
+def test_the_version_is_shown(words: tuple[str, ...]) -> None:
+    done = rta(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"rta {__version__}\n", "")
+
+
+@pytest.mark.parametrize(("words", "shown"), [(("help",), "Usage: rta "), (("help", "status"), "Usage: rta status ")])
+def test_help_is_a_word_as_well(words: tuple[str, ...], shown: str) -> None:
+    done = rta(*words)
+    assert done.returncode == 0
+    assert shown in done.stdout
 
 
 def test_help_loads_no_command() -> None:

@@ -118,6 +118,35 @@ def test_without_java_the_wheel_is_installed(checkout: Checkout) -> None:
     assert checkout.installs() == ["runtime.txt", "java.txt"]
 
 
+def test_a_java_that_is_gone_later_is_replaced_by_the_wheel(checkout: Checkout) -> None:
+    checkout.run("status")
+    java = Path(checkout.environment["PATH"].partition(":")[0]) / "java"
+    java.unlink()
+    checkout.environment["PATH"] = f"{java.parent}:{only(checkout.path.parent, without='java')}"
+    assert checkout.run("status")[0] == 0
+    assert checkout.run("status")[0] == 0
+    assert checkout.installs() == ["runtime.txt", "java.txt"]
+
+
+def only(folder: Path, *, without: str) -> Path:
+    """A folder with the machine's programs but for one."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        for program in Path(place).iterdir():
+            if program.name != without and not (programs / program.name).exists():
+                (programs / program.name).symlink_to(program)
+    return programs
+
+
+@pytest.mark.parametrize("arguments", [("test", "--help"), ("check", "-h")])
+def test_help_of_the_tests_installs_nothing(checkout: Checkout, arguments: tuple[str, ...]) -> None:
+    status, out, _ = checkout.run(*arguments)
+    assert (status, out) == (0, f"-m tests.run {' '.join(arguments)}\n")
+    assert checkout.installs() == []
+    assert not (checkout.path / ".venv").exists()
+
+
 def test_two_at_once_install_once(checkout: Checkout) -> None:
     processes = [checkout.start("status") for _ in range(3)]
     assert [process.communicate(timeout=30) and process.returncode for process in processes] == [0, 0, 0]

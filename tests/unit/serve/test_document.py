@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rtaplatform import __version__
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.plan import groups_of, make_plan
 from rtaplatform.analytics.popular import WINDOW
@@ -100,3 +101,8 @@ def test_all_that_wait_are_told_how_long(document: dict[str, Any]) -> None:
 def test_the_document_refers_to_nothing_that_is_not_there(document: dict[str, Any]) -> None:
     named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(re.findall(r"'\$ref': '([^']+)'", str(document))) <= named
+
+
+def test_the_document_has_the_version_of_the_platform(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == __version__
+    assert __version__ != "0"
