@@ -16,7 +16,7 @@ from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.rollups import QUALITY
 
-POINTS_MAX = 200_000
+POINTS_MAX = 100_000
 CELLS_MAX = 200_000
 SKETCHES_MAX = 50_000
 # What counts as one read: some 10 ms of a core of the API, or of the store.
@@ -27,7 +27,7 @@ UNION_SKETCHES = 12  # to unite two sketches or more takes as long as so many mo
 
 
 class Cost(Struct, frozen=True):
-    """`points` of all rows, totals included; `cells`: counters read at one moment; `sketches` united."""
+    """`points` of all rows, or their totals; `cells`: counters read at one moment; `sketches` united."""
 
     points: int = 0
     cells: int = 0
@@ -75,10 +75,10 @@ def _too_large(said: str, allowed: str) -> InvalidParameter:
 
 
 def _cost(plan: Plan) -> Cost:
-    rows = plan.query.limit if plan.query.breakdown else 1
+    rows = plan.query.limit - 1 if plan.query.breakdown else 1
     buckets = len(plan.period.tiles) + len(plan.period.previous or ())
     cells = len(QUALITY.measures) * len(plan.period.whole)
-    points = rows * (1 + (0 if plan.query.interval == "none" else len(plan.period.spans)))
+    points = rows * len(plan.period.spans)
     match plan.shape:
         case SumsPlan(fields=fields):
             return Cost(points, cells + buckets * (2 if fields is None else len(fields)))

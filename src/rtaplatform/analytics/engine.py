@@ -61,7 +61,7 @@ class Engine:
         self._reader, self._freshness, self._clock, self._catalog = reader, freshness, clock, catalog
         self._projects: dict[str, Project] = {}
         self._plans, self._windows, self._moments = PlanCache(), windows or Windows(), Moments(reader)
-        self._beside = SideThread()
+        self.beside = SideThread()
 
     async def answer(self, project: str, queries: Sequence[Query]) -> list[Answer]:
         return (await self.reply(project, queries)).answers
@@ -86,11 +86,11 @@ class Engine:
             # Another zone or currency, so another plan: a project's settings are part of the moment.
             self._projects[known.slug] = snapshot.project
             return None
-        taken = await self._beside.run(_fields_in(snapshot), lambda: [take(job, found, snapshot) for job in jobs])
+        taken = await self.beside.run(_fields_in(snapshot), lambda: [take(job, found, snapshot) for job in jobs])
         if not all(taken):
             return None
         fresh = self._freshness.observe(snapshot, self._clock())
-        answers = await self._beside.run(
+        answers = await self.beside.run(
             cost_of(plans).points, lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs]
         )
         return Reply(answers, snapshot.generation, _digest(snapshot))
@@ -151,7 +151,7 @@ class Engine:
             reads = window.reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
             answers = dict(zip(reads, snapshot.answers, strict=True))
-            await self._beside.run(_fields_in(snapshot), partial(window.take, snapshot, portion, answers))
+            await self.beside.run(_fields_in(snapshot), partial(window.take, snapshot, portion, answers))
             if window.size > KEPT_NUMBERS_MAX:
                 raise InvalidParameter(
                     "The period holds too many different values for one answer.", field="from",

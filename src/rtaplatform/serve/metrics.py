@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,21 +16,38 @@ from litestar import Request, get, post
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
+from msgspec.structs import replace
 
+from rtaplatform.analytics.beside import INLINE_MAX
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.parse import parse_object, parse_parameters
 from rtaplatform.analytics.popular import METRIC_OF, WINDOW, PopularProducts
 from rtaplatform.analytics.times import UNIT_MS
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 from rtaplatform.core.metrics import INTERVALS, METRICS, Now
-from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, Query
+from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Moment, Popular, PopularProduct, Query
 from rtaplatform.serve.access import access_of, take
+from rtaplatform.serve.csv_tables import (
+    META_HEADER,
+    TableResponse,
+    in_place_of,
+    wants_csv,
+    write_answer,
+    write_objects,
+)
 from rtaplatform.serve.limits import READ
 from rtaplatform.serve.parts import parts_of
-from rtaplatform.serve.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
+from rtaplatform.serve.query_docs import (
+    LIST_METRICS,
+    POPULAR_LIMIT,
+    QUERIES_MAX,
+    READ_METRIC,
+    READ_POPULAR,
+    READ_QUERIES,
+)
 
 BODY_BYTES_MAX = 256 * 1024
-POPULAR_PARAMETERS = ("by", "window", "limit", "category")
+POPULAR_PARAMETERS = ("by", "window", "limit", "category", "format")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -42,29 +60,38 @@ class AnswerList(Struct, frozen=True):
     answers: list[Answer]
 
 
-@get("/v1/metrics", opt={"scope": "read"}, tags=["metrics"], summary="Which metrics there are")
+@get(
+    "/v1/metrics", opt={"scope": "read", "csv": True, "docs": LIST_METRICS}, tags=["metrics"],
+    summary="Which metrics there are", response_class=TableResponse,
+)  # fmt: skip
 async def list_metrics(request: AnyRequest) -> MetricList:
     """Every metric with its unit, dimensions and intervals."""
-    refuse_others(request, ())
-    return MetricList(
-        [
-            MetricItem(
-                metric.name, metric.unit, metric.description, list(metric.dimensions),
-                ["none"] if isinstance(metric, Now) else list(INTERVALS),
-            )
-            for metric in METRICS.values()
-        ]
-    )  # fmt: skip
+    refuse_others(request, ("format",))
+    items = [
+        MetricItem(
+            metric.name, metric.unit, metric.description, list(metric.dimensions),
+            ["none"] if isinstance(metric, Now) else list(INTERVALS),
+        )
+        for metric in METRICS.values()
+    ]  # fmt: skip
+    if wants_csv(request):
+        return in_place_of(MetricList, write_objects(items, MetricItem.__struct_fields__))
+    return MetricList(items)
 
 
 @get(
-    "/v1/metrics/{name:str}", opt={"scope": "read", "docs": READ_METRIC}, tags=["metrics"],
-    summary="One metric over a period",
+    "/v1/metrics/{name:str}", opt={"scope": "read", "csv": True, "docs": READ_METRIC}, tags=["metrics"],
+    summary="One metric over a period", response_class=TableResponse,
 )  # fmt: skip
 async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     """Total, points and comparison of one metric, filtered and broken down."""
-    query = parse_parameters(name, request.query_params.multi_items())
-    return (await _answers(request, [query]))[0]
+    query = parse_parameters(name, request.query_params.multi_items(), besides=("format",))
+    is_table = wants_csv(request)
+    answer = (await _answers(request, [query]))[0]
+    if is_table:
+        table = partial(write_answer, answer, query.breakdown)
+        return in_place_of(Answer, await engine_of(request).beside.run(points_in([answer]), table))
+    return (await _encode_results(request, [answer]))[0]
 
 
 @post(
@@ -76,12 +103,12 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     refuse_others(request, ())
     engine, project = engine_of(request), access_of(request).project
     queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
-    return AnswerList(await _answers(request, queries))
+    return AnswerList(await _encode_results(request, await _answers(request, queries)))
 
 
 @get(
-    "/v1/products/popular", opt={"scope": "read", "docs": READ_POPULAR}, tags=["products"],
-    summary="The most popular products",
+    "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
+    summary="The most popular products", response_class=TableResponse,
 )  # fmt: skip
 async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
@@ -89,13 +116,18 @@ async def read_popular(request: AnyRequest) -> Popular:
     by = given.get("by", "views")
     if by not in METRIC_OF:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
-    return await PopularProducts(engine_of(request), parts_of(request).products).popular(
+    is_table = wants_csv(request)
+    found = await PopularProducts(engine_of(request), parts_of(request).products).popular(
         access_of(request).project,
         by,
         window=_window(given.get("window", "24h")),
         limit=_limit(given.get("limit")),
         category=_category(given.get("category")),
     )
+    if is_table:
+        headers = {META_HEADER: msgspec.json.encode(found.meta).decode()}
+        return in_place_of(Popular, write_objects(found.results, PopularProduct.__struct_fields__, headers))
+    return found
 
 
 route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries, read_popular]
@@ -149,6 +181,23 @@ async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
     return await engine.answer(access.project, queries)
+
+
+def points_in(answers: Sequence[Answer]) -> int:
+    return sum(1 + len(result.points) for answer in answers for result in answer.results)
+
+
+async def _encode_results(request: AnyRequest, answers: Sequence[Answer]) -> list[Answer]:
+    """Of large answers each result is encoded by itself: an encoder lets nobody else go on until it is done."""
+    points = points_in(answers)
+    if points <= INLINE_MAX:
+        return list(answers)
+    return await engine_of(request).beside.run(points, lambda: [_encoded(answer) for answer in answers])
+
+
+def _encoded(answer: Answer) -> Answer:
+    results: list[Any] = [msgspec.Raw(msgspec.json.encode(result)) for result in answer.results]
+    return replace(answer, results=results)
 
 
 async def _query(engine: Engine, project: str, number: int, given: object) -> Query:

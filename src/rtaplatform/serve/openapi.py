@@ -83,6 +83,8 @@ def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
     docs, scope = opt.get("docs", {}), opt.get("scope")
     operation.update({name: part for name, part in docs.items() if name != "responses"})
     succeeded = docs.get("responses") or {s: r for s, r in operation["responses"].items() if s.startswith("2")}
+    if opt.get("csv"):
+        succeeded["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
     problems = {status: _problem(_WORDS[status], status) for status in _statuses(operation, opt)}
     operation["responses"] = {**problems, "default": _problem("Anything else that is wrong."), **succeeded}
     if scope is not None:

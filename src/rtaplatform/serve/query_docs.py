@@ -135,7 +135,9 @@ def _event() -> Docs:
     }
 
 
-READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
+_FORMAT = parameter("format", "csv: a table, as with `Accept: text/csv`.", _one_of(("csv", "json")), example="json")
+LIST_METRICS: Docs = {"parameters": [_FORMAT]}
+READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED, _FORMAT]}
 READ_QUERIES: Docs = {
     "requestBody": said_body(
         {
@@ -166,5 +168,6 @@ READ_POPULAR: Docs = {
             "category", "Only products of this category of the catalog.",
             {"type": "string", "minLength": 1},
         ),
+        _FORMAT,
     ]
 }  # fmt: skip
