@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -143,6 +145,23 @@ async def test_lists_filter_search_and_refuse(client: httpx.AsyncClient) -> None
     assert (await client.get(f"/v1/products?limit=9&cursor={cursor}")).status_code == 200
     assert (await client.get(f"/v1/products?sort=name&cursor={cursor}")).status_code == 422
     assert (await client.get(f"/v1/products?q=b&cursor={cursor}")).status_code == 422
+
+
+async def test_lists_are_tables_and_link_to_the_next_page(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await client.post("/v1/products", json={"id": f"p-{number}", "name": "=1+1", "attributes": {"a": "x,y"}})
+    found, address = [], "/v1/products?limit=2&format=csv"
+    while address:
+        page = await client.get(address)
+        assert page.headers["content-type"].startswith("text/csv"), page.text
+        found += list(csv.DictReader(io.StringIO(page.text, newline="")))
+        address = page.links.get("next", {}).get("url", "")
+    assert [row["id"] for row in found] == ["p-2", "p-1", "p-0"]
+    assert {row["name"] for row in found} == {"'=1+1"}
+    assert {row["attributes"] for row in found} == {'{"a":"x,y"}'}
+    for path in ("/v1/users", "/v1/keys", "/v1/projects"):
+        page = await client.get(path, headers={"Accept": "text/csv"})
+        assert page.text.startswith("id,"), path
 
 
 async def test_users_by_email_and_erasing(site: Site, client: httpx.AsyncClient) -> None:

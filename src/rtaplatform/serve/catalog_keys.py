@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from rtaplatform.catalog import key_records
 from rtaplatform.catalog.fields import read_object, with_defaults
-from rtaplatform.catalog.key_records import CHANGEABLE, KEY_FIELDS, ROTATION_FIELDS, MadeKey, NewKey, key_of
+from rtaplatform.catalog.key_records import CHANGEABLE, KEY_FIELDS, ROTATION_FIELDS, Key, MadeKey, NewKey, key_of
 from rtaplatform.catalog.keys import ADMIN
 from rtaplatform.catalog.versions import etag_of, read_condition
 from rtaplatform.core.errors import InvalidParameter
@@ -21,6 +21,7 @@ from rtaplatform.serve.access import access_of
 from rtaplatform.serve.catalog_requests import (
     PATCH_TYPES,
     answer,
+    answer_list,
     decode_id,
     location,
     no_content,
@@ -35,7 +36,9 @@ TAGS = ["keys"]
 REVOKED = ("exclude", "include")
 
 
-@get("/v1/keys", opt={"scope": ADMIN, "docs": docs.LIST_KEYS}, tags=TAGS, summary="List the project's keys")
+@get(
+    "/v1/keys", opt={"scope": ADMIN, "csv": True, "docs": docs.LIST_KEYS}, tags=TAGS, summary="List the project's keys"
+)
 async def list_keys(request: AnyRequest) -> Response[bytes]:
     """What is shown of a key is how it begins and ends. `revoked=include` lists revoked ones as well."""
     question = read_question(request, ("revoked",), is_searched=False)
@@ -43,7 +46,8 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
         raise InvalidParameter("`revoked` is include or exclude.", field="revoked", allowed=list(REVOKED))
     project_id = access_of(request).project_id
     page = await run(request, lambda connection: key_records.list_page(connection, project_id, question))
-    return answer({"items": [key_of(row) for row in page.rows], "next_cursor": page.next_cursor})
+    items = [key_of(row) for row in page.rows]
+    return answer_list(request, items, Key.__struct_fields__, page.next_cursor)
 
 
 @post("/v1/keys", opt={"scope": ADMIN, "docs": docs.CREATE_KEY}, tags=TAGS, summary="Make a key")

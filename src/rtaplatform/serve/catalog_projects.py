@@ -14,12 +14,12 @@ from litestar.params import FromPath
 from rtaplatform.catalog import project_records
 from rtaplatform.catalog.fields import read_object
 from rtaplatform.catalog.keys import ADMIN, CATALOG_READ
-from rtaplatform.catalog.project_records import PROJECT_FIELDS, project_of
+from rtaplatform.catalog.project_records import PROJECT_FIELDS, Project, project_of
 from rtaplatform.catalog.versions import etag_of, read_condition
 from rtaplatform.core.errors import PlatformError, UnknownThing
 from rtaplatform.serve import catalog_docs as docs
 from rtaplatform.serve.access import access_of
-from rtaplatform.serve.catalog_requests import PATCH_TYPES, answer, decode_id, location, read_json, run
+from rtaplatform.serve.catalog_requests import PATCH_TYPES, answer, answer_list, decode_id, location, read_json, run
 from rtaplatform.serve.metrics import refuse_others
 from rtaplatform.serve.parts import parts_of
 
@@ -29,14 +29,15 @@ TELL_SECONDS_MAX = 5.0
 
 
 @get(
-    "/v1/projects", opt={"scope": CATALOG_READ, "docs": docs.LIST_PROJECTS}, tags=TAGS, summary="The key's project",
+    "/v1/projects", opt={"scope": CATALOG_READ, "csv": True, "docs": docs.LIST_PROJECTS}, tags=TAGS,
+    summary="The key's project",
 )  # fmt: skip
 async def list_projects(request: AnyRequest) -> Response[bytes]:
     """One item: a key belongs to one project."""
-    refuse_others(request, ())
+    refuse_others(request, ("format",))
     project_id = access_of(request).project_id
     row = await run(request, lambda connection: project_records.read(connection, project_id))
-    return answer({"items": [project_of(row)], "next_cursor": None})
+    return answer_list(request, [project_of(row)], Project.__struct_fields__)
 
 
 @post("/v1/projects", opt={"scope": ADMIN, "docs": docs.CREATE_PROJECT}, tags=TAGS, summary="Make a project")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -14,6 +14,7 @@ from rtaplatform.catalog.fields import check_id
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, Question
 from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedEncoding
 from rtaplatform.serve.bodies import read_body
+from rtaplatform.serve.csv_tables import answer_table, wants_csv, write_objects
 from rtaplatform.serve.metrics import refuse_others
 from rtaplatform.serve.parts import parts_of
 
@@ -76,7 +77,7 @@ def check_type(request: AnyRequest, types: tuple[str, ...]) -> str:
 
 def read_question(request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool) -> Question:
     """A list's parameters; raises InvalidParameter."""
-    given = refuse_others(request, (*PAGE_PARAMETERS, *(("q",) if is_searched else ()), *filters))
+    given = refuse_others(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
     sort = given.get("sort", SORTS[0])
     if sort not in SORTS:
         raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(SORTS))
@@ -102,6 +103,22 @@ def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
     """JSON; header names with _ for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(_encode(content), status_code=status, media_type="application/json", headers=named)
+
+
+def answer_list(
+    request: AnyRequest, items: Sequence[Any], columns: Sequence[str], next_cursor: str | None = None
+) -> Response[bytes]:
+    """A page as JSON, or as CSV; the next page of a table is a link."""
+    if not wants_csv(request):
+        return answer({"items": items, "next_cursor": next_cursor})
+    headers = {} if next_cursor is None else {"Link": f'<{_address_of(request, next_cursor)}>; rel="next"'}
+    return answer_table(write_objects(items, columns, headers))
+
+
+def _address_of(request: AnyRequest, cursor: str) -> str:
+    """The same question from this cursor on."""
+    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f"{request.url.path}?{urlencode([*given, ('cursor', cursor)])}"
 
 
 def no_content() -> Response[bytes]:

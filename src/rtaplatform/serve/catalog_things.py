@@ -32,6 +32,7 @@ from rtaplatform.serve.catalog_docs import (
 from rtaplatform.serve.catalog_requests import (
     PATCH_TYPES,
     answer,
+    answer_list,
     decode_id,
     location,
     no_content,
@@ -49,13 +50,16 @@ AnyRequest = Request[Any, Any, State]
 def reading_routes(kind: Kind) -> list[HTTPRouteHandler]:
     root, tags = f"/v1/{kind.plural}", [kind.plural]
 
-    @get(root, opt={"scope": CATALOG_READ, "docs": docs_of_list(kind)}, tags=tags, summary=f"List {kind.plural}")
+    @get(
+        root, opt={"scope": CATALOG_READ, "csv": True, "docs": docs_of_list(kind)}, tags=tags,
+        summary=f"List {kind.plural}",
+    )  # fmt: skip
     async def list_all(request: AnyRequest) -> Response[bytes]:
         question = read_question(request, kind.filters, is_searched=True)
         check_filters(kind, question.filters)
         project_id = access_of(request).project_id
         page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
-        return answer({"items": [row_of(kind, row) for row in page.rows], "next_cursor": page.next_cursor})
+        return answer_list(request, [row_of(kind, row) for row in page.rows], kind.shown, page.next_cursor)
 
     @get(
         f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": docs_of_read(kind)}, tags=tags,

@@ -43,9 +43,13 @@ class TableResponse(Response[Any]):
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
         if isinstance(self.content, CsvText):
-            self.headers |= {**self.content.headers, "Content-Disposition": 'inline; filename="rta.csv"'}
-            self.media_type, self.content = f"{CSV}; charset=utf-8; header=present", self.content.text
+            return answer_table(self.content).to_asgi_response(*args, **kwargs)
         return super().to_asgi_response(*args, **kwargs)
+
+
+def answer_table(table: CsvText) -> Response[bytes]:
+    headers = {**table.headers, "Content-Disposition": 'inline; filename="rta.csv"'}
+    return Response(table.text, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers)
 
 
 def wants_csv(request: AnyConnection) -> bool:

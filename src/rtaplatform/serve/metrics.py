@@ -38,7 +38,6 @@ from rtaplatform.serve.csv_tables import (
 from rtaplatform.serve.limits import READ
 from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.query_docs import (
-    LIST_METRICS,
     POPULAR_LIMIT,
     QUERIES_MAX,
     READ_METRIC,
@@ -61,7 +60,7 @@ class AnswerList(Struct, frozen=True):
 
 
 @get(
-    "/v1/metrics", opt={"scope": "read", "csv": True, "docs": LIST_METRICS}, tags=["metrics"],
+    "/v1/metrics", opt={"scope": "read", "csv": True}, tags=["metrics"],
     summary="Which metrics there are", response_class=TableResponse,
 )  # fmt: skip
 async def list_metrics(request: AnyRequest) -> MetricList:

@@ -12,7 +12,8 @@ from litestar import Litestar
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.routes import HTTPRoute
 
-from rtaplatform.serve.document_parts import RETRY_AFTER, components
+from rtaplatform.serve.csv_tables import CSV, FORMATS
+from rtaplatform.serve.document_parts import RETRY_AFTER, components, parameter
 
 Document = dict[str, Any]
 PROBLEM: Document = {
@@ -42,6 +43,9 @@ _WORDS = {
     "429": "Too many requests.",
     "503": "A server behind is away; see Retry-After.",
 }
+FORMAT = parameter(
+    "format", "csv: a table, as with `Accept: text/csv`.", {"type": "string", "enum": list(FORMATS)}, example="json"
+)
 KEY: Document = {
     "type": "http",
     "scheme": "bearer",
@@ -84,7 +88,9 @@ def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
     operation.update({name: part for name, part in docs.items() if name != "responses"})
     succeeded = docs.get("responses") or {s: r for s, r in operation["responses"].items() if s.startswith("2")}
     if opt.get("csv"):
-        succeeded["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+        operation["parameters"] = [*operation.get("parameters", ()), FORMAT]
+        content = {**succeeded["200"]["content"], CSV: {"schema": {"type": "string"}}}
+        succeeded = {**succeeded, "200": {**succeeded["200"], "content": content}}
     problems = {status: _problem(_WORDS[status], status) for status in _statuses(operation, opt)}
     operation["responses"] = {**problems, "default": _problem("Anything else that is wrong."), **succeeded}
     if scope is not None:

@@ -135,9 +135,7 @@ def _event() -> Docs:
     }
 
 
-_FORMAT = parameter("format", "csv: a table, as with `Accept: text/csv`.", _one_of(("csv", "json")), example="json")
-LIST_METRICS: Docs = {"parameters": [_FORMAT]}
-READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED, _FORMAT]}
+READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
 READ_QUERIES: Docs = {
     "requestBody": said_body(
         {
@@ -168,6 +166,5 @@ READ_POPULAR: Docs = {
             "category", "Only products of this category of the catalog.",
             {"type": "string", "minLength": 1},
         ),
-        _FORMAT,
     ]
 }  # fmt: skip
