@@ -127,6 +127,7 @@ LIVE_QUESTIONS = _gauge("live_questions", "Distinct questions computed per tick.
 LIVE_UPDATES = _counter("live_updates", "Updates sent.")
 LIVE_SNAPSHOTS = _counter("live_snapshots", "Snapshots sent.")
 LIVE_DROPPED = _counter("live_dropped", "Connections closed by us, by reason.", "reason")
+LIVE_WAIT_SECONDS = _histogram("live_wait_seconds", "How long a question waited for its turn to be computed.")
 LIVE_COMPUTE_SECONDS = _histogram("live_compute_seconds", "One tick: all questions that may have changed.")
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 from msgspec import Struct
 
@@ -40,9 +41,19 @@ class Version(Struct, frozen=True, eq=False):
     points: int
 
 
+class Budget(Struct, frozen=True):
+    """What a question may take beside others: its turn to compute, what it is charged for, and points of its past."""
+
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    charge: Callable[[float], None] = lambda _: None
+    history_points_max: Callable[[], int] = lambda: HISTORY_POINTS_MAX
+
+
 class Channel:
-    def __init__(self, compute: Callable[[], Awaitable[Reply]], *, interval_s: float, name: str) -> None:
-        self._compute, self._interval_s, self._name = compute, interval_s, name
+    def __init__(
+        self, compute: Callable[[], Awaitable[Reply]], *, interval_s: float, name: str, budget: Budget | None = None
+    ) -> None:
+        self._compute, self._interval_s, self._name, self._budget = compute, interval_s, name, budget or Budget()
         self._versions: deque[Version] = deque()
         self._numbers = itertools.count(1)
         self._published = asyncio.Event()
@@ -54,6 +65,7 @@ class Channel:
         self.left_at = 0.0
         self.rendered: dict[str, bytes] = {}  # what listeners share of their encoded events
         self.error: PlatformError | None = None  # why the last computation failed; None once one succeeds
+        self.problem: PlatformError | None = None  # why it is computed no more, and its streams must end
 
     def touch(self) -> None:
         """Something has moved that may change the answers."""
@@ -63,9 +75,13 @@ class Channel:
         """The newest version, kept current from here on; raises what the first computation raises."""
         # The running task keeps the newest current; after a pause it is stale.
         if self._task is None or self._task.done():
-            await self._refresh()
+            begun = time.monotonic()
+            try:
+                await self._refresh()
+            finally:
+                self._budget.charge(time.monotonic() - begun)
             self._task = asyncio.create_task(self._run(), name=f"live {self._name}")
-            self._task.add_done_callback(lambda _: self._wake())
+            self._task.add_done_callback(lambda _: self.wake())
         return self._versions[-1]
 
     def leave(self) -> None:
@@ -78,7 +94,12 @@ class Channel:
     def close(self) -> None:
         """Stop, and let those that wait go on to see it."""
         self.stop()
-        self._wake()
+        self.wake()
+
+    def end(self, problem: PlatformError) -> None:
+        """Stop for good, and let those that listen know why."""
+        self.problem = problem
+        self.close()
 
     def stop(self) -> None:
         if self._task is not None:
@@ -104,7 +125,7 @@ class Channel:
         """
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
-        if self.latest is not seen or self.error is not error:
+        if self.latest is not seen or self.error is not error or self.problem is not None:
             return
         published = self._published
         with suppress(TimeoutError):
@@ -119,14 +140,15 @@ class Channel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
                     await self._dirty.wait()
-            began, published_at = loop.time(), self._published_at
-            try:
-                await self._refresh()
-            except PlatformError as error:
-                self._fail(error)
-                if isinstance(error, Rejected):
-                    return
-            took = loop.time() - began
+            async with self._budget.turn():
+                began, published_at = loop.time(), self._published_at
+                try:
+                    await self._refresh()
+                except PlatformError as error:
+                    self._fail(error)
+                    if isinstance(error, Rejected):
+                        return
+                took = loop.time() - began
             pause_s = min(LOOK_S, self._interval_s) if published_at == self._published_at else self._interval_s
             await asyncio.sleep(max(pause_s - took, took * COST_FACTOR, RETRY_S if self.error else 0))
 
@@ -151,19 +173,21 @@ class Channel:
         points = sum(1 + len(r.points) for answer in reply.answers for r in answer.results)
         id = f"{reply.generation}-{reply.digest}-{self._name}.{next(self._numbers)}"
         self._versions.append(Version(id, reply.generation, reply.answers, points))
+        points_max = min(HISTORY_POINTS_MAX, self._budget.history_points_max())
         while len(self._versions) > 1 and (
-            len(self._versions) > VERSIONS_MAX or sum(v.points for v in self._versions) > HISTORY_POINTS_MAX
+            len(self._versions) > VERSIONS_MAX or sum(v.points for v in self._versions) > points_max
         ):
             self._versions.popleft()
         self._published_at = asyncio.get_running_loop().time()
         self.rendered.clear()
-        self._wake()
+        self.wake()
 
     def _fail(self, error: PlatformError) -> None:
         if self.error is None or str(self.error) != str(error):
             self.error = error
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let those that wait look around."""
         self._published.set()
         self._published = asyncio.Event()

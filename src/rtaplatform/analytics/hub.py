@@ -2,7 +2,8 @@
 
 Hints say which projects moved; they are hints: after a reconnect of the store, another generation or a rewind
 all questions are computed again, and each is looked at every few seconds whatever the hints say.
-Limits: connections, and QUESTIONS_MAX questions, of which those that nobody listens to go first.
+Limits: connections, and QUESTIONS_MAX questions (a large one counts as several), of which those that nobody listens
+to go first. Both are shared fairly (`shares.py`), and so is the time to compute (`turns.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from rtaplatform import telemetry
-from rtaplatform.analytics.channel import Channel, Version
+from rtaplatform.analytics.channel import Budget, Channel, Version
 from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.shares import Holder, Shares
+from rtaplatform.analytics.turns import Turns
 from rtaplatform.core.errors import Busy, PlatformError
 from rtaplatform.core.query import Query
 from rtaplatform.store.port import AggregateReader, Hint
@@ -22,8 +26,19 @@ from rtaplatform.store.port import AggregateReader, Hint
 QUESTIONS_MAX = 500
 LINGER_S = 60.0  # a question's history outlives its last listener, for a reconnect
 RECONNECT_S = 1.0
+POINTS_PER_PLACE = 4_000
+HISTORY_POINTS_IN_ALL_MAX = 1_000_000
+GIVES_WAY = "The place of this {what} was needed for somebody who has fewer. Connect again later, or ask less at once."
 
 Question = tuple[str, tuple[Query, ...]]
+
+
+@dataclass(eq=False)
+class Seat:
+    """One stream's place. `problem`: it was needed for somebody else."""
+
+    key: str = ""
+    problem: PlatformError | None = None
 
 
 class Hub:
@@ -33,6 +48,10 @@ class Hub:
         self._engine, self._reader = engine, reader
         self._interval_s, self._connections_max = interval_ms / 1000, connections_max
         self._channels: dict[Question, Channel] = {}
+        self._questions: Shares[Question] = Shares(QUESTIONS_MAX)
+        self._seats: Shares[Seat] = Shares(connections_max)
+        self._channel_of: dict[Seat, Channel] = {}
+        self._turns = Turns()
         self.connections = 0
         self.is_closing = False
 
@@ -57,11 +76,18 @@ class Hub:
             channel.close()
 
     @asynccontextmanager
-    async def listen(self, project: str, queries: tuple[Query, ...]) -> AsyncIterator[tuple[Channel, Version]]:
+    async def listen(
+        self, project: str, queries: tuple[Query, ...], seat: Seat | None = None
+    ) -> AsyncIterator[tuple[Channel, Version]]:
         """The channel of a question, joined, and its newest version. Raises what the question's answer raises."""
-        if self.connections >= self._connections_max:
-            raise Busy(f"{self._connections_max} live connections are open.", retry_after_seconds=10)
-        channel = self._channel((project, queries))
+        seat, question = seat or Seat(), (project, queries)
+        holder = Holder(project, seat.key)
+        self._take_seat(holder, seat)
+        try:
+            channel = self._channel_of[seat] = self._channel(question, holder)
+        except BaseException:
+            self._seats.leave(seat)
+            raise
         self.connections += 1
         telemetry.LIVE_CONNECTIONS.labels("sse").inc()
         channel.listeners += 1
@@ -69,22 +95,64 @@ class Hub:
             # One first computation, however many join at once.
             async with channel.joining:
                 version = await channel.join()
+            self._take_question(holder, question, 1 + version.points // POINTS_PER_PLACE)
             yield channel, version
         finally:
             channel.leave()
+            self._seats.leave(seat)
+            self._channel_of.pop(seat, None)
             self.connections -= 1
             telemetry.LIVE_CONNECTIONS.labels("sse").dec()
 
-    def _channel(self, question: Question) -> Channel:
+    def _channel(self, question: Question, holder: Holder) -> Channel:
         if question not in self._channels:
             self._forget()
-            self._require_room()
-            project, queries = question
-            self._channels[question] = Channel(
-                lambda: self._engine.reply(project, queries), interval_s=self._interval_s, name=secrets.token_hex(4)
-            )
+            self._take_question(holder, question, 1)
+            self._channels[question] = self._make_channel(*question)
         telemetry.LIVE_QUESTIONS.set(len(self._channels))
         return self._channels[question]
+
+    def _make_channel(self, project: str, queries: tuple[Query, ...]) -> Channel:
+        turns = self._turns
+        return Channel(
+            lambda: self._engine.reply(project, queries),
+            interval_s=self._interval_s,
+            name=secrets.token_hex(4),
+            budget=Budget(
+                turn=lambda: turns.turn(project),
+                charge=lambda seconds: turns.charge(project, seconds),
+                history_points_max=self._history,
+            ),
+        )
+
+    def _history(self) -> int:
+        """How many points of its past a question may keep."""
+        return HISTORY_POINTS_IN_ALL_MAX // max(1, len(self._channels))
+
+    def _take_seat(self, holder: Holder, seat: Seat) -> None:
+        taken = self._seats.take(holder, seat)
+        for other in taken.given_up:
+            telemetry.LIVE_DROPPED.labels("share").inc()
+            other.problem = Busy(GIVES_WAY.format(what="stream"), retry_after_seconds=30)
+            if other in self._channel_of:
+                self._channel_of[other].wake()
+        if not taken.is_held:
+            raise Busy(
+                f"{self._connections_max} live connections are open, and this key has its share.",
+                retry_after_seconds=10,
+            )
+
+    def _take_question(self, holder: Holder, question: Question, weight: int) -> None:
+        taken = self._questions.take(holder, question, weight)
+        for other in taken.given_up:
+            telemetry.LIVE_DROPPED.labels("share").inc()
+            if (channel := self._channels.pop(other, None)) is not None:
+                channel.end(Busy(GIVES_WAY.format(what="question"), retry_after_seconds=30))
+        if not taken.is_held:
+            raise Busy(
+                f"{QUESTIONS_MAX} different live questions are open, and this key has its share.",
+                retry_after_seconds=10,
+            )
 
     def _spread(self, hint: Hint) -> None:
         self._engine.touch(hint.projects)
@@ -100,7 +168,4 @@ class Hub:
         for question in idle:
             if is_full or now - self._channels[question].left_at > LINGER_S:
                 del self._channels[question]
-
-    def _require_room(self) -> None:
-        if len(self._channels) >= QUESTIONS_MAX:
-            raise Busy(f"{QUESTIONS_MAX} different live questions are open.", retry_after_seconds=10)
+                self._questions.leave(question)

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.analytics.channel import Channel, Version
-from rtaplatform.analytics.hub import Hub
+from rtaplatform.analytics.hub import Hub, Seat
 from rtaplatform.analytics.parse import parse_live
 from rtaplatform.catalog.keys import Access, digest
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
@@ -114,8 +114,9 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
     try:
         async with AsyncExitStack() as stack:
             await _claim(parts, admission, stack)
-            channel, first = await stack.enter_async_context(hub.listen(access.project, queries))
-            listener = Listener(parts, channel, admission, access.project)
+            seat = Seat(access.key_id)
+            channel, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
+            listener = Listener(parts, channel, admission, seat, access.project)
             held = stack.pop_all()
     except Unavailable as error:
         if admission.ticket is None:
@@ -155,8 +156,9 @@ async def _nothing() -> None: ...
 class Listener:
     """One client of a channel: what it has been sent, and when."""
 
-    def __init__(self, parts: Parts, channel: Channel, admission: Admission, project: str) -> None:
+    def __init__(self, parts: Parts, channel: Channel, admission: Admission, seat: Seat, project: str) -> None:
         self._parts, self._channel, self._admission, self._project = parts, channel, admission, project
+        self._seat = seat
         self._hub: Hub = parts.hub
         self._error: PlatformError | None = None
         self._end: PlatformError | None = None
@@ -210,6 +212,8 @@ class Listener:
     def _over(self) -> PlatformError | None:
         if self._hub.is_closing:
             return Busy("This process stops. Connect again with the last id.")
+        if (problem := self._seat.problem or self._channel.problem) is not None:
+            return problem
         if self._now() - self._began < self._life_s:
             return None
         if self._admission.ticket is not None:
