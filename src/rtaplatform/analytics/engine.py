@@ -6,6 +6,7 @@ answer says how fresh, whole and exact it is. Raises `Rejected` (the question is
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from functools import partial
@@ -109,7 +110,10 @@ class Engine:
     async def check(self, project: str, queries: Sequence[Query]) -> Cost:
         """What the queries cost together; raises what is wrong with them, without reading their numbers."""
         known, now_ms = await self.project(project), self._clock().wall_ms
-        plans = [self._plans.plan(query, known, now_ms) for query in queries]
+        plans = []
+        for query in queries:
+            plans.append(self._plans.plan(query, known, now_ms))
+            await asyncio.sleep(0)  # a plan of thousands of points takes some milliseconds
         require_affordable(plans)
         return cost_of(plans)
 

@@ -22,6 +22,7 @@ from rtaplatform.store.port import Project
 RANGE_DAYS_MAX = 3_660
 AHEAD_MS_MAX = DAY_MS
 KEPT = {Kind.MINUTE: "48 hours", Kind.HOUR: "60 days", Kind.DAY: "400 days"}
+KIND_OF = {"minute": Kind.MINUTE, "hour": Kind.HOUR, "day": Kind.DAY}
 NAMES = {Kind.MINUTE: "minute", Kind.HOUR: "hour", Kind.DAY: "day"}
 
 
@@ -115,7 +116,7 @@ def _problem(start: int, end: int, scene: Scene) -> tuple[str, str, str, str] | 
 
 def _require_grain(scene: Scene, grain: Kind) -> None:
     interval = scene.query.interval
-    finest = {"minute": Kind.MINUTE, "hour": Kind.HOUR}.get(interval, Kind.DAY)
+    finest = KIND_OF.get(interval, Kind.DAY)
     kinds = (Kind.MINUTE, Kind.HOUR, Kind.DAY)
     if kinds.index(grain) > kinds.index(finest):
         why = f"kept for {KEPT[finest]} only" if finest in scene.kinds else "not kept for persons by dimension"
@@ -190,7 +191,13 @@ def _period_before(scene: Scene, start: int, end: int) -> tuple[int, int] | None
 
 
 def _spans(scene: Scene, grain: Kind, start: int, end: int) -> tuple[Span, ...]:
-    return tuple(Span(low, _require_tiles(scene, grain, low, high)) for low, high in _buckets(scene, start, end))
+    buckets = _buckets(scene, start, end)
+    kind = KIND_OF.get(scene.query.interval)
+    if kind is None or (scene.zone != scene.home and kind is not Kind.MINUTE):
+        return tuple(Span(low, _require_tiles(scene, grain, low, high)) for low, high in buckets)
+    # Each point but the last is a bucket that is kept: there may be thousands.
+    last = Span(buckets[-1][0], _require_tiles(scene, grain, *buckets[-1]))
+    return (*(Span(low, ((kind, low),)) for low, _ in buckets[:-1]), last)
 
 
 def _buckets(scene: Scene, start: int, end: int) -> list[tuple[int, int]]:
@@ -198,6 +205,8 @@ def _buckets(scene: Scene, start: int, end: int) -> list[tuple[int, int]]:
     interval = scene.query.interval
     if interval == "none":
         return [(start, end)]
+    if interval == "minute" and end - start <= POINTS_MAX:
+        return [(at, at + 1) for at in range(start, end)]
     if (end - start) // calendar.LEAST_MINUTES[interval] > POINTS_MAX * 1.1:
         raise _too_many_points(interval)
     found: list[tuple[int, int]] = []

@@ -51,6 +51,9 @@ def is_midnight(minute: int, zone: str) -> bool:
 
 
 def minutes_at(wall: datetime, zone: str) -> list[int]:
-    """The minutes that show this wall time: none in a gap, two where the clock goes back."""
+    """The minutes that show this wall time: none in a gap, two where the clock goes back.
+
+    Every offset in use is a multiple of a quarter of an hour.
+    """
     near = int(wall.replace(tzinfo=ZoneInfo("UTC")).timestamp()) // 60
-    return [m for m in range(near - 1_000, near + 1_000) if local(m, zone).replace(tzinfo=None, fold=0) == wall]
+    return [m for m in range(near - 900, near + 900, 15) if local(m, zone).replace(tzinfo=None, fold=0) == wall]
