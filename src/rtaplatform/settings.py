@@ -173,6 +173,7 @@ class ApiSettings(StageSettings):
     live_connections_max: Annotated[int, Field(ge=1)] = 2_000
     live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     import_bytes_max: Annotated[int, Field(ge=1_000)] = 1 << 30
+    import_lines_max: Annotated[int, Field(ge=1_000)] = 5_000_000
 
 
 class LimitSettings(StageSettings):

@@ -45,7 +45,8 @@ class Site:
         self.keys = KeyRing(self.database, self.settings)
         parts = Parts(
             keys=self.keys, collector=cast(Any, None), health=Health({}), database=self.database, erasure=self.erasure,
-            publish_projects=self._publish, settings=ApiSettings(import_bytes_max=64_000_000), **more,
+            publish_projects=self._publish,
+            settings=ApiSettings(import_bytes_max=64_000_000, import_lines_max=5_000), **more,
         )  # fmt: skip
         self.app: Litestar = create_app(parts)
 

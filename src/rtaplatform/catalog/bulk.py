@@ -35,10 +35,13 @@ class BulkRow(Struct, frozen=True):
 
 
 class RowError(Struct, frozen=True):
+    """What is wrong with a row: its number as people count, its id, the field and the beginning of what stood there."""
+
     row: int
     id: str | None
     field: str | None
     detail: str
+    value: str | None = None
 
 
 class Written(Struct):

@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from rtaplatform.catalog.stored_json import read_stored_json
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
 
@@ -51,9 +52,8 @@ class Database:
             pool_timeout=settings.timeout_seconds,
             pool_recycle=CONNECTION_LIFE_SECONDS,
             hide_parameters=True,
-            # Numbers that no 64 bits hold become floats, so that whatever was stored can be answered.
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
-            json_deserializer=msgspec.json.decode,
+            json_deserializer=read_stored_json,
             connect_args={
                 "connect_timeout": max(2, int(settings.timeout_seconds)),
                 "prepare_threshold": None,

@@ -12,12 +12,16 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, ID_BYTES_MAX, LABEL_CHARS_MAX, NAME_CHARS_MAX, URL_CHARS_MAX
+from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, LABEL_CHARS_MAX, NAME_CHARS_MAX, URL_CHARS_MAX
+from rtaplatform.core.amounts import SCALE_DIGITS, AmountError, scaled
 from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.ids import ID_BYTES_MAX, has_control, is_too_long
 
 DEPTH_MAX, KEYS_MAX = 32, 1_000
+STORED_ID_BYTES_MAX = 512  # ids of before had so many; new ones: core/ids.py
 OBJECT_BYTES_MAX = 32_768
 ANONYMOUS_IDS_MAX = 100
 PRICE_MAX = 2**52 // 10_000  # the range in which amounts of events are summed
@@ -27,6 +31,9 @@ CURRENCY = "^[A-Z]{3}$"
 NO_NUL = "^[^\\u0000]*$"
 IMAGE_URL = r"^(https?://[^\x00-\x20\[\]]+|[^\x00-\x20:\[\]]+)$"
 _CENT_OF_CENT = Decimal("0.0001")
+_SCALE = float(10**SCALE_DIGITS)
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+(?:[. ][0-9]{3})*,[0-9]+", re.ASCII)
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", re.ASCII)
 
 
 class Field(Struct, frozen=True):
@@ -75,15 +82,31 @@ def with_defaults(values: dict[str, Any], fields: Fields) -> dict[str, Any]:
 
 
 def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
-    """An external id: 1 to 512 bytes of UTF-8, without NUL."""
-    if not isinstance(value, str) or not value or "\x00" in value:
-        raise InvalidParameter("An id is a string that is not empty.", field="id", allowed=ID_SCHEMA)
-    if len(value.encode()) > ID_BYTES_MAX:
+    """An external id, as events have it: 1 to 256 bytes of UTF-8 without control characters. A number is its text."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise InvalidParameter("An id is a string that is not empty, or a number.", field="id", allowed=ID_SCHEMA)
+    if has_control(value):
+        raise InvalidParameter("An id holds no control character.", field="id", allowed=ID_SCHEMA)
+    if is_too_long(value):
         raise InvalidParameter(f"An id has at most {ID_BYTES_MAX} bytes.", field="id", allowed=ID_SCHEMA)
     if value in reserved:
         allowed = f"anything but {', '.join(sorted(reserved))}"
-        raise InvalidParameter(f"`{value}` is a path of the API's own.", field="id", allowed=allowed)
+        raise InvalidParameter(f"`{value}` is taken by paths of the API.", field="id", allowed=allowed)
     return value
+
+
+class _WithId(Struct):
+    id: msgspec.Raw = msgspec.Raw(b"")
+
+
+def decode_with_id(text: bytes) -> Any:
+    """JSON; a number that is its `id` becomes its text as it was sent, as in events. Raises what msgspec raises."""
+    given = msgspec.json.decode(text)
+    if isinstance(given, dict) and type(given.get("id")) in (int, float):
+        given["id"] = bytes(msgspec.json.decode(text, type=_WithId).id).decode()
+    return given
 
 
 def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:
@@ -126,6 +149,23 @@ def _read_price(value: Any) -> Decimal:
     return Decimal(str(value)).quantize(_CENT_OF_CENT, ROUND_HALF_EVEN)
 
 
+def read_amount_text(text: str) -> float:
+    """A price in a cell: one plain decimal, by the same rule as amounts of events; raises InvalidParameter."""
+    try:
+        return scaled(text.strip()) / _SCALE
+    except AmountError:
+        raise InvalidParameter(_why_no_amount(text.strip())) from None
+
+
+def _why_no_amount(text: str) -> str:
+    if _DECIMAL_COMMA.fullmatch(text):
+        plain = text.replace(".", "").replace(" ", "").replace(",", ".")
+        return f"It has a decimal comma. Write it as {plain}."
+    if _THOUSANDS.fullmatch(text):
+        return f"It has thousands separators. Write it as {text.replace(',', '')}."
+    return "It is one plain decimal, as 4.50: no currency, no sign, no separators but the point."
+
+
 def read_moment(value: Any) -> datetime:
     """A moment in ISO 8601 with its offset."""
     try:
@@ -144,24 +184,31 @@ def _read_json(value: Any) -> dict[str, Any]:
     return value
 
 
-def check_json(value: Any, depth: int = 1) -> int:
-    """Raise InvalidParameter where a JSON value is deeper, wider or larger than may be stored; its rough size."""
+def check_json(value: Any) -> None:
+    """Raise InvalidParameter where a JSON value is deeper, wider or larger than may be stored."""
+    _measure(value, 1, OBJECT_BYTES_MAX)
+
+
+def _measure(value: Any, depth: int, left: int) -> int:
+    """How much of the bytes that are left the value leaves, roughly; ends as soon as nothing is left."""
     if depth > DEPTH_MAX:
         raise InvalidParameter(f"It is nested deeper than {DEPTH_MAX}.")
-    size = 8
+    left -= 8
     if isinstance(value, str):
         if "\x00" in value:
             raise InvalidParameter("It holds the character NUL.")
-        size = len(value.encode()) + 2
+        left -= len(value.encode()) - 6
     elif isinstance(value, dict):
         if len(value) > KEYS_MAX:
             raise InvalidParameter(f"An object has more than {KEYS_MAX} keys.")
-        size = 2 + sum(check_json(key, depth) + check_json(one, depth + 1) for key, one in value.items())
+        for key, one in value.items():
+            left = _measure(one, depth + 1, _measure(key, depth, left))
     elif isinstance(value, list):
-        size = 2 + sum(check_json(one, depth + 1) for one in value)
-    if size > OBJECT_BYTES_MAX:
+        for one in value:
+            left = _measure(one, depth + 1, left)
+    if left < 0:
         raise InvalidParameter(f"It is larger than {OBJECT_BYTES_MAX} bytes.")
-    return size
+    return left
 
 
 def _read_anonymous_ids(value: Any) -> list[str]:
@@ -182,20 +229,22 @@ OBJECT_SCHEMA: dict[str, Any] = {
     "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
 }
 _JSON = Field(_read_json, OBJECT_SCHEMA, {})
+ID_PATTERN = "^[^\\u0000-\\u001f\\u007f]*$"
 ID_SCHEMA: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
     "maxLength": ID_BYTES_MAX,
-    "pattern": NO_NUL,
-    "description": "The id in events, 1 to 512 bytes of UTF-8.",
+    "pattern": ID_PATTERN,
+    "description": f"The id in events, 1 to {ID_BYTES_MAX} bytes of UTF-8 without control characters.",
 }
+GIVEN_ID_SCHEMA = {**ID_SCHEMA, "type": ["string", "integer"]}  # an id in a body
 USER_FIELDS: Fields = {
     "email": text_field(EMAIL_CHARS_MAX),
     "name": text_field(NAME_CHARS_MAX),
     "traits": _JSON,
     "anonymous_ids": Field(
         _read_anonymous_ids,
-        {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": ID_SCHEMA},
+        {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": GIVEN_ID_SCHEMA},
         [],
     ),
     "first_seen": _MOMENT,

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, ID_BYTES_MAX, NAME_CHARS_MAX
+from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, NAME_CHARS_MAX
 from rtaplatform.catalog.traits import Identify, Stamp
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
+from rtaplatform.core.ids import is_too_long
 from rtaplatform.process.decode import read_event
 from rtaplatform.stream.port import Record
 
@@ -77,7 +78,7 @@ def _user_id(record: _Record) -> str:
 
 
 def _is_storable(text: str) -> bool:
-    return "\x00" not in text and len(text.encode()) <= ID_BYTES_MAX
+    return "\x00" not in text and not is_too_long(text)
 
 
 def _read_fields(record: _Record) -> tuple[dict[str, Any], dict[str, int]]:

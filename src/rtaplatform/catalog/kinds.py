@@ -10,7 +10,10 @@ from sqlalchemy import ColumnElement, Table, func
 from rtaplatform.catalog.fields import PRODUCT_FIELDS, USER_FIELDS, Fields
 from rtaplatform.catalog.tables import PRODUCTS, USERS
 
-RESERVED_PRODUCT_IDS = frozenset({"popular", "trending", "import", "export"})
+# Paths of the API's own, and segments that clients take out of a path.
+RESERVED_USER_IDS = frozenset({"import", "export", ".", ".."})
+RESERVED_PRODUCT_IDS = RESERVED_USER_IDS | {"popular", "trending"}
+DERIVED_FIELDS = ("created_at", "updated_at")
 
 
 class Kind(Struct, frozen=True):
@@ -23,12 +26,12 @@ class Kind(Struct, frozen=True):
     json_field: str  # the free object, which an import merges by key
     filters: tuple[str, ...]
     searched: tuple[str, ...]
-    reserved: frozenset[str] = frozenset()
+    reserved: frozenset[str]
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The fields of an answer, in their order."""
-        return ("id", *self.fields, "created_at", "updated_at")
+        return ("id", *self.fields, *DERIVED_FIELDS)
 
     def filter_by(self, name: str, value: str) -> ColumnElement[bool]:
         column = self.table.c[name]
@@ -37,7 +40,7 @@ class Kind(Struct, frozen=True):
 
 USER = Kind(
     name="user", plural="users", table=USERS, fields=USER_FIELDS, json_field="traits", filters=("email",),
-    searched=("name", "email"),
+    searched=("name", "email"), reserved=RESERVED_USER_IDS,
 )  # fmt: skip
 PRODUCT = Kind(
     name="product", plural="products", table=PRODUCTS, fields=PRODUCT_FIELDS, json_field="attributes",

@@ -1,198 +1,177 @@
 """Rows of an import, read from bytes as they come: NDJSON, one object a line, or CSV with a header.   Pure.
 
-Feed chunks, take rows; what is wrong with a row is a RowError and the next row goes on. Bounded: a row's bytes. In
-CSV the header names fields, `attributes.color` (or `traits.plan`) is a key of the free object, an empty cell leaves a
-field as it is.
+Feed chunks, take rows; what is wrong with a row is a RowError and the next row goes on. None tells of work that made
+no row, so that whoever takes them can let others run. Bounded: a row's bytes. Every line that is not blank is one row
+of the answer, but for a quoted cell that holds line breaks. In CSV an empty cell leaves a field as it is.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from rtaplatform.catalog.bulk import BulkRow, RowError
-from rtaplatform.catalog.fields import check_id, read_object
-from rtaplatform.catalog.kinds import Kind
+from rtaplatform.catalog.csv_cells import text_of, value_of
+from rtaplatform.catalog.csv_header import Header, allowed_columns, read_header, separator_of
+from rtaplatform.catalog.csv_records import TOO_LONG, CsvRecord, CsvRecords, Line
+from rtaplatform.catalog.fields import check_id, decode_with_id, read_object
+from rtaplatform.catalog.kinds import DERIVED_FIELDS, Kind
+from rtaplatform.catalog.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Lines, Recoder
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 
-ROW_BYTES_MAX = 65_536
-COLUMNS_MAX = 200
+ID_CHARS_SHOWN, VALUE_CHARS_SHOWN = 256, 100
 
-Item = BulkRow | RowError
+Item = BulkRow | RowError | None
 
 
 class JsonLines:
     """NDJSON: every line an object of the fields, `id` among them."""
 
     def __init__(self, kind: Kind) -> None:
-        self._kind, self._lines, self._number = kind, _Lines(), 0
+        self._kind, self._recoder, self._lines, self._number = kind, Recoder(), Lines(), 0
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
-        for line in self._lines.feed(chunk):
-            yield from self._read(line)
+        yield from map(self._read, self._lines.feed(self._recoder.feed(chunk)))
 
     def end(self) -> Iterator[Item]:
-        for line in self._lines.end():
-            yield from self._read(line)
+        yield from map(self._read, self._lines.feed(self._recoder.end()))
+        yield from map(self._read, self._lines.end())
 
-    def _read(self, line: bytes | None) -> Iterator[Item]:
+    def _read(self, line: bytes | None) -> Item:
         self._number += 1
         if line is None:
-            yield RowError(self._number, None, None, f"The row has more than {ROW_BYTES_MAX} bytes.")
-        elif line.strip():
-            yield self._item(line)
-
-    def _item(self, line: bytes) -> Item:
+            return RowError(self._number, None, None, TOO_LONG)
+        if not line.strip():
+            return None
         try:
-            given = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}")
+            given = decode_with_id(line)
+        except UnicodeDecodeError:
+            return RowError(self._number, None, None, f"{NOT_UTF_8} {SAVE_AS_UTF_8}", _shown(line))
+        except RecursionError:
+            return RowError(self._number, None, None, "The row is nested too deeply.", _shown(line))
+        except msgspec.DecodeError as error:
+            return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}", _shown(line))
         return read_row(self._kind, self._number, given)
 
 
 class CsvRows:
-    """CSV as RFC 4180 has it, in UTF-8; cells may hold line breaks."""
+    """CSV as RFC 4180 has it and as spreadsheets write it: text_lines.py, csv_records.py and csv_header.py."""
 
     def __init__(self, kind: Kind) -> None:
-        self._kind, self._lines, self._number = kind, _Lines(), 0
-        self._header: list[str] | None = None
-        self._record: list[bytes] = []
-        self._bytes = 0  # of the record so far
-        self._is_open = False  # within a quoted cell
+        self._kind, self._recoder, self._lines, self._number = kind, Recoder(), Lines(), 0
+        self._separator: str | None = None
+        self._header: Header | None = None
+        self._records: CsvRecords | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
-        for line in self._lines.feed(chunk):
-            yield from self._take(line)
+        for line in self._lines.feed(self._recoder.feed(chunk)):
+            if line != b"" or self._records is None or self._records.is_open:
+                yield from self._take(_decode(line))
+            else:
+                self._number += 1
+                yield None
 
     def end(self) -> Iterator[Item]:
-        for line in self._lines.end():
-            yield from self._take(line)
-        if self._record:
-            yield from self._close()
-        if self._header is None:
+        for line in (*self._lines.feed(self._recoder.end()), *self._lines.end()):
+            yield from self._take(_decode(line))
+        if self._records is None:
             raise UnreadableBody("There is no header.", field="header", allowed=allowed_columns(self._kind))
+        yield from map(self._read, self._records.end())
 
-    def _take(self, line: bytes | None) -> Iterator[Item]:
-        if line is None:
-            raise UnreadableBody(f"A row has more than {ROW_BYTES_MAX} bytes: what follows cannot be told apart.")
-        self._record.append(line)
-        self._bytes += len(line)
-        if self._bytes > ROW_BYTES_MAX:
-            raise UnreadableBody(f"Row {self._number + 1} has more than {ROW_BYTES_MAX} bytes: is a quote open?")
-        self._is_open ^= line.count(b'"') % 2 == 1
-        if not self._is_open:
-            yield from self._close()
+    def _take(self, line: Line) -> Iterable[Item]:
+        if self._records is not None:
+            return map(self._read, self._records.feed(line))
+        self._begin(line)
+        return (None,)
 
-    def _close(self) -> Iterator[Item]:
-        text, self._record, self._bytes = b"\n".join(self._record), [], 0
+    def _begin(self, line: Line) -> None:
+        """Before the header is read: a blank line, the line that names the delimiter, or the header."""
         self._number += 1
-        if not text.strip():
-            return
-        try:
-            cells = next(csv.reader([text.decode("utf-8-sig" if self._header is None else "utf-8")], strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            if self._header is None:
-                raise UnreadableBody(f"The header cannot be read: {error}") from None
-            yield RowError(self._number, None, None, f"The row is not CSV: {error}")
-            return
-        if self._header is None:
-            self._header = check_header(self._kind, cells)
-        else:
-            yield self._item(self._header, cells)
+        if line.flaw is not None:
+            raise UnreadableBody(f"The header cannot be read: {line.flaw}", field="header", hint=SAVE_AS_UTF_8)
+        if line.text.strip() and self._separator is None:
+            self._separator = separator_of(line.text)
+            if self._separator is not None:
+                return
+        if line.text.strip():
+            self._header = read_header(self._kind, line.text, self._separator)
+            self._records = CsvRecords(self._header.delimiter)
 
-    def _item(self, header: list[str], cells: list[str]) -> Item:
-        if len(cells) != len(header):
-            detail = f"The row has {len(cells)} cells, the header {len(header)}."
-            return RowError(self._number, None, None, detail)
-        try:
-            given = _object_of(header, cells)
-        except InvalidParameter as error:
-            return RowError(self._number, None, error.field, error.detail)
+    def _read(self, record: CsvRecord | None) -> Item:
+        if record is None:
+            return None
+        self._number += 1
+        assert self._header is not None
+        cells = record.cells
+        if record.flaw is not None:
+            id = _cell_at(record.line.split(self._header.delimiter), self._header.id_at)
+            return RowError(self._number, id, None, record.flaw, _shown(record.line))
+        columns = self._header.columns
+        if record.is_blank():
+            return None
+        if len(cells) < len(columns) or any(cells[len(columns) :]):
+            said = f"The row has {len(cells)} cells, the header {len(columns)}. Quote a cell that holds the delimiter."
+            return RowError(self._number, _cell_at(cells, self._header.id_at), None, said, _shown(cells[-1]))
+        return self._item(cells)
+
+    def _item(self, cells: list[str]) -> Item:
+        assert self._header is not None
+        given: dict[str, Any] = {}
+        for column, cell in zip(self._header.columns, cells, strict=False):
+            if cell == "":
+                continue
+            try:
+                if not column.name:
+                    raise InvalidParameter("The cell is in a column without a name.")
+                if column.key:
+                    given.setdefault(column.name, {})[column.key] = text_of(cell)
+                else:
+                    given[column.name] = value_of(column.name, cell, self._kind.json_field)
+            except InvalidParameter as error:
+                id = _cell_at(cells, self._header.id_at)
+                return RowError(self._number, id, column.name or None, error.detail, _shown(cell))
         return read_row(self._kind, self._number, given)
 
 
-def read_row(kind: Kind, number: int, given: object) -> Item:
-    """One object, checked."""
-    id = given.get("id") if isinstance(given, dict) else None
+def read_row(kind: Kind, number: int, given: object) -> BulkRow | RowError:
+    """One object, checked. Fields that are ours to say are in an export, and are passed over."""
+    row: dict[str, Any] = given if isinstance(given, dict) else {}
     try:
-        if isinstance(given, dict):
-            if "id" not in given:
-                raise InvalidParameter("`id` is missing.", field="id")
-            given = {name: value for name, value in given.items() if name != "id"}
-            check_id(id, kind.reserved)
-        values = read_object(given, kind.fields)
-        return BulkRow(number, str(id), values)
+        if isinstance(given, dict) and "id" not in row:
+            raise InvalidParameter("`id` is missing.", field="id")
+        id = check_id(row["id"], kind.reserved) if row else ""
+        values = {name: value for name, value in row.items() if name != "id" and name not in DERIVED_FIELDS}
+        return BulkRow(number, id, read_object(values if row else given, kind.fields))
     except InvalidParameter as error:
-        return RowError(number, id[:600] if isinstance(id, str) else None, error.field, error.detail)
+        shown = row.get(error.field) if error.field in row else None if row else given
+        return RowError(number, _id_of(row), error.field, error.detail, _shown(shown))
 
 
-def check_header(kind: Kind, cells: list[str]) -> list[str]:
-    """The columns; raises UnreadableBody, since without a header no row can be read."""
-    names = [cell.strip() for cell in cells]
-    allowed = allowed_columns(kind)
-    wrong = [name for name in names if not (name in allowed[:-1] or name.startswith(f"{kind.json_field}."))]
-    if wrong or len(set(names)) < len(names) or "id" not in names or len(names) > COLUMNS_MAX:
-        said = f"There is no column `{wrong[0][:100]}`." if wrong else "The header has `id`, and every column once."
-        raise UnreadableBody(said, field="header", allowed=allowed)
-    return names
+def _id_of(row: dict[str, Any]) -> str | None:
+    id = row.get("id")
+    return None if id is None else _shown(id, ID_CHARS_SHOWN)
 
 
-def allowed_columns(kind: Kind) -> list[str]:
-    return ["id", *(name for name in kind.fields if name != kind.json_field), f"{kind.json_field}.*"]
+def _cell_at(cells: list[str], at: int) -> str | None:
+    return text_of(cells[at])[:ID_CHARS_SHOWN] if at < len(cells) and cells[at] else None
 
 
-def header_pattern(kind: Kind) -> str:
-    """What a CSV begins with, as a regular expression; that each column is there once it cannot say."""
-    names = [re.escape(name) for name in kind.fields if name != kind.json_field]
-    # Quotes are allowed, as around every cell.
-    plain, free = "|".join(names), rf'{kind.json_field}\.[^\u0000-\u001f",]*'
-    column = rf'(?:id|{plain}|{free}|"(?:id|{plain}|{free})")'
-    return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
+def _shown(value: Any, chars: int = VALUE_CHARS_SHOWN) -> str | None:
+    """The beginning of what was given, as text that can be sent back."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return value[:chars].decode(errors="replace")
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text[:chars].encode(errors="replace").decode()
 
 
-def _object_of(header: list[str], cells: list[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name, cell in zip(header, cells, strict=True):
-        if cell == "":
-            continue
-        free, _, key = name.partition(".")
-        if key:
-            given.setdefault(free, {})[key] = cell
-        else:
-            given[name] = _value_of(name, cell)
-    return given
-
-
-def _value_of(name: str, cell: str) -> Any:
-    if name == "price":
-        try:
-            return float(cell)
-        except ValueError:
-            raise InvalidParameter("It is a number.", field=name) from None
-    return cell.split() if name == "anonymous_ids" else cell
-
-
-class _Lines:
-    """Lines out of chunks; None stands for one that is too long, which is passed over."""
-
-    def __init__(self) -> None:
-        self._rest, self._is_skipping = b"", False
-
-    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        *lines, rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            yield None if self._is_skipping or len(line) > ROW_BYTES_MAX else line.removesuffix(b"\r")
-            self._is_skipping = False
-        self._is_skipping = self._is_skipping or len(rest) > ROW_BYTES_MAX
-        self._rest = b"" if self._is_skipping else rest
-
-    def end(self) -> Iterator[bytes | None]:
-        if self._is_skipping:
-            yield None
-        elif self._rest:
-            yield self._rest.removesuffix(b"\r")
-        self._rest, self._is_skipping = b"", False
+def _decode(line: bytes | None) -> Line:
+    if line is None:
+        return Line("", TOO_LONG)
+    try:
+        return Line(line.decode())
+    except UnicodeDecodeError:
+        return Line(line.decode(errors="replace"), f"{NOT_UTF_8} {SAVE_AS_UTF_8}")

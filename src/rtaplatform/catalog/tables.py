@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-ID_BYTES_MAX = 512
 NAME_CHARS_MAX = 500  # with the id it has to fit into a row of an index, a third of a page
 EMAIL_CHARS_MAX = 320
 LABEL_CHARS_MAX = 200  # category, brand

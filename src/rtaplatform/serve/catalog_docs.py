@@ -5,7 +5,8 @@ Each value is the part of an operation that `openapi.py` puts into the document.
 
 from __future__ import annotations
 
-from rtaplatform.catalog.fields import ID_SCHEMA, Fields
+from rtaplatform.catalog.csv_header import header_pattern
+from rtaplatform.catalog.fields import GIVEN_ID_SCHEMA, ID_SCHEMA, NO_NUL, Fields
 from rtaplatform.catalog.key_records import CHANGEABLE as KEY_CHANGEABLE
 from rtaplatform.catalog.key_records import KEY_FIELDS, ROTATION_FIELDS
 from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
@@ -13,7 +14,6 @@ from rtaplatform.catalog.kinds import KINDS, Kind
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
 from rtaplatform.catalog.project_records import CHANGEABLE as PROJECT_CHANGEABLE
 from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
-from rtaplatform.catalog.table_files import header_pattern
 from rtaplatform.serve.document_parts import (
     STORED_TEXT,
     TEXT,
@@ -56,12 +56,15 @@ def docs_of_create(kind: Kind) -> Docs:
 
 
 def docs_of_read(kind: Kind) -> Docs:
-    return {"parameters": [_id_parameter(kind)], "responses": {"200": said_json("It.", _thing(kind), _ETAG)}}
+    return {
+        "parameters": [_id_parameter(kind), _KNOWN],
+        "responses": {"200": said_json("It.", _thing(kind), _ETAG), "304": _UNCHANGED},
+    }
 
 
 def docs_of_replace(kind: Kind) -> Docs:
     return {
-        "parameters": [_id_parameter(kind, is_written=True), _IF_MATCH],
+        "parameters": [_id_parameter(kind, is_written=True), _IF_MATCH, _IF_NONE_MATCH],
         "requestBody": said_body({"application/json": object_of(kind.fields)}),
         "responses": {
             "200": said_json("It is replaced: fields that are not given have their defaults.", _thing(kind), _ETAG),
@@ -92,7 +95,7 @@ def docs_of_delete(kind: Kind, *, can_erase: bool) -> Docs:
 def docs_of_import(kind: Kind) -> Docs:
     said = f"One object a line, as POST /v1/{kind.plural} takes it; only the fields that it has are changed."
     number: Docs = {"type": "integer", "minimum": 0}
-    error = closed({"row": number, "id": or_null(TEXT), "field": or_null(TEXT), "detail": TEXT})
+    error = closed({"row": number, "id": or_null(TEXT), "field": or_null(TEXT), "detail": TEXT, "value": or_null(TEXT)})
     counts = dict.fromkeys(("created", "updated", "unchanged", "failed"), number)
     return {
         "requestBody": {
@@ -138,12 +141,12 @@ def _page_of(item: Docs) -> Docs:
     return closed({"items": {"type": "array", "items": item}, "next_cursor": or_null(TEXT)})
 
 
-def _id_schema(kind: Kind) -> Docs:
-    return {**ID_SCHEMA, **({"not": {"enum": sorted(kind.reserved)}} if kind.reserved else {})}
+def _id_schema(kind: Kind, schema: Docs = GIVEN_ID_SCHEMA) -> Docs:
+    return {**schema, "not": {"enum": sorted(kind.reserved)}}
 
 
 def _id_parameter(kind: Kind, *, is_written: bool = False) -> Docs:
-    schema = _id_schema(kind) if is_written else ID_SCHEMA
+    schema = _id_schema(kind, ID_SCHEMA) if is_written else {**ID_SCHEMA, "maxLength": 512, "pattern": NO_NUL}
     return parameter("id", "The id in events, percent-encoded.", schema, "path")
 
 
@@ -155,7 +158,7 @@ def _thing(kind: Kind) -> Docs:
     if "status" in shapes:
         shapes["status"] = {"type": "string", "enum": shapes["status"]["enum"][:-1]}
     return closed(
-        {"id": ID_SCHEMA, **{name: shapes[name] for name in kind.fields}, "created_at": _TIME, "updated_at": _TIME}
+        {"id": TEXT, **{name: shapes[name] for name in kind.fields}, "created_at": _TIME, "updated_at": _TIME}
     )
 
 
@@ -166,6 +169,9 @@ _PAGE = [
     parameter("sort", "In which order; - is descending.", {**TEXT, "enum": list(SORTS), "default": SORTS[0]}),
 ]
 _IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", TEXT, "header")
+_IF_NONE_MATCH = parameter("If-None-Match", "`*`: only if there is none yet; else 412.", TEXT, "header")
+_KNOWN = parameter("If-None-Match", "An ETag: 304 while it has that one.", TEXT, "header")
+_UNCHANGED: Docs = {"description": "It is as If-None-Match names it.", "headers": _ETAG}
 _KEY = {
     "id": TEXT, "name": TEXT, "scopes": {"type": "array", "items": {**TEXT, "enum": list(SCOPES)}}, "shown": TEXT,
     "created_at": _TIME, "updated_at": _TIME, "expires_at": _TIME_OR_NULL, "revoked_at": _TIME_OR_NULL,
@@ -222,7 +228,10 @@ CREATE_PROJECT: Docs = {
         )
     },
 }
-READ_PROJECT: Docs = {"parameters": [_OUR_ID], "responses": {"200": said_json("It.", _PROJECT, _ETAG)}}
+READ_PROJECT: Docs = {
+    "parameters": [_OUR_ID, _KNOWN],
+    "responses": {"200": said_json("It.", _PROJECT, _ETAG), "304": _UNCHANGED},
+}
 PATCH_PROJECT: Docs = {
     "parameters": [_OUR_ID, _IF_MATCH],
     "requestBody": said_body({_MERGE_PATCH: _PATCHED_PROJECT, "application/json": _PATCHED_PROJECT}),

@@ -7,6 +7,8 @@ and sending all again changes nothing twice.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
@@ -30,9 +32,12 @@ from rtaplatform.serve.parts import parts_of
 AnyRequest = Request[Any, Any, State]
 ROWS_PER_CHUNK = 1_000
 CHUNK_SECONDS_MAX = 30.0
+PART_BYTES = 16_384  # what is split into lines at once
+TURN_SECONDS = 0.005
 ERRORS_SHOWN_MAX = 100
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 CSV_TYPE = "text/csv"
+FORM = "Send NDJSON (application/x-ndjson) or CSV with a header (text/csv), in UTF-8, gzipped or not."
 
 
 class Reader(Protocol):
@@ -44,21 +49,43 @@ class Reader(Protocol):
 
 
 class _Import:
-    """The rows that wait for their chunk to be full, and what became of those before."""
+    """The rows that wait for their chunk to be full, and what became of those before.
+
+    Whatever the rows are, the event loop is held for TURN_SECONDS at most, by one import in each of its rounds.
+    """
 
     def __init__(self, request: AnyRequest, kind: Kind) -> None:
+        parts = parts_of(request)
         self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
+        self._turns, self._lines_max = parts.import_turns, parts.settings.import_lines_max
         self._rows: list[BulkRow] = []
+        self._lines = 0
         self.total, self.failed = Written(), 0
 
     async def take(self, items: Iterator[Item]) -> None:
-        for item in items:
-            if isinstance(item, RowError):
-                self._fail([item])
-                continue
-            self._rows.append(item)
+        is_over = False
+        while not is_over:
+            async with self._turns:
+                await asyncio.sleep(0)
+                is_over = self._take_some(items)
             if len(self._rows) >= ROWS_PER_CHUNK:
                 await self.flush()
+
+    def _take_some(self, items: Iterator[Item]) -> bool:
+        """Take until a chunk is full or the turn is over; whether there are no more."""
+        turn_ends = time.perf_counter() + TURN_SECONDS
+        for item in items:
+            self._lines += 1
+            if isinstance(item, BulkRow):
+                self._rows.append(item)
+            elif item is not None:
+                self._fail([item])
+            if self._lines > self._lines_max:
+                said = f"The body has more than {self._lines_max} lines."
+                raise UnreadableBody(said, hint="Send the rest as an import of its own.")
+            if time.perf_counter() > turn_ends or len(self._rows) >= ROWS_PER_CHUNK:
+                return False
+        return True
 
     async def flush(self) -> None:
         rows, self._rows = self._rows, []
@@ -84,20 +111,29 @@ def _importing_route(kind: Kind) -> HTTPRouteHandler:
     )  # fmt: skip
     async def bring_in(request: AnyRequest) -> Response[bytes]:
         refuse_others(request, ())
-        media = check_type(request, (*NDJSON_TYPES, CSV_TYPE))
+        media = check_type(request, (*NDJSON_TYPES, CSV_TYPE), hint=FORM)
         reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
         done = _Import(request, kind)
-        is_empty = True
-        async for chunk in _body(request):
-            is_empty = is_empty and not chunk
-            await done.take(reader.feed(chunk))
-        if is_empty:
-            raise UnreadableBody("The body is empty.", hint="Send one row at least.")
-        await done.take(reader.end())
-        await done.flush()
+        try:
+            await _read_all(request, reader, done)
+        except UnreadableBody as error:
+            error.hint = error.hint or FORM
+            raise
         return answer({**msgspec.to_builtins(done.total), "failed": done.failed})
 
     return bring_in
+
+
+async def _read_all(request: AnyRequest, reader: Reader, done: _Import) -> None:
+    is_empty = True
+    async for chunk in _body(request):
+        is_empty = is_empty and not chunk
+        for start in range(0, len(chunk), PART_BYTES):
+            await done.take(reader.feed(chunk[start : start + PART_BYTES]))
+    if is_empty:
+        raise UnreadableBody("The body is empty.", hint="Send one row at least.")
+    await done.take(reader.end())
+    await done.flush()
 
 
 def _body(request: AnyRequest) -> AsyncIterator[bytes]:

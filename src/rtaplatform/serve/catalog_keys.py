@@ -14,7 +14,7 @@ from rtaplatform.catalog import key_records
 from rtaplatform.catalog.fields import read_object, with_defaults
 from rtaplatform.catalog.key_records import CHANGEABLE, KEY_FIELDS, ROTATION_FIELDS, Key, MadeKey, NewKey, key_of
 from rtaplatform.catalog.keys import ADMIN
-from rtaplatform.catalog.versions import etag_of, read_condition
+from rtaplatform.catalog.versions import etag_of
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve import catalog_docs as docs
 from rtaplatform.serve.access import access_of
@@ -22,6 +22,7 @@ from rtaplatform.serve.catalog_requests import (
     PATCH_TYPES,
     answer,
     answer_list,
+    condition_of,
     decode_id,
     location,
     no_content,
@@ -74,7 +75,7 @@ async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Scopes stay: make another key, so that nobody's key comes to open more or less than they were told."""
     refuse_others(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
-    condition = read_condition(request.headers.get("if-match"))
+    condition = condition_of(request)
     values = read_object(await read_json(request, PATCH_TYPES), CHANGEABLE)
     return _answer(
         await run(request, lambda connection: key_records.patch(connection, project_id, key_id, values, condition))
@@ -104,7 +105,7 @@ async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Every process refuses it within 60 s."""
     refuse_others(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
-    condition = read_condition(request.headers.get("if-match"))
+    condition = condition_of(request)
     await run(request, lambda connection: key_records.revoke(connection, project_id, key_id, condition))
     return no_content()
 

@@ -15,11 +15,21 @@ from rtaplatform.catalog import project_records
 from rtaplatform.catalog.fields import read_object
 from rtaplatform.catalog.keys import ADMIN, CATALOG_READ
 from rtaplatform.catalog.project_records import PROJECT_FIELDS, Project, project_of
-from rtaplatform.catalog.versions import etag_of, read_condition
+from rtaplatform.catalog.versions import etag_of
 from rtaplatform.core.errors import PlatformError, UnknownThing
 from rtaplatform.serve import catalog_docs as docs
 from rtaplatform.serve.access import access_of
-from rtaplatform.serve.catalog_requests import PATCH_TYPES, answer, answer_list, decode_id, location, read_json, run
+from rtaplatform.serve.catalog_requests import (
+    PATCH_TYPES,
+    answer,
+    answer_list,
+    answer_read,
+    condition_of,
+    decode_id,
+    location,
+    read_json,
+    run,
+)
 from rtaplatform.serve.metrics import refuse_others
 from rtaplatform.serve.parts import parts_of
 
@@ -58,7 +68,7 @@ async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes
     refuse_others(request, ())
     project_id = _own(request, id)
     row = await run(request, lambda connection: project_records.read(connection, project_id))
-    return answer(project_of(row), ETag=etag_of(row.version))
+    return answer_read(request, project_of(row), row.version)
 
 
 @patch(
@@ -67,7 +77,7 @@ async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes
 async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Slug, zone and currency stay: what has been counted depends on them."""
     refuse_others(request, ())
-    project_id, condition = _own(request, id), read_condition(request.headers.get("if-match"))
+    project_id, condition = _own(request, id), condition_of(request)
     given = await read_json(request, PATCH_TYPES)
     row = await run(request, lambda connection: project_records.patch(connection, project_id, given, condition))
     await _tell(request)

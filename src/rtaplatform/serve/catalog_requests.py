@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlencode
@@ -10,8 +11,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from rtaplatform.catalog.fields import check_id
+from rtaplatform.catalog.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, Question
+from rtaplatform.catalog.versions import Condition, etag_of, is_known, read_condition
 from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedEncoding
 from rtaplatform.serve.bodies import read_body
 from rtaplatform.serve.csv_tables import answer_table, wants_csv, write_objects
@@ -21,26 +23,45 @@ from rtaplatform.serve.parts import parts_of
 AnyRequest = Request[Any, Any, State]
 T = TypeVar("T")
 BODY_BYTES_MAX = 256 * 1024
+FORM = "Send one JSON object of at most 256 KiB, in UTF-8, gzipped or not."
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
+CHARSETS = ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be")
+_ENCODED = re.compile("%([0-9A-Fa-f]{2})")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 PAGE_PARAMETERS = ("limit", "cursor", "sort")
-_PREFIXES = ("/v1/users/", "/v1/products/", "/v1/keys/", "/v1/projects/")
 _encode = msgspec.json.Encoder().encode
 
 
 def keep_ids_encoded(scope: Any) -> Any:
-    """The scope with the path as it was sent, where a segment of it is an id: `a%2Fb` is one segment."""
+    """The scope with the path as it was sent, so that `a%2Fb` is one segment and no id is decoded twice.
+
+    Letters that need no encoding are decoded (RFC 3986, 6.2.2.2): `/v1/%75sers` is `/v1/users`.
+    """
     raw: bytes = scope.get("raw_path") or b""
     path = raw.partition(b"?")[0].decode("latin-1")
-    return {**scope, "path": path} if "%" in path and path.startswith(_PREFIXES) else scope
+    return {**scope, "path": _ENCODED.sub(_decode_unreserved, path)} if "%" in path else scope
 
 
-def decode_id(segment: str, reserved: frozenset[str] = frozenset()) -> str:
-    """The id of a path's segment; raises InvalidParameter."""
+def _decode_unreserved(encoded: re.Match[str]) -> str:
+    letter = chr(int(encoded[1], 16))
+    return letter if letter.isascii() and (letter.isalnum() or letter in "-._~") else encoded[0]
+
+
+def decode_id(segment: str) -> str:
+    """The id of a path's segment, of whatever is there; raises InvalidParameter."""
     try:
-        return check_id(unquote_to_bytes(segment.encode()).decode(), reserved)
+        id = unquote_to_bytes(segment.encode()).decode()
     except UnicodeDecodeError:
         raise InvalidParameter("The id is not UTF-8, percent-encoded.", field="id") from None
+    if not id or "\x00" in id or len(id) > STORED_ID_BYTES_MAX:
+        raise InvalidParameter("No id is like that.", field="id", allowed=ID_SCHEMA)
+    return id
+
+
+def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
+    """The id of a path's segment, of something that may be made; raises InvalidParameter."""
+    return check_id(decode_id(segment), reserved)
 
 
 async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
@@ -59,18 +80,27 @@ async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *,
     if is_optional and not body:
         return {}
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableBody(f"The body is not JSON: {str(error)[:200]}") from None
+        return decode_with_id(body)
+    except RecursionError:
+        raise UnreadableBody("The body is nested too deeply.", hint=FORM) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableBody(f"The body is not JSON: {str(error)[:200]}", hint=FORM) from None
 
 
-def check_type(request: AnyRequest, types: tuple[str, ...]) -> str:
+def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None = None) -> str:
     """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedEncoding."""
-    named = request.headers.get("content-type", "").partition(";")[0].strip().lower() or types[0]
+    named, _, parameters = request.headers.get("content-type", "").partition(";")
+    named = named.strip().lower() or types[0]
     if named not in types:
         raise UnsupportedEncoding(
             f"Content-Type `{named[:100]}` is none that this route takes.", field="Content-Type", allowed=list(types),
-            hint=f"Send it as {types[0]}.",
+            hint=hint or f"Send it as {types[0]}.",
+        )  # fmt: skip
+    charset = _CHARSET.search(parameters)
+    if charset and charset[1].lower() not in CHARSETS:
+        raise UnsupportedEncoding(
+            f"Charset `{charset[1][:100]}` is none that this route takes.", field="Content-Type",
+            allowed=list(CHARSETS), hint="Send it in UTF-8.",
         )  # fmt: skip
     return named
 
@@ -97,6 +127,18 @@ def read_flag(given: dict[str, str], name: str) -> bool:
     if value not in ("true", "false"):
         raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=["true", "false"])
     return value == "true"
+
+
+def condition_of(request: AnyRequest) -> Condition | None:
+    """What If-Match and If-None-Match ask of a change."""
+    return read_condition(request.headers.get("if-match"), request.headers.get("if-none-match"))
+
+
+def answer_read(request: AnyRequest, content: Any, version: int) -> Response[bytes]:
+    """JSON with its ETag; 304 where If-None-Match names it."""
+    if is_known(request.headers.get("if-none-match"), version):
+        return Response(b"", status_code=304, headers={"ETag": etag_of(version)})
+    return answer(content, ETag=etag_of(version))
 
 
 def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:

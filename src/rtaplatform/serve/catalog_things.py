@@ -14,11 +14,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform.catalog import pages, records
-from rtaplatform.catalog.fields import check_id, read_object
+from rtaplatform.catalog.fields import ID_SCHEMA, check_id, read_object
 from rtaplatform.catalog.keys import CATALOG_READ, CATALOG_WRITE
 from rtaplatform.catalog.kinds import PRODUCT, USER, Kind, row_of
 from rtaplatform.catalog.records import Place
-from rtaplatform.catalog.versions import Condition, etag_of, read_condition
+from rtaplatform.catalog.versions import Condition, etag_of
 from rtaplatform.core.errors import InvalidParameter, Unavailable
 from rtaplatform.serve.access import access_of
 from rtaplatform.serve.catalog_docs import (
@@ -33,7 +33,10 @@ from rtaplatform.serve.catalog_requests import (
     PATCH_TYPES,
     answer,
     answer_list,
+    answer_read,
+    condition_of,
     decode_id,
+    decode_new_id,
     location,
     no_content,
     read_flag,
@@ -68,7 +71,8 @@ def reading_routes(kind: Kind) -> list[HTTPRouteHandler]:
     async def read_one(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         refuse_others(request, ())
         place = _place(request, kind, id)
-        return _answer(kind, await run(request, lambda connection: records.read(connection, place)))
+        row = await run(request, lambda connection: records.read(connection, place))
+        return answer_read(request, row_of(kind, row), row.version)
 
     return [list_all, read_one]
 
@@ -81,7 +85,7 @@ def writing_routes(kind: Kind) -> list[HTTPRouteHandler]:
         refuse_others(request, ())
         given = await read_json(request)
         if not isinstance(given, dict) or "id" not in given:
-            raise InvalidParameter("`id` is missing.", field="id", allowed="a string of 1 to 512 bytes")
+            raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
         id = check_id(given.pop("id"), kind.reserved)
         place, values = Place(kind, access_of(request).project_id, id), read_object(given, kind.fields)
         row = await run(request, lambda connection: records.create(connection, place, values))
@@ -93,7 +97,7 @@ def writing_routes(kind: Kind) -> list[HTTPRouteHandler]:
     )  # fmt: skip
     async def replace(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         refuse_others(request, ())
-        place, condition = _place(request, kind, id, kind.reserved), condition_of(request)
+        place, condition = _new_place(request, kind, id), condition_of(request)
         values = read_object(_without_id(await read_json(request), place.id), kind.fields)
         row, is_new = await run(request, lambda connection: records.replace(connection, place, values, condition))
         if is_new:
@@ -150,12 +154,12 @@ async def _erase(request: AnyRequest, place: Place, condition: Condition | None)
     return receipt
 
 
-def condition_of(request: AnyRequest) -> Condition | None:
-    return read_condition(request.headers.get("if-match"))
+def _new_place(request: AnyRequest, kind: Kind, segment: str) -> Place:
+    return Place(kind, access_of(request).project_id, decode_new_id(segment, kind.reserved))
 
 
-def _place(request: AnyRequest, kind: Kind, segment: str, reserved: frozenset[str] = frozenset()) -> Place:
-    return Place(kind, access_of(request).project_id, decode_id(segment, reserved))
+def _place(request: AnyRequest, kind: Kind, segment: str) -> Place:
+    return Place(kind, access_of(request).project_id, decode_id(segment))
 
 
 def _without_id(given: Any, id: str) -> Any:

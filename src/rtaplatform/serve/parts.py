@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Parts:
     products: Any = None
     # `catalog.database.Database`: what the catalog's routes run their transactions on.
     database: Any = None
+    # One import works at a time, for a moment: so many of them hold nobody up.
+    import_turns: asyncio.Lock = field(default_factory=asyncio.Lock)
     # `catalog.erasure.Erasure`.
     erasure: Any = None
     # Tells the shards of all projects, at once.

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.catalog.identify import read_identify
-from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, ID_BYTES_MAX, NAME_CHARS_MAX
+from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, NAME_CHARS_MAX
 from rtaplatform.catalog.traits import Profile, fold, from_row, to_row
 from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.ids import ID_BYTES_MAX
 from rtaplatform.stream.port import Partition, Record
 from tests.unit.process.odd_records import NOW, values
 
