@@ -135,7 +135,8 @@ def metrics_page() -> str:
     ]
     return _page(
         "Metrics",
-        "What `GET /v1/metrics/{name}` answers; the same list is at `GET /v1/metrics`. "
+        "What `GET /v1/metrics/{name}` answers; the same list is at `GET /v1/metrics`. Periods, comparison "
+        "(`compare=previous_period`, `previous_year`) and `POST /v1/query`: [api.md](api.md#questions). "
         f"Intervals: {', '.join(INTERVALS)}. How a record becomes numbers: [rules.md](rules.md).",
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",

@@ -19,10 +19,10 @@ from rtaplatform.core.rollups import QUALITY
 POINTS_MAX = 100_000
 CELLS_MAX = 200_000
 SKETCHES_MAX = 50_000
-# What counts as one read: some 10 ms of a core of the API, or of the store.
-POINTS_PER_READ = 5_000
-CELLS_PER_READ = 20_000
-SKETCHES_PER_READ = 2_500
+# What counts as one read: some 2 ms of a core of the API, or of the store, as a small question takes.
+POINTS_PER_READ = 1_000
+CELLS_PER_READ = 2_000
+SKETCHES_PER_READ = 500
 UNION_SKETCHES = 12  # to unite two sketches or more takes as long as so many more
 
 

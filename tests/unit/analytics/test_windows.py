@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from rtaplatform.analytics import ranking
 from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.plan import SumsPlan, make_plan
+from rtaplatform.analytics.windows import Windows
 from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import EVENTS, FIELDS_PER_BUCKET_MAX, field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, Listing, PersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, Happening, Shop, keeping_nothing, keys_at
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing, keys_at
 
 PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"),
@@ -263,3 +266,34 @@ async def test_one_window_serves_every_limit(limit: int) -> None:
         question = parse_object({"metric": "events", "from": "-1h", "breakdown": ["country"], "limit": asked})
         results = (await shop.engine.answer("demo", [question]))[0].results
         assert [result.total for result in results] == [3, 2, 1][:asked]
+
+
+def test_windows_of_two_fixed_ends_are_few_and_go_first() -> None:
+    windows = Windows(windows_max=6, fixed=3)
+
+    def find(**given: Any) -> KeptWindow:
+        asked = {"metric": "events", "breakdown": ["country"], **given}
+        window = windows.find(make_plan(parse_object(asked), PROJECT, NOON))
+        assert window is not None
+        return window
+
+    moving = [find(**{"from": f"-{hours}h"}) for hours in range(1, 5)]
+    fixed = [find(**{"from": f"-{hours}h", "to": "2026-11-22T11:00:00+01:00"}) for hours in range(5, 9)]
+    assert [find(**{"from": f"-{hours}h"}) for hours in range(1, 5)] == moving
+    assert find(**{"from": "-8h", "to": "2026-11-22T11:00:00+01:00"}) is fixed[-1]
+    assert find(**{"from": "-5h", "to": "2026-11-22T11:00:00+01:00"}) not in fixed
+    for hours in range(20, 26):
+        find(**{"from": f"-{hours}h"})
+    assert find(**{"from": "-8h", "to": "2026-11-22T11:00:00+01:00"}) is not fixed[-1]
+
+
+async def test_named_fields_of_very_many_buckets_are_read_as_whole_buckets() -> None:
+    shop = Shop()
+    shop.take([Happening(NOON - 60_000, f"event-{n}") for n in range(100)])
+    names = [f"event-{n}" for n in range(0, 100, 2)]
+    query = parse_object({"metric": "events", "from": "-47h", "interval": "minute", "filters": {"event": names}})
+    planned = make_plan(query, PROJECT, NOON)
+    assert isinstance(planned.shape, SumsPlan)
+    assert planned.shape.fields is None
+    answer = (await shop.engine.answer("demo", [query]))[0]
+    assert (answer.results[0].total, answer.meta.exact) == (50, True)
