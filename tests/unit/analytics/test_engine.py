@@ -283,6 +283,29 @@ async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happenin
         assert number == sum(max(low, first) <= h.at_ms < high for h in inside)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    happenings=st.lists(events, max_size=40),
+    start=st.sampled_from(("-10m", "-5h", "2026-11-22", "2026-11-20", "2026-10-25", "-2w", "2026-11-22T03:17")),
+    interval=st.sampled_from(("none", "day")),
+    zone=st.sampled_from(("Europe/Berlin", "America/New_York")),
+    now=st.integers(NOON - 2 * HOUR, NOON + 11 * HOUR),
+)
+async def test_previous_is_a_recount_of_the_period_that_is_shown(
+    happenings: list[Happening], start: str, interval: str, zone: str, now: int
+) -> None:
+    shop = Shop(PROJECT)
+    shop.take(happenings)
+    shop.clock.at_ms = now
+    for metric in ("events", "visitors"):
+        answer = await ask(shop, metric, start=start, interval=interval, timezone=zone, compare="previous_period")
+        first, last = _ms(answer["previous_from"]), _ms(answer["previous_to"])
+        inside = [h for h in happenings if first <= h.at_ms < last]
+        found = answer["results"][0]["previous"]
+        assert found == (len(inside) if metric == "events" else len({h.person for h in inside}))
+        assert last <= _ms(answer["from"])
+
+
 def _ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
