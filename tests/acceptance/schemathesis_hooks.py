@@ -32,7 +32,7 @@ class Unsayable(NamedTuple):
     why: str
 
 
-_ONE = r"(queries\[\d+\]\.)?"
+_ONE = r"(queries\.\d+\.)?"
 _QUESTIONS = r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query"
 _BY_PARAMETERS = ("GET /v1/metrics/{name}", "GET /v1/live")
 UNSAYABLE = (
@@ -41,6 +41,7 @@ UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "compare", "whether the period before is kept depends on the period"),
     Unsayable(_QUESTIONS, 422, _ONE + "timezone", "whether its days can be made of what is kept depends on the period"),
     Unsayable(_QUESTIONS, 422, _ONE + "limit", "limit times points: both are allowed, their product is not"),
+    Unsayable(_QUESTIONS, 422, "queries", "how much all queries of a request ask for together"),
     Unsayable(
         r"GET /v1/metrics/\{name\}|GET /v1/live", 422,
         "breakdown|event|source|country|device|product_id|product_category|product_brand",

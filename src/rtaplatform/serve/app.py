@@ -41,7 +41,7 @@ def create_app(parts: Parts) -> Litestar:
     app = Litestar(
         route_handlers=_route_handlers(),
         state=State({"parts": parts}),
-        guards=[refuse_unreadable_query, check_access],
+        guards=[check_access, refuse_unreadable_query],
         exception_handlers={Exception: answer_problem},
         lifespan=[_lifespan],
         openapi_config=_openapi(),
