@@ -31,22 +31,32 @@ from rtaplatform.store.port import (
 
 PROJECTS_MAX = 64
 ANSWERS_MAX = 500  # a project
+NUMBERS_MAX = 100_000  # of all projects: some 25 MB
 FIELDS_MAX = 1_024  # of buckets that were read whole, names and numbers
 
 
 class Moment(Struct, frozen=True):
-    """Where a shard stood, and what was read there."""
+    """Where a shard stood, and what was read there: so many numbers."""
 
     generation: str
     ledger: dict[Place, Row]
     answers: dict[Read, Any]
+    size: int
 
 
 class Moments:
     """The last moment of each project, of the projects that were asked for last."""
 
-    def __init__(self, reader: AggregateReader) -> None:
+    def __init__(
+        self,
+        reader: AggregateReader,
+        *,
+        projects_max: int = PROJECTS_MAX,
+        answers_max: int = ANSWERS_MAX,
+        numbers_max: int = NUMBERS_MAX,
+    ) -> None:
         self._reader = reader
+        self._projects_max, self._answers_max, self._numbers_max = projects_max, answers_max, numbers_max
         self._known: dict[str, Moment] = {}
 
     async def recall(self, project: str, reads: Sequence[Read]) -> Snapshot | None:
@@ -72,7 +82,8 @@ class Moments:
             answers = dict(known.answers) if known is not None and _is_at(snapshot, known) else {}
             for read, answer in zip(reads, snapshot.answers, strict=True):
                 answers |= _kept(read, answer)
-            self._keep(project, Moment(snapshot.generation, snapshot.ledger, answers))
+            size = sum(_size(read, answer) for read, answer in answers.items())
+            self._keep(project, Moment(snapshot.generation, snapshot.ledger, answers, size))
         return snapshot
 
     def touch(self, projects: Container[str] | None) -> None:
@@ -81,14 +92,29 @@ class Moments:
             del self._known[project]
 
     def _keep(self, project: str, moment: Moment) -> None:
-        if len(moment.answers) <= ANSWERS_MAX:
+        if len(moment.answers) <= self._answers_max and moment.size <= self._numbers_max:
             self._known[project] = moment
-        while len(self._known) > PROJECTS_MAX:
+        while len(self._known) > self._projects_max or self.size > self._numbers_max:
             del self._known[next(iter(self._known))]
+
+    @property
+    def size(self) -> int:
+        return sum(moment.size for moment in self._known.values())
 
 
 def _is_at(snapshot: Snapshot, known: Moment) -> bool:
     return not snapshot.torn and snapshot.generation == known.generation and snapshot.ledger == known.ledger
+
+
+def _size(read: Read, answer: Any) -> int:
+    """Its numbers, at most, and the buckets that they are in."""
+    match read:
+        case Cells():
+            return len(read.starts) * (1 + len(read.fields or ()))
+        case Listing():
+            return sum(1 + len(each.fields) // 2 for each in answer)
+        case _:
+            return 1 + (len(answer) if isinstance(answer, list) else 0)
 
 
 def _kept(read: Read, answer: Any) -> dict[Read, Any]:

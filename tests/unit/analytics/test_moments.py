@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rtaplatform.analytics import moments
 from rtaplatform.analytics.moments import Moments
 from rtaplatform.core.buckets import Kind
 from rtaplatform.store.port import Cells, Changes, Hint, Listed, Listing, Place, Project, Read, Row, Snapshot
@@ -114,14 +113,24 @@ async def test_a_hint_saves_the_look(projects: set[str] | None) -> None:
     assert store.asked == [(VIEWS,), (VIEWS,), ()]
 
 
-async def test_no_more_is_kept_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments, "PROJECTS_MAX", 2)
-    monkeypatch.setattr(moments, "ANSWERS_MAX", 1)
+async def test_no_more_is_kept_than_allowed() -> None:
     store = Store()
-    kept = Moments(store)
+    kept = Moments(store, projects_max=2, answers_max=1)
     for project in ("a", "b", "c", "c", "a"):
         await kept.ask(project, [VIEWS])
     assert store.asked == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
     for _ in range(2):
         await kept.ask("a", [VIEWS, ORDERS])
     assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
+
+
+async def test_answers_of_many_buckets_count_by_their_numbers() -> None:
+    store = Store()
+    minutes = Cells("activity", Kind.MINUTE, tuple(range(1_000)), ("count",))
+    store.answers = {minutes: [{"count": 1}] * 1_000}
+    kept = Moments(store, numbers_max=5_000)
+    for project in ("a", "b", "c", "a"):
+        await kept.ask(project, [minutes])
+        assert kept.size <= 5_000
+    assert store.asked == [(minutes,), (minutes,), (minutes,), (minutes,)]  # the third has pushed out the first
+    assert (await Moments(store, numbers_max=500).ask("a", [minutes])).answers == (store.answers[minutes],)
