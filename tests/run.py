@@ -1,6 +1,7 @@
-"""`./rta test` and `./rta check`: every test group that this machine can run, by one call of pytest.
+"""`./rta test` and `./rta check`: every test group that this machine can run.
 
-A group is a folder of tests; NEEDS says which of them need more than Python. What cannot run is named at the
+A group is a folder of tests; NEEDS says which of them need more than Python. Groups that share nothing with their
+neighbours (SIDE_BY_SIDE) run on all cores. The others start servers and watch clocks; they run after them, one by one. What cannot run is named at the
 end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test ran), 2 usage, 3 something
 that `--all` demands is missing, 130 interrupted.
 """
@@ -29,6 +30,7 @@ LINT = (
     ("mypy",),
 )
 QUICK = ("tidy", "unit", "contract", "simulation")
+SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
 QUICK_SEEDS = 20
 SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -103,8 +105,9 @@ def test(arguments: list[str]) -> int:
     if demands_all and missing:
         _tell_missing(missing)
         return EXIT_MISSING
-    folders = [f"tests/{group}" for group in groups if group not in missing]
-    code = _pytest("--override-ini", f"testpaths={shlex.join(folders)}", *passed_on)
+    code = (
+        _pytest(*passed_on) if _names_a_path(passed_on) else _run([g for g in groups if g not in missing], *passed_on)
+    )
     if missing and not _names_a_path(passed_on):
         _tell_missing(missing)
     if code == PYTEST_NONE:
@@ -123,11 +126,27 @@ def check(tests: Callable[[], int]) -> int:
 
 def test_quickly() -> int:
     """What needs Python alone and is done in minutes."""
-    return EXIT_FAILED if _pytest("--seeds", str(QUICK_SEEDS), *(f"tests/{group}" for group in QUICK)) else 0
+    return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS)) else 0
 
 
-def _pytest(*arguments: str) -> int:
-    command = [sys.executable, "-m", "pytest", f"--durations={SLOWEST_SHOWN}", "--durations-min=1", *arguments]
+def _run(groups: Sequence[str], *arguments: str) -> int:
+    """Pytest's exit code: of what failed, if anything did; "no test" only where neither half had one."""
+    halves = (
+        ([group for group in groups if group in SIDE_BY_SIDE], ("--numprocesses=auto", "--dist=worksteal")),
+        ([group for group in groups if group not in SIDE_BY_SIDE], ()),
+    )
+    codes = [
+        _pytest(*options, *arguments, folders=[f"tests/{group}" for group in half]) for half, options in halves if half
+    ]
+    wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
+    return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
+
+
+def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
+    """`folders`: where to look for tests, unless the arguments name a place."""
+    shown = (f"--durations={SLOWEST_SHOWN}", "--durations-min=1")
+    places = ("--override-ini", f"testpaths={shlex.join(folders)}") if folders else ()
+    command = [sys.executable, "-m", "pytest", *shown, *places, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
