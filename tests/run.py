@@ -1,9 +1,9 @@
 """`./rta test` and `./rta check`: every test group that this machine can run.
 
 A group is a folder of tests; NEEDS says which of them need more than Python. Groups that share nothing with their
-neighbours (SIDE_BY_SIDE) run on all cores. The others start servers and watch clocks; they run after them, one by one. What cannot run is named at the
-end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test ran), 2 usage, 3 something
-that `--all` demands is missing, 130 interrupted.
+neighbours (SIDE_BY_SIDE) run on all cores. The others start servers and watch clocks; they run after them, one by one.
+What cannot run is named at the end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test
+ran), 2 usage, 3 something that `--all` demands is missing, 130 interrupted.
 """
 
 from __future__ import annotations
