@@ -46,13 +46,14 @@ def cost_of(plans: Sequence[Plan]) -> Cost:
     return sum(map(_cost, plans), Cost())
 
 
-def require_affordable(plans: Sequence[Plan]) -> None:
-    """Raise `InvalidParameter` where the queries together are too large for one request."""
+def require_affordable(plans: Sequence[Plan]) -> Cost:
+    """What the queries cost; raises `InvalidParameter` where they are too large for one request together."""
     cost = cost_of(plans)
     if cost.points > POINTS_MAX:
         raise _too_large(f"{cost.points} points", f"{POINTS_MAX} points")
     if cost.cells > CELLS_MAX:
         raise _too_large(f"{cost.cells} counters", f"{CELLS_MAX} counters")
+    return cost
 
 
 def require_few_sketches(groups: Sequence[tuple[Plan, Sequence[Group]]]) -> None:

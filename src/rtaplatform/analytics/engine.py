@@ -17,7 +17,7 @@ from msgspec import Struct
 from rtaplatform.analytics.answers import answer_of
 from rtaplatform.analytics.beside import SideThread
 from rtaplatform.analytics.bounds import Bounds
-from rtaplatform.analytics.cost import Cost, cost_of, require_affordable, require_few_sketches
+from rtaplatform.analytics.cost import Cost, require_affordable, require_few_sketches
 from rtaplatform.analytics.freshness import Freshness, FreshnessTracker
 from rtaplatform.analytics.jobs import Job, reads_of, take, tiles_of
 from rtaplatform.analytics.join import ProductCatalog, ProductTable
@@ -35,6 +35,7 @@ from rtaplatform.core.query import Answer, Query
 from rtaplatform.store.port import AggregateReader, Listed, Project, Read, Snapshot
 
 ATTEMPTS_MAX = 8
+POINTS_AT_ONCE = 500  # planned before others go on: a plan of thousands takes some milliseconds
 KEPT_COUNTS_MAX = 100  # of persons, for one question
 KEPT_NUMBERS_MAX = 10_000_000  # of one question: more does not fit beside the others
 
@@ -71,14 +72,14 @@ class Engine:
         for _ in range(ATTEMPTS_MAX):
             known, now_ms = await self.project(project), self._clock().wall_ms
             plans = [self._plans.plan(query, known, now_ms) for query in queries]
-            require_affordable(plans)
+            cost = require_affordable(plans)
             async with self._windows.turns(plans):
-                reply = await self._reply(plans, known, now_ms)
+                reply = await self._reply(plans, cost, known, now_ms)
             if reply is not None:
                 return reply
         raise Unavailable("redis", f"the settings or the history of {project} keep changing")
 
-    async def _reply(self, plans: Sequence[Plan], known: Project, now_ms: int) -> Reply | None:
+    async def _reply(self, plans: Sequence[Plan], cost: Cost, known: Project, now_ms: int) -> Reply | None:
         """None where what the plans were made from has changed, or buckets must be read again, whole."""
         jobs = [await self._prepare(planned) for planned in plans]
         require_few_sketches([(job.plan, job.groups) for job in jobs if job.groups])
@@ -92,7 +93,7 @@ class Engine:
             return None
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = await self.beside.run(
-            cost_of(plans).points, lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs]
+            cost.points, lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs]
         )
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
@@ -113,9 +114,9 @@ class Engine:
         plans = []
         for query in queries:
             plans.append(self._plans.plan(query, known, now_ms))
-            await asyncio.sleep(0)  # a plan of thousands of points takes some milliseconds
-        require_affordable(plans)
-        return cost_of(plans)
+            if len(plans[-1].period.spans) > POINTS_AT_ONCE:
+                await asyncio.sleep(0)
+        return require_affordable(plans)
 
     async def project(self, slug: str) -> Project:
         if slug not in self._projects:
