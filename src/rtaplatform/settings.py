@@ -162,7 +162,7 @@ class CollectSettings(StageSettings):
 
 
 class ApiSettings(StageSettings):
-    """How the API is served."""
+    """How the API is served, and how much of bodies and answers may be under way in all."""
 
     model_config = settings_config("RTA_API_")
 
@@ -172,6 +172,9 @@ class ApiSettings(StageSettings):
     live_heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
     live_connections_max: Annotated[int, Field(ge=1)] = 2_000
     live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    connections_max: Annotated[int, Field(ge=32)] = 4_096
+    bodies_bytes_max: Annotated[int, Field(ge=1 << 20)] = 16 << 20
+    answers_bytes_max: Annotated[int, Field(ge=1 << 20)] = 32 << 20
     import_bytes_max: Annotated[int, Field(ge=1_000)] = 1 << 30
     import_lines_max: Annotated[int, Field(ge=1_000)] = 5_000_000
 

@@ -109,6 +109,13 @@ RATE_LIMITED = _counter("rate_limited", "Requests refused for their number, by c
 LIMITS_ALONE = _counter("limits_alone", "Portions of a limit counted by this process alone, Redis being away.")
 HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.", "route")
+CONNECTIONS_CUT = _counter(
+    "connections_cut", "Connections cut by us: stalled (its client takes nothing), room (too many are open).", "reason"
+)
+BYTES_HELD = _gauge("bytes_held", "Bytes of bodies and answers that are under way, by which of both.", "of")
+HELD_REFUSED = _counter("held_refused", "Requests refused or dropped since too much was under way.", "of")
+BODIES_SLOW = _counter("bodies_slow", "Bodies given up since they came too slowly.")
+LOOP_STANDSTILL = _gauge("loop_standstill_seconds", "The event loop's longest standstill in the last minute.")
 
 # worker: the law is consumed = applied + duplicate + late + dead.
 WORKER_RECORDS = _counter("worker_records", "Records consumed, by outcome.", "outcome")

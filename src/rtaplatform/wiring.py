@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,14 +26,17 @@ from rtaplatform.catalog.keys import KeyRing
 from rtaplatform.catalog.notifications import Listener, News
 from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.profiles import Profiles
-from rtaplatform.catalog.projects import list_projects
+from rtaplatform.catalog.projects import list_origins, list_projects
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.http.bounds import make_bounds
+from rtaplatform.serve.http.origins import Origins
+from rtaplatform.serve.http.standstill import watch_standstill
 from rtaplatform.serve.limits import REDIS_SECONDS, Limits, redis_counter
-from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.parts import Parts as Parts  # the type of what is built here
 from rtaplatform.serve.ticket_vault import TicketVault
 from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import (
@@ -86,44 +90,51 @@ def build_api(
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
     tracker, broker, database = FreshnessTracker(), Broker(kafka), known.database
+    origins = Origins()
+    tell_of_projects = partial(_tell_of_projects, database, shards, origins)
     engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
     def works() -> list[Work]:
         return [
+            watch_standstill(),
             hub.run(),
             watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
             watch_ledgers(observer(engine, database, store.shards)),
             seed_floors(tracker, broker, WorkerSettings().group_id),
-            keep_shards_told(database, shards, known.news.of_projects),
+            keep_projects_told(tell_of_projects, known.news.of_projects),
             known.listener.run(),
             known.keys.note_use(),
         ]
-
-    async def close() -> None:
-        await known.products.close()
-        await producer.stop(STOP_PRODUCER_SECONDS)
-        await reader.close()
-        await database.close()
-        shards.close()
 
     return Parts(
         keys=known.keys,
         collector=Collector(producer),
         health=build_health(database, shards, producer, tracker, shard_count=store.shards),
         settings=api,
+        bounds=make_bounds(api, limits.trusted_proxies),
+        origins=origins,
         collect=collect,
         limits=build_limits(limits, limiter_url, store.connection_seconds_max),
         tickets=build_tickets(limiter_url, store.connection_seconds_max),
         products=known.products,
         database=database,
         erasure=build_erasure(kafka, database, shards),
-        publish_projects=lambda: publish_projects(database, shards),
+        publish_projects=tell_of_projects,
         engine=engine,
         hub=hub,
         before_stop=hub.close,
-        lifespan=lambda: _alive(producer.start, works, hub.close, close),
+        lifespan=lambda: _alive(producer.start, works, hub.close, partial(_close, known, producer, reader, shards)),
     )
+
+
+async def _close(known: CatalogParts, producer: EventProducer, reader: RedisReader, shards: RedisStore) -> None:
+    """Close what the API's parts have opened."""
+    await known.products.close()
+    await producer.stop(STOP_PRODUCER_SECONDS)
+    await reader.close()
+    await known.database.close()
+    shards.close()
 
 
 def _tell_of_death(work: asyncio.Task[None]) -> None:
@@ -209,17 +220,23 @@ async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) 
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def keep_shards_told(database: Database, shards: RedisStore, news: asyncio.Event) -> None:
-    """Tell the shards their projects: when one has changed, and again and again, since an emptied shard knows none."""
+async def keep_projects_told(tell: Callable[[], Awaitable[None]], news: asyncio.Event) -> None:
+    """Tell of all projects: when one has changed, and again and again, since an emptied shard knows none."""
     while True:
         news.clear()
         try:
-            await publish_projects(database, shards)
+            await tell()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROJECTS_SECONDS):
                     await news.wait()
         except Unavailable:
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _tell_of_projects(database: Database, shards: RedisStore, origins: Origins) -> None:
+    """Tell this process of the projects' origins, and the shards of the projects; raises Unavailable."""
+    origins.replace(await list_origins(database))
+    await publish_projects(database, shards)
 
 
 async def publish_projects(database: Database, shards: RedisStore) -> None:

@@ -32,11 +32,11 @@ from rtaplatform.catalog.merging import is_same, merge
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
 from rtaplatform.catalog.versions import Condition
 from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
+from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN
 from rtaplatform.core.zones import is_known_zone
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
-ORIGIN = r"^https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?$"
 ORIGINS_MAX = 100
 
 
@@ -74,7 +74,10 @@ def _read_settings(value: Any) -> dict[str, Any]:
     return value
 
 
-_ORIGIN = pattern_field(ORIGIN, 300, "An origin is a scheme and a host, as https://shop.example.")
+_ORIGIN = pattern_field(
+    ORIGIN_PATTERN, ORIGIN_CHARS_MAX,
+    "An origin is scheme://host[:port] without a path, https://*.example.com, or null.",
+)  # fmt: skip
 _SLUG = pattern_field(SLUG, 63, "A slug has 1 to 63 small letters, digits, - and _, and begins with none of the last.")
 CHANGEABLE: Fields = {
     "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
@@ -84,7 +87,7 @@ CHANGEABLE: Fields = {
         {
             "type": ["array", "null"],
             "maxItems": ORIGINS_MAX,
-            "items": {"type": "string", "pattern": ORIGIN, "maxLength": 300},
+            "items": {"type": "string", "pattern": ORIGIN_PATTERN, "maxLength": ORIGIN_CHARS_MAX},
         },
         [],
     ),

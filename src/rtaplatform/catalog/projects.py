@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
@@ -17,5 +17,16 @@ async def list_projects(database: Database) -> list[Project]:
 
     def read(connection: Connection) -> list[Project]:
         return [Project(*row) for row in connection.execute(query)]
+
+    return await database.run(read)
+
+
+async def list_origins(database: Database) -> dict[str, list[str]]:
+    """Slug → the origins that the project lists; of those that list any. Raises Unavailable."""
+    columns = PROJECTS.c
+    query = select(columns.slug, columns.allowed_origins).where(func.cardinality(columns.allowed_origins) > 0)
+
+    def read(connection: Connection) -> dict[str, list[str]]:
+        return {slug: list(entries) for slug, entries in connection.execute(query)}
 
     return await database.run(read)

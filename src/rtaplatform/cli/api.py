@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
+from rtaplatform.cli.file_limit import raise_file_limit
+from rtaplatform.cli.http_server import make_server
+from rtaplatform.cli.listening import open_listener
 
 if TYPE_CHECKING:
-    from granian.server.embed import Server
-
     from rtaplatform.settings import ApiSettings
+    from rtaplatform.wiring import Parts
 
 STOP_SECONDS_MAX = 8.0
-HEADER_READ_MS_MAX = 10_000
+FINISH_SECONDS_MAX = 5.0  # then what is still under way is answered with 503, or closed
 
 
 def command(
@@ -58,62 +60,66 @@ def command(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
         api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
     )  # fmt: skip
-    stopped_in_time = asyncio.run(_serve(lambda: create_app(parts), settings, parts.before_stop))
+    parts.bounds.warden.connections_max = _connections_possible(settings)
+    with open_listener(settings.host, settings.port) as listener:
+        stopped_in_time = asyncio.run(_serve(lambda: create_app(parts), listener, parts))
     if not stopped_in_time:
         # A thread that waits for a server that hangs would keep the interpreter from ending.
         os._exit(0)
 
 
 def _with_options(settings: ApiSettings, host: str | None, port: int | None) -> ApiSettings:
-    asked, address = settings.port if port is None else port, host or settings.host
-    return settings.model_copy(update={"host": address, "port": asked or _any_free(address)})
+    given = {"host": host, "port": port}
+    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
-def _any_free(host: str) -> int:
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+def _connections_possible(settings: ApiSettings) -> int:
+    from rtaplatform import telemetry
+
+    possible = raise_file_limit(settings.connections_max)
+    if possible < settings.connections_max:
+        telemetry.logger("api").warning(
+            "few_files_may_be_open",
+            connections_max=possible,
+            wanted=settings.connections_max,
+            hint="Raise the limit of open files: ulimit -n, or LimitNOFILE=.",
+        )
+    return possible
 
 
-async def _serve(make_app: Callable[[], Any], settings: ApiSettings, before_stop: Callable[[], None]) -> bool:
+async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Parts) -> bool:
     """Serve until told to stop; whether the stop was in time."""
     from rtaplatform import telemetry
 
     log = telemetry.logger("api")
-    server, stop = _make_server(make_app(), settings), asyncio.Event()
+    server, stop = make_server(make_app(), listener, parts.bounds.warden.connections_max), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
-    # What is there from the start stays: the garbage collector need not look at it again and again.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # a question makes thousands of objects, and hardly one in a cycle
-    log.info("api_started", host=settings.host, port=settings.port)
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not serving.done():
-        log.info("api_stopping")
-        before_stop()
-        server.stop()  # type: ignore[no-untyped-call]  # untyped in granian
-    done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX)
+    host, port = listener.getsockname()[:2]
+    with parts.bounds.warden.watching(port):
+        serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
+        # What is there from the start stays: the garbage collector need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)  # a question makes thousands of objects, and hardly one in a cycle
+        log.info("api_started", host=host, port=port)
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            log.info("api_stopping")
+            parts.before_stop()
+            server.stop()  # type: ignore[no-untyped-call]  # untyped in granian
+        is_done = await _end(serving, parts)
     stopping.cancel()
-    log.info("api_stopped", in_time=bool(done))
-    if done:
+    log.info("api_stopped", in_time=is_done)
+    if is_done:
         serving.result()
+    return is_done
+
+
+async def _end(serving: asyncio.Task[None], parts: Parts) -> bool:
+    """Let requests be finished, for a while; then end them. Whether the server has ended."""
+    done, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
+    if not done:
+        parts.bounds.exchanges.end_all()
+        done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
     return bool(done)
-
-
-def _make_server(app: Any, settings: ApiSettings) -> Server:
-    from granian.constants import HTTPModes, Interfaces
-    from granian.http import HTTP1Settings
-    from granian.server.embed import Server
-
-    return Server(
-        app,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.auto,
-        backlog=1024,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS_MAX),
-        log_dictconfig={"loggers": {"_granian": {"handlers": [], "level": "WARNING", "propagate": True}}},
-        log_access=False,
-    )

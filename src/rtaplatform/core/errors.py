@@ -5,7 +5,10 @@
     │   ├── UnknownThing        404  no such metric, product, user …
     │   ├── InvalidParameter    422  a parameter or field that is wrong; names it and what is allowed
     │   ├── UnreadableBody      400  cannot be parsed, or is too large
-    │   ├── UnsupportedEncoding 415
+    │   ├── MalformedRequest    400  no HTTP that has one meaning
+    │   ├── SlowBody            408  the body came too slowly
+    │   ├── UnsupportedEncoding 415  Content-Encoding
+    │   ├── UnsupportedType     415  Content-Type
     │   ├── Unauthorized        401
     │   ├── Forbidden           403
     │   ├── Conflict            409
@@ -46,7 +49,16 @@ class InvalidParameter(Rejected): ...
 class UnreadableBody(Rejected): ...
 
 
+class MalformedRequest(Rejected): ...
+
+
+class SlowBody(Rejected): ...
+
+
 class UnsupportedEncoding(Rejected): ...
+
+
+class UnsupportedType(Rejected): ...
 
 
 class Unauthorized(Rejected): ...

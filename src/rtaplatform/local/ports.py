@@ -45,7 +45,7 @@ def require_free(port: int) -> None:
     """Raise SetupError naming who has the port, where that can be seen."""
     if not is_free(port):
         raise SetupError(
-            f"Port {port} is taken{_holder(port)}.",
+            f"Port {port} is taken{holder(port)}.",
             "Choose another with --port, or --port 0 for any free one.",
         )
 
@@ -59,7 +59,8 @@ def _any_free(taken: set[int]) -> int:
             return port
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
+    """ " by NAME (process ID)" of who listens on the port; "" where that cannot be seen."""
     try:
         pids = {
             c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.status == "LISTEN"

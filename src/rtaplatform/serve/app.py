@@ -51,7 +51,7 @@ def create_app(parts: Parts) -> Litestar:
         pdb_on_exception=False,
     )
     document_of(app)
-    app.asgi_handler = at_the_edge(app.asgi_handler)
+    app.asgi_handler = at_the_edge(app.asgi_handler, parts)
     return app
 
 

@@ -1,4 +1,8 @@
-"""Request bodies, read as they come and never held beyond the limit, before or after decompression."""
+"""Request bodies, read as they come and never held beyond the limit, before or after decompression.
+
+A body is gzip if it begins like gzip, whatever `Content-Encoding` says: proxies and SDKs lose the header, or the
+compression. What is held of it is counted by the edge's intake.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from rtaplatform.core.errors import UnreadableBody, UnsupportedEncoding
+from rtaplatform.serve.http.intake import Intake
 
 Receive = Callable[[], Awaitable[Any]]
+ENCODINGS = ("", "identity", "gzip", "x-gzip")
+_GZIP_BEGINS = b"\x1f\x8b"
 _GZIP = 31  # zlib's window bits for gzip's format
+_PADDING = b" \t\r\n\0"
 _PART_BYTES_MAX = 1 << 20
 
 
@@ -18,18 +26,41 @@ class Disconnected(UnreadableBody):
 
 
 async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes:
-    """The body, decompressed; raises UnreadableBody, UnsupportedEncoding."""
-    return b"".join([chunk async for chunk in stream_body(receive, encoding, limit)])
+    """The body, decompressed; raises UnreadableBody, UnsupportedEncoding, SlowBody, Busy."""
+    parts, total = [], 0
+    async for part in stream_body(receive, encoding, limit):
+        parts.append(part)
+        total += len(part)
+        if isinstance(receive, Intake):
+            await receive.hold(total)
+    return b"".join(parts)
 
 
 def stream_body(receive: Receive, encoding: str | None, limit: int) -> AsyncIterator[bytes]:
-    """The body as it comes, in chunks of bounded size, decompressed; raises UnreadableBody, UnsupportedEncoding."""
+    """The body as it comes, in chunks of bounded size, decompressed; raises as read_body does."""
     named = (encoding or "").strip().lower()
-    if named not in ("", "identity", "gzip", "x-gzip"):
+    if named not in ENCODINGS:
         raise UnsupportedEncoding(
             f"Content-Encoding `{named[:50]}` is unknown.", field="Content-Encoding", allowed=["gzip", "identity"]
         )
-    return _chunks(receive, limit) if named in ("", "identity") else _unzip(receive, limit)
+    return _read(receive, limit)
+
+
+async def _read(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    begin, chunks = b"", _chunks(receive, limit)
+    async for chunk in chunks:
+        begin += chunk
+        if len(begin) >= len(_GZIP_BEGINS):
+            break
+    rest = _with_begin(begin, chunks)
+    async for part in _unzip(rest, limit) if begin.startswith(_GZIP_BEGINS) else rest:
+        yield part
+
+
+async def _with_begin(begin: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begin
+    async for chunk in chunks:
+        yield chunk
 
 
 async def _chunks(receive: Receive, limit: int) -> AsyncIterator[bytes]:
@@ -47,13 +78,16 @@ async def _chunks(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             return
 
 
-async def _unzip(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+async def _unzip(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
     total, unzip = 0, zlib.decompressobj(_GZIP)
     try:
-        async for chunk in _chunks(receive, limit):
+        async for chunk in chunks:
             while chunk:
-                if unzip.eof:  # another member follows, as gzip allows
-                    unzip = zlib.decompressobj(_GZIP)
+                if unzip.eof:
+                    chunk = chunk.lstrip(_PADDING)
+                    if not chunk:
+                        break
+                    unzip = zlib.decompressobj(_GZIP)  # another member follows, as gzip allows
                 part = unzip.decompress(chunk, min(limit + 1 - total, _PART_BYTES_MAX))
                 total += len(part)
                 if total > limit:
@@ -61,6 +95,8 @@ async def _unzip(receive: Receive, limit: int) -> AsyncIterator[bytes]:
                 yield part
                 chunk = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
     except zlib.error as error:
-        raise UnreadableBody("The body is not gzip.") from error
+        raise UnreadableBody(
+            f"The body begins as gzip, but cannot be decompressed: {error}.", field="Content-Encoding"
+        ) from None
     if not unzip.eof:
-        raise UnreadableBody("The gzipped body is cut off.")
+        raise UnreadableBody("The gzip body is cut off.", field="Content-Encoding")

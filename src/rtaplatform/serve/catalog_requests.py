@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from rtaplatform.catalog.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
 from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, Question
 from rtaplatform.catalog.versions import Condition, etag_of, is_known, read_condition
-from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedEncoding
+from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedType
 from rtaplatform.serve.bodies import read_body
 from rtaplatform.serve.csv_tables import answer_table, wants_csv, write_objects
 from rtaplatform.serve.metrics import refuse_others
@@ -27,25 +27,9 @@ FORM = "Send one JSON object of at most 256 KiB, in UTF-8, gzipped or not."
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
 CHARSETS = ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be")
-_ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 PAGE_PARAMETERS = ("limit", "cursor", "sort")
 _encode = msgspec.json.Encoder().encode
-
-
-def keep_ids_encoded(scope: Any) -> Any:
-    """The scope with the path as it was sent, so that `a%2Fb` is one segment and no id is decoded twice.
-
-    Letters that need no encoding are decoded (RFC 3986, 6.2.2.2): `/v1/%75sers` is `/v1/users`.
-    """
-    raw: bytes = scope.get("raw_path") or b""
-    path = raw.partition(b"?")[0].decode("latin-1")
-    return {**scope, "path": _ENCODED.sub(_decode_unreserved, path)} if "%" in path else scope
-
-
-def _decode_unreserved(encoded: re.Match[str]) -> str:
-    letter = chr(int(encoded[1], 16))
-    return letter if letter.isascii() and (letter.isalnum() or letter in "-._~") else encoded[0]
 
 
 def decode_id(segment: str) -> str:
@@ -74,7 +58,7 @@ async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float |
 
 
 async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:
-    """The body; raises UnreadableBody, UnsupportedEncoding."""
+    """The body; raises UnreadableBody, UnsupportedEncoding, UnsupportedType."""
     check_type(request, types)
     body = await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
     if is_optional and not body:
@@ -88,17 +72,17 @@ async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *,
 
 
 def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None = None) -> str:
-    """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedEncoding."""
+    """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedType."""
     named, _, parameters = request.headers.get("content-type", "").partition(";")
     named = named.strip().lower() or types[0]
     if named not in types:
-        raise UnsupportedEncoding(
+        raise UnsupportedType(
             f"Content-Type `{named[:100]}` is none that this route takes.", field="Content-Type", allowed=list(types),
             hint=hint or f"Send it as {types[0]}.",
         )  # fmt: skip
     charset = _CHARSET.search(parameters)
     if charset and charset[1].lower() not in CHARSETS:
-        raise UnsupportedEncoding(
+        raise UnsupportedType(
             f"Charset `{charset[1][:100]}` is none that this route takes.", field="Content-Type",
             allowed=list(CHARSETS), hint="Send it in UTF-8.",
         )  # fmt: skip

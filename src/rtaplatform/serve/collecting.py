@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from litestar import MediaType, Request, Response, get, post
@@ -21,6 +22,7 @@ from rtaplatform import telemetry
 from rtaplatform.catalog.keys import COLLECT, Access
 from rtaplatform.collect.body_key import find_write_keys
 from rtaplatform.collect.envelope import Arrival, read_batch
+from rtaplatform.core.errors import Forbidden
 from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve import limits
 from rtaplatform.serve.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
@@ -94,7 +96,7 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
 )
 async def browser_settings(write_key: FromPath[str]) -> dict[str, Any]:
     """The same for every key, so that nothing can be learned of which keys there are."""
-    return {"integrations": {"Segment.io": {"apiKey": write_key}}}
+    return {"integrations": {"Segment.io": {"apiKey": unquote(write_key)}}}
 
 
 route_handlers: list[HTTPRouteHandler] = [
@@ -154,7 +156,7 @@ async def _find_in_header(request: AnyRequest, parts: Parts) -> Access | None:
     access = await find_key(request, parts, bearer or user)
     if user and access is None:
         await refuse_unknown(request)
-    return None if access is None else require_scope(access, COLLECT)
+    return None if access is None else _admit(request, parts, access)
 
 
 async def _find_elsewhere(request: AnyRequest, parts: Parts, body: bytes) -> Access:
@@ -162,8 +164,21 @@ async def _find_elsewhere(request: AnyRequest, parts: Parts, body: bytes) -> Acc
     named = request.query_params.get("writeKey")
     for key in find_write_keys(body) or ([named] if named else []):
         if (access := await find_key(request, parts, key)) is not None:
-            return require_scope(access, COLLECT)
+            return _admit(request, parts, access)
     return await refuse_unknown(request)
+
+
+def _admit(request: AnyRequest, parts: Parts, access: Access) -> Access:
+    """Whom the key and, where a page sends, the project's list of origins let in; raises Forbidden."""
+    require_scope(access, COLLECT)
+    origin = request.headers.get("origin")
+    if origin is not None and not parts.origins.may_send(access.project, origin):
+        request.scope["state"]["origin_refused"] = True
+        raise Forbidden(
+            f"Pages of {origin[:100]!r} may not send to this project.", field="Origin",
+            hint="Add the origin to the project's `allowed_origins`.",
+        )  # fmt: skip
+    return access
 
 
 def _answer(answer: dict[str, Any]) -> Response[bytes]:

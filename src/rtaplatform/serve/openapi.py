@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from litestar import Litestar
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.routes import HTTPRoute
@@ -59,6 +60,14 @@ def document_of(app: Litestar) -> Document:
     if "Problem" not in found.setdefault("components", {}).setdefault("schemas", {}):
         _complete(found, app)
     return found
+
+
+def written_document_of(app: Litestar) -> bytes:
+    """As JSON, written once: everybody may ask for it, as often as they like."""
+    if "openapi_json" not in app.state:
+        app.state["openapi_json"] = msgspec.json.encode(document_of(app))
+    written: bytes = app.state["openapi_json"]
+    return written
 
 
 def _complete(document: Document, app: Litestar) -> None:

@@ -17,7 +17,7 @@ from litestar.params import FromPath
 from rtaplatform import telemetry
 from rtaplatform.core.errors import UnknownThing
 from rtaplatform.serve.document_parts import RETRY_AFTER, closed, parameter, said_json
-from rtaplatform.serve.openapi import document_of
+from rtaplatform.serve.openapi import written_document_of
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.problems import BY_SLUG
@@ -83,7 +83,7 @@ async def metrics() -> Response[bytes]:
 @get("/openapi.json", opt={**OPEN, "docs": DOCUMENT_DOCS}, tags=["operate"], summary="This description")
 async def openapi(request: AnyRequest) -> Response[bytes]:
     reject_unknown(request, ())
-    return Response(msgspec.json.encode(document_of(request.app)), media_type=MediaType.JSON)
+    return Response(written_document_of(request.app), media_type=MediaType.JSON)
 
 
 @get("/problems/{slug:str}", opt={**OPEN, "docs": PROBLEM_DOCS}, tags=["operate"], summary="What a problem means")

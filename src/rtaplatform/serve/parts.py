@@ -13,6 +13,8 @@ from litestar.connection import ASGIConnection
 from rtaplatform.catalog.keys import Access
 from rtaplatform.collect.collector import Collector
 from rtaplatform.serve.health import Health
+from rtaplatform.serve.http.bounds import Bounds, make_bounds
+from rtaplatform.serve.http.origins import Origins
 from rtaplatform.serve.limits import Limits
 from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
@@ -60,6 +62,9 @@ class Parts:
     hub: Any = None
     # Called when a stop is asked for: streams that would go on for ever end here.
     before_stop: Callable[[], None] = _nothing
+    bounds: Bounds = field(default_factory=lambda: make_bounds(ApiSettings()))
+    # Which pages may ask and send.
+    origins: Origins = field(default_factory=Origins)
     tickets: Tickets = field(default_factory=Tickets)
     # Entered when the server starts, on its event loop; left after the last request.
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext

@@ -53,9 +53,12 @@ KINDS: dict[type[BaseException], Kind] = {
     errors.UnknownThing: _NOT_FOUND,
     errors.InvalidParameter: _INVALID,
     errors.UnreadableBody: _UNREADABLE,
+    errors.MalformedRequest: _BAD_REQUEST,
+    errors.SlowBody: Kind("slow-body", 408, "The body came too slowly", "Send it again, at once."),
     errors.UnsupportedEncoding: Kind(
         "unsupported-encoding", 415, "Unknown Content-Encoding", "Send the body as it is, or gzipped."
     ),
+    errors.UnsupportedType: Kind("unsupported-type", 415, "Unknown Content-Type", "Name one of `allowed`."),
     errors.Unauthorized: _UNAUTHORIZED,
     errors.Forbidden: _FORBIDDEN,
     errors.Conflict: Kind("conflict", 409, "It conflicts with what is there", "Read what is there, then decide."),
@@ -91,7 +94,7 @@ def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
     kind = kind_of(error)
     if kind is _INTERNAL:
         _log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
-    elif isinstance(error, errors.Unavailable):
+    elif isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy):
         _log.warning("server_away", server=error.server, detail=error.detail, path=request.url.path)
     document = describe(error)
     return Response(
@@ -99,6 +102,17 @@ def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
         status_code=kind.status,
         media_type=MEDIA_TYPE,
         headers=_headers(error, kind),
+    )
+
+
+def problem_messages(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answer as ASGI's messages, for what never comes to a route."""
+    kind, body = kind_of(error), msgspec.json.encode(describe(error))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_headers(error, kind)}
+    named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return (
+        {"type": "http.response.start", "status": kind.status, "headers": named},
+        {"type": "http.response.body", "body": body},
     )
 
 
@@ -153,6 +167,8 @@ def _more(error: BaseException) -> dict[str, Any]:
 
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if isinstance(error, (errors.Busy, errors.SlowBody)):
+        headers["Connection"] = "close"  # what is left of the body is not read
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(max(1, error.retry_after_seconds))
     elif isinstance(error, errors.Stopped):

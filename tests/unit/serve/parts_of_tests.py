@@ -102,7 +102,7 @@ class Stream:
         self._is_stuck, self._gone, self._more = is_stuck, asyncio.Event(), asyncio.Event()
         sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         self._requests = [{"type": "http.request", "body": sent, "more_body": False}]
-        names = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         query = given if isinstance(given, bytes) else urlencode(given or {}).encode()
         scope: Any = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,

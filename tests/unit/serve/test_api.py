@@ -354,7 +354,9 @@ async def test_preflight_needs_no_key_and_is_remembered(client: httpx.AsyncClien
     assert answer.headers["access-control-allow-headers"] == asked
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert int(answer.headers["access-control-max-age"]) > 600
-    assert "access-control-allow-credentials" not in answer.headers
+    assert answer.headers["access-control-allow-origin"] == "https://x"
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_browser_settings_are_the_same_for_every_key(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,46 @@
+"""What the HTTP server lets pass and we do not: requests that a proxy in front may read in another way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rtaplatform.core.errors import MalformedRequest
+
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def check_headers(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
+    """One Host, and a body of one length; raises MalformedRequest."""
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (not hosts and http_version != "1.0"):
+        raise MalformedRequest(f"A request has one `Host`; this has {len(hosts)}.", field="Host")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise MalformedRequest("`Host` is no name and no address.", field="Host")
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and codings != [b"chunked"]:
+        raise MalformedRequest("`Transfer-Encoding` is `chunked`, once, or absent.", field="Transfer-Encoding")
+    if codings and any(name == b"content-length" for name, _ in headers):
+        raise MalformedRequest("A body has a `Content-Length` or a `Transfer-Encoding`.", field="Content-Length")
+
+
+def path_to_route(raw_path: bytes, path: str) -> str:
+    """The path as routes see it: escapes that need not be are undone, all others stay, so that `a%2Fb` is one segment.
+
+    Ids are decoded once, by the route. Doubled slashes stay as well: no route has them.
+    """
+    raw = raw_path.partition(b"?")[0].decode("latin-1")
+    if "%" not in raw:
+        return path
+    return _ESCAPE.sub(_unescape, raw)
+
+
+def has_empty_segment(path: str) -> bool:
+    return "//" in path
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if character in _UNRESERVED else escape[0].upper()

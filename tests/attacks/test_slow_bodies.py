@@ -1,0 +1,85 @@
+"""Bodies that come slowly, or too many at once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from tests.attacks.harm import unharmed
+from tests.attacks.stack import EVENT, WRITE_KEY, Stack, until
+
+BODY_SECONDS_MAX = 25  # GRACE_SECONDS, and what has come
+
+
+def begin_body(stack: Stack, length: int, sent: int, *, path: str = "/v1/batch") -> socket.socket:
+    """A request whose body is not sent to its end."""
+    connection = stack.connect()
+    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode())
+    connection.setblocking(False)
+    with suppress(BlockingIOError):
+        connection.send(b"x" * sent)
+    return connection
+
+
+def test_bodies_that_are_not_finished_are_given_up(stack: Stack) -> None:
+    """C2c: 60 connections of 4 MB less a byte had taken 270 MB, for as long as they liked."""
+    size = 4 << 20
+    with unharmed(stack):
+        held = [begin_body(stack, size, size - 1) for _ in range(60)]
+        held += [begin_body(stack, size, 10) for _ in range(300)]
+        for number in range(10):
+            assert stack.collect(anonymousId=f"a-{number}").status_code == 200
+            assert stack.ask("POST", "/v1/batch", WRITE_KEY, json={"batch": [EVENT] * 1_000}).status_code == 200
+        until(lambda: stack.open_sockets() < 60, "slow bodies are given up", BODY_SECONDS_MAX)
+        statuses = {read_status(connection) for connection in held}
+        assert statuses <= {b"HTTP/1.1 408", b"HTTP/1.1 503", b""}, statuses
+
+
+def read_status(connection: socket.socket) -> bytes:
+    with connection:
+        connection.setblocking(False)
+        try:
+            return connection.recv(12)
+        except OSError:
+            return b""
+
+
+def test_a_body_that_trickles_is_given_up(stack: Stack) -> None:
+    """A byte now and then is no progress."""
+    connection = begin_body(stack, 1_000_000, 100)
+    begin = time.monotonic()
+    while not read_or_nothing(connection):
+        assert time.monotonic() - begin < BODY_SECONDS_MAX
+        time.sleep(0.5)
+        connection.send(b"x")
+
+
+def read_or_nothing(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(12)
+    except BlockingIOError:
+        return b""
+
+
+def test_many_large_batches_at_once_are_bounded_while_kafka_hangs(stack: Stack) -> None:
+    """M11: 40 senders of 2.5 MB had taken 450 MB."""
+    event = {**EVENT, "properties": {"text": "x" * 2_000}}
+    body = json.dumps({"batch": [event] * 1_200}).encode()
+    packed = gzip.compress(body, 1)
+
+    def send(number: int) -> int:
+        options = {"content": packed, "headers": {"Content-Encoding": "gzip"}} if number % 2 else {"content": body}
+        return stack.ask("POST", "/v1/batch", WRITE_KEY, **options).status_code
+
+    stack.servers.kafka.freeze()
+    try:
+        with unharmed(stack, rss_growth_bytes_max=128 << 20), ThreadPoolExecutor(40) as pool:
+            statuses = set(pool.map(send, range(40)))
+    finally:
+        stack.servers.kafka.thaw()
+    assert statuses == {503}
+    until(lambda: stack.collect().status_code == 200, "events are taken again")
