@@ -11,7 +11,7 @@ from typing import NamedTuple
 UNSHARED = 8  # one part in so many
 WEIGHT_OF_EVENTS, WEIGHT_OF_OTHERS = 4, 1  # dead letters, refused events and our own records are few
 SEGMENTS = 4  # in the share of a partition with the smallest
-SEGMENT_BYTES_MIN = 1 << 20
+SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX = 1 << 20, 1 << 30  # the greatest is Kafka's own default
 
 
 class TopicLimit(NamedTuple):
@@ -28,5 +28,5 @@ def share_out(bytes_max: int, partitions: dict[str, int], events: frozenset[str]
     if not parts:
         return {}
     share = bytes_max * (UNSHARED - 1) // UNSHARED // parts
-    segment = max(SEGMENT_BYTES_MIN, share // SEGMENTS)
+    segment = min(max(SEGMENT_BYTES_MIN, share // SEGMENTS), SEGMENT_BYTES_MAX)
     return {topic: TopicLimit(max(segment, share * weight - segment), segment) for topic, weight in weights.items()}

@@ -30,3 +30,9 @@ def test_events_take_most_of_it() -> None:
 
 def test_without_topics_there_is_nothing_to_limit() -> None:
     assert share_out(GIB, {}, EVENTS) == {}
+
+
+def test_no_segment_is_larger_than_kafka_takes() -> None:
+    """Benchmarks and large disks have limits of hundreds of gigabytes."""
+    limits = share_out(1024 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 1), EVENTS)
+    assert max(one.segment_bytes for one in limits.values()) == GIB
