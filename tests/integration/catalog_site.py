@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -66,6 +67,16 @@ def empty(url: str) -> None:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     migrate.upgrade(url)
+
+
+async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = holds()
+        if (answer if isinstance(answer, bool) else await answer) is True:
+            return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +21,7 @@ from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.errors import InvalidParameter, Unavailable
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
+from tests.integration.catalog_site import until
 from tests.integration.servers import Running
 
 KEYS = DemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
@@ -71,16 +71,6 @@ async def following(database: Database, settings: CatalogSettings) -> AsyncItera
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await found.products.close()
-
-
-async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = holds()
-        if (answer if isinstance(answer, bool) else await answer) is True:
-            return
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def execute(settings: CatalogSettings, statement: str) -> None:

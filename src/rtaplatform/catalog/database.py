@@ -1,9 +1,13 @@
 """PostgreSQL, reached without holding up the event loop.   Every failure is `Unavailable("postgres", …)`.
 
+Of these, `Unable` is a server that answers and takes no writes: a replica, or one that is read-only by order. Then the
+whole pool is renewed, so that after a fail-over the next transaction finds the new server, by its name or by the list
+of hosts in the URL.
+
 Transactions run in a few threads of their own, one per connection of the pool: psycopg leaves the
 interpreter to the loop while it waits. Bounded: the pool, the wait for a connection, each statement (on the
 server) and each transaction as a whole (here, by shutting the socket of a server that hangs). Works behind a
-pooler in transaction mode: nothing is prepared, and the time limit is set within the transaction.
+pooler in transaction mode: nothing is prepared, and what a session must be set to is set within the transaction.
 """
 
 from __future__ import annotations
@@ -12,19 +16,23 @@ import asyncio
 import contextlib
 import random
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import psycopg
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from rtaplatform.catalog.stored_json import read_stored_json
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import Unable, Unavailable
 from rtaplatform.settings import CatalogSettings
 
 T = TypeVar("T")
@@ -32,12 +40,31 @@ CONNECTION_LIFE_SECONDS = 1_800
 # Serialisation failure, deadlock: PostgreSQL took the transaction back whole, and asks for it again.
 ASKED_AGAIN = frozenset({"40001", "40P01"})
 ATTEMPTS_MAX = 5
+# A transaction that may not write; a server that recovers, or cannot do this in the state that it is in.
+WRITES_NOTHING = frozenset({"25006", "55000"})
+READ_ONLY = "It takes no writes: it is a replica, or read-only."
+# Whatever the URL, the role, the database or the server says, answers are the same.
+_SESSION = text(
+    "SELECT set_config('statement_timeout', :ms, true), set_config('TimeZone', 'UTC', true), "
+    "set_config('DateStyle', 'ISO, MDY', true), set_config('IntervalStyle', 'postgres', true)"
+)
 
 
-def driver_url(url: str) -> str:
-    """SQLAlchemy's form of a `postgresql://` URL."""
+def connect(url: str, **options: Any) -> psycopg.Connection:
+    """A connection by a URL as libpq reads it, with several hosts perhaps: names are looked up each time anew."""
     scheme, _, rest = url.partition("://")
-    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+    url = f"{scheme.partition('+')[0]}://{rest}"
+    return psycopg.connect(url, prepare_threshold=None, client_encoding="utf8", **options)
+
+
+def engine_for(url: str, *, connect_seconds: float, **options: Any) -> Engine:
+    """SQLAlchemy on such connections. Nothing of parameters comes into an error."""
+    creator = partial(connect, url, connect_timeout=max(2, int(connect_seconds)), application_name="rta")
+    return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **options)
+
+
+class _WritesNothing(Exception):
+    """The server answers and says that it takes no writes."""
 
 
 class Database:
@@ -45,20 +72,15 @@ class Database:
 
     def __init__(self, settings: CatalogSettings) -> None:
         self._seconds = settings.timeout_seconds
-        self._engine: Engine = create_engine(
-            driver_url(settings.url.get_secret_value()),
+        self._engine = engine_for(
+            settings.url.get_secret_value(),
+            connect_seconds=settings.timeout_seconds,
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.timeout_seconds,
             pool_recycle=CONNECTION_LIFE_SECONDS,
-            hide_parameters=True,
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=read_stored_json,
-            connect_args={
-                "connect_timeout": max(2, int(settings.timeout_seconds)),
-                "prepare_threshold": None,
-                "application_name": "rta",
-            },
         )
         self._threads = ThreadPoolExecutor(settings.pool_size, "postgres")
         self._running: set[_Transaction] = set()
@@ -77,13 +99,15 @@ class Database:
             raise Unavailable("postgres", f"No answer within {transaction.seconds:g} s.") from None
         except IntegrityError:
             raise
+        except _WritesNothing as error:
+            raise Unable("postgres", READ_ONLY) from error
         except (DBAPIError, PoolTimeout, OSError) as error:
             raise Unavailable("postgres", _sentence(error)) from error
         finally:
             self._running.discard(transaction)
 
     async def check(self) -> None:
-        """Raise Unavailable where PostgreSQL does not answer, or has not been migrated."""
+        """Raise Unavailable where PostgreSQL does not answer or is not migrated, Unable where it takes no writes."""
         await self.run(_probe)
 
     async def close(self) -> None:
@@ -100,12 +124,17 @@ class _Transaction:
         self.seconds = seconds
         self._engine, self._work = engine, work
         self._abandoned = self._is_committing = False
+        # What `abandon` may shut: ours alone, from when the pool gave it until we give it back.
         self._connection: Any = None
+        self._lock = threading.Lock()
 
     def run(self) -> Any:
         for attempt in range(1, ATTEMPTS_MAX):
             try:
                 return self._attempt()
+            except _WritesNothing:
+                if self._abandoned or attempt > 1:
+                    raise
             except DBAPIError as error:
                 if self._abandoned or not self._is_worth_another(error, attempt):
                     raise
@@ -114,19 +143,39 @@ class _Transaction:
 
     def _attempt(self) -> Any:
         self._is_committing = False
+        with self._engine.connect() as connection, self._ours(connection):
+            try:
+                with connection.begin():
+                    connection.execute(_SESSION, {"ms": str(int(self.seconds * 1000))})
+                    result = self._work(connection)
+                    self._is_committing = True
+                return result
+            except _WritesNothing:
+                self._leave(connection)
+                raise
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in WRITES_NOTHING:
+                    raise
+                self._leave(connection)
+                raise _WritesNothing from error
+
+    def _leave(self, connection: Connection) -> None:
+        """Go to the server anew with the next transaction, and all others too: theirs is the same one."""
+        connection.invalidate()
+        self._engine.dispose()
+
+    @contextmanager
+    def _ours(self, connection: Connection) -> Iterator[None]:
+        with self._lock:
+            self._connection = connection.connection.driver_connection
         try:
-            with self._engine.begin() as connection:
-                self._connection = connection.connection.driver_connection
-                if self._abandoned:
-                    raise OSError("abandoned")
-                limit = {"ms": str(int(self.seconds * 1000))}
-                connection.execute(text("SELECT set_config('statement_timeout', :ms, true)"), limit)
-                result = self._work(connection)
-                self._is_committing = True
-            return result
+            if self._abandoned:
+                raise OSError("abandoned")
+            yield
         finally:
-            # Not before the end of COMMIT: a server that hangs there is woken from as well.
-            self._connection = None
+            # After COMMIT or ROLLBACK, in which a server may hang as well; before the pool gives it to another.
+            with self._lock:
+                self._connection = None
 
     def _is_worth_another(self, error: DBAPIError, attempt: int) -> bool:
         """A server that was restarted is tried once more: the whole pool is renewed at the first such error.
@@ -139,18 +188,26 @@ class _Transaction:
 
     def abandon(self) -> None:
         """Wake the thread from its wait for a server that hangs."""
-        self._abandoned = True
-        connection = self._connection
-        with contextlib.suppress(OSError, AttributeError):
-            connected = socket.socket(fileno=connection.fileno())
-            try:
-                connected.shutdown(socket.SHUT_RDWR)
-            finally:
-                connected.detach()
+        with self._lock:
+            self._abandoned = True
+            if self._connection is not None:
+                _shut(self._connection)
+
+
+def _shut(connection: psycopg.Connection) -> None:
+    with contextlib.suppress(OSError, psycopg.Error):  # it is closed already
+        connected = socket.socket(fileno=connection.fileno())
+        try:
+            connected.shutdown(socket.SHUT_RDWR)
+        finally:
+            connected.detach()
 
 
 def _probe(connection: Connection) -> None:
+    """Read what there must be; raise _WritesNothing where nothing could be written."""
     connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
+    if connection.scalar(text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool")):
+        raise _WritesNothing
 
 
 def _sentence(error: Exception) -> str:

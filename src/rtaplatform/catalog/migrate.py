@@ -12,11 +12,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from rtaplatform.catalog.database import driver_url
+from rtaplatform.catalog.database import engine_for
 from rtaplatform.core.errors import Unavailable
 
 _LOCK = 0x52544131  # "RTA1"
@@ -57,7 +57,7 @@ def _config() -> Config:
 
 def _migrate(url: str, work: Callable[[Config], None]) -> None:
     config = _config()
-    engine = create_engine(driver_url(url), connect_args={"connect_timeout": 10}, hide_parameters=True)
+    engine = engine_for(url, connect_seconds=10)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})

@@ -1,8 +1,9 @@
 """What has changed in the catalog, as PostgreSQL tells it: LISTEN on a connection of our own.
 
 Triggers send one small JSON text a change (migration 0003). Promise: after every (re)connection the caller is told
-that it may have missed something; `is_up` only while notifications really arrive, which an echo of our own proves,
-since a pooler in transaction mode takes LISTEN and delivers nothing. Runs until cancelled, through any absence.
+that it may have missed something; `is_up` only while notifications really arrive. A text that a second connection
+sends proves that: a pooler in transaction mode takes LISTEN and delivers nothing, but for what the very connection
+sends that listens. Runs until cancelled, through any absence.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import msgspec
 import psycopg
@@ -24,6 +25,7 @@ from rtaplatform.settings import CatalogSettings
 CHANNEL = "rta_catalog"
 ECHO_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+DEAF_SECONDS = 60.0  # until LISTEN is tried again where nothing arrives
 
 
 class Change(Struct, frozen=True):
@@ -61,11 +63,15 @@ class News:
             self.of_projects.set()
 
 
+class _Deaf(Exception):
+    """What is sent on the channel does not arrive: there is a pooler between."""
+
+
 class Listener:
     def __init__(
         self, settings: CatalogSettings, *, changed: Callable[[Change], None], state: Callable[[bool], None]
     ) -> None:
-        """`state` is called with True after each connection (changes may have been missed), with False at its end."""
+        """`state` is called with True once changes arrive (some may have been missed), with False when they end."""
         scheme, _, rest = settings.url.get_secret_value().partition("://")
         self._url = f"{scheme.partition('+')[0]}://{rest}"
         self._seconds, self._changed, self._state = settings.timeout_seconds, changed, state
@@ -73,34 +79,42 @@ class Listener:
 
     async def run(self) -> None:
         while True:
+            pause = RETRY_SECONDS
             try:
                 await self._listen()
+            except _Deaf:
+                pause = DEAF_SECONDS
             except (psycopg.Error, OSError, TimeoutError):
                 pass
             finally:
                 self._state(False)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
-        async with asyncio.timeout(self._seconds + 2):
-            connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=max(2, int(self._seconds)), application_name="rta-listener"
-            )
-        try:
-            await self._execute(connection, f"LISTEN {CHANNEL}")
+        async with AsyncExitStack() as open_ones:
+            listening = await self._connect(open_ones)
+            speaking = await self._connect(open_ones)
+            await self._execute(listening, f"LISTEN {CHANNEL}")
             is_up = False
             while True:
                 self._heard = False
-                await self._execute(connection, "SELECT pg_notify(%s, %s)", CHANNEL, self._token)
-                await self._take(connection, ECHO_SECONDS if is_up else self._seconds, until_heard=not is_up)
+                await self._execute(speaking, "SELECT pg_notify(%s, %s)", CHANNEL, self._token)
+                await self._take(listening, ECHO_SECONDS if is_up else self._seconds, until_heard=not is_up)
                 if not self._heard:
-                    raise TimeoutError
+                    raise TimeoutError if is_up else _Deaf
                 if not is_up:
                     is_up = True
                     self._state(True)
-        finally:
-            # Not `close`: that waits for nothing, but a server that hangs may hold up a polite end.
-            await connection.close()
+
+    async def _connect(self, open_ones: AsyncExitStack) -> psycopg.AsyncConnection:
+        async with asyncio.timeout(self._seconds + 2):
+            connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=max(2, int(self._seconds)), prepare_threshold=None,
+                application_name="rta-listener",
+            )  # fmt: skip
+        # `close` asks the server nothing: one that hangs holds nobody up.
+        open_ones.push_async_callback(connection.close)
+        return connection
 
     async def _take(self, connection: psycopg.AsyncConnection, seconds: float, *, until_heard: bool) -> None:
         async with aclosing(connection.notifies(timeout=seconds)) as notes:
