@@ -19,6 +19,7 @@ from rtaplatform.stream.partitions import KafkaPartitions
 from rtaplatform.stream.port import Extent, Partition
 
 ROOM_SECONDS = 2.0  # between looks at the server's memory
+KEEP_OLD_HOURS = 24  # as a switch leaves it
 FULL = 0.95  # of what the server may use: live workers need the rest
 CLEANING_STEPS = 1_000
 
@@ -26,7 +27,9 @@ CLEANING_STEPS = 1_000
 class RunningRebuild:
     """Call `check`, then `step` until it is false, then `summary`; `close` at the end, however it ends."""
 
-    def __init__(self, kafka: KafkaSettings, store: StoreSettings, shard: int | None) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, store: StoreSettings, shard: int | None, *, keep_old_hours: int = KEEP_OLD_HOURS
+    ) -> None:
         if shard is not None and shard >= store.shards:
             raise SetupError(f"There is no shard {shard}: there are {store.shards}, from 0.", "See RTA_REDIS_SHARDS.")
         self._chosen = range(store.shards) if shard is None else range(shard, shard + 1)
@@ -39,6 +42,8 @@ class RunningRebuild:
         self._rebuild = Rebuild(
             self._log, KafkaDeadLetters(kafka), self._generations, shards=store.shards, only=self._chosen
         )
+        self._keep_old_hours = keep_old_hours
+        self._old: dict[int, str] = {}  # the generations that are read when it begins
         self._began = time.monotonic()
         self._room_at = self._ends_at = -ROOM_SECONDS
         self._first: dict[Partition, int] | None = None
@@ -65,7 +70,8 @@ class RunningRebuild:
                 "To leave that out of the new totals: rta rebuild --partial. The live ones stay until the switch.",
                 exit_code=4,
             )
-        self._check_room({shard: state.generation for shard, state in states.items() if state})
+        self._old = {shard: state.generation for shard, state in states.items() if state}
+        lines += self._check_room(self._old)
         return lines + [f"not in the new totals: {line}" for line in lost]
 
     def _check_shard(self, shard: int, state: ShardState | None) -> list[str]:
@@ -82,19 +88,20 @@ class RunningRebuild:
         done = sum(next_offset(row) for row in building.ledger.values())
         return [f"shard {shard}: an unfinished rebuild is there, at {done:,} records; it is gone on with if it can be"]
 
-    def _check_room(self, generations: dict[int, str]) -> None:
+    def _check_room(self, generations: dict[int, str]) -> list[str]:
         """A new generation takes about as much as the old one: is there room for both?"""
         used, most = self._generations.room()
-        if not most:
-            return
         begun = {shard: self._generations.building(shard) for shard in generations}
         needed = sum(self._generations.size(shard, name) for shard, name in generations.items())
         there = sum(self._generations.size(shard, state.generation) for shard, state in begun.items() if state)
-        if used - there + needed > most * FULL:
+        if most and used - there + needed > most * FULL:
             raise SetupError(
                 f"Redis uses {_mb(used)} of {_mb(most)} MB, and the new totals need about {_mb(needed)} MB.",
                 "Raise its maxmemory, take one shard at a time (--shard), or do without the old ones: --empty",
             )
+        hours = self._keep_old_hours
+        until = f"for {hours} hours after the switch; --keep-old 0 drops them at once" if hours else "until the switch"
+        return [f"Redis holds the old totals and the new ones, about {_mb(needed)} MB more, {until}"]
 
     # the run ---------------------------------------------------------------------------------------------------
 
@@ -105,7 +112,14 @@ class RunningRebuild:
         if self._first is None and self._read:
             self._first = self._log.starts()
         self._keep_room()
+        if not self._rebuild.left:
+            self._let_old_go()
         return bool(self._rebuild.left)
+
+    def _let_old_go(self) -> None:
+        for shard, generation in self._old.items() if self._keep_old_hours != KEEP_OLD_HOURS else ():
+            self._generations.keep_retired(shard, generation, self._keep_old_hours)
+        Cleaner(self._generations, self._shards).go_on(CLEANING_STEPS)
 
     def _keep_room(self) -> None:
         """Where memory runs out the live workers come first: what was built goes."""

@@ -62,6 +62,9 @@ class TimedStore:
     def state(self, shard: int) -> ShardState | None:
         return self._store.state(shard)
 
+    def clock_s(self) -> int:
+        return self._store.clock_s()
+
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
         return self._store.projects(shard, slugs)
 

@@ -111,7 +111,7 @@ class Counts:
     def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
         return ()
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People, _server_s: int = 0) -> Fold:
         return Fold(seen)
 
 
@@ -188,7 +188,7 @@ class CountsOnce(Counts):
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
         return (name for _, names, _, _ in read for name in names)
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People) -> Fold:
+    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People, _server_s: int = 0) -> Fold:
         return FoldOnce(seen)
 
 

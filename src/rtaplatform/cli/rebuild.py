@@ -22,6 +22,9 @@ def command(
         bool, typer.Option("--empty", help="Drop the totals at once instead; the workers count again.")
     ] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Drop what an unfinished rebuild has built.")] = False,
+    keep_old: Annotated[
+        int, typer.Option("--keep-old", min=0, max=24, metavar="HOURS", help="Keep the old totals, frozen, so long.")
+    ] = 24,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
@@ -37,6 +40,8 @@ def command(
 
         rta rebuild --shard 0 --json
 
+        rta rebuild --keep-old 0
+
         rta rebuild --abandon
 
         rta rebuild --empty --shard 0
@@ -45,7 +50,7 @@ def command(
         raise SetupError("--empty and --abandon are two different things.", "Give one of them.", exit_code=2)
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
     if not empty and not abandon:
-        _rebuild(connections, shard, partial=partial, as_json=as_json)
+        _rebuild(connections, shard, partial=partial, keep_old=keep_old, as_json=as_json)
         return
     lines = _empty(connections, shard) if empty else _abandon(connections, shard)
     print(json.dumps({"done": lines}) if as_json else "\n".join(lines), flush=True)
@@ -63,14 +68,14 @@ def _abandon(connections: Connections, shard: int | None) -> list[str]:
     return abandon(connections.store_settings(), shard)
 
 
-def _rebuild(connections: Connections, shard: int | None, *, partial: bool, as_json: bool) -> None:
+def _rebuild(connections: Connections, shard: int | None, *, partial: bool, keep_old: int, as_json: bool) -> None:
     from rtaplatform import telemetry
     from rtaplatform.progress import Progress
     from rtaplatform.rebuilding import RunningRebuild
 
     telemetry.configure_logging("WARNING")
     stopping = on_signals()
-    running = RunningRebuild(connections.kafka_settings(), connections.store_settings(), shard)
+    running = RunningRebuild(connections.kafka_settings(), connections.store_settings(), shard, keep_old_hours=keep_old)
     try:
         for line in running.check(partial=partial):
             _say(line)
@@ -83,13 +88,14 @@ def _rebuild(connections: Connections, shard: int | None, *, partial: bool, as_j
     if stopping:
         raise SetupError("Stopped before the switch.", "Run it again: it goes on where it was.")
     summary = running.summary()
-    print(json.dumps(summary) if as_json else _sentences(summary), flush=True)
+    print(json.dumps(summary) if as_json else _sentences(summary, keep_old), flush=True)
 
 
-def _sentences(summary: dict[str, Any]) -> str:
+def _sentences(summary: dict[str, Any], keep_old: int) -> str:
     rate = f"{summary['records']:,} records in {summary['seconds']:,} s, {summary['rate']:,} a second"
     shards = (f"shard {shard}: generation {name} is read now" for shard, name in summary["generations"].items())
-    return "\n".join((*shards, rate, "The totals before are kept for 24 hours."))
+    old = f"The totals before are kept for {keep_old} hours." if keep_old else "The totals before are dropped."
+    return "\n".join((*shards, rate, old))
 
 
 def _say(line: str) -> None:

@@ -60,7 +60,9 @@ class Counting(Protocol):
         """The persons whose values folding these will look at."""
         ...
 
-    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People) -> Folding: ...
+    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People, server_s: int = 0) -> Folding:
+        """`server_s`: what the store's clock has passed; buckets that it would not keep any more may be left out."""
+        ...
 
 
 class Shop:
@@ -80,8 +82,8 @@ class Shop:
             return ()
         return chain.from_iterable(self._person_fold.touches(each) for each in read if each.event is not None)
 
-    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People) -> Folding:
-        fold = Fold(projects, seen)
+    def fold(self, projects: Mapping[str, Project], seen: Seen, people: People, server_s: int = 0) -> Folding:
+        fold = Fold(projects, seen, server_s)
         return fold if self._person_fold is None else FoldWithPeople(fold, self._person_fold, projects, people)
 
 

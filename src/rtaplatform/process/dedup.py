@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -66,6 +66,22 @@ def _names_by_minute(project: str, topic: str, piece: int, minute: int) -> tuple
 @lru_cache(maxsize=1_024)
 def _names_by_hour(project: str, topic: str, piece: int, hour: int) -> tuple[str, ...]:
     return tuple(f"{project}:{topic}:{piece}:h{hour - back}" for back in range(HOURS_LOOKED_UP))
+
+
+def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
+    """What would be forgotten at once is not written; it is still compared. `expired`: as of `Delta`."""
+    return [_compare_only(write) if _is_expired(write, expired) else write for write in writes]
+
+
+def _is_expired(write: BlockWrite, expired: Mapping[str, int]) -> bool:
+    if not write.ids:
+        return False
+    _project, topic, piece, _minute = write.name.rsplit(":", 3)
+    return write.last_write_ms <= expired.get(f"{topic}:{piece}", -1)
+
+
+def _compare_only(write: BlockWrite) -> BlockWrite:
+    return BlockWrite(write.name, write.expected, write.token, 0, b"", False)
 
 
 class BlockCache:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from rtaplatform.core.buckets import MINUTE_MS, RETENTION_MS, Kind, Starts, bucket_starts
+from rtaplatform.core.buckets import EXPIRY_SLACK_MS, MINUTE_MS, RETENTION_MS, Kind, Starts, bucket_starts, expires_at_s
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
 from rtaplatform.core.murmur2 import buckets_of
@@ -143,8 +143,9 @@ class Minute(Struct):
 class Fold:
     """The sums of one batch in one shard. `add` the records of each partition in order, then `delta`."""
 
-    def __init__(self, projects: Mapping[str, Project], seen: Seen) -> None:
-        self._projects = projects
+    def __init__(self, projects: Mapping[str, Project], seen: Seen, server_s: int = 0) -> None:
+        self._projects, self._server_s = projects, server_s
+        self._old_ms = server_s * 1000 - MINUTES_KEPT_MS - EXPIRY_SLACK_MS[Kind.MINUTE] - MINUTE_MS
         self._seen = seen
         self._minutes: dict[tuple[str, int, int], Minute] = {}  # by project, minute, level
         self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), all but applied
@@ -202,6 +203,8 @@ class Fold:
             level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)
             if level == 0:
                 return False
+        if time_ms < self._old_ms:
+            minute, level = self._coarser(bucket_starts(minute, self._projects[project].zone), level)
         where = (project, minute, level)
         found = self._minutes.get(where)
         if found is None:
@@ -211,6 +214,12 @@ class Fold:
         if not dimensions.is_bot:
             self._see(event, commerce, found)
         return True
+
+    def _coarser(self, starts: Starts, level: int) -> tuple[int, int]:
+        """A minute and level for all events whose buckets of the store are the same: their minute is gone there."""
+        if expires_at_s(Kind.HOUR, starts.hour) > self._server_s:
+            return starts.hour, min(level, 2)
+        return starts.day, 1
 
     def _see(self, event: Event, commerce: Commerce, minute: Minute) -> None:
         person, source, time_ms = event.person, event.dimensions.source, event.time_ms
@@ -256,7 +265,9 @@ class Fold:
         return dict(counts)
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[Kind, int]]:
-        return _kept(bucket_starts(minute, self._projects[project].zone), level)
+        """Those that the store takes: it has let go of what its own clock has passed, and writes nothing there."""
+        kept = _kept(bucket_starts(minute, self._projects[project].zone), level)
+        return kept if self._server_s == 0 else [each for each in kept if expires_at_s(*each) > self._server_s]
 
     def _spread_tally(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         """First what differs in dimensions, then what differs in products, each over its rollups."""

@@ -28,7 +28,7 @@ from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process.checks import Checks
 from rtaplatform.process.counting import SHOP, Chunk, Counting
-from rtaplatform.process.dedup import BlockCache, Seen
+from rtaplatform.process.dedup import BlockCache, Seen, without_expired
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
@@ -101,7 +101,7 @@ class Worker:
         self._said_stops: dict[str, str] = {}
         self._found_well: set[str] = set()  # of which no stop is said any more
         self._checks = Checks(log, store, self._mine, shards)
-        self._began_at = clock()
+        self._began_at, self._server_s = clock(), 0
         self._is_idle = True  # the last poll brought nothing
 
     @property
@@ -167,6 +167,7 @@ class Worker:
         self._keeps_copies = False
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in self._mine}
+        self._server_s = self._store.clock_s()
         extents = self._log.extents(partitions)
         self._at = Positions.find(partitions, states, extents, self._shards)
         self._say_stops({*map(str, partitions), *(f"shard {shard}" for shard in self._mine)})
@@ -280,7 +281,7 @@ class Worker:
 
     def _open_part(self, shard: int) -> Part:
         seen, people = Seen(self._caches[shard]), People(self._people[shard])
-        folding = self._counting.fold(self._at.shards[shard].projects, seen, people)
+        folding = self._counting.fold(self._at.shards[shard].projects, seen, people, self._server_s)
         part = self._open[shard] = Part(folding, {}, {})
         return part
 
@@ -343,6 +344,7 @@ class Worker:
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = self._at.shards[shard].projects_version
         delta.expired_blocks = self._at.expired_blocks(part.folded)
+        delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
         delta.dead_before_ms = max(0, min(part.folded.values()) - DEAD_KEPT_MS)
         return delta
 

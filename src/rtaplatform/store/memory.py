@@ -145,6 +145,9 @@ class MemoryStore:
         known = self.shards[shard].projects
         return {slug: known[slug] for slug in slugs if slug in known}
 
+    def clock_s(self) -> int:
+        return 0
+
     def stops(self, shard: int) -> dict[str, str]:
         self._require()
         return dict(self.shards[shard].stops)

@@ -264,6 +264,10 @@ class RedisStore:
         known = zip(slugs, found, strict=True)
         return {slug: msgspec.json.decode(value, type=Project) for slug, value in known if value is not None}
 
+    def clock_s(self) -> int:
+        with unavailable():
+            return int(self._client.time()[0])
+
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         with unavailable():
             if reason:

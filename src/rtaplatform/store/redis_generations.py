@@ -36,6 +36,7 @@ class RedisGenerations:
     def __init__(self, store: RedisStore, shards: int) -> None:
         self._store, self._shards = store, shards
         self.state, self.blocks, self.persons, self.projects = store.state, store.blocks, store.persons, store.projects
+        self.clock_s = store.clock_s
 
     # the port --------------------------------------------------------------------------------------------------
 
@@ -103,6 +104,13 @@ class RedisGenerations:
         with unavailable():
             found = self._store.client.hgetall(layout.retired_key(shard))
         return {bytes_of(name).decode(): int(at) for name, at in found.items()}
+
+    def keep_retired(self, shard: int, generation: str, hours: int) -> None:
+        """Let a retired generation go so many hours from now, instead of what its retirement said."""
+        with unavailable():
+            seconds, _ = self._store.client.time()
+            if self._store.client.hexists(layout.retired_key(shard), generation):
+                self._store.client.hset(layout.retired_key(shard), generation, seconds + hours * 3_600)
 
     def clean(self, shard: int) -> Iterator[int]:
         """Delete what was retired and may go; a step looks at KEYS_LOOKED_AT keys, and yields how many it deleted."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.process.dedup import HOUR_MS, WINDOW_MS, BlockCache, Seen, block_names, read_block
+from rtaplatform.process.dedup import HOUR_MS, WINDOW_MS, BlockCache, Seen, block_names, read_block, without_expired
 from rtaplatform.store.port import BlockWrite
 
 T = 1_795_000_000_000
@@ -196,3 +196,13 @@ def test_neither_batches_nor_the_cache_decide(apart: list[tuple[int, int]], cuts
         if ids_max == 0:
             parts.cache.clear()
     assert found == wanted
+
+
+def test_ids_that_would_be_forgotten_at_once_are_compared_and_not_written() -> None:
+    old = BlockWrite("demo:rta.events.web:3:7", b"", b"t" * 8, 1_000, b"i" * 8, False)
+    young = BlockWrite("demo:rta.events.web:3:8", b"x" * 8, b"t" * 8, 1_001, b"i" * 8, False)
+    other = BlockWrite("demo:rta.events.web:4:7", b"", b"t" * 8, 1_000, b"i" * 8, False)
+    compared = BlockWrite("demo:rta.events.web:3:9", b"y" * 8, b"t" * 8, 0, b"", False)
+    writes = without_expired([old, young, other, compared], {"rta.events.web:3": 1_000})
+    assert writes[0] == BlockWrite(old.name, b"", b"t" * 8, 0, b"", False)
+    assert writes[1:] == [young, other, compared]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.core.buckets import DAY_MS, HOUR_MS, MINUTE_MS, Kind
+from rtaplatform.core.buckets import DAY_MS, HOUR_MS, MINUTE_MS, Kind, expires_at_s
 from rtaplatform.core.rollups import field
 from rtaplatform.core.times import iso_utc
 from rtaplatform.process.dedup import BlockCache, Seen
@@ -33,9 +33,9 @@ def record(value: bytes | None, at: int = NOW, offset: int = 0) -> Record:
     return Record(WEB, offset, at, b"k", value, 0, False)
 
 
-def fold(*records: Record, record_ms: int = 0, shards: int = 1) -> tuple[Delta, Fold]:
+def fold(*records: Record, record_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, Fold]:
     cache = BlockCache(1_000)
-    folding = Fold(BERLIN, Seen(cache))
+    folding = Fold(BERLIN, Seen(cache), server_s)
     read = understand(run_of(records), record_ms, BERLIN, shards).items
     cache.load((name for each in read for name in each.blocks), lambda names: [b""] * len(names))
     folding.add("web:0", read)
@@ -219,3 +219,22 @@ def test_a_sketch_key_holds_each_person_once() -> None:
     values = [message(messageId=str(n), userId="u") for n in range(5)]
     delta, _ = fold(*(record(value, offset=n) for n, value in enumerate(values)))
     assert len(delta.sketches[SketchKey("demo", Kind.MINUTE, NOW // MINUTE_MS, "", "")]) == 1
+
+
+@pytest.mark.parametrize("days", [1, 3, 59, 70, 399])
+def test_buckets_that_the_store_has_let_go_of_are_left_out_and_nothing_else_changes(days: int) -> None:
+    """Its clock is so many days ahead of the records: what it drops anyway is not computed."""
+    server_s = NOW // 1000 + days * 86_400
+    ages = [0, 5, 61 * 60_000, 30 * HOUR_MS, 50 * HOUR_MS, 20 * DAY_MS, 61 * DAY_MS, 399 * DAY_MS]
+    records = [
+        record(message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=iso_utc(NOW - age)), NOW, n)
+        for n, age in enumerate(ages)
+    ]
+    whole, part = fold(*records)[0], fold(*records, server_s=server_s)[0]
+    assert part.cells == {key: fields for key, fields in whole.cells.items() if is_left(key.kind, key.start, server_s)}
+    assert part.sketches == {key: p for key, p in whole.sketches.items() if is_left(key.kind, key.start, server_s)}
+    assert (part.counts, part.online, len(part.blocks)) == (whole.counts, whole.online, len(whole.blocks))
+
+
+def is_left(kind: Kind, start: int, server_s: int) -> bool:
+    return expires_at_s(kind, start) > server_s
