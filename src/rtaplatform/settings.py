@@ -196,6 +196,8 @@ class LimitSettings(StageSettings):
     projects_per_hour: Annotated[int, Field(ge=0)] = 60
     projects_per_hour_in_all: Annotated[int, Field(ge=0)] = 600
     project_changes_per_hour: Annotated[int, Field(ge=0)] = 600
+    projects_max: Annotated[int, Field(ge=0)] = 10_000
+    keys_per_project_max: Annotated[int, Field(ge=0)] = 1_000
     trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
 
 

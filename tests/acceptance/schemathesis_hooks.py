@@ -51,6 +51,7 @@ UNSAYABLE = (
     Unsayable(
         r"(PUT|PATCH|DELETE) /v1/(users|products|keys|projects)/\{id\}", 412, "If-Match", "a tag is one that was given"
     ),
+    Unsayable("POST /v1/keys", 422, "expires_at", "a new key ends in the future: a clock"),
     Unsayable(
         "POST /v1/(users|products)/import", 400, "header", "that every column is there once is no regular expression"
     ),

@@ -98,7 +98,14 @@ def test_life_of_a_key_on_the_command_line(shell: Shell) -> None:
     assert made["key"] not in shell.run("keys", "list")[1]
     assert shell.run("keys", "revoke", made["id"])[0] == 0
     assert shell.run("keys", "revoke", made["id"])[0] == 2
+    shown = shell.run("keys", "list")[1].splitlines()
+    assert shown[0].split()[:3] == ["ID", "KEY", "STATE"]
+    assert all(line[: shown[0].index("KEY")].rstrip().count(" ") == 0 for line in shown)
+    for command in (["list"], ["revoke", "key_x"]):
+        code, said, errors = shell.run("keys", *command, "--project", "nowhere")
+        assert (code, said, "'nowhere'" in errors) == (2, "", True)
     for wrong in (
+        ["--kind", "read", "--expires", "2020-01-01"],
         ["--scopes", "root"],
         [],
         ["--kind", "read", "--expires", "soon"],

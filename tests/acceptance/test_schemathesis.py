@@ -60,6 +60,8 @@ def api(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     prepare(servers)
     # Thousands of requests without a key come from one address.
     monkeypatch.setenv("RTA_LIMITS_UNKNOWN_KEYS_PER_MINUTE", "0")
+    for limit in ("PROJECTS_PER_HOUR", "PROJECTS_PER_HOUR_IN_ALL", "PROJECT_CHANGES_PER_HOUR"):
+        monkeypatch.setenv(f"RTA_LIMITS_{limit}", "0")
     running = start_api(servers, tmp_path)
     yield running
     running.process.terminate()

@@ -1,16 +1,19 @@
 """A project's keys: made, listed, changed, rotated, revoked.   Within a transaction of `Database.run`.
 
+Nobody makes a key that opens more than their own (`Maker`), and a project keeps a key that can make others.
+
 The key itself is given once, when it is made. A revoked key can be seen in lists that ask for revoked ones, and is
 otherwise gone. Processes learn of a change as `keys.py` says: within 60 s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.fields import Field, Fields, read_moment, text_field
@@ -19,8 +22,9 @@ from rtaplatform.catalog.merging import is_same
 from rtaplatform.catalog.pages import Page, Question, walk
 from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX, PROJECTS
 from rtaplatform.catalog.versions import Condition
-from rtaplatform.core.errors import Conflict, InvalidParameter, UnknownThing
+from rtaplatform.core.errors import Conflict, Forbidden, InvalidParameter, UnknownThing
 
+_VALID = (KEYS.c.revoked_at.is_(None), or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > func.now()))
 GRACE_SECONDS_DEFAULT, GRACE_SECONDS_MAX = 86_400, 30 * 86_400
 SCOPES_GIVEN_MAX = 100
 
@@ -43,6 +47,13 @@ class NewKey(Struct, frozen=True):
     name: str
     scopes: tuple[str, ...]
     expires_at: datetime | None = None
+
+
+class Maker(Struct, frozen=True):
+    """Who makes keys through the API: what their own key opens, and how many valid keys a project may have (0: any)."""
+
+    scopes: frozenset[str]
+    keys_max: int = 0
 
 
 class MadeKey(Struct, frozen=True):
@@ -107,6 +118,36 @@ def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
     return MadeKey(row, key)
 
 
+def create(connection: Connection, project_id: str, new: NewKey, maker: Maker) -> MadeKey:
+    """A new key. Raises InvalidParameter, Forbidden, Conflict."""
+    if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
+        raise InvalidParameter(
+            "The end of a new key is in the past.", field="expires_at", allowed="a time to come",
+            hint="Leave it out for a key without an end.",
+        )  # fmt: skip
+    _require_scopes(maker, new.scopes)
+    _require_room(connection, project_id, maker)
+    return insert_key(connection, project_id, new)
+
+
+def _require_scopes(maker: Maker, scopes: Iterable[str]) -> None:
+    lacking = [scope for scope in SCOPES if scope in scopes and scope not in maker.scopes]
+    if lacking:
+        raise Forbidden(
+            f"The key itself does not open {', '.join(lacking)}.", field="scopes",
+            allowed=[scope for scope in SCOPES if scope in maker.scopes],
+            hint="Use a key that opens all that the new one is to open, or `rta keys create`.",
+        )  # fmt: skip
+
+
+def _require_room(connection: Connection, project_id: str, maker: Maker) -> None:
+    if not maker.keys_max:
+        return
+    count = select(func.count()).select_from(KEYS).where(KEYS.c.project_id == project_id, *_VALID)
+    if (connection.scalar(count) or 0) >= maker.keys_max:
+        raise Conflict(f"The project has {maker.keys_max} valid keys.", hint="Revoke those that are not in use.")
+
+
 def create_for(connection: Connection, slug: str, new: NewKey) -> MadeKey | None:
     """For operators: a key of the project with this slug, None where there is none."""
     project_id = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug))
@@ -145,27 +186,52 @@ def patch(
     changed = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
     if not changed:
         return row
+    ends = changed.get("expires_at")
+    if ends is not None and ends <= datetime.now(UTC):
+        _require_another_admin(connection, project_id, row)
     return connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(changed).returning(KEYS)).one()
 
 
-def rotate(connection: Connection, project_id: str, key_id: str, grace_seconds: int) -> MadeKey:
-    """A new key of the same name and scopes; the old one goes on for the grace. Raises UnknownThing, Conflict."""
+def rotate(connection: Connection, project_id: str, key_id: str, grace_seconds: int, maker: Maker) -> MadeKey:
+    """A new key of the same name and scopes; the old one goes on for the grace.
+
+    Raises UnknownThing, Conflict, Forbidden.
+    """
     row = read(connection, project_id, key_id, for_update=True)
     now = datetime.now(UTC)
+    _require_scopes(maker, row.scopes)
     if row.expires_at is not None and row.expires_at <= now:
         raise Conflict("The key has expired.", field="id", hint="Make a new key.")
     ends = now + timedelta(seconds=grace_seconds)
+    _require_room(connection, project_id, maker)
     if row.expires_at is None or row.expires_at > ends:
         connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(expires_at=ends))
     return insert_key(connection, project_id, NewKey(row.name, tuple(row.scopes), row.expires_at))
 
 
 def revoke(connection: Connection, project_id: str, key_id: str, condition: Condition | None) -> None:
-    """Raises UnknownThing, PreconditionFailed."""
+    """Raises UnknownThing, PreconditionFailed, Conflict."""
     row = read(connection, project_id, key_id, for_update=True)
     if condition is not None:
         condition.check(row.version)
+    _require_another_admin(connection, project_id, row)
     connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked_at=func.now()))
+
+
+def _require_another_admin(connection: Connection, project_id: str, row: Row[Any]) -> None:
+    """Raise Conflict where the project would be left without a key that can make others."""
+    if ADMIN not in row.scopes:
+        return
+    # One at a time: two that revoke each other would each see the other's as still valid.
+    connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.id == project_id).with_for_update(key_share=True))
+    others = select(KEYS.c.id).where(
+        KEYS.c.project_id == project_id, KEYS.c.id != row.id, KEYS.c.scopes.contains([ADMIN]), *_VALID
+    )
+    if connection.scalar(others.limit(1)) is None:
+        raise Conflict(
+            "It is the project's last key with the scope admin.", field="id",
+            hint="Make another one first, or rotate it. Operators can do so with `rta keys`.",
+        )  # fmt: skip
 
 
 def key_of(row: Row[Any]) -> Key:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
@@ -101,8 +101,15 @@ FIXED: Fields = {
 PROJECT_FIELDS: Fields = {**FIXED, **CHANGEABLE}
 
 
-def create(connection: Connection, values: dict[str, Any]) -> tuple[Row[Any], dict[str, str]]:
-    """The project, and its keys by their names: the only time that they are seen. Raises Conflict."""
+def create(connection: Connection, values: dict[str, Any], projects_max: int = 0) -> tuple[Row[Any], dict[str, str]]:
+    """The project, and its keys by their names: the only time that they are seen. Raises Conflict.
+
+    That a slug is taken has to be told: it is the `projectId` of events, and unique. How often one may ask is limited.
+    """
+    if projects_max and (connection.scalar(select(func.count()).select_from(PROJECTS)) or 0) >= projects_max:
+        raise Conflict(
+            f"The platform has {projects_max} projects.", hint="Operators can raise RTA_LIMITS_PROJECTS_MAX."
+        )
     wanted = with_defaults({"name": values.get("slug"), **values}, PROJECT_FIELDS)
     statement = insert(PROJECTS).values(id=make_id("prj"), **wanted).on_conflict_do_nothing().returning(PROJECTS)
     row = connection.execute(statement).one_or_none()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 ProjectOption = Annotated[str, typer.Option(help="The project's slug.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HEADINGS = ("ID", "KEY", "STATE", "LAST USED", "SCOPES", "NAME")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -63,7 +64,7 @@ def create(
     connections = Connections(postgres=postgres, data_dir=data_dir)
     made = _run(connections, lambda connection: create_for(connection, project, new))
     if made is None:
-        raise SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
+        raise _unknown_project(project)
     shown = {"id": made.row.id, "key": made.key, "project": project, "scopes": list(new.scopes)}
     ends = new.expires_at.isoformat() if new.expires_at else None
     typer.echo(json.dumps({**shown, "expires_at": ends}) if as_json else f"{made.row.id}\n{made.key}")
@@ -83,14 +84,19 @@ def list_all(
     import msgspec
 
     from rtaplatform.catalog.keys import list_keys
+    from rtaplatform.catalog.projects import has_project
 
-    rows = _run(Connections(postgres=postgres, data_dir=data_dir), lambda connection: list_keys(connection, project))
+    def read(connection: Any) -> list[KeyRow] | None:
+        return list_keys(connection, project) if has_project(connection, project) else None
+
+    rows: list[KeyRow] | None = _run(Connections(postgres=postgres, data_dir=data_dir), read)
+    if rows is None:
+        raise _unknown_project(project)
     if as_json:
         typer.echo(msgspec.json.encode({"items": rows}))
         return
-    for row in rows:
-        used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
-        typer.echo(f"{row.id}  {row.shown:<12}  {_state_of(row):<25}{used:<18}{','.join(row.scopes)}  {row.name}")
+    for line in table_of([HEADINGS, *map(_cells_of, rows)]):
+        typer.echo(line)
 
 
 @app.command("revoke")
@@ -106,9 +112,15 @@ def revoke(
     Example:  rta keys revoke key_4f0c --project demo
     """
     from rtaplatform.catalog.keys import revoke_key
+    from rtaplatform.catalog.projects import has_project
 
-    connections = Connections(postgres=postgres, data_dir=data_dir)
-    if not _run(connections, lambda connection: revoke_key(connection, project, key_id)):
+    def revoke_there(connection: Any) -> bool | None:
+        return revoke_key(connection, project, key_id) if has_project(connection, project) else None
+
+    done: bool | None = _run(Connections(postgres=postgres, data_dir=data_dir), revoke_there)
+    if done is None:
+        raise _unknown_project(project)
+    if not done:
         raise SetupError(f"There is no valid key {key_id!r} in {project!r}.", "See `rta keys list`.", exit_code=2)
     said = f"{key_id} is revoked; every process knows it within a minute."
     typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else said)
@@ -139,7 +151,10 @@ def _read_end(text: str | None) -> datetime | None:
     if text is None:
         return None
     if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit() and 0 < int(text[:-1]) < 100_000:
-        return datetime.now(UTC) + timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        try:
+            return datetime.now(UTC) + timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        except OverflowError:
+            raise SetupError(f"{text!r} is too far ahead.", "Leave --expires out for no end.", exit_code=2) from None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -147,7 +162,26 @@ def _read_end(text: str | None) -> datetime | None:
     if moment is None or not 1970 < moment.year < 9_999:
         remedy = "For example --expires 90d, or --expires 2027-01-31."
         raise SetupError(f"{text!r} is no time.", remedy, exit_code=2)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment <= datetime.now(UTC):
+        remedy = "Name a time to come, or leave --expires out for no end."
+        raise SetupError(f"{text!r} is in the past: the key would open nothing.", remedy, exit_code=2)
+    return moment
+
+
+def table_of(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the cells below one another; the last column is as wide as it likes."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
+
+
+def _cells_of(row: KeyRow) -> tuple[str, ...]:
+    used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
+    return row.id, row.shown, _state_of(row), used, ",".join(row.scopes), row.name
+
+
+def _unknown_project(project: str) -> SetupError:
+    return SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
 
 
 def _state_of(row: KeyRow) -> str:

@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from rtaplatform.catalog import key_records
 from rtaplatform.catalog.fields import read_object, with_defaults
-from rtaplatform.catalog.key_records import CHANGEABLE, KEY_FIELDS, ROTATION_FIELDS, Key, MadeKey, NewKey, key_of
+from rtaplatform.catalog.key_records import CHANGEABLE, KEY_FIELDS, ROTATION_FIELDS, Key, MadeKey, Maker, NewKey, key_of
 from rtaplatform.catalog.keys import ADMIN
 from rtaplatform.catalog.versions import etag_of
 from rtaplatform.core.errors import InvalidParameter
@@ -31,6 +31,7 @@ from rtaplatform.serve.catalog_requests import (
     run,
 )
 from rtaplatform.serve.metrics import refuse_others
+from rtaplatform.serve.parts import parts_of
 
 AnyRequest = Request[Any, Any, State]
 TAGS = ["keys"]
@@ -56,8 +57,8 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     """`key` is the key itself: it is shown now and never again."""
     refuse_others(request, ())
     values = with_defaults(read_object(await read_json(request), KEY_FIELDS), KEY_FIELDS)
-    project_id, new = access_of(request).project_id, NewKey(**values)
-    return _answer_made(await run(request, lambda connection: key_records.insert_key(connection, project_id, new)))
+    project_id, new, maker = access_of(request).project_id, NewKey(**values), _maker(request)
+    return _answer_made(await run(request, lambda connection: key_records.create(connection, project_id, new, maker)))
 
 
 @get("/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.READ_KEY}, tags=TAGS, summary="One key")
@@ -92,8 +93,9 @@ async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     project_id, key_id = access_of(request).project_id, decode_id(id)
     given = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
     grace = with_defaults(given, ROTATION_FIELDS)["grace_seconds"]
+    maker = _maker(request)
     return _answer_made(
-        await run(request, lambda connection: key_records.rotate(connection, project_id, key_id, grace))
+        await run(request, lambda connection: key_records.rotate(connection, project_id, key_id, grace, maker))
     )
 
 
@@ -111,6 +113,10 @@ async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 
 
 route_handlers: list[HTTPRouteHandler] = [list_keys, create_key, read_key, patch_key, rotate_key, revoke_key]
+
+
+def _maker(request: AnyRequest) -> Maker:
+    return Maker(access_of(request).scopes, parts_of(request).limits.keys_per_project_max)
 
 
 def _answer(row: Any) -> Response[bytes]:

@@ -30,6 +30,7 @@ from rtaplatform.serve.catalog_requests import (
     read_json,
     run,
 )
+from rtaplatform.serve.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
 from rtaplatform.serve.metrics import refuse_others
 from rtaplatform.serve.parts import parts_of
 
@@ -55,7 +56,11 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
     """`keys` are the new project's own: they are shown now and never again. Its events count from now on."""
     refuse_others(request, ())
     values = read_object(await read_json(request), PROJECT_FIELDS)
-    row, keys = await run(request, lambda connection: project_records.create(connection, values))
+    limits = parts_of(request).limits
+    # Each is told to all shards and workers. What fails costs as well: nobody tries out which slugs are taken.
+    await limits.take(PROJECTS, access_of(request).project_id)
+    await limits.take(ALL_PROJECTS, "all")
+    row, keys = await run(request, lambda connection: project_records.create(connection, values, limits.projects_max))
     await _tell(request)
     content = {"project": project_of(row), "keys": keys}
     return answer(content, 201, ETag=etag_of(row.version), Location=location("projects", row.id))
@@ -79,6 +84,7 @@ async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[byte
     refuse_others(request, ())
     project_id, condition = _own(request, id), condition_of(request)
     given = await read_json(request, PATCH_TYPES)
+    await parts_of(request).limits.take(PROJECT_CHANGES, project_id)
     row = await run(request, lambda connection: project_records.patch(connection, project_id, given, condition))
     await _tell(request)
     return answer(project_of(row), ETag=etag_of(row.version))

@@ -83,6 +83,7 @@ class Limits:
     ) -> None:
         """`counter` None: this process alone."""
         self.trusted_proxies = networks_of(settings.trusted_proxies)
+        self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
         self._rules = rules_of(settings)
         self._shared, self._own, self._now = counter, MemoryStorage(), now
         # Addresses have their own, so that strangers push out no key's.
