@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, rev
 from rtaplatform.catalog.notifications import Change, Listener, News, read_change
 from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
-from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import until
@@ -182,6 +183,19 @@ async def test_use_is_written_in_one_batch_and_off_the_request_s_path(
     assert await used() == first
 
 
+class Counted:
+    """A database, and how often it was asked."""
+
+    reads = 0
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self, work: Any, **more: Any) -> Any:
+        Counted.reads += 1
+        return await self._database.run(work, **more)
+
+
 async def test_a_hundred_thousand_products_fit(database: Database, settings: CatalogSettings) -> None:
     await insert_many(settings, 1, MANY)
     products = Products(database)
@@ -191,9 +205,17 @@ async def test_a_hundred_thousand_products_fit(database: Database, settings: Cat
     tracemalloc.stop()
     assert len(table.by_id) == MANY
     assert used < MANY * BYTES_A_PRODUCT_MAX
-    small = Products(database, products_max=MANY - 1)
-    with pytest.raises(InvalidParameter):
-        await small.products("demo")
+    small = Products(Counted(database), products_max=MANY - 1)  # type: ignore[arg-type]  # a database that counts
+    for _ in range(3):
+        with pytest.raises(InvalidParameter):
+            await small.products("demo")
+    # That there are too many is remembered; what an answer shows is read by its ids, and kept for a while.
+    reads = Counted.reads
+    for _ in range(3):
+        assert list(await small.some("demo", ["p-1", "nowhere"])) == ["p-1"]
+        with pytest.raises(InvalidParameter):
+            await small.products("demo")
+    assert Counted.reads == reads + 1
 
 
 async def test_nothing_known_and_postgres_away_is_unavailable(
@@ -221,6 +243,28 @@ async def test_the_projects_asked_for_last_are_kept(database: Database, settings
     assert (len(first.by_id), len(second.by_id)) == (80, 50)
     assert await products.products("two") is second
     assert await products.products("demo") is not first
+
+
+async def test_two_large_projects_do_not_push_each_other_out_at_every_question(
+    database: Database, settings: CatalogSettings
+) -> None:
+    await execute(settings, "INSERT INTO projects (id, slug, name) VALUES ('prj_2', 'two', 'Two')")
+    await insert_many(settings, 1, 12_000)
+    await execute(
+        settings, "INSERT INTO products (project_id, id) SELECT 'prj_2', 'p-' || n FROM generate_series(1, 12000) n"
+    )
+    now = [1_000.0]
+    products = Products(database, lambda: now[0], products_max=20_000)
+    await products.products("demo")
+    second = await products.products("two")
+    for _ in range(3):
+        with pytest.raises(Busy, match="no room"):
+            await products.products("demo")
+        assert list(await products.some("demo", ["p-7"])) == ["p-7"]
+        assert await products.products("two") is second
+    now[0] += 61
+    assert len((await products.products("demo")).by_id) == 12_000
+    await products.close()
 
 
 @pytest.mark.parametrize("payload", ["", "echo", "[]", '{"kind": 1}', '{"ids": "x"}', "\x00"])

@@ -8,7 +8,7 @@ numbers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -88,6 +88,11 @@ class Place:
         if self.plan.meets("products", CATALOG):
             raise Unavailable("postgres", SECRET)
         return await self._catalog.products(project)
+
+    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Any]:
+        if self.plan.meets("products", CATALOG):
+            raise Unavailable("postgres", SECRET)
+        return await self._catalog.some(project, ids)
 
 
 def objections(answer: Reply) -> list[str]:

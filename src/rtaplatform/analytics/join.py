@@ -6,7 +6,7 @@ hid stays `(other)`, since nobody knows which products it was. The catalog is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -42,7 +42,11 @@ class ProductTable(Protocol):
 
 class ProductCatalog(Protocol):
     async def products(self, project: str) -> ProductTable:
-        """Raises `Unavailable` where nothing is known of the project's products."""
+        """Raises `Unavailable` where nothing is known of the project's products, `Rejected` where they are too many."""
+        ...
+
+    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, ProductLike]:
+        """At least those of `ids` that there are, however many the project has; raises `Unavailable`."""
         ...
 
 

@@ -5,7 +5,7 @@ The catalog enriches and never blocks: where it is away, names are null. Only a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -41,13 +41,13 @@ class PopularProducts:
             query = replace(query, filters=(("product_category", (category,)),))
         answer = (await self._engine.answer(project, [query]))[0]
         rows = [r for r in answer.results if r.total and r.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
-        products = await self._known(project)
+        products = await self._known(project, [row.dimensions[PRODUCT_ID] for row in rows[:limit]])
         results = [_shown(row, products.get(row.dimensions[PRODUCT_ID])) for row in rows[:limit]]
         return Popular(by, answer.start, answer.end, results, answer.meta)
 
-    async def _known(self, project: str) -> Mapping[str, ProductLike]:
+    async def _known(self, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
         try:
-            return (await self._catalog.products(project)).by_id
+            return await self._catalog.some(project, ids)
         except (Unavailable, Rejected):
             return {}
 

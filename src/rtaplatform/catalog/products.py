@@ -3,6 +3,7 @@
 A project's products are read at its first question, and kept up to date by notifications (`notifications.py`).
 While PostgreSQL is away what is known is served. Without notifications (a pooler swallows them) a project is read
 again every STALE_SECONDS while it is asked for. Bounded: `products_max` in all, the least recently asked go first.
+A project that does not fit is remembered as such, and only the products that an answer shows are read of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from sys import intern
 from typing import Any
@@ -20,8 +21,9 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.named_products import NamedProducts
 from rtaplatform.catalog.tables import PRODUCTS, PROJECTS
-from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unavailable
 
 PRODUCTS_MAX = 400_000
 ROWS_AT_ONCE = 5_000
@@ -31,6 +33,10 @@ RETRY_SECONDS = 2.0  # how long a failed server is left alone
 LISTENING_SECONDS = 900.0  # how old a table may be that notifications keep up to date
 STALE_SECONDS = 20.0  # … and one that they do not: changes show within 30 s
 READ_SECONDS_MAX = 30.0
+TOO_MANY_SECONDS = 600.0  # how long it is remembered that a project has too many products
+LEFT_OUT_SECONDS = 60.0  # … and how long a large project waits that had to make room for another
+LARGE = 10_000
+REFUSALS_MAX = 1_000
 
 _versions = itertools.count(1)
 
@@ -87,11 +93,14 @@ class Products:
     ) -> None:
         self._database, self._now, self._products_max = database, now, products_max
         self._shelves: dict[str, _Shelf] = {}
+        self._refusals: dict[str, tuple[float, PlatformError]] = {}
+        self._named = NamedProducts(self._read_named, now)
         self._away_until = -RETRY_SECONDS
         self.is_listening = False
 
     async def products(self, project: str) -> Table:
         """Those of `project` (a slug); raises Unavailable where nothing is known, Rejected where they are too many."""
+        self._raise_refusal(project)
         shelf = self._shelves.pop(project, None) or _Shelf()
         self._shelves[project] = shelf
         if shelf.table is None:
@@ -101,6 +110,13 @@ class Products:
             self._renew(project, shelf)
         assert shelf.table is not None
         return shelf.table
+
+    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
+        """At least those of `ids` that there are, also of a project that is not kept whole; raises Unavailable."""
+        try:
+            return (await self.products(project)).by_id
+        except (InvalidParameter, Busy):
+            return await self._named.some(project, ids)
 
     def change(self, project_id: str, ids: Iterable[str] | None) -> None:
         """Some products of a project have changed, or (None) nobody knows which."""
@@ -125,6 +141,22 @@ class Products:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _raise_refusal(self, project: str) -> None:
+        until, error = self._refusals.get(project, (0.0, None))
+        if error is not None and self._now() < until:
+            raise error.with_traceback(None)  # it is raised again and again, and must not grow
+
+    def _refuse(self, project: str, error: PlatformError, seconds: float) -> None:
+        self._refusals.pop(project, None)
+        self._refusals[project] = self._now() + seconds, error
+        while len(self._refusals) > REFUSALS_MAX:
+            del self._refusals[next(iter(self._refusals))]
+
+    async def _read_named(self, project: str, ids: list[str]) -> Mapping[str, Product]:
+        return await self._database.run(
+            lambda connection: _read_some(connection, _project_id(connection, project), ids)
+        )
 
     async def _first(self, project: str, shelf: _Shelf) -> None:
         if shelf.task is None:
@@ -170,6 +202,9 @@ class Products:
         try:
             shelf.project_id = await self._database.run(lambda connection: _project_id(connection, project))
             by_id = await self._read_portions(shelf.project_id)
+        except InvalidParameter as error:
+            self._refuse(project, error, TOO_MANY_SECONDS)
+            raise
         except Unavailable:
             self._away_until, shelf.reload = self._now() + RETRY_SECONDS, shelf.table is not None
             raise
@@ -215,6 +250,10 @@ class Products:
                 return
             total -= sizes[slug]
             del self._shelves[slug]
+            if sizes[slug] > LARGE:
+                # Two large projects would else be read in turn, whole, at every question.
+                said = f"There is no room for the products of this project beside others': {self._products_max} in all."
+                self._refuse(slug, Busy(said, retry_after_seconds=int(LEFT_OUT_SECONDS)), LEFT_OUT_SECONDS)
 
 
 _COLUMNS = (

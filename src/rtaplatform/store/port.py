@@ -20,9 +20,18 @@ NO_TOTALS = "Redis has no totals: run `rta migrate`, which begins to count, or s
 DEDUP_SLICES = 16
 
 
-@lru_cache(maxsize=10_000)
+PROJECT_CHARS_KEPT_MAX = 63  # a slug's; records name projects as they like
+
+
 def shard_of(project: str, shards: int) -> int:
+    return _kept_shard_of(project, shards) if len(project) <= PROJECT_CHARS_KEPT_MAX else _shard_of(project, shards)
+
+
+def _shard_of(project: str, shards: int) -> int:
     return xxhash.xxh3_64_intdigest(project.encode()) % shards
+
+
+_kept_shard_of = lru_cache(maxsize=10_000)(_shard_of)
 
 
 class Place(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
@@ -37,3 +37,6 @@ class Catalog:
         if self.table is None:
             raise Unavailable("postgres", "away")
         return self.table
+
+    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
+        return (await self.products(project)).by_id
