@@ -193,6 +193,7 @@ class LimitSettings(StageSettings):
     admin_per_minute: Annotated[int, Field(ge=0)] = 60_000
     unknown_keys_per_minute: Annotated[int, Field(ge=0)] = 6_000
     project_factor: Annotated[int, Field(ge=1)] = 4
+    project_events_per_hour: Annotated[int, Field(ge=0)] = 0
     projects_per_hour: Annotated[int, Field(ge=0)] = 60
     projects_per_hour_in_all: Annotated[int, Field(ge=0)] = 600
     project_changes_per_hour: Annotated[int, Field(ge=0)] = 600

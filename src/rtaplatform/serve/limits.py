@@ -29,6 +29,7 @@ from rtaplatform import telemetry
 from rtaplatform.settings import LimitSettings
 
 COLLECT, READ, CATALOG, ADMIN, UNKNOWN = "collect", "read", "catalog", "admin", "unknown"
+COLLECT_IN_AN_HOUR = "collect_in_an_hour"
 PROJECTS, ALL_PROJECTS, PROJECT_CHANGES = "projects", "all_projects", "project_changes"
 KINDS = {"read": READ, "catalog:read": CATALOG, "catalog:write": CATALOG, "admin": ADMIN, "collect": COLLECT}
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3_600
@@ -109,12 +110,12 @@ class Limits:
         return Allowance(rule.limit, max(0, allowance.remaining - cost), allowance.reset_seconds)
 
     async def take_of_key(self, kind: str, key_id: str, project_id: str, cost: int = 1) -> Allowance:
-        """Take from a key and from its project; the scarcer allowance. Raises TooManyRequestsException."""
-        of_key = await self.take(kind, key_id, cost)
-        of_project = await self.take(of_project_kind(kind), project_id, cost)
-        if not of_key.limit or not of_project.limit:
-            return of_key
-        return min(of_key, of_project, key=lambda allowance: allowance.remaining)
+        """Take from a key and from its project; the scarcest allowance. Raises TooManyRequestsException."""
+        taken = [await self.take(kind, key_id, cost), await self.take(of_project_kind(kind), project_id, cost)]
+        if kind == COLLECT:
+            taken.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
+        limited = [allowance for allowance in taken if allowance.limit]
+        return min(limited, key=lambda allowance: allowance.remaining) if limited else taken[0]
 
     def limit_of(self, kind: str) -> int:
         """0: none."""
@@ -185,6 +186,7 @@ def rules_of(settings: LimitSettings) -> dict[str, Rule]:
         for kind, rule in of_key.items()
     }
     return of_key | of_project | {
+        COLLECT_IN_AN_HOUR: Rule(settings.project_events_per_hour, "events of this project", HOUR_SECONDS),
         UNKNOWN: Rule(settings.unknown_keys_per_minute, "unknown keys from this address"),
         PROJECTS: Rule(settings.projects_per_hour, "projects made by this project's keys", HOUR_SECONDS),
         ALL_PROJECTS: Rule(settings.projects_per_hour_in_all, "projects made on this platform", HOUR_SECONDS),

@@ -258,3 +258,16 @@ async def test_addresses_push_out_no_key_s_meter() -> None:
     for number in range(METERS_MAX + 10):
         await limits.take(UNKNOWN, str(number))
     assert limits.is_spent(READ, "key_1")
+
+
+async def test_an_operator_may_bound_the_events_of_a_project() -> None:
+    """Whatever the limit of its keys: what counts is what the store has room for."""
+    clock = Clock()
+    limits = limits_of(clock=clock, project_events_per_hour=100)
+    assert (await limits.take_of_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
+    with pytest.raises(TooManyRequestsException, match="events of this project in an hour"):
+        await limits.take_of_key(COLLECT, "key_2", "prj_1", 41)
+    assert (await limits.take_of_key(COLLECT, "key_3", "prj_2", 60)).remaining == 40
+    clock.now += 3_600
+    assert (await limits.take_of_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
+    assert (await limits.take_of_key(READ, "key_1", "prj_1")).limit == 120_000
