@@ -225,7 +225,7 @@ def _require_another_admin(connection: Connection, project_id: str, row: Row[Any
     # One at a time: two that revoke each other would each see the other's as still valid.
     connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.id == project_id).with_for_update(key_share=True))
     others = select(KEYS.c.id).where(
-        KEYS.c.project_id == project_id, KEYS.c.id != row.id, KEYS.c.scopes.contains([ADMIN]), *_VALID
+        KEYS.c.project_id == project_id, KEYS.c.id != row.id, KEYS.c.scopes.any(ADMIN), *_VALID
     )
     if connection.scalar(others.limit(1)) is None:
         raise Conflict(

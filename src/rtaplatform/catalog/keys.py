@@ -325,6 +325,10 @@ class KeyRow(Struct, frozen=True):
     last_used_at: datetime | None
 
 
+def has_project(connection: Connection, slug: str) -> bool:
+    return connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug)) is not None
+
+
 def list_keys(connection: Connection, project: str) -> list[KeyRow]:
     rows = connection.execute(
         select(

@@ -10,10 +10,6 @@ from rtaplatform.catalog.tables import PROJECTS
 from rtaplatform.store.port import Project
 
 
-def has_project(connection: Connection, slug: str) -> bool:
-    return connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug)) is not None
-
-
 async def list_projects(database: Database) -> list[Project]:
     """All projects, by slug; raises Unavailable."""
     columns = PROJECTS.c

@@ -83,8 +83,7 @@ def list_all(
     """
     import msgspec
 
-    from rtaplatform.catalog.keys import list_keys
-    from rtaplatform.catalog.projects import has_project
+    from rtaplatform.catalog.keys import has_project, list_keys
 
     def read(connection: Any) -> list[KeyRow] | None:
         return list_keys(connection, project) if has_project(connection, project) else None
@@ -111,8 +110,7 @@ def revoke(
 
     Example:  rta keys revoke key_4f0c --project demo
     """
-    from rtaplatform.catalog.keys import revoke_key
-    from rtaplatform.catalog.projects import has_project
+    from rtaplatform.catalog.keys import has_project, revoke_key
 
     def revoke_there(connection: Any) -> bool | None:
         return revoke_key(connection, project, key_id) if has_project(connection, project) else None
