@@ -7,31 +7,16 @@ A shard is named by its number; a project's shard is `shard_of(project, shards)`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-import xxhash
 from msgspec import Struct
 
 from rtaplatform.core.buckets import Kind
+from rtaplatform.store.shards import shard_of as shard_of
 
 SCHEMA = "1"
 NO_TOTALS = "Redis has no totals: run `rta migrate`, which begins to count, or says what was lost."
 DEDUP_SLICES = 16
-
-
-PROJECT_CHARS_KEPT_MAX = 63  # a slug's; records name projects as they like
-
-
-def shard_of(project: str, shards: int) -> int:
-    return _kept_shard_of(project, shards) if len(project) <= PROJECT_CHARS_KEPT_MAX else _shard_of(project, shards)
-
-
-def _shard_of(project: str, shards: int) -> int:
-    return xxhash.xxh3_64_intdigest(project.encode()) % shards
-
-
-_kept_shard_of = lru_cache(maxsize=10_000)(_shard_of)
 
 
 class Place(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from rtaplatform.store.port import PROJECT_CHARS_KEPT_MAX, shard_of
+from rtaplatform.store.shards import PROJECT_CHARS_KEPT_MAX, shard_of
 
 
 def test_nothing_is_kept_of_what_records_call_their_project() -> None:
