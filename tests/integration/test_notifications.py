@@ -212,7 +212,7 @@ async def test_a_hundred_thousand_products_fit(database: Database, settings: Cat
     # That there are too many is remembered; what an answer shows is read by its ids, and kept for a while.
     reads = Counted.reads
     for _ in range(3):
-        assert list(await small.some("demo", ["p-1", "nowhere"])) == ["p-1"]
+        assert list(await small.some("demo", ["product-1", "nowhere"])) == ["product-1"]
         with pytest.raises(InvalidParameter):
             await small.products("demo")
     assert Counted.reads == reads + 1
@@ -260,7 +260,7 @@ async def test_two_large_projects_do_not_push_each_other_out_at_every_question(
     for _ in range(3):
         with pytest.raises(Busy, match="no room"):
             await products.products("demo")
-        assert list(await products.some("demo", ["p-7"])) == ["p-7"]
+        assert list(await products.some("demo", ["product-7"])) == ["product-7"]
         assert await products.products("two") is second
     now[0] += 61
     assert len((await products.products("demo")).by_id) == 12_000

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, any_, func, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.fields import Field, Fields, read_moment, text_field
@@ -225,7 +225,7 @@ def _require_another_admin(connection: Connection, project_id: str, row: Row[Any
     # One at a time: two that revoke each other would each see the other's as still valid.
     connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.id == project_id).with_for_update(key_share=True))
     others = select(KEYS.c.id).where(
-        KEYS.c.project_id == project_id, KEYS.c.id != row.id, KEYS.c.scopes.any(ADMIN), *_VALID
+        KEYS.c.project_id == project_id, KEYS.c.id != row.id, literal(ADMIN) == any_(KEYS.c.scopes), *_VALID
     )
     if connection.scalar(others.limit(1)) is None:
         raise Conflict(

@@ -1,6 +1,6 @@
 """Which shard a project's state sits in. Pure.
 
-Shards of names that may be a project's are kept; of others nothing is, since records name projects as they like, at any length.
+Shards of names that may be a project's are kept. Of others nothing is: records name projects as they like.
 """
 
 from __future__ import annotations
