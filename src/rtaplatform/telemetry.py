@@ -81,6 +81,10 @@ COLLECT_RECEIVED = _counter("collect_received", "Events received, each of a batc
 COLLECT_ACCEPTED = _counter("collect_accepted", "Events that Kafka has acknowledged.")
 COLLECT_REJECTED = _counter("collect_rejected", "Events refused, by reason.", "reason")
 COLLECT_UNKNOWN = _counter("collect_unknown", "Events without an answer from Kafka: answered with 503.")
+COLLECT_LATE = _counter("collect_late", "Events taken that are older than what is counted.")
+COLLECT_PLACEHOLDER_IDS = _counter(
+    "collect_placeholder_ids", "Events taken whose userId or anonymousId names nobody: undefined, null, 0 and the like."
+)
 COLLECT_BYTES = _counter("collect_bytes", "Bytes of bodies, after decompression.")
 COLLECT_STEP_SECONDS = _counter("collect_step_seconds", "Time spent in each step.", "step")
 COLLECT_IN_FLIGHT = _gauge("collect_in_flight", "Events handed to the producer and not yet acknowledged.")

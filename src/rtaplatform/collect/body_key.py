@@ -12,20 +12,22 @@ import msgspec
 from msgspec import Raw, Struct
 
 WRITE_KEY_BYTES_MAX = 1_024
-_AS_TEXT = re.compile(rb'"writeKey"\s*:\s*"([^"\\\x00-\x20]{1,256})"')
+_AS_TEXT = re.compile(rb'"(?:writeKey|api_key)"\s*:\s*"([^"\\\x00-\x20]{1,256})"')
 
 
 class _Keyed(Struct, rename="camel"):
     write_key: Raw = Raw(b"null")
+    api_key: Raw = msgspec.field(default=Raw(b"null"), name="api_key")
 
 
 _KEYED = msgspec.json.Decoder(_Keyed)
 
 
 def find_write_keys(body: bytes) -> list[str]:
-    """The `writeKey` of a body; of one that is not JSON the first and the last that stand in it."""
+    """The `writeKey` of a body, or PostHog's `api_key`; of one that is not JSON the first and the last in it."""
     try:
-        return _read(bytes(_KEYED.decode(body).write_key))
+        keyed = _KEYED.decode(body)
+        return _read(bytes(keyed.write_key)) or _read(bytes(keyed.api_key))
     except (msgspec.DecodeError, RecursionError):
         pass
     found = [match[1] for match in _first_and_last(body)]
@@ -43,6 +45,6 @@ def _read(value: bytes) -> list[str]:
 
 
 def _first_and_last(body: bytes) -> list[re.Match[bytes]]:
-    first, at = _AS_TEXT.search(body), body.rfind(b'"writeKey"')
+    first, at = _AS_TEXT.search(body), max(body.rfind(b'"writeKey"'), body.rfind(b'"api_key"'))
     last = _AS_TEXT.match(body, at) if at >= 0 else None
     return [match for match in (first, last) if match is not None]

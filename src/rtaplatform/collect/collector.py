@@ -2,19 +2,36 @@
 
 Promise: an answer means that Kafka has acknowledged every accepted event. The law, kept in signals:
 received = accepted + rejected + unknown.
+Limits: the event loop is let go after each portion of a batch, and no more than FLUSHED_BYTES are held at once:
+a small batch may say much of each of its events.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.collect.draft import BatchRefused, Draft, EventRefused, Record, Refused
-from rtaplatform.collect.envelope import Arrival, Batch, draft_batch, draft_single
+from rtaplatform.collect.envelope import (
+    Arrival,
+    Batch,
+    draft_batch,
+    draft_single,
+    read_broken_batch,
+    read_whole_batch,
+)
+from rtaplatform.collect.placeholders import names_nobody
 from rtaplatform.collect.producer import Undelivered
 from rtaplatform.collect.steps import run_steps, to_record
+
+PORTION_EVENTS_MAX = 200
+PORTION_BYTES_MAX = 64 << 10
+FLUSHED_BYTES = 4 << 20
 
 
 class Appender(Protocol):
@@ -23,25 +40,47 @@ class Appender(Protocol):
     async def append(self, records: Sequence[Record]) -> None: ...
 
 
+class Stored(Struct):
+    """What has become of a request's events so far; `waiting` are those that Kafka has not been given yet."""
+
+    received: int = 0
+    accepted: int = 0
+    unknown: int = 0
+    placeholders: int = 0
+    refused: list[Refused] = []
+    late: list[int] = []
+    waiting: list[Record] = []
+    waiting_bytes: int = 0
+
+
 class Collector:
     def __init__(self, log: Appender) -> None:
         self._log = log
+        self._cutting = asyncio.Lock()
+
+    async def read_batch(self, body: bytes) -> Batch:
+        """The batch in a body; what is not JSON is cut by a thread, one body at a time. Raises UnreadableBody."""
+        batch = read_whole_batch(body)
+        if batch is not None:
+            return batch
+        async with self._cutting:
+            return await asyncio.to_thread(read_broken_batch, body)
 
     async def collect_single(self, body: bytes, kind: str, project: str, arrival: Arrival) -> dict[str, Any]:
         """Store one event; raises EventRefused, Undelivered."""
-        refused = await self._store([draft_single(body, kind, project, arrival)])
-        if refused:
-            raise EventRefused(refused[0])
-        return {"success": True}
+        stored = await self._store([draft_single(body, kind, project, arrival)])
+        if stored.refused:
+            raise EventRefused(stored.refused[0])
+        return {"success": True, **_late(stored)}
 
     async def collect_batch(self, batch: Batch, project: str, arrival: Arrival) -> dict[str, Any]:
-        """Store what can be stored of a batch, and list the rest; raises UnreadableBody, Undelivered."""
-        drafts = draft_batch(batch, project, arrival)
-        refused = await self._store(drafts)
+        """Store what can be stored of a batch, and list the rest; raises Undelivered."""
+        stored = await self._store(draft_batch(batch, project, arrival))
         return {
-            "success": True,
-            "accepted": len(drafts) - len(refused),
-            "rejected": [_as_answer(one) for one in refused],
+            "success": not stored.refused,
+            "accepted": stored.accepted,
+            "rejected": [_as_answer(one) for one in stored.refused],
+            **_late(stored),
         }
 
     async def collect_batch_strictly(self, batch: Batch, project: str, arrival: Arrival) -> dict[str, Any]:
@@ -51,31 +90,71 @@ class Collector:
             raise BatchRefused(answer)
         return answer
 
-    async def _store(self, drafts: list[Draft]) -> list[Refused]:
+    async def _store(self, drafts: Iterable[Draft]) -> Stored:
         spent: dict[str, float] = {}
-        ready, refused = run_steps(drafts, spent)
-        accepted, unknown = len(ready), 0
+        stored = Stored()
         try:
-            await self._log.append([to_record(draft) for draft in ready])
-        except Undelivered as error:
-            accepted, unknown = error.acknowledged, error.unknown
-            raise
-        except BaseException:
-            accepted, unknown = 0, len(ready)
-            raise
+            for portion in _portions(drafts):
+                if stored.received:
+                    await asyncio.sleep(0)  # others have their turn
+                _add(stored, portion, spent)
+                if stored.waiting_bytes > FLUSHED_BYTES:
+                    await self._flush(stored)
+            await self._flush(stored)
         finally:
-            _count(len(drafts), accepted, refused, unknown)
-            for step, seconds in spent.items():
-                telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
-        return refused
+            stored.unknown += len(stored.waiting)
+            _count(stored, spent)
+        return stored
+
+    async def _flush(self, stored: Stored) -> None:
+        try:
+            await self._log.append(stored.waiting)
+        except Undelivered as error:
+            stored.accepted += error.acknowledged
+            stored.unknown += error.unknown
+            stored.waiting = []
+            raise
+        stored.accepted += len(stored.waiting)
+        stored.waiting, stored.waiting_bytes = [], 0
 
 
-def _count(received: int, accepted: int, refused: list[Refused], unknown: int) -> None:
-    telemetry.COLLECT_RECEIVED.inc(received)
-    telemetry.COLLECT_ACCEPTED.inc(accepted)
-    telemetry.COLLECT_UNKNOWN.inc(unknown)
-    for reason, count in Counter(one.reason for one in refused).items():
+def _add(stored: Stored, portion: list[Draft], spent: dict[str, float]) -> None:
+    ready, refused = run_steps(portion, spent)
+    stored.received += len(portion)
+    stored.refused += refused
+    stored.late += [draft.index for draft in ready if draft.is_late]
+    stored.placeholders += sum(map(names_nobody, ready))
+    stored.waiting += map(to_record, ready)
+    stored.waiting_bytes += sum(len(draft.value) for draft in ready)
+
+
+def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
+    portion, size = [], 0
+    for draft in drafts:
+        portion.append(draft)
+        size += len(draft.raw)
+        if len(portion) >= PORTION_EVENTS_MAX or size >= PORTION_BYTES_MAX:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _late(stored: Stored) -> dict[str, Any]:
+    """The places of events that the log keeps and nothing counts, where there are any."""
+    return {"late": stored.late} if stored.late else {}
+
+
+def _count(stored: Stored, spent: dict[str, float]) -> None:
+    telemetry.COLLECT_RECEIVED.inc(stored.received)
+    telemetry.COLLECT_ACCEPTED.inc(stored.accepted)
+    telemetry.COLLECT_UNKNOWN.inc(stored.unknown)
+    telemetry.COLLECT_LATE.inc(len(stored.late))
+    telemetry.COLLECT_PLACEHOLDER_IDS.inc(stored.placeholders)
+    for reason, count in Counter(one.reason for one in stored.refused).items():
         telemetry.COLLECT_REJECTED.labels(reason).inc(count)
+    for step, seconds in spent.items():
+        telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
 
 
 def _as_answer(one: Refused) -> dict[str, Any]:

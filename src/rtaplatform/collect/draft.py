@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
+from rtaplatform.collect.defaults import Defaults
 from rtaplatform.core.errors import Rejected
 from rtaplatform.core.events import Reason
 
@@ -20,10 +21,9 @@ class Call(Struct, frozen=True):
     sent_at_ms: int | None = None  # the batch's or the header's
     is_retry: bool = False
     from_browser: bool = False
+    user_agent: str | None = None  # of the request
     time: Any = None  # the batch's, for events without one
-    context: dict[str, Raw] = {}  # defaults for each event
-    context_values: dict[str, Any] = {}
-    integrations: Raw | None = None
+    defaults: Defaults = Defaults()
 
 
 class Draft(Struct):
@@ -36,6 +36,7 @@ class Draft(Struct):
     values: dict[str, Any] = {}
     marks: list[str] = []
     source: str = ""
+    is_late: bool = False  # older than what is counted
     value: bytes = b""
 
 

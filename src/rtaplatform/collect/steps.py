@@ -1,8 +1,8 @@
 """From what was sent to what is stored: a list of steps, each `Draft → Draft | Refused`.   Stage 1 of 6.
 
-Pure: no clock, no IO. An event that a worker would set aside is refused here, for the same reason, so
-that its sender learns of it. What only the platform may say (projectId, receivedAt, marks) is never taken
-from a client. Which envelope the event came in is the adapters' concern (`envelope.py`), not ours.
+Pure: no clock, no IO. An event that a worker would set aside is refused here, for the same reason and by the same
+code of `core`, so that its sender learns of it. What only the platform may say (projectId, receivedAt, marks but
+`bot:`) is never taken from a client. Which envelope the event came in is the adapters' concern (`envelope.py`).
 """
 
 from __future__ import annotations
@@ -10,28 +10,24 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from rtaplatform.collect.amounts import find_wrong_amount
+from rtaplatform.collect.bots import MARK, is_bot_of_visitor, is_crawler
+from rtaplatform.collect.clock import set_times
 from rtaplatform.collect.draft import Draft, Record, Refused
-from rtaplatform.collect.reading import Unreadable, check_shape, decode, decode_to_look_at, read_client_time
+from rtaplatform.collect.reading import Unreadable, decode, read_json
 from rtaplatform.collect.source import find_source
-from rtaplatform.core.events import (
-    CALL_TYPES,
-    COLLECTED_BYTES_MAX,
-    COMMERCE_EVENTS,
-    EVENT_BYTES_MAX,
-    FUTURE_MS_MAX,
-    TOPIC_OF_SOURCE,
-    Reason,
-)
+from rtaplatform.core.commerce import find_long_id, is_commerce, read_properties
+from rtaplatform.core.events import CALL_TYPES, COLLECTED_BYTES_MAX, KEYS_MAX, TOPIC_OF_SOURCE, Reason
+from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.json_shape import AS_SENT, find_flaw
 from rtaplatform.core.times import iso_utc
 
-ID_BYTES_MAX = 512
-CLOCKS_DISAGREE_MS = 30_000
-_OURS = ("projectId", "receivedAt", "marks", "writeKey", "sentAt")
+CLIENT_MARKS_MAX, CLIENT_MARK_CHARACTERS_MAX = 4, 64
+_OURS = ("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt")
 _IDS = ("messageId", "anonymousId", "userId")
 _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
@@ -40,34 +36,50 @@ Step = Callable[[Draft], Draft | Refused]
 
 
 def read_event(draft: Draft) -> Draft | Refused:
-    if len(draft.raw) > EVENT_BYTES_MAX:
-        return _refuse(draft, Reason.TOO_LARGE, None, f"{len(draft.raw)} bytes; at most {EVENT_BYTES_MAX}.")
+    flaw = find_flaw(draft.raw, AS_SENT)
+    if flaw is not None:
+        return _refuse(draft, flaw.reason, None, flaw.detail)
     try:
-        check_shape(draft.raw)
-        values = decode_to_look_at(draft.raw)
-        if not isinstance(values, dict):
+        read = read_json(draft.raw)
+        if not isinstance(read.value, dict):
             return _refuse(draft, Reason.NOT_AN_OBJECT, None, "An event is a JSON object.")
-        draft.values, draft.fields = values, decode(draft.raw, _VERBATIM)
+        draft.values, draft.fields = read.value, decode(read.text, _VERBATIM)
     except Unreadable as error:
         return _refuse(draft, error.reason, None, error.detail)
     return draft
 
 
+def read_objects(draft: Draft) -> Draft | Refused:
+    """`properties` and `context` are objects; an empty list (as PHP writes it), "" and false are empty ones."""
+    for name in ("properties", "context"):
+        value = draft.values.get(name)
+        if value is None or isinstance(value, dict):
+            continue
+        if value is not False and value not in ([], ""):
+            return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` is an object or null.")
+        draft.values[name] = draft.fields[name] = {}
+    return draft
+
+
 def merge_defaults(draft: Draft) -> Draft | Refused:
     """A batch's context and integrations hold for each event that does not say otherwise."""
-    context = draft.values.get("context")
-    if context is not None and not isinstance(context, dict):
-        return _refuse(draft, Reason.INVALID_FIELD, "context", "`context` is an object or null.")
-    if draft.call.context:
+    defaults = draft.call.defaults
+    if defaults.excess is not None:
+        return _refuse(draft, defaults.excess.reason, defaults.excess.field, defaults.excess.detail)
+    if defaults.context:
+        context = draft.values.get("context")
         own = decode(draft.fields["context"], _VERBATIM) if context else {}
-        draft.fields["context"] = {**draft.call.context, **own}
-        draft.values["context"] = {**draft.call.context_values, **(context or {})}
-    if draft.call.integrations is not None:
-        draft.fields.setdefault("integrations", draft.call.integrations)
+        draft.fields["context"] = {**defaults.context, **own}
+        draft.values["context"] = {**defaults.context_values, **(context or {})}
+        if len(draft.fields["context"]) > KEYS_MAX:
+            return _refuse(draft, Reason.TOO_MANY_KEYS, "context", f"With the batch's, over {KEYS_MAX} keys.")
+    if defaults.integrations is not None:
+        draft.fields.setdefault("integrations", defaults.integrations)
     return draft
 
 
 def drop_what_is_ours(draft: Draft) -> Draft:
+    draft.marks = _own_marks(draft.values.get("marks"))
     for name in _OURS:
         draft.fields.pop(name, None)
     context = draft.values.get("context")
@@ -76,6 +88,14 @@ def drop_what_is_ours(draft: Draft) -> Draft:
         verbatim = own if isinstance(own, dict) else decode(own, _VERBATIM)
         draft.fields["context"] = {name: value for name, value in verbatim.items() if name != "ip"}
     return draft
+
+
+def _own_marks(given: Any) -> list[str]:
+    """A client may say of itself that it is a bot, and nothing else."""
+    if not isinstance(given, list):
+        return []
+    said = [mark for mark in given if isinstance(mark, str) and mark.startswith("bot:")]
+    return [mark[:CLIENT_MARK_CHARACTERS_MAX] for mark in said[:CLIENT_MARKS_MAX]]
 
 
 def name_type(draft: Draft) -> Draft | Refused:
@@ -89,15 +109,12 @@ def name_type(draft: Draft) -> Draft | Refused:
 def check_fields(draft: Draft) -> Draft | Refused:
     for name in (*_IDS, "event"):
         value = draft.values.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            draft.fields[name] = draft.values[name] = str(value)
-        elif value is not None and not isinstance(value, str):
+        if value is None or isinstance(value, str):
+            continue
+        text = bytes(draft.fields[name]).decode()
+        if isinstance(value, bool) or not text.removeprefix("-").isdecimal():
             return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` is a string, an integer or null.")
-        elif name in _IDS and value and len(value) * 4 > ID_BYTES_MAX and len(value.encode()) > ID_BYTES_MAX:
-            return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` has at most {ID_BYTES_MAX} bytes.")
-    properties = draft.values.get("properties")
-    if properties is not None and not isinstance(properties, dict):
-        return _refuse(draft, Reason.INVALID_FIELD, "properties", "`properties` is an object or null.")
+        draft.fields[name] = draft.values[name] = text
     return draft
 
 
@@ -109,13 +126,15 @@ def require_fields(draft: Draft) -> Draft | Refused:
     return draft
 
 
-def check_amounts(draft: Draft) -> Draft | Refused:
+def check_ids(draft: Draft) -> Draft | Refused:
+    long = next((name for name in _IDS if is_too_long(draft.values.get(name) or "")), None)
     properties = draft.values.get("properties")
-    if not properties or draft.values["type"] != "track" or draft.values["event"] not in COMMERCE_EVENTS:
-        return draft
-    wrong = find_wrong_amount(properties)
-    if wrong is not None:
-        return _refuse(draft, Reason.INVALID_AMOUNT, wrong, f"`{wrong}` is not an amount that can be summed.")
+    if long is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
+        text = bytes(draft.fields["properties"])
+        found = find_long_id(read_properties(text)) if len(text) > ID_BYTES_MAX else None
+        long = found and f"properties.{found}"
+    if long is not None:
+        return _refuse(draft, Reason.ID_TOO_LONG, long, f"`{long}` has more than {ID_BYTES_MAX} bytes.")
     return draft
 
 
@@ -132,33 +151,25 @@ def set_source(draft: Draft) -> Draft:
     return draft
 
 
-def correct_clock(draft: Draft) -> Draft | Refused:
-    """`timestamp` becomes the event's time by our clock; `originalTimestamp` the client's own, as sent."""
-    values, call = draft.values, draft.call
-    name = next((name for name in ("timestamp", "originalTimestamp") if values.get(name) is not None), None)
-    # A batch's own time changes when it is built again, and dedup looks for the same one: it is no event's own.
-    draft.fields["originalTimestamp"] = draft.fields[name] if name else None
-    said = values[name] if name else call.time
-    client_ms = read_client_time(said)
-    if client_ms is None:
-        event_ms = call.received_ms
-        draft.marks = draft.marks if said is None else [*draft.marks, "unreadable_time"]
-    else:
-        event_ms = client_ms + _skew_ms(draft)
-    if event_ms > call.received_ms + FUTURE_MS_MAX:
-        return _refuse(draft, Reason.TIME_IN_FUTURE, name or "timestamp", "More than 5 minutes in the future.")
-    draft.fields["timestamp"] = iso_utc(max(event_ms, 0))
+def mark_bots(draft: Draft) -> Draft:
+    context, call = draft.values.get("context"), draft.call
+    own, of_request = context.get("userAgent") if context else None, call.user_agent
+    # An app names the library that it sends with: a program is a bot only as a page's or a server's visitor.
+    find = is_bot_of_visitor if draft.source in ("web", "server") else is_crawler
+    is_bot = isinstance(own, str) and find(own)
+    if not is_bot and of_request:
+        is_bot = find(of_request) if call.from_browser else is_crawler(of_request)
+    if is_bot:
+        draft.marks = [*draft.marks, MARK]
     return draft
 
 
-def _skew_ms(draft: Draft) -> int:
-    """How far our clock is ahead of the client's; 0 where they agree, or where nobody knows."""
-    call = draft.call
-    sent_ms = read_client_time(draft.values.get("sentAt"))
-    sent_ms = call.sent_at_ms if sent_ms is None else sent_ms
-    if sent_ms is None or call.is_retry or abs(call.received_ms - sent_ms) <= CLOCKS_DISAGREE_MS:
-        return 0
-    return call.received_ms - sent_ms
+def correct_clock(draft: Draft) -> Draft | Refused:
+    """`timestamp` becomes the event's time by our clock; `originalTimestamp` the client's own, as sent."""
+    field = set_times(draft)
+    if field is not None:
+        return _refuse(draft, Reason.TIME_IN_FUTURE, field, "More than 5 minutes in the future.")
+    return draft
 
 
 def write_value(draft: Draft) -> Draft | Refused:
@@ -177,14 +188,16 @@ def write_value(draft: Draft) -> Draft | Refused:
 
 STEPS: tuple[Step, ...] = (
     read_event,
+    read_objects,
     merge_defaults,
     drop_what_is_ours,
     check_fields,
     name_type,
     require_fields,
-    check_amounts,
+    check_ids,
     assign_id,
     set_source,
+    mark_bots,
     correct_clock,
     write_value,
 )
@@ -216,4 +229,6 @@ def to_record(draft: Draft) -> Record:
 
 def _refuse(draft: Draft, reason: Reason, field: str | None, detail: str) -> Refused:
     message_id = draft.values.get("messageId")
-    return Refused(draft.index, reason, field, detail, message_id if isinstance(message_id, str) else None)
+    return Refused(
+        draft.index, reason, field, detail, message_id[:ID_BYTES_MAX] if isinstance(message_id, str) else None
+    )

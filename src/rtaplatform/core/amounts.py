@@ -1,4 +1,4 @@
-"""Decimal text → integers in 10⁻⁴ units.   Pure; read by collector and workers.
+"""Decimal text → integers in 10⁻⁴ units.   Pure.
 
 Exact: made from the text, never through a float; rounded once, half to even; price × quantity is
 multiplied exactly first. So any order of adding gives the same total.
@@ -9,32 +9,74 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rtaplatform.core.events import AMOUNT_MAX
+import msgspec
+from msgspec import Raw
 
-TEXT_MAX = 100
+from rtaplatform.core.events import AMOUNT_MAX
+from rtaplatform.core.json_text import is_nothing
+
+TEXT_MAX = 1_000
+CACHED_TEXT_MAX = 32  # longer ones are seldom, and could fill a cache
 SCALE_DIGITS = 4
 _NUMBER = re.compile(r"(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
+_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 
 
 class AmountError(ValueError):
     """Not an amount; the message is a sentence without the value."""
 
 
-@lru_cache(maxsize=65_536)
+def amount_text(raw: Raw) -> str | None:
+    """The number in a JSON value: a number, or text that holds one plain decimal, blanks around it allowed.
+
+    None: nothing is there. Raises `AmountError` where it is no amount, or one that no sum can take.
+    """
+    if is_nothing(raw):
+        return None
+    value = bytes(raw)
+    if value[:1] == b'"':
+        number: str = msgspec.json.decode(value).strip()
+        if not _PLAIN.fullmatch(number):
+            raise AmountError("is no plain decimal")
+    elif value[:1] in b"-0123456789":
+        number = value.decode()
+    else:
+        raise AmountError("is not a number")
+    scaled(number)
+    return number
+
+
 def scaled(text: str) -> int:
     """The amount in 10⁻⁴ units, within ±2^52."""
+    return _scaled_known(text) if len(text) <= CACHED_TEXT_MAX else _scaled(*_parts(text))
+
+
+def scaled_product(price: str, quantity: str) -> int:
+    """price × quantity in 10⁻⁴ units, rounded once, within ±2^52."""
+    if len(price) + len(quantity) <= CACHED_TEXT_MAX:
+        return _scaled_product_known(price, quantity)
+    return _scaled_product(price, quantity)
+
+
+@lru_cache(maxsize=65_536)
+def _scaled_known(text: str) -> int:
     return _scaled(*_parts(text))
 
 
-@lru_cache(maxsize=65_536)
-def scaled_product(price: str, quantity: str) -> int:
-    """price × quantity in 10⁻⁴ units, rounded once, within ±2^52."""
+def _scaled_product(price: str, quantity: str) -> int:
     (m1, e1), (m2, e2) = _parts(price), _parts(quantity)
     return _scaled(m1 * m2, e1 + e2)
 
 
+_scaled_product_known = lru_cache(maxsize=65_536)(_scaled_product)
+
+
+def is_in_range(amount: int) -> bool:
+    return -AMOUNT_MAX <= amount <= AMOUNT_MAX
+
+
 def check_range(amount: int) -> int:
-    if not -AMOUNT_MAX <= amount <= AMOUNT_MAX:
+    if not is_in_range(amount):
         raise AmountError("is beyond ±2^52 ten-thousandths")
     return amount
 

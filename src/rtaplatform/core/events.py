@@ -23,15 +23,20 @@ CALL_NAMES = {
 }
 CALL_TYPES = ("track", *CALL_NAMES)
 
-# Of Segment's E-commerce V2 spec: those whose amounts are read.
+# Of Segment's E-commerce V2 spec: those whose products and amounts are read.
 COMMERCE_EVENTS = frozenset(
-    ("Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded")
-)
+    (
+        "Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded",
+        "Order Cancelled",
+    )
+)  # fmt: skip
 
 EVENT_BYTES_MAX = 32_768
 COLLECTED_BYTES_MAX = 40_960  # with what the collector adds
 NESTING_MAX = 32
 KEYS_MAX = 1_000
+COLLECTED_KEYS_MAX = 1_016  # with what the collector adds to an event's own
+BATCH_EVENTS_MAX = 5_000
 DIMENSION_BYTES_MAX = 256
 AMOUNT_MAX = 2**52
 FUTURE_MS_MAX = 300_000
@@ -54,7 +59,7 @@ class Reason(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     MISSING_EVENT = "missing_event"
     MISSING_IDENTITY = "missing_identity"
-    INVALID_AMOUNT = "invalid_amount"
+    ID_TOO_LONG = "id_too_long"
     TIME_IN_FUTURE = "time_in_future"
 
 

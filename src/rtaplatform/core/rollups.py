@@ -28,7 +28,7 @@ ACTIVITY = Rollup("activity", ("event", "source"), ("count", "units", "revenue",
 EVENTS = Rollup("events", ("event", "source", "country", "device"), ("count", "units", "revenue", "other_currencies"))
 PRODUCTS = Rollup("products", ("product_id",), ("views", "adds", "checkouts", "orders", "units", "revenue"))
 # By record time, not by the event's: what did not become a number, and what could not be checked.
-QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time"))
+QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time", "unreadable_amount"))
 
 ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY)
 

@@ -1,18 +1,23 @@
-"""ISO 8601 text → milliseconds since 1970.   Pure.
+"""ISO 8601 text or a number → milliseconds since 1970.   Pure; read by collector and workers.
 
-A date, or a date and a time with T or a blank between them; any number of fraction digits, cut to
-milliseconds; without an offset it is UTC. Years 1970 to 9999. Everything else is unreadable: None.
+Dates by month, week or day of the year; times down to a fraction of the hour, minute or second, cut to milliseconds;
+each with or without its signs, T or a blank between them; without an offset it is UTC. A number is seconds below 10^11,
+else milliseconds. Years 1970 to 9999. Everything else is unreadable: None.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
-_FORM = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?",
-    re.ASCII,
-)
+_DATE = r"(?:\+00)?(\d{4})(?:-?(\d{2})-?(\d{2})|-(\d{2})|-?W(\d{2})(?:-?([1-7]))?|-?(\d{3}))?"
+_TIME = r"(\d{2})(?::?(\d{2})(?::?(\d{2}))?)?(?:[.,](\d+))?"
+_ZONE = r"(?:([Zz])|([+−-])(\d{2}):?(\d{2})?)?"
+_FORM = re.compile(rf"{_DATE}(?:[Tt ]{_TIME}{_ZONE})?", re.ASCII)
+_NUMBER = re.compile(r"(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
+NUMBER_CHARACTERS_MAX = 100
+FRACTION_DIGITS_MAX = 40  # of an hour or a minute: more say nothing of a millisecond
+MILLISECONDS_FROM = 10**11  # a smaller number is seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTES: dict[str, int] = {}  # "2026-11-22T10:00" → ms; events come in time order, so a few minutes serve them all
 _MINUTES_MAX = 4_096
@@ -35,7 +40,8 @@ def read_time_ms(text: str) -> int | None:
 
 
 def _remember_minute(text: str) -> int | None:
-    start = _read_any(text[:16] + "Z") if text[10] == "T" else None
+    is_plain = text[10] == "T" and text[13] == ":" and text[11:13] != "24"  # after 24:00 there are no seconds
+    start = _read_any(text[:16] + "Z") if is_plain else None
     if start is not None:
         if len(_MINUTES) >= _MINUTES_MAX:
             _MINUTES.clear()
@@ -45,26 +51,75 @@ def _remember_minute(text: str) -> int | None:
 
 def _read_any(text: str) -> int | None:
     form = _FORM.fullmatch(text)
+    at = None if form is None else _read_form(form)
+    return read_number_ms(text) if at is None else at
+
+
+def read_number_ms(text: str) -> int | None:
+    """A number as JSON writes it: seconds since 1970 below 10^11, else milliseconds, cut; None: no time."""
+    form = _NUMBER.fullmatch(text) if len(text) <= NUMBER_CHARACTERS_MAX else None
     if form is None:
         return None
-    year, month, day, hour, minute, second, fraction, _z, sign, ahead_h, ahead_m = form.groups()
-    milliseconds = int(((fraction or "") + "000")[:3])
+    whole, fraction, exponent = form.groups()
+    mantissa, shift = int(whole + (fraction or "")), int(exponent or 0) - len(fraction or "")
+    if mantissa and len(str(mantissa)) + shift > len(str(TIME_MS_MAX)):
+        return None
+    numerator, denominator = (mantissa * 10**shift, 1) if shift >= 0 else (mantissa, 10**-shift)
+    if numerator < MILLISECONDS_FROM * denominator:
+        numerator *= 1000
+    return _within(numerator // denominator)
+
+
+def _read_form(form: re.Match[str]) -> int | None:
+    year, month, day, month_alone, week, weekday, ordinal, hour, minute, second, fraction, _, *zone = form.groups()
+    if hour is not None and day is None and weekday is None and ordinal is None:
+        return None  # only a day has a time
     try:
-        zone = UTC if sign is None else _zone(sign, int(ahead_h), int(ahead_m or 0))
-        moment = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=zone
-        )
-        ms = int(moment.timestamp()) * 1000 + milliseconds
+        if week is not None:
+            start = date.fromisocalendar(int(year), int(week), int(weekday or 1))
+        elif ordinal is not None:
+            start = date(int(year), 1, 1) + timedelta(int(ordinal) - 1)
+            if start.year != int(year):
+                return None
+        else:
+            start = date(int(year), int(month or month_alone or 1), int(day or 1))
+        ms = (start - _EPOCH.date()).days * 86_400_000
+        return _within(ms if hour is None else ms + _time_ms(hour, minute, second, fraction) - _ahead_ms(*zone))
     except (ValueError, OverflowError):
         return None
+
+
+def _time_ms(hour: str, minute: str | None, second: str | None, fraction: str | None) -> int:
+    """24:00 is the end of the day; a second 60, which is a leap second, is the next minute's first."""
+    h, m, s = int(hour), int(minute or 0), int(second or 0)
+    unit_ms = 3_600_000 if minute is None else 60_000 if second is None else 1000
+    part = _fraction_ms(fraction, unit_ms)
+    if h > 24 or m > 59 or s > 60 or (h == 24 and (m or s or part)):
+        raise ValueError("no such time of day")
+    return h * 3_600_000 + m * 60_000 + s * 1000 + (part if s < 60 else 0)
+
+
+def _fraction_ms(digits: str | None, unit_ms: int) -> int:
+    if digits is None:
+        return 0
+    if unit_ms == 1000:
+        return int((digits + "000")[:3])
+    cut = digits[:FRACTION_DIGITS_MAX]
+    scale: int = 10 ** len(cut)
+    return int(cut) * unit_ms // scale
+
+
+def _ahead_ms(sign: str | None, hours: str | None, minutes: str | None) -> int:
+    if sign is None:
+        return 0
+    h, m = int(hours or 0), int(minutes or 0)
+    if h > 23 or m > 59:
+        raise ValueError("no such offset")
+    return (h * 60 + m) * (60_000 if sign == "+" else -60_000)
+
+
+def _within(ms: int) -> int | None:
     return ms if 0 <= ms < TIME_MS_MAX else None
-
-
-def _zone(sign: str, hours: int, minutes: int) -> timezone:
-    if minutes > 59:
-        raise ValueError("minutes of an offset")
-    ahead = timedelta(hours=hours, minutes=minutes)
-    return timezone(ahead if sign == "+" else -ahead)
 
 
 def iso_utc(ms: int) -> str:

@@ -13,9 +13,9 @@ from msgspec import UNSET, Raw, Struct
 
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
-from rtaplatform.process.decode import Clean, Context, Device, Location, Properties
-
-CONTAINER = object()
+from rtaplatform.core.json_text import Number, dimension_text, is_empty_object, is_nothing, plain_value
+from rtaplatform.core.times import iso_utc, read_number_ms
+from rtaplatform.process.decode import Clean, Context, Device, Location
 
 
 class Loose(Struct):
@@ -33,16 +33,6 @@ class Loose(Struct):
     marks: Raw = Raw()
     properties: Raw = Raw()
     context: Raw = Raw()
-
-
-class LooseProperties(Struct):
-    product_id: Raw = Raw()
-    price: Raw = Raw()
-    quantity: Raw = Raw()
-    revenue: Raw = Raw()
-    total: Raw = Raw()
-    currency: Raw = Raw()
-    products: Raw = Raw()
 
 
 class LooseLocation(Struct):
@@ -64,7 +54,7 @@ def read_carefully(value: bytes) -> Clean:
         loose = msgspec.json.decode(value, type=Loose)
     except msgspec.DecodeError as error:  # a ValidationError, which is one, comes before the end has been read
         raise _not_an_object(value, error) from None
-    project = _plain(loose.projectId)
+    project = plain_value(loose.projectId)
     if not isinstance(project, str) or isinstance(project, Number) or not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
     return Clean(
@@ -94,30 +84,14 @@ def _not_an_object(value: bytes, error: msgspec.DecodeError) -> Quarantined:
 def project_of(value: bytes | None) -> str:
     """The projectId of a record that is set aside, as far as it can be read; else empty."""
     try:
-        project = _plain(msgspec.json.decode(value or b"", type=Loose).projectId)
+        project = plain_value(msgspec.json.decode(value or b"", type=Loose).projectId)
     except (msgspec.MsgspecError, RecursionError):
         return ""
     return project if isinstance(project, str) and not isinstance(project, Number) else ""
 
 
-def _plain(raw: Raw) -> Any:
-    """The value, where it is a scalar, numbers as their own text; CONTAINER for a list or object."""
-    text = bytes(raw)
-    if not text or text == b"null":
-        return None
-    if text[:1] in b"-0123456789":
-        return Number(text.decode())
-    return CONTAINER if text[:1] in b"[{" else msgspec.json.decode(text)
-
-
-class Number(str):
-    """A JSON number, as it was written."""
-
-    __slots__ = ()
-
-
 def _identifier(field: str, raw: Raw) -> str | None:
-    value = _plain(raw)
+    value = plain_value(raw)
     if value is None:
         return None
     if isinstance(value, Number):
@@ -128,24 +102,15 @@ def _identifier(field: str, raw: Raw) -> str | None:
     raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be text, an integer or null.")
 
 
-def dimension_text(raw: Raw) -> str | None:
-    """A dimension's text: numbers as written, booleans as true and false, empty of all else; None: it is not there."""
-    value = _plain(raw)
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, str) else ""
-
-
 def _time(raw: Raw) -> Any:
-    """Absent stays absent and null null; what is not text cannot be read as a time, and must not be empty."""
+    """Absent stays absent and null null; a number is a time too; what is neither must be unreadable, and not empty."""
     if not bytes(raw):
         return UNSET
-    value = _plain(raw)
-    if value is None:
-        return None
-    return value if isinstance(value, str) and not isinstance(value, Number) and value else "unreadable"
+    value = plain_value(raw)
+    if isinstance(value, Number):
+        ms = read_number_ms(value)
+        return "unreadable" if ms is None else iso_utc(ms)
+    return value if value is None or (isinstance(value, str) and value) else "unreadable"
 
 
 def _marks(raw: Raw) -> list[str] | None:
@@ -160,30 +125,11 @@ def _marks(raw: Raw) -> list[str] | None:
 
 def _object(field: str, raw: Raw) -> bytes | None:
     text = bytes(raw)
-    if not text or text == b"null":
+    if is_nothing(text) or is_empty_object(text):
         return None
     if not text.startswith(b"{"):
         raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be an object or null.")
     return text
-
-
-def read_properties(text: bytes) -> Properties:
-    """The properties in an object's text, whatever stands in their fields."""
-    loose = msgspec.json.decode(text, type=LooseProperties)
-    return Properties(
-        product_id=dimension_text(loose.product_id),
-        price=loose.price,
-        quantity=loose.quantity,
-        revenue=loose.revenue,
-        total=loose.total,
-        currency=_plain_text(loose.currency),
-        products=loose.products,
-    )
-
-
-def _plain_text(raw: Raw) -> str | None:
-    value = _plain(raw)
-    return value if isinstance(value, str) and not isinstance(value, Number) else None
 
 
 def _context(raw: Raw) -> Context | None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
+from rtaplatform.core.amounts import AmountError, amount_text, is_in_range, scaled, scaled_product
+from rtaplatform.core.commerce import Properties, find_long_id, read_entries, read_properties
+from rtaplatform.core.dimensions import dimension
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import Reason
+from rtaplatform.core.events import AMOUNT_MAX, Reason
+from rtaplatform.core.ids import ID_BYTES_MAX
+from rtaplatform.core.json_text import dimension_text
 from rtaplatform.core.rollups import SEPARATOR
-from rtaplatform.process.careful import dimension_text, read_properties
-from rtaplatform.process.decode import Properties, dimension
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
 CACHED_PROPERTIES_BYTES_MAX = 512
@@ -27,6 +28,7 @@ ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
 class Commerce(Struct, eq=False, gc=False):
     """Amounts in 10⁻⁴ units. `of_persons`: the products whose distinct persons the event adds to.
 
+    `has_unreadable`: an amount was there and could not be read.
     `fields` is `products` in the names of the rollup: that of a measure's total, the product's own, and the increment.
     One object serves all events that say the same: they are counted by `is`, not by `==`.
     """
@@ -34,6 +36,7 @@ class Commerce(Struct, eq=False, gc=False):
     units: int = 0
     revenue: int = 0
     other_currencies: int = 0
+    has_unreadable: bool = False
     products: ProductCells = {}
     of_persons: tuple[str, ...] = ()
     fields: tuple[tuple[str, str, int], ...] = ()
@@ -45,21 +48,40 @@ class Line(Struct, gc=False):
     amount: int
 
 
-class _Entry(Struct):
-    product_id: Raw = Raw()
-    price: Raw = Raw()
-    quantity: Raw = Raw()
+class AmountReader:
+    """Reads the amounts of one event, and knows whether it could read all of them. What it could not is not there."""
+
+    __slots__ = ("is_complete",)
+
+    def __init__(self) -> None:
+        self.is_complete = True
+
+    def read(self, raw: Raw) -> str | None:
+        try:
+            return amount_text(raw)
+        except AmountError:
+            self.is_complete = False
+            return None
+
+    def multiply(self, price: str, quantity: str) -> int:
+        try:
+            return scaled_product(price, quantity)
+        except AmountError:
+            self.is_complete = False
+            return 0
+
+    def line(self, product: str | None, price: str | None, quantity: str | None) -> Line:
+        price, quantity = price or "0", quantity or "1"
+        return Line(dimension(product), scaled(quantity), self.multiply(price, quantity))
 
 
-_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
-_decode_properties = msgspec.json.Decoder(Properties).decode
-NOTHING = Commerce()
+NOTHING, UNREADABLE = Commerce(), Commerce(has_unreadable=True)
 
 
 def read_commerce(name: str, properties: bytes, currency: str) -> Commerce:
     """What an event of that name and properties (an object's JSON text, or none) adds, in a project of that currency.
 
-    Raises `Quarantined` with `invalid_amount`.
+    Raises `Quarantined` with `id_too_long`.
     """
     if not properties:
         return NOTHING
@@ -69,10 +91,10 @@ def read_commerce(name: str, properties: bytes, currency: str) -> Commerce:
 
 
 def _read(name: str, text: bytes, currency: str) -> Commerce:
-    try:
-        properties = _decode_properties(text)
-    except msgspec.ValidationError:
-        properties = read_properties(text)
+    properties = read_properties(text)
+    long_id = find_long_id(properties) if len(text) > ID_BYTES_MAX else None
+    if long_id is not None:
+        raise Quarantined(Reason.ID_TOO_LONG, f"`properties.{long_id}` has more than {ID_BYTES_MAX} bytes.")
     found = _added(name, properties, currency)
     if not found.products:
         return found
@@ -91,25 +113,20 @@ _read_known = lru_cache(maxsize=32_768)(_read)
 
 
 def _added(name: str, properties: Properties, currency: str) -> Commerce:
-    try:
-        field = "price"
-        price = _amount(properties.price)
-        field = "quantity"
-        quantity = _amount(properties.quantity)
-        field = "revenue"
-        revenue = _amount(properties.revenue)
-        field = "total"
-        total = _amount(properties.total)
-        field = "products"
-        lines = _lines(properties, price, quantity)
-        subtotal = check_range(sum(line.amount for line in lines))
-    except AmountError as error:
-        raise Quarantined(Reason.INVALID_AMOUNT, f"`{field}` {error}.") from None
+    reader = AmountReader()
+    lines = _lines(properties, reader)
+    stated = _stated_revenue(properties, reader)
     if name == ORDERED:
-        stated, stated_in = revenue or total, properties.currency
-        return _order(lines, subtotal, stated=stated, stated_in=stated_in, currency=currency)
-    products = _touched(name, properties, lines)
-    return Commerce(products=products) if products else NOTHING
+        found = _order(lines, stated, is_ours=properties.currency in ("", currency))
+    else:
+        products = _touched(name, properties, lines)
+        found = Commerce(products=products) if products else NOTHING
+    if reader.is_complete:
+        return found
+    if found is NOTHING:
+        return UNREADABLE
+    found.has_unreadable = True
+    return found
 
 
 def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCells:
@@ -120,8 +137,7 @@ def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCel
     return {product: {measure: 1}} if measure and product else {}
 
 
-def _order(lines: list[Line], subtotal: int, *, stated: str | None, stated_in: str | None, currency: str) -> Commerce:
-    is_ours = not stated_in or stated_in.upper() == currency
+def _order(lines: list[Line], stated: int | None, *, is_ours: bool) -> Commerce:
     products: ProductCells = {}
     for line in lines:
         if not line.product:
@@ -129,7 +145,7 @@ def _order(lines: list[Line], subtotal: int, *, stated: str | None, stated_in: s
         cells = products.setdefault(line.product, {"orders": 1, "units": 0, "revenue": 0})
         cells["units"] += line.quantity
         cells["revenue"] += line.amount if is_ours else 0
-    revenue = subtotal if stated is None else scaled(stated)
+    revenue = sum(line.amount for line in lines) if stated is None else stated
     return Commerce(
         units=sum(line.quantity for line in lines),
         revenue=revenue if is_ours else 0,
@@ -138,48 +154,45 @@ def _order(lines: list[Line], subtotal: int, *, stated: str | None, stated_in: s
     )
 
 
-def _lines(properties: Properties, price: str | None, quantity: str | None) -> list[Line]:
-    text = bytes(properties.products)
-    if text and text != b"null":
-        entries = _entries(text)
-        if entries:
-            return [_line(_product(each.product_id), _amount(each.price), _amount(each.quantity)) for each in entries]
-    product = properties.product_id
-    if product is None and price is None and quantity is None:
+def _stated_revenue(properties: Properties, reader: AmountReader) -> int | None:
+    revenue, total = reader.read(properties.revenue), reader.read(properties.total)
+    stated = revenue or total
+    return None if stated is None else scaled(stated)
+
+
+def _lines(properties: Properties, reader: AmountReader) -> list[Line]:
+    price, quantity = reader.read(properties.price), reader.read(properties.quantity)
+    entries = read_entries(properties.products)
+    reader.is_complete = reader.is_complete and entries.is_whole
+    if entries.found:
+        return _within_range(
+            [
+                reader.line(dimension_text(entry.product_id), reader.read(entry.price), reader.read(entry.quantity))
+                for entry in entries.found
+            ],
+            reader,
+        )
+    if properties.product_id is None and price is None and quantity is None:
         return []
-    return [_line(dimension(product), price, quantity)]
+    return [reader.line(properties.product_id, price, quantity)]
 
 
-def _entries(text: bytes) -> list[_Entry]:
-    if not text.startswith(b"["):
-        raise AmountError("is not a list")
-    try:
-        return _decode_entries(text)
-    except msgspec.ValidationError:
-        raise AmountError("has an entry that is not an object") from None
+def _within_range(lines: list[Line], reader: AmountReader) -> list[Line]:
+    """The lines, without the amounts or the quantities of which a sum is beyond the range."""
+    amounts, quantities = [line.amount for line in lines], [line.quantity for line in lines]
+    names = [line.product for line in lines]
+    if not _is_every_sum_in_range(names, amounts):
+        amounts, reader.is_complete = [0] * len(lines), False
+    if not _is_every_sum_in_range(names, quantities):
+        quantities, reader.is_complete = [0] * len(lines), False
+    return [Line(*numbers) for numbers in zip(names, quantities, amounts, strict=True)]
 
 
-def _line(product: str, price: str | None, quantity: str | None) -> Line:
-    price, quantity = price or "0", quantity or "1"
-    return Line(product, scaled(quantity), scaled_product(price, quantity))
-
-
-def _product(raw: Raw) -> str:
-    """A line's product id as a dimension's value."""
-    return dimension(dimension_text(raw))
-
-
-def _amount(raw: Raw) -> str | None:
-    """The decimal text of an amount, or None where there is none. Raises `AmountError`."""
-    text = bytes(raw)
-    if not text or text == b"null":
-        return None
-    if text[:1] == b'"':
-        decoded: str = msgspec.json.decode(text)
-        scaled(decoded)
-        return decoded
-    if text[:1] not in b"-0123456789":
-        raise AmountError("is not a number")
-    number = text.decode()
-    scaled(number)
-    return number
+def _is_every_sum_in_range(products: list[str], numbers: list[int]) -> bool:
+    """The sum of the order, and that of each product."""
+    if sum(map(abs, numbers)) <= AMOUNT_MAX:
+        return True
+    sums: dict[str, int] = {}
+    for product, number in zip(products, numbers, strict=True):
+        sums[product] = sums.get(product, 0) + number
+    return is_in_range(sum(numbers)) and all(map(is_in_range, sums.values()))

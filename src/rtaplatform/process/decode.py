@@ -7,43 +7,25 @@ has the rules; a differential test holds both to them.
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-
 import msgspec
 import xxhash
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from rtaplatform.core.dimensions import CACHED_CHARACTERS_MAX, dimension
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import (
-    CALL_NAMES,
-    COLLECTED_BYTES_MAX,
-    DIMENSION_BYTES_MAX,
-    EVENT_BYTES_MAX,
-    KEYS_MAX,
-    NESTING_MAX,
-    SOURCES,
-    Reason,
-)
+from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, Reason
+from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.json_shape import AS_COLLECTED, AS_SENT, Flaw, Limits, find_excess, find_flaw
+from rtaplatform.core.json_text import is_empty_object
 from rtaplatform.core.rollups import field
 from rtaplatform.core.times import read_time_ms
 
-CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
+SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # has no more bytes than an id may have
 KNOWN_DIMENSIONS_MAX = 65_536
 KEY_BYTES_MIN = len('"":0,')
 _OBJECT = ord("{")
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
-
-
-class Properties(Struct, gc=False):
-    product_id: str | None = None
-    price: Raw = Raw()
-    quantity: Raw = Raw()
-    revenue: Raw = Raw()
-    total: Raw = Raw()
-    currency: str | None = None
-    products: Raw = Raw()
 
 
 class Location(Struct, gc=False):
@@ -131,8 +113,6 @@ class Event(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(Clean).decode
-_OUTSIDE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> Event:
@@ -143,62 +123,44 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     """
     if not value:
         raise Quarantined(Reason.EMPTY, "The record has no value.")
+    limits = AS_COLLECTED if was_collected else AS_SENT
     if (
         len(value) > KEYS_MAX * KEY_BYTES_MIN  # JSON with fewer passes no limit of size or number
         or not value.isascii()
         or value.count(b"{") > NESTING_MAX
         or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
     ):
-        _require_readable(value, was_collected)
+        _require_shape(value, limits)
     try:
         clean = _decode(value)
     except msgspec.ValidationError:
         from rtaplatform.process.careful import read_carefully
 
-        _check_shape(value)  # what is wrong may stand before what is no JSON, of which nothing above is true
+        # What is wrong may stand before what is no JSON, of which nothing above is true.
+        _raise_flaw(find_excess(value, limits.keys_max))
         clean = read_carefully(value)
     except msgspec.DecodeError as error:
-        _check_shape(value)
+        _raise_flaw(find_excess(value, limits.keys_max))
         raise Quarantined(Reason.NOT_JSON, str(error)) from None
     return _event(clean, topic_source, record_ms)
 
 
-def _require_readable(value: bytes, was_collected: bool) -> None:
-    size = len(value)
-    if size > EVENT_BYTES_MAX:
-        limit = COLLECTED_BYTES_MAX if was_collected else EVENT_BYTES_MAX
-        if size > limit:
-            raise Quarantined(Reason.TOO_LARGE, f"The record has {size} bytes; {limit} are allowed.")
-    if not value.isascii():
-        try:
-            value.decode()
-        except UnicodeDecodeError as error:
-            raise Quarantined(Reason.NOT_UTF8, f"Byte {error.start} is not UTF-8.") from None
+def _require_shape(value: bytes, limits: Limits) -> None:
     # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
     # Where one object follows the other, as in a list of JSON, the second goes no deeper.
-    if value.count(b":") > KEYS_MAX or value.count(b"[") + value.count(b"{") - value.count(b"},{") > NESTING_MAX:
-        _check_shape(value)
-
-
-def _check_shape(value: bytes) -> None:
-    if value.count(b":") <= KEYS_MAX and value.count(b"[") + value.count(b"{") <= NESTING_MAX:
+    if (
+        len(value) <= limits.bytes_max
+        and value.isascii()
+        and value.count(b":") <= limits.keys_max
+        and value.count(b"[") + value.count(b"{") - value.count(b"},{") <= NESTING_MAX
+    ):
         return
-    keys: list[int] = []
-    too_many = False
-    for found in _OUTSIDE.finditer(value):
-        token = found[0]
-        if token in (b"{", b"["):
-            keys.append(0)
-            if len(keys) > NESTING_MAX:
-                raise Quarantined(Reason.TOO_DEEP, f"It nests deeper than {NESTING_MAX}.")
-        elif token in (b"}", b"]"):
-            if keys:
-                keys.pop()
-        elif token == b":" and keys:
-            keys[-1] += 1
-            too_many = too_many or keys[-1] > KEYS_MAX
-    if too_many:
-        raise Quarantined(Reason.TOO_MANY_KEYS, f"An object has over {KEYS_MAX} keys.")
+    _raise_flaw(find_flaw(value, limits))
+
+
+def _raise_flaw(flaw: Flaw | None) -> None:
+    if flaw is not None:
+        raise Quarantined(flaw.reason, flaw.detail)
 
 
 def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
@@ -211,8 +173,14 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
         person, kind = clean.anonymousId, b"a:"
         if not person:
             raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
-    time_ms, own_ms = _times(clean)
     marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
+    if (
+        len(person) > SHORT_ID_CHARACTERS_MAX
+        or (message_id and len(message_id) > SHORT_ID_CHARACTERS_MAX)
+        or (kind == b"u:" and clean.anonymousId and len(clean.anonymousId) > SHORT_ID_CHARACTERS_MAX)
+    ):
+        _require_short_ids(clean)
+    time_ms, own_ms = _times(clean)
     is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
     if marks:
         is_checked = is_checked and "made_id" not in marks
@@ -236,8 +204,15 @@ def _event(clean: Clean, topic_source: str, record_ms: int) -> Event:
     )
 
 
+def _require_short_ids(clean: Clean) -> None:
+    ids = {"messageId": clean.messageId, "anonymousId": clean.anonymousId, "userId": clean.userId}
+    for name, text in ids.items():
+        if text and is_too_long(text):
+            raise Quarantined(Reason.ID_TOO_LONG, f"`{name}` has more than {ID_BYTES_MAX} bytes.")
+
+
 def _no_object(properties: bytes, project: str) -> bytes:
-    if properties == b"null":
+    if properties == b"null" or is_empty_object(properties):
         return b""
     if not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")  # the first reason that applies
@@ -291,21 +266,3 @@ def _time(text: str | None) -> int:
         return ABSENT
     time_ms = read_time_ms(text)
     return UNREADABLE if time_ms is None else time_ms
-
-
-def dimension(value: str | None) -> str:
-    """Text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
-    if not value:
-        return ""
-    return _known_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
-
-
-def _clean_dimension(value: str) -> str:
-    if not value.isprintable():
-        value = _CONTROL.sub(" ", value)
-    if len(value) * 4 > DIMENSION_BYTES_MAX and len(value.encode()) > DIMENSION_BYTES_MAX:
-        value = value.encode()[:DIMENSION_BYTES_MAX].decode(errors="ignore")
-    return value
-
-
-_known_dimension = lru_cache(maxsize=65_536)(_clean_dimension)

@@ -198,6 +198,8 @@ class Fold:
             self._note(project, "unchecked", record_ms)
         if event.is_time_unreadable:
             self._note(project, "unreadable_time", record_ms)
+        if commerce.has_unreadable:
+            self._note(project, "unreadable_amount", record_ms)
         minute, level = time_ms // MINUTE_MS, 3
         if record_ms - time_ms >= NEW_MS:
             level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)

@@ -6,11 +6,16 @@ The schemas say what every event must have. What else may be wrong with one, `co
 from __future__ import annotations
 
 from rtaplatform.catalog.keys import COLLECT
+from rtaplatform.core.events import BATCH_EVENTS_MAX
+from rtaplatform.core.ids import ID_BYTES_MAX
 from rtaplatform.serve.document_parts import Docs, parameter
 
 _TEXT_OR_NUMBER: Docs = {"type": ["string", "integer", "null"]}
-_ID: Docs = {**_TEXT_OR_NUMBER, "maxLength": 512}
-_OBJECT: Docs = {"type": ["object", "null"]}
+_ID: Docs = {**_TEXT_OR_NUMBER, "maxLength": ID_BYTES_MAX, "description": f"At most {ID_BYTES_MAX} bytes of UTF-8."}
+_OBJECT: Docs = {
+    "anyOf": [{"type": ["object", "null"]}, {"type": "array", "maxItems": 0}, {"enum": ["", False]}],
+    "description": "An object. An empty list (as PHP writes it), an empty text and false are an empty one.",
+}
 _ONE_ID: list[Docs] = [
     {"required": [name], "properties": {name: {"type": ["string", "integer"], "minLength": 1}}}
     for name in ("anonymousId", "userId")
@@ -30,6 +35,12 @@ _ANSWER: Docs = {
     "success": {"type": "boolean"},
     "accepted": {"type": "integer", "minimum": 0},
     "rejected": {"type": "array", "items": _REJECTED},
+    "late": {
+        "type": "array",
+        "items": {"type": "integer"},
+        "description": "Places of accepted events that are older than what is counted: the log keeps them. "
+        "Absent where there are none.",
+    },
 }
 # Without a header the key stands in the body or the query.
 _SECURITY: list[Docs] = [{"key": [COLLECT]}, {}]
@@ -44,7 +55,10 @@ def docs_of_call(kind: str) -> Docs:
         "properties": {
             "anonymousId": _ID, "userId": _ID, "messageId": _ID, "event": event,
             "context": _OBJECT, "properties": _OBJECT,
-            "timestamp": {"description": "ISO 8601; an unreadable one becomes receivedAt."},
+            "timestamp": {
+                "description": "ISO 8601, or a number: seconds since 1970 below 10^11, else milliseconds. "
+                "An unreadable one becomes receivedAt."
+            },
             "writeKey": {"description": "The key, where no header holds it."},
         },
         "required": ["event"] if is_track else [],
@@ -57,8 +71,12 @@ def docs_of_batch() -> Docs:
     schema: Docs = {
         "type": "object",
         "properties": {
-            "batch": {"type": "array", "items": {}, "description": "Calls, each with its `type`; judged one by one."},
-            "context": _OBJECT,
+            "batch": {
+                "type": "array",
+                "items": {},
+                "description": f"Calls, each with its `type`, judged one by one; at most {BATCH_EVENTS_MAX}.",
+            },
+            "context": {"description": "An object, merged into that of each event; left out where it is none."},
             "writeKey": {"description": "The key, where no header holds it."},
         },
         "required": ["batch"],
@@ -68,7 +86,8 @@ def docs_of_batch() -> Docs:
 
 
 def _answer(members: list[str]) -> Docs:
-    schema = {"type": "object", "properties": {one: _ANSWER[one] for one in members}, "required": members}
+    members_and_late = {one: _ANSWER[one] for one in (*members, "late")}
+    schema = {"type": "object", "properties": members_and_late, "required": members}
     return {"200": {"description": "Kafka has it.", "content": {"application/json": {"schema": schema}}}}
 
 

@@ -21,7 +21,7 @@ from litestar.params import FromPath
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys import COLLECT, Access
 from rtaplatform.collect.body_key import find_write_keys
-from rtaplatform.collect.envelope import Arrival, read_batch
+from rtaplatform.collect.envelope import Arrival
 from rtaplatform.core.errors import Forbidden
 from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve import limits
@@ -81,8 +81,8 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
     parts, arrival = parts_of(request), _arrival_of(request)
     body, charge = await _receive(request, parts)
     await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
-    batch = read_batch(body)
-    await charge.raise_to(len(batch.batch or ()))
+    batch = await parts.collector.read_batch(body)
+    await charge.raise_to(len(batch))
     strict = request.query_params.get("strict", "") in ("1", "true")
     collect = parts.collector.collect_batch_strictly if strict else parts.collector.collect_batch
     return _answer(await collect(batch, charge.access.project, arrival))
@@ -114,6 +114,7 @@ def _arrival_of(request: AnyRequest) -> Arrival:
         sent_at=headers.get("sentat"),
         is_retry=retries.isdecimal() and int(retries[:9]) > 0,
         from_browser="origin" in headers or "sec-fetch-mode" in headers,
+        user_agent=headers.get("user-agent"),
     )
 
 

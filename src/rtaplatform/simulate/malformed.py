@@ -62,11 +62,10 @@ BREAKAGES: tuple[tuple[str, Callable[[Message], bytes | None]], ...] = (
     ("missing_event", _with(type="track", event="")),
     ("missing_identity", _without("anonymousId", "userId")),
     ("missing_identity", _with(anonymousId="", userId=None)),
-    ("invalid_amount", _order(order_id="o-1", revenue="twelve")),
-    ("invalid_amount", _order(order_id="o-1", total=True)),
-    ("invalid_amount", _order(order_id="o-1", products=[{"product_id": "p-1", "price": 1e15}])),
-    ("invalid_amount", _order(order_id="o-1", products={"product_id": "p-1"})),
-    ("invalid_amount", _order(order_id="o-1", products=["p-1"])),
+    ("id_too_long", _with(messageId="ä" * 129)),
+    ("id_too_long", _with(userId=int("7" * 257))),
+    ("id_too_long", _order(order_id="o" * 257, revenue=12)),
+    ("id_too_long", _order(order_id="o-1", products=[{"product_id": "p" * 257, "price": 1}])),
 )
 
 

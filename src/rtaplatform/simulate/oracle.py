@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from rtaplatform.simulate.oracle_calendar import DAY_MS, HOUR_MS, MINUTE_MS, bucket_starts, kept
 from rtaplatform.simulate.oracle_counting import count
 from rtaplatform.simulate.oracle_event import Event, read_event
-from rtaplatform.simulate.oracle_json import Unreadable, read_object
+from rtaplatform.simulate.oracle_json import Unreadable, read_record
 from rtaplatform.simulate.oracle_murmur2 import to_positive
 from rtaplatform.simulate.oracle_truth import Truth
 
@@ -81,7 +81,7 @@ class Oracle:
         now = self._record_times[place]
         project = ""
         try:
-            data = read_object(record.value, bytes_max=40_960 if _collected(record) else 32_768)
+            data = read_record(record.value, collected=_collected(record))
             project = self._project(data)
             event = read_event(data, topic=record.topic, timestamp=record.timestamp, record_time=now)
         except Unreadable as error:
@@ -110,6 +110,8 @@ class Oracle:
             return
         if event.unreadable_time:
             self._note(project, "unreadable_time", now)
+        if event.unreadable_amounts:
+            self._note(project, "unreadable_amount", now)
         buckets = self._buckets(event, project, now)
         if not buckets:
             self._note(project, "late", now)

@@ -1,26 +1,30 @@
-"""The oracle's amounts: decimal text to whole 10⁻⁴ units, and the lines of an order (rules 1 and 5).
+"""The oracle's amounts: numbers to whole 10⁻⁴ units, the lines of an order, its currency (rule 5).
 
-Exact: as many digits as the text has, rounded once, half to even.
+Exact: as many digits as the text has, rounded once, half to even. What cannot be read is as if it were not there.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, NamedTuple
 
-from rtaplatform.simulate.oracle_json import Number
+from rtaplatform.simulate.oracle_json import Number, is_empty
 
 LARGEST = 2**52
 _EXPONENT_MAX = 100_000
 _EXACT = Context(prec=200_000, Emax=999_999_999, Emin=-999_999_999, rounding=ROUND_HALF_EVEN)
 _SCALE = Decimal(10_000)
-_TEXT_MAX = 100
+_TEXT_MAX = 1_000
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_PLAIN_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?")
+_ROOT = ("price", "quantity", "revenue", "total")
 
 
 class InvalidAmount(Exception):
-    """An amount, a line or `products` is not what rule 1 demands."""
+    """There is something that is no amount, or one beyond the range."""
 
 
 class Line(NamedTuple):
@@ -31,58 +35,136 @@ class Line(NamedTuple):
     amount: int
 
 
+class Amounts(NamedTuple):
+    """The lines, the stated revenue if there is one, and whether an amount could not be read."""
+
+    lines: list[Line]
+    stated: int | None
+    unreadable: bool
+
+
 def amount(value: Any) -> int | None:
     """Return the amount in 10⁻⁴ units, None for null. Raises InvalidAmount."""
     number = _decimal(value)
     return None if number is None else _scaled(number)
 
 
+def read_amounts(properties: dict[str, Any]) -> Amounts:
+    """Return all amounts of a commerce event."""
+    problems: list[str] = []
+    root = {name: _given(properties.get(name), problems) for name in _ROOT}
+    entries = _entries(properties.get("products"), problems)
+    if entries:
+        lines = [_line(entry.get("product_id"), entry, problems) for entry in entries]
+        lines = _without_what_overflows(lines, problems)
+    else:
+        named = [properties.get("product_id"), root["price"], root["quantity"]]
+        lines = [_line(named[0], root, problems)] if any(value is not None for value in named) else []
+    stated = next((amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
+    return Amounts(lines, stated, bool(problems))
+
+
 def lines_of(properties: dict[str, Any]) -> list[Line]:
-    """Return the lines: `products`, else one from the root where it names anything. Raises InvalidAmount."""
-    products = properties.get("products")
-    if products is not None and not isinstance(products, list):
-        raise InvalidAmount("products")
-    if any(not isinstance(entry, dict) for entry in products or []):
-        raise InvalidAmount("products")
-    if products:
-        return [_line(entry) for entry in products]
-    named = any(properties.get(name) is not None for name in ("product_id", "price", "quantity"))
-    return [_line(properties)] if named else []
-
-
-def check(properties: dict[str, Any]) -> None:
-    """Raise InvalidAmount where rule 1 sets a commerce event aside."""
-    for name in ("price", "quantity", "revenue", "total"):
-        amount(properties.get(name))
-    _bounded(sum(line.amount for line in lines_of(properties)))
+    """Return the lines: `products`, else one from the root where it names anything."""
+    return read_amounts(properties).lines
 
 
 def revenue_of(properties: dict[str, Any], lines: list[Line]) -> int:
     """Return `revenue`, else `total`, else the sum of the lines."""
-    for name in ("revenue", "total"):
-        given = amount(properties.get(name))
-        if given is not None:
-            return given
-    return sum(line.amount for line in lines)
+    stated = read_amounts(properties).stated
+    return sum(line.amount for line in lines) if stated is None else stated
 
 
-def _line(entry: dict[str, Any]) -> Line:
-    price, quantity = _decimal(entry.get("price")), _decimal(entry.get("quantity"))
+def in_other_currency(given: Any, currency: str) -> bool:
+    """Tell whether an order's currency is another than the project's, or none that there can be."""
+    if not isinstance(given, str):
+        return given is not None
+    letters = list(given)
+    while letters and _is_beside(letters[-1]):
+        letters.pop()
+    while letters and _is_beside(letters[0]):
+        letters.pop(0)
+    text = "".join(letters)
+    return bool(text) and not (re.fullmatch("[A-Za-z]{3}", text) and text.upper() == currency)
+
+
+def _is_beside(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def _entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
+    if products is None or is_empty(products):
+        return []
+    if isinstance(products, dict):
+        products = list(products.values())
+    if not isinstance(products, list):
+        problems.append("products")
+        return []
+    found = []
+    for entry in products:
+        if isinstance(entry, dict) or is_empty(entry):
+            found.append(entry or {})
+        elif entry is not None:
+            problems.append("products")
+    return found
+
+
+def _given(value: Any, problems: list[str]) -> Any:
+    """Return the value, or None where it is no amount."""
+    try:
+        amount(value)
+    except InvalidAmount:
+        problems.append("amount")
+        return None
+    return value
+
+
+def _line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> Line:
+    price, quantity = (_decimal(_given(entry.get(name), problems)) for name in ("price", "quantity"))
     price = Decimal(0) if price is None else price
     quantity = Decimal(1) if quantity is None else quantity
-    _scaled(price)
-    return Line(entry.get("product_id"), _scaled(quantity), _scaled(_EXACT.multiply(price, quantity)))
+    try:
+        total = _scaled(_EXACT.multiply(price, quantity))
+    except InvalidAmount:
+        problems.append("line")
+        total = 0
+    return Line(product_id, _scaled(quantity), total)
+
+
+def _without_what_overflows(lines: list[Line], problems: list[str]) -> list[Line]:
+    for name in ("amount", "quantity"):
+        sums: Counter[str] = Counter()
+        for line in lines:
+            sums[_product(line.product_id)] += getattr(line, name)
+        if any(abs(total) > LARGEST for total in (*sums.values(), sum(sums.values()))):
+            problems.append(name)
+            lines = [line._replace(**{name: 0}) for line in lines]
+    return lines
+
+
+def _product(value: Any) -> str:
+    from rtaplatform.simulate.oracle_event import dimension
+
+    return dimension(value)
 
 
 def _decimal(value: Any) -> Decimal | None:
     if value is None:
         return None
-    text = value.text if isinstance(value, Number) else value
-    if not isinstance(text, str) or len(text) > _TEXT_MAX or not _JSON_NUMBER.fullmatch(text):
-        raise InvalidAmount(str(value)[:50])
+    text, form = _number_text(value)
+    if len(text) > _TEXT_MAX or not form.fullmatch(text):
+        raise InvalidAmount(text[:50])
     mantissa, _, exponent = text.lower().partition("e")
     # A mantissa is short, so beyond this exponent the number is nothing or too large anyway.
     return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
+
+
+def _number_text(value: Any) -> tuple[str, re.Pattern[str]]:
+    if isinstance(value, Number):
+        return value.text, _JSON_NUMBER
+    if isinstance(value, str):
+        return value.strip(), _PLAIN_DECIMAL
+    raise InvalidAmount(str(value)[:50])
 
 
 def _whole(exponent: str) -> int:

@@ -1,4 +1,4 @@
-"""The oracle's times: reading ISO 8601, and the buckets of a time.   Code of its own, by the standard library.
+"""The oracle's times: reading ISO 8601 and numbers, and the buckets of a time.   Code of its own.
 
 Milliseconds since 1970 throughout; None is "cannot be read".
 """
@@ -6,38 +6,114 @@ Milliseconds since 1970 throughout; None is "cannot be read".
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
+from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
+from math import floor
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from rtaplatform.simulate.oracle_json import Number
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 RETENTION_MS = {"minute": 48 * HOUR_MS, "hour": 60 * DAY_MS, "day": 400 * DAY_MS}
 
-_ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)"
-    r"(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)?([Zz]|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII,
+_DATES = (
+    (re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII), date),
+    (re.compile(r"(\d{4})-?W(\d\d)-?([1-7])", re.ASCII), date.fromisocalendar),
+    (re.compile(r"(\d{4})-?(\d{3})", re.ASCII), lambda y, n: _day_of_year(y, n)),
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATES_WITHOUT_TIME = (
+    (re.compile(r"(\d{4})-?W(\d\d)", re.ASCII), lambda y, w: date.fromisocalendar(y, w, 1)),
+    (re.compile(r"(\d{4})-(\d\d)", re.ASCII), lambda y, m: date(y, m, 1)),
+    (re.compile(r"(\d{4})", re.ASCII), lambda y: date(y, 1, 1)),
+)
+_CLOCK = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d))?)?(?:[.,](\d+))?", re.ASCII)
+_OFFSET = re.compile(r"(?:[Zz]|([+−-])(\d\d)(?::?(\d\d))?)$", re.ASCII)
+_JSON_NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_END_MS = 253_402_300_800_000  # of the year 9999
 
 
 def read_time(value: Any) -> int | None:
-    """Return the time of an ISO 8601 text, cut to milliseconds; without an offset it is UTC."""
-    found = _ISO.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    """Return the time of an ISO 8601 text, of a number or of its text, cut to ms; without an offset it is UTC."""
+    if isinstance(value, Number):
+        return _read_number(value.text)
+    if not isinstance(value, str):
         return None
-    date, minutes, seconds, fraction, offset = found.groups()
+    found = _read_iso(value)
+    return _read_number(value) if found is None else found
+
+
+def _read_number(text: str) -> int | None:
+    if len(text) > 100 or not _JSON_NUMBER.fullmatch(text):
+        return None
+    number = Fraction(text)
+    return _known(floor(number * 1000 if number < 100_000_000_000 else number))
+
+
+def _read_iso(text: str) -> int | None:
+    text = text[3:] if re.match(r"\+00\d{4}", text, re.ASCII) else text
+    day, separator, clock = text, "", ""
+    for sign in "Tt ":
+        if sign in text:
+            day, separator, clock = text.partition(sign)
+            break
     try:
-        moment = datetime.fromisoformat(f"{date}T{minutes or '00:00'}:{seconds or '00'}+00:00")
-        moment -= _offset(offset)
+        if not separator:
+            return _known(_day_ms(day, (*_DATES, *_DATES_WITHOUT_TIME)))
+        offset = _OFFSET.search(clock)
+        if offset is not None:
+            clock = clock[: offset.start()]
+        return _known(_day_ms(day, _DATES) + _clock_ms(clock) - _offset_ms(offset))
     except (ValueError, OverflowError):
         return None
-    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1) + int(((fraction or "") + "000")[:3])
-    return milliseconds if milliseconds >= 0 else None
+
+
+def _known(ms: int) -> int | None:
+    return ms if 0 <= ms < _END_MS else None
+
+
+def _day_ms(text: str, forms: Any) -> int:
+    for form, make in forms:
+        found = form.fullmatch(text)
+        if found is not None:
+            day: date = make(*map(int, found.groups()))
+            return (day - date(1970, 1, 1)).days * DAY_MS
+    raise ValueError(text)
+
+
+def _day_of_year(year: int, number: int) -> date:
+    found = date(year, 1, 1) + timedelta(days=number - 1)
+    if found.year != year:
+        raise ValueError("no such day of the year")
+    return found
+
+
+def _clock_ms(text: str) -> int:
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    parts = [int(part) for part in found.groups()[:3] if part is not None]
+    units = (HOUR_MS, MINUTE_MS, 1000)
+    ms = sum(part * unit for part, unit in zip(parts, units, strict=False))
+    digits = (found[4] or "0")[: 3 if len(parts) == 3 else 40]
+    part = floor(Fraction(int(digits), 10 ** len(digits)) * units[len(parts) - 1])
+    hour, minute, second = (*parts, 0, 0)[:3]
+    if hour > 24 or minute > 59 or second > 60 or (hour == 24 and ms + part != DAY_MS):
+        raise ValueError(text)
+    return ms if second == 60 else ms + part  # a leap second is the next minute's first
+
+
+def _offset_ms(found: re.Match[str] | None) -> int:
+    if found is None or found[1] is None:
+        return 0
+    hours, minutes = int(found[2]), int(found[3] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError("no such offset")
+    return (hours * HOUR_MS + minutes * MINUTE_MS) * (1 if found[1] == "+" else -1)
 
 
 def bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
@@ -76,14 +152,3 @@ def _same_hour(earlier: datetime, later: datetime) -> bool:
 
 def _local(minute: int, place: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(minute * 60, place)
-
-
-def _offset(text: str | None) -> timedelta:
-    if text is None or text in "Zz":
-        return timedelta()
-    sign = -1 if text[0] == "-" else 1
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
-    if hours > 23 or minutes > 59:
-        raise ValueError("no such offset")
-    return sign * timedelta(hours=hours, minutes=minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtaplatform.simulate.oracle_amounts import Line, lines_of, revenue_of
+from rtaplatform.simulate.oracle_amounts import Line, in_other_currency, lines_of, revenue_of
 from rtaplatform.simulate.oracle_event import Event, dimension
 from rtaplatform.simulate.oracle_truth import ProjectTruth
 
@@ -71,5 +71,4 @@ def _line_numbers(event: Event, lines: list[Line], currency: str) -> dict[str, d
 
 
 def _in_other_currency(event: Event, currency: str) -> bool:
-    given = event.properties.get("currency")
-    return isinstance(given, str) and given != "" and given.upper() != currency
+    return in_other_currency(event.properties.get("currency"), currency)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from rtaplatform.simulate.oracle_amounts import InvalidAmount, check
+from rtaplatform.simulate.oracle_amounts import read_amounts
 from rtaplatform.simulate.oracle_calendar import read_time
-from rtaplatform.simulate.oracle_json import Number, Unreadable
+from rtaplatform.simulate.oracle_json import Number, Unreadable, is_empty
 
 COMMERCE = (
     "Product Viewed",
@@ -16,12 +16,14 @@ COMMERCE = (
     "Checkout Started",
     "Order Completed",
     "Order Refunded",
+    "Order Cancelled",
 )
 _TYPES = ("track", "page", "screen", "identify", "group", "alias")
 _SOURCES = ("web", "ios", "android", "server")
 _TOPIC_SOURCES = {"rta.events.web": "web", "rta.events.mobile": "android", "rta.events.server": "server"}
 _TEXT_FIELDS = ("type", "event", "messageId", "anonymousId", "userId")
 _DIMENSION_BYTES_MAX = 256
+_ID_BYTES_MAX = 256
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -39,6 +41,7 @@ class Event(NamedTuple):
     marks: list[str]
     time: int
     unreadable_time: bool
+    unreadable_amounts: bool
     own_time: int | None
 
 
@@ -53,7 +56,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
     track = dimension(text["event"]) if text["type"] == "track" else ""
     if not text["anonymousId"] and not text["userId"]:
         raise Unreadable("missing_identity")
-    _check_amounts(track, properties)
+    _check_ids(data, track, properties)
     fallback = record_time if timestamp is None else timestamp
     time, unreadable = _time(data, fallback)
     if time - record_time > 300_000:
@@ -70,6 +73,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
         marks=data.get("marks") or [],
         time=time,
         unreadable_time=unreadable or "unreadable_time" in (data.get("marks") or []),
+        unreadable_amounts=track in COMMERCE and read_amounts(properties).unreadable,
         own_time=_own_time(data),
     )
 
@@ -101,7 +105,8 @@ def _fields(data: dict[str, Any]) -> dict[str, str]:
             raise Unreadable("invalid_field")
         text[name] = _plain(value)
     for name in ("properties", "context"):
-        if not (data.get(name) is None or isinstance(data[name], dict)):
+        value = data.get(name)
+        if not (value is None or isinstance(value, dict) or is_empty(value)):
             raise Unreadable("invalid_field")
     marks = data.get("marks")
     if marks is not None and not (isinstance(marks, list) and all(isinstance(mark, str) for mark in marks)):
@@ -109,13 +114,15 @@ def _fields(data: dict[str, Any]) -> dict[str, str]:
     return text
 
 
-def _check_amounts(track: str, properties: dict[str, Any]) -> None:
-    if track not in COMMERCE:
-        return
-    try:
-        check(properties)
-    except InvalidAmount:
-        raise Unreadable("invalid_amount") from None
+def _check_ids(data: dict[str, Any], track: str, properties: dict[str, Any]) -> None:
+    ids = [data.get(name) for name in ("messageId", "anonymousId", "userId")]
+    if track in COMMERCE:
+        ids += [properties.get("product_id"), properties.get("order_id")]
+        products = properties.get("products")
+        entries = products.values() if isinstance(products, dict) else products if isinstance(products, list) else []
+        ids += [entry.get("product_id") for entry in entries if isinstance(entry, dict)]
+    if any(len(_plain(value).encode()) > _ID_BYTES_MAX for value in ids):
+        raise Unreadable("id_too_long")
 
 
 def _time(data: dict[str, Any], fallback: int) -> tuple[int, bool]:

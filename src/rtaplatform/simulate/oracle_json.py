@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 _NESTING_MAX = 32
 _KEYS_MAX = 1_000
+_COLLECTED_KEYS_MAX = 1_016
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,7 +34,19 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def read_object(value: bytes | None, *, bytes_max: int) -> dict[str, Any]:
+def read_record(value: bytes | None, *, collected: bool) -> dict[str, Any]:
+    """Return the object in a record; what the collector has added to it has room of its own."""
+    if collected:
+        return read_object(value, bytes_max=40_960, keys_max=_COLLECTED_KEYS_MAX)
+    return read_object(value, bytes_max=32_768)
+
+
+def is_empty(value: Any) -> bool:
+    """Tell whether it means an empty object, where an object belongs: an empty list, an empty text, false."""
+    return value is False or value in ("", [])
+
+
+def read_object(value: bytes | None, *, bytes_max: int, keys_max: int = _KEYS_MAX) -> dict[str, Any]:
     """Return the object in these bytes. Raises Unreadable with the first reason that applies."""
     if value is not None and len(value) > bytes_max:
         raise Unreadable("too_large")
@@ -43,7 +56,7 @@ def read_object(value: bytes | None, *, bytes_max: int) -> dict[str, Any]:
     depth, keys = _measure(text)
     if depth > _NESTING_MAX:
         raise Unreadable("too_deep")
-    if keys > _KEYS_MAX:
+    if keys > keys_max:
         raise Unreadable("too_many_keys")
     found = _parse(text)
     if not isinstance(found, dict):

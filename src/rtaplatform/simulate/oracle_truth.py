@@ -18,6 +18,9 @@ PersonCell = tuple[str, int, str | None, str | None]
 """kind, start, then source or product_id, or neither for all persons of the project"""
 
 
+_NOTES = ("unchecked", "unreadable_time", "unreadable_amount")
+
+
 def _counts(*names: str) -> defaultdict[Any, dict[str, int]]:
     return defaultdict(lambda: dict.fromkeys(names, 0))
 
@@ -31,11 +34,11 @@ def _product_cells() -> defaultdict[ProductCell, dict[str, int]]:
 
 
 def _quality_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
-    return _counts("duplicate", "late", "dead", "unchecked", "unreadable_time")
+    return _counts("duplicate", "late", "dead", *_NOTES)
 
 
 def _totals() -> dict[str, int]:
-    return dict.fromkeys(("applied", "duplicate", "late", "dead", "unchecked", "unreadable_time"), 0)
+    return dict.fromkeys(("applied", "duplicate", "late", "dead", *_NOTES), 0)
 
 
 @dataclass

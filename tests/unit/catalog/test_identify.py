@@ -83,7 +83,7 @@ def test_escapes_do_not_hide_an_identify_event() -> None:
         (b'{"projectId": "demo", "type": "identify", "userId": ', "not_json"),
         (event(userId=None), "anonymous"),
         (event(userId="u\x00"), "unstorable_id"),
-        (event(userId="u" * 513), "unstorable_id"),
+        (event(userId="u" * 257), "id_too_long"),
         (event(marks=["bot:agent"]), "bot"),
         (event(timestamp="2026-11-22T10:05:01Z"), "dead"),
         (event(traits={str(n): "x" * 7_000 for n in range(5)}), "too_large"),

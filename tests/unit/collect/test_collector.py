@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -72,7 +73,8 @@ async def test_every_event_is_accepted_rejected_or_unknown() -> None:
 async def test_batch_answers_what_was_taken_and_lists_the_rest() -> None:
     log = Log()
     answer = await Collector(log).collect_batch(read_batch(BODY), "demo", ARRIVAL)
-    assert (answer["success"], answer["accepted"], len(log.records)) == (True, 2, 2)
+    assert set(answer) == {"success", "accepted", "rejected"}
+    assert (answer["success"], answer["accepted"], len(log.records)) == (False, 2, 2)
     assert [set(one) for one in answer["rejected"]] == [{"index", "messageId", "reason", "field", "detail"}] * 2
     assert [(one["index"], one["reason"]) for one in answer["rejected"]] == [
         (2, "missing_identity"), (3, "not_an_object"),
@@ -92,3 +94,97 @@ async def test_single_call_that_is_refused_is_an_error() -> None:
         await Collector(log).collect_single(b'{"userId":"u"}', "track", "demo", ARRIVAL)
     assert await Collector(log).collect_single(b'{"userId":"u"}', "page", "demo", ARRIVAL) == {"success": True}
     assert len(log.records) == 1
+
+
+async def test_batch_of_good_events_succeeds_and_an_empty_one_too() -> None:
+    for events in ([], [{"type": "page", "userId": "u"}]):
+        answer = await Collector(Log()).collect_batch(
+            read_batch(json.dumps({"batch": events}).encode()), "demo", ARRIVAL
+        )
+        assert answer == {"success": True, "accepted": len(events), "rejected": []}
+
+
+async def test_events_that_are_kept_and_not_counted_are_told_by_their_places() -> None:
+    page = {"type": "page", "userId": "u"}
+    old = {**page, "timestamp": "2019-05-01T00:00:00Z"}
+    answer = await Collector(Log()).collect_batch(
+        read_batch(json.dumps({"batch": [page, old, 5, old]}).encode()), "demo", ARRIVAL
+    )
+    assert (answer["accepted"], answer["late"]) == (3, [1, 3])
+    said = await Collector(Log()).collect_single(json.dumps(old).encode(), "page", "demo", ARRIVAL)
+    assert said == {"success": True, "late": [0]}
+
+
+async def test_others_have_their_turn_while_a_large_batch_is_collected() -> None:
+    body = json.dumps({"batch": [{"type": "page", "userId": "u"}] * 5_000}).encode()
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+    answer = await Collector(Log()).collect_batch(read_batch(body), "demo", ARRIVAL)
+    other.cancel()
+    assert answer["accepted"] == 5_000
+    assert turns >= 24
+
+
+class Counting(Log):
+    """Knows how much it was given at once; fails at the given call."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self._fails_at = fails_at
+
+    async def append(self, records: Sequence[Record]) -> None:
+        self.sizes.append(sum(len(record.value) for record in records))
+        if len(self.sizes) == self._fails_at:
+            raise Undelivered("away", acknowledged=1, unknown=len(records) - 1)
+        await super().append(records)
+
+
+LARGE = json.dumps({"context": {"x": "y" * 7_000}, "batch": [{"type": "page", "userId": "u"}] * 4_999 + [5]}).encode()
+
+
+async def test_a_small_batch_that_says_much_of_each_event_is_never_held_as_a_whole() -> None:
+    log = Counting()
+    answer = await Collector(log).collect_batch(read_batch(LARGE), "demo", ARRIVAL)
+    assert (answer["accepted"], len(answer["rejected"]), len(log.records)) == (4_999, 1, 4_999)
+    assert max(log.sizes) < 8 << 20
+
+
+async def test_the_law_holds_where_a_part_of_a_batch_is_unknown() -> None:
+    before = counts()
+    log = Counting(fails_at=3)
+    with pytest.raises(Undelivered):
+        await Collector(log).collect_batch(read_batch(LARGE), "demo", ARRIVAL)
+    added = {name: value - before[name] for name, value in counts().items()}
+    assert added["received"] == added["accepted"] + added["rejected"] + added["unknown"]
+    assert added["accepted"] == len(log.records) + 1
+
+
+async def test_a_body_that_is_not_json_is_cut_by_a_thread_and_counts() -> None:
+    collector = Collector(Log())
+    batch = await collector.read_batch(b'{"batch":[{"type":"page","userId":"u"},NaN]}')
+    answer = await collector.collect_batch(batch, "demo", ARRIVAL)
+    assert (answer["accepted"], [(one["index"], one["reason"]) for one in answer["rejected"]]) == (1, [(1, "not_json")])
+
+
+async def test_a_long_message_id_is_not_sent_back_as_a_whole() -> None:
+    body = json.dumps({"batch": [{"type": "page", "userId": "u", "messageId": "m" * 30_000}]}).encode()
+    (refused,) = (await Collector(Log()).collect_batch(read_batch(body), "demo", ARRIVAL))["rejected"]
+    assert (refused["reason"], refused["messageId"]) == ("id_too_long", "m" * 256)
+
+
+async def test_ids_that_name_nobody_are_counted_in_a_signal() -> None:
+    def placeholders() -> float:
+        return REGISTRY.get_sample_value("rta_collect_placeholder_ids_total") or 0
+
+    before = placeholders()
+    events = [{"type": "page", "userId": name} for name in ("undefined", "NULL", "0", "u-1", "nullable")]
+    await Collector(Log()).collect_batch(read_batch(json.dumps({"batch": events}).encode()), "demo", ARRIVAL)
+    assert placeholders() - before == 3

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from rtaplatform.collect.body_key import find_write_keys
+from rtaplatform.collect.defaults import DEFAULTS_BYTES_MAX
 from rtaplatform.collect.draft import Refused
 from rtaplatform.collect.envelope import Arrival, draft_batch, draft_single, read_batch
 from rtaplatform.collect.steps import run_steps, to_record
@@ -36,8 +38,11 @@ def taken(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any]:
 
 
 def batch(body: dict[str, Any], **changes: Any) -> tuple[list[dict[str, Any]], list[Refused]]:
-    drafts = draft_batch(read_batch(json.dumps(body).encode()), "demo", arrival(**changes))
-    ready, refused = run_steps(drafts, {})
+    return batch_of(json.dumps(body).encode(), **changes)
+
+
+def batch_of(body: bytes, **changes: Any) -> tuple[list[dict[str, Any]], list[Refused]]:
+    ready, refused = run_steps(draft_batch(read_batch(body), "demo", arrival(**changes)), {})
     return [json.loads(draft.value) for draft in ready], refused
 
 
@@ -63,7 +68,8 @@ def test_record_is_what_the_contract_says() -> None:
         (b'{"event": NaN}', Reason.NOT_JSON, None),
         (b'{"event": 1e400, "userId": "u"}', Reason.INVALID_FIELD, "event"),
         (b'{"event": "\xff"}', Reason.NOT_UTF8, None),
-        (b"\xef\xbb\xbf{}", Reason.NOT_JSON, None),
+        (b'{"event": 1e400, "x": "\xff"}', Reason.NOT_UTF8, None),
+        (b'{"event": "x", "userId": "u", "p": "a\tb"}', Reason.NOT_JSON, None),
         (b"[]", Reason.NOT_AN_OBJECT, None),
         (b'"text"', Reason.NOT_AN_OBJECT, None),
         (b"null", Reason.NOT_AN_OBJECT, None),
@@ -76,20 +82,28 @@ def test_record_is_what_the_contract_says() -> None:
         ({**TRACK, "anonymousId": ""}, Reason.MISSING_IDENTITY, "anonymousId"),
         ({**TRACK, "anonymousId": 1.5}, Reason.INVALID_FIELD, "anonymousId"),
         ({**TRACK, "anonymousId": True}, Reason.INVALID_FIELD, "anonymousId"),
-        ({**TRACK, "userId": "é" * 257}, Reason.INVALID_FIELD, "userId"),
-        ({**TRACK, "properties": []}, Reason.INVALID_FIELD, "properties"),
-        ({**TRACK, "properties": "x"}, Reason.INVALID_FIELD, "properties"),
-        ({**TRACK, "context": "x"}, Reason.INVALID_FIELD, "context"),
-        ({**TRACK, "properties": {"price": "cheap"}}, Reason.INVALID_AMOUNT, "properties.price"),
-        ({**TRACK, "properties": {"price": True}}, Reason.INVALID_AMOUNT, "properties.price"),
-        ({**TRACK, "properties": {"price": 450_359_962_737.05}}, Reason.INVALID_AMOUNT, "properties.price"),
-        ({**TRACK, "properties": {"products": {}}}, Reason.INVALID_AMOUNT, "properties.products"),
-        ({**TRACK, "properties": {"products": [1]}}, Reason.INVALID_AMOUNT, "properties.products.0"),
+        ({**TRACK, "userId": "é" * 129}, Reason.ID_TOO_LONG, "userId"),
+        ({**TRACK, "anonymousId": "x" * 257}, Reason.ID_TOO_LONG, "anonymousId"),
+        ({**TRACK, "messageId": "x" * 257}, Reason.ID_TOO_LONG, "messageId"),
+        ({**TRACK, "userId": int("7" * 257)}, Reason.ID_TOO_LONG, "userId"),
+        ({**TRACK, "userId": int("7" * 4_000)}, Reason.ID_TOO_LONG, "userId"),
+        ({**TRACK, "properties": {"product_id": "x" * 257}}, Reason.ID_TOO_LONG, "properties.product_id"),
+        ({**TRACK, "properties": {"order_id": "x" * 257}}, Reason.ID_TOO_LONG, "properties.order_id"),
         (
-            {**TRACK, "properties": {"products": [{"price": "4e6", "quantity": 1e6}]}},
-            Reason.INVALID_AMOUNT,
-            "properties.products.0.price",
+            {**TRACK, "event": "Product\tViewed", "properties": {"order_id": "x" * 257}},
+            Reason.ID_TOO_LONG,
+            "properties.order_id",
         ),
+        (
+            {**TRACK, "properties": {"products": [{}, {"product_id": "x" * 257}]}},
+            Reason.ID_TOO_LONG,
+            "properties.products.1.product_id",
+        ),
+        ({**TRACK, "properties": [1]}, Reason.INVALID_FIELD, "properties"),
+        ({**TRACK, "properties": "x"}, Reason.INVALID_FIELD, "properties"),
+        ({**TRACK, "properties": True}, Reason.INVALID_FIELD, "properties"),
+        ({**TRACK, "properties": 0}, Reason.INVALID_FIELD, "properties"),
+        ({**TRACK, "context": "x"}, Reason.INVALID_FIELD, "context"),
         ({**TRACK, "timestamp": iso_utc(NOW_MS + 300_001)}, Reason.TIME_IN_FUTURE, "timestamp"),
     ],
 )
@@ -105,14 +119,37 @@ def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field:
         {**TRACK, "properties": None, "context": None, "userId": None},
         {**TRACK, "properties": {"price": "12.50", "quantity": 2, "revenue": -1}},
         {**TRACK, "properties": {"price": 450_359_962_737.0496}},
-        {**TRACK, "event": "Song Played", "properties": {"price": "cheap"}},
-        {**TRACK, "userId": "é" * 256},
+        {**TRACK, "event": "Song Played", "properties": {"price": "cheap", "product_id": "x" * 300}},
+        {**TRACK, "userId": "é" * 128, "properties": {"product_id": "x" * 256, "order_id": 7}},
+        {**TRACK, "properties": {"price": "cheap"}},
+        {**TRACK, "properties": {"price": True, "quantity": [], "revenue": "", "total": {}}},
+        {**TRACK, "properties": {"price": 450_359_962_737.05}},
+        {**TRACK, "properties": {"products": {"0": {"product_id": "p"}, "2": {}}}},
+        {**TRACK, "properties": {"products": [None, [], 1]}},
+        {**TRACK, "properties": {"products": [{"price": "4e6", "quantity": 1e6}]}},
         {**TRACK, "timestamp": iso_utc(NOW_MS + 300_000)},
         {**TRACK, "unknown": {"a": [1]}, "channel": "server", "_metadata": {}},
     ],
 )
 def test_good_event_is_taken(event: dict[str, Any]) -> None:
     taken(event)
+
+
+@pytest.mark.parametrize("empty", [[], "", False, None])
+def test_an_empty_list_where_an_object_belongs_is_an_empty_object(empty: Any) -> None:
+    record = taken({**TRACK, "properties": empty, "context": empty, "traits": empty, "integrations": empty})
+    wanted: dict[str, Any] | None = None if empty is None else {}
+    assert (record["properties"], record["context"]) == (wanted, wanted)
+    assert record["traits"] == empty
+    events, refused = batch({"context": empty, "integrations": empty, "batch": [{**TRACK, "type": "track"}]})
+    assert (len(events), refused) == (1, [])
+
+
+def test_a_byte_order_mark_before_and_blanks_and_nuls_after_are_no_part_of_a_body() -> None:
+    around = b"\xef\xbb\xbf%s \r\n\x00\x00"
+    assert taken(around % json.dumps(TRACK).encode())["event"] == "Product Viewed"
+    events, refused = batch_of(around % json.dumps({"batch": [{**TRACK, "type": "track"}]}).encode())
+    assert (len(events), refused) == (1, [])
 
 
 def test_limits_hold_to_the_byte_and_the_level() -> None:
@@ -158,13 +195,62 @@ def test_integers_are_ids_in_decimal() -> None:
 
 
 def test_clients_cannot_say_what_only_we_may() -> None:
-    said = {"projectId": "other", "receivedAt": "1999-01-01", "marks": ["bot:me"], "writeKey": "secret"}
+    said = {
+        "projectId": "other", "receivedAt": "1999-01-01", "marks": ["made_id", "unreadable_time", 5],
+        "writeKey": "secret", "api_key": "secret",
+    }  # fmt: skip
     record = taken({**TRACK, **said, "context": {"ip": "192.0.2.1", "locale": "de"}})
     assert record["projectId"] == "demo"
     assert record["receivedAt"] == NOW
     assert "marks" not in record
     assert "writeKey" not in record
+    assert "api_key" not in record
     assert record["context"] == {"locale": "de"}
+
+
+def test_a_client_may_say_that_it_is_a_bot() -> None:
+    said = ["made_id", "bot:me", {"bot:": 1}, "bot:" + "x" * 100]
+    assert taken({**TRACK, "marks": said})["marks"] == ["bot:me", "bot:" + "x" * 60]
+    assert len(taken({**TRACK, "marks": ["bot:x"] * 1_000})["marks"]) == 4
+    odds: list[Any] = ["bot:me", {"bot:me": 1}, 5, None, [], False]
+    for odd in odds:
+        assert "marks" not in taken({**TRACK, "marks": odd})
+
+
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+
+
+@pytest.mark.parametrize(
+    ("own", "of_request", "from_browser", "is_bot"),
+    [
+        (CHROME, CHROME, True, False),
+        (CRAWLER, None, False, True),
+        (CRAWLER.replace("Googlebot", "SomeNewBot"), None, False, True),
+        (CHROME.replace("Chrome", "HeadlessChrome"), CHROME, True, True),
+        ("python-requests/2.32", None, False, True),
+        (None, CRAWLER, False, True),
+        (None, CHROME.replace("Chrome", "HeadlessChrome"), True, True),
+        (None, "python-requests/2.32", True, True),
+        # A server's library sends what its visitors did.
+        (None, "python-requests/2.32", False, False),
+        (CHROME, "Go-http-client/1.1", False, False),
+        (CHROME, "okhttp/4.12.0", False, False),
+        ("Mozilla/5.0 (Linux; Android 13; CUBOT P80) AppleWebKit/537.36 Chrome/120.0 Mobile", None, False, False),
+        (5, None, False, False),
+        ("", None, False, False),
+    ],
+)
+def test_bots_are_marked_by_the_visitors_user_agent(
+    own: Any, of_request: Any, from_browser: bool, is_bot: bool
+) -> None:
+    record = taken({**TRACK, "context": {"userAgent": own}}, user_agent=of_request, from_browser=from_browser)
+    assert record.get("marks") == (["bot:user_agent"] if is_bot else None)
+
+
+def test_an_app_that_names_its_library_is_no_bot() -> None:
+    assert "marks" not in taken({**TRACK, "source": "android", "context": {"userAgent": "okhttp/4.12.0"}})
+    assert taken({**TRACK, "source": "android", "context": {"userAgent": CRAWLER}})["marks"] == ["bot:user_agent"]
 
 
 def test_type_comes_from_the_path_of_a_single_call() -> None:
@@ -191,7 +277,13 @@ def test_made_message_id_is_marked() -> None:
             "2020-01-01T00:00:00.000Z", "2020-01-01T00:00:00Z", None,
         ),
         ({"timestamp": "2015-2-02T00:30:12.984Z"}, NOW, "2015-2-02T00:30:12.984Z", ["unreadable_time"]),
-        ({"timestamp": 1_700_000_000}, NOW, 1_700_000_000, ["unreadable_time"]),
+        ({"timestamp": 1_700_000_000}, "2023-11-14T22:13:20.000Z", 1_700_000_000, None),
+        ({"timestamp": 1_700_000_000_120}, "2023-11-14T22:13:20.120Z", 1_700_000_000_120, None),
+        ({"timestamp": "1700000000"}, "2023-11-14T22:13:20.000Z", "1700000000", None),
+        ({"timestamp": 1_700_000_000.12}, "2023-11-14T22:13:20.120Z", 1_700_000_000.12, None),
+        ({"timestamp": True}, NOW, True, ["unreadable_time"]),
+        ({"timestamp": []}, NOW, [], ["unreadable_time"]),
+        ({"timestamp": "20261122T095959Z"}, "2026-11-22T09:59:59.000Z", "20261122T095959Z", None),
         # Clocks agree within 30 s: the network's latency moves nothing.
         (
             {"timestamp": "2026-11-22T09:59:40.000Z", "sentAt": "2026-11-22T09:59:41.000Z"},
@@ -206,6 +298,37 @@ def test_made_message_id_is_marked() -> None:
         (
             {"timestamp": "2026-11-22T11:00:00.000Z", "sentAt": "2026-11-22T11:00:00.541Z"},
             "2026-11-22T10:00:00.000Z", "2026-11-22T11:00:00.000Z", None,
+        ),
+        # The same, said in numbers.
+        (
+            {"timestamp": NOW_MS + 3_600_000, "sentAt": NOW_MS / 1000 + 3_600},
+            NOW, NOW_MS + 3_600_000, None,
+        ),
+        # Later than its own sending: impossible.
+        (
+            {"timestamp": "2026-11-22T09:00:00.000Z", "sentAt": "2026-11-08T10:00:00.000Z"},
+            NOW, "2026-11-22T09:00:00.000Z", ["unreadable_time"],
+        ),
+        (
+            {"timestamp": "2026-11-22T09:59:59.000Z", "sentAt": "2026-11-22T09:50:00.000Z"},
+            NOW, "2026-11-22T09:59:59.000Z", ["unreadable_time"],
+        ),
+        (
+            {"timestamp": "2026-11-22T09:55:00.000Z", "sentAt": "2026-11-22T09:50:00.000Z"},
+            "2026-11-22T10:05:00.541Z", "2026-11-22T09:55:00.000Z", None,
+        ),
+        # An old export, sent again: a day away, and nothing is corrected.
+        (
+            {"timestamp": "2026-10-13T09:00:00.000Z", "sentAt": "2026-10-13T10:00:00.000Z"},
+            "2026-10-13T09:00:00.000Z", "2026-10-13T09:00:00.000Z", None,
+        ),
+        (
+            {"timestamp": "2026-11-21T09:00:00.000Z", "sentAt": "2026-11-21T10:00:00.541Z"},
+            "2026-11-21T09:00:00.000Z", "2026-11-21T09:00:00.000Z", None,
+        ),
+        (
+            {"timestamp": "2026-11-21T09:00:00.000Z", "sentAt": "2026-11-21T10:00:00.542Z"},
+            "2026-11-22T08:59:59.999Z", "2026-11-21T09:00:00.000Z", None,
         ),
         # History survives.
         (
@@ -223,9 +346,28 @@ def test_time_of_an_event(times: dict[str, Any], timestamp: str, original: Any, 
     assert record.get("marks") == marks
 
 
-def test_clock_is_not_corrected_on_a_retry() -> None:
-    times = {"timestamp": "2026-11-22T09:00:00.000Z", "sentAt": "2026-11-22T09:00:00.541Z"}
-    assert taken({**TRACK, **times}, is_retry=True)["timestamp"] == "2026-11-22T09:00:00.000Z"
+def test_a_retry_corrects_only_a_clock_that_is_ahead() -> None:
+    behind = {"timestamp": "2026-11-22T09:00:00.000Z", "sentAt": "2026-11-22T09:00:00.541Z"}
+    assert taken({**TRACK, **behind}, is_retry=True)["timestamp"] == "2026-11-22T09:00:00.000Z"
+    ahead = {"timestamp": "2026-11-22T11:00:00.000Z", "sentAt": "2026-11-22T11:00:00.541Z"}
+    assert taken({**TRACK, **ahead}, is_retry=True)["timestamp"] == "2026-11-22T10:00:00.000Z"
+
+
+def test_a_time_ahead_of_ours_is_refused_where_nothing_corrects_it() -> None:
+    ahead = {**TRACK, "timestamp": "2026-11-24T10:00:00.000Z"}
+    for sent_at in (None, "nonsense", "2026-11-24T10:00:00.000Z"):
+        refused = single({**ahead, "sentAt": sent_at})
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.field) == (Reason.TIME_IN_FUTURE, "timestamp")
+
+
+def test_an_event_older_than_what_is_counted_is_told() -> None:
+    def is_late(days: int) -> bool:
+        event = {**TRACK, "timestamp": iso_utc(NOW_MS - days * 86_400_000)}
+        ready, _ = run_steps([draft_single(json.dumps(event).encode(), "track", "demo", arrival())], {})
+        return ready[0].is_late
+
+    assert [is_late(days) for days in (0, 398, 399, 400, 4_000)] == [False, False, False, True, True]
 
 
 def test_sent_at_comes_from_the_header_where_nothing_else_says_it() -> None:
@@ -267,21 +409,138 @@ def test_bad_events_do_not_spoil_their_batch() -> None:
     ]
 
 
+BROKEN = [
+    b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":"x\ty"}', b'{"a":"x\ny"}', b'{"a":1.}', b'{"a":01}', b'{"a":undefined}',
+    b'{"a":1,}', b'{"a":[1,]}', b"{'a':1}", b'{"a":[1}', b'{"a":1]', b'{"a":1}}', b"{a:1}", b"NaN", b"}", b'"\t"',
+    b'{"a" 1}', b'{"a":"\\x"}', b'{"a":.5}', b"// {[", b'{"a":"5" nail"}', b'{"a":{"b":1}', b'{"a":1', b'{"a":"b',
+    b'{"a":[1,2', b"{", b'"', b'"a"b"', b'{"a":b"}', b'{"a":1e}', b'{"a":"\xff"}', b'{"a":"\xed\xa0\x80"}',
+    b'{"\xff":1}', b"\xff", b"[" * 40 + b"]" * 40, b"[" * 5_000 + b"]" * 5_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_event_that_cannot_be_read_is_refused_alone(broken: bytes, place: int) -> None:
+    good = [json.dumps({"type": "page", "userId": name, "p": '"}],{[\\"'}).encode() for name in ("a", "b")]
+    events = [*good[:place], broken, *good[place:]]
+    body = b'{"sentAt": "%s", "batch": [ %s ] , "context": {"locale":"de"}}' % (NOW.encode(), b", ".join(events))
+    records, refused = batch_of(body)
+    assert [record["userId"] for record in records] == ["a", "b"]
+    assert [record["context"] for record in records] == [{"locale": "de"}] * 2
+    assert [one.index for one in refused] == [place]
+    assert refused[0].reason in (Reason.NOT_JSON, Reason.NOT_UTF8, Reason.TOO_DEEP, Reason.NOT_AN_OBJECT)
+
+
+def test_nothing_between_two_commas_is_an_event_and_nothing_after_the_last_is_none() -> None:
+    page = b'{"type":"page","userId":"u"}'
+    records, refused = batch_of(b'{"batch":[%s,,%s,]}' % (page, page))
+    assert (len(records), [(one.index, one.reason) for one in refused]) == (2, [(1, Reason.NOT_JSON)])
+
+
+def test_what_a_batch_says_and_cannot_be_read_costs_no_event() -> None:
+    events = b'"batch":[{"type":"page","userId":"u"},]'
+    for slip in (
+        b'"context":{"a":"\xff"}', b'"context":NaN', b'"context":[1]', b'"context":"x"', b'"context":{"a":undefined}',
+        b'"integrations":{"a":"\xff"}', b'"sentAt":undefined', b'"timestamp":"\xff"', b'"sequence":01', b'"a":"\t"',
+    ):  # fmt: skip
+        records, refused = batch_of(b"{%s,%s,}" % (slip, events))
+        assert (len(records), refused) == (1, [])
+        assert "context" not in records[0]
+
+
 def test_event_that_a_batch_makes_too_large_is_refused() -> None:
     body = {"context": {"x": "y" * COLLECTED_BYTES_MAX}, "batch": [{**TRACK, "type": "track"}]}
     _, refused = batch(body)
-    assert refused[0].reason is Reason.TOO_LARGE
+    assert (refused[0].reason, refused[0].field, refused[0].message_id) == (Reason.TOO_LARGE, "context", "m-1")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"batch":{}}', b'{"batch":null}', b"\x00", b'{"batch":[}'])
+def test_the_largest_event_has_room_for_all_that_a_batch_may_add() -> None:
+    event = {**TRACK, "type": "track", "userId": "u" * 256, "timestamp": "2026-11-22T09:59:59Z", "p": ""}
+    event["p"] = "y" * (EVENT_BYTES_MAX - len(json.dumps(event)))
+    context = {"x": ""}
+    context["x"] = "y" * (DEFAULTS_BYTES_MAX - len(json.dumps(context)) - len("null"))
+    for sent in ({**event, "messageId": None}, event):
+        records, refused = batch({"context": context, "batch": [sent]}, from_browser=True, user_agent=CRAWLER)
+        assert (len(records), refused) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["context", "integrations"])
+def test_a_batch_that_adds_too_much_refuses_each_event_with_that_reason(name: str) -> None:
+    deep: Any = 1
+    for _ in range(32):
+        deep = [deep]
+    for value, reason in (
+        ({"x": "y" * 7_168}, Reason.TOO_LARGE),
+        ({"x": deep}, Reason.TOO_DEEP),
+        ({"x": {f"{n}": 0 for n in range(500)}}, None),
+    ):
+        records, refused = batch({name: value, "batch": [{**TRACK, "type": "track"}] * 2})
+        assert [one.reason for one in refused] == ([reason] * 2 if reason else [])
+        assert len(records) == (0 if reason else 2)
+    many = b'{"%s":{%s"":0},"batch":[{"type":"page","userId":"u"}]}' % (name.encode(), b'"":0,' * 1_000)
+    assert [one.reason for one in batch_of(many)[1]] == [Reason.TOO_MANY_KEYS]
+
+
+def test_keys_of_a_batch_and_of_an_event_are_counted_together() -> None:
+    context = {f"b{n}": 0 for n in range(600)}
+    own = {f"e{n}": 0 for n in range(401)}
+    _, refused = batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
+    assert (refused[0].reason, refused[0].field) == (Reason.TOO_MANY_KEYS, "context")
+    own.popitem()
+    records, refused = batch({"context": context, "batch": [{"type": "page", "userId": "u", "context": own}]})
+    assert (len(records), refused) == (1, [])
+
+
+def test_a_batch_has_at_most_5000_events() -> None:
+    def body(element: bytes, count: int) -> bytes:
+        return b'{"batch":[%s]}' % b",".join([element] * count)
+
+    for element in (b"0", b'"a,b"', b"[1,2]", b'{"type":"page","userId":"u"}', b"NaN"):
+        assert len(read_batch(body(element, 5_000))) == 5_000
+        with pytest.raises(UnreadableBody, match="more than 5000 events"):
+            read_batch(body(element, 5_001))
+    assert len(read_batch(b'{"batch":[{"a":[%s0]}]}' % (b"0," * 100_000))) == 1
+    with pytest.raises(UnreadableBody, match="more than 5000 events"):
+        read_batch(body(b"0", 2_000_000))
+
+
+def test_a_body_of_brackets_alone_is_given_up() -> None:
+    with pytest.raises(UnreadableBody):
+        read_batch(b'{"batch":[NaN,%s]}' % (b"[]" * 60_000))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"batch":{}}',
+        b'{"batch":null}',
+        b"\x00",
+        b'{"batch":[{"a":1}',
+        b'{"batch":[]}{"batch":[]}',
+        b'{"batch":[NaN]} x',
+        b'{"batch":["a',
+        b"NaN",
+    ],
+)
 def test_body_that_is_no_batch_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read_batch(body)
 
 
-def test_batch_context_that_is_no_object_is_unreadable() -> None:
-    with pytest.raises(UnreadableBody):
-        draft_batch(read_batch(b'{"batch":[],"context":[]}'), "demo", arrival())
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"writeKey":"w","batch":[]}', "w"), (b'{"api_key":"p","batch":[]}', "p"),
+        (b'{"api_key":"p","batch":[],"writeKey":"w"}', "w"), (b'{"writeKey":"w","batch":[NaN]}', "w"),
+        (b'{"api_key":"p","batch":[NaN]}', "p"), (b'{"writeKey":5,"batch":[]}', None), (b'{"batch":[]}', None),
+        (b'{"writeKey":"","batch":[]}', None), (b'{"writeKey":"%s","batch":[]}' % (b"\\n" * 600), None),
+    ],
+)  # fmt: skip
+def test_a_key_stands_in_the_body(body: bytes, key: str | None) -> None:
+    assert find_write_keys(body) == ([key] if key else [])
 
 
 @pytest.mark.parametrize(

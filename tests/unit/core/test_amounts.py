@@ -8,9 +8,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from rtaplatform.core.amounts import AmountError, check_range, scaled, scaled_product
+from rtaplatform.core.amounts import AmountError, amount_text, check_range, scaled, scaled_product
 from rtaplatform.simulate.oracle_amounts import InvalidAmount, amount
+from rtaplatform.simulate.oracle_json import Number
 
 LIMIT = 2**52
 
@@ -64,12 +66,37 @@ def test_the_range_is_two_to_the_52_after_rounding() -> None:
         check_range(-LIMIT - 1)
 
 
-def test_up_to_a_hundred_characters_are_read() -> None:
-    assert scaled("0." + "1" * 98) == 1_111
-    assert scaled("1." + "0" * 98) == 10_000
-    for text in ("0." + "1" * 99, "1" + "0" * 100, "-0." + "0" * 98):
+def test_up_to_a_thousand_characters_are_read() -> None:
+    assert scaled("0." + "1" * 998) == 1_111
+    assert scaled("1." + "0" * 998) == 10_000
+    assert scaled_product("1." + "0" * 998, "0." + "5" * 998) == 5_556
+    for text in ("0." + "1" * 999, "1" + "0" * 1_000, "-0." + "0" * 998):
         with pytest.raises(AmountError):
             scaled(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("12.5", "12.5"), ("1e2", "1e2"), ("-0", "-0"), ('"12.50"', "12.50"), ('" 12 "', "12"), ('"\\t-3\\n"', "-3"),
+        ('"\\u00a07"', "7"), ("1." + "0" * 120, "1." + "0" * 120), ("null", None), ("", None),
+    ],
+)  # fmt: skip
+def test_an_amount_is_a_number_or_the_text_of_one_plain_decimal(value: str, number: str | None) -> None:
+    assert amount_text(Raw(value.encode())) == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '""', '" "', '"1e3"', '"+1"', '".5"', '"5."', '"1,5"', '"1,322.22"', '"1 000"', '"007"', '"$5"', '"5 EUR"',
+        '"NaN"', '"٣"', '"0x1"', '"1_0"', "true", "false", "[]", "{}", "[1]", "1e400", "450359962737.0497",
+        '"450359962737.0497"',
+    ],
+)  # fmt: skip
+def test_everything_else_is_no_amount(value: str) -> None:
+    with pytest.raises(AmountError):
+        amount_text(Raw(value.encode()))
 
 
 def test_price_times_quantity_is_rounded_once() -> None:
@@ -87,7 +114,7 @@ numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,12})?([eE][+-]?[0-9]{
 @given(numbers)
 def test_any_number_is_what_the_oracle_makes_of_it(text: str) -> None:
     try:
-        wanted = amount(text)
+        wanted = amount(Number(text))
     except InvalidAmount:
         with pytest.raises(AmountError):
             scaled(text)

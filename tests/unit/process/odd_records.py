@@ -117,7 +117,7 @@ ODD_NUMBERS = [
         "1e99999999999999",
     ],
     *["18446744073709551616", "9007199254740993", "123456789012345678901234567890"],
-    *("1" * 100, "0." + "1" * 98, "0." + "1" * 99, "1." + "0" * 99, "-0." + "0" * 98),
+    *("1" * 100, "0." + "1" * 98, "0." + "1" * 999, "1." + "0" * 999, "1." + "0" * 998, "-0." + "0" * 998),
 ]
 NUMBERS = GOOD_NUMBERS + ODD_NUMBERS
 NOT_NUMBERS = [
@@ -137,6 +137,9 @@ NOT_NUMBERS = [
     "- 1",
     "1 ",
     "--1",
+    "\t12.5\u00a0",
+    "1,322.22",
+    "12 EUR",
 ]
 decimal_text = st.from_regex(r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,8})?([eE][+-]?[0-9])?", fullmatch=True)
 amounts = weighted(
@@ -147,6 +150,8 @@ amounts = weighted(
     (1, st.sampled_from([Json(n) for n in ODD_NUMBERS] + ODD_NUMBERS + NOT_NUMBERS)),
 )
 LONG = ["ä" * 200, "x" + "ä" * 200, "😀" * 65, "x" * 256, "x" * 257]
+LONG_IDS = ["x" * 256, "x" * 257, "ä" * 128, "ä" * 128 + "x", "a\tb" * 90, Json("7" * 256), Json("7" * 257)]
+EMPTIES = [[], "", False, None, Json("[ ]"), {}]
 texts = st.one_of(st.text(max_size=8), st.sampled_from(["a\tb\x7f\x00", "\x80\u2028", "\x1f", "~", *LONG]))
 ODD_JSON = [
     "[1e400]",
@@ -172,12 +177,18 @@ times = st.one_of(
             "9999-12-31T23:59:59.999Z", "10000-01-01", "0001-01-01", "1970-01-01T00:00:00+23:59", "yesterday", " ", "",
             "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-04-04T15:15:00Z", "2026-11-18T11:06:40+24:00",
             "2026-11-18T11:06:40.Z", "2026-11-18T11:06:40.9999999999999999999Z", "2026-11-18T11:06Z", "２026-11-18",
+            "2026-W47-3T11:06Z", "2026-322", "2026-11", "2026", "2026-11-18T11.1Z", "2026-11-18T23:59:60Z",
+            "1795000000", "1795000000000", "1794999999.999", "1.795e12", "99999999999", "-1", "1795000000 ",
             "2026-11-18T11:06:4٣.000Z", "2026-11-18T11:06:40.000+01:60", "9999-12-31T23:59:59.999-12:00",
         ]
     ),
     st.integers(-500 * DAY, 2 * HOUR).map(lambda ahead: iso_utc(NOW + ahead)),
+    st.integers(-2 * DAY, 6 * MINUTE).map(lambda ahead: NOW + ahead),
+    st.integers(-2 * DAY, 6 * MINUTE).map(lambda ahead: (NOW + ahead) / 1000),
+    st.sampled_from([0, -1, 10**11, 10**11 - 1, 10**15, Json("1.795e9"), Json("-0")]),
     st.integers(-2 * DAY, 5 * MINUTE).map(lambda ahead: iso_utc(NOW + ahead)),
 )  # fmt: skip
+CURRENCIES = [" EUR", "eur\n", "EUR\u200b", "\ufeffUSD", "US$", "EURO", "E UR", "€", " ", "\u0601EUR", "ＥUR", 978]
 lines = st.fixed_dictionaries(
     {}, optional={"product_id": st.one_of(st.sampled_from(["p1", "p2"]), odd), "price": amounts, "quantity": amounts}
 )
@@ -188,26 +199,36 @@ good_lines = st.fixed_dictionaries(
 properties = st.fixed_dictionaries(
     {},
     optional={
-        "product_id": st.one_of(st.sampled_from(["p1", "p2"]), odd),
+        "product_id": weighted((5, st.sampled_from(["p1", "p2"])), (4, odd), (1, st.sampled_from(LONG_IDS))),
+        "order_id": weighted((5, st.sampled_from(["o1", 7])), (1, odd), (1, st.sampled_from(LONG_IDS))),
         "price": weighted((5, amounts), (1, odd)),
         "quantity": amounts,
         "revenue": amounts,
         "total": amounts,
-        "currency": st.one_of(st.sampled_from(["EUR", "eur", "USD", "", "ß"]), odd),
-        "products": weighted((5, st.lists(good_lines, max_size=4)), (3, st.lists(lines, max_size=3)), (1, odd)),
+        "currency": st.one_of(st.sampled_from(["EUR", "eur", "USD", "", "ß", *CURRENCIES]), odd),
+        "products": weighted(
+            (5, st.lists(good_lines, max_size=4)),
+            (3, st.lists(lines, max_size=3)),
+            (2, st.lists(st.one_of(lines, st.sampled_from([*EMPTIES, 5, "p1"])), max_size=3)),
+            (2, st.dictionaries(st.sampled_from(["0", "2", "p1"]), st.one_of(lines, odd), max_size=3)),
+            (1, odd),
+        ),
     },
 )
 good_properties = st.fixed_dictionaries(
     {"product_id": st.sampled_from(["p1", "p2"])},
     optional={"products": st.lists(good_lines, max_size=4), "currency": st.sampled_from(["EUR", "USD"])},
 )
-EVENTS = ["Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded"]
+EVENTS = [
+    "Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded",
+    "Order Cancelled", "Order\tCompleted",
+]  # fmt: skip
 good = {
     "projectId": st.sampled_from(["demo", "other", "howe"]),
     "type": st.sampled_from(["track", "track", "track", "page", "screen", "identify", "group", "alias"]),
     "event": st.sampled_from([*EVENTS, "Order Completed", "Signed Up"]),
-    "messageId": st.sampled_from(["m1", "m2", "m3", "m4", 5]),
-    "anonymousId": st.sampled_from(["a1", "a2"]),
+    "messageId": weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
+    "anonymousId": weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
 }
 usual = {
     "userId": st.sampled_from(["u1", "a1", None, ""]),
@@ -215,7 +236,7 @@ usual = {
     "timestamp": times,
     "originalTimestamp": st.one_of(times, st.none()),
     "marks": st.sampled_from([None, [], ["made_id"], ["bot:agent"], ["x", "bot:"], ["bot"], [""]]),
-    "properties": st.one_of(good_properties, properties),
+    "properties": weighted((5, good_properties), (8, properties), (1, st.sampled_from(EMPTIES))),
     "context": st.fixed_dictionaries(
         {},
         optional={
@@ -244,7 +265,7 @@ def _nested(opening: str, closing: str, times_: int) -> str:
 TAILS = [b" ", b"}", b"\x00", b",", b"{}", b"\xff", b"\xc3", b"[" * 40, b":" * 1_001, b"\n\t\r ", b"\xef\xbb\xbf", b'"']
 EXTRAS = [
     *(_nested("[", "]", 31), _nested("[", "]", 32), _nested('{"a":', "}", 31), _nested('{"a":', "}", 32)),
-    *("{" + ",".join(f'"k{n}":0' for n in range(keys)) + "}" for keys in (1_000, 1_001)),
+    *("{" + ",".join(f'"k{n}":0' for n in range(keys)) + "}" for keys in (1_000, 1_001, 1_016, 1_017)),
     *("[" + ",".join(["{}"] * 50) + "]", '"' + "[" * 50 + '"', '"\\"' + "[{" * 50 + '"', '"' + ":" * 1_001 + '"'),
     *(
         '"' + "x" * 32_000 + '"',

@@ -11,6 +11,7 @@ import pytest
 from limits.errors import StorageError
 from litestar.exceptions import TooManyRequestsException
 
+from rtaplatform.collect.envelope import Batch, read_batch
 from rtaplatform.serve.access import forwarded_address
 from rtaplatform.serve.limits import COLLECT, METERS_MAX, PORTIONS, READ, UNKNOWN, Limits, networks_of
 from rtaplatform.settings import LimitSettings
@@ -30,6 +31,9 @@ class Taken:
         return {"success": True}
 
     collect_batch = collect_single
+
+    async def read_batch(self, body: bytes) -> Batch:
+        return read_batch(body)
 
 
 class Clock:

@@ -180,8 +180,10 @@ def test_another_currency_gives_units_but_no_revenue() -> None:
     found = counted(order(product_id="p-1", price=5, currency="usd"))
     assert found.events[CELL] == {"count": 1, "units": 10_000, "revenue": 0, "other_currencies": 1}
     assert found.products[*HERE, "p-1"]["revenue"] == 0
-    for same in ("eur", "EUR", "", None, 5):
+    for same in ("eur", "EUR", "", " ", None, " EUR", "eur\n", "EUR\u200b", "\ufeffEUR"):
         assert _order_cell(price=5, currency=same)["revenue"] == 50_000
+    for other in (978, ["EUR"], True, "EUR$", "€", "Euro", "E UR"):
+        assert _order_cell(price=5, currency=other)["other_currencies"] == 1
 
 
 def test_only_orders_have_revenue() -> None:

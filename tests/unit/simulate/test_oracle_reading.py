@@ -83,30 +83,33 @@ def test_integers_are_read_as_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("properties", "expected"),
+    ("properties", "revenue", "unreadable"),
     [
-        ({"price": "12.50"}, None),
-        ({"price": "1e2"}, None),
-        ({"price": "+1e2"}, "invalid_amount"),
-        ({"price": ""}, "invalid_amount"),
-        ({"price": " 1"}, "invalid_amount"),
-        ({"price": None, "quantity": None}, None),
-        ({"revenue": LIMIT // 10_000}, None),
-        ({"revenue": "450359962737.0496"}, None),
-        ({"revenue": "450359962737.04964"}, None),
-        ({"revenue": "450359962737.0497"}, "invalid_amount"),
-        ({"revenue": "1e99999999999"}, "invalid_amount"),
-        ({"revenue": "1e-99999999999"}, None),
-        ({"price": 1_000_000, "quantity": 1_000_000}, "invalid_amount"),
-        ({"products": [{"price": 4e11}, {"price": 4e11}]}, "invalid_amount"),
-        ({"products": [{"price": 4e11}, {"price": -4e11}]}, None),
-        ({"products": [], "price": 1}, None),
-        ({"products": [{"quantity": False}]}, "invalid_amount"),
+        ({"revenue": "12.50"}, 125_000, False),
+        ({"revenue": " 12.50\t"}, 125_000, False),
+        ({"revenue": 1e2}, 1_000_000, False),
+        ({"revenue": "1e2", "total": 3}, 30_000, True),
+        ({"revenue": "", "total": "3"}, 30_000, True),
+        ({"revenue": None, "total": "3"}, 30_000, False),
+        ({"revenue": LIMIT // 10_000}, LIMIT // 10_000 * 10_000, False),
+        ({"revenue": "450359962737.04964"}, LIMIT, False),
+        ({"revenue": "450359962737.0497"}, 0, True),
+        ({"price": 1_000_000, "quantity": 1_000_000}, 0, True),
+        ({"products": [{"price": 4e11}, {"price": 4e11}]}, 0, True),
+        ({"products": [{"price": 4e11}, {"price": -4e11}]}, 0, False),
+        ({"products": [{"quantity": False, "price": 2}]}, 20_000, True),
+        ({"products": {"0": {"price": 2}, "2": {"price": 3}}}, 50_000, False),
+        ({"products": [None, [], "", False], "price": 5}, 0, False),
+        ({"products": [None], "price": 5}, 50_000, False),
+        ({"products": ["p-1"], "price": 5}, 50_000, True),
+        ({"products": "p-1", "price": 5}, 50_000, True),
     ],
 )
-def test_amounts_are_checked(properties: dict[str, Any], expected: str | None) -> None:
-    assert reason(track("Order Completed", properties)) == expected
-    assert reason(track("Some Other Event", properties)) is None
+def test_what_is_no_amount_is_left_out_and_counted(properties: dict[str, Any], revenue: int, unreadable: bool) -> None:
+    found = counted(track("Order Completed", properties))
+    cell = found.events["minute", NOW // MINUTE, "Order Completed", "web", "(none)", "(none)"]
+    assert (cell["count"], cell["revenue"], found.totals["unreadable_amount"]) == (1, revenue, int(unreadable))
+    assert counted(track("Some Other Event", properties)).totals["unreadable_amount"] == 0
 
 
 def test_future_is_five_minutes_ahead_of_record_time() -> None:
@@ -114,9 +117,11 @@ def test_future_is_five_minutes_ahead_of_record_time() -> None:
     assert reason(raw(timestamp=iso(NOW + 300_001))) == "time_in_future"
 
 
-def test_missing_identity_comes_before_amounts_and_after_event() -> None:
+def test_missing_identity_comes_before_long_ids_and_after_event() -> None:
     assert reason(raw(anonymousId="", type="track", event="")) == "missing_event"
-    assert reason(track("Order Completed", {"price": "x"}, anonymousId=None)) == "missing_identity"
+    assert reason(track("Order Completed", {"order_id": "x" * 257}, anonymousId=None)) == "missing_identity"
+    assert reason(track("Order Completed", {"order_id": "x" * 257})) == "id_too_long"
+    assert reason(track("Song Played", {"order_id": "x" * 257})) is None
 
 
 @pytest.mark.parametrize(
@@ -132,9 +137,19 @@ def test_missing_identity_comes_before_amounts_and_after_event() -> None:
         ("1969-12-31T23:59:59Z", None),
         ("1970-02-30", None),
         ("1970-01-01T25:00", None),
-        ("19700101", None),
+        ("19700102", 86_400_000),
+        ("1970-W01-5", 86_400_000),
+        ("1970-002T00", 86_400_000),
+        ("1970-01-01T24:00", 86_400_000),
+        ("1970-01-01T23:59:60Z", 86_400_000),
+        ("1970-01-01T00.5", 1_800_000),
         ("now", None),
         ("", None),
+        (Number("5"), 5_000),
+        (Number("99999999999.5"), 99_999_999_999_500),
+        (Number("100000000000"), 100_000_000_000),
+        ("1795251600", 1_795_251_600_000),
+        (Number("-5"), None),
         (5, None),
     ],
 )

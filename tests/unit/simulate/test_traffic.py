@@ -24,7 +24,7 @@ START = 1_790_000_000_000
 PLAN = Plan(START, rate=200, events_max=20_000)
 REASONS = {
     "too_large", "empty", "not_utf8", "not_json", "not_an_object", "too_deep", "too_many_keys", "missing_project",
-    "unknown_project", "invalid_field", "unknown_type", "missing_event", "missing_identity", "invalid_amount",
+    "unknown_project", "invalid_field", "unknown_type", "missing_event", "missing_identity", "id_too_long",
     "time_in_future",
 }  # fmt: skip
 

@@ -1,0 +1,164 @@
+"""The properties of a commerce event: its ids, its lines, its currency.   Pure; one reading for collector and workers.
+
+Names are Segment's E-commerce V2 spec. Nothing here refuses an event but an id that is too long
+(docs/reference/rules.md, 1 and 5).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rtaplatform.core.dimensions import dimension
+from rtaplatform.core.events import COMMERCE_EVENTS
+from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.json_text import dimension_text, is_empty_object, is_nothing
+
+OTHER_CURRENCY = "?"  # of an amount in what is no currency
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
+
+
+class Properties(Struct, gc=False):
+    """`currency`: its three letters, empty where none is said, or OTHER_CURRENCY."""
+
+    product_id: str | None = None
+    order_id: Raw = Raw()
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+    revenue: Raw = Raw()
+    total: Raw = Raw()
+    currency: str | None = None
+    products: Raw = Raw()
+
+
+class LooseProperties(Struct):
+    """The same, whatever stands in their fields."""
+
+    product_id: Raw = Raw()
+    order_id: Raw = Raw()
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+    revenue: Raw = Raw()
+    total: Raw = Raw()
+    currency: Raw = Raw()
+    products: Raw = Raw()
+
+
+class Entry(Struct):
+    """One entry of `products`."""
+
+    product_id: Raw = Raw()
+    price: Raw = Raw()
+    quantity: Raw = Raw()
+
+
+class Entries(Struct):
+    """The entries of `products` that can be read, and whether that is all of them."""
+
+    found: list[Entry]
+    is_whole: bool = True
+
+
+_decode_properties = msgspec.json.Decoder(Properties).decode
+_decode_loose = msgspec.json.Decoder(LooseProperties).decode
+_decode_entries = msgspec.json.Decoder(list[Entry]).decode
+_decode_entry = msgspec.json.Decoder(Entry).decode
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def is_commerce(event: str) -> bool:
+    """Whether a track of that name is one whose products and amounts are read."""
+    return event in COMMERCE_EVENTS or dimension(event) in COMMERCE_EVENTS
+
+
+def read_properties(text: bytes) -> Properties:
+    """The properties in an object's JSON text."""
+    try:
+        properties = _decode_properties(text)
+    except msgspec.ValidationError:
+        loose = _decode_loose(text)
+        return Properties(
+            product_id=dimension_text(loose.product_id),
+            order_id=loose.order_id,
+            price=loose.price,
+            quantity=loose.quantity,
+            revenue=loose.revenue,
+            total=loose.total,
+            currency=_read_loose_currency(loose.currency),
+            products=loose.products,
+        )
+    properties.currency = read_currency(properties.currency)
+    return properties
+
+
+def _read_loose_currency(raw: Raw) -> str:
+    text = bytes(raw)
+    return read_currency(msgspec.json.decode(text)) if text[:1] == b'"' else "" if is_nothing(raw) else OTHER_CURRENCY
+
+
+def read_currency(text: str | None) -> str:
+    """Three letters in capitals; empty where there is no text; OTHER_CURRENCY for what names none."""
+    if not text:
+        return ""
+    bare = text if text.isalpha() else _without_edges(text)
+    if not bare:
+        return ""
+    return bare.upper() if _CURRENCY.fullmatch(bare) else OTHER_CURRENCY
+
+
+def _without_edges(text: str) -> str:
+    """The text without blanks, control characters and what has no width, before and after it."""
+    first, end = 0, len(text)
+    while first < end and _is_blank(text[first]):
+        first += 1
+    while first < end and _is_blank(text[end - 1]):
+        end -= 1
+    return text[first:end]
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def read_entries(products: Raw) -> Entries:
+    """The entries of `products`: of a list, or of an object's values (a list of PHP that has lost an entry)."""
+    text = bytes(products)
+    if is_nothing(text) or is_empty_object(text):
+        return Entries([])
+    if text[:1] not in b"[{":
+        return Entries([], is_whole=False)
+    try:
+        return Entries(_decode_entries(text))
+    except msgspec.ValidationError:
+        pass
+    values = _decode_list(text) if text[:1] == b"[" else _decode_object(text).values()
+    there = [raw for raw in values if not is_nothing(raw)]
+    found = [entry for entry in map(_read_entry, there) if entry is not None]
+    return Entries(found, is_whole=len(found) == len(there))
+
+
+def _read_entry(raw: Raw) -> Entry | None:
+    if bytes(raw)[:1] == b"{":
+        return _decode_entry(raw)
+    return Entry() if is_empty_object(raw) else None
+
+
+def find_long_id(properties: Properties) -> str | None:
+    """The path of the first id that is too long; None: there is none."""
+    if properties.product_id and is_too_long(properties.product_id):
+        return "product_id"
+    if _is_long(properties.order_id):
+        return "order_id"
+    if len(properties.products) <= ID_BYTES_MAX:
+        return None
+    entries = read_entries(properties.products).found
+    return next((f"products.{n}.product_id" for n, entry in enumerate(entries) if _is_long(entry.product_id)), None)
+
+
+def _is_long(raw: Raw) -> bool:
+    # No text has more bytes than its JSON.
+    return len(raw) > ID_BYTES_MAX and is_too_long(dimension_text(raw) or "")
