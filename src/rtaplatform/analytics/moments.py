@@ -79,10 +79,13 @@ class Moments:
         snapshot = await self._reader.read(project, reads)
         known = self._known.pop(project, None)
         if not snapshot.torn:
-            answers = dict(known.answers) if known is not None and _is_at(snapshot, known) else {}
+            if known is None or not _is_at(snapshot, known):
+                known = Moment(snapshot.generation, snapshot.ledger, {}, 0)
+            answers, size = dict(known.answers), known.size
             for read, answer in zip(reads, snapshot.answers, strict=True):
-                answers |= _kept(read, answer)
-            size = sum(_size(read, answer) for read, answer in answers.items())
+                for each, found in _kept(read, answer).items():
+                    size += _size(each, found) if each not in answers else 0
+                    answers[each] = found
             self._keep(project, Moment(snapshot.generation, snapshot.ledger, answers, size))
         return snapshot
 

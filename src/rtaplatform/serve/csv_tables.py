@@ -54,7 +54,8 @@ def answer_table(table: CsvText) -> Response[bytes]:
 
 def wants_csv(request: AnyConnection) -> bool:
     """As `format` says, else as `Accept` prefers; JSON where it does not care. Raises InvalidParameter."""
-    named: list[str] = request.query_params.getall("format", [])
+    accept = request.headers.get("accept", "")
+    named: list[str] = request.query_params.getall("format", []) if b"format" in request.scope["query_string"] else []
     if len(named) > 1 or (named and named[0] not in FORMATS):
         raise InvalidParameter(
             f"`format` cannot be {','.join(named)[:100]!r}.", field="format", allowed=list(FORMATS),
@@ -62,7 +63,7 @@ def wants_csv(request: AnyConnection) -> bool:
         )  # fmt: skip
     if named:
         return named[0] == "csv"
-    return _quality(request.headers.get("accept", ""), CSV) > _quality(request.headers.get("accept", ""), JSON)
+    return "text/" in accept.lower() and _quality(accept, CSV) > _quality(accept, JSON)
 
 
 def in_place_of(declared: type[Declared], text: CsvText) -> Declared:

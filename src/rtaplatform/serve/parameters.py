@@ -27,9 +27,9 @@ def reject_unknown(request: ASGIConnection[Any, Any, Any, Any], allowed: Iterabl
 
 async def refuse_unreadable_query(request: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: raise ClientException where the query is not UTF-8. Collecting reads no text of its query."""
-    if handler.opt.get("scope") in (None, "collect"):
-        return
     query: bytes = request.scope["query_string"]
+    if not query or handler.opt.get("scope") in (None, "collect"):
+        return
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
