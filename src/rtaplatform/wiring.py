@@ -82,6 +82,7 @@ def build_api(
     collect: CollectSettings,
     limits: LimitSettings,
     limiter_url: SecretStr | None = None,
+    workers_group: str,
 ) -> Parts:
     """The API's parts. Nothing is opened before `parts.lifespan` is entered.
 
@@ -101,7 +102,7 @@ def build_api(
             hub.run(),
             watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
             watch_ledgers(observer(engine, database, store.shards)),
-            seed_floors(tracker, broker, WorkerSettings().group_id),
+            seed_floors(tracker, broker, workers_group),
             keep_projects_told(tell_of_projects, known.news.of_projects),
             known.listener.run(),
             known.keys.note_use(),
@@ -345,10 +346,10 @@ def build_profiles(
     return ProfilesParts(profiles, build_erasure(kafka, database, shards), close)
 
 
-def profiles_lag(kafka: KafkaSettings) -> int:
+def profiles_lag(kafka: KafkaSettings, group_id: str) -> int:
     """How many records the profiles have still to read. Raises Unavailable."""
     broker = Broker(kafka)
-    done, topics = broker.committed(ProfilesSettings().group_id), broker.topics()
+    done, topics = broker.committed(group_id), broker.topics()
     extents = broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))
     return sum(max(0, extent.high - max(done.get(extent.place, 0), extent.low)) for extent in extents.values())
 

@@ -53,6 +53,29 @@ def rows() -> list[dict[str, Any]]:
     return [{"id": f"p-{n}", "name": f"Boot {n}", "price": n / 4, "attributes": {"size": n % 50}} for n in range(ROWS)]
 
 
+def test_an_export_is_readable_to_its_owner_alone_and_ndjson(shell: Shell) -> None:
+    file = shell.folder / "users.ndjson"
+    assert shell.catalog("export", "users", str(file))[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    code, _, said = shell.catalog("export", "users", str(shell.folder / "users.csv"))
+    assert (code, "NDJSON" in said) == (2, True)
+
+
+def test_keys_are_listed_with_headings_and_of_projects_that_exist(shell: Shell) -> None:
+    code, said, _ = shell.run("keys", "list")
+    assert code == 0
+    assert said.splitlines()[0].split()[:3] == ["id", "key", "state"]
+    code, said, errors = shell.run("keys", "list", "--project", "nope")
+    assert (code, said) == (2, "")
+    assert "There is no project 'nope'" in errors
+
+
+def test_a_key_that_would_be_over_is_not_made(shell: Shell) -> None:
+    code, _, errors = shell.run("keys", "create", "old", "--kind", "read", "--expires", "2020-01-01")
+    assert code == 2
+    assert "in the past" in errors
+
+
 def test_what_is_exported_is_what_was_imported(shell: Shell) -> None:
     file = shell.folder / "products.ndjson.gz"
     file.write_bytes(gzip.compress("\n".join(map(json.dumps, rows())).encode()))

@@ -81,7 +81,7 @@ def platform(servers: Servers, tmp_path: Path) -> Iterator[Platform]:
             process.wait(timeout=20)
 
 
-def prepare(servers: Servers) -> None:
+def prepare(servers: Servers, *, demo: bool = True) -> None:
     with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
@@ -89,7 +89,7 @@ def prepare(servers: Servers) -> None:
     store = StoreSettings(url=SecretStr(servers.redis_url), loader_url=SecretStr(servers.redis_loader_url))
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     catalog = CatalogSettings(url=SecretStr(servers.postgres_url))
-    asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=KEYS))
+    asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=KEYS if demo else None))
 
 
 def until(holds: Callable[[], object], seconds: float = 30.0) -> None:

@@ -78,6 +78,7 @@ if __name__ == "__main__":
         "grandchild": grandchild,
     }
     role, *arguments = sys.argv[1:]
+    arguments = [word for word in arguments if word != "--replace-demo-keys"]
     while arguments[:1] == ["--rate"]:
         arguments = arguments[2:]
     roles[role](*arguments)

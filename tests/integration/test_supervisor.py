@@ -162,6 +162,7 @@ def test_a_second_start_on_the_same_directory_says_where_the_first_runs(up: Up) 
 
 def test_no_child_outlives_a_supervisor_that_is_killed_and_the_next_goes_on(up: Up) -> None:
     before, family = up.ready(), up.family()
+    until(lambda: takes_connections(before["postgres"]), 30)  # it may still recover from what was done to it above
     remember(before)
     assert len(family) > len(CHILDREN)  # PostgreSQL's own processes, and the stand-ins' children
     up.stop(signal.SIGKILL)
@@ -234,6 +235,14 @@ def remember(ready: dict[str, Any]) -> None:
     time.sleep(1.1)  # the append-only file is synced every second
     with psycopg.connect(ready["postgres"]) as connection:
         connection.execute("CREATE TABLE remembered (x int)")
+
+
+def takes_connections(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=1).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def remembered(ready: dict[str, Any]) -> bool:

@@ -31,6 +31,7 @@ from rtaplatform.stream.broker import Broker
 PROJECT = Project("demo", "Europe/Berlin", "EUR")
 ANSWER_SECONDS_MAX = 60.0
 EVENT_PARTITIONS = 12
+LINES_SHOWN = 20  # of each log, where something fails
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ class Servers:
     kafka: KafkaSettings
     store: StoreSettings
     pids: dict[str, int]
+    logs: Path
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """One of our own commands, as `rta` would run it; what it says goes to standard error."""
+        """One of our own commands, as `rta` would run it; what it says goes to a log, shown where something fails."""
         assert self.store.loader_url is not None
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -49,7 +51,10 @@ class Servers:
             "RTA_REDIS_LOADER_URL": self.store.loader_url.get_secret_value(),
         }
         command = [sys.executable, "-m", "rtaplatform.cli.main", *arguments]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        with (self.logs / f"{arguments[0]}.spawned.log").open("ab") as log:
+            return subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=log, stdin=subprocess.DEVNULL
+            )
 
 
 @contextmanager
@@ -65,9 +70,15 @@ def running_servers() -> Iterator[Servers]:
             KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
             StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))),
             pids,
+            folder / "logs",
         )
         _begin(found)
-        yield found
+        try:
+            yield found
+        except Exception:
+            for log in found.logs.glob("*.spawned.log"):
+                sys.stderr.write("\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]) + "\n")
+            raise
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
@@ -47,8 +47,25 @@ async def seed_demo(
     await database.run(write, seconds=SECONDS_MAX)
 
 
+def has_other_keys(connection: Connection, keys: DemoKeys) -> bool:
+    """Whether the demo project is there already, with other keys than these. A database without tables has none."""
+    if connection.scalar(select(func.to_regclass(KEYS.name))) is None:
+        return False
+    wanted = {_key_id(kind): digest(key) for kind, key in _by_kind(keys)}
+    found = connection.execute(select(KEYS.c.id, KEYS.c.sha256).where(KEYS.c.id.in_(wanted)))
+    return any(bytes(sha256) != wanted[key_id] for key_id, sha256 in found)
+
+
+def _by_kind(keys: DemoKeys) -> tuple[tuple[str, str], ...]:
+    return (("write", keys.write), ("read", keys.read), ("admin", keys.admin))
+
+
+def _key_id(kind: str) -> str:
+    return f"key_demo_{kind}"
+
+
 def _put_keys(connection: Connection, keys: DemoKeys) -> None:
-    for kind, key in (("write", keys.write), ("read", keys.read), ("admin", keys.admin)):
+    for kind, key in _by_kind(keys):
         values = {
             "project_id": PROJECT_ID,
             "name": f"demo {kind} key",
@@ -58,7 +75,7 @@ def _put_keys(connection: Connection, keys: DemoKeys) -> None:
             "revoked_at": None,
             "expires_at": None,
         }
-        statement = insert(KEYS).values(id=f"key_demo_{kind}", **values)
+        statement = insert(KEYS).values(id=_key_id(kind), **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 

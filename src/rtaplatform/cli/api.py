@@ -48,7 +48,7 @@ def command(
     from rtaplatform import telemetry
     from rtaplatform.local.lifeline import die_with_parent
     from rtaplatform.serve.app import create_app
-    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
+    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, WorkerSettings
     from rtaplatform.wiring import build_api
 
     if os.environ.get("RTA_SUPERVISED"):
@@ -59,6 +59,7 @@ def command(
     parts = build_api(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
         api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
+        workers_group=WorkerSettings().group_id,
     )  # fmt: skip
     parts.bounds.warden.connections_max = _connections_possible(settings)
     with open_listener(settings.host, settings.port) as listener:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TextIO
 
 import typer
 
@@ -98,7 +98,7 @@ def export(
     Example:  rta catalog export products products.ndjson
     """
     target = _target(url, key, data_dir)
-    output = sys.stdout if str(file) == "-" else file.open("w")
+    output = sys.stdout if str(file) == "-" else _private(file)
     cursor: str | None = None
     with output:
         while True:
@@ -110,6 +110,16 @@ def export(
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+
+def _private(file: Path) -> TextIO:
+    """Open it for writing, readable to its owner alone: users are personal data. Raises SetupError."""
+    if file.suffix in (".csv", ".gz"):
+        raise SetupError(f"{file} would hold NDJSON.", "Name it .ndjson.", exit_code=2)
+    try:
+        return open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+    except OSError as error:
+        raise SetupError(f"{file} cannot be written: {error.strerror}.", "Name another.", exit_code=2) from error
 
 
 class _Target:

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from rtaplatform.cli.connections import folder_of
+from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local import datadir, jars, ports, postgres, valkey
+from rtaplatform.local import datadir, jars, open_files, ports, postgres, valkey
 from rtaplatform.local.cache import cache_folder
 from rtaplatform.local.java import find_java
 from rtaplatform.local.running import read_running
-from rtaplatform.settings import LocalSettings
+from rtaplatform.settings import ApiSettings, LocalSettings
 
 EXIT_MISSING = 3
 
@@ -36,18 +36,24 @@ class Finding:
 
 def command(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="To check.  [default: .rta]")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API to check.")] = 8000,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Else RTA_API_PORT.  [default: 8000]")] = None,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check everything that `rta up` needs. Exit code 3 where something is missing.
+    """Check everything that `rta up` needs, and every server that is given. Exit code 3 where something is missing.
 
     Examples:
 
         rta doctor
 
         rta doctor --data-dir /srv/rta --port 9000 --json
+
+        rta doctor --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
-    findings = examine(folder_of(data_dir), port)
+    asked = ApiSettings().port if port is None else port
+    findings = examine(folder_of(data_dir), asked, Connections(kafka, redis, postgres))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "checks": [asdict(finding) for finding in findings]}, indent=1))
@@ -57,20 +63,58 @@ def command(
         raise typer.Exit(EXIT_MISSING)
 
 
-def examine(folder: Path, port: int) -> list[Finding]:
-    """Run all checks."""
+def examine(folder: Path, port: int, given: Connections) -> list[Finding]:
+    """Run all checks. Raises SetupError where an address is not well-formed."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],
         "system": _system,
-        "java": lambda: find_java().banner,
-        "kafka": _kafka,
-        "valkey": lambda: _version(valkey.find_binary()),
-        "postgres": lambda: _version(postgres.program("postgres")),
+        **_checks_of_servers(given),
         "data directory": lambda: _data_directory(folder),
         "memory": _memory,
+        "open files": _open_files,
         "port": lambda: _port(folder, port),
     }
     return [_run(name, check) for name, check in checks.items()]
+
+
+def _checks_of_servers(given: Connections) -> dict[str, Callable[[], str]]:
+    """Of a server that is given itself, else of the program that is embedded."""
+    embedded: dict[str, Callable[[], str]] = {}
+    if not given.given_kafka():
+        embedded |= {"java": lambda: find_java().banner, "kafka": _kafka}
+    if not given.given_redis():
+        embedded["valkey"] = lambda: _version(valkey.find_binary())
+    if not given.given_postgres():
+        embedded["postgres"] = lambda: _version(postgres.program("postgres"))
+    return embedded | _checks_of_given(given)
+
+
+def _checks_of_given(given: Connections) -> dict[str, Callable[[], str]]:
+    kafka, redis, database = given.given_kafka(), given.given_redis(), given.given_postgres()
+    checks: dict[str, Callable[[], str]] = {}
+    if not (kafka or redis or database):
+        return checks
+    from rtaplatform.server_checks import check_kafka, check_postgres, check_redis
+
+    if kafka:
+        checks["kafka"] = lambda: check_kafka(given.kafka_settings())
+    if redis:
+        checks["redis"] = lambda: check_redis(redis)
+    if database:
+        checks["postgres"] = lambda: check_postgres(database)
+    return checks
+
+
+def require_given(given: Connections) -> None:
+    """Raise SetupError where a server that is given cannot be used."""
+    for check in _checks_of_given(given).values():
+        check()
+
+
+def _open_files() -> str:
+    limit = open_files.reachable_limit()
+    open_files.require_enough(limit)
+    return f"{limit} at once"
 
 
 def _run(name: str, check: Callable[[], str]) -> Finding:

@@ -14,6 +14,9 @@ from rtaplatform.core.errors import SetupError
 
 def command(
     demo: Annotated[bool, typer.Option("--demo", help="Also put the demo project in place.")] = False,
+    replace_demo_keys: Annotated[
+        bool, typer.Option("--replace-demo-keys", help="With --demo: also where the project has other keys by now.")
+    ] = False,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     postgres: PostgresOption = None,
@@ -28,16 +31,16 @@ def command(
         rta migrate --kafka broker:9092 --redis redis://host:6379/0 --postgres postgresql://user:password@host/rta
     """
     from rtaplatform.operations import migrate
+    from rtaplatform.project_operations import require_own_demo_keys
     from rtaplatform.settings import TopicSettings
 
     connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
+    demo_keys, catalog = _demo_keys() if demo else None, connections.catalog_settings()
+    if demo_keys and not replace_demo_keys:
+        asyncio.run(require_own_demo_keys(catalog, demo_keys))
     done = asyncio.run(
         migrate(
-            connections.kafka_settings(),
-            connections.store_settings(),
-            connections.catalog_settings(),
-            TopicSettings(),
-            demo_keys=_demo_keys() if demo else None,
+            connections.kafka_settings(), connections.store_settings(), catalog, TopicSettings(), demo_keys=demo_keys
         )
     )
     for line in done:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rtaplatform.local.readiness import read_readiness
+
 READ_SECONDS = 2.0
 RATE_READS = 6
+RATE_BEFORE_SECONDS = 24 * 3_600.0  # late events belong to the rate as well
+FIXED_SECONDS_MAX = 12 * 3_600.0  # together less than the 48 hours for which minutes are kept
 TIMEOUT_SECONDS = 3.0
 
 
@@ -33,15 +39,19 @@ class Numbers:
     currency: str = ""
     lag_ms: float | None = None
     popular: tuple[tuple[str, float], ...] = ()
-    problem: str = ""
+    problems: tuple[str, ...] = ()
 
 
 class NumbersReader:
-    """Reads the numbers every READ_SECONDS in a thread of its own; `latest` is the newest."""
+    """Reads the numbers every READ_SECONDS in a thread of its own; `latest` is the newest.
 
-    def __init__(self, url: str, key: str) -> None:
-        self._url, self._key = url, key
-        self.latest = Numbers(problem="reading …")
+    The rate comes from the events since a fixed moment: the last 24 hours lose events at their other end.
+    """
+
+    def __init__(self, url: str, key: Callable[[], str], now: Callable[[], float] = time.time) -> None:
+        self._url, self._key, self._now = url, key, now
+        self.latest = Numbers(problems=("reading …",))
+        self._since = now() - RATE_BEFORE_SECONDS
         self._totals: deque[tuple[float, float]] = deque(maxlen=RATE_READS)
 
     def start(self) -> None:
@@ -49,10 +59,13 @@ class NumbersReader:
 
     def read(self) -> Numbers:
         """Ask once."""
+        readiness = read_readiness(self._url)
         try:
-            return self._read()
+            return replace(self._read(), problems=readiness.problems)
+        except urllib.error.HTTPError as error:
+            return Numbers(problems=readiness.problems or (f"the API answers with status {error.code}",))
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-            return Numbers(problem=f"the API does not answer ({type(error).__name__})")
+            return Numbers(problems=readiness.problems or (f"the API does not answer ({type(error).__name__})",))
 
     def _run(self) -> None:
         while True:
@@ -60,7 +73,7 @@ class NumbersReader:
             time.sleep(READ_SECONDS)
 
     def _read(self) -> Numbers:
-        events = self._get("/v1/metrics/events")
+        events = self._get(f"/v1/metrics/events?from={self._fixed_moment()}")
         revenue = self._get("/v1/metrics/revenue")
         popular = self._get("/v1/products/popular?by=views&window=1h&limit=5")
         return Numbers(
@@ -72,6 +85,13 @@ class NumbersReader:
             lag_ms=events["meta"].get("lag_ms"),
             popular=tuple((item.get("name") or item["product_id"], item["value"]) for item in popular["results"]),
         )
+
+    def _fixed_moment(self) -> str:
+        """The same for hours; then another one, and the rate is known again after two reads."""
+        if self._now() - self._since > RATE_BEFORE_SECONDS + FIXED_SECONDS_MAX:
+            self._since = self._now() - RATE_BEFORE_SECONDS
+            self._totals.clear()
+        return time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(self._since))
 
     def _rate(self, total: float) -> float | None:
         """Events a second since the oldest of the last RATE_READS reads; None before the second read."""
@@ -85,16 +105,14 @@ class NumbersReader:
         return None if total is None else float(total)
 
     def _get(self, path: str) -> Any:
-        request = urllib.request.Request(self._url + path, headers={"Authorization": f"Bearer {self._key}"})  # noqa: S310
+        request = urllib.request.Request(self._url + path, headers={"Authorization": f"Bearer {self._key()}"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # the URL is ours
             return json.load(answer)
 
 
 def as_line(numbers: Numbers) -> str:
     """One plain line."""
-    if numbers.problem:
-        return numbers.problem
-    return "  ".join(f"{name} {value}" for name, value in _rows(numbers))
+    return "  ".join((*(f"{name} {value}" for name, value in _rows(numbers)), *numbers.problems))
 
 
 def as_table(numbers: Numbers) -> Group:
@@ -108,8 +126,7 @@ def as_table(numbers: Numbers) -> Group:
     parts: list[Any] = [table]
     if numbers.popular:
         parts += [Text("\nmost viewed in the last hour", style="dim"), products]
-    if numbers.problem:
-        parts.append(Text(numbers.problem, style="yellow"))
+    parts += [Text(f"! {problem}", style="yellow") for problem in numbers.problems]
     return Group(*parts)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
+from rtaplatform.cli.signals import serve_signals
 
 if TYPE_CHECKING:
     from rtaplatform.settings import ProfilesSettings
@@ -35,10 +36,7 @@ def command(
     connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
     settings = ProfilesSettings()
     telemetry.configure_logging()
-    if metrics_port or settings.metrics_port:
-        from prometheus_client import start_http_server
-
-        start_http_server(metrics_port or settings.metrics_port, addr="127.0.0.1", registry=telemetry.REGISTRY)
+    serve_signals(metrics_port or settings.metrics_port)
     asyncio.run(_run(connections, settings))
 
 

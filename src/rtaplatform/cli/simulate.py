@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import os
 import re
 import signal
 import sys
@@ -75,8 +77,9 @@ def command(
         events_max=events or None,
     )
     _check(plan)
-    summary = _run(plan, Connections(kafka=kafka, data_dir=data_dir).kafka_settings(), truth)
-    typer.echo(json.dumps(summary) if as_json else _sentence(summary))
+    connections = Connections(kafka=kafka, data_dir=data_dir)
+    _require_project(connections, project)
+    _say_summary(_run(plan, connections.kafka_settings(), truth), as_json)
 
 
 def _run(plan: Plan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]:
@@ -88,6 +91,27 @@ def _run(plan: Plan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     return simulate(Run(plan, kafka, _say, stopped.is_set), truth)
+
+
+def _require_project(connections: Connections, project: str) -> None:
+    """Raise SetupError where there is no such project: all its events would be dead letters.
+
+    Not asked by the simulator of `rta up`, which knows no PostgreSQL, and sends the demo project's events.
+    """
+    if os.environ.get("RTA_SUPERVISED"):
+        return
+    try:
+        catalog = connections.catalog_settings()
+    except SetupError as error:
+        if error.exit_code == _USAGE:
+            raise
+        _say(f"No PostgreSQL is known, so nobody can say whether there is a project {project!r}.")
+        return
+    from rtaplatform.project_operations import find_projects
+
+    found = asyncio.run(find_projects(catalog))
+    if project not in found:
+        raise _usage(f"There is no project {project!r}.", f"There are: {', '.join(sorted(found)[:20]) or 'none'}.")
 
 
 def _check(plan: Plan) -> None:
@@ -129,6 +153,10 @@ def _usage(problem: str, remedy: str) -> SetupError:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _say_summary(summary: dict[str, Any], as_json: bool) -> None:
+    typer.echo(json.dumps(summary) if as_json else _sentence(summary))
 
 
 def _sentence(summary: dict[str, Any]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +12,9 @@ import typer
 from rtaplatform.cli.connections import folder_of
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.server_addresses import mask_urls
+from rtaplatform.local.readiness import read_readiness
 from rtaplatform.local.running import Running, is_locked, read_running
-from rtaplatform.settings import KafkaSettings
+from rtaplatform.settings import KafkaSettings, ProfilesSettings
 
 EXIT_AWAY = 3
 
@@ -44,8 +43,10 @@ def state_of(folder: Path) -> dict[str, Any]:
     running = read_running(folder)
     if running is None:
         return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
+    readiness = read_readiness(running.url)
     return {
-        "state": "ready" if _ready(running.url) else "not ready",
+        "state": "ready" if readiness.is_ready else "not ready",
+        "problems": list(readiness.problems),
         "data_dir": str(folder),
         "url": running.url,
         "started_at": running.started_at,
@@ -54,6 +55,7 @@ def state_of(folder: Path) -> dict[str, Any]:
         "postgres": mask_urls(running.addresses.postgres),
         "profiles_lag_records": _profiles_lag(running.addresses.kafka),
         "processes": _processes(running),
+        "signals": {"api": f"{running.url}/metrics", **running.signals},
     }
 
 
@@ -62,7 +64,7 @@ def _profiles_lag(bootstrap_servers: str) -> int | None:
     from rtaplatform.wiring import profiles_lag
 
     try:
-        return profiles_lag(KafkaSettings(bootstrap_servers=bootstrap_servers))
+        return profiles_lag(KafkaSettings(bootstrap_servers=bootstrap_servers), ProfilesSettings().group_id)
     except Unavailable:
         return None
 
@@ -88,16 +90,9 @@ def _memory(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
 
 
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310  # the URL is ours
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 def _as_text(state: dict[str, Any]) -> str:
     lines = [f"{state['state']}: {state['data_dir']}"]
+    lines += [f"  ! {problem}" for problem in state.get("problems", ())]
     lines += [
         f"  {name:12}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
     ]
@@ -106,4 +101,5 @@ def _as_text(state: dict[str, Any]) -> str:
     for process in state.get("processes", ()):
         memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"
         lines.append(f"  {process['name']:12}{process['pid']:>9}{memory}")
+    lines += [f"  signals of {name:10}{url}" for name, url in state.get("signals", {}).items()]
     return "\n".join(lines)

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.doctor import require_given
+from rtaplatform.cli.listening import resolve_host
 from rtaplatform.cli.numbers import NumbersReader, as_line, as_table
+from rtaplatform.cli.table_key import reading_key
 from rtaplatform.local.platform import Instance, Wanted, running_platform
 from rtaplatform.local.supervise import StopRequested
-from rtaplatform.settings import LocalSettings
+from rtaplatform.settings import ApiSettings, LocalSettings
 
 if TYPE_CHECKING:
     from rich.status import Status
 
 LINE_SECONDS = 10.0
+SIMULATED_EVENT_BYTES = 240  # in the log, compressed
 TABLE_SECONDS = 0.5
 
 
@@ -30,12 +34,18 @@ def command(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where everything is kept.  [default: .rta]")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 picks one.")] = 8000,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks one; else RTA_API_PORT.  [8000]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address on which the API listens; else RTA_API_HOST.  [127.0.0.1]")
+    ] = None,
     simulate: Annotated[float, typer.Option(min=0, metavar="N", help="Simulated events a second; 0 for none.")] = 50,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to run.")] = 1,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Written once all is ready: addresses and keys as JSON.")
     ] = None,
+    project: Annotated[str, typer.Option(help="Whose numbers the live table shows.")] = "demo",
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     postgres: PostgresOption = None,
@@ -52,25 +62,20 @@ def command(
 
         rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
-    given = Connections(kafka, redis, postgres)
+    given, api = Connections(kafka, redis, postgres), ApiSettings()
     wanted = Wanted(
-        folder_of(data_dir),
-        port,
-        simulate,
-        workers,
-        ready_file,
-        kafka=given.given_kafka(),
-        redis=given.given_redis(),
-        postgres=given.given_postgres(),
-        settings=LocalSettings(),
-    )
+        folder_of(data_dir), api.port if port is None else port, simulate, workers, ready_file,
+        kafka=given.given_kafka(), redis=given.given_redis(), postgres=given.given_postgres(),
+        settings=LocalSettings(), host=resolve_host(host or api.host)[1],
+    )  # fmt: skip
+    require_given(given)
     try:
-        with Steps() as say, running_platform(wanted, say) as instance:
-            say.end()
-            _greet(instance)
-            _show_numbers(instance)
+        with Steps() as steps, running_platform(wanted, steps) as instance, reading_key(instance, project) as key:
+            steps.end()
+            _greet(wanted, instance)
+            _show_numbers(instance, NumbersReader(instance.url, key))
     except StopRequested:
-        print("Stopped.", flush=True)
+        say("Stopped.")
 
 
 class Steps:
@@ -104,23 +109,32 @@ class Steps:
             self._status = None
 
 
-def _greet(instance: Instance) -> None:
+def _greet(wanted: Wanted, instance: Instance) -> None:
     keys, url = instance.keys, instance.url
-    print(
+    say(
         f"\nReady: {url}   (documentation at {url}/docs)\n\n"
         "Try:\n"
         f"  curl -X POST {url}/v1/track -H 'Authorization: Bearer {keys.write_key}' "
         "-H 'Content-Type: application/json' "
         """-d '{"anonymousId": "me", "event": "Product Viewed", "properties": {"product_id": "p-1"}}'\n"""
         f"  curl {url}/v1/metrics/orders -H 'Authorization: Bearer {keys.read_key}'\n\n"
-        "Ctrl-C stops it.\n",
-        flush=True,
+        f"{_about_disk(wanted)}Ctrl-C stops it.\n"
     )
 
 
-def _show_numbers(instance: Instance) -> None:
+def _about_disk(wanted: Wanted) -> str:
+    if wanted.kafka:
+        return ""
+    most = wanted.settings.kafka_bytes_max / 1e9
+    line = f"Disk: the log of events takes at most {most:.1f} GB (RTA_KAFKA_BYTES_MAX), then the oldest events go.\n"
+    if wanted.events_per_second > 0:
+        a_day = wanted.events_per_second * SIMULATED_EVENT_BYTES * 86_400 / 1e9
+        line += f"      The simulated shop writes about {a_day:.1f} GB a day; --simulate 0 is without it.\n"
+    return line
+
+
+def _show_numbers(instance: Instance, reader: NumbersReader) -> None:
     """Until somebody asks to stop; the children are looked after by `ticks` meanwhile."""
-    reader = NumbersReader(instance.url, instance.keys.read_key)
     reader.start()
     if sys.stdout.isatty():
         _show_table(instance, reader)

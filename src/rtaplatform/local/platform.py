@@ -11,8 +11,7 @@ import os
 import queue
 import sys
 import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import rtaplatform
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local import datadir
+from rtaplatform.local import datadir, open_files
 from rtaplatform.local.cache import cache_folder
 from rtaplatform.local.environments import environment_of
 from rtaplatform.local.files import write_private
@@ -29,6 +28,7 @@ from rtaplatform.local.kafka import Kafka
 from rtaplatform.local.ports import LOOPBACK, keep_ports, require_free
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.local.process import Command
+from rtaplatform.local.readiness import read_readiness
 from rtaplatform.local.running import RUN_FILE, Addresses, Running, holding_lock, write_running
 from rtaplatform.local.server import EmbeddedServer, Say
 from rtaplatform.local.supervise import Child, Supervisor, Tier
@@ -39,6 +39,8 @@ SERVER_SECONDS_MAX = 90.0
 PREPARE_SECONDS_MAX = 900.0
 MIGRATE_SECONDS_MAX = 120.0
 READY_SECONDS_MAX = 90.0
+SILENT_SECONDS = 10.0  # a start that takes longer says what it waits for
+WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104  # compared with, not listened on
 OUR_PROGRAM = (sys.executable, "-m", "rtaplatform.cli.main")
 
 
@@ -62,6 +64,7 @@ class Wanted:
     events_per_second: float = 50
     workers: int = 1
     ready_file: Path | None = None
+    host: str = LOOPBACK
     kafka: str | None = None
     redis: str | None = None
     postgres: str | None = None
@@ -82,6 +85,8 @@ class Instance:
 @contextmanager
 def running_platform(wanted: Wanted, say: Say) -> Iterator[Instance]:
     """Start everything; inside, it is ready; at the end everything is stopped. Raises SetupError, StopRequested."""
+    _require_place(wanted.ready_file)
+    open_files.raise_limit()
     folder = datadir.open_data_dir(wanted.data_dir)
     with holding_lock(folder), _ready_file_removed(wanted.ready_file):
         datadir.end_leftovers(folder)
@@ -98,21 +103,24 @@ def running_platform(wanted: Wanted, say: Say) -> Iterator[Instance]:
 
 def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
     if wanted.port:
-        require_free(wanted.port)
-    ports = keep_ports(folder / "ports.json", ["kafka", "controller", "valkey", "postgres", "api"])
+        require_free(wanted.port, wanted.host)
+    with_signals = [*_workers(wanted), "profiles"]
+    names = ["kafka", "controller", "valkey", "postgres", "api", *map(signals_of, with_signals)]
+    ports = keep_ports(folder / "ports.json", names)
     port = wanted.port or ports["api"]
     addresses, servers = embedded(wanted, folder, ports)
-    keys, url = datadir.demo_keys(folder), f"http://{LOOPBACK}:{port}"
+    keys, url = datadir.demo_keys(folder), f"http://{_reachable(wanted.host)}:{port}"
+    signals = {name: f"http://{LOOPBACK}:{ports[signals_of(name)]}/metrics" for name in with_signals}
     started_at = datadir.now_text()
     supervisor.on_change = lambda: write_running(
-        folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids())
+        folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids(), signals)
     )
     _start_servers(servers, supervisor, say)
-    environment = _environment(addresses, keys, folder, port)
+    environment = _environment(addresses, keys, folder) | {"RTA_API_HOST": wanted.host, "RTA_API_PORT": str(port)}
     _migrate(wanted, environment, supervisor, say)
     _limit_topics(servers)
-    _start_stages(wanted, environment, supervisor)
-    _wait_until_ready(url, wanted.workers, supervisor, say)
+    _start_stages(wanted, environment, ports, supervisor)
+    _wait_until_ready(url, _workers(wanted), supervisor, say)
     _start_simulator(wanted, environment, supervisor, say)
     _speed_up_next_start(servers, supervisor)
     return Instance(url, keys, addresses, supervisor)
@@ -183,7 +191,9 @@ def _prepare(
 
 def _migrate(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
     say("Migrating the catalog, creating topics, loading functions")
-    supervisor.run_once(_child("migrate", wanted.stages.migrate, environment), MIGRATE_SECONDS_MAX)
+    # In the embedded database the demo project is ours; in one that is given it may be somebody else's.
+    replace = () if wanted.postgres else ("--replace-demo-keys",)
+    supervisor.run_once(_child("migrate", (*wanted.stages.migrate, *replace), environment), MIGRATE_SECONDS_MAX)
 
 
 def _limit_topics(servers: Sequence[EmbeddedServer]) -> None:
@@ -192,21 +202,53 @@ def _limit_topics(servers: Sequence[EmbeddedServer]) -> None:
         kafka.limit_topics()
 
 
-def _start_stages(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor) -> None:
+def _start_stages(wanted: Wanted, environment: dict[str, str], ports: dict[str, int], supervisor: Supervisor) -> None:
     stages = wanted.stages
-    for number in range(1, wanted.workers + 1):
-        name = f"worker-{number}"
-        supervisor.start(_child(name, stages.worker, environment))
+    for name in _workers(wanted):
+        signals = {"RTA_WORKER_METRICS_PORT": str(ports[signals_of(name)])}
+        supervisor.start(_child(name, stages.worker, environment | signals))
     supervisor.start(_child("api", stages.api, environment))
-    supervisor.start(_child("profiles", stages.profiles, environment))
+    signals = {"RTA_PROFILES_METRICS_PORT": str(ports[signals_of("profiles")])}
+    supervisor.start(_child("profiles", stages.profiles, environment | signals))
 
 
-def _wait_until_ready(url: str, workers: int, supervisor: Supervisor, say: Say) -> None:
+def _workers(wanted: Wanted) -> list[str]:
+    return [f"worker-{number}" for number in range(1, wanted.workers + 1)]
+
+
+def signals_of(name: str) -> str:
+    """The name of the port on which a process serves its signals."""
+    return f"{name}-signals"
+
+
+def _wait_until_ready(url: str, workers: Sequence[str], supervisor: Supervisor, say: Say) -> None:
     say("Waiting for the API and the workers")
-    supervisor.wait_for("api", lambda: _answers_ready(url), READY_SECONDS_MAX)
-    for number in range(1, workers + 1):
-        supervisor.wait_for(f"worker-{number}", lambda: True, 1)
-    supervisor.wait_for("profiles", lambda: True, 1)
+    waiting = _WaitingForReadiness(url, say)
+    try:
+        supervisor.wait_for("api", waiting.is_over, READY_SECONDS_MAX)
+    except SetupError as error:
+        reasons = "".join(f"\n  {problem}" for problem in waiting.problems)
+        raise SetupError(f"The platform is not ready:{reasons}\n{error.problem}", error.remedy) from error
+    for name in (*workers, "profiles"):
+        supervisor.wait_for(name, lambda: True, 1)
+
+
+class _WaitingForReadiness:
+    """Asks the API, and says what is missing when that goes on, each time it is something else."""
+
+    def __init__(self, url: str, say: Say) -> None:
+        self._url, self._say = url, say
+        self._say_at = time.monotonic() + SILENT_SECONDS
+        self._said: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
+
+    def is_over(self) -> bool:
+        found = read_readiness(self._url, timeout_seconds=1)
+        self.problems = found.problems
+        if not found.is_ready and time.monotonic() >= self._say_at and found.problems != self._said:
+            self._said = found.problems
+            self._say(f"Not ready yet: {'; '.join(found.problems)}")
+        return found.is_ready
 
 
 def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
@@ -241,7 +283,14 @@ def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: 
     return Child(name, partial(_same, command), tier)
 
 
-def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, port: int) -> dict[str, str]:
+def _reachable(host: str) -> str:
+    """The address under which an API that listens on `host` is reached from here."""
+    if host in WILDCARDS:
+        return LOOPBACK
+    return f"[{host}]" if ":" in host else host
+
+
+def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path) -> dict[str, str]:
     """The environment of our own children: ours, with the addresses and the demo keys."""
     source = str(Path(rtaplatform.__file__).parent.parent)
     path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
@@ -251,18 +300,19 @@ def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path, por
         "PYTHONUNBUFFERED": "1",
         "RTA_SUPERVISED": "1",
         "RTA_DATA_DIR": str(folder),
-        "RTA_API_HOST": LOOPBACK,
-        "RTA_API_PORT": str(port),
     }
     return {**os.environ, **addresses.environment(), **demo, **own}
 
 
-def _answers_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=1) as answer:  # noqa: S310  # the URL is ours
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.HTTPError):
-        return False
+def _require_place(ready_file: Path | None) -> None:
+    """Raise SetupError where the ready file could not be written, before anything is started."""
+    if ready_file is None:
+        return
+    folder = ready_file.absolute().parent
+    if not folder.is_dir():
+        raise SetupError(f"The folder of --ready-file {ready_file} is not there.", f"Make it: {folder}", exit_code=2)
+    if not os.access(folder, os.W_OK) or ready_file.is_dir():
+        raise SetupError(f"--ready-file {ready_file} cannot be written.", "Name another file.", exit_code=2)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ chooses another.
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from pathlib import Path
@@ -20,13 +21,19 @@ LOOPBACK = "127.0.0.1"
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server could listen on the port now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    return _try_bind(port, host) is None
+
+
+def _try_bind(port: int, host: str) -> OSError | None:
+    """What keeps a server from listening there; None: nothing."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def keep_ports(path: Path, names: list[str]) -> dict[str, int]:
@@ -41,13 +48,31 @@ def keep_ports(path: Path, names: list[str]) -> dict[str, int]:
     return ports
 
 
-def require_free(port: int) -> None:
-    """Raise SetupError naming who has the port, where that can be seen."""
-    if not is_free(port):
-        raise SetupError(
-            f"Port {port} is taken{holder(port)}.",
-            "Choose another with --port, or --port 0 for any free one.",
-        )
+def require_free(port: int, host: str = LOOPBACK) -> None:
+    """Raise SetupError saying why nobody can listen there: who has the port, where that can be seen, or no right to."""
+    error = _try_bind(port, host)
+    if error is None:
+        return
+    another = "Choose another with --port, or --port 0 for any free one."
+    match error.errno:
+        case errno.EACCES:
+            raise SetupError(
+                f"Port {port} needs the rights of root: those below {_first_open_port()} are reserved.",
+                "Choose another with --port, such as 8080, and put a proxy before it, or start as root.",
+            )
+        case errno.EADDRINUSE:
+            raise SetupError(f"Port {port} is taken{holder(port)}.", another)
+        case errno.EADDRNOTAVAIL:
+            raise SetupError(f"This machine has no address {host}.", "Choose one that it has with --host, or 0.0.0.0.")
+        case _:
+            raise SetupError(f"Nobody can listen on {host}, port {port}: {error.strerror or error}.", another)
+
+
+def _first_open_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return 1024
 
 
 def _any_free(taken: set[int]) -> int:

@@ -58,6 +58,7 @@ class Process:
     name: str
     log: Path
     _popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _started_at_byte: int = field(default=0, repr=False)  # of the log: what stands before is of earlier starts
 
     def start(self, command: Command) -> None:
         """Start the child; its output is appended to the log, its input is empty. Raises OSError.
@@ -65,6 +66,7 @@ class Process:
         Where the disk has no room for a log, it runs without one.
         """
         self.trim_log()
+        self._started_at_byte = self.log.stat().st_size if self.log.exists() else 0
         with self._open_log() as out:
             self._popen = subprocess.Popen(
                 command.wrapped(),
@@ -115,9 +117,9 @@ class Process:
         self.kill()
 
     def last_lines(self, count: int = 12) -> str:
-        """The end of its log, for a message."""
+        """The end of what it has written to its log since its start, for a message."""
         try:
-            data = self.log.read_bytes()[-20_000:]
+            data = self.log.read_bytes()[self._started_at_byte :][-20_000:]
         except OSError:
             return ""
         return "\n".join(data.decode(errors="replace").splitlines()[-count:])
@@ -135,6 +137,7 @@ class Process:
                 shutil.copyfileobj(whole, kept)
             before.chmod(0o600)
             os.truncate(self.log, 0)
+            self._started_at_byte = 0
         except OSError:
             with suppress(OSError):
                 os.truncate(before, 0)

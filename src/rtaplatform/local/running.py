@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from rtaplatform.core.errors import SetupError
@@ -51,6 +51,7 @@ class Running:
     started_at: str
     addresses: Addresses
     children: dict[str, int]
+    signals: dict[str, str] = field(default_factory=dict)  # name of a child → where it serves its signals
 
 
 def read_running(data_dir: Path) -> Running | None:

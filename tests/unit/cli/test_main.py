@@ -126,6 +126,13 @@ def test_what_cannot_be_done_is_said_with_a_remedy(tmp_path: Path) -> None:
     assert "→ Name a new folder with --data-dir." in done.stderr
 
 
+def test_a_ready_file_that_could_not_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    done = rta("up", "--data-dir", str(tmp_path / "data"), "--ready-file", str(tmp_path / "none" / "ready.json"))
+    assert done.returncode == 2
+    assert f"{tmp_path / 'none'}" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_status_of_nothing(tmp_path: Path) -> None:
     done = rta("status", "--data-dir", str(tmp_path / "none"), "--json")
     assert done.returncode == 3

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from jgo.env import LockFile
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local import jars, java, ports
+from rtaplatform.local import jars, java, open_files, ports
 from rtaplatform.local.cache import cache_folder
 from rtaplatform.local.valkey import USERS, acl_line
+
+SOURCES = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
 
 
 def test_ports_stay_the_same_while_they_are_free(tmp_path: Path) -> None:
@@ -34,6 +39,42 @@ def test_a_port_that_is_taken_is_said_with_who_has_it() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=f"Port {port} is taken by .*process {os.getpid()}"):
             ports.require_free(port)
+
+
+def test_a_port_without_the_right_to_it_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_try_bind", lambda port, host: OSError(errno.EACCES, "Permission denied"))
+    with pytest.raises(SetupError, match="Port 80 needs the rights of root") as caught:
+        ports.require_free(80)
+    assert "taken" not in str(caught.value)
+
+
+def test_an_address_that_the_machine_does_not_have_is_said() -> None:
+    with pytest.raises(SetupError, match=r"no address 203\.0\.113\.7"):
+        ports.require_free(0, "203.0.113.7")
+
+
+@pytest.mark.parametrize("limit", [64, 256, 1_023])
+def test_too_few_open_files_are_said_with_the_remedy(limit: int) -> None:
+    with pytest.raises(SetupError, match=f"may have {limit} files open; 1024 are needed") as caught:
+        open_files.require_enough(limit)
+    assert "ulimit -n" in caught.value.remedy
+
+
+@pytest.mark.parametrize("limit", [1_024, 1 << 30, -1])
+def test_enough_open_files_are_enough(limit: int) -> None:
+    open_files.require_enough(limit)
+
+
+def test_the_limit_of_open_files_is_raised_in_a_process_of_its_own() -> None:
+    script = (
+        "import resource; from rtaplatform.local.open_files import raise_limit\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))\n"
+        "print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=SOURCES)
+    said, holds = map(int, done.stdout.split())
+    assert said == holds >= 1_024
 
 
 @pytest.mark.parametrize(

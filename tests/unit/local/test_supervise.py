@@ -65,6 +65,15 @@ def test_a_child_that_ends_before_it_was_ready_is_an_error_with_the_end_of_its_l
     assert str(tmp_path) in caught.value.remedy
 
 
+def test_what_an_earlier_start_has_written_is_not_shown(supervisor: Supervisor, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "migrate.log").write_text("Redis URL must specify a scheme\nThis is a bug of ours.\n")
+    failing = Child("migrate", lambda: command(tmp_path, "/bin/sh", "-c", "echo this time; exit 3"))
+    with pytest.raises(SetupError, match="this time") as caught:
+        supervisor.run_once(failing, 5)
+    assert "bug of ours" not in caught.value.problem
+
+
 def test_a_program_that_does_not_exist_is_said_so(supervisor: Supervisor, tmp_path: Path) -> None:
     with supervisor.stopping_on_signals():
         supervisor.start(Child("absent", lambda: command(tmp_path, "/no/such/program")))
