@@ -25,8 +25,8 @@ EXAMPLE_QUERY = {
 _TIME: Docs = {"type": "string", "pattern": PATTERN}
 _VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
 _VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
-# By commas: a comma of the value is behind a backslash, unless the parameter is given several times.
-_VALUE_OF_URL: Docs = {**_VALUE, "pattern": r"^(?:\\,|[^,])+$"}
+# By commas a value has none; one behind a backslash makes a value with a comma of two such.
+_VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
 
 def _one_of(values: tuple[str, ...]) -> Docs:
