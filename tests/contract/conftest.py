@@ -11,6 +11,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.local.valkey import Valkey
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.memory import MemoryStore
@@ -18,6 +19,7 @@ from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Proje
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.store.wire import Keeping
 from tests.contract.shard import Shard
 from tests.integration.servers import TESTER, Running, flush
 
@@ -37,10 +39,16 @@ class Parts:
     generation: str = "g1"
 
 
+@pytest.fixture
+def caps() -> Caps:
+    """Of the buckets of `parts`: a test may have smaller ones."""
+    return CAPS
+
+
 @pytest.fixture(params=["memory", "redis"])
-def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
+def parts(request: pytest.FixtureRequest, caps: Caps) -> Iterator[Parts]:
     if request.param == "memory":
-        memory = MemoryStore()
+        memory = MemoryStore(caps=caps)
         memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
         memory.set_projects([BERLIN], secrets.token_hex(8))
         yield Parts(memory, memory, "memory", memory, memory.forget)
@@ -48,7 +56,7 @@ def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
     valkey: Running[Valkey] = request.getfixturevalue("valkey_server")
     settings = store_settings(valkey)
     flush(valkey)
-    store = RedisStore(settings)
+    store = RedisStore(settings, Keeping(caps=caps))
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
     yield Parts(store, RedisReader(settings), "redis", RedisGenerations(store, 1), store.forget)

@@ -49,7 +49,7 @@ class Shard:
     def call(self, payload: Any) -> Any:
         raw = payload if isinstance(payload, bytes) else msgspec.msgpack.encode(payload)
         client = self.store._client
-        return client.fcall("rta_apply_v2", 1, f"{PREFIX}shard", raw)
+        return client.fcall("rta_apply_v3", 1, f"{PREFIX}shard", raw)
 
     def digest(self) -> dict[str, tuple[bytes, int]]:
         """Every key, with what it holds and when it goes."""
@@ -69,7 +69,8 @@ def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
     moves = [["topic-web:0", row(after) if after else "", row(upto)]]
     return {
         "generation": "g1", "call": "00112233", "projects_version": False, "moves": moves, "blocks": [], "persons": [],
-        "replayed": [], "cells": [], "sketches": [], "sketches_max": 10, "online": [], "dead": [], "dead_before": 0,
+        "replayed": [], "cells": [], "sketches": [], "sketch_bytes": 1_000_000, "rules": {},
+        "online": [], "dead": [], "dead_before": 0,
         "counts": [], "expired": [], "projects": ["demo"], **parts,
     }  # fmt: skip
 
@@ -86,8 +87,8 @@ def first_batch() -> dict[str, Any]:
 def second_batch() -> dict[str, Any]:
     return payload(
         1, 2,
-        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"]]],
-        sketches=[["demo:h:1:source", SOON_S, True, ["web", ["p1", "p2"]]]],
+        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 5, "revenue", "9007199254740993"], False, "activity"]],
+        sketches=[["demo:h:1:source", SOON_S, "source", "demo:persons:h:1", SOON_S, ["web", ["p1", "p2"]]]],
         online=[["demo", 0, SOON_S, [NOW_MS, "p1"]]],
         counts=["demo|applied", 5],
     )  # fmt: skip
@@ -102,10 +103,16 @@ def full_batch() -> dict[str, Any]:
         ],
         persons=[["demo", "u-1", "token-01", "token-02", "value 2"], ["demo", "u-2", "", "token-02", ""]],
         replayed=["t:0:0"],
-        cells=[["demo:activity:m:1", SOON_S, 100, ["count", 1, "revenue", "-9007199254740993", "count\x1fa", 1]]],
+        rules={"activity": ["count", [["$page"], True]]},
+        cells=[
+            [
+                "demo:activity:m:1", SOON_S, 100,
+                ["count", 1, "revenue", "-9007199254740993", "count\x1fa\x1fweb", 1], False, "activity",
+            ],
+        ],
         sketches=[
-            ["demo:h:1:source", SOON_S, True, ["ios", ["p3"], "web", ["p4"]]],
-            ["demo:m:1", SOON_S, False, ["", ["p"]]],
+            ["demo:h:1:source", SOON_S, "source", "demo:persons:h:1", SOON_S, ["ios", ["p3"], "web", ["p4"]]],
+            ["demo:m:1", SOON_S, "", "demo:persons:m:1", SOON_S, ["", ["p"]]],
         ],
         online=[["demo", 1, SOON_S, [NOW_MS, "p2", NOW_MS, "p3"]]],
         dead=[NOW_MS, "t:0:2"],

@@ -165,7 +165,7 @@ def test_a_shard_without_a_generation_takes_nothing(shard: Shard) -> None:
 DAMAGE = {
     "c:demo:activity:m:1": "string", "p:demo:h:1:source:ios": "list", "px:demo:h:1:source": "string",
     "online:demo": "string", "b:demo:t:3:1": "list", "bx:t:3": "string", "bx:t:4": "string", "person:demo": "string",
-    "dead": "string", "counts": "string", "inexact": "string", "ledger": "string", "inflight": "list",
+    "dead": "string", "counts": "string", "c:demo:persons:h:1": "string", "ledger": "string", "inflight": "list",
 }  # fmt: skip
 
 

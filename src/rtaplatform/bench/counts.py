@@ -47,7 +47,6 @@ PROJECT = Project("bench", "UTC", "EUR")
 GENERATION = "bench"
 KEPT_SECONDS = 86_400
 WAIT_MS_MAX = 300
-FIELDS_MAX = 100_000  # 5,000 products × 8 events in a minute's bucket
 ORDERED = "Order Completed"
 
 
@@ -231,7 +230,7 @@ class Job:
     def store(self) -> RedisStore:
         until = int(time.time()) + KEPT_SECONDS
         settings = StoreSettings(url=SecretStr(self.redis), timeout_seconds=60)
-        return RedisStore(settings, Keeping(lambda _kind, _start: until, FIELDS_MAX))
+        return RedisStore(settings, Keeping(lambda _kind, _start: until))
 
 
 def count(job: Job, *, processes: int, batch: int, once: bool) -> int:

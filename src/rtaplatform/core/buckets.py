@@ -30,6 +30,8 @@ class Kind(StrEnum):
 
 # A bucket that starts at s is kept while s + retention > record time (docs/reference/rules.md, 4).
 RETENTION_MS = {Kind.MINUTE: 48 * HOUR_MS, Kind.HOUR: 60 * DAY_MS, Kind.DAY: 400 * DAY_MS}
+# Sketches of persons by product go sooner: there may be tens of thousands of them in an hour.
+PRODUCT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
 # What Redis keeps beyond that: the longest bucket, and slack for a reader that is still at it.
 EXPIRY_SLACK_MS = {Kind.MINUTE: HOUR_MS, Kind.HOUR: DAY_MS, Kind.DAY: 2 * DAY_MS}
 
@@ -72,6 +74,12 @@ def _last_change(low: int, high: int, tz: ZoneInfo) -> int:
 
 def is_kept(kind: Kind, start: int, record_time_ms: int) -> bool:
     return start * MINUTE_MS + RETENTION_MS[kind] > record_time_ms
+
+
+def sketch_retention_ms(kind: Kind, dimension: str) -> int:
+    """How long sketches of persons by that dimension ("" for all persons) are kept."""
+    is_short = kind is Kind.HOUR and dimension == "product_id"
+    return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 
 def expires_at_s(kind: Kind, start: int) -> int:

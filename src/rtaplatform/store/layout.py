@@ -12,7 +12,7 @@ from rtaplatform.store.port import CellsKey, Place, SketchKey
 PREFIX = "rta:"
 ABSENT_KEY = f"{PREFIX}absent"  # never there: to delete it is a write that changes nothing
 # The parts of one library, in their order.
-FUNCTIONS = ("rta_v1", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")
+FUNCTIONS = ("rta_v1", "rta_v1_cells", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")
 
 
 def shard_prefix(shard: int) -> str:

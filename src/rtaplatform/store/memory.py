@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
+from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import Stopped, Unavailable, UnknownThing
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, OTHER, PRODUCTS, SEPARATOR, SKETCHES_PER_BUCKET_MAX
 from rtaplatform.store import layout
-from rtaplatform.store.memory_totals import Totals, answer, flat
+from rtaplatform.store.memory_cells import add_members, increment_cells
+from rtaplatform.store.memory_totals import Totals, answer
 from rtaplatform.store.port import (
     SCHEMA,
     Applied,
     Behind,
     BlockWrite,
-    CellsKey,
     Conflicted,
     Delta,
     Erasure,
@@ -32,7 +32,6 @@ from rtaplatform.store.port import (
     Read,
     Replaced,
     ShardState,
-    SketchKey,
     Snapshot,
     Switched,
     SwitchOutcome,
@@ -40,10 +39,6 @@ from rtaplatform.store.port import (
     read_row,
     shard_of,
 )
-
-OVERFLOW = 2**63
-LOGGED_FROM = 4  # fields; Redis has 256, which no simulated bucket reaches
-LOG_MAX = 5
 
 
 class Shard:
@@ -69,8 +64,9 @@ class Shard:
 class MemoryStore:
     """Both sides of the port (`AggregateStore`, `AggregateReader`) over plain dicts."""
 
-    def __init__(self, shards: int = 1) -> None:
+    def __init__(self, shards: int = 1, caps: Caps = CAPS) -> None:
         self.shards = [Shard() for _ in range(shards)]
+        self.caps = caps
         self.is_away = False
         self._listeners: list[asyncio.Queue[Hint]] = []
 
@@ -237,7 +233,6 @@ class MemoryStore:
             torn=bool(at.totals.inflight),
             project=at.projects[project],
             answers=tuple(answer(at.totals, project, read) for read in reads),
-            inexact=tuple(sorted(at.totals.inexact)),
             shard=shard,
             starts=dict(at.manifests[at.generation][1]),
         )
@@ -298,9 +293,9 @@ class MemoryStore:
 
     def _write(self, totals: Totals, delta: Delta) -> None:
         for key, fields in delta.cells.items():
-            _increment_cells(totals, key, fields)
+            increment_cells(totals, key, fields, self.caps)
         for sketch, members in delta.sketches.items():
-            _add_members(totals, sketch, members)
+            add_members(totals, sketch, members, self.caps)
         for project, seen in delta.online.items():
             newest = totals.online.setdefault(project, {})
             for person, at in seen.items():
@@ -358,33 +353,6 @@ def _conflict(at: Shard, totals: Totals, delta: Delta) -> Conflicted | None:
         projects=delta.projects_version not in (None, at.projects_version),
     )
     return found if found.blocks or found.persons or found.replayed or found.projects else None
-
-
-def _increment_cells(totals: Totals, key: CellsKey, fields: dict[str, int]) -> None:
-    bucket = totals.cells.setdefault(key, {})
-    is_logged, changed = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM, dict[str, int]()
-    for name, n in fields.items():
-        measure, separator, _ = name.partition(SEPARATOR)
-        field = name
-        if separator and name not in bucket and len(bucket) >= FIELDS_PER_BUCKET_MAX:
-            field = measure + SEPARATOR + OTHER
-        total = bucket.get(field, 0) + n
-        if -OVERFLOW <= total < OVERFLOW:
-            bucket[field] = changed[field] = total
-        else:
-            totals.inexact.add(f"c:{layout.cells(key)} {field}")
-    if is_logged:
-        log = totals.logs.setdefault(key, [])
-        log.append((log[-1][0] + 1 if log else 1, flat(changed)))
-        del log[:-LOG_MAX]
-
-
-def _add_members(totals: Totals, key: SketchKey, members: Iterable[bytes]) -> None:
-    if key.dimension and key not in totals.sketches and len(totals.sketches) >= SKETCHES_PER_BUCKET_MAX:
-        siblings = [k for k in totals.sketches if k[:4] == key[:4]]
-        if len(siblings) >= SKETCHES_PER_BUCKET_MAX:
-            return
-    totals.sketches.setdefault(key, set()).update(members)
 
 
 def _write_block(totals: Totals, block: BlockWrite) -> None:

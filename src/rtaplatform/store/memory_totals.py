@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rtaplatform.core.buckets import Kind
+from rtaplatform.core.rollups import SHORT_PREFIX
 from rtaplatform.store.port import (
     Cells,
     CellsKey,
@@ -37,14 +38,13 @@ class Totals:
         self.persons: dict[tuple[str, bytes], bytes] = {}
         self.dead: dict[str, int] = {}
         self.counts: dict[str, int] = {}
-        self.inexact: set[str] = set()
 
 
 def answer(totals: Totals, project: str, read: Read) -> Any:
     match read:
         case Cells(rollup, kind, starts, fields):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
-            return [dict(b) if fields is None else {f: b[f] for f in fields if f in b} for b in buckets]
+            return [dict(b) if fields is None else _some(b, fields) for b in buckets]
         case Listing(rollup, kind, starts):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
             logs = [totals.logs.get(CellsKey(project, rollup, kind, start), []) for start in starts]
@@ -60,6 +60,12 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
             return [Listed(flat(_persons_of(totals, (project, kind, start, dimension)))) for start in starts]
         case OnlineSince(since_ms):
             return sum(at >= since_ms for at in totals.online.get(project, {}).values())
+
+
+def _some(bucket: Mapping[str, int], fields: Sequence[str]) -> dict[str, int]:
+    """These fields, and which of them lack something."""
+    short = [SHORT_PREFIX + name for name in fields] if SHORT_PREFIX in bucket else []
+    return {name: bucket[name] for name in (*fields, *short) if name in bucket}
 
 
 def flat(fields: Mapping[str, int]) -> list[bytes]:

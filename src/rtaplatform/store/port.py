@@ -361,7 +361,8 @@ class Snapshot(Struct, frozen=True):
 
     Per read: `Cells` → list of dicts (field → number, one per start), `Listing` and `PersonCounts` → list of `Listed`,
     `Changes` → `Listed`, or None where the log does not reach back so far, `Persons` and `OnlineSince` → number,
-    `PersonValues` → sorted list of values. `inexact` names fields ("key field") that once overflowed.
+    `PersonValues` → sorted list of values. Where a field lacks what would have passed 64 bits, `!` and its name is a
+    field too.
     """
 
     generation: str
@@ -371,7 +372,6 @@ class Snapshot(Struct, frozen=True):
     torn: bool
     project: Project
     answers: tuple[CellsAnswer | list[Listed] | Listed | int | list[str] | None, ...]
-    inexact: tuple[str, ...] = ()
     shard: int = 0
     starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins
 

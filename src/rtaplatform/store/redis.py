@@ -201,7 +201,7 @@ class RedisStore:
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
-            self.call("rta_probe_v3", 0)
+            self.call("rta_probe_v4", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
@@ -240,7 +240,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v2", shard, encode(generation, delta, self._keeping)), delta)
+        return read_outcome(self.call("rta_apply_v3", shard, encode(generation, delta, self._keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:

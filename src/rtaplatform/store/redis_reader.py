@@ -19,6 +19,7 @@ import redis.exceptions
 from redis.asyncio.client import Pipeline
 
 from rtaplatform.core.errors import Stopped, Unable, Unavailable, UnknownThing
+from rtaplatform.core.rollups import SHORT_PREFIX
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import layout
 from rtaplatform.store.connections import connect_async, connect_subscriber
@@ -44,7 +45,7 @@ from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
 LISTEN_TIMES = 2  # a subscription lives so many times longer than a connection: each new one has all computed again
-FIELDS, COUNTS = "rta_fields_v1", "rta_counts_v1"
+FIELDS, COUNTS = "rta_fields_v2", "rta_counts_v1"
 ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
 
 
@@ -92,11 +93,10 @@ class RedisReader:
             pipe.hget(layout.projects_key(shard), project)
             pipe.exists(f"{base}inflight")
             pipe.hgetall(layout.stops_key(shard))
-            pipe.hkeys(f"{base}inexact")
             fields = [read for read in reads if isinstance(read, Cells) and read.fields is not None]
             pipe.fcall_ro(FIELDS, 1, layout.shard_key(shard), generation, _payload(project, fields))
             widths = [_ask(pipe, shard, generation, project, read) for read in reads]
-            head, manifest, ledger, known, inflight, stops, inexact, values, *replies = await pipe.execute()
+            head, manifest, ledger, known, inflight, stops, values, *replies = await pipe.execute()
         head = _paired(head)
         if _text(head.get(b"generation", b"")) != generation:
             return None
@@ -111,7 +111,6 @@ class RedisReader:
             torn=state.torn,
             project=msgspec.json.decode(known, type=Project),
             answers=_answers(reads, widths, iter(replies), iter(values)),
-            inexact=tuple(_text(field) for field in inexact),
             shard=shard,
             starts=state.starts,
         )
@@ -159,7 +158,7 @@ def _ask(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) 
     base = layout.base(shard, generation)
     match read:
         case Cells(fields=fields) if fields is not None:
-            return 0  # `rta_fields_v1` reads them
+            return 0  # `rta_fields_v2` reads them
         case Cells():
             for name in _names(project, read):
                 pipe.hgetall(f"{base}c:{name}")
@@ -200,7 +199,7 @@ def _ask_sketches(pipe: Pipeline, base: str, project: str, read: Persons | Perso
 
 
 def _payload(project: str, reads: Iterable[Cells]) -> bytes:
-    """What `rta_fields_v1` is asked."""
+    """What `rta_fields_v2` is asked."""
     return msgspec.msgpack.encode([(_names(project, read), read.fields) for read in reads])
 
 
@@ -214,16 +213,31 @@ def _answers(
 ) -> tuple[Any, ...]:
     """`values` are of the cells of which only some fields were asked for, a list a read: bucket by bucket."""
     return tuple(
-        _numbers(read.fields, read.starts, iter(next(values)))
+        _numbers(read.fields, read.starts, next(values))
         if isinstance(read, Cells) and read.fields is not None
         else _answer(read, list(islice(replies, width)))
         for read, width in zip(reads, widths, strict=True)
     )
 
 
-def _numbers(fields: Sequence[str], starts: Sequence[int], values: Iterator[bytes | None]) -> list[dict[str, int]]:
+def _numbers(fields: Sequence[str], starts: Sequence[int], values: Sequence[bytes | None]) -> list[dict[str, int]]:
     """Each bucket takes as many values as there are fields."""
-    return [{f: int(n) for f, n in zip(fields, values, strict=False) if n is not None} for _ in starts]
+    rest = iter(values)
+    try:
+        return [{f: int(n) for f, n in zip(fields, rest, strict=False) if n is not None} for _ in starts]
+    except ValueError:  # a number that lacks something has a mark behind it
+        width = len(fields)
+        return [_marked(fields, values[width * at : width * (at + 1)]) for at in range(len(starts))]
+
+
+def _marked(fields: Sequence[str], values: Sequence[bytes | None]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, text in zip(fields, values, strict=True):
+        if text is not None:
+            found[name] = int(text.rstrip(b"!"))
+            if text.endswith(b"!"):
+                found[SHORT_PREFIX + name] = 1
+    return found
 
 
 def _answer(read: Read, replies: list[Any]) -> Any:

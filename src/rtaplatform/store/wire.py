@@ -1,4 +1,4 @@
-"""A delta as the payload of `rta_apply_v1`.   Stage 4 of 6.   Pure; functions/rta_v1.lua is its reader."""
+"""A delta as the payload of `rta_apply_v3`.   Stage 4 of 6.   Pure; functions/rta_v1.lua is its reader."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from rtaplatform.core.buckets import Kind, expires_at_s
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, SKETCHES_PER_BUCKET_MAX
+from rtaplatform.core.buckets import RETENTION_MS, Kind, expires_at_s, sketch_retention_ms
+from rtaplatform.core.caps import ANCHORS, BOUNDED, CAPS, Caps
+from rtaplatform.core.rollups import PERSONS, PRODUCTS
 from rtaplatform.store import layout
 from rtaplatform.store.port import PERSONS_LISTED_MAX, CellsKey, Delta, SketchKey
 
@@ -24,13 +25,18 @@ _ENTRY = struct.Struct(">BQB8s")  # MessagePack's uint 64 and a text of 8 bytes
 
 
 class Keeping(Struct, frozen=True):
-    """How long buckets are kept, and how many fields one may have. A benchmark with old events has others."""
+    """How long buckets are kept, and how many values one may have. A benchmark with old events has others."""
 
     expires_at_s: Callable[[Kind, int], int] = expires_at_s
-    fields_max: int = FIELDS_PER_BUCKET_MAX
+    caps: Caps = CAPS
 
 
 KEEPING = Keeping()
+# By rollup: the anchor of its values, and of each dimension which of its values are bounded.
+RULES = {
+    name: [ANCHORS[name], [each if isinstance(each, bool) else sorted(each) for each in bounded]]
+    for name, bounded in BOUNDED.items()
+}
 
 
 def encode(generation: str, delta: Delta, keeping: Keeping = KEEPING) -> bytes:
@@ -53,7 +59,8 @@ def encode(generation: str, delta: Delta, keeping: Keeping = KEEPING) -> bytes:
             "replayed": delta.replayed,
             "cells": [_cells(key, fields, keeping) for key, fields in delta.cells.items()],
             "sketches": _sketches(delta.sketches, keeping),
-            "sketches_max": SKETCHES_PER_BUCKET_MAX,
+            "sketch_bytes": keeping.caps.sketch_bytes,
+            "rules": {name: RULES[name] for name in {key.rollup for key in delta.cells} & RULES.keys()},
             "online": [_online(project, seen) for project, seen in delta.online.items()],
             "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
             "dead_before": delta.dead_before_ms,
@@ -93,7 +100,8 @@ def _parts(n: int) -> list[int]:
 
 def _cells(key: CellsKey, fields: dict[str, int], keeping: Keeping) -> list[Any]:
     expires_at_s, is_logged = keeping.expires_at_s(key.kind, key.start), key.rollup == PRODUCTS.name
-    return [layout.cells(key), expires_at_s, keeping.fields_max, _flat(fields), is_logged]
+    seats = keeping.caps.seats(key.rollup, key.kind)
+    return [layout.cells(key), expires_at_s, seats, _flat(fields), is_logged, key.rollup]
 
 
 def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Keeping) -> list[Any]:
@@ -106,10 +114,18 @@ def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Keeping)
         bucket = key[:4]
         group = groups.get(bucket)
         if group is None:
-            name = layout.sketch_index(*bucket) if key.dimension else layout.sketch(key)
-            group = groups[bucket] = [name, keeping.expires_at_s(key.kind, key.start), key.dimension != "", []]
-        group[3] += (key.value, pack(members))
+            group = groups[bucket] = _group(key, keeping)
+        group[-1] += (key.value, pack(members))
     return list(groups.values())
+
+
+def _group(key: SketchKey, keeping: Keeping) -> list[Any]:
+    """Where the sketches of a bucket and dimension are, and what is known of them; without values yet."""
+    name = layout.sketch_index(*key[:4]) if key.dimension else layout.sketch(key)
+    expires_at_s = keeping.expires_at_s(key.kind, key.start)
+    goes_at_s = expires_at_s - (RETENTION_MS[key.kind] - sketch_retention_ms(key.kind, key.dimension)) // 1000
+    record = layout.cells(CellsKey(key.project, PERSONS.name, key.kind, key.start))
+    return [name, goes_at_s, key.dimension, record, expires_at_s, []]
 
 
 def _digests(persons: Collection[bytes]) -> msgspec.Raw:

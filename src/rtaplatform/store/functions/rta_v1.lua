@@ -1,6 +1,6 @@
 #!lua name=rta_v1
 -- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
--- The first part of the library: what is looked at before anything is written. The second writes.
+-- The first part of the library: what is looked at before anything is written.
 --
 -- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
 -- written. So `apply` compares and validates everything first, then sets a marker, writes only what
@@ -11,6 +11,7 @@
 -- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
 -- Numbers over 2^53 are not exact in Lua: they travel as text, and only what is within is added here.
 -- The fields of one list differ from each other where all its increments are numbers (store/wire.py).
+-- The second part adds to a bucket, the third writes everything else.
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
 local KEY_MAX = 1024
@@ -137,18 +138,54 @@ end
 
 -- Of a bucket, or of one value of a dimension in it.
 local function sketch_key(group, i)
-  return 'p:' .. (group[3] and (group[1] .. ':' .. group[4][i]) or group[1])
+  return 'p:' .. (group[3] ~= '' and (group[1] .. ':' .. group[6][i]) or group[1])
 end
 
--- As `check_type` for a text that is never empty, at half the price: there are thousands of them in a call.
-local function is_sketch_there(key)
+-- As `check_type` for a text that is never empty, at half the price: there are thousands of them in a call. Returns its
+-- bytes, 0 where it is not there.
+local function sketch_size(key)
   check(is_text(key, KEY_MAX), 'key')
   local size = redis.pcall('STRLEN', key)
-  if type(size) == 'number' then return size > 0 end
+  if type(size) == 'number' then return size end
   error(string.find(size.err, '^WRONGTYPE') and {damaged = key} or size)
 end
 
 local function is_table(value) return type(value) == 'table' end
+
+-- By rollup: its anchor, and of each dimension whether its values are bounded, or which of them. Lists become sets.
+local function check_rules(rules)
+  check(is_table(rules), 'rules')
+  for _, rule in pairs(rules) do
+    check(is_table(rule) and is_text(rule[1], 64) and is_table(rule[2]), 'rules')
+    for at, bounded in ipairs(rule[2]) do
+      check(type(bounded) == 'boolean' or is_table(bounded), 'rules')
+      if type(bounded) == 'table' then
+        local names = {}
+        for _, name in ipairs(bounded) do names[name] = true end
+        rule[2][at] = names
+      end
+    end
+  end
+end
+
+local function check_cells(base, cells)
+  check_type(base .. 'c:' .. cells[1], 'hash')
+  check(is_time(cells[2]) and is_time(cells[3]) and type(cells[5]) == 'boolean' and is_text(cells[6], 64), 'cells')
+  check_increments(cells[4])
+end
+
+local function check_sketches(base, group)
+  check(is_text(group[1], KEY_MAX) and is_time(group[2]) and is_text(group[3], 64), 'sketches')
+  check(is_time(group[5]) and is_table(group[6]) and #group[6] % 2 == 0, 'sketches')
+  check_type(base .. 'c:' .. group[4], 'hash')
+  if group[3] ~= '' then check_type(base .. 'px:' .. group[1], 'set') end
+  group[7] = {} -- their bytes
+  for i = 1, #group[6], 2 do
+    check(is_text(group[6][i], 512), 'sketches')
+    check_persons(group[6][i + 1])
+    group[7][i] = sketch_size(base .. sketch_key(group, i))
+  end
+end
 
 local function validate(base, batch)
   for _, part in ipairs({'moves', 'cells', 'sketches', 'online', 'blocks', 'persons'}) do
@@ -157,22 +194,9 @@ local function validate(base, batch)
   for _, move in ipairs(batch.moves) do
     check(is_text(move[1], 128) and is_text(move[2], 256) and is_text(move[3], 256) and #move[3] > 0, 'moves')
   end
-  for _, cells in ipairs(batch.cells) do
-    check_type(base .. 'c:' .. cells[1], 'hash')
-    check(is_time(cells[2]) and is_time(cells[3]) and (cells[5] == nil or type(cells[5]) == 'boolean'), 'cells')
-    check_increments(cells[4])
-  end
-  for _, group in ipairs(batch.sketches) do
-    check(is_text(group[1], KEY_MAX) and is_time(group[2]) and type(group[3]) == 'boolean', 'sketches')
-    check(is_table(group[4]) and #group[4] % 2 == 0, 'sketches')
-    if group[3] then check_type(base .. 'px:' .. group[1], 'set') end
-    group[5] = {} -- which of them are there
-    for i = 1, #group[4], 2 do
-      check(is_text(group[4][i], 512), 'sketches')
-      check_persons(group[4][i + 1])
-      group[5][i] = is_sketch_there(base .. sketch_key(group, i))
-    end
-  end
+  check_rules(batch.rules)
+  for _, cells in ipairs(batch.cells) do check_cells(base, cells) end
+  for _, group in ipairs(batch.sketches) do check_sketches(base, group) end
   for _, online in ipairs(batch.online) do
     check_type(base .. 'online:' .. online[1], 'zset')
     check(is_time(online[2]) and is_time(online[3]), 'online')
@@ -191,7 +215,6 @@ local function validate(base, batch)
   end
   check_type(base .. 'dead', 'zset')
   check_type(base .. 'counts', 'hash')
-  check_type(base .. 'inexact', 'hash')
   check_type(base .. 'ledger', 'hash')
   check_pairs(batch.dead, is_time, is_name, 'dead')
   check_pairs(batch.counts, is_name, is_increment, 'counts')
@@ -199,5 +222,5 @@ local function validate(base, batch)
   check_list(batch.projects, is_name, 'projects')
   check_pairs(batch.expired, is_name, is_time, 'expired')
   for i = 1, #batch.expired, 2 do check_type(base .. 'bx:' .. batch.expired[i], 'zset') end
-  check(is_time(batch.dead_before) and is_time(batch.sketches_max) and is_text(batch.call, 64), 'payload')
+  check(is_time(batch.dead_before) and is_time(batch.sketch_bytes) and is_text(batch.call, 64), 'payload')
 end

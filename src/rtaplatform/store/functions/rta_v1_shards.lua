@@ -1,4 +1,4 @@
--- The third part of the library: what is done to a shard as a whole.
+-- The fourth part of the library: what is done to a shard as a whole.
 -- Begin a generation, adopt a topic, tell the projects, probe rights; and the names under which all of it is called.
 
 -- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
@@ -95,18 +95,13 @@ local function probe(keys)
 end
 
 -- A call that takes more than the one before has a new name, so that a worker who needs it finds out at once whether it
--- is there. The old names stay for workers of the version before, whose calls mean what they meant. Where the library has
--- more for others, `probe` has a new name: a worker calls it at its start, and loads the library where it is missing.
+-- is there: it calls `probe` at its start, and loads the library where that is missing.
 local function apply(keys, args) return write_batch(keys, args, 'generation') end
 local function build(keys, args) return write_batch(keys, args, 'building') end
 
-redis.register_function('rta_probe_v1', probe)
-redis.register_function('rta_probe_v2', probe)
-redis.register_function('rta_probe_v3', probe)
-redis.register_function('rta_apply_v1', apply)
-redis.register_function('rta_apply_v2', apply)
-redis.register_function('rta_build_v1', build)
-redis.register_function('rta_build_v2', build)
+redis.register_function('rta_probe_v4', probe)
+redis.register_function('rta_apply_v3', apply)
+redis.register_function('rta_build_v3', build)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

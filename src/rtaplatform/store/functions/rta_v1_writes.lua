@@ -1,128 +1,20 @@
--- The second part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
+-- The third part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
 -- from there: 3 mark, 4 write, 5 advance.
 
-local LOGGED_FROM = 256 -- fields: a smaller bucket is as soon read whole
-local LOGGED_MAX = 500 -- fields changed by one call
-local LOG_MAX, LOG_SECONDS = 64, 60
+local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its own: a key, its expiry, its place in an index
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
 
--- What could not be added is told, by answers too.
-local function note_inexact(base, what) redis.call('HINCRBY', base .. 'inexact', string.sub(what, #base + 1), 1) end
-
--- `log`, where there is one, takes the field and its new number.
-local function increment(base, key, field, n, log)
-  local reply = redis.pcall('HINCRBY', key, field, n)
-  if type(reply) == 'table' and reply.err then
-    note_inexact(base, key .. ' ' .. field)
-  elseif log then
-    if reply < -EXACT or reply > EXACT then log.is_broken = true end
-    log[#log + 1] = field
-    log[#log + 1] = reply
-  end
-end
-
--- `measure US value …` → the field that takes what a full bucket cannot hold; a total has none, and always fits.
-local function other(field)
-  local measure = string.match(field, '^([^\31]*)\31')
-  return measure and (measure .. '\31\30')
-end
-
--- Within ±2^53 Lua adds whole numbers exactly; beyond, and where a field holds no such number, HINCRBY does it.
-local function sum_of(held, n)
-  if not held then return n end
-  local sum = #held < 16 and tonumber(held)
-  sum = sum and sum + n
-  return sum and sum >= -EXACT and sum <= EXACT and sum
-end
-
--- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of calls a field.
--- What finds a full bucket goes to the field that takes it. Returns how many fields there are then.
-local function add_chunk(base, key, size, limit, list, first, last, log)
-  local names, count, sums, top, full = {}, 0, {}, 0, {}
-  for i = first, last, 2 do
-    count = count + 1
-    names[count] = list[i]
-  end
-  local held = redis.call('HMGET', key, unpack(names))
-  for i = 1, count do
-    local name, n = names[i], list[first + 2 * i - 1]
-    local instead = not held[i] and size >= limit and other(name)
-    if instead then
-      local sum = (full[instead] or 0) + n
-      if sum >= -EXACT and sum <= EXACT then full[instead] = sum else increment(base, key, instead, n, log) end
-    else
-      if not held[i] then size = size + 1 end
-      local sum = sum_of(held[i], n)
-      if sum then
-        sums[top + 1], sums[top + 2] = name, sum
-        top = top + 2
-      else
-        increment(base, key, name, n, log)
-      end
-    end
-  end
-  if top > 0 then redis.call('HSET', key, unpack(sums)) end
-  if log then for i = 1, top do log[#log + 1] = sums[i] end end
-  for name, n in pairs(full) do increment(base, key, name, n, log) end
-  return size
-end
-
-local function add_one_by_one(base, key, size, limit, list, log)
-  for i = 1, #list, 2 do
-    local field = list[i]
-    if size + #list / 2 > limit and redis.call('HEXISTS', key, field) == 0 then
-      local instead = other(field)
-      if instead and size >= limit then field = instead else size = size + 1 end
-    end
-    increment(base, key, field, list[i + 1], log)
-  end
-end
-
-local function all_numbers(list)
-  for i = 2, #list, 2 do if type(list[i]) ~= 'number' then return false end end
-  return true
-end
-
--- What a call has changed in a large bucket, as fields and their new numbers, so that a reader who knows the bucket need
--- not read it whole. A log that is not there, or has no such position any more, tells nothing: the bucket does.
-local function log_changes(key, log)
-  local reply = log and not log.is_broken
-    and redis.pcall('XADD', key, 'MAXLEN', '~', LOG_MAX, '*', 'changes', cmsgpack.pack(log))
-  if type(reply) == 'string' then
-    redis.call('EXPIRE', key, LOG_SECONDS)
-  else
-    redis.call('UNLINK', key)
-  end
-end
-
-local function write_cells(base, cells, now)
-  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
-  local key, limit, list = base .. 'c:' .. cells[1], cells[3], cells[4]
-  local size = redis.call('HLEN', key)
-  local is_logged = cells[5] and size >= LOGGED_FROM
-  local log = is_logged and #list <= 2 * LOGGED_MAX and {} or nil
-  if #list <= 8 or not all_numbers(list) then
-    add_one_by_one(base, key, size, limit, list, log)
-  elseif size == 0 and #list / 2 <= limit then -- a new bucket: there is nothing to add to
-    each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
-  else
-    for i = 1, #list, 2 * CHUNK do
-      size = add_chunk(base, key, size, limit, list, i, math.min(i + 2 * CHUNK - 1, #list), log)
-    end
-  end
-  redis.call('EXPIREAT', key, cells[2])
-  if is_logged then log_changes(base .. 'l:' .. cells[1], log) end
-end
-
--- A text under the key that is no sketch takes nobody.
-local function add_persons(base, key, persons, is_there)
-  local reply
+-- Returns whether the sketch may have grown, nil where the text under the key is no sketch: it takes nobody.
+local function add_persons(base, key, persons, size)
+  local reply, has_grown = nil, true
   if type(persons) == 'table' then
+    has_grown = false
     for first = 1, #persons, CHUNK do
       reply = redis.pcall('PFADD', key, unpack(persons, first, math.min(first + CHUNK - 1, #persons)))
+      has_grown = has_grown or reply == 1
     end
-  elseif is_there then
+  elseif size > 0 then
     local other = base .. 'merged'
     redis.call('SET', other, persons)
     reply = redis.pcall('PFMERGE', key, other)
@@ -130,25 +22,47 @@ local function add_persons(base, key, persons, is_there)
   else
     redis.call('SET', key, persons)
   end
-  if type(reply) == 'table' and reply.err then note_inexact(base, key) end
+  if type(reply) == 'table' and reply.err then return nil end
+  return has_grown
 end
 
--- The expiry of a sketch and of its index is that of the bucket, and never changes.
-local function write_sketches(base, group, now, sketches_max)
+local function note_persons(base, group, now, noted)
+  local record = base .. 'c:' .. group[4]
+  if group[5] <= now then return end
+  for name, n in pairs(noted) do
+    if n > 0 then
+      redis.call('HINCRBY', record, name .. '\31' .. group[3], n)
+      redis.call('EXPIREAT', record, group[5])
+    end
+  end
+end
+
+-- A value is let in as long as the bucket's sketches of its dimension are not as large as they may be; one that is in
+-- takes everybody. The bucket's record of persons tells how large they are, and whether anyone was left out or lost.
+-- The expiry of a sketch and of its index never changes.
+local function write_sketches(base, group, now, bytes_max)
   if group[2] <= now then return end
-  local index, list = group[3] and base .. 'px:' .. group[1], group[4]
-  local size = index and redis.call('SCARD', index)
+  local index, list = group[3] ~= '' and base .. 'px:' .. group[1], group[6]
+  local held = index and tonumber(redis.call('HGET', base .. 'c:' .. group[4], 'bytes\31' .. group[3]) or '0') or 0
+  local noted = {bytes = 0, left_out = 0, broken = 0}
   for i = 1, #list, 2 do
-    local key, is_there = base .. sketch_key(group, i), group[5][i]
-    if is_there or not index or size < sketches_max then
-      add_persons(base, key, list[i + 1], is_there)
-      if not is_there then
+    local key, size = base .. sketch_key(group, i), group[7][i]
+    if size > 0 or not index or held + noted.bytes < bytes_max then
+      local has_grown = add_persons(base, key, list[i + 1], size)
+      if has_grown == nil then noted.broken = noted.broken + 1 end
+      if size == 0 then
         redis.call('EXPIREAT', key, group[2])
-        if index then size = size + redis.call('SADD', index, list[i]) end
+        if index and redis.call('SADD', index, list[i]) == 1 then noted.bytes = noted.bytes + SKETCH_KEY_BYTES end
       end
+      if index and has_grown and size < SKETCH_BYTES then
+        noted.bytes = noted.bytes + redis.call('STRLEN', key) - size
+      end
+    else
+      noted.left_out = noted.left_out + 1
     end
   end
   if index then redis.call('EXPIREAT', index, group[2]) end
+  note_persons(base, group, now, noted)
 end
 
 local function write_online(base, online, now)
@@ -194,14 +108,14 @@ local function forget_dead(base, before)
 end
 
 local function write(base, batch, now)
-  for _, cells in ipairs(batch.cells) do write_cells(base, cells, now) end
-  for _, group in ipairs(batch.sketches) do write_sketches(base, group, now, batch.sketches_max) end
+  for _, cells in ipairs(batch.cells) do write_cells(base, cells, batch.rules, now) end
+  for _, group in ipairs(batch.sketches) do write_sketches(base, group, now, batch.sketch_bytes) end
   for _, online in ipairs(batch.online) do write_online(base, online, now) end
   for _, block in ipairs(batch.blocks) do write_block(base, block) end
   for _, person in ipairs(batch.persons) do write_person(base, person) end
   each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
   each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
-  for i = 1, #batch.counts, 2 do increment(base, base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
+  for i = 1, #batch.counts, 2 do increment(base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
   for i = 1, #batch.expired, 2 do forget_blocks(base, batch.expired[i], batch.expired[i + 1]) end
   forget_dead(base, batch.dead_before)
 end

@@ -1,0 +1,192 @@
+"""The contract of the caps, on every adapter: who has a seat in a bucket, and what stands for those who have none."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from rtaplatform.core.buckets import Kind
+from rtaplatform.core.caps import CAPS, NAMES, Caps
+from rtaplatform.core.rollups import OTHER, PERSONS, field
+from rtaplatform.store.port import Applied, Cells, CellsKey, PersonCounts, PersonValues, SketchKey
+from tests.contract.conftest import Parts
+from tests.contract.test_store import MINUTE, advance
+
+FEW = Caps(products=20, products_of_minute=8, combinations=12, sketch_bytes=4_000)
+HOUR = MINUTE // 60 * 60
+Bucket = dict[str, int]
+
+
+@pytest.fixture
+def caps() -> Caps:
+    return FEW
+
+
+async def bucket(parts: Parts, rollup: str, kind: Kind = Kind.MINUTE, start: int = MINUTE) -> Bucket:
+    answer: Any = (await parts.reader.read("demo", [Cells(rollup, kind, (start,), None)])).answers[0]
+    found: Bucket = answer[0]
+    return found
+
+
+class Writer:
+    """Applies one batch after the other."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.at = parts, 0
+
+    def write(self, key: CellsKey, fields: Bucket) -> None:
+        self.apply(cells={key: fields})
+
+    def apply(self, **changes: Any) -> None:
+        self.at += 1
+        delta = advance(self.at - 1, self.at, **changes)
+        assert self.parts.store.apply(0, "g1", delta) == Applied()
+
+
+def values(found: Bucket, measure: str) -> dict[tuple[str, ...], int]:
+    split = {name: name.split("\x1f") for name in found}
+    return {tuple(parts[1:]): found[name] for name, parts in split.items() if parts[0] == measure and parts[1:]}
+
+
+@pytest.mark.parametrize(("kind", "seats"), [(Kind.MINUTE, 8), (Kind.HOUR, 20), (Kind.DAY, 20)])
+async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, kind: Kind, seats: int) -> None:
+    """Whatever comes first of it, in whatever portions."""
+    chance, key, writer, true = (
+        random.Random(7),
+        CellsKey("demo", "products", kind, HOUR),
+        Writer(parts),
+        Counter[str](),
+    )
+    for _ in range(60):
+        fields = Counter[str]()
+        for _ in range(chance.choice([1, 2, 40])):
+            measure, product = chance.choice(["views", "adds", "orders", "units"]), f"p{chance.randint(0, 40)}"
+            n = chance.choice([1, 5, 2**53 + 1])
+            fields[measure] += n
+            fields[field(measure, product)] += n
+        writer.write(key, dict(fields))
+        true += fields
+    found = await bucket(parts, "products", kind, HOUR)
+    seen = {value for measure in ("views", "adds", "orders", "units") for (value,) in values(found, measure)} - {OTHER}
+    assert len(seen) == seats == found["#open"]
+    for measure in ("views", "adds", "orders", "units"):
+        held = values(found, measure)
+        for product in seen:
+            assert held.get((product,), 0) == true[field(measure, product)]
+        assert sum(held.values()) == found[measure] == true[measure]
+
+
+async def test_a_product_that_is_in_takes_further_measures_of_a_full_bucket(parts: Parts) -> None:
+    key, writer = CellsKey("demo", "products", Kind.MINUTE, MINUTE), Writer(parts)
+    writer.write(key, {"adds": 1, field("adds", "first"): 1})
+    writer.write(key, {"views": 30} | {field("views", f"p{n}"): 1 for n in range(30)})
+    writer.write(key, {"orders": 1, field("orders", "first"): 1, "views": 1, field("views", "first"): 1})
+    writer.write(key, {"orders": 1, field("orders", "p29"): 1})
+    found = await bucket(parts, "products")
+    assert [found[field(measure, "first")] for measure in ("adds", "orders", "views")] == [1, 1, 1]
+    assert found[field("views", OTHER)] == 30 - (FEW.products_of_minute - 1)
+    assert found[field("orders", OTHER)] == 1
+    assert field("orders", "p29") not in found
+
+
+async def test_a_flood_of_names_hides_neither_commerce_nor_calls_and_nothing_by_source(parts: Parts) -> None:
+    writer = Writer(parts)
+    flood = {field("count", f"flood {n}", ("web", "ios")[n % 2]): 1 for n in range(100)}
+    known = {field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
+    key = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+    writer.write(key, {"count": 100, **flood})
+    writer.write(key, {"count": sum(known.values()), **known})
+    writer.write(key, {"revenue": 5, field("revenue", "Order Completed", "web"): 5})
+    found = await bucket(parts, "activity")
+    assert {name: found[name] for name in known} == known
+    assert found[field("revenue", "Order Completed", "web")] == 5
+    assert found["count"] == 100 + sum(known.values())
+    by_source = Counter[str]()
+    for (_, source), n in values(found, "count").items():
+        by_source[source] += n
+    assert by_source["web"] == 50 + 3 * len(NAMES)
+    assert found[field("count", OTHER, "web")] + found[field("count", OTHER, "ios")] == 100 - FEW.combinations
+
+
+async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(parts: Parts) -> None:
+    writer, key = Writer(parts), CellsKey("demo", "events", Kind.HOUR, HOUR)
+    flood = {field("count", f"flood {n}", "web", "DE", "phone"): 1 for n in range(100)}
+    orders = {field("count", "Order Completed", "ios", f"country {n}", ""): 1 for n in range(30)}
+    writer.write(key, {"count": 100, **flood})
+    writer.write(key, {"count": 30, "units": 30, **orders, **{name.replace("count", "units", 1): 1 for name in orders}})
+    found = await bucket(parts, "events", Kind.HOUR, HOUR)
+    assert found[field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
+    for measure in ("count", "units"):
+        held = {value: n for value, n in values(found, measure).items() if value[0] == "Order Completed"}
+        assert held["Order Completed", "ios", OTHER, OTHER] == 30 - FEW.combinations
+        assert sum(held.values()) == 30
+
+
+async def test_bots_have_seats_of_their_own(parts: Parts) -> None:
+    writer, key = Writer(parts), CellsKey("demo", "products", Kind.MINUTE, MINUTE)
+    writer.write(key, {"~views": 50} | {field("~views", f"crawled {n}"): 1 for n in range(50)})
+    writer.write(key, {"views": 5} | {field("views", f"p{n}"): 1 for n in range(5)})
+    found = await bucket(parts, "products")
+    assert values(found, "views") == {(f"p{n}",): 1 for n in range(5)}
+    assert found[field("~views", OTHER)] == 50 - FEW.products_of_minute
+
+
+async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
+    writer, key = Writer(parts), CellsKey("demo", "products", Kind.MINUTE, MINUTE)
+    writer.write(key, {"views": 50} | {field("views", f"p{n}"): 1 for n in range(50)})
+    writer.write(key, {"views": 4, field("views", ""): 4, "adds": 2, field("adds", ""): 2})
+    found = await bucket(parts, "products")
+    assert (found[field("views", "")], found[field("adds", "")]) == (4, 2)
+
+
+async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) -> None:
+    writer = Writer(parts)
+    key, other = (
+        CellsKey("demo", "products", Kind.MINUTE, MINUTE),
+        CellsKey("demo", "products", Kind.MINUTE, MINUTE - 1),
+    )
+    for _ in range(2):
+        changes = {field("revenue", "a"): 2**62, field("revenue", "b"): 1, "revenue": 2**62 + 1}
+        writer.apply(cells={key: changes, other: {"revenue": 1, field("revenue", "b"): 1}})
+    found = await bucket(parts, "products")
+    assert {name for name in found if name.startswith("!")} == {"!", "!revenue", "!" + field("revenue", "a")}
+    assert not any(name.startswith("!") for name in await bucket(parts, "products", start=MINUTE - 1))
+
+
+# Sketches -----------------------------------------------------------------------------------------------------------
+
+
+def sketches(names: range, persons: int = 1) -> dict[SketchKey, set[bytes]]:
+    members = {n.to_bytes(8, "big") for n in range(persons)}
+    return {SketchKey("demo", Kind.HOUR, HOUR, "product_id", f"p{n}"): members for n in names}
+
+
+async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_told(parts: Parts) -> None:
+    writer = Writer(parts)
+    for n in range(40):
+        writer.apply(sketches=sketches(range(n, n + 1)))
+    record = await bucket(parts, PERSONS.name, Kind.HOUR, HOUR)
+    listed: Any = (await parts.reader.read("demo", [PersonValues(((Kind.HOUR, HOUR),), "product_id")])).answers[0]
+    assert 10 <= len(listed) <= 20
+    assert record[field("left_out", "product_id")] == 40 - len(listed)
+    assert FEW.sketch_bytes <= record[field("bytes", "product_id")] <= FEW.sketch_bytes + 1_000
+    writer.apply(sketches=sketches(range(1), persons=9))
+    counts: Any = (await parts.reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (HOUR,))])).answers[0]
+    held = dict(zip(counts[0].fields[::2], counts[0].fields[1::2], strict=True))
+    assert held[b"p0"] == b"9"
+
+
+async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) -> None:
+    Writer(parts).apply(sketches=sketches(range(3)))
+    record = await bucket(parts, PERSONS.name, Kind.HOUR, HOUR)
+    assert field("left_out", "product_id") not in record
+    assert field("broken", "product_id") not in record
+
+
+def test_the_true_caps_are_those_of_the_design() -> None:
+    assert [CAPS.seats("products", kind) for kind in Kind] == [20_000, 100_000, 100_000]
+    assert {CAPS.seats(rollup, kind) for rollup in ("activity", "events") for kind in Kind} == {10_000}
+    assert CAPS.sketch_bytes > 20_000 * (200 + 200)
