@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, SEPARATOR
+from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, SEATS_PREFIX, SEPARATOR
+from rtaplatform.simulate.oracle_caps import Seats, faults
 from rtaplatform.simulate.oracle_truth import Truth
 from rtaplatform.store.memory import MemoryStore
 
 KIND = {"minute": "m", "hour": "h", "day": "d"}
+KIND_OF = {short: kind for kind, short in KIND.items()}
+LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
 CellName = tuple[str, str, str, int]  # project, rollup, kind, start
 
 
@@ -53,30 +58,71 @@ def expected(truth: Truth) -> Totals:
         for products, bot in ((of.products, ""), (of.bot_products, BOT_PREFIX)):
             for (kind, start, product_id), numbers in products.items():
                 _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product_id])
-        for (kind, start), numbers in of.quality.items():
-            _spread(wanted, (project, "quality", KIND[kind], start), "", numbers, [])
+        for rollup, rows_, bot in (
+            ("products", of.shared, ""), ("products", of.bot_shared, BOT_PREFIX), ("quality", of.quality, ""),
+        ):  # fmt: skip
+            for (kind, start), numbers in rows_.items():
+                _spread(wanted, (project, rollup, KIND[kind], start), bot, numbers, [])
         for (kind, start, source, product), ids in of.persons.items():
-            dimension = "source" if source else "product_id" if product else ""
+            dimension = "source" if source is not None else "product_id" if product is not None else ""
             if not dimension or kind != "minute":
                 wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(ids)
     return wanted
 
 
-def differences(found: Totals, wanted: Totals, *, distinct_tolerance: float = 0.0) -> list[str]:
+def differences(
+    found: Totals, wanted: Totals, *, distinct_tolerance: float = 0.0, seats: Seats | None = None
+) -> list[str]:
     """Each number that is not as it should be, as a line; sketches may be off by a share."""
+    seats = seats or Seats()
     lines = [
         line
         for name in sorted(found.cells.keys() | wanted.cells.keys())
-        for line in _differ(str(name), found.cells.get(name, {}), wanted.cells.get(name, {}))
+        if name[1] != PERSONS.name
+        for line in _differ_in_cell(name, found.cells.get(name, {}), wanted.cells.get(name, {}), seats)
     ]
     counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted)}
     lines += _differ("counts", counts, wanted.counts)
     lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
     for who in sorted(found.persons.keys() | wanted.persons.keys()):
         got, want = found.persons.get(who, 0), wanted.persons.get(who, 0)
+        if who not in found.persons and _left_out(found, who):
+            continue
         if abs(got - want) > distinct_tolerance * want + (2 if distinct_tolerance else 0):
             lines.append(f"persons {who}: {got} instead of {want}")
     return lines
+
+
+def _left_out(found: Totals, who: tuple[str, str, int, str, str]) -> int:
+    """How often persons of a dimension were left out of this bucket, as it says itself."""
+    project, kind, start, dimension, _ = who
+    return found.cells.get((project, PERSONS.name, kind, start), {}).get(f"left_out{SEPARATOR}{dimension}", 0)
+
+
+def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int], seats: Seats) -> list[str]:
+    """Totals must be equal, and so must values; of those that a full bucket has not, what the oracle says of any."""
+    _project, rollup, kind, _start = name
+    found, wanted = (
+        {field_: n for field_, n in each.items() if n and not field_.startswith(SEATS_PREFIX)}
+        for each in (found, wanted)
+    )
+    if rollup not in ("activity", "events", "products"):
+        return _differ(str(name), found, wanted)
+    lines = _differ(str(name), *({f: n for f, n in each.items() if SEPARATOR not in f} for each in (found, wanted)))
+    for prefix in ("", BOT_PREFIX):
+        got, want = (_by_values(each, prefix) for each in (found, wanted))
+        lines += [f"{name} {prefix}{line}" for line in faults(rollup, got, want, seats.of(rollup, KIND_OF[kind]))]
+    return lines
+
+
+def _by_values(fields: dict[str, int], prefix: str) -> dict[tuple[str, ...], dict[str, int]]:
+    """Of bots (`prefix`), or of the others: values → measures."""
+    found: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
+    for name, n in fields.items():
+        measure, *values = name.split(SEPARATOR)
+        if values and n and measure.startswith(BOT_PREFIX) == bool(prefix):
+            found[tuple(values)][measure] = n
+    return found
 
 
 def check_the_law(found: Totals) -> list[str]:
@@ -96,7 +142,7 @@ def _projects(wanted: Totals) -> set[str]:
 
 def _spread(wanted: Totals, cell: CellName, bot: str, numbers: dict[str, int], dimensions: Iterable[Any]) -> None:
     fields = wanted.cells.setdefault(cell, {})
-    values = ["" if value == "(none)" else str(value) for value in dimensions]
+    values = ["" if v == "(none)" else v[1:] if LIKE_A_MARKER.fullmatch(v) else v for v in map(str, dimensions)]
     for measure, n in numbers.items():
         _put(fields, bot + measure, n)
         if values:
@@ -110,9 +156,6 @@ def _put(into: dict[str, int], name: str, n: int) -> None:
 
 def _differ(what: str, found: dict[str, int], wanted: dict[str, int]) -> list[str]:
     found = {name: n for name, n in found.items() if n}
-    if any(OTHER in name for name in found):
-        found = {name: n for name, n in found.items() if SEPARATOR not in name}
-        wanted = {name: n for name, n in wanted.items() if SEPARATOR not in name}
     return [
         f"{what} {name!r}: {found.get(name, 0)} instead of {wanted.get(name, 0)}"
         for name in sorted(found.keys() | wanted.keys())

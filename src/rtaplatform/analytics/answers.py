@@ -9,10 +9,11 @@ from msgspec import UNSET
 
 from rtaplatform.analytics.freshness import Freshness
 from rtaplatform.analytics.jobs import QUALITY_MEASURES, Job, currency_reads, quality_reads, rows_of_job
-from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan
-from rtaplatform.analytics.rows import Row, Rows, shown_value, table_of
+from rtaplatform.analytics.plan import OnlinePlan, Plan, SumsPlan
+from rtaplatform.analytics.rows import Row, Rows, table_of
 from rtaplatform.analytics.times import shown, shown_instant
-from rtaplatform.core.query import SKETCH_ERROR, Answer, Meta, Number, Result
+from rtaplatform.core.markers import shown_value
+from rtaplatform.core.query import Answer, Meta, Number, Result
 from rtaplatform.store.port import Read, Snapshot
 
 INCOMPLETE = "The totals are behind the log, or a part of them stands still: /health/ready tells which."
@@ -31,7 +32,7 @@ def answer_of(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: 
         interval="none" if isinstance(planned.shape, OnlinePlan) else query.interval,
         timezone=period.zone,
         results=_results(planned, rows),
-        meta=_meta(planned, answers, rows, snapshot, fresh),
+        meta=_meta(planned, answers, rows, fresh),
         currency=snapshot.project.currency if planned.metric.unit == "money" else UNSET,
         previous_from=UNSET if before is None else shown(before[0], period.zone),
         previous_to=UNSET if before is None else shown(before[1], period.zone),
@@ -64,15 +65,15 @@ def _number(stored: int, scale: int) -> Number:
     return stored // scale if stored % scale == 0 else stored / scale
 
 
-def _meta(planned: Plan, answers: Mapping[Read, Any], rows: Rows, snapshot: Snapshot, fresh: Freshness) -> Meta:
+def _meta(planned: Plan, answers: Mapping[Read, Any], rows: Rows, fresh: Freshness) -> Meta:
     quality = table_of(quality_reads(planned), answers).values()
     currencies = table_of(currency_reads(planned), answers).values()
     return Meta(
         as_of=None if fresh.as_of_ms is None else shown_instant(fresh.as_of_ms),
         lag_ms=fresh.lag_ms,
         complete=fresh.is_complete and planned.period.is_kept,
-        exact=rows.is_exact and not snapshot.inexact,
-        error=SKETCH_ERROR if isinstance(planned.shape, PersonsPlan) else 0,
+        exact=rows.error == 0,
+        error=rows.error,
         **{name: sum(cells.get(measure, 0) for cells in quality) for name, measure in QUALITY_MEASURES.items()},
         other_currencies=sum(c.get("other_currencies", 0) for c in currencies)
         if planned.metric.unit == "money"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
-
+from rtaplatform.analytics.columns import Columns
 from rtaplatform.analytics.kept import KeptWindow, Token, totals_of
+from rtaplatform.analytics.ranking import Standing
 from rtaplatform.analytics.rows import cells_of, counts_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.rollups import PRODUCT_ID, PRODUCTS
@@ -20,30 +20,29 @@ from rtaplatform.store.port import Listed, PersonCounts, Read
 MEASURES = ("views", "adds", "orders")  # the events by which a person is seen with a product
 
 
-class Bucket(Struct, frozen=True):
-    """One bucket: its totals, and the persons of each product."""
-
-    token: Token
-    persons: dict[str, int]
-
-
 class Bounds(KeptWindow):
-    """`sums`: the persons of a product in each bucket, added together; only products that have persons."""
+    """The persons of a product in each bucket, added together."""
 
     def __init__(self) -> None:
         super().__init__(PRODUCTS.name, totals_of(PRODUCTS.name, MEASURES, with_bots=False))
 
     def _forget_all(self) -> None:
-        self._buckets: dict[Tile, Bucket] = {}
-        self._names: dict[bytes, str] = {}
-        self.sums: dict[str, int] = {}
-        self.size = 0
+        self._tokens_of: dict[Tile, Token] = {}
+        self._columns = Columns()
+
+    @property
+    def size(self) -> int:
+        return self._columns.size
+
+    def standing(self) -> Standing:
+        """As it is now, whatever becomes of the window."""
+        return Standing(self._columns.names, self._columns.sums.copy())
 
     def _tokens_known(self) -> Mapping[Tile, Token]:
-        return {tile: bucket.token for tile, bucket in self._buckets.items()}
+        return self._tokens_of
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        unknown = [tile for tile in tiles if tile not in self._buckets or self._is_read(tile)]
+        unknown = [tile for tile in tiles if tile not in self._tokens_of or self._is_read(tile)]
         return [*cells_of(self._rollup, tiles, self._totals), *counts_of(PRODUCT_ID, unknown)]
 
     def _listed_by(self, read: Read) -> tuple[Tile, ...]:
@@ -52,32 +51,15 @@ class Bounds(KeptWindow):
         return ()
 
     def _drop(self, tile: Tile) -> None:
-        self._replace(self._buckets.pop(tile).persons, {})
+        del self._tokens_of[tile]
+        self._columns.drop(tile)
 
     def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
-        before = self._buckets.get(tile)
-        if before is None or before.token != token:
-            values, counts = listed.fields[::2], listed.fields[1::2]
-            persons = {self._name(value): int(n) for value, n in zip(values, counts, strict=True) if n != b"0"}
-            self._replace({} if before is None else before.persons, persons)
-            self._buckets[tile] = Bucket(token, persons)
-        self._note_movement(tile, has_moved=before is not None and before.token != token)
-
-    def _name(self, value: bytes) -> str:
-        """The same text in all buckets."""
-        return self._names.get(value) or self._names.setdefault(value, value.decode())
+        before = self._tokens_of.get(tile)
+        if before != token:
+            self._columns.put(tile, listed.fields[::2], listed.fields[1::2])
+            self._tokens_of[tile] = token
+        self._note_movement(tile, has_moved=before not in (None, token))
 
     def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
         """They are not asked for."""
-
-    def _replace(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
-        self.size += len(after) - len(before)
-        sums = self.sums
-        for product, n in before.items():
-            if n != after.get(product):
-                sums[product] -= n - after.get(product, 0)
-                if not sums[product]:
-                    del sums[product]
-        for product, n in after.items():
-            if product not in before:
-                sums[product] = sums.get(product, 0) + n

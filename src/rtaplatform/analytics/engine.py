@@ -37,7 +37,7 @@ from rtaplatform.store.port import AggregateReader, Listed, Project, Read, Snaps
 ATTEMPTS_MAX = 8
 POINTS_AT_ONCE = 500  # planned before others go on: a plan of thousands takes some milliseconds
 KEPT_COUNTS_MAX = 100  # of persons, for one question
-KEPT_NUMBERS_MAX = 10_000_000  # of one question: more does not fit beside the others
+KEPT_BYTES_MAX = 512 * 2**20  # of one question: more does not fit beside the others
 
 
 class Reply(Struct, frozen=True):
@@ -157,10 +157,10 @@ class Engine:
             snapshot = await self._reader.read(planned.project.slug, reads)
             answers = dict(zip(reads, snapshot.answers, strict=True))
             await self.beside.run(_fields_in(snapshot), partial(window.take, snapshot, portion, answers))
-            if window.size > KEPT_NUMBERS_MAX:
+            if window.size > KEPT_BYTES_MAX:
                 raise InvalidParameter(
                     "The period holds too many different values for one answer.", field="from",
-                    allowed=f"at most {KEPT_NUMBERS_MAX} numbers in all buckets", hint="Use a later `from`.",
+                    allowed=f"at most {KEPT_BYTES_MAX >> 20} MB of numbers in all buckets", hint="Use a later `from`.",
                 )  # fmt: skip
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
@@ -190,7 +190,7 @@ class Engine:
             snapshot = await self._ask(planned, reads)
             if bounds.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
                 ask = partial(self._ask if planned.query.limit <= KEPT_COUNTS_MAX else self._read_anew, planned)
-                return await greatest_products(ask, planned, shape, bounds)
+                return await greatest_products(ask, planned, shape, bounds.standing())
         raise Unavailable("redis", f"the history of {planned.project.slug} keeps changing")
 
     async def _ask(self, planned: Plan, reads: Sequence[Read]) -> Snapshot:

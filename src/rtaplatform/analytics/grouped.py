@@ -14,16 +14,16 @@ from rtaplatform.analytics.join import ProductTable
 from rtaplatform.analytics.kept import KeptSums, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Key, Rows, cells_of, listings_of
-from rtaplatform.analytics.sums import Selector, rows_of
+from rtaplatform.analytics.sums import Meaning, Reading, rows_of
 from rtaplatform.analytics.tiling import Tile
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, field
 from rtaplatform.store.port import Listed, Read
 
-UNKNOWN: Key = ("is not known yet",)
+MEANINGS_MAX = 100_000  # fields whose meaning is kept; then it begins anew
+ROW_BYTES, MEANING_BYTES = 200, 300
 
 
 class Bucket(Struct, frozen=True):
-    """One bucket, grouped. `is_hiding`: the cap has sent something to a field that the answer leaves out."""
+    """One bucket, grouped. `is_hiding`: it has a field that hides something of the answer's rows."""
 
     sums: dict[Key, int]
     is_hiding: bool
@@ -34,28 +34,30 @@ class Grouped(KeptSums):
 
     def __init__(self, plan: Plan, shape: SumsPlan) -> None:
         self._plan, self._shape = plan, shape
-        prefixes = ("", BOT_PREFIX) if shape.with_bots else ("",)
-        self._hidden = {(prefix + field(shape.measure, OTHER)).encode() for prefix in prefixes}
         self._version: int | None = None  # of the products that are joined
-        self._select = Selector(plan, shape)
+        self._reading = Reading(plan, shape)
         super().__init__(shape.rollup, totals_of(shape.rollup, (shape.measure,), shape.with_bots))
 
     def _forget_all(self) -> None:
         self._buckets: dict[Tile, Bucket] = {}
         self._known: dict[Tile, Token] = {}
-        self._keys: dict[bytes, Key | None] = {}  # of the fields that were met
-        self.size = 0
+        self._meanings: dict[bytes, Meaning] = {}  # of the fields that were met
+        self._rows = 0
+
+    @property
+    def size(self) -> int:
+        return self._rows * ROW_BYTES + len(self._meanings) * MEANING_BYTES
 
     def _tokens_known(self) -> Mapping[Tile, Token]:
         return self._known
 
     def _drop(self, tile: Tile) -> None:
-        self.size -= len(self._buckets.pop(tile).sums)
+        self._rows -= len(self._buckets.pop(tile).sums)
         del self._known[tile]
 
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
-            self._version, self._select = products.version, Selector(self._plan, self._shape, products)
+            self._version, self._reading = products.version, Reading(self._plan, self._shape, products)
             self._forget_all()
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
@@ -69,24 +71,24 @@ class Grouped(KeptSums):
                 self._drop(tile)
             bucket = self._buckets[tile] = self._grouped(listed.fields)
             self._known[tile] = token
-            self.size += len(bucket.sums)
+            self._rows += len(bucket.sums)
         self._note_movement(tile, has_moved=before not in (None, token))
 
     def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
         """They are not asked for."""
 
     def _grouped(self, fields: Sequence[bytes]) -> Bucket:
-        keys, sums, is_hiding = self._keys, dict[Key, int](), False
-        self.size -= len(keys)
-        for name, number in zip(fields[::2], fields[1::2], strict=True):
-            key = keys.get(name, UNKNOWN)
-            if key is UNKNOWN:
-                key = keys[name] = self._select.key(name.decode())
-            if key is not None:
-                sums[key] = sums.get(key, 0) + int(number)
-            elif name in self._hidden:
+        meanings, reading, sums, is_hiding = self._meanings, self._reading, dict[Key, int](), False
+        if len(meanings) > MEANINGS_MAX:
+            meanings.clear()
+        for name, text in zip(fields[::2], fields[1::2], strict=True):
+            meaning = meanings.get(name)
+            if meaning is None:
+                meaning = meanings[name] = reading.meaning(name.decode())
+            if meaning.hides:
                 is_hiding = True
-        self.size += len(keys)
+            if meaning.key is not None and not (text == b"0" and reading.may_be_empty):
+                sums[meaning.key] = sums.get(meaning.key, 0) + int(text)
         return Bucket(sums, is_hiding)
 
     def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows:
@@ -94,7 +96,7 @@ class Grouped(KeptSums):
         spans = [self._sum(span.tiles) for span in period.spans]
         before = None if period.previous is None else self._sum(period.previous)
         is_hiding = any(self._buckets[tile].is_hiding for tile in (*period.tiles, *(period.previous or ())))
-        return rows_of(plan, spans, before, is_exact=not is_hiding)
+        return rows_of(plan, spans, before, is_hiding=is_hiding)
 
     def _sum(self, tiles: Sequence[Tile]) -> Mapping[Key, int]:
         if len(tiles) == 1:

@@ -71,7 +71,7 @@ def rows_of_job(job: Job, answers: Mapping[Read, Any], now_ms: int) -> Rows:
         case PersonsPlan():
             return persons_rows(planned, shape, job.groups, answers)
         case OnlinePlan():
-            return Rows([Row((), int(answers[_online_read(now_ms)]), None, [])], is_exact=True)
+            return Rows([Row((), int(answers[_online_read(now_ms)]), None, [])], error=0)
 
 
 def tiles_of(planned: Plan) -> tuple[Tile, ...]:

@@ -1,7 +1,7 @@
 """What the catalog says of products, joined to `product_id` when an answer is read.   Stage 5 of 6, pure.
 
-Unknown products and those without the attribute have the empty value, shown as `(none)`; what the cap on a bucket
-hid stays `(other)`, since nobody knows which products it was. The catalog is the port `ProductCatalog`.
+Unknown products and those without the attribute have the empty value, shown as `(none)`; what has no seat in a full
+bucket stays `(other)`, since nobody knows which products it was. The catalog is the port `ProductCatalog`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from rtaplatform.analytics.parse import stored_value
+from rtaplatform.core.dimensions import dimension
 from rtaplatform.core.rollups import OTHER
 
 
@@ -62,4 +62,4 @@ def attributes_of(table: ProductTable, product_id: str, names: Sequence[str]) ->
 
 @lru_cache(maxsize=16_384)
 def _stored(text: str | None) -> str:
-    return stored_value(text) if text else ""
+    return dimension(text)

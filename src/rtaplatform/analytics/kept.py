@@ -20,11 +20,12 @@ from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Answers, Rows, cells_of, table_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS
+from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS, SHARED
 from rtaplatform.store.port import Changes, Listed, Listing, Place, Read, Snapshot
 
-PORTION = 50  # minutes, or two larger buckets, that are new, in one read: none keeps the store for long
+PORTION = 50  # minutes, or larger buckets by their weight, that are new, in one read: none keeps the store for long
 WEIGHTS = {Kind.MINUTE: 1, Kind.HOUR: 25, Kind.DAY: 25}
+WEIGHTS_OF_PRODUCTS = {Kind.MINUTE: 5, Kind.HOUR: 50, Kind.DAY: 50}  # there may be 100,000 of them
 FEW = 4  # buckets that are read with the question itself
 MISSES_MAX = 2  # readings in which something else had moved each time; then everything is read whole, at one moment
 
@@ -36,7 +37,8 @@ def totals_of(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[st
     if rollup != PRODUCTS.name:
         counted = ["count"]
     else:  # revenue may fall and units may stand still: the orders that they come with do not
-        counted = [name for m in measures for name in ((m, "orders") if m in ("units", "revenue") else (m,))]
+        beside = {"units": ["orders"], "revenue": ["orders"], **{name: [shared] for name, shared in SHARED.items()}}
+        counted = [name for measure in measures for name in (measure, *beside.get(measure, ()))]
     prefixes = ("", BOT_PREFIX) if with_bots else ("",)
     return tuple(dict.fromkeys(prefix + name for prefix in prefixes for name in counted))
 
@@ -44,10 +46,8 @@ def totals_of(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[st
 class KeptWindow(ABC):
     """The buckets of one rollup in one window: where it stands, and which have moved; what is kept of one is a leaf's.
 
-    A base class, since the leaves are told apart by what they keep alone. `size`: how many numbers and names that is.
+    A base class, since the leaves are told apart by what they keep alone.
     """
-
-    size: int
 
     def __init__(self, rollup: str, totals: tuple[str, ...]) -> None:
         self._rollup, self._totals = rollup, totals
@@ -59,6 +59,11 @@ class KeptWindow(ABC):
         self._forget_all()
 
     # What a leaf keeps ---------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """About how many bytes it keeps."""
 
     @abstractmethod
     def _forget_all(self) -> None: ...
@@ -101,12 +106,13 @@ class KeptWindow(ABC):
         new = [tile for tile in tiles if tile not in known]
         portions: list[list[Tile]] = []
         room = 0
+        weights = WEIGHTS_OF_PRODUCTS if self._rollup == PRODUCTS.name else WEIGHTS
         for tile in new if len(new) > FEW else ():
-            if WEIGHTS[tile[0]] > room:
+            if weights[tile[0]] > room:
                 portions.append([])
                 room = PORTION
             portions[-1].append(tile)
-            room -= WEIGHTS[tile[0]]
+            room -= weights[tile[0]]
         return portions
 
     def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:

@@ -81,13 +81,6 @@ def _unknown_metric(name: str) -> dict[str, Any]:
     }
 
 
-def stored_value(shown: str) -> str:
-    """A dimension's value as rule 5 stores it: control characters are blanks, 256 bytes at most."""
-    text = "" if shown == "(none)" else shown
-    clean = "".join(" " if c < " " or c == "\x7f" else c for c in text)
-    return clean.encode("utf-8", "replace")[:256].decode("utf-8", "ignore")
-
-
 # The steps: raw fields → typed ones ---------------------------------------------------------------------------------
 
 

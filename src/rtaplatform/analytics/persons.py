@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import PersonsPlan, Plan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, sort_and_limit
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, sort_and_limit, table_of
 from rtaplatform.analytics.tiling import Tile
-from rtaplatform.store.port import Persons, PersonValues, Read
+from rtaplatform.core.query import SKETCH_ERROR
+from rtaplatform.core.rollups import PERSONS, field
+from rtaplatform.store.port import Cells, Persons, PersonValues, Read
 
 Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches are united
 
@@ -66,15 +68,26 @@ def total_read(plan: Plan, shape: PersonsPlan, group: Group) -> Persons:
 
 
 def persons_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
-    period = plan.period
+    period, known = plan.period, _known_reads(plan, shape)
     asked = [period.whole, *_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
-    return [Persons(tiles, shape.dimension, values) for _, values in groups for tiles in asked]
+    return [*known, *(Persons(tiles, shape.dimension, values) for _, values in groups for tiles in asked)]
+
+
+def _known_reads(plan: Plan, shape: PersonsPlan) -> list[Cells]:
+    """What the buckets' records say of sketches that are not there, or that took nobody."""
+    period = plan.period
+    tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
+    return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.dimension) for measure in ("left_out", "broken")))
+
+
+def _error(plan: Plan, shape: PersonsPlan, answers: Answers) -> float | None:
+    return None if table_of(_known_reads(plan, shape), answers) else SKETCH_ERROR
 
 
 def persons_rows(plan: Plan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> Rows:
     rows = [_row(plan, shape, group, answers) for group in groups]
     kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
-    return Rows(sort_and_limit(kept, plan.query.limit), is_exact=False)
+    return Rows(sort_and_limit(kept, plan.query.limit), _error(plan, shape, answers))
 
 
 def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:

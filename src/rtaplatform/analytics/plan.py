@@ -13,14 +13,23 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rtaplatform.analytics.parse import stored_value
 from rtaplatform.analytics.period import Period, cut_period
 from rtaplatform.core.buckets import MINUTE_MS, Kind
+from rtaplatform.core.caps import without_seat
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import SOURCES
+from rtaplatform.core.markers import stored_value
 from rtaplatform.core.metrics import METRICS, Distinct, Metric, Now, Source, Sums, joined_dimensions
 from rtaplatform.core.query import NOW, Anchor, Moment, Query
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PERSON_DIMENSIONS, PRODUCT_ATTRIBUTES, PRODUCT_ID, field
+from rtaplatform.core.rollups import (
+    BOT_PREFIX,
+    PERSON_DIMENSIONS,
+    PRODUCT_ATTRIBUTES,
+    PRODUCT_ID,
+    PRODUCTS,
+    SHARED,
+    field,
+)
 from rtaplatform.store.port import Project
 
 NAMED_FIELDS_MAX = 256
@@ -33,7 +42,8 @@ DIMENSION_KINDS = (Kind.HOUR, Kind.DAY)
 class SumsPlan(Struct, frozen=True):
     """Add `measure` of a rollup where every dimension has one of its `wanted` values. `fields` None: whole buckets.
 
-    `joined` are attributes of products: the last of the dimensions, and in no field of the rollup.
+    `joined` are attributes of products: the last of the dimensions, and in no field of the rollup. `shared`: the total
+    that tells whether sums over several products count events twice, where the answer has such sums.
     """
 
     rollup: str
@@ -44,6 +54,7 @@ class SumsPlan(Struct, frozen=True):
     with_bots: bool
     scale: int
     joined: tuple[str, ...] = ()
+    shared: str | None = None
 
     @property
     def is_total(self) -> bool:
@@ -145,11 +156,24 @@ def _sums(query: Query, metric: Sums) -> SumsPlan:
     dimensions = (*kept, *joined)
     wanted = tuple(filters.get(name) for name in dimensions)
     is_total = not filters and not query.breakdown
-    fields = (source.measure,) if is_total else _named(source.measure, kept, wanted[: len(kept)])
+    shared = None if is_total else _shared(query, source, wanted)
+    fields = (source.measure,) if is_total else _named(source, wanted[: len(kept)])
+    if fields is not None and shared is not None:
+        fields += (shared,)
     with_bots = query.bots == "include"
     if fields is not None and with_bots:
         fields += tuple(BOT_PREFIX + name for name in fields)
-    return SumsPlan(source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale, joined)
+    return SumsPlan(
+        source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale, joined, shared
+    )
+
+
+def _shared(query: Query, source: Source, wanted: tuple[frozenset[str] | None, ...]) -> str | None:
+    """Where a row adds up several products: an event of two of them counts in both, and once in the row's truth."""
+    if source.rollup.name != PRODUCTS.name or PRODUCT_ID in query.breakdown:
+        return None
+    products = wanted[source.rollup.dimensions.index(PRODUCT_ID)]
+    return None if products is not None and len(products) == 1 else SHARED.get(source.measure)
 
 
 def _joined(query: Query) -> tuple[str, ...]:
@@ -172,13 +196,12 @@ def _smallest(query: Query, metric: Sums) -> Source:
     )  # fmt: skip
 
 
-def _named(
-    measure: str, dimensions: tuple[str, ...], wanted: tuple[frozenset[str] | None, ...]
-) -> tuple[str, ...] | None:
-    """The fields to read, where all values are known and few. The field of what the cap left out is among them."""
+def _named(source: Source, wanted: tuple[frozenset[str] | None, ...]) -> tuple[str, ...] | None:
+    """The fields to read, where all values are known and few; and those that stand for them where they have no seat."""
+    rollup = source.rollup
     choices = [
         sorted(values) if values is not None else list(SOURCES) if name == "source" else None
-        for name, values in zip(dimensions, wanted, strict=True)
+        for name, values in zip(rollup.dimensions, wanted, strict=True)
     ]
     known = [c for c in choices if c is not None]
     count = 1
@@ -186,7 +209,9 @@ def _named(
         count *= len(choice)
     if len(known) < len(choices) or count > NAMED_FIELDS_MAX:
         return None
-    return (*(field(measure, *values) for values in itertools.product(*known)), field(measure, OTHER))
+    found = list(itertools.product(*known))
+    instead = [without_seat(rollup.name, values) for values in found]
+    return tuple(dict.fromkeys(field(source.measure, *values) for values in (*found, *instead)))
 
 
 def _persons(query: Query) -> PersonsPlan:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.join import ProductCatalog, ProductLike
 from rtaplatform.core.errors import Rejected, Unavailable
-from rtaplatform.core.query import LIMIT_MAX, NONE, OTHER_SHOWN, Moment, Popular, PopularProduct, Query, Result
+from rtaplatform.core.markers import NONE, OTHER_SHOWN, stored_value
+from rtaplatform.core.query import LIMIT_MAX, Moment, Popular, PopularProduct, Query, Result
 from rtaplatform.core.rollups import PRODUCT_ID
 
 # How far back, as a regular expression: longer than anything that is kept.
@@ -41,8 +42,9 @@ class PopularProducts:
             query = replace(query, filters=(("product_category", (category,)),))
         answer = (await self._engine.answer(project, [query]))[0]
         rows = [r for r in answer.results if r.total and r.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
-        products = await self._known(project, [row.dimensions[PRODUCT_ID] for row in rows[:limit]])
-        results = [_shown(row, products.get(row.dimensions[PRODUCT_ID])) for row in rows[:limit]]
+        ids = [stored_value(row.dimensions[PRODUCT_ID]) for row in rows[:limit]]
+        products = await self._known(project, ids)
+        results = [_shown(id, row, products.get(id)) for id, row in zip(ids, rows, strict=False)]
         return Popular(by, answer.start, answer.end, results, answer.meta)
 
     async def _known(self, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
@@ -52,8 +54,8 @@ class PopularProducts:
             return {}
 
 
-def _shown(row: Result, product: ProductLike | None) -> PopularProduct:
-    product_id, value = row.dimensions[PRODUCT_ID], row.total or 0
+def _shown(product_id: str, row: Result, product: ProductLike | None) -> PopularProduct:
+    value = row.total or 0
     if product is None:
         return PopularProduct(product_id, value)
     price = None if product.price is None else float(product.price)

@@ -10,7 +10,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from rtaplatform.analytics.bounds import Bounds
+from msgspec import Struct
+
+from rtaplatform.analytics.columns import Numbers
+from rtaplatform.analytics.columns import greatest as greatest_of
 from rtaplatform.analytics.persons import Group, ranking_reads, total_read
 from rtaplatform.analytics.plan import PersonsPlan, Plan
 from rtaplatform.core.query import SKETCH_ERROR
@@ -22,6 +25,22 @@ ERRORS_MAX = 6  # standard errors, by which an estimate may be off: one in a tho
 _OFF = ERRORS_MAX * SKETCH_ERROR
 
 Ask = Callable[[Sequence[Read]], Awaitable[Snapshot]]
+
+
+class Standing(Struct, frozen=True):
+    """Products, and at most how many persons each has. The list of names may have more at its end."""
+
+    names: Sequence[bytes]
+    bounds: Numbers
+
+    @property
+    def many(self) -> int:
+        return int((self.bounds > 0).sum())
+
+    def top(self, many: int) -> list[tuple[str, int]]:
+        """By the greatest bound, then by name."""
+        found = [(-int(self.bounds[at]), self.names[at]) for at in greatest_of(self.bounds, many)]
+        return [(name.decode(), -n) for n, name in heapq.nsmallest(many, found)]
 
 
 def is_bounded(plan: Plan) -> bool:
@@ -39,26 +58,17 @@ async def greatest(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Gr
     return _first(await _count(ask, plan, shape, groups), plan.query.limit)
 
 
-async def greatest_products(ask: Ask, plan: Plan, shape: PersonsPlan, bounds: Bounds) -> tuple[Group, ...]:
-    """By the persons of those that may have the most.
-
-    What the bounds are is taken before anything is waited for: others may use the window meanwhile.
-    """
-    limit, counts, sums = plan.query.limit, dict[Group, int](), dict(bounds.sums)
+async def greatest_products(ask: Ask, plan: Plan, shape: PersonsPlan, standing: Standing) -> tuple[Group, ...]:
+    """By the persons of those that may have the most."""
+    limit, counts, many = plan.query.limit, dict[Group, int](), standing.many
     at_once = limit + MORE
     while True:
-        most = _top(sums, at_once)
-        groups = [((product,), (product,)) for product in most]
+        most = standing.top(at_once)
+        groups = [((product,), (product,)) for product, _ in most]
         counts |= await _count(ask, plan, shape, [group for group in groups if group not in counts])
-        if len(most) == len(sums) or _is_found(counts, limit, others_have=sums[most[-1]]):
+        if len(most) == many or _is_found(counts, limit, others_have=most[-1][1]):
             return _first(counts, limit)
         at_once *= 2
-
-
-def _top(sums: Mapping[str, int], many: int) -> list[str]:
-    """By the greatest sum, then by name. Few are compared by both."""
-    least = min(heapq.nlargest(many, sums.values()), default=0)
-    return sorted((product for product, n in sums.items() if n >= least), key=lambda p: (-sums[p], p))[:many]
 
 
 async def _count(ask: Ask, plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
-from rtaplatform.core.query import NONE, OTHER_SHOWN
-from rtaplatform.core.rollups import OTHER
 from rtaplatform.store.port import Cells, Listing, PersonCounts, Read
 
 Answers = Mapping[Read, Any]
@@ -27,10 +25,10 @@ class Row(Struct):
 
 
 class Rows(Struct):
-    """The rows of one answer, sorted and limited. `is_exact` False: the cap hid something, or it is a sketch."""
+    """The rows of one answer, sorted and limited, and how far they may be off: `error` as in `Meta`."""
 
     rows: list[Row]
-    is_exact: bool
+    error: float | None
 
 
 def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[Cells]:
@@ -81,9 +79,10 @@ def table_of(reads: Sequence[Cells], answers: Answers) -> dict[Tile, dict[str, i
     }
 
 
+def error_of(is_hiding: bool) -> float | None:
+    """Of sums: they are right, or a cap has hidden something of them, and nobody knows how much."""
+    return None if is_hiding else 0
+
+
 def sort_and_limit(rows: list[Row], limit: int) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.total, row.key))[:limit]
-
-
-def shown_value(stored: str) -> str:
-    return {"": NONE, OTHER: OTHER_SHOWN}.get(stored, stored)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable, attributes_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
-from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, table_of
+from rtaplatform.analytics.rows import Answers, Key, Row, Rows, cells_of, error_of, table_of
 from rtaplatform.analytics.tiling import Tile
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ID, SEPARATOR
+from rtaplatform.core.caps import ANCHORS
+from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ID, PRODUCTS, SEPARATOR, SHORT_PREFIX
 from rtaplatform.store.port import Cells
 
-# The measures whose every event is the metric's own, so that what the cap left out belongs to it.
-OF_ORDERS_ONLY = frozenset({"units", "revenue", "other_currencies"})
-
 Sums = Mapping[Key, int]
+
+
+class Meaning(Struct, frozen=True):
+    """What a field says to a question: it belongs to a row, or hides something of its rows, or both, or neither."""
+
+    key: Key | None = None
+    hides: bool = False
+
+
+NOTHING, HIDING = Meaning(), Meaning(hides=True)
 
 
 def sums_reads(plan: Plan, shape: SumsPlan) -> list[Cells]:
@@ -27,13 +37,14 @@ def sums_rows(plan: Plan, shape: SumsPlan, answers: Answers, products: ProductTa
     table = table_of(sums_reads(plan, shape), answers)
     if shape.fields is not None and shape.is_total:
         return _total_rows(plan, shape.fields, table)
-    select = Selector(plan, shape, products)
-    spans = [_add(span.tiles, table, select) for span in plan.period.spans]
-    before = None if plan.period.previous is None else _add(plan.period.previous, table, select)
-    return rows_of(plan, spans, before, is_exact=not select.has_hidden)
+    reading = Reading(plan, shape, products)
+    found = {tile: add_fields(cells.items(), reading) for tile, cells in table.items()}
+    spans = [_united(span.tiles, found) for span in plan.period.spans]
+    before = None if plan.period.previous is None else _united(plan.period.previous, found)
+    return rows_of(plan, spans, before, is_hiding=any(is_hiding for _, is_hiding in found.values()))
 
 
-def rows_of(plan: Plan, spans: Sequence[Sums], before: Sums | None, *, is_exact: bool) -> Rows:
+def rows_of(plan: Plan, spans: Sequence[Sums], before: Sums | None, *, is_hiding: bool) -> Rows:
     """The rows of the greatest totals, from the sums of each point and of the period before."""
     totals = dict.fromkeys(before or (), 0)
     for found in spans:
@@ -46,7 +57,7 @@ def rows_of(plan: Plan, spans: Sequence[Sums], before: Sums | None, *, is_exact:
         Row(key, totals.get(key, 0), None if before is None else before.get(key, 0), [f.get(key, 0) for f in spans])
         for key in keys
     ]
-    return Rows(rows, is_exact)
+    return Rows(rows, error_of(is_hiding))
 
 
 def _total_rows(plan: Plan, fields: tuple[str, ...], table: Mapping[Tile, Mapping[str, int]]) -> Rows:
@@ -58,58 +69,69 @@ def _total_rows(plan: Plan, fields: tuple[str, ...], table: Mapping[Tile, Mappin
 
     points = [total(span.tiles) for span in plan.period.spans]
     previous = None if plan.period.previous is None else total(plan.period.previous)
-    return Rows([Row((), sum(points), previous, points)], is_exact=True)
+    is_short = any(SHORT_PREFIX + name in cells for cells in table.values() for name in fields)
+    return Rows([Row((), sum(points), previous, points)], error_of(is_short))
 
 
-class Selector:
-    """Field → the key of its row, or None. Remembers each field, since every bucket has the same ones."""
+class Reading:
+    """How a question reads the fields of its rollup."""
 
     def __init__(self, plan: Plan, shape: SumsPlan, products: ProductTable | None = None) -> None:
         self._shape, self._products = shape, products
         self._picked = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
-        self._shows_other = owns_other(plan, shape)
-        self._known: dict[str, Key | None] = {}
-        self.has_hidden = False
+        # A value that has a seat has a field of this measure, also where nothing was added to it.
+        self.may_be_empty = shape.rollup == PRODUCTS.name and shape.measure == ANCHORS[PRODUCTS.name]
 
-    def __call__(self, name: str) -> Key | None:
-        if name not in self._known:
-            self._known[name] = self.key(name)
-        return self._known[name]
-
-    def key(self, name: str) -> Key | None:
+    def meaning(self, name: str) -> Meaning:
+        if name.startswith(SHORT_PREFIX):
+            lacking = self.meaning(name[1:])
+            return HIDING if lacking.key is not None or lacking.hides else NOTHING
         shape = self._shape
         if name.startswith(BOT_PREFIX):
             if not shape.with_bots:
-                return None
+                return NOTHING
             name = name[len(BOT_PREFIX) :]
         measure, *values = name.split(SEPARATOR)
+        if measure == shape.shared and not values:
+            return HIDING
         if measure != shape.measure or shape.is_total != (not values):
-            return None
-        if shape.is_total:
-            return ()
-        if values == [OTHER]:
-            self.has_hidden |= not self._shows_other
-            return (OTHER,) * len(self._picked) if self._shows_other else None
+            return NOTHING
+        return Meaning(()) if shape.is_total else self._of_values(values)
+
+    def _of_values(self, values: list[str]) -> Meaning:
+        """What is not told apart any more may be what is asked for; it hides that unless it is asked for itself."""
+        shape = self._shape
         if shape.joined:
             assert self._products is not None
             values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.joined)
-        if any(w is not None and v not in w for v, w in zip(values, shape.wanted, strict=True)):
-            return None
-        return tuple(values[at] for at in self._picked)
+        is_hidden = False
+        for value, wanted in zip(values, shape.wanted, strict=True):
+            if wanted is not None and value not in wanted:
+                if value != OTHER:
+                    return NOTHING
+                is_hidden = True
+        if is_hidden:
+            return HIDING
+        is_open = any(v == OTHER and w is not None for v, w in zip(values, shape.wanted, strict=True))
+        key = tuple(values[at] for at in self._picked)
+        return Meaning(key, hides=is_open or OTHER in key)
 
 
-def owns_other(plan: Plan, shape: SumsPlan) -> bool:
-    """Whether all that the cap left out belongs to the answer."""
-    return not plan.query.filters and (shape.measure in OF_ORDERS_ONLY or all(w is None for w in shape.wanted))
+def add_fields(fields: Iterable[tuple[str, int]], reading: Reading) -> tuple[dict[Key, int], bool]:
+    """A bucket's sums, and whether anything of them is hidden."""
+    sums: dict[Key, int] = {}
+    is_hiding = False
+    for name, number in fields:
+        meaning = reading.meaning(name)
+        is_hiding = is_hiding or meaning.hides
+        if meaning.key is not None and (number or not reading.may_be_empty):
+            sums[meaning.key] = sums.get(meaning.key, 0) + number
+    return sums, is_hiding
 
 
-def _add(
-    tiles: Iterable[Tile], table: dict[Tile, dict[str, int]], select: Callable[[str], Key | None]
-) -> dict[Key, int]:
+def _united(tiles: Iterable[Tile], found: Mapping[Tile, tuple[Sums, bool]]) -> dict[Key, int]:
     sums: dict[Key, int] = {}
     for tile in tiles:
-        for name, number in table.get(tile, {}).items():
-            key = select(name)
-            if key is not None:
-                sums[key] = sums.get(key, 0) + number
+        for key, number in found[tile][0].items() if tile in found else ():
+            sums[key] = sums.get(key, 0) + number
     return sums

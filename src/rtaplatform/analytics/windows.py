@@ -16,12 +16,11 @@ from rtaplatform.analytics.kept import KeptWindow, in_turn
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.ranking import is_bounded
 from rtaplatform.analytics.running import Window, may_run
-from rtaplatform.analytics.sums import owns_other
 from rtaplatform.core.query import Anchor
 
 WINDOWS_MAX = 256
 FIXED_MAX = 32  # of these, windows of two fixed ends
-CELLS_MAX = 3_000_000  # kept in all windows together
+BYTES_MAX = 256 * 2**20  # kept in all windows together, about
 
 
 class Windows:
@@ -52,7 +51,7 @@ class Windows:
     def _make_room(self, newest: KeptWindow) -> None:
         while len(self._fixed) > self._fixed_max:
             del self._fixed[next(iter(self._fixed))]
-        while len(self._moving) + len(self._fixed) > self._windows_max or self._size() > CELLS_MAX:
+        while len(self._moving) + len(self._fixed) > self._windows_max or self._size() > BYTES_MAX:
             oldest = self._oldest_but(newest)
             if oldest is None:
                 return
@@ -86,7 +85,7 @@ def _is_moving(plan: Plan) -> bool:
 def _window(plan: Plan) -> KeptWindow:
     match plan.shape:
         case SumsPlan() as shape if may_run(plan, shape):
-            return Window((shape.measure,), shape.with_bots)
+            return Window(shape.measure, shape.with_bots)
         case SumsPlan() as shape:
             return Grouped(plan, shape)
         case _:
@@ -100,7 +99,7 @@ def _name(plan: Plan) -> tuple[Any, ...]:
         case SumsPlan() if may_run(plan, shape):  # sums of all products, for any breakdown and filter
             return ("products", *period, shape.measure, shape.with_bots)
         case SumsPlan():
-            asked = (query.breakdown, query.interval, query.week_start, query.compare, owns_other(plan, shape))
+            asked = (query.breakdown, query.interval, query.week_start, query.compare)
             return ("groups", *period, shape, *asked)
         case _:
             return ("persons", *period, query.interval, query.week_start)

@@ -13,8 +13,6 @@ from msgspec import UNSET, Struct, UnsetType
 POINTS_MAX = 3_000
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 1_000
-NONE = "(none)"  # how an empty value is shown, and asked for
-OTHER_SHOWN = "(other)"
 SKETCH_ERROR = 0.0081
 
 Number = int | float

@@ -10,13 +10,14 @@ from functools import lru_cache
 from msgspec import Raw, Struct
 
 from rtaplatform.core.amounts import AmountError, amount_text, is_in_range, scaled, scaled_product
+from rtaplatform.core.caps import NO_PRODUCT
 from rtaplatform.core.commerce import Properties, find_long_id, read_entries, read_properties
 from rtaplatform.core.dimensions import dimension
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import AMOUNT_MAX, Reason
 from rtaplatform.core.ids import ID_BYTES_MAX
 from rtaplatform.core.json_text import dimension_text
-from rtaplatform.core.rollups import SEPARATOR
+from rtaplatform.core.rollups import SEPARATOR, SHARED
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
 CACHED_PROPERTIES_BYTES_MAX = 512
@@ -30,6 +31,7 @@ class Commerce(Struct, eq=False, gc=False):
 
     `has_unreadable`: an amount was there and could not be read.
     `fields` is `products` in the names of the rollup: that of a measure's total, the product's own, and the increment.
+    What names no product counts for NO_PRODUCT. `shared` is the total that an event with several products adds to.
     One object serves all events that say the same: they are counted by `is`, not by `==`.
     """
 
@@ -40,12 +42,16 @@ class Commerce(Struct, eq=False, gc=False):
     products: ProductCells = {}
     of_persons: tuple[str, ...] = ()
     fields: tuple[tuple[str, str, int], ...] = ()
+    shared: str = ""
 
 
 class Line(Struct, gc=False):
     product: str
     quantity: int
     amount: int
+
+
+NO_LINE = Line(NO_PRODUCT, 0, 0)
 
 
 class AmountReader:
@@ -84,7 +90,7 @@ def read_commerce(name: str, properties: bytes, currency: str) -> Commerce:
     Raises `Quarantined` with `id_too_long`.
     """
     if not properties:
-        return NOTHING
+        properties = b"{}"
     if len(properties) > CACHED_PROPERTIES_BYTES_MAX:
         return _read(name, properties, currency)
     return _read_known(name, properties, currency)
@@ -102,7 +108,10 @@ def _read(name: str, text: bytes, currency: str) -> Commerce:
         (measure, f"{measure}{SEPARATOR}{product}", n)
         for product, measures in found.products.items()
         for measure, n in measures.items()
+        if n
     )
+    if len(found.products) > 1:
+        found.shared = SHARED["orders" if name == ORDERED else "checkouts"]
     if name in PERSONS_BY_PRODUCT:
         found.of_persons = tuple(found.products)
     return found
@@ -131,17 +140,14 @@ def _added(name: str, properties: Properties, currency: str) -> Commerce:
 
 def _touched(name: str, properties: Properties, lines: list[Line]) -> ProductCells:
     if name == CHECKOUT:
-        return {line.product: {"checkouts": 1} for line in lines if line.product}
+        return {line.product: {"checkouts": 1} for line in lines or [NO_LINE]}
     measure = {VIEWED: "views", ADDED: "adds"}.get(name)
-    product = dimension(properties.product_id)
-    return {product: {measure: 1}} if measure and product else {}
+    return {dimension(properties.product_id): {measure: 1}} if measure else {}
 
 
 def _order(lines: list[Line], stated: int | None, *, is_ours: bool) -> Commerce:
     products: ProductCells = {}
-    for line in lines:
-        if not line.product:
-            continue
+    for line in lines or [NO_LINE]:
         cells = products.setdefault(line.product, {"orders": 1, "units": 0, "revenue": 0})
         cells["units"] += line.quantity
         cells["revenue"] += line.amount if is_ours else 0

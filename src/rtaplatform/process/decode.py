@@ -17,6 +17,7 @@ from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, 
 from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.json_shape import AS_COLLECTED, AS_SENT, Flaw, Limits, find_excess, find_flaw
 from rtaplatform.core.json_text import is_empty_object
+from rtaplatform.core.markers import track_name
 from rtaplatform.core.rollups import field
 from rtaplatform.core.times import read_time_ms
 
@@ -241,7 +242,7 @@ def _name(clean: Clean) -> str:
     if clean.type == "track":
         if not clean.event:
             raise Quarantined(Reason.MISSING_EVENT, "A track call needs an event.")
-        return clean.event
+        return track_name(clean.event)
     name = CALL_NAMES.get(clean.type)
     if name is None:
         raise Quarantined(Reason.UNKNOWN_TYPE, "`type` is not one of track, page, screen, identify, group, alias.")

@@ -17,7 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from rtaplatform.core.buckets import EXPIRY_SLACK_MS, MINUTE_MS, RETENTION_MS, Kind, Starts, bucket_starts, expires_at_s
+from rtaplatform.core.buckets import (
+    EXPIRY_SLACK_MS,
+    MINUTE_MS,
+    PRODUCT_SKETCHES_OF_HOURS_MS,
+    RETENTION_MS,
+    Kind,
+    Starts,
+    bucket_starts,
+    expires_at_s,
+)
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Outcome, Reason
 from rtaplatform.core.murmur2 import buckets_of
@@ -31,6 +40,9 @@ from rtaplatform.stream.port import DeadLetter, Run
 
 MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in Kind)
 NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # whatever is younger has its minute's bucket, whichever its place in the minute
+# Levels of retention: how many of day, hour and minute are kept.
+ALL, HOUR, HOUR_WITHOUT_PRODUCTS = 4, 3, 2
+KINDS_KEPT = (0, 1, 2, 2, 3)
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
 NO_NAMES: tuple[str, ...] = ()
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -200,7 +212,7 @@ class Fold:
             self._note(project, "unreadable_time", record_ms)
         if commerce.has_unreadable:
             self._note(project, "unreadable_amount", record_ms)
-        minute, level = time_ms // MINUTE_MS, 3
+        minute, level = time_ms // MINUTE_MS, ALL
         if record_ms - time_ms >= NEW_MS:
             level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)
             if level == 0:
@@ -220,7 +232,7 @@ class Fold:
     def _coarser(self, starts: Starts, level: int) -> tuple[int, int]:
         """A minute and level for all events whose buckets of the store are the same: their minute is gone there."""
         if expires_at_s(Kind.HOUR, starts.hour) > self._server_s:
-            return starts.hour, min(level, 2)
+            return starts.hour, min(level, HOUR)
         return starts.day, 1
 
     def _see(self, event: Event, commerce: Commerce, minute: Minute) -> None:
@@ -284,7 +296,7 @@ class Fold:
 
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         for (project, minute, measure), n in self._quality.items():
-            for kind, start in self._buckets(project, minute, 3):
+            for kind, start in self._buckets(project, minute, ALL):
                 _merge(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
@@ -294,9 +306,11 @@ class Fold:
             everybody = set[bytes]().union(*found.by_source.values())  # every event has a source
             for kind, start in self._buckets(project, minute, level) if everybody else ():
                 parts[SketchKey(project, kind, start, "", "")].append(everybody)
-                if kind is not Kind.MINUTE:
-                    for source, persons in found.by_source.items():
-                        parts[SketchKey(project, kind, start, "source", source)].append(persons)
+                if kind is Kind.MINUTE:
+                    continue
+                for source, persons in found.by_source.items():
+                    parts[SketchKey(project, kind, start, "source", source)].append(persons)
+                if kind is Kind.DAY or level > HOUR_WITHOUT_PRODUCTS:
                     for product, persons in found.by_product.items():
                         parts[SketchKey(project, kind, start, "product_id", product)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
@@ -353,6 +367,9 @@ def _products(tally: Tally) -> dict[str, int]:
                 total, single = BOT_PREFIX + total, BOT_PREFIX + single
             fields[total] = fields.get(total, 0) + each * n
             fields[single] = fields.get(single, 0) + each * n
+        if commerce.shared:
+            shared = BOT_PREFIX + commerce.shared if dimensions.is_bot else commerce.shared
+            fields[shared] = fields.get(shared, 0) + n
     return fields
 
 
@@ -366,13 +383,16 @@ def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping
 
 
 def _level(starts: Starts, record_ms: int) -> int:
-    """How many of the three buckets are kept at that record time: 3 all, 2 hour and day, 1 the day, 0 none."""
+    """What is kept at that record time: ALL, hour and day, these without the hour's sketches by product, 1: the day."""
     if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > record_ms:
-        return 3
+        return ALL
+    if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > record_ms:
+        return HOUR
     if starts.hour * MINUTE_MS + HOURS_KEPT_MS > record_ms:
-        return 2
+        return HOUR_WITHOUT_PRODUCTS
     return 1 if starts.day * MINUTE_MS + DAYS_KEPT_MS > record_ms else 0
 
 
 def _kept(starts: Starts, level: int) -> list[tuple[Kind, int]]:
-    return [(Kind.DAY, starts.day), (Kind.HOUR, starts.hour), (Kind.MINUTE, starts.minute)][:level]
+    kinds = [(Kind.DAY, starts.day), (Kind.HOUR, starts.hour), (Kind.MINUTE, starts.minute)]
+    return kinds[: KINDS_KEPT[level]]

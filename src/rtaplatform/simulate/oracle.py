@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from rtaplatform.simulate.oracle_calendar import DAY_MS, HOUR_MS, MINUTE_MS, bucket_starts, kept
+from rtaplatform.simulate.oracle_calendar import DAY_MS, HOUR_MS, MINUTE_MS, bucket_starts, kept, kept_by_product
 from rtaplatform.simulate.oracle_counting import count
 from rtaplatform.simulate.oracle_event import Event, read_event
 from rtaplatform.simulate.oracle_json import Unreadable, read_record
@@ -117,7 +117,8 @@ class Oracle:
             self._note(project, "late", now)
             return
         self.truth.projects[project].totals["applied"] += 1
-        count(self.truth.projects[project], event, buckets, self._rules[project].currency)
+        by_product = [bucket for bucket in buckets if kept_by_product(*bucket, now)]
+        count(self.truth.projects[project], event, buckets, self._rules[project].currency, by_product=by_product)
 
     def _note(self, project: str, what: str, now: int) -> None:
         truth = self.truth.projects[project]

@@ -128,6 +128,11 @@ def kept(kind: str, start_minute: int, record_time: int) -> bool:
     return start_minute * MINUTE_MS + RETENTION_MS[kind] > record_time
 
 
+def kept_by_product(kind: str, start_minute: int, record_time: int) -> bool:
+    """Tell whether persons of products are still counted in it: in hours for 8 days only (rule 5)."""
+    return kind != "hour" or start_minute * MINUTE_MS + 8 * DAY_MS > record_time
+
+
 @lru_cache(maxsize=1 << 17)
 def _local_starts(minute: int, zone: str) -> tuple[int, int]:
     place = _zone(zone)

@@ -8,11 +8,15 @@ from rtaplatform.simulate.oracle_amounts import Line, in_other_currency, lines_o
 from rtaplatform.simulate.oracle_event import Event, dimension
 from rtaplatform.simulate.oracle_truth import ProjectTruth
 
+_NO_LINE = Line("", 0, 0)  # what names no product counts for the product ""
+Bucket = tuple[str, int]
 
-def count(truth: ProjectTruth, event: Event, buckets: list[tuple[str, int]], currency: str) -> None:
-    """Add the event to each of these buckets. `currency`: the project's."""
+
+def count(truth: ProjectTruth, event: Event, buckets: list[Bucket], currency: str, *, by_product: list[Bucket]) -> None:
+    """Add the event to each of these buckets. `currency`: the project's. `by_product`: those with its persons too."""
     bot = any(mark.startswith("bot:") for mark in event.marks)
     cells, products = (truth.bot_events, truth.bot_products) if bot else (truth.events, truth.products)
+    shared = truth.bot_shared if bot else truth.shared
     numbers = _event_numbers(event, currency)
     per_product = _product_numbers(event, currency)
     for bucket in buckets:
@@ -22,11 +26,13 @@ def count(truth: ProjectTruth, event: Event, buckets: list[tuple[str, int]], cur
         for product, counts in per_product.items():
             for name, number in counts.items():
                 products[(*bucket, product)][name] += number
+        if len(per_product) > 1:
+            shared[bucket]["shared_orders" if event.track == "Order Completed" else "shared_checkouts"] += 1
         if not bot:
-            _count_person(truth, event, bucket, per_product)
+            _count_person(truth, event, bucket, per_product if bucket in by_product else ())
 
 
-def _count_person(truth: ProjectTruth, event: Event, bucket: tuple[str, int], products: Iterable[str]) -> None:
+def _count_person(truth: ProjectTruth, event: Event, bucket: Bucket, products: Iterable[str]) -> None:
     truth.persons[(*bucket, None, None)].add(event.person)
     truth.persons[(*bucket, event.source, None)].add(event.person)
     if event.track in ("Product Viewed", "Product Added", "Order Completed"):
@@ -48,19 +54,16 @@ def _product_numbers(event: Event, currency: str) -> dict[str, dict[str, int]]:
     """Return what each product of the event gains."""
     single = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
     if single is not None:
-        product = dimension(event.properties.get("product_id"))
-        return {product: {single: 1}} if product else {}
+        return {dimension(event.properties.get("product_id")): {single: 1}}
     if event.track not in ("Checkout Started", "Order Completed"):
         return {}
-    return _line_numbers(event, lines_of(event.properties), currency)
+    return _line_numbers(event, lines_of(event.properties) or [_NO_LINE], currency)
 
 
 def _line_numbers(event: Event, lines: list[Line], currency: str) -> dict[str, dict[str, int]]:
     gains: dict[str, dict[str, int]] = {}
     for line in lines:
         product = dimension(line.product_id)
-        if not product:
-            continue
         if event.track == "Checkout Started":
             gains[product] = {"checkouts": 1}
             continue

@@ -24,6 +24,8 @@ _TOPIC_SOURCES = {"rta.events.web": "web", "rta.events.mobile": "android", "rta.
 _TEXT_FIELDS = ("type", "event", "messageId", "anonymousId", "userId")
 _DIMENSION_BYTES_MAX = 256
 _ID_BYTES_MAX = 256
+_LIKE_A_MARKER = re.compile(r"\\*\((none|other)\)")
+_LIKE_A_CALL = re.compile(r"\\*\$(page|screen|identify|group|alias)")
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -62,7 +64,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
     if time - record_time > 300_000:
         raise Unreadable("time_in_future")
     return Event(
-        name=shown(track) if track else f"${text['type']}",
+        name=_name_of_track(track) if track else f"${text['type']}",
         track=track,
         source=_source(data, topic),
         country=shown(_inside(context, "location", "country")),
@@ -79,8 +81,13 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
 
 
 def shown(value: Any) -> str:
-    """Return a dimension's value as it is shown."""
-    return dimension(value) or "(none)"
+    """Return a dimension's value as it is shown: what reads like "(none)" and is not has a backslash more."""
+    text = dimension(value)
+    return "\\" + text if _LIKE_A_MARKER.fullmatch(text) else text or "(none)"
+
+
+def _name_of_track(track: str) -> str:
+    return "\\" + track if _LIKE_A_CALL.fullmatch(track) else shown(track)
 
 
 def dimension(value: Any) -> str:

@@ -41,9 +41,13 @@ def _totals() -> dict[str, int]:
     return dict.fromkeys(("applied", "duplicate", "late", "dead", *_NOTES), 0)
 
 
+def _shared_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
+    return _counts("shared_orders", "shared_checkouts")
+
+
 @dataclass
 class ProjectTruth:
-    """The numbers of one project. `bot_events`, `bot_products`: what marked bots did, kept apart."""
+    """The numbers of one project. `bot_…`: what marked bots did, kept apart. `shared`: events with several products."""
 
     totals: dict[str, int] = field(default_factory=_totals)
     dead_by_reason: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -51,6 +55,8 @@ class ProjectTruth:
     bot_events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
     products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
     bot_products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
+    shared: dict[tuple[str, int], dict[str, int]] = field(default_factory=_shared_cells)
+    bot_shared: dict[tuple[str, int], dict[str, int]] = field(default_factory=_shared_cells)
     persons: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     quality: dict[tuple[str, int], dict[str, int]] = field(default_factory=_quality_cells)
 

@@ -13,6 +13,7 @@ from rtaplatform.analytics.join import ProductCatalog
 from rtaplatform.analytics.log_ends import Instant
 from rtaplatform.analytics.windows import Windows
 from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
+from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Project, Row, SketchKey
@@ -62,9 +63,10 @@ class Shop:
         *,
         store: Any = None,
         reader: Any = None,
+        caps: Caps = CAPS,
     ) -> None:
         self.project = project
-        self.store = store or in_memory(project)
+        self.store = store or in_memory(project, caps)
         self.reader = reader or self.store
         self.store.begin(0, expected="", generation="g1", topics={"rta.events.web": PLACE.topic_id}, starts={})
         self.clock = Clock()
@@ -99,8 +101,8 @@ def keeping_nothing(shop: Shop, catalog: ProductCatalog | None = None) -> Engine
     return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=Windows(lambda _plan: False))
 
 
-def in_memory(project: Project = PROJECT) -> MemoryStore:
-    store = MemoryStore()
+def in_memory(project: Project = PROJECT, caps: Caps = CAPS) -> MemoryStore:
+    store = MemoryStore(caps=caps)
     store.set_projects([project], "1")
     return store
 

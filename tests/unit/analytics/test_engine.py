@@ -194,12 +194,14 @@ async def test_the_largest_questions_of_a_request_are_refused_together(shop: Sho
 
 async def test_what_the_cap_hides_is_shown_as_other_or_said(shop: Shop) -> None:
     hour = CellsKey("demo", ACTIVITY.name, Kind.HOUR, (NOON - HOUR) // MINUTE)
-    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {field("count", OTHER): 4, "count": 4}}))
-    rows = (await ask(shop, "events", start="-72h", breakdown="source"))["results"]
-    assert ({"source": "(other)"}, 4) in [(row["dimensions"], row["total"]) for row in rows]
-    filtered = await ask(shop, "events", start="-72h", source="web")
-    assert not filtered["meta"]["exact"]
-    assert (await ask(shop, "events", start="-72h"))["meta"]["exact"]
+    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {field("count", OTHER, "ios"): 4, "count": 4}}))
+    answer = await ask(shop, "events", start="-72h", breakdown="event")
+    assert ({"event": "(other)"}, 4) in [(row["dimensions"], row["total"]) for row in answer["results"]]
+    for asked in ({"event": "any"}, {"event": "any", "source": "ios"}):
+        answer = await ask(shop, "events", start="-72h", **asked)
+        assert (answer["meta"]["exact"], answer["meta"]["error"]) == (False, None)
+    for asked in ({}, {"source": "web"}, {"breakdown": "source"}, {"event": "any", "source": "web"}):
+        assert (await ask(shop, "events", start="-72h", **asked))["meta"]["exact"]
 
 
 async def test_late_and_duplicates_of_the_period_are_told(shop: Shop) -> None:

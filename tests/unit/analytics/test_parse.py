@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.analytics.parse import parse_live, parse_object, parse_parameters, split_values, stored_value
+from rtaplatform.analytics.parse import parse_live, parse_object, parse_parameters, split_values
 from rtaplatform.analytics.times import read_moment, resolve
 from rtaplatform.core.errors import InvalidParameter, UnknownThing
 from rtaplatform.core.query import Anchor, Moment, Query
@@ -180,10 +180,3 @@ def test_live_needs_different_metrics(given: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidParameter) as refused:
         parse_live(given)
     assert refused.value.field == "metrics"
-
-
-def test_a_filter_cannot_reach_other_fields() -> None:
-    assert stored_value("web\x1fDE") == "web DE"
-    assert stored_value("\x1e") == " "
-    assert stored_value("(none)") == ""
-    assert stored_value("ä" * 200) == "ä" * 128

@@ -44,16 +44,21 @@ VIEWS = tuple(field("count", "Product Viewed", s) for s in ("web", "ios", "andro
 SHAPES = [
     ("events", {}, "activity", ("count",)),
     ("events", {"bots": "include"}, "activity", ("count", "~count")),
-    ("product_views", {}, "activity", (*VIEWS, field("count", OTHER))),
-    ("product_views", {"source": "web"}, "activity", (VIEWS[0], field("count", OTHER))),
+    ("product_views", {}, "activity", VIEWS),
+    ("product_views", {"source": "web"}, "activity", VIEWS[:1]),
     ("events", {"breakdown": "source"}, "activity", None),
     ("events", {"event": "A,B", "source": "web"}, "activity",
-     (field("count", "A", "web"), field("count", "B", "web"), field("count", OTHER))),
+     (field("count", "A", "web"), field("count", "B", "web"), field("count", OTHER, "web"))),
     ("events", {"country": "DE"}, "events", None),
     ("events", {"breakdown": "source,device"}, "events", None),
     ("orders", {"product_id": "p-1"}, "products", (field("orders", "p-1"), field("orders", OTHER))),
     ("revenue", {"breakdown": "product_id"}, "products", None),
-    ("product_views", {"event": "Other"}, "activity", (field("count", OTHER),)),
+    ("product_views", {"event": "Other"}, "activity", ()),
+    ("orders", {"product_id": "p-1,p-2"}, "products",
+     (field("orders", "p-1"), field("orders", "p-2"), field("orders", OTHER), "shared_orders")),
+    ("orders", {"product_id": "p-1,p-2", "breakdown": "product_id"}, "products",
+     (field("orders", "p-1"), field("orders", "p-2"), field("orders", OTHER))),
+    ("units", {"product_id": "(none)"}, "products", (field("units", ""),)),
 ]  # fmt: skip
 
 

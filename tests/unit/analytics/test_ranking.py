@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rtaplatform.analytics.bounds import Bounds
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.plan import PersonsPlan, make_plan
-from rtaplatform.analytics.ranking import greatest_products
+from rtaplatform.analytics.ranking import Standing, greatest_products
 from rtaplatform.core.buckets import Kind
+from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.query import SKETCH_ERROR, Result
-from rtaplatform.core.rollups import FIELDS_PER_BUCKET_MAX, PRODUCTS, field
+from rtaplatform.core.rollups import PRODUCTS, field
 from rtaplatform.store.port import Applied, CellsKey, Delta, PersonCounts, Persons, Read, Snapshot
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
 
@@ -118,8 +119,9 @@ def exact(visits: int, persons: int) -> Product:
 
 def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
     """What is found, and which products were counted."""
-    bounds, counted = Bounds(), list[str]()
-    bounds.sums = {f"p-{n:03}": product.bound for n, product in enumerate(products)}
+    counted = list[str]()
+    names = [b"p-%03d" % n for n in range(len(products))]
+    standing = Standing(names, np.array([product.bound for product in products], dtype=np.int64))
     asked = replace(make_plan(question(limit), PROJECT, NOON), query=question(limit))
     assert isinstance(asked.shape, PersonsPlan)
 
@@ -129,7 +131,7 @@ def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
         answers = tuple(products[int(value[2:])].estimate for value in values)
         return Snapshot("g", {}, {}, {}, False, PROJECT, answers)
 
-    return asyncio.run(greatest_products(ask, asked, asked.shape, bounds)), counted
+    return asyncio.run(greatest_products(ask, asked, asked.shape, standing)), counted
 
 
 @settings(max_examples=300, deadline=None)
@@ -172,9 +174,9 @@ async def test_where_the_server_takes_no_writes_all_are_counted() -> None:
 
 
 async def test_where_the_cap_has_hidden_all_events_of_a_product_it_is_found_all_the_same() -> None:
-    shop = Shop()
+    shop = Shop(caps=Caps(products=500))
     shop.take(popular_first())
-    cells = {field("views", f"x-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX)}
+    cells = {field("views", f"x-{n}"): 1 for n in range(500)}
     hour = CellsKey("demo", PRODUCTS.name, Kind.HOUR, NOON // HOUR_MS * 60)
     hidden = Delta(moves=[], cells={hour: cells | {"views": len(cells)}})
     assert isinstance(shop.store.apply(0, "g1", hidden), Applied)

@@ -17,8 +17,9 @@ from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.plan import SumsPlan, make_plan
 from rtaplatform.analytics.windows import Windows
+from rtaplatform.core.caps import Caps
 from rtaplatform.core.query import Answer
-from rtaplatform.core.rollups import EVENTS, FIELDS_PER_BUCKET_MAX, field
+from rtaplatform.core.rollups import EVENTS, field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, Listing, PersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
@@ -29,6 +30,8 @@ PRODUCTS = {
     "p-2": Product("Hat", "hats", brand="Acme"),
     "p-3": Product("Boot", "shoes", brand="Bolt"),
 }
+SEATS = 8
+FEW = Caps(products=SEATS, products_of_minute=SEATS, combinations=SEATS)
 BY_HOUR = {"from": "-4h", "interval": "hour"}
 QUESTIONS: list[dict[str, Any]] = [
     {"metric": "events", "from": "-3h", "breakdown": ["country", "device"]},
@@ -72,7 +75,7 @@ def overflow(shop: Shop, rollup: str, hidden: dict[str, int], at_ms: int = NOON)
     """Fill a rollup's buckets of that moment to the cap, and more: `hidden` goes to the field that takes the rest."""
     names = {EVENTS.name: ("count", "x", "web", "XX"), PRODUCTS_ROLLUP.name: ("views",)}[rollup]
     full = Delta(moves=[shop.next_move()])
-    fields = {field(*names, f"x-{n}"): 1 for n in range(FIELDS_PER_BUCKET_MAX)}
+    fields = {field(*names, f"x-{n}"): 1 for n in range(SEATS)}
     fields |= {names[0]: len(fields)}
     for key in keys_at(shop.project, rollup, at_ms):
         full.cells[key] = dict(fields)
@@ -176,7 +179,7 @@ async def test_persons_of_products_are_counted_again_where_they_have_moved_and_n
     shop.store.read = noted  # type: ignore[method-assign]
     shop.take([view(hour, "p-1", f"u-{hour % 2}") for hour in range(12)])
     assert await most() == ("p-1", 2)
-    assert (sum(counted), max(counted)) == (12, 2)
+    assert (sum(counted), max(counted)) == (12, 1)
     shop.take([view(0, "p-2", person) for person in "abc"])
     assert await most() == ("p-2", 3)
     assert sum(counted) == 1
@@ -191,7 +194,7 @@ async def test_persons_of_products_are_counted_again_where_they_have_moved_and_n
     shard.generations["g2"], shard.manifests["g2"] = shard.generations["g1"], shard.manifests["g1"]
     shard.generation = "g2"
     assert await most() == ("p-1", 4)
-    assert (sum(counted), max(counted)) == (12, 2)
+    assert (sum(counted), max(counted)) == (12, 1)
 
 
 HIDDEN = [
@@ -205,7 +208,7 @@ HIDDEN = [
 @pytest.mark.parametrize("is_turned", [False, True], ids=["", "the other way round"])
 async def test_what_the_cap_has_hidden_shows_where_it_did(hidden: dict[str, int], is_turned: bool) -> None:
     """Questions with the same sums may still show, or leave out, what belongs to no field."""
-    shop = Shop()
+    shop = Shop(caps=FEW)
     overflow(shop, EVENTS.name, hidden)
     asked = [
         {"metric": metric, "from": "-2h", "bots": bots, "breakdown": ["country"], **filters}

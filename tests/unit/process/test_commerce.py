@@ -37,7 +37,7 @@ def test_a_product_in_two_lines_is_one_order_of_it() -> None:
     found = read(ORDER, lines({"product_id": "p", "price": 1}, {"product_id": "p", "price": 2, "quantity": 3}))
     assert found.products == {"p": {"orders": 1, "units": 40_000, "revenue": 70_000}}
     found = read("Checkout Started", lines({"product_id": "p"}, {"product_id": "p"}, {"product_id": "q"}, {}))
-    assert found.products == {"p": {"checkouts": 1}, "q": {"checkouts": 1}}
+    assert found.products == {"p": {"checkouts": 1}, "q": {"checkouts": 1}, "": {"checkouts": 1}}
 
 
 def test_quantity_is_one_and_price_nothing_where_absent_or_null() -> None:
@@ -105,8 +105,23 @@ def test_views_and_adds_are_of_the_root_and_others_of_nothing() -> None:
     assert read("Product Added", fields).products == {"7": {"adds": 1}}
     for name in ("Product Removed", "Order Refunded", "Order Cancelled"):
         assert read(name, fields) is NOTHING
-    assert read("Product Viewed", {"product_id": ""}) == read("Product Viewed", {}) is NOTHING
-    assert read_commerce(ORDER, b"", "EUR") is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"), [("Product Viewed", "views"), ("Product Added", "adds"), (ORDER, "orders")]
+)
+def test_what_names_no_product_counts_for_none(name: str, measure: str) -> None:
+    """So that rows by product come to the total."""
+    for found in (read(name, {"product_id": ""}), read(name, {}), read_commerce(name, b"", "EUR")):
+        assert {product: of[measure] for product, of in found.products.items()} == {"": 1}
+        assert (measure, f"{measure}\x1f", 1) in found.fields
+
+
+def test_an_event_with_several_products_is_known_as_one() -> None:
+    lines = [{"product_id": "p"}, {"product_id": "q"}, {"product_id": "p"}]
+    assert read(ORDER, {"products": lines}).shared == "shared_orders"
+    assert read("Checkout Started", {"products": lines}).shared == "shared_checkouts"
+    assert read(ORDER, {"products": lines[::2]}).shared == ""
 
 
 @pytest.mark.parametrize(
@@ -122,9 +137,10 @@ def test_a_product_id_is_text_as_it_was_written_in_lines_and_root(sent: str, sho
 
 
 @pytest.mark.parametrize("sent", ["null", '""', "[1e400]", "{}", "[]"])
-def test_a_line_without_a_readable_product_counts_in_the_order_alone(sent: str) -> None:
+def test_a_line_without_a_readable_product_counts_for_none(sent: str) -> None:
     found = read(ORDER, f'{{"products":[{{"product_id":{sent},"price":2}}]}}')
-    assert (found.units, found.revenue, found.products) == (10_000, 20_000, {})
+    assert (found.units, found.revenue) == (10_000, 20_000)
+    assert found.products == {"": {"orders": 1, "units": 10_000, "revenue": 20_000}}
 
 
 @pytest.mark.parametrize("name", sorted(COMMERCE_EVENTS))

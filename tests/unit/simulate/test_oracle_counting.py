@@ -161,7 +161,8 @@ def test_products_of_an_order() -> None:
     assert dict(found)[(*HERE, "p-1")] == {
         "views": 0, "adds": 0, "checkouts": 0, "orders": 1, "units": 30_000, "revenue": 80_000,
     }  # fmt: skip
-    assert {cell[2] for cell in found} == {"p-1"}
+    assert found[*HERE, ""]["revenue"] == 90_000
+    assert {cell[2] for cell in found} == {"p-1", ""}
 
 
 def test_checkout_counts_each_product_once() -> None:

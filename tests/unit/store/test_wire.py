@@ -87,11 +87,27 @@ def test_sketches_travel_by_bucket_and_dimension() -> None:
     sketches = {SketchKey("demo", Kind.HOUR, 60, *key): {b"p"} for key in keys}
     found = payload(Delta([], sketches=sketches))["sketches"]
     assert isinstance(found, list)
-    assert [(each[0], each[2], each[3]) for each in found] == [
-        ("demo:h:60:source", True, ["web", ["p"], "ios", ["p"]]),
-        ("demo:h:60", False, ["", ["p"]]),
-        ("demo:h:60:product_id", True, ["p", ["p"]]),
+    assert [(each[0], *each[2:4], each[-1]) for each in found] == [
+        ("demo:h:60:source", "source", "demo:persons:h:60", ["web", ["p"], "ios", ["p"]]),
+        ("demo:h:60", "", "demo:persons:h:60", ["", ["p"]]),
+        ("demo:h:60:product_id", "product_id", "demo:persons:h:60", ["p", ["p"]]),
     ]
+
+
+def test_sketches_of_an_hour_by_product_go_after_eight_days() -> None:
+    keys = [
+        SketchKey("demo", kind, 60, *key) for kind in (Kind.HOUR, Kind.DAY) for key in (("product_id", "p"), ("", ""))
+    ]
+    found: Any = payload(Delta([], sketches={key: {b"p"} for key in keys}))["sketches"]
+    day_s = 86_400
+    assert [(each[1] - 3_600) // day_s for each in found] == [8 + 1, 60 + 1, 400 + 2, 400 + 2]
+    assert [(each[4] - 3_600) // day_s for each in found] == [60 + 1, 60 + 1, 400 + 2, 400 + 2]
+
+
+def test_the_rules_of_the_rollups_in_use_go_along() -> None:
+    found: Any = payload(Delta([], cells={CellsKey("demo", "products", Kind.HOUR, 60): {"views": 1}}))
+    assert found["rules"] == {"products": ["views", [[""]]]}
+    assert found["cells"][0][2:] == [100_000, ["views", 1], True, "products"]
 
 
 @pytest.mark.parametrize("number", [0, 1, 15, 16, 40, PERSONS_LISTED_MAX - 1])
@@ -99,12 +115,12 @@ def test_sketches_travel_by_bucket_and_dimension() -> None:
 def test_persons_of_a_sketch_are_a_list(number: int, size: int) -> None:
     persons = {f"{n:0{size}}".encode() for n in range(number)}
     found: Any = payload(Delta([], sketches={ALL: persons}))["sketches"]
-    assert [sorted(each[3][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
+    assert [sorted(each[-1][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
 
 
 def test_persons_of_different_length_are_a_list() -> None:
     found: Any = payload(Delta([], sketches={ALL: [b"12345678", b"1", b"12345678"]}))["sketches"]
-    assert found[0][3] == ["", ["12345678", "1", "12345678"]]
+    assert found[0][-1] == ["", ["12345678", "1", "12345678"]]
 
 
 def test_many_persons_travel_as_a_sketch_in_a_text() -> None:

@@ -1,0 +1,119 @@
+"""What a question asks of the products' columns: the greatest, of some category, by category.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from rtaplatform.analytics.columns import Columns, Numbers, add_by, greatest
+from rtaplatform.analytics.join import ProductTable, attributes_of
+from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.rows import Key, Row
+from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR
+
+CODE_BYTES, KEY_BYTES = 4, 300
+Names = tuple[str, ...]
+
+
+class Coded(Struct):
+    """Of each column the place of its key among `keys`. `version` of the catalog, `reshaped` of the columns."""
+
+    version: int | None
+    reshaped: int
+    keys: list[Key]
+    places: dict[Key, int]
+    codes: NDArray[np.int32]
+
+
+class Products:
+    """Rows from columns named `measure US product`. What the catalog says of a product is looked up once a version."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._coded: dict[Names, Coded] = {}
+
+    @property
+    def size(self) -> int:
+        return sum(len(c.codes) * CODE_BYTES + len(c.keys) * KEY_BYTES for c in self._coded.values())
+
+    def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> list[Row]:
+        breakdown, limit = plan.query.breakdown, plan.query.limit
+        chosen, sums = self._chosen(shape, products), self._columns.sums
+        values = sums if chosen is None else np.where(chosen, sums, 0)
+        if not breakdown:
+            return [_row((), _sum(values))]
+        if breakdown == (PRODUCT_ID,) and not shape.with_bots:
+            return [_row((product_of(name),), total) for name, total in self.top(values, limit)]
+        if PRODUCT_ID in breakdown and not shape.with_bots:
+            found = [(self._key(at, breakdown, products), int(values[at])) for at in greatest(values, limit)]
+        else:
+            by = self._code(breakdown, products)
+            totals = add_by(by.codes, values, len(by.keys))
+            found = [(by.keys[at], int(totals[at])) for at in greatest(totals, limit)]
+        return [_row(*each) for each in sorted(found, key=lambda row: (-row[1], row[0]))[:limit]]
+
+    def lacks(self, shape: SumsPlan, products: ProductTable | None, short: Iterable[bytes]) -> bool:
+        """Whether one of these names, which lack something, is asked for."""
+        at = [found for name in short if (found := self._columns.column(name)) is not None]
+        chosen = self._chosen(shape, products) if at else None
+        return bool(at) and (chosen is None or bool(chosen[at].any()))
+
+    def top(self, values: Numbers, limit: int) -> list[tuple[bytes, int]]:
+        """The names with the greatest values, by value descending, then by name."""
+        names = self._columns.names
+        found = [(int(values[at]), names[at]) for at in greatest(values, limit)]
+        least = min(map(itemgetter(0), found), default=0)
+        above = sorted((each for each in found if each[0] > least), key=lambda each: (-each[0], each[1]))
+        ties = heapq.nsmallest(limit - len(above), (name for n, name in found if n == least))
+        return [*((name, n) for n, name in above), *((name, least) for name in ties)]
+
+    def _chosen(self, shape: SumsPlan, products: ProductTable | None) -> NDArray[Any] | None:
+        """Whether the filters take a column; None: they take all."""
+        wanted = shape.wanted[1:]
+        if all(each is None for each in wanted):
+            return None
+        by = self._code(shape.joined, products)
+        takes = [all(w is None or v in w for v, w in zip(key, wanted, strict=True)) for key in by.keys]
+        return np.array(takes, dtype=bool)[by.codes]
+
+    def _code(self, names: Names, products: ProductTable | None) -> Coded:
+        columns, version = self._columns, None if products is None else products.version
+        coded = self._coded.get(names)
+        if coded is None or (coded.version, coded.reshaped) != (version, columns.reshaped):
+            coded = self._coded[names] = Coded(version, columns.reshaped, [], {}, np.zeros(0, dtype=np.int32))
+        first = len(coded.codes)
+        if first < len(columns.names):
+            keys = [self._key(at, names, products) for at in range(first, len(columns.names))]
+            for key in keys:
+                if key not in coded.places:
+                    coded.places[key] = len(coded.keys)
+                    coded.keys.append(key)
+            more = np.array([coded.places[key] for key in keys], dtype=np.int32)
+            coded.codes = np.concatenate([coded.codes, more])
+        return coded
+
+    def _key(self, at: int, names: Names, products: ProductTable | None) -> Key:
+        product = product_of(self._columns.names[at])
+        if products is None:
+            return tuple(product for _ in names)
+        return tuple(product if name == PRODUCT_ID else attributes_of(products, product, (name,))[0] for name in names)
+
+
+def product_of(name: bytes) -> str:
+    return name.partition(SEPARATOR.encode())[2].decode()
+
+
+def _sum(values: Numbers) -> int:
+    if values.dtype != object and float(np.abs(values.astype(np.float64)).sum()) < 2.0**62:
+        return int(values.sum())
+    return sum(values.tolist())
+
+
+def _row(key: Key, total: int) -> Row:
+    return Row(key, total, None, [total])
