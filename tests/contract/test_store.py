@@ -353,8 +353,8 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
 async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS - 400_000}}))
     parts.store.apply(0, "g1", advance(1, 2, online={"demo": {b"a": NOW_MS - 500_000}}))
-    snapshot = await parts.reader.read("demo", [OnlineSince(NOW_MS - 300_000)])
-    assert snapshot.answers == (1,)
+    reads = [OnlineSince(NOW_MS - 300_000), OnlineSince(0), OnlineSince(0, NOW_MS - 1), OnlineSince(0, NOW_MS)]
+    assert (await parts.reader.read("demo", reads)).answers == (1, 2, 1, 2)
 
 
 async def test_an_unknown_project_is_said_to_be_unknown(parts: Parts) -> None:

@@ -18,7 +18,7 @@ from rtaplatform.analytics.sums import Meaning, Reading, rows_of
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.store.port import Listed, Read
 
-MEANINGS_MAX = 100_000  # fields whose meaning is kept; then it begins anew
+MEANINGS_SPARE = 64  # fields whose meaning is kept, beyond twice as many as the buckets have; then it begins anew
 ROW_BYTES, MEANING_BYTES = 200, 300
 
 
@@ -27,6 +27,7 @@ class Bucket(Struct, frozen=True):
 
     sums: dict[Key, int]
     is_hiding: bool
+    fields: int
 
 
 class Grouped(KeptSums):
@@ -42,7 +43,7 @@ class Grouped(KeptSums):
         self._buckets: dict[Tile, Bucket] = {}
         self._known: dict[Tile, Token] = {}
         self._meanings: dict[bytes, Meaning] = {}  # of the fields that were met
-        self._rows = 0
+        self._rows = self._fields = 0
 
     @property
     def size(self) -> int:
@@ -52,8 +53,12 @@ class Grouped(KeptSums):
         return self._known
 
     def _drop(self, tile: Tile) -> None:
-        self._rows -= len(self._buckets.pop(tile).sums)
+        bucket = self._buckets.pop(tile)
+        self._rows -= len(bucket.sums)
+        self._fields -= bucket.fields
         del self._known[tile]
+        if len(self._meanings) > 2 * self._fields + MEANINGS_SPARE:
+            self._meanings.clear()
 
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
@@ -72,6 +77,7 @@ class Grouped(KeptSums):
             bucket = self._buckets[tile] = self._grouped(listed.fields)
             self._known[tile] = token
             self._rows += len(bucket.sums)
+            self._fields += bucket.fields
         self._note_movement(tile, has_moved=before not in (None, token))
 
     def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:
@@ -79,8 +85,6 @@ class Grouped(KeptSums):
 
     def _grouped(self, fields: Sequence[bytes]) -> Bucket:
         meanings, reading, sums, is_hiding = self._meanings, self._reading, dict[Key, int](), False
-        if len(meanings) > MEANINGS_MAX:
-            meanings.clear()
         for name, text in zip(fields[::2], fields[1::2], strict=True):
             meaning = meanings.get(name)
             if meaning is None:
@@ -89,7 +93,7 @@ class Grouped(KeptSums):
                 is_hiding = True
             if meaning.key is not None and not (text == b"0" and reading.may_be_empty):
                 sums[meaning.key] = sums.get(meaning.key, 0) + int(text)
-        return Bucket(sums, is_hiding)
+        return Bucket(sums, is_hiding, len(fields) // 2)
 
     def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows:
         period = plan.period

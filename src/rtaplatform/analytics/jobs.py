@@ -18,6 +18,7 @@ from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Cells, OnlineSince, Read, Snapshot
 
+CLOCKS_APART_MS = 30_000  # what a visitor's clock may be ahead before it is corrected: he is here all the same
 # What a period's meta tells: the measure of `quality` that holds it.
 QUALITY_MEASURES = {
     "late": "late",
@@ -90,4 +91,4 @@ def currency_reads(planned: Plan) -> list[Cells]:
 
 
 def _online_read(now_ms: int) -> OnlineSince:
-    return OnlineSince(now_ms - ONLINE_WINDOW_MS)
+    return OnlineSince(now_ms - ONLINE_WINDOW_MS, now_ms + CLOCKS_APART_MS)

@@ -22,6 +22,7 @@ from rtaplatform.store.port import Project
 RANGE_DAYS_MAX = 3_660
 AHEAD_MS_MAX = DAY_MS
 KEPT = {Kind.MINUTE: "48 hours", Kind.HOUR: "60 days", Kind.DAY: "400 days"}
+NOT_KEPT = "not kept for persons by dimension, or (by product) for 8 days only"
 KIND_OF = {"minute": Kind.MINUTE, "hour": Kind.HOUR, "day": Kind.DAY}
 NAMES = {Kind.MINUTE: "minute", Kind.HOUR: "hour", Kind.DAY: "day"}
 
@@ -119,7 +120,7 @@ def _require_grain(scene: Scene, grain: Kind) -> None:
     finest = KIND_OF.get(interval, Kind.DAY)
     kinds = (Kind.MINUTE, Kind.HOUR, Kind.DAY)
     if kinds.index(grain) > kinds.index(finest):
-        why = f"kept for {KEPT[finest]} only" if finest in scene.kinds else "not kept for persons by dimension"
+        why = f"kept for {KEPT[finest]} only" if finest in scene.kinds else NOT_KEPT
         raise InvalidParameter(
             f"Buckets of one {interval} are {why}, and this period (or the one it is compared with) begins earlier."
             if finest in scene.kinds

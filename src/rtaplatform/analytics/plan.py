@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rtaplatform.analytics.period import Period, cut_period
-from rtaplatform.core.buckets import MINUTE_MS, Kind
+from rtaplatform.core.buckets import MINUTE_MS, Kind, sketch_retention_ms
 from rtaplatform.core.caps import without_seat
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.events import SOURCES
@@ -101,14 +101,23 @@ def make_plan(query: Query, project: Project, now_ms: int, cut: Cut = cut_period
     """Raises `InvalidParameter`, with the field and what would be right. `now_ms` is a whole minute."""
     metric = METRICS[query.metric]
     shape = _shape(query, metric)
-    kinds = DIMENSION_KINDS if isinstance(shape, PersonsPlan) and shape.dimension else ALL_KINDS
-    period = cut(_of_the_moment(query) if isinstance(metric, Now) else _period_asked(query), project, now_ms, kinds)
+    asked = _of_the_moment(query) if isinstance(metric, Now) else _period_asked(query)
+    dimension = shape.dimension if isinstance(shape, PersonsPlan) else ""
+    period = cut(asked, project, now_ms, DIMENSION_KINDS if dimension else ALL_KINDS)
+    if dimension and _has_hours_before(period, now_ms - sketch_retention_ms(Kind.HOUR, dimension)):
+        period = cut(asked, project, now_ms, (Kind.DAY,))
     _require_size(query, period)
     if isinstance(shape, SumsPlan):
         shape = _bounded(shape, period)
     if query.breakdown:
         query = replace(query, limit=query.limit + 1)
     return Plan(query, project, metric, period, shape)
+
+
+def _has_hours_before(period: Period, ms: int) -> bool:
+    """Whether it has an hour that begins so early: of persons by product, none of those is kept."""
+    tiles = (*period.tiles, *period.whole, *(period.previous or ()))
+    return any(kind is Kind.HOUR and start * MINUTE_MS <= ms for kind, start in tiles)
 
 
 def _bounded(shape: SumsPlan, period: Period) -> SumsPlan:

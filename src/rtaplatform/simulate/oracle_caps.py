@@ -15,7 +15,7 @@ REST = "\x1e"  # stands for a value without a seat
 _NAMES = frozenset(
     (
         "Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded",
-        "$page", "$screen", "$identify", "$group", "$alias",
+        "Order Cancelled", "$page", "$screen", "$identify", "$group", "$alias",
     )
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from rtaplatform.core.buckets import Kind
@@ -58,8 +59,9 @@ def answer(totals: Totals, project: str, read: Read) -> Any:
             return sorted({key.value for key in totals.sketches if key[:4] in wanted})
         case PersonCounts(dimension, kind, starts):
             return [Listed(flat(_persons_of(totals, (project, kind, start, dimension)))) for start in starts]
-        case OnlineSince(since_ms):
-            return sum(at >= since_ms for at in totals.online.get(project, {}).values())
+        case OnlineSince(since_ms, until_ms):
+            last = inf if until_ms is None else until_ms
+            return sum(since_ms <= at <= last for at in totals.online.get(project, {}).values())
 
 
 def _some(bucket: Mapping[str, int], fields: Sequence[str]) -> dict[str, int]:

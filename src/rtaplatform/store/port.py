@@ -339,7 +339,10 @@ class PersonCounts(Struct, frozen=True):
 
 
 class OnlineSince(Struct, frozen=True):
+    """How many persons were seen last from `since_ms` on, and not after `until_ms`."""
+
     since_ms: int
+    until_ms: int | None = None
 
 
 Read = Cells | Listing | Changes | Persons | PersonValues | PersonCounts | OnlineSince

@@ -177,8 +177,8 @@ def _ask(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) 
             return 1
         case Persons() | PersonValues():
             return _ask_sketches(pipe, base, project, read)
-        case OnlineSince(since_ms):
-            pipe.zcount(f"{base}online:{project}", since_ms, "+inf")
+        case OnlineSince(since_ms, until_ms):
+            pipe.zcount(f"{base}online:{project}", since_ms, "+inf" if until_ms is None else until_ms)
             return 1
 
 

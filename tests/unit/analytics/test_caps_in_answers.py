@@ -13,10 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.plan import make_plan
+from rtaplatform.core.buckets import Kind
 from rtaplatform.core.caps import CAPS, Caps
+from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import SKETCH_ERROR, Answer
+from rtaplatform.core.rollups import field
+from rtaplatform.store.port import Applied, Delta
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, Happening, Shop
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keys_at
 
 PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"), "p-2": Product("Hat", "hats", brand="Acme"),
@@ -203,3 +208,69 @@ async def test_an_overflow_touches_the_answers_that_have_its_field_and_no_other(
     ]  # fmt: skip
     for metric, asked in untouched:
         assert (await ask(shop, metric, **asked)).meta.error in (0, SKETCH_ERROR), (metric, asked)
+
+
+# Orders of several products -----------------------------------------------------------------------------------------
+
+
+def order_of(shop: Shop, *products: str) -> None:
+    """One order of these products."""
+    cells: dict[str, int] = {}
+    for product in products:
+        cells |= {field("orders", product): 1, "orders": len(products)}
+    if len(products) > 1:
+        cells["shared_orders"] = 1
+    delta = Delta(moves=[shop.next_move()], cells={key: dict(cells) for key in keys_at(shop.project, "products", NOON)})
+    assert isinstance(shop.store.apply(0, "g1", delta), Applied)
+
+
+@pytest.mark.parametrize("more", [{}, {"interval": "hour"}, {"compare": "previous_period"}, {"bots": "include"}])
+async def test_orders_of_several_products_are_never_summed_twice_in_silence(more: dict[str, Any]) -> None:
+    shop = Shop(catalog=Catalog(PRODUCTS))
+    summed: list[dict[str, Any]] = [
+        {"filters": {"product_category": ["shoes"]}}, {"breakdown": ["product_category"]},
+        {"breakdown": ["product_brand"], "limit": 1}, {"filters": {"product_id": ["p-1", "p-3"]}},
+    ]  # fmt: skip
+    single: list[dict[str, Any]] = [
+        {"breakdown": ["product_id"]}, {"filters": {"product_id": ["p-1"]}},
+        {"filters": {"product_category": ["shoes"]}, "breakdown": ["product_id"]},
+    ]  # fmt: skip
+    order_of(shop, "p-1")
+    for asked in (*summed, *single):
+        assert (await ask(shop, "orders", **asked, **more)).meta.error == 0, asked
+    order_of(shop, "p-1", "p-3")
+    for asked in summed:
+        assert (await ask(shop, "orders", **asked, **more)).meta.error is None, asked
+    for asked in single:
+        assert (await ask(shop, "orders", **asked, **more)).meta.error == 0, asked
+    assert (await ask(shop, "units", breakdown=["product_category"], **more)).meta.error == 0
+
+
+# How long sketches are kept, and who is online ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        ({"from": "-7d", "breakdown": ["product_id"]}, {Kind.HOUR, Kind.DAY}),
+        ({"from": "-10d", "breakdown": ["product_id"]}, {Kind.DAY}),
+        ({"from": "-5d", "filters": {"product_category": ["shoes"]}, "compare": "previous_period"}, {Kind.DAY}),
+        ({"from": "-20d", "breakdown": ["source"]}, {Kind.HOUR, Kind.DAY}),
+        ({"from": "-20d"}, {Kind.HOUR, Kind.DAY}),
+    ],
+)
+def test_persons_by_product_are_read_from_days_where_hours_are_gone(asked: dict[str, Any], kinds: set[Kind]) -> None:
+    period = make_plan(parse_object({"metric": "visitors", **asked}), PROJECT, NOON).period
+    assert {kind for kind, _ in (*period.tiles, *(period.previous or ()))} == kinds
+
+
+def test_hours_of_persons_by_product_that_are_gone_are_refused() -> None:
+    query = parse_object({"metric": "visitors", "from": "-10d", "interval": "hour", "breakdown": ["product_id"]})
+    with pytest.raises(InvalidParameter, match="8 days"):
+        make_plan(query, PROJECT, NOON)
+
+
+async def test_who_is_ahead_is_not_online_yet() -> None:
+    shop = Shop()
+    shop.take(Happening(NOON + ahead, person=str(ahead)) for ahead in (-300_001, -300_000, 0, 30_000, 30_001, 240_000))
+    assert (await ask(shop, "online")).results[0].total == 3

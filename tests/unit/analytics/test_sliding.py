@@ -1,0 +1,48 @@
+"""A window that slides over products that are new each minute keeps no more than what its buckets hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtaplatform.analytics import columns
+from rtaplatform.analytics.kept import KeptWindow
+from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.windows import Windows
+from rtaplatform.core.query import Query
+from tests.unit.analytics.catalog import Catalog
+from tests.unit.analytics.shop import Happening, Shop
+
+MINUTE_MS = 60_000
+MINUTES = 160
+QUESTIONS = {
+    "running": {"metric": "product_views", "breakdown": ["product_id"]},
+    "joined": {"metric": "product_views", "breakdown": ["product_category"]},
+    "grouped": {"metric": "product_views", "breakdown": ["product_id"], "interval": "minute", "limit": 10},
+    "bounds": {"metric": "visitors", "breakdown": ["product_id"]},
+}
+
+
+@pytest.fixture(autouse=True)
+def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that hours of minutes are enough."""
+    monkeypatch.setattr(columns, "FORGOTTEN_AT", 64)
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
+async def test_what_is_kept_is_bounded_however_many_products_there_ever_were(question: dict[str, object]) -> None:
+    shop = Shop(catalog=Catalog({}))
+    asked = parse_object({"from": "-1h", **question})
+    sizes: list[int] = []
+    for minute in range(MINUTES):
+        shop.clock.at_ms += MINUTE_MS
+        shop.take(Happening(shop.clock.at_ms, "Product Viewed", product=f"p-{minute}-{n}") for n in range(5))
+        answer = (await shop.engine.answer("demo", [asked]))[0]
+        assert sum(int(result.total or 0) for result in answer.results) > 0
+        sizes.append(window_of(shop, asked).size)
+    assert max(sizes[-30:]) <= 1.5 * max(sizes[60:100])
+
+
+def window_of(shop: Shop, query: Query) -> KeptWindow:
+    windows: Windows = shop.engine._windows
+    (window,) = [*windows._moving.values(), *windows._fixed.values()]
+    return window
