@@ -11,14 +11,8 @@ from rtaplatform.stream.kafka import DEAD_LETTERS
 from tests.tidy.sources import PACKAGE
 
 LUA = "\n".join(path.read_text() for path in sorted((PACKAGE / "store" / "functions").glob("*.lua")))
-MAY_EXPIRE = {
-    "log_changes",
-    "write_cells",
-    "write_sketches",
-    "write_online",
-    "probe",
-    "note_persons",
-}  # probe: on keys of its own
+# `probe`: on keys of its own.
+MAY_EXPIRE = {"log_changes", "write_cells", "write_sketches", "note_persons", "write_online", "probe"}
 
 
 def _lua_functions() -> dict[str, str]:
