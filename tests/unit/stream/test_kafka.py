@@ -14,14 +14,16 @@ from rtaplatform.stream.kafka import client_config, consumer_config, producer_co
 PLAIN = KafkaSettings(bootstrap_servers="a:1,b:2")
 
 
-def test_sasl_and_tls_settings_reach_the_client() -> None:
+def test_sasl_and_tls_settings_reach_the_client(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.touch()
     settings = KafkaSettings(
         bootstrap_servers="a:1",
         security_protocol="SASL_SSL",
         sasl_mechanism="SCRAM-SHA-512",
         sasl_username="rta",
         sasl_password=SecretStr("secret"),
-        ssl_ca_location=Path("ca.pem"),
+        ssl_ca_location=authority,
     )
     config = client_config(settings)
     assert {name: value for name, value in config.items() if name.split(".")[0] in ("sasl", "ssl", "security")} == {
@@ -29,7 +31,7 @@ def test_sasl_and_tls_settings_reach_the_client() -> None:
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "rta",
         "sasl.password": "secret",
-        "ssl.ca.location": "ca.pem",
+        "ssl.ca.location": str(authority),
     }
 
 
