@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.keys import KeyRing
+from rtaplatform.catalog.receipt import WhoToErase
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
@@ -30,11 +31,11 @@ class Erasure:
     """Erases nobody, but remembers who was to be."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
+        self.asked: list[WhoToErase] = []
 
-    async def erase(self, project: str, project_id: str, user_id: str, condition: Any = None) -> dict[str, Any]:
-        self.asked.append((project, project_id, user_id))
-        return {"user_id": user_id}
+    async def erase(self, who: WhoToErase, condition: Any = None) -> dict[str, Any]:
+        self.asked.append(who)
+        return {"user_id": who.user_id}
 
 
 class Site:

@@ -6,12 +6,15 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
 from rtaplatform.catalog import migrate
+from rtaplatform.catalog.erasure import Erasure as RealErasure
+from rtaplatform.catalog.receipt import WhoToErase
 from rtaplatform.local.postgres import Postgres
 from tests.integration.catalog_site import KEYS, Site, open_site
 from tests.integration.servers import Running
@@ -127,7 +130,7 @@ async def test_wrong_fields_are_named(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/products", content=deep)).status_code in (400, 422)
     assert (await client.post("/v1/products", content=b'"' + b"x" * 300_000 + b'"')).status_code == 400
     patched = await client.patch("/v1/products/p", json={}, headers={"Content-Type": "application/json-patch+json"})
-    assert code(patched) == (415, "unsupported-encoding")
+    assert code(patched) == (415, "unsupported-type")
 
 
 async def test_a_number_is_an_id_as_in_events(client: httpx.AsyncClient) -> None:
@@ -229,8 +232,39 @@ async def test_users_by_email_and_erasing(site: Site, client: httpx.AsyncClient)
     assert (await client.delete("/v1/users/u-1?erase=maybe")).status_code == 422
     erased = await client.delete("/v1/users/u-1?erase=true")
     assert (erased.status_code, erased.json()) == (200, {"user_id": "u-1"})
-    assert site.erasure.asked == [("demo", "prj_demo", "u-1")]
+    assert site.erasure.asked == [WhoToErase("demo", "prj_demo", "u-1")]
     assert (await client.delete("/v1/products/u-1?erase=true")).status_code == 422
+
+
+async def test_erasures_are_asked_for_and_listed(site: Site, client: httpx.AsyncClient) -> None:
+    def nothing_kept() -> dict[str, tuple[int, int]]:
+        return {}
+
+    erasure = RealErasure(site.database, lambda *_: None, lambda *_: {"online": 1}, nothing_kept)
+    object.__setattr__(site.app.state["parts"], "erasure", erasure)
+    receipts = []
+    for body in ({"user_id": "u-1"}, {"anonymous_ids": ["a", "b"]}, {"user_id": 5, "anonymous_ids": ["c"]}):
+        answer = await client.post("/v1/erasures", json=body)
+        assert answer.status_code == 200, answer.text
+        receipts.append(answer.json())
+    assert [one["user_id"] for one in receipts] == ["u-1", None, "5"]
+    assert (await client.delete("/v1/users/u-1?erase=true")).json() == receipts[0]
+    assert (await client.delete("/v1/users/never-seen?erase=true")).json()["removed"]["profile"] == 0
+    missing = await client.delete("/v1/users/nobody?erase=true", headers={"If-Match": '"1"'})
+    assert code(missing) == (412, "precondition-failed")
+    page = (await client.get("/v1/erasures?limit=3&sort=created_at")).json()
+    assert page["items"] == receipts
+    rest = (await client.get(f"/v1/erasures?limit=3&sort=created_at&cursor={page['next_cursor']}")).json()
+    assert ([one["user_id"] for one in rest["items"]], rest["next_cursor"]) == (["never-seen"], None)
+    assert [one["id"] for one in (await client.get("/v1/erasures?user_id=5")).json()["items"]] == [receipts[2]["id"]]
+    wrong: list[tuple[Any, str | None]] = [
+        ({}, "user_id"), ({"anonymous_ids": []}, "user_id"), ({"user_id": ""}, "user_id"), ({"user": "x"}, "user"),
+        ({"anonymous_ids": "a"}, "anonymous_ids"), ({"anonymous_ids": ["a\x00"]}, "anonymous_ids"), ([], None),
+    ]  # fmt: skip
+    for body, field in wrong:
+        refused = await client.post("/v1/erasures", json=body)
+        assert (refused.status_code, refused.json()["field"]) == (422, field), body
+    assert code(await client.get("/v1/erasures?sort=name")) == (422, "invalid-parameter")
 
 
 async def test_parallel_patches_lose_nothing(client: httpx.AsyncClient) -> None:

@@ -19,8 +19,9 @@ from rtaplatform.catalog import profile_rows
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.erasure import Erasure, persons_of
 from rtaplatform.catalog.profile_rows import Person
+from rtaplatform.catalog.receipt import WhoToErase
 from rtaplatform.catalog.traits import Identify, Stamp
-from rtaplatform.core.errors import Unavailable, UnknownThing
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.store.port import Delta
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
@@ -79,16 +80,23 @@ class Failing:
         raise Unavailable("tests", "it fails once")
 
 
+def who(user: str) -> WhoToErase:
+    return WhoToErase("demo", PROJECT_ID, user)
+
+
 def put_user(stack: CatalogStack, user: str) -> None:
     with psycopg.connect(stack.servers.postgres_url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO users (project_id, id, email, name, traits, anonymous_ids) VALUES (%s, %s, %s, 'Ada', %s, %s)",
             (PROJECT_ID, user, CANARY, Jsonb({"mail": CANARY}), [f"{user}-a", f"{user}-b"]),
         )
+    put_online(stack, persons_of(user, [f"{user}-a", f"{user}-b"]))
+
+
+def put_online(stack: CatalogStack, persons: Sequence[bytes]) -> None:
     store = RedisStore(stack.store)
     state = store.state(0)
     assert state is not None
-    persons = persons_of(user, [f"{user}-a", f"{user}-b"])
     store.apply(0, state.generation, Delta([], online={"demo": dict.fromkeys([*persons, b"somebody"], AFTER_MS)}))
     store.close()
 
@@ -113,7 +121,7 @@ def dump_of_redis(stack: CatalogStack) -> bytes:
         return b"\n".join(found)
 
 
-def control_records(stack: CatalogStack, user: str) -> list[dict[str, Any]]:
+def control_records(stack: CatalogStack, whose: str) -> list[dict[str, Any]]:
     broker, found = Broker(stack.kafka), []
     [(_, count)] = broker.topics(["rta.control"]).values()
     consumer = Consumer({"bootstrap.servers": stack.servers.kafka_bootstrap_servers, "group.id": "tests"})
@@ -123,7 +131,7 @@ def control_records(stack: CatalogStack, user: str) -> list[dict[str, Any]]:
         for _ in range(end):
             message = consumer.poll(10)
             assert message is not None
-            if message.key() == f"demo:user:{user}".encode():
+            if message.key() == f"demo:{whose}".encode():
                 found.append(json.loads(message.value() or b""))
     consumer.close()
     return found
@@ -137,7 +145,7 @@ async def apply(database: Database, user: str, at_ms: int, **fields: Any) -> dic
 async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Database, user: str) -> None:
     put_user(stack, user)
     assert CANARY in dump_of_postgres(stack)
-    receipt = await Failing(stack).erasure(database).erase("demo", PROJECT_ID, user)
+    receipt = await Failing(stack).erasure(database).erase(who(user))
     assert CANARY not in dump_of_postgres(stack)
     assert f"{user}-a" not in dump_of_postgres(stack)
     held = dump_of_redis(stack)
@@ -149,7 +157,7 @@ async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Dat
     remains = {entry["where"]: entry for entry in receipt["remains"]}
     assert remains["Kafka topic rta.events.web"]["limit"] == "none is set"
     assert remains["Kafka topic rta.dead-letters"]["limit"].startswith(f"{30 * 86_400} s after each record's time")
-    [record] = control_records(stack, user)
+    [record] = control_records(stack, f"user:{user}")
     assert record == {
         "type": "erase", "receiptId": receipt["id"], "projectId": "demo", "userId": user,
         "anonymousIds": [f"{user}-a", f"{user}-b"], "at": receipt["erased_at"],
@@ -159,12 +167,42 @@ async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Dat
 async def test_asked_again_it_gives_the_same_receipt(stack: CatalogStack, database: Database, user: str) -> None:
     put_user(stack, user)
     erasure = Failing(stack).erasure(database)
-    receipt = await erasure.erase("demo", PROJECT_ID, user)
-    assert await erasure.erase("demo", PROJECT_ID, user) == receipt
-    assert len(control_records(stack, user)) == 1
-    for unknown in ("never seen", "nul\x00"):
-        with pytest.raises(UnknownThing):
-            await erasure.erase("demo", PROJECT_ID, unknown)
+    receipt = await erasure.erase(who(user))
+    assert await erasure.erase(who(user)) == receipt
+    assert len(control_records(stack, f"user:{user}")) == 1
+
+
+async def test_people_without_a_profile_are_erased_as_well(stack: CatalogStack, database: Database, user: str) -> None:
+    """Events tell of them: by a user's id that nothing identified, by anonymous ids alone, by both."""
+    erasure = Failing(stack).erasure(database)
+    for user_id, ids in ((user, ()), (None, (f"{user}-a", f"{user}-b")), (f"{user}-2", (f"{user}-c",))):
+        put_online(stack, persons_of(user_id, ids))
+        receipt = await erasure.erase(WhoToErase("demo", PROJECT_ID, user_id, ids))
+        removed = receipt["removed"]
+        assert receipt["user_id"] == user_id
+        assert (removed["profile"], removed["anonymous_ids"]) == (0, len(ids))
+        assert removed["redis_members"] == len(ids) + (user_id is not None)
+        held = dump_of_redis(stack)
+        assert not [person for person in persons_of(user_id, ids) if repr(person)[2:-1].encode() in held]
+        whose = f"user:{user_id}" if user_id else f"erasure:{receipt['id']}"
+        [record] = control_records(stack, whose)
+        assert (record["userId"], record["anonymousIds"]) == (user_id or "", list(ids))
+        if user_id:
+            assert await apply(database, user_id, AFTER_MS, email=CANARY) == {"erased": 1}
+    again = await erasure.erase(who(user))
+    assert len(control_records(stack, f"user:{user}")) == 1
+    assert again["removed"]["profile"] == 0
+    assert f"{user}-a" not in dump_of_postgres(stack)
+
+
+async def test_more_ids_of_an_erased_user_are_erased_too(stack: CatalogStack, database: Database, user: str) -> None:
+    put_user(stack, user)
+    erasure = Failing(stack).erasure(database)
+    first = await erasure.erase(who(user))
+    put_online(stack, persons_of(None, [f"{user}-later"]))
+    second = await erasure.erase(WhoToErase("demo", PROJECT_ID, user, (f"{user}-later",)))
+    assert (first["id"] != second["id"], second["removed"]["redis_members"]) == (True, 1)
+    assert [record["anonymousIds"] for record in control_records(stack, f"user:{user}")][1:] == [[f"{user}-later"]]
 
 
 @pytest.mark.parametrize("is_done", [False, True])
@@ -174,10 +212,10 @@ async def test_a_crash_between_two_steps_is_mended_by_asking_again(
 ) -> None:
     put_user(stack, user)
     with pytest.raises(Unavailable):
-        await Failing(stack, fail_at, is_done=is_done).erasure(database).erase("demo", PROJECT_ID, user)
+        await Failing(stack, fail_at, is_done=is_done).erasure(database).erase(who(user))
     assert CANARY not in dump_of_postgres(stack), "from the first step on"
-    receipt = await Failing(stack).erasure(database).erase("demo", PROJECT_ID, user)
-    assert {record["receiptId"] for record in control_records(stack, user)} == {receipt["id"]}
+    receipt = await Failing(stack).erasure(database).erase(who(user))
+    assert {record["receiptId"] for record in control_records(stack, f"user:{user}")} == {receipt["id"]}
     assert receipt["removed"]["anonymous_ids"] == 2
     assert f"{user}-a" not in dump_of_postgres(stack)
 
@@ -187,26 +225,26 @@ async def test_what_a_crash_left_half_done_is_finished_by_the_process_of_profile
 ) -> None:
     put_user(stack, user)
     with pytest.raises(Unavailable):
-        await Failing(stack, 1).erasure(database).erase("demo", PROJECT_ID, user)
+        await Failing(stack, 1).erasure(database).erase(who(user))
     erasure = Failing(stack).erasure(database)
     assert await erasure.finish_pending() == 0, "it may be under way"
     with psycopg.connect(stack.servers.postgres_url, autocommit=True) as connection:
         connection.execute("UPDATE erasures SET erased_at = erased_at - interval '1 minute'")
     assert await erasure.finish_pending() == 1
     assert await erasure.finish_pending() == 0
-    assert len(control_records(stack, user)) == 1
+    assert len(control_records(stack, f"user:{user}")) == 1
 
 
 async def test_erased_stays_erased_until_created_again(stack: CatalogStack, database: Database, user: str) -> None:
     put_user(stack, user)
-    await Failing(stack).erasure(database).erase("demo", PROJECT_ID, user)
+    await Failing(stack).erasure(database).erase(who(user))
     assert await apply(database, user, 1_000, email=CANARY) == {"erased": 1}
     assert await apply(database, user, AFTER_MS, email=CANARY) == {"erased": 1}
     put_user(stack, user)
     assert await apply(database, user, 1_000, name="old") == {"erased": 1}
     assert await apply(database, user, AFTER_MS, name="new") == {"applied": 1}
-    again = await Failing(stack).erasure(database).erase("demo", PROJECT_ID, user)
-    assert len(control_records(stack, user)) == 2
+    again = await Failing(stack).erasure(database).erase(who(user))
+    assert len(control_records(stack, f"user:{user}")) == 2
     assert again["id"] in dump_of_postgres(stack)
 
 
@@ -240,7 +278,7 @@ async def test_writers_erasures_and_imports_of_the_same_users_never_lock_each_ot
         await write(0)
         victim = rng.choice(users[:10])
         await bulk()
-        await erasure.erase("demo", PROJECT_ID, victim)
+        await erasure.erase(who(victim))
 
     for start in range(1, 100, 10):
         await asyncio.gather(*(write(n) for n in range(start, start + 10)), bulk(), bulk(), erase())

@@ -21,12 +21,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -59,8 +58,15 @@ def connect(url: str, **options: Any) -> psycopg.Connection:
 
 def engine_for(url: str, *, connect_seconds: float, **options: Any) -> Engine:
     """SQLAlchemy on such connections. Nothing of parameters comes into an error."""
-    creator = partial(connect, url, connect_timeout=max(2, int(connect_seconds)), application_name="rta")
-    return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **options)
+    engine = create_engine("postgresql+psycopg://", hide_parameters=True, **options)
+    timeout = max(2, int(connect_seconds))
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> psycopg.Connection:
+        """SQLAlchemy's `context` is how it reads and writes types."""
+        return connect(url, connect_timeout=timeout, application_name="rta", context=named.get("context"))
+
+    return engine
 
 
 class _WritesNothing(Exception):

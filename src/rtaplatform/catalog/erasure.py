@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,9 +24,8 @@ from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.profile_rows import ERASING
-from rtaplatform.catalog.receipt import Begun, Kept, make_receipt
+from rtaplatform.catalog.receipt import NOTHING_KEPT, Begun, Kept, WhoToErase, begun_of, make_receipt, profile_of
 from rtaplatform.catalog.versions import Condition
-from rtaplatform.core.errors import UnknownThing
 from rtaplatform.core.times import iso_utc
 
 PENDING_AGE_SECONDS = 30  # younger ones are somebody's at this moment
@@ -37,9 +36,10 @@ _DELETE = text("DELETE FROM users WHERE project_id = :project AND id = :user RET
 _TOMBSTONE = text("SELECT receipt FROM erasures WHERE project_id = :project AND user_id = :user")
 _BEGIN = text(
     """
-    INSERT INTO erasures (project_id, user_id, erased_at, receipt)
-    VALUES (:project, :user, clock_timestamp(), CAST(:receipt AS jsonb))
-    ON CONFLICT (project_id, user_id) DO UPDATE SET erased_at = excluded.erased_at, receipt = excluded.receipt
+    INSERT INTO erasures (project_id, id, user_id, erased_at, receipt)
+    VALUES (:project, :id, :user, clock_timestamp(), CAST(:receipt AS jsonb))
+    ON CONFLICT (project_id, user_id)
+        DO UPDATE SET id = excluded.id, erased_at = excluded.erased_at, receipt = excluded.receipt
     RETURNING CAST(extract(epoch FROM erased_at) * 1000 AS bigint)
     """
 )
@@ -55,7 +55,7 @@ _READ_PENDING = text(
 _FINISH = text(
     """
     UPDATE erasures SET receipt = CAST(:receipt AS jsonb), updated_at = now()
-    WHERE project_id = :project AND user_id = :user AND receipt ->> 'id' = :id
+    WHERE project_id = :project AND id = :id
     """
 )
 
@@ -83,19 +83,13 @@ class Erasure:
     ) -> None:
         self._database, self._record, self._forget, self._kept = database, record, forget, kept
 
-    async def erase(
-        self, project_slug: str, project_id: str, user_id: str, condition: Condition | None = None
-    ) -> dict[str, Any]:
-        """The receipt; the same again for a person who is erased already, whatever the condition was.
+    async def erase(self, who: WhoToErase, condition: Condition | None = None) -> dict[str, Any]:
+        """The receipt; the same again for a user who is erased already, whatever the condition was.
 
-        Raises UnknownThing for somebody never known, PreconditionFailed for a profile that is not as the condition
-        says, and Unavailable where a server is away: asked again, it goes on.
+        A profile need not be there: events tell of people as well. Raises PreconditionFailed for a profile that is not
+        as the condition says, and Unavailable where a server is away: asked again, it goes on.
         """
-        if "\x00" in user_id:
-            raise UnknownThing("There is no such user.")
-        found = await self._database.run(
-            lambda connection: _begin(connection, project_slug, project_id, user_id, condition)
-        )
+        found = await self._database.run(lambda connection: _begin(connection, who, condition))
         return await self._finish(found) if isinstance(found, Begun) else found
 
     async def finish_pending(self) -> int:
@@ -112,67 +106,57 @@ class Erasure:
             type="erase",
             receipt_id=begun.id,
             project_id=begun.project,
-            user_id=begun.user_id,
+            user_id=begun.user_id or "",
             anonymous_ids=begun.anonymous_ids,
             at=iso_utc(begun.at_ms),
         )
-        key = f"{begun.project}:user:{begun.user_id}".encode()
+        whose = f"erasure:{begun.id}" if begun.user_id is None else f"user:{begun.user_id}"
+        key = f"{begun.project}:{whose}".encode()
         # Before anything is said to be done: without this record a count from the log would know nothing of it.
         await asyncio.to_thread(self._record, key, msgspec.json.encode(erased))
         removed = await asyncio.to_thread(self._forget, begun.project, persons_of(begun.user_id, begun.anonymous_ids))
         receipt = make_receipt(begun, removed, await asyncio.to_thread(self._kept))
-        values = {"project": begun.project_id, "user": begun.user_id, "id": begun.id, "receipt": json.dumps(receipt)}
+        values = {"project": begun.project_id, "id": begun.id, "receipt": json.dumps(receipt)}
         await self._database.run(lambda connection: connection.execute(_FINISH, values))
         return receipt
 
 
-def persons_of(user_id: str, anonymous_ids: Sequence[str]) -> list[bytes]:
-    """The person under each of his ids, as the workers write it (docs/reference/store.md)."""
-    names = [f"u:{user_id}", *(f"a:{one}" for one in anonymous_ids)]
+def persons_of(user_id: str | None, anonymous_ids: Sequence[str]) -> list[bytes]:
+    """The person under each of these ids, as the workers write it (docs/reference/store.md)."""
+    names = [*(() if user_id is None else (f"u:{user_id}",)), *(f"a:{one}" for one in anonymous_ids)]
     return [xxhash.xxh3_64_digest(name.encode()) for name in names]
 
 
-def _begin(
-    connection: Connection, slug: str, project_id: str, user_id: str, condition: Condition | None
-) -> Begun | dict[str, Any]:
+def _begin(connection: Connection, who: WhoToErase, condition: Condition | None) -> Begun | dict[str, Any]:
     """Step 1; or the receipt of an erasure that is complete."""
-    where = {"project": project_id, "user": user_id}
-    connection.execute(_ALONE, {"project": project_id})
+    if who.user_id is None:
+        return _set_tombstone(connection, who, NOTHING_KEPT, who.anonymous_ids)
+    where = {"project": who.project_id, "user": who.user_id}
+    connection.execute(_ALONE, {"project": who.project_id})
     before: dict[str, Any] | None = connection.scalar(_TOMBSTONE, where)
     row = connection.execute(_DELETE, where).mappings().first()
-    if row is None:
-        if before is None:
-            raise UnknownThing("There is no such user.")
-        pending = _read_pending(connection, age=-1, most=1, project_id=project_id, user_id=user_id)
+    if row is None and before is not None and not who.anonymous_ids:
+        pending = _read_pending(connection, age=-1, most=1, project_id=who.project_id, user_id=who.user_id)
         return pending[0] if pending else before
     if condition is not None:
-        condition.check(row["version"])  # what it raises takes the deletion back
-    # An erasure that was not finished, of a user who has been created again since: both are finished as one.
-    known = (before or {}).get("pending", {}).get("anonymous_ids", [])
-    ids = list(dict.fromkeys([*row["anonymous_ids"], *known]))
-    fields = sum(row[name] is not None for name in ("email", "name"))
-    pending_part = {"anonymous_ids": ids, "fields": fields, "traits": len(row["traits"])}
-    receipt = {"id": f"era_{secrets.token_hex(12)}", "pending": pending_part}
-    at_ms = connection.scalar(_BEGIN, where | {"receipt": json.dumps(receipt)})
-    return _begun(project_id, slug, user_id, receipt, at_ms)
+        condition.check(None if row is None else row["version"])  # what it raises takes the deletion back
+    # An erasure that was not finished, of a user who has been created or named again since: both are finished as one.
+    unfinished = (before or {}).get("pending", NOTHING_KEPT)
+    profile = unfinished if row is None else profile_of(dict(row))
+    ids = [*(row["anonymous_ids"] if row else ()), *who.anonymous_ids, *unfinished["anonymous_ids"]]
+    return _set_tombstone(connection, who, profile, ids)
+
+
+def _set_tombstone(connection: Connection, who: WhoToErase, profile: Mapping[str, Any], ids: Sequence[str]) -> Begun:
+    pending = {**profile, "anonymous_ids": list(dict.fromkeys(ids))}
+    receipt = {"id": f"era_{secrets.token_hex(12)}", "pending": pending}
+    values = {"project": who.project_id, "user": who.user_id, "id": receipt["id"], "receipt": json.dumps(receipt)}
+    at_ms = connection.scalar(_BEGIN, values)
+    return begun_of(who.project_id, who.project, who.user_id, receipt, at_ms)
 
 
 def _read_pending(
     connection: Connection, *, age: int, most: int, project_id: str | None = None, user_id: str | None = None
 ) -> list[Begun]:
     values = {"age": age, "most": most, "project": project_id, "user": user_id}
-    return [_begun(*row) for row in connection.execute(_READ_PENDING, values)]
-
-
-def _begun(project_id: str, slug: str, user_id: str, receipt: dict[str, Any], at_ms: Any) -> Begun:
-    pending = receipt["pending"]
-    return Begun(
-        id=receipt["id"],
-        project_id=project_id,
-        project=slug,
-        user_id=user_id,
-        at_ms=int(at_ms),
-        anonymous_ids=pending["anonymous_ids"],
-        fields=pending["fields"],
-        traits=pending["traits"],
-    )
+    return [begun_of(*row) for row in connection.execute(_READ_PENDING, values)]

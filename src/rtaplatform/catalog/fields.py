@@ -97,6 +97,15 @@ def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
     return value
 
 
+def read_stored_id(value: Any) -> str:
+    """An id of whatever is there: longer and odder ones were made before. Raises InvalidParameter."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not value or "\x00" in value or len(value.encode()) > STORED_ID_BYTES_MAX:
+        raise InvalidParameter(f"An id is a string of 1 to {STORED_ID_BYTES_MAX} bytes, without NUL, or a number.")
+    return value
+
+
 class _WithId(Struct):
     id: msgspec.Raw = msgspec.Raw(b"")
 
@@ -217,8 +226,15 @@ def _read_anonymous_ids(value: Any) -> list[str]:
     return list(dict.fromkeys(check_id(one) for one in value))
 
 
+def _read_stored_ids(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
+        raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
+    return list(dict.fromkeys(map(read_stored_id, value)))
+
+
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"]}
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return {**schema, "type": [*types, "null"]}
 
 
 _MOMENT = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
@@ -249,6 +265,14 @@ USER_FIELDS: Fields = {
     ),
     "first_seen": _MOMENT,
     "last_seen": _MOMENT,
+}
+# Whom an erasure names: ids of before are longer than those that may be made now.
+STORED_ID_SCHEMA = {**GIVEN_ID_SCHEMA, "maxLength": STORED_ID_BYTES_MAX, "pattern": NO_NUL}
+ERASURE_FIELDS: Fields = {
+    "user_id": Field(read_stored_id, _or_null(STORED_ID_SCHEMA)),
+    "anonymous_ids": Field(
+        _read_stored_ids, {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": STORED_ID_SCHEMA}, []
+    ),
 }
 PRODUCT_FIELDS: Fields = {
     "name": text_field(NAME_CHARS_MAX),

@@ -19,11 +19,13 @@ from sqlalchemy import ColumnElement, Row, Table, Text, and_, cast, collate, fun
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.kinds import Kind
+from rtaplatform.catalog.tables import ERASURES
 from rtaplatform.core.errors import InvalidParameter
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 500
 SEARCH_CHARS_MAX = 200
 SORTS = ("-created_at", "created_at", "-updated_at", "updated_at", "name", "-name", "id", "-id")
+TIME_SORTS = SORTS[:4]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -49,6 +51,12 @@ def list_page(connection: Connection, kind: Kind, project_id: str, question: Que
     if question.q:
         conditions.append(_search(kind, question.q))
     return walk(connection, kind.table, [kind.table.c.project_id == project_id, *conditions], question)
+
+
+def list_erasures(connection: Connection, project_id: str, question: Question) -> Page:
+    """One page of receipts; raises InvalidParameter where the cursor is none of ours."""
+    conditions = [ERASURES.c.project_id == project_id, *(ERASURES.c[name] == v for name, v in question.filters)]
+    return walk(connection, ERASURES, conditions, question)
 
 
 def walk(connection: Connection, table: Table, conditions: list[Any], question: Question) -> Page:

@@ -14,19 +14,31 @@ ONLINE_MS = 15 * 60_000
 EVENT_TOPICS_PREFIX = "rta.events."
 
 
+class WhoToErase(Struct, frozen=True):
+    """A person of a project, by one id at least. `user_id` None: by anonymous ids alone."""
+
+    project: str
+    project_id: str
+    user_id: str | None
+    anonymous_ids: tuple[str, ...] = ()
+
+
 class Begun(Struct, frozen=True):
     """An erasure whose tombstone stands: what the next steps need, and what the profile had."""
 
     id: str
     project_id: str
     project: str
-    user_id: str
+    user_id: str | None
     at_ms: int
     anonymous_ids: list[str]
+    profile: int
     fields: int
     traits: int
 
 
+# What an erasure has to remember of a profile until it is complete.
+NOTHING_KEPT: Mapping[str, Any] = {"profile": 0, "fields": 0, "traits": 0, "anonymous_ids": []}
 Kept = Mapping[str, tuple[int, int]]  # topic → milliseconds and bytes per partition; -1: no limit
 
 
@@ -38,18 +50,58 @@ def make_receipt(begun: Begun, removed: Mapping[str, int], kept: Kept) -> dict[s
         "user_id": begun.user_id,
         "erased_at": iso_utc(begun.at_ms),
         "removed": {
-            "profile": 1,
+            "profile": begun.profile,
             "fields": begun.fields,
             "traits": begun.traits,
             "anonymous_ids": len(begun.anonymous_ids),
             "redis_members": sum(removed.values()),
         },
-        "remains": [*(_topic(topic, *kept[topic], begun.at_ms) for topic in sorted(kept)), *_elsewhere(begun.at_ms)],
+        "remains": [*(_topic(topic, *kept[topic], begun.at_ms) for topic in sorted(kept)), *_elsewhere(begun)],
+    }
+
+
+def profile_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of what a row of `users` held."""
+    return {
+        "profile": 1,
+        "fields": sum(row[name] is not None for name in ("email", "name")),
+        "traits": len(row["traits"]),
+    }
+
+
+def begun_of(project_id: str, slug: str, user_id: str | None, receipt: Mapping[str, Any], at_ms: Any) -> Begun:
+    pending = {"profile": 1, **receipt["pending"]}  # in those of an earlier version there was one
+    return Begun(
+        id=receipt["id"],
+        project_id=project_id,
+        project=slug,
+        user_id=user_id,
+        at_ms=int(at_ms),
+        anonymous_ids=pending["anonymous_ids"],
+        profile=pending["profile"],
+        fields=pending["fields"],
+        traits=pending["traits"],
+    )
+
+
+def show_receipt(row: Any, project: str) -> dict[str, Any]:
+    """A row of `erasures` in a list. What is under way has removed nothing yet that could be told."""
+    receipt: dict[str, Any] = row.receipt
+    if "pending" not in receipt:
+        return receipt
+    at_ms = int(row.erased_at.timestamp() * 1000)
+    return {
+        "id": row.id,
+        "project": project,
+        "user_id": row.user_id,
+        "erased_at": iso_utc(at_ms),
+        "removed": None,
+        "remains": [],
     }
 
 
 def _topic(topic: str, kept_ms: int, kept_bytes: int, at_ms: int) -> dict[str, Any]:
-    what = "this erasure's record, with his ids" if topic == "rta.control" else "his events, as they were sent"
+    what = "this erasure's record, with the ids" if topic == "rta.control" else "the person's events, as they were sent"
     limits = []
     if kept_ms >= 0:
         limits.append(f"{kept_ms // 1000} s after each record's time")
@@ -59,26 +111,31 @@ def _topic(topic: str, kept_ms: int, kept_bytes: int, at_ms: int) -> dict[str, A
     return {"where": f"Kafka topic {topic}", "what": what, "until": until, "limit": "; ".join(limits) or "none is set"}
 
 
-def _elsewhere(at_ms: int) -> list[dict[str, Any]]:
+def _elsewhere(begun: Begun) -> list[dict[str, Any]]:
     sketches = "an estimate of how many persons there were, from which none can be read or taken out"
     return [
-        {"where": "Redis, sketches of persons", "what": sketches, "until": iso_utc(at_ms + SKETCH_MS), "limit": ""},
-        {
-            "where": "Redis, who is online",
-            "what": "8 bytes made of his id, only if more events of his are counted",
-            "until": None,
-            "limit": f"{ONLINE_MS // 60_000} min after each such event",
-        },
-        {
-            "where": "PostgreSQL, tombstone",
-            "what": "his id, so that no event brings the profile back, and this receipt",
-            "until": None,
-            "limit": "as long as the project exists",
-        },
-        {
-            "where": "backups and files of the servers",
-            "what": "the profile, in copies made before, and in PostgreSQL's pages and log until they are used again",
-            "until": None,
-            "limit": "as the operator keeps them",
-        },
+        _place("Redis, sketches of persons", sketches, "", until=iso_utc(begun.at_ms + SKETCH_MS)),
+        _place(
+            "Redis, who is online",
+            "8 bytes made of an id, only if more events of this person are counted",
+            f"{ONLINE_MS // 60_000} min after each such event",
+        ),
+        _kept_in_postgres(begun),
+        _place(
+            "backups and files of the servers",
+            "the profile, in copies made before, and in PostgreSQL's pages and log until they are used again",
+            "as the operator keeps them",
+        ),
     ]
+
+
+def _kept_in_postgres(begun: Begun) -> dict[str, Any]:
+    limit = "as long as the project exists"
+    if begun.user_id is None:
+        return _place("PostgreSQL, receipt", "this receipt", limit)
+    what = "the user's id, so that no event brings the profile back, and this receipt"
+    return _place("PostgreSQL, tombstone", what, limit)
+
+
+def _place(where: str, what: str, limit: str, *, until: str | None = None) -> dict[str, Any]:
+    return {"where": where, "what": what, "until": until, "limit": limit}

@@ -128,13 +128,16 @@ DEFINITIONS = Table(
     _version(),
 )
 
-# Persons who were erased; their later events leave no profile.
+# Persons who were erased; later events of a user leave no profile. Without `user_id`: by anonymous ids alone.
 ERASURES = Table(
     "erasures",
     METADATA,
     _project(),
-    Column("user_id", Text(collation="C"), primary_key=True),
+    Column("id", Text(collation="C"), primary_key=True),
+    Column("user_id", Text(collation="C")),
     Column("erased_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("receipt", JSONB, nullable=False, server_default="{}"),
     *_times(),
+    Index("erasures_user", "project_id", "user_id", unique=True),
+    Index("erasures_created", "project_id", "created_at", "id"),
 )

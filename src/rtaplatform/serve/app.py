@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 
 from rtaplatform import __version__
 from rtaplatform.serve import (
+    catalog_erasures,
     catalog_import,
     catalog_keys,
     catalog_projects,
@@ -63,6 +64,7 @@ def _route_handlers() -> list[ControllerRouterHandler]:
         *live.route_handlers,
         *catalog_things.route_handlers,
         *catalog_import.route_handlers,
+        *catalog_erasures.route_handlers,
         *catalog_projects.route_handlers,
         *catalog_keys.route_handlers,
     ]

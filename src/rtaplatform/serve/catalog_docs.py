@@ -6,12 +6,12 @@ Each value is the part of an operation that `openapi.py` puts into the document.
 from __future__ import annotations
 
 from rtaplatform.catalog.csv_header import header_pattern
-from rtaplatform.catalog.fields import GIVEN_ID_SCHEMA, ID_SCHEMA, NO_NUL, Fields
+from rtaplatform.catalog.fields import ERASURE_FIELDS, GIVEN_ID_SCHEMA, ID_SCHEMA, NO_NUL, Fields
 from rtaplatform.catalog.key_records import CHANGEABLE as KEY_CHANGEABLE
 from rtaplatform.catalog.key_records import KEY_FIELDS, ROTATION_FIELDS
 from rtaplatform.catalog.keys import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.kinds import KINDS, Kind
-from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS
+from rtaplatform.catalog.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, TIME_SORTS
 from rtaplatform.catalog.project_records import CHANGEABLE as PROJECT_CHANGEABLE
 from rtaplatform.catalog.project_records import PROJECT_FIELDS, WEEKDAYS
 from rtaplatform.serve.document_parts import (
@@ -88,7 +88,7 @@ def docs_of_delete(kind: Kind, *, can_erase: bool) -> Docs:
     if can_erase:
         said = "true: erase the person, not only the profile; the answer is the receipt."
         parameters.append(parameter("erase", said, {"type": "string", "enum": ["true", "false"], "default": "false"}))
-        responses["200"] = said_json("The person is erased: the receipt.", {"type": "object"})
+        responses["200"] = said_json("The person is erased: the receipt.", RECEIPT)
     return {"parameters": parameters, "responses": responses}
 
 
@@ -236,5 +236,26 @@ PATCH_PROJECT: Docs = {
     "parameters": [_OUR_ID, _IF_MATCH],
     "requestBody": said_body({_MERGE_PATCH: _PATCHED_PROJECT, "application/json": _PATCHED_PROJECT}),
     "responses": {"200": said_json("As it is now.", _PROJECT, _ETAG)},
+}
+_REMOVED = ("profile", "fields", "traits", "anonymous_ids", "redis_members")
+_COUNTS: Docs = {name: {"type": "integer"} for name in _REMOVED}
+_REMAINS = closed({"where": TEXT, "what": TEXT, "until": _TIME_OR_NULL, "limit": TEXT})
+RECEIPT: Docs = closed(
+    {
+        "id": TEXT, "project": TEXT, "user_id": or_null(TEXT), "erased_at": _TIME,
+        "removed": {"anyOf": [closed(_COUNTS), {"type": "null"}]}, "remains": {"type": "array", "items": _REMAINS},
+    }
+)  # fmt: skip
+ERASE_PERSON: Docs = {
+    "requestBody": said_body({"application/json": {**object_of(ERASURE_FIELDS), "minProperties": 1}}),
+    "responses": {"200": said_json("The receipt.", RECEIPT)},
+}
+LIST_ERASURES: Docs = {
+    "parameters": [
+        *_PAGE[:2],
+        parameter("sort", "In which order; - is descending.", {**TEXT, "enum": list(TIME_SORTS), "default": SORTS[0]}),
+        parameter("user_id", "Only that of this user.", {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}),
+    ],
+    "responses": {"200": said_json("A page.", _page_of(RECEIPT))},
 }
 DOCS_OF_IMPORT = {plural: docs_of_import(kind) for plural, kind in KINDS.items()}

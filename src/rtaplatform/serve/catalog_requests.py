@@ -89,12 +89,14 @@ def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None 
     return named
 
 
-def read_question(request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool) -> Question:
+def read_question(
+    request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool, sorts: tuple[str, ...] = SORTS
+) -> Question:
     """A list's parameters; raises InvalidParameter."""
     given = refuse_others(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
     sort = given.get("sort", SORTS[0])
-    if sort not in SORTS:
-        raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(SORTS))
+    if sort not in sorts:
+        raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(sorts))
     limit = given.get("limit", str(LIMIT_DEFAULT))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 6 and 1 <= int(limit) <= LIMIT_MAX):
         raise InvalidParameter(f"`limit` cannot be {limit[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")

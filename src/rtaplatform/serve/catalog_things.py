@@ -18,8 +18,8 @@ from rtaplatform.catalog.fields import ID_SCHEMA, check_id, read_object
 from rtaplatform.catalog.keys import CATALOG_READ, CATALOG_WRITE
 from rtaplatform.catalog.kinds import PRODUCT, USER, Kind, row_of
 from rtaplatform.catalog.records import Place
-from rtaplatform.catalog.versions import Condition, etag_of
-from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.catalog.versions import etag_of
+from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.access import access_of
 from rtaplatform.serve.catalog_docs import (
     docs_of_create,
@@ -29,6 +29,7 @@ from rtaplatform.serve.catalog_docs import (
     docs_of_read,
     docs_of_replace,
 )
+from rtaplatform.serve.catalog_erasures import erase
 from rtaplatform.serve.catalog_requests import (
     PATCH_TYPES,
     answer,
@@ -45,7 +46,6 @@ from rtaplatform.serve.catalog_requests import (
     run,
 )
 from rtaplatform.serve.metrics import refuse_others
-from rtaplatform.serve.parts import parts_of
 
 AnyRequest = Request[Any, Any, State]
 
@@ -137,21 +137,11 @@ def _deleting_route(kind: Kind) -> HTTPRouteHandler:
         given = refuse_others(request, ("erase",) if can_erase else ())
         place, condition = _place(request, kind, id), condition_of(request)
         if read_flag(given, "erase"):
-            return answer(await _erase(request, place, condition))
+            return answer(await erase(request, place.id, condition=condition))
         await run(request, lambda connection: records.delete(connection, place, condition))
         return no_content()
 
     return remove
-
-
-async def _erase(request: AnyRequest, place: Place, condition: Condition | None) -> dict[str, Any]:
-    """The receipt. A person without a profile can be erased as well: events tell of them."""
-    erasure = parts_of(request).erasure
-    if erasure is None:
-        raise Unavailable("kafka", "This process cannot erase.")
-    project = access_of(request).project
-    receipt: dict[str, Any] = await erasure.erase(project, place.project_id, place.id, condition)
-    return receipt
 
 
 def _new_place(request: AnyRequest, kind: Kind, segment: str) -> Place:
