@@ -126,7 +126,7 @@ class _Charge:
 
     async def raise_to(self, events: int) -> None:
         """Of more than the limit, the limit. Raises TooManyRequestsException."""
-        events = min(events, parts_of(self._request).limits.limit_of(limits.COLLECT) or events)
+        events = min(events, parts_of(self._request).limits.most_events() or events)
         if events > self._taken:
             await take(self._request, limits.COLLECT, self.access, events - self._taken)
             self._taken = events

@@ -117,9 +117,10 @@ class Limits:
         limited = [allowance for allowance in taken if allowance.limit]
         return min(limited, key=lambda allowance: allowance.remaining) if limited else taken[0]
 
-    def limit_of(self, kind: str) -> int:
-        """0: none."""
-        return self._rules[kind].limit
+    def most_events(self) -> int:
+        """How many one request may take, at most; 0: any number."""
+        kinds = (COLLECT, of_project_kind(COLLECT), COLLECT_IN_AN_HOUR)
+        return min((self._rules[kind].limit for kind in kinds if self._rules[kind].limit), default=0)
 
     def is_spent(self, kind: str, who: str) -> bool:
         """Whether nothing is left, as far as this process knows."""

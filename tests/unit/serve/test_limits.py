@@ -240,7 +240,7 @@ async def test_no_event_is_read_before_its_key_is_known() -> None:
 
 
 async def test_a_key_over_its_limit_has_nothing_parsed() -> None:
-    site = Site(limits=LimitSettings(collect_events_per_minute=10), collector=Taken())
+    site = Site(limits=LimitSettings(project_events_per_hour=10), collector=Taken())
     large = b'{"batch": [' + b" " * 40 * 32_768 + b"]}"
     assert (await site.ask("POST", "/v1/batch", key="writer", body=large)).status == 200  # it takes all that there is
     refused = await site.ask("POST", "/v1/batch", key="writer", body=b"not JSON")
