@@ -103,11 +103,18 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_OK
+        code = _forget_output()
+    except SystemExit as ending:  # the library's own, where nobody reads the output any more, as behind `| head`
+        code = _forget_output() if isinstance(ending.__context__, BrokenPipeError) else ending.code
     except Exception as error:  # noqa: BLE001  # the outermost place
         code = _tell_of_failure(error)
     sys.exit(code if isinstance(code, int) else EXIT_OK)
+
+
+def _forget_output() -> int:
+    """Nobody reads it: what is left in the buffer must not fail at the end. Returns the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_OK
 
 
 def _tell_of_failure(error: Exception) -> int:

@@ -76,6 +76,9 @@ def command(
             _show_numbers(instance, NumbersReader(instance.url, key))
     except StopRequested:
         say("Stopped.")
+    except BrokenPipeError:
+        sys.stderr.write("Stopped: nobody reads what is said here any more.\n")
+        raise
 
 
 class Steps:

@@ -50,6 +50,18 @@ def test_help_is_a_word_as_well(words: tuple[str, ...], shown: str) -> None:
     assert shown in done.stdout
 
 
+def test_an_output_that_nobody_reads_is_no_failure() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtaplatform.cli.main", "doctor", "--port", "0", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 0
+
+
 def test_help_loads_no_command() -> None:
     program = (
         "import sys; from rtaplatform.cli.main import main; sys.argv = ['rta', '--help']\n"
