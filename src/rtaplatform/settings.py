@@ -128,7 +128,7 @@ class WorkerSettings(StageSettings):
     model_config = settings_config("RTA_WORKER_")
 
     group_id: str = "rta-workers"
-    group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
+    group_protocol: Literal["consumer", "classic"] = "consumer"  # before 4.0 it falls back
     batch_events_max: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     batch_bytes_max: Annotated[int, Field(ge=1_000_000)] = 16_000_000
     batch_wait_ms_max: Annotated[int, Field(ge=1)] = 50
@@ -143,7 +143,7 @@ class ProfilesSettings(StageSettings):
     model_config = settings_config("RTA_PROFILES_")
 
     group_id: str = "rta-profiles"
-    group_protocol: Literal["consumer", "classic"] = "consumer"  # classic for brokers before 4.0
+    group_protocol: Literal["consumer", "classic"] = "consumer"  # before 4.0 it falls back
     batch_events_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     batch_wait_ms_max: Annotated[int, Field(ge=1)] = 200
     batch_users_max: Annotated[int, Field(ge=1, le=2_000)] = 500

@@ -29,10 +29,10 @@ _FETCHES_AT_ONCE = 6
 _TIMEOUT_SECONDS = 30
 
 
-def class_path(cache: Path, say: Say, *, repository_url: str | None = None) -> list[Path]:
+def class_path(cache: Path, say: Say, *, repository_url: str | None = None, lock_file: Path = LOCK) -> list[Path]:
     """The jars of the lock, in its order. Raises SetupError where one cannot be had."""
     repository = cache / "jars"
-    lock = LockFile.load(LOCK)
+    lock = LockFile.load(lock_file)
     missing = [item for item in lock.dependencies if not _is_right(item, repository)]
     if missing:
         say(f"Fetching Kafka: {len(missing)} jars, about 45 MB, once")

@@ -25,7 +25,7 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.local.archive import CLASS_LIST, ClassArchive
 from rtaplatform.local.files import write_private
-from rtaplatform.local.jars import class_path
+from rtaplatform.local.jars import LOCK, class_path
 from rtaplatform.local.java import Java, find_java
 from rtaplatform.local.log_limits import TopicLimit, share_out
 from rtaplatform.local.ports import LOOPBACK
@@ -95,7 +95,8 @@ logger.application.level=error
 class Kafka:
     """The embedded Kafka in `folder`.
 
-    `extra_listeners`, for tests: by name the port it listens on, and the one that its clients are told, a proxy's.
+    For tests: `extra_listeners`, by name the port it listens on, and the one that its clients are told, a proxy's; and
+    `lock_file`, the jars of another version.
     """
 
     folder: Path
@@ -106,6 +107,7 @@ class Kafka:
     bytes_max: int = 4 << 30
     repository_url: str | None = None
     extra_listeners: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    lock_file: Path = LOCK
     name: str = field(default="kafka", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
     _java: Java | None = field(default=None, init=False, repr=False)
@@ -119,7 +121,7 @@ class Kafka:
     def prepare(self, say: Say) -> None:
         """Find Java, fetch the jars, format the folder on first use."""
         self._java = find_java()
-        self._jars = class_path(self.cache, say, repository_url=self.repository_url)
+        self._jars = class_path(self.cache, say, repository_url=self.repository_url, lock_file=self.lock_file)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.folder / "log4j2.properties", LOGGING)
         if not (self.folder / "log" / "meta.properties").exists():

@@ -36,6 +36,7 @@ from rtaplatform.store.port import (
     Switched,
     SwitchOutcome,
     Torn,
+    next_offset,
     read_row,
     shard_of,
 )
@@ -327,12 +328,8 @@ def _behind(at: Shard, new: Totals, gone: dict[Place, str]) -> list[Place]:
         for place, row in at.totals.ledger.items()
         if place.topic_id in topics.values()
         and gone.get(place) != row
-        and read_row(row).next_offset > _next_offset(new.ledger.get(place), starts.get(place, 0))
+        and next_offset(row) > (next_offset(new.ledger[place]) if place in new.ledger else starts.get(place, 0))
     ]
-
-
-def _next_offset(row: str | None, start: int) -> int:
-    return read_row(row).next_offset if row else start
 
 
 def _forget(totals: Totals, project: str, persons: Sequence[bytes]) -> None:

@@ -223,11 +223,9 @@ class AggregateStore(Protocol):
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
         """Those of these projects that the shard has been told of."""
-        ...
 
     def clock_s(self) -> int:
         """The server's clock, in seconds: what buckets expire by. 0: nothing expires."""
-        ...
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         """Say in the shard that a partition stands still, and why; an empty reason takes it back."""

@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     OffsetSpec,
 )
 
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.settings import KafkaSettings, TopicSettings
 from rtaplatform.store.port import Place
@@ -32,6 +32,7 @@ from rtaplatform.stream.kafka import CONTROL, DEAD_LETTERS, TOPICS, client_confi
 from rtaplatform.stream.port import Extent, Partition
 
 REQUEST_SECONDS_MAX = 5.0
+TIMES_AHEAD = "message.timestamp.after.max.ms"
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
@@ -103,10 +104,11 @@ class Broker:
             NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
             for name in missing
         ]
-        with self._as_unavailable():
-            for future in self._admin().create_topics(wanted).values() if wanted else ():
-                with _unless_there():
-                    future.result()
+        for is_rehearsal in (True, False) if wanted else ():  # all of them, or none
+            with self._as_unavailable(), _known_to_the_broker():
+                for future in self._admin().create_topics(wanted, validate_only=is_rehearsal).values():
+                    with _unless_there():
+                        future.result()
         return missing
 
     def _offsets(
@@ -165,10 +167,24 @@ def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
         hours = settings.dead_letter_retention_hours
         return common | {"cleanup.policy": "compact,delete", "retention.ms": str(hours * 3_600_000)}
     # No limit of time: one would delete imported history at once. No time ahead of ours: record time would jump.
-    kept = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(FUTURE_MS_MAX)}
+    kept = {"retention.ms": "-1", TIMES_AHEAD: str(FUTURE_MS_MAX)}
     if name != CONTROL:
         kept["retention.bytes"] = str(settings.retention_bytes_per_partition)
     return common | kept
+
+
+@contextlib.contextmanager
+def _known_to_the_broker() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.INVALID_CONFIG or TIMES_AHEAD not in error.args[0].str():
+            raise
+        raise SetupError(
+            f"This Kafka does not know the topic setting {TIMES_AHEAD}: it is older than 3.6. Without it one record of "
+            "next year would make all that follow late.",
+            "Use Kafka 3.6 or newer. Nothing was made.",
+        ) from error
 
 
 @contextlib.contextmanager

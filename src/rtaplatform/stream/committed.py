@@ -7,6 +7,7 @@ start, and record time goes on where it was. What the log no longer has is skipp
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,11 @@ from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOP
 from rtaplatform.settings import KafkaSettings, ProfilesSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config, seek
+from rtaplatform.stream.membership import Membership, client_has_failed
 from rtaplatform.stream.port import Extent, Partition, Record
 
 REQUEST_SECONDS_MAX = 5.0
+LEAVING_SECONDS_MAX = 5.0
 _LOOK_AGAIN = frozenset(
     (
         KafkaError.OFFSET_OUT_OF_RANGE,
@@ -45,25 +48,24 @@ class CommittedLog:
         self._next: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._record_ms: dict[Partition, int] = {}
-        self._consumer = Consumer(
-            consumer_config(kafka, settings.group_id)
-            | {
-                "group.protocol": settings.group_protocol,
-                "max.poll.interval.ms": 1_800_000,
-                "queued.max.messages.kbytes": 16_384,
-                "error_cb": _say,
-            }
-        )
-        self._consumer.subscribe(
-            list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        self._membership = Membership(settings.group_protocol)
+        self._config = consumer_config(kafka, settings.group_id) | {
+            "max.poll.interval.ms": 1_800_000,
+            "queued.max.messages.kbytes": 16_384,
+            "error_cb": _say,
+        }
+        self._consumer = self._join()
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once."""
-        self._consumer.close()
+        """Leave the group, so that others take over at once; whoever cannot leave in time is missed by it soon."""
+        _leave(self._consumer).join(LEAVING_SECONDS_MAX)
 
     def poll(self) -> Sequence[tuple[Record, int]]:
         """The next records, each with its partition's record time; bounded in number and time. Raises `Unavailable`."""
+        if self._membership.is_refused:
+            self._membership.fall_back(self._settings.group_id)
+            _leave(self._consumer)
+            self._consumer = self._join()
         if self._unplaced:
             self._place()
         found = []
@@ -78,7 +80,7 @@ class CommittedLog:
                 log_line.warning("the place is looked up again", error=error.str())
                 self._unplaced |= self._next.keys()
             elif error.fatal():
-                raise Unavailable("kafka", error.str())
+                raise client_has_failed(error.str())
         return found
 
     def commit(self) -> None:
@@ -96,6 +98,11 @@ class CommittedLog:
                 log_line.info("offsets not committed", error=error.args[0].str())
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._config | self._membership.config())
+        consumer.subscribe(list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        return consumer
 
     def _taken(self, message: Message) -> tuple[Record, int]:
         place: Any = (message.topic(), message.partition())
@@ -154,6 +161,13 @@ class CommittedLog:
             self._unplaced.discard(partition)
             self._next.pop(partition, None)
             self._committed.pop(partition, None)
+
+
+def _leave(consumer: Consumer) -> threading.Thread:
+    """Beside us: it may wait for a coordinator that does not know it."""
+    thread = threading.Thread(target=consumer.close, name="leaving", daemon=True)
+    thread.start()
+    return thread
 
 
 def _spot(partition: Partition) -> TopicPartition:

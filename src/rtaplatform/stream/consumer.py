@@ -23,6 +23,7 @@ from rtaplatform.core.times import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.kafka import consumer_config, seek
+from rtaplatform.stream.membership import Membership, client_has_failed
 from rtaplatform.stream.port import PORTION, Batch, Extent, Partition, Run
 
 # After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
@@ -50,12 +51,12 @@ class KafkaLog:
         self._ours: frozenset[Partition] = frozenset()
         self._ends: dict[Partition, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
+        self._membership = Membership(worker.group_protocol)
         self._config = consumer_config(kafka, worker.group_id) | {
-            "group.protocol": worker.group_protocol,
             "max.poll.interval.ms": 1_800_000,
             "error_cb": say_trouble,
         }
-        self._consumer = Consumer(self._config)
+        self._consumer = self._make_consumer()
         self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
         spots = [TopicPartition(p.topic, p.number, 0) for p in given]
@@ -73,6 +74,9 @@ class KafkaLog:
     # the port --------------------------------------------------------------------------------------------------
 
     def poll(self, at_most: int | None = None) -> Batch:
+        if self._membership.is_refused:
+            self._membership.fall_back(self._worker.group_id)
+            self.rejoin()
         wanted = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
         messages = self._consumer.consume(wanted, 0.0)
         if len(messages) < wanted:
@@ -106,7 +110,7 @@ class KafkaLog:
             raise Unavailable("kafka", error.args[0].str()) from error
 
     def rejoin(self) -> None:
-        old, self._consumer = self._consumer, Consumer(self._config)
+        old, self._consumer = self._consumer, self._make_consumer()
         self._change(frozenset())
         self._subscribe()
         # It may have to wait for a coordinator that does not know it.
@@ -121,6 +125,9 @@ class KafkaLog:
                 log_line.info("offsets not committed", error=error.args[0].str())
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _make_consumer(self) -> Consumer:
+        return Consumer(self._config | self._membership.config())
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
@@ -165,7 +172,7 @@ class KafkaLog:
             log_line.warning("seek again", error=error.str())
             self._version += 1
         elif error.fatal():
-            raise Unavailable("kafka", error.str())
+            raise client_has_failed(error.str())
         return False
 
     def _partition(self, place: Any) -> Partition:

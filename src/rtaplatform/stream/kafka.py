@@ -48,9 +48,6 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
 def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
     return client_config(settings) | {
         "group.id": group_id,
-        "group.protocol": "consumer",
-        # Each topic is shared out evenly. The default, "uniform", may leave all of the busiest topic with one worker.
-        "group.remote.assignor": "range",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",

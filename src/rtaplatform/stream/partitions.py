@@ -16,6 +16,7 @@ from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.consumer import SEEK_AGAIN, run_of_messages, say_trouble
 from rtaplatform.stream.kafka import CONTROL, consumer_config
+from rtaplatform.stream.membership import client_has_failed
 from rtaplatform.stream.port import Batch, Extent, Partition
 
 READ_MAX = 2_000  # records at once
@@ -84,6 +85,8 @@ def _end_of(partition: Partition, message: Message) -> dict[Partition, int]:
     assert error is not None
     if error.code() == KafkaError._PARTITION_EOF:
         return {partition: message.offset() or 0}
-    if error.fatal() or error.code() in SEEK_AGAIN:
+    if error.fatal():
+        raise client_has_failed(error.str())
+    if error.code() in SEEK_AGAIN:
         raise Unavailable("kafka", error.str())
     return {}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from pydantic import SecretStr
 
-from rtaplatform.settings import KafkaSettings
+from rtaplatform.core.errors import SetupError
+from rtaplatform.settings import KafkaSettings, WorkerSettings
+from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.kafka import client_config, consumer_config, producer_config
+from rtaplatform.stream.membership import JOINS_WITHIN_MS, Membership
+from rtaplatform.stream.partitions import _end_of
+from rtaplatform.stream.port import Partition
 
 PLAIN = KafkaSettings(bootstrap_servers="a:1,b:2")
 
@@ -58,6 +65,41 @@ def test_readers_never_jump() -> None:
     assert config["enable.auto.commit"] is False
 
 
-def test_librdkafka_knows_every_name() -> None:
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_librdkafka_knows_every_name(protocol: str) -> None:
     Producer(producer_config(PLAIN))
-    Consumer(consumer_config(PLAIN, "workers")).close()
+    Consumer(consumer_config(PLAIN, "workers") | Membership(protocol).config()).close()
+
+
+def statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> str:
+    group = {"state": state, "stateage": age_ms, "join_state": joining, "rebalance_cnt": rebalances}
+    return json.dumps({"cgrp": group})
+
+
+def test_brokers_that_do_not_ask_a_member_to_join_do_not_know_the_protocol() -> None:
+    membership = Membership("consumer")
+    for said in (statistics("query-coord", 90_000, "init"), statistics("up", 500, "init"), "{}"):
+        membership.heed(said)
+        assert not membership.is_refused
+    membership.heed(statistics("up", JOINS_WITHIN_MS, "init"))
+    assert membership.is_refused
+    membership.fall_back("workers")
+    assert (membership.protocol, membership.is_refused) == ("classic", False)
+
+
+def test_a_member_that_has_joined_never_falls_back() -> None:
+    membership = Membership("consumer")
+    membership.heed(statistics("up", 900, "steady", 1))
+    membership.heed(statistics("up", 90_000, "init"))
+    assert not membership.is_refused
+
+
+def test_a_fatal_error_of_the_client_ends_the_process() -> None:
+    """No call of it succeeds any more: waiting for it would be for ever."""
+    message = SimpleNamespace(error=lambda: KafkaError(KafkaError._FATAL, "fenced", True), topic=lambda: "t")
+    with pytest.raises(SetupError, match="failed for good: fenced"):
+        _end_of(Partition("t", 0), message)  # type: ignore[arg-type]  # what it asks of a message
+    log = KafkaLog(PLAIN, WorkerSettings(), [Partition("rta.events.web", 0)])
+    with pytest.raises(SetupError, match="failed for good"):
+        log._heed(message)  # type: ignore[arg-type]
+    log.close()
