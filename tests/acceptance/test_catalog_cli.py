@@ -64,7 +64,7 @@ def test_an_export_is_readable_to_its_owner_alone_and_ndjson(shell: Shell) -> No
 def test_keys_are_listed_with_headings_and_of_projects_that_exist(shell: Shell) -> None:
     code, said, _ = shell.run("keys", "list")
     assert code == 0
-    assert said.splitlines()[0].split()[:3] == ["id", "key", "state"]
+    assert said.splitlines()[0].split()[:3] == ["ID", "KEY", "STATE"]
     code, said, errors = shell.run("keys", "list", "--project", "nope")
     assert (code, said) == (2, "")
     assert "There is no project 'nope'" in errors
