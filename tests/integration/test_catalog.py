@@ -72,12 +72,10 @@ async def test_migrations_go_up_and_down_on_data(database: Database, url: str) -
     await database.check()
 
 
-async def test_seed_is_idempotent_and_fast(database: Database) -> None:
+async def test_seed_is_idempotent(database: Database) -> None:
     users, products = demo_users(2_000, 1), demo_products(200, 1)
-    begun = time.perf_counter()
     for _ in range(2):
         await seed_demo(database, KEYS, users=users, products=products)
-    assert time.perf_counter() - begun < 5
     counts = await database.run(
         lambda connection: [
             connection.scalar(text(f"SELECT count(*) FROM {table}"))
