@@ -53,14 +53,6 @@ def rows() -> list[dict[str, Any]]:
     return [{"id": f"p-{n}", "name": f"Boot {n}", "price": n / 4, "attributes": {"size": n % 50}} for n in range(ROWS)]
 
 
-def test_an_export_is_readable_to_its_owner_alone_and_ndjson(shell: Shell) -> None:
-    file = shell.folder / "users.ndjson"
-    assert shell.catalog("export", "users", str(file))[0] == 0
-    assert file.stat().st_mode & 0o777 == 0o600
-    code, _, said = shell.catalog("export", "users", str(shell.folder / "users.csv"))
-    assert (code, "NDJSON" in said) == (2, True)
-
-
 def test_keys_are_listed_with_headings_and_of_projects_that_exist(shell: Shell) -> None:
     code, said, _ = shell.run("keys", "list")
     assert code == 0
@@ -91,12 +83,45 @@ def test_what_is_exported_is_what_was_imported(shell: Shell) -> None:
     assert all(by_id[row["id"]].items() >= row.items() for row in rows())
 
 
+@pytest.mark.parametrize("name", ["again.ndjson", "again.csv", "again.csv.gz"])
+def test_an_export_can_be_brought_in_again(shell: Shell, name: str) -> None:
+    odd = [
+        {
+            "id": "u-'=1",
+            "name": "=1+1",
+            "email": "'@x",
+            "traits": {"n": 1.5, "a": ["x", None]},
+            "anonymous_ids": ["a b"],
+        },
+        {"id": "u;2", "name": 'Zoë "Z", 5" nail', "first_seen": "2026-01-01T00:00:00Z", "traits": {"plan": "=free"}},
+    ]
+    text = "\n".join(map(json.dumps, [*odd, *({"id": f"x-{n}", "name": f"N {n}"} for n in range(1_100))]))
+    assert shell.catalog("import", "users", "-", "--format", "ndjson", data=text.encode())[0] == 0
+    file = shell.folder / name
+    file.write_text("")
+    file.chmod(0o644)
+    assert shell.catalog("export", "users", str(file), "--project", "demo")[0] == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    code, said, _ = shell.catalog("import", "users", str(file), "--json")
+    counts = json.loads(said)
+    assert (code, counts["created"], counts["updated"], counts["failed"]) == (0, 0, 0, 0)
+    assert counts["unchanged"] >= 1_102
+
+
+def test_the_project_is_told_or_demanded(shell: Shell) -> None:
+    code, _, errors = shell.catalog("export", "users", "--project", "other")
+    assert (code, "`demo`" in errors, "`other`" in errors) == (2, True, True)
+
+
 def test_rows_that_are_refused_are_named(shell: Shell) -> None:
     text = b"id,email,traits.plan\nu-1,a@example.com,free\npopular,,\n,b@example.com,\n"
     code, said, errors = shell.catalog("import", "users", "-", "--format", "csv", data=text)
     assert (code, said) == (4, "2 created, 0 updated, 0 unchanged, 1 failed\n")
     assert "row 4" in errors
     assert "`id`" in errors
+    text = "ID;Name;Price\np-9;Boot;4,50\n".encode("utf-16")
+    code, said, errors = shell.catalog("import", "products", "-", "--format", "csv", data=text)
+    assert (code, "row 2 (p-9)" in errors, "decimal comma" in errors, "4,50" in errors) == (4, True, True, True)
 
 
 def test_what_cannot_be_done_says_what_to_do(shell: Shell) -> None:

@@ -1,13 +1,11 @@
-"""Cells of CSV ⇄ values of fields.   Pure.
+"""Cells of CSV → values of fields.   Pure.
 
-A cell that a spreadsheet would take for a formula is written with an apostrophe before it, and read without: whoever
-names himself `=HYPERLINK(…)` in an event gets no link into somebody's spreadsheet.
+A cell that a spreadsheet would take for a formula is exported with an apostrophe before it, and read without.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,10 +13,8 @@ import msgspec
 from rtaplatform.catalog.fields import read_amount_text
 from rtaplatform.core.errors import InvalidParameter
 
-# As serve/csv_tables.py has it; an apostrophe that stands there already gets another one.
-_BEGIN = r"(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
-_FORMULA = re.compile(f"'*{_BEGIN}")
-_ESCAPED = re.compile(f"'+{_BEGIN}")
+# As serve/csv_tables.py writes it.
+_ESCAPED = re.compile(r"'+(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 
 def value_of(name: str, cell: str, json_field: str) -> Any:
@@ -34,15 +30,6 @@ def value_of(name: str, cell: str, json_field: str) -> Any:
 
 def text_of(cell: str) -> str:
     return cell[1:] if _ESCAPED.match(cell) else cell
-
-
-def cell_of(value: Any) -> str:
-    """A value as a cell that `value_of` reads back."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
-    return msgspec.json.encode(value).decode() if isinstance(value, Mapping | list) else str(value)
 
 
 def _json(cell: str, kind: type, said: str) -> Any:

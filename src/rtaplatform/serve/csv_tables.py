@@ -24,7 +24,8 @@ from rtaplatform.core.query import Answer
 CSV, JSON = "text/csv", "application/json"
 FORMATS = {"csv": CSV, "json": JSON}
 META_HEADER = "RTA-Meta"
-_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+# With an apostrophe that is there already, so that an import reads each cell as it was (catalog/csv_cells.py).
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 Declared = TypeVar("Declared")
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
