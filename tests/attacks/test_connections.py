@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
+import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -139,3 +142,36 @@ def test_a_second_api_on_a_port_that_is_taken_is_refused(stack: Stack) -> None:
     started = stack.another_api(RTA_API_PORT=str(stack.port))
     with pytest.raises(AssertionError, match=f"Port {stack.port} is taken by"):
         started.__enter__()
+
+
+SLOW_HTTP_SECONDS = 12
+
+
+def test_slow_clients_of_every_kind_hurt_nobody(stack: Stack, pytestconfig: pytest.Config) -> None:
+    """G15: slow heads, slow bodies and slow readers at once; nobody else is refused. `--slow-clients 1000`: the long run."""
+    number = int(pytestconfig.getoption("--slow-clients"))
+    begins = (
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nX: ",
+        b"POST /v1/track HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n",
+        b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n",
+    )
+    with unharmed(stack):
+        held = [stack.connect(receive_buffer_bytes=2_048) for _ in range(number)]
+        for at, connection in enumerate(held):
+            connection.sendall(begins[at % len(begins)])
+        deadline = time.monotonic() + SLOW_HTTP_SECONDS * max(1.0, number / 300)
+        while time.monotonic() < deadline:
+            assert stack.collect().status_code == 200
+            assert stack.ask("GET", "/v1/metrics/events").status_code == 200
+            trickle(held, number=20)
+        for connection in held:
+            connection.close()
+
+
+def trickle(held: list[socket.socket], *, number: int) -> None:
+    """A byte from some of them, and a byte read by others."""
+    for connection in random.sample(held, number):
+        connection.setblocking(False)
+        with suppress(OSError):
+            connection.send(b"x")
+            connection.recv(1)
