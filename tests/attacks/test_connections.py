@@ -148,7 +148,7 @@ SLOW_HTTP_SECONDS = 12
 
 
 def test_slow_clients_of_every_kind_hurt_nobody(stack: Stack, pytestconfig: pytest.Config) -> None:
-    """G15: slow heads, slow bodies and slow readers at once; nobody else is refused. `--slow-clients 1000`: the long run."""
+    """G15: slow heads, bodies and readers at once; nobody else is refused. `--slow-clients 1000`: the long run."""
     number = int(pytestconfig.getoption("--slow-clients"))
     begins = (
         b"GET /health/live HTTP/1.1\r\nHost: a\r\nX: ",

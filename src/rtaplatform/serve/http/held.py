@@ -57,11 +57,12 @@ class Held:
             return
         deadline = time.monotonic() + self._wait_seconds
         while not self._fits(holding, total):
+            if self._drop_stalled(holding):
+                continue
             if time.monotonic() >= deadline or self._waiting >= self._waiting_max:
                 telemetry.HELD_REFUSED.labels(self._of).inc()
                 raise TooMuchHeld
-            if not self._drop_stalled(holding):
-                await self._wait()
+            await self._wait()
         self._add(holding, total - holding.bytes)
 
     def release(self, holding: Holding) -> None:

@@ -27,10 +27,17 @@ class Intake:
     """ASGI's `receive` of one request. `streams`: its handler keeps no more than a piece of the body."""
 
     def __init__(
-        self, receive: Receive, held: Held, address: Callable[[], str], *, declared: int, streams: bool
+        self,
+        receive: Receive,
+        held: Held,
+        address: Callable[[], str],
+        *,
+        declared: int = 0,
+        streams: bool = False,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._receive, self._held, self._address = receive, held, address
-        self._declared, self._streams = declared, streams
+        self._declared, self._streams, self._grace_seconds = declared, streams, grace_seconds
         self._holding: Holding | None = None
         self._received, self._marked, self._waited = 0, 0, 0.0
         self._timeout: asyncio.Timeout | None = None
@@ -77,7 +84,7 @@ class Intake:
         if self._is_dropped:
             raise _too_much()
         begun = time.monotonic()
-        left = GRACE_SECONDS + self._received / RATE_BYTES - self._waited
+        left = self._grace_seconds + self._received / RATE_BYTES - self._waited
         try:
             async with asyncio.timeout(left) as self._timeout:
                 return await self._receive()

@@ -24,9 +24,17 @@ class Outlet:
     """ASGI's `send` of one request, for the application; `send` is what comes next. `cut` cuts its connection."""
 
     def __init__(
-        self, send: Send, held: Held, address: Callable[[], str], *, cut: Callable[[], None], is_head: bool
+        self,
+        send: Send,
+        held: Held,
+        address: Callable[[], str],
+        *,
+        cut: Callable[[], None],
+        is_head: bool = False,
+        stalled_seconds_max: float = STALLED_SECONDS_MAX,
     ) -> None:
         self._send, self._held, self._address, self._cut, self._is_head = send, held, address, cut, is_head
+        self._stalled_seconds_max = stalled_seconds_max
         self._holding: Holding | None = None
         self._start: Any = None
         self._timeout: asyncio.Timeout | None = None
@@ -89,7 +97,7 @@ class Outlet:
             for at in range(0, max(1, len(body)), PIECE_BYTES):
                 is_last = at + PIECE_BYTES >= len(body)
                 piece = body if is_last and not at else body[at : at + PIECE_BYTES]
-                async with asyncio.timeout(STALLED_SECONDS_MAX) as self._timeout:
+                async with asyncio.timeout(self._stalled_seconds_max) as self._timeout:
                     await self._send({"type": "http.response.body", "body": piece, "more_body": more or not is_last})
                 if self._holding is not None:
                     self._holding.progress()
