@@ -62,10 +62,9 @@ def command(
         workers_group=WorkerSettings().group_id,
     )  # fmt: skip
     parts.bounds.warden.connections_max = _connections_possible(settings)
-    with open_listener(settings.host, settings.port) as listener:
-        stopped_in_time = asyncio.run(_serve(lambda: create_app(parts), listener, parts))
-    if not stopped_in_time:
-        # A thread that waits for a server that hangs would keep the interpreter from ending.
+    with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
+        runner.run(_serve(lambda: create_app(parts), listener, parts))
+        # All is closed. A thread that still waits for a server that hangs must not keep this process from ending.
         os._exit(0)
 
 
@@ -88,8 +87,8 @@ def _connections_possible(settings: ApiSettings) -> int:
     return possible
 
 
-async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Parts) -> bool:
-    """Serve until told to stop; whether the stop was in time."""
+async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Parts) -> None:
+    """Serve until told to stop."""
     from rtaplatform import telemetry
 
     log = telemetry.logger("api")
@@ -114,7 +113,6 @@ async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Pa
     log.info("api_stopped", in_time=is_done)
     if is_done:
         serving.result()
-    return is_done
 
 
 async def _end(serving: asyncio.Task[None], parts: Parts) -> bool:
