@@ -91,7 +91,7 @@ def build_api(
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
     tracker, broker, database = FreshnessTracker(), Broker(kafka), known.database
-    origins = Origins()
+    origins, bounds = Origins(), make_bounds(api, limits.trusted_proxies)
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
     engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
@@ -110,10 +110,10 @@ def build_api(
 
     return Parts(
         keys=known.keys,
-        collector=Collector(producer),
+        collector=Collector(producer, bounds.turns),
         health=build_health(database, shards, producer, tracker, shard_count=store.shards),
         settings=api,
-        bounds=make_bounds(api, limits.trusted_proxies),
+        bounds=bounds,
         origins=origins,
         collect=collect,
         limits=build_limits(limits, limiter_url, store.connection_seconds_max),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ class LiveProbe:
         return Probed(**json.loads(said))
 
 
+def read_standstill(port: int) -> float:
+    """The API's own signal of it, in seconds; it covers the last minute, and what was before the attack."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("rta_loop_standstill_seconds "))
+
+
 @contextmanager
 def unharmed(attacked: Attacked, *, rss_growth_bytes_max: int = RSS_GROWTH_BYTES_MAX) -> Iterator[RssMeter]:
     """Assert that what happens in the block neither takes the API's memory nor stops it from answering."""
@@ -93,7 +101,8 @@ def unharmed(attacked: Attacked, *, rss_growth_bytes_max: int = RSS_GROWTH_BYTES
         probed = probe.stop()
         figures = (
             f"RSS {meter.before >> 20} -> {meter.greatest >> 20} MB (+{meter.growth / (1 << 20):.1f}), "
-            f"live probe at most {probed.longest_seconds * 1000:.0f} ms in {probed.count}"
+            f"live probe at most {probed.longest_seconds * 1000:.0f} ms in {probed.count}, "
+            f"event loop stood {read_standstill(attacked.port) * 1000:.0f} ms at most within a minute"
         )
         print(f"\n    {figures}", flush=True)
     assert probed.failures == [], figures

@@ -28,6 +28,7 @@ from rtaplatform.collect.envelope import (
 from rtaplatform.collect.placeholders import names_nobody
 from rtaplatform.collect.producer import Undelivered
 from rtaplatform.collect.steps import run_steps, to_record
+from rtaplatform.collect.turns import Turns
 
 PORTION_EVENTS_MAX = 200
 PORTION_BYTES_MAX = 64 << 10
@@ -54,8 +55,9 @@ class Stored(Struct):
 
 
 class Collector:
-    def __init__(self, log: Appender) -> None:
-        self._log = log
+    def __init__(self, log: Appender, turns: Turns | None = None) -> None:
+        """`turns` are shared with whoever else does heavy work on this event loop."""
+        self._log, self._turns = log, turns or Turns()
         self._cutting = asyncio.Lock()
 
     async def read_batch(self, body: bytes) -> Batch:
@@ -96,7 +98,7 @@ class Collector:
         try:
             for portion in _portions(drafts):
                 if stored.received:
-                    await asyncio.sleep(0)  # others have their turn
+                    await self._turns.take()
                 _add(stored, portion, spent)
                 if stored.waiting_bytes > FLUSHED_BYTES:
                     await self._flush(stored)

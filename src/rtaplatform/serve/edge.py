@@ -94,7 +94,7 @@ class _Exchange:
     async def _hand_on(self) -> None:
         declared = _find(self._headers, b"content-length")
         intake = Intake(
-            self._receive, self._parts.bounds.bodies, self._address,
+            self._receive, self._parts.bounds.bodies, self._address, turns=self._parts.bounds.turns,
             declared=int(declared) if declared and declared.isdigit() else 0, streams=self._path in _STREAMED,
         )  # fmt: skip
         outlet = Outlet(self._complete, self._parts.bounds.answers, self._address, cut=self._cut, is_head=self._is_head)

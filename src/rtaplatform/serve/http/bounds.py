@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rtaplatform.collect.turns import Turns
 from rtaplatform.serve.http.exchanges import Exchanges
 from rtaplatform.serve.http.held import Held
 from rtaplatform.serve.http.networks import is_within
@@ -20,6 +21,7 @@ class Bounds:
     warden: Warden
     bodies: Held
     answers: Held
+    turns: Turns = field(default_factory=Turns)
     exchanges: Exchanges = field(default_factory=Exchanges)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtaplatform import telemetry
+from rtaplatform.collect.turns import Turns
 from rtaplatform.core.errors import Busy, SlowBody
 from rtaplatform.serve.http.held import FREE_BYTES, Held, Holding, TooMuchHeld
 
@@ -32,6 +33,7 @@ class Intake:
         held: Held,
         address: Callable[[], str],
         *,
+        turns: Turns | None = None,
         declared: int = 0,
         streams: bool = False,
         grace_seconds: float = GRACE_SECONDS,
@@ -39,6 +41,7 @@ class Intake:
         self._receive, self._held, self._address = receive, held, address
         self._declared, self._streams, self._grace_seconds = declared, streams, grace_seconds
         self._holding: Holding | None = None
+        self._turns = turns or Turns()
         self._received, self._marked, self._waited = 0, 0, 0.0
         self._timeout: asyncio.Timeout | None = None
         self._is_complete, self._is_dropped = False, False
@@ -56,6 +59,8 @@ class Intake:
                 self._holding.progress()
         if not message.get("more_body", False):
             self._complete()
+            if self._received > FREE_BYTES and not self._streams:
+                await self._turns.take()  # what is made of a large body keeps everybody else waiting
         await self.hold(self._received)
         return message
 
