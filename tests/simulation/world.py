@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
 from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
+from rtaplatform.simulate.oracle_caps import Seats
 from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import Record as Sent
 from rtaplatform.simulate.traffic import events
@@ -74,8 +76,8 @@ class Home(Protocol):
 
 
 class MemoryHome:
-    def __init__(self, shards: int) -> None:
-        self.store = self.generations = MemoryStore(shards)
+    def __init__(self, shards: int, caps: Caps = CAPS) -> None:
+        self.store = self.generations = MemoryStore(shards, caps)
 
     def set_projects(self, version: str) -> None:
         self.store.set_projects(PROJECTS, version)
@@ -110,6 +112,7 @@ class World:
 
     topics: Mapping[str, int] = TOPICS
     users = 12  # of each project
+    seats: Seats | None = None  # in a bucket; None: as many as there are
     arrivals_max = 16  # records at once
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
 
@@ -363,7 +366,8 @@ class World:
             # Which of two equal records came first, across partitions, is not for us to say.
             for totals in (found, wanted):
                 totals.cells = {name: fields for name, fields in totals.cells.items() if name[1] != "quality"}
-        wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance) + check_the_law(found)
+        wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance, seats=self.seats)
+        wrong += check_the_law(found)
         wrong += differing(self.home.values(), witness.values())
         letters = set(self.broker.letters)
         wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - letters)]

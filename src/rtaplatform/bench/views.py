@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from rtaplatform.bench.stack import PROJECT, ZONE, Stack, beside
 from rtaplatform.core.buckets import Kind, bucket_starts
+from rtaplatform.core.caps import CAPS
 from rtaplatform.core.rollups import PRODUCTS, field
 from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Row, read_row
 from rtaplatform.store.redis import RedisStore
 
 BATCHES_A_SECOND = 20
-VIEWS_OF_A_FULL_BUCKET = 15_000  # of these some 12,000 products are different ones: more than the cap
+AT_ONCE = 20_000  # products in one call
 HOURS, MINUTES_AT_EDGE = 26, 70
 
 
@@ -44,15 +45,17 @@ class Ledger:
 
 
 def fill(stack: Stack, products: int, seed: int) -> int:
-    """The hours of a day and the minutes at its edges, each to the cap; the number of buckets."""
+    """The hours of a day and the minutes at its edges, each to its cap, or with all products; the number of buckets."""
     ledger, chance = Ledger(stack.store()), random.Random(seed)
     now = int(time.time()) // 60
     hours = sorted({bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
     edges = [now - n for n in range(1, MINUTES_AT_EDGE)] + [now - 24 * 60 + n for n in range(-70, MINUTES_AT_EDGE)]
     buckets = [*((Kind.HOUR, hour) for hour in hours), *((Kind.MINUTE, minute) for minute in edges)]
     for kind, start in buckets:
-        views = [_product(products, chance) for _ in range(VIEWS_OF_A_FULL_BUCKET)]
-        ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): _cells(views, chance.randint(1, 40))})
+        views = [f"p-{n}" for n in chance.sample(range(products), min(products, CAPS.seats(PRODUCTS.name, kind)))]
+        key = CellsKey(PROJECT, PRODUCTS.name, kind, start)
+        for first in range(0, len(views), AT_ONCE):
+            ledger.apply({key: _cells(views[first : first + AT_ONCE], chance.randint(1, 40))})
     return len(buckets)
 
 

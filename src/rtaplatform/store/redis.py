@@ -81,7 +81,7 @@ class RedisStore:
     """`AggregateStore` on one Redis or Valkey server (7.0 or newer)."""
 
     def __init__(self, settings: StoreSettings, keeping: Keeping = KEEPING) -> None:
-        self._settings, self._keeping = settings, keeping
+        self._settings, self.keeping = settings, keeping
         self._client = self._connect(settings.url.get_secret_value())
 
     def _connect(self, url: str) -> redis.Redis:
@@ -240,7 +240,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v3", shard, encode(generation, delta, self._keeping)), delta)
+        return read_outcome(self.call("rta_apply_v3", shard, encode(generation, delta, self.keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:

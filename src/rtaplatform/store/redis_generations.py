@@ -77,7 +77,9 @@ class RedisGenerations:
         return found.decode()
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self._store.call("rta_build_v3", shard, encode(generation, delta)), delta)
+        return read_outcome(
+            self._store.call("rta_build_v3", shard, encode(generation, delta, self._store.keeping)), delta
+        )
 
     def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
         where = (layout.place(erasure.place), erasure.upto, erasure.project)
