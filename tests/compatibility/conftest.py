@@ -12,12 +12,14 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.local.ports import keep_ports
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import Place
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.store.wire import Keeping
 from tests.contract.conftest import BERLIN, TOPICS, Parts
 
 
@@ -47,12 +49,17 @@ def _await(url: str, log: Path) -> None:
 
 
 @pytest.fixture
-def parts(redis_url: str) -> Iterator[Parts]:
+def caps() -> Caps:
+    return CAPS
+
+
+@pytest.fixture
+def parts(redis_url: str, caps: Caps) -> Iterator[Parts]:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         client.function_flush()
     settings = StoreSettings(url=SecretStr(redis_url))
-    store = RedisStore(settings)
+    store = RedisStore(settings, Keeping(caps=caps))
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
     yield Parts(store, RedisReader(settings), "redis 7.0", RedisGenerations(store, 1), store.forget)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 from rtaplatform.core.dimensions import dimension
@@ -52,12 +53,20 @@ class ProductCatalog(Protocol):
 
 def attributes_of(table: ProductTable, product_id: str, names: Sequence[str]) -> list[str]:
     """The values of these attributes, as a rollup would have stored them."""
-    if product_id == OTHER:
-        return [OTHER] * len(names)
-    product = table.by_id.get(product_id)
-    if product is None:
-        return [""] * len(names)
-    return [_stored(product.category if name == "product_category" else product.brand) for name in names]
+    return [attribute_of(table, [product_id], name)[0] for name in names]
+
+
+def attribute_of(table: ProductTable, product_ids: Sequence[str], name: str) -> list[str]:
+    """An attribute of each of these products."""
+    read = _CATEGORY if name == "product_category" else _BRAND
+    found = map(table.by_id.get, product_ids)
+    values = ["" if product is None else _stored(read(product)) for product in found]
+    for at in [at for at, product_id in enumerate(product_ids) if product_id == OTHER]:
+        values[at] = OTHER
+    return values
+
+
+_CATEGORY, _BRAND = attrgetter("category"), attrgetter("brand")
 
 
 @lru_cache(maxsize=16_384)

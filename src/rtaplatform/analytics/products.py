@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from rtaplatform.analytics.columns import Columns, Numbers, add_by, greatest
-from rtaplatform.analytics.join import ProductTable, attributes_of
+from rtaplatform.analytics.join import ProductTable, attribute_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Key, Row
 from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR
@@ -89,8 +89,8 @@ class Products:
             coded = self._coded[names] = Coded(version, columns.reshaped, [], {}, np.zeros(0, dtype=np.int32))
         first = len(coded.codes)
         if first < len(columns.names):
-            keys = [self._key(at, names, products) for at in range(first, len(columns.names))]
-            for key in keys:
+            keys = keys_of([product_of(name) for name in columns.names[first:]], names, products)
+            for key in dict.fromkeys(keys):
                 if key not in coded.places:
                     coded.places[key] = len(coded.keys)
                     coded.keys.append(key)
@@ -99,10 +99,13 @@ class Products:
         return coded
 
     def _key(self, at: int, names: Names, products: ProductTable | None) -> Key:
-        product = product_of(self._columns.names[at])
-        if products is None:
-            return tuple(product for _ in names)
-        return tuple(product if name == PRODUCT_ID else attributes_of(products, product, (name,))[0] for name in names)
+        return keys_of([product_of(self._columns.names[at])], names, products)[0]
+
+
+def keys_of(found: Sequence[str], names: Names, products: ProductTable | None) -> list[Key]:
+    """Of each product its id and attributes, whichever are named. There may be 100,000."""
+    held = [found if name == PRODUCT_ID or products is None else attribute_of(products, found, name) for name in names]
+    return list(zip(*held, strict=True))
 
 
 def product_of(name: bytes) -> str:
