@@ -28,6 +28,7 @@ from rtaplatform.catalog.products import Products
 from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.catalog.projects import list_origins, list_projects
 from rtaplatform.collect.collector import Collector
+from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
@@ -84,14 +85,11 @@ def build_api(
     limiter_url: SecretStr | None = None,
     workers_group: str,
 ) -> Parts:
-    """The API's parts. Nothing is opened before `parts.lifespan` is entered.
-
-    Without the `limiter_url` of a Redis user, limits are those of this process alone.
-    """
+    """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
-    producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000)
-    tracker, broker, database = FreshnessTracker(), Broker(kafka), known.database
-    origins, bounds = Origins(), make_bounds(api, limits.trusted_proxies)
+    origins, bounds, clock = Origins(), make_bounds(api, limits.trusted_proxies), MachineClock()
+    producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000, clock)
+    tracker, broker, database = FreshnessTracker(clock.fault), Broker(kafka), known.database
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
     engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
@@ -99,6 +97,7 @@ def build_api(
     def works() -> list[Work]:
         return [
             watch_standstill(),
+            watch_clock(clock, lambda: asyncio.to_thread(shards.clock_s)),
             hub.run(),
             watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
             watch_ledgers(observer(engine, database, store.shards)),
@@ -111,7 +110,7 @@ def build_api(
     return Parts(
         keys=known.keys,
         collector=Collector(producer, bounds.turns),
-        health=build_health(database, shards, producer, tracker, shard_count=store.shards),
+        health=build_health(database, shards, producer, tracker, clock, shard_count=store.shards),
         settings=api,
         bounds=bounds,
         origins=origins,
@@ -185,7 +184,13 @@ def build_catalog(settings: CatalogSettings) -> CatalogParts:
 
 
 def build_health(
-    database: Database, shards: RedisStore, producer: EventProducer, tracker: FreshnessTracker, *, shard_count: int
+    database: Database,
+    shards: RedisStore,
+    producer: EventProducer,
+    tracker: FreshnessTracker,
+    clock: MachineClock,
+    *,
+    shard_count: int,
 ) -> Health:
     async def freshness() -> dict[str, Any]:
         return dict(msgspec.to_builtins(tracker.state(read_clock())))
@@ -194,7 +199,8 @@ def build_health(
         await asyncio.to_thread(require_manifests, shards, shard_count)
         await asyncio.to_thread(shards.check_writes)
 
-    return Health({"postgres": database.check, "redis": manifests, "kafka": producer.check}, freshness)
+    checks = {"postgres": database.check, "redis": manifests, "kafka": producer.check, "clock": clock.check}
+    return Health(checks, freshness)
 
 
 def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float) -> Limits:

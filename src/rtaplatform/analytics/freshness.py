@@ -10,7 +10,7 @@ answers. Where the log itself has lost its end (`rta topics adopt` accepts that)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -59,7 +59,10 @@ class FreshnessState(Struct, frozen=True):
 
 
 class FreshnessTracker:
-    def __init__(self) -> None:
+    """`clock_fault` says why the clock of this machine is wrong, if it is: then no `as_of` is told by it."""
+
+    def __init__(self, clock_fault: Callable[[], str | None] = lambda: None) -> None:
+        self._clock_fault = clock_fault
         self._ends = LogEnds()
         self._positions: dict[tuple[int, Place], Position] = {}
         self._floors: dict[Place, int] = {}
@@ -90,7 +93,10 @@ class FreshnessTracker:
                 self._look_whether_adopted(place)
         as_of = self._as_of(snapshot, offsets)
         lag = None if as_of is None else max(0, self._age_ms(as_of, now))
-        return Freshness(None if as_of is None else as_of.wall_ms, lag, self._reasons(snapshot, offsets, now))
+        reasons, fault = self._reasons(snapshot, offsets, now), self._clock_fault()
+        if fault is not None:
+            return Freshness(None, lag, (*reasons, f"the clock of this machine is wrong: {fault}"))
+        return Freshness(None if as_of is None else as_of.wall_ms, lag, reasons)
 
     def state(self, now: Instant) -> FreshnessState:
         newest, ends = self._ends.newest_at, self._ends.known

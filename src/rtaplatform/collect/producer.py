@@ -2,7 +2,8 @@
 
 Promise: `append` returns once Kafka has acknowledged each record (all replicas); else it raises
 `Unavailable` and says how many are acknowledged and how many are unknown. Bounded: librdkafka's queue by
-bytes, each record by `delivery.timeout.ms`. After a fatal error a new producer takes over.
+bytes, each record by `delivery.timeout.ms`. After a fatal error a new producer takes over. Where Kafka refuses the time
+of a record, `TimesRefused` says at once that the clock of this machine is wrong.
 
 Delivery reports are served on the event loop itself, every millisecond while something is in flight: a
 thread of its own would fight the loop for the interpreter's lock.
@@ -19,11 +20,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from rtaplatform import telemetry
 from rtaplatform.collect.draft import Record
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.collect.machine_clock import MachineClock
+from rtaplatform.core.errors import Unavailable, WrongClock
 from rtaplatform.core.events import COLLECTED_HEADER
 
 BUSY_POLL_SECONDS = 0.001
 IDLE_POLL_SECONDS = 1.0
+WRONG_CLOCK_RETRY_SECONDS = 30
 _log = telemetry.logger("collect.producer")
 
 
@@ -35,17 +38,29 @@ class Undelivered(Unavailable):
         self.acknowledged, self.unknown = acknowledged, unknown
 
 
+class TimesRefused(Undelivered, WrongClock):
+    """Kafka refuses the times of the records: the clock of this machine is ahead of Kafka's."""
+
+    def __init__(self, fault: str, *, acknowledged: int, unknown: int) -> None:
+        detail = f"The clock of this machine is wrong. {fault}"
+        super().__init__(detail, acknowledged=acknowledged, unknown=unknown)
+        self.retry_after_seconds = WRONG_CLOCK_RETRY_SECONDS
+
+
 class _Parcel:
     """The records of one request: counts down to one future."""
 
-    __slots__ = ("failed", "future", "left", "reason")
+    __slots__ = ("code", "failed", "future", "left", "reason")
 
     def __init__(self, count: int, future: asyncio.Future[None]) -> None:
         self.left, self.failed, self.reason, self.future = count, 0, "", future
+        self.code: int | None = None
 
     def report(self, error: KafkaError | None, _: Message | None) -> None:
         self.left -= 1
         if error is not None:
+            if self.code != KafkaError.INVALID_TIMESTAMP:
+                self.code = error.code()
             self.fail(1, error.str())
         elif not self.left and not self.future.done():
             self.future.set_result(None)
@@ -59,8 +74,15 @@ class _Parcel:
 class EventProducer:
     """One librdkafka producer and its poll timer. Use it from one event loop: `start`, `append`, `stop`."""
 
-    def __init__(self, make: Callable[[dict[str, Any]], Producer], config: dict[str, Any], wait_seconds: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[dict[str, Any]], Producer],
+        config: dict[str, Any],
+        wait_seconds: float,
+        clock: MachineClock | None = None,
+    ) -> None:
         self._make, self._config = make, config
+        self._clock = clock or MachineClock()
         # A little longer than librdkafka's own limit, so that its verdict comes first.
         self._wait_seconds = wait_seconds + 1.0
         self._producer: Producer | None = None
@@ -106,7 +128,7 @@ class EventProducer:
             if not self._in_flight:
                 self._idle.set()
         if parcel.failed:
-            raise self._undelivered(records, parcel, parcel.reason)
+            raise self._refusal(records, parcel) or self._undelivered(records, parcel, parcel.reason)
 
     async def check(self) -> None:
         """Raise Unavailable where the broker's metadata cannot be had."""
@@ -139,6 +161,16 @@ class EventProducer:
                     self._replace()
                 return self._give_up(len(records) - sent, parcel, error.args[0].str())
         return None
+
+    def _refusal(self, records: Sequence[Record], parcel: _Parcel) -> TimesRefused | None:
+        """Whether times are refused. Of several records together Kafka says "invalid record", which may mean others."""
+        if parcel.code == KafkaError.INVALID_TIMESTAMP:
+            self._clock.note_refusal()
+        elif parcel.code != KafkaError.INVALID_RECORD:
+            return None
+        fault = self._clock.fault()
+        unknown = parcel.failed + parcel.left
+        return TimesRefused(fault, acknowledged=len(records) - unknown, unknown=unknown) if fault else None
 
     @staticmethod
     def _give_up(count: int, parcel: _Parcel, reason: str) -> None:

@@ -16,6 +16,7 @@
     ├── Quarantined             set the record aside with a reason, go on
     ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
     │   ├── Unable              it answers, but this it can't do now: another way may be open
+    │   ├── WrongClock          nothing is away: the clock of this machine is wrong, so that Kafka refuses its records
     │   └── Busy                nothing is away: this process has no room or time for it now, and says of what
     ├── Stopped                 a partition or shard must not be advanced until an operator has decided
     └── SetupError              the command line cannot do what it was asked: what is wrong and what to do
@@ -91,6 +92,10 @@ class Unavailable(PlatformError):
 
 class Unable(Unavailable):
     """A server answers, but can't do this now: it takes no writes (a full disk, a replica), or has older functions."""
+
+
+class WrongClock(Unavailable):
+    """Nothing behind us is away: the clock of this machine is wrong. `detail` tells it to the sender."""
 
 
 class Busy(Unavailable):

@@ -46,7 +46,11 @@ DOCUMENT_DOCS = {"responses": {"200": said_json("OpenAPI 3.1.", {"type": "object
 READY_DOCS = {
     "responses": {
         "200": said_json("It can serve.", {"type": "object"}),
-        "503": said_json("It cannot yet: `missing` names the servers.", {"type": "object"}, RETRY_AFTER),
+        "503": said_json(
+            "It cannot yet: `missing` names the servers, or this machine's `clock`, which is wrong.",
+            {"type": "object"},
+            RETRY_AFTER,
+        ),
     }
 }
 _STYLE = (

@@ -70,6 +70,9 @@ KINDS: dict[type[BaseException], Kind] = {
         "batch-rejected", 400, "Events of the batch are rejected", "Correct the events listed in `rejected`."
     ),
     errors.Unavailable: Kind("unavailable", 503, "A server behind is away", "Try again after `Retry-After` seconds."),
+    errors.WrongClock: Kind(
+        "wrong-clock", 503, "The clock of a machine is wrong", "Try again later; an operator has to set the clock."
+    ),
     errors.Busy: Kind("busy", 503, "Not at the moment", "Try again after `Retry-After` seconds."),
     errors.Stopped: Kind("stopped", 503, "Processing stands still", "An operator has to decide."),
     NotFoundException: Kind("unknown-route", 404, "No such route", "See /docs for what there is."),
@@ -140,6 +143,8 @@ def _facts(error: BaseException) -> dict[str, Any]:
             return {"detail": error.detail, "field": error.field, "allowed": error.allowed, "hint": error.hint}
         case errors.Busy():
             return {"detail": error.detail}
+        case errors.WrongClock():
+            return {"detail": f"{error.detail} Nothing is wrong with the request."}
         case errors.Unavailable():
             return {"detail": f"{error.server} is away. Nothing is wrong with the request."}
         case errors.Stopped():

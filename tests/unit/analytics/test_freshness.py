@@ -43,6 +43,17 @@ def test_as_of_is_the_latest_moment_whose_events_are_all_in() -> None:
     assert tracker.observe(snapshot({A: 20, B: 9}), at(2.25)) == Freshness(WALL + 2000, 250, ())
 
 
+def test_a_clock_that_is_wrong_tells_no_as_of_and_no_answer_is_complete() -> None:
+    fault: str | None = "It is 3600 s ahead of Redis' clock."
+    tracker = FreshnessTracker(lambda: fault)
+    tracker.sample(at(0), {A: 1})
+    found = tracker.observe(snapshot({A: 1}), at(1))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (None, 1000, False)
+    assert "clock of this machine is wrong" in found.reasons[0]
+    fault = None
+    assert tracker.observe(snapshot({A: 1}), at(1)) == Freshness(WALL, 1000, ())
+
+
 def test_a_broker_that_has_just_come_back_moves_nothing() -> None:
     two_topics = Snapshot(
         "g1", {"web": "web-1", "mobile": "mobile-1"}, {A: row(10), C: row(5)}, {}, False, Project("demo"), ()

@@ -11,8 +11,9 @@ from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from rtaplatform.collect.draft import Record
-from rtaplatform.collect.producer import EventProducer, Undelivered
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.collect.machine_clock import MachineClock
+from rtaplatform.collect.producer import EventProducer, TimesRefused, Undelivered
+from rtaplatform.core.errors import Unavailable, WrongClock
 
 RECORDS = [Record("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(3)]
 Report = Callable[[KafkaError | None, None], None]
@@ -90,6 +91,38 @@ async def test_failed_report_makes_its_record_unknown(producer: EventProducer, f
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
     assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
+
+
+async def test_a_time_that_kafka_refuses_is_the_clocks_fault_said_at_once(
+    producer: EventProducer, factory: Factory
+) -> None:
+    # Of records that came in one batch Kafka says "invalid record", of a single one "invalid timestamp".
+    factory.made[0].errors = [
+        KafkaError(code)
+        for code in (KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD)
+    ]
+    with pytest.raises(TimesRefused, match="clock of this machine is wrong") as caught:
+        await producer.append(RECORDS)
+    assert (caught.value.acknowledged, caught.value.unknown) == (0, 3)
+    assert caught.value.retry_after_seconds >= 10
+    assert isinstance(caught.value, WrongClock)
+
+
+async def test_an_invalid_record_is_the_clocks_fault_only_where_the_clock_is_known_to_be_wrong(
+    factory: Factory,
+) -> None:
+    clock = MachineClock()
+    producer = EventProducer(factory, {}, 1, clock)
+    await producer.start()
+    factory.made[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
+    with pytest.raises(Undelivered) as caught:
+        await producer.append(RECORDS[:1])
+    assert not isinstance(caught.value, WrongClock)
+    clock.compare(5_000, 1_000)
+    factory.made[0].errors = [KafkaError(KafkaError.INVALID_RECORD)]
+    with pytest.raises(TimesRefused, match="4000 s ahead"):
+        await producer.append(RECORDS[:1])
+    await producer.stop(0.1)
 
 
 async def test_full_queue_is_unavailable_and_counts_what_was_taken(producer: EventProducer, factory: Factory) -> None:

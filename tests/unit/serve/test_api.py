@@ -15,7 +15,8 @@ from litestar.routes import HTTPRoute
 from rtaplatform.catalog.keys import SCOPES_BY_KIND, Access
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.draft import Record
-from rtaplatform.collect.producer import Undelivered
+from rtaplatform.collect.machine_clock import MachineClock
+from rtaplatform.collect.producer import TimesRefused, Undelivered
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
@@ -48,11 +49,13 @@ class Keys:
 class Log:
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.away = False
+        self.away, self.is_ahead = False, False
 
     async def append(self, records: Sequence[Record]) -> None:
         if self.away:
             raise Undelivered("All brokers are down", acknowledged=0, unknown=len(records))
+        if self.is_ahead:
+            raise TimesRefused("It is 3600 s ahead of Redis' clock.", acknowledged=0, unknown=len(records))
         self.records.extend(records)
 
 
@@ -339,6 +342,23 @@ async def test_kafka_away_is_503_with_retry_after(client: httpx.AsyncClient, log
     assert int(answer.headers["retry-after"]) >= 1
     assert "Retry-After" in answer.headers["access-control-expose-headers"]
     assert "brokers" not in document["detail"]
+
+
+async def test_a_wrong_clock_is_503_that_names_the_clock(client: httpx.AsyncClient, log: Log) -> None:
+    log.is_ahead = True
+    answer = await client.post("/v1/track", json=TRACK, auth=("w", ""))
+    document = is_problem(answer, 503, "wrong-clock")
+    assert document["detail"].startswith("The clock of this machine is wrong. It is 3600 s ahead of Redis' clock.")
+    assert "away" not in answer.text
+    assert int(answer.headers["retry-after"]) >= 10
+
+
+async def test_a_wrong_clock_is_not_ready() -> None:
+    clock = MachineClock()
+    clock.compare(5_000, 1_000)
+    ready, detail = await Health({"clock": clock.check}).readiness()
+    assert (ready, detail["missing"]) == (False, ["clock"])
+    assert "4000 s ahead of Redis' clock" in detail["servers"]["clock"]
 
 
 async def test_postgres_away_does_not_show_where_it_is(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,63 @@
+"""Whether the clock of this machine can be trusted, by Redis' clock and by what Kafka refuses.
+
+A clock that differs from Redis' by more than 5 minutes is taken to be wrong; a refusal of Kafka's counts for a minute.
+Nothing is decided by this for an event: the API says why it is not ready, and answers are not `complete`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from rtaplatform.core.errors import PlatformError, WrongClock
+from rtaplatform.core.events import FUTURE_MS_MAX
+
+REFUSAL_COUNTS_SECONDS = 60.0
+COMPARE_EVERY_SECONDS = 5.0
+ANSWER_SECONDS_MAX = 5.0
+REFUSED = "Kafka refuses the times of its records, as too far ahead of Kafka's own clock."
+
+
+class MachineClock:
+    """What is known of this machine's clock. `seconds` is monotonic."""
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._refused_at: float | None = None
+        self._ahead_seconds = 0.0
+
+    def compare(self, own_seconds: float, other_seconds: float) -> None:
+        """Take in what Redis' clock said when ours said `own_seconds`."""
+        self._ahead_seconds = own_seconds - other_seconds
+
+    def note_refusal(self) -> None:
+        """Kafka has refused the time of a record of ours."""
+        self._refused_at = self._seconds()
+
+    def fault(self) -> str | None:
+        """Why the clock is not to be trusted; None where nothing is known against it."""
+        if abs(self._ahead_seconds) * 1000 > FUTURE_MS_MAX:
+            side = "ahead of" if self._ahead_seconds > 0 else "behind"
+            return f"It is {abs(self._ahead_seconds):.0f} s {side} Redis' clock."
+        if self._refused_at is not None and self._seconds() - self._refused_at < REFUSAL_COUNTS_SECONDS:
+            return REFUSED
+        return None
+
+    async def check(self) -> None:
+        """Raise WrongClock where something is known against it."""
+        if fault := self.fault():
+            raise WrongClock("clock", f"The clock of this machine is wrong. {fault}")
+
+
+async def watch_clock(
+    clock: MachineClock, read_other: Callable[[], Awaitable[float]], read_own: Callable[[], float] = time.time
+) -> None:
+    """Compare until cancelled; a server that is away is waited out."""
+    while True:
+        with suppress(PlatformError, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                other_seconds = await read_other()
+                clock.compare(read_own(), other_seconds)
+        await asyncio.sleep(COMPARE_EVERY_SECONDS)

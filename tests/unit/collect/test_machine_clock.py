@@ -1,0 +1,77 @@
+"""When the clock of this machine is said to be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from rtaplatform.collect.machine_clock import REFUSAL_COUNTS_SECONDS, REFUSED, MachineClock, watch_clock
+from rtaplatform.core.errors import Unavailable, WrongClock
+
+
+async def test_a_clock_that_nothing_is_known_against_is_right() -> None:
+    clock = MachineClock()
+    clock.compare(1_000.0, 1_299.0)
+    assert clock.fault() is None
+    await clock.check()
+
+
+@pytest.mark.parametrize(
+    ("own", "said"), [(4_600, "It is 3600 s ahead of Redis' clock."), (400, "It is 600 s behind Redis' clock.")]
+)
+async def test_a_clock_that_differs_from_redis_by_over_five_minutes_is_wrong_until_it_is_set(
+    own: int, said: str
+) -> None:
+    clock = MachineClock()
+    clock.compare(own, 1_000)
+    assert clock.fault() == said
+    with pytest.raises(WrongClock, match="The clock of this machine is wrong"):
+        await clock.check()
+    clock.compare(1_001, 1_000)
+    assert clock.fault() is None
+
+
+def test_a_refusal_counts_for_a_minute() -> None:
+    now = 0.0
+    clock = MachineClock(lambda: now)
+    clock.note_refusal()
+    now = REFUSAL_COUNTS_SECONDS - 1
+    assert clock.fault() == REFUSED
+    now = REFUSAL_COUNTS_SECONDS
+    assert clock.fault() is None
+
+
+async def test_the_clock_is_compared_with_redis() -> None:
+    clock, asked = MachineClock(), asyncio.Event()
+
+    async def read_other() -> float:
+        asked.set()
+        return 1_000
+
+    watching = asyncio.create_task(watch_clock(clock, read_other, lambda: 5_000))
+    await asked.wait()
+    await asyncio.sleep(0)
+    assert clock.fault() is not None
+    await _end(watching)
+
+
+async def test_a_redis_that_is_away_says_nothing_of_the_clock() -> None:
+    clock, asked = MachineClock(), asyncio.Event()
+
+    async def read_other() -> float:
+        asked.set()
+        raise Unavailable("redis", "away")
+
+    watching = asyncio.create_task(watch_clock(clock, read_other))
+    await asked.wait()
+    await asyncio.sleep(0)
+    assert (clock.fault(), watching.done()) == (None, False)
+    await _end(watching)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
