@@ -15,7 +15,7 @@ def test_every_event_counts_once_through_crashes_repeats_and_stale_workers(seed:
 def test_the_worlds_hold_what_they_are_made_for() -> None:
     """Each answer that a worker may get is met: what never happens would be shown by nothing."""
     met: Counter[str] = Counter()
-    for seed in range(20):
+    for seed in range(40):
         world = World(seed)
         for _ in range(world.steps):
             world.step()
