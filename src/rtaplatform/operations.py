@@ -13,7 +13,7 @@ from typing import Any
 import stamina
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.migrate import head, upgrade
+from rtaplatform.catalog.migrate import head, upgrade_catalog
 from rtaplatform.catalog.projects import list_projects
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.errors import SetupError, Unavailable
@@ -42,7 +42,7 @@ async def migrate(
 ) -> list[str]:
     """Bring everything to this version; returns a line for each thing that was done. Safe to repeat."""
     refuse_uneven(await asyncio.to_thread(Broker(kafka).topics))
-    await asyncio.to_thread(upgrade, catalog.url.get_secret_value())
+    await asyncio.to_thread(upgrade_catalog, catalog)
     database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
     try:
         if demo_keys is not None:

@@ -111,11 +111,12 @@ class StoreSettings(StageSettings):
 
 
 class CatalogSettings(StageSettings):
-    """Where PostgreSQL is."""
+    """Where PostgreSQL is. `migrate_url` is the role that owns the tables; else that of `url` must."""
 
     model_config = settings_config("RTA_POSTGRES_")
 
     url: SecretStr
+    migrate_url: SecretStr | None = None
     pool_size: Annotated[int, Field(ge=1)] = 5
     timeout_seconds: Annotated[float, Field(gt=0)] = 3.0
     key_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 30.0

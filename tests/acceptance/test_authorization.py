@@ -39,7 +39,7 @@ class Operation(NamedTuple):
 
 @pytest.fixture
 async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server.url) as found:
+    async with open_site(postgres_server.server) as found:
         async with found.client() as client:
             for things in ("users", "products"):
                 assert (await client.post(f"/v1/{things}", json={"id": EXISTING})).status_code == 201

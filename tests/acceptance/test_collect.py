@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from pydantic import SecretStr
 
 import rtaplatform
-from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.core.events import EVENT_TOPICS
@@ -32,7 +30,7 @@ from rtaplatform.core.times import read_time_ms
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.broker import Broker
 from tests.integration.chaos import until
-from tests.integration.servers import Servers, flush
+from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = DemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
 WRITE = (KEYS.write, "")
@@ -53,10 +51,7 @@ class Api:
 
 def prepare(running: Servers) -> None:
     flush(running.valkey)
-    with psycopg.connect(running.postgres_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    migrate.upgrade(running.postgres_url)
+    empty_catalog(running.postgres.server)
 
     async def seed() -> None:
         database = Database(CatalogSettings(url=SecretStr(running.postgres_url)))

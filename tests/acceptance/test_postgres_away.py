@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -22,7 +21,7 @@ import rtaplatform
 from rtaplatform.catalog.seed import DemoKeys
 from rtaplatform.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
-from tests.integration.servers import Servers, flush
+from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = ("rta_w_away", "rta_r_away", "rta_a_away")
 DEMO = DemoKeys(*KEYS)
@@ -82,13 +81,11 @@ def platform(servers: Servers, tmp_path: Path) -> Iterator[Platform]:
 
 
 def prepare(servers: Servers, *, demo: bool = True) -> None:
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+    empty_catalog(servers.postgres.server, is_migrated=False)
     flush(servers.valkey)
     store = StoreSettings(url=SecretStr(servers.redis_url), loader_url=SecretStr(servers.redis_loader_url))
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
-    catalog = CatalogSettings(url=SecretStr(servers.postgres_url))
+    catalog = CatalogSettings(url=SecretStr(servers.postgres_url), migrate_url=SecretStr(servers.postgres_owner_url))
     asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=KEYS if demo else None))
 
 

@@ -91,6 +91,7 @@ def shell(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "RTA_REDIS_URL": servers.redis_url,
         "RTA_REDIS_LOADER_URL": servers.redis_loader_url,
         "RTA_POSTGRES_URL": servers.postgres_url,
+        "RTA_POSTGRES_MIGRATE_URL": servers.postgres_owner_url,
         "RTA_API_HOST": "127.0.0.2",
         "RTA_WORKER_GROUP_ID": "rta-up",
     }

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 from pydantic import SecretStr
 
 import rtaplatform
 from rtaplatform.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
-from tests.integration.servers import Servers, flush
+from tests.integration.servers import Servers, empty_catalog, flush
 
 LOOPBACK = "127.0.0.1"
 ATTACKER = "127.0.0.2"
@@ -142,13 +141,11 @@ def until(condition: Any, what: str, seconds: float = START_SECONDS_MAX) -> None
 
 
 def _prepare(servers: Servers) -> None:
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+    empty_catalog(servers.postgres.server, is_migrated=False)
     flush(servers.valkey)
     kafka = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
     store = StoreSettings(url=SecretStr(servers.redis_url), loader_url=SecretStr(servers.redis_loader_url))
-    catalog = CatalogSettings(url=SecretStr(servers.postgres_url))
+    catalog = CatalogSettings(url=SecretStr(servers.postgres_url), migrate_url=SecretStr(servers.postgres_owner_url))
     asyncio.run(migrate(kafka, store, catalog, TopicSettings(), demo_keys=(WRITE_KEY, READ_KEY, ADMIN_KEY)))
 
 

@@ -187,6 +187,7 @@ def _speed_up(kafka: Running[Kafka]) -> None:
 
 
 def _migrate(site: Site) -> None:
-    stack, catalog = site.stack, CatalogSettings(url=SecretStr(site.postgres.server.url))
+    stack, postgres = site.stack, site.postgres.server
+    catalog = CatalogSettings(url=SecretStr(postgres.url), migrate_url=SecretStr(postgres.owner_url))
     keys = (WRITE_KEY, READ_KEY, ADMIN_KEY)
     asyncio.run(migrate(stack.kafka_settings, stack.store_settings, catalog, TopicSettings(), demo_keys=keys))

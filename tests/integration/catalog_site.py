@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import httpx
-import psycopg
 from litestar import Litestar
 from pydantic import SecretStr
 
-from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.keys import KeyRing
 from rtaplatform.catalog.receipt import WhoToErase
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.local.postgres import Postgres
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.parts import Parts
 from rtaplatform.settings import ApiSettings, CatalogSettings
+from tests.integration.servers import empty_catalog
 
 KEYS = DemoKeys(write="rta_w_site", read="rta_r_site", admin="rta_a_site")
 ROOT = "http://site.test"
@@ -62,14 +62,6 @@ class Site:
         return httpx.AsyncClient(transport=transport, base_url=ROOT, headers=headers, timeout=60)
 
 
-def empty(url: str) -> None:
-    """A database as `rta migrate` leaves it, without rows."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    migrate.upgrade(url)
-
-
 async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
@@ -81,10 +73,10 @@ async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], secon
 
 
 @asynccontextmanager
-async def open_site(url: str, **more: Any) -> AsyncIterator[Site]:
-    """A site with the demo project and its keys."""
-    await asyncio.to_thread(empty, url)
-    site = Site(url, **more)
+async def open_site(postgres: Postgres, url: str | None = None, **more: Any) -> AsyncIterator[Site]:
+    """A site with the demo project and its keys. `url`: another way to the same database."""
+    await asyncio.to_thread(empty_catalog, postgres)
+    site = Site(url or postgres.url, **more)
     try:
         await seed_demo(site.database, KEYS, users=[], products=[])
         yield site

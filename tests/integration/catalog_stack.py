@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import psycopg
 from pydantic import SecretStr
 
-from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.seed import DemoKeys, seed_demo
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
@@ -17,7 +15,7 @@ from rtaplatform.store.port import Project
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 from tests.integration.chaos import until
-from tests.integration.servers import Servers, flush
+from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = DemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
 PROJECT_ID = "prj_demo"
@@ -59,10 +57,7 @@ class CatalogStack:
 
 def prepare(servers: Servers) -> CatalogStack:
     stack = CatalogStack(servers)
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    migrate.upgrade(servers.postgres_url)
+    empty_catalog(servers.postgres.server)
 
     async def seed() -> None:
         database = Database(stack.catalog)

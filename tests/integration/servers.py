@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import psycopg
 import redis
 
+from rtaplatform.catalog import migrate
 from rtaplatform.local.cache import cache_folder
 from rtaplatform.local.kafka import Kafka
 from rtaplatform.local.ports import keep_ports
@@ -24,6 +26,7 @@ from rtaplatform.local.valkey import Valkey
 from rtaplatform.settings import LocalSettings
 
 ANSWER_SECONDS_MAX = 60.0
+APP_ROLE = "rta"
 TESTER = "rta-tests"  # a Valkey user that may do anything: flush, configure, look into every key
 
 ServerT = TypeVar("ServerT", bound=EmbeddedServer)
@@ -111,8 +114,22 @@ class Servers:
 
     @property
     def postgres_url(self) -> str:
-        """The database `rta`, as its owner."""
+        """The database `rta`, as the application's role."""
         return self.postgres.server.url
+
+    @property
+    def postgres_owner_url(self) -> str:
+        """The database `rta`, as the role that migrates."""
+        return self.postgres.server.owner_url
+
+
+def empty_catalog(postgres: Postgres, *, is_migrated: bool = True) -> None:
+    """A database as `rta migrate` leaves it, without rows; or without anything."""
+    with psycopg.connect(postgres.owner_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    if is_migrated:
+        migrate.upgrade(postgres.owner_url, app_role=APP_ROLE)
 
 
 def flush(valkey: Running[Valkey]) -> None:

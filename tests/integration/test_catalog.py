@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -24,7 +23,7 @@ from rtaplatform.local.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from rtaplatform.simulate.catalog import demo_products, demo_users
 from rtaplatform.store.port import Project
-from tests.integration.servers import Running
+from tests.integration.servers import APP_ROLE, Running, empty_catalog
 
 KEYS = DemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
 
@@ -49,26 +48,24 @@ def settings(url: str) -> CatalogSettings:
 
 
 @pytest.fixture
-async def database(url: str, settings: CatalogSettings) -> AsyncIterator[Database]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    await asyncio.to_thread(migrate.upgrade, url)
+async def database(postgres_server: Running[Postgres], settings: CatalogSettings) -> AsyncIterator[Database]:
+    await asyncio.to_thread(empty_catalog, postgres_server.server)
     found = Database(settings)
     await seed_demo(found, KEYS, users=demo_users(50, 1), products=demo_products(20, 1))
     yield found
     await found.close()
 
 
-async def test_migrations_go_up_and_down_on_data(database: Database, url: str) -> None:
+async def test_migrations_go_up_and_down_on_data(database: Database, postgres_server: Running[Postgres]) -> None:
+    url = postgres_server.server.owner_url
     assert await asyncio.to_thread(migrate.current, url) == migrate.head()
-    await asyncio.to_thread(migrate.upgrade, url)
+    await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)
     assert len(await list_projects(database)) == 1
     await asyncio.to_thread(migrate.downgrade, url, "base")
     assert await asyncio.to_thread(migrate.current, url) is None
     with pytest.raises(Unavailable):
         await database.check()
-    await asyncio.to_thread(migrate.upgrade, url)
+    await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)
     await database.check()
 
 

@@ -159,7 +159,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def place(postgres_server: Running[Postgres]) -> AsyncIterator[Place]:
-    async with open_site(postgres_server.server.url) as calm, postgres_proxy(postgres_server.server.port) as behind:
+    async with open_site(postgres_server.server) as calm, postgres_proxy(postgres_server.server.port) as behind:
         found = Place(calm, behind)
         yield found
         await found.site.database.close()

@@ -40,7 +40,7 @@ NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/c
 
 @pytest.fixture
 async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server.url) as found:
+    async with open_site(postgres_server.server) as found:
         yield found
 
 
@@ -340,8 +340,10 @@ async def test_life_of_a_key(site: Site, client: httpx.AsyncClient) -> None:
     assert KEYS.admin not in (await client.get("/v1/keys?revoked=include")).text
 
 
-async def test_the_revision_goes_down_and_up_on_data(site: Site, client: httpx.AsyncClient) -> None:
-    url = site.settings.url.get_secret_value()
+async def test_the_revision_goes_down_and_up_on_data(
+    client: httpx.AsyncClient, postgres_server: Running[Postgres]
+) -> None:
+    url = postgres_server.server.owner_url
     await client.put("/v1/products/p", json={"name": "Boot", "price": 1.25, "attributes": {"a": 1}})
     await client.put("/v1/users/u", json={"email": "a@example.com", "traits": {"plan": "free"}})
     before = [(await client.get(path)).json() for path in ("/v1/products/p", "/v1/users/u")]
@@ -367,10 +369,12 @@ async def test_without_postgres_the_catalog_answers_503_and_recovers(
     assert (await client.get("/v1/products/p")).json()["name"] == "x"
 
 
-async def test_migrating_while_reading_shows_no_error(site: Site, client: httpx.AsyncClient) -> None:
+async def test_migrating_while_reading_shows_no_error(
+    client: httpx.AsyncClient, postgres_server: Running[Postgres]
+) -> None:
     """Triggers are taken away and put back, with locks of whole tables, while clients read and write."""
     await client.put("/v1/products/p", json={"name": "x"})
-    url = site.settings.url.get_secret_value()
+    url = postgres_server.server.owner_url
     statuses, is_done = set[int](), asyncio.Event()
 
     async def read() -> None:

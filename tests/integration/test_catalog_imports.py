@@ -20,7 +20,7 @@ NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/c
 
 @pytest.fixture
 async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server.url) as found:
+    async with open_site(postgres_server.server) as found:
         yield found
 
 

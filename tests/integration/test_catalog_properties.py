@@ -99,7 +99,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture(scope="module")
 def site(postgres_server: Running[Postgres], loop: asyncio.AbstractEventLoop) -> Iterator[Site]:
-    opened = open_site(postgres_server.server.url)
+    opened = open_site(postgres_server.server)
     yield loop.run_until_complete(opened.__aenter__())
     loop.run_until_complete(opened.__aexit__(None, None, None))
 

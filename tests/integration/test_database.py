@@ -18,8 +18,8 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.core.errors import Unable, Unavailable
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
-from tests.integration.catalog_site import Site, empty, open_site
-from tests.integration.servers import Running
+from tests.integration.catalog_site import Site, open_site
+from tests.integration.servers import Running, empty_catalog
 
 LOOPBACK = "127.0.0.1"
 
@@ -30,9 +30,8 @@ def database_at(url: str) -> Database:
 
 @pytest.fixture
 def url(postgres_server: Running[Postgres]) -> str:
-    found = postgres_server.server.url
-    empty(found)
-    return found
+    empty_catalog(postgres_server.server)
+    return postgres_server.server.url
 
 
 @pytest.fixture
@@ -50,19 +49,21 @@ def read(connection: Connection) -> Any:
     return connection.scalar(text("SELECT pg_sleep(0.05)"))
 
 
-def set_read_only(url: str, value: str) -> None:
+def set_read_only(postgres: Running[Postgres], value: str) -> None:
     """For sessions that begin from now on; those of before are ended where it is on."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(postgres.server.superuser_url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(f"ALTER DATABASE rta {value}".encode())
         if "on" in value.split():
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rta'")
 
 
-async def test_writes_go_on_as_soon_as_the_server_takes_them(database: Database, url: str) -> None:
+async def test_writes_go_on_as_soon_as_the_server_takes_them(
+    database: Database, postgres_server: Running[Postgres]
+) -> None:
     """As after a fail-over: sessions that began on a replica, or read-only, are not kept."""
     await database.run(write)
-    set_read_only(url, "SET default_transaction_read_only TO on")
+    set_read_only(postgres_server, "SET default_transaction_read_only TO on")
     try:
         await asyncio.gather(*(database.run(read) for _ in range(10)))
         with pytest.raises(Unable):
@@ -71,20 +72,20 @@ async def test_writes_go_on_as_soon_as_the_server_takes_them(database: Database,
             await database.check()
         await asyncio.gather(*(database.run(read) for _ in range(10)))
     finally:
-        set_read_only(url, "RESET default_transaction_read_only")
+        set_read_only(postgres_server, "RESET default_transaction_read_only")
     for _ in range(10):
         await database.run(write)
     await database.check()
 
 
-async def test_health_is_well_again_by_itself(database: Database, url: str) -> None:
+async def test_health_is_well_again_by_itself(database: Database, postgres_server: Running[Postgres]) -> None:
     """The look at health renews the sessions, so that the first write after it is good."""
-    set_read_only(url, "SET default_transaction_read_only TO on")
+    set_read_only(postgres_server, "SET default_transaction_read_only TO on")
     try:
         with pytest.raises(Unable):
             await database.check()
     finally:
-        set_read_only(url, "RESET default_transaction_read_only")
+        set_read_only(postgres_server, "RESET default_transaction_read_only")
     await database.check()
 
 
@@ -105,17 +106,17 @@ async def test_answers_do_not_depend_on_how_sessions_are_set(postgres_server: Ru
             made = await client.put("/v1/users/%C3%BC", json=user)
             assert made.status_code == 201
             assert made.json()["created_at"].endswith("Z")
-            with psycopg.connect(plain, autocommit=True) as connection:
+            with psycopg.connect(postgres.owner_url, autocommit=True) as connection:
                 connection.execute("UPDATE users SET created_at = '2026-01-01', field_times = '{}'")
                 connection.execute("ALTER TABLE users DISABLE TRIGGER users_version")
                 connection.execute("UPDATE users SET updated_at = '2026-07-01 01:02:03.456'")
                 connection.execute("ALTER TABLE users ENABLE TRIGGER users_version")
             return [(await client.get(path)).content for path in ("/v1/users/%C3%BC", "/v1/users")]
 
-    plain = postgres_server.server.url
-    async with open_site(plain) as site:
+    postgres = postgres_server.server
+    async with open_site(postgres) as site:
         expected = await ask(site)
-    async with open_site(f"{plain}?options=-c%20{options.replace('=', '%3D')}") as site:
+    async with open_site(postgres, f"{postgres.url}?options=-c%20{options.replace('=', '%3D')}") as site:
         assert await ask(site) == expected
 
 

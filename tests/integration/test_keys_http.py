@@ -17,7 +17,7 @@ from tests.integration.servers import Running
 
 @pytest.fixture
 async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server.url) as found:
+    async with open_site(postgres_server.server) as found:
         yield found
 
 
@@ -69,7 +69,7 @@ async def test_a_project_keeps_a_key_that_makes_others(site: Site, client: httpx
 
 async def test_projects_are_made_and_changed_so_often_and_no_more(postgres_server: Running[Postgres]) -> None:
     limits = Limits(LimitSettings(projects_per_hour=3, project_changes_per_hour=2, keys_per_project_max=4))
-    async with open_site(postgres_server.server.url, limits=limits) as site, site.client() as client:
+    async with open_site(postgres_server.server, limits=limits) as site, site.client() as client:
         # A slug that is taken costs as well: nobody tries out which there are.
         made = [await client.post("/v1/projects", json={"slug": slug}) for slug in ("demo", "one", "two", "three")]
         assert [answer.status_code for answer in made] == [409, 201, 201, 429]

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, revoke_key
 from rtaplatform.catalog.notifications import Change, Listener, News, read_change
@@ -23,7 +22,7 @@ from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
 from rtaplatform.local.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import until
-from tests.integration.servers import Running
+from tests.integration.servers import Running, empty_catalog
 
 KEYS = DemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
 MANY = 100_000
@@ -36,12 +35,8 @@ def settings(postgres_server: Running[Postgres]) -> CatalogSettings:
 
 
 @pytest.fixture
-async def database(settings: CatalogSettings) -> AsyncIterator[Database]:
-    url = settings.url.get_secret_value()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    await asyncio.to_thread(migrate.upgrade, url)
+async def database(postgres_server: Running[Postgres], settings: CatalogSettings) -> AsyncIterator[Database]:
+    await asyncio.to_thread(empty_catalog, postgres_server.server)
     found = Database(settings)
     await seed_demo(found, KEYS, users=[], products=[])
     yield found

@@ -25,7 +25,7 @@ from tests.integration.servers import Running
 async def site(postgres_server: Running[Postgres], tmp_path: Path) -> AsyncIterator[Site]:
     """Its tables are made directly; all else goes through the pooler."""
     with pooled(postgres_server.server.url, tmp_path) as url:
-        async with open_site(url) as found:
+        async with open_site(postgres_server.server, url) as found:
             yield found
 
 

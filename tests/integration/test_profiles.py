@@ -163,7 +163,7 @@ async def test_what_postgres_refuses_is_left_out_and_the_rest_is_kept(stack: Cat
     mark = uuid.uuid4().hex[:8]
     for number in range(20):
         source.send(f"{mark}-{number}", START_MS, {"plan": "x", "nul\x00": "\x00"})
-    with psycopg.connect(stack.servers.postgres_url, autocommit=True) as connection:
+    with psycopg.connect(stack.servers.postgres_owner_url, autocommit=True) as connection:
         connection.execute(f"ALTER TABLE users ADD CONSTRAINT poison CHECK (id <> '{mark}-7')")
     source.flush()
     await catch_up(stack, f"group-{uuid.uuid4()}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -16,14 +17,34 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from rtaplatform.catalog.database import engine_for
+from rtaplatform.catalog.database import connect, engine_for
+from rtaplatform.catalog.grants import grant_rows
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import CatalogSettings
 
+CONNECT_SECONDS = 10
 _LOCK = 0x52544131  # "RTA1"
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    _migrate(url, lambda config: command.upgrade(config, revision))
+def upgrade_catalog(settings: CatalogSettings) -> None:
+    """As the tables' owner, where there is one beside the application's role, which is granted its work on rows."""
+    url = settings.url.get_secret_value()
+    if settings.migrate_url is None:
+        upgrade(url)
+    else:
+        upgrade(settings.migrate_url.get_secret_value(), app_role=_role_of(url))
+
+
+def upgrade(url: str, revision: str = "head", *, app_role: str | None = None) -> None:
+    def work(config: Config) -> None:
+        connection: Connection = config.attributes["connection"]
+        if app_role is not None:  # before, so that a table is granted as it is made
+            _grant(connection, app_role)
+        command.upgrade(config, revision)
+        if app_role is not None:
+            _grant(connection, app_role)
+
+    _migrate(url, work)
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -44,6 +65,19 @@ def head() -> str:
     return revision
 
 
+def _grant(connection: Connection, role: str) -> None:
+    grant_rows(connection, role)
+    connection.commit()
+
+
+def _role_of(url: str) -> str:
+    try:
+        with connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+            return connection.info.user
+    except psycopg.Error as error:
+        raise Unavailable("postgres", (str(error).strip().splitlines() or ["No answer."])[0]) from error
+
+
 def _revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
@@ -57,7 +91,7 @@ def _config() -> Config:
 
 def _migrate(url: str, work: Callable[[Config], None]) -> None:
     config = _config()
-    engine = engine_for(url, connect_seconds=10)
+    engine = engine_for(url, connect_seconds=CONNECT_SECONDS)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})

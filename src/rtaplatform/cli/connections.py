@@ -36,11 +36,13 @@ DataDirOption = Annotated[
     typer.Option("--data-dir", metavar="DIR", help="Of a running `rta up`, whose servers are taken.  [default: .rta]"),
 ]
 
-KAFKA_VARIABLE, POSTGRES_VARIABLE = "RTA_KAFKA_BOOTSTRAP_SERVERS", "RTA_POSTGRES_URL"
+KAFKA_VARIABLE = "RTA_KAFKA_BOOTSTRAP_SERVERS"
+POSTGRES_VARIABLE, MIGRATE_VARIABLE = "RTA_POSTGRES_URL", "RTA_POSTGRES_MIGRATE_URL"
 REDIS_VARIABLE, LOADER_VARIABLE, LIMITER_VARIABLE = "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL", "RTA_REDIS_LIMITER_URL"
 _READERS: dict[str, Callable[[str], object]] = {
     KAFKA_VARIABLE: read_kafka_servers,
     POSTGRES_VARIABLE: read_postgres_url,
+    MIGRATE_VARIABLE: read_postgres_url,
     REDIS_VARIABLE: read_redis_url,
     LOADER_VARIABLE: read_redis_url,
     LIMITER_VARIABLE: read_redis_url,
@@ -68,7 +70,9 @@ class Connections:
 
     def catalog_settings(self) -> CatalogSettings:
         """Raises SetupError where no PostgreSQL is known, or its URL is wrong."""
-        return CatalogSettings(url=SecretStr(self._find("PostgreSQL", "--postgres", self.postgres, POSTGRES_VARIABLE)))
+        url = self._find("PostgreSQL", "--postgres", self.postgres, POSTGRES_VARIABLE)
+        owner = None if self.postgres else self._known(MIGRATE_VARIABLE)
+        return CatalogSettings(url=SecretStr(url), migrate_url=SecretStr(owner) if owner else None)
 
     def limiter_url(self) -> SecretStr | None:
         """The URL of the rate limiter's own Redis user, None where there is none. Raises SetupError."""

