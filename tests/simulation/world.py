@@ -367,8 +367,7 @@ class World:
             for totals in (found, wanted):
                 totals.cells = {name: fields for name, fields in totals.cells.items() if name[1] != "quality"}
         wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance, seats=self.seats)
-        wrong += check_the_law(found)
-        wrong += differing(self.home.values(), witness.values())
+        wrong += check_the_law(found) + differing(self.home.values(), witness.values())
         letters = set(self.broker.letters)
         wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - letters)]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
