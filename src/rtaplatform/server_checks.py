@@ -7,7 +7,7 @@ host that is to blame and what to do. Names adapters, like wiring.py. A password
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.core.server_addresses import (
     Endpoint,
     mask_urls,
@@ -23,6 +24,7 @@ from rtaplatform.core.server_addresses import (
     read_postgres_url,
     read_redis_url,
 )
+from rtaplatform.process.positions import is_dedup_safe, unsafe_partitions
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.store.connections import connect
 from rtaplatform.stream.kafka import client_config
@@ -34,27 +36,36 @@ POSTGRES_MAJOR_MIN = 14
 
 
 def check_kafka(settings: KafkaSettings) -> str:
-    """Some broker of the list answers, and every broker that it names can be reached from here."""
+    """A broker of the list answers, all that it names can be reached, and our topics, if there, can be used."""
     listed = read_kafka_servers(settings.bootstrap_servers)
     problems = [problem for endpoint in listed if (problem := _find_problem(endpoint))]
     if len(problems) == len(listed):
         raise SetupError(f"Kafka cannot be reached: {'; '.join(problems)}.", _name_or_start("--kafka", "broker"))
     client = AdminClient(client_config(settings) | {"socket.timeout.ms": int(ANSWER_SECONDS_MAX * 1000)})
     try:
-        brokers = client.list_topics(timeout=ANSWER_SECONDS_MAX).brokers.values()
+        cluster = client.list_topics(timeout=ANSWER_SECONDS_MAX)
     except KafkaException as error:
         raise SetupError(
             f"Kafka at {settings.bootstrap_servers} takes connections, but does not answer: {error.args[0].str()}.",
             "See whether it is a Kafka, and whether RTA_KAFKA_SECURITY_PROTOCOL and RTA_KAFKA_SASL_… fit its listener.",
         ) from error
-    named = [Endpoint(str(broker.host), int(broker.port)) for broker in brokers]
+    named = [Endpoint(str(broker.host), int(broker.port)) for broker in cluster.brokers.values()]
     unreachable = [problem for endpoint in named if (problem := _find_problem(endpoint))]
     if unreachable:
         raise SetupError(
             f"Kafka at {settings.bootstrap_servers} names brokers that cannot be reached: {'; '.join(unreachable)}.",
             "Set its advertised.listeners to addresses that lead to it from here.",
         )
+    require_safe_topics({name: len(topic.partitions) for name, topic in cluster.topics.items()})
     return f"{_count(named, 'broker')} at {', '.join(map(str, named))}"
+
+
+def require_safe_topics(partitions: Mapping[str, int]) -> None:
+    """Raise SetupError for topics of events in whose number of partitions repeats would count twice."""
+    known = {name: partitions[name] for name in EVENT_TOPICS if partitions.get(name)}  # 0: we may not look at it
+    unsafe = [unsafe_partitions(name, count) for name, count in known.items() if not is_dedup_safe(count)]
+    if unsafe:
+        raise SetupError(f"Partitions of a topic: {'; '.join(unsafe)}.", "See docs/how-to/use-given-servers.md, Kafka.")
 
 
 def check_redis(url: str) -> str:
