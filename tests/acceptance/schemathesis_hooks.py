@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import schemathesis
 from requests.auth import AuthBase
@@ -20,6 +21,8 @@ KEY = os.environ.get("RTA_TEST_KEY", "")
 SCOPES = frozenset(os.environ.get("RTA_TEST_SCOPES", "").split(",")) - {""}
 # Of the hundreds of time zones so many are tried: each is one case more of the same.
 ZONES = 8
+# A head over 32 KiB is refused by the server before there is a request: no problem document (docs/reference/api.md).
+QUERY_BYTES_MAX = 30_000
 _keys_of_projects: dict[str, str] = {}
 
 
@@ -51,6 +54,7 @@ UNSAYABLE = (
     Unsayable(
         r"(PUT|PATCH|DELETE) /v1/(users|products|keys|projects)/\{id\}", 412, "If-Match", "a tag is one that was given"
     ),
+    Unsayable("POST /v1/erasures", 422, "user_id", "one of the two names somebody; each alone may be empty"),
     Unsayable("POST /v1/keys", 422, "expires_at", "a new key ends in the future: a clock"),
     Unsayable(
         "POST /v1/(users|products)/import", 400, "header", "that every column is there once is no regular expression"
@@ -78,7 +82,7 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    return _id_of(case) not in OWN_KEYS
+    return _id_of(case) not in OWN_KEYS and len(quote(str(case.query or ""), errors="replace")) <= QUERY_BYTES_MAX
 
 
 @schemathesis.hook

@@ -48,7 +48,7 @@ def docs_of_list(kind: Kind) -> Docs:
 
 
 def docs_of_create(kind: Kind) -> Docs:
-    body = object_of(kind.fields, {"id": _id_schema(kind)}, ["id"])
+    body = object_of(kind.fields, {"id": {**_id_schema(kind), "type": ["string", "number"]}}, ["id"])
     return {
         "requestBody": said_body({"application/json": body}),
         "responses": {"201": said_json("It is created.", _thing(kind), {**_ETAG, **_LOCATION})},
@@ -170,7 +170,7 @@ _PAGE = [
 ]
 _IF_MATCH = parameter("If-Match", "Only if it still has this ETag; else 412.", TEXT, "header")
 _IF_NONE_MATCH = parameter("If-None-Match", "`*`: only if there is none yet; else 412.", TEXT, "header")
-_KNOWN = parameter("If-None-Match", "An ETag: 304 while it has that one.", TEXT, "header")
+_KNOWN = parameter("If-None-Match", "An ETag, or `*` for any: 304 while it has that one.", TEXT, "header")
 _UNCHANGED: Docs = {"description": "It is as If-None-Match names it.", "headers": _ETAG}
 _KEY = {
     "id": TEXT, "name": TEXT, "scopes": {"type": "array", "items": {**TEXT, "enum": list(SCOPES)}}, "shown": TEXT,
