@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ import msgspec
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
-from rtaplatform import telemetry
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.analytics.log_ends import Instant
+from rtaplatform.analytics.shard_observer import ShardObserver
 from rtaplatform.analytics.watch import watch_ends, watch_ledgers
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.erasure import Erasure
@@ -32,6 +32,7 @@ from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
+from rtaplatform.serve.background import Work, going_on, keep_told
 from rtaplatform.serve.health import Health
 from rtaplatform.serve.http.bounds import make_bounds
 from rtaplatform.serve.http.origins import Origins
@@ -51,7 +52,7 @@ from rtaplatform.settings import (
     WorkerSettings,
 )
 from rtaplatform.store.connections import async_pool, connect_async
-from rtaplatform.store.port import NO_TOTALS, shard_of
+from rtaplatform.store.port import NO_TOTALS
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
@@ -63,15 +64,10 @@ from rtaplatform.stream.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka import producer_config
 from rtaplatform.stream.port import Partition
 
-log_line = telemetry.logger("wiring")
-
-PROJECTS_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
 FINISH_ERASURES_SECONDS = 30.0
 CLEANING_STEPS = 20  # of a thousand keys each, with each look of a worker's guard
-
-Work = Coroutine[Any, Any, None]
 
 
 def build_api(
@@ -84,12 +80,14 @@ def build_api(
     limits: LimitSettings,
     limiter_url: SecretStr | None = None,
     workers_group: str,
+    on_death: Callable[[], None] = lambda: None,
 ) -> Parts:
     """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
     origins, bounds, clock = Origins(), make_bounds(api, limits.trusted_proxies), MachineClock()
     producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000, clock)
     tracker, broker, database = FreshnessTracker(clock.fault), Broker(kafka), known.database
+    close = partial(_close, known, producer, reader, shards)
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
     engine = Engine(reader, tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
@@ -100,9 +98,9 @@ def build_api(
             watch_clock(clock, lambda: asyncio.to_thread(shards.clock_s)),
             hub.run(),
             watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
-            watch_ledgers(observer(engine, database, store.shards)),
+            watch_ledgers(ShardObserver(partial(list_slugs, database), engine.observe, store.shards).observe),
             seed_floors(tracker, broker, workers_group),
-            keep_projects_told(tell_of_projects, known.news.of_projects),
+            keep_told(tell_of_projects, known.news.of_projects),
             known.listener.run(),
             known.keys.note_use(),
         ]
@@ -124,7 +122,7 @@ def build_api(
         engine=engine,
         hub=hub,
         before_stop=hub.close,
-        lifespan=lambda: _alive(producer.start, works, hub.close, partial(_close, known, producer, reader, shards)),
+        lifespan=lambda: _alive(producer.start, going_on(works, hub.close, on_death), close),
     )
 
 
@@ -137,31 +135,18 @@ async def _close(known: CatalogParts, producer: EventProducer, reader: RedisRead
     shards.close()
 
 
-def _tell_of_death(work: asyncio.Task[None]) -> None:
-    """A work goes on through every outage: what ends it is a bug of ours, and must not pass in silence."""
-    if not work.cancelled() and (error := work.exception()) is not None:
-        log_line.error("work_died", exc_info=error)
-
-
 @asynccontextmanager
 async def _alive(
     start: Callable[[], Awaitable[None]],
-    works: Callable[[], list[Work]],
-    before_stop: Callable[[], None],
+    going_on: AbstractAsyncContextManager[None],
     close: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
     """Started, with the works going on beside; then closed."""
     await start()
-    tasks = [asyncio.create_task(work) for work in works()]
-    for task in tasks:
-        task.add_done_callback(_tell_of_death)
     try:
-        yield
+        async with going_on:
+            yield
     finally:
-        before_stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await close()
 
 
@@ -227,19 +212,6 @@ async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) 
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def keep_projects_told(tell: Callable[[], Awaitable[None]], news: asyncio.Event) -> None:
-    """Tell of all projects: when one has changed, and again and again, since an emptied shard knows none."""
-    while True:
-        news.clear()
-        try:
-            await tell()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PROJECTS_SECONDS):
-                    await news.wait()
-        except Unavailable:
-            await asyncio.sleep(RETRY_SECONDS)
-
-
 async def _tell_of_projects(database: Database, shards: RedisStore, origins: Origins) -> None:
     """Tell this process of the projects' origins, and the shards of the projects; raises Unavailable."""
     origins.replace(await list_origins(database))
@@ -249,6 +221,10 @@ async def _tell_of_projects(database: Database, shards: RedisStore, origins: Ori
 async def publish_projects(database: Database, shards: RedisStore) -> None:
     """Tell the shards of all projects; raises Unavailable."""
     await asyncio.to_thread(shards.set_projects, await list_projects(database))
+
+
+async def list_slugs(database: Database) -> list[str]:
+    return [project.slug for project in await list_projects(database)]
 
 
 def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
@@ -268,24 +244,6 @@ def require_manifests(store: RedisStore, shards: int) -> None:
     for shard in range(shards):
         if store.state(shard) is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
-
-
-def observer(engine: Engine, database: Database, shards: int) -> Callable[[], Awaitable[None]]:
-    """Looks at one project of each shard, so that health knows how each stands."""
-    chosen: dict[int, str] = {}
-    read_at = -PROJECTS_SECONDS
-
-    async def observe() -> None:
-        nonlocal read_at
-        if time.monotonic() - read_at >= PROJECTS_SECONDS:
-            read_at = time.monotonic()
-            projects = await list_projects(database)
-            chosen.clear()
-            chosen.update({shard_of(project.slug, shards): project.slug for project in projects})
-        for slug in chosen.values():
-            await engine.observe(slug)
-
-    return observe
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """`rta api`: collecting, queries and live updates, in one process without children.
 
 Granian runs embedded on our own event loop, so nothing of ours can outlive this process. SIGINT and SIGTERM
-stop it: no new connections, requests in progress are finished, at most STOP_SECONDS_MAX in all.
+stop it: no new connections, requests in progress are finished, at most STOP_SECONDS_MAX in all. When a work in the
+background dies, it stops in the same way with exit code 1: who keeps the process starts it again, whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from rtaplatform.wiring import Parts
 
 STOP_SECONDS_MAX = 8.0
+DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # closing what is open included
+DEAD_CODE = 1
 FINISH_SECONDS_MAX = 5.0  # then what is still under way is answered with 503, or closed
 
 
@@ -55,17 +59,35 @@ def command(
         die_with_parent()
     telemetry.configure_logging()
     connections = Connections(kafka, redis, postgres, data_dir)
-    settings = _with_options(ApiSettings(), host, port)
+    settings, ending = _with_options(ApiSettings(), host, port), Ending()
     parts = build_api(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
         api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
-        workers_group=WorkerSettings().group_id,
+        workers_group=WorkerSettings().group_id, on_death=ending.note_death,
     )  # fmt: skip
     parts.bounds.warden.connections_max = _connections_possible(settings)
     with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
-        runner.run(_serve(lambda: create_app(parts), listener, parts))
+        runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
         # All is closed. A thread that still waits for a server that hangs must not keep this process from ending.
-        os._exit(0)
+        os._exit(ending.exit_code)
+
+
+class Ending:
+    """Why the process ends: somebody asked for it (`stop` alone), or a work of its own has died."""
+
+    def __init__(self, exit_now: Callable[[int], None] = os._exit, seconds: float = DEATH_SECONDS_MAX) -> None:
+        self.stop, self.exit_code = asyncio.Event(), 0
+        self._exit_now, self._seconds = exit_now, seconds
+
+    def note_death(self) -> None:
+        """Ask for a stop; where that hangs, nobody sends a signal, and so the process ends itself."""
+        if self.exit_code or self.stop.is_set():
+            return
+        self.exit_code = DEAD_CODE
+        self.stop.set()
+        last = threading.Timer(self._seconds, self._exit_now, [DEAD_CODE])
+        last.daemon = True
+        last.start()
 
 
 def _with_options(settings: ApiSettings, host: str | None, port: int | None) -> ApiSettings:
@@ -87,12 +109,12 @@ def _connections_possible(settings: ApiSettings) -> int:
     return possible
 
 
-async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Parts) -> None:
+async def _serve(make_app: Callable[[], Any], listener: socket.socket, parts: Parts, stop: asyncio.Event) -> None:
     """Serve until told to stop."""
     from rtaplatform import telemetry
 
     log = telemetry.logger("api")
-    server, stop = make_server(make_app(), listener, parts.bounds.warden.connections_max), asyncio.Event()
+    server = make_server(make_app(), listener, parts.bounds.warden.connections_max)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

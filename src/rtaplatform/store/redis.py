@@ -266,7 +266,10 @@ class RedisStore:
 
     def clock_s(self) -> int:
         with unavailable():
-            return int(self._client.time()[0])
+            try:
+                return int(self._client.time()[0])
+            except redis.ResponseError as error:  # a user who may not ask
+                raise Unavailable("redis", f"does not tell its time: {error}") from error
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         with unavailable():
