@@ -62,7 +62,9 @@ def test_who_guesses_keys_keeps_no_valid_key_out(stack: Stack) -> None:
                     else neighbour.post("/v1/track", headers=shown, json=EVENT)
                 )
                 assert answer.status_code == 200, answer.text
-            assert neighbour.get("/v1/metrics/events", headers={"Authorization": "Bearer no"}).status_code == 429
+            # Guesses themselves are refused, at the latest when a minute that has begun meanwhile is used up.
+            guesses = ({"Authorization": f"Bearer no-{number}"} for number in range(2 * GUESSES_A_MINUTE))
+            assert any(neighbour.get("/v1/metrics/events", headers=one).status_code == 429 for one in guesses)
         looked_up = signal(api, 'rta_key_lookups_total{outcome="read"}')
         assert looked_up <= GUESSES_A_MINUTE * 1.5 + len(keys)
 
