@@ -81,8 +81,5 @@ def test_what_the_docs_name_is_there() -> None:
     assert wrong == []
 
 
-def test_no_decision_has_the_number_of_another() -> None:
-    """Work that goes on side by side reserves its numbers, so there may be gaps."""
-    numbers = [path.name[:4] for path in DECISIONS]
-    assert all(number.isdigit() for number in numbers)
-    assert sorted(set(numbers)) == numbers
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [path.name[:4] for path in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
