@@ -136,7 +136,8 @@ class Stream:
         with httpx.stream("GET", address, headers=headers, timeout=None) as response:  # noqa: S113  (it never ends)
             for line in response.iter_lines():
                 if line.startswith("data:"):
-                    self._take(json.loads(line[5:])["answers"])
+                    # A problem has no answers; the stream goes on after it.
+                    self._take(json.loads(line[5:]).get("answers", []))
 
     def _take(self, answers: list[dict[str, list[dict[str, int]]]]) -> None:
         totals = [result["total"] for answer in answers for result in answer["results"]]
