@@ -104,6 +104,7 @@ PROFILES_EVENTS = _counter(
 PROFILES_CLEANED = _counter("profiles_cleaned", "Traits left out of a profile, by reason.", "reason")
 PROFILES_BATCH_SECONDS = _histogram("profiles_batch_seconds", "One transaction of profiles.")
 PROFILES_WAITS = _counter("profiles_waits", "Times that the process of profiles waited for a server.", "server")
+PROFILES_LAG = _gauge("profiles_lag_records", "Records that the profiles have still to read, as the API sees it.")
 PROFILES_RECORD_AT = _gauge("profiles_record_at_seconds", "The time of the newest record read.", "topic", "partition")
 
 CATALOG_LISTENING = _gauge("catalog_listening", "1 while changes of the catalog are told by PostgreSQL.")

@@ -18,6 +18,7 @@ from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.freshness import FreshnessTracker
 from rtaplatform.analytics.hub import Hub
 from rtaplatform.analytics.log_ends import Instant
+from rtaplatform.analytics.profiles_lag import ProfilesLag, watch_profiles
 from rtaplatform.analytics.shard_observer import ShardObserver
 from rtaplatform.analytics.watch import watch_ends, watch_ledgers
 from rtaplatform.catalog.database import Database
@@ -33,7 +34,7 @@ from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
 from rtaplatform.serve.background import Work, going_on, keep_told
-from rtaplatform.serve.health import Health
+from rtaplatform.serve.health import Check, Health
 from rtaplatform.serve.http.bounds import make_bounds
 from rtaplatform.serve.http.origins import Origins
 from rtaplatform.serve.http.standstill import watch_standstill
@@ -61,8 +62,8 @@ from rtaplatform.stream.committed import CommittedLog
 from rtaplatform.stream.consumer import KafkaLog
 from rtaplatform.stream.control import ControlLog
 from rtaplatform.stream.dead_letters import KafkaDeadLetters
+from rtaplatform.stream.group import GroupOffsets
 from rtaplatform.stream.kafka import producer_config
-from rtaplatform.stream.port import Partition
 
 RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
@@ -80,26 +81,25 @@ def build_api(
     limits: LimitSettings,
     limiter_url: SecretStr | None = None,
     workers_group: str,
+    profiles_group: str,
     on_death: Callable[[], None] = lambda: None,
 ) -> Parts:
     """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
-    origins, bounds, clock = Origins(), make_bounds(api, limits.trusted_proxies), MachineClock()
-    producer = EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000, clock)
-    tracker, broker, database = FreshnessTracker(clock.fault), Broker(kafka), known.database
+    origins, bounds, database = Origins(), make_bounds(api, limits.trusted_proxies), known.database
+    watched = Watched(kafka, shards, workers_group, profiles_group)
+    producer = build_producer(kafka, collect, watched.clock)
     close = partial(_close, known, producer, reader, shards)
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
-    engine = Engine(reader, tracker, read_clock, known.products)
+    engine = Engine(reader, watched.tracker, read_clock, known.products)
     hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
     def works() -> list[Work]:
         return [
             watch_standstill(),
-            watch_clock(clock, lambda: asyncio.to_thread(shards.clock_s)),
+            *watched.works(),
             hub.run(),
-            watch_ends(tracker, lambda: asyncio.to_thread(broker.ends), read_clock),
             watch_ledgers(ShardObserver(partial(list_slugs, database), engine.observe, store.shards).observe),
-            seed_floors(tracker, broker, workers_group),
             keep_told(tell_of_projects, known.news.of_projects),
             known.listener.run(),
             known.keys.note_use(),
@@ -108,7 +108,7 @@ def build_api(
     return Parts(
         keys=known.keys,
         collector=Collector(producer, bounds.turns),
-        health=build_health(database, shards, producer, tracker, clock, shard_count=store.shards),
+        health=build_health(database, shards, producer, watched, shard_count=store.shards),
         settings=api,
         bounds=bounds,
         origins=origins,
@@ -124,6 +124,31 @@ def build_api(
         before_stop=hub.close,
         lifespan=lambda: _alive(producer.start, going_on(works, hub.close, on_death), close),
     )
+
+
+class Watched:
+    """What is looked at again and again, whoever asks, and has a say in health."""
+
+    def __init__(self, kafka: KafkaSettings, shards: RedisStore, workers_group: str, profiles_group: str) -> None:
+        self.clock, self.profiles = MachineClock(), ProfilesLag()
+        self.tracker = FreshnessTracker(self.clock.fault)
+        self._shards, self._broker, self._workers_group = shards, Broker(kafka), workers_group
+        self._group = GroupOffsets(kafka, profiles_group, self._broker)
+
+    def works(self) -> list[Work]:
+        return [
+            watch_clock(self.clock, lambda: asyncio.to_thread(self._shards.clock_s)),
+            watch_ends(self.tracker, lambda: asyncio.to_thread(self._broker.ends), read_clock),
+            seed_floors(self.tracker, self._broker, self._workers_group),
+            watch_profiles(self.profiles, lambda: asyncio.to_thread(self._group.look), read_clock),
+        ]
+
+    def checks(self) -> dict[str, Check]:
+        return {"clock": self.clock.check, "profiles": self.profiles.check}
+
+
+def build_producer(kafka: KafkaSettings, collect: CollectSettings, clock: MachineClock) -> EventProducer:
+    return EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000, clock)
 
 
 async def _close(known: CatalogParts, producer: EventProducer, reader: RedisReader, shards: RedisStore) -> None:
@@ -172,20 +197,19 @@ def build_health(
     database: Database,
     shards: RedisStore,
     producer: EventProducer,
-    tracker: FreshnessTracker,
-    clock: MachineClock,
+    watched: Watched,
     *,
     shard_count: int,
 ) -> Health:
     async def freshness() -> dict[str, Any]:
-        return dict(msgspec.to_builtins(tracker.state(read_clock())))
+        return dict(msgspec.to_builtins(watched.tracker.state(read_clock())))
 
     async def manifests() -> None:
         await asyncio.to_thread(require_manifests, shards, shard_count)
         await asyncio.to_thread(shards.check_writes)
 
-    checks = {"postgres": database.check, "redis": manifests, "kafka": producer.check, "clock": clock.check}
-    return Health(checks, freshness)
+    checks = {"postgres": database.check, "redis": manifests, "kafka": producer.check}
+    return Health({**checks, **watched.checks()}, freshness)
 
 
 def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float) -> Limits:
@@ -312,10 +336,7 @@ def build_profiles(
 
 def profiles_lag(kafka: KafkaSettings, group_id: str) -> int:
     """How many records the profiles have still to read. Raises Unavailable."""
-    broker = Broker(kafka)
-    done, topics = broker.committed(group_id), broker.topics()
-    extents = broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))
-    return sum(max(0, extent.high - max(done.get(extent.place, 0), extent.low)) for extent in extents.values())
+    return GroupOffsets(kafka, group_id, Broker(kafka)).look().behind
 
 
 def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> Erasure:

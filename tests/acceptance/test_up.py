@@ -134,6 +134,32 @@ def test_the_live_table_shows_any_project_with_a_key_that_ends_with_it(shell: Sh
         pass
 
 
+def test_profiles_that_hang_are_told_until_they_go_on(shell: Shell) -> None:
+    running = read_running(shell.folder / "data")
+    assert running is not None
+
+    def status() -> dict[str, Any]:
+        done = shell.run("status", "--data-dir", "data", "--json")
+        assert done.returncode == 0, "degraded is ready"
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    os.kill(running.children["profiles"], signal.SIGSTOP)
+    try:
+        event = {"userId": "u-hung", "anonymousId": "a-hung", "traits": {"plan": "x"}}
+        answer = shell.ask("POST", "/v1/identify", shell.ready["write_key"], json=event)
+        assert answer.status_code == 200, answer.text
+        until(lambda: status()["degraded"] == ["profiles"], 90)
+        said = status()
+        assert [line for line in said["problems"] if line.startswith("profiles: they stand still: ")]
+        assert said["state"] == "ready"
+        assert shell.run("status", "--data-dir", "data").stdout.startswith("ready, degraded (profiles): ")
+        assert httpx.get(f"{shell.ready['url']}/health/ready").json()["degraded"] == ["profiles"]
+    finally:
+        os.kill(running.children["profiles"], signal.SIGCONT)
+    until(lambda: not status()["degraded"], 90)
+
+
 def test_events_of_a_project_that_does_not_exist_are_not_simulated(shell: Shell) -> None:
     done = shell.run("simulate", "--project", "nope", "--events", "10", "--data-dir", "data")
     assert done.returncode == 2

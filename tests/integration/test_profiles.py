@@ -26,7 +26,10 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.core.times import iso_utc
 from rtaplatform.settings import ProfilesSettings
+from rtaplatform.stream.broker import Broker
 from rtaplatform.stream.committed import CommittedLog
+from rtaplatform.stream.group import GroupOffsets
+from rtaplatform.stream.port import GroupPosition, Partition
 from tests.integration.catalog_stack import CatalogStack, prepare
 from tests.integration.servers import Servers
 
@@ -110,6 +113,10 @@ async def catch_up(stack: CatalogStack, group: str) -> None:
                 await loop.turn()
 
 
+def every_partition(broker: Broker) -> list[Partition]:
+    return [Partition(name, number) for name, (_, count) in broker.topics().items() for number in range(count)]
+
+
 def rows(stack: CatalogStack) -> dict[str, dict[str, Any]]:
     with psycopg.connect(stack.servers.postgres_url, row_factory=dict_row) as connection:
         return {row["id"]: row for row in connection.execute("SELECT * FROM users").fetchall()}
@@ -157,6 +164,24 @@ async def test_identify_events_become_profiles_and_a_replay_changes_nothing(
     assert "nobody" not in before
     await catch_up(stack, f"group-{uuid.uuid4()}")
     assert rows(stack) == before, "also its version and updated_at"
+
+
+async def test_the_group_says_from_outside_how_far_it_is(stack: CatalogStack, source: Source) -> None:
+    group = f"group-{uuid.uuid4()}"
+    broker = Broker(stack.kafka)
+    offsets = GroupOffsets(stack.kafka, group, broker)
+    source.send(f"{group}-0", START_MS, {"plan": "x"})
+    source.flush()
+    there = sum(extent.readable - extent.low for extent in broker.extents(every_partition(broker)).values())
+    assert offsets.look() == GroupPosition({}, there)
+    await catch_up(stack, group)
+    before = offsets.look()
+    assert before.behind == 0
+    make_history(source, 20, 5)
+    assert offsets.look() == GroupPosition(before.offsets, 20)
+    await catch_up(stack, group)
+    after = offsets.look()
+    assert (after.behind, sum(after.offsets.values())) == (0, sum(before.offsets.values()) + 20)
 
 
 async def test_what_postgres_refuses_is_left_out_and_the_rest_is_kept(stack: CatalogStack, source: Source) -> None:

@@ -71,7 +71,7 @@ EXCEPTIONS = {
 }
 ADAPTERS = {
     "stream.broker", "stream.committed", "stream.consumer", "stream.control",
-    "stream.dead_letters", "stream.kafka", "stream.memory", "stream.partitions",
+    "stream.dead_letters", "stream.group", "stream.kafka", "stream.memory", "stream.partitions",
     "store.redis", "store.redis_generations", "store.redis_reader", "store.memory", "catalog.database",
 }  # fmt: skip
 WIRING = {

@@ -14,7 +14,7 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS = {
-    "src/rtaplatform/wiring.py:build_api": 55,  # a list of parts
+    "src/rtaplatform/wiring.py:build_api": 54,  # a list of parts
 }
 WITHOUT_DOCSTRING = {
     "tests/unit/analytics/test_engine.py",

@@ -52,7 +52,7 @@ def command(
     from rtaplatform import telemetry
     from rtaplatform.local.lifeline import die_with_parent
     from rtaplatform.serve.app import create_app
-    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, WorkerSettings
+    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, ProfilesSettings, WorkerSettings
     from rtaplatform.wiring import build_api
 
     if os.environ.get("RTA_SUPERVISED"):
@@ -63,7 +63,8 @@ def command(
     parts = build_api(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
         api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
-        workers_group=WorkerSettings().group_id, on_death=ending.note_death,
+        workers_group=WorkerSettings().group_id, profiles_group=ProfilesSettings().group_id,
+        on_death=ending.note_death,
     )  # fmt: skip
     parts.bounds.warden.connections_max = _connections_possible(settings)
     with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:

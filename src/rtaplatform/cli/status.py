@@ -46,6 +46,7 @@ def state_of(folder: Path) -> dict[str, Any]:
     readiness = read_readiness(running.url)
     return {
         "state": "ready" if readiness.is_ready else "not ready",
+        "degraded": list(readiness.degraded),
         "problems": list(readiness.problems),
         "data_dir": str(folder),
         "url": running.url,
@@ -91,7 +92,8 @@ def _memory(process: psutil.Process) -> int:
 
 
 def _as_text(state: dict[str, Any]) -> str:
-    lines = [f"{state['state']}: {state['data_dir']}"]
+    degraded = f", degraded ({', '.join(state['degraded'])})" if state.get("degraded") else ""
+    lines = [f"{state['state']}{degraded}: {state['data_dir']}"]
     lines += [f"  ! {problem}" for problem in state.get("problems", ())]
     lines += [
         f"  {name:12}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state

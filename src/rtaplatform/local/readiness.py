@@ -13,29 +13,37 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Readiness:
-    """`problems` may hold lines though it is ready: of servers that it can do without, and of what stands still."""
+    """`problems` may hold lines though it is ready: of servers that it can do without, and of what stands still.
+
+    `degraded` names what answers and cannot do all of its work.
+    """
 
     is_ready: bool
     problems: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
 
 
 def read_readiness(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Readiness:
     """Ask the API at `url`."""
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=timeout_seconds) as answer:  # noqa: S310  # ours
-            return Readiness(True, _problems_in(answer.read()))
+            return _readiness_of(answer.read(), is_ready=True)
     except urllib.error.HTTPError as error:
-        return Readiness(False, _problems_in(error.read()) or (f"the API answers with status {error.code}",))
+        found = _readiness_of(error.read(), is_ready=False)
+        return found if found.problems else Readiness(False, (f"the API answers with status {error.code}",))
     except OSError as error:
         why = getattr(error, "reason", error) or type(error).__name__
         return Readiness(False, (f"the API does not answer ({why})",))
 
 
-def _problems_in(body: bytes) -> tuple[str, ...]:
+def _readiness_of(body: bytes, *, is_ready: bool) -> Readiness:
     try:
-        return tuple(problems_of(json.loads(body)))
+        detail = json.loads(body)
     except ValueError:
-        return ()
+        return Readiness(is_ready)
+    degraded = _mapping(detail).get("degraded")
+    names = tuple(map(str, degraded)) if isinstance(degraded, list) else ()
+    return Readiness(is_ready, tuple(problems_of(detail)), names)
 
 
 def problems_of(detail: Any) -> list[str]:

@@ -2,9 +2,9 @@
 
 Ready: PostgreSQL has answered once (from then on what is known of keys and products is cached), Redis has its
 manifest, and Kafka's metadata is there. A process that has been ready once stays so while PostgreSQL is
-away; without Redis or Kafka it is not ready, nor with a clock of this machine that is wrong. A Redis that answers and
-takes no writes (a replica, a full disk) is told in `degraded`: collecting and questions go on, while nothing new is
-counted. Looked at most every 2 s, however many ask.
+away; without Redis or Kafka it is not ready, nor with a clock of this machine that is wrong. What is told in `degraded`
+takes no requests away, and answers stay 200: a Redis that answers and takes no writes (a replica, a full disk), and
+profiles that stand still. Looked at most every 2 s, however many ask.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ METRICS_DOCS = {
 DOCUMENT_DOCS = {"responses": {"200": said_json("OpenAPI 3.1.", {"type": "object", "required": ["openapi"]})}}
 READY_DOCS = {
     "responses": {
-        "200": said_json("It can serve.", {"type": "object"}),
+        "200": said_json(
+            "It can serve. `degraded` names what cannot do all of its work, and `servers` says why.", {"type": "object"}
+        ),
         "503": said_json(
             "It cannot yet: `missing` names the servers, or this machine's `clock`, which is wrong.",
             {"type": "object"},

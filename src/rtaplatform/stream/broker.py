@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from rtaplatform.stream.kafka import CONTROL, DEAD_LETTERS, TOPICS, client_confi
 from rtaplatform.stream.port import Extent, Partition
 
 REQUEST_SECONDS_MAX = 5.0
+TOLD_SECONDS_MAX = 30.0
 TIMES_AHEAD = "message.timestamp.after.max.ms"
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -98,7 +100,10 @@ class Broker:
         return {Place(topics[s.topic][0], s.partition): s.offset for s in spots if s.error is None and s.offset >= 0}
 
     def create_topics(self, settings: TopicSettings) -> list[str]:
-        """Make what is missing; what is there is left as it is. Returns the names of the new ones."""
+        """Make what is missing; what is there is left as it is. Returns the names of the new ones.
+
+        They are there for every question that follows: a busy broker makes a topic, and tells of it a while later.
+        """
         missing = [name for name in TOPICS if name not in self.topics(TOPICS)]
         wanted = [
             NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
@@ -109,7 +114,24 @@ class Broker:
                 for future in self._admin().create_topics(wanted, validate_only=is_rehearsal).values():
                     with _unless_there():
                         future.result()
+        if missing:
+            self._wait_for_topics()
         return missing
+
+    def _wait_for_topics(self) -> None:
+        deadline = time.monotonic() + TOLD_SECONDS_MAX
+        while not self._tells_of_all():
+            if time.monotonic() > deadline:
+                raise Unavailable("kafka", f"has made topics and does not tell of them (asked: {self._servers})")
+            time.sleep(0.1)
+
+    def _tells_of_all(self) -> bool:
+        try:
+            topics = self.topics(TOPICS)
+            partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
+            return len(topics) == len(TOPICS) and len(self.extents(partitions)) == len(partitions)
+        except Unavailable:  # as where a partition has no leader yet
+            return False
 
     def _offsets(
         self,

@@ -122,6 +122,13 @@ class Extent(Struct, frozen=True):
         return self.high if self.stable is None else min(self.stable, self.high)
 
 
+class GroupPosition(Struct, frozen=True):
+    """How far a group has come by its own word: its offsets, and the records that it could read and has not."""
+
+    offsets: dict[Place, int]
+    behind: int
+
+
 class DeadLetter(Struct, frozen=True):
     """A record that is set aside. `project` is empty where it has none that we know."""
 
