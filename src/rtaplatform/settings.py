@@ -183,7 +183,8 @@ class ApiSettings(StageSettings):
 class LimitSettings(StageSettings):
     """How much a key may ask for (0: no limit); all keys of a project together, `project_factor` times as much.
 
-    `trusted_proxies`: networks, by commas.
+    From `nearly_full_percent` of the store's memory on, a project may send `guaranteed_events_per_hour`, the fewer the
+    less room is left. `trusted_proxies`: networks, by commas.
     """
 
     model_config = settings_config("RTA_LIMITS_")
@@ -195,6 +196,8 @@ class LimitSettings(StageSettings):
     unknown_keys_per_minute: Annotated[int, Field(ge=0)] = 6_000
     project_factor: Annotated[int, Field(ge=1)] = 4
     project_events_per_hour: Annotated[int, Field(ge=0)] = 0
+    guaranteed_events_per_hour: Annotated[int, Field(ge=0)] = 500_000
+    nearly_full_percent: Annotated[int, Field(ge=1, le=100)] = 85
     projects_per_hour: Annotated[int, Field(ge=0)] = 60
     projects_per_hour_in_all: Annotated[int, Field(ge=0)] = 600
     project_changes_per_hour: Annotated[int, Field(ge=0)] = 600

@@ -112,6 +112,8 @@ CATALOG_LISTENING = _gauge("catalog_listening", "1 while changes of the catalog 
 # serve
 RATE_LIMITED = _counter("rate_limited", "Requests refused for their number, by class.", "kind")
 LIMITS_ALONE = _counter("limits_alone", "Portions of a limit counted by this process alone, Redis being away.")
+STORE_FILLED = _gauge("store_filled_ratio", "How full the store is: what is used, and what waits, of its maxmemory.")
+STORE_NEARLY_FULL = _gauge("store_nearly_full", "1 while projects that send much are refused for want of room.")
 HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.", "route")
 CONNECTIONS_CUT = _counter(

@@ -40,6 +40,7 @@ from rtaplatform.serve.http.origins import Origins
 from rtaplatform.serve.http.standstill import watch_standstill
 from rtaplatform.serve.limits import REDIS_SECONDS, Limits, redis_counter
 from rtaplatform.serve.parts import Parts as Parts  # the type of what is built here
+from rtaplatform.serve.room import Look, Room, watch_room
 from rtaplatform.serve.ticket_vault import TicketVault
 from rtaplatform.serve.tickets import Tickets
 from rtaplatform.settings import (
@@ -87,7 +88,7 @@ def build_api(
     """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
     origins, bounds, database = Origins(), make_bounds(api, limits.trusted_proxies), known.database
-    watched = Watched(kafka, shards, workers_group, profiles_group)
+    watched = Watched(kafka, shards, Room(limits.nearly_full_percent / 100), workers_group, profiles_group)
     producer = build_producer(kafka, collect, watched.clock)
     close = partial(_close, known, producer, reader, shards)
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
@@ -113,7 +114,7 @@ def build_api(
         bounds=bounds,
         origins=origins,
         collect=collect,
-        limits=build_limits(limits, limiter_url, store.connection_seconds_max),
+        limits=build_limits(limits, limiter_url, store.connection_seconds_max, watched.room),
         tickets=build_tickets(limiter_url, store.connection_seconds_max),
         products=known.products,
         database=database,
@@ -129,8 +130,10 @@ def build_api(
 class Watched:
     """What is looked at again and again, whoever asks, and has a say in health."""
 
-    def __init__(self, kafka: KafkaSettings, shards: RedisStore, workers_group: str, profiles_group: str) -> None:
-        self.clock, self.profiles = MachineClock(), ProfilesLag()
+    def __init__(
+        self, kafka: KafkaSettings, shards: RedisStore, room: Room, workers_group: str, profiles_group: str
+    ) -> None:
+        self.clock, self.profiles, self.room = MachineClock(), ProfilesLag(), room
         self.tracker = FreshnessTracker(self.clock.fault)
         self._shards, self._broker, self._workers_group = shards, Broker(kafka), workers_group
         self._group = GroupOffsets(kafka, profiles_group, self._broker)
@@ -140,11 +143,16 @@ class Watched:
             watch_clock(self.clock, lambda: asyncio.to_thread(self._shards.clock_s)),
             watch_ends(self.tracker, lambda: asyncio.to_thread(self._broker.ends), read_clock),
             seed_floors(self.tracker, self._broker, self._workers_group),
+            watch_room(self.room, self._look_at_memory),
             watch_profiles(self.profiles, lambda: asyncio.to_thread(self._group.look), read_clock),
         ]
 
     def checks(self) -> dict[str, Check]:
-        return {"clock": self.clock.check, "profiles": self.profiles.check}
+        return {"clock": self.clock.check, "profiles": self.profiles.check, "store": self.room.check}
+
+    async def _look_at_memory(self) -> Look:
+        used, most = await asyncio.to_thread(self._shards.memory)
+        return Look(used, most, *self.tracker.progress())
 
 
 def build_producer(kafka: KafkaSettings, collect: CollectSettings, clock: MachineClock) -> EventProducer:
@@ -212,10 +220,11 @@ def build_health(
     return Health({**checks, **watched.checks()}, freshness)
 
 
-def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float) -> Limits:
+def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float, room: Room) -> Limits:
     if url is None:
-        return Limits(settings)
-    return Limits(settings, redis_counter(async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)))
+        return Limits(settings, room=room)
+    pool = async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)
+    return Limits(settings, redis_counter(pool), room=room)
 
 
 def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> Tickets:

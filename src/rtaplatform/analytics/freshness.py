@@ -113,6 +113,13 @@ class FreshnessTracker:
             sorted(self._torn),
         )  # fmt: skip
 
+    def progress(self) -> tuple[int, int]:
+        """Records that are counted, and that wait, about: of several shards each has its part of a partition."""
+        ends, shards = self._ends.known, len({shard for shard, _ in self._positions}) or 1
+        counted = sum(position.offset for position in self._positions.values())
+        waiting = sum(max(0, ends.get(place, 0) - position.offset) for (_, place), position in self._positions.items())
+        return counted // shards, waiting // shards
+
     # inside ----------------------------------------------------------------------------------------------------
 
     def _offsets(self, snapshot: Snapshot) -> dict[Place, int]:

@@ -8,6 +8,9 @@ get n hundredths less. While Redis is away, every process counts by itself: the 
 Minutes are the clock's, so in one that begins in the middle of a minute twice the limit may pass. Projects are
 counted by the hour. All keys of a project together may ask for `project_factor` times what one of them may: nobody
 gets more of the platform by making more keys.
+
+The events of each project are counted by the hour whatever the settings are. Where the store is nearly full
+(`room.py`), a project that has sent more than its guaranteed events waits until there is room, and the others go on.
 """
 
 from __future__ import annotations
@@ -26,14 +29,18 @@ from msgspec import Struct
 from redis.asyncio import ConnectionPool
 
 from rtaplatform import telemetry
+from rtaplatform.serve.room import Room
 from rtaplatform.settings import LimitSettings
 
 COLLECT, READ, CATALOG, ADMIN, UNKNOWN = "collect", "read", "catalog", "admin", "unknown"
 COLLECT_IN_AN_HOUR = "collect_in_an_hour"
+GUARANTEED = "collect_while_nearly_full"
 PROJECTS, ALL_PROJECTS, PROJECT_CHANGES = "projects", "all_projects", "project_changes"
 KINDS = {"read": READ, "catalog:read": CATALOG, "catalog:write": CATALOG, "admin": ADMIN, "collect": COLLECT}
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3_600
 PORTIONS = 100
+GUARANTEED_PORTIONS = 1_000  # finer: where room is scarce, a small part of what is guaranteed counts
+ROOM_SECONDS = 60  # who waits for room tries again so soon
 METERS_MAX = 20_000  # of keys and projects, and as many of addresses
 REDIS_SECONDS = 0.25  # a request waits so long for Redis, once in AWAY_SECONDS
 AWAY_SECONDS = 1.0
@@ -67,6 +74,7 @@ class Rule(NamedTuple):
     limit: int
     what: str
     window_seconds: int = MINUTE_SECONDS
+    portions: int = PORTIONS
 
 
 class _Meter:
@@ -80,9 +88,14 @@ class _Meter:
 
 class Limits:
     def __init__(
-        self, settings: LimitSettings, counter: Counter | None = None, now: Callable[[], float] = time.time
+        self,
+        settings: LimitSettings,
+        counter: Counter | None = None,
+        now: Callable[[], float] = time.time,
+        room: Room | None = None,
     ) -> None:
-        """`counter` None: this process alone."""
+        """`counter` None: this process alone. `room` None: there is always room."""
+        self._room = room or Room()
         self.trusted_proxies = networks_of(settings.trusted_proxies)
         self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
         self._rules = rules_of(settings)
@@ -98,10 +111,7 @@ class Limits:
         if rule.limit == 0:
             return Allowance(0, 0, 0)
         meter, cost = self._meter(kind, who), min(cost, rule.limit)
-        if meter.local < cost and meter.taken < rule.limit:
-            async with meter.lock:
-                if meter.local < cost and meter.taken < rule.limit:
-                    await self._fetch(meter, f"{kind}:{who}:{meter.window}", rule, cost)
+        await self._provide(meter, f"{kind}:{who}", rule, cost)
         allowance = self._allowance(meter, rule)
         if meter.local < cost:
             telemetry.RATE_LIMITED.labels(kind).inc()
@@ -114,6 +124,7 @@ class Limits:
         taken = [await self.take(kind, key_id, cost), await self.take(of_project_kind(kind), project_id, cost)]
         if kind == COLLECT:
             taken.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
+            await self._take_guaranteed(project_id, cost)
         limited = [allowance for allowance in taken if allowance.limit]
         return min(limited, key=lambda allowance: allowance.remaining) if limited else taken[0]
 
@@ -129,6 +140,30 @@ class Limits:
         return bool(rule.limit) and meter is not None and is_now and meter.local == 0 and meter.taken >= rule.limit
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    async def _take_guaranteed(self, project_id: str, cost: int) -> None:
+        """Counted always. Refused only where the store is nearly full, and the project has had its part."""
+        rule = self._rules[GUARANTEED]
+        if rule.limit == 0:
+            return
+        meter = self._meter(GUARANTEED, project_id)
+        await self._provide(meter, f"{GUARANTEED}:{project_id}", rule, cost)
+        is_left = meter.local >= cost
+        meter.local -= min(cost, meter.local)
+        if self._room.share is None:
+            return
+        guaranteed = max(1, round(rule.limit * self._room.share))
+        if not is_left or meter.taken - meter.local > guaranteed:
+            telemetry.RATE_LIMITED.labels(GUARANTEED).inc()
+            reset_seconds = min(ROOM_SECONDS, self._allowance(meter, rule).reset_seconds)
+            raise nearly_full(self._room.filled_percent, Allowance(guaranteed, 0, reset_seconds))
+
+    async def _provide(self, meter: _Meter, name: str, rule: Rule, cost: int) -> None:
+        """Have so much to spend here, if that much is left."""
+        if meter.local < cost and meter.taken < rule.limit:
+            async with meter.lock:
+                if meter.local < cost and meter.taken < rule.limit:
+                    await self._fetch(meter, f"{name}:{meter.window}", rule, cost)
 
     def _window(self, rule: Rule) -> int:
         return int(self._now() // rule.window_seconds)
@@ -147,7 +182,7 @@ class Limits:
         return meter
 
     async def _fetch(self, meter: _Meter, name: str, rule: Rule, cost: int) -> None:
-        portion = max(cost - meter.local, rule.limit // PORTIONS, 1)
+        portion = max(cost - meter.local, rule.limit // rule.portions, 1)
         meter.taken = await self._count(name, portion, 2 * rule.window_seconds)
         meter.local += max(0, min(portion, rule.limit - (meter.taken - portion)))
 
@@ -188,6 +223,9 @@ def rules_of(settings: LimitSettings) -> dict[str, Rule]:
     }
     return of_key | of_project | {
         COLLECT_IN_AN_HOUR: Rule(settings.project_events_per_hour, "events of this project", HOUR_SECONDS),
+        GUARANTEED: Rule(
+            settings.guaranteed_events_per_hour, "events of this project", HOUR_SECONDS, GUARANTEED_PORTIONS
+        ),
         UNKNOWN: Rule(settings.unknown_keys_per_minute, "unknown keys from this address"),
         PROJECTS: Rule(settings.projects_per_hour, "projects made by this project's keys", HOUR_SECONDS),
         ALL_PROJECTS: Rule(settings.projects_per_hour_in_all, "projects made on this platform", HOUR_SECONDS),
@@ -201,11 +239,22 @@ def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def too_many(rule: Rule, allowance: Allowance) -> TooManyRequestsException:
-    wait, window = str(allowance.reset_seconds), "an hour" if rule.window_seconds == HOUR_SECONDS else "a minute"
-    return TooManyRequestsException(
-        detail=f"More than {allowance.limit} {rule.what} in {window}; {allowance.remaining} are left.",
-        headers={**allowance.headers(), "Retry-After": wait, "X-RateLimit-Reset": wait},
+    window = "an hour" if rule.window_seconds == HOUR_SECONDS else "a minute"
+    return _refusal(f"More than {allowance.limit} {rule.what} in {window}; {allowance.remaining} are left.", allowance)
+
+
+def nearly_full(percent: int, allowance: Allowance) -> TooManyRequestsException:
+    return _refusal(
+        f"The platform's store is nearly full ({percent} %). Until there is room, a project may send {allowance.limit} "
+        "events in an hour, and this one has sent more. Send the event again later.",
+        allowance,
     )
+
+
+def _refusal(detail: str, allowance: Allowance) -> TooManyRequestsException:
+    wait = str(allowance.reset_seconds)
+    headers = {**allowance.headers(), "Retry-After": wait, "X-RateLimit-Reset": wait}
+    return TooManyRequestsException(detail=detail, headers=headers)
 
 
 def redis_counter(pool: ConnectionPool) -> RedisStorage:

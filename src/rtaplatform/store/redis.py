@@ -271,6 +271,15 @@ class RedisStore:
             except redis.ResponseError as error:  # a user who may not ask
                 raise Unavailable("redis", f"does not tell its time: {error}") from error
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes that the server uses, and may use (0: no limit)."""
+        with unavailable():
+            try:
+                memory = self._client.info("memory")
+            except redis.exceptions.NoPermissionError as error:
+                raise Unavailable("redis", f"does not tell its memory: {error}") from error
+        return int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         with unavailable():
             if reason:

@@ -148,9 +148,7 @@ class RedisGenerations:
 
     def room(self) -> tuple[int, int]:
         """Bytes that the server uses, and may use (0: no limit)."""
-        with unavailable():
-            memory = self._store.client.info("memory")
-        return int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+        return self._store.memory()
 
     def _portions(self, prefix: bytes) -> Iterator[list[bytes]]:
         """The keys below a prefix, as the server's SCAN brings them; often none in a portion."""

@@ -204,3 +204,13 @@ def test_acknowledged_events_behind_an_open_transaction_are_not_taken_for_counte
         found = tracker.observe(snapshot({A: 10}), at(second))
     assert (found.as_of_ms, found.lag_ms, found.is_complete) == (WALL, 12_000, False)
     assert tracker.state(at(13)).partitions[0].lag == 20
+
+
+def test_progress_is_what_all_shards_have_counted_and_what_waits() -> None:
+    tracker = sampled((0, {A: 100, B: 50}))
+    assert tracker.progress() == (0, 0)
+    tracker.observe(snapshot({A: 60, B: 50}), at(1))
+    assert tracker.progress() == (110, 40)
+    other = Snapshot("g1", {"web": "web-1"}, {A: row(80), B: row(50)}, {}, False, Project("demo"), (), shard=1)
+    tracker.observe(other, at(1))
+    assert tracker.progress() == (120, 30)
