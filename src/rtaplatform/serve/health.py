@@ -3,8 +3,8 @@
 Ready: PostgreSQL has answered once (from then on what is known of keys and products is cached), Redis has its
 manifest, and Kafka's metadata is there. A process that has been ready once stays so while PostgreSQL is
 away; without Redis or Kafka it is not ready, nor with a clock of this machine that is wrong. What is told in `degraded`
-takes no requests away, and answers stay 200: a Redis that answers and takes no writes (a replica, a full disk), one that
-is nearly full, and profiles that stand still. Looked at most every 2 s, however many ask.
+takes no requests away, and answers stay 200: a Redis that answers and takes no writes (a replica, a full disk), one
+that is nearly full, and profiles that stand still. Looked at most every 2 s, however many ask.
 """
 
 from __future__ import annotations
