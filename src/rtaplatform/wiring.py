@@ -33,6 +33,8 @@ from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process import worker
+from rtaplatform.process.counting import SHOP, Counting
+from rtaplatform.process.poison import Quarantine
 from rtaplatform.serve.background import Work, going_on, keep_told
 from rtaplatform.serve.health import Check, Health
 from rtaplatform.serve.http.bounds import make_bounds
@@ -56,6 +58,7 @@ from rtaplatform.settings import (
 from rtaplatform.store.connections import async_pool, connect_async
 from rtaplatform.store.port import NO_TOTALS
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_ends import RedisEnds
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.stream.broker import Broker
@@ -288,13 +291,23 @@ class WorkerParts:
     close: Callable[[], None]
 
 
-def build_worker(kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings) -> WorkerParts:
+def build_worker(
+    kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, counting: Counting = SHOP
+) -> WorkerParts:
     aggregates, log = RedisStore(store), KafkaLog(kafka, settings)  # what is open would keep a process from ending
     cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
     limits = worker.Limits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
     )
-    made = worker.Worker(log, KafkaDeadLetters(kafka), aggregates, shards=store.shards, limits=limits)
+    made = worker.Worker(
+        log,
+        KafkaDeadLetters(kafka),
+        aggregates,
+        shards=store.shards,
+        limits=limits,
+        counting=counting,
+        quarantine=Quarantine(RedisEnds(aggregates)),
+    )
 
     def guard() -> None:
         # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.

@@ -17,6 +17,7 @@ from rtaplatform.local.ports import keep_ports
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import Place
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_ends import RedisEnds
 from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.store.wire import Keeping
@@ -62,5 +63,5 @@ def parts(redis_url: str, caps: Caps) -> Iterator[Parts]:
     store = RedisStore(settings, Keeping(caps=caps))
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
-    yield Parts(store, RedisReader(settings), "redis 7.0", RedisGenerations(store, 1), store.forget)
+    yield Parts(store, RedisReader(settings), "redis 7.0", RedisGenerations(store, 1), store.forget, RedisEnds(store))
     store.close()

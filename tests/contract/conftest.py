@@ -13,10 +13,13 @@ from pydantic import SecretStr
 
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.local.valkey import Valkey
+from rtaplatform.process.poison import EndCounts
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.memory_ends import MemoryEnds
 from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Project
 from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis_ends import RedisEnds
 from rtaplatform.store.redis_generations import RedisGenerations
 from rtaplatform.store.redis_reader import RedisReader
 from rtaplatform.store.wire import Keeping
@@ -36,6 +39,7 @@ class Parts:
     kind: str
     generations: Any
     forget: Callable[[str, Sequence[bytes]], Any]
+    ends: EndCounts
     generation: str = "g1"
 
 
@@ -51,7 +55,7 @@ def parts(request: pytest.FixtureRequest, caps: Caps) -> Iterator[Parts]:
         memory = MemoryStore(caps=caps)
         memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
         memory.set_projects([BERLIN], secrets.token_hex(8))
-        yield Parts(memory, memory, "memory", memory, memory.forget)
+        yield Parts(memory, memory, "memory", memory, memory.forget, MemoryEnds(memory))
         return
     valkey: Running[Valkey] = request.getfixturevalue("valkey_server")
     settings = store_settings(valkey)
@@ -59,7 +63,7 @@ def parts(request: pytest.FixtureRequest, caps: Caps) -> Iterator[Parts]:
     store = RedisStore(settings, Keeping(caps=caps))
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
     store.set_projects([BERLIN])
-    yield Parts(store, RedisReader(settings), "redis", RedisGenerations(store, 1), store.forget)
+    yield Parts(store, RedisReader(settings), "redis", RedisGenerations(store, 1), store.forget, RedisEnds(store))
     store.close()
 
 

@@ -87,11 +87,11 @@ class Stack:
             url=SecretStr(server.url("rta")), loader_url=SecretStr(server.url("rta-loader")), shards=self.shards
         )
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """One of our own commands, as `rta` would run it."""
+    def spawn(self, *arguments: str, module: str = "rtaplatform.cli.main") -> subprocess.Popen[bytes]:
+        """One of our own commands, as `rta` would run it, or another module with the same environment."""
         log = (self.folder / f"{arguments[0]}.log").open("ab")
         child = subprocess.Popen(
-            [sys.executable, "-m", "rtaplatform.cli.main", *arguments], env=self._environment(), stdout=log, stderr=log
+            [sys.executable, "-m", module, *arguments], env=self._environment(), stdout=log, stderr=log
         )
         self.children.append(child)
         return child

@@ -18,8 +18,7 @@ from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
 from rtaplatform.stream.memory import MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import DeadLetter, Partition
-from tests.simulation.faults import Crash, Faults
-from tests.simulation.persons import acquainted
+from tests.simulation.faults import Faults
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -65,7 +64,9 @@ class Rebuilds:
         try:
             for _ in range(turns):
                 self._step(rebuild)
-        except (Crash, SetupError):
+        except SetupError:
+            self.running.remove(rebuild)
+        except self.world.deaths:
             self.running.remove(rebuild)
         else:
             if not rebuild.left:
@@ -102,7 +103,7 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
-            counting=acquainted(),
+            counting=world.counting(),
             begin=world.begin_call,
             limits=Limits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])

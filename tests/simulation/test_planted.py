@@ -11,17 +11,19 @@ import pytest
 from rtaplatform.process.people import TOKEN_BYTES
 from rtaplatform.store.memory import MemoryStore
 from rtaplatform.store.port import Applied, Conflicted, Delta, Outcome, PersonWrite
-from tests.simulation import capped, planted, planted_shared
+from tests.simulation import capped, planted, planted_shared, poisoned
 from tests.simulation.world import World
 
 SEEDS_MAX = 60
-PLANTS: tuple[type[Any], ...] = (*planted.PLANTS, *planted_shared.PLANTS, *capped.PLANTS)
+PLANTS: tuple[type[Any], ...] = (*planted.PLANTS, *planted_shared.PLANTS, *capped.PLANTS, *poisoned.PLANTS)
 
 
 def world_of(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant in capped.PLANTS:
         return capped.planted_world(plant, seed)
+    if plant in poisoned.PLANTS:
+        return poisoned.planted_world(plant, seed)
     ours = plant in planted_shared.PLANTS
     return planted_shared.planted_world(plant, seed) if ours else planted.planted_world(plant, seed)
 
@@ -71,4 +73,4 @@ def test_a_version_that_counts_up_matches_after_a_roll_back_and_a_random_one_doe
 
 
 def test_there_are_enough_plants() -> None:
-    assert len(PLANTS) >= 31
+    assert len(PLANTS) >= 35

@@ -7,16 +7,16 @@ the totals must be those of the oracle, whatever happened on the way.
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.process.counting import Counting
+from rtaplatform.process.poison import Quarantine
 from rtaplatform.process.rebuild import Rebuild
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.simulate.oracle_caps import Seats
@@ -24,20 +24,21 @@ from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import Record as Sent
 from rtaplatform.simulate.traffic import events
 from rtaplatform.store.generations import first_offsets
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Outcome, Place, Project
+from rtaplatform.store.port import Outcome, Place
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
+from tests.comparison import check_the_law, differences, expected
 from tests.simulation.faults import Crash, Faults, Writes, begun
-from tests.simulation.persons import Values, Witness, acquainted, differing, values_in
+from tests.simulation.home import HALF as HALF
+from tests.simulation.home import PROJECTS as PROJECTS
+from tests.simulation.home import Home as Home
+from tests.simulation.home import MemoryHome as MemoryHome
+from tests.simulation.persons import Witness, acquainted, differing
 from tests.simulation.rebuilding import Rebuilds
 
 START_MS = 1_795_000_000_000
 TOPICS = {"rta.events.web": 4, "rta.events.mobile": 2, "rta.events.server": 1}
 SETTLING_TURNS_MAX = 3_000
-HALF = "demo|applied"  # what a torn batch has written, of all that it should have
-PROJECTS = [Project("demo", "Europe/Berlin", "EUR"), Project("other", "Asia/Kolkata", "USD")]
 
 
 @dataclass
@@ -59,54 +60,6 @@ class Kept:
     headers: None = None
 
 
-class Home(Protocol):
-    """A store's server, as its operator and its misfortunes handle it."""
-
-    store: Any  # `AggregateStore`, and `begin`
-    generations: Any  # `GenerationStore`, over the same server
-
-    def set_projects(self, version: str) -> None: ...
-    def touch_projects(self, version: str) -> None: ...
-    def snapshot(self, shard: int) -> Any: ...
-    def restore(self, shard: int, past: Any) -> None: ...
-    def empty(self, shard: int) -> None: ...
-    def tear(self, shard: int) -> None: ...
-    def held(self) -> Totals: ...
-    def values(self) -> Values: ...
-
-
-class MemoryHome:
-    def __init__(self, shards: int, caps: Caps = CAPS) -> None:
-        self.store = self.generations = MemoryStore(shards, caps)
-
-    def set_projects(self, version: str) -> None:
-        self.store.set_projects(PROJECTS, version)
-
-    def touch_projects(self, version: str) -> None:
-        for shard in self.store.shards:
-            shard.projects_version = version
-
-    def snapshot(self, shard: int) -> Any:
-        return pickle.dumps(self.store.shards[shard])
-
-    def restore(self, shard: int, past: Any) -> None:
-        self.store.shards[shard] = pickle.loads(past)  # noqa: S301  (our own)
-
-    def empty(self, shard: int) -> None:
-        self.store.empty(shard)
-
-    def tear(self, shard: int) -> None:
-        totals = self.store.shards[shard].totals
-        totals.inflight = "half of a batch"
-        totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
-
-    def held(self) -> Totals:
-        return held_in_memory(self.store)
-
-    def values(self) -> Values:
-        return values_in(self.store)
-
-
 class World:
     """`steps` random happenings; deterministic in `seed`."""
 
@@ -114,6 +67,7 @@ class World:
     users = 12  # of each project
     seats: Seats | None = None  # in a bucket; None: as many as there are
     arrivals_max = 16  # records at once
+    deaths: tuple[type[BaseException], ...] = (Crash,)  # of a worker
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
 
     def __init__(
@@ -191,7 +145,7 @@ class World:
         self.busy.add(number)
         try:
             self.workers[number].worker.turn()
-        except Crash:
+        except self.deaths:
             self.replace(number)
         finally:
             self.busy.remove(number)
@@ -310,11 +264,20 @@ class World:
                 person_values_cached_max=self.rng.choice([3, 100_000]),
                 records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
             ),
-            counting=acquainted(),
+            counting=self.counting(),
+            quarantine=self.quarantine(rate),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
         return Running(worker, log)
+
+    def counting(self) -> Counting:
+        """What a process counts, workers' and rebuilds'."""
+        return acquainted()
+
+    def quarantine(self, rate: float) -> Quarantine | None:
+        """Of a new worker. Here nothing raises."""
+        return None
 
     def begin_call(self, call: Callable[[], Outcome]) -> Callable[[], Outcome]:
         return begun(call, at_once=self.rng.random() < 0.5)
@@ -340,11 +303,16 @@ class World:
             if turn % 3 == 0:
                 self.deliver()
                 self.operate()
-            healthy.worker.turn()
+            healthy = self.after_a_turn(healthy)
             self.clock += 0.7
             if not self.late and self.at_the_end():
                 return []
         return [f"the ledger never reached the log's end; stops: {healthy.worker.positions.stops}"]
+
+    def after_a_turn(self, running: Running) -> Running:
+        """Let it take a turn. Returns who goes on."""
+        running.worker.turn()
+        return running
 
     def at_the_end(self) -> bool:
         ends = {

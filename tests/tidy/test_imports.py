@@ -72,7 +72,8 @@ EXCEPTIONS = {
 ADAPTERS = {
     "stream.broker", "stream.committed", "stream.consumer", "stream.control",
     "stream.dead_letters", "stream.group", "stream.kafka", "stream.memory", "stream.partitions",
-    "store.redis", "store.redis_generations", "store.redis_reader", "store.memory", "catalog.database",
+    "store.redis", "store.redis_ends", "store.redis_generations", "store.redis_reader", "store.memory",
+    "store.memory_ends", "catalog.database",
 }  # fmt: skip
 WIRING = {
     "wiring",

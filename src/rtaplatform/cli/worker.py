@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import Annotated
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
 from rtaplatform.cli.signals import serve_signals
 from rtaplatform.cli.stopping import on_signals
+
+if TYPE_CHECKING:
+    from rtaplatform.wiring import WorkerParts
 
 GUARD_SECONDS = 60.0
 
@@ -39,8 +43,11 @@ def command(
     serve_signals(metrics_port or settings.metrics_port)
     # A batch makes many containers that live as long as the batch: looking through them again and again finds nothing.
     gc.set_threshold(200_000, 20, 100)
-    stopping = on_signals()
-    parts = build_worker(connections.kafka_settings(), connections.store_settings(), settings)
+    run(build_worker(connections.kafka_settings(), connections.store_settings(), settings), on_signals())
+
+
+def run(parts: WorkerParts, stopping: Sized) -> None:
+    """Turn by turn, until there is a reason to stop or a turn raises."""
     try:
         guarded_at = -GUARD_SECONDS
         while not stopping:

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     MISSING_IDENTITY = "missing_identity"
     ID_TOO_LONG = "id_too_long"
     TIME_IN_FUTURE = "time_in_future"
+    INTERNAL = "internal"
 
 
 class Outcome(StrEnum):

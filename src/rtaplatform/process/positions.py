@@ -129,6 +129,11 @@ class Positions:
         """The first offset that the shard has not counted yet."""
         return next_offset(self._rows[shard].get(self.extents[partition].place, ""))
 
+    def first_read_again(self, partition: Partition) -> int:
+        """The first offset that a worker which begins now may read: that of the record that was counted last."""
+        texts = [rows.get(self.extents[partition].place, "") for rows in self._rows.values()]
+        return min((read_row(text).last_offset if text else 0 for text in texts), default=0)
+
     def move(self, shard: int, partition: Partition, last: Record, record_ms: int) -> Move:
         place = self.extents[partition].place
         return Move(place, self._rows[shard].get(place, ""), row_after(last, record_ms).text())

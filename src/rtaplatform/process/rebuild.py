@@ -23,6 +23,7 @@ from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.process.counting import SHOP, Counting
 from rtaplatform.process.merged import MergedLog
+from rtaplatform.process.poison import EndsOfOneProcess, Poisoned, Quarantine
 from rtaplatform.process.sending import Begin, in_a_thread
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.store.port import (
@@ -151,6 +152,7 @@ class Rebuild:
         self._gone: dict[int, dict[Place, str]] = {}
         self._looked_at = self._control_read_at = -CONTROL_SECONDS
         self._worker: Worker | None = None
+        self._quarantine = Quarantine(EndsOfOneProcess())  # nobody starts a rebuild again: it tries again by itself
         self._beside = Beside(store, self.names)
 
     def step(self) -> None:
@@ -171,6 +173,9 @@ class Rebuild:
             elif self._log.is_through and self._is_control_read():
                 self._switch_all()
         except NotBuilt:
+            self._worker = None
+        except Poisoned as trouble:
+            log_line.warning("beginning again", records=str(trouble))
             self._worker = None
         except Unavailable as trouble:
             log_line.warning("waiting", trouble=str(trouble))
@@ -201,6 +206,7 @@ class Rebuild:
             limits=self._limits,
             counting=self._counting,
             begin=self._begin_call,
+            quarantine=self._quarantine,
             sleep=self._sleep,
             clock=self._clock,
         )

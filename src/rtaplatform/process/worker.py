@@ -31,6 +31,7 @@ from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import BlockCache, Seen, without_expired
 from rtaplatform.process.known import KnownPersons
 from rtaplatform.process.people import People, PersonCache
+from rtaplatform.process.poison import Alone, EndsOfOneProcess, Quarantine, Raised, is_well, record_work
 from rtaplatform.process.positions import Positions
 from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, in_a_thread, signal
 from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn, shard_of
@@ -75,6 +76,7 @@ class Worker:
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         counting: Counting = SHOP,
         begin: Begin | None = None,
+        quarantine: Quarantine | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +84,7 @@ class Worker:
         self._shards = shards
         self._mine = range(shards) if only is None else sorted(only)
         self._limits, self._counting = limits, counting
+        self._quarantine = quarantine or Quarantine(EndsOfOneProcess())
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
@@ -149,6 +152,18 @@ class Worker:
             log_line.warning("waiting", trouble=str(trouble))
             self._version = None
             self._wait()
+        except Raised as raised:
+            self._meet(raised)
+
+    def _meet(self, raised: Raised) -> None:
+        """The first time what was read is read again, and kept; the second time the worker ends of it."""
+        if self._quarantine.watch(raised):
+            self._version = None
+        else:
+            self._quarantine.end(raised, self._alone(), self._at, partial(is_well, self._store, self._at, self._sent))
+
+    def _alone(self) -> Alone:
+        return Alone(self._counting, self._at.projects(), self._shards, self._server_s)
 
     # where to begin --------------------------------------------------------------------------------------------
 
@@ -170,6 +185,7 @@ class Worker:
         self._server_s = self._store.clock_s()
         extents = self._log.extents(partitions)
         self._at = Positions.find(partitions, states, extents, self._shards)
+        self._quarantine.begin(self._at)
         self._say_stops({*map(str, partitions), *(f"shard {shard}" for shard in self._mine)})
         self._log.seek(self._at.starts)
         self._version = version
@@ -207,11 +223,13 @@ class Worker:
             return
         if not self._open_records:
             self._opened_at = time.perf_counter()
+        self._quarantine.keep(ours, self._at)
         chunks = self._understand(ours)
         if self._learn_projects(chunks.values()):
             chunks = self._understand(ours)
-        for partition, chunk in chunks.items():
-            self._waiting += filter(None, (self._looked_at(shard, partition, chunk) for shard in self._at.shards))
+        with record_work():
+            for partition, chunk in chunks.items():
+                self._waiting += filter(None, (self._looked_at(shard, partition, chunk) for shard in self._at.shards))
         self._at.advance(ours)
         self._open_records += sum(map(len, ours.values()))
         if not self._must_wait():
@@ -229,10 +247,9 @@ class Worker:
         return wrong is None
 
     def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
-        projects = self._at.projects()
-        return {
-            p: self._counting.understand(run, self._at.record_ms(p), projects, self._shards) for p, run in runs.items()
-        }
+        alone = self._alone()
+        with record_work():
+            return {p: self._quarantine.understand(run, self._at.record_ms(p), alone) for p, run in runs.items()}
 
     def _learn_projects(self, chunks: Iterable[Chunk]) -> bool:
         """Whether a project that is named in vain has been made since we looked. What is known already stays."""
@@ -267,7 +284,8 @@ class Worker:
             part.read[each.partition] = each.chunk.run.record(-1), each.chunk.record_ms
             if each.items:
                 place = self._at.extents[each.partition].place
-                part.folding.add(f"{place.topic_id}:{place.partition}", each.items)
+                with record_work():
+                    part.folding.add(f"{place.topic_id}:{place.partition}", each.items)
                 part.folded[each.partition] = each.chunk.record_ms
         self._waiting = []
 
@@ -297,6 +315,7 @@ class Worker:
         telemetry.WORKER_BATCH_RECORDS.set(self._open_records)
         self._sent_records, self._sent_opened_at = self._open_records, self._opened_at
         self._open, self._open_records, self._at_most = {}, 0, None
+        self._quarantine.let_go()
         for blocks, people in zip(self._caches, self._people, strict=True):
             blocks.trim()
             people.trim()
@@ -339,7 +358,8 @@ class Worker:
                 raise Out("another worker was here, or the store went back")
 
     def _delta(self, shard: int, part: Part) -> Delta:
-        delta = part.folding.delta()
+        with record_work():
+            delta = part.folding.delta()
         delta.moves = [self._at.move(shard, p, *last) for p, last in part.read.items()]
         delta.sketches = self._known[shard].only_new(delta.sketches)
         delta.projects_version = self._at.shards[shard].projects_version
@@ -359,6 +379,7 @@ class Worker:
             if not isinstance(outcome, Applied):
                 raise Out(f"a comparison found {type(outcome).__name__}")
             self._at.accept(shard, moves)
+        self._quarantine.forget_passed(self._at)
         self._log.commit(self._at.committable())
         if self._clock() - self._checked_at >= TOPICS_CHECKED_SECONDS:
             self._check_topics()

@@ -36,6 +36,11 @@ def gaps_key(shard: int) -> str:
     return f"{shard_prefix(shard)}gaps"
 
 
+def ends_key(shard: int) -> str:
+    """How often a record has ended a worker: `version|topic id:partition:offset` → number."""
+    return f"{shard_prefix(shard)}ends"
+
+
 def retired_key(shard: int) -> str:
     """Generations that are neither read nor built: name → the second since 1970 from which their keys may go."""
     return f"{shard_prefix(shard)}retired"

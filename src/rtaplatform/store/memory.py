@@ -55,6 +55,7 @@ class Shard:
         self.projects_version = ""
         self.stops: dict[str, str] = {}
         self.gaps: dict[str, str] = {}
+        self.ends: dict[str, int] = {}
         self.generations: dict[str, Totals] = {}
 
     @property

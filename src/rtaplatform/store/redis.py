@@ -119,7 +119,14 @@ class RedisStore:
         return gone
 
     def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
-        names = (layout.shard_key, layout.projects_key, layout.stops_key, layout.gaps_key, layout.retired_key)
+        names = (
+            layout.shard_key,
+            layout.projects_key,
+            layout.stops_key,
+            layout.gaps_key,
+            layout.ends_key,
+            layout.retired_key,
+        )
         apart = {key(shard).encode() for key in names}
         with unavailable():
             for key in self._client.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000):

@@ -77,7 +77,7 @@ def test_the_first_reason_is_given(expected: str, value: bytes) -> None:
 
 
 def test_the_order_of_reasons_is_that_of_the_rules() -> None:
-    elsewhere = (Reason.EMPTY, Reason.UNKNOWN_PROJECT, Reason.TIME_IN_FUTURE)
+    elsewhere = (Reason.EMPTY, Reason.UNKNOWN_PROJECT, Reason.TIME_IN_FUTURE, Reason.INTERNAL)
     assert [name for name, _ in IN_ORDER] == [str(reason_) for reason_ in Reason if reason_ not in elsewhere]
     assert reason(None) == reason(b"") == "empty"
 

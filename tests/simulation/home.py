@@ -1,0 +1,63 @@
+"""A store's server in the simulated world, as its operator and its misfortunes handle it."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Protocol
+
+from rtaplatform.core.caps import CAPS, Caps
+from rtaplatform.store.memory import MemoryStore
+from rtaplatform.store.port import Project
+from tests.comparison import Totals, held_in_memory
+from tests.simulation.persons import Values, values_in
+
+HALF = "demo|applied"  # what a torn batch has written, of all that it should have
+PROJECTS = [Project("demo", "Europe/Berlin", "EUR"), Project("other", "Asia/Kolkata", "USD")]
+
+
+class Home(Protocol):
+    """A store's server, as its operator and its misfortunes handle it."""
+
+    store: Any  # `AggregateStore`, and `begin`
+    generations: Any  # `GenerationStore`, over the same server
+
+    def set_projects(self, version: str) -> None: ...
+    def touch_projects(self, version: str) -> None: ...
+    def snapshot(self, shard: int) -> Any: ...
+    def restore(self, shard: int, past: Any) -> None: ...
+    def empty(self, shard: int) -> None: ...
+    def tear(self, shard: int) -> None: ...
+    def held(self) -> Totals: ...
+    def values(self) -> Values: ...
+
+
+class MemoryHome:
+    def __init__(self, shards: int, caps: Caps = CAPS) -> None:
+        self.store = self.generations = MemoryStore(shards, caps)
+
+    def set_projects(self, version: str) -> None:
+        self.store.set_projects(PROJECTS, version)
+
+    def touch_projects(self, version: str) -> None:
+        for shard in self.store.shards:
+            shard.projects_version = version
+
+    def snapshot(self, shard: int) -> Any:
+        return pickle.dumps(self.store.shards[shard])
+
+    def restore(self, shard: int, past: Any) -> None:
+        self.store.shards[shard] = pickle.loads(past)  # noqa: S301  (our own)
+
+    def empty(self, shard: int) -> None:
+        self.store.empty(shard)
+
+    def tear(self, shard: int) -> None:
+        totals = self.store.shards[shard].totals
+        totals.inflight = "half of a batch"
+        totals.counts[HALF] = totals.counts.get(HALF, 0) + 1
+
+    def held(self) -> Totals:
+        return held_in_memory(self.store)
+
+    def values(self) -> Values:
+        return values_in(self.store)

@@ -1,0 +1,237 @@
+"""A world with records that raise, and with troubles that are no record's: only the former become `internal` letters.
+
+Poison raises in whatever reads or folds it. Beside it a store refuses all writes for a while, memory is short, the zone
+of a project is missing, and a record raises until three ends are counted and never after: none of these is a reason to
+set a good record aside. The oracle knows poison by its marker, as dead letters of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import Reason
+from rtaplatform.process.counting import Chunk, Shop
+from rtaplatform.process.fold import Understood
+from rtaplatform.process.people import People
+from rtaplatform.process.poison import ENDS_MAX, Alone, Poisoned, Quarantine
+from rtaplatform.process.positions import Positions
+from rtaplatform.process.worker import Worker
+from rtaplatform.store.memory_ends import MemoryEnds
+from rtaplatform.store.port import Delta, Outcome, Project, next_offset
+from rtaplatform.stream.port import Partition, Run
+from tests.simulation.faults import Crash, Faults
+from tests.simulation.persons import Acquaintances, Witness
+from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
+
+UNREADABLE, UNFOLDABLE, FLAKY = b"raises when read", b"raises when folded", b"raises until three ends are counted"
+POISON = (UNREADABLE, UNFOLDABLE)
+EVENT = b'{"projectId":"demo","type":"track","event":"%s","userId":"u","messageId":"%d"}'
+LIKE_POISON = b'{"projectId":"demo","type":"unknown"}'  # to the oracle: dead, of the same project
+
+
+class Refused(Exception):
+    """What a server says to a user who lacks a right: no error of ours stands for it."""
+
+
+class Prone(Shop):
+    """The platform's counting, with its bug and its troubles."""
+
+    def __init__(self, world: PoisonedWorld) -> None:
+        super().__init__(Unkind(world))
+        self._world = world
+
+    def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+        for offset, value in zip(run.offsets, run.values, strict=True):
+            self._world.read(run.partition, offset, value or b"")
+        return super().understand(run, record_ms, projects, shards)
+
+
+class Unkind(Acquaintances):
+    def __init__(self, world: PoisonedWorld) -> None:
+        self._world = world
+
+    def add(self, read: Understood, project: Project, people: People) -> None:
+        assert read.event is not None
+        if read.event.name.encode() == UNFOLDABLE:
+            raise KeyError(UNFOLDABLE)
+        if self._world.is_zone_missing and project.slug == "demo":
+            raise LookupError("no such zone")  # as ZoneInfoNotFoundError is one
+        super().add(read, project, people)
+
+
+class PoisonedWorld(World):
+    """`quarantine_of` is a worker's; a plant may stand in its place."""
+
+    deaths = (Crash, Poisoned, Refused, MemoryError, LookupError, ValueError)
+    sent = ill = 0
+
+    def __init__(
+        self, seed: int, *, steps: int = 100, quarantine_of: type[Quarantine] = Quarantine, **parts: Any
+    ) -> None:
+        self.is_zone_missing = self.is_memory_short = self.does_refuse = False
+        self._quarantine_of = quarantine_of
+        self.has_flaky = seed % 2 == 1  # a rebuild would judge such a record by counts of its own
+        super().__init__(seed, steps=steps, **parts)
+        self._refuse_in(self.store)
+
+    def counting(self) -> Prone:
+        return Prone(self)
+
+    def quarantine(self, rate: float) -> Quarantine:
+        return self._quarantine_of(Faults(MemoryEnds(self.store), self.rng, rate))
+
+    def read(self, partition: Partition, offset: int, value: bytes) -> None:
+        if self.is_memory_short:
+            raise MemoryError
+        if UNREADABLE in value:
+            raise ValueError(UNREADABLE)
+        if FLAKY in value and not self._is_counted(partition, offset):
+            raise ValueError(FLAKY)
+
+    def _is_counted(self, partition: Partition, offset: int) -> bool:
+        name = f"{self.broker.ids[partition.topic]}:{partition.number}:{offset}"
+        ends: dict[str, int] = self.store.shards[0].ends
+        return any(n >= ENDS_MAX for known, n in ends.items() if known.endswith(f"|{name}"))
+
+    def _refuse_in(self, store: Any) -> None:
+        really: Callable[[int, str, Delta], Outcome] = store.apply
+
+        def apply(shard: int, generation: str, delta: Delta) -> Outcome:
+            if self.does_refuse:
+                raise Refused("NOPERM")
+            return really(shard, generation, delta)
+
+        store.apply = apply
+
+    # happenings ------------------------------------------------------------------------------------------------
+
+    def more_happenings(self) -> list[tuple[float, Callable[[], None]]]:
+        flaky = [(1.0, lambda: self.send(FLAKY))] if self.has_flaky else super().more_happenings()
+        return [
+            (0.5, lambda: self.send(UNREADABLE)),
+            (0.5, lambda: self.send(UNFOLDABLE)),
+            (0.5, lambda: self.fall_ill("does_refuse")),
+            (0.3, lambda: self.fall_ill("is_memory_short")),
+            (0.5, lambda: self.fall_ill("is_zone_missing")),
+            *flaky,
+        ]
+
+    def send(self, name: bytes) -> None:
+        self.sent += 1
+        partition = self.rng.choice(self.broker.all_partitions())
+        newest = max((records[-1].timestamp_ms for records in self.broker.records.values()), default=START_MS)
+        self.broker.append(partition, newest, b"demo:u", EVENT % (name, self.sent))
+
+    def fall_ill(self, what: str) -> None:
+        """For so long that every worker ends of it several times."""
+        self.arrive()
+        setattr(self, what, True)
+        self.ill += 1
+        for _ in range(5 * len(self.workers)):
+            self.work()
+        setattr(self, what, False)
+
+    # the end ---------------------------------------------------------------------------------------------------
+
+    def after_a_turn(self, running: Running) -> Running:
+        try:
+            return super().after_a_turn(running)
+        except self.deaths:
+            another = self.new_worker(fault_rate=0.0)
+            another.log.assign(running.log.assignment()[1])
+            return another
+
+    def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
+        last = self.new_worker(fault_rate=0.0)
+        last.log.assign(self.broker.all_partitions())
+        self.after_a_turn(last)
+        wrong = super().check(distinct_tolerance=distinct_tolerance)
+        letters = self.broker.letters.values()
+        internal = [one for one in letters if one.reason is Reason.INTERNAL]
+        good = [one.origin for one in internal if not any(kind in (one.record.value or b"") for kind in POISON)]
+        wrong += [f"{origin} is good, and was set aside" for origin in good]
+        lasts = {f"{self.broker.ids[p.topic]}:{p.number}:{len(rs) - 1}" for p, rs in self.broker.records.items()}
+        counted: Iterable[str] = self.store.shards[0].ends
+        return wrong + [f"{name} is passed, and counted" for name in counted if name.split("|")[1] not in lasts]
+
+    def recount(self) -> Witness:
+        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        for partition, records in self.broker.records.items():
+            for r in records:
+                value = LIKE_POISON if any(kind in (r.value or b"") for kind in POISON) else r.value
+                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, value))
+        return witness
+
+
+# Plants ------------------------------------------------------------------------------------------------------------
+
+
+class SetAsideUnseen(Quarantine):
+    """What was counted three times is set aside without another look."""
+
+    def _judge(self, run: Run, record_ms: int, alone: Alone) -> Understood:
+        return super()._judge(run, record_ms, Guilty(alone.counting, alone.projects, alone.shards, alone.server_s))
+
+
+class Guilty(Alone, frozen=True):
+    """It raises, whatever it does."""
+
+    def find_error(self, run: Run, record_ms: int) -> Exception | None:
+        return ValueError()
+
+    def has_good_neighbour(self, run: Run, record_ms: int) -> bool:
+        return True
+
+
+class NeverCleared(Quarantine):
+    """What was counted stays counted, whoever has passed it."""
+
+    def forget_passed(self, at: Positions) -> None:
+        """Keep it."""
+
+
+class CountedOnUnavailable(Worker):
+    """Whatever ends the worker is held against the next record, which is set aside for it."""
+
+    def turn(self) -> None:
+        try:
+            super().turn()
+        except (Refused, MemoryError):
+            with suppress(Unavailable):
+                self._hold_against_the_next()
+            raise
+
+    def _hold_against_the_next(self) -> None:
+        states = [state for shard in self._mine if (state := self._store.state(shard)) is not None]
+        for extent in self._log.extents(self._at.extents).values():
+            offset = min(next_offset(state.ledger.get(extent.place, "")) for state in states)
+            if offset < extent.high:
+                self._quarantine._ends.count_ends([self._quarantine._name(extent.place, offset)])
+
+
+class NeighbourNotProved(Worker):
+    """Nobody asks whether a harmless record would fare better."""
+
+    def _alone(self) -> Alone:
+        alone = super()._alone()
+        return Credulous(alone.counting, alone.projects, alone.shards, alone.server_s)
+
+
+class Credulous(Alone, frozen=True):
+    def has_good_neighbour(self, run: Run, record_ms: int) -> bool:
+        return True
+
+
+PLANTS: tuple[type[Any], ...] = (SetAsideUnseen, NeverCleared, CountedOnUnavailable, NeighbourNotProved)
+
+
+def planted_world(plant: type[Any], seed: int) -> World:
+    """The world of a seed with the plant in it."""
+    if plant is CountedOnUnavailable:
+        return PoisonedWorld(seed, worker=plant, quarantine_of=SetAsideUnseen)
+    return (
+        PoisonedWorld(seed, quarantine_of=plant) if issubclass(plant, Quarantine) else PoisonedWorld(seed, worker=plant)
+    )
