@@ -20,6 +20,7 @@ from rtaplatform.store.port import BlockWrite
 WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 HOURS_LOOKED_UP = 25  # the hour of the record, and the 24 before
+BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
 NO_IDS: frozenset[int] = frozenset()
 
 FetchBlocks = Callable[[Sequence[str]], list[bytes]]
@@ -85,7 +86,7 @@ def _compare_only(write: BlockWrite) -> BlockWrite:
 
 
 class BlockCache:
-    """The blocks of one shard that a worker has read, newest used last; at most so many ids."""
+    """The blocks of one shard that a worker has read, newest used last; at most so many ids, fewer in many blocks."""
 
     def __init__(self, ids_max: int) -> None:
         self._ids_max = ids_max
@@ -98,6 +99,11 @@ class BlockCache:
     @property
     def ids(self) -> int:
         return self._ids
+
+    @property
+    def weight(self) -> int:
+        """What they take in memory, in ids."""
+        return self._ids + BLOCK_WEIGHS * len(self._blocks)
 
     def missing(self, names: Iterable[str]) -> list[str]:
         return [name for name in dict.fromkeys(names) if name not in self._blocks]
@@ -137,7 +143,7 @@ class BlockCache:
 
     def trim(self) -> None:
         """Let the longest unused go, down to the limit. Between batches only."""
-        while self._ids > self._ids_max and len(self._blocks) > 1:
+        while self.weight > self._ids_max and len(self._blocks) > 1:
             _name, block = self._blocks.popitem(last=False)
             self._ids -= len(block.ids)
 

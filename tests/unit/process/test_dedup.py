@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.process.dedup import HOUR_MS, WINDOW_MS, BlockCache, Seen, block_names, read_block, without_expired
+from rtaplatform.process.dedup import (
+    BLOCK_WEIGHS,
+    HOUR_MS,
+    WINDOW_MS,
+    BlockCache,
+    Seen,
+    block_names,
+    read_block,
+    without_expired,
+)
 from rtaplatform.store.port import BlockWrite
 
 T = 1_795_000_000_000
@@ -144,7 +153,7 @@ def test_a_refused_batch_leaves_nothing_behind() -> None:
 
 
 def test_the_cache_lets_the_longest_unused_go_and_fetches_it_again() -> None:
-    shard = Shard(ids_max=4)
+    shard = Shard(ids_max=4 + 2 * BLOCK_WEIGHS)
     for n in range(3):
         shard.batch((2 * n, T), (2 * n + 1, T), names=[f"demo:t:0:{n}"])
     shard.cache.trim()
@@ -167,6 +176,16 @@ def test_the_cache_counts_its_ids() -> None:
     assert shard.cache.ids == 101
     shard.cache.clear()
     assert shard.cache.ids == 0
+
+
+def test_blocks_weigh_as_well_as_ids_so_that_many_of_one_id_or_none_are_bounded() -> None:
+    shard = Shard(ids_max=1_000)
+    for n in range(400):
+        shard.batch((n, T), names=[f"demo:t:0:{n}"])
+        shard.cache.load([f"demo:t:1:{n}"], shard.fetch)  # there is none, and that is kept too
+        shard.cache.trim()
+        assert shard.cache.weight == shard.cache.ids + BLOCK_WEIGHS * len(shard.cache) <= 1_000
+    assert len(shard.cache) >= 150
 
 
 def test_no_block_is_an_empty_one() -> None:
