@@ -28,8 +28,15 @@ class RunningRebuild:
     """Call `check`, then `step` until it is false, then `summary`; `close` at the end, however it ends."""
 
     def __init__(
-        self, kafka: KafkaSettings, store: StoreSettings, shard: int | None, *, keep_old_hours: int = KEEP_OLD_HOURS
+        self,
+        kafka: KafkaSettings,
+        store: StoreSettings,
+        shard: int | None,
+        *,
+        worker: WorkerSettings,
+        keep_old_hours: int = KEEP_OLD_HOURS,
     ) -> None:
+        """`worker`: how much is taken at once, as a worker does. `shard` None: all of them."""
         if shard is not None and shard >= store.shards:
             raise SetupError(f"There is no shard {shard}: there are {store.shards}, from 0.", "See RTA_REDIS_SHARDS.")
         self._chosen = range(store.shards) if shard is None else range(shard, shard + 1)
@@ -37,7 +44,6 @@ class RunningRebuild:
         self._store = RedisStore(store)
         self._generations = RedisGenerations(self._store, store.shards)
         self._reader = KafkaPartitions(kafka)
-        worker = WorkerSettings()
         self._log = MergedLog(self._reader, batch_max=worker.batch_events_max, batch_bytes_max=worker.batch_bytes_max)
         self._rebuild = Rebuild(
             self._log, KafkaDeadLetters(kafka), self._generations, shards=store.shards, only=self._chosen

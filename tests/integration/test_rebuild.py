@@ -13,7 +13,8 @@ import redis
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.rebuilding import RunningRebuild, abandon
+from rtaplatform.rebuilding import KEEP_OLD_HOURS, RunningRebuild, abandon
+from rtaplatform.settings import WorkerSettings
 from rtaplatform.store import layout
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
@@ -43,8 +44,13 @@ def generations(stack: Stack) -> list[str]:
     return [state.generation for state in states if state]
 
 
-def rebuild(stack: Stack) -> dict[str, object]:
-    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+def begun(stack: Stack, shard: int | None = None, *, keep_old_hours: int = KEEP_OLD_HOURS) -> RunningRebuild:
+    kafka, store, worker = stack.kafka_settings, stack.store_settings, WorkerSettings()
+    return RunningRebuild(kafka, store, shard, worker=worker, keep_old_hours=keep_old_hours)
+
+
+def rebuild(stack: Stack, *, keep_old_hours: int = KEEP_OLD_HOURS) -> dict[str, object]:
+    running = begun(stack, keep_old_hours=keep_old_hours)
     try:
         running.check(partial=False)
         while running.step():
@@ -147,7 +153,7 @@ def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
 def test_a_server_that_goes_away_meanwhile_is_waited_for(stack: Stack) -> None:
     send(stack, 300, "a")
     for server in (stack.valkey, stack.kafka):
-        running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+        running = begun(stack)
         running.check(partial=False)
         server.kill()
         assert running.step()
@@ -184,13 +190,41 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
     assert stack.check() == []
 
 
+@pytest.mark.parametrize("hours", [0, 2])
+def test_the_totals_before_are_kept_as_long_as_it_is_told(stack: Stack, hours: int) -> None:
+    """By the command itself: no worker runs that would delete them later."""
+    counting = stack.spawn("worker")
+    send(stack, 50, "a")
+    stack.drain()
+    counting.terminate()
+    counting.wait(20)
+    before = generations(stack)
+    rebuilder = stack.spawn("rebuild", "--keep-old", str(hours))
+    until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
+    said = (stack.folder / "rebuild.log").read_text()
+    assert rebuilder.returncode == 0, said
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        now = tester.time()[0]
+        for shard, name in enumerate(before):
+            left = list(tester.scan_iter(f"{layout.base(shard, name)}*"))
+            until_s = [int(at) for at in tester.hgetall(layout.retired_key(shard)).values()]
+            if hours:
+                assert left, said
+                assert [0 < at - now <= hours * 3_600 for at in until_s] == [True]
+            else:
+                assert (left, until_s) == ([], []), said
+    words = f"are kept for {hours} hours" if hours else "are dropped"
+    assert f"The totals before {words}." in said
+    assert stack.check() == []
+
+
 def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
     send(stack, 100, "a")
-    running = RunningRebuild(stack.kafka_settings, stack.store_settings, 0)
+    running = begun(stack, 0)
     running.check(partial=False)
     running.step()
     running.close()
-    again = RunningRebuild(stack.kafka_settings, stack.store_settings, 0)
+    again = begun(stack, 0)
     assert "unfinished" in again.check(partial=False)[0]
     while again.step():
         pass
@@ -205,7 +239,7 @@ def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
 
 def test_it_says_what_it_cannot_do(stack: Stack) -> None:
     with pytest.raises(SetupError, match="no shard 9"):
-        RunningRebuild(stack.kafka_settings, stack.store_settings, 9)
+        begun(stack, 9)
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
         tester.hset(layout.shard_key(0), "schema", "0")
         assert "schema 0" in refusal(stack)
@@ -221,7 +255,7 @@ def test_it_says_what_it_cannot_do(stack: Stack) -> None:
 
 
 def refusal(stack: Stack) -> str:
-    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+    running = begun(stack)
     try:
         running.check(partial=False)
     except SetupError as error:

@@ -20,7 +20,7 @@ from msgspec import structs
 from rtaplatform.core.errors import SetupError
 from rtaplatform.operations import adopt_topic, describe_topics
 from rtaplatform.rebuilding import RunningRebuild
-from rtaplatform.settings import TopicSettings
+from rtaplatform.settings import TopicSettings, WorkerSettings
 from rtaplatform.store.port import read_row
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
@@ -108,7 +108,7 @@ def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(sta
         for n, at in kept_from.items()
     }
     # What is gone is missing from new totals: a rebuild says so, and goes on only when told.
-    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None)
+    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None, worker=WorkerSettings())
     with pytest.raises(SetupError, match=r"begins at .* now, and began at 0"):
         running.check(partial=False)
     assert len([line for line in running.check(partial=True) if "not in the new totals" in line]) == 4

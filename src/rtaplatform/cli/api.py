@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
-from rtaplatform.cli.file_limit import raise_file_limit
 from rtaplatform.cli.http_server import make_server
-from rtaplatform.cli.listening import open_listener
+from rtaplatform.cli.listening import make_room, open_listener
 
 if TYPE_CHECKING:
     from rtaplatform.settings import ApiSettings
@@ -99,7 +98,7 @@ def _with_options(settings: ApiSettings, host: str | None, port: int | None) -> 
 def _connections_possible(settings: ApiSettings) -> int:
     from rtaplatform import telemetry
 
-    possible = raise_file_limit(settings.connections_max)
+    possible = make_room(settings.connections_max)
     if possible < settings.connections_max:
         telemetry.logger("api").warning(
             "few_files_may_be_open",

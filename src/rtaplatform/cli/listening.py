@@ -1,7 +1,7 @@
-"""The socket that the API listens on.
+"""The socket that the API listens on, and how many connections the limit of open files allows on it.
 
-It is opened here and not by the server, for three reasons: a second process on a taken port is refused (the server
-would share the port), a host may be a name, and what accepted connections inherit can be set:
+The socket is opened here and not by the server, for three reasons: a second process on a taken port is refused (the
+server would share the port), a host may be a name, and what accepted connections inherit can be set:
 
 - DEAD_CLIENT_MS: a client that acknowledges nothing for so long is gone, and so is one whose window stays shut. The
   kernel then resets the connection, and frees what was queued for it.
@@ -11,15 +11,20 @@ would share the port), a host may be a name, and what accepted connections inher
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.local.open_files import raise_to
 from rtaplatform.local.ports import holder
 
 BACKLOG = 2_048
 DEAD_CLIENT_MS = 20_000
 KEEPALIVE_SECONDS = 20
 UNSENT_BYTES_MAX = 64 << 10
+FILES_OF_OUR_OWN = 128  # connections to the servers behind, libraries, logs
+HEADROOM = 256  # accepted beyond the limit of connections, until the warden has made room
+CONNECTIONS_MIN = 32
 _TCP_NOTSENT_LOWAT = 25
 _REMEDIES = {
     errno.EADDRINUSE: "Choose another with --port, or --port 0 for any free one.",
@@ -61,6 +66,30 @@ def resolve_host(host: str) -> tuple[socket.AddressFamily, str]:
         )
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     return family, str(address[0])
+
+
+def make_room(connections_max: int) -> int:
+    """Have as many files as that takes. How many connections are possible; raises SetupError where hardly any are."""
+    wanted = connections_max + HEADROOM + FILES_OF_OUR_OWN
+    files = raise_to(wanted)
+    possible = connections_max if files == resource.RLIM_INFINITY else connections_of(files, connections_max)
+    if possible < CONNECTIONS_MIN:
+        raise SetupError(
+            f"Only {files} files may be open: that leaves {max(0, possible)} connections.",
+            f"Raise the limit to {wanted} (ulimit -n, LimitNOFILE=), or lower RTA_API_CONNECTIONS_MAX.",
+        )
+    return possible
+
+
+def connections_of(files: int, connections_max: int) -> int:
+    """So many connections fit into `files` open ones: what is left over is shared with the headroom."""
+    left = files - FILES_OF_OUR_OWN
+    return min(connections_max, left - min(HEADROOM, left // 4))
+
+
+def headroom_of(connections_max: int) -> int:
+    """How many connections beyond the limit are accepted before newcomers have to wait."""
+    return min(HEADROOM, max(1, connections_max // 4))
 
 
 def _set_for_connections(listener: socket.socket) -> None:

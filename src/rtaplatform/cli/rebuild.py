@@ -72,10 +72,12 @@ def _rebuild(connections: Connections, shard: int | None, *, partial: bool, keep
     from rtaplatform import telemetry
     from rtaplatform.progress import Progress
     from rtaplatform.rebuilding import RunningRebuild
+    from rtaplatform.settings import WorkerSettings
 
     telemetry.configure_logging("WARNING")
     stopping = on_signals()
-    running = RunningRebuild(connections.kafka_settings(), connections.store_settings(), shard, keep_old_hours=keep_old)
+    kafka, store, worker = connections.kafka_settings(), connections.store_settings(), WorkerSettings()
+    running = RunningRebuild(kafka, store, shard, worker=worker, keep_old_hours=keep_old)
     try:
         for line in running.check(partial=partial):
             _say(line)

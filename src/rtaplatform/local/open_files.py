@@ -1,6 +1,7 @@
 """How many files a process may have open: connections are files, and Kafka has some for each part of its log.
 
-Machines often allow 1,024 and let everybody raise it to much more, which `rta up` does for itself and its children.
+Machines often allow 1,024 and let everybody raise it to much more. `rta up` does so for itself and its children, and
+`rta api` for its connections.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ FILES_WANTED = 65_536
 
 def raise_limit() -> int:
     """Raise it as far as is allowed and useful. Returns what holds now; raises SetupError where that is too few."""
+    files = raise_to(FILES_WANTED)
+    require_enough(files)
+    return files
+
+
+def raise_to(wanted: int) -> int:
+    """Raise it to `wanted`, or as far as this user may; it is never lowered. Returns what holds now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    reachable = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < reachable:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
-        soft = reachable
-    require_enough(soft)
+        return reachable
     return soft
 
 

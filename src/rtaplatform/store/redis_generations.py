@@ -166,15 +166,17 @@ class Cleaner:
 
     def __init__(self, generations: RedisGenerations, shards: int) -> None:
         self._generations, self._shards = generations, shards
-        self._steps: Iterator[int] = iter(())
+        self._steps: Iterator[int] | None = None
 
     def go_on(self, steps_max: int) -> int:
         """At most so many steps; after the end of a pass the next call begins another. Returns how many keys went."""
         gone = 0
+        if self._steps is None:
+            self._steps = (n for shard in range(self._shards) for n in self._generations.clean(shard))
         for _ in range(steps_max):
             step = next(self._steps, None)
             if step is None:
-                self._steps = (n for shard in range(self._shards) for n in self._generations.clean(shard))
+                self._steps = None
                 break
             gone += step
         return gone

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from rtaplatform.cli.file_limit import CONNECTIONS_MIN, FILES_OF_OUR_OWN, connections_of
-from rtaplatform.cli.listening import DEAD_CLIENT_MS, open_listener
+from rtaplatform.cli.listening import (
+    CONNECTIONS_MIN,
+    DEAD_CLIENT_MS,
+    FILES_OF_OUR_OWN,
+    connections_of,
+    open_listener,
+)
 from rtaplatform.core.errors import SetupError
 
 
@@ -48,3 +56,20 @@ def test_accepted_connections_inherit_the_limits() -> None:
 def test_connections_fit_into_the_files_that_may_be_open(files: int, connections: int) -> None:
     assert connections_of(files, 4_096) == connections
     assert CONNECTIONS_MIN < 96
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "said"), [(200, 4_096, "3632"), (4_096, 4_096, "3632"), (256, 256, "96"), (150, 150, "refused")]
+)
+def test_the_api_raises_the_limit_of_open_files_for_its_connections(soft: int, hard: int, said: str) -> None:
+    script = (
+        "import resource\n"
+        "from rtaplatform.cli.listening import make_room\n"
+        "from rtaplatform.core.errors import SetupError\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "try: print(make_room(3_632))\n"
+        "except SetupError as error: print('refused' if 'Only 150 files' in str(error) else error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": "src"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == said
