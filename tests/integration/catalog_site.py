@@ -62,6 +62,11 @@ class Site:
         return httpx.AsyncClient(transport=transport, base_url=ROOT, headers=headers, timeout=60)
 
 
+def code(answer: httpx.Response) -> tuple[int, str]:
+    """The status of a problem, and its word."""
+    return answer.status_code, answer.json()["code"]
+
+
 async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while True:

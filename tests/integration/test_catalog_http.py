@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from rtaplatform.catalog import migrate
 from rtaplatform.catalog.erasure import Erasure as RealErasure
 from rtaplatform.catalog.receipt import WhoToErase
 from rtaplatform.local.postgres import Postgres
-from tests.integration.catalog_site import KEYS, Site, open_site
+from tests.integration.catalog_site import KEYS, Site, code
 from tests.integration.servers import Running
 
 ODD_IDS = [
@@ -36,22 +35,6 @@ ODD_IDS = [
     "%",
 ]
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
-
-
-@pytest.fixture
-async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with site.client() as found:
-        yield found
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 async def test_life_of_a_product(client: httpx.AsyncClient) -> None:

@@ -5,33 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
 
-from rtaplatform.local.postgres import Postgres
-from tests.integration.catalog_site import Site, open_site
-from tests.integration.servers import Running
+from tests.integration.catalog_site import code
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
-
-
-@pytest.fixture
-async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
-    async with open_site(postgres_server.server) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with site.client() as found:
-        yield found
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 async def test_parallel_imports_of_the_same_rows_never_deadlock(client: httpx.AsyncClient) -> None:

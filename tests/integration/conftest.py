@@ -1,0 +1,24 @@
+"""What tests of the catalog over HTTP share: a site on the session's PostgreSQL, and a client with the admin key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from rtaplatform.local.postgres import Postgres
+from tests.integration.catalog_site import Site, open_site
+from tests.integration.servers import Running
+
+
+@pytest.fixture
+async def site(postgres_server: Running[Postgres]) -> AsyncIterator[Site]:
+    async with open_site(postgres_server.server) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    async with site.client() as found:
+        yield found
