@@ -18,7 +18,7 @@ ENCODINGS = ("", "identity", "gzip", "x-gzip")
 _GZIP_BEGINS = b"\x1f\x8b"
 _GZIP = 31  # zlib's window bits for gzip's format
 _PADDING = b" \t\r\n\0"
-_PART_BYTES_MAX = 1 << 20
+_PART_BYTES_MAX = 64 << 10  # decompressed before it is asked whether there is room for it
 
 
 class Disconnected(UnreadableBody):
@@ -32,7 +32,7 @@ async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes
         parts.append(part)
         total += len(part)
         if isinstance(receive, Intake):
-            await receive.hold(total)
+            await receive.hold_unpacked(total)
     return b"".join(parts)
 
 

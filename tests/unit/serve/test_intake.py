@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from rtaplatform.collect.turns import Turns
 from rtaplatform.core.errors import Busy, SlowBody
 from rtaplatform.serve.bodies import read_body
 from rtaplatform.serve.http.held import STALLED_SECONDS, Held, Holding
@@ -95,6 +97,39 @@ async def test_what_it_becomes_when_decompressed_counts() -> None:
     await of.take(Holding("10.0.0.2"), 7 * MB)
     with pytest.raises(Busy):
         await read(intake(Client(gzip.compress(bytes(3 * MB))), of))
+
+
+async def test_small_bodies_that_become_large_are_unpacked_in_turns() -> None:
+    """Else all that arrive together are unpacked in one round of the loop, and nobody is answered meanwhile."""
+    turns, body, rounds = Turns(), gzip.compress(bytes(MB)), 0
+
+    async def others() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    beside = asyncio.create_task(others())
+    await asyncio.gather(*(read(intake(Client(body), held(), turns=turns)) for _ in range(8)))
+    beside.cancel()
+    assert rounds >= 8 * 15
+
+
+async def test_who_waits_for_room_has_unpacked_next_to_nothing() -> None:
+    of, body = held(wait_seconds=60), gzip.compress(bytes(3 * MB))
+    await of.take(Holding("10.0.0.2"), 7 * MB)
+    waiting = [asyncio.create_task(read(intake(Client(body), of))) for _ in range(50)]
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        assert tracemalloc.get_traced_memory()[0] < 50 * 0.3 * MB
+    finally:
+        tracemalloc.stop()
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_what_is_held_is_given_back() -> None:

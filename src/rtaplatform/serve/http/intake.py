@@ -64,6 +64,12 @@ class Intake:
         await self.hold(self._received)
         return message
 
+    async def hold_unpacked(self, total: int) -> None:
+        """As `hold`, for what is made of the bytes received: a few kilobytes may be megabytes of work."""
+        await self.hold(total)
+        if total > FREE_BYTES >= self._received and not self._streams:
+            await self._turns.take()
+
     async def hold(self, total: int) -> None:
         """Hold so much in all, as sent or as decompressed; raises Busy where there is no room."""
         if total <= FREE_BYTES or self._streams:
