@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from rtaplatform.core.buckets import Kind, expires_at_s
+from rtaplatform.core.hyperloglog import hyperloglog
 from rtaplatform.local.valkey import Valkey
-from rtaplatform.store.hyperloglog import hyperloglog
 from rtaplatform.store.port import Applied, Delta, Move, Place, Project, Row, SketchKey
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.wire import encode

@@ -12,10 +12,10 @@ import redis
 
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import Unable
+from rtaplatform.core.hyperloglog import hyperloglog
 from rtaplatform.core.rollups import field
 from rtaplatform.local.valkey import USERS
 from rtaplatform.store import layout
-from rtaplatform.store.hyperloglog import hyperloglog
 from rtaplatform.store.port import (
     Applied,
     BlockWrite,
@@ -24,6 +24,7 @@ from rtaplatform.store.port import (
     Move,
     Moved,
     PersonCounts,
+    PersonSketches,
     Place,
     SketchKey,
 )
@@ -113,18 +114,20 @@ async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more
         resources.files("rtaplatform.store").joinpath("functions", f"{part}.lua").read_text()
         for part in layout.FUNCTIONS
     )
-    older = "\n".join(line for line in code.splitlines() if not re.search("_v[34]'|counts_v1'", line))
+    older = "\n".join(line for line in code.splitlines() if not re.search("_v[34]'|counts_v1'|sketches_v1'", line))
     assert older != code
-    reader, counts = RedisReader(shard.settings), PersonCounts("product_id", Kind.HOUR, ())
+    reader = RedisReader(shard.settings)
+    newer = PersonCounts("product_id", Kind.HOUR, ()), PersonSketches("product_id", Kind.HOUR, ())
     moves = [Move(PLACE, row(2), row(3))]
     load: Any = shard.tester.function_load
     load(older, replace=True)
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
     load(older, replace=True)
-    with pytest.raises(Unable, match="rta migrate"):
-        await reader.read("demo", [counts])
+    for read in newer:
+        with pytest.raises(Unable, match="rta migrate"):
+            await reader.read("demo", [read])
     shard.store.check()
-    assert (await reader.read("demo", [counts])).answers == ([],)
+    assert (await reader.read("demo", newer)).answers == ([], [])
     await reader.close()
 
 

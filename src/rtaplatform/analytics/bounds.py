@@ -42,13 +42,15 @@ class Bounds(KeptWindow):
         return self._tokens_of
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        unknown = [tile for tile in tiles if tile not in self._tokens_of or self._is_read(tile)]
-        return [*cells_of(self._rollup, tiles, self._totals), *counts_of(PRODUCT_ID, unknown)]
+        return [*cells_of(self._rollup, tiles, self._totals), *counts_of(PRODUCT_ID, self._whole(tiles))]
 
     def _listed_by(self, read: Read) -> tuple[Tile, ...]:
         if isinstance(read, PersonCounts) and read.dimension == PRODUCT_ID:
             return tuple((read.kind, start) for start in read.starts)
         return ()
+
+    def _fields(self, tile: Tile) -> int:
+        return self._columns.count(tile)
 
     def _drop(self, tile: Tile) -> None:
         del self._tokens_of[tile]

@@ -63,7 +63,7 @@ class Channel:
         self.joining = asyncio.Lock()
         self.listeners = 0
         self.left_at = 0.0
-        self.rendered: dict[str, bytes] = {}  # what listeners share of their encoded events
+        self.rendered: dict[str, asyncio.Task[bytes | None]] = {}  # what listeners share of their encoded events
         self.error: PlatformError | None = None  # why the last computation failed; None once one succeeds
         self.problem: PlatformError | None = None  # why it is computed no more, and its streams must end
 
@@ -113,9 +113,9 @@ class Channel:
     def find(self, id: str) -> Version | None:
         return next((version for version in self._versions if version.id == id), None)
 
-    def since(self, seen: Version) -> list[Change] | None:
+    def since(self, seen: Version, latest: Version | None = None) -> list[Change] | None:
         """What has changed since `seen`, merged; None: send all (another generation, or the window has moved)."""
-        latest = self.latest
+        latest = latest or self.latest
         return changes(seen.answers, latest.answers) if seen.generation == latest.generation else None
 
     async def wait(self, seen: Version, error: PlatformError | None, timeout_s: float) -> None:

@@ -28,6 +28,8 @@ from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan
 from rtaplatform.analytics.plans import PlanCache
 from rtaplatform.analytics.ranking import greatest, greatest_products
 from rtaplatform.analytics.rows import Answers, merge_reads
+from rtaplatform.analytics.tiling import Tile
+from rtaplatform.analytics.unions import SKETCH_BYTES_MAX, Unions, bytes_reads, union_tiles
 from rtaplatform.analytics.watch import Clock
 from rtaplatform.analytics.windows import Windows
 from rtaplatform.core.errors import InvalidParameter, Unable, Unavailable
@@ -88,12 +90,14 @@ class Engine:
             # Another zone or currency, so another plan: a project's settings are part of the moment.
             self._projects[known.slug] = snapshot.project
             return None
-        taken = await self.beside.run(_fields_in(snapshot), lambda: [take(job, found, snapshot) for job in jobs])
+        numbers = _fields_in(snapshot) * max(job.numbers_of_field for job in jobs)
+        taken = await self.beside.run(numbers, lambda: [take(job, found, snapshot) for job in jobs])
         if not all(taken):
             return None
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = await self.beside.run(
-            cost.points, lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs]
+            cost.points + sum(job.beside for job in jobs),
+            lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs],
         )
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
@@ -136,7 +140,7 @@ class Engine:
                     return Job(planned, products=products)
                 assert isinstance(window, KeptSums)
                 window.prepare(products)
-                await self._read_missing(planned, window)
+                await self._read_missing(planned, window, tiles_of(planned))
                 return Job(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -150,13 +154,14 @@ class Engine:
             raise Unavailable("postgres", "there is no catalog")
         return await self._catalog.products(planned.project.slug)
 
-    async def _read_missing(self, planned: Plan, window: KeptWindow) -> None:
+    async def _read_missing(self, planned: Plan, window: KeptWindow, tiles: Sequence[Tile]) -> None:
         """Where much of the question's window is new, it is read beforehand, a little at a time."""
-        for portion in window.missing(tiles_of(planned)):
+        for portion in window.missing(tiles):
             reads = window.reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
             answers = dict(zip(reads, snapshot.answers, strict=True))
-            await self.beside.run(_fields_in(snapshot), partial(window.take, snapshot, portion, answers))
+            numbers = _fields_in(snapshot) * window.numbers_of_field
+            await self.beside.run(numbers, partial(window.take, snapshot, portion, answers))
             if window.size > KEPT_BYTES_MAX:
                 raise InvalidParameter(
                     "The period holds too many different values for one answer.", field="from",
@@ -164,11 +169,14 @@ class Engine:
                 )  # fmt: skip
 
     async def _prepare_persons(self, planned: Plan, shape: PersonsPlan) -> Job:
-        bounds = self._windows.find(planned)
-        if isinstance(bounds, Bounds):
-            with suppress(Unable):  # all of them are counted then
-                return Job(planned, await self._greatest_products(planned, shape, bounds))
+        window = self._windows.find(planned)
         products = await self._products(planned, shape.joined)
+        with suppress(Unable):  # all of them are counted, or united by the store, then
+            if isinstance(window, Bounds):
+                return Job(planned, await self._greatest_products(planned, shape, window))
+            if isinstance(window, Unions):
+                assert products is not None
+                return await self._prepare_union(planned, window, products)
         values = shape.values or ("",)
         if needs_values(planned, shape):
             answer = (await self._ask(planned, [values_read(planned, shape)])).answers[0]
@@ -181,11 +189,24 @@ class Engine:
             groups = await greatest(partial(self._read_anew, planned), planned, shape, groups)
         return Job(planned, groups, products=products)
 
+    async def _prepare_union(self, planned: Plan, window: Unions, products: ProductTable) -> Job:
+        """Raises Unable where it would be too much, or the store's library is of the version before."""
+        window.prepare(products)
+        tiles = union_tiles(planned)
+        window.keep(tiles, None)  # as above
+        if new := window.unknown(tiles):
+            found = (await self._reader.read(planned.project.slug, bytes_reads(new))).answers
+            size = sum(number for answer in found for bucket in _cells(answer) for number in bucket.values())
+            if size > SKETCH_BYTES_MAX:
+                raise Unable("redis", f"{size} bytes of sketches are too many to be kept")
+        await self._read_missing(planned, window, tiles)
+        return Job(planned, window=window, products=products)
+
     async def _greatest_products(self, planned: Plan, shape: PersonsPlan, bounds: Bounds) -> tuple[Group, ...]:
         tiles = planned.period.tiles
         bounds.keep(tiles, None)  # none is read for nothing: counting is dearer than finding out that it has moved
         for _ in range(ATTEMPTS_MAX):
-            await self._read_missing(planned, bounds)
+            await self._read_missing(planned, bounds, tiles)
             reads = bounds.reads(tiles)
             snapshot = await self._ask(planned, reads)
             if bounds.take(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
@@ -205,6 +226,11 @@ def _fields_in(snapshot: Snapshot) -> int:
     """Of whole buckets, that are to be taken in."""
     listings = [answer for answer in snapshot.answers if isinstance(answer, list)]
     return sum(len(each.fields) for answer in listings for each in answer if isinstance(each, Listed)) // 2
+
+
+def _cells(answer: object) -> list[dict[str, int]]:
+    assert isinstance(answer, list)
+    return answer
 
 
 def _digest(snapshot: Snapshot) -> str:

@@ -16,6 +16,7 @@ from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.rows import Key, Rows, cells_of, listings_of
 from rtaplatform.analytics.sums import Meaning, Reading, rows_of
 from rtaplatform.analytics.tiling import Tile
+from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, field
 from rtaplatform.store.port import Listed, Read
 
 MEANINGS_SPARE = 64  # fields whose meaning is kept, beyond twice as many as the buckets have; then it begins anew
@@ -43,7 +44,8 @@ class Grouped(KeptSums):
         self._buckets: dict[Tile, Bucket] = {}
         self._known: dict[Tile, Token] = {}
         self._meanings: dict[bytes, Meaning] = {}  # of the fields that were met
-        self._rows = self._fields = 0
+        self._has_forgotten = False  # some fields that were met
+        self._rows = self._met = 0
 
     @property
     def size(self) -> int:
@@ -52,22 +54,36 @@ class Grouped(KeptSums):
     def _tokens_known(self) -> Mapping[Tile, Token]:
         return self._known
 
+    def _fields(self, tile: Tile) -> int:
+        return self._buckets[tile].fields
+
     def _drop(self, tile: Tile) -> None:
         bucket = self._buckets.pop(tile)
         self._rows -= len(bucket.sums)
-        self._fields -= bucket.fields
+        self._met -= bucket.fields
         del self._known[tile]
-        if len(self._meanings) > 2 * self._fields + MEANINGS_SPARE:
+        if len(self._meanings) > 2 * self._met + MEANINGS_SPARE:
             self._meanings.clear()
+            self._has_forgotten = True
 
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
-            self._version, self._reading = products.version, Reading(self._plan, self._shape, products)
-            self._forget_all()
+            is_known = self._version is not None and not self._has_forgotten
+            changed = products.changed_since(self._version or 0) if is_known else None
+            reading = Reading(self._plan, self._shape, products)
+            if changed is None or any(self._meaning_differs(id, reading) for id in changed):
+                self._forget_all()
+            self._version, self._reading = products.version, reading
+
+    def _meaning_differs(self, product_id: str, reading: Reading) -> bool:
+        """Of a field that was met: what its buckets were grouped by holds no longer."""
+        names = [start + field(self._shape.measure, product_id) for start in ("", BOT_PREFIX)]
+        names += [SHORT_PREFIX + name for name in names]
+        known = [(name, self._meanings.get(name.encode())) for name in names]
+        return any(meaning is not None and meaning != reading.meaning(name) for name, meaning in known)
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        whole = [tile for tile in tiles if tile not in self._known or self._is_read(tile)]
-        return [*cells_of(self._rollup, tiles, self._totals), *listings_of(self._rollup, whole)]
+        return [*cells_of(self._rollup, tiles, self._totals), *listings_of(self._rollup, self._whole(tiles))]
 
     def _put(self, tile: Tile, token: Token, listed: Listed) -> None:
         before = self._known.get(tile)
@@ -77,7 +93,7 @@ class Grouped(KeptSums):
             bucket = self._buckets[tile] = self._grouped(listed.fields)
             self._known[tile] = token
             self._rows += len(bucket.sums)
-            self._fields += bucket.fields
+            self._met += bucket.fields
         self._note_movement(tile, has_moved=before not in (None, token))
 
     def _put_changes(self, tile: Tile, token: Token, since: str, listed: Listed | None) -> None:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rtaplatform import telemetry
+from rtaplatform.analytics.beside import SideThread
 from rtaplatform.analytics.channel import Budget, Channel, Version
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.shares import Holder, Shares
@@ -54,6 +55,11 @@ class Hub:
         self._turns = Turns()
         self.connections = 0
         self.is_closing = False
+
+    @property
+    def beside(self) -> SideThread:
+        """Where what takes long is done."""
+        return self._engine.beside
 
     @property
     def interval_s(self) -> float:

@@ -9,16 +9,19 @@ from msgspec import Struct
 
 from rtaplatform.analytics.join import ProductTable
 from rtaplatform.analytics.kept import KeptSums
-from rtaplatform.analytics.persons import Group, persons_reads, persons_rows
+from rtaplatform.analytics.persons import Group, known_reads, persons_error, persons_reads, persons_rows
 from rtaplatform.analytics.plan import OnlinePlan, PersonsPlan, Plan, SumsPlan
 from rtaplatform.analytics.rows import Row, Rows, cells_of
+from rtaplatform.analytics.running import Window
 from rtaplatform.analytics.sums import sums_reads, sums_rows
 from rtaplatform.analytics.tiling import Tile
+from rtaplatform.analytics.unions import Unions, union_tiles
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Cells, OnlineSince, Read, Snapshot
 
 CLOCKS_APART_MS = 30_000  # what a visitor's clock may be ahead before it is corrected: he is here all the same
+UNITED_BYTES = 2_048  # registers that are united within a microsecond
 # What a period's meta tells: the measure of `quality` that holds it.
 QUALITY_MEASURES = {
     "late": "late",
@@ -35,8 +38,22 @@ class Job(Struct, frozen=True):
 
     plan: Plan
     groups: tuple[Group, ...] = ()
-    window: KeptSums | None = None
+    window: KeptSums | Unions | None = None
     products: ProductTable | None = None
+
+    @property
+    def numbers_of_field(self) -> int:
+        return 1 if self.window is None else self.window.numbers_of_field
+
+    @property
+    def beside(self) -> int:
+        """What it takes to join the window's products or to unite its persons, as so many numbers."""
+        match self.window, self.plan.shape:
+            case Unions() as window, _:
+                return window.size // UNITED_BYTES
+            case Window() as window, SumsPlan() as shape:
+                return window.to_join(self.plan, shape, self.products)
+        return 0
 
 
 def reads_of(job: Job, now_ms: int) -> list[Read]:
@@ -45,6 +62,8 @@ def reads_of(job: Job, now_ms: int) -> list[Read]:
     match shape:
         case SumsPlan() if job.window is not None:
             return reads + list(job.window.reads(tiles_of(planned)))
+        case PersonsPlan() if job.window is not None:
+            return [*reads, *known_reads(planned, shape), *job.window.reads(union_tiles(planned))]
         case SumsPlan():
             return reads + list(sums_reads(planned, shape))
         case PersonsPlan():
@@ -57,6 +76,8 @@ def take(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
     """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
     if job.window is None:
         return True
+    if isinstance(job.window, Unions):  # kept already
+        return job.window.take(snapshot, union_tiles(job.plan), answers)
     tiles, period = tiles_of(job.plan), job.plan.period
     job.window.keep(tiles, period.tiles[-1] if period.tiles else None)
     return job.window.take(snapshot, tiles, answers)
@@ -65,10 +86,12 @@ def take(job: Job, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
 def rows_of_job(job: Job, answers: Mapping[Read, Any], now_ms: int) -> Rows:
     planned, shape = job.plan, job.plan.shape
     match shape:
-        case SumsPlan() if job.window is not None:
+        case SumsPlan() if isinstance(job.window, KeptSums):
             return job.window.rows(planned, shape, job.products)
         case SumsPlan():
             return sums_rows(planned, shape, answers, job.products)
+        case PersonsPlan() if isinstance(job.window, Unions):
+            return Rows(job.window.rows(planned, shape), persons_error(planned, shape, answers))
         case PersonsPlan():
             return persons_rows(planned, shape, job.groups, answers)
         case OnlinePlan():

@@ -33,12 +33,15 @@ class ProductLike(Protocol):
 
 
 class ProductTable(Protocol):
-    """A project's products. `version` changes whenever they do, and is no other table's."""
+    """A project's products. `version` changes whenever what is joined of them does, and is no other table's."""
 
     @property
     def version(self) -> int: ...
     @property
     def by_id(self) -> Mapping[str, ProductLike]: ...
+    def changed_since(self, version: int) -> Collection[str] | None:
+        """Products that may be joined otherwise than at that version; None: nobody knows which."""
+        ...
 
 
 class ProductCatalog(Protocol):

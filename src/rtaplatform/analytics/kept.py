@@ -26,8 +26,8 @@ from rtaplatform.store.port import Changes, Listed, Listing, Place, Read, Snapsh
 PORTION = 50  # minutes, or larger buckets by their weight, that are new, in one read: none keeps the store for long
 WEIGHTS = {Kind.MINUTE: 1, Kind.HOUR: 25, Kind.DAY: 25}
 WEIGHTS_OF_PRODUCTS = {Kind.MINUTE: 5, Kind.HOUR: 50, Kind.DAY: 50}  # there may be 100,000 of them
-FEW = 4  # buckets that are read with the question itself
-MISSES_MAX = 2  # readings in which something else had moved each time; then everything is read whole, at one moment
+FIELDS_AT_ONCE = 50_000  # of buckets that are read again in one read: some 20 ms of the store
+MISSES_MAX = 2  # readings in which something else had moved each time; then a small window is read whole, at one moment
 
 Token = tuple[int, ...]  # a bucket's totals: equal ones are the same events
 
@@ -48,6 +48,8 @@ class KeptWindow(ABC):
 
     A base class, since the leaves are told apart by what they keep alone.
     """
+
+    numbers_of_field = 1  # as many numbers as it takes to handle a field that is listed
 
     def __init__(self, rollup: str, totals: tuple[str, ...]) -> None:
         self._rollup, self._totals = rollup, totals
@@ -71,6 +73,10 @@ class KeptWindow(ABC):
     @abstractmethod
     def _tokens_known(self) -> Mapping[Tile, Token]:
         """Of the buckets that are kept."""
+
+    @abstractmethod
+    def _fields(self, tile: Tile) -> int:
+        """About how many fields it takes to read this bucket, which is kept, again."""
 
     @abstractmethod
     def _drop(self, tile: Tile) -> None: ...
@@ -101,19 +107,13 @@ class KeptWindow(ABC):
     # What all of them do -------------------------------------------------------------------------------------------
 
     def missing(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
-        """Buckets to be read before the question is asked, in portions; none where few are new."""
+        """Buckets to be read before the question is asked, in portions; none where one read takes all of them."""
         known = self._tokens_known()
-        new = [tile for tile in tiles if tile not in known]
-        portions: list[list[Tile]] = []
-        room = 0
         weights = WEIGHTS_OF_PRODUCTS if self._rollup == PRODUCTS.name else WEIGHTS
-        for tile in new if len(new) > FEW else ():
-            if weights[tile[0]] > room:
-                portions.append([])
-                room = PORTION
-            portions[-1].append(tile)
-            room -= weights[tile[0]]
-        return portions
+        new = in_portions([(tile, weights[tile[0]]) for tile in tiles if tile not in known], PORTION)
+        again = [(tile, self._fields(tile)) for tile in tiles if tile in known and self._is_read_whole(tile)]
+        moved = in_portions(again, FIELDS_AT_ONCE)
+        return [*(new if len(new) > 1 else ()), *(moved if len(moved) > 1 else ())]
 
     def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
         """Drop the buckets that have left the window. The newest one is expected to move on."""
@@ -164,7 +164,25 @@ class KeptWindow(ABC):
 
     def _is_read(self, tile: Tile) -> bool:
         """Whether more is read of it than its totals."""
-        return tile in self._moving or self._misses >= MISSES_MAX
+        return tile in self._moving or self._reads_all
+
+    def _is_read_whole(self, tile: Tile) -> bool:
+        """Whether it is read whole then, once it is known."""
+        return self._is_read(tile)
+
+    @property
+    def _reads_all(self) -> bool:
+        """Whether all buckets are read whole, since others have moved again and again, and they are small enough."""
+        return self._misses >= MISSES_MAX and sum(map(self._fields, self._tokens_known())) <= FIELDS_AT_ONCE
+
+    def _whole(self, tiles: Sequence[Tile]) -> list[Tile]:
+        """Those to be read whole at once: new ones, and of those to be read again as many as one read takes.
+
+        What is left of them is compared by its totals, and read in portions before the next attempt.
+        """
+        known = self._tokens_known()
+        again = [(tile, self._fields(tile)) for tile in tiles if tile in known and self._is_read_whole(tile)]
+        return [*(tile for tile in tiles if tile not in known), *next(iter(in_portions(again, FIELDS_AT_ONCE)), ())]
 
     def _note_movement(self, tile: Tile, has_moved: bool) -> None:
         if tile == self._newest or has_moved:
@@ -182,6 +200,19 @@ class KeptSums(KeptWindow):
 
     @abstractmethod
     def rows(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> Rows: ...
+
+
+def in_portions(weighed: Iterable[tuple[Tile, int]], room_max: int) -> list[list[Tile]]:
+    """In their order, each portion as heavy as there is room; one that is heavier goes alone."""
+    portions: list[list[Tile]] = []
+    room = 0
+    for tile, weight in weighed:
+        if weight > room or not portions:
+            portions.append([])
+            room = room_max
+        portions[-1].append(tile)
+        room -= weight
+    return portions
 
 
 @asynccontextmanager

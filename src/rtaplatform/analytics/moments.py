@@ -23,6 +23,7 @@ from rtaplatform.store.port import (
     Listing,
     OnlineSince,
     PersonCounts,
+    PersonSketches,
     Place,
     Read,
     Row,
@@ -130,7 +131,7 @@ def _kept(read: Read, answer: Any) -> dict[Read, Any]:
             for start, listed in zip(starts, answer, strict=True):
                 known |= _nothing_since(rollup, kind, start, listed.position)
             return known
-        case Changes() | OnlineSince() | PersonCounts() | Cells(fields=None):
+        case Changes() | OnlineSince() | PersonCounts() | PersonSketches() | Cells(fields=None):
             return {}
         case _:
             return {read: answer}

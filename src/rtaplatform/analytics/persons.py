@@ -68,26 +68,26 @@ def total_read(plan: Plan, shape: PersonsPlan, group: Group) -> Persons:
 
 
 def persons_reads(plan: Plan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
-    period, known = plan.period, _known_reads(plan, shape)
-    asked = [period.whole, *_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
+    period, known = plan.period, known_reads(plan, shape)
+    asked = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
     return [*known, *(Persons(tiles, shape.dimension, values) for _, values in groups for tiles in asked)]
 
 
-def _known_reads(plan: Plan, shape: PersonsPlan) -> list[Cells]:
+def known_reads(plan: Plan, shape: PersonsPlan) -> list[Cells]:
     """What the buckets' records say of sketches that are not there, or that took nobody."""
     period = plan.period
     tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
     return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.dimension) for measure in ("left_out", "broken")))
 
 
-def _error(plan: Plan, shape: PersonsPlan, answers: Answers) -> float | None:
-    return None if table_of(_known_reads(plan, shape), answers) else SKETCH_ERROR
+def persons_error(plan: Plan, shape: PersonsPlan, answers: Answers) -> float | None:
+    return None if table_of(known_reads(plan, shape), answers) else SKETCH_ERROR
 
 
 def persons_rows(plan: Plan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> Rows:
     rows = [_row(plan, shape, group, answers) for group in groups]
     kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
-    return Rows(sort_and_limit(kept, plan.query.limit), _error(plan, shape, answers))
+    return Rows(sort_and_limit(kept, plan.query.limit), persons_error(plan, shape, answers))
 
 
 def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:
@@ -101,9 +101,9 @@ def _row(plan: Plan, shape: PersonsPlan, group: Group, answers: Answers) -> Row:
         key,
         count(plan.period.whole),
         None if previous is None else count(previous),
-        [count(tiles) for tiles in _point_tiles(plan)],
+        [count(tiles) for tiles in point_tiles(plan)],
     )
 
 
-def _point_tiles(plan: Plan) -> list[tuple[Tile, ...]]:
+def point_tiles(plan: Plan) -> list[tuple[Tile, ...]]:
     return [] if plan.query.interval == "none" else [span.tiles for span in plan.period.spans]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -18,6 +18,7 @@ from rtaplatform.analytics.rows import Key, Row
 from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR
 
 CODE_BYTES, KEY_BYTES = 4, 300
+JOINED_AT_ONCE = 5_000  # names in one piece, so that a thread that joins lets others go on in between
 Names = tuple[str, ...]
 
 
@@ -34,8 +35,9 @@ class Coded(Struct):
 class Products:
     """Rows from columns named `measure US product`. What the catalog says of a product is looked up once a version."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+    def __init__(self, columns: Columns, starts: Sequence[bytes] = ()) -> None:
+        """`starts`: what the columns' names begin with, before a product."""
+        self._columns, self._starts = columns, starts
         self._coded: dict[Names, Coded] = {}
 
     @property
@@ -83,20 +85,52 @@ class Products:
         return np.array(takes, dtype=bool)[by.codes]
 
     def _code(self, names: Names, products: ProductTable | None) -> Coded:
-        columns, version = self._columns, None if products is None else products.version
-        coded = self._coded.get(names)
-        if coded is None or (coded.version, coded.reshaped) != (version, columns.reshaped):
-            coded = self._coded[names] = Coded(version, columns.reshaped, [], {}, np.zeros(0, dtype=np.int32))
-        first = len(coded.codes)
-        if first < len(columns.names):
-            keys = keys_of([product_of(name) for name in columns.names[first:]], names, products)
-            for key in dict.fromkeys(keys):
-                if key not in coded.places:
-                    coded.places[key] = len(coded.keys)
-                    coded.keys.append(key)
-            more = np.array([coded.places[key] for key in keys], dtype=np.int32)
-            coded.codes = np.concatenate([coded.codes, more])
+        coded, changed = self._known(names, products)
+        if coded is None:
+            coded = Coded(None, self._columns.reshaped, [], {}, np.zeros(0, dtype=np.int32))
+            self._coded[names] = coded
+        columns = [at for id in changed for at in self._columns_of(id) if at < len(coded.codes)]
+        coded.codes[columns] = self._codes_of(coded, columns, names, products)
+        coded.version = None if products is None else products.version
+        first, many = len(coded.codes), len(self._columns.names)
+        if first < many:
+            portions = [range(at, min(at + JOINED_AT_ONCE, many)) for at in range(first, many, JOINED_AT_ONCE)]
+            more = [self._codes_of(coded, portion, names, products) for portion in portions]
+            coded.codes = np.concatenate([coded.codes, *more])
         return coded
+
+    def _known(self, names: Names, products: ProductTable | None) -> tuple[Coded | None, Collection[str]]:
+        """What still holds of what was joined, and the products that it does not hold of."""
+        coded = self._coded.get(names)
+        if coded is None or coded.reshaped != self._columns.reshaped:
+            return None, ()
+        if products is None or coded.version == products.version:
+            return (coded, ()) if (products is None) == (coded.version is None) else (None, ())
+        changed = None if coded.version is None else products.changed_since(coded.version)
+        return (None, ()) if changed is None else (coded, changed)
+
+    def to_join(self, shape: SumsPlan, breakdown: Names, products: ProductTable | None) -> int:
+        """How many names must be joined before the question is answered."""
+        asked = {names for names in (shape.joined, breakdown) if names and (products is not None or names == breakdown)}
+        many = 0
+        for names in asked:
+            coded, changed = self._known(names, products)
+            many += len(self._columns.names) - (0 if coded is None else len(coded.codes)) + len(changed)
+        return many
+
+    def _columns_of(self, product_id: str) -> list[int]:
+        found = [self._columns.column(start + product_id.encode()) for start in self._starts]
+        return [at for at in found if at is not None]
+
+    def _codes_of(
+        self, coded: Coded, columns: Sequence[int], names: Names, products: ProductTable | None
+    ) -> NDArray[np.int32]:
+        keys = keys_of([product_of(self._columns.names[at]) for at in columns], names, products)
+        for key in dict.fromkeys(keys):
+            if key not in coded.places:
+                coded.places[key] = len(coded.keys)
+                coded.keys.append(key)
+        return np.array([coded.places[key] for key in keys], dtype=np.int32)
 
     def _key(self, at: int, names: Names, products: ProductTable | None) -> Key:
         return keys_of([product_of(self._columns.names[at])], names, products)[0]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from rtaplatform.analytics.tiling import Tile
 from rtaplatform.core.buckets import Kind
-from rtaplatform.store.port import Cells, Listing, PersonCounts, Read
+from rtaplatform.store.port import Cells, Listing, PersonCounts, PersonSketches, Read
 
 Answers = Mapping[Read, Any]
 Key = tuple[str, ...]  # a row's values, in the order of the breakdown
@@ -42,6 +42,10 @@ def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[Listing]:
 
 def counts_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonCounts]:
     return [PersonCounts(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def sketches_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
+    return [PersonSketches(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
 
 
 def _by_kind(tiles: Iterable[Tile]) -> list[tuple[Kind, tuple[int, ...]]]:

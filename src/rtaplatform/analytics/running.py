@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from rtaplatform.analytics.columns import Columns
 from rtaplatform.analytics.join import ProductTable
-from rtaplatform.analytics.kept import MISSES_MAX, KeptSums, Token, totals_of
+from rtaplatform.analytics.kept import KeptSums, Token, totals_of
 from rtaplatform.analytics.plan import Plan, SumsPlan
 from rtaplatform.analytics.products import Products
 from rtaplatform.analytics.rows import Rows, cells_of, error_of, listings_of
@@ -52,7 +52,7 @@ class Window(KeptSums):
         self._buckets: dict[Tile, Bucket] = {}
         self._lost: set[Tile] = set()  # have moved, and can't be followed from where they are known
         self._columns = Columns()
-        self._products = Products(self._columns)
+        self._products = Products(self._columns, self._starts)
 
     @property
     def size(self) -> int:
@@ -67,20 +67,22 @@ class Window(KeptSums):
         return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        whole = [tile for tile in tiles if self._is_read_whole(tile)]
+        whole = self._whole(tiles)
         changes = [
             Changes(PRODUCTS.name, *tile, self._buckets[tile].position)
             for tile in tiles
-            if self._is_read(tile) and tile not in whole and self._buckets[tile].position
+            if tile not in whole and self._is_read(tile) and tile in self._buckets and self._buckets[tile].position
         ]
         return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole), *changes]
 
+    def _fields(self, tile: Tile) -> int:
+        return self._columns.count(tile) * len(PRODUCTS.measures)
+
     def _is_read_whole(self, tile: Tile) -> bool:
-        bucket = self._buckets.get(tile)
-        if bucket is None or tile in self._lost:
+        if tile in self._lost:
             return True
-        is_small = self._columns.count(tile) <= SMALL or self._misses >= MISSES_MAX
-        return self._is_read(tile) and not bucket.position and is_small
+        is_small = self._columns.count(tile) <= SMALL or self._reads_all
+        return self._is_read(tile) and not self._buckets[tile].position and is_small
 
     def _note_moved(self, moved: Iterable[Tile]) -> None:
         moved = list(moved)
@@ -127,6 +129,10 @@ class Window(KeptSums):
     def _short_of(self, listed: Listed) -> set[bytes]:
         prefix = len(SHORT_PREFIX)
         return {name[prefix:] for name in listed.fields[::2] if name.startswith(self._short_starts)}
+
+    def to_join(self, plan: Plan, shape: SumsPlan, products: ProductTable | None) -> int:
+        """How many names must be joined before the question is answered."""
+        return self._products.to_join(shape, plan.query.breakdown, products) if shape.joined else 0
 
     # Answering ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The windows that were asked for last: which question has one, and how many there are.   Stage 5 of 6, pure.
 
-Every question that reads whole buckets, or ranks by them, has a window: it is read in portions, and what is known of
-its buckets is kept. A question with two fixed ends is seldom asked again, so few of those are kept, and they go first.
+Every question that reads whole buckets, or ranks or unites by them, has a window: it is read in portions, and what is
+known of its buckets is kept. A question with two fixed ends is seldom asked again, so few of those are kept, and they
+go first.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 from rtaplatform.analytics.bounds import Bounds
 from rtaplatform.analytics.grouped import Grouped
 from rtaplatform.analytics.kept import KeptWindow, in_turn
-from rtaplatform.analytics.plan import Plan, SumsPlan
+from rtaplatform.analytics.plan import PersonsPlan, Plan, SumsPlan
 from rtaplatform.analytics.ranking import is_bounded
 from rtaplatform.analytics.running import Window, may_run
+from rtaplatform.analytics.unions import Unions, may_unite
 from rtaplatform.core.query import Anchor
 
 WINDOWS_MAX = 256
@@ -70,12 +72,12 @@ class Windows:
 
 
 def has_window(plan: Plan) -> bool:
-    """Whether the question reads whole buckets, or ranks by them."""
+    """Whether the question reads whole buckets, or ranks or unites by them."""
     match plan.shape:
         case SumsPlan(fields=fields):
             return fields is None
         case _:
-            return is_bounded(plan)
+            return is_bounded(plan) or may_unite(plan)
 
 
 def _is_moving(plan: Plan) -> bool:
@@ -88,6 +90,8 @@ def _window(plan: Plan) -> KeptWindow:
             return Window(shape.measure, shape.with_bots)
         case SumsPlan() as shape:
             return Grouped(plan, shape)
+        case PersonsPlan() as shape if may_unite(plan):
+            return Unions(shape.joined)
         case _:
             return Bounds()
 
@@ -101,5 +105,7 @@ def _name(plan: Plan) -> tuple[Any, ...]:
         case SumsPlan():
             asked = (query.breakdown, query.interval, query.week_start, query.compare)
             return ("groups", *period, shape, *asked)
+        case PersonsPlan() if may_unite(plan):
+            return ("unions", *period, shape.joined, query.interval, query.week_start, query.compare)
         case _:
             return ("persons", *period, query.interval, query.week_start)

@@ -16,12 +16,12 @@ from functools import partial
 from sys import intern
 from typing import Any
 
-from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.named_products import NamedProducts
+from rtaplatform.catalog.product_table import Product, Table
 from rtaplatform.catalog.tables import PRODUCTS, PROJECTS
 from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unavailable
 
@@ -37,40 +37,6 @@ TOO_MANY_SECONDS = 600.0  # how long it is remembered that a project has too man
 LEFT_OUT_SECONDS = 60.0  # … and how long a large project waits that had to make room for another
 LARGE = 10_000
 REFUSALS_MAX = 1_000
-
-_versions = itertools.count(1)
-
-
-class Product(Struct, frozen=True, gc=False):
-    """What is shown of a product, and joined. Not the garbage collector's: it would look at each of so many."""
-
-    name: str | None
-    category: str | None
-    brand: str | None
-    price: float | None
-    currency: str | None
-    image_url: str | None
-
-
-class Table:
-    """A project's products, changed in place. `version` changes with them, and is no other table's."""
-
-    __slots__ = ("by_id", "version")
-
-    def __init__(self, by_id: dict[str, Product]) -> None:
-        self.replace(by_id)
-
-    def replace(self, by_id: dict[str, Product]) -> None:
-        self.by_id, self.version = by_id, next(_versions)
-
-    def put(self, ids: Iterable[str], found: dict[str, Product]) -> None:
-        """Those of `ids` that were found; the others are gone."""
-        for id in ids:
-            if id in found:
-                self.by_id[id] = found[id]
-            else:
-                self.by_id.pop(id, None)
-        self.version = next(_versions)
 
 
 class _Shelf:
@@ -212,7 +178,7 @@ class Products:
         if shelf.table is None:
             shelf.table = Table(by_id)
         else:
-            shelf.table.replace(by_id)
+            await shelf.table.replace(by_id)
         self._make_room()
 
     async def _read_portions(self, project_id: str) -> dict[str, Product]:

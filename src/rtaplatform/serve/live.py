@@ -28,6 +28,7 @@ from rtaplatform.analytics.parse import parse_live
 from rtaplatform.catalog.keys import Access, digest
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.access import access_of, bearer_of, find_bearer, refuse_unknown
+from rtaplatform.serve.encoding import encode_event
 from rtaplatform.serve.parameters import reject_unknown
 from rtaplatform.serve.parts import Parts, parts_of
 from rtaplatform.serve.problems import describe
@@ -171,7 +172,7 @@ class Listener:
         """The stream, until it must end."""
         known = self._known()
         yield opening("resumed" if known else "begun", _retry_ms())
-        for chunk in () if known else self._snapshot(first):
+        for chunk in () if known else await self._snapshot(first):
             yield chunk
         seen = known or first
         while True:
@@ -182,7 +183,8 @@ class Listener:
                 return
             if self._channel.latest is not seen:
                 # Versions are published at most every `interval_s`, so updates come no closer than that.
-                chunks, seen = self._update(seen), self._channel.latest
+                latest = self._channel.latest
+                chunks, seen = await self._update(seen, latest), latest
                 for chunk in chunks:
                     yield chunk
             if self._now() - self._beaten >= self._heartbeat_s:
@@ -220,39 +222,43 @@ class Listener:
             return Unauthorized(TICKET_IS_OVER, field="ticket", hint=f"{NEW_TICKET} Connect with it and the last id.")
         return Busy("The stream has reached its age limit. Connect again with the last id.", retry_after_seconds=1)
 
-    def _snapshot(self, version: Version) -> tuple[bytes, ...]:
+    async def _snapshot(self, version: Version) -> tuple[bytes, ...]:
         telemetry.LIVE_SNAPSHOTS.inc()
-        rendered = self._rendered(
-            version.id, lambda: event("snapshot", msgspec.json.encode({"answers": version.answers}))
+        rendered = await self._rendered(
+            version.id, version.points, lambda: event("snapshot", encode_event(version.answers))
         )
+        assert rendered is not None
         return self._with_id(version, rendered)
 
-    def _update(self, seen: Version) -> tuple[bytes, ...]:
-        """What has changed since `seen`; nothing where it has changed back."""
-        latest = self._channel.latest
-        found = self._channel.since(seen)
-        if found is None:
-            return self._snapshot(latest)
-        if not found:
+    async def _update(self, seen: Version, latest: Version) -> tuple[bytes, ...]:
+        """What has changed from the one to the other; nothing where it has changed back."""
+        points = max(seen.points, latest.points)
+        rendered = await self._rendered(f"{seen.id} {latest.id}", points, lambda: self._changes(seen, latest))
+        if rendered is None:
+            return await self._snapshot(latest)
+        if not rendered:
             return ()
         telemetry.LIVE_UPDATES.inc()
-        rendered = self._rendered(
-            f"{seen.id} {latest.id}", lambda: event("update", msgspec.json.encode({"answers": found}))
-        )
         return self._with_id(latest, rendered)
+
+    def _changes(self, seen: Version, latest: Version) -> bytes | None:
+        """The update; empty where nothing has changed, None where only a snapshot will do."""
+        found = self._channel.since(seen, latest)
+        return event("update", encode_event(found)) if found else None if found is None else b""
 
     def _with_id(self, version: Version, rendered: bytes) -> tuple[bytes, ...]:
         # Two chunks: the large one is the same bytes for all listeners.
         return id_line(version.id + self._admission.chain), rendered
 
-    def _rendered(self, name: str, render: Callable[[], bytes]) -> bytes:
-        """Encode once for all who have seen the same."""
+    async def _rendered(self, name: str, points: int, render: Callable[[], bytes | None]) -> bytes | None:
+        """Compared and encoded once for all who have seen the same, and beside the event loop where it is large."""
         cache = self._channel.rendered
         if name not in cache:
             while len(cache) >= RENDERED_MAX:
                 del cache[next(iter(cache))]
-            cache[name] = render()
-        return cache[name]
+            cache[name] = asyncio.create_task(self._hub.beside.run(points, render))
+        # Shielded: the others wait for it too, and one listener that goes away must not end it.
+        return await asyncio.shield(cache[name])
 
     async def _refusal_of_key(self) -> PlatformError | None:
         """Where nobody knows whether the key is still valid the stream ends too, but not as if it were revoked."""

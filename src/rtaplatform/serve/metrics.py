@@ -16,9 +16,7 @@ from litestar import Request, get, post
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
-from msgspec.structs import replace
 
-from rtaplatform.analytics.beside import INLINE_MAX
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.parse import parse_object, parse_parameters
 from rtaplatform.analytics.popular import METRIC_OF, WINDOW, PopularProducts
@@ -35,6 +33,7 @@ from rtaplatform.serve.csv_tables import (
     write_answer,
     write_objects,
 )
+from rtaplatform.serve.encoding import encode_results, points_in
 from rtaplatform.serve.limits import READ
 from rtaplatform.serve.parts import parts_of
 from rtaplatform.serve.query_docs import (
@@ -90,7 +89,7 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     if is_table:
         table = partial(write_answer, answer, query.breakdown)
         return in_place_of(Answer, await engine_of(request).beside.run(points_in([answer]), table))
-    return (await _encode_results(request, [answer]))[0]
+    return (await encode_results(engine_of(request).beside, [answer]))[0]
 
 
 @post(
@@ -102,7 +101,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     refuse_others(request, ())
     engine, project = engine_of(request), access_of(request).project
     queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
-    return AnswerList(await _encode_results(request, await _answers(request, queries)))
+    return AnswerList(await encode_results(engine_of(request).beside, await _answers(request, queries)))
 
 
 @get(
@@ -180,23 +179,6 @@ async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
     return await engine.answer(access.project, queries)
-
-
-def points_in(answers: Sequence[Answer]) -> int:
-    return sum(1 + len(result.points) for answer in answers for result in answer.results)
-
-
-async def _encode_results(request: AnyRequest, answers: Sequence[Answer]) -> list[Answer]:
-    """Of large answers each result is encoded by itself: an encoder lets nobody else go on until it is done."""
-    points = points_in(answers)
-    if points <= INLINE_MAX:
-        return list(answers)
-    return await engine_of(request).beside.run(points, lambda: [_encoded(answer) for answer in answers])
-
-
-def _encoded(answer: Answer) -> Answer:
-    results: list[Any] = [msgspec.Raw(msgspec.json.encode(result)) for result in answer.results]
-    return replace(answer, results=results)
 
 
 async def _query(engine: Engine, project: str, number: int, given: object) -> Query:

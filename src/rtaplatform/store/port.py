@@ -209,17 +209,14 @@ class AggregateStore(Protocol):
 
     def state(self, shard: int) -> ShardState | None:
         """None where the shard has no manifest."""
-        ...
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome: ...
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         """Each block as stored (token, last write, ids), b"" where there is none."""
-        ...
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """Each person's token and value, b"" where there is none."""
-        ...
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
         """Those of these projects that the shard has been told of."""
@@ -229,7 +226,6 @@ class AggregateStore(Protocol):
 
     def set_stop(self, shard: int, what: str, reason: str) -> None:
         """Say in the shard that a partition stands still, and why; an empty reason takes it back."""
-        ...
 
 
 # A generation that is built beside the one that is read -----------------------------------------------------------
@@ -260,17 +256,14 @@ class GenerationStore(Protocol):
 
     def building(self, shard: int) -> ShardState | None:
         """The generation that is being built; None where there is none."""
-        ...
 
     def begin_building(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
     ) -> str:
         """Begin to build in place of `expected` ("": none); "" only drops that. Returns what is being built now."""
-        ...
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         """`apply` to the generation that is being built. Nobody is told."""
-        ...
 
     def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
         """Take persons out of what is built, once: what was read up to there before is passed over.
@@ -281,7 +274,6 @@ class GenerationStore(Protocol):
 
     def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
         """Read what was built, in place of `expected`, if it is not behind; `gone`: rows whose records the log lost."""
-        ...
 
 
 # What the analytics read ------------------------------------------------------------------------------------------
@@ -336,6 +328,14 @@ class PersonCounts(Struct, frozen=True):
     starts: tuple[int, ...]
 
 
+class PersonSketches(Struct, frozen=True):
+    """The HyperLogLog of each value of a dimension, in each of some buckets of one size. May raise Unable."""
+
+    dimension: str
+    kind: Kind
+    starts: tuple[int, ...]
+
+
 class OnlineSince(Struct, frozen=True):
     """How many persons were seen last from `since_ms` on, and not after `until_ms`."""
 
@@ -343,12 +343,12 @@ class OnlineSince(Struct, frozen=True):
     until_ms: int | None = None
 
 
-Read = Cells | Listing | Changes | Persons | PersonValues | PersonCounts | OnlineSince
+Read = Cells | Listing | Changes | Persons | PersonValues | PersonCounts | PersonSketches | OnlineSince
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
 
 
 class Listed(Struct, frozen=True):
-    """What a bucket holds: field or value, number as text, field, …; where one comes again, the last is true.
+    """What a bucket holds: field or value, number as text or sketch, field, …; where one comes again, the last is true.
 
     `position` is the end of the bucket's log, "" where it has none: then it can't be followed from here.
     """
@@ -360,10 +360,10 @@ class Listed(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Listing` and `PersonCounts` → list of `Listed`,
-    `Changes` → `Listed`, or None where the log does not reach back so far, `Persons` and `OnlineSince` → number,
-    `PersonValues` → sorted list of values. Where a field lacks what would have passed 64 bits, `!` and its name is a
-    field too.
+    Per read: `Cells` → list of dicts (field → number, one per start), `Listing`, `PersonCounts` and `PersonSketches`
+    → list of `Listed`, `Changes` → `Listed`, or None where the log does not reach back so far, `Persons` and
+    `OnlineSince` → number, `PersonValues` → sorted list of values. Where a field lacks what would have passed 64 bits,
+    `!` and its name is a field too.
     """
 
     generation: str
@@ -389,8 +389,6 @@ class AggregateReader(Protocol):
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         """Raises `UnknownThing` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
-        ...
 
     def hints(self) -> AsyncIterator[Hint]:
         """Never ends by itself; yields a Hint with projects None first, and after each reconnect."""
-        ...

@@ -33,6 +33,7 @@ from rtaplatform.store.port import (
     OnlineSince,
     PersonCounts,
     Persons,
+    PersonSketches,
     PersonValues,
     Project,
     Read,
@@ -45,7 +46,7 @@ from rtaplatform.store.redis import read_state, unavailable
 
 RECONNECT_SECONDS = 0.5
 LISTEN_TIMES = 2  # a subscription lives so many times longer than a connection: each new one has all computed again
-FIELDS, COUNTS = "rta_fields_v2", "rta_counts_v1"
+FIELDS, COUNTS, SKETCHES = "rta_fields_v2", "rta_counts_v1", "rta_sketches_v1"
 ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
 
 
@@ -144,7 +145,7 @@ def _with_functions() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.ResponseError as error:
-        if "Function not found" in str(error) and COUNTS in str(error):
+        if "Function not found" in str(error) and any(name in str(error) for name in (COUNTS, SKETCHES)):
             raise Unable("redis", "its functions are of the version before: run `rta migrate`") from error
         if "Function not found" in str(error):
             raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
@@ -174,6 +175,10 @@ def _ask(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) 
         case PersonCounts(dimension, kind, starts):
             indexes = [layout.sketch_index(project, kind, start, dimension) for start in starts]
             pipe.fcall(COUNTS, 1, layout.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
+            return 1
+        case PersonSketches(dimension, kind, starts):
+            indexes = [layout.sketch_index(project, kind, start, dimension) for start in starts]
+            pipe.fcall_ro(SKETCHES, 1, layout.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case Persons() | PersonValues():
             return _ask_sketches(pipe, base, project, read)
@@ -248,7 +253,7 @@ def _answer(read: Read, replies: list[Any]) -> Any:
             return [Listed(fields, _position(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)]
         case Changes(since=since):
             return _changes(replies[0], since)
-        case PersonCounts():
+        case PersonCounts() | PersonSketches():
             return [Listed(counts) for counts in replies[0]]
         case PersonValues():
             return sorted({_text(value) for reply in replies for value in reply})

@@ -135,7 +135,7 @@ def _digests(persons: Collection[bytes]) -> msgspec.Raw:
         return msgspec.Raw(bytes((0x90 | size, 0xA8)) + b"\xa8".join(persons))
     if size < PERSONS_LISTED_MAX:
         return msgspec.Raw(b"\xdd" + size.to_bytes(4, "big") + b"\xa8" + b"\xa8".join(persons))
-    from rtaplatform.store.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
+    from rtaplatform.core.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
 
     return _raw(hyperloglog(persons))
 

@@ -21,10 +21,15 @@ class Product(Struct, frozen=True):
 class Table:
     def __init__(self, products: Mapping[str, Product]) -> None:
         self.by_id, self.version = dict(products), 1
+        self.changed = [""]
 
     def put(self, id: str, product: Product) -> None:
         self.by_id[id] = product
         self.version += 1
+        self.changed.append(id)
+
+    def changed_since(self, version: int) -> Collection[str] | None:
+        return set(self.changed[version:])
 
 
 class Catalog:

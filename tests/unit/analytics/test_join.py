@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtaplatform.analytics.beside import Found, SideThread
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.caps import CAPS, Caps
@@ -297,3 +298,77 @@ async def test_of_a_large_bucket_only_what_has_changed_is_read() -> None:
     view(*["x-1"] * (LOG_MAX + 1))
     assert (await views())["x-1",] == 5 + LOG_MAX + 1
     assert {type(each) for each in asked} == {Changes, Listing}
+
+
+class Noting(dict[str, Any]):
+    """Which products were looked up."""
+
+    def __init__(self, known: Any) -> None:
+        super().__init__(known)
+        self.looked_up: list[str] = []
+
+    def get(self, id: str, default: Any = None) -> Any:
+        self.looked_up.append(id)
+        return super().get(id, default)
+
+
+class NotingThread(SideThread):
+    """How much work it was given at once, in numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
+        self.numbers.append(numbers)
+        return await super().run(numbers, work)
+
+
+async def test_after_a_change_only_the_changed_products_are_joined_anew() -> None:
+    """And the first join counts as work for the thread beside the event loop."""
+    many = 400
+    catalog = Catalog({f"p-{n}": Product("x", f"category {n % 3}") for n in range(many)})
+    shop = Shop(catalog=catalog)
+    shop.take(Happening(NOON, "Product Viewed", product=f"p-{n}") for n in range(many))
+    assert catalog.table is not None
+    catalog.table.by_id = by_id = Noting(catalog.table.by_id)
+    shop.engine.beside = beside = NotingThread()
+
+    async def by_category() -> tuple[dict[tuple[str, ...], int], int, int]:
+        by_id.looked_up.clear()
+        beside.numbers.clear()
+        found = rows(await ask(shop, "product_views", breakdown=["product_category"]))
+        return found, len(by_id.looked_up), max(beside.numbers)
+
+    begun, looked_up, work = await by_category()
+    assert (begun[("category 0",)], looked_up) == (134, many)
+    assert work >= many
+    assert (await by_category())[:2] == (begun, 0)
+    catalog.table.put("p-0", Product("x", "another"))
+    catalog.table.put("p-9999", Product("x", "another"))  # nobody has seen it
+    found, looked_up, work = await by_category()
+    assert (found[("category 0",)], found[("another",)], looked_up) == (133, 1, 1)
+    assert work < many
+
+
+async def test_a_change_that_moves_no_product_reads_no_bucket_again() -> None:
+    catalog, listed = Catalog(SHOES), list[int]()
+    shop = shop_with(catalog)
+    read = shop.store.read
+
+    async def noted(project: str, asked: Any) -> Any:
+        listed.append(sum(len(each.starts) for each in asked if isinstance(each, Listing)))
+        return await read(project, asked)
+
+    shop.store.read = noted  # type: ignore[method-assign]
+    assert catalog.table is not None
+    asked: dict[str, Any] = {"breakdown": ["product_category"], "from": "-3h", "interval": "hour"}
+    before = rows(await ask(shop, "product_views", **asked))
+    assert sum(listed) > 0
+    await ask(shop, "product_views", **asked)  # the newest bucket is looked at once more
+    listed.clear()
+    catalog.table.put("p-1", Product("another name", SHOES["p-1"].category))
+    assert rows(await ask(shop, "product_views", **asked)) == before
+    assert sum(listed) <= 1
+    catalog.table.put("p-1", Product("another name", "gloves"))
+    assert ("gloves",) in rows(await ask(shop, "product_views", **asked))

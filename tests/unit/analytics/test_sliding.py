@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtaplatform.analytics import columns
+from rtaplatform.analytics import columns, unions
 from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.windows import Windows
@@ -26,6 +26,7 @@ QUESTIONS = {
 def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that hours of minutes are enough."""
     monkeypatch.setattr(columns, "FORGOTTEN_AT", 64)
+    monkeypatch.setattr(unions, "VALUES_SPARE", 64)
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
@@ -40,6 +41,19 @@ async def test_what_is_kept_is_bounded_however_many_products_there_ever_were(que
         assert sum(int(result.total or 0) for result in answer.results) > 0
         sizes.append(window_of(shop, asked).size)
     assert max(sizes[-30:]) <= 1.5 * max(sizes[60:100])
+
+
+async def test_what_is_kept_of_persons_by_category_is_bounded_too() -> None:
+    """Its buckets are hours, and there may be new products in each."""
+    shop = Shop(catalog=Catalog({}))
+    asked = parse_object({"metric": "visitors", "from": "-3h", "breakdown": ["product_category"]})
+    sizes: list[int] = []
+    for hour in range(40):
+        shop.clock.at_ms += 60 * MINUTE_MS
+        shop.take(Happening(shop.clock.at_ms, "Product Viewed", product=f"p-{hour}-{n}") for n in range(30))
+        assert [result.total for result in (await shop.engine.answer("demo", [asked]))[0].results] == [1]
+        sizes.append(window_of(shop, asked).size)
+    assert max(sizes[-20:]) <= 1.1 * max(sizes[5:20])
 
 
 def window_of(shop: Shop, query: Query) -> KeptWindow:

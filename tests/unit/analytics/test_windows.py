@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics import ranking
+from rtaplatform.analytics import kept, ranking
 from rtaplatform.analytics.engine import Engine
 from rtaplatform.analytics.kept import KeptWindow
 from rtaplatform.analytics.parse import parse_object
 from rtaplatform.analytics.plan import SumsPlan, make_plan
 from rtaplatform.analytics.windows import Windows
 from rtaplatform.core.caps import Caps
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.query import Answer
 from rtaplatform.core.rollups import EVENTS, field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
@@ -43,6 +45,13 @@ QUESTIONS: list[dict[str, Any]] = [
     {"metric": "product_views", **BY_HOUR, "breakdown": ["product_id"], "limit": 2},
     {"metric": "units", **BY_HOUR, "breakdown": ["product_category"], "compare": "previous_period"},
     {"metric": "visitors", "from": "-4h", "breakdown": ["product_id"], "limit": 1},
+    {"metric": "visitors", **BY_HOUR, "breakdown": ["product_category"], "limit": 1},
+    {
+        "metric": "visitors",
+        "from": "-4h",
+        "filters": {"product_brand": ["Acme", "(none)"]},
+        "compare": "previous_period",
+    },
     {"metric": "orders", "from": "-3h", "compare": "previous_period", "filters": {"product_brand": ["Acme", "(none)"]}},
 ]
 HAPPENING = st.builds(
@@ -300,3 +309,51 @@ async def test_named_fields_of_very_many_buckets_are_read_as_whole_buckets() -> 
     assert planned.shape.fields is None
     answer = (await shop.engine.answer("demo", [query]))[0]
     assert (answer.results[0].total, answer.meta.exact) == (50, True)
+
+
+@pytest.mark.parametrize("metric", ["events", "product_views"])
+async def test_a_large_window_in_which_everything_moves_is_never_read_whole_at_once(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a history is imported. It is read in portions, and the answer is right or there is none."""
+    monkeypatch.setattr(kept, "FIELDS_AT_ONCE", 1_000)
+    shop, chance, count, largest = Shop(), random.Random(7), 0, 0
+    read = shop.store.read
+
+    async def noted(project: str, asked: Any) -> Snapshot:
+        nonlocal largest
+        snapshot = await read(project, asked)
+        listings = [answer for each, answer in zip(asked, snapshot.answers, strict=True) if isinstance(each, Listing)]
+        largest = max(largest, sum(len(listed.fields) // 2 for answer in listings for listed in answer))
+        if is_busy:  # something comes between two readings
+            take_some(1)
+        return snapshot
+
+    def take_some(hours: int) -> None:
+        nonlocal count
+        for hour in chance.sample(range(23), hours):
+            shop.take([Happening(NOON - hour * 3_600_000, "Product Viewed", product="p-1", country="p-1")])
+            count += 1
+
+    for hour in range(23):
+        at_ms = NOON - hour * 3_600_000
+        shop.take(Happening(at_ms, "Product Viewed", product=f"p-{n}", country=f"c-{n}") for n in range(150))
+        count += 150
+    is_busy = False
+    shop.store.read = noted  # type: ignore[method-assign]
+    breakdown = "product_id" if metric != "events" else "country"
+    question = parse_object({"metric": metric, "breakdown": [breakdown], "limit": 1_000})
+
+    async def total() -> int:
+        return sum(int(result.total or 0) for result in (await shop.engine.answer("demo", [question]))[0].results)
+
+    assert await total() == count
+    for turn in range(12):
+        is_busy = turn % 2 == 1
+        take_some(20)
+        with suppress(Unavailable):
+            answered = await total()
+            assert answered in (count, count - 1)  # the last reading is followed by one that it does not know
+    is_busy = False
+    assert await total() == count
+    assert 0 < largest <= 1_000 + 600

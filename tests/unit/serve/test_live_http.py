@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
+from rtaplatform.analytics.beside import INLINE_MAX, Found, SideThread
 from rtaplatform.serve import live
 from rtaplatform.serve.ticket_vault import TicketVault
 from rtaplatform.serve.tickets import Tickets
@@ -358,3 +360,38 @@ async def test_without_redis_tickets_work_at_the_process_that_issued_them() -> N
     found = await tickets.read(await tickets.issue(b"a" * 32))
     assert found is not None
     assert [await tickets.claim(found) for _ in range(3)] == [True, False, False]
+
+
+class NotingThread(SideThread):
+    """Which long works it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
+        self.numbers += [numbers] if numbers > INLINE_MAX else []
+        return await super().run(numbers, work)
+
+
+async def test_large_events_are_encoded_once_for_all_listeners_and_beside_the_event_loop() -> None:
+    site, beside = Site(), NotingThread()
+    site.shop.take([Happening(NOON), Happening(NOON, "Signed Up"), Happening(NOON, "Signed In")])
+    asked = {"metrics": "events", "from": "-2000m", "interval": "minute", "breakdown": "event"}
+    site.hub._engine.beside = beside
+    running = asyncio.create_task(site.hub.run())
+    clients = [Stream(site.app, "GET", "/v1/live", given=asked) for _ in range(3)]
+    begun = [(await client.events(1))[0] for client in clients]
+    for _, name, data in begun:
+        results = data["answers"][0]["results"]
+        assert (name, [len(result["points"]) for result in results]) == ("snapshot", [2_001] * 3)
+    points = 3 * 2_002
+    assert beside.numbers.count(points) == len({id for id, _, _ in begun})
+    beside.numbers.clear()
+    site.shop.take([Happening(NOON)])
+    for client in clients:
+        _, (_, name, data), *_ = await client.events(2)
+        assert (name, max(len(result["points"]) for result in data["answers"][0]["results"])) == ("update", 1)
+        await client.leave()
+    assert beside.numbers.count(points) > 0
+    running.cancel()

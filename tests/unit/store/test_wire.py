@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.core.buckets import Kind
+from rtaplatform.core.hyperloglog import BYTES, hyperloglog
 from rtaplatform.store import layout
-from rtaplatform.store.hyperloglog import BYTES, hyperloglog
 from rtaplatform.store.port import (
     PERSONS_LISTED_MAX,
     BlockWrite,

@@ -41,5 +41,26 @@ local function count_persons(keys, args)
   return found
 end
 
+-- The sketches of each value of a dimension in some buckets, as they are kept.
+-- args: as of `count_persons`. Answers value, sketch, … for each.
+local function read_sketches(keys, args)
+  local base, found = prefix_of(keys[1]) .. args[1] .. ':', {}
+  for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
+    local values, sketches, n = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}, 0
+    for first = 1, #values, CHUNK do
+      local names, last = {}, math.min(first + CHUNK - 1, #values)
+      for i = first, last do names[i - first + 1] = base .. 'p:' .. bucket .. ':' .. values[i] end
+      for i, sketch in ipairs(redis.call('MGET', unpack(names))) do
+        if sketch then
+          sketches[n + 1], sketches[n + 2], n = values[first + i - 1], sketch, n + 2
+        end
+      end
+    end
+    found[#found + 1] = sketches
+  end
+  return found
+end
+
 redis.register_function{function_name = 'rta_fields_v2', callback = read_fields, flags = {'no-writes'}}
 redis.register_function{function_name = 'rta_counts_v1', callback = count_persons, flags = {'allow-oom'}}
+redis.register_function{function_name = 'rta_sketches_v1', callback = read_sketches, flags = {'no-writes'}}

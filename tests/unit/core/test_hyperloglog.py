@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.store.hyperloglog import BYTES, REGISTERS, hyperloglog
+from rtaplatform.core.hyperloglog import BYTES, REGISTERS, hyperloglog
 
 M = 0xC6A4A7935BD1E995
 MASK = 2**64 - 1
@@ -54,6 +54,6 @@ def test_many_persons_and_some_twice() -> None:
 
 
 def test_a_rest_without_any_bit_has_the_last_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtaplatform.store.hyperloglog._murmur64a", lambda words: words)
+    monkeypatch.setattr("rtaplatform.core.hyperloglog._murmur64a", lambda words: words)
     persons = [rest << 14 | index for index, rest in ((5, 0), (6, 1), (7, 2**49))]
     assert read(hyperloglog(person.to_bytes(8, "little") for person in persons)) == {5: 51, 6: 1, 7: 50}

@@ -1,4 +1,4 @@
-"""Many persons as one HyperLogLog, in the server's own format.   Stage 4 of 6.   Pure.
+"""Many persons as one HyperLogLog, in the server's own format.   Pure.   Read by the store and the analytics.
 
 `PFADD` takes persons one by one, each of them a text that the server has to make, look up and throw away. A few
 thousand of them are smaller and sooner counted as the registers that they come to, which one `PFMERGE` takes. Both ways

@@ -1,0 +1,174 @@
+"""Visitors by category, from registers that are kept: as the store would unite them, by reading little."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtaplatform.analytics import engine as engine_module
+from rtaplatform.analytics.engine import Engine
+from rtaplatform.analytics.freshness import FreshnessTracker
+from rtaplatform.analytics.log_ends import Instant
+from rtaplatform.analytics.parse import parse_object
+from rtaplatform.analytics.windows import Windows
+from rtaplatform.core.buckets import Kind, bucket_starts
+from rtaplatform.core.registers import count, read_registers, unite
+from rtaplatform.core.rollups import field
+from rtaplatform.store.port import (
+    Applied,
+    CellsKey,
+    Hint,
+    Listed,
+    Persons,
+    PersonSketches,
+    Read,
+    SketchKey,
+    Snapshot,
+)
+from tests.contract.conftest import BERLIN, Parts
+from tests.contract.test_store import MINUTE, NOW_MS, advance
+from tests.unit.analytics.catalog import Catalog, Product
+
+CATALOG = {
+    f"p-{n}": Product(f"Product {n}", ("shoes", "hats", "coats")[n % 3], brand=f"brand {n % 5}") for n in range(30)
+}
+QUESTIONS: list[dict[str, Any]] = [
+    {"from": "-24h", "breakdown": ["product_category"]},
+    {"from": "-24h", "interval": "hour", "breakdown": ["product_category"], "limit": 2},
+    {"from": "-3d", "interval": "day", "breakdown": ["product_brand"], "compare": "previous_period"},
+    {"from": "-24h", "filters": {"product_category": ["hats", "(none)"]}, "breakdown": ["product_brand"]},
+    {"from": "-2d", "filters": {"product_brand": ["brand 1"]}},
+    {"from": "-2d", "filters": {"product_brand": ["brand 1"]}, "breakdown": ["product_id"]},
+]
+
+
+class Site:
+    """Visits of 36 products, six of which the catalog does not know, in the hours and days before now."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.catalog, self.chance, self.offset = parts, Catalog(CATALOG), random.Random(7), 0
+        self.asked: list[Any] = []
+        self.engine, self.plain = self._engine(None), self._engine(Windows(lambda _plan: False))
+
+    def _engine(self, windows: Windows | None) -> Engine:
+        return Engine(self, FreshnessTracker(), lambda: Instant(NOW_MS, 0.0), self.catalog, windows=windows)
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        self.asked += reads
+        return await self.parts.reader.read(project, reads)
+
+    def hints(self) -> AsyncIterator[Hint]:
+        raise NotImplementedError
+
+    def visit(self, product: int, hours_ago: int, persons: int) -> None:
+        """So many of 3,000 persons see it, in that hour and its day."""
+        starts = bucket_starts(MINUTE - 60 * hours_ago, BERLIN.zone)
+        crowd = {self.chance.randrange(3_000).to_bytes(8, "big") for _ in range(persons)}
+        delta = advance(self.offset, self.offset + 1)
+        for kind, start in ((Kind.HOUR, starts.hour), (Kind.DAY, starts.day)):
+            delta.cells[CellsKey("demo", "products", kind, start)] = {"views": 1, field("views", f"p-{product}"): 1}
+        delta.sketches = {
+            SketchKey("demo", kind, start, "product_id", f"p-{product}"): crowd
+            for kind, start in ((Kind.HOUR, starts.hour), (Kind.DAY, starts.day))
+        }
+        assert self.parts.store.apply(0, "g1", delta) == Applied()
+        self.offset += 1
+
+    async def compare(self) -> None:
+        """Answers of kept registers are those of the store's unions."""
+        for question in QUESTIONS:
+            query = parse_object({"metric": "visitors", **question})
+            (kept,), (plain,) = await self.engine.answer("demo", [query]), await self.plain.answer("demo", [query])
+            assert (kept.results, kept.meta.error) == (plain.results, plain.meta.error), question
+
+    async def united(self, question: dict[str, Any]) -> tuple[int, int]:
+        """How many sketches the store unites for the question, and how many buckets of them it hands out."""
+        self.asked.clear()
+        await self.engine.answer("demo", [parse_object({"metric": "visitors", **question})])
+        counted = [len(read.buckets) * len(read.values) for read in self.asked if isinstance(read, Persons)]
+        return sum(counted), sum(len(read.starts) for read in self.asked if isinstance(read, PersonSketches))
+
+
+@pytest.fixture
+def site(parts: Parts) -> Site:
+    return Site(parts)
+
+
+on_the_server = pytest.mark.parametrize("parts", ["redis"], indirect=True)  # the one in memory counts without estimates
+
+
+@on_the_server
+async def test_kept_registers_count_as_the_store_does(site: Site) -> None:
+    for product in range(36):
+        for hours_ago in range(0, 60, 7):
+            site.visit(product, hours_ago, site.chance.choice([1, 3, 40, 1_500]))
+    await site.compare()
+    site.visit(3, 0, 200)
+    site.visit(40, 30, 5)  # late, and new
+    await site.compare()
+    assert site.catalog.table is not None
+    site.catalog.table.put("p-3", Product("Product 3", "hats", brand="brand 9"))
+    await site.compare()
+    site.catalog.table.put("p-4", Product("another name", "hats", brand="brand 4"))
+    await site.compare()
+
+
+@on_the_server
+async def test_once_it_is_known_only_what_has_moved_is_read(site: Site) -> None:
+    for hours_ago in range(24):
+        for product in range(3):
+            site.visit(product, hours_ago, 10)
+    assert await site.united(QUESTIONS[0]) == (0, 25)
+    assert await site.united(QUESTIONS[0]) == (0, 0)
+    site.visit(1, 2, 10)
+    assert await site.united(QUESTIONS[0]) == (0, 1)
+    assert site.catalog.table is not None
+    site.catalog.table.put("p-1", Product("another name", "hats", brand="brand 1"))  # it was a hat before
+    assert await site.united(QUESTIONS[0]) == (0, 1)  # what had moved is looked at once more
+    site.catalog.table.put("p-1", Product("another name", "coats", brand="brand 1"))
+    assert (await site.united(QUESTIONS[0]))[1] == 25
+
+
+@on_the_server
+async def test_no_read_takes_the_sketches_of_two_buckets(site: Site) -> None:
+    for hours_ago in range(6):
+        site.visit(1, hours_ago, 10)
+    for question in QUESTIONS:
+        await site.united(question)
+        assert all(len(read.starts) == 1 for read in site.asked if isinstance(read, PersonSketches))
+
+
+@on_the_server
+async def test_more_than_may_be_kept_is_united_by_the_store(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "SKETCH_BYTES_MAX", 100)
+    site.visit(1, 1, 10)
+    united, handed_out = await site.united(QUESTIONS[0])
+    assert (united > 0, handed_out) == (True, 0)
+    await site.compare()
+
+
+async def test_sketches_are_handed_out_by_bucket_and_value(parts: Parts) -> None:
+    hour = MINUTE // 60 * 60
+    crowds = {"a:1": [n.to_bytes(8, "big") for n in range(300)], "ü": [b"person-1"]}
+    keys = {SketchKey("demo", Kind.HOUR, hour, "product_id", value): crowd for value, crowd in crowds.items()}
+    keys[SketchKey("demo", Kind.HOUR, hour, "source", "web")] = [b"person-2"]
+    assert parts.store.apply(0, "g1", advance(0, 1, sketches=keys)) == Applied()
+    reads: list[Read] = [
+        PersonSketches("product_id", Kind.HOUR, (hour, hour - 60)),
+        PersonSketches("source", Kind.HOUR, ()),
+    ]
+    here, none = (await parts.reader.read("demo", reads)).answers
+    assert isinstance(here, list)
+    assert none == []
+    first, second = here
+    assert isinstance(first, Listed)
+    assert second == Listed([])
+    values, sketches = first.fields[::2], first.fields[1::2]
+    assert sorted(values) == sorted(value.encode() for value in crowds)
+    united = unite([read_registers(sketches, range(2))], np.arange(2), 2)
+    for value, ranks in zip(values, united, strict=True):
+        assert count(ranks) == pytest.approx(len(crowds[value.decode()]), rel=0.05)
