@@ -21,6 +21,7 @@ from rtaplatform.store.port import (
     BlockWrite,
     CellsKey,
     Delta,
+    LooseWrite,
     Move,
     Moved,
     PersonCounts,
@@ -47,7 +48,8 @@ from tests.contract.shard import (
 
 
 @pytest.mark.parametrize(
-    "command", ["zadd", "hincrby", "pfadd", "pfmerge", "strlen", "append", "expireat", "hset", "sadd", "publish"]
+    "command",
+    ["zadd", "zmscore", "hincrby", "pfadd", "pfmerge", "strlen", "append", "expireat", "hset", "sadd", "publish"],
 )
 def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Shard, command: str) -> None:
     limited = limited_client(shard, command)
@@ -56,7 +58,7 @@ def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Sh
     answers = []
     for _ in range(3):
         try:
-            answers.append(limited.fcall("rta_apply_v3", 1, f"{PREFIX}shard", raw)[0].decode())
+            answers.append(limited.fcall("rta_apply_v4", 1, f"{PREFIX}shard", raw)[0].decode())
         except redis.ResponseError as error:
             assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
             answers.append("NOPERM")
@@ -108,13 +110,50 @@ def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: row(3)})
 
 
+def test_many_loose_ids_go_with_some_calls_and_the_index_knows_when(shard: Shard) -> None:
+    """So many of a slice a call, oldest first, and twice as many as the call adds: a flood cannot outrun it."""
+    ids = [n.to_bytes(8, "little") for n in range(2_500)]
+    key, index = f"{BASE}i:demo:rta.events.web:3", f"{BASE}bx:rta.events.web:3"
+    once = LooseWrite("demo:rta.events.web:3", ids, [-1] * 2_500, [NOW_MS + n for n in range(2_500)])
+    assert shard.store.apply(0, "g1", Delta([], loose=[once])) == Applied()
+    assert shard.tester.zrange(index, 0, -1, withscores=True) == [(b"demo:rta.events.web:3:", NOW_MS)]
+    expired = {"rta.events.web:3": NOW_MS + 2_399}
+    left = []
+    for at, more in ((2, 0), (3, 300), (4, 0)):
+        added = [b"more" + n.to_bytes(4, "little") for n in range(more)]
+        loose = [LooseWrite("demo:rta.events.web:3", added, [-1] * more, [NOW_MS + 9_000] * more)] if more else []
+        delta = Delta([Move(PLACE, row(at), row(at + 1))], loose=loose, expired_blocks=expired)
+        assert shard.store.apply(0, "g1", delta) == Applied()
+        left.append((shard.tester.zcard(key), shard.tester.zscore(index, "demo:rta.events.web:3:")))
+    assert left == [(1_500, NOW_MS + 1_000), (400, NOW_MS + 2_400), (400, NOW_MS + 2_400)]
+    delta = Delta([Move(PLACE, row(5), row(6))], expired_blocks={"rta.events.web:3": NOW_MS + 9_000})
+    assert shard.store.apply(0, "g1", delta) == Applied()
+    assert not shard.tester.exists(key, index)
+
+
+def test_a_batch_without_loose_ids_calls_the_server_no_oftener(shard: Shard) -> None:
+    before = shard.tester.info("commandstats")
+    moves = [Move(PLACE, row(2), row(3))]
+    block = BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"id-00001", False)
+    expired = {f"rta.events.web:{n}": 1 for n in range(16)}
+    delta = Delta(moves, cells={CELLS: {"count": 1}}, blocks=[block], expired_blocks=expired)
+    assert shard.store.apply(0, "g1", delta) == Applied()
+    after: Any = shard.tester.info("commandstats")
+    for command in ("zmscore", "zcount", "zrange", "zremrangebyrank"):
+        assert _calls(after, command) == _calls(before, command)
+
+
+def _calls(stats: Any, command: str) -> int:
+    return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
 async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more(shard: Shard) -> None:
     """An older worker that found none may load its own at any time; it lacks what has a new name since."""
     code = "\n".join(
         resources.files("rtaplatform.store").joinpath("functions", f"{part}.lua").read_text()
         for part in layout.FUNCTIONS
     )
-    older = "\n".join(line for line in code.splitlines() if not re.search("_v[34]'|counts_v1'|sketches_v1'", line))
+    older = "\n".join(line for line in code.splitlines() if not re.search("_v[45]'|counts_v1'|sketches_v1'", line))
     assert older != code
     reader = RedisReader(shard.settings)
     newer = PersonCounts("product_id", Kind.HOUR, ()), PersonSketches("product_id", Kind.HOUR, ())

@@ -164,7 +164,8 @@ def test_a_shard_without_a_generation_takes_nothing(shard: Shard) -> None:
 # Key → a value of another type. What a worker reads before it calls is damaged for the worker's own reads too.
 DAMAGE = {
     "c:demo:activity:m:1": "string", "p:demo:h:1:source:ios": "list", "px:demo:h:1:source": "string",
-    "online:demo": "string", "b:demo:t:3:1": "list", "bx:t:3": "string", "bx:t:4": "string", "person:demo": "string",
+    "online:demo": "string", "b:demo:t:3:1": "list", "bx:t:3": "string", "bx:t:4": "string", "i:demo:t:3": "string",
+    "person:demo": "string",
     "dead": "string", "counts": "string", "c:demo:persons:h:1": "string", "ledger": "string", "inflight": "list",
 }  # fmt: skip
 

@@ -68,10 +68,12 @@ def test_memory_is_told_of_each_thing_and_of_the_processes(capsys: pytest.Captur
     assert [row["of"] for row in told] == [
         *["field of a bucket"] * 5,
         *["dedup id"] * 3,
+        *["loose id"] * 3,
         *["person online", "person of a sketch"] * 3,
         *["event"] * 3,
     ]
-    for row in told[:8]:
+    for row in told[:11]:
         made_of(row, "bytes_each")
     assert 8 <= told[7]["bytes_each"] < 100, "an id takes 8 bytes, and some of a block"
+    assert 8 <= told[10]["bytes_each"] < 200, "an id takes 8 bytes, its time as many, and some of a sorted set"
     made_of(told[-1], "bytes_each", "valkey_rss_mb", "kafka_rss_mb", "worker_rss_mb")

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.counting import Chunk
+from rtaplatform.process.dedup import Lookup
 from rtaplatform.process.fold import Chunk as FoldChunk
 from rtaplatform.process.fold import understand
 from rtaplatform.process.sending import Letters, Part, Sent
@@ -123,6 +124,17 @@ class BlocksForgottenTooSoon(Plain):
         return self.really(shard, generation, structs.replace(delta, expired_blocks=soon))
 
 
+class LooseForgottenTooSoon(Plain):
+    """Cleaning takes loose ids that still decide: after an hour."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome, loose = self.really(shard, generation, delta), self.shards[shard].totals.loose
+        for piece, before in delta.expired_blocks.items():
+            for name in [name for name in loose if name.endswith(f":{piece}")]:
+                loose[name] = {each: at for each, at in loose[name].items() if at > before + 23 * 3_600_000}
+        return outcome
+
+
 class LostShardIsNew(MemoryStore):
     """A shard without a manifest is begun where Kafka stands, as if it were new."""
 
@@ -219,6 +231,19 @@ def _leave_behind(worker: Worker) -> None:
     worker._waiting = [each for each in again if each is not None]
 
 
+class OnePlaceIsAsked(Worker):
+    """An id is looked for only where it would be written now, not where it may have been a day ago."""
+
+    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+        read = super()._understand(runs)
+        for chunk in read.values():
+            assert isinstance(chunk, FoldChunk)
+            for u in chunk.items:
+                block, loose = (u.where.block, "") if u.where.is_near else ("", u.where.loose)
+                u.where = Lookup(block, loose, u.where.is_near)
+        return read
+
+
 class UnknownWhileLost(Worker):
     """A project whose shard stands still is judged unknown, and its events are set aside by another."""
 
@@ -270,11 +295,11 @@ def home_of(store: type[MemoryStore]) -> type[MemoryHome]:
 
 STORES = (
     PositionBeforeTotals, TotalsBeforePosition, NoPositionCompared, NoGenerationCompared, OffsetsComparedOnly,
-    BlocksExpire, BlocksReplaced, BlocksForgottenTooSoon, LostShardIsNew,
+    BlocksExpire, BlocksReplaced, BlocksForgottenTooSoon, LooseForgottenTooSoon, LostShardIsNew,
 )  # fmt: skip
 WORKERS = (
     NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
-    ConflictIsLeftBehind, FailureIsLeftBehind, UnknownWhileLost, PartitionOfEachBatchOnly,
+    ConflictIsLeftBehind, FailureIsLeftBehind, OnePlaceIsAsked, UnknownWhileLost, PartitionOfEachBatchOnly,
 )  # fmt: skip
 LOGS = (ResetToLatest, NewPartitionsFromTheEnd)
 

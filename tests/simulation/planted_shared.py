@@ -17,7 +17,12 @@ from rtaplatform.stream.memory import MemoryLog
 from rtaplatform.stream.port import Extent, Partition, Run
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
-from tests.simulation.scripted import StoreGoesBackUnderACall, TwoMeetInSeveralRecords, TwoMeetSomebodyNew
+from tests.simulation.scripted import (
+    StoreGoesBackUnderACall,
+    TwoMeetInALooseId,
+    TwoMeetInSeveralRecords,
+    TwoMeetSomebodyNew,
+)
 from tests.simulation.world import World
 
 
@@ -37,6 +42,18 @@ class BlocksNotCompared(Plain):
         stored = self.shards[shard].totals.blocks
         blocks = [structs.replace(b, expected=stored.get(b.name, b"")[:8]) for b in delta.blocks]
         return self.really(shard, generation, structs.replace(delta, blocks=blocks))
+
+
+class LooseNotCompared(Plain):
+    """Whoever has read that an id is not there may write it, also after another has."""
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        stored = self.shards[shard].totals.loose
+        loose = [
+            structs.replace(w, expected_ms=[stored.get(w.name, {}).get(each, -1) for each in w.ids])
+            for w in delta.loose
+        ]
+        return self.really(shard, generation, structs.replace(delta, loose=loose))
 
 
 class PersonsNotCompared(Plain):
@@ -210,13 +227,21 @@ class MissingRowIsZero(Plain):
         return state and structs.replace(state, starts={})
 
 
-STORES = (BlocksNotCompared, PersonsNotCompared, AbsentIsAnyVersion, DedupOutsideTheCall, RetryAfterTorn)
+STORES = (
+    BlocksNotCompared,
+    LooseNotCompared,
+    PersonsNotCompared,
+    AbsentIsAnyVersion,
+    DedupOutsideTheCall,
+    RetryAfterTorn,
+)
 WORKERS = (
     MovedIsIgnored, MovedIsRetried, TokensStay, OnlyTheTokenIsReadAgain, RepeatsChangePersons,
 )  # fmt: skip
 OF_A_CUT_LOG = (NoFingerprint, BareOffsets, GapsAreSkipped, MissingRowIsZero)
 PLANTS: tuple[type[Any], ...] = (*STORES, *WORKERS, *OF_A_CUT_LOG)
 SCRIPTED: dict[type[Any], type[World]] = {
+    LooseNotCompared: TwoMeetInALooseId,
     AbsentIsAnyVersion: TwoMeetSomebodyNew,
     OnlyTheTokenIsReadAgain: TwoMeetInSeveralRecords,
     MovedIsIgnored: StoreGoesBackUnderACall,

@@ -131,6 +131,20 @@ class TwoMeetInSeveralRecords(TwoMeetSomebodyNew):
             self.workers[1].worker.turn()
 
 
+class TwoMeetInALooseId(ScriptedWorld):
+    """Two workers read one id, in partitions of one topic, before either has written it. A bot's: no person decides."""
+
+    def script(self) -> None:
+        both, key = self.workers[:2], b"demo:anna"
+        event = {"projectId": "demo", "type": "page", "userId": "anna", "messageId": "m", "marks": ["bot:agent"]}
+        for number, running in enumerate(both):
+            self.broker.append(Partition(WEB, number), START_MS, key, json.dumps(event).encode())
+            running.log.assign([Partition(WEB, number)])
+            self.until_a_call_is_under_way(running.worker.turn)
+        for running in both:
+            running.worker.turn()
+
+
 class SwitchUnderACall(ScriptedWorld):
     """Two rebuilds build one generation, and the other one switches to it while a call is under way."""
 

@@ -158,7 +158,7 @@ def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
 def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
     clean = NOTHING_FAILS()
     assert Scenario(clean).run() == []
-    names = {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "persons", "apply"}
+    names = {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "loose_ids", "persons", "apply"}
     assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):
         plan = Plan(n, ERRORS[error], is_after)

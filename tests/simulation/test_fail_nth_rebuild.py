@@ -32,15 +32,16 @@ class Rebuilding:
         self.before = self._digests()
 
     def _erase_somebody(self) -> None:
-        person = f"u:{self._user()}"
-        value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": person[2:], "anonymousIds": []}
+        person = f"a:{self._visitor()}"
+        value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": "nobody", "anonymousIds": [person[2:]]}
         newest = max(records[-1].timestamp_ms for records in self.live.broker.records.values())
         self.live.broker.append(Partition(CONTROL, 0), newest + 1, b"", json.dumps(value).encode())
         self.live.store.forget(PROJECTS[0].slug, [xxhash.xxh3_64_digest(person.encode())])
 
-    def _user(self) -> str:
+    def _visitor(self) -> str:
         values = (_read(record.value) for records in self.live.broker.records.values() for record in records)
-        return next(str(v["userId"]) for v in values if v.get("userId") and v.get("projectId") == PROJECTS[0].slug)
+        ours = (v for v in values if v.get("projectId") == PROJECTS[0].slug and not v.get("userId"))
+        return next(str(v["anonymousId"]) for v in ours if v.get("anonymousId"))
 
     def _digests(self) -> list[dict[str, Any]]:
         return [digest(shard.totals, without_quality=False) for shard in self.live.store.shards]
@@ -87,8 +88,8 @@ def test_any_call_of_a_rebuild_may_fail_once(error: str, is_after: bool) -> None
     clean = NOTHING_FAILS()
     assert Rebuilding(clean).run() == []
     names = {
-        "partitions", "extents", "seek", "read", "building", "begin_building", "state", "blocks", "persons", "build",
-        "erase", "switch",
+        "partitions", "extents", "seek", "read", "building", "begin_building", "state", "blocks", "loose_ids",
+        "persons", "build", "erase", "switch",
     }  # fmt: skip
     assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):

@@ -89,6 +89,9 @@ def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
         for name, block in totals.blocks.items()
         if int.from_bytes(block[8:16], "big") > newest - DAY_MS
     }
+    loose = {
+        (name, each): at for name, found in totals.loose.items() for each, at in found.items() if at > newest - DAY_MS
+    }
     return {
         "cells": {
             key: fields for key, fields in cells.items() if fields and not (without_quality and key[1] == "quality")
@@ -100,4 +103,5 @@ def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
         "ledger": totals.ledger,
         "counts": {} if without_quality else totals.counts,
         "blocks": {} if without_quality else ids,
+        "loose": {} if without_quality else loose,
     }

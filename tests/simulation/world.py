@@ -33,6 +33,7 @@ from tests.simulation.home import HALF as HALF
 from tests.simulation.home import PROJECTS as PROJECTS
 from tests.simulation.home import Home as Home
 from tests.simulation.home import MemoryHome as MemoryHome
+from tests.simulation.loose_records import with_loose_ids
 from tests.simulation.persons import Witness, acquainted, differing
 from tests.simulation.rebuilding import Rebuilds
 
@@ -352,10 +353,8 @@ class World:
         return witness
 
 
-def traffic(
-    seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = World.users
-) -> Iterator[Sent]:
-    """Visitors' records of both projects, with many late, repeated and broken ones, at a pace that passes days."""
+def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = 12) -> Iterator[Sent]:
+    """Visitors' records of both projects, many late, repeated, broken or untimed, at a pace that passes days."""
     plans = [
         Plan(
             project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=users, products=12,
@@ -363,6 +362,6 @@ def traffic(
         )
         for project in PROJECTS
     ]  # fmt: skip
-    streams = [events(plan) for plan in plans]
+    streams = [with_loose_ids(events(plan), Random(f"{seed} {plan.project}"), seconds_apart) for plan in plans]
     while True:
         yield next(rng.choice(streams))

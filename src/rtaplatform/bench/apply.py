@@ -25,7 +25,7 @@ from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.records import TOPICS, Record
 from rtaplatform.simulate.traffic import events
 from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Delta, Outcome, Project, ShardState
+from rtaplatform.store.port import Delta, LooseAsked, Outcome, Project, ShardState
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.store.wire import encode
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
@@ -70,6 +70,9 @@ class TimedStore:
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         return self._store.blocks(shard, generation, names)
+
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
+        return self._store.loose_ids(shard, generation, asked)
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         return self._store.persons(shard, generation, keys)

@@ -30,7 +30,8 @@ from rtaplatform.core.buckets import MINUTE_MS, Kind
 from rtaplatform.core.murmur2 import buckets_of
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.times import read_time_ms
-from rtaplatform.process.dedup import Seen, block_names
+from rtaplatform.process.dedup import Seen, in_block
+from rtaplatform.process.loose import LooseKey
 from rtaplatform.process.people import People, PersonKey
 from rtaplatform.process.worker import Limits, Worker
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
@@ -107,6 +108,9 @@ class Counts:
     def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
         return ()
 
+    def loose_ids(self, _read: Sequence[Any]) -> Iterable[LooseKey]:
+        return ()
+
     def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
         return ()
 
@@ -176,7 +180,7 @@ class CountsOnce(Counts):
         items = [
             (
                 event,
-                block_names("bench", topic, piece, read_time_ms(event.timestamp) or -1, at),
+                in_block("bench", topic, piece, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
@@ -185,7 +189,7 @@ class CountsOnce(Counts):
         return Chunk(run, items, at)
 
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
-        return (name for _, names, _, _ in read for name in names)
+        return (where.block for _, where, _, _ in read)
 
     def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People, _server_s: int = 0) -> Fold:
         return FoldOnce(seen)
@@ -194,7 +198,7 @@ class CountsOnce(Counts):
 class FoldOnce(Fold):
     def add(self, place: str, read: Sequence[Any]) -> None:
         is_repeat = self._seen.is_repeat
-        super().add(place, [event for event, names, identity, at in read if not is_repeat(names, identity, at)])
+        super().add(place, [event for event, where, identity, at in read if not is_repeat(where, identity, at)])
 
 
 def _key(rollup: str, start: int) -> CellsKey:

@@ -21,7 +21,7 @@ from rtaplatform.bench.servers import PROJECT, Servers, running_servers
 from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import PRODUCTS, field
 from rtaplatform.store.connections import connect
-from rtaplatform.store.port import Applied, BlockWrite, CellsKey, Delta, SketchKey
+from rtaplatform.store.port import Applied, BlockWrite, CellsKey, Delta, LooseWrite, SketchKey
 from rtaplatform.store.redis import RedisStore
 from rtaplatform.stream.broker import Broker
 
@@ -44,6 +44,8 @@ def measure(report: Report, *, events: int, seed: int) -> None:
             _say(report, probe, "field of a bucket", fields, _buckets_of(fields) * fields, partial(_buckets, fields))
         for ids in IDS:
             _say(report, probe, "dedup id", ids, ids, partial(_ids, ids))
+        for ids in IDS:
+            _say(report, probe, "loose id", ids, ids, partial(_loose, ids))
         for persons in PERSONS:
             _say(report, probe, "person online", persons, persons, partial(_online, persons))
             _say(report, probe, "person of a sketch", persons, persons, partial(_sketch, persons))
@@ -102,6 +104,13 @@ def _ids(ids: int) -> list[Delta]:
         deltas.append(Delta([], blocks=[written]))
         token = following
     return deltas
+
+
+def _loose(ids: int) -> list[Delta]:
+    """A set of ids that are in no block."""
+    now_ms, name = time.time_ns() // 1_000_000, f"{PROJECT.slug}-{ids}:{TOPIC}:0"
+    portions = [[secrets.token_bytes(8) for _ in some] for some in batched(range(ids))]
+    return [Delta([], loose=[LooseWrite(name, some, [-1] * len(some), [now_ms] * len(some))]) for some in portions]
 
 
 def _online(persons: int) -> list[Delta]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from rtaplatform.process.dedup import Seen
 from rtaplatform.process.fold import Fold, Understood, understand
+from rtaplatform.process.loose import LooseKey
 from rtaplatform.process.people import People, PersonFold, PersonKey
 from rtaplatform.store.port import Delta, Project
 from rtaplatform.stream.port import DeadLetter, Run
@@ -56,6 +57,10 @@ class Counting(Protocol):
         """The dedup blocks that folding these will ask for."""
         ...
 
+    def loose_ids(self, read: Sequence[Any]) -> Iterable[LooseKey]:
+        """The loose ids that folding these will ask for."""
+        ...
+
     def persons(self, read: Sequence[Any]) -> Iterable[PersonKey]:
         """The persons whose values folding these will look at."""
         ...
@@ -75,7 +80,10 @@ class Shop:
         return understand(run, record_ms, projects, shards)
 
     def block_names(self, read: Sequence[Understood]) -> Iterable[str]:
-        return (name for each in read for name in each.blocks)
+        return [block for each in read if (block := each.where.block)]
+
+    def loose_ids(self, read: Sequence[Understood]) -> Iterable[LooseKey]:
+        return [(loose, each.event.id) for each in read if (loose := each.where.loose) and each.event is not None]
 
     def persons(self, read: Sequence[Understood]) -> Iterable[PersonKey]:
         if self._person_fold is None:

@@ -1,8 +1,9 @@
 """Which ids were seen before.   Stage 3 of 6: stream → [process] → store.
 
-A block holds the ids of one project, topic, slice and minute of the events' own time. A worker keeps
-the blocks that it uses; `apply` compares their tokens, so a stale copy can never decide. What a batch
-adds is kept aside until the store has accepted it.
+Most ids are in blocks. A block holds those of one project, topic, slice and minute of the events' own time. A worker
+keeps the blocks that it uses; `apply` compares their tokens, so a stale copy can never decide. Ids without an own time,
+or with one far from record time, are in no block: process/loose.py. What a batch adds is kept aside until the store has
+accepted it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from rtaplatform.store.port import BlockWrite
+from rtaplatform.process.loose import ABSENT, LooseIds, LooseKey, as_writes
+from rtaplatform.store.port import BlockWrite, LooseWrite
 
-WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time
+WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time, and a loose id as new
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-HOURS_LOOKED_UP = 25  # the hour of the record, and the 24 before
 BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
+# An id is written to its block where its own time is so near record time, else to the loose ones.
+BEHIND_MS_MAX, AHEAD_MS_MAX = 48 * HOUR_MS, 25 * HOUR_MS
+# Own times stay and record time grows: what was far may be near at the repeat, and the other way round. So the block is
+# asked wherever the id may be in it, and so are the loose ones. Record time goes back a little where partitions are
+# added, as another one may take over the slice.
+BACK_MS_MAX = HOUR_MS
+BLOCK_FROM_MS, BLOCK_UNTIL_MS = -BEHIND_MS_MAX - WINDOW_MS, AHEAD_MS_MAX + BACK_MS_MAX
+NOT_LOOSE_FROM_MS, NOT_LOOSE_UNTIL_MS = BACK_MS_MAX - BEHIND_MS_MAX, AHEAD_MS_MAX - WINDOW_MS
 NO_IDS: frozenset[int] = frozenset()
 
 FetchBlocks = Callable[[Sequence[str]], list[bytes]]
@@ -44,6 +53,17 @@ class View(Struct, gc=False):
     replace: bool
 
 
+class Lookup(Struct, frozen=True, gc=False):
+    """Where an id is looked for: in a block, in a set of loose ids, or both. `is_near`: a new one goes to the block."""
+
+    block: str
+    loose: str
+    is_near: bool
+
+
+NOWHERE = Lookup("", "", is_near=True)  # of events that are not looked for
+
+
 def read_block(stored: bytes) -> Block:
     if not stored:
         return Block(b"", 0, set())
@@ -52,21 +72,22 @@ def read_block(stored: bytes) -> Block:
     return Block(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
 
 
-def block_names(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> tuple[str, ...]:
-    """The blocks in which an id may be; a new one is written to the first. `own_ms` -1: no own time."""
-    if own_ms >= 0:
-        return _names_by_minute(project, topic, piece, own_ms // MINUTE_MS)
-    return _names_by_hour(project, topic, piece, record_ms // HOUR_MS)
+def lookup(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> Lookup:
+    """Where the id of an event is looked for at that record time. `own_ms` -1: no own time."""
+    ahead_ms = own_ms - record_ms
+    if NOT_LOOSE_FROM_MS <= ahead_ms <= NOT_LOOSE_UNTIL_MS and own_ms >= 0:
+        return in_block(project, topic, piece, own_ms // MINUTE_MS)
+    loose = f"{project}:{topic}:{piece}"
+    if own_ms < 0 or not BLOCK_FROM_MS <= ahead_ms <= BLOCK_UNTIL_MS:
+        return Lookup("", loose, is_near=False)
+    is_near = -BEHIND_MS_MAX <= ahead_ms <= AHEAD_MS_MAX
+    return Lookup(f"{loose}:{own_ms // MINUTE_MS}", loose, is_near)
 
 
 @lru_cache(maxsize=16_384)
-def _names_by_minute(project: str, topic: str, piece: int, minute: int) -> tuple[str, ...]:
-    return (f"{project}:{topic}:{piece}:{minute}",)
-
-
-@lru_cache(maxsize=1_024)
-def _names_by_hour(project: str, topic: str, piece: int, hour: int) -> tuple[str, ...]:
-    return tuple(f"{project}:{topic}:{piece}:h{hour - back}" for back in range(HOURS_LOOKED_UP))
+def in_block(project: str, topic: str, piece: int, minute: int) -> Lookup:
+    """In the block of that minute, and nowhere else."""
+    return Lookup(f"{project}:{topic}:{piece}:{minute}", "", is_near=True)
 
 
 def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
@@ -86,12 +107,16 @@ def _compare_only(write: BlockWrite) -> BlockWrite:
 
 
 class BlockCache:
-    """The blocks of one shard that a worker has read, newest used last; at most so many ids, fewer in many blocks."""
+    """The blocks of one shard that a worker has read, newest used last; at most so many ids, fewer in many blocks.
+
+    `loose` are its ids that are in no block.
+    """
 
     def __init__(self, ids_max: int) -> None:
         self._ids_max = ids_max
         self._ids = 0
         self._blocks: OrderedDict[str, Block] = OrderedDict()
+        self.loose = LooseIds()
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -127,6 +152,7 @@ class BlockCache:
     def clear(self) -> None:
         self._blocks.clear()
         self._ids = 0
+        self.loose.clear()
 
     def accept(self, writes: Iterable[BlockWrite]) -> None:
         """The store has taken these: the copies here follow."""
@@ -158,28 +184,51 @@ def _add(ids: set[int], new: array[int]) -> set[int]:
 
 
 class Seen:
-    """The ids of one batch against the blocks: asks and remembers in the order of the records."""
+    """The ids of one batch against what was stored: asks and remembers in the order of the records."""
 
     def __init__(self, cache: BlockCache) -> None:
         self._cache = cache
         self._views: dict[str, View] = {}
+        self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as stored
+        self._written: dict[LooseKey, int] = {}  # what the batch has made of them
 
-    def is_repeat(self, names: Sequence[str], identity: int, record_ms: int) -> bool:
-        """Whether the id is in one of the blocks; if not, it is in the first from now on."""
-        views = self._views
-        for name in names:
-            view = views.get(name) or self._open(name)
-            if record_ms - view.last_write_ms < WINDOW_MS and (identity in view.added or identity in view.stored):
-                return True
-        if len(names) > 1:
-            view = views[names[0]]
+    def is_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
+        """Whether the id is known; if not, it is from now on."""
+        if where.loose:
+            return self._is_loose_repeat(where, identity, record_ms)
+        name = where.block
+        view = self._views.get(name) or self._open(name)
         if record_ms - view.last_write_ms >= WINDOW_MS:
             view.stored, view.added, view.replace = NO_IDS, {identity}, True
+        elif identity in view.added or identity in view.stored:
+            return True
         else:
             view.added.add(identity)
         if record_ms > view.last_write_ms:
             view.last_write_ms = record_ms
         return False
+
+    def _is_loose_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
+        if where.block and self._is_in_block(where.block, identity, record_ms):
+            return True
+        key = (where.loose, identity)
+        expected = self._expected.get(key)
+        if expected is None:
+            expected = self._expected[key] = self._cache.loose[key]
+        written = self._written.get(key, expected)
+        if written != ABSENT and record_ms - written < WINDOW_MS:
+            return True
+        if where.is_near:
+            return self.is_repeat(
+                Lookup(where.block, "", is_near=True), identity, record_ms
+            )  # writes it: it is not there
+        self._written[key] = record_ms
+        return False
+
+    def _is_in_block(self, name: str, identity: int, record_ms: int) -> bool:
+        view = self._views.get(name) or self._open(name)
+        is_alive = record_ms - view.last_write_ms < WINDOW_MS
+        return is_alive and (identity in view.added or identity in view.stored)
 
     def _open(self, name: str) -> View:
         block = self._cache[name]
@@ -189,6 +238,10 @@ class Seen:
     def writes(self) -> list[BlockWrite]:
         """Every block that was read: with its new ids, or to be compared only."""
         return [self._write(name, view) for name, view in self._views.items()]
+
+    def loose_writes(self) -> list[LooseWrite]:
+        """Every loose id that was read, likewise."""
+        return as_writes(self._expected, self._written) if self._expected else []
 
     def _write(self, name: str, view: View) -> BlockWrite:
         if not view.added:

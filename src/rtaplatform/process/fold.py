@@ -1,6 +1,6 @@
 """Fold a batch of events into deltas.   Stage 3 of 6: stream → [process] → store.
 
-Pure: no clock, no IO; what was seen before is read from blocks that were fetched. Increments merge in
+Pure: no clock, no IO; what was seen before has been fetched. Increments merge in
 any order, so splitting a batch cannot change a total. Every decision uses record time, which is a
 function of the log alone. Each record becomes exactly one of applied, duplicate, late, dead.
 
@@ -34,7 +34,7 @@ from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUA
 from rtaplatform.process.careful import project_of
 from rtaplatform.process.commerce import NOTHING, Commerce, read_commerce
 from rtaplatform.process.decode import Dimensions, Event, read_event
-from rtaplatform.process.dedup import Seen, block_names
+from rtaplatform.process.dedup import NOWHERE, Lookup, Seen, lookup
 from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey, shard_of
 from rtaplatform.stream.port import DeadLetter, Run
 
@@ -44,7 +44,6 @@ NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # whatever is younger has its minute's buc
 ALL, HOUR, HOUR_WITHOUT_PRODUCTS = 4, 3, 2
 KINDS_KEPT = (0, 1, 2, 2, 3)
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
-NO_NAMES: tuple[str, ...] = ()
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -59,7 +58,7 @@ class Understood(Struct, gc=False):
     event: Event | None
     commerce: Commerce
     dead: DeadLetter | None
-    blocks: Sequence[str]
+    where: Lookup
 
 
 class Chunk(Struct, frozen=True):
@@ -117,15 +116,15 @@ def understand(run: Run, record_ms: int, projects: Mapping[str, Project], shards
 
 
 def _understand(event: Event, project: Project, topic: str, piece: int, record_ms: int, shards: int) -> Understood:
-    slug, name, commerce, names = project.slug, event.dimensions.name, NOTHING, NO_NAMES
+    slug, name, commerce, where = project.slug, event.dimensions.name, NOTHING, NOWHERE
     event.project = slug  # the same text for all, whose hash is known
     if name in COMMERCE_EVENTS:
         commerce = read_commerce(name, event.properties, project.currency)
     if event.time_ms > record_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
-        names = block_names(slug, topic, piece, event.own_ms, record_ms)
-    return Understood(shard_of(slug, shards) if shards > 1 else 0, record_ms, event, commerce, None, names)
+        where = lookup(slug, topic, piece, event.own_ms, record_ms)
+    return Understood(shard_of(slug, shards) if shards > 1 else 0, record_ms, event, commerce, None, where)
 
 
 def _set_aside(
@@ -138,7 +137,7 @@ def _set_aside(
         letter = DeadLetter(record, project, why.reason, why.detail)
     else:
         letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    return Understood(shard, record_ms, None, NOTHING, letter, NO_NAMES)
+    return Understood(shard, record_ms, None, NOTHING, letter, NOWHERE)
 
 
 class Minute(Struct):
@@ -176,7 +175,7 @@ class Fold:
             event = each.event
             if event is None:
                 self._add_letter(place, each)
-            elif event.is_checked and self._seen.is_repeat(each.blocks, event.id, each.record_ms):
+            elif event.is_checked and self._seen.is_repeat(each.where, event.id, each.record_ms):
                 self._add_other(place, event.project, Outcome.DUPLICATE, each.record_ms)
             elif self._count(event, each.commerce, each.record_ms):
                 applied[event.project] = applied.get(event.project, 0) + 1
@@ -263,6 +262,7 @@ class Fold:
             sketches=self._sketches(),
             online=self._online,
             blocks=self._seen.writes(),
+            loose=self._seen.loose_writes(),
             dead=self._dead,
             counts=self._counts(),
         )

@@ -26,8 +26,9 @@ from rtaplatform.process.careful import project_of
 from rtaplatform.process.commerce import NOTHING
 from rtaplatform.process.counting import Chunk as AnyChunk
 from rtaplatform.process.counting import Counting
-from rtaplatform.process.dedup import BlockCache, Seen
-from rtaplatform.process.fold import NO_NAMES, Chunk, Understood
+from rtaplatform.process.dedup import NOWHERE, BlockCache, Seen
+from rtaplatform.process.fold import Chunk, Understood
+from rtaplatform.process.loose import none_of
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.positions import Positions
 from rtaplatform.process.sending import Sent
@@ -104,6 +105,7 @@ class Alone(Struct, frozen=True):
         for items in filter(None, (chunk.of(shard, self.shards) for shard in range(self.shards))):
             blocks, people = BlockCache(0), PersonCache(0)
             blocks.load(counting.block_names(items), lambda names: [b""] * len(names))
+            blocks.loose.load(counting.loose_ids(items), none_of)
             people.load(counting.persons(items), lambda keys: [b""] * len(keys))
             folding = counting.fold(self.projects, Seen(blocks), People(people), self.server_s)
             folding.add("", items)
@@ -270,7 +272,7 @@ def _letter(run: Run, record_ms: int, detail: str, alone: Alone) -> Understood:
     named = _project_named(run.values[0])
     letter = DeadLetter(run.record(0), named if named in alone.projects else "", Reason.INTERNAL, detail)
     shard = shard_of(named, alone.shards) if named else 0
-    return Understood(shard, record_ms, None, NOTHING, letter, NO_NAMES)
+    return Understood(shard, record_ms, None, NOTHING, letter, NOWHERE)
 
 
 def _project_named(value: bytes | None) -> str:

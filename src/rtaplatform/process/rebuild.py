@@ -32,6 +32,7 @@ from rtaplatform.store.port import (
     Delta,
     Erasure,
     GenerationStore,
+    LooseAsked,
     Outcome,
     Place,
     Project,
@@ -56,6 +57,7 @@ class Store(GenerationStore, Protocol):
 
     def state(self, shard: int) -> ShardState | None: ...
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]: ...
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]: ...
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]: ...
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]: ...
     def clock_s(self) -> int: ...
@@ -72,7 +74,7 @@ class Beside:
     def __init__(self, store: Store, names: Mapping[int, str]) -> None:
         self._store, self._names = store, names
         self.blocks, self.persons, self.projects = store.blocks, store.persons, store.projects
-        self.clock_s = store.clock_s
+        self.loose_ids, self.clock_s = store.loose_ids, store.clock_s
         self.stops: dict[str, str] = {}
 
     def state(self, shard: int) -> ShardState:

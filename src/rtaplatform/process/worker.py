@@ -20,7 +20,6 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from msgspec import Struct
 
@@ -30,10 +29,11 @@ from rtaplatform.process.checks import Checks
 from rtaplatform.process.counting import SHOP, Chunk, Counting
 from rtaplatform.process.dedup import BlockCache, Seen, without_expired
 from rtaplatform.process.known import KnownPersons
+from rtaplatform.process.loose import loose_without_expired
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.poison import Alone, EndsOfOneProcess, Quarantine, Raised, is_well, record_work
 from rtaplatform.process.positions import Positions
-from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, in_a_thread, signal
+from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, ask, in_a_thread, signal
 from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn, shard_of
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
@@ -176,6 +176,7 @@ class Worker:
                 each.outcome()  # whatever it is: the ledgers are read after it
         for blocks, people, known in zip(self._caches, self._people, self._known, strict=True):
             known.clear()
+            blocks.loose.clear()
             if not self._keeps_copies:
                 blocks.clear()
                 people.clear()
@@ -268,17 +269,20 @@ class Worker:
             return None
         items = chunk.of(shard, self._shards)
         blocks = self._caches[shard].missing(self._counting.block_names(items))
+        loose = self._caches[shard].loose.missing(self._counting.loose_ids(items))
         persons = self._people[shard].missing(self._counting.persons(items))
-        return Waiting(shard, partition, chunk, items, blocks, persons)
+        return Waiting(shard, partition, chunk, items, blocks, loose, persons)
 
     def _must_wait(self) -> bool:
-        is_known = not any(each.blocks or each.persons for each in self._waiting)
+        is_known = not any(each.must_ask for each in self._waiting)
         return not is_known and sum(len(each.items) for each in self._waiting) < self._limits.records_waiting_max
 
     def _fold(self) -> None:
         """All that waits."""
         for shard in dict.fromkeys(each.shard for each in self._waiting):
-            self._load(shard, [each for each in self._waiting if each.shard == shard])
+            ours = [each for each in self._waiting if each.shard == shard]
+            generation = self._at.shards[shard].generation
+            ask(self._store, generation, ours, self._caches[shard], self._people[shard])
         for each in self._waiting:
             part = self._open.get(each.shard) or self._open_part(each.shard)
             part.read[each.partition] = each.chunk.run.record(-1), each.chunk.record_ms
@@ -288,14 +292,6 @@ class Worker:
                     part.folding.add(f"{place.topic_id}:{place.partition}", each.items)
                 part.folded[each.partition] = each.chunk.record_ms
         self._waiting = []
-
-    def _load(self, shard: int, waiting: Sequence[Waiting]) -> None:
-        """Ask the store, once for all of them."""
-        generation = self._at.shards[shard].generation
-        names = chain.from_iterable(each.blocks for each in waiting)
-        self._caches[shard].load(names, lambda missing: self._store.blocks(shard, generation, missing))
-        persons = chain.from_iterable(each.persons for each in waiting)
-        self._people[shard].load(persons, lambda missing: self._store.persons(shard, generation, missing))
 
     def _open_part(self, shard: int) -> Part:
         seen, people = Seen(self._caches[shard]), People(self._people[shard])
@@ -326,6 +322,7 @@ class Worker:
         apply = partial(self._store.apply, shard, generation, delta)
         outcome = self._begin_call(partial(letters.before, apply) if letters else apply)
         self._caches[shard].accept(delta.blocks)
+        self._caches[shard].loose.accept(delta.loose)
         self._people[shard].accept(delta.persons)
         self._known[shard].accept(delta.sketches)
         self._at.accept(shard, delta.moves)
@@ -365,6 +362,7 @@ class Worker:
         delta.projects_version = self._at.shards[shard].projects_version
         delta.expired_blocks = self._at.expired_blocks(part.folded)
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
+        delta.loose = loose_without_expired(delta.loose, delta.expired_blocks)
         delta.dead_before_ms = max(0, min(part.folded.values()) - DEAD_KEPT_MS)
         return delta
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from rtaplatform.simulate.oracle_calendar import DAY_MS, HOUR_MS, MINUTE_MS, bucket_starts, kept, kept_by_product
@@ -72,6 +73,7 @@ class Oracle:
         self._rules = {slug: Rules(rules["zone"], rules["currency"]) for slug, rules in projects.items()}
         self._record_times: dict[tuple[str, int], int] = defaultdict(int)
         self._blocks: dict[tuple[Any, ...], _Block] = defaultdict(_Block)
+        self._loose: dict[tuple[Any, ...], int] = {}  # ids in no block → record time of their write
 
     def add(self, record: Consumed) -> None:
         """Count one record as applied, duplicate, late or dead."""
@@ -128,15 +130,20 @@ class Oracle:
             truth.quality[bucket][what] += 1
 
     def _seen(self, event: Event, record: Consumed, project: str, now: int) -> bool:
-        """Tell whether the id is in its block, and remember it if not (rule 3)."""
+        """Tell whether the id is known where it is looked for, and remember it if not (rule 3)."""
         shard = (project, record.topic, to_positive(record.key or b"") % _SLICES)
-        if event.own_time is not None:
-            places = [(*shard, "minute", event.own_time // MINUTE_MS)]
-        else:
-            places = [(*shard, "hour", now // HOUR_MS - age) for age in range(25)]
-        if any(self._holds(place, event.message_id, now) for place in places):
+        own = event.own_time
+        ahead, minute = (inf, None) if own is None else (own - now, own // MINUTE_MS)
+        if -72 * HOUR_MS <= ahead <= 26 * HOUR_MS and self._holds((*shard, minute), event.message_id, now):
             return True
-        self._remember(places[0], event.message_id, now)
+        if not -47 * HOUR_MS <= ahead <= HOUR_MS:
+            written = self._loose.get((*shard, event.message_id))
+            if written is not None and now - written < DAY_MS:
+                return True
+        if -48 * HOUR_MS <= ahead <= 25 * HOUR_MS:
+            self._remember((*shard, minute), event.message_id, now)
+        else:
+            self._loose[(*shard, event.message_id)] = now
         return False
 
     def _holds(self, place: tuple[Any, ...], message_id: str, now: int) -> bool:

@@ -82,7 +82,10 @@ def read_place(text: str) -> Place:
     return Place(topic_id, int(partition))
 
 
-def slice_of_block(name: str) -> str:
-    """`project:topic:slice:minute` → `topic:slice`: blocks of a slice run out by the record time of one partition."""
-    _project, topic, index, _span = name.split(":")
+def slice_of(name: str) -> str:
+    """`project:topic:slice:minute`, or that of a set of loose ids, without a minute → `topic:slice`.
+
+    What is remembered of a slice runs out by the record time of one partition.
+    """
+    _project, topic, index, *_minute = name.split(":")
     return f"{topic}:{index}"

@@ -24,6 +24,8 @@ from rtaplatform.store.port import (
     Delta,
     Erasure,
     Hint,
+    LooseAsked,
+    LooseWrite,
     Move,
     Moved,
     Outcome,
@@ -132,6 +134,11 @@ class MemoryStore:
         self._require()
         stored = self._generation(shard, generation).blocks
         return [stored.get(name, b"") for name in names]
+
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
+        self._require()
+        stored = self._generation(shard, generation).loose
+        return [[stored.get(name, {}).get(each, -1) for each in ids] for name, ids in asked]
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         self._require()
@@ -302,8 +309,7 @@ class MemoryStore:
             newest = totals.online.setdefault(project, {})
             for person, at in seen.items():
                 newest[person] = max(at, newest.get(person, 0))
-        for block in delta.blocks:
-            _write_block(totals, block)
+        _write_ids(totals, delta)
         for person_write in delta.persons:
             at_key = (person_write.project, person_write.person)
             totals.persons.pop(at_key, None)
@@ -314,8 +320,6 @@ class MemoryStore:
             totals.dead.pop(origin, None)
         for field, n in delta.counts.items():
             totals.counts[field] = totals.counts.get(field, 0) + n
-        for piece, before in delta.expired_blocks.items():
-            _forget_blocks(totals, piece, before)
         for origin in [o for o, at in totals.dead.items() if at < delta.dead_before_ms]:
             del totals.dead[origin]
         totals.ledger |= {move.place: move.upto for move in delta.moves}
@@ -349,8 +353,23 @@ def _conflict(at: Shard, totals: Totals, delta: Delta) -> Conflicted | None:
         ],
         replayed=[origin for origin in delta.replayed if origin not in totals.dead],
         projects=delta.projects_version not in (None, at.projects_version),
+        loose=[w.name for w in delta.loose if _differs(totals.loose.get(w.name, {}), w)],
     )
-    return found if found.blocks or found.persons or found.replayed or found.projects else None
+    return found if found.blocks or found.persons or found.replayed or found.projects or found.loose else None
+
+
+def _differs(stored: dict[bytes, int], write: LooseWrite) -> bool:
+    return [stored.get(each, -1) for each in write.ids] != write.expected_ms
+
+
+def _write_ids(totals: Totals, delta: Delta) -> None:
+    for block in delta.blocks:
+        _write_block(totals, block)
+    for loose in delta.loose:
+        _write_loose(totals, loose)
+    for piece, before in delta.expired_blocks.items():
+        _forget_blocks(totals, piece, before)
+        _forget_loose(totals, piece, before)
 
 
 def _write_block(totals: Totals, block: BlockWrite) -> None:
@@ -360,8 +379,21 @@ def _write_block(totals: Totals, block: BlockWrite) -> None:
     totals.blocks[block.name] = block.token + block.last_write_ms.to_bytes(8, "big") + kept + block.ids
 
 
+def _write_loose(totals: Totals, write: LooseWrite) -> None:
+    for each, at in zip(write.ids, write.written_ms, strict=True):
+        if at >= 0:
+            totals.loose.setdefault(write.name, {})[each] = at
+
+
+def _forget_loose(totals: Totals, piece: str, before: int) -> None:
+    for name in [name for name in totals.loose if layout.slice_of(name) == piece]:
+        ids = totals.loose[name]
+        for each in [each for each, at in ids.items() if at <= before]:
+            del ids[each]
+
+
 def _forget_blocks(totals: Totals, piece: str, before: int) -> None:
     old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
     for name in old:
-        if layout.slice_of_block(name) == piece:
+        if layout.slice_of(name) == piece:
             del totals.blocks[name]

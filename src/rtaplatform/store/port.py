@@ -12,48 +12,15 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from rtaplatform.core.buckets import Kind
+from rtaplatform.store.ledger import Place as Place
+from rtaplatform.store.ledger import Row as Row
+from rtaplatform.store.ledger import next_offset as next_offset
+from rtaplatform.store.ledger import read_row as read_row
 from rtaplatform.store.shards import shard_of as shard_of
 
 SCHEMA = "1"
 NO_TOTALS = "Redis has no totals: run `rta migrate`, which begins to count, or says what was lost."
 DEDUP_SLICES = 16
-
-
-class Place(NamedTuple):
-    """A partition of one incarnation of a topic."""
-
-    topic_id: str
-    partition: int
-
-
-class Row(Struct, frozen=True, array_like=True):
-    """Where a shard stands in a partition: the next offset, and what identifies the last record read.
-
-    Stored as text, and compared as a whole; `next_offset` 0 with nothing read is the empty text, an absent row.
-    """
-
-    next_offset: int
-    last_offset: int
-    last_timestamp_ms: int
-    last_hash: str
-    leader_epoch: int
-    record_time_ms: int
-
-    def text(self) -> str:
-        return (
-            f"{self.next_offset}|{self.last_offset}|{self.last_timestamp_ms}|{self.last_hash}"
-            f"|{self.leader_epoch}|{self.record_time_ms}"
-        )
-
-
-def read_row(text: str) -> Row:
-    following, last, timestamp, digest, epoch, record_time = text.split("|")
-    return Row(int(following), int(last), int(timestamp), digest, int(epoch), int(record_time))
-
-
-def next_offset(row: str) -> int:
-    """Of a ledger row as stored; an absent one is at 0."""
-    return int(row.split("|", 1)[0]) if row else 0
 
 
 class Project(Struct, frozen=True):
@@ -128,6 +95,21 @@ class BlockWrite(Struct, frozen=True):
     replace: bool
 
 
+class LooseWrite(Struct, frozen=True):
+    """Ids (8 bytes each) of a set `project:topic:slice`, which remembers of each the record time of its write.
+
+    `expected_ms` are the times that were read, `written_ms` the new ones. -1: it was not there; it is only compared.
+    """
+
+    name: str
+    ids: list[bytes]
+    expected_ms: list[int]
+    written_ms: list[int]
+
+
+LooseAsked = Sequence[tuple[str, Sequence[bytes]]]  # set, ids
+
+
 class PersonWrite(Struct, frozen=True):
     """A person's value, whole; empty deletes it. Tokens as for blocks."""
 
@@ -164,11 +146,12 @@ class Delta(Struct):
     sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may be there twice
     online: dict[str, dict[bytes, int]] = {}  # project → person → newest event time, ms
     blocks: list[BlockWrite] = []
+    loose: list[LooseWrite] = []
     persons: list[PersonWrite] = []
     dead: dict[str, int] = {}  # origin → record time, ms
     replayed: list[str] = []  # origins that must still be set aside; they are taken out
     counts: dict[str, int] = {}  # for the law: "place|outcome" and "project|outcome"
-    expired_blocks: dict[str, int] = {}  # "topic:slice" → record time: blocks last written 24 h before it may go
+    expired_blocks: dict[str, int] = {}  # "topic:slice" → record time: blocks, and loose ids, written up to it may go
     dead_before_ms: int = 0  # origins older than this may go: the dead-letter topic has forgotten them
 
 
@@ -193,6 +176,7 @@ class Conflicted(Struct, frozen=True):
     persons: list[tuple[str, bytes]]
     replayed: list[str]
     projects: bool
+    loose: list[str] = []  # sets
 
 
 class Torn(Struct, frozen=True):
@@ -214,6 +198,10 @@ class AggregateStore(Protocol):
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         """Each block as stored (token, last write, ids), b"" where there is none."""
+
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
+        """For each set, the record times at which these ids of it were written; -1 where there is none."""
+        ...
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """Each person's token and value, b"" where there is none."""
@@ -252,7 +240,7 @@ SwitchOutcome = Switched | Behind | Replaced | Torn
 
 
 class GenerationStore(Protocol):
-    """What a rebuild needs. Errors as of `AggregateStore`, whose `state`, `blocks` and `persons` it needs too."""
+    """What a rebuild needs. Errors as of `AggregateStore`, whose `state` and other reads it needs too."""
 
     def building(self, shard: int) -> ShardState | None:
         """The generation that is being built; None where there is none."""

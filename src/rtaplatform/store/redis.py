@@ -25,6 +25,7 @@ from rtaplatform.store.port import (
     Applied,
     Conflicted,
     Delta,
+    LooseAsked,
     Move,
     Moved,
     Outcome,
@@ -208,7 +209,7 @@ class RedisStore:
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
-            self.call("rta_probe_v4", 0)
+            self.call("rta_probe_v5", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
@@ -247,7 +248,7 @@ class RedisStore:
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v3", shard, encode(generation, delta, self.keeping)), delta)
+        return read_outcome(self.call("rta_apply_v4", shard, encode(generation, delta, self.keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:
@@ -256,6 +257,15 @@ class RedisStore:
         with unavailable():
             found: list[Any] = self._client.mget([f"{base}b:{name}" for name in names])
         return [value or b"" for value in found]
+
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
+        base = layout.base(shard, generation)
+        with unavailable(), self._client.pipeline(transaction=False) as pipe:
+            for name, ids in asked:
+                members: list[Any] = list(ids)
+                pipe.zmscore(f"{base}i:{name}", members)
+            found: list[Any] = pipe.execute()
+        return [[-1 if at is None else int(at) for at in written] for written in found]
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         base = layout.base(shard, generation)
@@ -321,6 +331,7 @@ def read_outcome(reply: Any, delta: Delta) -> Outcome:
                 persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
                 replayed=[delta.replayed[i] for i in reply[3]],
                 projects=bool(reply[4]),
+                loose=[delta.loose[i].name for i in reply[5]],
             )
         case _:
             return Torn(_text(reply[1]))

@@ -36,7 +36,7 @@ class RedisGenerations:
     def __init__(self, store: RedisStore, shards: int) -> None:
         self._store, self._shards = store, shards
         self.state, self.blocks, self.persons, self.projects = store.state, store.blocks, store.persons, store.projects
-        self.clock_s = store.clock_s
+        self.loose_ids, self.clock_s = store.loose_ids, store.clock_s
 
     # the port --------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class RedisGenerations:
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return read_outcome(
-            self._store.call("rta_build_v3", shard, encode(generation, delta, self._store.keeping)), delta
+            self._store.call("rta_build_v4", shard, encode(generation, delta, self._store.keeping)), delta
         )
 
     def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:

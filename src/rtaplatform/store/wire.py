@@ -1,4 +1,4 @@
-"""A delta as the payload of `rta_apply_v3`.   Stage 4 of 6.   Pure; functions/rta_v1.lua is its reader."""
+"""A delta as the payload of `rta_apply_v4`.   Stage 4 of 6.   Pure; functions/rta_v1.lua is its reader."""
 
 from __future__ import annotations
 
@@ -49,9 +49,12 @@ def encode(generation: str, delta: Delta, keeping: Keeping = KEEPING) -> bytes:
             "blocks": [
                 [
                     b.name, _raw(b.expected), _raw(b.token), _raw(b.last_write_ms.to_bytes(8, "big")), _raw(b.ids),
-                    b.last_write_ms, layout.slice_of_block(b.name), b.replace,
+                    b.last_write_ms, layout.slice_of(b.name), b.replace,
                 ]
                 for b in delta.blocks
+            ],
+            "loose": [
+                [w.name, layout.slice_of(w.name), _eights(w.ids), w.expected_ms, w.written_ms] for w in delta.loose
             ],
             "persons": [
                 [p.project, _raw(p.person), _raw(p.expected), _raw(p.token), _raw(p.value)] for p in delta.persons
@@ -130,14 +133,18 @@ def _group(key: SketchKey, keeping: Keeping) -> list[Any]:
 
 def _digests(persons: Collection[bytes]) -> msgspec.Raw:
     """Persons of 8 bytes each, as all of ours have: a list of texts, or, of many, the sketch that they come to."""
-    size = len(persons)
-    if size < 16:
-        return msgspec.Raw(bytes((0x90 | size, 0xA8)) + b"\xa8".join(persons))
-    if size < PERSONS_LISTED_MAX:
-        return msgspec.Raw(b"\xdd" + size.to_bytes(4, "big") + b"\xa8" + b"\xa8".join(persons))
+    if len(persons) < PERSONS_LISTED_MAX:
+        return _eights(persons)
     from rtaplatform.core.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
 
     return _raw(hyperloglog(persons))
+
+
+def _eights(values: Collection[bytes]) -> msgspec.Raw:
+    """A list of texts of 8 bytes each; of one or more."""
+    size = len(values)
+    head = bytes((0x90 | size, 0xA8)) if size < 16 else b"\xdd" + size.to_bytes(4, "big") + b"\xa8"
+    return msgspec.Raw(head + b"\xa8".join(values))
 
 
 def _texts(persons: Collection[bytes]) -> list[msgspec.Raw]:

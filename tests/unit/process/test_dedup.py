@@ -1,4 +1,4 @@
-"""Duplicates: an id counts once in its block, for 24 hours of record time."""
+"""Duplicates: an id counts once in its block, for 24 hours of record time. Of ids in no block: test_loose.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rtaplatform.process.dedup import (
     HOUR_MS,
     WINDOW_MS,
     BlockCache,
+    Lookup,
     Seen,
-    block_names,
+    lookup,
     read_block,
     without_expired,
 )
@@ -22,6 +23,10 @@ from rtaplatform.store.port import BlockWrite
 
 T = 1_795_000_000_000
 NAME = "demo:rta.events.web:3:29916666"
+
+
+def block(name: str) -> Lookup:
+    return Lookup(name, "", is_near=True)
 
 
 class Shard:
@@ -36,11 +41,11 @@ class Shard:
         self.fetched += names
         return [self.stored.get(name, b"") for name in names]
 
-    def batch(self, *records: tuple[int, int], names: Sequence[str] = (NAME,)) -> list[bool]:
+    def batch(self, *records: tuple[int, int], name: str = NAME) -> list[bool]:
         """Ask about (id, record time) in turn, and let the store take what comes of it."""
-        self.cache.load(names, self.fetch)
+        self.cache.load([name], self.fetch)
         seen = Seen(self.cache)
-        repeats = [seen.is_repeat(names, identity, record_ms) for identity, record_ms in records]
+        repeats = [seen.is_repeat(block(name), identity, record_ms) for identity, record_ms in records]
         self.take(seen.writes())
         return repeats
 
@@ -99,30 +104,11 @@ def test_what_runs_out_in_a_batch_is_replaced_as_a_whole() -> None:
     assert shard.ids() == [1, 4]
 
 
-def test_events_without_a_time_are_looked_for_in_this_hour_and_the_24_before() -> None:
-    names = block_names("demo", "rta.events.web", 3, -1, T)
-    hour = T // HOUR_MS
-    assert list(names) == [f"demo:rta.events.web:3:h{hour - back}" for back in range(25)]
-    shard = Shard()
-    assert shard.batch((1, T), names=names) == [False]
-    for hours, is_repeat in ((1, True), (23, True), (24, False)):
-        later = T + hours * HOUR_MS
-        fresh = Shard()
-        fresh.stored = dict(shard.stored)
-        assert fresh.batch((1, later), names=block_names("demo", "rta.events.web", 3, -1, later)) == [is_repeat]
-
-
-def test_an_hours_block_is_seen_for_24_hours_after_its_last_write_though_25_are_looked_at() -> None:
-    first = T // HOUR_MS * HOUR_MS + HOUR_MS - 1  # the last moment of its hour
-    shard = Shard()
-    shard.batch((1, first), names=block_names("demo", "t", 0, -1, first))
-    just = first + WINDOW_MS - 1
-    assert shard.batch((1, just), names=block_names("demo", "t", 0, -1, just)) == [True]
-
-
 def test_events_with_a_time_are_in_the_block_of_its_minute() -> None:
-    assert block_names("demo", "t", 3, 120_000, T) == block_names("demo", "t", 3, 179_999, T + 1) == ("demo:t:3:2",)
-    assert block_names("demo", "t", 3, 0, T) == ("demo:t:3:0",)
+    first = T // 60_000
+    for at in (first * 60_000, first * 60_000 + 59_999):
+        assert lookup("demo", "t", 3, at, T) == block(f"demo:t:3:{first}")
+    assert lookup("demo", "t", 3, 0, 1) == block("demo:t:3:0")
 
 
 def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_written() -> None:
@@ -130,10 +116,11 @@ def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_wr
     shard.batch((1, T))
     shard.cache.load([NAME, "demo:t:3:5"], shard.fetch)
     seen = Seen(shard.cache)
-    assert seen.is_repeat(["demo:t:3:5", NAME], 1, T + 1)
+    assert seen.is_repeat(block(NAME), 1, T + 1)
+    assert not seen.is_repeat(block("demo:t:3:5"), 1, T + 1)
     first, second = sorted(seen.writes(), key=lambda write: write.name)
     assert (first.name, first.expected, first.ids) == (NAME, shard.stored[NAME][:8], b"")
-    assert (second.name, second.expected, second.ids) == ("demo:t:3:5", b"", b"")
+    assert (second.name, second.expected, second.ids) == ("demo:t:3:5", b"", (1).to_bytes(8, "little"))
 
 
 def test_each_attempt_has_tokens_of_its_own() -> None:
@@ -148,20 +135,20 @@ def test_each_attempt_has_tokens_of_its_own() -> None:
 def test_a_refused_batch_leaves_nothing_behind() -> None:
     shard = Shard()
     shard.cache.load([NAME], shard.fetch)
-    assert not Seen(shard.cache).is_repeat([NAME], 1, T)
-    assert not Seen(shard.cache).is_repeat([NAME], 1, T)
+    assert not Seen(shard.cache).is_repeat(block(NAME), 1, T)
+    assert not Seen(shard.cache).is_repeat(block(NAME), 1, T)
 
 
 def test_the_cache_lets_the_longest_unused_go_and_fetches_it_again() -> None:
     shard = Shard(ids_max=4 + 2 * BLOCK_WEIGHS)
     for n in range(3):
-        shard.batch((2 * n, T), (2 * n + 1, T), names=[f"demo:t:0:{n}"])
+        shard.batch((2 * n, T), (2 * n + 1, T), name=f"demo:t:0:{n}")
     shard.cache.trim()
     assert (len(shard.cache), shard.cache.ids) == (2, 4)
     shard.fetched.clear()
-    assert shard.batch((0, T), names=["demo:t:0:0"]) == [True]
+    assert shard.batch((0, T), name="demo:t:0:0") == [True]
     assert shard.fetched == ["demo:t:0:0"]
-    assert shard.batch((4, T), names=["demo:t:0:2"]) == [True]
+    assert shard.batch((4, T), name="demo:t:0:2") == [True]
     assert shard.fetched == ["demo:t:0:0"]
 
 
@@ -181,7 +168,7 @@ def test_the_cache_counts_its_ids() -> None:
 def test_blocks_weigh_as_well_as_ids_so_that_many_of_one_id_or_none_are_bounded() -> None:
     shard = Shard(ids_max=1_000)
     for n in range(400):
-        shard.batch((n, T), names=[f"demo:t:0:{n}"])
+        shard.batch((n, T), name=f"demo:t:0:{n}")
         shard.cache.load([f"demo:t:1:{n}"], shard.fetch)  # there is none, and that is kept too
         shard.cache.trim()
         assert shard.cache.weight == shard.cache.ids + BLOCK_WEIGHS * len(shard.cache) <= 1_000

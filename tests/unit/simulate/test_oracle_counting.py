@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.simulate.oracle_records import (
     DAY,
     HOUR,
@@ -62,10 +64,26 @@ def test_original_timestamp_null_means_no_own_time() -> None:
     assert counted(raw(**again), raw()).totals["duplicate"] == 0
 
 
-def test_absurd_own_times_are_none() -> None:
-    for text in ("1999-12-31T23:59:59Z", "2100-01-01", "nonsense"):
+def test_ids_with_absurd_own_times_are_known_by_themselves() -> None:
+    for text in ("1999-12-31T23:59:59Z", "2100-01-01", "nonsense", "2000-01-01", "2099-12-31"):
         assert counted(raw(originalTimestamp=text), raw(originalTimestamp=None)).totals["duplicate"] == 1
-    assert counted(raw(originalTimestamp="2000-01-01"), raw(originalTimestamp=None)).totals["duplicate"] == 0
+    near = iso(NOW + 25 * HOUR)
+    assert counted(raw(originalTimestamp=near), raw(originalTimestamp=None)).totals["duplicate"] == 0
+
+
+def test_the_life_of_a_loose_id_is_its_own() -> None:
+    again = {"originalTimestamp": None}
+    assert counted(raw(**again), raw(NOW + DAY - 1, **again), raw(NOW + DAY, **again)).totals["duplicate"] == 1
+    other = raw(NOW + DAY - 1, messageId="m-2", **again)
+    assert counted(raw(**again), other, raw(NOW + DAY, **again)).totals["duplicate"] == 0
+
+
+@pytest.mark.parametrize("hours", [-73, -72, -49, -48, -47, -46, 0, 1, 2, 24, 25, 26, 27])
+def test_an_id_is_known_for_a_day_wherever_record_time_has_gone_meanwhile(hours: int) -> None:
+    own = {"originalTimestamp": iso(NOW + hours * HOUR)}
+    for later in (0, 1, MINUTE, HOUR, 2 * HOUR, 23 * HOUR, DAY - 1):
+        assert counted(raw(**own), raw(NOW + later, **own)).totals["duplicate"] == 1, later
+    assert counted(raw(**own), raw(NOW + DAY, **own)).totals["duplicate"] == 0
 
 
 def test_topics_and_slices_have_blocks_of_their_own() -> None:

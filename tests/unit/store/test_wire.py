@@ -17,6 +17,7 @@ from rtaplatform.store.port import (
     BlockWrite,
     CellsKey,
     Delta,
+    LooseWrite,
     Move,
     Place,
     Row,
@@ -69,6 +70,14 @@ def test_bytes_travel_as_text_of_any_length(size: int) -> None:
     block = BlockWrite("demo:t:3:5", b"", b"12345678", 5, ids, True)
     found = payload(Delta([], blocks=[block]))["blocks"]
     assert found == [["demo:t:3:5", "", "12345678", "\0" * 7 + "\x05", "\0" * len(ids), 5, "t:3", True]]
+
+
+@pytest.mark.parametrize("number", [1, 15, 16, 3_000])
+def test_loose_ids_are_three_columns(number: int) -> None:
+    ids = [f"{n:08}".encode() for n in range(number)]
+    loose = LooseWrite("demo:t:3", ids, [-1] * number, [5] * number)
+    found = payload(Delta([], loose=[loose]))["loose"]
+    assert found == [["demo:t:3", "t:3", [each.decode() for each in ids], [-1] * number, [5] * number]]
 
 
 def test_each_call_has_a_name_of_its_own() -> None:
@@ -149,7 +158,8 @@ def test_places_and_rows_are_read_back() -> None:
     assert layout.read_place(layout.place(place)) == place
     row = Row(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
     assert read_row(row.text()) == row
-    assert layout.slice_of_block("demo:rta.events.web:3:h498611") == "rta.events.web:3"
+    assert layout.slice_of("demo:rta.events.web:3:29916666") == layout.slice_of("demo:rta.events.web:3")
+    assert layout.slice_of("demo:rta.events.web:3") == "rta.events.web:3"
 
 
 def test_a_project_is_in_one_shard_of_those_there_are() -> None:

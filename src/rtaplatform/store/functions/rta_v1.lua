@@ -46,10 +46,25 @@ local function ledger_differs(ledger, moves)
   return false
 end
 
+-- Whether the ids of a set were written at other times than those that were read; -1: not at all.
+local function loose_differ(base, set)
+  local ids, expected = set[3], set[4]
+  for first = 1, #ids, CHUNK do
+    local held = redis.call('ZMSCORE', base .. 'i:' .. set[1], unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
+    for j = 1, #held do
+      if (held[j] and tonumber(held[j]) or -1) ~= expected[first + j - 1] then return true end
+    end
+  end
+  return false
+end
+
 local function conflicts(root, base, batch)
-  local blocks, persons, replayed = {}, {}, {}
+  local blocks, persons, replayed, loose = {}, {}, {}, {}
   for i, block in ipairs(batch.blocks) do
     if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
+  end
+  for i, set in ipairs(batch.loose) do
+    if loose_differ(base, set) then loose[#loose + 1] = i - 1 end
   end
   for i, person in ipairs(batch.persons) do
     local value = redis.call('HGET', base .. 'person:' .. person[1], person[2]) or ''
@@ -60,8 +75,8 @@ local function conflicts(root, base, batch)
   end
   local version = redis.call('HGET', root .. 'projects', ':version') or ''
   local projects = (batch.projects_version and batch.projects_version ~= version) and 1 or 0
-  if #blocks + #persons + #replayed + projects == 0 then return nil end
-  return {'CONFLICT', blocks, persons, replayed, projects}
+  if #blocks + #persons + #replayed + #loose + projects == 0 then return nil end
+  return {'CONFLICT', blocks, persons, replayed, projects, loose}
 end
 
 -- 2 validate ------------------------------------------------------------------------------------------------------
@@ -187,8 +202,24 @@ local function check_sketches(base, group)
   end
 end
 
+-- As long a list as those of increments, looked at in the same way.
+local function check_loose(base, set)
+  check(is_text(set[1], KEY_MAX) and is_text(set[2], KEY_MAX), 'loose')
+  check_type(base .. 'i:' .. set[1], 'zset')
+  check_type(base .. 'bx:' .. set[2], 'zset')
+  local ids, expected, written = set[3], set[4], set[5]
+  check(is_table(ids) and is_table(expected) and is_table(written), 'loose')
+  check(#ids == #expected and #ids == #written, 'loose')
+  for i = 1, #ids do
+    local id, before, after = ids[i], expected[i], written[i]
+    if type(id) ~= 'string' or #id ~= 8 then check(false, 'loose') end
+    if type(before) ~= 'number' or before % 1 ~= 0 or before < -1 or before > EXACT then check(false, 'loose') end
+    if type(after) ~= 'number' or after % 1 ~= 0 or after < -1 or after > EXACT then check(false, 'loose') end
+  end
+end
+
 local function validate(base, batch)
-  for _, part in ipairs({'moves', 'cells', 'sketches', 'online', 'blocks', 'persons'}) do
+  for _, part in ipairs({'moves', 'cells', 'sketches', 'online', 'blocks', 'loose', 'persons'}) do
     check_list(batch[part], is_table, part)
   end
   for _, move in ipairs(batch.moves) do
@@ -209,6 +240,7 @@ local function validate(base, batch)
     check(is_text(block[1], KEY_MAX) and is_text(block[7], KEY_MAX), 'blocks')
     check_type(base .. 'bx:' .. block[7], 'zset')
   end
+  for _, set in ipairs(batch.loose) do check_loose(base, set) end
   for _, person in ipairs(batch.persons) do
     check_type(base .. 'person:' .. person[1], 'hash')
     check(is_text(person[2], 512) and is_token(person[4]) and is_text(person[5], 65536), 'persons')

@@ -1,6 +1,6 @@
 -- The fifth part of the library: a generation that is built beside the one that is read; the switch; what is left behind.
 --
--- Its totals are written by `rta_build_v3`, which is the same code as for the one that is read. The shard's record names
+-- Its totals are written by `rta_build_v4`, which is the same code as for the one that is read. The shard's record names
 -- both, `generation` and `building`; `retired` says which others there are, and when they may go.
 -- Each function compares first, and writes only what cannot fail.
 

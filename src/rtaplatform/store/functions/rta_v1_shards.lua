@@ -70,6 +70,10 @@ local function probe(keys)
   redis.call('HDEL', hash, 'a')
   redis.call('ZADD', zset, 'GT', 1, 'a')
   redis.call('ZSCORE', zset, 'a')
+  redis.call('ZMSCORE', zset, 'a')
+  redis.call('ZCOUNT', zset, '-inf', 0)
+  redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')
+  redis.call('ZREMRANGEBYRANK', zset, 0, 0)
   redis.call('ZRANGEBYSCORE', zset, '-inf', 0, 'LIMIT', 0, 1)
   redis.call('ZREMRANGEBYSCORE', zset, '-inf', 0)
   redis.call('ZREM', zset, 'a')
@@ -99,9 +103,9 @@ end
 local function apply(keys, args) return write_batch(keys, args, 'generation') end
 local function build(keys, args) return write_batch(keys, args, 'building') end
 
-redis.register_function('rta_probe_v4', probe)
-redis.register_function('rta_apply_v3', apply)
-redis.register_function('rta_build_v3', build)
+redis.register_function('rta_probe_v5', probe)
+redis.register_function('rta_apply_v4', apply)
+redis.register_function('rta_build_v4', build)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

@@ -1,6 +1,7 @@
 -- The third part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
 -- from there: 3 mark, 4 write, 5 advance.
 
+local LOOSE_FORGOTTEN = 1000 -- ids of a slice that go with a call, and twice as many as it adds
 local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its own: a key, its expiry, its place in an index
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
@@ -85,18 +86,50 @@ local function write_block(base, block)
   redis.call('ZADD', base .. 'bx:' .. block[7], block[6], block[1])
 end
 
+-- Ids that are in no block, each with the record time of its write. The slice's index has the set too, as its name and a
+-- colon, from the first of its ids on. Returns how many were written.
+local function write_loose(base, set)
+  local pairs_of, oldest = {}, nil
+  for i = 1, #set[3] do
+    local at = set[5][i]
+    if at >= 0 then
+      pairs_of[#pairs_of + 1] = at
+      pairs_of[#pairs_of + 1] = set[3][i]
+      if not oldest or at < oldest then oldest = at end
+    end
+  end
+  each_chunk(pairs_of, 1, function(i, j) redis.call('ZADD', base .. 'i:' .. set[1], unpack(pairs_of, i, j)) end)
+  if oldest then redis.call('ZADD', base .. 'bx:' .. set[2], 'NX', oldest, set[1] .. ':') end
+  return #pairs_of / 2
+end
+
 local function write_person(base, person)
   local key = base .. 'person:' .. person[1]
   if person[5] == '' then redis.call('HDEL', key, person[2])
   else redis.call('HSET', key, person[2], person[4] .. person[5]) end
 end
 
--- Blocks whose last write is 24 h of record time ago decide nothing any more. A few go with each call.
-local function forget_blocks(base, slice, before)
+-- The oldest ids of a set, at most so many; the index says from when on there are more. Returns how many went.
+local function forget_loose(base, index, name, before, most)
+  local key = base .. 'i:' .. string.sub(name, 1, -2)
+  local due = redis.pcall('ZCOUNT', key, '-inf', before)
+  local n = type(due) == 'number' and math.min(due, most) or 0
+  if n > 0 then redis.call('ZREMRANGEBYRANK', key, 0, n - 1) end
+  local oldest = type(due) == 'number' and redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  if oldest then redis.call('ZADD', index, oldest, name) else redis.call('ZREM', index, name) end
+  return n
+end
+
+-- What was last written 24 h of record time ago decides nothing any more: blocks, and loose ids. A few go with each call.
+local function forget_expired(base, slice, before, loose_most)
   local index = base .. 'bx:' .. slice
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 100)) do
-    redis.call('UNLINK', base .. 'b:' .. name)
-    redis.call('ZREM', index, name)
+    if string.sub(name, -1) == ':' then
+      loose_most = loose_most - forget_loose(base, index, name, before, loose_most)
+    else
+      redis.call('UNLINK', base .. 'b:' .. name)
+      redis.call('ZREM', index, name)
+    end
   end
 end
 
@@ -112,11 +145,16 @@ local function write(base, batch, now)
   for _, group in ipairs(batch.sketches) do write_sketches(base, group, now, batch.sketch_bytes) end
   for _, online in ipairs(batch.online) do write_online(base, online, now) end
   for _, block in ipairs(batch.blocks) do write_block(base, block) end
+  local added = {}
+  for _, set in ipairs(batch.loose) do added[set[2]] = (added[set[2]] or 0) + write_loose(base, set) end
   for _, person in ipairs(batch.persons) do write_person(base, person) end
   each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
   each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
   for i = 1, #batch.counts, 2 do increment(base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
-  for i = 1, #batch.expired, 2 do forget_blocks(base, batch.expired[i], batch.expired[i + 1]) end
+  for i = 1, #batch.expired, 2 do
+    local slice = batch.expired[i]
+    forget_expired(base, slice, batch.expired[i + 1], LOOSE_FORGOTTEN + 2 * (added[slice] or 0))
+  end
   forget_dead(base, batch.dead_before)
 end
 
@@ -135,6 +173,9 @@ local function changes_nothing(batch)
     if #batch[part] > 0 then return false end
   end
   for _, block in ipairs(batch.blocks) do if #block[5] > 0 then return false end end
+  for _, set in ipairs(batch.loose) do
+    for i = 1, #set[5] do if set[5][i] ~= -1 then return false end end
+  end
   return true
 end
 
