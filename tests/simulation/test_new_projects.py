@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,12 +21,12 @@ SHARDS = 2
 class Site:
     """One worker, a log of one partition, and two shards."""
 
-    def __init__(self) -> None:
-        self.broker, self.store = MemoryBroker({WEB.topic: 1}), MemoryStore(SHARDS)
+    def __init__(self, store: MemoryStore | None = None, portion: int | None = None) -> None:
+        self.broker, self.store = MemoryBroker({WEB.topic: 1}), store or MemoryStore(SHARDS)
         for shard in range(SHARDS):
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
         self.store.set_projects([Project("demo")], "v0")
-        self.log, self.seconds = CountingLog(self.broker), 0.0
+        self.log, self.seconds = CountingLog(self.broker, 1_000 if portion else 100, portion), 0.0
         self.log.assign([WEB])
         self.worker = Worker(
             self.log, self.log, self.store, shards=SHARDS, begin=begun, sleep=lambda _: None, clock=self.tick
@@ -81,6 +82,42 @@ def test_what_names_no_project_is_set_aside_however_often_it_is_looked_for(site:
     assert len(site.broker.letters) == 60
 
 
+class CountingStore(MemoryStore):
+    """Counts the questions for projects; `made_after`: a project that is made after so many of them."""
+
+    questions = 0
+    made_after: tuple[int, str] = (0, "")
+
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+        found = super().projects(shard, slugs)
+        self.questions += 1
+        if self.questions == self.made_after[0]:
+            self.set_projects([Project(self.made_after[1])], "v-late")
+        return found
+
+
+def test_an_unknown_name_is_asked_for_once_a_batch_and_not_once_a_portion() -> None:
+    store = CountingStore(SHARDS)
+    site = Site(store, portion=100)
+    for number in range(2_000):
+        site.send("nobody" if number % 10 else "demo", number)
+    settle(site, turns=40)
+    assert site.count("demo|applied") == 200
+    assert len(site.broker.letters) == 1_800
+    assert store.questions <= 1 + 3, "one for the first portion, and one for each batch"
+
+
+def test_a_project_made_while_a_batch_is_read_is_found_before_the_batch_is_applied() -> None:
+    store = CountingStore(SHARDS)
+    store.made_after = (1, "young")
+    site = Site(store, portion=100)
+    for number in range(300):
+        site.send("young", number)
+    settle(site)
+    assert site.count("young|applied") == 300
+    assert not site.broker.letters
+
+
 def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_anew(site: Site) -> None:
     site.worker.turn()
     site.store.set_projects([Project("demo", week_start="sunday")], "v1")
@@ -102,6 +139,6 @@ def test_projects_lie_in_the_shard_of_their_slug(site: Site) -> None:
         assert site.store.projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: Project(name)}
 
 
-def settle(site: Site) -> None:
-    for _ in range(8):
+def settle(site: Site, turns: int = 8) -> None:
+    for _ in range(turns):
         site.worker.turn()

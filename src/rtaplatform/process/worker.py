@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -33,8 +33,9 @@ from rtaplatform.process.loose import loose_without_expired
 from rtaplatform.process.people import People, PersonCache
 from rtaplatform.process.poison import Alone, EndsOfOneProcess, Quarantine, Raised, is_well, record_work
 from rtaplatform.process.positions import Positions
+from rtaplatform.process.project_lookup import ProjectLookup
 from rtaplatform.process.sending import Begin, Letters, Part, Sent, Waiting, ask, in_a_thread, signal
-from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn, shard_of
+from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, Run
 
 DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
@@ -104,6 +105,7 @@ class Worker:
         self._said_stops: dict[str, str] = {}
         self._found_well: set[str] = set()  # of which no stop is said any more
         self._checks = Checks(log, store, self._mine, shards)
+        self._project_lookup = ProjectLookup(store, shards)
         self._began_at, self._server_s = clock(), 0
         self._is_idle = True  # the last poll brought nothing
 
@@ -170,6 +172,7 @@ class Worker:
     def _begin(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
         self._waiting, self._open, self._open_records = [], {}, 0
+        self._project_lookup.begin_batch()
         sent, self._sent = self._sent, []
         for each in sent:
             with contextlib.suppress(Unavailable, Stopped):
@@ -226,7 +229,7 @@ class Worker:
             self._opened_at = time.perf_counter()
         self._quarantine.keep(ours, self._at)
         chunks = self._understand(ours)
-        if self._learn_projects(chunks.values()):
+        if self._project_lookup.learn(self._at, {name for one in chunks.values() for name in one.unknown_projects()}):
             chunks = self._understand(ours)
         with record_work():
             for partition, chunk in chunks.items():
@@ -251,16 +254,6 @@ class Worker:
         alone = self._alone()
         with record_work():
             return {p: self._quarantine.understand(run, self._at.record_ms(p), alone) for p, run in runs.items()}
-
-    def _learn_projects(self, chunks: Iterable[Chunk]) -> bool:
-        """Whether a project that is named in vain has been made since we looked. What is known already stays."""
-        asked = {slug for chunk in chunks for slug in chunk.unknown_projects()}
-        is_found = False
-        for shard in self._at.shards if asked else ():
-            found = self._store.projects(shard, sorted(s for s in asked if shard_of(s, self._shards) == shard))
-            self._at.learn(shard, found)
-            is_found = is_found or bool(found)
-        return is_found
 
     def _looked_at(self, shard: int, partition: Partition, chunk: Chunk) -> Waiting | None:
         """What the shard has not counted yet."""
@@ -303,6 +296,8 @@ class Worker:
         """The batch is whole: its calls begin, and what is kept here is as if they had ended well."""
         if not self._open_records:
             return
+        if self._project_lookup.learn_at_last(self._at):
+            raise Out("a project was made while the batch was read")
         found = [letter for part in self._open.values() for letter in part.folding.letters]
         letters = Letters(found, self._letters) if found else None
         for shard, part in self._open.items():
@@ -312,6 +307,7 @@ class Worker:
         self._sent_records, self._sent_opened_at = self._open_records, self._opened_at
         self._open, self._open_records, self._at_most = {}, 0, None
         self._quarantine.let_go()
+        self._project_lookup.begin_batch()
         for blocks, people in zip(self._caches, self._people, strict=True):
             blocks.trim()
             people.trim()
