@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw, Struct
@@ -17,6 +18,7 @@ from rtaplatform.core.events import COMMERCE_EVENTS
 from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.json_text import dimension_text, is_empty_object, is_nothing
 
+CURRENCY_CHARACTERS_KEPT = 8  # longer texts are seldom, and could fill a cache
 OTHER_CURRENCY = "?"  # of an amount in what is no currency
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
@@ -104,10 +106,17 @@ def read_currency(text: str | None) -> str:
     """Three letters in capitals; empty where there is no text; OTHER_CURRENCY for what names none."""
     if not text:
         return ""
+    return _known_currency(text) if len(text) <= CURRENCY_CHARACTERS_KEPT else _read_currency(text)
+
+
+def _read_currency(text: str) -> str:
     bare = text if text.isalpha() else _without_edges(text)
     if not bare:
         return ""
     return bare.upper() if _CURRENCY.fullmatch(bare) else OTHER_CURRENCY
+
+
+_known_currency = lru_cache(maxsize=1_024)(_read_currency)
 
 
 def _without_edges(text: str) -> str:
