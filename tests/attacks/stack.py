@@ -30,9 +30,25 @@ from tests.integration.servers import Servers, empty_catalog, flush
 LOOPBACK = "127.0.0.1"
 ATTACKER = "127.0.0.2"
 WRITE_KEY, READ_KEY, ADMIN_KEY = "rta_w_attacks", "rta_r_attacks", "rta_a_attacks"
+LISTEN, NO_INODE = "0A", "0"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 EVENT = {"type": "track", "event": "Attacked", "anonymousId": "a-1"}
+
+
+@dataclass(frozen=True)
+class TcpConnection:
+    """One line of the kernel's table of connections. `is_open`: a process still has its socket."""
+
+    local_port: int
+    peer: str
+    is_open: bool
+
+    @classmethod
+    def read(cls, line: str) -> TcpConnection:
+        _number, local, remote, state, *rest = line.split()
+        address = socket.inet_ntoa(bytes.fromhex(remote.split(":")[0])[::-1])
+        return cls(int(local.split(":")[1], 16), address, state != LISTEN and rest[5] != NO_INODE)
 
 
 @dataclass
@@ -69,9 +85,11 @@ class Api:
         connection.connect((LOOPBACK, self.port))
         return connection
 
-    def open_sockets(self) -> int:
-        """How many sockets the process has open, connections and others."""
-        return sum(_is_socket(descriptor) for descriptor in Path(f"/proc/{self.api_pid}/fd").iterdir())
+    def open_connections(self, client: str = ATTACKER) -> int:
+        """How many connections of that client's address the API has not closed."""
+        lines = Path(f"/proc/{self.api_pid}/net/tcp").read_text().splitlines()[1:]
+        ours = [one for one in map(TcpConnection.read, lines) if one.local_port == self.port and one.peer == client]
+        return sum(one.is_open for one in ours)
 
     def signals(self) -> str:
         """GET /metrics."""
@@ -179,11 +197,4 @@ def _is_live(api: Api) -> bool:
     try:
         return api.ask("GET", "/health/live", None).status_code == 200
     except httpx.TransportError:
-        return False
-
-
-def _is_socket(descriptor: Path) -> bool:
-    try:
-        return str(descriptor.readlink()).startswith("socket:")
-    except OSError:
         return False

@@ -34,7 +34,7 @@ def test_bodies_that_are_not_finished_are_given_up(stack: Stack) -> None:
         for number in range(10):
             assert stack.collect(anonymousId=f"a-{number}").status_code == 200
             assert stack.ask("POST", "/v1/batch", WRITE_KEY, json={"batch": [EVENT] * 1_000}).status_code == 200
-        until(lambda: stack.open_sockets() < 60, "slow bodies are given up", BODY_SECONDS_MAX)
+        until(lambda: stack.open_connections() < 60, "slow bodies are given up", BODY_SECONDS_MAX)
         statuses = {read_status(connection) for connection in held}
         assert statuses <= {b"HTTP/1.1 408", b"HTTP/1.1 503", b""}, statuses
 
