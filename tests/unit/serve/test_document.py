@@ -43,6 +43,7 @@ def document() -> dict[str, Any]:
 @example("1900-02-29")
 @example("2000-02-29T23:59:59,123456789+02")
 @example("0000-01-01")
+@example("2026-01-10T00:00-0060")
 def test_the_pattern_of_times_is_what_is_read(text: str) -> None:
     try:
         read_moment(text, "from")
