@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
-from rtaplatform.collect.draft import Record
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.health import Health
-from rtaplatform.serve.limits import COLLECT, Limits, redis_counter
-from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.health import Health
+from rtaplatform.serve.http.limits import COLLECT, RateLimits, redis_counter
 from rtaplatform.settings import LimitSettings
 from tests.integration.servers import start_valkey
 from tests.unit.serve.parts_of_tests import Keys, Stream
@@ -34,7 +34,7 @@ EVENT = {"event": "Product Viewed", "anonymousId": "a-1", "properties": {"produc
 
 
 class Log:
-    async def append(self, records: Sequence[Record]) -> None: ...
+    async def append(self, records: Sequence[CollectedRecord]) -> None: ...
 
 
 def main() -> None:
@@ -51,9 +51,9 @@ def main() -> None:
 
 async def measure(url: str, requests: int) -> None:
     limits = {
-        "no limits": Limits(LimitSettings(collect_events_per_minute=0)),
-        "of this process": Limits(LimitSettings()),
-        "in Valkey": Limits(LimitSettings(), redis_counter(url)),
+        "no limits": RateLimits(LimitSettings(collect_events_per_minute=0)),
+        "of this process": RateLimits(LimitSettings()),
+        "in Valkey": RateLimits(LimitSettings(), redis_counter(url)),
     }
     apps = {about: create_app(_parts(one)) for about, one in limits.items()}
     rates: dict[str, list[float]] = {about: [] for about in limits}
@@ -72,8 +72,8 @@ async def measure(url: str, requests: int) -> None:
         print(f"{about:16} {1e6 * (time.perf_counter() - begun) / TAKES:.2f} µs a take")
 
 
-def _parts(limits: Limits) -> Parts:
-    return Parts(keys=Keys(), collector=Collector(Log()), health=Health({}), limits=limits)
+def _parts(limits: RateLimits) -> Dependencies:
+    return Dependencies(keys=Keys(), collector=Collector(Log()), health=Health({}), limits=limits)
 
 
 async def _send(app: Any) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, SEATS_PREFIX, SEPARATOR
-from rtaplatform.simulate.oracle_caps import Seats, faults
-from rtaplatform.simulate.oracle_truth import Truth
-from rtaplatform.store.memory import MemoryStore
+from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, faults
+from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.store.memory.memory_store import MemoryStore
 
 KIND = {"minute": "m", "hour": "h", "day": "d"}
 KIND_OF = {short: kind for kind, short in KIND.items()}
@@ -71,10 +71,10 @@ def expected(truth: Truth) -> Totals:
 
 
 def differences(
-    found: Totals, wanted: Totals, *, distinct_tolerance: float = 0.0, seats: Seats | None = None
+    found: Totals, wanted: Totals, *, distinct_tolerance: float = 0.0, seats: OracleSeats | None = None
 ) -> list[str]:
     """Each number that is not as it should be, as a line; sketches may be off by a share."""
-    seats = seats or Seats()
+    seats = seats or OracleSeats()
     lines = [
         line
         for name in sorted(found.cells.keys() | wanted.cells.keys())
@@ -99,7 +99,7 @@ def _left_out(found: Totals, who: tuple[str, str, int, str, str]) -> int:
     return found.cells.get((project, PERSONS.name, kind, start), {}).get(f"left_out{SEPARATOR}{dimension}", 0)
 
 
-def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int], seats: Seats) -> list[str]:
+def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int], seats: OracleSeats) -> list[str]:
     """Totals must be equal, and so must values; of those that a full bucket has not, what the oracle says of any."""
     _project, rollup, kind, _start = name
     found, wanted = (

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.local.servers.valkey import Valkey
 from tests.integration.servers import Running, Servers, start_kafka, start_postgres, start_valkey
 
 # How long an example takes is for benchmarks to say: on a machine that others use as well, it is nothing to fail for.

@@ -47,7 +47,7 @@ class Tool(NamedTuple):
 
 def has_java() -> bool:
     from rtaplatform.core.errors import SetupError
-    from rtaplatform.local.java import find_java
+    from rtaplatform.local.servers.java import find_java
 
     try:
         find_java()

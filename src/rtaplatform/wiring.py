@@ -14,37 +14,38 @@ import msgspec
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
-from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
-from rtaplatform.analytics.hub import Hub
-from rtaplatform.analytics.log_ends import Instant
-from rtaplatform.analytics.profiles_lag import ProfilesLag, watch_profiles
-from rtaplatform.analytics.shard_observer import ShardObserver
-from rtaplatform.analytics.watch import watch_ends, watch_ledgers
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.freshness.log_ends import LogInstant
+from rtaplatform.analytics.freshness.profiles_lag import ProfilesLag, watch_profiles
+from rtaplatform.analytics.freshness.shard_observer import ShardObserver
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
+from rtaplatform.analytics.freshness.watch import watch_ends, watch_ledgers
+from rtaplatform.analytics.live.hub import LiveHub
+from rtaplatform.catalog.change_notifications import CatalogChanges, CatalogListener
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.erasure import Erasure
-from rtaplatform.catalog.keys import KeyRing
-from rtaplatform.catalog.notifications import Listener, News
-from rtaplatform.catalog.products import Products
-from rtaplatform.catalog.profiles import Profiles
-from rtaplatform.catalog.projects import list_origins, list_projects
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.catalog.products.product_tables import ProductTables
+from rtaplatform.catalog.projects.project_list import list_origins, list_projects
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.process import worker
-from rtaplatform.process.counting import SHOP, Counting
-from rtaplatform.process.poison import Quarantine
-from rtaplatform.serve.background import Work, going_on, keep_told
-from rtaplatform.serve.health import Check, Health
-from rtaplatform.serve.http.bounds import make_bounds
-from rtaplatform.serve.http.origins import Origins
-from rtaplatform.serve.http.standstill import watch_standstill
-from rtaplatform.serve.limits import REDIS_SECONDS, Limits, redis_counter
-from rtaplatform.serve.parts import Parts as Parts  # the type of what is built here
-from rtaplatform.serve.room import Look, Room, watch_room
-from rtaplatform.serve.ticket_vault import TicketVault
-from rtaplatform.serve.tickets import Tickets
+from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
+from rtaplatform.process.worker import worker
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.poison import Quarantine
+from rtaplatform.profiles.erasure import PersonErasure
+from rtaplatform.profiles.profile_worker import ProfileWorker
+from rtaplatform.serve.connections.connection_limits import make_connection_limits
+from rtaplatform.serve.connections.loop_standstill import watch_standstill
+from rtaplatform.serve.http.background import Work, going_on, keep_told
+from rtaplatform.serve.http.cors import CorsOrigins
+from rtaplatform.serve.http.dependencies import Dependencies as Dependencies  # the type of what is built here
+from rtaplatform.serve.http.health import Check, Health
+from rtaplatform.serve.http.limits import REDIS_SECONDS, RateLimits, redis_counter
+from rtaplatform.serve.http.store_room import RoomSample, StoreRoom, watch_room
+from rtaplatform.serve.http.ticket_vault import TicketVault
+from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.settings import (
     ApiSettings,
     CatalogSettings,
@@ -55,19 +56,19 @@ from rtaplatform.settings import (
     StoreSettings,
     WorkerSettings,
 )
-from rtaplatform.store.connections import async_pool, connect_async
 from rtaplatform.store.port import NO_TOTALS
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_ends import RedisEnds
-from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.committed import CommittedLog
-from rtaplatform.stream.consumer import KafkaLog
-from rtaplatform.stream.control import ControlLog
-from rtaplatform.stream.dead_letters import KafkaDeadLetters
-from rtaplatform.stream.group import GroupOffsets
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.store.redis.connections import async_pool, connect_async
+from rtaplatform.store.redis.redis_ends import RedisEnds
+from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.consumer import KafkaConsumer
+from rtaplatform.stream.kafka.control_log import ControlLog
+from rtaplatform.stream.kafka.dead_letters import KafkaDeadLetters
+from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
+from rtaplatform.stream.kafka.group_offsets import GroupOffsets
 
 RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
@@ -87,16 +88,16 @@ def build_api(
     workers_group: str,
     profiles_group: str,
     on_death: Callable[[], None] = lambda: None,
-) -> Parts:
+) -> Dependencies:
     """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
-    origins, bounds, database = Origins(), make_bounds(api, limits.trusted_proxies), known.database
-    watched = Watched(kafka, shards, Room(limits.nearly_full_percent / 100), workers_group, profiles_group)
+    origins, bounds, database = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies), known.database
+    watched = Watched(kafka, shards, StoreRoom(limits.nearly_full_percent / 100), workers_group, profiles_group)
     producer = build_producer(kafka, collect, watched.clock)
     close = partial(_close, known, producer, reader, shards)
     tell_of_projects = partial(_tell_of_projects, database, shards, origins)
     engine = Engine(reader, watched.tracker, read_clock, known.products)
-    hub = Hub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
+    hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
 
     def works() -> list[Work]:
         return [
@@ -109,7 +110,7 @@ def build_api(
             known.keys.note_use(),
         ]
 
-    return Parts(
+    return Dependencies(
         keys=known.keys,
         collector=Collector(producer, bounds.turns),
         health=build_health(database, shards, producer, watched, shard_count=store.shards),
@@ -134,7 +135,7 @@ class Watched:
     """What is looked at again and again, whoever asks, and has a say in health."""
 
     def __init__(
-        self, kafka: KafkaSettings, shards: RedisStore, room: Room, workers_group: str, profiles_group: str
+        self, kafka: KafkaSettings, shards: RedisStore, room: StoreRoom, workers_group: str, profiles_group: str
     ) -> None:
         self.clock, self.profiles, self.room = MachineClock(), ProfilesLag(), room
         self.tracker = FreshnessTracker(self.clock.fault)
@@ -153,9 +154,9 @@ class Watched:
     def checks(self) -> dict[str, Check]:
         return {"clock": self.clock.check, "profiles": self.profiles.check, "store": self.room.check}
 
-    async def _look_at_memory(self) -> Look:
+    async def _look_at_memory(self) -> RoomSample:
         used, most = await asyncio.to_thread(self._shards.memory)
-        return Look(used, most, *self.tracker.progress())
+        return RoomSample(used, most, *self.tracker.progress())
 
 
 def build_producer(kafka: KafkaSettings, collect: CollectSettings, clock: MachineClock) -> EventProducer:
@@ -191,17 +192,19 @@ class CatalogParts:
     """PostgreSQL, what is kept of it here, and what keeps that up to date."""
 
     database: Database
-    keys: KeyRing
-    products: Products
-    news: News
-    listener: Listener
+    keys: KeyCache
+    products: ProductTables
+    news: CatalogChanges
+    listener: CatalogListener
 
 
 def build_catalog(settings: CatalogSettings) -> CatalogParts:
     database = Database(settings)
-    keys, products = KeyRing(database, settings), Products(database)
-    news = News(keys, products)
-    return CatalogParts(database, keys, products, news, Listener(settings, changed=news.change, state=news.listen))
+    keys, products = KeyCache(database, settings), ProductTables(database)
+    news = CatalogChanges(keys, products)
+    return CatalogParts(
+        database, keys, products, news, CatalogListener(settings, changed=news.change, state=news.listen)
+    )
 
 
 def build_health(
@@ -223,11 +226,13 @@ def build_health(
     return Health({**checks, **watched.checks()}, freshness)
 
 
-def build_limits(settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float, room: Room) -> Limits:
+def build_limits(
+    settings: LimitSettings, url: SecretStr | None, connection_seconds_max: float, room: StoreRoom
+) -> RateLimits:
     if url is None:
-        return Limits(settings, room=room)
+        return RateLimits(settings, room=room)
     pool = async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)
-    return Limits(settings, redis_counter(pool), room=room)
+    return RateLimits(settings, redis_counter(pool), room=room)
 
 
 def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> Tickets:
@@ -248,7 +253,7 @@ async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) 
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _tell_of_projects(database: Database, shards: RedisStore, origins: Origins) -> None:
+async def _tell_of_projects(database: Database, shards: RedisStore, origins: CorsOrigins) -> None:
     """Tell this process of the projects' origins, and the shards of the projects; raises Unavailable."""
     origins.replace(await list_origins(database))
     await publish_projects(database, shards)
@@ -271,8 +276,8 @@ def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str
     }
 
 
-def read_clock() -> Instant:
-    return Instant(time.time_ns() // 1_000_000, time.monotonic())
+def read_clock() -> LogInstant:
+    return LogInstant(time.time_ns() // 1_000_000, time.monotonic())
 
 
 def require_manifests(store: RedisStore, shards: int) -> None:
@@ -292,11 +297,11 @@ class WorkerParts:
 
 
 def build_worker(
-    kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, counting: Counting = SHOP
+    kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, counting: Job = ECOMMERCE_JOB
 ) -> WorkerParts:
-    aggregates, log = RedisStore(store), KafkaLog(kafka, settings)  # what is open would keep a process from ending
+    aggregates, log = RedisStore(store), KafkaConsumer(kafka, settings)  # what is open would keep a process from ending
     cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
-    limits = worker.Limits(
+    limits = WorkerLimits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
     )
     made = worker.Worker(
@@ -326,8 +331,8 @@ def build_worker(
 class ProfilesParts:
     """The process of profiles. Inside `running` erasures that were interrupted are finished beside it."""
 
-    profiles: Profiles
-    erasure: Erasure
+    profiles: ProfileWorker
+    erasure: PersonErasure
     close: Callable[[], Awaitable[None]]
 
     @asynccontextmanager
@@ -345,14 +350,14 @@ def build_profiles(
     kafka: KafkaSettings, store: StoreSettings, catalog: CatalogSettings, settings: ProfilesSettings
 ) -> ProfilesParts:
     """Made inside a running event loop."""
-    log, database, shards = CommittedLog(kafka, settings), Database(catalog), RedisStore(store)
+    log, database, shards = CommittingConsumer(kafka, settings), Database(catalog), RedisStore(store)
 
     async def close() -> None:
         await asyncio.to_thread(log.close)
         await database.close()
         shards.close()
 
-    profiles = Profiles(log, database, users_max=settings.batch_users_max)
+    profiles = ProfileWorker(log, database, users_max=settings.batch_users_max)
     return ProfilesParts(profiles, build_erasure(kafka, database, shards), close)
 
 
@@ -361,13 +366,13 @@ def profiles_lag(kafka: KafkaSettings, group_id: str) -> int:
     return GroupOffsets(kafka, group_id, Broker(kafka)).look().behind
 
 
-def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> Erasure:
+def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> PersonErasure:
     """Nothing to close beside what it is given."""
     control = ControlLog(kafka)
-    return Erasure(database, control.append, shards.forget, control.retention)
+    return PersonErasure(database, control.append, shards.forget, control.retention)
 
 
-async def keep_finishing(erasure: Erasure) -> None:
+async def keep_finishing(erasure: PersonErasure) -> None:
     """Finish the erasures that a crash has left half-done, again and again."""
     while True:
         await asyncio.sleep(FINISH_ERASURES_SECONDS)

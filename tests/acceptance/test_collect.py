@@ -23,16 +23,16 @@ from pydantic import SecretStr
 
 import rtaplatform
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
 from rtaplatform.core.events import EVENT_TOPICS
-from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.core.times import read_time_ms
+from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
-from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.kafka.broker import Broker
 from tests.integration.chaos import until
 from tests.integration.servers import Servers, empty_catalog, flush
 
-KEYS = DemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
+KEYS = SeededDemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
 WRITE = (KEYS.write, "")
 DELIVERY_SECONDS = 3
 SOURCES = Path(rtaplatform.__file__).parents[1]

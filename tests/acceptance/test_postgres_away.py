@@ -18,13 +18,13 @@ import pytest
 from pydantic import SecretStr
 
 import rtaplatform
-from rtaplatform.catalog.seed import DemoKeys
-from rtaplatform.operations import migrate
+from rtaplatform.catalog.demo_project import SeededDemoKeys
+from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = ("rta_w_away", "rta_r_away", "rta_a_away")
-DEMO = DemoKeys(*KEYS)
+DEMO = SeededDemoKeys(*KEYS)
 PROMPT_SECONDS = 2.0  # no request waits longer for a server that is not needed
 
 

@@ -23,9 +23,9 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
-from rtaplatform.catalog.keys import SCOPES_BY_KIND
+from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.openapi import document_of
+from rtaplatform.serve.openapi.document import document_of
 from tests.acceptance.test_collect import Api, start_api
 from tests.integration.catalog_stack import KEYS, prepare
 from tests.integration.servers import Servers

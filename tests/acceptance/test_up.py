@@ -17,14 +17,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.cli.numbers import NumbersReader
+from rtaplatform.cli.live_summary import LiveSummaryReader
 from rtaplatform.cli.table_key import reading_key
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local.datadir import DemoKeys
+from rtaplatform.local.data.data_dir import LocalDemoKeys
+from rtaplatform.local.data.instance_file import read_running
 from rtaplatform.local.platform import Instance
-from rtaplatform.local.running import read_running
-from rtaplatform.local.supervise import Supervisor
-from rtaplatform.project_operations import find_projects
+from rtaplatform.local.supervisor.supervisor import Supervisor
+from rtaplatform.operate.project_operations import find_projects
 from rtaplatform.settings import CatalogSettings
 from tests.acceptance.test_postgres_away import prepare, until
 from tests.integration.servers import Servers
@@ -67,7 +67,7 @@ class Shell:
     def instance(self) -> Instance:
         running = read_running(self.folder / "data")
         assert running is not None
-        keys = DemoKeys(**{name: self.ready[name] for name in KEYS})
+        keys = LocalDemoKeys(**{name: self.ready[name] for name in KEYS})
         return Instance(running.url, keys, running.addresses, Supervisor(self.folder, print))
 
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
@@ -126,7 +126,7 @@ def test_the_live_table_shows_any_project_with_a_key_that_ends_with_it(shell: Sh
     event = {"event": "Tea Poured", "anonymousId": "a-1", "messageId": "tea-1"}
     assert shell.ask("POST", "/v1/track", write_key, json=event).status_code == 200
     with reading_key(shell.instance(), "tea-shop") as key:
-        reader, kept = NumbersReader(shell.ready["url"], key), key()
+        reader, kept = LiveSummaryReader(shell.ready["url"], key), key()
         until(lambda: shell.ask("GET", "/v1/metrics/events", kept).json()["results"][0]["total"] == 1)
         assert reader.read().problems == ()
     until(lambda: shell.ask("GET", "/v1/metrics/events", kept).status_code == 401, 60)

@@ -23,7 +23,7 @@ import httpx
 from pydantic import SecretStr
 
 import rtaplatform
-from rtaplatform.operations import migrate
+from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from tests.integration.servers import Servers, empty_catalog, flush
 

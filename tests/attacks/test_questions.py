@@ -11,11 +11,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.rollups import ACTIVITY, PRODUCTS, field
+from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import CellsKey, Delta
-from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.attacks.harm import unharmed
 from tests.attacks.stack import Stack
 
@@ -40,11 +40,14 @@ def filled(stack: Stack, now: int) -> Stack:
     names = {field("count", f"event-{n}", "web"): n + 1 for n in range(EVENTS)}
     products = {field("views", f"p-{n}"): 1 for n in range(PRODUCTS_PER_HOUR)}
     buckets: list[tuple[CellsKey, dict[str, int]]] = [
-        (CellsKey("demo", ACTIVITY.name, Kind.MINUTE, now - back), {**names, "count": sum(names.values())})
+        (CellsKey("demo", ACTIVITY.name, BucketKind.MINUTE, now - back), {**names, "count": sum(names.values())})
         for back in range(MINUTES)
     ]
     buckets += [
-        (CellsKey("demo", PRODUCTS.name, Kind.HOUR, (now // 60 - back) * 60), {**products, "views": len(products)})
+        (
+            CellsKey("demo", PRODUCTS.name, BucketKind.HOUR, (now // 60 - back) * 60),
+            {**products, "views": len(products)},
+        )
         for back in range(1, HOURS + 1)
     ]
     for first in range(0, len(buckets), 20):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from rtaplatform.local.process import Process
+from rtaplatform.local.supervisor.child_process import ChildProcess
 from tests.chaos.site import WORKERS, Site
 from tests.integration.chaos import until
 
@@ -98,7 +98,7 @@ def lose_the_tail(site: Site, rng: Random) -> Iterator[None]:
 
 
 @contextmanager
-def _frozen(*processes: Process) -> Iterator[None]:
+def _frozen(*processes: ChildProcess) -> Iterator[None]:
     for process in processes:
         process.signal(signal.SIGSTOP)
     for process in processes:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rtaplatform.store.port import Place
+from rtaplatform.core.ledger import PartitionId
 
 
 class Span(NamedTuple):
@@ -53,14 +53,14 @@ class Ends(NamedTuple):
 
     at: Span
     received_wall_ms: int
-    ends: dict[Place, int]
+    ends: dict[PartitionId, int]
 
 
 class Ledger(NamedTuple):
     """Where the project's shard stood, asked of Valkey itself."""
 
     at: Span
-    offsets: dict[Place, int]
+    offsets: dict[PartitionId, int]
 
 
 class Fault(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from rtaplatform.simulate.oracle_truth import ProjectTruth, Truth
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
 from tests.chaos.site import READ_KEY, Site
 from tests.chaos.watch import PROJECT
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.ports import LOOPBACK
-from rtaplatform.local.process import Command, Process, plain_environment
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.ports import LOOPBACK
+from rtaplatform.local.supervisor.child_process import ChildProcess, Command, plain_environment
 from rtaplatform.settings import LocalSettings
 
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server"
@@ -84,12 +84,12 @@ class Link:
 class Proxies:
     """A running toxiproxy. Links are made with `link`."""
 
-    process: Process
+    process: ChildProcess
     url: str
 
     @classmethod
     def start(cls, folder: Path, port: int) -> Proxies:
-        process = Process("toxiproxy", folder / "logs" / "toxiproxy.log")
+        process = ChildProcess("toxiproxy", folder / "logs" / "toxiproxy.log")
         argv = (str(build_program()), "-host", LOOPBACK, "-port", str(port))
         process.start(Command(argv, folder, plain_environment()))
         return cls(process, f"http://{LOOPBACK}:{port}")

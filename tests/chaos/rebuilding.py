@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import redis
 
-from rtaplatform.local.process import Command, Process
-from rtaplatform.store import layout
-from rtaplatform.store.port import next_offset
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_generations import RedisGenerations
+from rtaplatform.core.ledger import next_offset
+from rtaplatform.local.supervisor.child_process import ChildProcess, Command
+from rtaplatform.store import redis_keys
+from rtaplatform.store.redis.redis_generations import RedisGenerations
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.chaos.history import Fault, History, Span
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
@@ -45,7 +45,7 @@ class Rebuilds:
 
     stack: Stack
     history: History
-    process: Process
+    process: ChildProcess
     command: Callable[[], Command]
     wrong: list[str] = field(default_factory=list)
     _since: float = 0.0  # when the one that runs was started; where none does, the last one
@@ -125,7 +125,7 @@ class Rebuilds:
             for shard in range(self.stack.shards):
                 retired = generations.retired(shard)
                 for name in sorted(retired, key=retired.__getitem__)[:-KEPT_GENERATIONS]:
-                    tester.hset(layout.retired_key(shard), name, 0)
+                    tester.hset(redis_keys.retired_key(shard), name, 0)
 
     # how it went -----------------------------------------------------------------------------------------------
 

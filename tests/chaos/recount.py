@@ -8,11 +8,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from rtaplatform.simulate.oracle import Oracle
-from rtaplatform.simulate.oracle_truth import Truth
-from rtaplatform.store.port import Place
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import DEAD_LETTERS, client_config
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.simulate.oracle.oracle import Oracle
+from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, client_config
 from tests.integration.chaos import PROJECT, Stack
 
 
@@ -23,20 +23,20 @@ class Recount:
         oracle = Oracle({PROJECT.slug: {"zone": PROJECT.zone, "currency": PROJECT.currency}})
         ids = {name: topic_id for name, (topic_id, _) in Broker(stack.kafka_settings).topics().items()}
         self.truth: Truth = oracle.truth
-        self._applied: dict[Place, array[int]] = {}
+        self._applied: dict[PartitionId, array[int]] = {}
         totals = oracle.truth.projects[PROJECT.slug].totals
         for record in stack.records():
-            sums = self._applied.setdefault(Place(ids[record.topic], record.partition), array("Q", [0]))
+            sums = self._applied.setdefault(PartitionId(ids[record.topic], record.partition), array("Q", [0]))
             # Without a record at an offset (a marker of a transaction) the sum stays what it was.
             sums.extend(sums[-1:] * (record.offset + 1 - len(sums)))
             before = totals["applied"]
             oracle.add(record)
             sums.append(sums[-1] + totals["applied"] - before)
 
-    def counted(self, ends: Mapping[Place, int]) -> int:
+    def counted(self, ends: Mapping[PartitionId, int]) -> int:
         return sum(self._counted(place, end) for place, end in ends.items())
 
-    def _counted(self, place: Place, end: int) -> int:
+    def _counted(self, place: PartitionId, end: int) -> int:
         sums = self._applied.get(place)
         return 0 if sums is None else sums[min(end, len(sums) - 1)]
 

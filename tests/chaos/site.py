@@ -24,13 +24,13 @@ import redis
 from pydantic import SecretStr
 
 import rtaplatform
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.ports import LOOPBACK, keep_ports
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.local.process import Command, Process, run_to_its_end
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.operations import migrate
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.ports import LOOPBACK, keep_ports
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.local.supervisor.child_process import ChildProcess, Command, run_to_its_end
+from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, LocalSettings, TopicSettings
 from tests.chaos.disks import Disk, enter_namespace
 from tests.chaos.history import History
@@ -57,8 +57,8 @@ class Site:
     disks: dict[str, Disk]
     links: dict[str, Link]
     history: History = field(default_factory=History)
-    workers: list[Process] = field(default_factory=list)
-    api: list[Process] = field(default_factory=list)
+    workers: list[ChildProcess] = field(default_factory=list)
+    api: list[ChildProcess] = field(default_factory=list)
     rebuilds: Rebuilds = field(init=False)
     begun_bytes: int = 0  # what Valkey had written when the shards had begun: without that they are lost, by design
 
@@ -100,7 +100,7 @@ class Site:
         """Its servers are behind the proxies."""
         self.workers[number].start(self._command("worker", kafka="kafka-proxy", valkey="valkey-proxy"))
 
-    def simulate(self, name: str, *options: str) -> Process:
+    def simulate(self, name: str, *options: str) -> ChildProcess:
         visitors = self._process(name)
         visitors.start(self._command("simulate", *options))
         return visitors
@@ -116,8 +116,8 @@ class Site:
             child.signal(signal.SIGCONT)
             child.stop(signal.SIGTERM, 10)
 
-    def _process(self, name: str) -> Process:
-        return Process(name, self.folder / "logs" / f"{name}.log")
+    def _process(self, name: str) -> ChildProcess:
+        return ChildProcess(name, self.folder / "logs" / f"{name}.log")
 
     def _command(self, *words: str, kafka: str = "kafka", valkey: str = "valkey") -> Command:
         """One of our own commands, as `rta` would run it, with its servers at these ports."""

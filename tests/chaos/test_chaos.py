@@ -17,8 +17,8 @@ from random import Random
 import httpx
 import pytest
 
-from rtaplatform.local.process import Process
-from rtaplatform.stream.broker import Broker
+from rtaplatform.local.supervisor.child_process import ChildProcess
+from rtaplatform.stream.kafka.broker import Broker
 from tests.chaos.faults import KINDS
 from tests.chaos.over_http import differences_over_http
 from tests.chaos.plan import Step, make_plan, seconds_of
@@ -73,7 +73,7 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
     )
 
 
-def _let_in(site: Site, seed: int, events: int, seconds: float) -> tuple[Process, Process]:
+def _let_in(site: Site, seed: int, events: int, seconds: float) -> tuple[ChildProcess, ChildProcess]:
     """A backlog of visitors, as fast as it goes, and live ones without end: so many that the faults see all events."""
     backlog = events // BACKLOG
     rate = (events - backlog) / seconds
@@ -107,7 +107,7 @@ def _in_the_log(site: Site) -> int:
     return sum(Broker(site.stack.kafka_settings).ends().values())
 
 
-def _sent(crowd: Process) -> int:
+def _sent(crowd: ChildProcess) -> int:
     until(lambda: not crowd.alive(), f"the end of {crowd.name}")
     assert crowd.exit_status() == 0, crowd.last_lines(40)
     said = json.loads(crowd.last_lines(1))

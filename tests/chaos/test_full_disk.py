@@ -7,8 +7,8 @@ from pathlib import Path
 
 import redis
 
-from rtaplatform.local.ports import keep_ports
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.local.data.ports import keep_ports
+from rtaplatform.local.servers.valkey import Valkey
 from tests.chaos.disks import Disk, enter_namespace
 from tests.integration.chaos import until
 from tests.integration.servers import TESTER, started

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rtaplatform.store.port import Place
+from rtaplatform.core.ledger import PartitionId
 from tests.chaos.history import Answer, Ends, History, Ledger, Readiness, Span
 from tests.chaos.truth import downs_told, lies, stands_told
 
-PLACE = Place("topic", 0)
+PLACE = PartitionId("topic", 0)
 WALL = 1_000_000_000  # the wall's milliseconds at the monotonic second 0
 SECONDS = 60
 
 
-def counted(ends: Mapping[Place, int]) -> int:
+def counted(ends: Mapping[PartitionId, int]) -> int:
     """Every record counts."""
     return ends[PLACE]
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from rtaplatform.store.port import Place
+from rtaplatform.core.ledger import PartitionId
 from tests.chaos.history import Answer, Ends, History, Ledger, Readiness, Span
 
-READINESS_REUSED_SECONDS = 2.0  # as serve/health.py promises
+READINESS_REUSED_SECONDS = 2.0  # as serve/http/health.py promises
 STUCK_SECONDS = 10.0  # as docs/reference/api.md promises of `complete`
 NOTICED_SECONDS = 3.0  # the API looks at ends and ledgers about once a second
 CLOCKS_MS = 50  # two clocks, read one after the other
 
-Counted = Callable[[Mapping[Place, int]], int]
+Counted = Callable[[Mapping[PartitionId, int]], int]
 
 
 def lies(history: History, counted: Counted) -> list[str]:
@@ -152,7 +152,7 @@ def _blurred(span: Span, history: History) -> Span:
     return Span(span.since, min(again, default=inf))
 
 
-def _stretches(ledgers: Sequence[Ledger], place: Place, ends: Sequence[Ends]) -> Iterator[Span]:
+def _stretches(ledgers: Sequence[Ledger], place: PartitionId, ends: Sequence[Ends]) -> Iterator[Span]:
     """While the ledger stood at one offset, from when a later record was seen. Offsets only grow, so it never moved."""
     received = [one.at.until for one in ends]
     first = 0
@@ -167,7 +167,7 @@ def _stretches(ledgers: Sequence[Ledger], place: Place, ends: Sequence[Ends]) ->
         first = number + 1
 
 
-def _first_beyond(ends: Sequence[Ends], place: Place, offset: int) -> float | None:
+def _first_beyond(ends: Sequence[Ends], place: PartitionId, offset: int) -> float | None:
     return next((one.at.until for one in ends if one.ends.get(place, 0) > offset), None)
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.store.port import read_row, shard_of
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
+from rtaplatform.core.ledger import read_row
+from rtaplatform.core.sharding import shard_of
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
 from tests.chaos.history import Answer, Ends, Ledger, Readiness, Span
 from tests.chaos.site import READ_KEY, SHARDS, Site
 

@@ -13,14 +13,14 @@ import redis
 from pydantic import SecretStr
 
 from rtaplatform.core.caps import CAPS, Caps
-from rtaplatform.local.ports import keep_ports
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.settings import StoreSettings
-from rtaplatform.store.port import Place
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_ends import RedisEnds
-from rtaplatform.store.redis_generations import RedisGenerations
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.store.wire import Keeping
+from rtaplatform.store.redis.apply_payload import Retention
+from rtaplatform.store.redis.redis_ends import RedisEnds
+from rtaplatform.store.redis.redis_generations import RedisGenerations
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.conftest import BERLIN, TOPICS, Parts
 
 
@@ -60,8 +60,8 @@ def parts(redis_url: str, caps: Caps) -> Iterator[Parts]:
         client.flushall()
         client.function_flush()
     settings = StoreSettings(url=SecretStr(redis_url))
-    store = RedisStore(settings, Keeping(caps=caps))
-    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+    store = RedisStore(settings, Retention(caps=caps))
+    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={PartitionId("topic-web", 0): 0})
     store.set_projects([BERLIN])
     yield Parts(store, RedisReader(settings), "redis 7.0", RedisGenerations(store, 1), store.forget, RedisEnds(store))
     store.close()

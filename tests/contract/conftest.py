@@ -12,22 +12,24 @@ import redis
 from pydantic import SecretStr
 
 from rtaplatform.core.caps import CAPS, Caps
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.process.poison import EndCounts
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.process.worker.poison import EndCounts
 from rtaplatform.settings import StoreSettings
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.memory_ends import MemoryEnds
-from rtaplatform.store.port import AggregateReader, AggregateStore, Place, Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_ends import RedisEnds
-from rtaplatform.store.redis_generations import RedisGenerations
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.store.wire import Keeping
+from rtaplatform.store.memory.memory_ends import MemoryEnds
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import AggregateReader, AggregateStore
+from rtaplatform.store.redis.apply_payload import Retention
+from rtaplatform.store.redis.redis_ends import RedisEnds
+from rtaplatform.store.redis.redis_generations import RedisGenerations
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.shard import Shard
 from tests.integration.servers import TESTER, Running, flush
 
 TOPICS = {"rta.events.web": "topic-web"}
-BERLIN = Project("demo", "Europe/Berlin", "EUR")
+BERLIN = ProjectSettings("demo", "Europe/Berlin", "EUR")
 
 
 @dataclass
@@ -53,15 +55,15 @@ def caps() -> Caps:
 def parts(request: pytest.FixtureRequest, caps: Caps) -> Iterator[Parts]:
     if request.param == "memory":
         memory = MemoryStore(caps=caps)
-        memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+        memory.begin(0, expected="", generation="g1", topics=TOPICS, starts={PartitionId("topic-web", 0): 0})
         memory.set_projects([BERLIN], secrets.token_hex(8))
         yield Parts(memory, memory, "memory", memory, memory.forget, MemoryEnds(memory))
         return
     valkey: Running[Valkey] = request.getfixturevalue("valkey_server")
     settings = store_settings(valkey)
     flush(valkey)
-    store = RedisStore(settings, Keeping(caps=caps))
-    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={Place("topic-web", 0): 0})
+    store = RedisStore(settings, Retention(caps=caps))
+    store.begin(0, expected="", generation="g1", topics=TOPICS, starts={PartitionId("topic-web", 0): 0})
     store.set_projects([BERLIN])
     yield Parts(store, RedisReader(settings), "redis", RedisGenerations(store, 1), store.forget, RedisEnds(store))
     store.close()

@@ -1,4 +1,6 @@
-"""One shard on the real server, and payloads for it as store/wire.py makes them, with every part in use."""
+"""One shard on the real server, and payloads for it as store/redis/apply_payload.py makes them, with every part in
+use.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,21 @@ from typing import Any
 import msgspec
 import redis
 
-from rtaplatform.core.buckets import Kind
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.settings import StoreSettings
-from rtaplatform.store.port import (
-    CellsKey,
-    Place,
-    Project,
-    Row,
-)
-from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.port import CellsKey
+from rtaplatform.store.redis.redis_store import RedisStore
 
 NOW_MS = int(time.time() * 1000)
 MINUTE = NOW_MS // 60_000
 SOON_S = NOW_MS // 1000 + 86_400
 PREFIX = "rta:{s00}:"
 BASE = f"{PREFIX}g1:"
-PLACE = Place("topic-web", 0)
-PROJECT = Project("demo")
-CELLS = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+PLACE = PartitionId("topic-web", 0)
+PROJECT = ProjectSettings("demo")
+CELLS = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
 BLOCK = f"demo:rta.events.web:3:{MINUTE}"
 
 
@@ -128,4 +127,4 @@ def full_batch() -> dict[str, Any]:
 
 
 def row(next_offset: int) -> str:
-    return Row(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()

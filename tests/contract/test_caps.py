@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.caps import CAPS, NAMES, Caps
 from rtaplatform.core.rollups import OTHER, PERSONS, field
-from rtaplatform.store.port import Applied, Cells, CellsKey, PersonCounts, PersonValues, SketchKey
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import Applied, CellsKey, ReadFields, ReadPersonCounts, ReadPersonValues, SketchKey
 from tests.contract.conftest import Parts
 from tests.contract.test_store import MINUTE, advance
 
@@ -25,8 +25,8 @@ def caps() -> Caps:
     return FEW
 
 
-async def bucket(parts: Parts, rollup: str, kind: Kind = Kind.MINUTE, start: int = MINUTE) -> Bucket:
-    answer: Any = (await parts.reader.read("demo", [Cells(rollup, kind, (start,), None)])).answers[0]
+async def bucket(parts: Parts, rollup: str, kind: BucketKind = BucketKind.MINUTE, start: int = MINUTE) -> Bucket:
+    answer: Any = (await parts.reader.read("demo", [ReadFields(rollup, kind, (start,), None)])).answers[0]
     found: Bucket = answer[0]
     return found
 
@@ -51,8 +51,8 @@ def values(found: Bucket, measure: str) -> dict[tuple[str, ...], int]:
     return {tuple(parts[1:]): found[name] for name, parts in split.items() if parts[0] == measure and parts[1:]}
 
 
-@pytest.mark.parametrize(("kind", "seats"), [(Kind.MINUTE, 8), (Kind.HOUR, 20), (Kind.DAY, 20)])
-async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, kind: Kind, seats: int) -> None:
+@pytest.mark.parametrize(("kind", "seats"), [(BucketKind.MINUTE, 8), (BucketKind.HOUR, 20), (BucketKind.DAY, 20)])
+async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, kind: BucketKind, seats: int) -> None:
     """Whatever comes first of it, in whatever portions."""
     chance, key, writer, true = (
         random.Random(7),
@@ -80,7 +80,7 @@ async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, 
 
 
 async def test_a_product_that_is_in_takes_further_measures_of_a_full_bucket(parts: Parts) -> None:
-    key, writer = CellsKey("demo", "products", Kind.MINUTE, MINUTE), Writer(parts)
+    key, writer = CellsKey("demo", "products", BucketKind.MINUTE, MINUTE), Writer(parts)
     writer.write(key, {"adds": 1, field("adds", "first"): 1})
     writer.write(key, {"views": 30} | {field("views", f"p{n}"): 1 for n in range(30)})
     writer.write(key, {"orders": 1, field("orders", "first"): 1, "views": 1, field("views", "first"): 1})
@@ -96,7 +96,7 @@ async def test_a_flood_of_names_hides_neither_commerce_nor_calls_and_nothing_by_
     writer = Writer(parts)
     flood = {field("count", f"flood {n}", ("web", "ios")[n % 2]): 1 for n in range(100)}
     known = {field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
-    key = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+    key = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"count": 100, **flood})
     writer.write(key, {"count": sum(known.values()), **known})
     writer.write(key, {"revenue": 5, field("revenue", "Order Completed", "web"): 5})
@@ -112,12 +112,12 @@ async def test_a_flood_of_names_hides_neither_commerce_nor_calls_and_nothing_by_
 
 
 async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(parts: Parts) -> None:
-    writer, key = Writer(parts), CellsKey("demo", "events", Kind.HOUR, HOUR)
+    writer, key = Writer(parts), CellsKey("demo", "events", BucketKind.HOUR, HOUR)
     flood = {field("count", f"flood {n}", "web", "DE", "phone"): 1 for n in range(100)}
     orders = {field("count", "Order Completed", "ios", f"country {n}", ""): 1 for n in range(30)}
     writer.write(key, {"count": 100, **flood})
     writer.write(key, {"count": 30, "units": 30, **orders, **{name.replace("count", "units", 1): 1 for name in orders}})
-    found = await bucket(parts, "events", Kind.HOUR, HOUR)
+    found = await bucket(parts, "events", BucketKind.HOUR, HOUR)
     assert found[field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
     for measure in ("count", "units"):
         held = {value: n for value, n in values(found, measure).items() if value[0] == "Order Completed"}
@@ -126,7 +126,7 @@ async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(part
 
 
 async def test_bots_have_seats_of_their_own(parts: Parts) -> None:
-    writer, key = Writer(parts), CellsKey("demo", "products", Kind.MINUTE, MINUTE)
+    writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"~views": 50} | {field("~views", f"crawled {n}"): 1 for n in range(50)})
     writer.write(key, {"views": 5} | {field("views", f"p{n}"): 1 for n in range(5)})
     found = await bucket(parts, "products")
@@ -135,7 +135,7 @@ async def test_bots_have_seats_of_their_own(parts: Parts) -> None:
 
 
 async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
-    writer, key = Writer(parts), CellsKey("demo", "products", Kind.MINUTE, MINUTE)
+    writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"views": 50} | {field("views", f"p{n}"): 1 for n in range(50)})
     writer.write(key, {"views": 4, field("views", ""): 4, "adds": 2, field("adds", ""): 2})
     found = await bucket(parts, "products")
@@ -145,8 +145,8 @@ async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
 async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) -> None:
     writer = Writer(parts)
     key, other = (
-        CellsKey("demo", "products", Kind.MINUTE, MINUTE),
-        CellsKey("demo", "products", Kind.MINUTE, MINUTE - 1),
+        CellsKey("demo", "products", BucketKind.MINUTE, MINUTE),
+        CellsKey("demo", "products", BucketKind.MINUTE, MINUTE - 1),
     )
     for _ in range(2):
         changes = {field("revenue", "a"): 2**62, field("revenue", "b"): 1, "revenue": 2**62 + 1}
@@ -161,32 +161,36 @@ async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) ->
 
 def sketches(names: range, persons: int = 1) -> dict[SketchKey, set[bytes]]:
     members = {n.to_bytes(8, "big") for n in range(persons)}
-    return {SketchKey("demo", Kind.HOUR, HOUR, "product_id", f"p{n}"): members for n in names}
+    return {SketchKey("demo", BucketKind.HOUR, HOUR, "product_id", f"p{n}"): members for n in names}
 
 
 async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_told(parts: Parts) -> None:
     writer = Writer(parts)
     for n in range(40):
         writer.apply(sketches=sketches(range(n, n + 1)))
-    record = await bucket(parts, PERSONS.name, Kind.HOUR, HOUR)
-    listed: Any = (await parts.reader.read("demo", [PersonValues(((Kind.HOUR, HOUR),), "product_id")])).answers[0]
+    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
+    listed: Any = (
+        await parts.reader.read("demo", [ReadPersonValues(((BucketKind.HOUR, HOUR),), "product_id")])
+    ).answers[0]
     assert 10 <= len(listed) <= 20
     assert record[field("left_out", "product_id")] == 40 - len(listed)
     assert FEW.sketch_bytes <= record[field("bytes", "product_id")] <= FEW.sketch_bytes + 1_000
     writer.apply(sketches=sketches(range(1), persons=9))
-    counts: Any = (await parts.reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (HOUR,))])).answers[0]
+    counts: Any = (await parts.reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (HOUR,))])).answers[
+        0
+    ]
     held = dict(zip(counts[0].fields[::2], counts[0].fields[1::2], strict=True))
     assert held[b"p0"] == b"9"
 
 
 async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) -> None:
     Writer(parts).apply(sketches=sketches(range(3)))
-    record = await bucket(parts, PERSONS.name, Kind.HOUR, HOUR)
+    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
     assert field("left_out", "product_id") not in record
     assert field("broken", "product_id") not in record
 
 
 def test_the_true_caps_are_those_of_the_design() -> None:
-    assert [CAPS.seats("products", kind) for kind in Kind] == [20_000, 100_000, 100_000]
-    assert {CAPS.seats(rollup, kind) for rollup in ("activity", "events") for kind in Kind} == {10_000}
+    assert [CAPS.seats("products", kind) for kind in BucketKind] == [20_000, 100_000, 100_000]
+    assert {CAPS.seats(rollup, kind) for rollup in ("activity", "events") for kind in BucketKind} == {10_000}
     assert CAPS.sketch_bytes > 20_000 * (200 + 200)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rtaplatform.store.memory_ends import ENDS_KEPT_MAX as KEPT_IN_MEMORY
-from rtaplatform.store.redis_ends import ENDS_KEPT_MAX
+from rtaplatform.store.memory.memory_ends import ENDS_KEPT_MAX as KEPT_IN_MEMORY
+from rtaplatform.store.redis.redis_ends import ENDS_KEPT_MAX
 from tests.contract.conftest import Parts
 
 A, B = "0.1.0|topic-web:0:17", "0.1.0|topic-web:0:18"

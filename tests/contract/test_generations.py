@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.core.buckets import Kind
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import (
+    Advance,
     Applied,
     Behind,
-    Cells,
     Delta,
-    Erasure,
-    Move,
+    ErasedKeys,
     Moved,
-    OnlineSince,
-    Place,
+    ReadFields,
+    ReadOnline,
     Replaced,
     Switched,
 )
 from tests.contract.conftest import TOPICS, Parts
 from tests.contract.test_store import BLOCK, CELLS, MINUTE, NOW_MS, PLACE, advance, block, row
 
-CONTROL = Place("topic-control", 0)
+CONTROL = PartitionId("topic-control", 0)
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def switch(parts: Parts, expected: str = "g1", generation: str = "g2", **gone: A
 
 
 async def count(parts: Parts) -> int:
-    answer = (await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), ("count",))])).answers[0]
+    answer = (
+        await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE,), ("count",))])
+    ).answers[0]
     assert isinstance(answer, list)
     assert isinstance(answer[0], dict)
     return answer[0].get("count", 0)
@@ -102,9 +104,9 @@ async def test_a_worker_of_the_old_generation_is_refused_after_the_switch(buildi
 
 
 async def test_a_generation_that_is_behind_is_not_read(building: Parts) -> None:
-    other = Place("topic-web", 1)
+    other = PartitionId("topic-web", 1)
     building.store.apply(0, "g1", advance(0, 5))
-    building.generations.build(0, "g2", Delta([Move(PLACE, "", row(4)), Move(other, "", row(9))]))
+    building.generations.build(0, "g2", Delta([Advance(PLACE, "", row(4)), Advance(other, "", row(9))]))
     assert switch(building) == Behind([PLACE])
     state = building.store.state(0)
     assert state is not None
@@ -122,7 +124,7 @@ async def test_an_absent_row_is_at_its_start(parts: Parts) -> None:
 
 
 async def test_rows_of_a_topic_that_is_no_more_hold_nothing_up(building: Parts) -> None:
-    building.store.apply(0, "g1", Delta([Move(Place("topic-before", 0), "", row(50))]))
+    building.store.apply(0, "g1", Delta([Advance(PartitionId("topic-before", 0), "", row(50))]))
     assert switch(building) == Switched()
 
 
@@ -170,14 +172,14 @@ async def test_the_stops_of_the_old_one_end_with_the_switch(building: Parts) -> 
 async def test_a_person_is_erased_once_where_the_log_says_so(building: Parts) -> None:
     seen = {"demo": {b"a" * 8: NOW_MS, b"b" * 8: NOW_MS}}
     building.generations.build(0, "g2", advance(0, 1, online=seen))
-    erasure = Erasure("demo", (b"a" * 8,), CONTROL, 1)
+    erasure = ErasedKeys("demo", (b"a" * 8,), CONTROL, 1)
     assert building.generations.erase(0, "g2", erasure)
     building.generations.build(0, "g2", advance(1, 2, online=seen))
     assert building.generations.erase(0, "g2", erasure)
     assert not building.generations.erase(0, "g9", erasure)
-    assert building.generations.erase(0, "g2", Erasure("demo", (b"b" * 8,), CONTROL, 2))
+    assert building.generations.erase(0, "g2", ErasedKeys("demo", (b"b" * 8,), CONTROL, 2))
     switch(building)
-    assert (await building.reader.read("demo", [OnlineSince(NOW_MS - 1)])).answers == (1,)
+    assert (await building.reader.read("demo", [ReadOnline(NOW_MS - 1)])).answers == (1,)
 
 
 async def test_who_is_erased_leaves_every_generation(building: Parts) -> None:
@@ -185,9 +187,9 @@ async def test_who_is_erased_leaves_every_generation(building: Parts) -> None:
     building.store.apply(0, "g1", advance(0, 1, online=seen))
     building.generations.build(0, "g2", advance(0, 1, online=seen))
     building.forget("demo", [b"a" * 8])
-    assert (await building.reader.read("demo", [OnlineSince(0)])).answers == (0,)
+    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (0,)
     switch(building)
-    assert (await building.reader.read("demo", [OnlineSince(0)])).answers == (0,)
+    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (0,)
 
 
 async def test_listeners_hear_of_the_switch_and_of_nothing_that_is_built(building: Parts) -> None:

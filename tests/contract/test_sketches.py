@@ -11,16 +11,18 @@ import msgspec
 import pytest
 import redis
 
-from rtaplatform.core.buckets import Kind, expires_at_s
-from rtaplatform.core.hyperloglog import hyperloglog
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.store.port import Applied, Delta, Move, Place, Project, Row, SketchKey
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.wire import encode
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.sketches.hyperloglog import hyperloglog
+from rtaplatform.core.time.buckets import BucketKind, expires_at_s
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.store.port import Advance, Applied, Delta, SketchKey
+from rtaplatform.store.redis.apply_payload import encode
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
 
-PLACE = Place("topic-web", 0)
+PLACE = PartitionId("topic-web", 0)
 NOW_MS = int(time.time() * 1000)
 HOUR = NOW_MS // 3_600_000 * 60
 BASE = "rta:{s00}:g1:"
@@ -31,7 +33,7 @@ def store(valkey_server: Running[Valkey]) -> Iterator[RedisStore]:
     flush(valkey_server)
     store = RedisStore(store_settings(valkey_server))
     store.begin(0, expected="", generation="g1", topics={"rta.events.web": "topic-web"}, starts={PLACE: 0})
-    store.set_projects([Project("demo", "Europe/Berlin", "EUR")])
+    store.set_projects([ProjectSettings("demo", "Europe/Berlin", "EUR")])
     yield store
     store.close()
 
@@ -43,13 +45,13 @@ def tester(valkey_server: Running[Valkey]) -> Iterator[Any]:
 
 
 def delta(after: int, sketches: dict[SketchKey, list[bytes]]) -> Delta:
-    row = Row(after, after - 1, NOW_MS, "00ff", 0, NOW_MS).text() if after else ""
-    upto = Row(after + 1, after, NOW_MS, "00ff", 0, NOW_MS).text()
-    return Delta([Move(PLACE, row, upto)], sketches=sketches)
+    row = LedgerRow(after, after - 1, NOW_MS, "00ff", 0, NOW_MS).text() if after else ""
+    upto = LedgerRow(after + 1, after, NOW_MS, "00ff", 0, NOW_MS).text()
+    return Delta([Advance(PLACE, row, upto)], sketches=sketches)
 
 
 def key(source: str) -> SketchKey:
-    return SketchKey("demo", Kind.HOUR, HOUR, "source", source)
+    return SketchKey("demo", BucketKind.HOUR, HOUR, "source", source)
 
 
 def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, tester: Any) -> None:
@@ -61,7 +63,7 @@ def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, t
         tester.pfadd(theirs, *persons)
         assert tester.get(name)[16:] == tester.get(theirs)[16:]  # what is before holds a count that may be kept
         assert tester.pfcount(name) == tester.pfcount(theirs)
-        assert tester.expiretime(name) == expires_at_s(Kind.HOUR, HOUR)
+        assert tester.expiretime(name) == expires_at_s(BucketKind.HOUR, HOUR)
     assert tester.smembers(f"{BASE}px:demo:h:{HOUR}:source") == {b"server", b"ios"}
     assert not tester.exists(f"{BASE}merged")
 

@@ -10,49 +10,47 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from rtaplatform.core.buckets import Kind
-from rtaplatform.core.errors import UnknownThing
+from rtaplatform.core.errors import NotFound
+from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import SEATS_PREFIX, field
-from rtaplatform.store.memory import MemoryStore
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import (
+    Advance,
     Applied,
     BlockWrite,
-    Cells,
+    BucketContent,
     CellsKey,
-    Changes,
     Conflicted,
     Delta,
-    Listed,
-    Listing,
-    Move,
     Moved,
-    OnlineSince,
-    PersonCounts,
-    Persons,
-    PersonValues,
     PersonWrite,
-    Place,
-    Project,
     Read,
-    Row,
+    ReadBucketLog,
+    ReadBuckets,
+    ReadFields,
+    ReadOnline,
+    ReadPersonCounts,
+    ReadPersons,
+    ReadPersonValues,
     SketchKey,
-    read_row,
 )
 from tests.contract.conftest import Parts
 
-PLACE = Place("topic-web", 0)
+PLACE = PartitionId("topic-web", 0)
 NOW_MS = int(time.time() * 1000)
 MINUTE = NOW_MS // 60_000
-CELLS = CellsKey("demo", "activity", Kind.MINUTE, MINUTE)
+CELLS = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
 BLOCK = f"demo:rta.events.web:3:{MINUTE}"
 
 
 def row(next_offset: int) -> str:
-    return Row(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
 
 
 def advance(after: int, upto: int, **changes: Any) -> Delta:
-    return Delta(moves=[Move(PLACE, row(after) if after else "", row(upto))], **changes)
+    return Delta(moves=[Advance(PLACE, row(after) if after else "", row(upto))], **changes)
 
 
 def block(expected: bytes, token: bytes, ids: bytes, *, replace: bool = False) -> BlockWrite:
@@ -60,7 +58,7 @@ def block(expected: bytes, token: bytes, ids: bytes, *, replace: bool = False) -
 
 
 async def cells(parts: Parts, *fields: str) -> dict[str, int]:
-    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), fields or None)])
+    snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE,), fields or None)])
     answer = snapshot.answers[0]
     assert isinstance(answer, list)
     assert isinstance(answer[0], dict)
@@ -71,19 +69,19 @@ async def test_a_listing_has_every_field_as_it_is_stored(parts: Parts) -> None:
     name, great = field("count", "ä", "web"), 2**60 + 1
     delta = advance(0, 5, cells={CELLS: {"count": 5, name: -3, "~count": great}})
     assert parts.store.apply(0, "g1", delta) == Applied()
-    read = Listing("activity", Kind.MINUTE, (MINUTE, MINUTE + 1))
+    read = ReadBuckets("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1))
     answer = (await parts.reader.read("demo", [read])).answers[0]
     assert isinstance(answer, list)
     listed, empty = answer
-    assert isinstance(listed, Listed)
-    assert empty == Listed([])
+    assert isinstance(listed, BucketContent)
+    assert empty == BucketContent([])
     pairs = zip(listed.fields[::2], listed.fields[1::2], strict=True)
     assert dict(pairs) == {b"count": b"5", name.encode(): b"-3", b"~count": b"%d" % great, b"#open": b"1"}
 
 
 async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Parts) -> None:
     """Whatever is written, also what fills the bucket, overflows or is no number to Lua."""
-    key, chance = CellsKey("demo", "products", Kind.MINUTE, MINUTE), random.Random(3)
+    key, chance = CellsKey("demo", "products", BucketKind.MINUTE, MINUTE), random.Random(3)
     known: dict[bytes, bytes] = {}
     position, followed = "", 0
     for turn in range(60):
@@ -97,15 +95,17 @@ async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Pa
         assert parts.store.apply(0, "g1", advance(turn, turn + 1, cells=cells)) == Applied()
         if chance.random() < 0.3:
             continue
-        reads: list[Read] = [Listing("products", Kind.MINUTE, (MINUTE,))]
+        reads: list[Read] = [ReadBuckets("products", BucketKind.MINUTE, (MINUTE,))]
         whole, changed = (
-            await parts.reader.read("demo", [*reads, Changes("products", Kind.MINUTE, MINUTE, position or "0-0")])
+            await parts.reader.read(
+                "demo", [*reads, ReadBucketLog("products", BucketKind.MINUTE, MINUTE, position or "0-0")]
+            )
         ).answers
         assert isinstance(whole, list)
         listed = whole[0]
-        assert isinstance(listed, Listed)
+        assert isinstance(listed, BucketContent)
         held = dict(zip(listed.fields[::2], listed.fields[1::2], strict=True))
-        if isinstance(changed, Listed):
+        if isinstance(changed, BucketContent):
             followed += 1
             known |= dict(zip(changed.fields[::2], changed.fields[1::2], strict=True))
             assert (known, changed.position) == (held, listed.position)
@@ -114,15 +114,15 @@ async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Pa
 
 
 async def test_some_fields_of_many_buckets_beside_others(parts: Parts) -> None:
-    hour = CellsKey("demo", "events", Kind.HOUR, MINUTE // 60 * 60)
+    hour = CellsKey("demo", "events", BucketKind.HOUR, MINUTE // 60 * 60)
     fields = {f"count{n}": n + 1 for n in range(2_500)}
     assert parts.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5}, hour: fields})) == Applied()
     reads: list[Read] = [
-        Cells("activity", Kind.MINUTE, (MINUTE - 1, MINUTE), ("none", "count")),
-        OnlineSince(0),
-        Cells("events", Kind.HOUR, (hour.start,), ("none", *fields)),
-        Cells("activity", Kind.MINUTE, (), ("count",)),
-        Cells("activity", Kind.MINUTE, (MINUTE,), ()),
+        ReadFields("activity", BucketKind.MINUTE, (MINUTE - 1, MINUTE), ("none", "count")),
+        ReadOnline(0),
+        ReadFields("events", BucketKind.HOUR, (hour.start,), ("none", *fields)),
+        ReadFields("activity", BucketKind.MINUTE, (), ("count",)),
+        ReadFields("activity", BucketKind.MINUTE, (MINUTE,), ()),
     ]
     assert (await parts.reader.read("demo", reads)).answers == ([{}, {"count": 5}], 0, [fields], [], [{}])
 
@@ -133,7 +133,7 @@ async def test_totals_and_position_move_together(parts: Parts) -> None:
         == Applied()
     )
     assert parts.store.apply(0, "g1", advance(5, 7, cells={CELLS: {"count": 2}})) == Applied()
-    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE, MINUTE + 1), None)])
+    snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1), None)])
     assert snapshot.answers == ([{"count": 7, field("count", "a", "web"): 5, "#open": 1}, {}],)
     assert snapshot.ledger == {PLACE: read_row(row(7))}
     state = parts.store.state(0)
@@ -156,9 +156,9 @@ async def test_a_worker_of_another_generation_is_refused(parts: Parts) -> None:
 
 
 async def test_several_partitions_move_together_or_not_at_all(parts: Parts) -> None:
-    other = Place("topic-web", 1)
+    other = PartitionId("topic-web", 1)
     parts.store.apply(0, "g1", advance(0, 5))
-    delta = Delta(moves=[Move(other, "", row(3)), Move(PLACE, "", row(9))], cells={CELLS: {"count": 1}})
+    delta = Delta(moves=[Advance(other, "", row(3)), Advance(PLACE, "", row(9))], cells={CELLS: {"count": 1}})
     assert parts.store.apply(0, "g1", delta) == Moved("g1", {other: "", PLACE: row(5)})
     assert await cells(parts) == {}
 
@@ -247,7 +247,7 @@ async def test_changed_projects_are_a_conflict(parts: Parts) -> None:
 async def test_a_new_project_is_found_and_changes_nothing_for_batches_under_way(parts: Parts) -> None:
     before = parts.store.state(0)
     assert before is not None
-    shop, berlin = Project("shop", "Asia/Tokyo", "JPY"), before.projects["demo"]
+    shop, berlin = ProjectSettings("shop", "Asia/Tokyo", "JPY"), before.projects["demo"]
     tell(parts, [shop, structs.replace(berlin, week_start="sunday")])
     assert parts.store.projects(0, ["shop", "nobody"]) == {"shop": shop}
     assert parts.store.projects(0, []) == {}
@@ -262,7 +262,7 @@ def version_of(parts: Parts) -> str:
     return state.projects_version
 
 
-def tell(parts: Parts, projects: list[Project]) -> None:
+def tell(parts: Parts, projects: list[ProjectSettings]) -> None:
     store: Any = parts.store
     store.set_projects(projects, *(["another"] if isinstance(store, MemoryStore) else []))
 
@@ -277,28 +277,28 @@ async def test_amounts_beyond_what_a_double_holds_are_exact(parts: Parts) -> Non
 async def test_an_overflow_flags_its_field_and_the_batch_goes_on(parts: Parts) -> None:
     for offset in range(2):
         parts.store.apply(0, "g1", advance(offset, offset + 1, cells={CELLS: {"revenue": 2**62, "count": 1}}))
-    snapshot = await parts.reader.read("demo", [Cells("activity", Kind.MINUTE, (MINUTE,), None)])
+    snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE,), None)])
     assert snapshot.answers == ([{"revenue": 2**62, "count": 2, "!": 1, "!revenue": 1}],)
-    named = Cells("activity", Kind.MINUTE, (MINUTE - 1, MINUTE), ("count", "revenue", "units"))
+    named = ReadFields("activity", BucketKind.MINUTE, (MINUTE - 1, MINUTE), ("count", "revenue", "units"))
     assert (await parts.reader.read("demo", [named])).answers == ([{}, {"count": 2, "revenue": 2**62, "!revenue": 1}],)
 
 
 async def test_distinct_persons_unite_over_buckets_and_values(parts: Parts) -> None:
     keys = {
-        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "source", "web"): {b"a", b"b"},
-        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "source", "ios"): {b"b", b"c"},
-        SketchKey("demo", Kind.HOUR, MINUTE // 60 * 60, "", ""): {b"a", b"b", b"c"},
+        SketchKey("demo", BucketKind.HOUR, MINUTE // 60 * 60, "source", "web"): {b"a", b"b"},
+        SketchKey("demo", BucketKind.HOUR, MINUTE // 60 * 60, "source", "ios"): {b"b", b"c"},
+        SketchKey("demo", BucketKind.HOUR, MINUTE // 60 * 60, "", ""): {b"a", b"b", b"c"},
     }
     parts.store.apply(0, "g1", advance(0, 1, sketches=keys))
-    buckets = ((Kind.HOUR, MINUTE // 60 * 60), (Kind.HOUR, MINUTE // 60 * 60 + 60))
+    buckets = ((BucketKind.HOUR, MINUTE // 60 * 60), (BucketKind.HOUR, MINUTE // 60 * 60 + 60))
     snapshot = await parts.reader.read(
         "demo",
         [
-            Persons(buckets),
-            Persons(buckets, "source", ("web",)),
-            Persons(buckets, "source", ("web", "ios", "server")),
-            Persons((), "source", ("web",)),
-            PersonValues(buckets, "source"),
+            ReadPersons(buckets),
+            ReadPersons(buckets, "source", ("web",)),
+            ReadPersons(buckets, "source", ("web", "ios", "server")),
+            ReadPersons((), "source", ("web",)),
+            ReadPersonValues(buckets, "source"),
         ],
     )
     assert snapshot.answers == (3, 2, 3, 0, ["ios", "web"])
@@ -307,17 +307,17 @@ async def test_distinct_persons_unite_over_buckets_and_values(parts: Parts) -> N
 async def test_persons_of_each_value_are_counted_bucket_by_bucket(parts: Parts) -> None:
     hour, other = MINUTE // 60 * 60, MINUTE // 60 * 60 - 60
     keys = {
-        SketchKey("demo", Kind.HOUR, hour, "product_id", "a:1"): {b"a", b"b"},
-        SketchKey("demo", Kind.HOUR, hour, "product_id", "ü"): {b"c"},
-        SketchKey("demo", Kind.HOUR, hour, "source", "web"): {b"a"},
-        SketchKey("demo", Kind.HOUR, other, "product_id", "a:1"): {b"c"},
-        SketchKey("demo", Kind.HOUR, hour, "", ""): {b"a", b"b", b"c"},
+        SketchKey("demo", BucketKind.HOUR, hour, "product_id", "a:1"): {b"a", b"b"},
+        SketchKey("demo", BucketKind.HOUR, hour, "product_id", "ü"): {b"c"},
+        SketchKey("demo", BucketKind.HOUR, hour, "source", "web"): {b"a"},
+        SketchKey("demo", BucketKind.HOUR, other, "product_id", "a:1"): {b"c"},
+        SketchKey("demo", BucketKind.HOUR, hour, "", ""): {b"a", b"b", b"c"},
     }
     parts.store.apply(0, "g1", advance(0, 1, sketches=keys))
     reads: list[Read] = [
-        PersonCounts("product_id", Kind.HOUR, (hour, other, hour - 6_000)),
-        PersonCounts("source", Kind.HOUR, (hour,)),
-        PersonCounts("source", Kind.HOUR, ()),
+        ReadPersonCounts("product_id", BucketKind.HOUR, (hour, other, hour - 6_000)),
+        ReadPersonCounts("source", BucketKind.HOUR, (hour,)),
+        ReadPersonCounts("source", BucketKind.HOUR, ()),
     ]
 
     async def counts() -> list[list[dict[str, int]]]:
@@ -328,7 +328,7 @@ async def test_persons_of_each_value_are_counted_bucket_by_bucket(parts: Parts) 
         ]
 
     assert await counts() == [[{"a:1": 2, "ü": 1}, {"a:1": 1}, {}], [{"web": 1}], []]
-    more = {SketchKey("demo", Kind.HOUR, hour, "product_id", "ü"): {b"d"}}
+    more = {SketchKey("demo", BucketKind.HOUR, hour, "product_id", "ü"): {b"d"}}
     parts.store.apply(0, "g1", advance(1, 2, sketches=more))
     assert await counts() == [[{"a:1": 2, "ü": 2}, {"a:1": 1}, {}], [{"web": 1}], []]
 
@@ -338,12 +338,16 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
     portions = [everybody[:500], everybody[300:4_300], everybody[4_000:8_800], everybody[8_700:]]
     for number, portion in enumerate(portions):
         keys = {
-            SketchKey("demo", Kind.HOUR, hour, "", ""): portion,
-            SketchKey("demo", Kind.HOUR, hour, "source", "web"): portion[::2],
+            SketchKey("demo", BucketKind.HOUR, hour, "", ""): portion,
+            SketchKey("demo", BucketKind.HOUR, hour, "source", "web"): portion[::2],
         }
         assert parts.store.apply(0, "g1", advance(number, number + 1, sketches=keys)) == Applied()
-    buckets = ((Kind.HOUR, hour),)
-    reads: list[Read] = [Persons(buckets), Persons(buckets, "source", ("web",)), PersonValues(buckets, "source")]
+    buckets = ((BucketKind.HOUR, hour),)
+    reads: list[Read] = [
+        ReadPersons(buckets),
+        ReadPersons(buckets, "source", ("web",)),
+        ReadPersonValues(buckets, "source"),
+    ]
     found, web, values = (await parts.reader.read("demo", reads)).answers
     assert values == ["web"]
     assert found == pytest.approx(len(everybody), rel=0.033)
@@ -353,13 +357,13 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
 async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS - 400_000}}))
     parts.store.apply(0, "g1", advance(1, 2, online={"demo": {b"a": NOW_MS - 500_000}}))
-    reads = [OnlineSince(NOW_MS - 300_000), OnlineSince(0), OnlineSince(0, NOW_MS - 1), OnlineSince(0, NOW_MS)]
+    reads = [ReadOnline(NOW_MS - 300_000), ReadOnline(0), ReadOnline(0, NOW_MS - 1), ReadOnline(0, NOW_MS)]
     assert (await parts.reader.read("demo", reads)).answers == (1, 2, 1, 2)
 
 
 async def test_an_unknown_project_is_said_to_be_unknown(parts: Parts) -> None:
-    with pytest.raises(UnknownThing):
-        await parts.reader.read("nobody", [OnlineSince(0)])
+    with pytest.raises(NotFound):
+        await parts.reader.read("nobody", [ReadOnline(0)])
 
 
 async def test_a_stop_is_seen_by_readers_until_it_is_taken_back(parts: Parts) -> None:

@@ -10,27 +10,27 @@ import msgspec
 import pytest
 import redis
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import Unable
-from rtaplatform.core.hyperloglog import hyperloglog
+from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.rollups import field
-from rtaplatform.local.valkey import USERS
-from rtaplatform.store import layout
+from rtaplatform.core.sketches.hyperloglog import hyperloglog
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.local.servers.valkey import USERS
+from rtaplatform.store import redis_keys
 from rtaplatform.store.port import (
+    Advance,
     Applied,
     BlockWrite,
     CellsKey,
     Delta,
     LooseWrite,
-    Move,
     Moved,
-    PersonCounts,
     PersonSketches,
-    Place,
+    ReadPersonCounts,
     SketchKey,
 )
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.store.wire import _raw
+from rtaplatform.store.redis.apply_payload import _raw
+from rtaplatform.store.redis.redis_reader import RedisReader
 from tests.contract.shard import (
     BASE,
     BLOCK,
@@ -105,7 +105,7 @@ def limited_client(shard: Shard, command: str) -> redis.Redis:
 
 def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None:
     shard.tester.function_flush()
-    moves = [Move(PLACE, row(2), row(3))]
+    moves = [Advance(PLACE, row(2), row(3))]
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Moved("g1", {PLACE: row(3)})
 
@@ -122,18 +122,18 @@ def test_many_loose_ids_go_with_some_calls_and_the_index_knows_when(shard: Shard
     for at, more in ((2, 0), (3, 300), (4, 0)):
         added = [b"more" + n.to_bytes(4, "little") for n in range(more)]
         loose = [LooseWrite("demo:rta.events.web:3", added, [-1] * more, [NOW_MS + 9_000] * more)] if more else []
-        delta = Delta([Move(PLACE, row(at), row(at + 1))], loose=loose, expired_blocks=expired)
+        delta = Delta([Advance(PLACE, row(at), row(at + 1))], loose=loose, expired_blocks=expired)
         assert shard.store.apply(0, "g1", delta) == Applied()
         left.append((shard.tester.zcard(key), shard.tester.zscore(index, "demo:rta.events.web:3:")))
     assert left == [(1_500, NOW_MS + 1_000), (400, NOW_MS + 2_400), (400, NOW_MS + 2_400)]
-    delta = Delta([Move(PLACE, row(5), row(6))], expired_blocks={"rta.events.web:3": NOW_MS + 9_000})
+    delta = Delta([Advance(PLACE, row(5), row(6))], expired_blocks={"rta.events.web:3": NOW_MS + 9_000})
     assert shard.store.apply(0, "g1", delta) == Applied()
     assert not shard.tester.exists(key, index)
 
 
 def test_a_batch_without_loose_ids_calls_the_server_no_oftener(shard: Shard) -> None:
     before = shard.tester.info("commandstats")
-    moves = [Move(PLACE, row(2), row(3))]
+    moves = [Advance(PLACE, row(2), row(3))]
     block = BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"id-00001", False)
     expired = {f"rta.events.web:{n}": 1 for n in range(16)}
     delta = Delta(moves, cells={CELLS: {"count": 1}}, blocks=[block], expired_blocks=expired)
@@ -150,14 +150,14 @@ def _calls(stats: Any, command: str) -> int:
 async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more(shard: Shard) -> None:
     """An older worker that found none may load its own at any time; it lacks what has a new name since."""
     code = "\n".join(
-        resources.files("rtaplatform.store").joinpath("functions", f"{part}.lua").read_text()
-        for part in layout.FUNCTIONS
+        resources.files("rtaplatform.store.redis").joinpath("functions", f"{part}.lua").read_text()
+        for part in redis_keys.FUNCTIONS
     )
     older = "\n".join(line for line in code.splitlines() if not re.search("_v[45]'|counts_v1'|sketches_v1'", line))
     assert older != code
     reader = RedisReader(shard.settings)
-    newer = PersonCounts("product_id", Kind.HOUR, ()), PersonSketches("product_id", Kind.HOUR, ())
-    moves = [Move(PLACE, row(2), row(3))]
+    newer = ReadPersonCounts("product_id", BucketKind.HOUR, ()), PersonSketches("product_id", BucketKind.HOUR, ())
+    moves = [Advance(PLACE, row(2), row(3))]
     load: Any = shard.tester.function_load
     load(older, replace=True)
     assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"count": 1}})) == Applied()
@@ -172,12 +172,12 @@ async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more
 
 def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
     n = 20_000
-    hour = CellsKey("demo", "activity", Kind.HOUR, MINUTE // 60 * 60)
+    hour = CellsKey("demo", "activity", BucketKind.HOUR, MINUTE // 60 * 60)
     persons = {index.to_bytes(8, "big") for index in range(n)}
     delta = Delta(
-        [Move(PLACE, row(2), row(3)), *(Move(Place("topic-web", k), "", row(1)) for k in range(1, 5_000))],
+        [Advance(PLACE, row(2), row(3)), *(Advance(PartitionId("topic-web", k), "", row(1)) for k in range(1, 5_000))],
         cells={CELLS: {field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
-        sketches={SketchKey("demo", Kind.MINUTE, MINUTE, "", ""): persons},
+        sketches={SketchKey("demo", BucketKind.MINUTE, MINUTE, "", ""): persons},
         online={"demo": dict.fromkeys(persons, NOW_MS)},
         blocks=[BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"".join(persons), False)],
         dead={f"rta.events.web:0:{i}": NOW_MS for i in range(n)},
@@ -195,7 +195,7 @@ def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
 
 def test_a_sum_of_many_largest_amounts_is_exact_or_flagged_and_never_refused(shard: Shard) -> None:
     for offset, amount in ((2, 2**62 + 5), (3, -(2**62) - 7), (4, 3 * 2**61), (5, 2**80), (6, -(2**80))):
-        moves = [Move(PLACE, row(offset), row(offset + 1))]
+        moves = [Advance(PLACE, row(offset), row(offset + 1))]
         assert shard.store.apply(0, "g1", Delta(moves, cells={CELLS: {"revenue": amount, "count": 1}})) == Applied()
         if offset == 4:
             assert shard.tester.hget(f"{BASE}c:demo:activity:m:{MINUTE}", "revenue") == str(3 * 2**61 - 2).encode()

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.core.errors import Stopped
-from rtaplatform.process.worker import Worker
+from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import (
     Delta,
     Torn,
 )
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.contract.shard import (

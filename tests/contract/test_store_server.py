@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.errors import SetupError, Stopped, Unable
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Listed, PersonCounts, Persons, PersonValues, Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.store.port import BucketContent, ReadPersonCounts, ReadPersons, ReadPersonValues
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from tests.contract.conftest import TOPICS, store_settings
 from tests.integration.servers import TESTER, Running, flush
 
@@ -44,18 +45,20 @@ async def test_a_server_that_takes_no_writes_counts_no_sketches_and_still_answer
     flush(valkey_server)
     settings = store_settings(valkey_server)
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={})
-    store.set_projects([Project("demo")])
-    reader, buckets = RedisReader(settings), ((Kind.HOUR, 0),)
+    store.set_projects([ProjectSettings("demo")])
+    reader, buckets = RedisReader(settings), ((BucketKind.HOUR, 0),)
     with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
         tester.config_set("min-replicas-to-write", 1)
         try:
             with pytest.raises(Unable):
-                await reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (0,))])
-            snapshot = await reader.read("demo", [Persons(buckets), PersonValues(buckets, "product_id")])
+                await reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (0,))])
+            snapshot = await reader.read("demo", [ReadPersons(buckets), ReadPersonValues(buckets, "product_id")])
         finally:
             tester.config_set("min-replicas-to-write", 0)
     assert snapshot.answers == (0, [])
-    assert (await reader.read("demo", [PersonCounts("product_id", Kind.HOUR, (0,))])).answers == ([Listed([])],)
+    assert (await reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (0,))])).answers == (
+        [BucketContent([])],
+    )
     await reader.close()
 
 

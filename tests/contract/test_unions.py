@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtaplatform.analytics import engine as engine_module
-from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
-from rtaplatform.analytics.log_ends import Instant
-from rtaplatform.analytics.parse import parse_object
-from rtaplatform.analytics.windows import Windows
-from rtaplatform.core.buckets import Kind, bucket_starts
-from rtaplatform.core.registers import count, read_registers, unite
+from rtaplatform.analytics.answer import engine as engine_module
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.cache.window_caches import WindowCaches
+from rtaplatform.analytics.freshness.log_ends import LogInstant
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.rollups import field
+from rtaplatform.core.sketches.registers import count, read_registers, unite
+from rtaplatform.core.time.buckets import BucketKind, bucket_starts
 from rtaplatform.store.port import (
     Applied,
+    BucketContent,
     CellsKey,
-    Hint,
-    Listed,
-    Persons,
+    ChangeNotification,
     PersonSketches,
     Read,
+    ReadPersons,
     SketchKey,
     Snapshot,
 )
@@ -52,16 +52,16 @@ class Site:
     def __init__(self, parts: Parts) -> None:
         self.parts, self.catalog, self.chance, self.offset = parts, Catalog(CATALOG), random.Random(7), 0
         self.asked: list[Any] = []
-        self.engine, self.plain = self._engine(None), self._engine(Windows(lambda _plan: False))
+        self.engine, self.plain = self._engine(None), self._engine(WindowCaches(lambda _plan: False))
 
-    def _engine(self, windows: Windows | None) -> Engine:
-        return Engine(self, FreshnessTracker(), lambda: Instant(NOW_MS, 0.0), self.catalog, windows=windows)
+    def _engine(self, windows: WindowCaches | None) -> Engine:
+        return Engine(self, FreshnessTracker(), lambda: LogInstant(NOW_MS, 0.0), self.catalog, windows=windows)
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         self.asked += reads
         return await self.parts.reader.read(project, reads)
 
-    def hints(self) -> AsyncIterator[Hint]:
+    def hints(self) -> AsyncIterator[ChangeNotification]:
         raise NotImplementedError
 
     def visit(self, product: int, hours_ago: int, persons: int) -> None:
@@ -69,11 +69,11 @@ class Site:
         starts = bucket_starts(MINUTE - 60 * hours_ago, BERLIN.zone)
         crowd = {self.chance.randrange(3_000).to_bytes(8, "big") for _ in range(persons)}
         delta = advance(self.offset, self.offset + 1)
-        for kind, start in ((Kind.HOUR, starts.hour), (Kind.DAY, starts.day)):
+        for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
             delta.cells[CellsKey("demo", "products", kind, start)] = {"views": 1, field("views", f"p-{product}"): 1}
         delta.sketches = {
             SketchKey("demo", kind, start, "product_id", f"p-{product}"): crowd
-            for kind, start in ((Kind.HOUR, starts.hour), (Kind.DAY, starts.day))
+            for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day))
         }
         assert self.parts.store.apply(0, "g1", delta) == Applied()
         self.offset += 1
@@ -89,7 +89,7 @@ class Site:
         """How many sketches the store unites for the question, and how many buckets of them it hands out."""
         self.asked.clear()
         await self.engine.answer("demo", [parse_object({"metric": "visitors", **question})])
-        counted = [len(read.buckets) * len(read.values) for read in self.asked if isinstance(read, Persons)]
+        counted = [len(read.buckets) * len(read.values) for read in self.asked if isinstance(read, ReadPersons)]
         return sum(counted), sum(len(read.starts) for read in self.asked if isinstance(read, PersonSketches))
 
 
@@ -154,19 +154,19 @@ async def test_more_than_may_be_kept_is_united_by_the_store(site: Site, monkeypa
 async def test_sketches_are_handed_out_by_bucket_and_value(parts: Parts) -> None:
     hour = MINUTE // 60 * 60
     crowds = {"a:1": [n.to_bytes(8, "big") for n in range(300)], "ü": [b"person-1"]}
-    keys = {SketchKey("demo", Kind.HOUR, hour, "product_id", value): crowd for value, crowd in crowds.items()}
-    keys[SketchKey("demo", Kind.HOUR, hour, "source", "web")] = [b"person-2"]
+    keys = {SketchKey("demo", BucketKind.HOUR, hour, "product_id", value): crowd for value, crowd in crowds.items()}
+    keys[SketchKey("demo", BucketKind.HOUR, hour, "source", "web")] = [b"person-2"]
     assert parts.store.apply(0, "g1", advance(0, 1, sketches=keys)) == Applied()
     reads: list[Read] = [
-        PersonSketches("product_id", Kind.HOUR, (hour, hour - 60)),
-        PersonSketches("source", Kind.HOUR, ()),
+        PersonSketches("product_id", BucketKind.HOUR, (hour, hour - 60)),
+        PersonSketches("source", BucketKind.HOUR, ()),
     ]
     here, none = (await parts.reader.read("demo", reads)).answers
     assert isinstance(here, list)
     assert none == []
     first, second = here
-    assert isinstance(first, Listed)
-    assert second == Listed([])
+    assert isinstance(first, BucketContent)
+    assert second == BucketContent([])
     values, sketches = first.fields[::2], first.fields[1::2]
     assert sorted(values) == sorted(value.encode() for value in crowds)
     united = unite([read_registers(sketches, range(2))], np.arange(2), 2)

@@ -13,17 +13,17 @@ from litestar import Litestar
 from pydantic import SecretStr
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys import KeyRing
-from rtaplatform.catalog.receipt import WhoToErase
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.profiles.erasure_receipt import WhoToErase
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.health import Health
-from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.health import Health
 from rtaplatform.settings import ApiSettings, CatalogSettings
 from tests.integration.servers import empty_catalog
 
-KEYS = DemoKeys(write="rta_w_site", read="rta_r_site", admin="rta_a_site")
+KEYS = SeededDemoKeys(write="rta_w_site", read="rta_r_site", admin="rta_a_site")
 ROOT = "http://site.test"
 
 
@@ -44,8 +44,8 @@ class Site:
     def __init__(self, url: str, **more: Any) -> None:
         self.settings = CatalogSettings(url=SecretStr(url), timeout_seconds=5.0)
         self.database, self.erasure, self.published = Database(self.settings), Erasure(), 0
-        self.keys = KeyRing(self.database, self.settings)
-        parts = Parts(
+        self.keys = KeyCache(self.database, self.settings)
+        parts = Dependencies(
             keys=self.keys, collector=cast(Any, None), health=Health({}), database=self.database, erasure=self.erasure,
             publish_projects=self._publish,
             settings=ApiSettings(import_bytes_max=64_000_000, import_lines_max=5_000), **more,

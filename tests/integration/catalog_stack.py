@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
-from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import begin_missing
+from rtaplatform.stream.kafka.broker import Broker
 from tests.integration.chaos import until
 from tests.integration.servers import Servers, empty_catalog, flush
 
-KEYS = DemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
+KEYS = SeededDemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
 PROJECT_ID = "prj_demo"
 
 
@@ -71,7 +71,7 @@ def prepare(servers: Servers) -> CatalogStack:
     flush(servers.valkey)
     store = RedisStore(stack.store)
     store.load_functions()
-    store.set_projects([Project("demo", "Europe/Berlin", "EUR")])
+    store.set_projects([ProjectSettings("demo", "Europe/Berlin", "EUR")])
     begin_missing(store, 1, {name: topic_id for name, (topic_id, _) in broker.topics().items()}, {})
     store.close()
     return stack

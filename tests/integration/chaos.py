@@ -16,20 +16,20 @@ import redis
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from pydantic import SecretStr
 
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.settings import KafkaSettings, StoreSettings, TopicSettings
-from rtaplatform.simulate.oracle import recount
-from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import client_config
+from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import begin_missing
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import client_config
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_redis
 from tests.integration.servers import TESTER, Running, start_kafka, start_valkey
 
-PROJECT = Project("demo", "Europe/Berlin", "EUR")
+PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
 DRAINED_SECONDS_MAX = 120
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.servers.postgres import Postgres
 from tests.integration.catalog_site import Site, open_site
 from tests.integration.servers import Running
 

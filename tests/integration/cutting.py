@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from rtaplatform.local.ports import LOOPBACK
+from rtaplatform.local.data.ports import LOOPBACK
 
 RESET, LOST, SILENT, DONE_SILENT = "reset", "lost answer", "no answer", "done, no answer"
 CUTS = (RESET, LOST, SILENT, DONE_SILENT)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rtaplatform.local.ports import LOOPBACK
+from rtaplatform.local.data.ports import LOOPBACK
 
 PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 START_SECONDS_MAX = 20.0

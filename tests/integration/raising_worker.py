@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rtaplatform import telemetry
-from rtaplatform.cli.stopping import on_signals
-from rtaplatform.cli.worker import run
-from rtaplatform.process.counting import Chunk, Shop
+from rtaplatform.cli.commands.worker import run
+from rtaplatform.cli.stop_signals import on_signals
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
-from rtaplatform.store.port import Project
-from rtaplatform.stream.port import Run
+from rtaplatform.stream.port import RecordColumns
 from rtaplatform.wiring import build_worker
 
 MARKER = b"our readers choke on this"
 
 
-class Raising(Shop):
-    def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+class Raising(EcommerceJob):
+    def understand(
+        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+    ) -> DecodedRun:
         if any(MARKER in (value or b"") for value in run.values):
             raise IndexError("a bug")
         return super().understand(run, record_ms, projects, shards)

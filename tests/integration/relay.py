@@ -6,7 +6,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from rtaplatform.local.ports import LOOPBACK
+from rtaplatform.local.data.ports import LOOPBACK
 
 
 class Relay:

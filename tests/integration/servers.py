@@ -16,13 +16,13 @@ import psycopg
 import redis
 
 from rtaplatform.catalog import migrate
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.ports import keep_ports
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.local.process import Process
-from rtaplatform.local.server import EmbeddedServer
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.ports import keep_ports
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.local.supervisor.child_process import ChildProcess
+from rtaplatform.local.supervisor.embedded_server import EmbeddedServer
 from rtaplatform.settings import LocalSettings
 
 ANSWER_SECONDS_MAX = 60.0
@@ -37,7 +37,7 @@ class Running(Generic[ServerT]):
     """A server and its process. `kill` is kill -9; `start` waits until it answers."""
 
     server: ServerT
-    process: Process
+    process: ChildProcess
 
     def start(self) -> None:
         self.server.prepare(print)
@@ -140,6 +140,6 @@ def flush(valkey: Running[Valkey]) -> None:
 
 
 def started(server: ServerT, folder: Path) -> Running[ServerT]:
-    running = Running(server, Process(server.name, folder / "logs" / f"{server.name}.log"))
+    running = Running(server, ChildProcess(server.name, folder / "logs" / f"{server.name}.log"))
     running.start()
     return running

@@ -16,9 +16,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local.lifeline import die_with_parent
-from rtaplatform.local.platform import Stages, Wanted, running_platform
-from rtaplatform.local.supervise import StopRequested
+from rtaplatform.local.platform import LaunchOptions, StageProcesses, running_platform
+from rtaplatform.local.supervisor.parent_death import die_with_parent
+from rtaplatform.local.supervisor.supervisor import StopRequested
 
 ME = (sys.executable, "-m", "tests.integration.standin")
 
@@ -35,8 +35,8 @@ class Ready(BaseHTTPRequestHandler):
 
 
 def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
-    stages = Stages((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"), (*ME, "profiles"))
-    wanted = Wanted(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
+    stages = StageProcesses((*ME, "migrate"), (*ME, "worker"), (*ME, "api"), (*ME, "simulate"), (*ME, "profiles"))
+    wanted = LaunchOptions(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
     try:
         with running_platform(wanted, lambda text: print(text, flush=True)) as instance:
             for _ in instance.supervisor.ticks():

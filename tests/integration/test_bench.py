@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from rtaplatform.bench import apply, latency, memory, query
-from rtaplatform.bench.report import Report
-from rtaplatform.bench.stack import Stack, running_stack
+from rtaplatform.bench.report import BenchReport
+from rtaplatform.bench.stack import BenchStack, running_stack
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def stack() -> Iterator[BenchStack]:
     with running_stack(workers=1) as running:
         yield running
 
@@ -32,8 +32,10 @@ def made_of(row: dict[str, Any], *names: str) -> None:
     assert {name: row[name] > 0 for name in names} == dict.fromkeys(names, True)
 
 
-def test_latency_is_told_at_each_share_of_the_greatest_rate(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    latency.measure_on(stack, Report("latency", as_json=True, seed=1), probes=2, backlog=2_000, seed=1)
+def test_latency_is_told_at_each_share_of_the_greatest_rate(
+    stack: BenchStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latency.measure_on(stack, BenchReport("latency", as_json=True, seed=1), probes=2, backlog=2_000, seed=1)
     greatest, *shares = rows(capsys)
     made_of(greatest, "greatest_events_per_s")
     assert [row["share"] for row in shares] == [0.01, 0.1, 0.5, 0.9]
@@ -41,8 +43,8 @@ def test_latency_is_told_at_each_share_of_the_greatest_rate(stack: Stack, capsys
         made_of(row, "p50_ms", "p99_ms")
 
 
-def test_every_question_is_answered_and_timed(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    report, size = Report("query", as_json=True, seed=1), query.Size(2_000, 100, 200)
+def test_every_question_is_answered_and_timed(stack: BenchStack, capsys: pytest.CaptureFixture[str]) -> None:
+    report, size = BenchReport("query", as_json=True, seed=1), query.RowSize(2_000, 100, 200)
     query.measure_on(stack, report, size, asked=2, meanwhile=50, seed=1)
     told = rows(capsys)
     asked = [(meanwhile, question) for meanwhile in (0, 50) for question in query.QUESTIONS]
@@ -52,8 +54,8 @@ def test_every_question_is_answered_and_timed(stack: Stack, capsys: pytest.Captu
 
 
 def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[str]) -> None:
-    cases = [apply.Case(50, 1, 20), apply.Case(400, 3, 20)]
-    apply.measure(Report("apply", as_json=True, seed=1), calls=3, seconds=0.5, seed=1, cases=cases, rates=[200])
+    cases = [apply.ApplyCase(50, 1, 20), apply.ApplyCase(400, 3, 20)]
+    apply.measure(BenchReport("apply", as_json=True, seed=1), calls=3, seconds=0.5, seed=1, cases=cases, rates=[200])
     steady, *told = rows(capsys)
     assert steady["events_per_s"] == 200
     made_of(steady, "p50_ms", "p99_ms", "p50_kb")
@@ -63,7 +65,7 @@ def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[
 
 
 def test_memory_is_told_of_each_thing_and_of_the_processes(capsys: pytest.CaptureFixture[str]) -> None:
-    memory.measure(Report("memory", as_json=True, seed=1), events=1_000, seed=1)
+    memory.measure(BenchReport("memory", as_json=True, seed=1), events=1_000, seed=1)
     told = rows(capsys)
     assert [row["of"] for row in told] == [
         *["field of a bucket"] * 5,

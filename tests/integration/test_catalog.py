@@ -13,19 +13,19 @@ from sqlalchemy import text
 
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.key_roster import LISTED_BYTES, read_listed
-from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, digest, list_keys, make_key, revoke_key
-from rtaplatform.catalog.products import Products
-from rtaplatform.catalog.projects import list_projects
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.catalog.keys.key_cache import CreatedKey, KeyCache, create_key, digest, list_keys, make_key, revoke_key
+from rtaplatform.catalog.keys.key_roster import LISTED_BYTES, read_listed
+from rtaplatform.catalog.products.product_tables import ProductTables
+from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
-from rtaplatform.simulate.catalog import demo_products, demo_users
-from rtaplatform.store.port import Project
+from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
 from tests.integration.servers import APP_ROLE, Running, empty_catalog
 
-KEYS = DemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
+KEYS = SeededDemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
 
 
 class Clock:
@@ -80,7 +80,7 @@ async def test_seed_is_idempotent(database: Database) -> None:
         ]
     )
     assert counts == [1, 3, 2_000, 200]
-    assert await list_projects(database) == [Project("demo", "Europe/Berlin", "EUR", "monday")]
+    assert await list_projects(database) == [ProjectSettings("demo", "Europe/Berlin", "EUR", "monday")]
 
 
 async def test_no_key_stands_in_the_database(database: Database) -> None:
@@ -91,7 +91,7 @@ async def test_no_key_stands_in_the_database(database: Database) -> None:
 
 
 async def test_keys_open_what_they_are_for(database: Database, settings: CatalogSettings) -> None:
-    ring = KeyRing(database, settings)
+    ring = KeyCache(database, settings)
     write, admin = await ring.find(KEYS.write), await ring.find(KEYS.admin)
     assert write is not None
     assert admin is not None
@@ -103,9 +103,9 @@ async def test_keys_open_what_they_are_for(database: Database, settings: Catalog
 
 async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
-    ring = KeyRing(database, settings, clock)
-    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "read")))
-    past = NewKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
+    ring = KeyCache(database, settings, clock)
+    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "read")))
+    past = CreatedKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
     expired = await database.run(lambda connection: create_key(connection, past))
     assert made is not None
     assert expired is not None
@@ -124,11 +124,11 @@ async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Databa
 async def test_the_roster_lists_the_keys_that_open_something(database: Database, settings: CatalogSettings) -> None:
     """So they pass from an address that has guessed all that it may, and only they."""
     clock = Clock()
-    ring = KeyRing(database, settings, clock)
+    ring = KeyCache(database, settings, clock)
     for key in (KEYS.write, KEYS.read, KEYS.admin):
         assert await ring.find_from("1.2.3.4", key, may_guess=False) is not None
-    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "read")))
-    past = NewKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
+    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "read")))
+    past = CreatedKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
     expired = await database.run(lambda connection: create_key(connection, past))
     assert made is not None
     assert expired is not None
@@ -144,8 +144,8 @@ async def test_the_roster_lists_the_keys_that_open_something(database: Database,
 
 async def test_revoked_key_in_use_is_dead_within_a_minute(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
-    ring = KeyRing(database, settings, clock)
-    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write")))
+    ring = KeyCache(database, settings, clock)
+    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write")))
     assert made is not None
     await ring.find(made[1])
     await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
@@ -161,7 +161,7 @@ async def test_known_keys_outlive_postgres_for_a_while(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
     clock = Clock()
-    ring, products = KeyRing(database, settings, clock), Products(database, clock)
+    ring, products = KeyCache(database, settings, clock), ProductTables(database, clock)
     assert await ring.find(KEYS.write) is not None
     assert "p-1" in (await products.products("demo")).by_id
     postgres_server.kill()
@@ -187,7 +187,7 @@ async def test_postgres_that_hangs_holds_up_nobody_for_long(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
     clock = Clock()
-    ring = KeyRing(database, settings, clock)
+    ring = KeyCache(database, settings, clock)
     await ring.find(KEYS.write)
     postgres_server.freeze()
     try:
@@ -206,7 +206,7 @@ async def test_postgres_that_hangs_holds_up_nobody_for_long(
 
 
 async def test_a_key_is_looked_up_once_however_many_ask(database: Database, settings: CatalogSettings) -> None:
-    ring = KeyRing(database, settings)
+    ring = KeyCache(database, settings)
     found = await asyncio.gather(*(ring.find(KEYS.write) for _ in range(500)))
     assert all(found)
     assert len(ring._entries) == 1

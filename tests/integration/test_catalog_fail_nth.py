@@ -18,10 +18,10 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.erasure import Erasure
-from rtaplatform.catalog.receipt import Kept
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.serve import catalog_import
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.profiles.erasure import PersonErasure
+from rtaplatform.profiles.erasure_receipt import Kept
+from rtaplatform.serve.catalog import import_routes
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site
 from tests.integration.cutting import CUTS, DONE_SILENT, LOST, SILENT, Plan, Proxy, postgres_proxy
@@ -99,7 +99,9 @@ class Place:
         parts = cast(Any, self.site.app.state["parts"])
         object.__setattr__(parts, "database", self.site.database)
         object.__setattr__(parts, "keys", calm.keys)
-        erasure = Erasure(self.site.database, lambda *_: None, lambda *_: {"online": 0, "values": 0}, _nothing_kept)
+        erasure = PersonErasure(
+            self.site.database, lambda *_: None, lambda *_: {"online": 0, "values": 0}, _nothing_kept
+        )
         object.__setattr__(parts, "erasure", erasure)
 
     async def prepare(self, operation: Operation) -> dict[str, str]:
@@ -154,7 +156,7 @@ def _nothing_kept() -> Kept:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_import, "CHUNK_SECONDS_MAX", TIMEOUT_SECONDS)
+    monkeypatch.setattr(import_routes, "CHUNK_SECONDS_MAX", TIMEOUT_SECONDS)
 
 
 @pytest.fixture

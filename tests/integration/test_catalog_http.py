@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from rtaplatform.catalog import migrate
-from rtaplatform.catalog.erasure import Erasure as RealErasure
-from rtaplatform.catalog.receipt import WhoToErase
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.profiles.erasure import PersonErasure as RealErasure
+from rtaplatform.profiles.erasure_receipt import WhoToErase
 from tests.integration.catalog_site import KEYS, Site, code
 from tests.integration.servers import Running
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from rtaplatform.catalog.merging import merge
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.catalog.entities.merge_patch import merge
+from rtaplatform.local.servers.postgres import Postgres
 from tests.integration.catalog_site import Site, open_site
 from tests.integration.servers import Running
 

@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings, ProfilesSettings, TopicSettings
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.committed import CommittedLog
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
 from tests.integration.chaos import until
 from tests.integration.servers import start_kafka
 
@@ -43,7 +43,7 @@ def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1
     assert producer.flush(30) == 0
 
 
-def read(log: CommittedLog, records: int) -> list[tuple[str, int]]:
+def read(log: CommittingConsumer, records: int) -> list[tuple[str, int]]:
     """So many records (more where they come together), and the record time at each."""
     found: list[tuple[str, int]] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
@@ -62,14 +62,14 @@ def names(name: str, start: int, end: int) -> list[str]:
 def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: KafkaSettings) -> None:
     settings = ProfilesSettings(group_id="one", batch_wait_ms_max=100)
     produce(kafka, "a", 10, timestamp_ms=5_000)
-    log = CommittedLog(kafka, settings)
+    log = CommittingConsumer(kafka, settings)
     assert [value for value, _ in read(log, 10)] == names("a", 0, 10)
     log.commit()
     produce(kafka, "b", 5)
     assert len(read(log, 5)) == 5
     log.close()
 
-    log = CommittedLog(kafka, settings)
+    log = CommittingConsumer(kafka, settings)
     again = read(log, 5)
     assert [value for value, _ in again] == names("b", 0, 5), "what was not committed is read again"
     assert {at for _, at in again} == {5_009}, "and record time goes on where it was"
@@ -80,7 +80,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for future in admin.delete_records([TopicPartition(WEB, 0, 25)]).values():
         future.result()
-    log = CommittedLog(kafka, settings)
+    log = CommittingConsumer(kafka, settings)
     assert [value for value, _ in read(log, 10)] == names("c", 10, 20), "the log has no older ones"
     log.commit()
     log.close()
@@ -89,6 +89,6 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     until(lambda: WEB not in Broker(kafka).topics(), "the topic to go")
     make_topics(kafka)
     produce(kafka, "d", 60)
-    log = CommittedLog(kafka, settings)
+    log = CommittingConsumer(kafka, settings)
     assert [value for value, _ in read(log, 60)] == names("d", 0, 60), "another topic, from its start"
     log.close()

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.core.errors import Unable, Unavailable
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site
 from tests.integration.servers import Running, empty_catalog

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.dead_letters import KEY_BYTES_KEPT, VALUE_BYTES_KEPT
-from rtaplatform.stream.kafka import DEAD_LETTERS, client_config, producer_config
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, client_config, producer_config
+from rtaplatform.stream.kafka.dead_letters import KEY_BYTES_KEPT, VALUE_BYTES_KEPT
 from rtaplatform.stream.port import Partition
 from tests.integration.chaos import Stack, until
 

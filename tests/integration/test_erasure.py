@@ -15,17 +15,17 @@ import redis
 from confluent_kafka import Consumer, TopicPartition
 from psycopg.types.json import Jsonb
 
-from rtaplatform.catalog import profile_rows
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.erasure import Erasure, persons_of
-from rtaplatform.catalog.profile_rows import Person
-from rtaplatform.catalog.receipt import WhoToErase
-from rtaplatform.catalog.traits import Identify, Stamp
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.profiles import profile_rows
+from rtaplatform.profiles.erasure import PersonErasure, persons_of
+from rtaplatform.profiles.erasure_receipt import WhoToErase
+from rtaplatform.profiles.profile_rows import ProfileKey
+from rtaplatform.profiles.traits import FieldStamp, IdentifyTraits
 from rtaplatform.store.port import Delta
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.control import ControlLog
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.control_log import ControlLog
 from tests.integration.catalog_stack import PROJECT_ID, CatalogStack, prepare
 from tests.integration.servers import Servers
 
@@ -57,8 +57,8 @@ class Failing:
         self._control, self._store = ControlLog(stack.kafka), RedisStore(stack.store)
         self._fail_at, self._is_done, self._calls = fail_at, is_done, 0
 
-    def erasure(self, database: Database) -> Erasure:
-        return Erasure(database, self.record, self.forget, self.kept)
+    def erasure(self, database: Database) -> PersonErasure:
+        return PersonErasure(database, self.record, self.forget, self.kept)
 
     def record(self, key: bytes, value: bytes) -> None:
         self._call(lambda: self._control.append(key, value))
@@ -138,8 +138,8 @@ def control_records(stack: CatalogStack, whose: str) -> list[dict[str, Any]]:
 
 
 async def apply(database: Database, user: str, at_ms: int, **fields: Any) -> dict[str, int]:
-    event = Identify("demo", user, Stamp(at_ms, "rta.events.web:0000:0"), at_ms, fields)
-    return dict(await database.run(lambda c: profile_rows.write(c, {Person("demo", user): [event]})))
+    event = IdentifyTraits("demo", user, FieldStamp(at_ms, "rta.events.web:0000:0"), at_ms, fields)
+    return dict(await database.run(lambda c: profile_rows.write(c, {ProfileKey("demo", user): [event]})))
 
 
 async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Database, user: str) -> None:
@@ -259,8 +259,8 @@ async def test_writers_erasures_and_imports_of_the_same_users_never_lock_each_ot
         batch = {}
         for user in chosen:
             fields = {"traits.n": number, f"traits.t{number % 7}": number}
-            event = Identify("demo", user, Stamp(number, f"rta.events.web:0000:{number}"), number, fields)
-            batch[Person("demo", user)] = [event]
+            event = IdentifyTraits("demo", user, FieldStamp(number, f"rta.events.web:0000:{number}"), number, fields)
+            batch[ProfileKey("demo", user)] = [event]
             events.append(event)
         await database.run(lambda connection: profile_rows.write(connection, batch))
 

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Producer
 
 from rtaplatform.settings import TopicSettings, WorkerSettings
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.consumer import KafkaLog
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.consumer import KafkaConsumer
 from tests.integration.chaos import Stack, until
 
 TOPIC = "rta.events.web"
@@ -26,7 +26,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 def test_one_whom_the_group_has_lost_sight_of_joins_anew_and_reads(stack: Stack) -> None:
     partitions = 3 * TopicSettings().partitions
-    log = KafkaLog(stack.kafka_settings, WorkerSettings(batch_wait_ms_max=100))
+    log = KafkaConsumer(stack.kafka_settings, WorkerSettings(batch_wait_ms_max=100))
 
     def owned() -> int:
         log.poll()

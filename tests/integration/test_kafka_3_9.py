@@ -10,14 +10,14 @@ import pytest
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.ports import keep_ports
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.ports import keep_ports
+from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.settings import KafkaSettings, LocalSettings, ProfilesSettings, TopicSettings, WorkerSettings
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.committed import CommittedLog
-from rtaplatform.stream.consumer import KafkaLog
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.consumer import KafkaConsumer
+from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
 from tests.integration.chaos import until
 from tests.integration.servers import started
 
@@ -51,7 +51,7 @@ class Reader:
 
     def __init__(self, kafka: KafkaSettings, protocol: str, group: str) -> None:
         settings = WorkerSettings(group_id=group, group_protocol=protocol)  # type: ignore[arg-type]  # one of two
-        self.log, self.version = KafkaLog(kafka, settings), -1
+        self.log, self.version = KafkaConsumer(kafka, settings), -1
         self.values: set[bytes] = set()
 
     def turn(self) -> None:
@@ -89,7 +89,7 @@ def test_workers_share_the_partitions_and_read_everything(kafka: KafkaSettings, 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_profiles_read_and_go_on_where_they_were(kafka: KafkaSettings, protocol: str) -> None:
     settings = ProfilesSettings(group_id=f"profiles-{protocol}", group_protocol=protocol)  # type: ignore[arg-type]
-    log = CommittedLog(kafka, settings)
+    log = CommittingConsumer(kafka, settings)
     found: set[bytes | None] = set()
     deadline = time.monotonic() + SECONDS_MAX
     while len(found) < RECORDS:

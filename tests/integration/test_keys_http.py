@@ -6,8 +6,8 @@ import asyncio
 
 import httpx
 
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.serve.limits import Limits
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.settings import LimitSettings
 from tests.integration.catalog_site import Site, code, open_site, until
 from tests.integration.servers import Running
@@ -55,7 +55,7 @@ async def test_a_project_keeps_a_key_that_makes_others(site: Site, client: httpx
 
 
 async def test_projects_are_made_and_changed_so_often_and_no_more(postgres_server: Running[Postgres]) -> None:
-    limits = Limits(LimitSettings(projects_per_hour=3, project_changes_per_hour=2, keys_per_project_max=4))
+    limits = RateLimits(LimitSettings(projects_per_hour=3, project_changes_per_hour=2, keys_per_project_max=4))
     async with open_site(postgres_server.server, limits=limits) as site, site.client() as client:
         # A slug that is taken costs as well: nobody tries out which there are.
         made = [await client.post("/v1/projects", json={"slug": slug}) for slug in ("demo", "one", "two", "three")]

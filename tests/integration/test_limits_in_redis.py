@@ -6,11 +6,11 @@ import redis
 from litestar.exceptions import TooManyRequestsException
 from pydantic import SecretStr
 
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.serve.limits import COLLECT, PORTIONS, READ, REDIS_SECONDS, Counter, Limits, redis_counter
-from rtaplatform.serve.tickets import LIFE_SECONDS
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.serve.http.limits import COLLECT, PORTIONS, READ, REDIS_SECONDS, Counter, RateLimits, redis_counter
+from rtaplatform.serve.http.tickets import LIFE_SECONDS
 from rtaplatform.settings import LimitSettings
-from rtaplatform.store.connections import async_pool
+from rtaplatform.store.redis.connections import async_pool
 from rtaplatform.wiring import build_tickets
 from tests.integration.servers import TESTER, Running
 
@@ -22,7 +22,7 @@ def counter(valkey: Running[Valkey]) -> Counter:
     return redis_counter(async_pool(valkey.server.url("rta-limiter"), REDIS_SECONDS, 4))
 
 
-async def passing(limits: Limits, kind: str, times: int) -> int:
+async def passing(limits: RateLimits, kind: str, times: int) -> int:
     passed = 0
     for _ in range(times):
         try:
@@ -35,7 +35,7 @@ async def passing(limits: Limits, kind: str, times: int) -> int:
 
 async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Running[Valkey]) -> None:
     at = 1_000_000_000.0
-    one, two = (Limits(SETTINGS, counter(valkey_server), lambda: at) for _ in range(2))
+    one, two = (RateLimits(SETTINGS, counter(valkey_server), lambda: at) for _ in range(2))
     passed = await passing(one, READ, LIMIT // 2) + await passing(two, READ, LIMIT)
     assert LIMIT - 2 * LIMIT // PORTIONS <= passed <= LIMIT
     with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
@@ -47,7 +47,7 @@ async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Run
 
 async def test_the_store_away_limits_all_the_same_and_its_return_is_noticed(valkey_server: Running[Valkey]) -> None:
     now = [2_000_000_000.0]
-    limits = Limits(SETTINGS, counter(valkey_server), lambda: now[0])
+    limits = RateLimits(SETTINGS, counter(valkey_server), lambda: now[0])
     assert await passing(limits, COLLECT, 10) == 10
     valkey_server.kill()
     try:

@@ -10,9 +10,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from redis.exceptions import NoPermissionError
 
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.local.servers.valkey import Valkey
 from tests.integration.servers import Running, Servers
 
 

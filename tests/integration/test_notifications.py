@@ -13,18 +13,18 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from rtaplatform.catalog.change_notifications import CatalogChange, CatalogChanges, CatalogListener, read_change
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys import KeyRing, NewKey, create_key, list_keys, revoke_key
-from rtaplatform.catalog.notifications import Change, Listener, News, read_change
-from rtaplatform.catalog.products import Products
-from rtaplatform.catalog.seed import DemoKeys, seed_demo
+from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.catalog.keys.key_cache import CreatedKey, KeyCache, create_key, list_keys, revoke_key
+from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import until
 from tests.integration.servers import Running, empty_catalog
 
-KEYS = DemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
+KEYS = SeededDemoKeys(write="rta_w_news", read="rta_r_news", admin="rta_a_news")
 MANY = 100_000
 BYTES_A_PRODUCT_MAX = 700
 
@@ -47,11 +47,11 @@ class Following:
     """The caches of a process, and its listener."""
 
     def __init__(self, database: Database, settings: CatalogSettings) -> None:
-        self.keys, self.products = KeyRing(database, settings), Products(database)
-        self.news, self.changes = News(self.keys, self.products), list[Change]()
-        self.listener = Listener(settings, changed=self._take, state=self.news.listen)
+        self.keys, self.products = KeyCache(database, settings), ProductTables(database)
+        self.news, self.changes = CatalogChanges(self.keys, self.products), list[CatalogChange]()
+        self.listener = CatalogListener(settings, changed=self._take, state=self.news.listen)
 
-    def _take(self, change: Change) -> None:
+    def _take(self, change: CatalogChange) -> None:
         self.changes.append(change)
         self.news.change(change)
 
@@ -121,7 +121,7 @@ async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
 ) -> None:
     async with following(database, settings) as here:
         assert await here.keys.find("rta_w_unknown") is None
-        made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write")))
+        made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write")))
         assert made is not None
         assert await here.keys.find(made[1]) is not None
         await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
@@ -133,8 +133,8 @@ async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
 
 
 async def test_a_key_expires_to_the_moment_while_it_is_cached(database: Database, settings: CatalogSettings) -> None:
-    ring, end = KeyRing(database, settings), datetime.now(UTC) + timedelta(seconds=0.7)
-    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write", end)))
+    ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=0.7)
+    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write", end)))
     assert made is not None
     assert await ring.find(made[1]) is not None
     while datetime.now(UTC) < end - timedelta(seconds=0.02):
@@ -147,8 +147,8 @@ async def test_a_key_expires_to_the_moment_while_it_is_cached(database: Database
 async def test_an_expired_key_is_not_served_while_postgres_is_away(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
-    ring, end = KeyRing(database, settings), datetime.now(UTC) + timedelta(seconds=1)
-    made = await database.run(lambda connection: create_key(connection, NewKey("demo", "shop", "write", end)))
+    ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=1)
+    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write", end)))
     assert made is not None
     assert await ring.find(made[1]) is not None
     postgres_server.kill()
@@ -162,7 +162,7 @@ async def test_an_expired_key_is_not_served_while_postgres_is_away(
 async def test_use_is_written_in_one_batch_and_off_the_request_s_path(
     database: Database, settings: CatalogSettings
 ) -> None:
-    ring = KeyRing(database, settings)
+    ring = KeyCache(database, settings)
     for key in (KEYS.write, KEYS.read):
         assert await ring.find(key) is not None
 
@@ -193,14 +193,14 @@ class Counted:
 
 async def test_a_hundred_thousand_products_fit(database: Database, settings: CatalogSettings) -> None:
     await insert_many(settings, 1, MANY)
-    products = Products(database)
+    products = ProductTables(database)
     tracemalloc.start()
     table = await products.products("demo")
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(table.by_id) == MANY
     assert used < MANY * BYTES_A_PRODUCT_MAX
-    small = Products(Counted(database), products_max=MANY - 1)  # type: ignore[arg-type]  # a database that counts
+    small = ProductTables(Counted(database), products_max=MANY - 1)  # type: ignore[arg-type]  # a database that counts
     for _ in range(3):
         with pytest.raises(InvalidParameter):
             await small.products("demo")
@@ -216,7 +216,7 @@ async def test_a_hundred_thousand_products_fit(database: Database, settings: Cat
 async def test_nothing_known_and_postgres_away_is_unavailable(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
-    products = Products(database)
+    products = ProductTables(database)
     postgres_server.kill()
     try:
         for _ in range(3):
@@ -232,7 +232,7 @@ async def test_the_projects_asked_for_last_are_kept(database: Database, settings
     await execute(
         settings, "INSERT INTO products (project_id, id) SELECT 'prj_2', 'p-' || n FROM generate_series(1, 50) n"
     )
-    products = Products(database, products_max=100)
+    products = ProductTables(database, products_max=100)
     first = await products.products("demo")
     second = await products.products("two")
     assert (len(first.by_id), len(second.by_id)) == (80, 50)
@@ -249,7 +249,7 @@ async def test_two_large_projects_do_not_push_each_other_out_at_every_question(
         settings, "INSERT INTO products (project_id, id) SELECT 'prj_2', 'p-' || n FROM generate_series(1, 12000) n"
     )
     now = [1_000.0]
-    products = Products(database, lambda: now[0], products_max=20_000)
+    products = ProductTables(database, lambda: now[0], products_max=20_000)
     await products.products("demo")
     second = await products.products("two")
     for _ in range(3):

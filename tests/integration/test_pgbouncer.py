@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform import telemetry
-from rtaplatform.catalog.keys import KeyRing
-from rtaplatform.catalog.notifications import Change, Listener, News
-from rtaplatform.catalog.products import LISTENING_SECONDS, STALE_SECONDS, Products
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.catalog.change_notifications import CatalogChange, CatalogChanges, CatalogListener
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.catalog.products.product_tables import LISTENING_SECONDS, STALE_SECONDS, ProductTables
+from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site, until
 from tests.integration.pooler import pooled
@@ -29,8 +29,8 @@ async def site(postgres_server: Running[Postgres], tmp_path: Path) -> AsyncItera
             yield found
 
 
-async def listen(site: Site, changes: list[Change], states: list[bool]) -> asyncio.Task[None]:
-    listener = Listener(site.settings, changed=changes.append, state=states.append)
+async def listen(site: Site, changes: list[CatalogChange], states: list[bool]) -> asyncio.Task[None]:
+    listener = CatalogListener(site.settings, changed=changes.append, state=states.append)
     return asyncio.create_task(listener.run())
 
 
@@ -61,7 +61,7 @@ async def walk(client: httpx.AsyncClient) -> list[str]:
 
 async def test_notifications_that_a_pooler_swallows_are_not_counted_on(site: Site) -> None:
     """LISTEN succeeds, and the very connection hears itself: only what another one sends proves anything."""
-    states, changes = list[bool](), list[Change]()
+    states, changes = list[bool](), list[CatalogChange]()
     task = await listen(site, changes, states)
     async with site.client() as client:
         while not states:
@@ -74,8 +74,8 @@ async def test_notifications_that_a_pooler_swallows_are_not_counted_on(site: Sit
 
 async def test_notifications_that_arrive_are(postgres_server: Running[Postgres], site: Site) -> None:
     settings = CatalogSettings(url=SecretStr(postgres_server.server.url), timeout_seconds=2.0)
-    states, changes = list[bool](), list[Change]()
-    task = asyncio.create_task(Listener(settings, changed=changes.append, state=states.append).run())
+    states, changes = list[bool](), list[CatalogChange]()
+    task = asyncio.create_task(CatalogListener(settings, changed=changes.append, state=states.append).run())
     async with site.client() as client:
         await until(lambda: True in states)
         assert (await client.put("/v1/products/p", json={})).status_code == 201
@@ -87,8 +87,8 @@ async def test_notifications_that_arrive_are(postgres_server: Running[Postgres],
 
 async def test_changes_show_within_half_a_minute_without_notifications(site: Site) -> None:
     now = [0.0]
-    products = Products(site.database, now=lambda: now[0])
-    news = News(KeyRing(site.database, site.settings), products)
+    products = ProductTables(site.database, now=lambda: now[0])
+    news = CatalogChanges(KeyCache(site.database, site.settings), products)
     news.listen(False)
     assert telemetry.CATALOG_LISTENING._value.get() == 0
     async with site.client() as client:

@@ -11,9 +11,9 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from rtaplatform.process.poison import ENDS_MAX
-from rtaplatform.store import layout
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.process.worker.poison import ENDS_MAX
+from rtaplatform.store import redis_keys
+from rtaplatform.stream.kafka.config import producer_config
 from tests.integration.chaos import Stack, until
 from tests.integration.raising_worker import MARKER
 from tests.integration.servers import TESTER
@@ -38,7 +38,7 @@ def start(stack: Stack) -> subprocess.Popen[bytes]:
 
 def ends(stack: Stack) -> list[int]:
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
-        return sorted(int(n) for n in tester.hgetall(layout.ends_key(0)).values())
+        return sorted(int(n) for n in tester.hgetall(redis_keys.ends_key(0)).values())
 
 
 def send(stack: Stack) -> None:

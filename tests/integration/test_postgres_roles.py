@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform.catalog import migrate
-from rtaplatform.local.postgres import Postgres
+from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import open_site
 from tests.integration.servers import APP_ROLE, Running, empty_catalog, start_postgres

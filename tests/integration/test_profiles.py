@@ -23,12 +23,12 @@ from confluent_kafka import Producer
 from psycopg.rows import dict_row
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.profiles import Profiles
-from rtaplatform.core.times import iso_utc
+from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.profiles.profile_worker import ProfileWorker
 from rtaplatform.settings import ProfilesSettings
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.committed import CommittedLog
-from rtaplatform.stream.group import GroupOffsets
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
+from rtaplatform.stream.kafka.group_offsets import GroupOffsets
 from rtaplatform.stream.port import GroupPosition, Partition
 from tests.integration.catalog_stack import CatalogStack, prepare
 from tests.integration.servers import Servers
@@ -95,10 +95,10 @@ def source(stack: CatalogStack) -> Source:
 
 
 @asynccontextmanager
-async def profiles(stack: CatalogStack, group: str) -> AsyncIterator[Profiles]:
-    log, database = CommittedLog(stack.kafka, ProfilesSettings(group_id=group)), Database(stack.catalog)
+async def profiles(stack: CatalogStack, group: str) -> AsyncIterator[ProfileWorker]:
+    log, database = CommittingConsumer(stack.kafka, ProfilesSettings(group_id=group)), Database(stack.catalog)
     try:
-        yield Profiles(log, database, users_max=50)
+        yield ProfileWorker(log, database, users_max=50)
     finally:
         await asyncio.to_thread(log.close)
         await database.close()

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.profiles import Profiles
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.stream.port import Partition, Record
+from rtaplatform.profiles.profile_worker import ProfileWorker
+from rtaplatform.stream.port import LogRecord, Partition
 from tests.integration.catalog_stack import CatalogStack, prepare
 from tests.integration.servers import Servers
 
@@ -47,10 +47,10 @@ class ShortLog:
     def __init__(self, plan: Plan) -> None:
         self._plan, self._next, self.committed = plan, 0, 0
 
-    def poll(self) -> Sequence[tuple[Record, int]]:
+    def poll(self) -> Sequence[tuple[LogRecord, int]]:
         return self._plan.call("poll", self._read)  # type: ignore[no-any-return]  # what `_read` returns
 
-    def _read(self) -> Sequence[tuple[Record, int]]:
+    def _read(self) -> Sequence[tuple[LogRecord, int]]:
         found = [record(n) for n in range(self._next, min(EVENTS, self._next + 5))]
         self._next += len(found)
         return [(each, each.timestamp_ms) for each in found]
@@ -78,13 +78,13 @@ class _Connection:
         return self._plan.call("execute", lambda: self._connection.execute(*args))
 
 
-def record(number: int) -> Record:
+def record(number: int) -> LogRecord:
     event = {
         "projectId": "demo", "type": "identify", "userId": f"nth-{number % USERS}", "anonymousId": f"a-{number}",
         "timestamp": "2026-11-18T11:00:00Z", "traits": {"age": number, f"n{number % 4}": "x"},
     }  # fmt: skip
     value = json.dumps(event).encode()
-    return Record(Partition("rta.events.web", 0), number, START_MS + number, b"k", value, 0, False)
+    return LogRecord(Partition("rta.events.web", 0), number, START_MS + number, b"k", value, 0, False)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ async def rows_after(stack: CatalogStack, plan: Plan) -> Shown:
     with psycopg.connect(stack.servers.postgres_url) as connection:
         connection.execute("DELETE FROM users WHERE id LIKE 'nth-%'")
     database, log = Database(stack.catalog), ShortLog(plan)
-    loop = Profiles(log, FailingDatabase(database, plan), users_max=2)  # type: ignore[arg-type]  # all that it calls
+    loop = ProfileWorker(log, FailingDatabase(database, plan), users_max=2)  # type: ignore[arg-type]  # all that it calls
     async with asyncio.timeout(60):
         while log.committed < EVENTS:
             await loop.turn()

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.serve.limits import COLLECT, REDIS_SECONDS, Limits, redis_counter
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, RateLimits, redis_counter
 from rtaplatform.settings import LimitSettings, StoreSettings
-from rtaplatform.store.connections import async_pool
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.store.redis.connections import async_pool
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.conftest import store_settings
 from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, name_of, redis_proxy
 from tests.integration.servers import Running, flush
@@ -142,7 +142,7 @@ async def test_any_command_of_the_limiter_may_fail_once(
     url = through(behind, valkey_server.server.url("rta-limiter"))
     for n in range(1, 6):
         now, counter = [1_000_000_000.0 + n * 60], redis_counter(async_pool(url, REDIS_SECONDS, 3_600))
-        limits = Limits(LimitSettings(collect_events_per_minute=1_000), counter, lambda now=now: now[0])  # type: ignore[misc]  # a default
+        limits = RateLimits(LimitSettings(collect_events_per_minute=1_000), counter, lambda now=now: now[0])  # type: ignore[misc]  # a default
         behind.plan = Plan(n, WAYS[way])
         for step in range(6):
             much = await limits.take(COLLECT, f"much-{n}", 100)

@@ -13,14 +13,14 @@ import redis
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.rebuilding import KEEP_OLD_HOURS, RunningRebuild, abandon
+from rtaplatform.operate.rebuild_run import KEEP_OLD_HOURS, RunningRebuild, abandon
 from rtaplatform.settings import WorkerSettings
-from rtaplatform.store import layout
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_generations import Cleaner, RedisGenerations
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.control import ControlLog
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.store import redis_keys
+from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.control_log import ControlLog
 from rtaplatform.stream.port import Partition
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
@@ -129,7 +129,7 @@ def test_a_torn_shard_is_whole_again(stack: Stack) -> None:
     stack.drain()
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
         for shard, generation in enumerate(generations(stack)):
-            tester.set(f"{layout.base(shard, generation)}inflight", "half of a batch")
+            tester.set(f"{redis_keys.base(shard, generation)}inflight", "half of a batch")
     send(stack, 200, "b")
     rebuild(stack)
     stack.drain()
@@ -176,16 +176,16 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
 
         def left() -> int:
-            return sum(1 for s, name in enumerate(before) for _ in tester.scan_iter(f"{layout.base(s, name)}*"))
+            return sum(1 for s, name in enumerate(before) for _ in tester.scan_iter(f"{redis_keys.base(s, name)}*"))
 
         assert cleaner.go_on(100) == 0
         kept = left()
         assert kept
         for shard, name in enumerate(before):
-            tester.hset(layout.retired_key(shard), name, 0)
+            tester.hset(redis_keys.retired_key(shard), name, 0)
         assert cleaner.go_on(100) + cleaner.go_on(100) == kept
         assert left() == 0
-        assert not any(tester.exists(layout.retired_key(shard)) for shard in range(stack.shards))
+        assert not any(tester.exists(redis_keys.retired_key(shard)) for shard in range(stack.shards))
     store.close()
     assert stack.check() == []
 
@@ -206,8 +206,8 @@ def test_the_totals_before_are_kept_as_long_as_it_is_told(stack: Stack, hours: i
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
         now = tester.time()[0]
         for shard, name in enumerate(before):
-            left = list(tester.scan_iter(f"{layout.base(shard, name)}*"))
-            until_s = [int(at) for at in tester.hgetall(layout.retired_key(shard)).values()]
+            left = list(tester.scan_iter(f"{redis_keys.base(shard, name)}*"))
+            until_s = [int(at) for at in tester.hgetall(redis_keys.retired_key(shard)).values()]
             if hours:
                 assert left, said
                 assert [0 < at - now <= hours * 3_600 for at in until_s] == [True]
@@ -241,10 +241,10 @@ def test_it_says_what_it_cannot_do(stack: Stack) -> None:
     with pytest.raises(SetupError, match="no shard 9"):
         begun(stack, 9)
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
-        tester.hset(layout.shard_key(0), "schema", "0")
+        tester.hset(redis_keys.shard_key(0), "schema", "0")
         assert "schema 0" in refusal(stack)
-        tester.hset(layout.shard_key(0), "schema", "1")
-        manifest = f"{layout.base(0, generations(stack)[0])}manifest"
+        tester.hset(redis_keys.shard_key(0), "schema", "1")
+        manifest = f"{redis_keys.base(0, generations(stack)[0])}manifest"
         topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
         tester.hset(manifest, f"topic:{TOPIC}", "another")
         assert "made again" in refusal(stack)

@@ -15,15 +15,16 @@ import redis
 from pydantic import SecretStr
 
 from rtaplatform.core.errors import Unable
-from rtaplatform.local.ports import LOOPBACK, keep_ports
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.serve.health import Health
-from rtaplatform.serve.limits import COLLECT, REDIS_SECONDS, Counter, Limits, redis_counter
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.local.data.ports import LOOPBACK, keep_ports
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.serve.http.health import Health
+from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, Counter, RateLimits, redis_counter
 from rtaplatform.settings import LimitSettings, StoreSettings
-from rtaplatform.store.connections import async_pool
-from rtaplatform.store.port import Place, Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_reader import RedisReader
+from rtaplatform.store.redis.connections import async_pool
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.integration.chaos import until
 from tests.integration.relay import Relay
 from tests.integration.servers import TESTER, Running, flush, started
@@ -31,7 +32,7 @@ from tests.integration.servers import TESTER, Running, flush, started
 SECONDS_MAX = 10.0
 LIMIT = 1_000_000
 PORTION = LIMIT // 100  # so that Redis is asked each time
-PROJECT = Project("demo", "Europe/Berlin", "EUR")
+PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
 
 
 @dataclass
@@ -78,7 +79,7 @@ def pair(both: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
         flush(running)
         url, loader = (SecretStr(running.server.url(user)) for user in ("rta", "rta-loader"))
         store = RedisStore(StoreSettings(url=url, loader_url=loader))
-        store.begin(0, expected="", generation=generation, topics={"t": "t-1"}, starts={Place("t-1", 0): 0})
+        store.begin(0, expected="", generation=generation, topics={"t": "t-1"}, starts={PartitionId("t-1", 0): 0})
         store.set_projects([PROJECT])
         store.close()
     relay = Relay(both[0].server.port)
@@ -90,7 +91,7 @@ def counter(url: str) -> Counter:
     return redis_counter(async_pool(url, REDIS_SECONDS, 4))
 
 
-async def all_follow(pair: Pair, store: RedisStore, reader: RedisReader, limits: Limits) -> bool:
+async def all_follow(pair: Pair, store: RedisStore, reader: RedisReader, limits: RateLimits) -> bool:
     """Workers' side, questions, and limits, each with one more call."""
     await limits.take(COLLECT, "key_1", PORTION)
     state = store.state(0)
@@ -103,7 +104,7 @@ async def all_follow(pair: Pair, store: RedisStore, reader: RedisReader, limits:
 @pytest.mark.parametrize("fault", ["demoted", "detached"])
 async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pair, fault: str) -> None:
     store, reader = RedisStore(pair.settings()), RedisReader(pair.settings())
-    limits = Limits(LimitSettings(collect_events_per_minute=LIMIT), counter(pair.url("rta-limiter")))
+    limits = RateLimits(LimitSettings(collect_events_per_minute=LIMIT), counter(pair.url("rta-limiter")))
     assert (await reader.read("demo", [])).generation == "old"
     store.check_writes()
     hints = reader.hints()

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from rtaplatform.cli.commands.doctor import examine, require_given
 from rtaplatform.cli.connections import Connections
-from rtaplatform.cli.doctor import examine, require_given
 from rtaplatform.core.errors import SetupError
-from rtaplatform.server_checks import check_kafka, check_postgres, check_redis
+from rtaplatform.operate.server_checks import check_kafka, check_postgres, check_redis
 from rtaplatform.settings import KafkaSettings
 from tests.integration.servers import Servers
 

@@ -20,8 +20,8 @@ import psycopg
 import pytest
 import redis
 
-from rtaplatform.local.environments import NEEDED, secret_variables
-from rtaplatform.local.running import Running, read_running
+from rtaplatform.local.data.instance_file import RunningInstance, read_running
+from rtaplatform.local.supervisor.environments import NEEDED, secret_variables
 
 READY_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 10.0
@@ -67,7 +67,7 @@ class Up:
         content: dict[str, Any] = json.loads(self.ready_file.read_text())
         return content
 
-    def running(self) -> Running:
+    def running(self) -> RunningInstance:
         running = read_running(self.data_dir)
         assert running is not None
         return running

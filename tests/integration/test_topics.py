@@ -18,13 +18,13 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 from msgspec import structs
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.operations import adopt_topic, describe_topics
-from rtaplatform.rebuilding import RunningRebuild
+from rtaplatform.core.ledger import read_row
+from rtaplatform.operate.operations import adopt_topic, describe_topics
+from rtaplatform.operate.rebuild_run import RunningRebuild
 from rtaplatform.settings import TopicSettings, WorkerSettings
-from rtaplatform.store.port import read_row
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import client_config, producer_config
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import client_config, producer_config
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
 
@@ -33,7 +33,7 @@ ASK = """
 import sys
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.broker import Broker
+from rtaplatform.stream.kafka.broker import Broker
 try:
     assert Broker(KafkaSettings(bootstrap_servers=sys.argv[1])).committed(sys.argv[2]) == {}
 except Unavailable:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Producer
 
-from rtaplatform.analytics.freshness import FreshnessTracker
-from rtaplatform.analytics.log_ends import Instant
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.analytics.freshness.log_ends import LogInstant
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
 from tests.integration.chaos import Stack, until
 
 
@@ -80,9 +80,9 @@ def freshness(stack: Stack, seconds_later: float) -> tuple[int, bool]:
     async def look() -> tuple[int, bool]:
         snapshot = await reader.read("demo", [])
         await reader.close()
-        tracker.sample(Instant(0, 0.0), broker.ends())
-        tracker.observe(snapshot, Instant(0, 0.0))
-        now = Instant(round(seconds_later * 1000), seconds_later)
+        tracker.sample(LogInstant(0, 0.0), broker.ends())
+        tracker.observe(snapshot, LogInstant(0, 0.0))
+        now = LogInstant(round(seconds_later * 1000), seconds_later)
         found = tracker.observe(snapshot, now)
         return sum(partition.lag for partition in tracker.state(now).partitions), found.is_complete
 

@@ -15,12 +15,12 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.process.worker import Worker
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings
-from rtaplatform.store.port import Place
-from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import check_the_law, differences, expected, held_in_redis
@@ -97,7 +97,9 @@ def _filled_log() -> tuple[MemoryBroker, Witness]:
 
 
 def _is_at_the_end(store: RedisStore, broker: MemoryBroker) -> bool:
-    ends = {Place(broker.ids[p.topic], p.number): len(records) for p, records in broker.records.items() if records}
+    ends = {
+        PartitionId(broker.ids[p.topic], p.number): len(records) for p, records in broker.records.items() if records
+    }
     states = [store.state(shard) for shard in range(SHARDS)]
     return all(int(s.ledger.get(place, "0").split("|")[0]) == end for s in states if s for place, end in ends.items())
 

@@ -11,13 +11,14 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.caps import BOUNDED, NAMES, Caps, without_seat
+from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.rollups import PRODUCTS, SEATS_PREFIX, SEPARATOR, field
-from rtaplatform.process.worker import Worker
-from rtaplatform.simulate.oracle_caps import Seats
-from rtaplatform.simulate.oracle_truth import Truth
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.memory_totals import Totals as Held
-from rtaplatform.store.port import CellsKey, Delta, Place
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
+from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.memory.memory_totals import MemoryTotals as Held
+from rtaplatform.store.port import CellsKey, Delta
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.simulation.world import PROJECTS, START_MS, Home, Kept, MemoryHome, World
@@ -26,8 +27,8 @@ FEW = Caps(products=6, products_of_minute=3, combinations=4, sketch_bytes=1_000)
 WEB = Partition("rta.events.web", 0)
 
 
-def seats_of(caps: Caps) -> Seats:
-    return Seats(caps.combinations, caps.products, caps.products_of_minute)
+def seats_of(caps: Caps) -> OracleSeats:
+    return OracleSeats(caps.combinations, caps.products, caps.products_of_minute)
 
 
 class CappedWorld(World):
@@ -96,7 +97,7 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
     for at_ms, value in shop.records(seed):
         broker.append(WEB, at_ms, b"k", value)
     home.store.begin(
-        0, expected="", generation="g1", topics=dict(broker.ids), starts={Place(broker.ids[WEB.topic], 0): 0}
+        0, expected="", generation="g1", topics=dict(broker.ids), starts={PartitionId(broker.ids[WEB.topic], 0): 0}
     )
     home.set_projects("v1")
     log = MemoryLog(broker, 20_000)
@@ -109,7 +110,7 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
 
 
 def recounted(broker: MemoryBroker) -> Truth:
-    from rtaplatform.simulate.oracle import recount
+    from rtaplatform.simulate.oracle.oracle import recount
 
     kept = (Kept(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in broker.records[WEB])
     return recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})

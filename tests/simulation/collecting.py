@@ -17,15 +17,15 @@ import httpx
 from confluent_kafka import KafkaError, KafkaException
 from limits.errors import StorageError
 
-from rtaplatform.catalog.keys import KeyRing
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
-from rtaplatform.collect.draft import Record
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.health import Health
-from rtaplatform.serve.limits import Limits
-from rtaplatform.serve.parts import Parts
+from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.health import Health
+from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.settings import CatalogSettings, LimitSettings
 
 SECRET = "10.1.2.3:9092, password hunter2"  # what no answer may tell
@@ -53,7 +53,7 @@ class Broker:
     """What Kafka has, and which of it has been acknowledged."""
 
     def __init__(self) -> None:
-        self.stored: list[Record] = []
+        self.stored: list[CollectedRecord] = []
         self.acknowledged: set[str] = set()
 
 
@@ -77,7 +77,7 @@ class Librdkafka:
     def produce(self, topic: str, **given: Any) -> None:
         way = "fatal" if self._is_fatal else self._plan.meets("produce", self.PRODUCE)
         self._raise(way)
-        record = Record(topic, given["key"], given["value"], given["timestamp"], 0)
+        record = CollectedRecord(topic, given["key"], given["value"], given["timestamp"], 0)
         if way in ("", "stored, reported", "stored, silent"):
             self._broker.stored.append(record)
         if "silent" in way:
@@ -181,10 +181,10 @@ class Site:
         self.plan, self.broker, self.made = plan, Broker(), list[Librdkafka]()
         self.now = 60_000_000.0
         self.producer = EventProducer(self._make, {}, WAIT_SECONDS - 1.0)  # which adds a second of its own
-        keys = KeyRing(cast(Any, Database(plan)), CatalogSettings(url=cast(Any, "postgresql://x")), lambda: self.now)
-        limits = Limits(LimitSettings(collect_events_per_minute=200), Counter(plan), lambda: self.now)
+        keys = KeyCache(cast(Any, Database(plan)), CatalogSettings(url=cast(Any, "postgresql://x")), lambda: self.now)
+        limits = RateLimits(LimitSettings(collect_events_per_minute=200), Counter(plan), lambda: self.now)
         self.app = create_app(
-            Parts(keys=keys, collector=Collector(self.producer), health=Health({}), limits=limits)
+            Dependencies(keys=keys, collector=Collector(self.producer), health=Health({}), limits=limits)
         )  # fmt: skip
         self.wrong: list[str] = []
 
@@ -246,7 +246,7 @@ def objections(answer: httpx.Response) -> list[str]:
     return [name for name, is_right in checks.items() if not is_right]
 
 
-def message_id(record: Record) -> str:
+def message_id(record: CollectedRecord) -> str:
     return str(json.loads(record.value)["messageId"])
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtaplatform.process.adopt import adopt
-from rtaplatform.process.positions import fingerprint
-from rtaplatform.store.port import Place, next_offset
-from rtaplatform.stream.port import Partition, Record
+from rtaplatform.core.ledger import PartitionId, next_offset
+from rtaplatform.process.rebuild.adoption import adopt
+from rtaplatform.process.worker.positions import fingerprint
+from rtaplatform.stream.port import LogRecord, Partition
 from tests.simulation.persons import Witness
 from tests.simulation.world import PROJECTS, Kept, World
 
@@ -25,8 +25,8 @@ INCARNATIONS_APART = 1_000  # partitions between one incarnation of a topic and 
 class History:
     """What one generation has counted of each place: records that were lost since, and from where on the log has it."""
 
-    lost: dict[Place, list[Record]] = field(default_factory=dict)
-    since: dict[Place, int] = field(default_factory=dict)
+    lost: dict[PartitionId, list[LogRecord]] = field(default_factory=dict)
+    since: dict[PartitionId, int] = field(default_factory=dict)
 
 
 class DamagedWorld(World):
@@ -34,7 +34,7 @@ class DamagedWorld(World):
 
     def __init__(self, seed: int, **kinds: Any) -> None:
         self.histories: dict[str, History] = {}
-        self.archive: dict[Place, tuple[Partition, list[Record]]] = {}
+        self.archive: dict[PartitionId, tuple[Partition, list[LogRecord]]] = {}
         self.damages = 0
         super().__init__(seed, shards=(1,), **kinds)
 
@@ -100,7 +100,7 @@ class DamagedWorld(World):
 
     # the operator ----------------------------------------------------------------------------------------------
 
-    def accept(self, partition: Partition, records: list[Record]) -> None:
+    def accept(self, partition: Partition, records: list[LogRecord]) -> None:
         """Take the partition as it is; `records`: those that were there. What can't be taken is counted again."""
         self.past = []
         state, place = self.store.state(0), self.place_of(partition)
@@ -141,8 +141,8 @@ class DamagedWorld(World):
     def choose(self) -> Partition:
         return self.rng.choice(self.broker.all_partitions())
 
-    def place_of(self, partition: Partition) -> Place:
-        return Place(self.broker.ids[partition.topic], partition.number)
+    def place_of(self, partition: Partition) -> PartitionId:
+        return PartitionId(self.broker.ids[partition.topic], partition.number)
 
     def next_of(self, partition: Partition) -> int:
         """The offset that the shard counts next."""

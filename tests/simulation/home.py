@@ -6,13 +6,13 @@ import pickle
 from typing import Any, Protocol
 
 from rtaplatform.core.caps import CAPS, Caps
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Project
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.store.memory.memory_store import MemoryStore
 from tests.comparison import Totals, held_in_memory
 from tests.simulation.persons import Values, values_in
 
 HALF = "demo|applied"  # what a torn batch has written, of all that it should have
-PROJECTS = [Project("demo", "Europe/Berlin", "EUR"), Project("other", "Asia/Kolkata", "USD")]
+PROJECTS = [ProjectSettings("demo", "Europe/Berlin", "EUR"), ProjectSettings("other", "Asia/Kolkata", "USD")]
 
 
 class Home(Protocol):

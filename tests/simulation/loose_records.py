@@ -10,16 +10,16 @@ import json
 from collections.abc import Iterator
 from random import Random
 
-from rtaplatform.simulate.records import Record, encode, iso
+from rtaplatform.simulate.shop.records import SimulatedRecord, encode, iso
 
 SHARE, REPEATS, REPEATED_OF = 0.3, 0.6, 20
 EDGES_MS = [hours * 3_600_000 for hours in (-73, -72, -48, -47, 0, 1, 25, 26)]
 ABSURD = ["2000-01-01T00:00:00Z", "2044-02-29T12:00:00Z", "2099-12-31T23:59:59Z", "1999-01-01", "tomorrow"]
 
 
-def with_loose_ids(records: Iterator[Record], rng: Random, seconds_apart: float) -> Iterator[Record]:
+def with_loose_ids(records: Iterator[SimulatedRecord], rng: Random, seconds_apart: float) -> Iterator[SimulatedRecord]:
     """These records, with others between them."""
-    sent: list[Record] = []
+    sent: list[SimulatedRecord] = []
     for record in records:
         yield record
         if rng.random() < SHARE:
@@ -31,7 +31,7 @@ def with_loose_ids(records: Iterator[Record], rng: Random, seconds_apart: float)
                 yield from made
 
 
-def _made_of(record: Record, rng: Random, seconds_apart: float) -> list[Record]:
+def _made_of(record: SimulatedRecord, rng: Random, seconds_apart: float) -> list[SimulatedRecord]:
     """The same event under another id and own time; nothing where it is no event with an id."""
     try:
         message = json.loads(record.value or b"")
@@ -44,6 +44,6 @@ def _made_of(record: Record, rng: Random, seconds_apart: float) -> list[Record]:
     return [record._replace(value=encode(message))]
 
 
-def _edge(record: Record, rng: Random, seconds_apart: float) -> str:
+def _edge(record: SimulatedRecord, rng: Random, seconds_apart: float) -> str:
     apart_ms = int(seconds_apart * 1_000)
     return iso(record.timestamp + rng.choice(EDGES_MS) + rng.randint(-30 * apart_ms, 30 * apart_ms))

@@ -12,15 +12,16 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
-from rtaplatform.process.counting import Shop
-from rtaplatform.process.fold import Understood
-from rtaplatform.process.people import TOKEN_BYTES, People, PersonKey
-from rtaplatform.simulate.oracle import Oracle
-from rtaplatform.simulate.oracle_calendar import bucket_starts as starts_by_the_oracle
-from rtaplatform.simulate.oracle_event import Event
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import CellsKey, Project
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.process.fold.decode_run import DecodedRecord
+from rtaplatform.process.fold.job import EcommerceJob
+from rtaplatform.process.fold.person_state import TOKEN_BYTES, PersonKey, PersonStates
+from rtaplatform.simulate.oracle.oracle import Oracle
+from rtaplatform.simulate.oracle.oracle_calendar import bucket_starts as starts_by_the_oracle
+from rtaplatform.simulate.oracle.oracle_event import OracleEvent
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import CellsKey
 from tests.comparison import CellName
 
 ROLLUP = "people"
@@ -31,11 +32,11 @@ Values = Counter[tuple[str, bytes]]  # project, value → how many persons have 
 class Acquaintances:
     """A `PersonFold`. Bots are nobody's acquaintance."""
 
-    def touches(self, read: Understood) -> Iterable[PersonKey]:
+    def touches(self, read: DecodedRecord) -> Iterable[PersonKey]:
         assert read.event is not None
         return () if read.event.is_bot else ((read.event.project, read.event.person),)
 
-    def add(self, read: Understood, project: Project, people: People) -> None:
+    def add(self, read: DecodedRecord, project: ProjectSettings, people: PersonStates) -> None:
         event = read.event
         assert event is not None
         if event.is_bot:
@@ -50,14 +51,14 @@ class Acquaintances:
         people[key] = after
 
 
-def acquainted() -> Shop:
+def acquainted() -> EcommerceJob:
     """Everything that the platform counts, and this."""
-    return Shop(Acquaintances())
+    return EcommerceJob(Acquaintances())
 
 
-def _cell(project: Project, value: bytes) -> CellsKey:
+def _cell(project: ProjectSettings, value: bytes) -> CellsKey:
     first, _last, _times = VALUE.unpack(value)
-    return CellsKey(project.slug, ROLLUP, Kind.DAY, bucket_starts(first // MINUTE_MS, project.zone).day)
+    return CellsKey(project.slug, ROLLUP, BucketKind.DAY, bucket_starts(first // MINUTE_MS, project.zone).day)
 
 
 def _field(value: bytes) -> str:
@@ -72,7 +73,7 @@ class Witness(Oracle):
         self.zones = {slug: rules["zone"] for slug, rules in projects.items()}
         self.seen: dict[tuple[str, tuple[str, str]], list[int]] = defaultdict(list)
 
-    def _buckets(self, event: Event, project: str, now: int) -> list[tuple[str, int]]:
+    def _buckets(self, event: OracleEvent, project: str, now: int) -> list[tuple[str, int]]:
         buckets = super()._buckets(event, project, now)
         if buckets and not any(mark.startswith("bot:") for mark in event.marks):
             self.seen[(project, event.person)].append(event.time)

@@ -12,16 +12,18 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.counting import Chunk
-from rtaplatform.process.dedup import Lookup
-from rtaplatform.process.fold import Chunk as FoldChunk
-from rtaplatform.process.fold import understand
-from rtaplatform.process.sending import Letters, Part, Sent
-from rtaplatform.process.worker import Again, Worker
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Applied, Delta, Move, Outcome, Place, ShardState
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.fold.decode_run import EventRun as FoldChunk
+from rtaplatform.process.fold.decode_run import decode_run
+from rtaplatform.process.fold.dedup import Lookup
+from rtaplatform.process.fold.job import DecodedRun
+from rtaplatform.process.worker.in_flight import BatchDeadLetters, InFlightApply, ShardBatch
+from rtaplatform.process.worker.limits import BatchConflict
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import Advance, Applied, Delta, Outcome, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import Extent, Partition, Run
+from rtaplatform.stream.port import OffsetRange, Partition, RecordColumns
 from tests.simulation.scripted import CallWithoutAnEffect
 from tests.simulation.world import PROJECTS, MemoryHome, World
 
@@ -57,7 +59,7 @@ class TotalsBeforePosition(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         checked = self.really(
-            shard, generation, Delta([Move(m.place, m.after, m.after) for m in delta.moves if m.after])
+            shard, generation, Delta([Advance(m.place, m.after, m.after) for m in delta.moves if m.after])
         )
         if not delta.cells or not isinstance(checked, Applied):
             return self.really(shard, generation, delta)
@@ -73,7 +75,7 @@ class NoPositionCompared(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
-        moves = [Move(m.place, ledger.get(m.place, ""), m.upto) for m in delta.moves]
+        moves = [Advance(m.place, ledger.get(m.place, ""), m.upto) for m in delta.moves]
         return self.really(shard, generation, structs.replace(delta, moves=moves))
 
 
@@ -82,7 +84,7 @@ class NoGenerationCompared(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
-        moves = [Move(m.place, ledger.get(m.place, m.after), m.upto) for m in delta.moves]
+        moves = [Advance(m.place, ledger.get(m.place, m.after), m.upto) for m in delta.moves]
         return self.really(shard, self.shards[shard].generation, structs.replace(delta, moves=moves))
 
 
@@ -143,7 +145,7 @@ class LostShardIsNew(MemoryStore):
         if state is None:
             self.begin(shard, expected="", generation="again", topics={}, starts={})
             topics = {name: f"{name}-1" for name in ("rta.events.web", "rta.events.mobile", "rta.events.server")}
-            rows = dict.fromkeys((Place(i, n) for i in topics.values() for n in range(2)), "7|6|1||0|1")
+            rows = dict.fromkeys((PartitionId(i, n) for i in topics.values() for n in range(2)), "7|6|1||0|1")
             self.shards[shard].manifests["again"] = (topics, {})
             self.shards[shard].totals.ledger |= rows
             self.set_projects(PROJECTS, "again")
@@ -165,7 +167,7 @@ class NothingIsNew(Worker):
 class LettersAfterTheLedger(Worker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    def _apply(self, shard: int, part: Part, letters: Letters | None) -> Sent:
+    def _apply(self, shard: int, part: ShardBatch, letters: BatchDeadLetters | None) -> InFlightApply:
         sent = super()._apply(shard, part, None)
         if part.folding.letters:
             sent.outcome()
@@ -186,19 +188,19 @@ class CachesOutliveTrouble(Worker):
 class BatchClock(Worker):
     """Record time is that of the batch, so that another cut of the log decides otherwise."""
 
-    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
         projects = self._at.projects()
         newest = {p: max(run.timestamps_ms) for p, run in runs.items()}
         return {
-            p: understand(run, max(newest[p], self._at.record_ms(p)), projects, self._shards) for p, run in runs.items()
+            p: decode_run(run, max(newest[p], self._at.record_ms(p)), projects, self._shards) for p, run in runs.items()
         }
 
 
 class NoRecordTime(Worker):
     """Record time begins anew with every worker."""
 
-    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
-        return {p: understand(run, 0, self._at.projects(), self._shards) for p, run in runs.items()}
+    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
+        return {p: decode_run(run, 0, self._at.projects(), self._shards) for p, run in runs.items()}
 
 
 class ConflictIsLeftBehind(Worker):
@@ -207,7 +209,7 @@ class ConflictIsLeftBehind(Worker):
     def _settle(self) -> None:
         try:
             super()._settle()
-        except Again:
+        except BatchConflict:
             _leave_behind(self)
 
 
@@ -223,7 +225,7 @@ class FailureIsLeftBehind(Worker):
 
 def _leave_behind(worker: Worker) -> None:
     for sent in worker._sent:
-        worker._at.accept(sent.shard, [Move(move.place, move.upto, move.after) for move in sent.delta.moves])
+        worker._at.accept(sent.shard, [Advance(move.place, move.upto, move.after) for move in sent.delta.moves])
         worker._caches[sent.shard].clear()
         worker._people[sent.shard].clear()
     worker._sent = []
@@ -234,7 +236,7 @@ def _leave_behind(worker: Worker) -> None:
 class OnePlaceIsAsked(Worker):
     """An id is looked for only where it would be written now, not where it may have been a day ago."""
 
-    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
         read = super()._understand(runs)
         for chunk in read.values():
             assert isinstance(chunk, FoldChunk)
@@ -247,7 +249,7 @@ class OnePlaceIsAsked(Worker):
 class UnknownWhileLost(Worker):
     """A project whose shard stands still is judged unknown, and its events are set aside by another."""
 
-    def _understand(self, runs: Mapping[Partition, Run]) -> dict[Partition, Chunk]:
+    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
         read = super()._understand(runs)
         standing = next(iter(self._at.shards), 0)
         for chunk in read.values():
@@ -261,7 +263,7 @@ class UnknownWhileLost(Worker):
 class PartitionOfEachBatchOnly(Worker):
     """Only the first partition of a batch moves its position."""
 
-    def _delta(self, shard: int, part: Part) -> Delta:
+    def _delta(self, shard: int, part: ShardBatch) -> Delta:
         delta = super()._delta(shard, part)
         delta.moves = delta.moves[:1]
         return delta
@@ -281,7 +283,7 @@ class ResetToLatest(MemoryLog):
 class NewPartitionsFromTheEnd(MemoryLog):
     """A partition that was added is read from where it ends."""
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         return {p: e for p, e in super().extents(partitions).items() if p.number < 4}
 
 

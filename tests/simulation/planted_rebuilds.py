@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rtaplatform.process.rebuild import NewLetters, Rebuild
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.rebuild.rebuild import Rebuild, UncountedDeadLetters
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import ChangeNotification, Delta, Outcome, SwitchOutcome
 from rtaplatform.stream.port import Partition
 from tests.simulation.planted import home_of
 from tests.simulation.scripted import SwitchUnderACall
@@ -34,7 +35,7 @@ class RebuiltWorld(World):
 class SwitchWhileBehind(MemoryStore):
     """The switch does not look whether the new ledger is behind the old one."""
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
         gone = dict(self.shards[shard].totals.ledger)
         return super().switch(shard, expected=expected, generation=generation, gone=gone)
 
@@ -50,7 +51,7 @@ class WhatIsBuiltIsTold(MemoryStore):
     """Readers are sent to look at what has not changed."""
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        self._publish(Hint(shard, frozenset({"demo"})))
+        self._publish(ChangeNotification(shard, frozenset({"demo"})))
         return super().build(shard, generation, delta)
 
 
@@ -79,7 +80,7 @@ class NoLetters(Rebuild):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._letters = NewLetters(_Nowhere(), self._counted)
+        self._letters = UncountedDeadLetters(_Nowhere(), self._counted)
 
 
 class _Nowhere:

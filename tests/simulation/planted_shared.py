@@ -8,13 +8,14 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.process.counting import FoldWithPeople
-from rtaplatform.process.fold import Understood
-from rtaplatform.process.sending import Part, Sent
-from rtaplatform.process.worker import Again, Worker
-from rtaplatform.store.port import Applied, Conflicted, Delta, Move, Moved, Outcome, ShardState
+from rtaplatform.process.fold.decode_run import DecodedRecord
+from rtaplatform.process.fold.job import FoldWithPeople
+from rtaplatform.process.worker.in_flight import InFlightApply, ShardBatch
+from rtaplatform.process.worker.limits import BatchConflict
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.port import Advance, Applied, Conflicted, Delta, Moved, Outcome, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import Extent, Partition, Run
+from rtaplatform.stream.port import OffsetRange, Partition, RecordColumns
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
 from tests.simulation.scripted import (
@@ -83,7 +84,7 @@ class DedupOutsideTheCall(Plain):
     calls = 0
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        moves = [Move(m.place, m.after, m.after) for m in delta.moves if m.after]
+        moves = [Advance(m.place, m.after, m.after) for m in delta.moves if m.after]
         outcome = self.really(shard, generation, Delta(moves, blocks=delta.blocks))
         self.calls += 1
         if not isinstance(outcome, Applied):
@@ -111,9 +112,9 @@ class RetryAfterTorn(Plain):
 class MovedIsIgnored(Worker):
     """The position is taken from the answer, and reading goes on where it was."""
 
-    def _judge(self, sent: Sent, outcome: Outcome) -> None:
+    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
         if isinstance(outcome, Moved) and outcome.generation == self._at.shards[sent.shard].generation:
-            rows = [Move(place, "", row) for place, row in outcome.rows.items() if row]
+            rows = [Advance(place, "", row) for place, row in outcome.rows.items() if row]
             self._at.accept(sent.shard, rows)
         else:
             super()._judge(sent, outcome)
@@ -122,9 +123,9 @@ class MovedIsIgnored(Worker):
 class MovedIsRetried(Worker):
     """The position is taken from the answer, and the same batch sent again."""
 
-    def _judge(self, sent: Sent, outcome: Outcome) -> None:
+    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
         if isinstance(outcome, Moved):
-            moves = [Move(m.place, outcome.rows[m.place], m.upto) for m in sent.delta.moves]
+            moves = [Advance(m.place, outcome.rows[m.place], m.upto) for m in sent.delta.moves]
             outcome = self._store.apply(sent.shard, outcome.generation, structs.replace(sent.delta, moves=moves))
         super()._judge(sent, outcome)
 
@@ -132,7 +133,7 @@ class MovedIsRetried(Worker):
 class TokensStay(Worker):
     """A value that is written keeps its version."""
 
-    def _delta(self, shard: int, part: Part) -> Delta:
+    def _delta(self, shard: int, part: ShardBatch) -> Delta:
         delta = super()._delta(shard, part)
         delta.persons = [structs.replace(p, token=p.expected or p.token) for p in delta.persons]
         return delta
@@ -141,12 +142,12 @@ class TokensStay(Worker):
 class OnlyTheTokenIsReadAgain(Worker):
     """After a conflict the old copy of the value goes on, under the new version."""
 
-    def _judge(self, sent: Sent, outcome: Outcome) -> None:
+    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
         copies = self._people[sent.shard]
         kept = dict(copies._stored)
         try:
             super()._judge(sent, outcome)
-        except Again:
+        except BatchConflict:
             assert isinstance(outcome, Conflicted)
             found = self._store.persons(sent.shard, self._at.shards[sent.shard].generation, outcome.persons)
             for key, stored in zip(outcome.persons, found, strict=True):
@@ -157,12 +158,12 @@ class OnlyTheTokenIsReadAgain(Worker):
 class RepeatsChangePersons(Worker):
     """What is no new event is counted in the value of its person all the same."""
 
-    def _open_part(self, shard: int) -> Part:
+    def _open_part(self, shard: int) -> ShardBatch:
         part = super()._open_part(shard)
         assert isinstance(part.folding, FoldWithPeople)
         add = part.folding._fold.add
 
-        def add_all(place: str, read: Sequence[Understood]) -> list[Understood]:
+        def add_all(place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
             add(place, read)
             return []
 
@@ -176,7 +177,7 @@ class RepeatsChangePersons(Worker):
 class NoFingerprint(Worker):
     """Another record under the same offset is not noticed."""
 
-    def _is_ours(self, run: Run) -> bool:
+    def _is_ours(self, run: RecordColumns) -> bool:
         return run.partition in self._at.extents and str(run.partition) not in self._at.stops
 
 
@@ -201,7 +202,7 @@ class _Bare:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         return {
             p: structs.replace(e, place=e.place._replace(topic_id=self._topics.get(p.topic, e.place.topic_id)))
             for p, e in self._log.extents(partitions).items()
@@ -211,7 +212,7 @@ class _Bare:
 class GapsAreSkipped(MemoryLog):
     """An offset that is out of range is set to the nearest that is there."""
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         return {p: structs.replace(e, low=0, high=2**40) for p, e in super().extents(partitions).items()}
 
     def seek(self, positions: Mapping[Partition, int]) -> None:

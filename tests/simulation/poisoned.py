@@ -13,15 +13,17 @@ from typing import Any
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Reason
-from rtaplatform.process.counting import Chunk, Shop
-from rtaplatform.process.fold import Understood
-from rtaplatform.process.people import People
-from rtaplatform.process.poison import ENDS_MAX, Alone, Poisoned, Quarantine
-from rtaplatform.process.positions import Positions
-from rtaplatform.process.worker import Worker
-from rtaplatform.store.memory_ends import MemoryEnds
-from rtaplatform.store.port import Delta, Outcome, Project, next_offset
-from rtaplatform.stream.port import Partition, Run
+from rtaplatform.core.ledger import next_offset
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.fold.decode_run import DecodedRecord
+from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
+from rtaplatform.process.fold.person_state import PersonStates
+from rtaplatform.process.worker.poison import ENDS_MAX, Poisoned, Quarantine, RecordAlone
+from rtaplatform.process.worker.positions import Positions
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_ends import MemoryEnds
+from rtaplatform.store.port import Delta, Outcome
+from rtaplatform.stream.port import Partition, RecordColumns
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.persons import Acquaintances, Witness
 from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
@@ -36,14 +38,16 @@ class Refused(Exception):
     """What a server says to a user who lacks a right: no error of ours stands for it."""
 
 
-class Prone(Shop):
+class Prone(EcommerceJob):
     """The platform's counting, with its bug and its troubles."""
 
     def __init__(self, world: PoisonedWorld) -> None:
         super().__init__(Unkind(world))
         self._world = world
 
-    def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+    def understand(
+        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+    ) -> DecodedRun:
         for offset, value in zip(run.offsets, run.values, strict=True):
             self._world.read(run.partition, offset, value or b"")
         return super().understand(run, record_ms, projects, shards)
@@ -53,7 +57,7 @@ class Unkind(Acquaintances):
     def __init__(self, world: PoisonedWorld) -> None:
         self._world = world
 
-    def add(self, read: Understood, project: Project, people: People) -> None:
+    def add(self, read: DecodedRecord, project: ProjectSettings, people: PersonStates) -> None:
         assert read.event is not None
         if read.event.name.encode() == UNFOLDABLE:
             raise KeyError(UNFOLDABLE)
@@ -172,17 +176,17 @@ class PoisonedWorld(World):
 class SetAsideUnseen(Quarantine):
     """What was counted three times is set aside without another look."""
 
-    def _judge(self, run: Run, record_ms: int, alone: Alone) -> Understood:
+    def _judge(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> DecodedRecord:
         return super()._judge(run, record_ms, Guilty(alone.counting, alone.projects, alone.shards, alone.server_s))
 
 
-class Guilty(Alone, frozen=True):
+class Guilty(RecordAlone, frozen=True):
     """It raises, whatever it does."""
 
-    def find_error(self, run: Run, record_ms: int) -> Exception | None:
+    def find_error(self, run: RecordColumns, record_ms: int) -> Exception | None:
         return ValueError()
 
-    def has_good_neighbour(self, run: Run, record_ms: int) -> bool:
+    def has_good_neighbour(self, run: RecordColumns, record_ms: int) -> bool:
         return True
 
 
@@ -215,13 +219,13 @@ class CountedOnUnavailable(Worker):
 class NeighbourNotProved(Worker):
     """Nobody asks whether a harmless record would fare better."""
 
-    def _alone(self) -> Alone:
+    def _alone(self) -> RecordAlone:
         alone = super()._alone()
         return Credulous(alone.counting, alone.projects, alone.shards, alone.server_s)
 
 
-class Credulous(Alone, frozen=True):
-    def has_good_neighbour(self, run: Run, record_ms: int) -> bool:
+class Credulous(RecordAlone, frozen=True):
+    def has_good_neighbour(self, run: RecordColumns, record_ms: int) -> bool:
         return True
 
 

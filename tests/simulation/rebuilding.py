@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.process.merged import MergedLog
-from rtaplatform.process.rebuild import Rebuild, drop
-from rtaplatform.process.worker import Limits
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Delta, Hint, Outcome, Place, SwitchOutcome
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.rebuild.rebuild import Rebuild, drop
+from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import ChangeNotification, Delta, Outcome, SwitchOutcome
 from rtaplatform.stream.memory import MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import DeadLetter, Partition
 from tests.simulation.faults import Faults
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STEPS_MAX = 5_000
-Live = dict[int, tuple[str, dict[Place, str]]]  # shard → the generation that is read, and its ledger
+Live = dict[int, tuple[str, dict[PartitionId, str]]]  # shard → the generation that is read, and its ledger
 
 
 class Rebuilds:
@@ -98,14 +99,14 @@ class Rebuilds:
         reader = MemoryPartitions(world.broker, read_max=world.rng.choice([5, 40, 200]))
         letters = WatchedLetters(self)
         rebuild = self._make(
-            MergedLog(Faults(reader, world.rng, rate / 6), batch_max=world.rng.choice([60, 600])),
+            TimeOrderedLog(Faults(reader, world.rng, rate / 6), batch_max=world.rng.choice([60, 600])),
             Faults(letters, world.rng, rate),
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
             counting=world.counting(),
             begin=world.begin_call,
-            limits=Limits(
+            limits=WorkerLimits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])
             ),
             sleep=lambda _: None,
@@ -150,7 +151,7 @@ class Rebuilds:
     def _listen(self, store: MemoryStore) -> None:
         really = store._publish
 
-        def publish(hint: Hint) -> None:
+        def publish(hint: ChangeNotification) -> None:
             self.heard += 1
             really(hint)
 
@@ -175,7 +176,7 @@ class WatchedStore:
             self._rebuilds.wrong.append("a rebuild has told of what nobody reads")
         return outcome
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
         self._rebuilds.meanwhile()
         old = self._rebuilds.live()[shard][1]
         outcome: SwitchOutcome = self._store.switch(shard, expected=expected, generation=generation, gone=gone)
@@ -199,10 +200,10 @@ class WatchedLetters:
 
     def _counted(self, partition: Partition) -> int:
         """Up to where the generations that are read have counted a partition, in all of the shards."""
-        place = Place(self._rebuilds.world.broker.ids[partition.topic], partition.number)
+        place = PartitionId(self._rebuilds.world.broker.ids[partition.topic], partition.number)
         live = self._rebuilds.live()
         return min(_next_offset(live[shard][1], place) for shard in self.shards)
 
 
-def _next_offset(ledger: dict[Place, str], place: Place) -> int:
+def _next_offset(ledger: dict[PartitionId, str], place: PartitionId) -> int:
     return int(ledger.get(place, "0").split("|")[0])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.store.port import Outcome, Switched
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import begun

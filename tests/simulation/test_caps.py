@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
-from rtaplatform.analytics.parse import parse_object
-from rtaplatform.core.buckets import bucket_starts, utc
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.query import Answer
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.simulate.oracle_truth import ProjectTruth
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_generations import RedisGenerations
-from rtaplatform.store.redis_reader import RedisReader
-from rtaplatform.store.wire import Keeping
+from rtaplatform.core.time.buckets import bucket_starts, utc
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
+from rtaplatform.store.redis.apply_payload import Retention
+from rtaplatform.store.redis.redis_generations import RedisGenerations
+from rtaplatform.store.redis.redis_reader import RedisReader
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.comparison import differences, expected
 from tests.contract.conftest import store_settings
 from tests.integration.servers import Running
@@ -66,7 +66,7 @@ class Server(RedisHome):
     def __init__(self, valkey: Running[Valkey], shards: int, caps: Caps) -> None:
         super().__init__(valkey, shards)
         self.store.close()
-        self.store = RedisStore(store_settings(valkey, shards), Keeping(caps=caps))
+        self.store = RedisStore(store_settings(valkey, shards), Retention(caps=caps))
         self.generations = RedisGenerations(self.store, shards)
 
 

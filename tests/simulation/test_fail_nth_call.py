@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.process.worker import Limits, Worker
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Place
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
@@ -94,7 +95,7 @@ class Scenario:
 
     def begin(self) -> None:
         for shard in range(SHARDS):
-            starts = {Place(topic_id, 0): 0 for topic_id in self.broker.ids.values()}
+            starts = {PartitionId(topic_id, 0): 0 for topic_id in self.broker.ids.values()}
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
         self.store.set_projects(PROJECTS, "v1")
         for sent in islice(traffic(7, Random(7), 300.0), RECORDS - 1):
@@ -111,14 +112,14 @@ class Scenario:
             Failing(self.store, self.plan),
             shards=SHARDS,
             begin=begun,
-            limits=Limits(dedup_ids_cached_max=10, person_values_cached_max=4),
+            limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),
             counting=acquainted(),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
 
     def is_at_the_end(self) -> bool:
-        ends = {Place(self.broker.ids[p.topic], p.number): len(rs) for p, rs in self.broker.records.items() if rs}
+        ends = {PartitionId(self.broker.ids[p.topic], p.number): len(rs) for p, rs in self.broker.records.items() if rs}
         ledgers = [shard.totals.ledger for shard in self.store.shards]
         return all(int(of.get(place, "0").split("|")[0]) == end for of in ledgers for place, end in ends.items())
 

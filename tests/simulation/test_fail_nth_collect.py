@@ -9,13 +9,13 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaException
 
-from rtaplatform.collect.draft import Record
-from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.process.worker import Worker
-from rtaplatform.serve import limits
-from rtaplatform.simulate.oracle import recount
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Place
+from rtaplatform.collect.body.draft import CollectedRecord
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.serve.http import limits
+from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from rtaplatform.telemetry import REGISTRY
@@ -66,10 +66,10 @@ def collected() -> dict[str, float]:
     return found
 
 
-def miscounted(stored: list[Record]) -> list[str]:
+def miscounted(stored: list[CollectedRecord]) -> list[str]:
     """What a worker makes of the log, held against the oracle's numbers and the number of events that were sent."""
     broker, store = MemoryBroker(TOPICS), MemoryStore()
-    starts = {Place(topic_id, 0): 0 for topic_id in broker.ids.values()}
+    starts = {PartitionId(topic_id, 0): 0 for topic_id in broker.ids.values()}
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts=starts)
     store.set_projects(PROJECTS, "v1")
     for record in stored:

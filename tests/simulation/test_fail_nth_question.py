@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.analytics import channel, hub, kept
+from rtaplatform.analytics.cache import window_cache
+from rtaplatform.analytics.live import hub, live_query
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.store.port import Hint, Read, Snapshot
+from rtaplatform.store.port import ChangeNotification, Read, Snapshot
 from tests.simulation.asking import MINUTE, PRODUCTS, Question, morning, questions, rows
 from tests.simulation.collecting import SECRET, Plan
 from tests.unit.analytics.catalog import Catalog
+from tests.unit.analytics.live.test_hub import merge
 from tests.unit.analytics.shop import NOON, Happening, Shop, in_memory
-from tests.unit.analytics.test_hub import merge
 from tests.unit.serve.parts_of_tests import Reply, Site, Stream
 
 READ = ("away", "no answer", "stopped", "others count", "it goes back", "it goes back, no answer")
@@ -77,12 +78,12 @@ class Place:
         self.answered += 1
         return found
 
-    async def hints(self) -> AsyncIterator[Hint]:
+    async def hints(self) -> AsyncIterator[ChangeNotification]:
         async for hint in self.shop.store.hints():
             way = self.plan.meets("hint", HINTS)
             if way == "away":
                 raise Unavailable("redis", SECRET)
-            yield Hint(0, None) if way else hint
+            yield ChangeNotification(0, None) if way else hint
 
     async def products(self, project: str) -> Any:
         if self.plan.meets("products", CATALOG):
@@ -122,7 +123,7 @@ async def wrong_answers(place: Place, question: Question) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _large_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "PORTION", 1_000)
+    monkeypatch.setattr(window_cache, "PORTION", 1_000)
 
 
 async def run(plan: Plan) -> list[str]:
@@ -168,9 +169,9 @@ LIVE = {"metrics": "product_views", "breakdown": "product_id", "from": "-9h"}
 
 @pytest.fixture
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((channel, "RETRY_S"), (channel, "IDLE_S"), (channel, "LOOK_S"), (hub, "RECONNECT_S")):
+    for module, name in ((live_query, "RETRY_S"), (live_query, "IDLE_S"), (live_query, "LOOK_S"), (hub, "RECONNECT_S")):
         monkeypatch.setattr(module, name, 0.01)
-    monkeypatch.setattr(channel, "COST_FACTOR", 0)
+    monkeypatch.setattr(live_query, "COST_FACTOR", 0)
 
 
 async def watch(plan: Plan) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import xxhash
 
-from rtaplatform.process.merged import MergedLog
-from rtaplatform.process.rebuild import Rebuild
-from rtaplatform.process.worker import Limits
-from rtaplatform.stream.kafka import CONTROL
+from rtaplatform.process.rebuild.rebuild import Rebuild
+from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.stream.kafka.config import CONTROL
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import Crash, begun
@@ -62,11 +62,11 @@ class Rebuilding:
     def new(self) -> Rebuild:
         store, letters = self.live.store, MemoryLog(self.live.broker)
         return Rebuild(
-            MergedLog(Failing(MemoryPartitions(self.live.broker, read_max=7), self.plan), batch_max=20),
+            TimeOrderedLog(Failing(MemoryPartitions(self.live.broker, read_max=7), self.plan), batch_max=20),
             Failing(letters, self.plan),
             Failing(store, self.plan),
             shards=SHARDS,
-            limits=Limits(dedup_ids_cached_max=10, person_values_cached_max=4),
+            limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),
             counting=acquainted(),
             begin=begun,
             sleep=lambda _: None,

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from rtaplatform.process.worker import Worker
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Project, shard_of
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.sharding import shard_of
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import begun
@@ -25,7 +26,7 @@ class Site:
         self.broker, self.store = MemoryBroker({WEB.topic: 1}), store or MemoryStore(SHARDS)
         for shard in range(SHARDS):
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
-        self.store.set_projects([Project("demo")], "v0")
+        self.store.set_projects([ProjectSettings("demo")], "v0")
         self.log, self.seconds = CountingLog(self.broker, 1_000 if portion else 100, portion), 0.0
         self.log.assign([WEB])
         self.worker = Worker(
@@ -60,7 +61,7 @@ def site() -> Site:
 def test_workers_count_on_while_projects_are_made(site: Site) -> None:
     site.worker.turn()
     for number in range(200):
-        site.store.set_projects([Project(f"shop-{number}")], f"v{number}")
+        site.store.set_projects([ProjectSettings(f"shop-{number}")], f"v{number}")
         site.send("demo", number)
         site.send(f"shop-{number}", number)
         site.worker.turn()
@@ -88,11 +89,11 @@ class CountingStore(MemoryStore):
     questions = 0
     made_after: tuple[int, str] = (0, "")
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         found = super().projects(shard, slugs)
         self.questions += 1
         if self.questions == self.made_after[0]:
-            self.set_projects([Project(self.made_after[1])], "v-late")
+            self.set_projects([ProjectSettings(self.made_after[1])], "v-late")
         return found
 
 
@@ -120,11 +121,11 @@ def test_a_project_made_while_a_batch_is_read_is_found_before_the_batch_is_appli
 
 def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_anew(site: Site) -> None:
     site.worker.turn()
-    site.store.set_projects([Project("demo", week_start="sunday")], "v1")
+    site.store.set_projects([ProjectSettings("demo", week_start="sunday")], "v1")
     site.send("demo", 1)
     settle(site)
     assert site.log.seeks == 1
-    site.store.set_projects([Project("demo", "Asia/Tokyo")], "v2")
+    site.store.set_projects([ProjectSettings("demo", "Asia/Tokyo")], "v2")
     site.send("demo", 2)
     settle(site)
     assert site.log.seeks == 2
@@ -134,9 +135,9 @@ def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_ane
 
 def test_projects_lie_in_the_shard_of_their_slug(site: Site) -> None:
     names = [f"shop-{number}" for number in range(20)]
-    site.store.set_projects([Project(name) for name in names], "v1")
+    site.store.set_projects([ProjectSettings(name) for name in names], "v1")
     for name in names:
-        assert site.store.projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: Project(name)}
+        assert site.store.projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: ProjectSettings(name)}
 
 
 def settle(site: Site, turns: int = 8) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.process.people import TOKEN_BYTES
-from rtaplatform.store.memory import MemoryStore
+from rtaplatform.process.fold.person_state import TOKEN_BYTES
+from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Applied, Conflicted, Delta, Outcome, PersonWrite
 from tests.simulation import capped, planted, planted_shared, poisoned
 from tests.simulation.world import World

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.memory_totals import Totals
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.memory.memory_totals import MemoryTotals
 from tests.simulation.planted_rebuilds import PLANTS, planted_world
 from tests.simulation.world import World
 
@@ -76,7 +76,7 @@ def test_what_a_rebuild_has_begun_itself_is_not_gone_on_with() -> None:
     assert rebuild.resumed == set()
 
 
-def digest(totals: Totals, without_quality: bool) -> dict[str, Any]:
+def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
 
     Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import redis
 
-from rtaplatform.local.valkey import Valkey
-from rtaplatform.process.people import TOKEN_BYTES
-from rtaplatform.store import layout
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.redis_generations import RedisGenerations
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.process.fold.person_state import TOKEN_BYTES
+from rtaplatform.store import redis_keys
+from rtaplatform.store.redis.redis_generations import RedisGenerations
+from rtaplatform.store.redis.redis_store import RedisStore
 from tests.comparison import Totals, held_in_redis
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
@@ -71,8 +71,8 @@ class RedisHome:
     def tear(self, shard: int) -> None:
         state = self.store.state(shard)
         if state is not None:
-            self.tester.set(f"{layout.base(shard, state.generation)}inflight", "half of a batch")
-            self.tester.hincrby(f"{layout.base(shard, state.generation)}counts", HALF, 1)
+            self.tester.set(f"{redis_keys.base(shard, state.generation)}inflight", "half of a batch")
+            self.tester.hincrby(f"{redis_keys.base(shard, state.generation)}counts", HALF, 1)
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)
@@ -80,14 +80,14 @@ class RedisHome:
     def values(self) -> Values:
         found: Values = Counter()
         for shard in range(self.shards):
-            base = layout.base(shard, self.store.state(shard).generation)
+            base = redis_keys.base(shard, self.store.state(shard).generation)
             for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
                 project = key.decode().removeprefix(f"{base}person:")
                 found.update((project, value[TOKEN_BYTES:]) for value in self.tester.hvals(key))
         return found
 
     def _keys(self, shard: int) -> list[bytes]:
-        return sorted(set(self.tester.scan_iter(f"{layout.shard_prefix(shard)}*", count=1_000)))
+        return sorted(set(self.tester.scan_iter(f"{redis_keys.shard_prefix(shard)}*", count=1_000)))
 
 
 @pytest.fixture

@@ -14,17 +14,19 @@ from random import Random
 from typing import Any
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.murmur2 import bucket_of
-from rtaplatform.process.counting import Counting
-from rtaplatform.process.poison import Quarantine
-from rtaplatform.process.rebuild import Rebuild
-from rtaplatform.process.worker import Limits, Worker
-from rtaplatform.simulate.oracle_caps import Seats
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.records import Record as Sent
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.process.fold.job import Job
+from rtaplatform.process.rebuild.rebuild import Rebuild
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.poison import Quarantine
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.records import SimulatedRecord as Sent
 from rtaplatform.simulate.traffic import events
-from rtaplatform.store.generations import first_offsets
-from rtaplatform.store.port import Outcome, Place
+from rtaplatform.store.port import Outcome
+from rtaplatform.store.redis.shard_lifecycle import first_offsets
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import check_the_law, differences, expected
@@ -66,7 +68,7 @@ class World:
 
     topics: Mapping[str, int] = TOPICS
     users = 12  # of each project
-    seats: Seats | None = None  # in a bucket; None: as many as there are
+    seats: OracleSeats | None = None  # in a bucket; None: as many as there are
     arrivals_max = 16  # records at once
     deaths: tuple[type[BaseException], ...] = (Crash,)  # of a worker
     lateness = 0.5  # calls that happen after they were given up, to those that are lost
@@ -229,9 +231,7 @@ class World:
             self.partitions_were_added = True
             self.share_out()
 
-    # helpers ---------------------------------------------------------------------------------------------------
-
-    def ledger(self, shard: int) -> dict[Place, str]:
+    def ledger(self, shard: int) -> dict[PartitionId, str]:
         state = self.store.state(shard)
         return state.ledger if state else {}
 
@@ -242,7 +242,7 @@ class World:
     def begin(self, shard: int, expected: str = "") -> None:
         self.begun += 1
         topics = dict(self.broker.ids)
-        lows = ((Place(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
+        lows = ((PartitionId(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
         starts = first_offsets(lows)
         self.store.begin(shard, expected=expected, generation=f"g{self.begun}", topics=topics, starts=starts)
         self.home.set_projects(f"v{self.begun}")
@@ -260,7 +260,7 @@ class World:
             Writes(self.store, self.rng, rate, self),
             shards=self.shards,
             begin=self.begin_call,
-            limits=Limits(
+            limits=WorkerLimits(
                 dedup_ids_cached_max=self.rng.choice([10, 100_000]),
                 person_values_cached_max=self.rng.choice([3, 100_000]),
                 records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
@@ -272,7 +272,7 @@ class World:
         )
         return Running(worker, log)
 
-    def counting(self) -> Counting:
+    def counting(self) -> Job:
         """What a process counts, workers' and rebuilds'."""
         return acquainted()
 
@@ -322,7 +322,7 @@ class World:
         for shard in range(self.shards):
             ledger = self.store.state(shard).ledger
             for partition, end in ends.items():
-                row = ledger.get(Place(self.broker.ids[partition.topic], partition.number), "0")
+                row = ledger.get(PartitionId(self.broker.ids[partition.topic], partition.number), "0")
                 if int(row.split("|")[0]) != end:
                     return False
         return True
@@ -356,7 +356,7 @@ class World:
 def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_MS, users: int = 12) -> Iterator[Sent]:
     """Visitors' records of both projects, many late, repeated, broken or untimed, at a pace that passes days."""
     plans = [
-        Plan(
+        SimulationPlan(
             project=project.slug, seed=seed, start_ms=start_ms, rate=1 / seconds_apart, users=users, products=12,
             late=0.1, duplicates=0.1, malformed=0.1,
         )

@@ -21,7 +21,7 @@ from tests.tidy.sources import ROOT
 
 PATH = ROOT / "sbom.cdx.json"
 LOCKS = ("runtime", "java")
-JARS = ROOT / "src" / "rtaplatform" / "local" / "kafka.lock.toml"
+JARS = ROOT / "src" / "rtaplatform" / "local" / "servers" / "kafka.lock.toml"
 # Of packages that bring a licence as a file, and do not name it in their facts; as that file says.
 LICENCES_IN_FILES = {"crawler-user-agents": "MIT"}
 LICENCE_CHARACTERS_MAX = 100  # of what a package states: some put all of the text there

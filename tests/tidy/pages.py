@@ -118,14 +118,14 @@ def signals_page() -> str:
 
 
 def metrics_page() -> str:
-    from rtaplatform.core.metrics import INTERVALS, METRICS, Now
+    from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
     from rtaplatform.core.rollups import ROLLUPS
 
     rows = [
         (
             f"`{metric.name}`", metric.unit, metric.description,
             ", ".join(f"`{name}`" for name in metric.dimensions) or "none",
-            "takes no period" if isinstance(metric, Now) else "all",
+            "takes no period" if isinstance(metric, LiveGauge) else "all",
         )
         for metric in METRICS.values()
     ]  # fmt: skip

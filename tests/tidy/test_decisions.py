@@ -6,11 +6,11 @@ import re
 
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.settings import TopicSettings
-from rtaplatform.stream.broker import _config
-from rtaplatform.stream.kafka import DEAD_LETTERS
+from rtaplatform.stream.kafka.broker import _config
+from rtaplatform.stream.kafka.config import DEAD_LETTERS
 from tests.tidy.sources import PACKAGE
 
-LUA = "\n".join(path.read_text() for path in sorted((PACKAGE / "store" / "functions").glob("*.lua")))
+LUA = "\n".join(path.read_text() for path in sorted((PACKAGE / "store" / "redis" / "functions").glob("*.lua")))
 # `probe`: on keys of its own.
 MAY_EXPIRE = {"log_changes", "write_cells", "write_sketches", "note_persons", "write_online", "probe"}
 

@@ -16,18 +16,19 @@ from contextlib import contextmanager
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
-from rtaplatform.bench.report import Report, milliseconds, percentile
+from rtaplatform.bench.report import BenchReport, milliseconds, percentile
 from rtaplatform.bench.servers import running_valkey
-from rtaplatform.core.murmur2 import murmur2
-from rtaplatform.process.worker import Worker
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.values.murmur2 import murmur2
+from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings, WorkerSettings
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.records import TOPICS, Record
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
 from rtaplatform.simulate.traffic import events
-from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Delta, LooseAsked, Outcome, Project, ShardState
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.wire import encode
+from rtaplatform.store.port import Delta, LooseAsked, Outcome, ShardState
+from rtaplatform.store.redis.apply_payload import encode
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 
@@ -65,7 +66,7 @@ class TimedStore:
     def clock_s(self) -> int:
         return self._store.clock_s()
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         return self._store.projects(shard, slugs)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
@@ -81,7 +82,7 @@ class TimedStore:
         self._store.set_stop(shard, what, reason)
 
 
-class Case(NamedTuple):
+class ApplyCase(NamedTuple):
     batch: int
     projects: int
     products: int
@@ -89,19 +90,19 @@ class Case(NamedTuple):
 
 # Each varies one thing against a batch of one project with few products. 20,000 is the default size.
 CASES = (
-    *(Case(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
-    *(Case(BATCH, projects, 200) for projects in (10, 100)),
-    *(Case(BATCH, 1, products) for products in (5_000, 100_000)),
+    *(ApplyCase(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
+    *(ApplyCase(BATCH, projects, 200) for projects in (10, 100)),
+    *(ApplyCase(BATCH, 1, products) for products in (5_000, 100_000)),
 )
 
 
 def measure(
-    report: Report,
+    report: BenchReport,
     *,
     calls: int,
     seconds: float,
     seed: int,
-    cases: Sequence[Case] = CASES,
+    cases: Sequence[ApplyCase] = CASES,
     rates: Sequence[int] = RATES,
 ) -> None:
     """A row for each rate, of so many seconds, and one for each case, of so many calls."""
@@ -118,7 +119,7 @@ def measure(
         gc.enable()
 
 
-def _say(report: Report, timed: TimedStore, case: Mapping[str, int]) -> None:
+def _say(report: BenchReport, timed: TimedStore, case: Mapping[str, int]) -> None:
     sizes = {f"p{n}_kb": round(percentile(timed.sizes, n / 100) / 1000, 1) for n in (50, 99)}
     encoding_ms = round(percentile(timed.encoding, 0.5) * 1000, 2)
     report.row(**case, calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes)
@@ -127,7 +128,7 @@ def _say(report: Report, timed: TimedStore, case: Mapping[str, int]) -> None:
 def _steady(settings: StoreSettings, rate: int, *, seconds: float, seed: int) -> TimedStore:
     """Events as they come, which a worker takes every WAIT_S."""
     start, name = time.time_ns() // 1_000_000, "site-0"
-    plan = Plan(start, project=name, rate=float(rate), products=200, seed=seed)
+    plan = SimulationPlan(start, project=name, rate=float(rate), products=200, seed=seed)
     records = list(islice(events(plan), int(rate * seconds)))
     with _working(settings, [name], BATCH) as (broker, worker, timed):
         due = time.monotonic()
@@ -139,7 +140,7 @@ def _steady(settings: StoreSettings, rate: int, *, seconds: float, seed: int) ->
     return timed
 
 
-def _counted(settings: StoreSettings, case: Case, *, calls: int, seed: int) -> TimedStore:
+def _counted(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int) -> TimedStore:
     names = [f"site-{n}" for n in range(case.projects)]
     records = _records(names, case.batch * calls, case.products, seed)
     with _working(settings, names, case.batch) as (broker, worker, timed):
@@ -162,7 +163,7 @@ def _working(
     """A worker that has taken its partitions of an empty log; at the end all that it was given is in the store."""
     broker, store = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)), RedisStore(settings)
     store.load_functions()
-    store.set_projects([Project(name, "Europe/Berlin", "EUR") for name in names])
+    store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(store, settings.shards, dict(broker.ids), {})
     log, timed = MemoryLog(broker, batch), TimedStore(store)
     log.assign(broker.all_partitions())
@@ -174,17 +175,17 @@ def _working(
     store.close()
 
 
-def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[Record]:
+def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[SimulatedRecord]:
     """The records of all projects in turn, ending about now."""
     start = time.time_ns() // 1_000_000 - int(total / RATE * 1000)
     streams = [
-        events(Plan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))
+        events(SimulationPlan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))
         for n, name in enumerate(names)
     ]
     return (record for turn in zip_longest(*streams) for record in turn if record is not None)
 
 
-def _append(broker: MemoryBroker, records: Iterator[Record]) -> None:
+def _append(broker: MemoryBroker, records: Iterator[SimulatedRecord]) -> None:
     for record in records:
         partition = Partition(record.topic, (murmur2(record.key) & 0x7FFFFFFF) % PARTITIONS)
         broker.append(partition, record.timestamp, record.key, record.value)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 
-class Question(NamedTuple):
+class HttpQuestion(NamedTuple):
     """One request; `body` is sent as JSON."""
 
     path: str
@@ -21,7 +21,7 @@ class Question(NamedTuple):
         return "GET" if self.body is None else "POST"
 
 
-class Asker:
+class HttpAsker:
     """Asks an API under one key, one question after the other, over one connection."""
 
     def __init__(self, url: str, key: str) -> None:
@@ -29,7 +29,7 @@ class Asker:
         self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=120)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
-    def ask(self, question: Question) -> bytes:
+    def ask(self, question: HttpQuestion) -> bytes:
         """The body of the answer. Raises AssertionError where it is not 200."""
         body = None if question.body is None else msgspec.json.encode(question.body)
         self._connection.request(question.method, question.path, body, self._headers)
@@ -38,7 +38,7 @@ class Asker:
         assert answer.status == 200, (question, said)
         return said
 
-    def timed(self, question: Question) -> float:
+    def timed(self, question: HttpQuestion) -> float:
         """Seconds from the first byte sent to the last one read."""
         begun = time.perf_counter()
         self.ask(question)

@@ -26,64 +26,67 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from rtaplatform.bench.report import commit, machine
-from rtaplatform.core.buckets import MINUTE_MS, Kind
-from rtaplatform.core.murmur2 import buckets_of
+from rtaplatform.core.ledger import DEDUP_SLICES
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import SEPARATOR
-from rtaplatform.core.times import read_time_ms
-from rtaplatform.process.dedup import Seen, in_block
-from rtaplatform.process.loose import LooseKey
-from rtaplatform.process.people import People, PersonKey
-from rtaplatform.process.worker import Limits, Worker
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
+from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.process.fold.dedup import RepeatFilter, in_block
+from rtaplatform.process.fold.loose_ids import LooseKey
+from rtaplatform.process.fold.person_state import PersonKey, PersonStates
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
-from rtaplatform.store import layout
-from rtaplatform.store.port import DEDUP_SLICES, CellsKey, Delta, Project, SketchKey
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.store.wire import Keeping
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.consumer import KafkaLog
-from rtaplatform.stream.dead_letters import KafkaDeadLetters
-from rtaplatform.stream.port import DeadLetter, Partition, Run
+from rtaplatform.store import redis_keys
+from rtaplatform.store.port import CellsKey, Delta, SketchKey
+from rtaplatform.store.redis.apply_payload import Retention
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.consumer import KafkaConsumer
+from rtaplatform.stream.kafka.dead_letters import KafkaDeadLetters
+from rtaplatform.stream.port import DeadLetter, Partition, RecordColumns
 
-PROJECT = Project("bench", "UTC", "EUR")
+PROJECT = ProjectSettings("bench", "UTC", "EUR")
 GENERATION = "bench"
 KEPT_SECONDS = 86_400
 WAIT_MS_MAX = 300
 ORDERED = "Order Completed"
 
 
-class Properties(Struct, gc=False):
+class BenchProperties(Struct, gc=False):
     product_id: str
     price: float
     quantity: int
 
 
-class Event(Struct, gc=False):
+class BenchEvent(Struct, gc=False):
     event: str
     userId: str  # noqa: N815  # Segment's name
     timestamp: str
-    properties: Properties
+    properties: BenchProperties
 
 
-class Identified(Struct, gc=False):
+class IdentifiedEvent(Struct, gc=False):
     event: str
     messageId: str  # noqa: N815
     userId: str  # noqa: N815
     timestamp: str
-    properties: Properties
+    properties: BenchProperties
 
 
 @dataclass(frozen=True)
-class Chunk:
-    run: Run
+class CountsRun:
+    run: RecordColumns
     items: Sequence[Any]
     record_ms: int
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def since(self, offset: int) -> Chunk:
+    def since(self, offset: int) -> CountsRun:
         first = bisect_left(self.run.offsets, offset)
-        return understood(self.run.part(first, len(self)), self.items[first:]) if first else self
+        return decode_events(self.run.part(first, len(self)), self.items[first:]) if first else self
 
     def of(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
@@ -92,18 +95,20 @@ class Chunk:
         return ()
 
 
-def understood(run: Run, items: Sequence[Any], record_ms: int = 0) -> Chunk:
-    return Chunk(run, items, max(record_ms, max(run.timestamps_ms), 0))
+def decode_events(run: RecordColumns, items: Sequence[Any], record_ms: int = 0) -> CountsRun:
+    return CountsRun(run, items, max(record_ms, max(run.timestamps_ms), 0))
 
 
 class Counts:
     """The job, without a look at repeats."""
 
     def __init__(self) -> None:
-        self._decode = msgspec.json.Decoder(Event).decode
+        self._decode = msgspec.json.Decoder(BenchEvent).decode
 
-    def understand(self, run: Run, record_ms: int, _projects: Mapping[str, Project], _shards: int) -> Chunk:
-        return understood(run, list(map(self._decode, run.values)), record_ms)  # type: ignore[arg-type]  # none is empty
+    def understand(
+        self, run: RecordColumns, record_ms: int, _projects: Mapping[str, ProjectSettings], _shards: int
+    ) -> CountsRun:
+        return decode_events(run, list(map(self._decode, run.values)), record_ms)  # type: ignore[arg-type]  # none is empty
 
     def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
         return ()
@@ -114,24 +119,26 @@ class Counts:
     def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
         return ()
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People, _server_s: int = 0) -> Fold:
-        return Fold(seen)
+    def fold(
+        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+    ) -> CountsFold:
+        return CountsFold(seen)
 
 
 Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and product; each event's user
 
 
-class Fold:
+class CountsFold:
     """Increments of one batch."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: RepeatFilter) -> None:
         self._seen = seen
         self._minutes: dict[str, Minute] = {}
         self._revenue: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self.letters: list[DeadLetter] = []
 
-    def add(self, place: str, read: Sequence[Event]) -> None:
+    def add(self, place: str, read: Sequence[BenchEvent]) -> None:
         minutes = self._minutes
         for each in read:
             minute, event, product = each.timestamp[:16], each.event, each.properties.product_id
@@ -160,7 +167,7 @@ class Fold:
                 for product, n in products.items()
             }
             cells[_key("counts", start)] = {event: sum(products.values()) for event, products in events.items()}
-            users[SketchKey(PROJECT.slug, Kind.MINUTE, start, "", "")] = list(
+            users[SketchKey(PROJECT.slug, BucketKind.MINUTE, start, "", "")] = list(
                 map(xxhash.xxh3_64_digest, map(str.encode, persons))
             )
         for minute, cents in self._revenue.items():
@@ -172,9 +179,11 @@ class CountsOnce(Counts):
     """The job, each messageId once."""
 
     def __init__(self) -> None:
-        self._decode = msgspec.json.Decoder(Identified).decode  # type: ignore[assignment]  # more fields
+        self._decode = msgspec.json.Decoder(IdentifiedEvent).decode  # type: ignore[assignment]  # more fields
 
-    def understand(self, run: Run, record_ms: int, projects: Mapping[str, Project], shards: int) -> Chunk:
+    def understand(
+        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+    ) -> CountsRun:
         chunk = super().understand(run, record_ms, projects, shards)
         topic, at = run.partition.topic, chunk.record_ms
         items = [
@@ -186,23 +195,25 @@ class CountsOnce(Counts):
             )
             for piece, event in zip(buckets_of(run.keys, DEDUP_SLICES), chunk.items, strict=True)
         ]
-        return Chunk(run, items, at)
+        return CountsRun(run, items, at)
 
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
         return (where.block for _, where, _, _ in read)
 
-    def fold(self, _projects: Mapping[str, Project], seen: Seen, _people: People, _server_s: int = 0) -> Fold:
-        return FoldOnce(seen)
+    def fold(
+        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+    ) -> CountsFold:
+        return CountsFoldOnce(seen)
 
 
-class FoldOnce(Fold):
+class CountsFoldOnce(CountsFold):
     def add(self, place: str, read: Sequence[Any]) -> None:
         is_repeat = self._seen.is_repeat
         super().add(place, [event for event, where, identity, at in read if not is_repeat(where, identity, at)])
 
 
 def _key(rollup: str, start: int) -> CellsKey:
-    return CellsKey(PROJECT.slug, rollup, Kind.MINUTE, start)
+    return CellsKey(PROJECT.slug, rollup, BucketKind.MINUTE, start)
 
 
 def _minute(text: str) -> int:
@@ -212,7 +223,7 @@ def _minute(text: str) -> int:
 
 
 @dataclass(frozen=True)
-class Job:
+class CountsTask:
     """What the surroundings name."""
 
     kafka: str
@@ -223,7 +234,7 @@ class Job:
     run: str
 
     @classmethod
-    def read(cls) -> Job:
+    def read(cls) -> CountsTask:
         """Raises KeyError where a name is missing."""
         of = os.environ
         return cls(
@@ -234,10 +245,10 @@ class Job:
     def store(self) -> RedisStore:
         until = int(time.time()) + KEPT_SECONDS
         settings = StoreSettings(url=SecretStr(self.redis), timeout_seconds=60)
-        return RedisStore(settings, Keeping(lambda _kind, _start: until))
+        return RedisStore(settings, Retention(lambda _kind, _start: until))
 
 
-def count(job: Job, *, processes: int, batch: int, once: bool) -> int:
+def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
     """Run the job. Returns 0, or 1 where a process failed."""
     store, broker = job.store(), Broker(KafkaSettings(bootstrap_servers=job.kafka))
     topic_id, partitions = broker.topics([job.topic])[job.topic]
@@ -259,17 +270,17 @@ def count(job: Job, *, processes: int, batch: int, once: bool) -> int:
     return int(any(failed))
 
 
-def _work(job: Job, partitions: Sequence[Partition], batch: int, counting: Counts) -> int:
+def _work(job: CountsTask, partitions: Sequence[Partition], batch: int, counting: Counts) -> int:
     gc.disable()  # a batch's objects are gone with it, and none is in a cycle
     kafka = KafkaSettings(bootstrap_servers=job.kafka)
     settings = WorkerSettings(
         group_id=job.run, group_protocol="classic", batch_events_max=batch,
         batch_bytes_max=1_000_000_000, batch_wait_ms_max=WAIT_MS_MAX,
     )  # fmt: skip
-    log = Timed(KafkaLog(kafka, settings, partitions))
+    log = TimedLog(KafkaConsumer(kafka, settings, partitions))
     worker = Worker(
         log, KafkaDeadLetters(kafka), job.store(), shards=1,
-        limits=Limits(dedup_ids_cached_max=10_000_000, persons_known_max=0), counting=counting,
+        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, persons_known_max=0), counting=counting,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.extents(partitions).items()}
     while not _is_done(worker, ends):
@@ -288,10 +299,10 @@ def _is_done(worker: Worker, ends: Mapping[Partition, int]) -> bool:
     return worker.is_settled and bool(at.starts) and all(at.following(p) >= end for p, end in ends.items())
 
 
-class Timed:
+class TimedLog:
     """The log, which says when the first record is there."""
 
-    def __init__(self, log: KafkaLog) -> None:
+    def __init__(self, log: KafkaConsumer) -> None:
         self._log = log
         self._is_first = True
 
@@ -306,10 +317,10 @@ class Timed:
         return getattr(self._log, name)
 
 
-def _results(job: Job) -> dict[str, dict[str, int]]:
+def _results(job: CountsTask) -> dict[str, dict[str, int]]:
     """What Redis holds, in the words of the comparison."""
     found: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
-    base = layout.base(0, GENERATION)
+    base = redis_keys.base(0, GENERATION)
     with redis.Redis.from_url(job.redis, decode_responses=True) as client:
         for key in client.scan_iter(f"{base}c:*", count=10_000):
             *_, rollup, _kind, minute = key.split(":")
@@ -323,7 +334,7 @@ def _results(job: Job) -> dict[str, dict[str, int]]:
 
 def main(*, processes: int, batch: int, once: bool) -> int:
     try:
-        job = Job.read()
+        job = CountsTask.read()
     except KeyError as error:
         print(f"{error.args[0]} is not set: see the comparison's contract.", file=sys.stderr)
         return 2

@@ -19,11 +19,11 @@ import httpx
 from confluent_kafka import Producer
 
 from rtaplatform.bench.pipeline import counted, wait_counted
-from rtaplatform.bench.report import Report, milliseconds
-from rtaplatform.bench.stack import PROJECT, Stack, beside, running_stack, say
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
-from rtaplatform.stream.kafka import producer_config
+from rtaplatform.bench.report import BenchReport, milliseconds
+from rtaplatform.bench.stack import PROJECT, BenchStack, beside, running_stack, say
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import producer_config
 
 SHARES = (0.01, 0.1, 0.5, 0.9)
 TOPIC = "rta.events.web"
@@ -34,12 +34,12 @@ TICK_SECONDS = 0.02
 FLAT_OUT = 10_000_000.0  # events a second, which nobody produces
 
 
-def measure(report: Report, *, probes: int, backlog: int, workers: int, seed: int) -> None:
+def measure(report: BenchReport, *, probes: int, backlog: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
         measure_on(stack, report, probes=probes, backlog=backlog, seed=seed)
 
 
-def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed: int) -> None:
+def measure_on(stack: BenchStack, report: BenchReport, *, probes: int, backlog: int, seed: int) -> None:
     """The greatest rate of a platform that runs already, and the delays at shares of it."""
     store = stack.store()
     rate = _greatest_rate(stack, store, backlog, seed)
@@ -52,7 +52,7 @@ def measure_on(stack: Stack, report: Report, *, probes: int, backlog: int, seed:
     store.close()
 
 
-def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> float:
+def _greatest_rate(stack: BenchStack, store: RedisStore, backlog: int, seed: int) -> float:
     """Records counted a second, while more are produced than are counted; the first tenth is left out."""
     say(f"Counting {backlog:,} events while more are produced")
     total, moments = counted(store), []
@@ -68,11 +68,11 @@ def _greatest_rate(stack: Stack, store: RedisStore, backlog: int, seed: int) -> 
     return (last - first) / (ended - begun)
 
 
-def _drained(stack: Stack, store: RedisStore) -> None:
+def _drained(stack: BenchStack, store: RedisStore) -> None:
     wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
 
 
-def _keep_producing(stack: Stack, events_per_s: float, seed: int) -> None:
+def _keep_producing(stack: BenchStack, events_per_s: float, seed: int) -> None:
     producer, chance = _producer(stack), random.Random(seed)
     begun, sent = time.monotonic(), 0
     while True:
@@ -82,7 +82,7 @@ def _keep_producing(stack: Stack, events_per_s: float, seed: int) -> None:
         time.sleep(TICK_SECONDS)
 
 
-def _producer(stack: Stack) -> Producer:
+def _producer(stack: BenchStack) -> Producer:
     return Producer(producer_config(stack.kafka_settings) | {"linger.ms": 1})
 
 
@@ -104,10 +104,10 @@ def _send(producer: Producer, person: str, rest: str) -> None:
     producer.poll(0)
 
 
-def _probed(stack: Stack, probes: int, seed: int) -> list[float]:
+def _probed(stack: BenchStack, probes: int, seed: int) -> list[float]:
     """Seconds from each probe's sending to its showing on the stream."""
     name, chance = f"Probe {secrets.token_hex(4)}", random.Random(seed)
-    stream, producer, taken = Stream(stack.url, stack.keys.read_key, name), _producer(stack), []
+    stream, producer, taken = LatencyStream(stack.url, stack.keys.read_key, name), _producer(stack), []
     stream.wait_for(0)
     for number in range(1, probes + 1):
         time.sleep(chance.uniform(0.05, 0.35))  # at any moment of the stream's ticks
@@ -117,7 +117,7 @@ def _probed(stack: Stack, probes: int, seed: int) -> list[float]:
     return taken
 
 
-class Stream:
+class LatencyStream:
     """The greatest total that the live stream has told of an event, and when."""
 
     def __init__(self, url: str, key: str, event: str) -> None:

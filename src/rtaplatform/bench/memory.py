@@ -16,14 +16,14 @@ from typing import TypeVar
 import psutil
 
 from rtaplatform.bench.pipeline import fill, wait_counted
-from rtaplatform.bench.report import Report
-from rtaplatform.bench.servers import PROJECT, Servers, running_servers
-from rtaplatform.core.buckets import Kind
+from rtaplatform.bench.report import BenchReport
+from rtaplatform.bench.servers import PROJECT, BenchServers, running_servers
 from rtaplatform.core.rollups import PRODUCTS, field
-from rtaplatform.store.connections import connect
+from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, BlockWrite, CellsKey, Delta, LooseWrite, SketchKey
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
+from rtaplatform.store.redis.connections import connect
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
 
 STEPS = (0.01, 0.1, 1.0)
 FIELDS = (1, 10, 100, 1_000, 10_000)
@@ -37,9 +37,9 @@ USERS, SHOP_PRODUCTS = 20_000, 2_000
 TOPIC = "rta.events.web"
 
 
-def measure(report: Report, *, events: int, seed: int) -> None:
+def measure(report: BenchReport, *, events: int, seed: int) -> None:
     with running_servers() as servers:
-        probe = Probe(servers)
+        probe = MemoryProbe(servers)
         for fields in FIELDS:
             _say(report, probe, "field of a bucket", fields, _buckets_of(fields) * fields, partial(_buckets, fields))
         for ids in IDS:
@@ -52,10 +52,10 @@ def measure(report: Report, *, events: int, seed: int) -> None:
         _events(report, servers, probe, events, seed)
 
 
-class Probe:
+class MemoryProbe:
     """Writes through `apply`, moving no partition, and reads what Valkey uses."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: BenchServers) -> None:
         self.store = RedisStore(servers.store)
         state = self.store.state(0)
         assert state is not None
@@ -71,7 +71,9 @@ class Probe:
         assert isinstance(self.store.apply(0, self._generation, delta), Applied)
 
 
-def _say(report: Report, probe: Probe, what: str, variable: int, items: int, made: Callable[[], list[Delta]]) -> None:
+def _say(
+    report: BenchReport, probe: MemoryProbe, what: str, variable: int, items: int, made: Callable[[], list[Delta]]
+) -> None:
     before = probe.used()
     for delta in made():
         probe.write(delta)
@@ -83,7 +85,7 @@ def _buckets(fields: int) -> list[Delta]:
     """Buckets of their own for each number of fields; many of small ones, to be seen beside what else changes."""
     first, count = time.time_ns() // 60_000_000_000 + FIELDS.index(fields) * BUCKETS_MAX, _buckets_of(fields)
     cells = {field("views", f"product-{n}"): 1 for n in range(fields)}
-    keys = [CellsKey(PROJECT.slug, PRODUCTS.name, Kind.MINUTE, first + n) for n in range(count)]
+    keys = [CellsKey(PROJECT.slug, PRODUCTS.name, BucketKind.MINUTE, first + n) for n in range(count)]
     writes = [(key, part) for key in keys for part in batched(cells.items())]
     several = batched(writes, max(1, AT_ONCE // fields))
     return [Delta([], cells={key: dict(part) for key, part in some}) for some in several]
@@ -120,7 +122,7 @@ def _online(persons: int) -> list[Delta]:
 
 
 def _sketch(persons: int) -> list[Delta]:
-    key = SketchKey(PROJECT.slug, Kind.MINUTE, time.time_ns() // 60_000_000_000 + persons, "", "")
+    key = SketchKey(PROJECT.slug, BucketKind.MINUTE, time.time_ns() // 60_000_000_000 + persons, "", "")
     members = [secrets.token_bytes(8) for _ in range(persons)]
     return [Delta([], sketches={key: set(some)}) for some in batched(members)]
 
@@ -131,7 +133,7 @@ def batched(items: Iterable[T], size: int = AT_ONCE) -> list[list[T]]:
     return list(iter(lambda: list(islice(rest, size)), []))
 
 
-def _events(report: Report, servers: Servers, probe: Probe, events: int, seed: int) -> None:
+def _events(report: BenchReport, servers: BenchServers, probe: MemoryProbe, events: int, seed: int) -> None:
     """The rest of the log is written step by step, and counted by a worker that is there throughout."""
     worker = servers.spawn("worker")
     try:

@@ -14,22 +14,22 @@ import time
 from itertools import islice
 from typing import NamedTuple
 
-from rtaplatform.bench.report import Report
-from rtaplatform.bench.servers import Servers, cpu_seconds, running_servers, wait_until
+from rtaplatform.bench.report import BenchReport
+from rtaplatform.bench.servers import BenchServers, cpu_seconds, running_servers, wait_until
+from rtaplatform.core.ledger import next_offset
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.simulate.plan import Plan
 from rtaplatform.simulate.sender import Sender
+from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.traffic import events
-from rtaplatform.store.port import next_offset
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.broker import Broker
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 DRAINED_SECONDS_MAX = 600.0
 EVENTS_PER_SECOND = 2_000.0  # in the events' own time
 
 
-def measure(report: Report, *, events_total: int, workers: int, users: int, products: int, seed: int) -> None:
+def measure(report: BenchReport, *, events_total: int, workers: int, users: int, products: int, seed: int) -> None:
     with running_servers() as servers:
         report.say(f"filling the log with {events_total:,} events")
         fill(servers.kafka, events_total, users=users, products=products, seed=seed)
@@ -47,7 +47,7 @@ def fill(
 ) -> None:
     """The first so many records of the seed, with repeats, late and broken ones, ending about now."""
     span_ms = int(total / rate * 1000)
-    plan = Plan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
+    plan = SimulationPlan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
     for number, record in enumerate(islice(events(plan), total)):
         sender.send(record)
@@ -58,7 +58,7 @@ def fill(
 
 def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, seed: int) -> None:
     """Records of the seed at that rate, as they happen, without end."""
-    plan = Plan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
+    plan = SimulationPlan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
     for record in events(plan):
         ahead = record.timestamp / 1000 - time.time()
@@ -68,7 +68,7 @@ def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, se
         sender.send(record)
 
 
-class Moment(NamedTuple):
+class PipelineSample(NamedTuple):
     """How much was counted, and what CPU each process had used, in seconds."""
 
     at: float
@@ -76,7 +76,7 @@ class Moment(NamedTuple):
     cpu: dict[str, float]
 
 
-def _drain(report: Report, servers: Servers, children: list[subprocess.Popen[bytes]]) -> None:
+def _drain(report: BenchReport, servers: BenchServers, children: list[subprocess.Popen[bytes]]) -> None:
     store = RedisStore(servers.store)
     total = sum(Broker(servers.kafka).ends().values())
     pids = servers.pids | {f"worker {number}": child.pid for number, child in enumerate(children)}
@@ -84,7 +84,7 @@ def _drain(report: Report, servers: Servers, children: list[subprocess.Popen[byt
     for share in SHARES:
         wait_counted(store, share * total, DRAINED_SECONDS_MAX)
         cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
-        moments.append(Moment(time.monotonic(), counted(store), cpu))
+        moments.append(PipelineSample(time.monotonic(), counted(store), cpu))
     wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
     for share, first, last in zip(SHARES, moments, moments[1:], strict=False):
@@ -93,7 +93,7 @@ def _drain(report: Report, servers: Servers, children: list[subprocess.Popen[byt
     report.row(**_between(moments[0], moments[-1]))
 
 
-def _between(first: Moment, last: Moment) -> dict[str, float]:
+def _between(first: PipelineSample, last: PipelineSample) -> dict[str, float]:
     n = max(1, last.counted - first.counted)
     used = {f"{name}_cpu_us": round((last.cpu[name] - first.cpu[name]) / n * 1e6, 2) for name in first.cpu}
     return {"events_per_s": round(n / max(last.at - first.at, 1e-9)), "cpu_us": round(sum(used.values()), 2), **used}

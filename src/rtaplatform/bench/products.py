@@ -10,21 +10,21 @@ import time
 
 import psycopg
 
-from rtaplatform.bench.asking import Asker, Question
-from rtaplatform.bench.report import Report, milliseconds
+from rtaplatform.bench.asking import HttpAsker, HttpQuestion
+from rtaplatform.bench.report import BenchReport, milliseconds
 from rtaplatform.bench.servers import cpu_seconds
-from rtaplatform.bench.stack import PROJECT_ID, Stack, running_stack, say
+from rtaplatform.bench.stack import PROJECT_ID, BenchStack, running_stack, say
 from rtaplatform.bench.views import fill, writing
 
 QUESTIONS = {
-    "popular": Question("/v1/products/popular?by=views&window=24h&limit=20"),
-    "popular of a category": Question("/v1/products/popular?by=views&window=24h&limit=20&category=category%207"),
-    "breakdown by category": Question("/v1/metrics/product_views?breakdown=product_category&limit=100"),
-    "filter by category": Question("/v1/metrics/product_views?product_category=category%207"),
+    "popular": HttpQuestion("/v1/products/popular?by=views&window=24h&limit=20"),
+    "popular of a category": HttpQuestion("/v1/products/popular?by=views&window=24h&limit=20&category=category%207"),
+    "breakdown by category": HttpQuestion("/v1/metrics/product_views?breakdown=product_category&limit=100"),
+    "filter by category": HttpQuestion("/v1/metrics/product_views?product_category=category%207"),
 }
 
 
-def measure(report: Report, *, products: int, seconds: float, views_per_second: int, seed: int) -> None:
+def measure(report: BenchReport, *, products: int, seconds: float, views_per_second: int, seed: int) -> None:
     """Print the first answer of each question, then the percentiles of the rest."""
     with running_stack(workers=0) as stack:
         fill_catalog(stack.postgres, products)
@@ -45,8 +45,8 @@ def fill_catalog(postgres: str, products: int) -> None:
         )
 
 
-def _ask(report: Report, stack: Stack, seconds: float) -> None:
-    asker = Asker(stack.url, stack.keys.read_key)
+def _ask(report: BenchReport, stack: BenchStack, seconds: float) -> None:
+    asker = HttpAsker(stack.url, stack.keys.read_key)
     for name, question in QUESTIONS.items():
         report.row(question=name, first_ms=round(1000 * asker.timed(question), 1))
     taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}

@@ -10,55 +10,55 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from rtaplatform.bench.asking import Asker, Question
+from rtaplatform.bench.asking import HttpAsker, HttpQuestion
 from rtaplatform.bench.pipeline import fill, keep_coming, wait_counted
 from rtaplatform.bench.products import fill_catalog
-from rtaplatform.bench.report import Report, milliseconds
+from rtaplatform.bench.report import BenchReport, milliseconds
 from rtaplatform.bench.servers import cpu_seconds
-from rtaplatform.bench.stack import Stack, beside, running_stack, say
-from rtaplatform.stream.broker import Broker
+from rtaplatform.bench.stack import BenchStack, beside, running_stack, say
+from rtaplatform.stream.kafka.broker import Broker
 
 DAY_SECONDS = 86_400
 COUNTED_SECONDS_MAX = 7_200.0
 PAUSE_SECONDS = 0.06  # between questions: longer than a worker waits for its batch, so that something has moved
 DASHBOARD = ("events", "page_views", "visitors", "orders", "revenue", "product_views")
 QUESTIONS = {
-    "the list of metrics": Question("/v1/metrics"),
-    "online": Question("/v1/metrics/online"),
-    **{f"events of {period}": Question(f"/v1/metrics/events?from=-{period}") for period in ("1h", "6h", "24h")},
+    "the list of metrics": HttpQuestion("/v1/metrics"),
+    "online": HttpQuestion("/v1/metrics/online"),
+    **{f"events of {period}": HttpQuestion(f"/v1/metrics/events?from=-{period}") for period in ("1h", "6h", "24h")},
     **{
-        f"events of {period} by minute": Question(f"/v1/metrics/events?from=-{period}&interval=minute")
+        f"events of {period} by minute": HttpQuestion(f"/v1/metrics/events?from=-{period}&interval=minute")
         for period in ("1h", "6h", "24h")
     },
-    "events by event and source": Question("/v1/metrics/events?breakdown=event,source&limit=100"),
-    "page views by country and device": Question("/v1/metrics/page_views?breakdown=country,device&limit=100"),
-    "events of a country, by hour": Question("/v1/metrics/events?country=DE&interval=hour"),
-    "visitors": Question("/v1/metrics/visitors"),
-    "visitors by source, by hour": Question("/v1/metrics/visitors?breakdown=source&interval=hour"),
-    "revenue, against the day before": Question("/v1/metrics/revenue?compare=previous_period"),
-    "product views by product": Question("/v1/metrics/product_views?breakdown=product_id"),
-    "product views by category": Question("/v1/metrics/product_views?breakdown=product_category"),
-    "popular by views": Question("/v1/products/popular?by=views"),
-    "popular by revenue": Question("/v1/products/popular?by=revenue"),
-    "popular by visitors": Question("/v1/products/popular?by=visitors"),
-    "six metrics at once": Question("/v1/query", {"queries": [{"metric": name} for name in DASHBOARD]}),
-    "products": Question("/v1/products?limit=50"),
-    "a product": Question("/v1/products/p-1"),
+    "events by event and source": HttpQuestion("/v1/metrics/events?breakdown=event,source&limit=100"),
+    "page views by country and device": HttpQuestion("/v1/metrics/page_views?breakdown=country,device&limit=100"),
+    "events of a country, by hour": HttpQuestion("/v1/metrics/events?country=DE&interval=hour"),
+    "visitors": HttpQuestion("/v1/metrics/visitors"),
+    "visitors by source, by hour": HttpQuestion("/v1/metrics/visitors?breakdown=source&interval=hour"),
+    "revenue, against the day before": HttpQuestion("/v1/metrics/revenue?compare=previous_period"),
+    "product views by product": HttpQuestion("/v1/metrics/product_views?breakdown=product_id"),
+    "product views by category": HttpQuestion("/v1/metrics/product_views?breakdown=product_category"),
+    "popular by views": HttpQuestion("/v1/products/popular?by=views"),
+    "popular by revenue": HttpQuestion("/v1/products/popular?by=revenue"),
+    "popular by visitors": HttpQuestion("/v1/products/popular?by=visitors"),
+    "six metrics at once": HttpQuestion("/v1/query", {"queries": [{"metric": name} for name in DASHBOARD]}),
+    "products": HttpQuestion("/v1/products?limit=50"),
+    "a product": HttpQuestion("/v1/products/p-1"),
 }
 
 
-class Size(NamedTuple):
+class RowSize(NamedTuple):
     events: int
     persons: int
     products: int
 
 
-def measure(report: Report, size: Size, *, asked: int, meanwhile: int, workers: int, seed: int) -> None:
+def measure(report: BenchReport, size: RowSize, *, asked: int, meanwhile: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
         measure_on(stack, report, size, asked=asked, meanwhile=meanwhile, seed=seed)
 
 
-def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, meanwhile: int, seed: int) -> None:
+def measure_on(stack: BenchStack, report: BenchReport, size: RowSize, *, asked: int, meanwhile: int, seed: int) -> None:
     """Fill a platform that runs already, and ask it. `meanwhile`: events a second, the second time."""
     fill_catalog(stack.postgres, size.products)
     say(f"Writing {size.events:,} events")
@@ -71,15 +71,15 @@ def measure_on(stack: Stack, report: Report, size: Size, *, asked: int, meanwhil
             _ask(report, stack, asked, meanwhile)
 
 
-def _wait(stack: Stack) -> None:
+def _wait(stack: BenchStack) -> None:
     store, total = stack.store(), sum(Broker(stack.kafka_settings).ends().values())
     say(f"Counting {total:,} records")
     wait_counted(store, total, COUNTED_SECONDS_MAX)
     store.close()
 
 
-def _ask(report: Report, stack: Stack, times: int, meanwhile: int) -> None:
-    asker, api = Asker(stack.url, stack.keys.read_key), stack.pids["api"]
+def _ask(report: BenchReport, stack: BenchStack, times: int, meanwhile: int) -> None:
+    asker, api = HttpAsker(stack.url, stack.keys.read_key), stack.pids["api"]
     for name, question in QUESTIONS.items():
         first, size = asker.timed(question), len(asker.ask(question))
         cpu = cpu_seconds(api)

@@ -47,7 +47,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered), max(1, math.ceil(len(ordered) * share))) - 1]
 
 
-class Report:
+class BenchReport:
     """Prints a header at once, and then each row as it is known."""
 
     def __init__(self, name: str, *, as_json: bool, seed: int | None = None, **facts: Any) -> None:

@@ -16,26 +16,26 @@ import psutil
 from pydantic import SecretStr
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.ports import keep_ports
-from rtaplatform.local.process import Process
-from rtaplatform.local.server import EmbeddedServer
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.ports import keep_ports
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.local.supervisor.child_process import ChildProcess
+from rtaplatform.local.supervisor.embedded_server import EmbeddedServer
 from rtaplatform.settings import KafkaSettings, LocalSettings, StoreSettings, TopicSettings
-from rtaplatform.store.generations import begin_missing
-from rtaplatform.store.port import Project
-from rtaplatform.store.redis import RedisStore
-from rtaplatform.stream.broker import Broker
+from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import begin_missing
+from rtaplatform.stream.kafka.broker import Broker
 
-PROJECT = Project("demo", "Europe/Berlin", "EUR")
+PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
 ANSWER_SECONDS_MAX = 60.0
 EVENT_PARTITIONS = 12
 LINES_SHOWN = 20  # of each log, where something fails
 
 
 @dataclass(frozen=True)
-class Servers:
+class BenchServers:
     kafka: KafkaSettings
     store: StoreSettings
     pids: dict[str, int]
@@ -58,7 +58,7 @@ class Servers:
 
 
 @contextmanager
-def running_servers() -> Iterator[Servers]:
+def running_servers() -> Iterator[BenchServers]:
     """Started, with topics and shards; at the end both are killed and their folder goes."""
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
         folder = Path(name)
@@ -66,7 +66,7 @@ def running_servers() -> Iterator[Servers]:
         kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
         valkey = Valkey(folder / "valkey", ports["valkey"])
         pids = {server.name: _start(server, folder, ends) for server in (kafka, valkey)}
-        found = Servers(
+        found = BenchServers(
             KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
             StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))),
             pids,
@@ -93,7 +93,7 @@ def running_valkey() -> Iterator[tuple[StoreSettings, int]]:
 
 def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
     server.prepare(lambda line: print(line, file=sys.stderr))
-    process = Process(server.name, folder / "logs" / f"{server.name}.log")
+    process = ChildProcess(server.name, folder / "logs" / f"{server.name}.log")
     process.start(server.command())
     ends.callback(process.kill)
     wait_until(server.answers, f"{server.name} to answer", ANSWER_SECONDS_MAX)
@@ -101,7 +101,7 @@ def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
     return process.pid
 
 
-def _begin(servers: Servers) -> None:
+def _begin(servers: BenchServers) -> None:
     broker, store = Broker(servers.kafka), RedisStore(servers.store)
     broker.create_topics(TopicSettings())
     wait_until(lambda: len(broker.ends()) == EVENT_PARTITIONS, "the topics' leaders", ANSWER_SECONDS_MAX)

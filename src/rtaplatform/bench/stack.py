@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from rtaplatform.local.datadir import DemoKeys
-from rtaplatform.local.platform import Instance, Wanted, running_platform
+from rtaplatform.local.data.data_dir import LocalDemoKeys
+from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
 from rtaplatform.settings import KafkaSettings, LocalSettings, StoreSettings
-from rtaplatform.store.redis import RedisStore
+from rtaplatform.store.redis.redis_store import RedisStore
 
 PROJECT, PROJECT_ID, ZONE = "demo", "prj_demo", "Europe/Berlin"
 LIMIT = "1000000000"
@@ -30,11 +30,11 @@ LIMITS = {f"RTA_LIMITS_{name}_PER_MINUTE": LIMIT for name in ("READS", "CATALOG"
 
 
 @dataclass(frozen=True)
-class Stack:
+class BenchStack:
     """Where it runs, and what opens it."""
 
     url: str
-    keys: DemoKeys
+    keys: LocalDemoKeys
     kafka: str
     redis: str
     postgres: str
@@ -53,12 +53,12 @@ class Stack:
 
 
 @contextmanager
-def running_stack(*, workers: int, events_per_second: float = 0) -> Iterator[Stack]:
+def running_stack(*, workers: int, events_per_second: float = 0) -> Iterator[BenchStack]:
     """Start everything; inside it is ready; at the end it is stopped, and its folder removed."""
     os.environ.update(LIMITS)
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as folder:
         settings = LocalSettings(kafka_bytes_max=LOG_BYTES_MAX)
-        wanted = Wanted(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
+        wanted = LaunchOptions(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
         with running_platform(wanted, say) as instance, _interrupted_by_signals():
             yield _stack(instance)
 
@@ -74,9 +74,9 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stack(instance: Instance) -> Stack:
+def _stack(instance: Instance) -> BenchStack:
     addresses = instance.addresses
-    return Stack(
+    return BenchStack(
         instance.url, instance.keys, addresses.kafka, addresses.redis, addresses.postgres, instance.supervisor.pids()
     )
 

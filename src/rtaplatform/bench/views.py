@@ -9,48 +9,49 @@ from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
-from rtaplatform.bench.stack import PROJECT, ZONE, Stack, beside
-from rtaplatform.core.buckets import Kind, bucket_starts
+from rtaplatform.bench.stack import PROJECT, ZONE, BenchStack, beside
 from rtaplatform.core.caps import CAPS
+from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
 from rtaplatform.core.rollups import PRODUCTS, field
-from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Row, read_row
-from rtaplatform.store.redis import RedisStore
+from rtaplatform.core.time.buckets import BucketKind, bucket_starts
+from rtaplatform.store.port import Advance, Applied, CellsKey, Delta
+from rtaplatform.store.redis.redis_store import RedisStore
 
 BATCHES_A_SECOND = 20
 AT_ONCE = 20_000  # products in one call
 HOURS, MINUTES_AT_EDGE = 26, 70
 
 
-class Ledger:
+class ViewsLedger:
     """Applies deltas as a worker would: each moves the ledger of one partition."""
 
     def __init__(self, store: RedisStore) -> None:
         state = store.state(0)
         assert state is not None, "the shard has not begun"
         self._store, self._generation = store, state.generation
-        self._place = Place(state.topics["rta.events.web"], 0)
+        self._place = PartitionId(state.topics["rta.events.web"], 0)
         self._after = state.ledger.get(self._place, "")
 
     def apply(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         now_ms = int(time.time() * 1000)
-        row = read_row(self._after) if self._after else Row(0, -1, -1, "", -1, 0)
+        row = read_row(self._after) if self._after else LedgerRow(0, -1, -1, "", -1, 0)
         following = replace(
             row, next_offset=row.next_offset + 1, last_offset=row.next_offset, last_timestamp_ms=now_ms,
             record_time_ms=now_ms,
         ).text()  # fmt: skip
-        delta = Delta([Move(self._place, self._after, following)], cells=cells)
+        delta = Delta([Advance(self._place, self._after, following)], cells=cells)
         outcome = self._store.apply(0, self._generation, delta)
         assert isinstance(outcome, Applied), outcome
         self._after = following
 
 
-def fill(stack: Stack, products: int, seed: int) -> int:
+def fill(stack: BenchStack, products: int, seed: int) -> int:
     """The hours of a day and the minutes at its edges, each to its cap, or with all products; the number of buckets."""
-    ledger, chance = Ledger(stack.store()), random.Random(seed)
+    ledger, chance = ViewsLedger(stack.store()), random.Random(seed)
     now = int(time.time()) // 60
     hours = sorted({bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
     edges = [now - n for n in range(1, MINUTES_AT_EDGE)] + [now - 24 * 60 + n for n in range(-70, MINUTES_AT_EDGE)]
-    buckets = [*((Kind.HOUR, hour) for hour in hours), *((Kind.MINUTE, minute) for minute in edges)]
+    buckets = [*((BucketKind.HOUR, hour) for hour in hours), *((BucketKind.MINUTE, minute) for minute in edges)]
     for kind, start in buckets:
         views = [f"p-{n}" for n in chance.sample(range(products), min(products, CAPS.seats(PRODUCTS.name, kind)))]
         key = CellsKey(PROJECT, PRODUCTS.name, kind, start)
@@ -59,19 +60,19 @@ def fill(stack: Stack, products: int, seed: int) -> int:
     return len(buckets)
 
 
-def writing(stack: Stack, products: int, *, views_per_second: int, seed: int) -> AbstractContextManager[None]:
+def writing(stack: BenchStack, products: int, *, views_per_second: int, seed: int) -> AbstractContextManager[None]:
     """Views are counted as they come, until the end of the block."""
     return beside(_write, stack, products, views_per_second, seed)
 
 
-def _write(stack: Stack, products: int, views_per_second: int, seed: int) -> None:
-    ledger, chance = Ledger(stack.store()), random.Random(seed)
+def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -> None:
+    ledger, chance = ViewsLedger(stack.store()), random.Random(seed)
     due = time.monotonic()
     while True:
         views = [_product(products, chance) for _ in range(views_per_second // BATCHES_A_SECOND)]
         starts = bucket_starts(int(time.time()) // 60, ZONE)
         cells = _cells(views, 1)
-        keys = zip(Kind, starts, strict=True)
+        keys = zip(BucketKind, starts, strict=True)
         ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): dict(cells) for kind, start in keys})
         due += 1 / BATCHES_A_SECOND
         time.sleep(max(0.0, due - time.monotonic()))

@@ -21,7 +21,7 @@ from rtaplatform.core.server_addresses import (
     read_postgres_url,
     read_redis_url,
 )
-from rtaplatform.local.running import Running, read_running
+from rtaplatform.local.data.instance_file import RunningInstance, read_running
 from rtaplatform.settings import CatalogSettings, KafkaSettings, LocalSettings, StoreSettings
 
 KafkaOption = Annotated[
@@ -89,7 +89,7 @@ class Connections:
     def given_postgres(self) -> str | None:
         return self._given("--postgres", self.postgres, POSTGRES_VARIABLE)
 
-    def running(self) -> Running | None:
+    def running(self) -> RunningInstance | None:
         """The instance that runs from the data directory."""
         return read_running(folder_of(self.data_dir))
 

@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
-from rtaplatform.cli.listening import BACKLOG, headroom_of
+from rtaplatform.cli.listener import BACKLOG, headroom_of
 
 HEAD_READ_MS_MAX = 10_000  # until a request's head is there: after connecting, and between two requests
 BUFFER_BYTES_MAX = 32 << 10  # of a connection, each way; a request's head is no longer than that

@@ -1,7 +1,8 @@
 """The command `rta`: one module per command, loaded when it is asked for.
 
-A module `cli/NAME.py` has a function `command`, typed for Typer, or `app`, a Typer of its own for a group. COMMANDS
-lists them with their one-line help, so that `rta --help` loads none of them and a broken one does not break the others.
+A module `cli/commands/NAME.py` has a function `command`, typed for Typer, or `app`, a Typer of its own for a group.
+COMMANDS lists them with their one-line help, so that `rta --help` loads none of them and a broken one does not break
+the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rtaplatform import __version__
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.core.server_addresses import mask_urls, mask_values, passwords_of
 
-# Command name → (module below rtaplatform.cli, help line, whether it is a group).
+# Command name → (module below rtaplatform.cli.commands, help line, whether it is a group).
 COMMANDS: dict[str, tuple[str, str, bool]] = {
     "up": ("up", "Run the whole platform on this machine, with a simulated shop.", False),
     "status": ("status", "Say where an instance runs, and how its parts are.", False),
@@ -52,7 +53,7 @@ def build_app(asked: str | None) -> typer.Typer:
     app.callback()(_root)
     for name, (module, line, is_group) in COMMANDS.items():
         if name == asked:
-            _add(app, name, importlib.import_module(f"rtaplatform.cli.{module}"), is_group)
+            _add(app, name, importlib.import_module(f"rtaplatform.cli.commands.{module}"), is_group)
         else:
             app.command(name, help=line)(_unasked)
     return app

@@ -15,7 +15,7 @@ from rtaplatform.local.platform import Instance
 from rtaplatform.settings import CatalogSettings
 
 if TYPE_CHECKING:
-    from rtaplatform.project_operations import ReadingKey
+    from rtaplatform.operate.project_operations import ReadingKey
 
 DEMO = "demo"
 RENEWED_SECONDS = 12 * 3_600.0  # half of its life
@@ -42,7 +42,7 @@ class _TableKey:
         self._key: ReadingKey | None = None
 
     def renew(self) -> None:
-        from rtaplatform.project_operations import make_reading_key
+        from rtaplatform.operate.project_operations import make_reading_key
 
         self._key = asyncio.run(make_reading_key(self._catalog, self._project))
         self._made_at = time.monotonic()
@@ -55,7 +55,7 @@ class _TableKey:
 
     def revoke(self) -> None:
         """Where PostgreSQL is away, it ends by itself within a day."""
-        from rtaplatform.project_operations import revoke_reading_key
+        from rtaplatform.operate.project_operations import revoke_reading_key
 
         if self._key is not None:
             with suppress(Unavailable):

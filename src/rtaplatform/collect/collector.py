@@ -16,19 +16,19 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from rtaplatform import telemetry
-from rtaplatform.collect.draft import BatchRefused, Draft, EventRefused, Record, Refused
-from rtaplatform.collect.envelope import (
-    Arrival,
-    Batch,
+from rtaplatform.collect.body.draft import BatchRefused, CollectedRecord, Draft, DraftRefused, EventRefused
+from rtaplatform.collect.body.envelope import (
+    EventBatch,
+    RequestArrival,
     draft_batch,
     draft_single,
     read_broken_batch,
     read_whole_batch,
 )
-from rtaplatform.collect.placeholders import names_nobody
+from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.collect.producer import Undelivered
-from rtaplatform.collect.steps import run_steps, to_record
-from rtaplatform.collect.turns import Turns
+from rtaplatform.collect.steps.placeholders import is_placeholder
+from rtaplatform.collect.steps.steps import run_steps, to_record
 
 PORTION_EVENTS_MAX = 200
 PORTION_BYTES_MAX = 64 << 10
@@ -38,29 +38,29 @@ FLUSHED_BYTES = 4 << 20
 class Appender(Protocol):
     """Where records go; `EventProducer`, or a list in tests. Raises `Undelivered`."""
 
-    async def append(self, records: Sequence[Record]) -> None: ...
+    async def append(self, records: Sequence[CollectedRecord]) -> None: ...
 
 
-class Stored(Struct):
+class StoredEvents(Struct):
     """What has become of a request's events so far; `waiting` are those that Kafka has not been given yet."""
 
     received: int = 0
     accepted: int = 0
     unknown: int = 0
     placeholders: int = 0
-    refused: list[Refused] = []
+    refused: list[DraftRefused] = []
     late: list[int] = []
-    waiting: list[Record] = []
+    waiting: list[CollectedRecord] = []
     waiting_bytes: int = 0
 
 
 class Collector:
-    def __init__(self, log: Appender, turns: Turns | None = None) -> None:
+    def __init__(self, log: Appender, turns: CooperativeQueue | None = None) -> None:
         """`turns` are shared with whoever else does heavy work on this event loop."""
-        self._log, self._turns = log, turns or Turns()
+        self._log, self._turns = log, turns or CooperativeQueue()
         self._cutting = asyncio.Lock()
 
-    async def read_batch(self, body: bytes) -> Batch:
+    async def read_batch(self, body: bytes) -> EventBatch:
         """The batch in a body; what is not JSON is cut by a thread, one body at a time. Raises UnreadableBody."""
         batch = read_whole_batch(body)
         if batch is not None:
@@ -68,14 +68,14 @@ class Collector:
         async with self._cutting:
             return await asyncio.to_thread(read_broken_batch, body)
 
-    async def collect_single(self, body: bytes, kind: str, project: str, arrival: Arrival) -> dict[str, Any]:
+    async def collect_single(self, body: bytes, kind: str, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store one event; raises EventRefused, Undelivered."""
         stored = await self._store([draft_single(body, kind, project, arrival)])
         if stored.refused:
             raise EventRefused(stored.refused[0])
         return {"success": True, **_late(stored)}
 
-    async def collect_batch(self, batch: Batch, project: str, arrival: Arrival) -> dict[str, Any]:
+    async def collect_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store what can be stored of a batch, and list the rest; raises Undelivered."""
         stored = await self._store(draft_batch(batch, project, arrival))
         return {
@@ -85,16 +85,16 @@ class Collector:
             **_late(stored),
         }
 
-    async def collect_batch_strictly(self, batch: Batch, project: str, arrival: Arrival) -> dict[str, Any]:
+    async def collect_batch_strictly(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """As collect_batch, but raise BatchRefused where an event is refused; the others are stored all the same."""
         answer = await self.collect_batch(batch, project, arrival)
         if answer["rejected"]:
             raise BatchRefused(answer)
         return answer
 
-    async def _store(self, drafts: Iterable[Draft]) -> Stored:
+    async def _store(self, drafts: Iterable[Draft]) -> StoredEvents:
         spent: dict[str, float] = {}
-        stored = Stored()
+        stored = StoredEvents()
         try:
             for portion in _portions(drafts):
                 if stored.received:
@@ -108,7 +108,7 @@ class Collector:
             _count(stored, spent)
         return stored
 
-    async def _flush(self, stored: Stored) -> None:
+    async def _flush(self, stored: StoredEvents) -> None:
         try:
             await self._log.append(stored.waiting)
         except Undelivered as error:
@@ -120,12 +120,12 @@ class Collector:
         stored.waiting, stored.waiting_bytes = [], 0
 
 
-def _add(stored: Stored, portion: list[Draft], spent: dict[str, float]) -> None:
+def _add(stored: StoredEvents, portion: list[Draft], spent: dict[str, float]) -> None:
     ready, refused = run_steps(portion, spent)
     stored.received += len(portion)
     stored.refused += refused
     stored.late += [draft.index for draft in ready if draft.is_late]
-    stored.placeholders += sum(map(names_nobody, ready))
+    stored.placeholders += sum(map(is_placeholder, ready))
     stored.waiting += map(to_record, ready)
     stored.waiting_bytes += sum(len(draft.value) for draft in ready)
 
@@ -142,12 +142,12 @@ def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
         yield portion
 
 
-def _late(stored: Stored) -> dict[str, Any]:
+def _late(stored: StoredEvents) -> dict[str, Any]:
     """The places of events that the log keeps and nothing counts, where there are any."""
     return {"late": stored.late} if stored.late else {}
 
 
-def _count(stored: Stored, spent: dict[str, float]) -> None:
+def _count(stored: StoredEvents, spent: dict[str, float]) -> None:
     telemetry.COLLECT_RECEIVED.inc(stored.received)
     telemetry.COLLECT_ACCEPTED.inc(stored.accepted)
     telemetry.COLLECT_UNKNOWN.inc(stored.unknown)
@@ -159,7 +159,7 @@ def _count(stored: Stored, spent: dict[str, float]) -> None:
         telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
 
 
-def _as_answer(one: Refused) -> dict[str, Any]:
+def _as_answer(one: DraftRefused) -> dict[str, Any]:
     return {
         "index": one.index,
         "messageId": one.message_id,

@@ -19,7 +19,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from rtaplatform import telemetry
-from rtaplatform.collect.draft import Record
+from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.machine_clock import MachineClock
 from rtaplatform.core.errors import Unavailable, WrongClock
 from rtaplatform.core.events import COLLECTED_HEADER
@@ -109,7 +109,7 @@ class EventProducer:
                 producer.purge()
                 await asyncio.to_thread(producer.flush, 1.0)
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[CollectedRecord]) -> None:
         """Return once all are acknowledged; raises Undelivered."""
         if not records:
             return
@@ -140,7 +140,7 @@ class EventProducer:
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
-    def _send(self, records: Sequence[Record], parcel: _Parcel) -> None:
+    def _send(self, records: Sequence[CollectedRecord], parcel: _Parcel) -> None:
         producer = self._producer
         if producer is None:
             raise Unavailable("kafka", "The producer is stopped.")
@@ -162,7 +162,7 @@ class EventProducer:
                 return self._give_up(len(records) - sent, parcel, error.args[0].str())
         return None
 
-    def _refusal(self, records: Sequence[Record], parcel: _Parcel) -> TimesRefused | None:
+    def _refusal(self, records: Sequence[CollectedRecord], parcel: _Parcel) -> TimesRefused | None:
         """Whether times are refused. Of several records together Kafka says "invalid record", which may mean others."""
         if parcel.code == KafkaError.INVALID_TIMESTAMP:
             self._clock.note_refusal()
@@ -178,7 +178,7 @@ class EventProducer:
         parcel.fail(count, reason)
 
     @staticmethod
-    def _undelivered(records: Sequence[Record], parcel: _Parcel, reason: str) -> Undelivered:
+    def _undelivered(records: Sequence[CollectedRecord], parcel: _Parcel, reason: str) -> Undelivered:
         unknown = parcel.failed + parcel.left
         return Undelivered(reason, acknowledged=len(records) - unknown, unknown=unknown)
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from rtaplatform.core.buckets import Kind
 from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS
+from rtaplatform.core.time.buckets import BucketKind
 
 ANY = True
 NAMES: frozenset[str] = frozenset(COMMERCE_EVENTS) | frozenset(CALL_NAMES.values())
@@ -42,10 +42,10 @@ class Caps(Struct, frozen=True):
     combinations: int = 10_000
     sketch_bytes: int = 32 * 2**20
 
-    def seats(self, rollup: str, kind: Kind) -> int:
+    def seats(self, rollup: str, kind: BucketKind) -> int:
         if rollup != PRODUCTS.name:
             return self.combinations
-        return self.products_of_minute if kind is Kind.MINUTE else self.products
+        return self.products_of_minute if kind is BucketKind.MINUTE else self.products
 
 
 CAPS = Caps()

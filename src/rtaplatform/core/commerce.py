@@ -13,17 +13,17 @@ from functools import lru_cache
 import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.core.dimensions import dimension
 from rtaplatform.core.events import COMMERCE_EVENTS
-from rtaplatform.core.ids import ID_BYTES_MAX, is_too_long
-from rtaplatform.core.json_text import dimension_text, is_empty_object, is_nothing
+from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.values.json_text import dimension_text, is_empty_object, is_nothing
 
 CURRENCY_CHARACTERS_KEPT = 8  # longer texts are seldom, and could fill a cache
 OTHER_CURRENCY = "?"  # of an amount in what is no currency
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 
-class Properties(Struct, gc=False):
+class CommerceProperties(Struct, gc=False):
     """`currency`: its three letters, empty where none is said, or OTHER_CURRENCY."""
 
     product_id: str | None = None
@@ -36,7 +36,7 @@ class Properties(Struct, gc=False):
     products: Raw = Raw()
 
 
-class LooseProperties(Struct):
+class LenientProperties(Struct):
     """The same, whatever stands in their fields."""
 
     product_id: Raw = Raw()
@@ -49,7 +49,7 @@ class LooseProperties(Struct):
     products: Raw = Raw()
 
 
-class Entry(Struct):
+class ProductEntry(Struct):
     """One entry of `products`."""
 
     product_id: Raw = Raw()
@@ -57,17 +57,17 @@ class Entry(Struct):
     quantity: Raw = Raw()
 
 
-class Entries(Struct):
+class ProductEntries(Struct):
     """The entries of `products` that can be read, and whether that is all of them."""
 
-    found: list[Entry]
+    found: list[ProductEntry]
     is_whole: bool = True
 
 
-_decode_properties = msgspec.json.Decoder(Properties).decode
-_decode_loose = msgspec.json.Decoder(LooseProperties).decode
-_decode_entries = msgspec.json.Decoder(list[Entry]).decode
-_decode_entry = msgspec.json.Decoder(Entry).decode
+_decode_properties = msgspec.json.Decoder(CommerceProperties).decode
+_decode_loose = msgspec.json.Decoder(LenientProperties).decode
+_decode_entries = msgspec.json.Decoder(list[ProductEntry]).decode
+_decode_entry = msgspec.json.Decoder(ProductEntry).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -77,13 +77,13 @@ def is_commerce(event: str) -> bool:
     return event in COMMERCE_EVENTS or dimension(event) in COMMERCE_EVENTS
 
 
-def read_properties(text: bytes) -> Properties:
+def read_properties(text: bytes) -> CommerceProperties:
     """The properties in an object's JSON text."""
     try:
         properties = _decode_properties(text)
     except msgspec.ValidationError:
         loose = _decode_loose(text)
-        return Properties(
+        return CommerceProperties(
             product_id=dimension_text(loose.product_id),
             order_id=loose.order_id,
             price=loose.price,
@@ -133,30 +133,30 @@ def _is_blank(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
-def read_entries(products: Raw) -> Entries:
+def read_entries(products: Raw) -> ProductEntries:
     """The entries of `products`: of a list, or of an object's values (a list of PHP that has lost an entry)."""
     text = bytes(products)
     if is_nothing(text) or is_empty_object(text):
-        return Entries([])
+        return ProductEntries([])
     if text[:1] not in b"[{":
-        return Entries([], is_whole=False)
+        return ProductEntries([], is_whole=False)
     try:
-        return Entries(_decode_entries(text))
+        return ProductEntries(_decode_entries(text))
     except msgspec.ValidationError:
         pass
     values = _decode_list(text) if text[:1] == b"[" else _decode_object(text).values()
     there = [raw for raw in values if not is_nothing(raw)]
     found = [entry for entry in map(_read_entry, there) if entry is not None]
-    return Entries(found, is_whole=len(found) == len(there))
+    return ProductEntries(found, is_whole=len(found) == len(there))
 
 
-def _read_entry(raw: Raw) -> Entry | None:
+def _read_entry(raw: Raw) -> ProductEntry | None:
     if bytes(raw)[:1] == b"{":
         return _decode_entry(raw)
-    return Entry() if is_empty_object(raw) else None
+    return ProductEntry() if is_empty_object(raw) else None
 
 
-def find_long_id(properties: Properties) -> str | None:
+def find_long_id(properties: CommerceProperties) -> str | None:
     """The path of the first id that is too long; None: there is none."""
     if properties.product_id and is_too_long(properties.product_id):
         return "product_id"

@@ -1,8 +1,8 @@
 """The errors of the platform, split by what the caller can do.
 
     PlatformError
-    ├── Rejected                tell the sender: the request is wrong        (serve/problems.py maps each to a status)
-    │   ├── UnknownThing        404  no such metric, product, user …
+    ├── Rejected                tell the sender: the request is wrong  (serve/http/problems.py maps each to a status)
+    │   ├── NotFound            404  no such metric, product, user …
     │   ├── InvalidParameter    422  a parameter or field that is wrong; names it and what is allowed
     │   ├── UnreadableBody      400  cannot be parsed, or is too large
     │   ├── MalformedRequest    400  no HTTP that has one meaning
@@ -41,7 +41,7 @@ class Rejected(PlatformError):
         self.detail, self.field, self.allowed, self.hint = detail, field, allowed, hint
 
 
-class UnknownThing(Rejected): ...
+class NotFound(Rejected): ...
 
 
 class InvalidParameter(Rejected): ...

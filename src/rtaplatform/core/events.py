@@ -1,4 +1,4 @@
-"""The words of an event: topics, sources, call types, reasons.   Pure; no parsing here (process/decode.py)."""
+"""The words of an event: topics, sources, call types, reasons.   Pure; no parsing here (process/decode/fast.py)."""
 
 from __future__ import annotations
 

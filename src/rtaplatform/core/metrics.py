@@ -21,7 +21,7 @@ from rtaplatform.core.rollups import (
 INTERVALS = ("minute", "hour", "day", "week", "month", "none")
 
 
-class Source(Struct, frozen=True):
+class MetricSource(Struct, frozen=True):
     """One way to answer a metric: `measure` of `rollup`, of these events (none named: all)."""
 
     rollup: Rollup
@@ -34,13 +34,13 @@ class Source(Struct, frozen=True):
         return joined_dimensions(self.rollup.dimensions)
 
 
-class Sums(Struct, frozen=True, tag=True):
+class AdditiveMetric(Struct, frozen=True, tag=True):
     """A metric that adds up: over buckets, and over dimensions. `scale` divides what is stored."""
 
     name: str
     unit: str
     description: str
-    sources: tuple[Source, ...]
+    sources: tuple[MetricSource, ...]
     scale: int = 1
 
     @property
@@ -48,7 +48,7 @@ class Sums(Struct, frozen=True, tag=True):
         return tuple(dict.fromkeys(d for source in self.sources for d in source.dimensions))
 
 
-class Distinct(Struct, frozen=True, tag=True):
+class DistinctMetric(Struct, frozen=True, tag=True):
     """Distinct persons in a period, estimated by HyperLogLog (standard error 0.81 %)."""
 
     name: str
@@ -57,7 +57,7 @@ class Distinct(Struct, frozen=True, tag=True):
     dimensions: tuple[str, ...] = (*PERSON_DIMENSIONS, *PRODUCT_ATTRIBUTES)
 
 
-class Now(Struct, frozen=True, tag=True):
+class LiveGauge(Struct, frozen=True, tag=True):
     """Persons seen in the last 5 minutes; it takes no period."""
 
     name: str
@@ -66,7 +66,7 @@ class Now(Struct, frozen=True, tag=True):
     dimensions: tuple[str, ...] = ()
 
 
-Metric = Sums | Distinct | Now
+Metric = AdditiveMetric | DistinctMetric | LiveGauge
 
 
 def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,31 +74,38 @@ def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
     return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 
-def _of_events(measure: str, *events: str) -> tuple[Source, ...]:
-    return (Source(ACTIVITY, measure, events), Source(EVENTS, measure, events))
+def _of_events(measure: str, *events: str) -> tuple[MetricSource, ...]:
+    return (MetricSource(ACTIVITY, measure, events), MetricSource(EVENTS, measure, events))
 
 
-def _commerce(measure: str, product_measure: str, event: str) -> tuple[Source, ...]:
-    return (*_of_events(measure, event), Source(PRODUCTS, product_measure))
+def _commerce(measure: str, product_measure: str, event: str) -> tuple[MetricSource, ...]:
+    return (*_of_events(measure, event), MetricSource(PRODUCTS, product_measure))
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Sums("events", "count", "Events of all six call types.", _of_events("count")),
-        Sums("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
-        Distinct("visitors", "count", "Distinct persons, by userId, else anonymousId."),
-        Now("online", "count", "Distinct persons seen in the last 5 minutes."),
-        Sums("product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")),
-        Sums("adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")),
-        Sums("checkouts", "count", "Checkout Started events.", _commerce("count", "checkouts", "Checkout Started")),
-        Sums("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed")),
-        Sums("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), 10_000),
-        Sums(
-            "revenue", "money", "Money taken, in the project's currency.",
-            _commerce("revenue", "revenue", "Order Completed"), 10_000,
+        AdditiveMetric("events", "count", "Events of all six call types.", _of_events("count")),
+        AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
+        DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId."),
+        LiveGauge("online", "count", "Distinct persons seen in the last 5 minutes."),
+        AdditiveMetric(
+            "product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")
+        ),
+        AdditiveMetric("adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")),
+        AdditiveMetric(
+            "checkouts", "count", "Checkout Started events.", _commerce("count", "checkouts", "Checkout Started")
+        ),
+        AdditiveMetric("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed")),
+        AdditiveMetric("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), 10_000),
+        AdditiveMetric(
+            "revenue",
+            "money",
+            "Money taken, in the project's currency.",
+            _commerce("revenue", "revenue", "Order Completed"),
+            10_000,
         ),
     )
-}  # fmt: skip
+}
 DIMENSIONS = tuple(dict.fromkeys(d for metric in METRICS.values() for d in metric.dimensions))
 ONLINE_WINDOW_MS = 5 * 60_000

@@ -26,21 +26,21 @@ class Anchor(StrEnum):
     LOCAL = "local"  # wall time in the query's zone, as if it were UTC
 
 
-class Moment(Struct, frozen=True):
+class TimeExpression(Struct, frozen=True):
     anchor: Anchor
     ms: int
 
 
-NOW = Moment(Anchor.NOW, 0)
-DAY_AGO = Moment(Anchor.NOW, -86_400_000)
+NOW = TimeExpression(Anchor.NOW, 0)
+DAY_AGO = TimeExpression(Anchor.NOW, -86_400_000)
 
 
 class Query(Struct, frozen=True):
     """One question. `timezone` and `week_start` None: the project's. Filters are sorted, values as they are shown."""
 
     metric: str
-    start: Moment = DAY_AGO
-    end: Moment = NOW
+    start: TimeExpression = DAY_AGO
+    end: TimeExpression = NOW
     interval: str = "none"
     timezone: str | None = None
     week_start: str | None = None
@@ -101,7 +101,7 @@ class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     previous_to: str | UnsetType = UNSET
 
 
-class Change(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+class AnswerUpdate(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     """What has changed in an answer: rows with whole totals and only the changed points; rows that are gone."""
 
     metric: str

@@ -30,7 +30,7 @@ _SECRET_OPTION = re.compile(r"([?&][a-z_]*password=)[^&\s\"']*", re.IGNORECASE)
 _LOGIN_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s\"]{0,2000}@")
 
 
-class Endpoint(NamedTuple):
+class ServerEndpoint(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -48,19 +48,19 @@ class WrongAddress(ValueError):
         self.problem, self.remedy = problem, remedy
 
 
-def read_redis_url(url: str) -> Endpoint | None:
+def read_redis_url(url: str) -> ServerEndpoint | None:
     """Where the server is; None: at a socket file. Raises WrongAddress."""
     if _REDIS_SOCKET.fullmatch(url):
         return None
     return _read_url(url, _REDIS, 6379, "a Redis URL", "redis://USER:PASSWORD@HOST:6379/0 (or rediss:// for TLS)")
 
 
-def read_postgres_url(url: str) -> Endpoint | None:
+def read_postgres_url(url: str) -> ServerEndpoint | None:
     """Where the server is; None: at a socket file. Raises WrongAddress."""
     return _read_url(url, _POSTGRES, 5432, "a PostgreSQL URL", "postgresql://USER:PASSWORD@HOST:5432/DATABASE")
 
 
-def read_kafka_servers(text: str) -> list[Endpoint]:
+def read_kafka_servers(text: str) -> list[ServerEndpoint]:
     """Every HOST:PORT of the list. Raises WrongAddress; nothing in such a list is secret."""
     found = []
     for part in (one.strip() for one in text.split(",")):
@@ -95,7 +95,7 @@ def passwords_of(url: str) -> list[str]:
     return [written, decoded.decode(errors="replace")]
 
 
-def _read_url(url: str, form: re.Pattern[str], port: int, kind: str, example: str) -> Endpoint | None:
+def _read_url(url: str, form: re.Pattern[str], port: int, kind: str, example: str) -> ServerEndpoint | None:
     matched = form.fullmatch(url)
     if matched is None:
         is_of_kind = re.match(form.pattern.partition("://")[0] + "://", url) is not None
@@ -106,8 +106,8 @@ def _read_url(url: str, form: re.Pattern[str], port: int, kind: str, example: st
     return _endpoint(matched, port) if matched["host"] else None
 
 
-def _endpoint(matched: re.Match[str], port: int) -> Endpoint:
-    return Endpoint(matched["host"].strip("[]"), int(matched["port"] or port))
+def _endpoint(matched: re.Match[str], port: int) -> ServerEndpoint:
+    return ServerEndpoint(matched["host"].strip("[]"), int(matched["port"] or port))
 
 
 def _is_port(digits: str) -> bool:

@@ -1,7 +1,7 @@
 """The whole platform on one machine: servers, then migration, workers and API, then the simulator.
 
-Kafka takes longest, so it is started first and the others beside it. `Stages` says which commands of ours run; tests
-put others there. An instance is ready when the API says so and the simulator runs.
+Kafka takes longest, so it is started first and the others beside it. `StageProcesses` says which commands of ours run;
+tests put others there. An instance is ready when the API says so and the simulator runs.
 """
 
 from __future__ import annotations
@@ -20,19 +20,26 @@ from pathlib import Path
 
 import rtaplatform
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local import datadir, open_files
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.environments import environment_of
-from rtaplatform.local.files import write_private
-from rtaplatform.local.kafka import Kafka
-from rtaplatform.local.ports import LOOPBACK, keep_ports, require_free
-from rtaplatform.local.postgres import Postgres
-from rtaplatform.local.process import Command
-from rtaplatform.local.readiness import read_readiness
-from rtaplatform.local.running import RUN_FILE, Addresses, Running, holding_lock, write_running
-from rtaplatform.local.server import EmbeddedServer, Say
-from rtaplatform.local.supervise import Child, Supervisor, Tier
-from rtaplatform.local.valkey import Valkey
+from rtaplatform.local.data import data_dir as datadir
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.instance_file import (
+    RUN_FILE,
+    InstanceAddresses,
+    RunningInstance,
+    holding_lock,
+    write_running,
+)
+from rtaplatform.local.data.ports import LOOPBACK, keep_ports, require_free
+from rtaplatform.local.data.private_files import write_private
+from rtaplatform.local.servers.kafka import Kafka
+from rtaplatform.local.servers.postgres import Postgres
+from rtaplatform.local.servers.valkey import Valkey
+from rtaplatform.local.supervisor import open_files
+from rtaplatform.local.supervisor.child_process import Command
+from rtaplatform.local.supervisor.embedded_server import EmbeddedServer, Say
+from rtaplatform.local.supervisor.environments import environment_of
+from rtaplatform.local.supervisor.readiness import read_readiness
+from rtaplatform.local.supervisor.supervisor import ChildSpec, Supervisor, Tier
 from rtaplatform.settings import LocalSettings
 
 SERVER_SECONDS_MAX = 90.0
@@ -45,7 +52,7 @@ OUR_PROGRAM = (sys.executable, "-m", "rtaplatform.cli.main")
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageProcesses:
     """The commands that make the platform, as argument lists."""
 
     migrate: tuple[str, ...] = (*OUR_PROGRAM, "migrate", "--demo")
@@ -56,7 +63,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LaunchOptions:
     """What was asked for. A server that is given (kafka, redis, postgres) is not embedded."""
 
     data_dir: Path
@@ -69,7 +76,7 @@ class Wanted:
     redis: str | None = None
     postgres: str | None = None
     settings: LocalSettings = field(default_factory=LocalSettings)
-    stages: Stages = field(default_factory=Stages)
+    stages: StageProcesses = field(default_factory=StageProcesses)
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,13 @@ class Instance:
     """A platform that is ready."""
 
     url: str
-    keys: datadir.DemoKeys
-    addresses: Addresses
+    keys: datadir.LocalDemoKeys
+    addresses: InstanceAddresses
     supervisor: Supervisor
 
 
 @contextmanager
-def running_platform(wanted: Wanted, say: Say) -> Iterator[Instance]:
+def running_platform(wanted: LaunchOptions, say: Say) -> Iterator[Instance]:
     """Start everything; inside, it is ready; at the end everything is stopped. Raises SetupError, StopRequested."""
     _require_place(wanted.ready_file)
     open_files.raise_limit()
@@ -101,7 +108,7 @@ def running_platform(wanted: Wanted, say: Say) -> Iterator[Instance]:
             _remove(folder / RUN_FILE)
 
 
-def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
+def _start(wanted: LaunchOptions, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
     if wanted.port:
         require_free(wanted.port, wanted.host)
     with_signals = [*_workers(wanted), "profiles"]
@@ -113,7 +120,7 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
     signals = {name: f"http://{LOOPBACK}:{ports[signals_of(name)]}/metrics" for name in with_signals}
     started_at = datadir.now_text()
     supervisor.on_change = lambda: write_running(
-        folder, Running(os.getpid(), url, started_at, addresses, supervisor.pids(), signals)
+        folder, RunningInstance(os.getpid(), url, started_at, addresses, supervisor.pids(), signals)
     )
     _start_servers(servers, supervisor, say)
     environment = _environment(addresses, keys, folder) | {"RTA_API_HOST": wanted.host, "RTA_API_PORT": str(port)}
@@ -126,7 +133,9 @@ def _start(wanted: Wanted, folder: Path, supervisor: Supervisor, say: Say) -> In
     return Instance(url, keys, addresses, supervisor)
 
 
-def embedded(wanted: Wanted, folder: Path, ports: dict[str, int]) -> tuple[Addresses, list[EmbeddedServer]]:
+def embedded(
+    wanted: LaunchOptions, folder: Path, ports: dict[str, int]
+) -> tuple[InstanceAddresses, list[EmbeddedServer]]:
     """Where the three servers are or will be, and those of them that are ours, in the order of starting."""
     settings = wanted.settings
     kafka = Kafka(
@@ -140,7 +149,7 @@ def embedded(wanted: Wanted, folder: Path, ports: dict[str, int]) -> tuple[Addre
     )
     valkey = Valkey(folder / "valkey", ports["valkey"], settings.redis_bytes_max)
     postgres = Postgres(folder / "postgres", ports["postgres"])
-    addresses = Addresses(
+    addresses = InstanceAddresses(
         kafka=wanted.kafka or kafka.bootstrap_servers,
         redis=wanted.redis or valkey.url("rta"),
         redis_loader="" if wanted.redis else valkey.url("rta-loader"),
@@ -168,7 +177,7 @@ def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, sa
             if error:
                 raise error
             waiting.discard(server.name)
-            supervisor.start(Child(server.name, server.command, Tier.SERVER, server.stop_signal, server.look))
+            supervisor.start(ChildSpec(server.name, server.command, Tier.SERVER, server.stop_signal, server.look))
         if not waiting:
             break
     for server in servers:
@@ -190,7 +199,7 @@ def _prepare(
         prepared.put((server, None))
 
 
-def _migrate(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
+def _migrate(wanted: LaunchOptions, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
     say("Migrating the catalog, creating topics, loading functions")
     # In the embedded database the demo project is ours; in one that is given it may be somebody else's.
     replace = () if wanted.postgres else ("--replace-demo-keys",)
@@ -203,7 +212,9 @@ def _limit_topics(servers: Sequence[EmbeddedServer]) -> None:
         kafka.limit_topics()
 
 
-def _start_stages(wanted: Wanted, environment: dict[str, str], ports: dict[str, int], supervisor: Supervisor) -> None:
+def _start_stages(
+    wanted: LaunchOptions, environment: dict[str, str], ports: dict[str, int], supervisor: Supervisor
+) -> None:
     stages = wanted.stages
     for name in _workers(wanted):
         signals = {"RTA_WORKER_METRICS_PORT": str(ports[signals_of(name)])}
@@ -213,7 +224,7 @@ def _start_stages(wanted: Wanted, environment: dict[str, str], ports: dict[str, 
     supervisor.start(_child("profiles", stages.profiles, environment | signals))
 
 
-def _workers(wanted: Wanted) -> list[str]:
+def _workers(wanted: LaunchOptions) -> list[str]:
     return [f"worker-{number}" for number in range(1, wanted.workers + 1)]
 
 
@@ -252,7 +263,7 @@ class _WaitingForReadiness:
         return found.is_ready
 
 
-def _start_simulator(wanted: Wanted, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
+def _start_simulator(wanted: LaunchOptions, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
     if wanted.events_per_second <= 0:
         return
     argv = (*wanted.stages.simulate, "--rate", f"{wanted.events_per_second:g}")
@@ -270,18 +281,18 @@ def _speed_up_next_start(servers: Sequence[EmbeddedServer], supervisor: Supervis
         except OSError:
             return  # no room; the next start is as slow as this one
         if command:
-            supervisor.run_beside(Child("kafka-classes", partial(_same, command), Tier.SOURCE), kafka.speeded_up)
+            supervisor.run_beside(ChildSpec("kafka-classes", partial(_same, command), Tier.SOURCE), kafka.speeded_up)
 
 
 def _same(command: Command) -> Command:
     return command
 
 
-def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: Tier = Tier.STAGE) -> Child:
+def _child(name: str, argv: tuple[str, ...], environment: dict[str, str], tier: Tier = Tier.STAGE) -> ChildSpec:
     """`name` is the stage's, with a number where there are several."""
     stage = name.partition("-")[0]
     command = Command(argv, Path(environment["RTA_DATA_DIR"]), environment_of(stage, environment))
-    return Child(name, partial(_same, command), tier)
+    return ChildSpec(name, partial(_same, command), tier)
 
 
 def _reachable(host: str) -> str:
@@ -291,7 +302,7 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _environment(addresses: Addresses, keys: datadir.DemoKeys, folder: Path) -> dict[str, str]:
+def _environment(addresses: InstanceAddresses, keys: datadir.LocalDemoKeys, folder: Path) -> dict[str, str]:
     """The environment of our own children: ours, with the addresses and the demo keys."""
     source = str(Path(rtaplatform.__file__).parent.parent)
     path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)

@@ -1,4 +1,4 @@
-"""The API: routes, access, errors.   Stage 6 of 6; `wiring.py` makes the parts, `cli/api.py` serves it."""
+"""The API: routes, access, errors.   Stage 6 of 6; `wiring.py` makes the parts, `cli/commands/api.py` serves it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,16 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from rtaplatform import __version__
-from rtaplatform.serve import (
-    catalog_erasures,
-    catalog_import,
-    catalog_keys,
-    catalog_projects,
-    catalog_things,
-    collecting,
-    live,
-    metrics,
-    operating,
-)
-from rtaplatform.serve.access import check_access
-from rtaplatform.serve.edge import at_the_edge
-from rtaplatform.serve.openapi import document_of
-from rtaplatform.serve.parameters import refuse_unreadable_query
-from rtaplatform.serve.parts import Parts
-from rtaplatform.serve.problems import answer_problem
+from rtaplatform.serve import ops_routes
+from rtaplatform.serve.catalog import entity_routes, erasure_routes, import_routes, key_routes, project_routes
+from rtaplatform.serve.collect import collect_routes
+from rtaplatform.serve.http.access import check_access
+from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.parameters import refuse_unreadable_query
+from rtaplatform.serve.http.problems import answer_problem
+from rtaplatform.serve.middleware import wrap_application
+from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.query import live_routes, query_routes
 
 DESCRIPTION = (
     "Collects events, keeps live totals of them, and answers by query or by push. Keys go in "
@@ -37,7 +30,7 @@ DESCRIPTION = (
 )
 
 
-def create_app(parts: Parts) -> Litestar:
+def create_app(parts: Dependencies) -> Litestar:
     """The application, not yet started: nothing is opened before its lifespan begins."""
     app = Litestar(
         route_handlers=_route_handlers(),
@@ -52,27 +45,27 @@ def create_app(parts: Parts) -> Litestar:
         pdb_on_exception=False,
     )
     document_of(app)
-    app.asgi_handler = at_the_edge(app.asgi_handler, parts)
+    app.asgi_handler = wrap_application(app.asgi_handler, parts)
     return app
 
 
 def _route_handlers() -> list[ControllerRouterHandler]:
     return [
-        *operating.route_handlers,
-        *collecting.route_handlers,
-        *metrics.route_handlers,
-        *live.route_handlers,
-        *catalog_things.route_handlers,
-        *catalog_import.route_handlers,
-        *catalog_erasures.route_handlers,
-        *catalog_projects.route_handlers,
-        *catalog_keys.route_handlers,
+        *ops_routes.route_handlers,
+        *collect_routes.route_handlers,
+        *query_routes.route_handlers,
+        *live_routes.route_handlers,
+        *entity_routes.route_handlers,
+        *import_routes.route_handlers,
+        *erasure_routes.route_handlers,
+        *project_routes.route_handlers,
+        *key_routes.route_handlers,
     ]
 
 
 @asynccontextmanager
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
-    parts: Parts = app.state["parts"]
+    parts: Dependencies = app.state["parts"]
     async with parts.lifespan():
         yield
 
@@ -83,9 +76,9 @@ def _openapi() -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION,
         use_handler_docstrings=True,
-        render_plugins=[operating.DocsPage()],
+        render_plugins=[ops_routes.DocsPage()],
         openapi_router=Router(
-            "/docs", route_handlers=[], opt=operating.OPEN, include_in_schema=False, after_request=_refuse_unknown_page
+            "/docs", route_handlers=[], opt=ops_routes.OPEN, include_in_schema=False, after_request=_refuse_unknown_page
         ),
     )
 

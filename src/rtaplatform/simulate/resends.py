@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from rtaplatform.simulate.records import Record
+from rtaplatform.simulate.shop.records import SimulatedRecord
 
 _RECENT, _KEPT = 512, 4_096
 _RESEND_AGE_MAX_MS = 6 * 3_600_000
@@ -18,14 +18,14 @@ class Resends:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._recent: list[tuple[int, Record]] = []
-        self._kept: list[tuple[int, Record]] = []
+        self._recent: list[tuple[int, SimulatedRecord]] = []
+        self._kept: list[tuple[int, SimulatedRecord]] = []
         self._count = 0
 
     def __bool__(self) -> bool:
         return bool(self._recent)
 
-    def remember(self, now_ms: int, record: Record) -> None:
+    def remember(self, now_ms: int, record: SimulatedRecord) -> None:
         """Take in a record that was sent now."""
         _put(self._recent, self._count % _RECENT, (now_ms, record))
         # Kept for a while at random, so that ages spread from seconds to hours.
@@ -33,7 +33,7 @@ class Resends:
             _put(self._kept, int(self._rng.random() * _KEPT), (now_ms, record))
         self._count += 1
 
-    def draw(self, now_ms: int) -> Record:
+    def draw(self, now_ms: int) -> SimulatedRecord:
         """Return a record sent in the last hours; there must be one."""
         pool = self._recent if self._rng.random() < 0.5 else self._kept
         sent_ms, record = pool[int(self._rng.random() * len(pool))]
@@ -42,7 +42,7 @@ class Resends:
         return record
 
 
-def _put(pool: list[tuple[int, Record]], place: int, entry: tuple[int, Record]) -> None:
+def _put(pool: list[tuple[int, SimulatedRecord]], place: int, entry: tuple[int, SimulatedRecord]) -> None:
     if place < len(pool):
         pool[place] = entry
     else:

@@ -13,23 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtaplatform.progress import Progress
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.records import Record, iso
+from rtaplatform.simulate.progress import Progress
 from rtaplatform.simulate.sender import Say, Sender, partition_counts
+from rtaplatform.simulate.sent_truth import SentLog, SentTruth, log_ends
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.records import SimulatedRecord, iso
 from rtaplatform.simulate.traffic import events
-from rtaplatform.simulate.truth import Log, SentTruth, log_ends
 
 _TICK_SECONDS = 0.02
 _SERVE_EVERY = 256
 
 
 @dataclass
-class Run:
+class SimulationRun:
     """The parts of a run and what it has done. `stopped` is asked all along."""
 
-    plan: Plan
+    plan: SimulationPlan
     kafka: KafkaSettings
     say: Say
     stopped: Callable[[], bool]
@@ -53,10 +53,10 @@ class Run:
         }
 
 
-def simulate(run: Run, truth_file: Path | None = None) -> dict[str, Any]:
+def simulate(run: SimulationRun, truth_file: Path | None = None) -> dict[str, Any]:
     """Send the plan's records and return the summary. Raises Unavailable, SetupError."""
     counts = partition_counts(run.kafka, stopped=run.stopped)
-    truth = SentTruth(run.plan.project, Log(counts, log_ends(run.kafka, counts))) if truth_file else None
+    truth = SentTruth(run.plan.project, SentLog(counts, log_ends(run.kafka, counts))) if truth_file else None
     sender = Sender(run.kafka, say=run.say, stopped=run.stopped)
     try:
         with Progress("simulate", "sent", expected(run.plan), say=run.say) as progress:
@@ -68,7 +68,7 @@ def simulate(run: Run, truth_file: Path | None = None) -> dict[str, Any]:
     return run.summary()
 
 
-def expected(plan: Plan) -> int | None:
+def expected(plan: SimulationPlan) -> int | None:
     """Return how many records the plan has, None without an end."""
     span_ms = plan.duration_ms if plan.backfill_ms is None else plan.backfill_ms
     if span_ms is None or (plan.rate == 0 and plan.backfill_ms is None):
@@ -77,7 +77,7 @@ def expected(plan: Plan) -> int | None:
     return number if plan.events_max is None else min(number, plan.events_max)
 
 
-def _send_all(run: Run, sender: Sender, truth: SentTruth | None, progress: Progress) -> None:
+def _send_all(run: SimulationRun, sender: Sender, truth: SentTruth | None, progress: Progress) -> None:
     wait = _pace(run, sender)
     for number, record in enumerate(events(run.plan)):
         if number % _SERVE_EVERY == 0:
@@ -88,20 +88,20 @@ def _send_all(run: Run, sender: Sender, truth: SentTruth | None, progress: Progr
         _note(run, record, truth)
 
 
-def _note(run: Run, record: Record, truth: SentTruth | None) -> None:
+def _note(run: SimulationRun, record: SimulatedRecord, truth: SentTruth | None) -> None:
     run.sent[record.topic] += 1
     if truth is not None:
         truth.add(record)
 
 
-def _pace(run: Run, sender: Sender) -> Callable[[int], bool]:
+def _pace(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
     """Return what waits until a record is due and tells whether to go on."""
     if run.plan.rate == 0 or run.plan.backfill_ms is not None:
         return _full_speed(run)
     return _even_pace(run, sender)
 
 
-def _full_speed(run: Run) -> Callable[[int], bool]:
+def _full_speed(run: SimulationRun) -> Callable[[int], bool]:
     end = None if run.plan.duration_ms is None else run.started + run.plan.duration_ms / 1000
 
     def wait(number: int) -> bool:
@@ -112,7 +112,7 @@ def _full_speed(run: Run) -> Callable[[int], bool]:
     return wait
 
 
-def _even_pace(run: Run, sender: Sender) -> Callable[[int], bool]:
+def _even_pace(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
     due = 0
 
     def wait(number: int) -> bool:

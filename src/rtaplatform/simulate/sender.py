@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient
 
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.simulate.records import TOPICS, Record
-from rtaplatform.stream.kafka import client_config, producer_config
+from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
+from rtaplatform.stream.kafka.config import client_config, producer_config
 
 Say = Callable[[str], None]
 _QUEUE_MESSAGES_MAX = 50_000
@@ -65,7 +65,7 @@ class Sender:
         self._away = False
         self._producer = Producer(self._configuration(settings), logger=silent_logger())
 
-    def send(self, record: Record) -> bool:
+    def send(self, record: SimulatedRecord) -> bool:
         """Hand one record over, waiting while the queue is full. False: the run was stopped meanwhile."""
         while True:
             self._check()

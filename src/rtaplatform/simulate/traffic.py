@@ -15,17 +15,17 @@ from math import exp, log
 from random import Random
 from typing import Any
 
-from rtaplatform.simulate.catalog import demo_products
-from rtaplatform.simulate.devices import arrival
-from rtaplatform.simulate.journey import Shop, Step, after_sales, journey, standing_order
-from rtaplatform.simulate.malformed import broken
-from rtaplatform.simulate.pace import slots
-from rtaplatform.simulate.people import Client, People
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.popularity import Popularity
-from rtaplatform.simulate.records import TOPIC_OF_SOURCE, Record, record_of
 from rtaplatform.simulate.resends import Resends
-from rtaplatform.simulate.visits import Sealing, Visit, message_of
+from rtaplatform.simulate.shop.demo_catalog import demo_products
+from rtaplatform.simulate.shop.devices import arrival
+from rtaplatform.simulate.shop.journey import DemoShop, JourneyStep, after_sales, journey, standing_order
+from rtaplatform.simulate.shop.malformed import broken
+from rtaplatform.simulate.shop.pace import slots
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.popularity import Popularity
+from rtaplatform.simulate.shop.records import TOPIC_OF_SOURCE, SimulatedRecord, record_of
+from rtaplatform.simulate.shop.visitors import VisitorClient, Visitors
+from rtaplatform.simulate.shop.visits import Visit, VisitSealing, message_of
 
 _LATE_MIN_MS, _LATE_MAX_MS = 5 * 60_000, 6 * 3_600_000
 _BOTS = 0.01
@@ -36,19 +36,19 @@ _STEPS_SKIPPED_MAX = 14
 class _Traffic:
     """Turns slots of time into records."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SimulationPlan) -> None:
         self._plan = plan
         self._rng = rng = Random(f"rta:{plan.seed}")
         # A run that is started again within the minute must not look like a repeat of itself.
-        self._sealing = Sealing(plan.project, Random(plan.start_ms).getrandbits(128), rng)
-        self._people = People(plan, rng)
+        self._sealing = VisitSealing(plan.project, Random(plan.start_ms).getrandbits(128), rng)
+        self._people = Visitors(plan, rng)
         popularity = Popularity(demo_products(plan.products, plan.seed), rng)
-        self._shop = Shop(popularity, rng, "server" in plan.sources)
+        self._shop = DemoShop(popularity, rng, "server" in plan.sources)
         self._due: list[tuple[int, int, Visit]] = []
         self._resends = Resends(rng)
         self._visits = self._events = self._late = 0
 
-    def record(self, slot_ms: int) -> Record:
+    def record(self, slot_ms: int) -> SimulatedRecord:
         """Return the record of this slot."""
         chance = self._rng.random()
         now_ms = self._plan.first_ms + slot_ms
@@ -60,11 +60,11 @@ class _Traffic:
         self._resends.remember(now_ms, good)
         return good
 
-    def _resend(self, now_ms: int) -> Record:
+    def _resend(self, now_ms: int) -> SimulatedRecord:
         again = self._resends.draw(now_ms)
         return again if self._plan.backfill_ms is not None else again._replace(timestamp=now_ms)
 
-    def _next_event(self, slot_ms: int, now_ms: int) -> tuple[dict[str, Any], Record]:
+    def _next_event(self, slot_ms: int, now_ms: int) -> tuple[dict[str, Any], SimulatedRecord]:
         self._shop.popularity.advance(slot_ms)
         visit = heappop(self._due)[2] if self._due and self._due[0][0] <= slot_ms else self._open(slot_ms)
         step = visit.coming
@@ -76,7 +76,7 @@ class _Traffic:
         self._go_on(visit, step, slot_ms)
         return message, record_of(message, TOPIC_OF_SOURCE[visit.source], stamp)
 
-    def _go_on(self, visit: Visit, step: Step, slot_ms: int) -> None:
+    def _go_on(self, visit: Visit, step: JourneyStep, slot_ms: int) -> None:
         client = visit.client
         if step.order is not None and self._shop.confirms and client.logged_in:
             confirm = step.type != "track"
@@ -88,11 +88,11 @@ class _Traffic:
         visit.coming = following
         self._push(slot_ms + following.pause_ms, visit)
 
-    def _follow_up(self, client: Client, steps: Iterator[Step], slot_ms: int) -> None:
+    def _follow_up(self, client: VisitorClient, steps: Iterator[JourneyStep], slot_ms: int) -> None:
         first = next(steps, None)
         if first is None:
             return
-        server = Client("server", client.country, None, self._rng)
+        server = VisitorClient("server", client.country, None, self._rng)
         server.user_id = client.user_id
         visit = Visit(server, "server", _prepend(first, steps))
         self._push(slot_ms + first.pause_ms, visit)
@@ -135,12 +135,12 @@ class _Traffic:
             visit.marks = ["bot:user_agent"]
 
 
-def events(plan: Plan) -> Iterator[Record]:
+def events(plan: SimulationPlan) -> Iterator[SimulatedRecord]:
     """Yield the records of the plan in the order of sending."""
     traffic = _Traffic(plan)
     return map(traffic.record, slots(plan))
 
 
-def _prepend(first: Step, steps: Iterator[Step]) -> Iterator[Step]:
+def _prepend(first: JourneyStep, steps: Iterator[JourneyStep]) -> Iterator[JourneyStep]:
     yield first
     yield from steps

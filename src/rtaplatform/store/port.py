@@ -1,6 +1,6 @@
 """The port of the store: what the workers write and what the analytics read.   Stage 4 of 6.
 
-Two adapters hold to it under one contract suite: `store/redis.py` and `store/memory.py`.
+Two adapters hold to it under one contract suite: `store/redis/redis_store.py` and `store/memory/memory_store.py`.
 A shard is named by its number; a project's shard is `shard_of(project, shards)`.
 """
 
@@ -11,30 +11,12 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from rtaplatform.core.buckets import Kind
-from rtaplatform.store.ledger import Place as Place
-from rtaplatform.store.ledger import Row as Row
-from rtaplatform.store.ledger import next_offset as next_offset
-from rtaplatform.store.ledger import read_row as read_row
-from rtaplatform.store.shards import shard_of as shard_of
+from rtaplatform.core.ledger import LedgerRow, PartitionId, next_offset
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import BucketKind
 
 SCHEMA = "1"
 NO_TOTALS = "Redis has no totals: run `rta migrate`, which begins to count, or says what was lost."
-DEDUP_SLICES = 16
-
-
-class Project(Struct, frozen=True):
-    """What a worker and a reader must know of a project."""
-
-    slug: str
-    zone: str = "UTC"
-    currency: str = "EUR"
-    week_start: str = "monday"
-
-    @property
-    def folding(self) -> tuple[str, str]:
-        """What folding an event depends on."""
-        return self.zone, self.currency
 
 
 class ShardState(Struct, frozen=True):
@@ -44,13 +26,13 @@ class ShardState(Struct, frozen=True):
     schema: str
     shards: int
     topics: dict[str, str]  # name → topic id
-    starts: dict[Place, int]  # the offset at which this generation begins
-    ledger: dict[Place, str]  # rows as stored
+    starts: dict[PartitionId, int]  # the offset at which this generation begins
+    ledger: dict[PartitionId, str]  # rows as stored
     torn: bool
     projects_version: str
-    projects: dict[str, Project]
+    projects: dict[str, ProjectSettings]
 
-    def next_offset(self, place: Place) -> int:
+    def next_offset(self, place: PartitionId) -> int:
         """The first offset that is not counted yet: without a row it is where the generation begins."""
         row = self.ledger.get(place)
         return next_offset(row) if row else self.starts.get(place, 0)
@@ -62,7 +44,7 @@ class ShardState(Struct, frozen=True):
 class CellsKey(NamedTuple):
     project: str
     rollup: str
-    kind: Kind
+    kind: BucketKind
     start: int
 
 
@@ -74,7 +56,7 @@ class SketchKey(NamedTuple):
     """`dimension` "" is the sketch of all persons."""
 
     project: str
-    kind: Kind
+    kind: BucketKind
     start: int
     dimension: str
     value: str
@@ -120,27 +102,27 @@ class PersonWrite(Struct, frozen=True):
     value: bytes
 
 
-class Move(Struct, frozen=True):
+class Advance(Struct, frozen=True):
     """One partition's ledger row: from `after` (text as stored) to `upto`."""
 
-    place: Place
+    place: PartitionId
     after: str
     upto: str
 
 
-class Erasure(Struct, frozen=True):
+class ErasedKeys(Struct, frozen=True):
     """A record of rta.control: these persons (8 bytes each) are forgotten. `upto`: the next offset of its partition."""
 
     project: str
     persons: tuple[bytes, ...]
-    place: Place
+    place: PartitionId
     upto: int
 
 
 class Delta(Struct):
     """All that a batch changes in one shard. Increments merge in any order."""
 
-    moves: list[Move]
+    moves: list[Advance]
     projects_version: str | None = None  # compared where the batch used the projects
     cells: dict[CellsKey, dict[str, int]] = {}
     sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may be there twice
@@ -166,7 +148,7 @@ class Moved(Struct, frozen=True):
     """Another worker was here, the store went back in time, or another generation began. Nothing was written."""
 
     generation: str
-    rows: dict[Place, str]
+    rows: dict[PartitionId, str]
 
 
 class Conflicted(Struct, frozen=True):
@@ -206,7 +188,7 @@ class AggregateStore(Protocol):
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """Each person's token and value, b"" where there is none."""
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, Project]:
+    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         """Those of these projects that the shard has been told of."""
 
     def clock_s(self) -> int:
@@ -226,7 +208,7 @@ class Switched(Struct, frozen=True):
 class Behind(Struct, frozen=True):
     """Not switched: the one that is read has counted more in these places."""
 
-    places: list[Place]
+    places: list[PartitionId]
 
 
 class Replaced(Struct, frozen=True):
@@ -246,73 +228,73 @@ class GenerationStore(Protocol):
         """The generation that is being built; None where there is none."""
 
     def begin_building(
-        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[Place, int]
+        self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
     ) -> str:
         """Begin to build in place of `expected` ("": none); "" only drops that. Returns what is being built now."""
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         """`apply` to the generation that is being built. Nobody is told."""
 
-    def erase(self, shard: int, generation: str, erasure: Erasure) -> bool:
+    def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         """Take persons out of what is built, once: what was read up to there before is passed over.
 
         False where another one is built.
         """
         ...
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[Place, str]) -> SwitchOutcome:
+    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
         """Read what was built, in place of `expected`, if it is not behind; `gone`: rows whose records the log lost."""
 
 
 # What the analytics read ------------------------------------------------------------------------------------------
 
 
-class Cells(Struct, frozen=True):
+class ReadFields(Struct, frozen=True):
     """The fields of one rollup in some buckets of one size. `fields` None: all of them."""
 
     rollup: str
-    kind: Kind
+    kind: BucketKind
     starts: tuple[int, ...]
     fields: tuple[str, ...] | None = None
 
 
-class Listing(Struct, frozen=True):
+class ReadBuckets(Struct, frozen=True):
     """All fields of one rollup in some buckets of one size, as they are stored."""
 
     rollup: str
-    kind: Kind
+    kind: BucketKind
     starts: tuple[int, ...]
 
 
-class Changes(Struct, frozen=True):
+class ReadBucketLog(Struct, frozen=True):
     """What has changed in one bucket since a position of its log, which large buckets of products have."""
 
     rollup: str
-    kind: Kind
+    kind: BucketKind
     start: int
     since: str
 
 
-class Persons(Struct, frozen=True):
+class ReadPersons(Struct, frozen=True):
     """Distinct persons in the union of buckets and values of a dimension (the dimension "" has the value "": all)."""
 
-    buckets: tuple[tuple[Kind, int], ...]
+    buckets: tuple[tuple[BucketKind, int], ...]
     dimension: str = ""
     values: tuple[str, ...] = ("",)
 
 
-class PersonValues(Struct, frozen=True):
+class ReadPersonValues(Struct, frozen=True):
     """The values of a dimension that have sketches in any of the buckets."""
 
-    buckets: tuple[tuple[Kind, int], ...]
+    buckets: tuple[tuple[BucketKind, int], ...]
     dimension: str
 
 
-class PersonCounts(Struct, frozen=True):
+class ReadPersonCounts(Struct, frozen=True):
     """Distinct persons of each value of a dimension, in each of some buckets of one size. May raise Unable."""
 
     dimension: str
-    kind: Kind
+    kind: BucketKind
     starts: tuple[int, ...]
 
 
@@ -320,22 +302,31 @@ class PersonSketches(Struct, frozen=True):
     """The HyperLogLog of each value of a dimension, in each of some buckets of one size. May raise Unable."""
 
     dimension: str
-    kind: Kind
+    kind: BucketKind
     starts: tuple[int, ...]
 
 
-class OnlineSince(Struct, frozen=True):
+class ReadOnline(Struct, frozen=True):
     """How many persons were seen last from `since_ms` on, and not after `until_ms`."""
 
     since_ms: int
     until_ms: int | None = None
 
 
-Read = Cells | Listing | Changes | Persons | PersonValues | PersonCounts | PersonSketches | OnlineSince
+Read = (
+    ReadFields
+    | ReadBuckets
+    | ReadBucketLog
+    | ReadPersons
+    | ReadPersonValues
+    | ReadPersonCounts
+    | PersonSketches
+    | ReadOnline
+)
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
 
 
-class Listed(Struct, frozen=True):
+class BucketContent(Struct, frozen=True):
     """What a bucket holds: field or value, number as text or sketch, field, …; where one comes again, the last is true.
 
     `position` is the end of the bucket's log, "" where it has none: then it can't be followed from here.
@@ -348,24 +339,24 @@ class Listed(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """Answers to some reads, and where the shard stood: all of one moment.
 
-    Per read: `Cells` → list of dicts (field → number, one per start), `Listing`, `PersonCounts` and `PersonSketches`
-    → list of `Listed`, `Changes` → `Listed`, or None where the log does not reach back so far, `Persons` and
-    `OnlineSince` → number, `PersonValues` → sorted list of values. Where a field lacks what would have passed 64 bits,
-    `!` and its name is a field too.
+    Per read: `ReadFields` → list of dicts (field → number, one per start), `ReadBuckets`, `ReadPersonCounts` and
+    `PersonSketches` → list of `BucketContent`, `ReadBucketLog` → `BucketContent`, or None where the log does not reach
+    back so far, `ReadPersons` and `ReadOnline` → number, `ReadPersonValues` → sorted list of values. Where a field
+    lacks what would have passed 64 bits, `!` and its name is a field too.
     """
 
     generation: str
     topics: dict[str, str]
-    ledger: dict[Place, Row]
+    ledger: dict[PartitionId, LedgerRow]
     stops: dict[str, str]
     torn: bool
-    project: Project
-    answers: tuple[CellsAnswer | list[Listed] | Listed | int | list[str] | None, ...]
+    project: ProjectSettings
+    answers: tuple[CellsAnswer | list[BucketContent] | BucketContent | int | list[str] | None, ...]
     shard: int = 0
-    starts: dict[Place, int] = {}  # the manifest's: where a partition without a row begins
+    starts: dict[PartitionId, int] = {}  # the manifest's: where a partition without a row begins
 
 
-class Hint(Struct, frozen=True):
+class ChangeNotification(Struct, frozen=True):
     """A shard has moved: these projects' numbers may have changed. None: all may (reconnect, new generation)."""
 
     shard: int
@@ -376,7 +367,7 @@ class AggregateReader(Protocol):
     """What the analytics need."""
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        """Raises `UnknownThing` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
+        """Raises `NotFound` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
 
-    def hints(self) -> AsyncIterator[Hint]:
+    def hints(self) -> AsyncIterator[ChangeNotification]:
         """Never ends by itself; yields a Hint with projects None first, and after each reconnect."""

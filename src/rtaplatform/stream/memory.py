@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.store.port import Place
-from rtaplatform.stream.port import Batch, DeadLetter, Extent, Partition, Record, Run, run_of
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.stream.port import DeadLetter, LogRecord, OffsetRange, Partition, PollResult, RecordColumns, columns_of
 
 
 class MemoryBroker:
@@ -19,15 +19,15 @@ class MemoryBroker:
     def __init__(self, topics: Mapping[str, int]) -> None:
         self.ids = {topic: f"{topic}-1" for topic in topics}
         self.partitions = dict(topics)
-        self.records: dict[Partition, list[Record]] = {}
+        self.records: dict[Partition, list[LogRecord]] = {}
         self.low: dict[Partition, int] = {}
         self.epochs: dict[Partition, int] = {}  # of the leader, which changes where records are lost
         self.letters: dict[str, DeadLetter] = {}
         self.is_away = False
 
-    def append(self, partition: Partition, timestamp_ms: int, key: bytes, value: bytes | None) -> Record:
+    def append(self, partition: Partition, timestamp_ms: int, key: bytes, value: bytes | None) -> LogRecord:
         records = self.records.setdefault(partition, [])
-        record = Record(partition, len(records), timestamp_ms, key, value, self.epochs.get(partition, 0), False)
+        record = LogRecord(partition, len(records), timestamp_ms, key, value, self.epochs.get(partition, 0), False)
         records.append(record)
         return record
 
@@ -74,34 +74,34 @@ class MemoryLog:
         self._next.clear()
         self._version += 1
 
-    def poll(self, at_most: int | None = None) -> Batch:
+    def poll(self, at_most: int | None = None) -> PollResult:
         self.require()
         if any(self._is_out(partition, offset) for partition, offset in self._next.items()):
             self._version += 1  # whatever was sought is not there any more: it must be sought again
             self._next.clear()
-            return Batch()
-        runs: list[Run] = []
+            return PollResult()
+        runs: list[RecordColumns] = []
         wanted = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             room -= len(records)
             if records:
-                runs.append(run_of(records))
+                runs.append(columns_of(records))
         self._taken += wanted - room
         is_whole = room > 0 or self._taken >= self._batch_max
         self._taken = 0 if is_whole else self._taken
-        return Batch(runs, is_whole=is_whole)
+        return PollResult(runs, is_whole=is_whole)
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         self.require()
         ids, counts = self._broker.ids, self._broker.partitions
         return {
-            p: Extent(
-                Place(ids[p.topic], p.number),
+            p: OffsetRange(
+                PartitionId(ids[p.topic], p.number),
                 self._broker.low.get(p, 0),
                 len(self._broker.records.get(p, [])),
                 counts[p.topic],
@@ -145,15 +145,15 @@ class MemoryPartitions:
         self._log.require()
         return self._broker.all_partitions()
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         return self._log.extents(partitions)
 
     def seek(self, partition: Partition, offset: int) -> None:
         self._next[partition] = offset
 
-    def read(self, partition: Partition, wait_seconds: float) -> Batch:
+    def read(self, partition: Partition, wait_seconds: float) -> PollResult:
         self._log.require()
         offset = self._next[partition]
         records = self._broker.records.get(partition, [])[offset : offset + self._read_max]
         self._next[partition] = offset + len(records)
-        return Batch([run_of(records)] if records else [])
+        return PollResult([columns_of(records)] if records else [])

@@ -1,8 +1,8 @@
 """The port of the durable log.   Stage 2 of 6: collect → [stream] → process.
 
-Adapters: `stream/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
-`stream/dead_letters.py` and the same memory log. One worker's loop drives the log from one thread, and sets letters
-aside from that of its calls, where a rebuild asks for `extents` too.
+Adapters: `stream/kafka/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
+`stream/kafka/dead_letters.py` and the same memory log. One worker's loop drives the log from one thread, and sets
+letters aside from that of its calls, where a rebuild asks for `extents` too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from rtaplatform.core.events import Reason
-from rtaplatform.store.port import Place
+from rtaplatform.core.ledger import PartitionId
 
 PORTION = 1_000  # records handed out at once: some 500 kB, which a processor's cache holds
 
@@ -26,7 +26,7 @@ class Partition(NamedTuple):
         return f"{self.topic}:{self.number}"
 
 
-class Record(Struct, gc=False):
+class LogRecord(Struct, gc=False):
     """A record as read. `timestamp_ms` -1 where Kafka has none."""
 
     partition: Partition
@@ -38,7 +38,7 @@ class Record(Struct, gc=False):
     was_collected: bool
 
 
-class Run(Struct, frozen=True, gc=False):
+class RecordColumns(Struct, frozen=True, gc=False):
     """Records of one partition, one after the other, as columns: on the way of an event nothing is made per record.
 
     `leader_epoch` is that of the last one; `collected` has the indices of those that the collector has added fields to,
@@ -56,8 +56,8 @@ class Run(Struct, frozen=True, gc=False):
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def record(self, index: int) -> Record:
-        return Record(
+    def record(self, index: int) -> LogRecord:
+        return LogRecord(
             self.partition,
             self.offsets[index],
             self.timestamps_ms[index],
@@ -67,19 +67,19 @@ class Run(Struct, frozen=True, gc=False):
             (index % len(self.offsets)) in self.collected,
         )
 
-    def part(self, first: int, end: int) -> Run:
+    def part(self, first: int, end: int) -> RecordColumns:
         """Those from the index `first` up to (not with) `end`; itself where that is all."""
         if first == 0 and end >= len(self.offsets):
             return self
         cut = slice(first, end)
         inside = frozenset(index - first for index in self.collected if first <= index < end)
         columns = (self.offsets[cut], self.timestamps_ms[cut], self.keys[cut], self.values[cut])
-        return Run(self.partition, *columns, self.leader_epoch, inside)
+        return RecordColumns(self.partition, *columns, self.leader_epoch, inside)
 
 
-def run_of(records: Sequence[Record]) -> Run:
+def columns_of(records: Sequence[LogRecord]) -> RecordColumns:
     """The records of one partition as a run; there must be at least one."""
-    return Run(
+    return RecordColumns(
         records[0].partition,
         [record.offset for record in records],
         [record.timestamp_ms for record in records],
@@ -90,7 +90,7 @@ def run_of(records: Sequence[Record]) -> Run:
     )
 
 
-class Batch(Struct, frozen=True):
+class PollResult(Struct, frozen=True):
     """The next portion of a batch: at most one run a partition, none of them empty.
 
     `is_whole`: the batch ends with it. Until then more is at hand, and what has been read may be kept in mind only.
@@ -98,19 +98,19 @@ class Batch(Struct, frozen=True):
     what readers never see takes offsets too: transaction markers, aborted and compacted records.
     """
 
-    runs: Sequence[Run] = ()
+    runs: Sequence[RecordColumns] = ()
     ends: Mapping[Partition, int] = {}
     is_whole: bool = True
 
 
-class Extent(Struct, frozen=True):
+class OffsetRange(Struct, frozen=True):
     """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic.
 
     `high` is the high watermark: whatever is acknowledged lies before it. An open transaction holds readers back at
     `stable`, the last stable offset; None where there is no difference.
     """
 
-    place: Place
+    place: PartitionId
     low: int
     high: int
     partitions: int  # of the topic
@@ -125,14 +125,14 @@ class Extent(Struct, frozen=True):
 class GroupPosition(Struct, frozen=True):
     """How far a group has come by its own word: its offsets, and the records that it could read and has not."""
 
-    offsets: dict[Place, int]
+    offsets: dict[PartitionId, int]
     behind: int
 
 
 class DeadLetter(Struct, frozen=True):
     """A record that is set aside. `project` is empty where it has none that we know."""
 
-    record: Record
+    record: LogRecord
     project: str
     reason: Reason
     detail: str
@@ -145,7 +145,7 @@ class DeadLetter(Struct, frozen=True):
 class EventLog(Protocol):
     """What a worker reads. Errors: `Unavailable`."""
 
-    def poll(self, at_most: int | None = None) -> Batch:
+    def poll(self, at_most: int | None = None) -> PollResult:
         """What comes next: bounded in number, bytes and time. `at_most` so many records, where that is less."""
         ...
 
@@ -153,7 +153,7 @@ class EventLog(Protocol):
         """Which partitions are ours, and a number that changes with them, or when the log wants to be sought again."""
         ...
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         """Asked from the brokers. A partition of a topic that is gone is left out."""
         ...
 
@@ -188,12 +188,12 @@ class PartitionReader(Protocol):
         """All that there are now."""
         ...
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, Extent]:
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         """As of `EventLog`."""
         ...
 
     def seek(self, partition: Partition, offset: int) -> None: ...
 
-    def read(self, partition: Partition, wait_seconds: float) -> Batch:
+    def read(self, partition: Partition, wait_seconds: float) -> PollResult:
         """Its next records: a bounded number, none where none come in that time."""
         ...

@@ -7,19 +7,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from rtaplatform.analytics.engine import Engine
-from rtaplatform.analytics.freshness import FreshnessTracker
-from rtaplatform.analytics.join import ProductCatalog
-from rtaplatform.analytics.log_ends import Instant
-from rtaplatform.analytics.windows import Windows
-from rtaplatform.core.buckets import MINUTE_MS, Kind, bucket_starts
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.cache.window_caches import WindowCaches
+from rtaplatform.analytics.freshness.log_ends import LogInstant
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
+from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.caps import CAPS, Caps
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
-from rtaplatform.store.memory import MemoryStore
-from rtaplatform.store.port import Applied, CellsKey, Delta, Move, Place, Project, Row, SketchKey
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import Advance, Applied, CellsKey, Delta, SketchKey
 
-PROJECT = Project("demo", "Europe/Berlin", "EUR")
-PLACE = Place("topic-1", 0)
+PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
+PLACE = PartitionId("topic-1", 0)
 NOON = 1_795_345_200_000 // MINUTE_MS * MINUTE_MS  # 2026-11-22T11:00:00Z, noon in Berlin
 PRODUCT_MEASURES = {
     "Product Viewed": "views",
@@ -49,8 +51,8 @@ class Clock:
     def __init__(self, at_ms: int = NOON) -> None:
         self.at_ms = at_ms
 
-    def __call__(self) -> Instant:
-        return Instant(self.at_ms, self.at_ms / 1000)
+    def __call__(self) -> LogInstant:
+        return LogInstant(self.at_ms, self.at_ms / 1000)
 
 
 class Shop:
@@ -58,7 +60,7 @@ class Shop:
 
     def __init__(
         self,
-        project: Project = PROJECT,
+        project: ProjectSettings = PROJECT,
         catalog: ProductCatalog | None = None,
         *,
         store: Any = None,
@@ -87,33 +89,33 @@ class Shop:
         assert state is not None
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
-    def next_move(self) -> Move:
+    def next_move(self) -> Advance:
         """Of one event."""
         return self._move(1)
 
-    def _move(self, events: int) -> Move:
+    def _move(self, events: int) -> Advance:
         before, self.offset = self.offset, self.offset + events
-        return Move(PLACE, _row(before), _row(self.offset))
+        return Advance(PLACE, _row(before), _row(self.offset))
 
 
 def keeping_nothing(shop: Shop, catalog: ProductCatalog | None = None) -> Engine:
     """An engine over the same store that keeps nothing: every question is read whole, at one moment."""
-    return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=Windows(lambda _plan: False))
+    return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=WindowCaches(lambda _plan: False))
 
 
-def in_memory(project: Project = PROJECT, caps: Caps = CAPS) -> MemoryStore:
+def in_memory(project: ProjectSettings = PROJECT, caps: Caps = CAPS) -> MemoryStore:
     store = MemoryStore(caps=caps)
     store.set_projects([project], "1")
     return store
 
 
 def _row(offset: int) -> str:
-    return Row(offset, offset - 1, NOON, "h", 0, NOON).text() if offset else ""
+    return LedgerRow(offset, offset - 1, NOON, "h", 0, NOON).text() if offset else ""
 
 
-def keys_at(project: Project, rollup: str, at_ms: int) -> list[CellsKey]:
+def keys_at(project: ProjectSettings, rollup: str, at_ms: int) -> list[CellsKey]:
     starts = bucket_starts(at_ms // MINUTE_MS, project.zone)
-    kinds = {Kind.MINUTE: starts.minute, Kind.HOUR: starts.hour, Kind.DAY: starts.day}
+    kinds = {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}
     return [CellsKey(project.slug, rollup, kind, start) for kind, start in kinds.items()]
 
 
@@ -122,7 +124,7 @@ def _add(delta: Delta, key: CellsKey, name: str, number: int) -> None:
     fields[name] = fields.get(name, 0) + number
 
 
-def _fold(delta: Delta, project: Project, happening: Happening) -> None:
+def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
     h, prefix = happening, "~" if happening.is_bot else ""
     measures = {"count": 1}
     if h.event == "Order Completed":
@@ -148,12 +150,12 @@ def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) 
     _add(delta, key, field(measure, product), number)
 
 
-def _see(delta: Delta, project: Project, h: Happening) -> None:
+def _see(delta: Delta, project: ProjectSettings, h: Happening) -> None:
     person = h.person.encode()
     assert isinstance(delta.sketches, dict)
     for key in keys_at(project, "", h.at_ms):
         sketches = [("", "")]
-        if key.kind is not Kind.MINUTE:
+        if key.kind is not BucketKind.MINUTE:
             sketches += [("source", h.source), *([("product_id", h.product)] if h.product else [])]
         for dimension, value in sketches:
             sketch = SketchKey(project.slug, key.kind, key.start, dimension, value)

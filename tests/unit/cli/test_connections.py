@@ -9,9 +9,11 @@ import pytest
 
 from rtaplatform.cli.connections import Connections
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local.running import Addresses, Running, holding_lock, write_running
+from rtaplatform.local.data.instance_file import InstanceAddresses, RunningInstance, holding_lock, write_running
 
-INSTANCE = Addresses("instance:1", "redis://instance", "redis://loader", "redis://limiter", "postgresql://instance")
+INSTANCE = InstanceAddresses(
+    "instance:1", "redis://instance", "redis://loader", "redis://limiter", "postgresql://instance"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Path]:
     with holding_lock(tmp_path):
-        write_running(tmp_path, Running(1, "http://127.0.0.1:8000", "", INSTANCE, {}))
+        write_running(tmp_path, RunningInstance(1, "http://127.0.0.1:8000", "", INSTANCE, {}))
         yield tmp_path
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtaplatform.collect.draft import Refused
-from rtaplatform.collect.envelope import Arrival, draft_batch, draft_single, read_batch
-from rtaplatform.collect.steps import run_steps
-from rtaplatform.core.times import read_time_ms
+from rtaplatform.collect.body.draft import DraftRefused
+from rtaplatform.collect.body.envelope import RequestArrival, draft_batch, draft_single, read_batch
+from rtaplatform.collect.steps.steps import run_steps
+from rtaplatform.core.time.timestamps import read_time_ms
 
 NOW = "2026-11-22T10:00:00.541Z"
 NOW_MS = read_time_ms(NOW) or 0
@@ -16,11 +16,11 @@ CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.ht
 TRACK = {"event": "Product Viewed", "anonymousId": "a-17", "messageId": "m-1"}
 
 
-def arrival(**changes: Any) -> Arrival:
-    return Arrival(received_ms=NOW_MS, **changes)
+def arrival(**changes: Any) -> RequestArrival:
+    return RequestArrival(received_ms=NOW_MS, **changes)
 
 
-def single(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any] | Refused:
+def single(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any] | DraftRefused:
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
     taken, refused = run_steps([draft_single(body, kind, "demo", arrival(**changes))], {})
     return json.loads(taken[0].value) if taken else refused[0]
@@ -32,10 +32,10 @@ def taken(event: Any, kind: str = "track", **changes: Any) -> dict[str, Any]:
     return record
 
 
-def batch(body: dict[str, Any], **changes: Any) -> tuple[list[dict[str, Any]], list[Refused]]:
+def batch(body: dict[str, Any], **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
     return batch_of(json.dumps(body).encode(), **changes)
 
 
-def batch_of(body: bytes, **changes: Any) -> tuple[list[dict[str, Any]], list[Refused]]:
+def batch_of(body: bytes, **changes: Any) -> tuple[list[dict[str, Any]], list[DraftRefused]]:
     ready, refused = run_steps(draft_batch(read_batch(body), "demo", arrival(**changes)), {})
     return [json.loads(draft.value) for draft in ready], refused

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from rtaplatform.collect.body.draft import BatchRefused, CollectedRecord, EventRefused
+from rtaplatform.collect.body.envelope import RequestArrival, read_batch
 from rtaplatform.collect.collector import Collector
-from rtaplatform.collect.draft import BatchRefused, EventRefused, Record
-from rtaplatform.collect.envelope import Arrival, read_batch
 from rtaplatform.collect.producer import Undelivered
 from rtaplatform.telemetry import REGISTRY
 
-ARRIVAL = Arrival(received_ms=1_795_341_600_000)
+ARRIVAL = RequestArrival(received_ms=1_795_341_600_000)
 BODY = json.dumps(
     {"batch": [{"type": "track", "event": "x", "userId": "u"}, {"type": "page", "userId": "u"}, {"type": "page"}, 3]}
 ).encode()
@@ -22,21 +22,21 @@ BODY = json.dumps(
 
 class Log:
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[CollectedRecord] = []
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[CollectedRecord]) -> None:
         self.records.extend(records)
 
 
 class HalfDeaf:
     """Acknowledges the first record only."""
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[CollectedRecord]) -> None:
         raise Undelivered("away", acknowledged=1, unknown=len(records) - 1)
 
 
 class Broken:
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[CollectedRecord]) -> None:
         raise RuntimeError("a bug")
 
 
@@ -140,7 +140,7 @@ class Counting(Log):
         self.sizes: list[int] = []
         self._fails_at = fails_at
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[CollectedRecord]) -> None:
         self.sizes.append(sum(len(record.value) for record in records))
         if len(self.sizes) == self._fails_at:
             raise Undelivered("away", acknowledged=1, unknown=len(records) - 1)

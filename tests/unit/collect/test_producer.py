@@ -10,12 +10,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
-from rtaplatform.collect.draft import Record
+from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.machine_clock import MachineClock
 from rtaplatform.collect.producer import EventProducer, TimesRefused, Undelivered
 from rtaplatform.core.errors import Unavailable, WrongClock
 
-RECORDS = [Record("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(3)]
+RECORDS = [CollectedRecord("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(3)]
 Report = Callable[[KafkaError | None, None], None]
 
 

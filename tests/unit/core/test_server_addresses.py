@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtaplatform.core.server_addresses import (
-    Endpoint,
+    ServerEndpoint,
     WrongAddress,
     mask_urls,
     mask_values,
@@ -16,15 +16,15 @@ from rtaplatform.core.server_addresses import (
 )
 
 REDIS = {
-    "redis://cache": Endpoint("cache", 6379),
-    "redis://user:password@host:6380/0": Endpoint("host", 6380),
-    "redis://:p%23s%2Fw@10.0.0.7/3": Endpoint("10.0.0.7", 6379),
-    "rediss://u:a:b@[::1]:6379/0?ssl_cert_reqs=none": Endpoint("::1", 6379),
+    "redis://cache": ServerEndpoint("cache", 6379),
+    "redis://user:password@host:6380/0": ServerEndpoint("host", 6380),
+    "redis://:p%23s%2Fw@10.0.0.7/3": ServerEndpoint("10.0.0.7", 6379),
+    "rediss://u:a:b@[::1]:6379/0?ssl_cert_reqs=none": ServerEndpoint("::1", 6379),
     "unix://u:p@/run/redis/redis.sock?db=0": None,
 }
 POSTGRES = {
-    "postgresql://rta:p%40w@db/rta": Endpoint("db", 5432),
-    "postgres://rta@db.example:6432/rta?sslmode=require": Endpoint("db.example", 6432),
+    "postgresql://rta:p%40w@db/rta": ServerEndpoint("db", 5432),
+    "postgres://rta@db.example:6432/rta?sslmode=require": ServerEndpoint("db.example", 6432),
     "postgresql:///rta?host=/var/run/postgresql": None,
 }
 SECRET = "p" + "#s/w@r:d%41+"  # in two parts, so that no message of the test runner is taken for ours
@@ -71,12 +71,15 @@ def test_what_is_no_postgres_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("broker:9092", [Endpoint("broker", 9092)]),
-        ("a:1, b.example:2,[::1]:3", [Endpoint("a", 1), Endpoint("b.example", 2), Endpoint("::1", 3)]),
-        ("SASL_SSL://a:9093", [Endpoint("a", 9093)]),
+        ("broker:9092", [ServerEndpoint("broker", 9092)]),
+        (
+            "a:1, b.example:2,[::1]:3",
+            [ServerEndpoint("a", 1), ServerEndpoint("b.example", 2), ServerEndpoint("::1", 3)],
+        ),
+        ("SASL_SSL://a:9093", [ServerEndpoint("a", 9093)]),
     ],
 )
-def test_brokers_are_read(text: str, found: list[Endpoint]) -> None:
+def test_brokers_are_read(text: str, found: list[ServerEndpoint]) -> None:
     assert read_kafka_servers(text) == found
 
 

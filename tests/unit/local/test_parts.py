@@ -13,9 +13,11 @@ import pytest
 from jgo.env import LockFile
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local import jars, java, open_files, ports
-from rtaplatform.local.cache import cache_folder
-from rtaplatform.local.valkey import USERS, acl_line
+from rtaplatform.local.data import ports
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.servers import jars, java
+from rtaplatform.local.servers.valkey import USERS, acl_line
+from rtaplatform.local.supervisor import open_files
 
 SOURCES = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
 
@@ -67,7 +69,7 @@ def test_enough_open_files_are_enough(limit: int) -> None:
 
 def test_the_limit_of_open_files_is_raised_in_a_process_of_its_own() -> None:
     script = (
-        "import resource; from rtaplatform.local.open_files import raise_limit\n"
+        "import resource; from rtaplatform.local.supervisor.open_files import raise_limit\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))\n"
         "print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"

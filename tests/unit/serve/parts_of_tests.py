@@ -9,20 +9,20 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Litestar
 
-from rtaplatform.analytics.hub import Hub
-from rtaplatform.catalog.keys import Access, digest
+from rtaplatform.analytics.live.hub import LiveHub
+from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.health import Health
-from rtaplatform.serve.limits import Limits
-from rtaplatform.serve.parts import Parts
-from rtaplatform.serve.tickets import Tickets
+from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.health import Health
+from rtaplatform.serve.http.limits import RateLimits
+from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.settings import ApiSettings, LimitSettings
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
 
-READ = Access("demo", "prj_1", frozenset({"read"}), "key_1")
-WRITE = Access("demo", "prj_1", frozenset({"collect"}), "key_2")
+READ = KeyAccess("demo", "prj_1", frozenset({"read"}), "key_1")
+WRITE = KeyAccess("demo", "prj_1", frozenset({"collect"}), "key_2")
 
 
 class Keys:
@@ -31,16 +31,16 @@ class Keys:
         self.asked, self.is_away = 0, False
         self.guesses = list[str]()
 
-    async def find(self, key: str) -> Access | None:
+    async def find(self, key: str) -> KeyAccess | None:
         self.asked += 1
         if self.is_away:
             raise Unavailable("postgres", "away")
         return self.known.get(key)
 
-    async def find_hashed(self, hashed: bytes) -> Access | None:
+    async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
         return await self.find(next((key for key in self.known if digest(key) == hashed), ""))
 
-    async def find_from(self, address: str, key: str, *, may_guess: bool) -> Access | None:
+    async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
         if key not in self.known:
             if not may_guess:
                 return None
@@ -56,11 +56,11 @@ class Site:
         collector: Any = None, tickets: Tickets | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
-        self.hub = Hub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
-        self.parts = Parts(
+        self.hub = LiveHub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
+        self.parts = Dependencies(
             keys=self.keys, collector=collector, health=Health({}), products=products or Catalog({}),
             engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
-            limits=Limits(limits or LimitSettings()), tickets=tickets or Tickets(),
+            limits=RateLimits(limits or LimitSettings()), tickets=tickets or Tickets(),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 

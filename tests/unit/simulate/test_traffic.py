@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.simulate.catalog import demo_products, demo_users
-from rtaplatform.simulate.oracle import recount
-from rtaplatform.simulate.oracle_truth import Truth
-from rtaplatform.simulate.pace import slots
-from rtaplatform.simulate.plan import Plan
-from rtaplatform.simulate.records import Record
+from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.simulate.sent_truth import SentLog
+from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
+from rtaplatform.simulate.shop.pace import slots
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.records import SimulatedRecord
 from rtaplatform.simulate.traffic import events
-from rtaplatform.simulate.truth import Log
 
 START = 1_790_000_000_000
-PLAN = Plan(START, rate=200, events_max=20_000)
+PLAN = SimulationPlan(START, rate=200, events_max=20_000)
 REASONS = {
     "too_large", "empty", "not_utf8", "not_json", "not_an_object", "too_deep", "too_many_keys", "missing_project",
     "unknown_project", "invalid_field", "unknown_type", "missing_event", "missing_identity", "id_too_long",
@@ -30,7 +30,7 @@ REASONS = {
 
 
 @pytest.fixture(scope="module")
-def records() -> list[Record]:
+def records() -> list[SimulatedRecord]:
     return list(events(PLAN))
 
 
@@ -40,26 +40,26 @@ def messages() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def truth(records: list[Record]) -> Truth:
-    log = Log(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
+def truth(records: list[SimulatedRecord]) -> Truth:
+    log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
     return recount(map(log.place, records), projects={"demo": {"zone": "Europe/Berlin", "currency": "EUR"}})
 
 
-def test_same_seed_sends_the_same_bytes(records: list[Record]) -> None:
+def test_same_seed_sends_the_same_bytes(records: list[SimulatedRecord]) -> None:
     assert list(events(PLAN)) == records
 
 
-def test_another_seed_sends_others(records: list[Record]) -> None:
+def test_another_seed_sends_others(records: list[SimulatedRecord]) -> None:
     assert next(events(replace(PLAN, seed=2))) != records[0]
 
 
-def test_another_start_only_shifts_the_times(records: list[Record]) -> None:
+def test_another_start_only_shifts_the_times(records: list[SimulatedRecord]) -> None:
     later = list(islice(events(replace(PLAN, start_ms=START + 60_000)), 2_000))
     assert [record.key for record in later] == [record.key for record in records[:2_000]]
     assert all(after.timestamp - before.timestamp == 60_000 for before, after in zip(records, later, strict=False))
 
 
-def test_events_max_is_exact(records: list[Record]) -> None:
+def test_events_max_is_exact(records: list[SimulatedRecord]) -> None:
     assert len(records) == 20_000
 
 
@@ -84,7 +84,7 @@ def test_late_share_holds(messages: list[dict[str, Any]]) -> None:
 
 def test_no_shares_means_none() -> None:
     clean = replace(PLAN, late=0, duplicates=0, malformed=0, events_max=3_000)
-    log = Log(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
+    log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
     found = recount(map(log.place, events(clean)), projects={"demo": {"zone": "UTC", "currency": "EUR"}})
     assert found.projects["demo"].totals["applied"] == 3_000
 
@@ -110,7 +110,7 @@ def test_server_events_know_only_the_user(messages: list[dict[str, Any]]) -> Non
     assert all("anonymousId" not in message and message["userId"].startswith("u-") for message in server)
 
 
-def test_keys_and_topics_follow_the_contract(records: list[Record]) -> None:
+def test_keys_and_topics_follow_the_contract(records: list[SimulatedRecord]) -> None:
     for record, message in _good(records):
         person = message.get("anonymousId") or message["userId"]
         assert record.key == f"demo:{person}".encode()
@@ -146,13 +146,13 @@ def test_popularity_is_uneven_and_drifts() -> None:
 
 
 def test_live_slots_are_even_and_as_many_as_asked() -> None:
-    times = list(slots(Plan(START, rate=100, duration_ms=2_000)))
+    times = list(slots(SimulationPlan(START, rate=100, duration_ms=2_000)))
     assert times == [number * 10 for number in range(200)]
 
 
 def test_backfill_keeps_the_rate_and_the_day() -> None:
     day = 86_400_000
-    times = list(slots(Plan(START, rate=1, backfill_ms=7 * day)))
+    times = list(slots(SimulationPlan(START, rate=1, backfill_ms=7 * day)))
     assert abs(len(times) - 7 * 86_400) <= 1
     assert times == sorted(times)
     assert times[-1] < 7 * day
@@ -161,7 +161,7 @@ def test_backfill_keeps_the_rate_and_the_day() -> None:
 
 
 def test_backfill_carries_the_events_own_time() -> None:
-    plan = Plan(START, rate=1, backfill_ms=7_200_000, malformed=0)
+    plan = SimulationPlan(START, rate=1, backfill_ms=7_200_000, malformed=0)
     found = list(events(plan))
     for record, message in _good(found):
         assert abs(record.timestamp - _ms(message["timestamp"])) < 2_000

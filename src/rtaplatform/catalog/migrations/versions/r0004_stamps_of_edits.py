@@ -1,7 +1,7 @@
 """An edit of a user stamps the fields that it changes, so that an event from before it no longer changes them.
 
 Whoever edits: the API, an import, or SQL by hand. The writer of profiles sets `field_times` itself and is left alone.
-"~" sorts after every topic: of an event and an edit in the same millisecond the edit wins (catalog/traits.py).
+"~" sorts after every topic: of an event and an edit in the same millisecond the edit wins (profiles/traits.py).
 """
 
 from __future__ import annotations

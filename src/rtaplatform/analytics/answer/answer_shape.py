@@ -1,0 +1,95 @@
+"""Rows → the contract's answer, with how fresh, whole and exact it is.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import UNSET
+
+from rtaplatform.analytics.answer.question_job import (
+    QUALITY_MEASURES,
+    QuestionJob,
+    currency_reads,
+    quality_reads,
+    rows_of_job,
+)
+from rtaplatform.analytics.ask.time_expressions import shown, shown_instant
+from rtaplatform.analytics.freshness.tracker import Freshness
+from rtaplatform.analytics.plan.plan import OnlinePlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, table_of
+from rtaplatform.core.query import Answer, Meta, Number, Result
+from rtaplatform.core.values.markers import shown_value
+from rtaplatform.store.port import Read, Snapshot
+
+INCOMPLETE = "The totals are behind the log, or a part of them stands still: /health/ready tells which."
+
+
+def answer_of(
+    job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int
+) -> Answer:
+    planned = job.plan
+    query, period = planned.query, planned.period
+    rows = rows_of_job(job, answers, now_ms)
+    before = None if isinstance(planned.shape, OnlinePlan) else period.before
+    return Answer(
+        metric=query.metric,
+        unit=planned.metric.unit,
+        start=shown(period.start, period.zone),
+        end=shown(period.end, period.zone),
+        interval="none" if isinstance(planned.shape, OnlinePlan) else query.interval,
+        timezone=period.zone,
+        results=_results(planned, rows),
+        meta=_meta(planned, answers, rows, fresh),
+        currency=snapshot.project.currency if planned.metric.unit == "money" else UNSET,
+        previous_from=UNSET if before is None else shown(before[0], period.zone),
+        previous_to=UNSET if before is None else shown(before[1], period.zone),
+    )
+
+
+def rows_max(planned: QueryPlan) -> int:
+    """The limit that was asked for: the plan's is one more, to know whether there are further rows."""
+    return planned.query.limit - 1 if planned.query.breakdown else 1
+
+
+def _results(planned: QueryPlan, rows: AnswerRows) -> list[Result]:
+    scale = planned.shape.scale if isinstance(planned.shape, SumsPlan) else 1
+    times: list[str] = []
+    if planned.query.interval != "none" and not isinstance(planned.shape, OnlinePlan):
+        times = [shown(span.start, planned.period.zone) for span in planned.period.spans]
+    return [_result(planned, row, times, scale) for row in rows.rows[: rows_max(planned)]]
+
+
+def _result(planned: QueryPlan, row: AnswerRow, times: list[str], scale: int) -> Result:
+    return Result(
+        dict(zip(planned.query.breakdown, map(shown_value, row.key), strict=True)),
+        _number(row.total, scale),
+        None if row.previous is None else _number(row.previous, scale),
+        [(time, _number(value, scale)) for time, value in zip(times, row.points, strict=False)],
+    )
+
+
+def _number(stored: int, scale: int) -> Number:
+    return stored // scale if stored % scale == 0 else stored / scale
+
+
+def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: AnswerRows, fresh: Freshness) -> Meta:
+    quality = table_of(quality_reads(planned), answers).values()
+    currencies = table_of(currency_reads(planned), answers).values()
+    return Meta(
+        as_of=None if fresh.as_of_ms is None else shown_instant(fresh.as_of_ms),
+        lag_ms=fresh.lag_ms,
+        complete=fresh.is_complete and planned.period.is_kept,
+        exact=rows.error == 0,
+        error=rows.error,
+        **{name: sum(cells.get(measure, 0) for cells in quality) for name, measure in QUALITY_MEASURES.items()},
+        other_currencies=sum(c.get("other_currencies", 0) for c in currencies)
+        if planned.metric.unit == "money"
+        else UNSET,
+        more_rows=len(rows.rows) > rows_max(planned) if planned.query.breakdown else UNSET,
+        reasons=_reasons(planned, fresh) or UNSET,
+    )
+
+
+def _reasons(planned: QueryPlan, fresh: Freshness) -> list[str]:
+    return [*planned.period.reasons, *([] if fresh.is_complete else [INCOMPLETE])]

@@ -1,0 +1,117 @@
+"""One question on its way: its plan, what it reads, and what comes of it.   Stage 5 of 6, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.analytics.cache.product_totals import ProductTotals
+from rtaplatform.analytics.cache.united_sketches import UnitedSketches, union_tiles
+from rtaplatform.analytics.cache.window_cache import SumsCache
+from rtaplatform.analytics.plan.plan import OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.analytics.read.additive import sums_reads, sums_rows
+from rtaplatform.analytics.read.distinct import Group, known_reads, persons_error, persons_reads, persons_rows
+from rtaplatform.analytics.read.product_attributes import ProductTable
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, cells_of
+from rtaplatform.core.metrics import ONLINE_WINDOW_MS
+from rtaplatform.core.rollups import ACTIVITY, QUALITY
+from rtaplatform.store.port import Read, ReadFields, ReadOnline, Snapshot
+
+CLOCKS_APART_MS = 30_000  # what a visitor's clock may be ahead before it is corrected: he is here all the same
+UNITED_BYTES = 2_048  # registers that are united within a microsecond
+# What a period's meta tells: the measure of `quality` that holds it.
+QUALITY_MEASURES = {
+    "late": "late",
+    "duplicates": "duplicate",
+    "dead": "dead",
+    "unreadable_times": "unreadable_time",
+    "unreadable_amounts": "unreadable_amount",
+    "repeated_orders": "repeated_order",
+}
+
+
+class QuestionJob(Struct, frozen=True):
+    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products."""
+
+    plan: QueryPlan
+    groups: tuple[Group, ...] = ()
+    window: SumsCache | UnitedSketches | None = None
+    products: ProductTable | None = None
+
+    @property
+    def numbers_of_field(self) -> int:
+        return 1 if self.window is None else self.window.numbers_of_field
+
+    @property
+    def beside(self) -> int:
+        """What it takes to join the window's products or to unite its persons, as so many numbers."""
+        match self.window, self.plan.shape:
+            case UnitedSketches() as window, _:
+                return window.size // UNITED_BYTES
+            case ProductTotals() as window, SumsPlan() as shape:
+                return window.to_join(self.plan, shape, self.products)
+        return 0
+
+
+def reads_of(job: QuestionJob, now_ms: int) -> list[Read]:
+    planned, shape = job.plan, job.plan.shape
+    reads: list[Read] = [*quality_reads(planned), *currency_reads(planned)]
+    match shape:
+        case SumsPlan() if job.window is not None:
+            return reads + list(job.window.reads(tiles_of(planned)))
+        case PersonsPlan() if job.window is not None:
+            return [*reads, *known_reads(planned, shape), *job.window.reads(union_tiles(planned))]
+        case SumsPlan():
+            return reads + list(sums_reads(planned, shape))
+        case PersonsPlan():
+            return reads + persons_reads(planned, shape, job.groups)
+        case OnlinePlan():
+            return [*reads, _online_read(now_ms)]
+
+
+def read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+    """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
+    if job.window is None:
+        return True
+    if isinstance(job.window, UnitedSketches):  # kept already
+        return job.window.take(snapshot, union_tiles(job.plan), answers)
+    tiles, period = tiles_of(job.plan), job.plan.period
+    job.window.keep(tiles, period.tiles[-1] if period.tiles else None)
+    return job.window.take(snapshot, tiles, answers)
+
+
+def rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
+    planned, shape = job.plan, job.plan.shape
+    match shape:
+        case SumsPlan() if isinstance(job.window, SumsCache):
+            return job.window.rows(planned, shape, job.products)
+        case SumsPlan():
+            return sums_rows(planned, shape, answers, job.products)
+        case PersonsPlan() if isinstance(job.window, UnitedSketches):
+            return AnswerRows(job.window.rows(planned, shape), persons_error(planned, shape, answers))
+        case PersonsPlan():
+            return persons_rows(planned, shape, job.groups, answers)
+        case OnlinePlan():
+            return AnswerRows([AnswerRow((), int(answers[_online_read(now_ms)]), None, [])], error=0)
+
+
+def tiles_of(planned: QueryPlan) -> tuple[Tile, ...]:
+    """All buckets of the question."""
+    return (*planned.period.tiles, *(planned.period.previous or ()))
+
+
+def quality_reads(planned: QueryPlan) -> list[ReadFields]:
+    return cells_of(QUALITY.name, planned.period.whole, tuple(QUALITY_MEASURES.values()))
+
+
+def currency_reads(planned: QueryPlan) -> list[ReadFields]:
+    if planned.metric.unit != "money":
+        return []
+    return cells_of(ACTIVITY.name, planned.period.whole, ("other_currencies",))
+
+
+def _online_read(now_ms: int) -> ReadOnline:
+    return ReadOnline(now_ms - ONLINE_WINDOW_MS, now_ms + CLOCKS_APART_MS)

@@ -1,0 +1,109 @@
+"""Distinct persons: which sketches to unite.   Stage 5 of 6, pure.
+
+A point and the whole are unions of their own, since persons do not add up. A breakdown first asks which values
+there are, then (only where they are more than the limit) counts those that may be the greatest; the numbers shown
+are read again with everything else, in one moment. Of a product's attributes: the union of its products' sketches.
+The whole is united from the coarsest buckets that make it up, whatever the points are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
+from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, sort_and_limit, table_of
+from rtaplatform.core.query import SKETCH_ERROR
+from rtaplatform.core.rollups import PERSONS, field
+from rtaplatform.store.port import Read, ReadFields, ReadPersons, ReadPersonValues
+
+Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches are united
+
+RANKED_AT_ONCE = 2_000  # sketches in one read, so that none keeps the store for long
+
+
+def needs_values(plan: QueryPlan, shape: PersonsPlan) -> bool:
+    """Whether one must look first which values have sketches."""
+    return shape.values is None and bool(plan.query.breakdown or shape.joined)
+
+
+def values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
+    return ReadPersonValues((*plan.period.tiles, *(plan.period.previous or ())), shape.dimension)
+
+
+def groups_of(
+    plan: QueryPlan, shape: PersonsPlan, values: Sequence[str], products: ProductTable | None = None
+) -> tuple[Group, ...]:
+    """The rows of the answer. `products` is needed where the plan joins their attributes."""
+    breakdown = plan.query.breakdown
+    groups: dict[Key, list[str]] = {} if breakdown else {(): []}
+    for value in values:
+        attributes: list[str] = []
+        if shape.joined:
+            assert products is not None
+            attributes = attributes_of(products, value, shape.joined)
+        if all(w is None or v in w for v, w in zip(attributes, shape.wanted, strict=True)):
+            known = dict(zip((shape.dimension, *shape.joined), (value, *attributes), strict=True))
+            groups.setdefault(tuple(known[name] for name in breakdown), []).append(value)
+    return tuple((key, tuple(found)) for key, found in groups.items())
+
+
+def ranking_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
+    """The groups, in portions whose totals are read at once."""
+    portions: list[list[Group]] = []
+    room = 0
+    for group in groups:
+        size = len(group[1]) * len(plan.period.whole)
+        if size > room or not portions:
+            portions.append([])
+            room = RANKED_AT_ONCE
+        portions[-1].append(group)
+        room -= size
+    return portions
+
+
+def total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons:
+    return ReadPersons(plan.period.whole, shape.dimension, group[1])
+
+
+def persons_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
+    period, known = plan.period, known_reads(plan, shape)
+    asked = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
+    return [*known, *(ReadPersons(tiles, shape.dimension, values) for _, values in groups for tiles in asked)]
+
+
+def known_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
+    """What the buckets' records say of sketches that are not there, or that took nobody."""
+    period = plan.period
+    tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
+    return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.dimension) for measure in ("left_out", "broken")))
+
+
+def persons_error(plan: QueryPlan, shape: PersonsPlan, answers: Answers) -> float | None:
+    return None if table_of(known_reads(plan, shape), answers) else SKETCH_ERROR
+
+
+def persons_rows(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> AnswerRows:
+    rows = [_row(plan, shape, group, answers) for group in groups]
+    kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
+    return AnswerRows(sort_and_limit(kept, plan.query.limit), persons_error(plan, shape, answers))
+
+
+def _row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answers) -> AnswerRow:
+    key, values = group
+
+    def count(tiles: tuple[Tile, ...]) -> int:
+        return int(answers[ReadPersons(tiles, shape.dimension, values)])
+
+    previous = plan.period.previous
+    return AnswerRow(
+        key,
+        count(plan.period.whole),
+        None if previous is None else count(previous),
+        [count(tiles) for tiles in point_tiles(plan)],
+    )
+
+
+def point_tiles(plan: QueryPlan) -> list[tuple[Tile, ...]]:
+    return [] if plan.query.interval == "none" else [span.tiles for span in plan.period.spans]

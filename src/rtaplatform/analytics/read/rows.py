@@ -1,0 +1,92 @@
+"""What the shapes have in common: rows before they are shown, and where answers to reads are found.   Stage 5 of 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import PersonSketches, Read, ReadBuckets, ReadFields, ReadPersonCounts
+
+Answers = Mapping[Read, Any]
+Key = tuple[str, ...]  # a row's values, in the order of the breakdown
+
+
+class AnswerRow(Struct):
+    """One combination of the breakdown's values; numbers as they are stored."""
+
+    key: Key
+    total: int
+    previous: int | None
+    points: list[int]
+
+
+class AnswerRows(Struct):
+    """The rows of one answer, sorted and limited, and how far they may be off: `error` as in `Meta`."""
+
+    rows: list[AnswerRow]
+    error: float | None
+
+
+def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[ReadFields]:
+    """One read per kind of bucket."""
+    return [ReadFields(rollup, kind, starts, fields) for kind, starts in _by_kind(tiles)]
+
+
+def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[ReadBuckets]:
+    return [ReadBuckets(rollup, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def counts_of(dimension: str, tiles: Iterable[Tile]) -> list[ReadPersonCounts]:
+    return [ReadPersonCounts(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def sketches_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
+    return [PersonSketches(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
+
+
+def _by_kind(tiles: Iterable[Tile]) -> list[tuple[BucketKind, tuple[int, ...]]]:
+    starts: dict[BucketKind, list[int]] = {}
+    for kind, start in tiles:
+        starts.setdefault(kind, []).append(start)
+    return [(kind, tuple(found)) for kind, found in starts.items()]
+
+
+def merge_reads(reads: Iterable[Read]) -> dict[Read, Read]:
+    """Each read → the one that answers it: cells of the same buckets are read once, with the fields of all."""
+    fields: dict[tuple[str, BucketKind, tuple[int, ...]], dict[str, None] | None] = {}
+    asked = list(dict.fromkeys(reads))
+    for read in asked:
+        if isinstance(read, ReadFields):
+            group = (read.rollup, read.kind, read.starts)
+            known = fields.setdefault(group, {})
+            fields[group] = None if known is None or read.fields is None else known | dict.fromkeys(read.fields)
+    return {read: _merged(read, fields) for read in asked}
+
+
+def _merged(read: Read, fields: Mapping[tuple[str, BucketKind, tuple[int, ...]], dict[str, None] | None]) -> Read:
+    if not isinstance(read, ReadFields):
+        return read
+    union = fields[read.rollup, read.kind, read.starts]
+    return ReadFields(read.rollup, read.kind, read.starts, None if union is None else tuple(union))
+
+
+def table_of(reads: Sequence[ReadFields], answers: Answers) -> dict[Tile, dict[str, int]]:
+    return {
+        (read.kind, start): cells
+        for read in reads
+        for start, cells in zip(read.starts, answers[read], strict=True)
+        if cells
+    }
+
+
+def error_of(is_hiding: bool) -> float | None:
+    """Of sums: they are right, or a cap has hidden something of them, and nobody knows how much."""
+    return None if is_hiding else 0
+
+
+def sort_and_limit(rows: list[AnswerRow], limit: int) -> list[AnswerRow]:
+    return sorted(rows, key=lambda row: (-row.total, row.key))[:limit]

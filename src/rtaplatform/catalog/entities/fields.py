@@ -1,0 +1,286 @@
+"""The fields of users, products, projects and keys: what each may hold, and the same said as JSON Schema.
+
+One list for the API, the bulk import and the OpenAPI document, so that they cannot differ. Pure. What is wrong is an
+InvalidParameter that names the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, LABEL_CHARS_MAX, NAME_CHARS_MAX, URL_CHARS_MAX
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.values.amounts import SCALE_DIGITS, AmountError, scaled
+from rtaplatform.core.values.ids import ID_BYTES_MAX, has_control, is_too_long
+
+DEPTH_MAX, KEYS_MAX = 32, 1_000
+STORED_ID_BYTES_MAX = 512  # ids of before had so many; new ones: core/values/ids.py
+OBJECT_BYTES_MAX = 32_768
+ANONYMOUS_IDS_MAX = 100
+PRICE_MAX = 2**52 // 10_000  # the range in which amounts of events are summed
+YEARS = range(2, 9_999)  # a day more or less, in whatever zone, stays within what Python can hold
+STATUSES = ("active", "draft", "archived")
+CURRENCY = "^[A-Z]{3}$"
+NO_NUL = "^[^\\u0000]*$"
+IMAGE_URL = r"^(https?://[^\x00-\x20\[\]]+|[^\x00-\x20:\[\]]+)$"
+_CENT_OF_CENT = Decimal("0.0001")
+_SCALE = float(10**SCALE_DIGITS)
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+(?:[. ][0-9]{3})*,[0-9]+", re.ASCII)
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", re.ASCII)
+
+
+class Field(Struct, frozen=True):
+    """One field: `read` takes a JSON value that is not null; null and absent are `default`."""
+
+    read: Callable[[Any], Any]
+    schema: dict[str, Any]
+    default: Any = None
+    is_required: bool = False
+
+
+Fields = Mapping[str, Field]
+
+
+def read_object(given: object, fields: Fields) -> dict[str, Any]:
+    """The values of the fields that are given, checked; raises InvalidParameter for the first that is wrong."""
+    if not isinstance(given, dict):
+        raise InvalidParameter("The body is a JSON object.", allowed=list(fields))
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        field = fields.get(name)
+        if field is None:
+            raise InvalidParameter(f"There is no field `{name[:100]}` here.", field=name[:100], allowed=list(fields))
+        values[name] = read_field(name, field, value)
+    return values
+
+
+def read_field(name: str, field: Field, value: Any) -> Any:
+    if value is None:
+        if field.is_required:
+            raise InvalidParameter(f"`{name}` cannot be null.", field=name, allowed=field.schema)
+        return field.default
+    try:
+        return field.read(value)
+    except InvalidParameter as error:
+        error.field, error.allowed = name, error.allowed or field.schema
+        raise
+
+
+def with_defaults(values: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """All fields; raises InvalidParameter where one that is required is not there."""
+    missing = next((name for name, field in fields.items() if field.is_required and name not in values), None)
+    if missing is not None:
+        raise InvalidParameter(f"`{missing}` is missing.", field=missing, allowed=fields[missing].schema)
+    return {name: values.get(name, field.default) for name, field in fields.items()}
+
+
+def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
+    """An external id, as events have it: 1 to 256 bytes of UTF-8 without control characters. A number is its text."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise InvalidParameter("An id is a string that is not empty, or a number.", field="id", allowed=ID_SCHEMA)
+    if has_control(value):
+        raise InvalidParameter("An id holds no control character.", field="id", allowed=ID_SCHEMA)
+    if is_too_long(value):
+        raise InvalidParameter(f"An id has at most {ID_BYTES_MAX} bytes.", field="id", allowed=ID_SCHEMA)
+    if value in reserved:
+        allowed = f"anything but {', '.join(sorted(reserved))}"
+        raise InvalidParameter(f"`{value}` is taken by paths of the API.", field="id", allowed=allowed)
+    return value
+
+
+def read_stored_id(value: Any) -> str:
+    """An id of whatever is there: longer and odder ones were made before. Raises InvalidParameter."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not value or "\x00" in value or len(value.encode()) > STORED_ID_BYTES_MAX:
+        raise InvalidParameter(f"An id is a string of 1 to {STORED_ID_BYTES_MAX} bytes, without NUL, or a number.")
+    return value
+
+
+class _WithId(Struct):
+    id: msgspec.Raw = msgspec.Raw(b"")
+
+
+def decode_with_id(text: bytes) -> Any:
+    """JSON; a number that is its `id` becomes its text as it was sent, as in events. Raises what msgspec raises."""
+    given = msgspec.json.decode(text)
+    if isinstance(given, dict) and type(given.get("id")) in (int, float):
+        given["id"] = bytes(msgspec.json.decode(text, type=_WithId).id).decode()
+    return given
+
+
+def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:
+    schema: dict[str, Any] = {"type": "string", "maxLength": chars_max, "pattern": NO_NUL}
+    if chars_min:
+        schema["minLength"] = chars_min
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not chars_min <= len(value) <= chars_max or "\x00" in value:
+            least = f"{chars_min} to " if chars_min else "at most "
+            raise InvalidParameter(f"It is a string of {least}{chars_max} characters, without NUL.")
+        return value
+
+    return Field(read, schema if is_required else _or_null(schema), is_required=is_required)
+
+
+def pattern_field(pattern: str, chars_max: int, said: str) -> Field:
+    compiled = re.compile(pattern.replace("$", r"\Z"))
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > chars_max or "\x00" in value or not compiled.search(value):
+            raise InvalidParameter(said)
+        return value
+
+    return Field(read, _or_null({"type": "string", "pattern": pattern, "maxLength": chars_max}))
+
+
+def choice_field(values: tuple[str, ...], default: str) -> Field:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value not in values:
+            raise InvalidParameter("It is none of the values that there are.", allowed=list(values))
+        return value
+
+    return Field(read, {"type": ["string", "null"], "enum": [*values, None], "default": default}, default)
+
+
+def _read_price(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= PRICE_MAX:
+        raise InvalidParameter(f"It is a number from 0 to {PRICE_MAX}.")
+    return Decimal(str(value)).quantize(_CENT_OF_CENT, ROUND_HALF_EVEN)
+
+
+def read_amount_text(text: str) -> float:
+    """A price in a cell: one plain decimal, by the same rule as amounts of events; raises InvalidParameter."""
+    try:
+        return scaled(text.strip()) / _SCALE
+    except AmountError:
+        raise InvalidParameter(_why_no_amount(text.strip())) from None
+
+
+def _why_no_amount(text: str) -> str:
+    if _DECIMAL_COMMA.fullmatch(text):
+        plain = text.replace(".", "").replace(" ", "").replace(",", ".")
+        return f"It has a decimal comma. Write it as {plain}."
+    if _THOUSANDS.fullmatch(text):
+        return f"It has thousands separators. Write it as {text.replace(',', '')}."
+    return "It is one plain decimal, as 4.50: no currency, no sign, no separators but the point."
+
+
+def read_moment(value: Any) -> datetime:
+    """A moment in ISO 8601 with its offset."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        moment = datetime(1, 1, 1)  # refused below
+    if moment.tzinfo is None or moment.year not in YEARS:
+        raise InvalidParameter("It is a time in ISO 8601 with its offset.", allowed="2026-11-22T10:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def _read_json(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidParameter("It is a JSON object.")
+    check_json(value)
+    return value
+
+
+def check_json(value: Any) -> None:
+    """Raise InvalidParameter where a JSON value is deeper, wider or larger than may be stored."""
+    _measure(value, 1, OBJECT_BYTES_MAX)
+
+
+def _measure(value: Any, depth: int, left: int) -> int:
+    """How much of the bytes that are left the value leaves, roughly; ends as soon as nothing is left."""
+    if depth > DEPTH_MAX:
+        raise InvalidParameter(f"It is nested deeper than {DEPTH_MAX}.")
+    left -= 8
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise InvalidParameter("It holds the character NUL.")
+        left -= len(value.encode()) - 6
+    elif isinstance(value, dict):
+        if len(value) > KEYS_MAX:
+            raise InvalidParameter(f"An object has more than {KEYS_MAX} keys.")
+        for key, one in value.items():
+            left = _measure(one, depth + 1, _measure(key, depth, left))
+    elif isinstance(value, list):
+        for one in value:
+            left = _measure(one, depth + 1, left)
+    if left < 0:
+        raise InvalidParameter(f"It is larger than {OBJECT_BYTES_MAX} bytes.")
+    return left
+
+
+def _read_anonymous_ids(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
+        raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
+    return list(dict.fromkeys(check_id(one) for one in value))
+
+
+def _read_stored_ids(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
+        raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
+    return list(dict.fromkeys(map(read_stored_id, value)))
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return {**schema, "type": [*types, "null"]}
+
+
+_MOMENT = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
+OBJECT_SCHEMA: dict[str, Any] = {
+    "type": ["object", "null"],
+    "maxProperties": KEYS_MAX,
+    "propertyNames": {"pattern": NO_NUL},
+    "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
+}
+_JSON = Field(_read_json, OBJECT_SCHEMA, {})
+ID_PATTERN = "^[^\\u0000-\\u001f\\u007f]*$"
+ID_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": ID_BYTES_MAX,
+    "pattern": ID_PATTERN,
+    "description": f"The id in events, 1 to {ID_BYTES_MAX} bytes of UTF-8 without control characters.",
+}
+GIVEN_ID_SCHEMA = {**ID_SCHEMA, "type": ["string", "integer"]}  # an id in a body
+USER_FIELDS: Fields = {
+    "email": text_field(EMAIL_CHARS_MAX),
+    "name": text_field(NAME_CHARS_MAX),
+    "traits": _JSON,
+    "anonymous_ids": Field(
+        _read_anonymous_ids,
+        {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": GIVEN_ID_SCHEMA},
+        [],
+    ),
+    "first_seen": _MOMENT,
+    "last_seen": _MOMENT,
+}
+# Whom an erasure names: ids of before are longer than those that may be made now.
+STORED_ID_SCHEMA = {**GIVEN_ID_SCHEMA, "maxLength": STORED_ID_BYTES_MAX, "pattern": NO_NUL}
+ERASURE_FIELDS: Fields = {
+    "user_id": Field(read_stored_id, _or_null(STORED_ID_SCHEMA)),
+    "anonymous_ids": Field(
+        _read_stored_ids, {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": STORED_ID_SCHEMA}, []
+    ),
+}
+PRODUCT_FIELDS: Fields = {
+    "name": text_field(NAME_CHARS_MAX),
+    "category": text_field(LABEL_CHARS_MAX),
+    "brand": text_field(LABEL_CHARS_MAX),
+    "price": Field(_read_price, {"type": ["number", "null"], "minimum": 0, "maximum": PRICE_MAX}),
+    "currency": pattern_field(CURRENCY, 3, "It is a currency's three letters, as EUR."),
+    "image_url": pattern_field(IMAGE_URL, URL_CHARS_MAX, "It is an http(s) address, or a path without a colon."),
+    "attributes": _JSON,
+    "status": choice_field(STATUSES, "active"),
+}

@@ -1,0 +1,177 @@
+"""Rows of an import, read from bytes as they come: NDJSON, one object a line, or CSV with a header.   Pure.
+
+Feed chunks, take rows; what is wrong with a row is a RowError and the next row goes on. None tells of work that made
+no row, so that whoever takes them can let others run. Bounded: a row's bytes. Every line that is not blank is one row
+of the answer, but for a quoted cell that holds line breaks. In CSV an empty cell leaves a field as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from rtaplatform.catalog.entities.bulk import BulkRow, RowError
+from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
+from rtaplatform.catalog.entities.fields import check_id, decode_with_id, read_object
+from rtaplatform.catalog.imports.csv_cells import text_of, value_of
+from rtaplatform.catalog.imports.csv_header import CsvHeader, allowed_columns, read_header, separator_of
+from rtaplatform.catalog.imports.csv_records import TOO_LONG, CsvLine, CsvRecord, CsvRecords
+from rtaplatform.catalog.imports.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Recoder, TextLines
+from rtaplatform.core.errors import InvalidParameter, UnreadableBody
+
+ID_CHARS_SHOWN, VALUE_CHARS_SHOWN = 256, 100
+
+Item = BulkRow | RowError | None
+
+
+class JsonLines:
+    """NDJSON: every line an object of the fields, `id` among them."""
+
+    def __init__(self, kind: EntityType) -> None:
+        self._kind, self._recoder, self._lines, self._number = kind, Recoder(), TextLines(), 0
+
+    def feed(self, chunk: bytes) -> Iterator[Item]:
+        yield from map(self._read, self._lines.feed(self._recoder.feed(chunk)))
+
+    def end(self) -> Iterator[Item]:
+        yield from map(self._read, self._lines.feed(self._recoder.end()))
+        yield from map(self._read, self._lines.end())
+
+    def _read(self, line: bytes | None) -> Item:
+        self._number += 1
+        if line is None:
+            return RowError(self._number, None, None, TOO_LONG)
+        if not line.strip():
+            return None
+        try:
+            given = decode_with_id(line)
+        except UnicodeDecodeError:
+            return RowError(self._number, None, None, f"{NOT_UTF_8} {SAVE_AS_UTF_8}", _shown(line))
+        except RecursionError:
+            return RowError(self._number, None, None, "The row is nested too deeply.", _shown(line))
+        except msgspec.DecodeError as error:
+            return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}", _shown(line))
+        return read_row(self._kind, self._number, given)
+
+
+class CsvRows:
+    """CSV as RFC 4180 has it and as spreadsheets write it: text_lines.py, csv_records.py and csv_header.py."""
+
+    def __init__(self, kind: EntityType) -> None:
+        self._kind, self._recoder, self._lines, self._number = kind, Recoder(), TextLines(), 0
+        self._separator: str | None = None
+        self._header: CsvHeader | None = None
+        self._records: CsvRecords | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[Item]:
+        for line in self._lines.feed(self._recoder.feed(chunk)):
+            if line != b"" or self._records is None or self._records.is_open:
+                yield from self._take(_decode(line))
+            else:
+                self._number += 1
+                yield None
+
+    def end(self) -> Iterator[Item]:
+        for line in (*self._lines.feed(self._recoder.end()), *self._lines.end()):
+            yield from self._take(_decode(line))
+        if self._records is None:
+            raise UnreadableBody("There is no header.", field="header", allowed=allowed_columns(self._kind))
+        yield from map(self._read, self._records.end())
+
+    def _take(self, line: CsvLine) -> Iterable[Item]:
+        if self._records is not None:
+            return map(self._read, self._records.feed(line))
+        self._begin(line)
+        return (None,)
+
+    def _begin(self, line: CsvLine) -> None:
+        """Before the header is read: a blank line, the line that names the delimiter, or the header."""
+        self._number += 1
+        if line.flaw is not None:
+            raise UnreadableBody(f"The header cannot be read: {line.flaw}", field="header", hint=SAVE_AS_UTF_8)
+        if line.text.strip() and self._separator is None:
+            self._separator = separator_of(line.text)
+            if self._separator is not None:
+                return
+        if line.text.strip():
+            self._header = read_header(self._kind, line.text, self._separator)
+            self._records = CsvRecords(self._header.delimiter)
+
+    def _read(self, record: CsvRecord | None) -> Item:
+        if record is None:
+            return None
+        self._number += 1
+        assert self._header is not None
+        cells = record.cells
+        if record.flaw is not None:
+            id = _cell_at(record.line.split(self._header.delimiter), self._header.id_at)
+            return RowError(self._number, id, None, record.flaw, _shown(record.line))
+        columns = self._header.columns
+        if record.is_blank():
+            return None
+        if len(cells) < len(columns) or any(cells[len(columns) :]):
+            said = f"The row has {len(cells)} cells, the header {len(columns)}. Quote a cell that holds the delimiter."
+            return RowError(self._number, _cell_at(cells, self._header.id_at), None, said, _shown(cells[-1]))
+        return self._item(cells)
+
+    def _item(self, cells: list[str]) -> Item:
+        assert self._header is not None
+        given: dict[str, Any] = {}
+        for column, cell in zip(self._header.columns, cells, strict=False):
+            if cell == "":
+                continue
+            try:
+                if not column.name:
+                    raise InvalidParameter("The cell is in a column without a name.")
+                if column.key:
+                    given.setdefault(column.name, {})[column.key] = text_of(cell)
+                else:
+                    given[column.name] = value_of(column.name, cell, self._kind.json_field)
+            except InvalidParameter as error:
+                id = _cell_at(cells, self._header.id_at)
+                return RowError(self._number, id, column.name or None, error.detail, _shown(cell))
+        return read_row(self._kind, self._number, given)
+
+
+def read_row(kind: EntityType, number: int, given: object) -> BulkRow | RowError:
+    """One object, checked. Fields that are ours to say are in an export, and are passed over."""
+    row: dict[str, Any] = given if isinstance(given, dict) else {}
+    try:
+        if isinstance(given, dict) and "id" not in row:
+            raise InvalidParameter("`id` is missing.", field="id")
+        id = check_id(row["id"], kind.reserved) if row else ""
+        values = {name: value for name, value in row.items() if name != "id" and name not in DERIVED_FIELDS}
+        return BulkRow(number, id, read_object(values if row else given, kind.fields))
+    except InvalidParameter as error:
+        shown = row.get(error.field) if error.field in row else None if row else given
+        return RowError(number, _id_of(row), error.field, error.detail, _shown(shown))
+
+
+def _id_of(row: dict[str, Any]) -> str | None:
+    id = row.get("id")
+    return None if id is None else _shown(id, ID_CHARS_SHOWN)
+
+
+def _cell_at(cells: list[str], at: int) -> str | None:
+    return text_of(cells[at])[:ID_CHARS_SHOWN] if at < len(cells) and cells[at] else None
+
+
+def _shown(value: Any, chars: int = VALUE_CHARS_SHOWN) -> str | None:
+    """The beginning of what was given, as text that can be sent back."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return value[:chars].decode(errors="replace")
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text[:chars].encode(errors="replace").decode()
+
+
+def _decode(line: bytes | None) -> CsvLine:
+    if line is None:
+        return CsvLine("", TOO_LONG)
+    try:
+        return CsvLine(line.decode())
+    except UnicodeDecodeError:
+        return CsvLine(line.decode(errors="replace"), f"{NOT_UTF_8} {SAVE_AS_UTF_8}")

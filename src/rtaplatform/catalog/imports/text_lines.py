@@ -1,0 +1,96 @@
+"""Lines of UTF-8 out of a file's bytes as they come.   Pure.
+
+A file is UTF-8 with or without a byte-order mark, or UTF-16. It is told by its first bytes. Lines end with LF, CRLF
+or, where the first one does, CR alone. Bounded: a line's bytes; a line that is longer comes out as None.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from rtaplatform.core.errors import UnreadableBody
+
+LINE_BYTES_MAX = 65_536
+NOT_UTF_8 = "It is not UTF-8. Latin-1 and Windows-1252 are not read."
+SAVE_AS_UTF_8 = "Save the file as UTF-8 (in a spreadsheet: CSV UTF-8)."
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_HEAD_BYTES = 4
+_FIRST_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+
+
+class Recoder:
+    """Bytes of any of the encodings → UTF-8 without a mark. What is no UTF-8 passes: it is told row by row."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._is_told = False
+        self._decoder: codecs.IncrementalDecoder | None = None  # of UTF-16
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not self._is_told:
+            self._head += chunk
+            if len(self._head) < _HEAD_BYTES:
+                return b""
+            chunk = self._tell()
+        return self._decode(chunk)
+
+    def end(self) -> bytes:
+        rest = b"" if self._is_told else self._decode(self._tell())
+        return rest + self._decode(b"", is_last=True)
+
+    def _tell(self) -> bytes:
+        """Find the encoding by the first bytes; what is left of them without the mark."""
+        head, self._head, self._is_told = self._head, b"", True
+        encoding, mark = _encoding_of(head)
+        if encoding != "utf-8":
+            self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+        return head[mark:]
+
+    def _decode(self, chunk: bytes, *, is_last: bool = False) -> bytes:
+        if self._decoder is None:
+            return chunk
+        try:
+            return self._decoder.decode(chunk, is_last).encode()
+        except UnicodeError:
+            raise UnreadableBody("The file begins as UTF-16 and is none.", hint=SAVE_AS_UTF_8) from None
+
+
+def _encoding_of(head: bytes) -> tuple[str, int]:
+    """The encoding and the length of its mark. A first character of ASCII tells UTF-16 without a mark."""
+    if head.startswith((codecs.BOM_UTF32_BE, codecs.BOM_UTF32_LE)):
+        raise UnreadableBody("The file is UTF-32, which is not read.", hint=SAVE_AS_UTF_8)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    if len(head) >= 2 and not head[0] and head[1]:
+        return "utf-16-be", 0
+    return ("utf-16-le", 0) if len(head) >= 2 and head[0] and not head[1] else ("utf-8", 0)
+
+
+class TextLines:
+    """Lines out of chunks, without their ends; None stands for one that is too long, which is passed over."""
+
+    def __init__(self) -> None:
+        self._rest, self._is_skipping = b"", False
+        self._end = b""  # what ends a line; found with the first
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        data = self._rest + chunk
+        if not self._end:
+            first = _FIRST_END.search(data)
+            self._end = b"" if first is None else first[0][-1:]
+        *lines, rest = data.split(self._end) if self._end else (data,)
+        for line in lines:
+            yield None if self._is_skipping or len(line) > LINE_BYTES_MAX else line.removesuffix(b"\r")
+            self._is_skipping = False
+        self._is_skipping = self._is_skipping or len(rest) > LINE_BYTES_MAX
+        self._rest = rest[-1:] if self._is_skipping and not self._end else b"" if self._is_skipping else rest
+
+    def end(self) -> Iterator[bytes | None]:
+        if self._is_skipping:
+            yield None
+        elif self._rest:
+            yield self._rest.removesuffix(b"\r")
+        self._rest, self._is_skipping = b"", False

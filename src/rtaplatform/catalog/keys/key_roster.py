@@ -1,0 +1,125 @@
+"""Which keys there are, as eight bytes of each hash, so that a guess is told from a key that was not seen yet.
+
+Whoever guesses keys uses up what its address may guess. A valid key from the same address must pass all the same,
+also in a process that has just started: the roster lists it. The roster is read when it is asked for and may be out
+of date, at most every second. A key that it does not list yet is looked up as a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import LargeBinary, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.tables import KEYS
+from rtaplatform.core.errors import Unavailable
+
+LISTED_BYTES = 8
+LISTED_MAX = 2_000_000  # 16 MB; keys beyond are looked up as guesses
+AGE_SECONDS_MAX = 10.0
+CHANGED_AGE_SECONDS_MAX = 1.0  # after PostgreSQL has told of a change
+REST_FACTOR = 20  # a large roster is read more seldom
+READ_SECONDS_MAX = 10.0
+GUESSES_AT_ONCE_MAX = 64
+GUESSES_AT_ONCE_OF_ADDRESS_MAX = 8
+
+
+class KeyRoster:
+    """The hashes of all valid keys, read at most every second. Lives on one event loop."""
+
+    def __init__(self, database: Database, now: Callable[[], float] = time.monotonic) -> None:
+        self._database, self._now = database, now
+        self._listed = b""
+        self._read_at, self._took = -AGE_SECONDS_MAX - 1, 0.0
+        self._is_changed = True
+        self._task: asyncio.Task[None] | None = None
+
+    def touch(self) -> None:
+        """Keys have been made or changed."""
+        self._is_changed = True
+
+    async def lists(self, hashed: bytes) -> bool:
+        """Whether there is a key with this hash; raises Unavailable."""
+        if self._has(hashed):
+            return True
+        if self._task is None and self._is_due():
+            self._task = asyncio.create_task(self._read())
+            self._task.add_done_callback(_ignore)
+        if self._task is not None:
+            # Shielded: the reading is shared, and one request that goes away must not end it.
+            await asyncio.shield(self._task)
+        return self._has(hashed)
+
+    def _has(self, hashed: bytes) -> bool:
+        wanted, listed = hashed[:LISTED_BYTES], self._listed
+        count = len(listed) // LISTED_BYTES
+        at = bisect_left(range(count), wanted, key=lambda n: listed[n * LISTED_BYTES : (n + 1) * LISTED_BYTES])
+        return listed[at * LISTED_BYTES : (at + 1) * LISTED_BYTES] == wanted
+
+    def _is_due(self) -> bool:
+        age_max = CHANGED_AGE_SECONDS_MAX if self._is_changed else AGE_SECONDS_MAX
+        return self._now() - self._read_at > max(age_max, self._took * REST_FACTOR)
+
+    async def _read(self) -> None:
+        # From before the question: what changes meanwhile is read once more.
+        self._read_at, self._is_changed = self._now(), False
+        try:
+            self._listed = await self._database.run(read_listed, seconds=READ_SECONDS_MAX)
+            self._took = self._now() - self._read_at
+        finally:
+            self._task = None
+
+
+def _ignore(task: asyncio.Task[None]) -> None:
+    """Who waits is told of the failure; where nobody does any more, nobody is."""
+    if not task.cancelled():
+        task.exception()
+
+
+def read_listed(connection: Connection) -> bytes:
+    """The first bytes of the hashes of all keys that are neither revoked nor expired, in order."""
+    valid = (
+        select(func.substring(KEYS.c.sha256, 1, LISTED_BYTES, type_=LargeBinary).label("listed"))
+        .where(KEYS.c.revoked_at.is_(None), or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > func.now()))
+        .order_by(KEYS.c.sha256)
+        .limit(LISTED_MAX)
+        .subquery()
+    )
+    joined = func.string_agg(valid.c.listed, aggregate_order_by(literal(b"", LargeBinary), valid.c.listed))
+    return bytes(connection.scalar(select(joined)) or b"")
+
+
+class GuessSlots:
+    """How many unlisted keys are looked up at once: some of each address, so that one cannot take all."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def has_room(self, address: str) -> bool:
+        return self._taken.total() < GUESSES_AT_ONCE_MAX and self._taken[address] < GUESSES_AT_ONCE_OF_ADDRESS_MAX
+
+    @contextmanager
+    def taken(self, address: str) -> Iterator[None]:
+        """Hold one; ask `has_room` before."""
+        self._taken[address] += 1
+        try:
+            yield
+        finally:
+            self._taken[address] -= 1
+            if not self._taken[address]:
+                del self._taken[address]
+
+
+class NoRoomForGuesses(Unavailable):
+    """The address has as many keys looked up at once as it may."""
+
+    def __init__(self) -> None:
+        super().__init__("postgres", "Too many unknown keys are being looked up.")

@@ -1,0 +1,159 @@
+"""Projects: made with their three keys, read, changed.   Within a transaction of `Database.run`.
+
+A project's slug stands in its events. Its zone decides which hour and day an event was counted in, its currency which
+revenue: both stay, since totals that are counted cannot follow them. A rebuild is what changes them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.entities.currencies import CURRENCIES
+from rtaplatform.catalog.entities.etags import Condition
+from rtaplatform.catalog.entities.fields import (
+    OBJECT_SCHEMA,
+    Field,
+    Fields,
+    check_json,
+    choice_field,
+    pattern_field,
+    read_object,
+    text_field,
+    with_defaults,
+)
+from rtaplatform.catalog.entities.merge_patch import is_same, merge
+from rtaplatform.catalog.keys.key_admin import NewKey, insert_key
+from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND, make_id
+from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
+from rtaplatform.core.errors import Conflict, InvalidParameter, NotFound
+from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN
+from rtaplatform.core.time.zones import is_known_zone
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
+ORIGINS_MAX = 100
+
+
+class Project(Struct, frozen=True):
+    """A project as it is answered."""
+
+    id: str
+    slug: str
+    name: str
+    zone: str
+    week_start: str
+    currency: str
+    allowed_origins: list[str]
+    settings: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+def _read_zone(value: Any) -> str:
+    if not is_known_zone(value):
+        raise InvalidParameter("It is a name of the IANA time zone database.", allowed="as Europe/Berlin")
+    return str(value)
+
+
+def _read_origins(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > ORIGINS_MAX:
+        raise InvalidParameter(f"It is a list of at most {ORIGINS_MAX} origins.")
+    return list(dict.fromkeys(_ORIGIN.read(one) for one in value))
+
+
+def _read_settings(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidParameter("It is a JSON object.")
+    check_json(value)
+    return value
+
+
+_ORIGIN = pattern_field(
+    ORIGIN_PATTERN, ORIGIN_CHARS_MAX,
+    "An origin is scheme://host[:port] without a path, https://*.example.com, or null.",
+)  # fmt: skip
+_SLUG = pattern_field(SLUG, 63, "A slug has 1 to 63 small letters, digits, - and _, and begins with none of the last.")
+CHANGEABLE: Fields = {
+    "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
+    "week_start": choice_field(WEEKDAYS, "monday"),
+    "allowed_origins": Field(
+        _read_origins,
+        {
+            "type": ["array", "null"],
+            "maxItems": ORIGINS_MAX,
+            "items": {"type": "string", "pattern": ORIGIN_PATTERN, "maxLength": ORIGIN_CHARS_MAX},
+        },
+        [],
+    ),
+    "settings": Field(_read_settings, OBJECT_SCHEMA, {}),
+}
+FIXED: Fields = {
+    "slug": Field(_SLUG.read, {"type": "string", "pattern": SLUG}, is_required=True),
+    "zone": Field(_read_zone, {"type": ["string", "null"], "description": "An IANA name.", "default": "UTC"}, "UTC"),
+    "currency": choice_field(CURRENCIES, "EUR"),
+}
+PROJECT_FIELDS: Fields = {**FIXED, **CHANGEABLE}
+
+
+def create(connection: Connection, values: dict[str, Any], projects_max: int = 0) -> tuple[Row[Any], dict[str, str]]:
+    """The project, and its keys by their names: the only time that they are seen. Raises Conflict.
+
+    That a slug is taken has to be told: it is the `projectId` of events, and unique. How often one may ask is limited.
+    """
+    if projects_max and (connection.scalar(select(func.count()).select_from(PROJECTS)) or 0) >= projects_max:
+        raise Conflict(
+            f"The platform has {projects_max} projects.", hint="Operators can raise RTA_LIMITS_PROJECTS_MAX."
+        )
+    wanted = with_defaults({"name": values.get("slug"), **values}, PROJECT_FIELDS)
+    statement = insert(PROJECTS).values(id=make_id("prj"), **wanted).on_conflict_do_nothing().returning(PROJECTS)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise Conflict("There is a project with this slug.", field="slug")
+    made = {kind: NewKey(f"{kind} key", tuple(scopes)) for kind, scopes in SCOPES_BY_KIND.items()}
+    return row, {f"{kind}_key": insert_key(connection, row.id, new).key for kind, new in made.items()}
+
+
+def read(connection: Connection, project_id: str) -> Row[Any]:
+    return connection.execute(select(PROJECTS).where(PROJECTS.c.id == project_id)).one()
+
+
+def patch(connection: Connection, project_id: str, given: object, condition: Condition | None) -> Row[Any]:
+    """Raises InvalidParameter, PreconditionFailed."""
+    row = connection.execute(select(PROJECTS).where(PROJECTS.c.id == project_id).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFound("There is no project with this id.", field="id")
+    values = read_change(given, row._mapping)
+    if condition is not None:
+        condition.check(row.version)
+    changed = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
+    if not changed:
+        return row
+    return connection.execute(
+        PROJECTS.update().where(PROJECTS.c.id == project_id).values(changed).returning(PROJECTS)
+    ).one()
+
+
+def read_change(given: object, current: Any) -> dict[str, Any]:
+    """The fields that a merge patch changes; what is fixed may be named with the value that it has."""
+    values = read_object(given, PROJECT_FIELDS)
+    for name in FIXED:
+        if name in values and values.pop(name) != current[name]:
+            raise InvalidParameter(
+                f"`{name}` stays as it is: what has been counted depends on it.",
+                field=name,
+                allowed=current[name],
+                hint="Only a rebuild can change it; or make another project.",
+            )
+    if values.get("settings"):
+        values["settings"] = _read_settings(merge(current["settings"], values["settings"]))
+    return dict(values)
+
+
+def project_of(row: Row[Any]) -> Project:
+    return Project(**{name: getattr(row, name) for name in Project.__struct_fields__})

@@ -1,0 +1,32 @@
+"""Projects: what workers and readers must know of them is published to the store from here."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.tables import PROJECTS
+from rtaplatform.core.projects import ProjectSettings
+
+
+async def list_projects(database: Database) -> list[ProjectSettings]:
+    """All projects, by slug; raises Unavailable."""
+    columns = PROJECTS.c
+    query = select(columns.slug, columns.zone, columns.currency, columns.week_start).order_by(columns.slug)
+
+    def read(connection: Connection) -> list[ProjectSettings]:
+        return [ProjectSettings(*row) for row in connection.execute(query)]
+
+    return await database.run(read)
+
+
+async def list_origins(database: Database) -> dict[str, list[str]]:
+    """Slug → the origins that the project lists; of those that list any. Raises Unavailable."""
+    columns = PROJECTS.c
+    query = select(columns.slug, columns.allowed_origins).where(func.cardinality(columns.allowed_origins) > 0)
+
+    def read(connection: Connection) -> dict[str, list[str]]:
+        return {slug: list(entries) for slug, entries in connection.execute(query)}
+
+    return await database.run(read)

@@ -1,0 +1,148 @@
+"""`rta api`: collecting, queries and live updates, in one process without children.
+
+Granian runs embedded on our own event loop, so nothing of ours can outlive this process. SIGINT and SIGTERM
+stop it: no new connections, requests in progress are finished, at most STOP_SECONDS_MAX in all. When a work in the
+background dies, it stops in the same way with exit code 1: who keeps the process starts it again, whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
+from rtaplatform.cli.http_server import make_server
+from rtaplatform.cli.listener import make_room, open_listener
+
+if TYPE_CHECKING:
+    from rtaplatform.settings import ApiSettings
+    from rtaplatform.wiring import Dependencies
+
+STOP_SECONDS_MAX = 8.0
+DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # closing what is open included
+DEAD_CODE = 1
+FINISH_SECONDS_MAX = 5.0  # then what is still under way is answered with 503, or closed
+
+
+def command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; else RTA_API_HOST.  [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Else RTA_API_PORT; 0: any free.  [8000]")] = None,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Serve collecting, queries and live updates.
+
+    Examples:
+
+        rta api
+
+        rta api --host 0.0.0.0 --port 8080 --kafka k1:9092 --redis redis://cache --postgres postgresql://rta@db/rta
+    """
+    from rtaplatform import telemetry
+    from rtaplatform.local.supervisor.parent_death import die_with_parent
+    from rtaplatform.serve.app import create_app
+    from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, ProfilesSettings, WorkerSettings
+    from rtaplatform.wiring import build_api
+
+    if os.environ.get("RTA_SUPERVISED"):
+        die_with_parent()
+    telemetry.configure_logging()
+    connections = Connections(kafka, redis, postgres, data_dir)
+    settings, ending = _with_options(ApiSettings(), host, port), ApiEnding()
+    parts = build_api(
+        connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
+        api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
+        workers_group=WorkerSettings().group_id, profiles_group=ProfilesSettings().group_id,
+        on_death=ending.note_death,
+    )  # fmt: skip
+    parts.bounds.warden.connections_max = _connections_possible(settings)
+    with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
+        runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
+        # All is closed. A thread that still waits for a server that hangs must not keep this process from ending.
+        os._exit(ending.exit_code)
+
+
+class ApiEnding:
+    """Why the process ends: somebody asked for it (`stop` alone), or a work of its own has died."""
+
+    def __init__(self, exit_now: Callable[[int], None] = os._exit, seconds: float = DEATH_SECONDS_MAX) -> None:
+        self.stop, self.exit_code = asyncio.Event(), 0
+        self._exit_now, self._seconds = exit_now, seconds
+
+    def note_death(self) -> None:
+        """Ask for a stop; where that hangs, nobody sends a signal, and so the process ends itself."""
+        if self.exit_code or self.stop.is_set():
+            return
+        self.exit_code = DEAD_CODE
+        self.stop.set()
+        last = threading.Timer(self._seconds, self._exit_now, [DEAD_CODE])
+        last.daemon = True
+        last.start()
+
+
+def _with_options(settings: ApiSettings, host: str | None, port: int | None) -> ApiSettings:
+    given = {"host": host, "port": port}
+    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _connections_possible(settings: ApiSettings) -> int:
+    from rtaplatform import telemetry
+
+    possible = make_room(settings.connections_max)
+    if possible < settings.connections_max:
+        telemetry.logger("api").warning(
+            "few_files_may_be_open",
+            connections_max=possible,
+            wanted=settings.connections_max,
+            hint="Raise the limit of open files: ulimit -n, or LimitNOFILE=.",
+        )
+    return possible
+
+
+async def _serve(
+    make_app: Callable[[], Any], listener: socket.socket, parts: Dependencies, stop: asyncio.Event
+) -> None:
+    """Serve until told to stop."""
+    from rtaplatform import telemetry
+
+    log = telemetry.logger("api")
+    server = make_server(make_app(), listener, parts.bounds.warden.connections_max)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    host, port = listener.getsockname()[:2]
+    with parts.bounds.warden.watching(port):
+        serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
+        # What is there from the start stays: the garbage collector need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)  # a question makes thousands of objects, and hardly one in a cycle
+        log.info("api_started", host=host, port=port)
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            log.info("api_stopping")
+            parts.before_stop()
+            server.stop()  # type: ignore[no-untyped-call]  # untyped in granian
+        is_done = await _end(serving, parts)
+    stopping.cancel()
+    log.info("api_stopped", in_time=is_done)
+    if is_done:
+        serving.result()
+
+
+async def _end(serving: asyncio.Task[None], parts: Dependencies) -> bool:
+    """Let requests be finished, for a while; then end them. Whether the server has ended."""
+    done, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
+    if not done:
+        parts.bounds.exchanges.end_all()
+        done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
+    return bool(done)

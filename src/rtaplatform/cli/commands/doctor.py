@@ -1,0 +1,180 @@
+"""`rta doctor`: check everything that `rta up` needs; each check says what to do where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.core.errors import SetupError
+from rtaplatform.local.data import data_dir as datadir
+from rtaplatform.local.data import ports
+from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.instance_file import read_running
+from rtaplatform.local.servers import jars, postgres, valkey
+from rtaplatform.local.servers.java import find_java
+from rtaplatform.local.supervisor import open_files
+from rtaplatform.settings import ApiSettings, LocalSettings
+
+EXIT_MISSING = 3
+
+
+@dataclass(frozen=True)
+class CheckFinding:
+    """What one check found: a fact where it is ok, else the problem and its remedy."""
+
+    name: str
+    ok: bool
+    fact: str
+    remedy: str = ""
+
+
+def command(
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="To check.  [default: .rta]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Else RTA_API_PORT.  [default: 8000]")] = None,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check everything that `rta up` needs, and every server that is given. Exit code 3 where something is missing.
+
+    Examples:
+
+        rta doctor
+
+        rta doctor --data-dir /srv/rta --port 9000 --json
+
+        rta doctor --kafka broker:9092 --redis redis://user:password@host:6379/0
+    """
+    asked = ApiSettings().port if port is None else port
+    findings = examine(folder_of(data_dir), asked, Connections(kafka, redis, postgres))
+    ok = all(finding.ok for finding in findings)
+    if as_json:
+        print(json.dumps({"ok": ok, "checks": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        print("\n".join(map(_as_text, findings)))
+    if not ok:
+        raise typer.Exit(EXIT_MISSING)
+
+
+def examine(folder: Path, port: int, given: Connections) -> list[CheckFinding]:
+    """Run all checks. Raises SetupError where an address is not well-formed."""
+    checks: dict[str, Callable[[], str]] = {
+        "python": lambda: sys.version.split()[0],
+        "system": _system,
+        **_checks_of_servers(given),
+        "data directory": lambda: _data_directory(folder),
+        "memory": _memory,
+        "open files": _open_files,
+        "port": lambda: _port(folder, port),
+    }
+    return [_run(name, check) for name, check in checks.items()]
+
+
+def _checks_of_servers(given: Connections) -> dict[str, Callable[[], str]]:
+    """Of a server that is given itself, else of the program that is embedded."""
+    embedded: dict[str, Callable[[], str]] = {}
+    if not given.given_kafka():
+        embedded |= {"java": lambda: find_java().banner, "kafka": _kafka}
+    if not given.given_redis():
+        embedded["valkey"] = lambda: _version(valkey.find_binary())
+    if not given.given_postgres():
+        embedded["postgres"] = lambda: _version(postgres.program("postgres"))
+    return embedded | _checks_of_given(given)
+
+
+def _checks_of_given(given: Connections) -> dict[str, Callable[[], str]]:
+    kafka, redis, database = given.given_kafka(), given.given_redis(), given.given_postgres()
+    checks: dict[str, Callable[[], str]] = {}
+    if not (kafka or redis or database):
+        return checks
+    from rtaplatform.operate.server_checks import check_kafka, check_postgres, check_redis
+
+    if kafka:
+        checks["kafka"] = lambda: check_kafka(given.kafka_settings())
+    if redis:
+        checks["redis"] = lambda: check_redis(redis)
+    if database:
+        checks["postgres"] = lambda: check_postgres(database)
+    return checks
+
+
+def require_given(given: Connections) -> None:
+    """Raise SetupError where a server that is given cannot be used."""
+    for check in _checks_of_given(given).values():
+        check()
+
+
+def _open_files() -> str:
+    limit = open_files.reachable_limit()
+    open_files.require_enough(limit)
+    return f"{limit} at once"
+
+
+def _run(name: str, check: Callable[[], str]) -> CheckFinding:
+    try:
+        return CheckFinding(name, True, check())
+    except SetupError as error:
+        return CheckFinding(name, False, error.problem, error.remedy)
+    except (OSError, subprocess.SubprocessError) as error:
+        return CheckFinding(
+            name, False, str(error), "See whether the installation is whole: remove .venv and start again."
+        )
+
+
+def _system() -> str:
+    if sys.platform != "linux":
+        raise SetupError(f"The embedded servers run on Linux, this is {sys.platform}.", "Use servers elsewhere.")
+    return f"{os.uname().machine}, {os.cpu_count()} processors, {'root' if os.geteuid() == 0 else 'normal user'}"
+
+
+def _kafka() -> str:
+    settings = LocalSettings()
+    missing = jars.missing_jars(cache_folder(settings.cache_dir))
+    return f"{missing} jars to fetch at the first start" if missing else "all jars are here, with the right checksums"
+
+
+def _version(program: Path) -> str:
+    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def _data_directory(folder: Path) -> str:
+    running = read_running(folder)
+    if running:
+        return f"{folder}, in use by the instance at {running.url}"
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise SetupError(f"{existing} cannot be written to.", "Name another folder with --data-dir.")
+    if folder.exists():
+        datadir.require_ours(folder)
+    datadir.require_disk(existing)
+    return str(folder)
+
+
+def _memory() -> str:
+    datadir.require_memory()
+    return f"{datadir.available_memory() / 1e6:.0f} MB available"
+
+
+def _port(folder: Path, port: int) -> str:
+    running = read_running(folder)
+    if running and running.url.endswith(f":{port}"):
+        return f"{port}, in use by our own instance"
+    if port:
+        ports.require_free(port)
+    return f"{port} is free" if port else "any"
+
+
+def _as_text(finding: CheckFinding) -> str:
+    line = f"{'ok    ' if finding.ok else 'FAILED'}  {finding.name}: {finding.fact}"
+    return line if finding.ok else f"{line}\n          → {finding.remedy}"

@@ -1,0 +1,55 @@
+"""`rta migrate`: bring catalog, topics, functions and shards to this version. Safe to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
+from rtaplatform.core.errors import SetupError
+
+
+def command(
+    demo: Annotated[bool, typer.Option("--demo", help="Also put the demo project in place.")] = False,
+    replace_demo_keys: Annotated[
+        bool, typer.Option("--replace-demo-keys", help="With --demo: also where the project has other keys by now.")
+    ] = False,
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Migrate PostgreSQL, create the topics, load the functions, begin the shards. What is there stays.
+
+    Examples:
+
+        rta migrate
+
+        rta migrate --kafka broker:9092 --redis redis://host:6379/0 --postgres postgresql://user:password@host/rta
+    """
+    from rtaplatform.operate.operations import migrate
+    from rtaplatform.operate.project_operations import require_own_demo_keys
+    from rtaplatform.settings import TopicSettings
+
+    connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
+    demo_keys, catalog = _demo_keys() if demo else None, connections.catalog_settings()
+    if demo_keys and not replace_demo_keys:
+        asyncio.run(require_own_demo_keys(catalog, demo_keys))
+    done = asyncio.run(
+        migrate(
+            connections.kafka_settings(), connections.store_settings(), catalog, TopicSettings(), demo_keys=demo_keys
+        )
+    )
+    for line in done:
+        print(line, flush=True)
+
+
+def _demo_keys() -> tuple[str, str, str]:
+    names = ("RTA_DEMO_WRITE_KEY", "RTA_DEMO_READ_KEY", "RTA_DEMO_ADMIN_KEY")
+    keys = tuple(os.environ.get(name, "") for name in names)
+    if not all(keys):
+        raise SetupError("--demo needs the keys of the demo project.", f"Set {', '.join(names)}.", exit_code=2)
+    return keys[0], keys[1], keys[2]

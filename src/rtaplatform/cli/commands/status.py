@@ -1,0 +1,107 @@
+"""`rta status`: where an instance runs and how its parts are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from rtaplatform.cli.connections import folder_of
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.server_addresses import mask_urls
+from rtaplatform.local.data.instance_file import RunningInstance, is_locked, read_running
+from rtaplatform.local.supervisor.readiness import read_readiness
+from rtaplatform.settings import KafkaSettings, ProfilesSettings
+
+EXIT_AWAY = 3
+
+
+def command(
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Of the instance.  [default: .rta]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say where the instance of a data directory runs, and how its parts are. Exit code 3 where none is ready.
+
+    Examples:
+
+        rta status
+
+        rta status --data-dir /srv/rta --json
+    """
+    folder = folder_of(data_dir)
+    state = state_of(folder)
+    print(json.dumps(state, indent=1) if as_json else _as_text(state))
+    if state["state"] != "ready":
+        raise typer.Exit(EXIT_AWAY)
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    """The facts, without a secret among them."""
+    running = read_running(folder)
+    if running is None:
+        return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
+    readiness = read_readiness(running.url)
+    return {
+        "state": "ready" if readiness.is_ready else "not ready",
+        "degraded": list(readiness.degraded),
+        "problems": list(readiness.problems),
+        "data_dir": str(folder),
+        "url": running.url,
+        "started_at": running.started_at,
+        "kafka": running.addresses.kafka,
+        "redis": mask_urls(running.addresses.redis),
+        "postgres": mask_urls(running.addresses.postgres),
+        "profiles_lag_records": _profiles_lag(running.addresses.kafka),
+        "processes": _processes(running),
+        "signals": {"api": f"{running.url}/metrics", **running.signals},
+    }
+
+
+def _profiles_lag(bootstrap_servers: str) -> int | None:
+    """How many records the profiles have still to read; None where Kafka does not say."""
+    from rtaplatform.wiring import profiles_lag
+
+    try:
+        return profiles_lag(KafkaSettings(bootstrap_servers=bootstrap_servers), ProfilesSettings().group_id)
+    except Unavailable:
+        return None
+
+
+def _processes(running: RunningInstance) -> list[dict[str, Any]]:
+    return [_process(name, pid) for name, pid in {"supervisor": running.pid, **running.children}.items()]
+
+
+def _process(name: str, pid: int) -> dict[str, Any]:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *(process.children(recursive=True) if name != "supervisor" else [])]
+        return {"name": name, "pid": pid, "memory_mb": round(sum(map(_memory, family)) / 1e6, 1)}
+    except psutil.Error:
+        return {"name": name, "pid": pid, "memory_mb": None}
+
+
+def _memory(process: psutil.Process) -> int:
+    """Its share of the memory: pages that several processes have are counted in parts."""
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.Error, AttributeError):
+        return int(process.memory_info().rss)
+
+
+def _as_text(state: dict[str, Any]) -> str:
+    degraded = f", degraded ({', '.join(state['degraded'])})" if state.get("degraded") else ""
+    lines = [f"{state['state']}{degraded}: {state['data_dir']}"]
+    lines += [f"  ! {problem}" for problem in state.get("problems", ())]
+    lines += [
+        f"  {name:12}{state[name]}" for name in ("url", "kafka", "redis", "postgres", "started_at") if name in state
+    ]
+    if state.get("profiles_lag_records") is not None:
+        lines.append(f"  {'profiles':12}{state['profiles_lag_records']} records to read")
+    for process in state.get("processes", ()):
+        memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"
+        lines.append(f"  {process['name']:12}{process['pid']:>9}{memory}")
+    lines += [f"  signals of {name:10}{url}" for name, url in state.get("signals", {}).items()]
+    return "\n".join(lines)

@@ -1,0 +1,171 @@
+"""`rta up`: the whole platform on this machine.
+
+Says each step, then where to look and what to try, then shows the live numbers: a table on a terminal, a line every
+LINE_SECONDS elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtaplatform.cli.commands.doctor import require_given
+from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.listener import resolve_host
+from rtaplatform.cli.live_summary import LiveSummaryReader, as_line, as_table
+from rtaplatform.cli.table_key import reading_key
+from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
+from rtaplatform.local.supervisor.supervisor import StopRequested
+from rtaplatform.settings import ApiSettings, LocalSettings
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+LINE_SECONDS = 10.0
+SIMULATED_EVENT_BYTES = 240  # in the log, compressed
+TABLE_SECONDS = 0.5
+
+
+def command(
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where everything is kept.  [default: .rta]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks one; else RTA_API_PORT.  [8000]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address on which the API listens; else RTA_API_HOST.  [127.0.0.1]")
+    ] = None,
+    simulate: Annotated[float, typer.Option(min=0, metavar="N", help="Simulated events a second; 0 for none.")] = 50,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Workers to run.")] = 1,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Written once all is ready: addresses and keys as JSON.")
+    ] = None,
+    project: Annotated[str, typer.Option(help="Whose numbers the live table shows.")] = "demo",
+    kafka: KafkaOption = None,
+    redis: RedisOption = None,
+    postgres: PostgresOption = None,
+) -> None:
+    """Run the whole platform on this machine: Kafka, Valkey, PostgreSQL, workers, API, a simulated shop.
+
+    Ctrl-C stops it; started again it goes on where it was. A server that is given is not started.
+
+    Examples:
+
+        rta up
+
+        rta up --port 0 --simulate 200 --ready-file ready.json
+
+        rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
+    """
+    given, api = Connections(kafka, redis, postgres), ApiSettings()
+    wanted = LaunchOptions(
+        folder_of(data_dir), api.port if port is None else port, simulate, workers, ready_file,
+        kafka=given.given_kafka(), redis=given.given_redis(), postgres=given.given_postgres(),
+        settings=LocalSettings(), host=resolve_host(host or api.host)[1],
+    )  # fmt: skip
+    require_given(given)
+    try:
+        with StartSteps() as steps, running_platform(wanted, steps) as instance, reading_key(instance, project) as key:
+            steps.end()
+            _greet(wanted, instance)
+            _show_numbers(instance, LiveSummaryReader(instance.url, key))
+    except StopRequested:
+        say("Stopped.")
+    except BrokenPipeError:
+        sys.stderr.write("Stopped: nobody reads what is said here any more.\n")
+        raise
+
+
+class StartSteps:
+    """Prints each step with the seconds since the start, and on a terminal a sign of life beside the last one."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._status: Status | None = None
+
+    def __enter__(self) -> StartSteps:
+        if sys.stdout.isatty():
+            from rich.console import Console
+
+            self._status = Console().status("Starting")
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def __call__(self, text: str) -> None:
+        """Say that a step begins, or that something has happened."""
+        say(f"{time.monotonic() - self._start:6.1f} s  {text}")
+        if self._status:
+            self._status.update(f"{text} …")
+
+    def end(self) -> None:
+        """The steps are done; what is said from now on stands by itself."""
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+def _greet(wanted: LaunchOptions, instance: Instance) -> None:
+    keys, url = instance.keys, instance.url
+    say(
+        f"\nReady: {url}   (documentation at {url}/docs)\n\n"
+        "Try:\n"
+        f"  curl -X POST {url}/v1/track -H 'Authorization: Bearer {keys.write_key}' "
+        "-H 'Content-Type: application/json' "
+        """-d '{"anonymousId": "me", "event": "Product Viewed", "properties": {"product_id": "p-1"}}'\n"""
+        f"  curl {url}/v1/metrics/orders -H 'Authorization: Bearer {keys.read_key}'\n\n"
+        f"{_about_disk(wanted)}Ctrl-C stops it.\n"
+    )
+
+
+def _about_disk(wanted: LaunchOptions) -> str:
+    if wanted.kafka:
+        return ""
+    most = wanted.settings.kafka_bytes_max / 1e9
+    line = f"Disk: the log of events takes at most {most:.1f} GB (RTA_KAFKA_BYTES_MAX), then the oldest events go.\n"
+    if wanted.events_per_second > 0:
+        a_day = wanted.events_per_second * SIMULATED_EVENT_BYTES * 86_400 / 1e9
+        line += f"      The simulated shop writes about {a_day:.1f} GB a day; --simulate 0 is without it.\n"
+    return line
+
+
+def _show_numbers(instance: Instance, reader: LiveSummaryReader) -> None:
+    """Until somebody asks to stop; the children are looked after by `ticks` meanwhile."""
+    reader.start()
+    if sys.stdout.isatty():
+        _show_table(instance, reader)
+    else:
+        _show_lines(instance, reader)
+
+
+def _show_table(instance: Instance, reader: LiveSummaryReader) -> None:
+    from rich.live import Live
+
+    with Live(as_table(reader.latest), refresh_per_second=4, transient=True) as live:
+        for _ in instance.supervisor.ticks():
+            live.update(as_table(reader.latest))
+
+
+def _show_lines(instance: Instance, reader: LiveSummaryReader) -> None:
+    due = time.monotonic() + LINE_SECONDS
+    for _ in instance.supervisor.ticks():
+        if time.monotonic() >= due:
+            due += LINE_SECONDS
+            say(as_line(reader.latest))
+
+
+def say(text: str) -> None:
+    """A line; one that finds no room where the output goes is lost, and ends nothing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass

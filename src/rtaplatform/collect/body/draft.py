@@ -1,0 +1,76 @@
+"""What the steps work on: one event on its way from a request to a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.collect.body.batch_defaults import BatchDefaults
+from rtaplatform.core.errors import Rejected
+from rtaplatform.core.events import Reason
+
+
+class RequestContext(Struct, frozen=True):
+    """What the events of one request share. Times are milliseconds since 1970."""
+
+    project: str
+    received_ms: int
+    received_at: str
+    type: str | None = None  # from the path; None for batches
+    sent_at_ms: int | None = None  # the batch's or the header's
+    is_retry: bool = False
+    from_browser: bool = False
+    user_agent: str | None = None  # of the request
+    time: Any = None  # the batch's, for events without one
+    defaults: BatchDefaults = BatchDefaults()
+
+
+class Draft(Struct):
+    """`fields` become the record, as sent where nothing changes them; `values` are the same, decoded, to look at."""
+
+    call: RequestContext
+    index: int
+    raw: bytes
+    fields: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    marks: list[str] = []
+    source: str = ""
+    is_late: bool = False  # older than what is counted
+    value: bytes = b""
+
+
+class DraftRefused(Struct, frozen=True):
+    """An event that is not taken, and why; `message_id` where the event has one."""
+
+    index: int
+    reason: Reason
+    field: str | None
+    detail: str
+    message_id: str | None = None
+
+
+class CollectedRecord(Struct, frozen=True):
+    """What goes to Kafka."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    timestamp_ms: int
+    bytes_as_sent: int
+
+
+class EventRefused(Rejected):
+    """The event of a single call is refused."""
+
+    def __init__(self, refused: DraftRefused) -> None:
+        super().__init__(refused.detail, field=refused.field)
+        self.reason = refused.reason
+
+
+class BatchRefused(Rejected):
+    """Some events of a batch are refused, and the client wants to hear of it as an error; the others are stored."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(f"{len(answer['rejected'])} of the batch's events are rejected; the others are stored.")
+        self.answer = answer

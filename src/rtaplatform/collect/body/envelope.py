@@ -1,0 +1,168 @@
+"""Segment's envelopes: one event, or a batch with defaults for its events.   Stage 1 of 6, before the steps.
+
+In: a body, decompressed. Out: drafts. Each event of a batch is cut out as sent, so that its size is known
+and a bad one does not spoil the others. What a batch says for all its events and cannot be read is left out.
+Raises `UnreadableBody` where nothing can be made of the body. No object is made for each element of a list before
+their number is known: a body of 4 MiB may hold two million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rtaplatform.collect.body.batch_cutting import cut_batch, too_many_events
+from rtaplatform.collect.body.batch_defaults import read_defaults
+from rtaplatform.collect.body.draft import Draft, RequestContext
+from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_client_time, trim_white_space
+from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.events import BATCH_EVENTS_MAX
+from rtaplatform.core.time.timestamps import iso_utc
+
+SMALL_VALUE_BYTES_MAX = 1_000  # of a time
+NOTHING = Raw(b"null")
+
+
+class EventBatch(Struct):
+    """A batch's events and its own fields, as sent; others (messageId, sequence) are no event's, and pass unread."""
+
+    events: Sequence[Raw | bytes]
+    context: Raw | bytes = NOTHING
+    integrations: Raw | bytes = NOTHING
+    sent_at: Any = None
+    timestamp: Any = None
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class RequestArrival(Struct, frozen=True):
+    """What the request says beside its body."""
+
+    received_ms: int
+    sent_at: str | None = None  # the header SentAt
+    is_retry: bool = False
+    from_browser: bool = False
+    user_agent: str | None = None
+
+
+class _Envelope(Struct, rename="camel"):
+    batch: Raw = NOTHING
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+    sent_at: Raw = NOTHING
+    timestamp: Raw = NOTHING
+
+
+_ABSENT = Raw(b"")
+# The first elements of a list, and one more: those behind them are checked to be JSON, and nothing is made of them.
+_FIRST = msgspec.defstruct(
+    "FirstEvents", [(f"event_{n}", Raw, _ABSENT) for n in range(BATCH_EVENTS_MAX + 1)], array_like=True
+)
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_first = msgspec.json.Decoder(_FIRST).decode
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def read_batch(body: bytes) -> EventBatch:
+    """The batch in a body. Raises `UnreadableBody`."""
+    return read_whole_batch(body) or read_broken_batch(body)
+
+
+def read_whole_batch(body: bytes) -> EventBatch | None:
+    """The batch in a body that is JSON as a whole; None: it is not, and the slower `read_broken_batch` decides."""
+    try:
+        said = _decode_envelope(trim_white_space(body))
+        events = _list_events(said.batch)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return EventBatch(
+        events,
+        said.context,
+        said.integrations,
+        _small_value(said.sent_at),
+        _small_value(said.timestamp),
+    )
+
+
+def read_broken_batch(body: bytes) -> EventBatch:
+    cut = cut_batch(trim_white_space(body))
+    if cut.events is None:
+        raise _no_batch()
+    member = cut.members.get
+    return EventBatch(
+        cut.events,
+        member(b"context", NOTHING),
+        member(b"integrations", NOTHING),
+        _small_value(member(b"sentAt", b"")),
+        _small_value(member(b"timestamp", b"")),
+    )
+
+
+def draft_batch(batch: EventBatch, project: str, arrival: RequestArrival) -> Iterator[Draft]:
+    """The drafts of a batch, one by one: what they share is read once."""
+    call = RequestContext(
+        project=project,
+        received_ms=arrival.received_ms,
+        received_at=iso_utc(arrival.received_ms),
+        sent_at_ms=_sent_at_ms(batch.sent_at, arrival),
+        is_retry=arrival.is_retry,
+        from_browser=arrival.from_browser,
+        user_agent=arrival.user_agent,
+        time=batch.timestamp,
+        defaults=read_defaults(batch.context, batch.integrations),
+    )
+    return (Draft(call, index, bytes(raw)) for index, raw in enumerate(batch.events))
+
+
+def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) -> Draft:
+    call = RequestContext(
+        project=project,
+        received_ms=arrival.received_ms,
+        received_at=iso_utc(arrival.received_ms),
+        type=kind,
+        sent_at_ms=_sent_at_ms(None, arrival),
+        is_retry=arrival.is_retry,
+        from_browser=arrival.from_browser,
+        user_agent=arrival.user_agent,
+    )
+    return Draft(call, 0, trim_white_space(body))
+
+
+def _list_events(batch: Raw) -> Sequence[Raw]:
+    text = bytes(batch)
+    if text[:1] != b"[":
+        raise _no_batch()
+    if text.count(b",") < BATCH_EVENTS_MAX:  # so many elements at most
+        return _decode_list(text)
+    first = msgspec.structs.astuple(_decode_first(text))
+    if len(first[-1]):
+        raise too_many_events()
+    return first[: first.index(_ABSENT)]
+
+
+def _no_batch() -> UnreadableBody:
+    return UnreadableBody("`batch` is a list of events.", field="batch")
+
+
+def _small_value(raw: Raw | bytes) -> Any:
+    """The value of a short text; None where it is long or cannot be read."""
+    text = bytes(raw)
+    if not text or len(text) > SMALL_VALUE_BYTES_MAX:
+        return None
+    try:
+        return decode(text, _ANY)
+    except UnreadableJson:
+        return None
+
+
+def _sent_at_ms(value: Any, arrival: RequestArrival) -> int | None:
+    said = read_client_time(value)
+    return read_client_time(arrival.sent_at) if said is None else said

@@ -1,0 +1,125 @@
+"""Bytes → JSON, strictly, without losing what can be saved.   Pure.
+
+Half of a surrogate pair (a text cut inside an emoji) is not Unicode; browsers send it all the same, and
+one such event must not lose its batch: it becomes U+FFFD, as a browser would show it.
+Callers bound the size first: a text is read at most three times.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from rtaplatform.core.events import NESTING_MAX, Reason
+from rtaplatform.core.time.timestamps import read_number_ms, read_time_ms
+
+T = TypeVar("T")
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+# Whole characters and whole pairs, as many as there are, then half of a pair: one call for each half, not each escape.
+_HALF = re.compile(
+    rb"((?:[^\\]++|\\[^u]|\\u(?:[^dD]|[dD][0-7])|\\u[dD][89abAB]..\\u[dD][c-fC-F])*+)"
+    rb"(?:(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\|\Z)",
+    re.DOTALL,
+)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class UnreadableJson(Exception):
+    """Not JSON that we take: `reason` is a `core.events.Reason`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def trim_white_space(body: bytes) -> bytes:
+    """The body without a byte order mark before it, and without blanks and NULs after it."""
+    return body.removeprefix(_BYTE_ORDER_MARK).rstrip(b" \t\r\n\x00")
+
+
+def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode; raises Unreadable (not_utf8, not_json, too_deep)."""
+    try:
+        return _decode(raw, decoder)
+    except msgspec.DecodeError as error:
+        if isinstance(error, msgspec.ValidationError) or b"\\u" not in bytes(raw):
+            raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+    try:
+        return _decode(mend(bytes(raw)), decoder)
+    except msgspec.DecodeError as error:
+        raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+
+
+class JsonReading(msgspec.Struct):
+    """A JSON text, whole, and its value."""
+
+    text: bytes
+    value: Any
+
+
+def read_json(raw: bytes) -> JsonReading:
+    """The value, where numbers beyond a float's range are infinite: they are JSON all the same, and pass as written.
+
+    Raises Unreadable (not_utf8, not_json, too_deep).
+    """
+    try:
+        return JsonReading(raw, _read_value(raw))
+    except msgspec.DecodeError as error:
+        if b"\\u" not in raw:
+            raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+    text = mend(raw)
+    try:
+        return JsonReading(text, _read_value(text))
+    except msgspec.DecodeError as error:
+        raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+
+
+def _read_value(text: bytes) -> Any:
+    try:
+        return _decode(text, _ANY)
+    except msgspec.ValidationError:
+        _decode(text, _RAW)  # strict of all else; the standard library takes more than JSON
+    try:
+        return json.loads(text, parse_int=_read_integer)
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error
+
+
+def mend(text: bytes) -> bytes:
+    """The JSON text with U+FFFD for each half of a surrogate pair."""
+    return _HALF.sub(_mend, text)
+
+
+def _mend(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[2] is None else match[1] + b"\\ufffd"
+
+
+def _read_integer(text: str) -> int | float:
+    return int(text) if len(text) < 400 else math.inf
+
+
+def _decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(raw)
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error
+    except RecursionError as error:
+        raise UnreadableJson(Reason.TOO_DEEP, f"Nested deeper than {NESTING_MAX}.") from error
+
+
+def _not_utf8() -> UnreadableJson:
+    return UnreadableJson(Reason.NOT_UTF8, "The text is not UTF-8.")
+
+
+def read_client_time(value: Any) -> int | None:
+    """Milliseconds since 1970; None where there is no time, or none that can be read."""
+    if isinstance(value, str):
+        return read_time_ms(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return read_number_ms(repr(value))
+    return None

@@ -1,0 +1,234 @@
+"""From what was sent to what is stored: a list of steps, each `Draft → Draft | Refused`.   Stage 1 of 6.
+
+Pure: no clock, no IO. An event that a worker would set aside is refused here, for the same reason and by the same
+code of `core`, so that its sender learns of it. What only the platform may say (projectId, receivedAt, marks but
+`bot:`) is never taken from a client. Which envelope the event came in is the adapters' concern (`body/envelope.py`).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from rtaplatform.collect.body.draft import CollectedRecord, Draft, DraftRefused
+from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_json
+from rtaplatform.collect.steps.bots import MARK, is_bot_of_visitor, is_crawler
+from rtaplatform.collect.steps.event_source import find_source
+from rtaplatform.collect.steps.event_time import set_times
+from rtaplatform.core.commerce import find_long_id, is_commerce, read_properties
+from rtaplatform.core.events import CALL_TYPES, COLLECTED_BYTES_MAX, KEYS_MAX, TOPIC_OF_SOURCE, Reason
+from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
+
+CLIENT_MARKS_MAX, CLIENT_MARK_CHARACTERS_MAX = 4, 64
+_OURS = ("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt")
+_IDS = ("messageId", "anonymousId", "userId")
+_VERBATIM = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+
+Step = Callable[[Draft], Draft | DraftRefused]
+
+
+def read_event(draft: Draft) -> Draft | DraftRefused:
+    flaw = find_flaw(draft.raw, AS_SENT)
+    if flaw is not None:
+        return _refuse(draft, flaw.reason, None, flaw.detail)
+    try:
+        read = read_json(draft.raw)
+        if not isinstance(read.value, dict):
+            return _refuse(draft, Reason.NOT_AN_OBJECT, None, "An event is a JSON object.")
+        draft.values, draft.fields = read.value, decode(read.text, _VERBATIM)
+    except UnreadableJson as error:
+        return _refuse(draft, error.reason, None, error.detail)
+    return draft
+
+
+def read_objects(draft: Draft) -> Draft | DraftRefused:
+    """`properties` and `context` are objects; an empty list (as PHP writes it), "" and false are empty ones."""
+    for name in ("properties", "context"):
+        value = draft.values.get(name)
+        if value is None or isinstance(value, dict):
+            continue
+        if value is not False and value not in ([], ""):
+            return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` is an object or null.")
+        draft.values[name] = draft.fields[name] = {}
+    return draft
+
+
+def merge_defaults(draft: Draft) -> Draft | DraftRefused:
+    """A batch's context and integrations hold for each event that does not say otherwise."""
+    defaults = draft.call.defaults
+    if defaults.excess is not None:
+        return _refuse(draft, defaults.excess.reason, defaults.excess.field, defaults.excess.detail)
+    if defaults.context:
+        context = draft.values.get("context")
+        own = decode(draft.fields["context"], _VERBATIM) if context else {}
+        draft.fields["context"] = {**defaults.context, **own}
+        draft.values["context"] = {**defaults.context_values, **(context or {})}
+        if len(draft.fields["context"]) > KEYS_MAX:
+            return _refuse(draft, Reason.TOO_MANY_KEYS, "context", f"With the batch's, over {KEYS_MAX} keys.")
+    if defaults.integrations is not None:
+        draft.fields.setdefault("integrations", defaults.integrations)
+    return draft
+
+
+def drop_what_is_ours(draft: Draft) -> Draft:
+    draft.marks = _own_marks(draft.values.get("marks"))
+    for name in _OURS:
+        draft.fields.pop(name, None)
+    context = draft.values.get("context")
+    if context and "ip" in context:  # an address is used for the country and never stored
+        own = draft.fields["context"]
+        verbatim = own if isinstance(own, dict) else decode(own, _VERBATIM)
+        draft.fields["context"] = {name: value for name, value in verbatim.items() if name != "ip"}
+    return draft
+
+
+def _own_marks(given: Any) -> list[str]:
+    """A client may say of itself that it is a bot, and nothing else."""
+    if not isinstance(given, list):
+        return []
+    said = [mark for mark in given if isinstance(mark, str) and mark.startswith("bot:")]
+    return [mark[:CLIENT_MARK_CHARACTERS_MAX] for mark in said[:CLIENT_MARKS_MAX]]
+
+
+def name_type(draft: Draft) -> Draft | DraftRefused:
+    kind = draft.call.type or draft.values.get("type")
+    if not isinstance(kind, str) or kind not in CALL_TYPES:
+        return _refuse(draft, Reason.UNKNOWN_TYPE, "type", f"`type` is one of {', '.join(CALL_TYPES)}.")
+    draft.fields["type"] = draft.values["type"] = kind
+    return draft
+
+
+def check_fields(draft: Draft) -> Draft | DraftRefused:
+    for name in (*_IDS, "event"):
+        value = draft.values.get(name)
+        if value is None or isinstance(value, str):
+            continue
+        text = bytes(draft.fields[name]).decode()
+        if isinstance(value, bool) or not text.removeprefix("-").isdecimal():
+            return _refuse(draft, Reason.INVALID_FIELD, name, f"`{name}` is a string, an integer or null.")
+        draft.fields[name] = draft.values[name] = text
+    return draft
+
+
+def require_fields(draft: Draft) -> Draft | DraftRefused:
+    if draft.values["type"] == "track" and not draft.values.get("event"):
+        return _refuse(draft, Reason.MISSING_EVENT, "event", "A track call names its `event`.")
+    if not draft.values.get("anonymousId") and not draft.values.get("userId"):
+        return _refuse(draft, Reason.MISSING_IDENTITY, "anonymousId", "One of `anonymousId` and `userId` is needed.")
+    return draft
+
+
+def check_ids(draft: Draft) -> Draft | DraftRefused:
+    long = next((name for name in _IDS if is_too_long(draft.values.get(name) or "")), None)
+    properties = draft.values.get("properties")
+    if long is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
+        text = bytes(draft.fields["properties"])
+        found = find_long_id(read_properties(text)) if len(text) > ID_BYTES_MAX else None
+        long = found and f"properties.{found}"
+    if long is not None:
+        return _refuse(draft, Reason.ID_TOO_LONG, long, f"`{long}` has more than {ID_BYTES_MAX} bytes.")
+    return draft
+
+
+def assign_id(draft: Draft) -> Draft:
+    if not draft.values.get("messageId"):
+        draft.fields["messageId"] = draft.values["messageId"] = str(uuid.uuid4())
+        draft.marks = [*draft.marks, "made_id"]
+    return draft
+
+
+def set_source(draft: Draft) -> Draft:
+    draft.source = find_source(draft.values, draft.values.get("context") or {}, draft.call.from_browser)
+    draft.fields["source"] = draft.source
+    return draft
+
+
+def mark_bots(draft: Draft) -> Draft:
+    context, call = draft.values.get("context"), draft.call
+    own, of_request = context.get("userAgent") if context else None, call.user_agent
+    # An app names the library that it sends with: a program is a bot only as a page's or a server's visitor.
+    find = is_bot_of_visitor if draft.source in ("web", "server") else is_crawler
+    is_bot = isinstance(own, str) and find(own)
+    if not is_bot and of_request:
+        is_bot = find(of_request) if call.from_browser else is_crawler(of_request)
+    if is_bot:
+        draft.marks = [*draft.marks, MARK]
+    return draft
+
+
+def correct_clock(draft: Draft) -> Draft | DraftRefused:
+    """`timestamp` becomes the event's time by our clock; `originalTimestamp` the client's own, as sent."""
+    field = set_times(draft)
+    if field is not None:
+        return _refuse(draft, Reason.TIME_IN_FUTURE, field, "More than 5 minutes in the future.")
+    return draft
+
+
+def write_value(draft: Draft) -> Draft | DraftRefused:
+    draft.fields |= {"projectId": draft.call.project, "receivedAt": draft.call.received_at}
+    if draft.values.get("sentAt") is not None:
+        draft.fields["sentAt"] = draft.values["sentAt"]
+    elif draft.call.sent_at_ms is not None:
+        draft.fields["sentAt"] = iso_utc(draft.call.sent_at_ms)
+    if draft.marks:
+        draft.fields["marks"] = draft.marks
+    draft.value = _encode(draft.fields)
+    if len(draft.value) > COLLECTED_BYTES_MAX:
+        return _refuse(draft, Reason.TOO_LARGE, "context", "Too large with what the batch adds to each event.")
+    return draft
+
+
+STEPS: tuple[Step, ...] = (
+    read_event,
+    read_objects,
+    merge_defaults,
+    drop_what_is_ours,
+    check_fields,
+    name_type,
+    require_fields,
+    check_ids,
+    assign_id,
+    set_source,
+    mark_bots,
+    correct_clock,
+    write_value,
+)
+
+
+def run_steps(drafts: Iterable[Draft], spent: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
+    """All drafts through each step; adds the seconds that each took to `spent`, by name."""
+    going, refused = list(drafts), []
+    for step in STEPS:
+        begun = time.perf_counter()
+        results = [step(draft) for draft in going]
+        going = [result for result in results if isinstance(result, Draft)]
+        if len(going) < len(results):
+            refused += [result for result in results if isinstance(result, DraftRefused)]
+        spent[step.__name__] = spent.get(step.__name__, 0.0) + time.perf_counter() - begun
+    return going, sorted(refused, key=lambda one: one.index)
+
+
+def to_record(draft: Draft) -> CollectedRecord:
+    person = draft.values.get("anonymousId") or draft.values["userId"]
+    return CollectedRecord(
+        topic=TOPIC_OF_SOURCE[draft.source],
+        key=f"{draft.call.project}:{person}".encode(),
+        value=draft.value,
+        timestamp_ms=draft.call.received_ms,
+        bytes_as_sent=len(draft.raw),
+    )
+
+
+def _refuse(draft: Draft, reason: Reason, field: str | None, detail: str) -> DraftRefused:
+    message_id = draft.values.get("messageId")
+    return DraftRefused(
+        draft.index, reason, field, detail, message_id[:ID_BYTES_MAX] if isinstance(message_id, str) else None
+    )

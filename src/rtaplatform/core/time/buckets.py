@@ -1,0 +1,91 @@
+"""Time buckets: which minute, local hour and local day an instant belongs to, and how long each is kept.
+
+Pure. Starts are whole minutes since 1970 (every zone offset in use today is one), instants are
+milliseconds since 1970. Minutes are UTC; hours and days are the project's local ones. Where an
+offset changes inside an hour, the hour after the change begins at the change.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from rtaplatform.core.time.zones import load_zone
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+class BucketKind(StrEnum):
+    """The bucket sizes kept, finest first."""
+
+    MINUTE = "m"
+    HOUR = "h"
+    DAY = "d"
+
+
+# A bucket that starts at s is kept while s + retention > record time (docs/reference/rules.md, 4).
+RETENTION_MS = {BucketKind.MINUTE: 48 * HOUR_MS, BucketKind.HOUR: 60 * DAY_MS, BucketKind.DAY: 400 * DAY_MS}
+# Sketches of persons by product go sooner: there may be tens of thousands of them in an hour.
+PRODUCT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
+# What Redis keeps beyond that: the longest bucket, and slack for a reader that is still at it.
+EXPIRY_SLACK_MS = {BucketKind.MINUTE: HOUR_MS, BucketKind.HOUR: DAY_MS, BucketKind.DAY: 2 * DAY_MS}
+
+
+class BucketStarts(NamedTuple):
+    """The starts of the three buckets of an instant, in minutes since 1970."""
+
+    minute: int
+    hour: int
+    day: int
+
+
+@lru_cache(maxsize=65_536)
+def bucket_starts(minute: int, zone: str) -> BucketStarts:
+    """The buckets of the UTC minute `minute` in the time zone `zone` (an IANA name)."""
+    tz = load_zone(zone)
+    local = datetime.fromtimestamp(minute * 60, tz)
+    hour = minute - local.minute
+    if datetime.fromtimestamp(hour * 60, tz).utcoffset() != local.utcoffset():
+        hour = _last_change(hour, minute, tz)
+    return BucketStarts(minute, hour, day_start(local, tz))
+
+
+def day_start(local: datetime, tz: ZoneInfo) -> int:
+    """The first minute of the local day of `local`. A skipped midnight, with fold 0, is the first instant after."""
+    return int(datetime(local.year, local.month, local.day, tzinfo=tz).timestamp()) // 60
+
+
+def _last_change(low: int, high: int, tz: ZoneInfo) -> int:
+    """The first minute in (low, high] with the offset of `high`."""
+    offset = datetime.fromtimestamp(high * 60, tz).utcoffset()
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle * 60, tz).utcoffset() == offset:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def is_kept(kind: BucketKind, start: int, record_time_ms: int) -> bool:
+    return start * MINUTE_MS + RETENTION_MS[kind] > record_time_ms
+
+
+def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
+    """How long sketches of persons by that dimension ("" for all persons) are kept."""
+    is_short = kind is BucketKind.HOUR and dimension == "product_id"
+    return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
+
+
+def expires_at_s(kind: BucketKind, start: int) -> int:
+    """When Redis may forget the bucket, in seconds since 1970. Cleaning only: nothing is decided by it."""
+    return (start * MINUTE_MS + RETENTION_MS[kind] + EXPIRY_SLACK_MS[kind]) // 1000
+
+
+def utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

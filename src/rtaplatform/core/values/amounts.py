@@ -1,0 +1,107 @@
+"""Decimal text → integers in 10⁻⁴ units.   Pure.
+
+Exact: made from the text, never through a float; rounded once, half to even; price × quantity is
+multiplied exactly first. So any order of adding gives the same total.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import msgspec
+from msgspec import Raw
+
+from rtaplatform.core.events import AMOUNT_MAX
+from rtaplatform.core.values.json_text import is_nothing
+
+TEXT_MAX = 1_000
+CACHED_TEXT_MAX = 32  # longer ones are seldom, and could fill a cache
+SCALE_DIGITS = 4
+_NUMBER = re.compile(r"(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
+_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
+
+
+class AmountError(ValueError):
+    """Not an amount; the message is a sentence without the value."""
+
+
+def amount_text(raw: Raw) -> str | None:
+    """The number in a JSON value: a number, or text that holds one plain decimal, blanks around it allowed.
+
+    None: nothing is there. Raises `AmountError` where it is no amount, or one that no sum can take.
+    """
+    if is_nothing(raw):
+        return None
+    value = bytes(raw)
+    if value[:1] == b'"':
+        number: str = msgspec.json.decode(value).strip()
+        if not _PLAIN.fullmatch(number):
+            raise AmountError("is no plain decimal")
+    elif value[:1] in b"-0123456789":
+        number = value.decode()
+    else:
+        raise AmountError("is not a number")
+    scaled(number)
+    return number
+
+
+def scaled(text: str) -> int:
+    """The amount in 10⁻⁴ units, within ±2^52."""
+    return _scaled_known(text) if len(text) <= CACHED_TEXT_MAX else _scaled(*_parts(text))
+
+
+def scaled_product(price: str, quantity: str) -> int:
+    """price × quantity in 10⁻⁴ units, rounded once, within ±2^52."""
+    if len(price) + len(quantity) <= CACHED_TEXT_MAX:
+        return _scaled_product_known(price, quantity)
+    return _scaled_product(price, quantity)
+
+
+@lru_cache(maxsize=65_536)
+def _scaled_known(text: str) -> int:
+    return _scaled(*_parts(text))
+
+
+def _scaled_product(price: str, quantity: str) -> int:
+    (m1, e1), (m2, e2) = _parts(price), _parts(quantity)
+    return _scaled(m1 * m2, e1 + e2)
+
+
+_scaled_product_known = lru_cache(maxsize=65_536)(_scaled_product)
+
+
+def is_in_range(amount: int) -> bool:
+    return -AMOUNT_MAX <= amount <= AMOUNT_MAX
+
+
+def check_range(amount: int) -> int:
+    if not is_in_range(amount):
+        raise AmountError("is beyond ±2^52 ten-thousandths")
+    return amount
+
+
+def _parts(text: str) -> tuple[int, int]:
+    """mantissa × 10^exponent"""
+    form = _NUMBER.fullmatch(text) if len(text) <= TEXT_MAX else None
+    if form is None:
+        raise AmountError("is not a number")
+    sign, whole, fraction, exponent = form.groups()
+    mantissa = int(whole + (fraction or ""))
+    return (-mantissa if sign else mantissa), int(exponent or 0) - len(fraction or "")
+
+
+def _scaled(mantissa: int, exponent: int) -> int:
+    shift = exponent + SCALE_DIGITS
+    if mantissa == 0 or shift < -4 * TEXT_MAX:
+        return 0
+    if shift > 20:
+        raise AmountError("is beyond ±2^52 ten-thousandths")
+    return check_range(mantissa * 10**shift if shift >= 0 else _divide_half_even(mantissa, 10**-shift))
+
+
+def _divide_half_even(n: int, by: int) -> int:
+    quotient, rest = divmod(n, by)
+    if rest * 2 > by or (rest * 2 == by and quotient % 2):
+        quotient += 1
+    return quotient

@@ -1,0 +1,71 @@
+"""What commands ask of the catalog directly: which projects there are, whose demo project it is, a key to read one.
+
+Names adapters, like wiring.py; for `cli`. Raises Unavailable where PostgreSQL is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.demo_project import SeededDemoKeys, has_other_keys
+from rtaplatform.catalog.keys.key_admin import NewKey, create_for
+from rtaplatform.catalog.keys.key_cache import revoke_key
+from rtaplatform.catalog.projects.project_list import list_projects
+from rtaplatform.core.errors import SetupError
+from rtaplatform.settings import CatalogSettings
+
+T = TypeVar("T")
+READING_KEY_NAME = "live table of rta up"
+READING_KEY_LIFE = timedelta(days=1)
+
+
+class ReadingKey(NamedTuple):
+    """A key that reads one project for a day; `key` is secret."""
+
+    id: str
+    key: str
+
+
+async def find_projects(catalog: CatalogSettings) -> list[str]:
+    """The slugs of all projects."""
+    database = Database(catalog)
+    try:
+        return [project.slug for project in await list_projects(database)]
+    finally:
+        await database.close()
+
+
+async def require_own_demo_keys(catalog: CatalogSettings, keys: tuple[str, str, str]) -> None:
+    """Raise SetupError where the database has a demo project with other keys: whoever made it still uses them."""
+    if await _with_database(catalog, lambda connection: has_other_keys(connection, SeededDemoKeys(*keys))):
+        raise SetupError(
+            "The database has a demo project already, with the keys of another data directory.",
+            "Use that data directory or its keys.json, or name another database with --postgres. "
+            "`rta migrate --demo --replace-demo-keys` gives it these keys; those before open nothing then.",
+        )
+
+
+async def make_reading_key(catalog: CatalogSettings, project: str) -> ReadingKey:
+    """A key for the live table. Raises SetupError where there is no such project."""
+    new = NewKey(READING_KEY_NAME, ("read", "catalog:read"), datetime.now(UTC) + READING_KEY_LIFE)
+    made = await _with_database(catalog, lambda connection: create_for(connection, project, new))
+    if made is None:
+        raise SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
+    return ReadingKey(made.row.id, made.key)
+
+
+async def revoke_reading_key(catalog: CatalogSettings, project: str, key: ReadingKey) -> None:
+    await _with_database(catalog, lambda connection: revoke_key(connection, project, key.id))
+
+
+async def _with_database(catalog: CatalogSettings, work: Callable[[Connection], T]) -> T:
+    database = Database(catalog)
+    try:
+        return await database.run(work)
+    finally:
+        await database.close()

@@ -1,0 +1,269 @@
+"""A record's bytes → an event, or the reason why it is none.   Stage 3 of 6: stream → [process] → store.
+
+Pure. Two readers with one meaning: `StrictFields` takes what well-behaved senders send, straight into slots;
+whatever it refuses is read again field by field in `lenient.py`, which decides. docs/reference/rules.md
+has the rules; a differential test holds both to them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import xxhash
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from rtaplatform.core.errors import Quarantined
+from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, Reason
+from rtaplatform.core.rollups import field
+from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, dimension
+from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
+from rtaplatform.core.values.json_text import is_empty_object
+from rtaplatform.core.values.markers import track_name
+
+SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # has no more bytes than an id may have
+KNOWN_DIMENSIONS_MAX = 65_536
+KEY_BYTES_MIN = len('"":0,')
+_OBJECT = ord("{")
+OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
+OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
+
+
+class Location(Struct, gc=False):
+    country: str | None = None
+
+
+class Device(Struct, gc=False):
+    type: str | None = None
+
+
+class Context(Struct, gc=False):
+    location: Location | None = None
+    device: Device | None = None
+
+
+class StrictFields(Struct, gc=False):
+    """The record as well-behaved senders write it."""
+
+    projectId: str = ""
+    type: str = ""
+    event: str | None = None
+    messageId: str | None = None
+    anonymousId: str | None = None
+    userId: str | None = None
+    source: str | None = None
+    originalTimestamp: str | UnsetType | None = UNSET
+    timestamp: str | None = None
+    marks: list[str] | None = None
+    properties: Raw = Raw()
+    context: Context | None = None
+
+
+class EventDimensions(Struct, frozen=True, eq=False, gc=False):
+    """What events are told apart by. Equal ones are most often the same object: they are counted by `is`, not by `==`.
+
+    `activity` and `events` are the ends of their fields in the rollups of those names.
+    """
+
+    name: str
+    source: str
+    country: str
+    device: str
+    is_bot: bool
+    activity: str
+    events: str
+
+
+class DecodedEvent(Struct, gc=False):
+    """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup.
+
+    `person` names it in sketches and in the online set: a digest of its userId or, in a name space of its own, of its
+    anonymousId.
+    `properties` is its JSON text, an object, or empty.
+    """
+
+    project: str
+    dimensions: EventDimensions
+    person: bytes
+    time_ms: int
+    own_ms: int
+    id: int
+    is_checked: bool
+    is_time_unreadable: bool
+    properties: bytes
+
+    @property
+    def name(self) -> str:
+        return self.dimensions.name
+
+    @property
+    def source(self) -> str:
+        return self.dimensions.source
+
+    @property
+    def country(self) -> str:
+        return self.dimensions.country
+
+    @property
+    def device(self) -> str:
+        return self.dimensions.device
+
+    @property
+    def is_bot(self) -> bool:
+        return self.dimensions.is_bot
+
+
+_decode = msgspec.json.Decoder(StrictFields).decode
+
+
+def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> DecodedEvent:
+    """The event in a record. Raises `Quarantined`.
+
+    `record_ms` is the record's Kafka timestamp (or record time, where it has none), `topic_source` the source of
+    its topic, `was_collected` whether the collector has added its fields to what was sent.
+    """
+    if not value:
+        raise Quarantined(Reason.EMPTY, "The record has no value.")
+    limits = AS_COLLECTED if was_collected else AS_SENT
+    if (
+        len(value) > KEYS_MAX * KEY_BYTES_MIN  # JSON with fewer passes no limit of size or number
+        or not value.isascii()
+        or value.count(b"{") > NESTING_MAX
+        or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
+    ):
+        _require_shape(value, limits)
+    try:
+        clean = _decode(value)
+    except msgspec.ValidationError:
+        from rtaplatform.process.decode.lenient import read_leniently
+
+        # What is wrong may stand before what is no JSON, of which nothing above is true.
+        _raise_flaw(find_excess(value, limits.keys_max))
+        clean = read_leniently(value)
+    except msgspec.DecodeError as error:
+        _raise_flaw(find_excess(value, limits.keys_max))
+        raise Quarantined(Reason.NOT_JSON, str(error)) from None
+    return _event(clean, topic_source, record_ms)
+
+
+def _require_shape(value: bytes, limits: JsonLimits) -> None:
+    # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
+    # Where one object follows the other, as in a list of JSON, the second goes no deeper.
+    if (
+        len(value) <= limits.bytes_max
+        and value.isascii()
+        and value.count(b":") <= limits.keys_max
+        and value.count(b"[") + value.count(b"{") - value.count(b"},{") <= NESTING_MAX
+    ):
+        return
+    _raise_flaw(find_flaw(value, limits))
+
+
+def _raise_flaw(flaw: JsonFlaw | None) -> None:
+    if flaw is not None:
+        raise Quarantined(flaw.reason, flaw.detail)
+
+
+def _event(clean: StrictFields, topic_source: str, record_ms: int) -> DecodedEvent:
+    properties = bytes(clean.properties)
+    if properties and properties[0] != _OBJECT:
+        properties = _no_object(properties, clean.projectId)
+    name = clean.event if clean.type == "track" and clean.projectId and clean.event else _name(clean)
+    person, kind = clean.userId, b"u:"
+    if not person:
+        person, kind = clean.anonymousId, b"a:"
+        if not person:
+            raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
+    marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
+    if (
+        len(person) > SHORT_ID_CHARACTERS_MAX
+        or (message_id and len(message_id) > SHORT_ID_CHARACTERS_MAX)
+        or (kind == b"u:" and clean.anonymousId and len(clean.anonymousId) > SHORT_ID_CHARACTERS_MAX)
+    ):
+        _require_short_ids(clean)
+    time_ms, own_ms = _times(clean)
+    is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
+    if marks:
+        is_checked = is_checked and "made_id" not in marks
+        is_bot = any(mark.startswith("bot:") for mark in marks)
+        is_unreadable = is_unreadable or "unreadable_time" in marks
+    if source not in SOURCES:
+        source = topic_source
+    location, device = (context.location, context.device) if context else (None, None)
+    country, kind_of_device = location.country if location else None, device.type if device else None
+    said = (name, source, country, kind_of_device, is_bot)
+    return DecodedEvent(
+        clean.projectId,
+        _known_dimensions.get(said) or dimensions_of(*said),
+        xxhash.xxh3_64_digest(kind + person.encode()),
+        time_ms if time_ms >= 0 else record_ms,
+        own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
+        xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
+        is_checked,
+        is_unreadable,
+        properties,
+    )
+
+
+def _require_short_ids(clean: StrictFields) -> None:
+    ids = {"messageId": clean.messageId, "anonymousId": clean.anonymousId, "userId": clean.userId}
+    for name, text in ids.items():
+        if text and is_too_long(text):
+            raise Quarantined(Reason.ID_TOO_LONG, f"`{name}` has more than {ID_BYTES_MAX} bytes.")
+
+
+def _no_object(properties: bytes, project: str) -> bytes:
+    if properties == b"null" or is_empty_object(properties):
+        return b""
+    if not project:
+        raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")  # the first reason that applies
+    raise Quarantined(Reason.INVALID_FIELD, "`properties` must be an object or null.")
+
+
+def dimensions_of(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> EventDimensions:
+    said = (name, source, country, device, is_bot)
+    found = _known_dimensions.get(said)
+    if found is None:
+        values = (dimension(name), source, dimension(country), dimension(device))
+        found = EventDimensions(*values, is_bot, field("", *values[:2]), field("", *values))
+        if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
+            if len(_known_dimensions) >= KNOWN_DIMENSIONS_MAX:
+                _known_dimensions.clear()
+            _known_dimensions[said] = found
+    return found
+
+
+_known_dimensions: dict[tuple[str, str, str | None, str | None, bool], EventDimensions] = {}
+
+
+def _name(clean: StrictFields) -> str:
+    if not clean.projectId:
+        raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")
+    if clean.type == "track":
+        if not clean.event:
+            raise Quarantined(Reason.MISSING_EVENT, "A track call needs an event.")
+        return track_name(clean.event)
+    name = CALL_NAMES.get(clean.type)
+    if name is None:
+        raise Quarantined(Reason.UNKNOWN_TYPE, "`type` is not one of track, page, screen, identify, group, alias.")
+    return name
+
+
+ABSENT, UNREADABLE = -1, -2
+
+
+def _times(clean: StrictFields) -> tuple[int, int]:
+    """The event's time and the client's own, most often the same text; ABSENT, UNREADABLE where there is none."""
+    text, original = clean.timestamp, clean.originalTimestamp
+    if original is UNSET:
+        time_ms = _time(text)
+        return time_ms, time_ms
+    own_ms = _time(original)
+    return (own_ms if text is None or text == original else _time(text)), own_ms
+
+
+def _time(text: str | None) -> int:
+    if text is None:
+        return ABSENT
+    time_ms = read_time_ms(text)
+    return UNREADABLE if time_ms is None else time_ms

@@ -1,0 +1,250 @@
+"""Which ids were seen before.   Stage 3 of 6: stream → [process] → store.
+
+Most ids are in blocks. A block holds those of one project, topic, slice and minute of the events' own time. A worker
+keeps the blocks that it uses; `apply` compares their tokens, so a stale copy can never decide. Ids without an own time,
+or with one far from record time, are in no block: process/fold/loose_ids.py. What a batch adds is kept aside until the
+store has accepted it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+
+from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, as_writes
+from rtaplatform.store.port import BlockWrite, LooseWrite
+
+WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time, and a loose id as new
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
+# An id is written to its block where its own time is so near record time, else to the loose ones.
+BEHIND_MS_MAX, AHEAD_MS_MAX = 48 * HOUR_MS, 25 * HOUR_MS
+# Own times stay and record time grows: what was far may be near at the repeat, and the other way round. So the block is
+# asked wherever the id may be in it, and so are the loose ones. Record time goes back a little where partitions are
+# added, as another one may take over the slice.
+BACK_MS_MAX = HOUR_MS
+BLOCK_FROM_MS, BLOCK_UNTIL_MS = -BEHIND_MS_MAX - WINDOW_MS, AHEAD_MS_MAX + BACK_MS_MAX
+NOT_LOOSE_FROM_MS, NOT_LOOSE_UNTIL_MS = BACK_MS_MAX - BEHIND_MS_MAX, AHEAD_MS_MAX - WINDOW_MS
+NO_IDS: frozenset[int] = frozenset()
+
+FetchBlocks = Callable[[Sequence[str]], list[bytes]]
+
+
+class DedupBlock(Struct):
+    """A block as stored: its token (empty: there is none), the record time of its last write, its ids."""
+
+    token: bytes
+    last_write_ms: int
+    ids: set[int]
+
+
+class BlockView(Struct, gc=False):
+    """A block as a batch sees it: what was stored, and what the batch has added."""
+
+    token: bytes
+    stored: set[int] | frozenset[int]
+    added: set[int]
+    last_write_ms: int
+    replace: bool
+
+
+class Lookup(Struct, frozen=True, gc=False):
+    """Where an id is looked for: in a block, in a set of loose ids, or both. `is_near`: a new one goes to the block."""
+
+    block: str
+    loose: str
+    is_near: bool
+
+
+NOWHERE = Lookup("", "", is_near=True)  # of events that are not looked for
+
+
+def read_block(stored: bytes) -> DedupBlock:
+    if not stored:
+        return DedupBlock(b"", 0, set())
+    ids = array("Q")
+    ids.frombytes(stored[16:])
+    return DedupBlock(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
+
+
+def lookup(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> Lookup:
+    """Where the id of an event is looked for at that record time. `own_ms` -1: no own time."""
+    ahead_ms = own_ms - record_ms
+    if NOT_LOOSE_FROM_MS <= ahead_ms <= NOT_LOOSE_UNTIL_MS and own_ms >= 0:
+        return in_block(project, topic, piece, own_ms // MINUTE_MS)
+    loose = f"{project}:{topic}:{piece}"
+    if own_ms < 0 or not BLOCK_FROM_MS <= ahead_ms <= BLOCK_UNTIL_MS:
+        return Lookup("", loose, is_near=False)
+    is_near = -BEHIND_MS_MAX <= ahead_ms <= AHEAD_MS_MAX
+    return Lookup(f"{loose}:{own_ms // MINUTE_MS}", loose, is_near)
+
+
+@lru_cache(maxsize=16_384)
+def in_block(project: str, topic: str, piece: int, minute: int) -> Lookup:
+    """In the block of that minute, and nowhere else."""
+    return Lookup(f"{project}:{topic}:{piece}:{minute}", "", is_near=True)
+
+
+def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
+    """What would be forgotten at once is not written; it is still compared. `expired`: as of `Delta`."""
+    return [_compare_only(write) if _is_expired(write, expired) else write for write in writes]
+
+
+def _is_expired(write: BlockWrite, expired: Mapping[str, int]) -> bool:
+    if not write.ids:
+        return False
+    _project, topic, piece, _minute = write.name.rsplit(":", 3)
+    return write.last_write_ms <= expired.get(f"{topic}:{piece}", -1)
+
+
+def _compare_only(write: BlockWrite) -> BlockWrite:
+    return BlockWrite(write.name, write.expected, write.token, 0, b"", False)
+
+
+class BlockCache:
+    """The blocks of one shard that a worker has read, newest used last; at most so many ids, fewer in many blocks.
+
+    `loose` are its ids that are in no block.
+    """
+
+    def __init__(self, ids_max: int) -> None:
+        self._ids_max = ids_max
+        self._ids = 0
+        self._blocks: OrderedDict[str, DedupBlock] = OrderedDict()
+        self.loose = LooseIds()
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @property
+    def ids(self) -> int:
+        return self._ids
+
+    @property
+    def weight(self) -> int:
+        """What they take in memory, in ids."""
+        return self._ids + BLOCK_WEIGHS * len(self._blocks)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        return [name for name in dict.fromkeys(names) if name not in self._blocks]
+
+    def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
+        """Make sure that these are here: what is missing is fetched in one call."""
+        missing = self.missing(names)
+        if missing:
+            for name, stored in zip(missing, fetch(missing), strict=True):
+                self._put(name, read_block(stored))
+
+    def __getitem__(self, name: str) -> DedupBlock:
+        self._blocks.move_to_end(name)
+        return self._blocks[name]
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            block = self._blocks.pop(name, None)
+            self._ids -= len(block.ids) if block else 0
+
+    def clear(self) -> None:
+        self._blocks.clear()
+        self._ids = 0
+        self.loose.clear()
+
+    def accept(self, writes: Iterable[BlockWrite]) -> None:
+        """The store has taken these: the copies here follow."""
+        for write in writes:
+            block = self._blocks.get(write.name)
+            if block is None or not write.ids:
+                continue
+            new = array("Q")
+            new.frombytes(write.ids)
+            before = len(block.ids)
+            ids = set(new) if write.replace else block.ids | set(new) if len(new) > 64 else _add(block.ids, new)
+            self._ids += len(ids) - before
+            self._blocks[write.name] = DedupBlock(write.token, write.last_write_ms, ids)
+
+    def trim(self) -> None:
+        """Let the longest unused go, down to the limit. Between batches only."""
+        while self.weight > self._ids_max and len(self._blocks) > 1:
+            _name, block = self._blocks.popitem(last=False)
+            self._ids -= len(block.ids)
+
+    def _put(self, name: str, block: DedupBlock) -> None:
+        self._blocks[name] = block
+        self._ids += len(block.ids)
+
+
+def _add(ids: set[int], new: array[int]) -> set[int]:
+    ids.update(new)
+    return ids
+
+
+class RepeatFilter:
+    """The ids of one batch against what was stored: asks and remembers in the order of the records."""
+
+    def __init__(self, cache: BlockCache) -> None:
+        self._cache = cache
+        self._views: dict[str, BlockView] = {}
+        self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as stored
+        self._written: dict[LooseKey, int] = {}  # what the batch has made of them
+
+    def is_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
+        """Whether the id is known; if not, it is from now on."""
+        if where.loose:
+            return self._is_loose_repeat(where, identity, record_ms)
+        name = where.block
+        view = self._views.get(name) or self._open(name)
+        if record_ms - view.last_write_ms >= WINDOW_MS:
+            view.stored, view.added, view.replace = NO_IDS, {identity}, True
+        elif identity in view.added or identity in view.stored:
+            return True
+        else:
+            view.added.add(identity)
+        if record_ms > view.last_write_ms:
+            view.last_write_ms = record_ms
+        return False
+
+    def _is_loose_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
+        if where.block and self._is_in_block(where.block, identity, record_ms):
+            return True
+        key = (where.loose, identity)
+        expected = self._expected.get(key)
+        if expected is None:
+            expected = self._expected[key] = self._cache.loose[key]
+        written = self._written.get(key, expected)
+        if written != ABSENT and record_ms - written < WINDOW_MS:
+            return True
+        if where.is_near:
+            return self.is_repeat(
+                Lookup(where.block, "", is_near=True), identity, record_ms
+            )  # writes it: it is not there
+        self._written[key] = record_ms
+        return False
+
+    def _is_in_block(self, name: str, identity: int, record_ms: int) -> bool:
+        view = self._views.get(name) or self._open(name)
+        is_alive = record_ms - view.last_write_ms < WINDOW_MS
+        return is_alive and (identity in view.added or identity in view.stored)
+
+    def _open(self, name: str) -> BlockView:
+        block = self._cache[name]
+        view = self._views[name] = BlockView(block.token, block.ids, set(), block.last_write_ms, replace=False)
+        return view
+
+    def writes(self) -> list[BlockWrite]:
+        """Every block that was read: with its new ids, or to be compared only."""
+        return [self._write(name, view) for name, view in self._views.items()]
+
+    def loose_writes(self) -> list[LooseWrite]:
+        """Every loose id that was read, likewise."""
+        return as_writes(self._expected, self._written) if self._expected else []
+
+    def _write(self, name: str, view: BlockView) -> BlockWrite:
+        if not view.added:
+            return BlockWrite(name, view.token, secrets.token_bytes(8), 0, b"", False)
+        ids = array("Q", view.added).tobytes()
+        return BlockWrite(name, view.token, secrets.token_bytes(8), view.last_write_ms, ids, view.replace)

@@ -1,0 +1,23 @@
+"""How much a worker keeps, and what breaks off a batch.   Stage 3 of 6: stream → [process] → store."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class StateIsStale(Exception):
+    """What is kept here can't be trusted: read the ledger and go on from there."""
+
+
+class BatchConflict(Exception):
+    """Somebody else has changed what the batch rests on; that is forgotten here. Read its records again."""
+
+
+class WorkerLimits(Struct, frozen=True):
+    """How much a worker keeps, and how often it looks."""
+
+    dedup_ids_cached_max: int = 1_000_000
+    persons_known_max: int = 500_000
+    person_values_cached_max: int = 200_000
+    records_waiting_max: int = 20_000  # read, and kept until the store is asked
+    idle_compare_seconds: float = 2.0

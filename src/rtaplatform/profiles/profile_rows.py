@@ -1,0 +1,117 @@
+"""The one transaction that brings a batch of identify events into `users`.
+
+All rows are locked in one statement, in the order of their ids, missing ones by putting them there: so two processes
+never wait for each other crosswise, and nothing is read that somebody else is about to change. An erasure holds the
+lock of its project alone, so no event slips in beside it. Five statements, however many events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from rtaplatform.profiles.traits import IdentifyTraits, fold, from_row, to_row
+
+ERASING = "hashtextextended('rta:erasing:' || {project}, 0)"
+
+
+class ProfileKey(NamedTuple):
+    """A user, by the project's slug."""
+
+    project: str
+    user_id: str
+
+
+Key = tuple[str, str]  # project id, user id
+
+_PROJECTS = text("SELECT slug, id FROM projects WHERE slug = ANY(CAST(:slugs AS text[]))")
+_SHARE = text(
+    f"SELECT pg_advisory_xact_lock_shared({ERASING.format(project='p')}) FROM unnest(CAST(:projects AS text[])) AS p"  # noqa: S608  # a constant
+)
+_ERASED = text(
+    """
+    SELECT e.project_id, e.user_id, CAST(extract(epoch FROM u.created_at) * 1000 AS bigint)
+    FROM unnest(CAST(:projects AS text[]), CAST(:ids AS text[])) AS t (project_id, user_id)
+    JOIN erasures e ON e.project_id = t.project_id AND e.user_id = t.user_id
+    LEFT JOIN users u ON u.project_id = e.project_id AND u.id = e.user_id
+    """
+)
+# Locks what is there without changing it, and puts what is not.
+_LOCK = text(
+    """
+    INSERT INTO users (project_id, id)
+    SELECT t.project_id, t.id
+    FROM unnest(CAST(:projects AS text[]), CAST(:ids AS text[])) WITH ORDINALITY AS t (project_id, id, place)
+    ORDER BY t.place
+    ON CONFLICT (project_id, id) DO UPDATE SET id = excluded.id WHERE false
+    """
+)
+_READ = text(
+    """
+    SELECT u.project_id, u.id, u.email, u.name, u.traits, u.anonymous_ids, u.field_times,
+        CAST(extract(epoch FROM u.first_seen) * 1000 AS bigint) AS first_seen,
+        CAST(extract(epoch FROM u.last_seen) * 1000 AS bigint) AS last_seen
+    FROM unnest(CAST(:projects AS text[]), CAST(:ids AS text[])) AS t (project_id, id)
+    JOIN users u ON u.project_id = t.project_id AND u.id = t.id
+    """
+)
+_WRITE = text(
+    """
+    UPDATE users u SET email = n.email, name = n.name, traits = n.traits, anonymous_ids = n.anonymous_ids,
+        field_times = n.field_times, first_seen = to_timestamp(n.first_seen / 1000.0),
+        last_seen = to_timestamp(n.last_seen / 1000.0)
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (project_id text, id text, email text, name text, traits jsonb,
+        anonymous_ids text[], field_times jsonb, first_seen bigint, last_seen bigint)
+    WHERE u.project_id = n.project_id AND u.id = n.id
+    """
+)
+
+
+def write(connection: Connection, batch: Mapping[ProfileKey, Sequence[IdentifyTraits]]) -> Counter[str]:
+    """How many events had which outcome: applied, unchanged, erased, unknown_project."""
+    slugs = sorted({person.project for person in batch if "\x00" not in person.project})
+    projects = {row.slug: row.id for row in connection.execute(_PROJECTS, {"slugs": slugs})}
+    connection.execute(_SHARE, {"projects": sorted(projects.values())})
+    known = {(projects[p.project], p.user_id): list(e) for p, e in batch.items() if p.project in projects}
+    outcomes = Counter({"unknown_project": _number(batch) - _number(known)})
+    wanted = _without_erased(connection, known)
+    outcomes["erased"] = _number(known) - _number(wanted)
+    keys = sorted(wanted)
+    connection.execute(_LOCK, _columns(keys))
+    changed = []
+    for row in map(dict, connection.execute(_READ, _columns(keys)).mappings()):
+        events = wanted[row["project_id"], row["id"]]
+        found = to_row(fold(from_row(row), events))
+        is_changed = any(found[name] != row[name] for name in found)
+        outcomes["applied" if is_changed else "unchanged"] += len(events)
+        if is_changed:
+            changed.append({"project_id": row["project_id"], "id": row["id"], **found})
+    if changed:
+        connection.execute(_WRITE, {"rows": json.dumps(changed, ensure_ascii=False)})
+    return +outcomes
+
+
+def _without_erased(
+    connection: Connection, batch: Mapping[Key, list[IdentifyTraits]]
+) -> dict[Key, list[IdentifyTraits]]:
+    """Without the events of erased users, but for those that came after such a user was created again."""
+    kept = dict(batch)
+    for project_id, user_id, created_ms in connection.execute(_ERASED, _columns(sorted(batch))):
+        events = kept.pop((project_id, user_id))
+        later = [e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_ms) > created_ms]
+        if later:
+            kept[project_id, user_id] = later
+    return kept
+
+
+def _columns(keys: Sequence[Key]) -> dict[str, Any]:
+    return {"projects": [project for project, _ in keys], "ids": [id for _, id in keys]}
+
+
+def _number(batch: Mapping[Any, Sequence[IdentifyTraits]]) -> int:
+    return sum(map(len, batch.values()))

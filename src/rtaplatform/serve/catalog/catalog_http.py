@@ -1,0 +1,157 @@
+"""What the catalog's routes have in common: bodies, ids, conditions, answers.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote_to_bytes, urlencode
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from rtaplatform.catalog.entities.etags import Condition, etag_of, is_known, read_condition
+from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
+from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, PageQuestion
+from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedType
+from rtaplatform.serve.http.bodies import read_body
+from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+T = TypeVar("T")
+BODY_BYTES_MAX = 256 * 1024
+FORM = "Send one JSON object of at most 256 KiB, in UTF-8, gzipped or not."
+JSON_TYPES = ("application/json",)
+PATCH_TYPES = ("application/merge-patch+json", "application/json")
+CHARSETS = ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
+PAGE_PARAMETERS = ("limit", "cursor", "sort")
+_encode = msgspec.json.Encoder().encode
+
+
+def decode_id(segment: str) -> str:
+    """The id of a path's segment, of whatever is there; raises InvalidParameter."""
+    try:
+        id = unquote_to_bytes(segment.encode()).decode()
+    except UnicodeDecodeError:
+        raise InvalidParameter("The id is not UTF-8, percent-encoded.", field="id") from None
+    if not id or "\x00" in id or len(id) > STORED_ID_BYTES_MAX:
+        raise InvalidParameter("No id is like that.", field="id", allowed=ID_SCHEMA)
+    return id
+
+
+def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
+    """The id of a path's segment, of something that may be made; raises InvalidParameter."""
+    return check_id(decode_id(segment), reserved)
+
+
+async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
+    """`work` in a transaction; raises Unavailable."""
+    database = dependencies_of(request).database
+    if database is None:
+        raise Unavailable("postgres", "This process has no catalog.")
+    result: T = await database.run(work, seconds=seconds)
+    return result
+
+
+async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:
+    """The body; raises UnreadableBody, UnsupportedEncoding, UnsupportedType."""
+    check_type(request, types)
+    body = await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
+    if is_optional and not body:
+        return {}
+    try:
+        return decode_with_id(body)
+    except RecursionError:
+        raise UnreadableBody("The body is nested too deeply.", hint=FORM) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableBody(f"The body is not JSON: {str(error)[:200]}", hint=FORM) from None
+
+
+def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None = None) -> str:
+    """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedType."""
+    named, _, parameters = request.headers.get("content-type", "").partition(";")
+    named = named.strip().lower() or types[0]
+    if named not in types:
+        raise UnsupportedType(
+            f"Content-Type `{named[:100]}` is none that this route takes.", field="Content-Type", allowed=list(types),
+            hint=hint or f"Send it as {types[0]}.",
+        )  # fmt: skip
+    charset = _CHARSET.search(parameters)
+    if charset and charset[1].lower() not in CHARSETS:
+        raise UnsupportedType(
+            f"Charset `{charset[1][:100]}` is none that this route takes.", field="Content-Type",
+            allowed=list(CHARSETS), hint="Send it in UTF-8.",
+        )  # fmt: skip
+    return named
+
+
+def read_question(
+    request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool, sorts: tuple[str, ...] = SORTS
+) -> PageQuestion:
+    """A list's parameters; raises InvalidParameter."""
+    given = refuse_others(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
+    sort = given.get("sort", SORTS[0])
+    if sort not in sorts:
+        raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(sorts))
+    limit = given.get("limit", str(LIMIT_DEFAULT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 6 and 1 <= int(limit) <= LIMIT_MAX):
+        raise InvalidParameter(f"`limit` cannot be {limit[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
+    for name in ("q", *filters):
+        if len(given.get(name, "")) > SEARCH_CHARS_MAX or "\x00" in given.get(name, ""):
+            said = f"`{name}` has at most {SEARCH_CHARS_MAX} characters, without NUL."
+            raise InvalidParameter(said, field=name, allowed=said)
+    chosen = tuple((name, given[name]) for name in filters if name in given)
+    return PageQuestion(sort, int(limit), given.get("cursor"), given.get("q"), chosen)
+
+
+def read_flag(given: dict[str, str], name: str) -> bool:
+    value = given.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=["true", "false"])
+    return value == "true"
+
+
+def condition_of(request: AnyRequest) -> Condition | None:
+    """What If-Match and If-None-Match ask of a change."""
+    return read_condition(request.headers.get("if-match"), request.headers.get("if-none-match"))
+
+
+def answer_read(request: AnyRequest, content: Any, version: int) -> Response[bytes]:
+    """JSON with its ETag; 304 where If-None-Match names it."""
+    if is_known(request.headers.get("if-none-match"), version):
+        return Response(b"", status_code=304, headers={"ETag": etag_of(version)})
+    return answer(content, ETag=etag_of(version))
+
+
+def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
+    """JSON; header names with _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(_encode(content), status_code=status, media_type="application/json", headers=named)
+
+
+def answer_list(
+    request: AnyRequest, items: Sequence[Any], columns: Sequence[str], next_cursor: str | None = None
+) -> Response[bytes]:
+    """A page as JSON, or as CSV; the next page of a table is a link."""
+    if not wants_csv(request):
+        return answer({"items": items, "next_cursor": next_cursor})
+    headers = {} if next_cursor is None else {"Link": f'<{_address_of(request, next_cursor)}>; rel="next"'}
+    return answer_table(write_objects(items, columns, headers))
+
+
+def _address_of(request: AnyRequest, cursor: str) -> str:
+    """The same question from this cursor on."""
+    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f"{request.url.path}?{urlencode([*given, ('cursor', cursor)])}"
+
+
+def no_content() -> Response[bytes]:
+    return Response(b"", status_code=204)
+
+
+def location(plural: str, id: str) -> str:
+    return f"/v1/{plural}/{quote(id, safe='')}"

@@ -1,0 +1,172 @@
+"""`/v1/users` and `/v1/products`: create, read, replace, merge patch, delete, list.   Stage 6 of 6.
+
+Written once for both: `catalog/entities/entity_types.py` says in what they differ. The project is the key's, so another
+project's thing is one that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, delete, get, patch, post, put
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.catalog.entities import entity_rows, pages
+from rtaplatform.catalog.entities.entity_rows import EntityRef
+from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, row_of
+from rtaplatform.catalog.entities.etags import etag_of
+from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object
+from rtaplatform.catalog.keys.key_cache import CATALOG_READ, CATALOG_WRITE
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.serve.catalog.catalog_docs import (
+    docs_of_create,
+    docs_of_delete,
+    docs_of_list,
+    docs_of_patch,
+    docs_of_read,
+    docs_of_replace,
+)
+from rtaplatform.serve.catalog.catalog_http import (
+    PATCH_TYPES,
+    answer,
+    answer_list,
+    answer_read,
+    condition_of,
+    decode_id,
+    decode_new_id,
+    location,
+    no_content,
+    read_flag,
+    read_json,
+    read_question,
+    run,
+)
+from rtaplatform.serve.catalog.erasure_routes import erase
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+
+
+def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
+    root, tags = f"/v1/{kind.plural}", [kind.plural]
+
+    @get(
+        root, opt={"scope": CATALOG_READ, "csv": True, "docs": docs_of_list(kind)}, tags=tags,
+        summary=f"List {kind.plural}",
+    )  # fmt: skip
+    async def list_all(request: AnyRequest) -> Response[bytes]:
+        question = read_question(request, kind.filters, is_searched=True)
+        check_filters(kind, question.filters)
+        project_id = access_of(request).project_id
+        page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
+        return answer_list(request, [row_of(kind, row) for row in page.rows], kind.shown, page.next_cursor)
+
+    @get(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": docs_of_read(kind)}, tags=tags,
+        summary=f"One {kind.name}",
+    )  # fmt: skip
+    async def read_one(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place = _place(request, kind, id)
+        row = await run(request, lambda connection: entity_rows.read(connection, place))
+        return answer_read(request, row_of(kind, row), row.version)
+
+    return [list_all, read_one]
+
+
+def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
+    root, tags = f"/v1/{kind.plural}", [kind.plural]
+
+    @post(root, opt={"scope": CATALOG_WRITE, "docs": docs_of_create(kind)}, tags=tags, summary=f"Create a {kind.name}")
+    async def create(request: AnyRequest) -> Response[bytes]:
+        refuse_others(request, ())
+        given = await read_json(request)
+        if not isinstance(given, dict) or "id" not in given:
+            raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
+        id = check_id(given.pop("id"), kind.reserved)
+        place, values = EntityRef(kind, access_of(request).project_id, id), read_object(given, kind.fields)
+        row = await run(request, lambda connection: entity_rows.create(connection, place, values))
+        return _answer(kind, row, 201, Location=location(kind.plural, id))
+
+    @put(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_replace(kind)}, tags=tags,
+        summary=f"Create or replace a {kind.name}",
+    )  # fmt: skip
+    async def replace(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place, condition = _new_place(request, kind, id), condition_of(request)
+        values = read_object(_without_id(await read_json(request), place.id), kind.fields)
+        row, is_new = await run(request, lambda connection: entity_rows.replace(connection, place, values, condition))
+        if is_new:
+            return _answer(kind, row, 201, Location=location(kind.plural, place.id))
+        return _answer(kind, row)
+
+    @patch(
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_patch(kind)}, tags=tags,
+        summary=f"Change a {kind.name} by JSON merge patch",
+    )  # fmt: skip
+    async def change(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        refuse_others(request, ())
+        place, condition = _place(request, kind, id), condition_of(request)
+        values = read_object(_without_id(await read_json(request, PATCH_TYPES), place.id), kind.fields)
+        return _answer(
+            kind, await run(request, lambda connection: entity_rows.patch(connection, place, values, condition))
+        )
+
+    return [create, replace, change, _deleting_route(kind)]
+
+
+def check_filters(kind: EntityType, filters: tuple[tuple[str, str], ...]) -> None:
+    """Raise InvalidParameter where a filter asks for what its field can never hold."""
+    for name, value in filters:
+        values = kind.fields[name].schema.get("enum")
+        if values is not None and value not in values:
+            allowed = [one for one in values if one is not None]
+            raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=allowed)
+
+
+def _deleting_route(kind: EntityType) -> HTTPRouteHandler:
+    can_erase = kind is USER
+
+    @delete(
+        f"/v1/{kind.plural}/{{id:str}}", status_code=200, tags=[kind.plural], summary=f"Delete a {kind.name}",
+        opt={"scope": CATALOG_WRITE, "docs": docs_of_delete(kind, can_erase=can_erase)},
+    )  # fmt: skip
+    async def remove(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+        given = refuse_others(request, ("erase",) if can_erase else ())
+        place, condition = _place(request, kind, id), condition_of(request)
+        if read_flag(given, "erase"):
+            return answer(await erase(request, place.id, condition=condition))
+        await run(request, lambda connection: entity_rows.delete(connection, place, condition))
+        return no_content()
+
+    return remove
+
+
+def _new_place(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
+    return EntityRef(kind, access_of(request).project_id, decode_new_id(segment, kind.reserved))
+
+
+def _place(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
+    return EntityRef(kind, access_of(request).project_id, decode_id(segment))
+
+
+def _without_id(given: Any, id: str) -> Any:
+    """The body without its id, which may be there if it is the path's."""
+    if not isinstance(given, dict) or "id" not in given:
+        return given
+    if given["id"] != id:
+        raise InvalidParameter("The id of the body is not that of the path.", field="id", allowed=id)
+    return {name: value for name, value in given.items() if name != "id"}
+
+
+def _answer(kind: EntityType, row: Any, status: int = 200, **headers: str) -> Response[bytes]:
+    return answer(row_of(kind, row), status, ETag=etag_of(row.version), **headers)
+
+
+route_handlers: list[HTTPRouteHandler] = [
+    route for kind in (USER, PRODUCT) for route in (*reading_routes(kind), *writing_routes(kind))
+]

@@ -1,0 +1,66 @@
+"""`/v1/erasures`: people without a profile are erased as well, and every receipt can be read again.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from rtaplatform.catalog.entities import pages
+from rtaplatform.catalog.entities.etags import Condition
+from rtaplatform.catalog.entities.fields import ERASURE_FIELDS, read_object
+from rtaplatform.catalog.keys.key_cache import CATALOG_WRITE
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.profiles.erasure_receipt import WhoToErase, show_receipt
+from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
+from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+TAGS = ["erasures"]
+COLUMNS = ("id", "project", "user_id", "erased_at", "removed", "remains")
+
+
+@post(
+    "/v1/erasures", status_code=200, opt={"scope": CATALOG_WRITE, "docs": ERASE_PERSON}, tags=TAGS,
+    summary="Erase a person",
+)  # fmt: skip
+async def erase_person(request: AnyRequest) -> Response[bytes]:
+    """By the user's id, by anonymous ids, or by both. The answer is the receipt."""
+    refuse_others(request, ())
+    values = read_object(await read_json(request), ERASURE_FIELDS)
+    user_id, anonymous_ids = values.get("user_id"), values.get("anonymous_ids") or ()
+    if user_id is None and not anonymous_ids:
+        said = "`user_id` or `anonymous_ids` is needed."
+        raise InvalidParameter(said, field="user_id", allowed=ERASURE_FIELDS["user_id"].schema)
+    return answer(await erase(request, user_id, tuple(anonymous_ids)))
+
+
+@get(
+    "/v1/erasures", opt={"scope": CATALOG_WRITE, "docs": LIST_ERASURES}, tags=TAGS, summary="List the receipts",
+)  # fmt: skip
+async def list_erasures(request: AnyRequest) -> Response[bytes]:
+    """Receipts of what is not complete yet have null for what was removed."""
+    question = read_question(request, ("user_id",), is_searched=False, sorts=pages.TIME_SORTS)
+    access = access_of(request)
+    page = await run(request, lambda connection: pages.list_erasures(connection, access.project_id, question))
+    return answer_list(request, [show_receipt(row, access.project) for row in page.rows], COLUMNS, page.next_cursor)
+
+
+route_handlers: list[HTTPRouteHandler] = [list_erasures, erase_person]
+
+
+async def erase(
+    request: AnyRequest, user_id: str | None, anonymous_ids: tuple[str, ...] = (), condition: Condition | None = None
+) -> dict[str, Any]:
+    """The receipt; raises PreconditionFailed, Unavailable."""
+    erasure, access = dependencies_of(request).erasure, access_of(request)
+    if erasure is None:
+        raise Unavailable("kafka", "This process cannot erase.")
+    who = WhoToErase(access.project, access.project_id, user_id, anonymous_ids)
+    receipt: dict[str, Any] = await erasure.erase(who, condition)
+    return receipt

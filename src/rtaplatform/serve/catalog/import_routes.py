@@ -1,0 +1,144 @@
+"""`POST /v1/products/import`, `/v1/users/import`: many rows, upserted as they come.   Stage 6 of 6.
+
+NDJSON or CSV by Content-Type, gzipped or not. Memory is bounded by a chunk of rows and a chunk of bytes, however long
+the body is. Each chunk is a transaction of its own: where a server goes away in the middle, what was written stays,
+and sending all again changes nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from rtaplatform.catalog.entities.bulk import BulkResult, BulkRow, RowError, upsert
+from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
+from rtaplatform.catalog.imports.table_files import CsvRows, Item, JsonLines
+from rtaplatform.catalog.keys.key_cache import CATALOG_WRITE
+from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
+from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.bodies import stream_body
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+ROWS_PER_CHUNK = 1_000
+CHUNK_SECONDS_MAX = 30.0
+PART_BYTES = 16_384  # what is split into lines at once
+TURN_SECONDS = 0.005
+ERRORS_SHOWN_MAX = 100
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+CSV_TYPE = "text/csv"
+FORM = "Send NDJSON (application/x-ndjson) or CSV with a header (text/csv), in UTF-8, gzipped or not."
+
+
+class Reader(Protocol):
+    """`JsonLines` or `CsvRows`."""
+
+    def feed(self, chunk: bytes) -> Iterator[Item]: ...
+
+    def end(self) -> Iterator[Item]: ...
+
+
+class _Import:
+    """The rows that wait for their chunk to be full, and what became of those before.
+
+    Whatever the rows are, the event loop is held for TURN_SECONDS at most, by one import in each of its rounds.
+    """
+
+    def __init__(self, request: AnyRequest, kind: EntityType) -> None:
+        parts = dependencies_of(request)
+        self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
+        self._turns, self._lines_max = parts.import_turns, parts.settings.import_lines_max
+        self._rows: list[BulkRow] = []
+        self._lines = 0
+        self.total, self.failed = BulkResult(), 0
+
+    async def take(self, items: Iterator[Item]) -> None:
+        is_over = False
+        while not is_over:
+            async with self._turns:
+                await asyncio.sleep(0)
+                is_over = self._take_some(items)
+            if len(self._rows) >= ROWS_PER_CHUNK:
+                await self.flush()
+
+    def _take_some(self, items: Iterator[Item]) -> bool:
+        """Take until a chunk is full or the turn is over; whether there are no more."""
+        turn_ends = time.perf_counter() + TURN_SECONDS
+        for item in items:
+            self._lines += 1
+            if isinstance(item, BulkRow):
+                self._rows.append(item)
+            elif item is not None:
+                self._fail([item])
+            if self._lines > self._lines_max:
+                said = f"The body has more than {self._lines_max} lines."
+                raise UnreadableBody(said, hint="Send the rest as an import of its own.")
+            if time.perf_counter() > turn_ends or len(self._rows) >= ROWS_PER_CHUNK:
+                return False
+        return True
+
+    async def flush(self) -> None:
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        work = lambda connection: upsert(connection, self._kind, self._project_id, rows)  # noqa: E731  # one line
+        written = await run(self._request, work, seconds=CHUNK_SECONDS_MAX)
+        for name in ("created", "updated", "unchanged"):
+            setattr(self.total, name, getattr(self.total, name) + getattr(written, name))
+        self._fail(written.errors)
+
+    def _fail(self, errors: list[RowError]) -> None:
+        self.failed += len(errors)
+        self.total.errors += errors[: ERRORS_SHOWN_MAX - len(self.total.errors)]
+
+
+def _importing_route(kind: EntityType) -> HTTPRouteHandler:
+    @post(
+        f"/v1/{kind.plural}/import", status_code=200, tags=[kind.plural], summary=f"Bring in many {kind.plural}",
+        description="Creates what is not there; of what is, only the fields of the row are changed. "
+        f"`errors` has the first {ERRORS_SHOWN_MAX}.",
+        opt={"scope": CATALOG_WRITE, "docs": DOCS_OF_IMPORT[kind.plural]},
+    )  # fmt: skip
+    async def bring_in(request: AnyRequest) -> Response[bytes]:
+        refuse_others(request, ())
+        media = check_type(request, (*NDJSON_TYPES, CSV_TYPE), hint=FORM)
+        reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
+        done = _Import(request, kind)
+        try:
+            await _read_all(request, reader, done)
+        except UnreadableBody as error:
+            error.hint = error.hint or FORM
+            raise
+        return answer({**msgspec.to_builtins(done.total), "failed": done.failed})
+
+    return bring_in
+
+
+async def _read_all(request: AnyRequest, reader: Reader, done: _Import) -> None:
+    is_empty = True
+    async for chunk in _body(request):
+        is_empty = is_empty and not chunk
+        for start in range(0, len(chunk), PART_BYTES):
+            await done.take(reader.feed(chunk[start : start + PART_BYTES]))
+    if is_empty:
+        raise UnreadableBody("The body is empty.", hint="Send one row at least.")
+    await done.take(reader.end())
+    await done.flush()
+
+
+def _body(request: AnyRequest) -> AsyncIterator[bytes]:
+    limit = dependencies_of(request).settings.import_bytes_max
+    return stream_body(request.receive, request.headers.get("content-encoding"), limit)
+
+
+route_handlers: list[HTTPRouteHandler] = [_importing_route(USER), _importing_route(PRODUCT)]

@@ -1,0 +1,137 @@
+"""`/v1/keys`: a project's own keys, for its administrators.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, delete, get, patch, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.catalog.entities.etags import etag_of
+from rtaplatform.catalog.entities.fields import read_object, with_defaults
+from rtaplatform.catalog.keys import key_admin
+from rtaplatform.catalog.keys.key_admin import (
+    CHANGEABLE,
+    KEY_FIELDS,
+    ROTATION_FIELDS,
+    Key,
+    KeyMaker,
+    MadeKey,
+    NewKey,
+    key_of,
+)
+from rtaplatform.catalog.keys.key_cache import ADMIN
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.serve.catalog import catalog_docs as docs
+from rtaplatform.serve.catalog.catalog_http import (
+    PATCH_TYPES,
+    answer,
+    answer_list,
+    condition_of,
+    decode_id,
+    location,
+    no_content,
+    read_json,
+    read_question,
+    run,
+)
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+TAGS = ["keys"]
+REVOKED = ("exclude", "include")
+
+
+@get(
+    "/v1/keys", opt={"scope": ADMIN, "csv": True, "docs": docs.LIST_KEYS}, tags=TAGS, summary="List the project's keys"
+)
+async def list_keys(request: AnyRequest) -> Response[bytes]:
+    """What is shown of a key is how it begins and ends. `revoked=include` lists revoked ones as well."""
+    question = read_question(request, ("revoked",), is_searched=False)
+    if dict(question.filters).get("revoked", "exclude") not in REVOKED:
+        raise InvalidParameter("`revoked` is include or exclude.", field="revoked", allowed=list(REVOKED))
+    project_id = access_of(request).project_id
+    page = await run(request, lambda connection: key_admin.list_page(connection, project_id, question))
+    items = [key_of(row) for row in page.rows]
+    return answer_list(request, items, Key.__struct_fields__, page.next_cursor)
+
+
+@post("/v1/keys", opt={"scope": ADMIN, "docs": docs.CREATE_KEY}, tags=TAGS, summary="Make a key")
+async def create_key(request: AnyRequest) -> Response[bytes]:
+    """`key` is the key itself: it is shown now and never again."""
+    refuse_others(request, ())
+    values = with_defaults(read_object(await read_json(request), KEY_FIELDS), KEY_FIELDS)
+    project_id, new, maker = access_of(request).project_id, NewKey(**values), _maker(request)
+    return _answer_made(await run(request, lambda connection: key_admin.create(connection, project_id, new, maker)))
+
+
+@get("/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.READ_KEY}, tags=TAGS, summary="One key")
+async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    refuse_others(request, ())
+    project_id, key_id = access_of(request).project_id, decode_id(id)
+    return _answer(await run(request, lambda connection: key_admin.read(connection, project_id, key_id)))
+
+
+@patch(
+    "/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.PATCH_KEY}, tags=TAGS,
+    summary="Change a key's name or its end",
+)  # fmt: skip
+async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    """Scopes stay: make another key, so that nobody's key comes to open more or less than they were told."""
+    refuse_others(request, ())
+    project_id, key_id = access_of(request).project_id, decode_id(id)
+    condition = condition_of(request)
+    values = read_object(await read_json(request, PATCH_TYPES), CHANGEABLE)
+    return _answer(
+        await run(request, lambda connection: key_admin.patch(connection, project_id, key_id, values, condition))
+    )
+
+
+@post(
+    "/v1/keys/{id:str}/rotate", opt={"scope": ADMIN, "docs": docs.ROTATE_KEY}, tags=TAGS,
+    summary="Replace a key by a new one", status_code=201,
+)  # fmt: skip
+async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    """The new key has the old one's name, scopes and end; the old one goes on for `grace_seconds`, a day by default."""
+    refuse_others(request, ())
+    project_id, key_id = access_of(request).project_id, decode_id(id)
+    given = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
+    grace = with_defaults(given, ROTATION_FIELDS)["grace_seconds"]
+    maker = _maker(request)
+    return _answer_made(
+        await run(request, lambda connection: key_admin.rotate(connection, project_id, key_id, grace, maker))
+    )
+
+
+@delete(
+    "/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.REVOKE_KEY}, tags=TAGS, summary="Revoke a key",
+    status_code=200,
+)  # fmt: skip
+async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    """Every process refuses it within 60 s."""
+    refuse_others(request, ())
+    project_id, key_id = access_of(request).project_id, decode_id(id)
+    condition = condition_of(request)
+    await run(request, lambda connection: key_admin.revoke(connection, project_id, key_id, condition))
+    return no_content()
+
+
+route_handlers: list[HTTPRouteHandler] = [list_keys, create_key, read_key, patch_key, rotate_key, revoke_key]
+
+
+def _maker(request: AnyRequest) -> KeyMaker:
+    return KeyMaker(access_of(request).scopes, dependencies_of(request).limits.keys_per_project_max)
+
+
+def _answer(row: Any) -> Response[bytes]:
+    return answer(key_of(row), ETag=etag_of(row.version))
+
+
+def _answer_made(made: MadeKey) -> Response[bytes]:
+    content = {**msgspec.to_builtins(key_of(made.row)), "key": made.key}
+    return answer(content, 201, ETag=etag_of(made.row.version), Location=location("keys", made.row.id))

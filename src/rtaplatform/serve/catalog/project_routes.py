@@ -1,0 +1,110 @@
+"""`/v1/projects`: made with their keys; a key sees and changes its own project only.   Stage 6 of 6."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from litestar import Request, Response, get, patch, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.catalog.entities.etags import etag_of
+from rtaplatform.catalog.entities.fields import read_object
+from rtaplatform.catalog.keys.key_cache import ADMIN, CATALOG_READ
+from rtaplatform.catalog.projects import project_admin
+from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, Project, project_of
+from rtaplatform.core.errors import NotFound, PlatformError
+from rtaplatform.serve.catalog import catalog_docs as docs
+from rtaplatform.serve.catalog.catalog_http import (
+    PATCH_TYPES,
+    answer,
+    answer_list,
+    answer_read,
+    condition_of,
+    decode_id,
+    location,
+    read_json,
+    run,
+)
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
+from rtaplatform.serve.query.query_routes import refuse_others
+
+AnyRequest = Request[Any, Any, State]
+TAGS = ["projects"]
+TELL_SECONDS_MAX = 5.0
+
+
+@get(
+    "/v1/projects", opt={"scope": CATALOG_READ, "csv": True, "docs": docs.LIST_PROJECTS}, tags=TAGS,
+    summary="The key's project",
+)  # fmt: skip
+async def list_projects(request: AnyRequest) -> Response[bytes]:
+    """One item: a key belongs to one project."""
+    refuse_others(request, ("format",))
+    project_id = access_of(request).project_id
+    row = await run(request, lambda connection: project_admin.read(connection, project_id))
+    return answer_list(request, [project_of(row)], Project.__struct_fields__)
+
+
+@post("/v1/projects", opt={"scope": ADMIN, "docs": docs.CREATE_PROJECT}, tags=TAGS, summary="Make a project")
+async def create_project(request: AnyRequest) -> Response[bytes]:
+    """`keys` are the new project's own: they are shown now and never again. Its events count from now on."""
+    refuse_others(request, ())
+    values = read_object(await read_json(request), PROJECT_FIELDS)
+    limits = dependencies_of(request).limits
+    # Each is told to all shards and workers. What fails costs as well: nobody tries out which slugs are taken.
+    await limits.take(PROJECTS, access_of(request).project_id)
+    await limits.take(ALL_PROJECTS, "all")
+    row, keys = await run(request, lambda connection: project_admin.create(connection, values, limits.projects_max))
+    await _tell(request)
+    content = {"project": project_of(row), "keys": keys}
+    return answer(content, 201, ETag=etag_of(row.version), Location=location("projects", row.id))
+
+
+@get(
+    "/v1/projects/{id:str}", opt={"scope": CATALOG_READ, "docs": docs.READ_PROJECT}, tags=TAGS, summary="One project",
+)  # fmt: skip
+async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    refuse_others(request, ())
+    project_id = _own(request, id)
+    row = await run(request, lambda connection: project_admin.read(connection, project_id))
+    return answer_read(request, project_of(row), row.version)
+
+
+@patch(
+    "/v1/projects/{id:str}", opt={"scope": ADMIN, "docs": docs.PATCH_PROJECT}, tags=TAGS, summary="Change a project",
+)  # fmt: skip
+async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
+    """Slug, zone and currency stay: what has been counted depends on them."""
+    refuse_others(request, ())
+    project_id, condition = _own(request, id), condition_of(request)
+    given = await read_json(request, PATCH_TYPES)
+    await dependencies_of(request).limits.take(PROJECT_CHANGES, project_id)
+    row = await run(request, lambda connection: project_admin.patch(connection, project_id, given, condition))
+    await _tell(request)
+    return answer(project_of(row), ETag=etag_of(row.version))
+
+
+route_handlers: list[HTTPRouteHandler] = [list_projects, create_project, read_project, patch_project]
+
+
+def _own(request: AnyRequest, segment: str) -> str:
+    """The id, if it is the key's project; any other does not exist for this key."""
+    id = decode_id(segment)
+    if id != access_of(request).project_id:
+        raise NotFound("There is no project with this id.", field="id")
+    return id
+
+
+async def _tell(request: AnyRequest) -> None:
+    """Tell the shards of the projects at once. Where Redis is away they are told as soon as it is back."""
+    publish = dependencies_of(request).publish_projects
+    if publish is not None:
+        # The project is there, and its keys are shown only now: nothing of Redis may keep them from the answer.
+        with contextlib.suppress(PlatformError, TimeoutError):
+            await asyncio.wait_for(publish(), TELL_SECONDS_MAX)

@@ -1,0 +1,38 @@
+"""What bounds connections, requests, bodies and answers of one API process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rtaplatform.collect.cooperative_queue import CooperativeQueue
+from rtaplatform.serve.connections.byte_budget import ByteBudget
+from rtaplatform.serve.connections.connection_guard import ConnectionGuard
+from rtaplatform.serve.connections.exchanges import Exchanges
+from rtaplatform.serve.connections.networks import is_within
+from rtaplatform.settings import ApiSettings
+
+BODY_WAIT_SECONDS = 10.0  # a large body waits so long for others to be done: not longer than for Kafka
+ANSWER_WAIT_SECONDS = 1.0
+ANSWERS_WAITING_MAX = 4  # they are in memory already
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    warden: ConnectionGuard
+    bodies: ByteBudget
+    answers: ByteBudget
+    turns: CooperativeQueue = field(default_factory=CooperativeQueue)
+    exchanges: Exchanges = field(default_factory=Exchanges)
+
+
+def make_connection_limits(settings: ApiSettings, trusted_proxies: str = "") -> ConnectionLimits:
+    return ConnectionLimits(
+        warden=ConnectionGuard(settings.connections_max, is_exempt=is_within(trusted_proxies)),
+        bodies=ByteBudget("bodies", settings.bodies_bytes_max, wait_seconds=BODY_WAIT_SECONDS),
+        answers=ByteBudget(
+            "answers",
+            settings.answers_bytes_max,
+            wait_seconds=ANSWER_WAIT_SECONDS,
+            waiting_max=ANSWERS_WAITING_MAX,
+        ),
+    )

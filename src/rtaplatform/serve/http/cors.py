@@ -1,0 +1,85 @@
+"""CORS: which pages may send here, which may ask here, and the headers that say so.   contract: "Origins".
+
+Collecting is open to pages of any origin, with credentials or without (beacons have them). Where the project lists its
+origins, it is open to these only. Metrics, queries and live streams are open to the listed origins only. A preflight
+names no key: there it is answered to the origins that any project lists, and the answer itself goes by its project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from rtaplatform.core.origins import ORIGIN_CHARS_MAX, allows
+
+Headers = list[tuple[bytes, bytes]]
+PREFLIGHT_SECONDS = b"86400"
+_HEADER_LIST = re.compile(rb"[A-Za-z0-9, -]{1,1000}")
+_USUAL_HEADERS = b"anonymousid, authorization, content-encoding, content-type, sentat, x-retry-count"
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-RateLimit-Reset",
+)
+_VARY: Headers = [(b"vary", b"Origin")]
+_QUERYING = ("/v1/metrics", "/v1/query", "/v1/live")
+
+
+class CorsOrigins:
+    """The origins that projects list. Kept up to date by `wiring`; a project that lists none is not here."""
+
+    def __init__(self, by_project: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.replace(by_project or {})
+
+    def replace(self, by_project: Mapping[str, Sequence[str]]) -> None:
+        self._by_project = {project: tuple(entries) for project, entries in by_project.items() if entries}
+        self.is_known = lru_cache(maxsize=1_000)(self._is_known)
+
+    def may_send(self, project: str, origin: str) -> bool:
+        """Whether a page of this origin may collect for the project."""
+        entries = self._by_project.get(project)
+        return entries is None or _is_listed(entries, origin)
+
+    def may_ask(self, project: str, origin: str) -> bool:
+        return _is_listed(self._by_project.get(project, ()), origin)
+
+    def _is_known(self, origin: str) -> bool:
+        """Whether any project lists it."""
+        return any(_is_listed(entries, origin) for entries in self._by_project.values())
+
+
+def _is_listed(entries: Sequence[str], origin: str) -> bool:
+    return len(origin) <= ORIGIN_CHARS_MAX and any(allows(entry, origin) for entry in entries)
+
+
+def is_querying(path: str) -> bool:
+    """Whether pages of listed origins may ask here."""
+    return path.startswith(_QUERYING) and any(path == one or path.startswith(f"{one}/") for one in _QUERYING)
+
+
+def headers_of_collecting(origin: bytes | None) -> Headers:
+    """Of answers to whoever may send; what a page may not read tells it of a failed network, and it sends again."""
+    if origin is None:
+        return [(b"access-control-allow-origin", b"*"), _EXPOSED]
+    return [*_allow(origin), (b"access-control-allow-credentials", b"true"), _EXPOSED, *_VARY]
+
+
+def headers_of_querying(origin: bytes | None, *, may_ask: bool) -> Headers:
+    if origin is None or not may_ask:
+        return _VARY
+    return [*_allow(origin), _EXPOSED, *_VARY]
+
+
+def preflight_headers(asked: bytes) -> Headers:
+    """What a preflight is told beside the origin; `asked` is its Access-Control-Request-Headers."""
+    return [
+        (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
+        (b"access-control-allow-headers", asked if _HEADER_LIST.fullmatch(asked) else _USUAL_HEADERS),
+        (b"access-control-max-age", PREFLIGHT_SECONDS),
+        (b"vary", b"Access-Control-Request-Headers"),
+        (b"content-length", b"0"),
+    ]
+
+
+def _allow(origin: bytes) -> Headers:
+    return [(b"access-control-allow-origin", origin)]

@@ -1,0 +1,193 @@
+"""Errors as people and programs see them: `application/problem+json`, on every route.   Stage 6 of 6.
+
+One table: error → status. Every document has the same members; `code` and `message` repeat the slug and the
+detail, for SDKs that look for these. An error of our own is logged in full and shown not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotAuthorizedException,
+    NotFoundException,
+    PermissionDeniedException,
+    TooManyRequestsException,
+    ValidationException,
+)
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from msgspec import Struct
+
+from rtaplatform import telemetry
+from rtaplatform.collect.body.draft import BatchRefused, EventRefused
+from rtaplatform.core import errors
+
+MEDIA_TYPE = "application/problem+json"
+_log = telemetry.logger("serve.problems")
+AnyRequest = Request[Any, Any, Any]
+
+
+class ProblemKind(Struct, frozen=True):
+    """One kind of problem, and what to do about it."""
+
+    slug: str
+    status: int
+    title: str
+    remedy: str
+
+
+_NOT_FOUND = ProblemKind("not-found", 404, "Not found", "Check the name or id; lists tell what there is.")
+_INVALID = ProblemKind(
+    "invalid-parameter", 422, "A parameter is wrong", "Correct `field`; `allowed` tells what it may be."
+)
+_UNREADABLE = ProblemKind(
+    "unreadable-body", 400, "The body cannot be read", "Send JSON of at most 4 MiB, gzipped or not."
+)
+_UNAUTHORIZED = ProblemKind("unauthorized", 401, "No valid key", "Send `Authorization: Bearer KEY`.")
+_FORBIDDEN = ProblemKind("forbidden", 403, "The key does not open this", "Use a key with the scope that is needed.")
+_BAD_REQUEST = ProblemKind("bad-request", 400, "The request cannot be read", "Check the request's form.")
+_INTERNAL = ProblemKind(
+    "internal-error", 500, "An error on our side", "Try again; if it stays, tell the operators the time."
+)
+
+KINDS: dict[type[BaseException], ProblemKind] = {
+    errors.NotFound: _NOT_FOUND,
+    errors.InvalidParameter: _INVALID,
+    errors.UnreadableBody: _UNREADABLE,
+    errors.MalformedRequest: _BAD_REQUEST,
+    errors.SlowBody: ProblemKind("slow-body", 408, "The body came too slowly", "Send it again, at once."),
+    errors.UnsupportedEncoding: ProblemKind(
+        "unsupported-encoding", 415, "Unknown Content-Encoding", "Send the body as it is, or gzipped."
+    ),
+    errors.UnsupportedType: ProblemKind("unsupported-type", 415, "Unknown Content-Type", "Name one of `allowed`."),
+    errors.Unauthorized: _UNAUTHORIZED,
+    errors.Forbidden: _FORBIDDEN,
+    errors.Conflict: ProblemKind(
+        "conflict", 409, "It conflicts with what is there", "Read what is there, then decide."
+    ),
+    errors.PreconditionFailed: ProblemKind(
+        "precondition-failed", 412, "It has been changed", "Read it again, then send its new ETag as If-Match."
+    ),
+    EventRefused: ProblemKind("event-rejected", 400, "The event is rejected", "Correct the event; `reason` tells why."),
+    BatchRefused: ProblemKind(
+        "batch-rejected", 400, "Events of the batch are rejected", "Correct the events listed in `rejected`."
+    ),
+    errors.Unavailable: ProblemKind(
+        "unavailable", 503, "A server behind is away", "Try again after `Retry-After` seconds."
+    ),
+    errors.WrongClock: ProblemKind(
+        "wrong-clock", 503, "The clock of a machine is wrong", "Try again later; an operator has to set the clock."
+    ),
+    errors.Busy: ProblemKind("busy", 503, "Not at the moment", "Try again after `Retry-After` seconds."),
+    errors.Stopped: ProblemKind("stopped", 503, "Processing stands still", "An operator has to decide."),
+    NotFoundException: ProblemKind("unknown-route", 404, "No such route", "See /docs for what there is."),
+    MethodNotAllowedException: ProblemKind("method-not-allowed", 405, "Not with this method", "See `Allow`."),
+    TooManyRequestsException: ProblemKind("too-many-requests", 429, "Too many requests", "Wait as `Retry-After` says."),
+    RequestEntityTooLarge: _UNREADABLE,
+    ValidationException: _INVALID,
+    NotAuthorizedException: _UNAUTHORIZED,
+    PermissionDeniedException: _FORBIDDEN,
+    ClientException: _BAD_REQUEST,
+    Exception: _INTERNAL,
+}
+BY_SLUG = {kind.slug: kind for kind in KINDS.values()}
+
+
+def kind_of(error: BaseException) -> ProblemKind:
+    return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), _INTERNAL)
+
+
+def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """The exception handler of the whole application."""
+    kind = kind_of(error)
+    if kind is _INTERNAL:
+        _log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
+    elif isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy):
+        _log.warning("server_away", server=error.server, detail=error.detail, path=request.url.path)
+    document = describe(error)
+    return Response(
+        content=msgspec.json.encode(document),
+        status_code=kind.status,
+        media_type=MEDIA_TYPE,
+        headers=_headers(error, kind),
+    )
+
+
+def problem_messages(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answer as ASGI's messages, for what never comes to a route."""
+    kind, body = kind_of(error), msgspec.json.encode(describe(error))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_headers(error, kind)}
+    named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return (
+        {"type": "http.response.start", "status": kind.status, "headers": named},
+        {"type": "http.response.body", "body": body},
+    )
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The document of an error."""
+    kind = kind_of(error)
+    facts = _facts(error)
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": facts["detail"],
+        "field": facts.get("field"),
+        "allowed": facts.get("allowed"),
+        "hint": facts.get("hint") or kind.remedy,
+        "code": kind.slug,
+        "message": facts["detail"],
+        **_more(error),
+    }
+
+
+def _facts(error: BaseException) -> dict[str, Any]:
+    match error:
+        case errors.Rejected():
+            return {"detail": error.detail, "field": error.field, "allowed": error.allowed, "hint": error.hint}
+        case errors.Busy():
+            return {"detail": error.detail}
+        case errors.WrongClock():
+            return {"detail": f"{error.detail} Nothing is wrong with the request."}
+        case errors.Unavailable():
+            return {"detail": f"{error.server} is away. Nothing is wrong with the request."}
+        case errors.Stopped():
+            return {"detail": error.detail}
+        case ValidationException():
+            return _of_validation(error)
+        case RequestEntityTooLarge():
+            return {"detail": "The body is too large."}
+        case HTTPException() if kind_of(error) is not _INTERNAL:
+            return {"detail": error.detail}
+    return {"detail": "The request failed, by an error of ours. It is logged."}
+
+
+def _of_validation(error: ValidationException) -> dict[str, Any]:
+    first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+    said = first if isinstance(first, dict) else {}
+    return {"detail": said.get("message") or error.detail, "field": said.get("key")}
+
+
+def _more(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, EventRefused):
+        return {"reason": error.reason.value}
+    return error.answer if isinstance(error, BatchRefused) else {}
+
+
+def _headers(error: Exception, kind: ProblemKind) -> dict[str, str]:
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if isinstance(error, (errors.Busy, errors.SlowBody)):
+        headers["Connection"] = "close"  # what is left of the body is not read
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(max(1, error.retry_after_seconds))
+    elif isinstance(error, errors.Stopped):
+        headers["Retry-After"] = "30"
+    elif kind is _UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="rta"'
+    return headers

@@ -1,0 +1,170 @@
+"""What OpenAPI says of questions, made from the lists that the parser reads.   Stage 6 of 6.
+
+The handlers read the raw parameters, since everything wrong with them is one kind of problem document. Which dimensions
+go together depends on the metric: in a body the schema says so, one shape for each group; parameters have no such word.
+"""
+
+from __future__ import annotations
+
+from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW
+from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
+from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
+from rtaplatform.analytics.ask.time_expressions import PATTERN
+from rtaplatform.analytics.plan.plan import groups_of
+from rtaplatform.core.metrics import DIMENSIONS, INTERVALS, METRICS
+from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX
+from rtaplatform.core.time.calendar import WEEKDAYS
+from rtaplatform.serve.openapi.openapi_pieces import TIME_ZONE, Docs, body_schema, comma_separated, nullable, parameter
+
+QUERIES_MAX = 20
+POPULAR_LIMIT = 20
+TIME = "`now`, `-<n>` with m, h, d, w, a date, or ISO 8601; without an offset it is in `timezone`."
+EXAMPLE_QUERY = {
+    "queries": [{"metric": "orders", "from": "-24h", "interval": "hour", "filters": {"source": ["web"]}, "limit": 10}]
+}
+_TIME: Docs = {"type": "string", "pattern": PATTERN}
+_VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
+_VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
+# By commas a value has none; one behind a backslash makes a value with a comma of two such.
+_VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
+
+
+def _one_of(values: tuple[str, ...]) -> Docs:
+    return {"type": "string", "enum": list(values)}
+
+
+def _limit(default: int) -> Docs:
+    return {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": default}
+
+
+_SHARED = (
+    parameter("from", f"Start of the period, -24h by default: {TIME}", _TIME, example="-24h"),
+    parameter("to", f"End of the period, now by default: {TIME}", _TIME, example="now"),
+    parameter("interval", "Length of a point; none: no points.", _one_of(INTERVALS), example="hour"),
+    parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin"),
+    parameter("week_start", "First day of a week; the project's by default.", _one_of(WEEKDAYS), example="monday"),
+    comma_separated(
+        "breakdown", "One result per combination of these dimensions, by commas.",
+        _one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
+    ),
+    parameter("limit", "How many combinations.", _limit(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
+    parameter(
+        "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
+        _one_of(COMPARISONS), example="previous_period"),
+    parameter("bots", "include: count events marked as bots.", _one_of(BOTS), example="exclude"),
+    *(
+        comma_separated(
+            name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
+            _VALUE_OF_URL, items_max=VALUES_MAX, example="(none)",
+        )
+        for name in DIMENSIONS
+    ),
+)  # fmt: skip
+_METRIC = parameter("name", "As in GET /v1/metrics.", _one_of(tuple(METRICS)), "path", example="orders")
+_LIVE = (
+    comma_separated(
+        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", _one_of(tuple(METRICS)),
+        items_max=min(LIVE_METRICS_MAX, len(METRICS)), example="events", required=True,
+    ),
+    parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
+    parameter("last_event_id", "As the header Last-Event-ID, where that cannot be sent.", {"type": "string"}),
+    parameter("Last-Event-ID", "The last `id` seen: the updates since, or a snapshot.", {"type": "string"}, "header"),
+)  # fmt: skip
+
+
+def _query() -> Docs:
+    """One query: what every metric takes, and one shape for each group of dimensions that go together."""
+    shapes = [_shape(dimensions, metrics) for dimensions, metrics in _groups().items()]
+    return {
+        "type": "object",
+        "properties": {
+            "metric": _one_of(tuple(METRICS)),
+            "from": nullable(_TIME),
+            "to": nullable(_TIME),
+            "interval": nullable(_one_of(INTERVALS)),
+            "timezone": {"anyOf": [TIME_ZONE, {"type": "null"}]},
+            "week_start": nullable(_one_of(WEEKDAYS)),
+            "limit": nullable(_limit(LIMIT_DEFAULT)),
+            "compare": nullable(_one_of(COMPARISONS)),
+            "bots": nullable(_one_of(BOTS)),
+            "breakdown": {},
+            "filters": {},
+        },
+        "required": ["metric"],
+        "additionalProperties": False,
+        "anyOf": shapes,
+    }
+
+
+def _groups() -> dict[tuple[str, ...], list[str]]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for metric in METRICS.values():
+        for dimensions in groups_of(metric):
+            groups.setdefault(dimensions, []).append(metric.name)
+    return groups
+
+
+def _shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
+    filters = {"type": ["object", "null"], "properties": dict.fromkeys(dimensions, _VALUES)}
+    return {
+        "properties": {
+            "metric": {"enum": metrics},
+            "breakdown": _breakdown(dimensions),
+            "filters": {**filters, "additionalProperties": False},
+        }
+    }
+
+
+def _breakdown(dimensions: tuple[str, ...]) -> Docs:
+    if not dimensions:
+        return {"type": ["array", "null"], "maxItems": 0}
+    listed: Docs = {"type": "array", "items": _one_of(dimensions), "uniqueItems": True}
+    return {"anyOf": [listed, nullable(_one_of(dimensions))]}
+
+
+def _event() -> Docs:
+    """One event of the stream; its `data` is JSON."""
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "enum": ["snapshot", "update", "error"]},
+            "id": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["event", "data"],
+    }
+
+
+READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
+READ_QUERIES: Docs = {
+    "requestBody": body_schema(
+        {
+            "application/json": {
+                "type": "object",
+                "properties": {"queries": {"type": "array", "items": _query(), "minItems": 1, "maxItems": QUERIES_MAX}},
+                "required": ["queries"],
+                "additionalProperties": False,
+                "example": EXAMPLE_QUERY,
+            }
+        }
+    )
+}
+STREAM_LIVE: Docs = {
+    "parameters": [*_LIVE, *_SHARED],
+    "responses": {
+        "200": {"description": "Events, until the client goes.", "content": {"text/event-stream": {"schema": _event()}}}
+    },
+}
+READ_POPULAR: Docs = {
+    "parameters": [
+        parameter("by", "What makes a product popular.", _one_of(tuple(METRIC_OF)), example="views"),
+        parameter(
+            "window", "How far back: a number with m, h, d or w.", {"type": "string", "pattern": WINDOW}, example="24h"
+        ),
+        parameter("limit", "How many products.", _limit(POPULAR_LIMIT), example=POPULAR_LIMIT),
+        parameter(
+            "category", "Only products of this category of the catalog.",
+            {"type": "string", "minLength": 1},
+        ),
+    ]
+}  # fmt: skip

@@ -1,0 +1,211 @@
+"""Queries over HTTP: metrics, several at once, popular products.   Stage 6 of 6: analytics → [serve].
+
+The project is the key's. Everything wrong with a question is a `Rejected`, which `http/problems.py` turns into a
+problem document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+from litestar import Request, get, post
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+from msgspec import Struct
+
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts
+from rtaplatform.analytics.ask.parse import parse_object, parse_parameters
+from rtaplatform.analytics.ask.time_expressions import UNIT_MS
+from rtaplatform.core.errors import InvalidParameter, UnreadableBody
+from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
+from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Popular, PopularProduct, Query, TimeExpression
+from rtaplatform.serve.http.access import access_of, take
+from rtaplatform.serve.http.csv_tables import (
+    META_HEADER,
+    TableResponse,
+    in_place_of,
+    wants_csv,
+    write_answer,
+    write_objects,
+)
+from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.limits import READ
+from rtaplatform.serve.query.answer_encoding import encode_results, points_in
+from rtaplatform.serve.query.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
+
+BODY_BYTES_MAX = 256 * 1024
+POPULAR_PARAMETERS = ("by", "window", "limit", "category", "format")
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class MetricList(Struct, frozen=True):
+    items: list[MetricItem]
+
+
+class AnswerList(Struct, frozen=True):
+    answers: list[Answer]
+
+
+@get(
+    "/v1/metrics", opt={"scope": "read", "csv": True}, tags=["metrics"],
+    summary="Which metrics there are", response_class=TableResponse,
+)  # fmt: skip
+async def list_metrics(request: AnyRequest) -> MetricList:
+    """Every metric with its unit, dimensions and intervals."""
+    refuse_others(request, ("format",))
+    items = [
+        MetricItem(
+            metric.name, metric.unit, metric.description, list(metric.dimensions),
+            ["none"] if isinstance(metric, LiveGauge) else list(INTERVALS),
+        )
+        for metric in METRICS.values()
+    ]  # fmt: skip
+    if wants_csv(request):
+        return in_place_of(MetricList, write_objects(items, MetricItem.__struct_fields__))
+    return MetricList(items)
+
+
+@get(
+    "/v1/metrics/{name:str}", opt={"scope": "read", "csv": True, "docs": READ_METRIC}, tags=["metrics"],
+    summary="One metric over a period", response_class=TableResponse,
+)  # fmt: skip
+async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
+    """Total, points and comparison of one metric, filtered and broken down."""
+    query = parse_parameters(name, request.query_params.multi_items(), besides=("format",))
+    is_table = wants_csv(request)
+    answer = (await _answers(request, [query]))[0]
+    if is_table:
+        table = partial(write_answer, answer, query.breakdown)
+        return in_place_of(Answer, await engine_of(request).beside.run(points_in([answer]), table))
+    return (await encode_results(engine_of(request).beside, [answer]))[0]
+
+
+@post(
+    "/v1/query", opt={"scope": "read", "docs": READ_QUERIES}, tags=["metrics"],
+    summary="Several metrics of one moment", status_code=200,
+)  # fmt: skip
+async def read_queries(request: AnyRequest) -> AnswerList:
+    """Up to 20 queries, answered from one moment."""
+    refuse_others(request, ())
+    engine, project = engine_of(request), access_of(request).project
+    queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
+    return AnswerList(await encode_results(engine_of(request).beside, await _answers(request, queries)))
+
+
+@get(
+    "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
+    summary="The most popular products", response_class=TableResponse,
+)  # fmt: skip
+async def read_popular(request: AnyRequest) -> Popular:
+    """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
+    given = refuse_others(request, POPULAR_PARAMETERS)
+    by = given.get("by", "views")
+    if by not in METRIC_OF:
+        raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
+    is_table = wants_csv(request)
+    found = await PopularProducts(engine_of(request), dependencies_of(request).products).popular(
+        access_of(request).project,
+        by,
+        window=_window(given.get("window", "24h")),
+        limit=_limit(given.get("limit")),
+        category=_category(given.get("category")),
+    )
+    if is_table:
+        headers = {META_HEADER: msgspec.json.encode(found.meta).decode()}
+        return in_place_of(Popular, write_objects(found.results, PopularProduct.__struct_fields__, headers))
+    return found
+
+
+route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries, read_popular]
+
+
+def engine_of(request: AnyRequest) -> Engine:
+    engine = dependencies_of(request).engine
+    assert isinstance(engine, Engine)
+    return engine
+
+
+def refuse_others(request: AnyRequest, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The parameters, each given once and each among `allowed`."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            detail = f"There is no parameter {name[:100]!r}."
+            raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
+        if name in given:
+            raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
+        given[name] = value
+    return given
+
+
+def _queries_of(body: bytes) -> list[object]:
+    if len(body) > BODY_BYTES_MAX:
+        raise UnreadableBody(f"The body is over {BODY_BYTES_MAX} bytes.", hint="Send fewer queries at once.")
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableBody(f"The body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise InvalidParameter("The body is an object.", hint='For example {"queries": [{"metric": "orders"}]}.')
+    unknown = next((name for name in given if name != "queries"), None)
+    if unknown is not None:
+        raise InvalidParameter(f"There is no field {unknown[:100]!r}.", field=unknown[:100], allowed=["queries"])
+    queries = given.get("queries")
+    if not isinstance(queries, list) or not 1 <= len(queries) <= QUERIES_MAX:
+        raise InvalidParameter(
+            f"`queries` is a list of 1 to {QUERIES_MAX} queries.",
+            field="queries",
+            allowed=f"1 to {QUERIES_MAX} queries",
+        )
+    return queries
+
+
+async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
+    """A large request is taken from the key's limit as several."""
+    engine, access = engine_of(request), access_of(request)
+    cost = await engine.check(access.project, queries)
+    if cost.reads > 1:
+        await take(request, READ, access, cost.reads - 1)
+    return await engine.answer(access.project, queries)
+
+
+async def _query(engine: Engine, project: str, number: int, given: object) -> Query:
+    """Parse and plan one of several; an error's field says which one it was: `queries.3.from`."""
+    try:
+        query = parse_object(given)
+        await engine.check(project, [query])
+    except InvalidParameter as error:
+        error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")
+        raise
+    return query
+
+
+def _window(text: str) -> TimeExpression:
+    if not re.fullmatch(WINDOW, text):
+        raise InvalidParameter(
+            f"{text[:100]!r} is not a window.",
+            field="window",
+            allowed=["1m to 999999m", "1h to 9999h", "1d to 999d", "1w to 99w"],
+            hint="window=24h",
+        )
+    return TimeExpression(Anchor.NOW, -int(text[:-1]) * UNIT_MS[text[-1]])
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return POPULAR_LIMIT
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not 1 <= int(text) <= LIMIT_MAX:
+        raise InvalidParameter(f"`limit` cannot be {text[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _category(text: str | None) -> str | None:
+    if text == "":
+        raise InvalidParameter("`category` is empty.", field="category", hint="Leave it out for all categories.")
+    return text

@@ -1,0 +1,187 @@
+"""The oracle's amounts: numbers to whole 10⁻⁴ units, the lines of an order, its currency (rule 5).
+
+Exact: as many digits as the text has, rounded once, half to even. What cannot be read is as if it were not there.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, NamedTuple
+
+from rtaplatform.simulate.oracle.oracle_json import OracleNumber, is_empty
+
+LARGEST = 2**52
+_EXPONENT_MAX = 100_000
+_EXACT = Context(prec=200_000, Emax=999_999_999, Emin=-999_999_999, rounding=ROUND_HALF_EVEN)
+_SCALE = Decimal(10_000)
+_TEXT_MAX = 1_000
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_PLAIN_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?")
+_ROOT = ("price", "quantity", "revenue", "total")
+
+
+class InvalidAmount(Exception):
+    """There is something that is no amount, or one beyond the range."""
+
+
+class OracleLine(NamedTuple):
+    """One line of an order: product id as sent, quantity and amount in 10⁻⁴ units."""
+
+    product_id: Any
+    quantity: int
+    amount: int
+
+
+class OracleAmounts(NamedTuple):
+    """The lines, the stated revenue if there is one, and whether an amount could not be read."""
+
+    lines: list[OracleLine]
+    stated: int | None
+    unreadable: bool
+
+
+def amount(value: Any) -> int | None:
+    """Return the amount in 10⁻⁴ units, None for null. Raises InvalidAmount."""
+    number = _decimal(value)
+    return None if number is None else _scaled(number)
+
+
+def read_amounts(properties: dict[str, Any]) -> OracleAmounts:
+    """Return all amounts of a commerce event."""
+    problems: list[str] = []
+    root = {name: _given(properties.get(name), problems) for name in _ROOT}
+    entries = _entries(properties.get("products"), problems)
+    if entries:
+        lines = [_line(entry.get("product_id"), entry, problems) for entry in entries]
+        lines = _without_what_overflows(lines, problems)
+    else:
+        named = [properties.get("product_id"), root["price"], root["quantity"]]
+        lines = [_line(named[0], root, problems)] if any(value is not None for value in named) else []
+    stated = next((amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
+    return OracleAmounts(lines, stated, bool(problems))
+
+
+def lines_of(properties: dict[str, Any]) -> list[OracleLine]:
+    """Return the lines: `products`, else one from the root where it names anything."""
+    return read_amounts(properties).lines
+
+
+def revenue_of(properties: dict[str, Any], lines: list[OracleLine]) -> int:
+    """Return `revenue`, else `total`, else the sum of the lines."""
+    stated = read_amounts(properties).stated
+    return sum(line.amount for line in lines) if stated is None else stated
+
+
+def in_other_currency(given: Any, currency: str) -> bool:
+    """Tell whether an order's currency is another than the project's, or none that there can be."""
+    if not isinstance(given, str):
+        return given is not None
+    letters = list(given)
+    while letters and _is_beside(letters[-1]):
+        letters.pop()
+    while letters and _is_beside(letters[0]):
+        letters.pop(0)
+    text = "".join(letters)
+    return bool(text) and not (re.fullmatch("[A-Za-z]{3}", text) and text.upper() == currency)
+
+
+def _is_beside(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def _entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
+    if products is None or is_empty(products):
+        return []
+    if isinstance(products, dict):
+        products = list(products.values())
+    if not isinstance(products, list):
+        problems.append("products")
+        return []
+    found = []
+    for entry in products:
+        if isinstance(entry, dict) or is_empty(entry):
+            found.append(entry or {})
+        elif entry is not None:
+            problems.append("products")
+    return found
+
+
+def _given(value: Any, problems: list[str]) -> Any:
+    """Return the value, or None where it is no amount."""
+    try:
+        amount(value)
+    except InvalidAmount:
+        problems.append("amount")
+        return None
+    return value
+
+
+def _line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> OracleLine:
+    price, quantity = (_decimal(_given(entry.get(name), problems)) for name in ("price", "quantity"))
+    price = Decimal(0) if price is None else price
+    quantity = Decimal(1) if quantity is None else quantity
+    try:
+        total = _scaled(_EXACT.multiply(price, quantity))
+    except InvalidAmount:
+        problems.append("line")
+        total = 0
+    return OracleLine(product_id, _scaled(quantity), total)
+
+
+def _without_what_overflows(lines: list[OracleLine], problems: list[str]) -> list[OracleLine]:
+    for name in ("amount", "quantity"):
+        sums: Counter[str] = Counter()
+        for line in lines:
+            sums[_product(line.product_id)] += getattr(line, name)
+        if any(abs(total) > LARGEST for total in (*sums.values(), sum(sums.values()))):
+            problems.append(name)
+            lines = [line._replace(**{name: 0}) for line in lines]
+    return lines
+
+
+def _product(value: Any) -> str:
+    from rtaplatform.simulate.oracle.oracle_event import dimension
+
+    return dimension(value)
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    text, form = _number_text(value)
+    if len(text) > _TEXT_MAX or not form.fullmatch(text):
+        raise InvalidAmount(text[:50])
+    mantissa, _, exponent = text.lower().partition("e")
+    # A mantissa is short, so beyond this exponent the number is nothing or too large anyway.
+    return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
+
+
+def _number_text(value: Any) -> tuple[str, re.Pattern[str]]:
+    if isinstance(value, OracleNumber):
+        return value.text, _JSON_NUMBER
+    if isinstance(value, str):
+        return value.strip(), _PLAIN_DECIMAL
+    raise InvalidAmount(str(value)[:50])
+
+
+def _whole(exponent: str) -> int:
+    digits = exponent.lstrip("+-0")
+    size = _EXPONENT_MAX if len(digits) > 6 else int(digits or 0)
+    return -size if exponent.startswith("-") else size
+
+
+def _scaled(number: Decimal) -> int:
+    if not number or number.adjusted() < -9:
+        return 0
+    if number.adjusted() > 18:
+        raise InvalidAmount("too large")
+    return _bounded(int(_EXACT.multiply(number, _SCALE).to_integral_value(ROUND_HALF_EVEN, _EXACT)))
+
+
+def _bounded(value: int) -> int:
+    if abs(value) > LARGEST:
+        raise InvalidAmount("too large")
+    return value

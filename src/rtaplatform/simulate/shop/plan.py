@@ -1,0 +1,47 @@
+"""What to simulate: one value, read from the command line, passed down.
+
+`start_ms` is the only absolute time in it. A live run begins there; history, and a run at full speed of a
+given length, end there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SOURCES = ("web", "ios", "android", "server")
+TIME_ZONE = "Europe/Berlin"
+FULL_SPEED_EVENTS_PER_SECOND = 2_000.0
+"""How close the events lie in their own time when `rate` is 0 and they are sent as fast as possible."""
+
+
+@dataclass(frozen=True)
+class SimulationPlan:
+    """Shares are of all records, 0 to 1; `duration_ms`, `backfill_ms` and `events_max` None: without that limit."""
+
+    start_ms: int
+    project: str = "demo"
+    rate: float = 50.0
+    users: int = 2_000
+    products: int = 200
+    sources: tuple[str, ...] = SOURCES
+    seed: int = 1
+    late: float = 0.03
+    duplicates: float = 0.02
+    malformed: float = 0.01
+    duration_ms: int | None = None
+    backfill_ms: int | None = None
+    events_max: int | None = None
+
+    @property
+    def events_per_second(self) -> float:
+        """Return the pace of the events in their own time."""
+        return self.rate or FULL_SPEED_EVENTS_PER_SECOND
+
+    @property
+    def first_ms(self) -> int:
+        """Return the time of the first record."""
+        if self.backfill_ms is not None:
+            return self.start_ms - self.backfill_ms
+        if self.rate == 0 and self.events_max is not None:
+            return self.start_ms - int(self.events_max * 1000 / self.events_per_second)
+        return self.start_ms

@@ -1,0 +1,94 @@
+"""Who comes: known users on their devices, anonymous people new and returning.   simulate: [people] → traffic.
+
+A client is one browser or one installed app; a user may have several, each with an anonymousId of its own.
+Nobody is in two sessions at a time on one client. Memory is bounded: one client per user and source, and a ring
+of anonymous people who may come back.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from rtaplatform.simulate.shop.demo_catalog import COUNTRIES, COUNTRY_WEIGHTS, demo_user
+from rtaplatform.simulate.shop.devices import device_context
+from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.weighted_choice import WeightedChoice
+
+_SOURCE_WEIGHTS = {"web": 60, "ios": 18, "android": 17, "server": 0.5}
+_NEWCOMERS = 0.35
+_KNOWN_AMONG_RETURNING = 0.65
+_NEVER_LOG_IN = 0.2
+_WRONG_CLOCKS = 0.01
+_RING_MIN = 1_000
+_COUNTRIES = WeightedChoice(COUNTRIES, COUNTRY_WEIGHTS)
+
+
+class VisitorClient:
+    """One browser or app: who uses it and what it sends along. `user_id` None: this person never logs in."""
+
+    __slots__ = ("anonymous_id", "busy", "context", "country", "logged_in", "skew_ms", "source", "traits", "user_id")
+
+    def __init__(self, source: str, country: str, user: dict[str, Any] | None, rng: Random) -> None:
+        self.source = source
+        self.country = country
+        self.user_id: str | None = user["id"] if user else None
+        self.traits = {"email": user["email"], "name": user["name"], **user["traits"]} if user else {}
+        self.anonymous_id = None if source == "server" else f"a-{rng.getrandbits(48):012x}"
+        self.context = device_context(source, country, rng)
+        self.logged_in = source == "server"
+        self.busy = False
+        self.skew_ms = int((rng.random() - 0.5) * 7_200_000) if rng.random() < _WRONG_CLOCKS else 0
+
+
+class Visitors:
+    """Chooses who comes next."""
+
+    def __init__(self, plan: SimulationPlan, rng: Random) -> None:
+        self._plan, self._rng = plan, rng
+        self._sources = WeightedChoice(plan.sources, [_SOURCE_WEIGHTS[source] for source in plan.sources])
+        self._known: dict[tuple[int, str], VisitorClient] = {}
+        self._ring: list[VisitorClient] = []
+        self._ring_max = max(_RING_MIN, plan.users)
+
+    def visitor(self) -> VisitorClient:
+        """Return a client that is in no session, and mark it busy."""
+        source = self._sources.draw(self._rng)
+        client = self._known_user(source) if source == "server" else self._client(source)
+        client.busy = True
+        return client
+
+    def _client(self, source: str) -> VisitorClient:
+        chance = self._rng.random()
+        if chance < _NEWCOMERS:
+            return self._newcomer(source)
+        known = chance < _NEWCOMERS + (1 - _NEWCOMERS) * _KNOWN_AMONG_RETURNING
+        client = self._known_user(source) if known else self._returning(source)
+        return self._newcomer(source) if client.busy else client
+
+    def _newcomer(self, source: str) -> VisitorClient:
+        country = _COUNTRIES.draw(self._rng)
+        client = VisitorClient(source, country, None, self._rng)
+        if len(self._ring) < self._ring_max:
+            self._ring.append(client)
+        else:
+            self._ring[int(self._rng.random() * self._ring_max)] = client
+        return client
+
+    def _returning(self, source: str) -> VisitorClient:
+        if not self._ring:
+            return self._newcomer(source)
+        return self._ring[int(self._rng.random() * len(self._ring))]
+
+    def _known_user(self, source: str) -> VisitorClient:
+        # Low numbers come often: the regulars.
+        number = 1 + int(self._plan.users * self._rng.random() ** 1.5)
+        found = self._known.get((number, source))
+        return found or self._first_visit(number, source)
+
+    def _first_visit(self, number: int, source: str) -> VisitorClient:
+        user = demo_user(number, self._plan.seed)
+        client = VisitorClient(source, user["traits"]["country"], user, self._rng)
+        if source != "server" and self._rng.random() < _NEVER_LOG_IN:
+            client.user_id = None
+        return self._known.setdefault((number, source), client)

@@ -1,0 +1,83 @@
+"""A session under way, and the message of each of its steps.   simulate: journey → [visits] → traffic.
+
+Times as the collector would leave them: the client's own, corrected where its clock is wrong by over 30 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any, NamedTuple
+
+from rtaplatform.simulate.shop.journey import JourneyStep
+from rtaplatform.simulate.shop.records import iso, message_id
+from rtaplatform.simulate.shop.visitors import VisitorClient
+
+_SITE = "https://shop.example.com"
+_SKEW_TOLERATED_MS = 30_000
+
+
+class Visit:
+    """Whose session it is, what it sends along, the step to come, and by how much it is sent late."""
+
+    __slots__ = ("client", "coming", "context", "lag_ms", "marks", "referrer", "source", "steps")
+
+    def __init__(self, client: VisitorClient, source: str, steps: Iterator[JourneyStep]) -> None:
+        self.client, self.source, self.steps = client, source, steps
+        self.context: dict[str, Any] = client.context
+        self.coming = next(steps)
+        self.referrer = ""
+        self.lag_ms = 0
+        self.marks: list[str] = []
+
+
+class VisitSealing(NamedTuple):
+    """What all messages of a run share. `salt` sets the messageIds of one start apart from another's."""
+
+    project: str
+    salt: int
+    rng: Random
+
+
+def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: VisitSealing) -> dict[str, Any]:
+    """Return the message of a step that arrives at this time."""
+    client = visit.client
+    message: dict[str, Any] = {"projectId": sealing.project, "type": step.type}
+    if step.type == "track":
+        message["event"] = step.name
+    elif step.name:
+        message["name"] = step.name
+    message["messageId"] = message_id(sealing.rng, sealing.salt)
+    if client.anonymous_id is not None:
+        message["anonymousId"] = client.anonymous_id
+    if client.logged_in:
+        message["userId"] = client.user_id
+    message["source"] = visit.source
+    _add_times(message, visit, received_ms, sealing.rng)
+    if step.type == "identify":
+        message["traits"] = client.traits
+    else:
+        message["properties"] = step.properties
+    message["context"] = _context(visit, step)
+    if visit.marks:
+        message["marks"] = visit.marks
+    return message
+
+
+def _add_times(message: dict[str, Any], visit: Visit, received_ms: int, rng: Random) -> None:
+    wire_ms, wait_ms = 5 + int(rng.random() * 80), 20 + int(rng.random() * 900)
+    sent_ms = received_ms - wire_ms
+    own_ms = sent_ms - wait_ms - visit.lag_ms
+    skew_ms = visit.client.skew_ms
+    message["originalTimestamp"] = iso(own_ms + skew_ms)
+    message["sentAt"] = iso(sent_ms + skew_ms)
+    message["receivedAt"] = iso(received_ms)
+    message["timestamp"] = iso(own_ms + wire_ms if abs(skew_ms) > _SKEW_TOLERATED_MS else own_ms)
+
+
+def _context(visit: Visit, step: JourneyStep) -> dict[str, Any]:
+    if visit.source != "web":
+        return visit.context
+    page = {"path": step.path, "url": _SITE + step.path, "title": step.name or "Login", "referrer": visit.referrer}
+    visit.referrer = _SITE + step.path
+    return {**visit.context, "page": page}

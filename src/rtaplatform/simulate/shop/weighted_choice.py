@@ -1,0 +1,23 @@
+"""Weighted choice, with the weights added up once: `random.choices` adds them up for every draw."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from random import Random
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class WeightedChoice(Generic[T]):
+    """Values, each drawn in proportion to its weight."""
+
+    def __init__(self, values: Sequence[T], weights: Iterable[float]) -> None:
+        self._values = tuple(values)
+        self._cumulated = list(accumulate(weights))
+
+    def draw(self, rng: Random) -> T:
+        """Return one of the values."""
+        return self._values[bisect(self._cumulated, rng.random() * self._cumulated[-1])]

@@ -1,0 +1,74 @@
+"""What a batch adds to buckets and sketches in memory, and who has a seat there.   Stage 4 of 6.   For
+`memory_store.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rtaplatform.core.caps import ANCHORS, BOUNDED, Caps, seats_of, without_seat
+from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, PRODUCTS, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX, field
+from rtaplatform.store.memory.memory_totals import MemoryTotals, flat
+from rtaplatform.store.port import CellsKey, SketchKey
+
+OVERFLOW = 2**63
+LOGGED_FROM = 4  # fields; Redis has 256, which no simulated bucket reaches
+LOG_MAX = 5
+SKETCH_KEY_BYTES = 200
+SKETCH_BYTES = 12_304  # of a dense HyperLogLog; a sparse one has some three bytes a person
+SPARSE_BYTES, PERSON_BYTES = 18, 3
+
+
+def increment_cells(totals: MemoryTotals, key: CellsKey, fields: Mapping[str, int], caps: Caps) -> None:
+    bucket = totals.cells.setdefault(key, {})
+    is_logged = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM
+    before = dict(bucket) if is_logged else {}
+    for name, n in fields.items():
+        where = name if name in bucket or key.rollup not in BOUNDED else _seat_of(bucket, key, name, caps)
+        total = bucket.get(where, 0) + n
+        if -OVERFLOW <= total < OVERFLOW:
+            bucket[where] = total
+        else:
+            bucket[SHORT_PREFIX] = bucket[SHORT_PREFIX + where] = 1
+    if is_logged:
+        changed = {name: n for name, n in bucket.items() if before.get(name) != n}
+        log = totals.logs.setdefault(key, [])
+        log.append((log[-1][0] + 1 if log else 1, flat(changed)))
+        del log[:-LOG_MAX]
+
+
+def _seat_of(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> str:
+    """The field that takes a field which is not there yet; a total always takes its own."""
+    measure, *values = name.split(SEPARATOR)
+    instead = without_seat(key.rollup, tuple(values))
+    bots = BOT_PREFIX if measure.startswith(BOT_PREFIX) else ""
+    anchor = field(bots + ANCHORS[key.rollup], *values)
+    if not values or instead == tuple(values) or anchor in bucket:
+        return name
+    seats = f"{SEATS_PREFIX}{bots}{seats_of(key.rollup, tuple(values))}"
+    if bucket.get(seats, 0) >= caps.seats(key.rollup, key.kind):
+        return field(measure, *instead)
+    bucket[seats] = bucket.get(seats, 0) + 1
+    bucket[anchor] = 0
+    return name
+
+
+def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], caps: Caps) -> None:
+    if not key.dimension:
+        totals.sketches.setdefault(key, set()).update(members)
+        return
+    record = totals.cells.setdefault(CellsKey(key.project, PERSONS.name, key.kind, key.start), {})
+    held, left_out = field("bytes", key.dimension), field("left_out", key.dimension)
+    before = totals.sketches.get(key)
+    if before is None and record.get(held, 0) >= caps.sketch_bytes:
+        record[left_out] = record.get(left_out, 0) + 1
+        return
+    after = (before or set()) | set(members)
+    totals.sketches[key] = after
+    record[held] = record.get(held, 0) + _bytes_of(after) - _bytes_of(before)
+
+
+def _bytes_of(members: set[bytes] | None) -> int:
+    if members is None:
+        return 0
+    return SKETCH_KEY_BYTES + min(SKETCH_BYTES, SPARSE_BYTES + PERSON_BYTES * len(members))

@@ -1,0 +1,33 @@
+"""How often records have ended a worker, in memory: the same promises as `store/redis/redis_ends.py`.   Stage 4 of
+6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtaplatform.store.memory.memory_store import MemoryStore
+
+ENDS_KEPT_MAX = 1_000
+
+
+class MemoryEnds:
+    """They go back in time with the first shard."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def ends(self) -> dict[str, int]:
+        self._store.clock_s()
+        return dict(self._store.shards[0].ends)
+
+    def count_ends(self, names: Sequence[str]) -> None:
+        ends = self._store.shards[0].ends
+        if len(ends) + len(names) > ENDS_KEPT_MAX:
+            ends.clear()
+        for name in names:
+            ends[name] = ends.get(name, 0) + 1
+
+    def forget_ends(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._store.shards[0].ends.pop(name, None)

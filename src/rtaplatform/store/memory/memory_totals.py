@@ -1,0 +1,112 @@
+"""One generation in memory, and what readers ask of it.   Stage 4 of 6.   For `memory_store.py` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+import xxhash
+
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.rollups import SHORT_PREFIX
+from rtaplatform.core.sketches.hyperloglog import PERSON_BYTES, hyperloglog
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import (
+    BucketContent,
+    CellsKey,
+    PersonSketches,
+    Read,
+    ReadBucketLog,
+    ReadBuckets,
+    ReadFields,
+    ReadOnline,
+    ReadPersonCounts,
+    ReadPersons,
+    ReadPersonValues,
+    SketchKey,
+)
+
+
+class MemoryTotals:
+    """One generation's totals, and the ledger that they include."""
+
+    def __init__(self) -> None:
+        self.ledger: dict[PartitionId, str] = {}
+        self.control: dict[PartitionId, int] = {}  # while it is built: what was read of rta.control
+        self.inflight = ""
+        self.cells: dict[CellsKey, dict[str, int]] = {}
+        self.logs: dict[CellsKey, list[tuple[int, list[bytes]]]] = {}  # positions and changes of large buckets
+        self.sketches: dict[SketchKey, set[bytes]] = {}
+        self.online: dict[str, dict[bytes, int]] = {}
+        self.blocks: dict[str, bytes] = {}
+        self.loose: dict[str, dict[bytes, int]] = {}  # set → id → record time of its write
+        self.persons: dict[tuple[str, bytes], bytes] = {}
+        self.dead: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+
+
+def answer(totals: MemoryTotals, project: str, read: Read) -> Any:
+    match read:
+        case ReadFields(rollup, kind, starts, fields):
+            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
+            return [dict(b) if fields is None else _some(b, fields) for b in buckets]
+        case ReadBuckets(rollup, kind, starts):
+            buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
+            logs = [totals.logs.get(CellsKey(project, rollup, kind, start), []) for start in starts]
+            return [BucketContent(flat(b), _position(log)) for b, log in zip(buckets, logs, strict=True)]
+        case ReadBucketLog(rollup, kind, start, since):
+            return _changes(totals.logs.get(CellsKey(project, rollup, kind, start), []), since)
+        case ReadPersons():
+            return len(_union(totals, project, read))
+        case ReadPersonValues(buckets, dimension):
+            wanted = {(project, kind, start, dimension) for kind, start in buckets}
+            return sorted({key.value for key in totals.sketches if key[:4] in wanted})
+        case ReadPersonCounts(dimension, kind, starts):
+            return [BucketContent(flat(_persons_of(totals, (project, kind, start, dimension)))) for start in starts]
+        case PersonSketches(dimension, kind, starts):
+            return [BucketContent(_sketches_of(totals, (project, kind, start, dimension))) for start in starts]
+        case ReadOnline(since_ms, until_ms):
+            last = inf if until_ms is None else until_ms
+            return sum(since_ms <= at <= last for at in totals.online.get(project, {}).values())
+
+
+def _some(bucket: Mapping[str, int], fields: Sequence[str]) -> dict[str, int]:
+    """These fields, and which of them lack something."""
+    short = [SHORT_PREFIX + name for name in fields] if SHORT_PREFIX in bucket else []
+    return {name: bucket[name] for name in (*fields, *short) if name in bucket}
+
+
+def flat(fields: Mapping[str, int]) -> list[bytes]:
+    return [text for name, n in fields.items() for text in (name.encode(), b"%d" % n)]
+
+
+def _persons_of(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> dict[str, int]:
+    return {key.value: len(persons) for key, persons in totals.sketches.items() if key[:4] == bucket}
+
+
+def _sketches_of(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> list[bytes]:
+    found = [(key.value, persons) for key, persons in totals.sketches.items() if key[:4] == bucket]
+    return [text for value, persons in found for text in (value.encode(), hyperloglog(map(_eight_bytes, persons)))]
+
+
+def _eight_bytes(person: bytes) -> bytes:
+    """As workers send it; a test may name persons as it likes."""
+    return person if len(person) == PERSON_BYTES else xxhash.xxh3_64_digest(person)
+
+
+def _position(log: Sequence[tuple[int, list[bytes]]]) -> str:
+    return str(log[-1][0]) if log else ""
+
+
+def _changes(log: Sequence[tuple[int, list[bytes]]], since: str) -> BucketContent | None:
+    positions = [str(position) for position, _ in log]
+    if since not in positions:
+        return None
+    newer = log[positions.index(since) + 1 :]
+    return BucketContent([item for _, changes in newer for item in changes], _position(log))
+
+
+def _union(totals: MemoryTotals, project: str, read: ReadPersons) -> set[bytes]:
+    keys = [SketchKey(project, *bucket, read.dimension, value) for bucket in read.buckets for value in read.values]
+    return set().union(*(totals.sketches.get(key, set()) for key in keys))

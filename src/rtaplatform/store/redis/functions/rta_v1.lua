@@ -1,0 +1,258 @@
+#!lua name=rta_v1
+-- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
+-- The first part of the library: what is looked at before anything is written.
+--
+-- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
+-- written. So `apply` compares and validates everything first, then sets a marker, writes only what
+-- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker that is
+-- still there tells of a batch torn by a bug of this very code; or of damage, which no retry mends.
+--
+-- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
+-- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
+-- Numbers over 2^53 are not exact in Lua: they travel as text, and only what is within is added here.
+-- The fields of one list differ from each other where all its increments are numbers (store/redis/apply_payload.py).
+-- The second part adds to a bucket, the third writes everything else.
+
+local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
+local KEY_MAX = 1024
+local SKETCH_BYTES = 12304 -- of a dense HyperLogLog
+local EXACT = 9007199254740992 -- 2^53
+
+local function prefix_of(shard_key)
+  local prefix = string.match(shard_key, '^(rta:{s%d+}:)shard$')
+  if not prefix then error('not a shard key') end
+  return prefix
+end
+
+local function each_chunk(list, first, visit)
+  for i = first, #list, CHUNK do visit(i, math.min(i + CHUNK - 1, #list)) end
+end
+
+-- 1 compare -------------------------------------------------------------------------------------------------------
+
+local function moved(ledger, generation, moves)
+  local reply = {'MOVED', generation}
+  for _, move in ipairs(moves) do
+    reply[#reply + 1] = move[1]
+    reply[#reply + 1] = redis.call('HGET', ledger, move[1]) or ''
+  end
+  return reply
+end
+
+local function ledger_differs(ledger, moves)
+  for _, move in ipairs(moves) do
+    if (redis.call('HGET', ledger, move[1]) or '') ~= move[2] then return true end
+  end
+  return false
+end
+
+-- Whether the ids of a set were written at other times than those that were read; -1: not at all.
+local function loose_differ(base, set)
+  local ids, expected = set[3], set[4]
+  for first = 1, #ids, CHUNK do
+    local held = redis.call('ZMSCORE', base .. 'i:' .. set[1], unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
+    for j = 1, #held do
+      if (held[j] and tonumber(held[j]) or -1) ~= expected[first + j - 1] then return true end
+    end
+  end
+  return false
+end
+
+local function conflicts(root, base, batch)
+  local blocks, persons, replayed, loose = {}, {}, {}, {}
+  for i, block in ipairs(batch.blocks) do
+    if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
+  end
+  for i, set in ipairs(batch.loose) do
+    if loose_differ(base, set) then loose[#loose + 1] = i - 1 end
+  end
+  for i, person in ipairs(batch.persons) do
+    local value = redis.call('HGET', base .. 'person:' .. person[1], person[2]) or ''
+    if string.sub(value, 1, 8) ~= person[3] then persons[#persons + 1] = i - 1 end
+  end
+  for i, origin in ipairs(batch.replayed) do
+    if not redis.call('ZSCORE', base .. 'dead', origin) then replayed[#replayed + 1] = i - 1 end
+  end
+  local version = redis.call('HGET', root .. 'projects', ':version') or ''
+  local projects = (batch.projects_version and batch.projects_version ~= version) and 1 or 0
+  if #blocks + #persons + #replayed + #loose + projects == 0 then return nil end
+  return {'CONFLICT', blocks, persons, replayed, projects, loose}
+end
+
+-- 2 validate ------------------------------------------------------------------------------------------------------
+
+local function is_text(value, longest) return type(value) == 'string' and #value <= longest end
+
+local function is_token(value) return type(value) == 'string' and #value == 8 end
+
+-- A whole number within ±2^62: as a Lua number up to 2^53, as text beyond.
+local function is_increment(n)
+  if type(n) == 'number' then return n == math.floor(n) and n >= -EXACT and n <= EXACT end
+  if type(n) ~= 'string' or not string.find(n, '^-?[1-9]%d*$') then return false end
+  local digits = string.gsub(n, '-', '')
+  return #digits < 19 or (#digits == 19 and digits <= '4611686018427387904')
+end
+
+local function is_time(n) return type(n) == 'number' and n == math.floor(n) and n >= 0 and n <= EXACT end
+
+local function check(condition, what) if not condition then error({invalid = what}) end end
+
+-- Another type under one of our keys is damage that no retry mends. Returns whether the key is there.
+local function check_type(key, wanted)
+  check(is_text(key, KEY_MAX), 'key')
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= wanted then error({damaged = key}) end
+  return found ~= 'none'
+end
+
+-- By number, as `write` goes through it: ipairs would stop at a hole.
+local function check_list(list, is_right, what)
+  check(type(list) == 'table', what)
+  for i = 1, #list do check(is_right(list[i]), what) end
+end
+
+local function check_pairs(list, is_first, is_second, what)
+  check(type(list) == 'table' and #list % 2 == 0, what)
+  for i = 1, #list, 2 do check(is_first(list[i]) and is_second(list[i + 1]), what) end
+end
+
+local function is_name(value) return is_text(value, 8192) end
+
+-- The longest of all lists, looked at without a call an entry where it is as it should be.
+local function check_increments(list)
+  check(type(list) == 'table' and #list % 2 == 0, 'cells')
+  for i = 1, #list, 2 do
+    local field, n = list[i], list[i + 1]
+    if type(field) ~= 'string' or #field > 8192 then check(false, 'cells') end
+    if type(n) ~= 'number' or n % 1 ~= 0 or n < -EXACT or n > EXACT then
+      check(is_increment(n), 'cells')
+    end
+  end
+end
+
+-- Time and person in turn; as long a list, looked at in the same way.
+local function check_online(list)
+  check(type(list) == 'table' and #list % 2 == 0, 'online')
+  for i = 1, #list, 2 do
+    local at, person = list[i], list[i + 1]
+    if type(at) ~= 'number' or at % 1 ~= 0 or at < 0 or at > EXACT then check(false, 'online') end
+    if type(person) ~= 'string' or #person > 8192 then check(false, 'online') end
+  end
+end
+
+-- Persons, or the sketch that they come to. The list is looked at as by `check_list`, without a call an entry.
+local function check_persons(list)
+  if type(list) == 'string' then
+    return check(#list == SKETCH_BYTES and string.sub(list, 1, 5) == 'HYLL\0', 'sketches')
+  end
+  check(type(list) == 'table', 'sketches')
+  for i = 1, #list do
+    if type(list[i]) ~= 'string' or #list[i] > 64 then check(false, 'sketches') end
+  end
+end
+
+-- Of a bucket, or of one value of a dimension in it.
+local function sketch_key(group, i)
+  return 'p:' .. (group[3] ~= '' and (group[1] .. ':' .. group[6][i]) or group[1])
+end
+
+-- As `check_type` for a text that is never empty, at half the price: there are thousands of them in a call. Returns its
+-- bytes, 0 where it is not there.
+local function sketch_size(key)
+  check(is_text(key, KEY_MAX), 'key')
+  local size = redis.pcall('STRLEN', key)
+  if type(size) == 'number' then return size end
+  error(string.find(size.err, '^WRONGTYPE') and {damaged = key} or size)
+end
+
+local function is_table(value) return type(value) == 'table' end
+
+-- By rollup: its anchor, and of each dimension whether its values are bounded, or which of them. Lists become sets.
+local function check_rules(rules)
+  check(is_table(rules), 'rules')
+  for _, rule in pairs(rules) do
+    check(is_table(rule) and is_text(rule[1], 64) and is_table(rule[2]), 'rules')
+    for at, bounded in ipairs(rule[2]) do
+      check(type(bounded) == 'boolean' or is_table(bounded), 'rules')
+      if type(bounded) == 'table' then
+        local names = {}
+        for _, name in ipairs(bounded) do names[name] = true end
+        rule[2][at] = names
+      end
+    end
+  end
+end
+
+local function check_cells(base, cells)
+  check_type(base .. 'c:' .. cells[1], 'hash')
+  check(is_time(cells[2]) and is_time(cells[3]) and type(cells[5]) == 'boolean' and is_text(cells[6], 64), 'cells')
+  check_increments(cells[4])
+end
+
+local function check_sketches(base, group)
+  check(is_text(group[1], KEY_MAX) and is_time(group[2]) and is_text(group[3], 64), 'sketches')
+  check(is_time(group[5]) and is_table(group[6]) and #group[6] % 2 == 0, 'sketches')
+  check_type(base .. 'c:' .. group[4], 'hash')
+  if group[3] ~= '' then check_type(base .. 'px:' .. group[1], 'set') end
+  group[7] = {} -- their bytes
+  for i = 1, #group[6], 2 do
+    check(is_text(group[6][i], 512), 'sketches')
+    check_persons(group[6][i + 1])
+    group[7][i] = sketch_size(base .. sketch_key(group, i))
+  end
+end
+
+-- As long a list as those of increments, looked at in the same way.
+local function check_loose(base, set)
+  check(is_text(set[1], KEY_MAX) and is_text(set[2], KEY_MAX), 'loose')
+  check_type(base .. 'i:' .. set[1], 'zset')
+  check_type(base .. 'bx:' .. set[2], 'zset')
+  local ids, expected, written = set[3], set[4], set[5]
+  check(is_table(ids) and is_table(expected) and is_table(written), 'loose')
+  check(#ids == #expected and #ids == #written, 'loose')
+  for i = 1, #ids do
+    local id, before, after = ids[i], expected[i], written[i]
+    if type(id) ~= 'string' or #id ~= 8 then check(false, 'loose') end
+    if type(before) ~= 'number' or before % 1 ~= 0 or before < -1 or before > EXACT then check(false, 'loose') end
+    if type(after) ~= 'number' or after % 1 ~= 0 or after < -1 or after > EXACT then check(false, 'loose') end
+  end
+end
+
+local function validate(base, batch)
+  for _, part in ipairs({'moves', 'cells', 'sketches', 'online', 'blocks', 'loose', 'persons'}) do
+    check_list(batch[part], is_table, part)
+  end
+  for _, move in ipairs(batch.moves) do
+    check(is_text(move[1], 128) and is_text(move[2], 256) and is_text(move[3], 256) and #move[3] > 0, 'moves')
+  end
+  check_rules(batch.rules)
+  for _, cells in ipairs(batch.cells) do check_cells(base, cells) end
+  for _, group in ipairs(batch.sketches) do check_sketches(base, group) end
+  for _, online in ipairs(batch.online) do
+    check_type(base .. 'online:' .. online[1], 'zset')
+    check(is_time(online[2]) and is_time(online[3]), 'online')
+    check_online(online[4])
+  end
+  for _, block in ipairs(batch.blocks) do
+    check_type(base .. 'b:' .. block[1], 'string')
+    check(is_token(block[3]) and is_token(block[4]) and is_time(block[6]), 'blocks')
+    check(type(block[5]) == 'string' and #block[5] % 8 == 0 and type(block[8]) == 'boolean', 'blocks')
+    check(is_text(block[1], KEY_MAX) and is_text(block[7], KEY_MAX), 'blocks')
+    check_type(base .. 'bx:' .. block[7], 'zset')
+  end
+  for _, set in ipairs(batch.loose) do check_loose(base, set) end
+  for _, person in ipairs(batch.persons) do
+    check_type(base .. 'person:' .. person[1], 'hash')
+    check(is_text(person[2], 512) and is_token(person[4]) and is_text(person[5], 65536), 'persons')
+  end
+  check_type(base .. 'dead', 'zset')
+  check_type(base .. 'counts', 'hash')
+  check_type(base .. 'ledger', 'hash')
+  check_pairs(batch.dead, is_time, is_name, 'dead')
+  check_pairs(batch.counts, is_name, is_increment, 'counts')
+  check_list(batch.replayed, is_name, 'replayed')
+  check_list(batch.projects, is_name, 'projects')
+  check_pairs(batch.expired, is_name, is_time, 'expired')
+  for i = 1, #batch.expired, 2 do check_type(base .. 'bx:' .. batch.expired[i], 'zset') end
+  check(is_time(batch.dead_before) and is_time(batch.sketch_bytes) and is_text(batch.call, 64), 'payload')
+end

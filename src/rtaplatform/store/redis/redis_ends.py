@@ -1,0 +1,40 @@
+"""How often records have ended a worker, in Redis.   Stage 4 of 6.   The port is `EndCounts` of
+process/worker/poison.py.
+
+Kept in the first shard, beside its totals, so that both go back in time together. Bounded: where there is no room
+everything is forgotten, and counted anew; then a record ends some workers more before it is set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rtaplatform.store import redis_keys
+from rtaplatform.store.redis.redis_store import RedisStore, unavailable
+
+ENDS_KEPT_MAX = 1_000
+
+
+class RedisEnds:
+    def __init__(self, store: RedisStore) -> None:
+        self._client, self._key = store.client, redis_keys.ends_key(0)
+
+    def ends(self) -> dict[str, int]:
+        with unavailable():
+            found: dict[Any, Any] = self._client.hgetall(self._key)
+        return {name.decode(): int(n) for name, n in found.items()}
+
+    def count_ends(self, names: Sequence[str]) -> None:
+        """One more for each."""
+        with unavailable(), self._client.pipeline(transaction=True) as pipe:
+            if self._client.hlen(self._key) + len(names) > ENDS_KEPT_MAX:
+                pipe.unlink(self._key)
+            for name in names:
+                pipe.hincrby(self._key, name, 1)
+            pipe.execute()
+
+    def forget_ends(self, names: Sequence[str]) -> None:
+        if names:
+            with unavailable():
+                self._client.hdel(self._key, *names)

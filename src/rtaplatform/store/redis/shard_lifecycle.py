@@ -1,0 +1,59 @@
+"""How a shard's totals begin: the first time, and again from the log's start.   Stage 4 of 6.
+
+A generation is a complete set of a shard's totals under a random name of its own, so that no roll-back
+of the store can bring back another one's name. It counts from the offsets in its manifest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.store.redis.redis_store import RedisStore
+
+
+def begin_missing(
+    store: RedisStore, shards: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]
+) -> list[int]:
+    """Begin the shards of an empty store. Returns their numbers; none where all have begun already.
+
+    Raises `SetupError` where only some have a manifest, or keys of ours are there without one: totals were lost
+    then, and counting on would be wrong.
+    """
+    missing = [shard for shard in range(shards) if store.state(shard) is None]
+    if missing and len(missing) < shards:
+        raise SetupError(
+            f"Redis has lost the totals of shard {', '.join(map(str, missing))}; others are there.",
+            "Count it again from the log: rta rebuild --empty",
+            exit_code=4,
+        )
+    for shard in missing:
+        if store.has_totals(shard):
+            raise SetupError(
+                f"Redis holds keys of shard {shard}, but not the manifest that says what they include.",
+                "If no other program uses the prefix rta:, count it again from the log: rta rebuild --empty",
+                exit_code=4,
+            )
+        store.begin(shard, expected="", generation=new_name(), topics=dict(topics), starts=dict(starts))
+    return missing
+
+
+def begin_again(store: RedisStore, shard: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]) -> str:
+    """Empty a shard: a new generation, from the log's start. What the old ones held is deleted. Returns its name."""
+    state = store.state(shard)
+    name = new_name()
+    expected = state.generation if state else ""
+    store.begin(shard, expected=expected, generation=name, topics=dict(topics), starts=dict(starts))
+    store.delete_others(shard, name)
+    return name
+
+
+def new_name() -> str:
+    return secrets.token_hex(4)
+
+
+def first_offsets(lows: Iterable[tuple[PartitionId, int]]) -> dict[PartitionId, int]:
+    """Where a new generation begins: at the first record that the log still has."""
+    return {place: low for place, low in lows if low}

@@ -1,0 +1,233 @@
+"""The durable log in Kafka, as a worker reads it.   Stage 2 of 6: collect → [stream] → process.
+
+A member of a consumer group, which only shares out the partitions: where to read from is the worker's
+word, never the group's. A partition that was just assigned is held until the worker has sought.
+Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdkafka's queue, and one portion.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
+from operator import itemgetter
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from rtaplatform import telemetry
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
+from rtaplatform.core.time.timestamps import TIME_MS_MAX
+from rtaplatform.settings import KafkaSettings, WorkerSettings
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import consumer_config, seek
+from rtaplatform.stream.kafka.membership import Membership, client_has_failed
+from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns
+
+# After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
+SEEK_AGAIN = frozenset(
+    (
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._LOG_TRUNCATION,
+        KafkaError._MAX_POLL_EXCEEDED,
+    )
+)
+
+log_line = telemetry.logger("stream")
+
+
+class KafkaConsumer:
+    """`EventLog` over the event topics, shared out by the group; or, without a group, over the partitions given."""
+
+    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, given: Sequence[Partition] = ()) -> None:
+        self._worker = worker
+        self._broker = Broker(kafka)
+        self._version = 0
+        self._ours: frozenset[Partition] = frozenset()
+        self._ends: dict[Partition, int] = {}
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._membership = Membership(worker.group_protocol)
+        self._config = consumer_config(kafka, worker.group_id) | {
+            "max.poll.interval.ms": 1_800_000,
+            "error_cb": say_trouble,
+        }
+        self._consumer = self._make_consumer()
+        self._open_batch()
+        self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
+        spots = [TopicPartition(p.topic, p.number, 0) for p in given]
+        if spots:
+            self._consumer.assign(spots)
+            self._consumer.pause(spots)
+            self._change(frozenset(given))
+        else:
+            self._subscribe()
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._consumer.close()
+
+    # the port --------------------------------------------------------------------------------------------------
+
+    def poll(self, at_most: int | None = None) -> PollResult:
+        if self._membership.is_refused:
+            self._membership.fall_back(self._worker.group_id)
+            self.rejoin()
+        wanted = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
+        messages = self._consumer.consume(wanted, 0.0)
+        if len(messages) < wanted:
+            messages += self._wait_for(wanted - len(messages))
+        is_whole = len(messages) < wanted or self._waited_s >= self._worker.batch_wait_ms_max / 1000
+        runs = self._runs(messages)
+        ends, self._ends = self._ends, {}
+        self._records += len(messages)
+        self._bytes += sum(map(_bytes_of, runs))
+        if is_whole or self._records >= self._worker.batch_events_max or self._bytes >= self._worker.batch_bytes_max:
+            self._open_batch()
+            return PollResult(runs, ends)
+        return PollResult(runs, ends, is_whole=False)
+
+    def assignment(self) -> tuple[int, frozenset[Partition]]:
+        return self._version, self._ours
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._broker.extents(partitions)
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        self._open_batch()
+        self._ends = {}
+        held = [_spot(p) for p in self._ours if p not in positions]
+        try:
+            self._consumer.pause(held)
+            for partition, offset in positions.items():
+                seek(self._consumer, *partition, offset)
+            self._consumer.resume([_spot(p) for p in positions])
+        except KafkaException as error:
+            raise Unavailable("kafka", error.args[0].str()) from error
+
+    def rejoin(self) -> None:
+        old, self._consumer = self._consumer, self._make_consumer()
+        self._change(frozenset())
+        self._subscribe()
+        # It may have to wait for a coordinator that does not know it.
+        threading.Thread(target=old.close, name="leaving", daemon=True).start()
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        spots = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._ours]
+        if spots:
+            try:
+                self._consumer.commit(offsets=spots, asynchronous=True)
+            except KafkaException as error:
+                log_line.info("offsets not committed", error=error.args[0].str())
+
+    # inside ----------------------------------------------------------------------------------------------------
+
+    def _make_consumer(self) -> Consumer:
+        return Consumer(self._config | self._membership.config())
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def _open_batch(self) -> None:
+        """Nothing was read of it yet: no records, no bytes, no time waited for them."""
+        self._records = self._bytes = 0
+        self._waited_s = 0.0
+
+    def _wait_for(self, wanted: int) -> list[Message]:
+        """For all of a batch together, no longer than the settings say."""
+        began = time.monotonic()
+        found = self._consumer.consume(wanted, max(0.0, self._worker.batch_wait_ms_max / 1000 - self._waited_s))
+        self._waited_s += time.monotonic() - began
+        return found
+
+    def _runs(self, messages: list[Message]) -> list[RecordColumns]:
+        """A run a partition; there are few of them in a portion, so each is picked out by itself."""
+        keys: list[Any] = list(map(Message.key, messages))
+        if not all(keys):  # what is no record has none; a record may have none, or an empty one
+            messages = [m for m in messages if m.error() is None or self._heed(m)]
+            keys = [m.key() or b"" for m in messages]
+        places: list[Any] = list(map(Message.partition, messages))
+        if len(self._topics) > 1:
+            places = list(zip(map(Message.topic, messages), places, strict=True))
+        runs = []
+        for place in dict.fromkeys(places):
+            partition = self._partition(place if len(self._topics) > 1 else (self._topics[0], place))
+            if places.count(place) == len(places):
+                return [columns_of_messages(partition, messages, keys)]
+            mine = [found == place for found in places]
+            runs.append(columns_of_messages(partition, list(compress(messages, mine)), list(compress(keys, mine))))
+        return runs
+
+    def _heed(self, message: Message) -> bool:
+        """What is no record: an end, a reason to seek again, or trouble. Always False."""
+        error = message.error()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
+        elif error.code() in SEEK_AGAIN:
+            log_line.warning("seek again", error=error.str())
+            self._version += 1
+        elif error.fatal():
+            raise client_has_failed(error.str())
+        return False
+
+    def _partition(self, place: Any) -> Partition:
+        return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
+
+    def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
+        # A plain offset: the answer to a logical one (END) may come after our seek, and undo it.
+        consumer.incremental_assign([TopicPartition(s.topic, s.partition, 0) for s in spots])
+        consumer.pause(spots)
+        self._change(self._ours | {Partition(s.topic, s.partition) for s in spots})
+
+    def _revoked(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(spots)
+        if consumer is self._consumer:  # not one that is leaving
+            self._change(self._ours - {Partition(s.topic, s.partition) for s in spots})
+
+    def _change(self, ours: frozenset[Partition]) -> None:
+        self._ours = ours
+        self._version += 1
+
+
+def _spot(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number)
+
+
+def columns_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:
+    values: list[Any] = list(map(Message.value, messages))
+    times = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 where there is none
+    if max(times) >= TIME_MS_MAX:
+        times = [at if at < TIME_MS_MAX else -1 for at in times]
+    epoch = messages[-1].leader_epoch()
+    large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
+    collected = frozenset(i for i in large if _was_collected(messages[i]))
+    return RecordColumns(partition, _offsets(messages), times, keys, values, -1 if epoch is None else epoch, collected)
+
+
+def _offsets(messages: list[Message]) -> Sequence[int]:
+    """Offsets grow, so where the ends are as far apart as there are records, none is missing."""
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first + 1 == len(messages):
+        return range(first, last + 1)
+    found: list[Any] = list(map(Message.offset, messages))
+    return found
+
+
+def _bytes_of(run: RecordColumns) -> int:
+    return sum(map(len, run.values if all(run.values) else filter(None, run.values)))  # type: ignore[arg-type]  # no None
+
+
+def _was_collected(message: Message) -> bool:
+    headers: Any = message.headers() or ()
+    return any(name == COLLECTED_HEADER for name, _ in headers)
+
+
+def say_trouble(error: KafkaError) -> None:
+    """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
+    if error.code() != KafkaError._TRANSPORT:
+        log_line.warning("kafka", error=error.str())

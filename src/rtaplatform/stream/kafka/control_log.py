@@ -1,0 +1,63 @@
+"""The platform's own records, `rta.control`, and how long the topics keep theirs.   Stage 2 of 6.
+
+docs/reference/control.md has the format of the records. Errors: `Unavailable`.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not listed in __all__
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.stream.kafka.config import CONTROL, TOPICS, client_config, producer_config
+
+DELIVERY_SECONDS_MAX = 5.0
+REQUEST_SECONDS_MAX = 5.0
+
+
+class ControlLog:
+    """Clients are made when they are first needed."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._admin: AdminClient | None = None
+
+    def append(self, key: bytes, value: bytes) -> None:
+        """Returns once all replicas have it. Where it raises, it may be there or not: append it again."""
+        producer = self._producer = self._producer or Producer(
+            producer_config(self._settings) | {"delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000), "linger.ms": 0}
+        )
+        errors: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                errors.append(error)
+
+        try:
+            producer.produce(CONTROL, key=key, value=value, on_delivery=delivered)
+            left = producer.flush(DELIVERY_SECONDS_MAX + 1)
+        except (KafkaException, BufferError) as error:
+            raise Unavailable("kafka", str(error)) from error
+        if errors or left:
+            self._producer = None
+            raise Unavailable("kafka", errors[0].str() if errors else "the record was not acknowledged in time")
+
+    def retention(self) -> dict[str, tuple[int, int]]:
+        """Topic → milliseconds and bytes per partition that it keeps; -1: no limit."""
+        self._admin = self._admin or AdminClient(client_config(self._settings))
+        asked = [ConfigResource(ResourceType.TOPIC, name) for name in TOPICS]
+        try:
+            answers = self._admin.describe_configs(asked, request_timeout=REQUEST_SECONDS_MAX)
+            found = {resource.name: future.result() for resource, future in answers.items()}
+        except KafkaException as error:
+            raise Unavailable("kafka", error.args[0].str()) from error
+        return {
+            topic: (int(config["retention.ms"].value), int(config["retention.bytes"].value))
+            for topic, config in found.items()
+        }

@@ -1,0 +1,82 @@
+"""Where records are set aside: the topic of dead letters.   Stage 2 of 6.
+
+A letter is the record's own bytes under the key topic:partition:offset, so that setting it aside again
+overwrites it; its headers say why, of which project, and what the record's key and time were. Only of a value or key
+that no event can have is the beginning kept alone: with the headers it could be larger than what Kafka takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, producer_config
+from rtaplatform.stream.port import DeadLetter
+
+DELIVERY_SECONDS_MAX = 6.0  # a worker that is stopped waits for it, and has 10 in all
+# With all headers below the million bytes that producers and brokers take by default.
+VALUE_BYTES_KEPT = 512_000
+KEY_BYTES_KEPT = 256_000
+Delivered = Callable[[KafkaError | None, Message], None]
+
+
+class KafkaDeadLetters:
+    """`DeadLetters` in Kafka. The producer is there from the start: Kafka takes half a second to know a new one."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._config = producer_config(settings) | {
+            "delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000),
+            "queue.buffering.max.kbytes": 32_768,
+            "linger.ms": 1,
+        }
+        self._producer: Producer | None = Producer(self._config)
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        producer = self._producer = self._producer or Producer(self._config)
+        errors: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                errors.append(error)
+
+        try:
+            for letter in letters:
+                self._produce(producer, letter, delivered)
+            left = producer.flush(DELIVERY_SECONDS_MAX + 1)
+        except KafkaException as error:
+            errors.append(error.args[0])
+            left = 0
+        if errors or left:
+            # Its own delivery is unknown; a new producer starts with a clean sequence.
+            self._producer = None
+            raise Unavailable("kafka", errors[0].str() if errors else "dead letters were not acknowledged in time")
+
+    def _produce(self, producer: Producer, letter: DeadLetter, delivered: Delivered) -> None:
+        record = letter.record
+        value = record.value or b""
+        headers: dict[str, str | bytes | None] = {
+            "rta-origin": letter.origin,
+            "rta-reason": str(letter.reason),
+            "rta-detail": letter.detail,
+            "rta-project": letter.project,
+            "rta-timestamp": str(record.timestamp_ms),
+            "rta-key": record.key[:KEY_BYTES_KEPT],
+        }
+        if len(value) > VALUE_BYTES_KEPT or len(record.key) > KEY_BYTES_KEPT:
+            headers["rta-cut"] = f"key {len(record.key)}, value {len(value)} bytes"
+        while True:
+            try:
+                producer.produce(
+                    DEAD_LETTERS,
+                    key=letter.origin.encode(),
+                    value=value[:VALUE_BYTES_KEPT],
+                    headers=headers,
+                    on_delivery=delivered,
+                )
+                producer.poll(0)
+                return
+            except BufferError:
+                producer.poll(0.1)

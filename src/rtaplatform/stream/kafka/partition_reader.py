@@ -1,0 +1,94 @@
+"""Partitions in Kafka read one by one, from any offset: what a rebuild merges.   Stage 2 of 6: collect → [stream].
+
+A consumer a partition, each with a small queue of its own, so that one that is waited for is not held up by what was
+fetched of the others. No group is joined and nothing is committed. Errors: `Unavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import EVENT_TOPICS
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import CONTROL, consumer_config
+from rtaplatform.stream.kafka.consumer import SEEK_AGAIN, columns_of_messages, say_trouble
+from rtaplatform.stream.kafka.membership import client_has_failed
+from rtaplatform.stream.port import OffsetRange, Partition, PollResult
+
+READ_MAX = 2_000  # records at once
+QUEUE_KBYTES = 8_192  # what a consumer fetches ahead
+
+_QUEUE = {
+    "group.protocol": "classic",  # no group is joined; only this one lets a consumer be without
+    "queued.min.messages": 10_000,
+    "queued.max.messages.kbytes": QUEUE_KBYTES,
+    "error_cb": say_trouble,
+}
+
+
+class KafkaPartitions:
+    """`PartitionReader` over the event topics and `rta.control`."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._config = consumer_config(settings, "rta-rebuild") | _QUEUE
+        self._broker = Broker(settings)
+        self._consumers: dict[Partition, Consumer] = {}
+
+    def close(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.close()
+        self._consumers.clear()
+
+    # the port --------------------------------------------------------------------------------------------------
+
+    def partitions(self) -> list[Partition]:
+        topics = self._broker.topics((*EVENT_TOPICS, CONTROL))
+        return [Partition(name, number) for name, (_, count) in topics.items() for number in range(count)]
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._broker.extents(partitions)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        consumer = self._consumers.get(partition)
+        if consumer is None:
+            consumer = self._consumers[partition] = Consumer(self._config)
+        try:
+            # What was fetched before is dropped with the old assignment.
+            consumer.assign([TopicPartition(partition.topic, partition.number, offset)])
+        except KafkaException as error:
+            raise Unavailable("kafka", error.args[0].str()) from error
+
+    def read(self, partition: Partition, wait_seconds: float) -> PollResult:
+        consumer = self._consumers[partition]
+        messages = consumer.consume(READ_MAX, 0.0)
+        if not messages and wait_seconds:
+            messages = consumer.consume(1, wait_seconds)
+        records: list[Message] = []
+        ends: dict[Partition, int] = {}
+        for message in messages:
+            if message.error() is None:
+                records.append(message)
+                ends.clear()
+            else:
+                ends |= _end_of(partition, message)
+        runs = (
+            [columns_of_messages(partition, records, [message.key() or b"" for message in records])] if records else []
+        )
+        return PollResult(runs, ends)
+
+
+def _end_of(partition: Partition, message: Message) -> dict[Partition, int]:
+    """Where the partition ends, if that is what was met. Raises `Unavailable` where it must be sought again."""
+    error = message.error()
+    assert error is not None
+    if error.code() == KafkaError._PARTITION_EOF:
+        return {partition: message.offset() or 0}
+    if error.fatal():
+        raise client_has_failed(error.str())
+    if error.code() in SEEK_AGAIN:
+        raise Unavailable("kafka", error.str())
+    return {}

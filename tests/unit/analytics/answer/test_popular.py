@@ -1,0 +1,64 @@
+"""The most popular products, with what the catalog says of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtaplatform.analytics.answer.popular import PopularProducts
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.query import DAY_AGO, Popular
+from tests.unit.analytics.catalog import Catalog, Product
+from tests.unit.analytics.shop import NOON, Happening, Shop
+
+SHOES = {"p-1": Product("Shoe", "shoes"), "p-2": Product("Hat", "hats"), "p-9": Product("Boot", "shoes")}
+
+
+async def popular(
+    catalog: dict[str, Product] | None, by: str = "views", limit: int = 20, category: str | None = None
+) -> Popular:
+    table = Catalog(catalog)
+    shop = Shop(catalog=table)
+    for number, product in enumerate(("p-9", "p-1", "p-2", "p-3")):
+        shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n % 2}") for n in range(number + 1))
+    popular = PopularProducts(shop.engine, table)
+    return await popular.popular("demo", by, window=DAY_AGO, limit=limit, category=category)
+
+
+async def test_the_first_products_with_what_the_catalog_knows() -> None:
+    found = await popular(SHOES, limit=2)
+    assert [(p.product_id, p.value, p.name, p.price) for p in found.results] == [
+        ("p-3", 4, None, None),
+        ("p-2", 3, "Hat", 9.5),
+    ]
+    assert (found.by, found.start) == ("views", "2026-11-21T12:00:00+01:00")
+
+
+async def test_a_catalog_that_is_away_leaves_the_names_out() -> None:
+    found = await popular(None)
+    assert [(p.product_id, p.name) for p in found.results][:2] == [("p-3", None), ("p-2", None)]
+
+
+async def test_one_category() -> None:
+    found = await popular(SHOES, category="shoes")
+    assert [p.product_id for p in found.results] == ["p-1", "p-9"]
+
+
+async def test_one_category_by_persons() -> None:
+    found = await popular(SHOES, by="visitors", category="shoes")
+    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-9", 1)]
+
+
+async def test_products_without_a_category() -> None:
+    found = await popular(SHOES, category="(none)")
+    assert [p.product_id for p in found.results] == ["p-3"]
+
+
+async def test_a_category_cannot_be_asked_for_while_nothing_is_known() -> None:
+    with pytest.raises(Unavailable):
+        await popular(None, category="shoes")
+
+
+async def test_by_persons() -> None:
+    found = await popular(SHOES, by="visitors")
+    assert [(p.product_id, p.value) for p in found.results] == [("p-1", 2), ("p-2", 2), ("p-3", 2), ("p-9", 1)]
+    assert not found.meta.exact

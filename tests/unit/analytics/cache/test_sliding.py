@@ -1,0 +1,62 @@
+"""A window that slides over products that are new each minute keeps no more than what its buckets hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.cache import number_columns, united_sketches
+from rtaplatform.analytics.cache.window_cache import WindowCache
+from rtaplatform.analytics.cache.window_caches import WindowCaches
+from rtaplatform.core.query import Query
+from tests.unit.analytics.catalog import Catalog
+from tests.unit.analytics.shop import Happening, Shop
+
+MINUTE_MS = 60_000
+MINUTES = 160
+QUESTIONS = {
+    "running": {"metric": "product_views", "breakdown": ["product_id"]},
+    "joined": {"metric": "product_views", "breakdown": ["product_category"]},
+    "grouped": {"metric": "product_views", "breakdown": ["product_id"], "interval": "minute", "limit": 10},
+    "bounds": {"metric": "visitors", "breakdown": ["product_id"]},
+}
+
+
+@pytest.fixture(autouse=True)
+def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that hours of minutes are enough."""
+    monkeypatch.setattr(number_columns, "FORGOTTEN_AT", 64)
+    monkeypatch.setattr(united_sketches, "VALUES_SPARE", 64)
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
+async def test_what_is_kept_is_bounded_however_many_products_there_ever_were(question: dict[str, object]) -> None:
+    shop = Shop(catalog=Catalog({}))
+    asked = parse_object({"from": "-1h", **question})
+    sizes: list[int] = []
+    for minute in range(MINUTES):
+        shop.clock.at_ms += MINUTE_MS
+        shop.take(Happening(shop.clock.at_ms, "Product Viewed", product=f"p-{minute}-{n}") for n in range(5))
+        answer = (await shop.engine.answer("demo", [asked]))[0]
+        assert sum(int(result.total or 0) for result in answer.results) > 0
+        sizes.append(window_of(shop, asked).size)
+    assert max(sizes[-30:]) <= 1.5 * max(sizes[60:100])
+
+
+async def test_what_is_kept_of_persons_by_category_is_bounded_too() -> None:
+    """Its buckets are hours, and there may be new products in each."""
+    shop = Shop(catalog=Catalog({}))
+    asked = parse_object({"metric": "visitors", "from": "-3h", "breakdown": ["product_category"]})
+    sizes: list[int] = []
+    for hour in range(40):
+        shop.clock.at_ms += 60 * MINUTE_MS
+        shop.take(Happening(shop.clock.at_ms, "Product Viewed", product=f"p-{hour}-{n}") for n in range(30))
+        assert [result.total for result in (await shop.engine.answer("demo", [asked]))[0].results] == [1]
+        sizes.append(window_of(shop, asked).size)
+    assert max(sizes[-20:]) <= 1.1 * max(sizes[5:20])
+
+
+def window_of(shop: Shop, query: Query) -> WindowCache:
+    windows: WindowCaches = shop.engine._windows
+    (window,) = [*windows._moving.values(), *windows._fixed.values()]
+    return window

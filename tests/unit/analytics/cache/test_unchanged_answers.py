@@ -1,0 +1,148 @@
+"""What is kept while the ledger stands still is what the store would answer, and is dropped when it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from rtaplatform.analytics.cache.unchanged_answers import UnchangedAnswers
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import (
+    BucketContent,
+    ChangeNotification,
+    Read,
+    ReadBucketLog,
+    ReadBuckets,
+    ReadFields,
+    Snapshot,
+)
+
+VIEWS = ReadFields("products", BucketKind.MINUTE, (1, 2), ("views",))
+ORDERS = ReadFields("products", BucketKind.MINUTE, (1, 2), ("orders",))
+WHOLE = ReadBuckets("products", BucketKind.MINUTE, (2,))
+SINCE = ReadBucketLog("products", BucketKind.MINUTE, 2, "7-0")
+PLACE = PartitionId("topic", 0)
+
+
+class Store:
+    """Answers each read as told, else with the number of the call; says what it was asked for."""
+
+    def __init__(self) -> None:
+        self.now = Snapshot(
+            "g1", {}, {PLACE: LedgerRow(7, 6, 0, "", 0, 0)}, {}, False, ProjectSettings("demo", "UTC", "USD"), ()
+        )
+        self.asked: list[Sequence[Read]] = []
+        self.answers: dict[Read, Any] = {}
+
+    async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
+        self.asked.append(tuple(reads))
+        return replace(self.now, answers=tuple(self.answers.get(read, len(self.asked)) for read in reads))
+
+    async def hints(self) -> Any:
+        yield ChangeNotification(0, None)
+
+
+async def test_where_the_ledger_stands_still_a_look_at_it_is_enough() -> None:
+    store = Store()
+    kept = UnchangedAnswers(store)
+    assert (await kept.ask("demo", [VIEWS])).answers == (1,)
+    assert (await kept.ask("demo", [ORDERS, VIEWS])).answers == (2, 2)
+    assert (await kept.ask("demo", [VIEWS, ORDERS])).answers == (2, 2)
+    assert store.asked == [(VIEWS,), (ORDERS, VIEWS), ()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ledger": {PLACE: LedgerRow(8, 7, 0, "", 0, 0)}},
+        {"ledger": {PLACE: LedgerRow(6, 5, 0, "", 0, 0)}},
+        {"ledger": {PLACE: LedgerRow(7, 6, 0, "", 0, 0), PartitionId("topic", 1): LedgerRow(1, 0, 0, "", 0, 0)}},
+        {"generation": "g2"},
+        {"torn": True},
+    ],
+    ids=lambda change: "-".join(change),
+)
+async def test_what_has_moved_is_read_again(change: dict[str, Any]) -> None:
+    store = Store()
+    kept = UnchangedAnswers(store)
+    await kept.ask("demo", [VIEWS])
+    store.now = replace(store.now, **change)
+    assert (await kept.ask("demo", [VIEWS])).answers == (3,)
+    assert store.asked == [(VIEWS,), (), (VIEWS,)]
+
+
+async def test_what_is_torn_is_not_kept() -> None:
+    store = Store()
+    kept = UnchangedAnswers(store)
+    store.now = replace(store.now, torn=True)
+    assert [(await kept.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
+
+
+async def test_large_buckets_are_not_kept_but_where_their_logs_ended() -> None:
+    store = Store()
+    many = [b"x"] * 2_000
+    store.answers = {WHOLE: [BucketContent(many, "7-0")], SINCE: BucketContent(many, "8-0")}
+    kept = UnchangedAnswers(store)
+    for _ in range(2):
+        assert (await kept.ask("demo", [WHOLE])).answers == ([BucketContent(many, "7-0")],)
+    assert store.asked == [(WHOLE,), (WHOLE,)]
+    assert (await kept.ask("demo", [SINCE])).answers == (BucketContent([], "7-0"),)
+    assert store.asked.pop() == ()
+
+
+async def test_small_buckets_are_kept() -> None:
+    store = Store()
+    store.answers = {WHOLE: [BucketContent([b"views", b"1"])]}
+    kept = UnchangedAnswers(store)
+    for _ in range(2):
+        assert (await kept.ask("demo", [WHOLE])).answers == ([BucketContent([b"views", b"1"])],)
+    assert store.asked == [(WHOLE,), ()]
+
+
+async def test_stops_and_settings_are_those_of_now() -> None:
+    store = Store()
+    kept = UnchangedAnswers(store)
+    await kept.ask("demo", [VIEWS])
+    store.now = replace(store.now, stops={"topic:0": "gap"}, project=ProjectSettings("demo", "Europe/Paris", "USD"))
+    found = await kept.ask("demo", [VIEWS])
+    assert (found.answers, found.stops, found.project.zone) == ((1,), {"topic:0": "gap"}, "Europe/Paris")
+
+
+@pytest.mark.parametrize("projects", [None, {"demo"}])
+async def test_a_hint_saves_the_look(projects: set[str] | None) -> None:
+    store = Store()
+    kept = UnchangedAnswers(store)
+    await kept.ask("demo", [VIEWS])
+    kept.touch(projects)
+    await kept.ask("demo", [VIEWS])
+    kept.touch({"another"})
+    await kept.ask("demo", [VIEWS])
+    assert store.asked == [(VIEWS,), (VIEWS,), ()]
+
+
+async def test_no_more_is_kept_than_allowed() -> None:
+    store = Store()
+    kept = UnchangedAnswers(store, projects_max=2, answers_max=1)
+    for project in ("a", "b", "c", "c", "a"):
+        await kept.ask(project, [VIEWS])
+    assert store.asked == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
+    for _ in range(2):
+        await kept.ask("a", [VIEWS, ORDERS])
+    assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
+
+
+async def test_answers_of_many_buckets_count_by_their_numbers() -> None:
+    store = Store()
+    minutes = ReadFields("activity", BucketKind.MINUTE, tuple(range(1_000)), ("count",))
+    store.answers = {minutes: [{"count": 1}] * 1_000}
+    kept = UnchangedAnswers(store, numbers_max=5_000)
+    for project in ("a", "b", "c", "a"):
+        await kept.ask(project, [minutes])
+        assert kept.size <= 5_000
+    assert store.asked == [(minutes,), (minutes,), (minutes,), (minutes,)]  # the third has pushed out the first
+    assert (await UnchangedAnswers(store, numbers_max=500).ask("a", [minutes])).answers == (store.answers[minutes],)

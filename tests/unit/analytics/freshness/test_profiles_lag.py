@@ -1,0 +1,98 @@
+"""Profiles that stand still are told, and those that go on, or of which nothing is known, are not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from rtaplatform.analytics.freshness.log_ends import LogInstant
+from rtaplatform.analytics.freshness.profiles_lag import ProfilesLag, watch_profiles
+from rtaplatform.core.errors import Unable, Unavailable
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.stream.port import GroupPosition
+
+PLACE = PartitionId("topic", 0)
+BEGAN_MS = 1_795_000_000_000
+
+
+def at(seconds: float) -> LogInstant:
+    return LogInstant(BEGAN_MS + int(seconds * 1000), 100.0 + seconds)
+
+
+def seen(offset: int, behind: int) -> GroupPosition:
+    return GroupPosition({PLACE: offset}, behind)
+
+
+def started() -> ProfilesLag:
+    """Long ago, and caught up."""
+    lag = ProfilesLag()
+    for seconds in (-60, -5):
+        lag.note(seen(7, 0), at(seconds))
+    return lag
+
+
+async def test_a_lag_of_ten_seconds_without_a_commit_is_told() -> None:
+    lag = started()
+    for seconds in (0, 4):
+        lag.note(seen(7, 1_200), at(seconds))
+    await lag.check()
+    lag.note(seen(7, 1_300), at(5))
+    with pytest.raises(Unable, match=r"profiles: they stand still: 1,300 records behind since 2026-11-18T\d\d:06:35"):
+        await lag.check()
+    lag.note(seen(8, 1_400), at(10))
+    await lag.check()
+
+
+async def test_a_lag_that_grows_while_commits_advance_is_none() -> None:
+    lag = started()
+    for turn in range(20):
+        lag.note(seen(7 + turn, 1_000 * turn), at(5 * turn))
+        await lag.check()
+
+
+async def test_who_has_nothing_to_read_stands_still_as_long_as_it_likes() -> None:
+    lag = started()
+    lag.note(seen(7, 0), at(3_600))
+    lag.note(seen(7, 1), at(3_605))
+    await lag.check()
+
+
+async def test_a_start_has_half_a_minute_for_its_first_commit() -> None:
+    lag = ProfilesLag()
+    for seconds in (0, 15, 29):
+        lag.note(seen(7, 5), at(seconds))
+        await lag.check()
+    lag.note(seen(7, 5), at(31))
+    with pytest.raises(Unable):
+        await lag.check()
+
+
+async def test_a_group_that_has_committed_nothing_is_told_as_well() -> None:
+    lag = ProfilesLag()
+    for seconds in (0, 31):
+        lag.note(GroupPosition({}, 5), at(seconds))
+    with pytest.raises(Unable):
+        await lag.check()
+
+
+async def test_nothing_is_said_while_kafka_does_not_answer() -> None:
+    lag = started()
+    answers: list[GroupPosition | Unavailable] = [seen(7, 5), Unavailable("kafka", "away"), seen(7, 5)]
+    asked = asyncio.Event()
+
+    async def look() -> GroupPosition:
+        if len(answers) == 1:
+            asked.set()
+        answer = answers.pop(0) if answers else seen(7, 5)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    watching = asyncio.create_task(watch_profiles(lag, look, lambda: at(60), every_s=0))
+    await asyncio.wait_for(asked.wait(), 10)
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    await lag.check()

@@ -1,0 +1,65 @@
+"""Each shard is looked at, whatever is wrong with another, and though PostgreSQL was away at the start."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from rtaplatform.analytics.freshness.shard_observer import ShardObserver
+from rtaplatform.core.errors import NotFound, Unavailable
+from rtaplatform.core.sharding import shard_of
+
+SLUGS = [f"shop-{n}" for n in range(20)]
+SHARDS = 4
+
+
+class _World:
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.broken: dict[int, Exception] = {}
+        self.is_catalog_away = False
+
+    async def slugs(self) -> list[str]:
+        if self.is_catalog_away:
+            raise Unavailable("postgres", "away")
+        return SLUGS
+
+    async def look(self, slug: str) -> None:
+        shard = shard_of(slug, SHARDS)
+        if shard in self.broken:
+            raise self.broken[shard]
+        self.seen.append(shard)
+
+
+@pytest.mark.parametrize("trouble", [NotFound("no such project"), ValueError("a row that is none")])
+async def test_one_project_that_is_unknown_or_damaged_hides_no_other_shard(trouble: Exception) -> None:
+    world = _World()
+    observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: 0.0)
+    for broken in range(SHARDS):
+        world.broken, world.seen = {broken: trouble}, []
+        with capture_logs() as lines:
+            await observer.observe()
+            await observer.observe()
+        assert set(world.seen) == set(range(SHARDS)) - {broken}
+        assert [(line["event"], line["shard"]) for line in lines] == [("cannot_observe", broken)]
+
+
+async def test_postgres_away_at_the_start_is_asked_again_with_the_next_look() -> None:
+    world = _World()
+    world.is_catalog_away = True
+    observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: 0.0)
+    with pytest.raises(Unavailable):
+        await observer.observe()
+    world.is_catalog_away = False
+    await observer.observe()
+    assert set(world.seen) == set(range(SHARDS))
+
+
+async def test_postgres_away_later_hides_no_shard() -> None:
+    world, clock = _World(), [0.0]
+    observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: clock[0])
+    await observer.observe()
+    world.is_catalog_away, clock[0], world.seen = True, 100.0, []
+    with pytest.raises(Unavailable):
+        await observer.observe()
+    assert set(world.seen) == set(range(SHARDS))

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from rtaplatform.analytics.freshness.log_ends import SAMPLES_MAX, LogInstant
+from rtaplatform.analytics.freshness.tracker import Freshness, FreshnessTracker
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.store.port import Snapshot
+
+A, B, C = PartitionId("web-1", 0), PartitionId("web-1", 1), PartitionId("mobile-1", 0)
+WALL = 1_000_000_000_000
+
+
+def at(seconds: float) -> LogInstant:
+    return LogInstant(WALL + round(seconds * 1000), seconds)
+
+
+def row(offset: int, record_time_ms: int = WALL) -> LedgerRow:
+    return LedgerRow(offset, offset - 1, record_time_ms, "h", 0, record_time_ms)
+
+
+def snapshot(
+    rows: dict[PartitionId, int],
+    *,
+    stops: dict[str, str] | None = None,
+    torn: bool = False,
+    starts: dict[PartitionId, int] | None = None,
+) -> Snapshot:
+    return Snapshot(
+        "g1", {"web": "web-1"}, {place: row(offset) for place, offset in rows.items()}, stops or {}, torn,
+        ProjectSettings("demo"), (), starts=starts or {},
+    )  # fmt: skip
+
+
+def sampled(*samples: tuple[float, dict[PartitionId, int]]) -> FreshnessTracker:
+    tracker = FreshnessTracker()
+    for seconds, ends in samples:
+        tracker.sample(at(seconds), ends)
+    return tracker
+
+
+def test_as_of_is_the_latest_moment_whose_events_are_all_in() -> None:
+    tracker = sampled((0, {A: 10, B: 5}), (1, {A: 20, B: 5}), (2, {A: 20, B: 9}))
+    assert tracker.observe(snapshot({A: 15, B: 9}), at(2.1)) == Freshness(WALL, 2100, ())
+    assert tracker.observe(snapshot({A: 20, B: 8}), at(2.2)).as_of_ms == WALL + 1000
+    assert tracker.observe(snapshot({A: 20, B: 9}), at(2.25)) == Freshness(WALL + 2000, 250, ())
+
+
+def test_a_clock_that_is_wrong_tells_no_as_of_and_no_answer_is_complete() -> None:
+    fault: str | None = "It is 3600 s ahead of Redis' clock."
+    tracker = FreshnessTracker(lambda: fault)
+    tracker.sample(at(0), {A: 1})
+    found = tracker.observe(snapshot({A: 1}), at(1))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (None, 1000, False)
+    assert "clock of this machine is wrong" in found.reasons[0]
+    fault = None
+    assert tracker.observe(snapshot({A: 1}), at(1)) == Freshness(WALL, 1000, ())
+
+
+def test_a_broker_that_has_just_come_back_moves_nothing() -> None:
+    two_topics = Snapshot(
+        "g1", {"web": "web-1", "mobile": "mobile-1"}, {A: row(10), C: row(5)}, {}, False, ProjectSettings("demo"), ()
+    )
+    tracker = sampled((0, {A: 10, C: 5}), (1, {A: 20, C: 5}), (2, {C: 5}))
+    assert tracker.observe(two_topics, at(2.1)).as_of_ms == WALL
+    tracker = sampled((0, {A: 10, C: 5}), (1, {A: 20, C: 5}), (2, {A: 10, C: 5}))
+    assert tracker.observe(two_topics, at(2.1)).as_of_ms == WALL
+    assert sampled((0, {C: 5})).observe(two_topics, at(1)).as_of_ms is None
+
+
+def test_lag_grows_while_the_log_is_not_asked() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert tracker.observe(snapshot({A: 1}), at(30)).lag_ms == 30_000
+
+
+def test_a_wall_clock_that_jumps_changes_no_lag() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert tracker.observe(snapshot({A: 1}), LogInstant(WALL + 3_600_000, 0.5)).lag_ms == 500
+
+
+def test_without_samples_nothing_is_claimed() -> None:
+    found = FreshnessTracker().observe(snapshot({A: 1}), at(0))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (None, None, False)
+
+
+def test_a_partition_without_a_row_begins_where_the_manifest_says() -> None:
+    tracker = sampled((0, {A: 7, B: 0}))
+    assert tracker.observe(snapshot({}, starts={A: 7}), at(1)).as_of_ms == WALL
+    assert tracker.observe(snapshot({}), at(1)).as_of_ms is None
+
+
+def test_behind_every_sample_the_record_time_is_what_is_known() -> None:
+    tracker = sampled((0, {A: 100}))
+    behind = Snapshot("g1", {"web": "web-1"}, {A: row(50, WALL - 60_000)}, {}, False, ProjectSettings("demo"), ())
+    found = tracker.observe(behind, at(1))
+    assert (found.as_of_ms, found.lag_ms) == (WALL - 60_000, 61_000)
+
+
+def test_a_lagging_partition_that_stands_for_ten_seconds_is_incomplete() -> None:
+    tracker = sampled((0, {A: 5}), (1, {A: 9}))
+    assert tracker.observe(snapshot({A: 5}), at(0.5)).is_complete
+    tracker.observe(snapshot({A: 5}), at(2))
+    assert tracker.observe(snapshot({A: 5}), at(10.9)).is_complete
+    assert tracker.observe(snapshot({A: 5}), at(11.1)).reasons == ("web-1:0 does not advance",)
+    assert tracker.observe(snapshot({A: 6}), at(11.2)).is_complete
+
+
+def test_a_quiet_partition_is_complete_however_long() -> None:
+    tracker = sampled((0, {A: 5}))
+    tracker.observe(snapshot({A: 5}), at(1))
+    tracker.sample(at(1000), {A: 5})
+    assert tracker.observe(snapshot({A: 5}), at(1000)).is_complete
+    tracker.sample(at(1001), {A: 6})
+    assert tracker.observe(snapshot({A: 5}), at(1001.1)).is_complete
+
+
+def test_a_ledger_behind_where_it_was_is_incomplete_until_it_is_back() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.observe(snapshot({A: 10}), at(0))
+    assert "3 behind" in tracker.observe(snapshot({A: 7}), at(1)).reasons[0]
+    assert not tracker.observe(snapshot({A: 9}), at(2)).is_complete
+    assert tracker.observe(snapshot({A: 10}), at(3)).is_complete
+
+
+def test_the_groups_committed_offsets_are_where_it_once_was() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.seed({A: 10})
+    assert not tracker.observe(snapshot({A: 7}), at(0)).is_complete
+
+
+def test_a_stopped_partition_and_a_torn_shard_are_incomplete() -> None:
+    tracker = sampled((0, {A: 1}))
+    assert not tracker.observe(snapshot({A: 1}, stops={"web-1:0": "truncated"}), at(0)).is_complete
+    assert not tracker.observe(snapshot({A: 1}, torn=True), at(0)).is_complete
+    assert tracker.observe(snapshot({A: 1}), at(0)).is_complete
+
+
+def test_a_recreated_topics_old_partitions_are_forgotten() -> None:
+    tracker = sampled((0, {A: 10}))
+    tracker.observe(snapshot({A: 10}), at(0))
+    again = Snapshot("g2", {"web": "web-2"}, {PartitionId("web-2", 0): row(1)}, {}, False, ProjectSettings("demo"), ())
+    tracker.sample(at(1), {PartitionId("web-2", 0): 1})
+    assert tracker.observe(again, at(1.1)).is_complete
+    assert [p.topic_id for p in tracker.state(at(2)).partitions] == ["web-2"]
+
+
+def test_health_is_told_lag_and_age_per_partition() -> None:
+    tracker = sampled((0, {A: 12, B: 1}))
+    tracker.observe(snapshot({A: 10, B: 1}, stops={"web-1:1": "truncated"}), at(1))
+    state = tracker.state(at(4))
+    assert [(p.partition, p.lag, p.advanced_s_ago, p.behind) for p in state.partitions] == [(0, 2, 3, 0), (1, 0, 3, 0)]
+    assert state.stops == {"0/web-1:1": "truncated"}
+    assert state.sample_age_s == 4
+
+
+def test_samples_are_bounded_and_reach_far_back() -> None:
+    tracker = FreshnessTracker()
+    for n in range(4 * SAMPLES_MAX):
+        tracker.sample(at(n / 4), {A: n})
+    found = tracker.observe(snapshot({A: SAMPLES_MAX // 2}), at(SAMPLES_MAX))
+    assert found.lag_ms is not None
+    # Thinned, yet never more than one thinning step from the truth.
+    assert 0 <= found.lag_ms - (SAMPLES_MAX - SAMPLES_MAX / 8) * 1000 <= 11_000
+
+
+def adopted(offset: int) -> Snapshot:
+    """The ledger after `rta topics adopt`: a position without a record."""
+    row = LedgerRow(offset, -1, -1, "", -1, WALL)
+    return Snapshot("g1", {"web": "web-1"}, {A: row}, {}, False, ProjectSettings("demo"), ())
+
+
+def test_who_accepts_a_log_without_its_end_is_whole_at_once() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.seed({A: 1_000})
+    assert tracker.observe(snapshot({A: 1_000}), at(1)).is_complete
+    tracker.sample(at(2), {A: 900})
+    assert not tracker.observe(snapshot({A: 1_000}, stops={"web:0": "truncated"}), at(3)).is_complete
+    tracker.sample(at(4), {A: 900})
+    assert tracker.observe(adopted(900), at(4.5)) == Freshness(WALL + 4_000, 500, ())
+    tracker.sample(at(5), {A: 950})
+    assert tracker.observe(snapshot({A: 950}), at(5.5)) == Freshness(WALL + 5_000, 500, ())
+    assert tracker.state(at(6)).partitions[0].lag == 0
+
+
+def test_who_has_not_seen_the_adoption_itself_notices_that_the_log_has_lost_its_end() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.observe(snapshot({A: 1_000}), at(1))
+    for second in range(2, 14):
+        tracker.sample(at(second), {A: 900 + second})
+    assert tracker.observe(snapshot({A: 913}), at(13.5)) == Freshness(WALL + 13_000, 500, ())
+
+
+def test_a_store_that_went_back_is_behind_although_the_log_has_lost_its_end_too() -> None:
+    tracker = sampled((0, {A: 1_000}))
+    tracker.observe(snapshot({A: 1_000}), at(1))
+    tracker.sample(at(2), {A: 900})
+    tracker.sample(at(13), {A: 900})
+    assert "50 is" not in str(tracker.observe(snapshot({A: 900}), at(13)).reasons)
+    assert tracker.observe(snapshot({A: 850}), at(14)).reasons[0] == "web-1:0 is 50 behind where it was"
+
+
+def test_acknowledged_events_behind_an_open_transaction_are_not_taken_for_counted() -> None:
+    """The ends are high watermarks: readers stand before them, and so does the ledger."""
+    tracker = sampled((0, {A: 10}), (1, {A: 30}))
+    for second in range(2, 13):
+        tracker.sample(at(second), {A: 30})
+        found = tracker.observe(snapshot({A: 10}), at(second))
+    assert (found.as_of_ms, found.lag_ms, found.is_complete) == (WALL, 12_000, False)
+    assert tracker.state(at(13)).partitions[0].lag == 20
+
+
+def test_progress_is_what_all_shards_have_counted_and_what_waits() -> None:
+    tracker = sampled((0, {A: 100, B: 50}))
+    assert tracker.progress() == (0, 0)
+    tracker.observe(snapshot({A: 60, B: 50}), at(1))
+    assert tracker.progress() == (110, 40)
+    other = Snapshot("g1", {"web": "web-1"}, {A: row(80), B: row(50)}, {}, False, ProjectSettings("demo"), (), shard=1)
+    tracker.observe(other, at(1))
+    assert tracker.progress() == (120, 30)

@@ -1,0 +1,289 @@
+"""The law of live answers: snapshot + updates == fresh answer, merged as a client would."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.analytics.answer.engine import Reply
+from rtaplatform.analytics.ask.parse import parse_live
+from rtaplatform.analytics.live.answer_changes import answer_changes
+from rtaplatform.analytics.live.hub import LiveHub
+from rtaplatform.analytics.live.live_query import LiveQuery
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.query import Answer, Query
+from tests.unit.analytics.shop import NOON, Happening, Shop
+
+MINUTE, HOUR = 60_000, 3_600_000
+QUESTION = parse_live([("metrics", "events,visitors"), ("breakdown", "source"), ("interval", "hour"), ("limit", "2")])
+
+
+def as_json(found: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(found))
+
+
+def key(dimensions: dict[str, str]) -> str:
+    return str(sorted(dimensions.items()))
+
+
+def merge(old: list[Any], update: list[Any]) -> list[Any]:
+    """A client: replace what is whole, merge points by metric, dimensions and time, drop what is removed."""
+    changed = {answer["metric"]: answer for answer in update}
+    return [
+        _merge_answer(answer, changed[answer["metric"]]) if answer["metric"] in changed else answer for answer in old
+    ]
+
+
+def _merge_answer(old: Any, new: Any) -> Any:
+    rows = {key(row["dimensions"]): row for row in old["results"]}
+    for dimensions in new["removed"]:
+        del rows[key(dimensions)]
+    for row in new["results"]:
+        before = rows.get(key(row["dimensions"]), {"points": []})
+        points = dict(before["points"]) | dict(row["points"])
+        rows[key(row["dimensions"])] = {**row, "points": sorted([time, value] for time, value in points.items())}
+    results = sorted(rows.values(), key=lambda row: (-row["total"], list(row["dimensions"].values())))
+    return {**{name: value for name, value in new.items() if name != "removed"}, "results": results}
+
+
+batches = st.lists(
+    st.lists(
+        st.builds(
+            Happening,
+            at_ms=st.integers(NOON - 26 * HOUR, NOON),
+            source=st.sampled_from(("web", "ios", "server")),
+            person=st.sampled_from("abc"),
+        ),
+        max_size=4,
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches=batches, steps=st.lists(st.integers(0, 90_000), min_size=6, max_size=6))
+async def test_snapshot_and_updates_are_the_fresh_answer(batches: list[list[Happening]], steps: list[int]) -> None:
+    shop = Shop()
+    last = (await shop.engine.reply("demo", QUESTION)).answers
+    seen = as_json(last)
+    for batch, step in zip(batches, steps, strict=False):
+        shop.take(batch)
+        shop.clock.at_ms += step
+        fresh = (await shop.engine.reply("demo", QUESTION)).answers
+        found = answer_changes(last, fresh)
+        seen = as_json(fresh) if found is None else merge(seen, as_json(found))
+        assert seen == as_json(fresh)
+        last = fresh
+
+
+async def test_an_update_holds_only_what_changed() -> None:
+    shop = Shop()
+    question = parse_live([("metrics", "events,orders"), ("interval", "hour"), ("breakdown", "source")])
+    shop.take([Happening(NOON - HOUR), Happening(NOON - HOUR, source="ios")])
+    before = (await shop.engine.reply("demo", question)).answers
+    shop.take([Happening(NOON - 2 * HOUR)])
+    found = answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    assert found is not None
+    (only,) = as_json(found)
+    assert (only["metric"], only["removed"]) == ("events", [])
+    assert only["results"] == [
+        {"dimensions": {"source": "web"}, "total": 2, "previous": None, "points": [["2026-11-22T10:00:00+01:00", 1]]}
+    ]
+
+
+async def test_a_row_that_falls_out_is_removed() -> None:
+    shop = Shop()
+    question = parse_live([("metrics", "events"), ("breakdown", "source"), ("limit", "1")])
+    shop.take([Happening(NOON - HOUR)])
+    before = (await shop.engine.reply("demo", question)).answers
+    shop.take([Happening(NOON - HOUR, source="ios")] * 2)
+    found = answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    assert found is not None
+    assert found[0].removed == [{"source": "web"}]
+
+
+async def test_a_window_that_has_moved_asks_for_a_snapshot() -> None:
+    shop = Shop()
+    question = parse_live([("metrics", "events"), ("interval", "minute"), ("from", "-5m")])
+    before = (await shop.engine.reply("demo", question)).answers
+    shop.clock.at_ms += MINUTE
+    assert answer_changes(before, (await shop.engine.reply("demo", question)).answers) is None
+
+
+# The hub -------------------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """An engine that counts what is asked of it."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop, self.calls = shop, 0
+
+    async def reply(self, project: str, queries: tuple[Query, ...]) -> Reply:
+        self.calls += 1
+        return await self._shop.engine.reply(project, queries)
+
+    def touch(self, projects: frozenset[str] | None) -> None:
+        self._shop.engine.touch(projects)
+
+
+def hub_of(shop: Shop, interval_ms: int = 20, connections_max: int = 10) -> tuple[LiveHub, Counted]:
+    engine = Counted(shop)
+    hub = LiveHub(engine, shop.store, interval_ms=interval_ms, connections_max=connections_max)  # type: ignore[arg-type]  # counts
+    return hub, engine
+
+
+EVENTS = parse_live([("metrics", "events")])
+
+
+def total(answers: list[Answer]) -> Any:
+    return answers[0].results[0].total
+
+
+async def wait_for(channel: LiveQuery, wanted: int) -> None:
+    async with asyncio.timeout(5):
+        while total(channel.latest.answers) != wanted:
+            await channel.wait(channel.latest, channel.error, 0.5)
+
+
+async def test_an_event_is_pushed_at_once() -> None:
+    shop = Shop()
+    hub, _ = hub_of(shop)
+    running = asyncio.create_task(hub.run())
+    async with hub.listen("demo", EVENTS) as (channel, first):
+        assert total(first.answers) == 0
+        await asyncio.sleep(0.05)
+        shop.take([Happening(NOON)])
+        begun = asyncio.get_running_loop().time()
+        await wait_for(channel, 1)
+        assert asyncio.get_running_loop().time() - begun < 0.3
+        assert channel.since(first)
+    running.cancel()
+
+
+async def test_many_listeners_cost_one_computation() -> None:
+    shop = Shop()
+    hub, engine = hub_of(shop)
+    running = asyncio.create_task(hub.run())
+
+    async def listen() -> None:
+        async with hub.listen("demo", EVENTS) as (channel, _):
+            await wait_for(channel, 3)
+
+    listeners = [asyncio.create_task(listen()) for _ in range(10)]
+    await asyncio.sleep(0.05)
+    before = engine.calls
+    shop.take([Happening(NOON)] * 3)
+    await asyncio.gather(*listeners)
+    assert before <= 3
+    assert engine.calls - before <= 2
+    assert hub.connections == 0
+    running.cancel()
+
+
+async def test_updates_keep_their_distance_and_the_latest_wins() -> None:
+    shop = Shop()
+    hub, engine = hub_of(shop, interval_ms=100)
+    running = asyncio.create_task(hub.run())
+    async with hub.listen("demo", EVENTS) as (channel, _):
+        for _ in range(50):
+            shop.take([Happening(NOON)])
+            await asyncio.sleep(0.004)
+        await wait_for(channel, 50)
+        assert engine.calls <= 8
+    running.cancel()
+
+
+async def test_a_quiet_site_gets_no_update_for_freshness_alone() -> None:
+    shop = Shop()
+    hub, _ = hub_of(shop)
+    running = asyncio.create_task(hub.run())
+    async with hub.listen("demo", EVENTS) as (channel, first):
+        # The first sample makes the answer complete, which is news; the others only move `as_of`.
+        for _ in range(10):
+            shop.clock.at_ms += 10
+            shop.freshness.sample(shop.clock(), {})
+            channel.touch()
+            await asyncio.sleep(0.03)
+        assert channel.latest.answers[0].meta.complete
+        assert channel.find(first.id) is first
+        assert int(channel.latest.id.rpartition(".")[2]) <= 2
+    running.cancel()
+
+
+async def test_a_reconnect_within_the_history_gets_the_changes_since() -> None:
+    shop = Shop()
+    hub, _ = hub_of(shop)
+    async with hub.listen("demo", EVENTS) as (_, first):
+        pass
+    shop.take([Happening(NOON)])
+    async with hub.listen("demo", EVENTS) as (channel, latest):
+        assert channel.find(first.id) is first
+        found = channel.since(first)
+        assert found
+        assert total(latest.answers) == 1
+        assert channel.find("another") is None
+
+
+async def test_another_generation_or_a_rewind_is_sent_whole() -> None:
+    shop = Shop()
+    hub, _ = hub_of(shop)
+    running = asyncio.create_task(hub.run())
+    async with hub.listen("demo", EVENTS) as (channel, first):
+        shop.store.begin(0, expected="g1", generation="g2", topics={}, starts={})
+        await channel.wait(first, None, 5)
+        assert channel.since(first) is None
+    running.cancel()
+
+
+async def test_an_outage_is_told_and_passes() -> None:
+    shop = Shop()
+    hub, _ = hub_of(shop)
+    async with hub.listen("demo", EVENTS) as (channel, _):
+        shop.store.is_away = True
+        channel.touch()
+        await channel.wait(channel.latest, None, 5)
+        assert isinstance(channel.error, Unavailable)
+        shop.store.is_away = False
+        shop.take([Happening(NOON)])
+        channel.touch()
+        await wait_for(channel, 1)
+        assert channel.error is None
+
+
+async def test_what_is_wrong_is_refused_before_the_stream_begins() -> None:
+    hub, _ = hub_of(Shop(), connections_max=1)
+    with pytest.raises(InvalidParameter):
+        async with hub.listen("demo", parse_live([("metrics", "events"), ("from", "now")])):
+            pass
+    async with hub.listen("demo", EVENTS):
+        with pytest.raises(Unavailable):
+            async with hub.listen("demo", EVENTS):
+                pass
+    assert hub.connections == 0
+
+
+async def test_a_question_that_nobody_listens_to_is_not_computed() -> None:
+    hub, engine = hub_of(Shop())
+    async with hub.listen("demo", EVENTS) as (channel, _):
+        pass
+    calls = engine.calls
+    channel.touch()
+    await asyncio.sleep(0.05)
+    assert engine.calls == calls
+
+
+async def test_a_bug_ends_the_streams_instead_of_showing_old_numbers() -> None:
+    shop = Shop()
+    hub, engine = hub_of(shop)
+    async with hub.listen("demo", EVENTS) as (channel, first):
+        engine.reply = None  # type: ignore[assignment,method-assign]  # a bug
+        channel.touch()
+        await channel.wait(first, None, 1)
+        with pytest.raises(TypeError):
+            await channel.wait(first, None, 1)

@@ -1,0 +1,223 @@
+"""Periods by a calendar that is counted by hand, in zones that change their clocks in every way."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.plan.period import Period, cut_period
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time import calendar
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
+from tests.unit.analytics.plan.calendar_oracle import (
+    bucket_name,
+    first_of_bucket,
+    first_of_day,
+    is_midnight,
+    local,
+    minutes_at,
+)
+
+KINDS = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
+ZONES = st.sampled_from(
+    ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Santiago",
+     "Africa/Cairo", "Asia/Beirut", "Pacific/Chatham")
+)  # fmt: skip
+FIRST, LAST = (int(datetime(year, 1, 1, tzinfo=ZoneInfo("UTC")).timestamp()) // 60 for year in (2023, 2029))
+MINUTES = st.integers(FIRST, LAST)
+KEPT_MINUTES, KEPT_HOURS = 48 * 60, 60 * 24 * 60
+
+
+def at(text: str, zone: str = "Europe/Berlin") -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) // 60
+
+
+def period_of(zone: str, now: int, **given: Any) -> Period:
+    query = parse_object({"metric": "events", **given})
+    return cut_period(query, ProjectSettings("demo", zone), now * MINUTE_MS, KINDS)
+
+
+def period_or_none(zone: str, now: int, **given: Any) -> Period | None:
+    """None where what it asks for is no longer kept in buckets so small."""
+    try:
+        return period_of(zone, now, **given)
+    except InvalidParameter as refused:
+        if refused.field != "interval":
+            raise
+        return None
+
+
+def iso(minute: int) -> str:
+    return datetime.fromtimestamp(minute * 60, ZoneInfo("UTC")).isoformat()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000),
+    st.sampled_from(("minute", "hour", "day", "week", "month")), st.sampled_from(("monday", "sunday", "saturday")),
+)  # fmt: skip
+def test_every_point_is_a_whole_bucket_but_the_last(
+    zone: str, now: int, back: int, length: int, interval: str, week_start: str
+) -> None:
+    start, end = now - back, min(now - back + 1 + length, now)
+    assume(start < end)
+    asked = {"from": iso(start), "to": iso(end), "interval": interval, "week_start": week_start}
+    period = period_or_none(zone, now, **asked)
+    if period is None:
+        return
+    assert period.start == first_of_bucket(start, interval, zone, week_start) == period.spans[0].start
+    assert period.end >= end
+    starts = [span.start for span in period.spans]
+    for low, high in zip(starts, [*starts[1:], period.end], strict=True):
+        name = bucket_name(low, interval, zone, week_start)
+        assert (
+            bucket_name(low - 1, interval, zone, week_start)
+            != name
+            == bucket_name(high - 1, interval, zone, week_start)
+        )
+    for following in starts[1:]:
+        assert bucket_name(following - 1, interval, zone, week_start) != bucket_name(
+            following, interval, zone, week_start
+        )
+
+
+@settings(max_examples=150, deadline=None)
+@given(ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000))
+def test_without_an_interval_both_ends_are_the_smallest_buckets_kept(
+    zone: str, now: int, back: int, length: int
+) -> None:
+    start, end = now - back, min(now - back + 1 + length, now)
+    assume(start < end)
+    period = period_of(zone, now, **{"from": iso(start), "to": iso(end)})
+    for size, kept in (("minute", KEPT_MINUTES), ("hour", KEPT_HOURS), ("day", 10**9)):
+        first = first_of_bucket(start, size, zone, "monday")
+        # The bucket in which what is kept begins is kept as well.
+        if first >= first_of_bucket(now - kept, size, zone, "monday"):
+            break
+    assert period.start == first
+    assert period.end == first_of_bucket(period.end, size, zone, "monday") >= end
+    assert first_of_bucket(period.end - 1, size, zone, "monday") < end
+
+
+@settings(max_examples=150, deadline=None)
+@given(ZONES, MINUTES, st.integers(0, 40), st.integers(1, 1_440))
+@example("Europe/Berlin", at("2026-10-25"), 0, 700)
+@example("Africa/Cairo", at("2024-04-26T01:00", "Africa/Cairo"), 1, 30)
+def test_from_a_local_midnight_the_same_hours_of_as_many_whole_days_before(
+    zone: str, minute: int, days: int, more: int
+) -> None:
+    """The least number of days that is at least the period's length."""
+    first = local(minute, zone).date()
+    start, end = first_of_day(first, zone), first_of_day(first + timedelta(days=days), zone) + more
+    low, high = calendar.previous_period(start, end, zone)
+    shift = days + (0 if is_midnight(end, zone) else 1)
+    if local(end, zone).date() > first + timedelta(days=days):  # a short day has passed
+        shift = (local(end, zone).date() - first).days + (0 if is_midnight(end, zone) else 1)
+    assert low == first_of_day(first - timedelta(days=shift), zone)
+    assert low < high <= start
+    wall = local(end, zone).replace(tzinfo=None, fold=0) - timedelta(days=shift)
+    if is_midnight(end, zone):
+        assert high == start
+    elif there := minutes_at(wall, zone):
+        assert high in [*there, start]
+
+
+@settings(max_examples=100, deadline=None)
+@given(ZONES, MINUTES, st.integers(1, 50_000))
+def test_from_elsewhere_as_long_and_immediately_before(zone: str, start: int, length: int) -> None:
+    assume(not is_midnight(start, zone))
+    assert calendar.previous_period(start, start + length, zone) == (start - length, start)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ZONES, MINUTES, st.integers(1, 50_000))
+@example("Europe/Berlin", at("2028-02-29"), 1_440)
+@example("Europe/Berlin", at("2028-02-22"), 7 * 1_440)
+def test_a_year_before_has_the_same_local_dates_and_times(zone: str, start: int, length: int) -> None:
+    low, high = calendar.previous_year(start, start + length, zone)
+    for asked, found, leap_day in ((start, low, (2, 28)), (start + length, high, (3, 1))):
+        wall = local(asked, zone).replace(tzinfo=None, fold=0)
+        month, day = leap_day if (wall.month, wall.day) == (2, 29) else (wall.month, wall.day)
+        if there := minutes_at(wall.replace(year=wall.year - 1, month=month, day=day), zone):
+            assert found in there
+
+
+def before(start: str, end: str, compare: str, zone: str = "Europe/Berlin") -> tuple[str, str]:
+    find = {"previous_period": calendar.previous_period, "previous_year": calendar.previous_year}[compare]
+    low, high = find(at(start, zone), at(end, zone), zone)
+    return tuple(f"{local(minute, zone):%Y-%m-%dT%H:%M}" for minute in (low, high))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "low", "high"),
+    [
+        ("2026-11-22", "2026-11-22T13:00", "2026-11-21T00:00", "2026-11-21T13:00"),  # today so far
+        ("2026-11-16", "2026-11-22T13:00", "2026-11-09T00:00", "2026-11-15T13:00"),  # the week so far
+        ("2026-11-01", "2026-11-22T13:00", "2026-10-10T00:00", "2026-10-31T13:00"),  # the month so far
+        ("2026-11-21", "2026-11-22", "2026-11-20T00:00", "2026-11-21T00:00"),
+        ("2026-10-25", "2026-10-26", "2026-10-24T00:00", "2026-10-25T00:00"),  # a day of 25 hours
+        ("2026-10-26", "2026-10-27", "2026-10-25T00:00", "2026-10-26T00:00"),
+        ("2026-11-22T11:00", "2026-11-22T13:00", "2026-11-22T09:00", "2026-11-22T11:00"),
+    ],
+)
+def test_a_previous_period(start: str, end: str, low: str, high: str) -> None:
+    assert before(start, end, "previous_period") == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "low", "high"),
+    [
+        ("2026-11-22", "2026-11-22T13:00", "2025-11-22T00:00", "2025-11-22T13:00"),
+        ("2028-02-28", "2028-02-29", "2027-02-28T00:00", "2027-03-01T00:00"),
+        ("2028-02-22", "2028-02-29", "2027-02-22T00:00", "2027-03-01T00:00"),
+        ("2028-02-29", "2028-03-01", "2027-02-28T00:00", "2027-03-01T00:00"),
+        ("2028-02-29", "2028-03-05", "2027-02-28T00:00", "2027-03-05T00:00"),
+        ("2028-02-01", "2028-02-29T13:00", "2027-02-01T00:00", "2027-03-01T13:00"),
+    ],
+)
+def test_a_previous_year(start: str, end: str, low: str, high: str) -> None:
+    assert before(start, end, "previous_year") == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("start", "interval", "first"),
+    [("-2d", "day", "2026-11-20"), ("-7d", "day", "2026-11-15"), ("-4w", "week", "2026-10-19"),
+     ("-1w", "month", "2026-11-01"), ("-90m", "hour", "2026-11-22T11:00")],
+)  # fmt: skip
+def test_the_first_point_is_no_part_of_a_bucket(start: str, interval: str, first: str) -> None:
+    period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": start, "interval": interval})
+    assert period.start == period.spans[0].start == at(first)
+
+
+@pytest.mark.parametrize("interval", ["none", "hour", "day"])
+@pytest.mark.parametrize("compare", [None, "previous_period"])
+def test_an_answers_own_period_asks_for_the_same_again(interval: str, compare: str | None) -> None:
+    now = at("2026-11-22T12:34")
+    for start in ("-5m", "-47h", "-48h", "-50h", "-20d", "-59d", "-61d", "2026-11-22"):
+        asked = {"interval": interval, "compare": compare}
+        period = period_or_none("Europe/Berlin", now, **{"from": start, **asked})
+        if period is not None:
+            again = period_of("Europe/Berlin", now, **{"from": iso(period.start), "to": iso(period.end), **asked})
+            assert replace(again, reasons=()) == replace(period, reasons=())
+
+
+def test_the_whole_is_made_of_few_buckets_whatever_the_points_are() -> None:
+    period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": "-40h", "interval": "minute"})
+    assert len(period.tiles) == 2_401
+    assert len(period.whole) < 150
+
+
+def test_a_day_that_a_zone_has_skipped_is_no_point() -> None:
+    """Samoa had no 30 December 2011."""
+    assert calendar.next_start(at("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == at(
+        "2011-12-31", "Pacific/Apia"
+    )
+    assert first_of_day(date(2011, 12, 30), "Pacific/Apia") == at("2011-12-31", "Pacific/Apia")

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, kept_from, tile
+from rtaplatform.core.time import calendar
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo")
+YEAR = 365 * 24 * 60
+NOW = 1_795_345_200_000 // MINUTE_MS
+
+
+def end_of(found: Tile, zone: str) -> int:
+    return calendar.next_of_kind(found[1], found[0], zone)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    start=st.integers(NOW - 2 * YEAR, NOW),
+    length=st.integers(1, 5 * 24 * 60),
+    age=st.integers(0, 90 * 24 * 60),
+)
+def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, length: int, age: int) -> None:
+    now_ms = (start + length + age) * MINUTE_MS
+    tiles = tile(start, start + length, zone=zone, now_ms=now_ms)
+    if tiles is None:
+        # There is no tiling only where an edge lies inside the finest bucket that is kept.
+        assert start < kept_from(BucketKind.MINUTE, now_ms)
+        return
+    assert tiles[0][1] == start
+    assert [end_of(found, zone) for found in tiles] == [at for _, at in tiles[1:]] + [start + length]
+    for kind, at in tiles:
+        starts = bucket_starts(at, zone)
+        assert at == {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}[kind]
+        assert kind is BucketKind.DAY or end_of((kind, at), zone) > kept_from(kind, now_ms)
+
+
+@settings(max_examples=60, deadline=None)
+@given(zone=st.sampled_from(ZONES), start=st.integers(NOW - 2 * YEAR, NOW), length=st.integers(1, 1500))
+def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: int) -> None:
+    tiles = tile(start, start + length, zone=zone, now_ms=start * MINUTE_MS) or []
+    # As coarse as possible: never an hour's worth of minutes from an hour's start, nor a day's of hours.
+    for (kind, at), following in zip(tiles, [at for _, at in tiles[1:]], strict=False):
+        if kind is BucketKind.MINUTE and bucket_starts(at, zone).hour == at:
+            assert calendar.next_of_kind(at, BucketKind.HOUR, zone) > start + length
+        assert following > at
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    zone=st.sampled_from((*ZONES, "Pacific/Apia", "Africa/Casablanca")),
+    minute=st.integers(NOW - 20 * YEAR, NOW),
+    interval=st.sampled_from(("minute", "hour", "day", "week", "month")),
+    week_start=st.sampled_from(("monday", "sunday")),
+)
+def test_interval_buckets_follow_one_another(zone: str, minute: int, interval: str, week_start: str) -> None:
+    start = calendar.floor_to(minute, interval, zone, week_start)
+    following = calendar.next_start(start, interval, zone, week_start)
+    assert start <= minute < following
+    assert calendar.floor_to(following - 1, interval, zone, week_start) == start
+    assert calendar.floor_to(following, interval, zone, week_start) == following
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", (2026, 3, 29), 23),
+        ("Europe/Berlin", (2026, 10, 25), 25),
+        ("America/New_York", (2026, 3, 8), 23),
+    ],
+)
+def test_a_day_of_clock_change_is_one_tile_of_its_own_length(zone: str, day: tuple[int, int, int], hours: int) -> None:
+    from datetime import date
+
+    start = calendar.midnight(date(*day), zone)
+    following = calendar.next_of_kind(start, BucketKind.DAY, zone)
+    assert following - start == hours * 60
+    assert tile(start, following, zone=zone, now_ms=following * MINUTE_MS) == [(BucketKind.DAY, start)]
+    assert ZoneInfo(zone)
+
+
+def test_only_the_kinds_that_exist_are_used() -> None:
+    assert tile(NOW + 1, NOW + 2, zone="UTC", now_ms=NOW * MINUTE_MS, kinds=FINEST_FIRST[1:]) is None

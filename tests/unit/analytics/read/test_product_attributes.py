@@ -1,0 +1,374 @@
+"""Category and brand of products, joined to the numbers when they are read."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.analytics.answer.side_thread import Found, SideThread
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.core.caps import CAPS, Caps
+from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.metrics import METRICS
+from rtaplatform.core.query import Answer
+from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES, PRODUCTS, field
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.memory.memory_cells import LOG_MAX
+from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadBucketLog, ReadBuckets, Snapshot
+from tests.unit.analytics.catalog import Catalog, Product
+from tests.unit.analytics.shop import NOON, Happening, Shop, keeping_nothing
+
+SHOES = {
+    "p-1": Product("Shoe", "shoes", brand="Acme"),
+    "p-2": Product("Hat", "hats", brand="Acme"),
+    "p-9": Product("Boot", "shoes", brand="Bolt"),
+    "p-5": Product("Thing", None),
+}
+VIEWS = {"p-1": 4, "p-2": 3, "p-9": 2, "p-3": 1, "p-5": 5}
+
+
+def shop_with(catalog: Catalog, caps: Caps = CAPS) -> Shop:
+    shop = Shop(catalog=catalog, caps=caps)
+    for product, number in VIEWS.items():
+        shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n}") for n in range(number))
+    return shop
+
+
+async def ask(shop: Shop, metric: str, **given: Any) -> Answer:
+    return (await shop.engine.answer("demo", [parse_object({"metric": metric, **given})]))[0]
+
+
+def rows(answer: Answer) -> dict[tuple[str, ...], Any]:
+    return {tuple(result.dimensions.values()): result.total for result in answer.results}
+
+
+async def test_breakdown_by_category_sums_its_products_and_names_the_rest_none() -> None:
+    answer = await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category"])
+    assert rows(answer) == {("shoes",): 6, ("(none)",): 6, ("hats",): 3}
+    assert answer.meta.exact
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_category_filter_sums_exactly_its_products(interval: str) -> None:
+    shop = shop_with(Catalog(SHOES))
+    answer = await ask(shop, "product_views", filters={"product_category": ["shoes"]}, interval=interval)
+    assert rows(answer) == {(): 6}
+    answer = await ask(shop, "product_views", filters={"product_category": ["(none)"]}, interval=interval)
+    assert rows(answer) == {(): 6}
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_attributes_go_with_products_and_with_each_other(interval: str) -> None:
+    shop = shop_with(Catalog(SHOES))
+    answer = await ask(
+        shop, "product_views", interval=interval,
+        breakdown=["product_id", "product_brand"], filters={"product_category": ["shoes"]},
+    )  # fmt: skip
+    assert rows(answer) == {("p-1", "Acme"): 4, ("p-9", "Bolt"): 2}
+    answer = await ask(
+        shop, "product_views", interval=interval,
+        breakdown=["product_category"], filters={"product_id": ["p-1", "p-2"], "product_brand": ["Acme"]},
+    )  # fmt: skip
+    assert rows(answer) == {("shoes",): 4, ("hats",): 3}
+
+
+async def test_comparison_and_points_are_joined_too() -> None:
+    answer = await ask(
+        shop_with(Catalog(SHOES)), "product_views", **{"from": "-1h"}, interval="minute", compare="previous_period",
+        breakdown=["product_brand"],
+    )  # fmt: skip
+    brands = {result.dimensions["product_brand"]: result for result in answer.results}
+    assert (brands["Acme"].total, brands["Acme"].previous) == (7, 0)
+    assert sum(number or 0 for _, number in brands["Acme"].points) == 7
+
+
+async def test_every_product_metric_has_the_attributes_and_no_other() -> None:
+    having = {name for name, metric in METRICS.items() if set(PRODUCT_ATTRIBUTES) <= set(metric.dimensions)}
+    assert having == {name for name, metric in METRICS.items() if "product_id" in metric.dimensions}
+
+
+async def test_a_product_s_attribute_beside_the_source_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category", "source"])
+    assert "product_category" in caught.value.allowed["products"]
+
+
+async def test_a_change_of_the_catalog_shows_in_the_next_answer() -> None:
+    catalog = Catalog(SHOES)
+    shop = shop_with(catalog)
+    assert catalog.table is not None
+    await ask(shop, "product_views", breakdown=["product_category"])
+    catalog.table.put("p-3", Product("New", "hats"))
+    answer = await ask(shop, "product_views", breakdown=["product_category"])
+    assert rows(answer) == {("shoes",): 6, ("(none)",): 5, ("hats",): 4}
+    answer = await ask(shop, "product_views", filters={"product_category": ["hats"]})
+    assert rows(answer) == {(): 4}
+
+
+async def test_nothing_known_of_the_catalog_is_no_number() -> None:
+    with pytest.raises(Unavailable):
+        await ask(shop_with(Catalog(None)), "product_views", breakdown=["product_category"])
+
+
+@pytest.mark.parametrize("interval", ["none", "hour"])
+async def test_what_the_cap_hid_stays_other_and_makes_a_filter_inexact(interval: str) -> None:
+    seats = 20
+    shop = shop_with(Catalog(SHOES), Caps(products=seats, products_of_minute=seats))
+    many = Delta(moves=[])
+    for kind, start in ((BucketKind.MINUTE, NOON // 60_000), (BucketKind.HOUR, NOON // 60_000)):
+        cells = {field("views", f"x-{n}"): 1 for n in range(seats + 10)}
+        many.cells[CellsKey("demo", PRODUCTS.name, kind, start)] = cells | {"views": len(cells)}
+    assert isinstance(shop.store.apply(0, "g1", many), Applied)
+    answer = await ask(shop, "product_views", breakdown=["product_category"], interval=interval)
+    assert rows(answer)[("(other)",)] > 0
+    assert (answer.meta.exact, answer.meta.error) == (False, None)
+    assert sum(rows(answer).values()) == seats + 10 + sum(VIEWS.values())
+    answer = await ask(shop, "product_views", filters={"product_category": ["shoes"]}, interval=interval)
+    assert (rows(answer), answer.meta.exact, answer.meta.error) == ({(): 6}, False, None)
+
+
+async def test_visitors_of_a_category_are_the_union_of_its_products() -> None:
+    shop = shop_with(Catalog(SHOES))
+    assert rows(await ask(shop, "visitors", filters={"product_category": ["shoes"]})) == {(): 4}
+    answer = await ask(shop, "visitors", breakdown=["product_category"], limit=2)
+    assert rows(answer) == {("(none)",): 5, ("shoes",): 4}
+    answer = await ask(shop, "visitors", breakdown=["product_id"], filters={"product_brand": ["Acme"]})
+    assert rows(answer) == {("p-1",): 4, ("p-2",): 3}
+    assert rows(await ask(shop, "visitors", filters={"product_category": ["hats"], "product_id": ["p-1"]})) == {(): 0}
+
+
+PRODUCT = st.sampled_from(["p-1", "p-2", "p-3", "p-5", "p-9"])
+VIEW = st.builds(
+    lambda minutes, product, bot: Happening(NOON - minutes * 60_000, "Product Viewed", product=product, is_bot=bot),
+    st.integers(-200, 200), PRODUCT, st.booleans(),
+)  # fmt: skip
+SALE = st.builds(
+    lambda minutes, p, money: Happening(NOON - minutes * 60_000, "Order Completed", product=p, revenue=money),
+    st.integers(-200, 200), PRODUCT, st.sampled_from([-5, 5, 10, 20]),
+)  # fmt: skip
+ASKED: list[dict[str, Any]] = [
+    {"breakdown": ["product_id"]},
+    {"breakdown": ["product_category"]},
+    {"breakdown": ["product_brand", "product_category"]},
+    {"filters": {"product_category": ["shoes", "(none)"]}, "breakdown": ["product_id"]},
+    {"filters": {"product_category": ["shoes"]}, "breakdown": ["product_id"]},
+    {"filters": {"product_brand": ["Acme"]}},
+]
+
+
+STEP = st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans()), min_size=1, max_size=6)
+)
+def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list[Happening], int, bool]]) -> None:
+    async def run() -> None:
+        catalog = Catalog(SHOES)
+        shop = Shop(catalog=catalog)
+        whole_at_once = keeping_nothing(shop, catalog)
+        assert catalog.table is not None
+        for happenings, minutes, changes in steps:
+            shop.take(happenings)
+            shop.clock.at_ms += minutes * 60_000
+            if minutes % 2:  # hints may be lost
+                shop.engine.touch(frozenset({"demo"}))
+            if changes:
+                catalog.table.put("p-3", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
+            for metric in ("product_views", "revenue", "units"):
+                for bots in ("exclude", "include"):
+                    for question in ASKED:
+                        asked = {"from": "-3h", "bots": bots, **question}
+                        kept = rows(await ask(shop, metric, **asked))
+                        query = parse_object({"metric": metric, **asked})
+                        whole = rows((await whole_at_once.answer("demo", [query]))[0])
+                        assert {k: n for k, n in kept.items() if n} == {k: n for k, n in whole.items() if n}
+
+    asyncio.run(run())
+
+
+async def test_a_store_that_went_back_is_read_again() -> None:
+    """The bucket's totals are as they were, and yet it holds another event."""
+    shop = Shop(catalog=Catalog(SHOES))
+    empty = deepcopy(shop.store.shards[0])
+    shop.take([Happening(NOON, "Product Viewed", product="p-1"), Happening(NOON)])
+    for _ in range(3):
+        assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-1",): 1}
+    shop.store.shards[0], shop.offset = empty, 0
+    shop.take([Happening(NOON, "Product Viewed", product="p-2")])
+    assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-2",): 1}
+
+
+async def test_what_sums_to_nothing_takes_no_place_of_what_is_below() -> None:
+    """By category, of which one has sold and taken back alike, and one has taken back more than it sold."""
+    shop = Shop(catalog=Catalog(SHOES))
+    amounts = [("p-1", 5), ("p-9", -5), ("p-2", -3), ("p-5", 7)]
+    shop.take(Happening(NOON, "Order Completed", product=p, revenue=money) for p, money in amounts)
+    found = rows(await ask(shop, "revenue", breakdown=["product_category"], limit=2))
+    assert {key: total < 0 for key, total in found.items()} == {("(none)",): False, ("hats",): True}
+
+
+async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
+    """Whole buckets in the reads of each question: none where nothing moved, one, since it is small, after a hint;
+    without a hint the ledger is looked at first.
+    """
+    shop, whole = Shop(catalog=Catalog(SHOES)), list[int]()
+    read = shop.store.read
+
+    async def counted(project: str, asked: Any) -> Any:
+        whole.append(sum(len(each.starts) for each in asked if isinstance(each, ReadBuckets)))
+        return await read(project, asked)
+
+    async def views(n: int) -> list[int]:
+        whole.clear()
+        assert rows(await ask(shop, "product_views", **{"from": "-2m", "breakdown": ["product_id"]})) == {("p-1",): n}
+        return whole
+
+    shop.store.read = counted  # type: ignore[method-assign]
+    for n in range(1, 6):
+        shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
+        await views(n)
+    assert await views(5) == [0]
+    for n, hint, expected in ((6, frozenset({"demo"}), [1]), (7, None, [1]), (8, frozenset({"other"}), [0, 1])):
+        shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
+        shop.engine.touch(hint)
+        assert await views(n) == expected
+        assert await views(n) == [0]
+
+
+async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:
+    """Snapshots that come back in another order than they were taken in must not look like a store that went back."""
+    shop, reads = Shop(catalog=Catalog(SHOES)), 0
+    read = shop.store.read
+
+    async def slow_at_first(project: str, asked: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        snapshot = await read(project, asked)
+        for _ in range(30 if reads == 2 else 0):
+            await asyncio.sleep(0)
+        return snapshot
+
+    shop.store.read = slow_at_first  # type: ignore[method-assign]
+    asked: list[asyncio.Task[Answer]] = []
+    for _ in range(5):
+        shop.take([Happening(NOON, "Product Viewed", product="p-1")])
+        asked.append(asyncio.create_task(ask(shop, "product_views", breakdown=["product_id"])))
+        await asyncio.sleep(0)
+    seen = [rows(answer)[("p-1",)] for answer in await asyncio.gather(*asked)]
+    assert seen[-1] == 5
+    assert seen == sorted(seen)
+
+
+async def test_of_a_large_bucket_only_what_has_changed_is_read() -> None:
+    """By its log; whole again where more has happened than the log keeps."""
+    shop, asked = Shop(catalog=Catalog(SHOES)), list[Read]()
+    read = shop.store.read
+
+    async def noted(project: str, reads: Sequence[Read]) -> Snapshot:
+        asked.extend(each for each in reads if isinstance(each, ReadBuckets | ReadBucketLog))
+        return await read(project, reads)
+
+    def view(*products: str) -> None:
+        for product in products:
+            shop.take([Happening(shop.clock.at_ms, "Product Viewed", product=product)])
+
+    async def views() -> dict[tuple[str, ...], int]:
+        asked.clear()
+        return rows(await ask(shop, "product_views", **{"from": "-2m", "breakdown": ["product_id"]}))
+
+    shop.store.read = noted  # type: ignore[method-assign]
+    view(*(f"x-{n}" for n in range(8)))
+    await views()
+    for n in range(2, 6):
+        view("x-1", "x-2")
+        assert (await views())["x-1",] == n
+        assert [type(each) for each in asked] == [ReadBucketLog]
+    view("new")
+    assert (await views())["new",] == 1
+    assert [type(each) for each in asked] == [ReadBucketLog]
+    view(*["x-1"] * (LOG_MAX + 1))
+    assert (await views())["x-1",] == 5 + LOG_MAX + 1
+    assert {type(each) for each in asked} == {ReadBucketLog, ReadBuckets}
+
+
+class Noting(dict[str, Any]):
+    """Which products were looked up."""
+
+    def __init__(self, known: Any) -> None:
+        super().__init__(known)
+        self.looked_up: list[str] = []
+
+    def get(self, id: str, default: Any = None) -> Any:
+        self.looked_up.append(id)
+        return super().get(id, default)
+
+
+class NotingThread(SideThread):
+    """How much work it was given at once, in numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
+        self.numbers.append(numbers)
+        return await super().run(numbers, work)
+
+
+async def test_after_a_change_only_the_changed_products_are_joined_anew() -> None:
+    """And the first join counts as work for the thread beside the event loop."""
+    many = 400
+    catalog = Catalog({f"p-{n}": Product("x", f"category {n % 3}") for n in range(many)})
+    shop = Shop(catalog=catalog)
+    shop.take(Happening(NOON, "Product Viewed", product=f"p-{n}") for n in range(many))
+    assert catalog.table is not None
+    catalog.table.by_id = by_id = Noting(catalog.table.by_id)
+    shop.engine.beside = beside = NotingThread()
+
+    async def by_category() -> tuple[dict[tuple[str, ...], int], int, int]:
+        by_id.looked_up.clear()
+        beside.numbers.clear()
+        found = rows(await ask(shop, "product_views", breakdown=["product_category"]))
+        return found, len(by_id.looked_up), max(beside.numbers)
+
+    begun, looked_up, work = await by_category()
+    assert (begun[("category 0",)], looked_up) == (134, many)
+    assert work >= many
+    assert (await by_category())[:2] == (begun, 0)
+    catalog.table.put("p-0", Product("x", "another"))
+    catalog.table.put("p-9999", Product("x", "another"))  # nobody has seen it
+    found, looked_up, work = await by_category()
+    assert (found[("category 0",)], found[("another",)], looked_up) == (133, 1, 1)
+    assert work < many
+
+
+async def test_a_change_that_moves_no_product_reads_no_bucket_again() -> None:
+    catalog, listed = Catalog(SHOES), list[int]()
+    shop = shop_with(catalog)
+    read = shop.store.read
+
+    async def noted(project: str, asked: Any) -> Any:
+        listed.append(sum(len(each.starts) for each in asked if isinstance(each, ReadBuckets)))
+        return await read(project, asked)
+
+    shop.store.read = noted  # type: ignore[method-assign]
+    assert catalog.table is not None
+    asked: dict[str, Any] = {"breakdown": ["product_category"], "from": "-3h", "interval": "hour"}
+    before = rows(await ask(shop, "product_views", **asked))
+    assert sum(listed) > 0
+    await ask(shop, "product_views", **asked)  # the newest bucket is looked at once more
+    listed.clear()
+    catalog.table.put("p-1", Product("another name", SHOES["p-1"].category))
+    assert rows(await ask(shop, "product_views", **asked)) == before
+    assert sum(listed) <= 1
+    catalog.table.put("p-1", Product("another name", "gloves"))
+    assert ("gloves",) in rows(await ask(shop, "product_views", **asked))

@@ -1,0 +1,188 @@
+"""The products with the most persons are found as if each one had been counted, by counting few of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.plan.plan import PersonsPlan, make_plan
+from rtaplatform.analytics.read.visitor_ranking import RankedVisitors, greatest_products
+from rtaplatform.core.caps import Caps
+from rtaplatform.core.errors import Unable
+from rtaplatform.core.query import SKETCH_ERROR, Result
+from rtaplatform.core.rollups import PRODUCTS, field
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadPersonCounts, ReadPersons, Snapshot
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
+
+HOUR_MS = 3_600_000
+VISIT = st.builds(
+    lambda hours, event, product, person, bot: Happening(
+        NOON - hours * HOUR_MS, event, product=f"p-{product:02}", person=f"u-{person}", is_bot=bot
+    ),
+    st.integers(0, 5), st.sampled_from(["Product Viewed", "Product Added", "Order Completed"]),
+    st.integers(0, 30), st.integers(0, 12), st.booleans(),
+)  # fmt: skip
+
+
+def question(limit: int, **more: Any) -> Any:
+    return parse_object({"metric": "visitors", "from": "-6h", "breakdown": ["product_id"], "limit": limit, **more})
+
+
+async def results(shop: Shop, asked: Any) -> list[Result]:
+    return (await shop.engine.answer("demo", [asked]))[0].results
+
+
+async def by_counting_all(shop: Shop, asked: Any) -> list[Result]:
+    return (await keeping_nothing(shop).answer("demo", [asked]))[0].results
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(VISIT, max_size=60), st.integers(0, 120)), min_size=1, max_size=4),
+    st.integers(1, 12),
+    st.sampled_from([{}, {"interval": "hour"}, {"compare": "previous_period"}]),
+)
+def test_the_greatest_are_those_of_counting_all(
+    steps: list[tuple[list[Happening], int]], limit: int, more: dict[str, Any]
+) -> None:
+    async def run() -> None:
+        shop = Shop()
+        for happenings, minutes in steps:
+            shop.take(happenings)
+            shop.clock.at_ms += minutes * 60_000
+            asked = question(limit, **more)
+            assert await results(shop, asked) == await by_counting_all(shop, asked)
+
+    asyncio.run(run())
+
+
+def popular_first() -> list[Happening]:
+    """The n-th of 300 products has 600 / n views, each second one by another person."""
+    return [
+        Happening(NOON, "Product Viewed", product=f"p-{n}", person=f"u-{view // 2}")
+        for n in range(1, 301)
+        for view in range(600 // n)
+    ]
+
+
+async def test_few_are_counted() -> None:
+    shop, counted = Shop(), set[tuple[str, ...]]()
+    shop.take(popular_first())
+    read = shop.store.read
+
+    async def noted(project: str, asked: Any) -> Snapshot:
+        counted.update(each.values for each in asked if isinstance(each, ReadPersons))
+        return await read(project, asked)
+
+    shop.store.read = noted  # type: ignore[method-assign]
+    assert [result.total for result in await results(shop, question(3))] == [300, 150, 100]
+    assert len(counted) < 30
+
+
+@dataclass
+class Product:
+    """So many `persons` of `visits`: of an hour, added over the hours. Estimates are off by so many standard errors."""
+
+    visits: int
+    persons: int
+    visits_off: float
+    persons_off: float
+
+    @property
+    def bound(self) -> int:
+        return max(1, round(self.visits * (1 + self.visits_off * SKETCH_ERROR)))
+
+    @property
+    def estimate(self) -> int:
+        return max(0, round(self.persons * (1 + self.persons_off * SKETCH_ERROR)))
+
+
+# Some are seen again and again by few, some once by many: the highest bounds say little of the most persons.
+PRODUCT = st.builds(
+    lambda visits, share, *off: Product(visits, max(1, round(visits * share)), *off),
+    st.integers(1, 3_000), st.sampled_from([0.001, 0.05, 0.5, 0.9, 1.0]), st.floats(-4, 4), st.floats(-4, 4),
+)  # fmt: skip
+
+
+def exact(visits: int, persons: int) -> Product:
+    return Product(visits, persons, 0, 0)
+
+
+def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
+    """What is found, and which products were counted."""
+    counted = list[str]()
+    names = [b"p-%03d" % n for n in range(len(products))]
+    standing = RankedVisitors(names, np.array([product.bound for product in products], dtype=np.int64))
+    asked = replace(make_plan(question(limit), PROJECT, NOON), query=question(limit))
+    assert isinstance(asked.shape, PersonsPlan)
+
+    async def ask(reads: Sequence[Read]) -> Snapshot:
+        values = [read.values[0] for read in reads if isinstance(read, ReadPersons)]
+        counted.extend(values)
+        answers = tuple(products[int(value[2:])].estimate for value in values)
+        return Snapshot("g", {}, {}, {}, False, PROJECT, answers)
+
+    return asyncio.run(greatest_products(ask, asked, asked.shape, standing)), counted
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PRODUCT, min_size=1, max_size=120), st.integers(1, 3))
+def test_no_product_that_is_not_counted_is_among_the_greatest(products: list[Product], limit: int) -> None:
+    found, counted = ranked(products, limit)
+    best = sorted(range(len(products)), key=lambda n: (-products[n].estimate, n))[:limit]
+    assert [group[1] for group in found] == sorted((f"p-{n:03}",) for n in best)
+    assert len(set(counted)) == len(counted)
+
+
+def test_without_products_there_are_none() -> None:
+    assert ranked([], 3) == ((), [])
+
+
+def test_the_early_end_is_as_early_as_the_bound_allows_and_no_earlier() -> None:
+    """Of most products all visits are one person's; the one of many persons has fewer visits than those."""
+    crowd = [exact(2_000 - n, 1) for n in range(60)]
+    found, counted = ranked([*crowd, exact(500, 500), *(exact(400 - n, 400 - n) for n in range(40))], 1)
+    assert [group[1] for group in found] == [("p-060",)]
+    assert 61 <= len(counted) <= 101
+    found, counted = ranked([exact(1_000, 900), *(exact(800 - n, 10) for n in range(90))], 1)
+    assert len(counted) == 9
+
+
+async def test_where_the_server_takes_no_writes_all_are_counted() -> None:
+    shop, refused = Shop(), list[Read]()
+    shop.take(popular_first())
+    read = shop.store.read
+
+    async def without_writes(project: str, asked: Any) -> Snapshot:
+        refused.extend(each for each in asked if isinstance(each, ReadPersonCounts))
+        if any(isinstance(each, ReadPersonCounts) for each in asked):
+            raise Unable("redis", "MISCONF")
+        return await read(project, asked)
+
+    shop.store.read = without_writes  # type: ignore[method-assign]
+    assert [result.total for result in await results(shop, question(3))] == [300, 150, 100]
+    assert refused
+
+
+async def test_where_the_cap_has_hidden_all_events_of_a_product_it_is_found_all_the_same() -> None:
+    shop = Shop(caps=Caps(products=500))
+    shop.take(popular_first())
+    cells = {field("views", f"x-{n}"): 1 for n in range(500)}
+    hour = CellsKey("demo", PRODUCTS.name, BucketKind.HOUR, NOON // HOUR_MS * 60)
+    hidden = Delta(moves=[], cells={hour: cells | {"views": len(cells)}})
+    assert isinstance(shop.store.apply(0, "g1", hidden), Applied)
+    shop.take(Happening(NOON, "Product Viewed", product="late", person=f"v-{n}") for n in range(200))
+    found = await results(shop, question(3))
+    assert [(result.dimensions["product_id"], result.total) for result in found] == [
+        ("p-1", 300), ("late", 200), ("p-2", 150),
+    ]  # fmt: skip
+    assert found == await by_counting_all(shop, question(3))

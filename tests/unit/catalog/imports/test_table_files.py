@@ -1,0 +1,296 @@
+"""Rows of files as people and spreadsheets write them: every line is a row of the answer, and none swallows another."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtaplatform.catalog.entities.bulk import BulkRow, RowError
+from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
+from rtaplatform.catalog.imports.csv_cells import text_of
+from rtaplatform.catalog.imports.csv_header import DELIMITERS, header_pattern
+from rtaplatform.catalog.imports.csv_records import CsvLine, CsvRecords
+from rtaplatform.catalog.imports.table_files import CsvRows, JsonLines
+from rtaplatform.catalog.imports.text_lines import LINE_BYTES_MAX
+from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.values.ids import has_control
+from rtaplatform.serve.http.csv_tables import write_objects
+
+Read = list[BulkRow | RowError]
+# What a cell may hold: no CR, which a line break within a cell is read as.
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=6)
+STRAY = st.text('ab",;\n ', max_size=8)
+
+
+def read(reader: JsonLines | CsvRows, body: bytes, step: int = 1 << 20) -> Read:
+    parts = [body[start : start + step] for start in range(0, len(body), step)]
+    return [item for part in parts for item in reader.feed(part) if item] + [item for item in reader.end() if item]
+
+
+def csv_of(text: str, kind: EntityType = PRODUCT) -> Read:
+    return read(CsvRows(kind), text.encode())
+
+
+def outcomes(found: Read) -> list[str]:
+    return [f"!{item.row}" if isinstance(item, RowError) else item.id for item in found]
+
+
+def values(found: Read) -> dict[str, dict[str, Any]]:
+    return {item.id: item.values for item in found if isinstance(item, BulkRow)}
+
+
+@given(st.lists(st.text(max_size=5), max_size=6), st.integers(1, 40))
+def test_lines_do_not_depend_on_how_they_arrive(names: list[str], step: int) -> None:
+    names = [name.replace("\x00", "") for name in names]
+    lines = [msgspec.json.encode({"id": str(number), "name": name}) for number, name in enumerate(names)]
+    assert [row["name"] for row in values(read(JsonLines(PRODUCT), b"\r\n".join(lines), step)).values()] == names
+
+
+@given(
+    st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=6), st.integers(1, 40),
+    st.sampled_from(list(DELIMITERS)),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)  # fmt: skip
+def test_csv_is_read_as_it_is_written(
+    cells: list[list[str]], step: int, delimiter: str, quoting: Any, end: str, encoding: str
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerow(["ID", "Name", "attributes.a", "attributes.b"])
+    writer.writerows([[str(number), *row] for number, row in enumerate(cells)])
+    found = values(read(CsvRows(PRODUCT), text.getvalue().encode(encoding), step))
+    assert list(found) == [str(number) for number in range(len(cells))]
+    for row, (name, a, b) in zip(found.values(), cells, strict=True):
+        filled = {key: text_of(cell) for key, cell in (("a", a), ("b", b)) if cell}
+        assert (row.get("name", ""), row.get("attributes", {})) == (text_of(name), filled)
+
+
+@given(st.lists(STRAY, max_size=8), st.sampled_from(",;"))
+def test_a_line_that_a_lenient_reader_takes_for_one_row_is_that_row(lines: list[str], delimiter: str) -> None:
+    """Python's own reader agrees on each line where no quote is opened and left, or goes on behind its end."""
+    for line in "".join(lines).split("\n"):
+        records = CsvRecords(delimiter)
+        found = [one for one in (*records.feed(CsvLine(line)), *records.end()) if one]
+        assert len(found) == 1
+        try:
+            [cells] = csv.reader([line], delimiter=delimiter, strict=True) if line else [[]]
+        except csv.Error:
+            assert found[0].flaw
+        else:
+            assert found[0].flaw is None
+            assert (found[0].cells, found[0].is_blank()) == (cells or [""], not any(cell.strip() for cell in cells))
+
+
+@given(st.lists(STRAY, max_size=20))
+def test_no_line_is_lost_whatever_quotes_there_are(lines: list[str]) -> None:
+    """Each line is in one record, whole: as its text, or as a part of a cell that holds line breaks."""
+    text = [line for line in "".join(lines).split("\n") if line.strip(' ,"')]
+    records = CsvRecords(",")
+    found = [one for line in text for one in records.feed(CsvLine(line))] + list(records.end())
+    whole = [one for one in found if one is not None]
+    assert sum(1 + "".join(one.cells).count("\n") for one in whole) == len(text)
+
+
+def test_a_stray_quote_costs_no_other_row() -> None:
+    inches = [f"p-{number},x" for number in range(3_000)]
+    inches[2] = inches[1_500] = 'p-2,5" nail'
+    found = csv_of("\n".join(["id,name", *inches]))
+    assert len(values(found)) == 2_999
+    assert values(found)["p-2"] == {"name": '5" nail'}
+    rows = [f"p-{number},x" for number in range(20_000)]
+    found = csv_of("\n".join(["id,name", 'q1,"open', *rows]))
+    assert (outcomes(found)[0], len(values(found)), len(found)) == ("!2", 20_000, 20_001)
+    first = found[0]
+    assert isinstance(first, RowError)
+    assert (first.id, first.value, "not closed" in first.detail) == ("q1", 'q1,"open', True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (['q1,a"b', "q2,x", 'q3,c"', "q4,y"], ["q1", "q2", "q3", "q4"]),
+        (['q1,"open', 'q2,"fine"', "q3,x"], ["!2", "q2", "q3"]),
+        (['q1,"open', '"q2","fine"', "q3,x"], ["!2", "q2", "q3"]),
+        (['q1,"open', 'q2,"open too', "q3,x"], ["!2", "!3", "q3"]),
+        (['q1,"in" the middle', "q2,x"], ["!2", "q2"]),
+        (['q1,"two', 'lines"', "q2,x"], ["q1", "q2"]),
+        (['q1,"two', 'lines" and more', "q2,x"], ["!2", "!3", "q2"]),
+        (['q1,"', "q2,x", ""], ["!2", "q2"]),
+        (["q1,x", "", " ", ",", "q2,y"], ["q1", "q2"]),
+        (["q1,x,,", "q2", "q3,a,b", "q4,x"], ["q1", "!3", "!4", "q4"]),
+    ],
+)  # fmt: skip
+def test_each_row_has_its_own_outcome(rows: list[str], expected: list[str]) -> None:
+    for end in ("\n", "\r\n"):
+        assert outcomes(csv_of(end.join(["id,name", *rows]))) == expected
+
+
+def test_a_row_that_is_too_long_is_passed_over() -> None:
+    body = b'{"id":"a"}\n' + b"x" * (LINE_BYTES_MAX * 3) + b'\n{"id":"b"}'
+    for step in (1_000, len(body)):
+        assert outcomes(read(JsonLines(PRODUCT), body, step)) == ["a", "!2", "b"]
+    lines = b'id,name\na,1\nb,"' + b"x" * (LINE_BYTES_MAX * 3) + b"\nc,3"
+    for step in (1_000, len(lines)):
+        assert outcomes(read(CsvRows(PRODUCT), lines, step)) == ["a", "!3", "c"]
+    found = csv_of('id,name\n1,"' + "x\n" * LINE_BYTES_MAX)
+    assert len(found) == LINE_BYTES_MAX, "each line is refused for itself"
+
+
+def test_quotes_that_open_again_and_again_end_the_import() -> None:
+    """Each of these lines ends one quoted cell and opens the next: reading them again costs more with every one."""
+    columns = ",".join(["id", *(f"attributes.{number}" for number in range(150))])
+    with pytest.raises(UnreadableBody, match="quotes"):
+        csv_of("\n".join([columns, *(['x",y,"z'] * 40_000)]))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("id;name;price", "p;Boot;4.50"), ("id\tname\tprice", "p\tBoot\t4.50"), ("id|name|price", "p|Boot|4.50"),
+        ("sep=;\nid;name;price", "p;Boot;4.50"), ('"sep=;"\r\nid;name;price', "p;Boot;4.50"),
+        ("ID,Name,PRICE", "p,Boot,4.50"), (" id , name , Price ", "p,Boot,4.50"), ("id,name,price,,", "p,Boot,4.50,,"),
+        ("\ufeffid,name,price", "p,Boot,4.50"), ("\ufeff\n\nid,name,price", "p,Boot,4.50"),
+        ("id,name,price,created_at", "p,Boot, 4.50 ,2026-01-01"), ('"id";"name";"price"', '"p";"Boot";"4.50"'),
+    ],
+)  # fmt: skip
+def test_csv_is_read_as_spreadsheets_write_it(header: str, row: str) -> None:
+    found = values(csv_of(f"{header}\n{row}\n"))
+    assert {name: str(value) for name, value in found["p"].items()} == {"name": "Boot", "price": "4.5000"}
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        text = f"{header}\n{row}".removeprefix("\ufeff")
+        assert values(read(CsvRows(PRODUCT), text.encode(encoding), 3)) == found
+
+
+def test_ndjson_may_begin_with_a_mark() -> None:
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+        for step in (1, 100):
+            body = '{"id": "a", "name": "é"}\n{"id": "b"}'.encode(encoding)
+            assert values(read(JsonLines(PRODUCT), body, step)) == {"a": {"name": "é"}, "b": {}}
+
+
+def test_other_encodings_are_named() -> None:
+    latin = "id,name\np-1,caf\xe9\np-2,tea".encode("latin-1")
+    [wrong, good] = read(CsvRows(PRODUCT), latin)
+    assert isinstance(wrong, RowError)
+    assert (wrong.row, wrong.id, "Latin-1" in wrong.detail, outcomes([good])) == (2, "p-1", True, ["p-2"])
+    [wrong] = read(JsonLines(PRODUCT), '{"id": "caf\xe9"}'.encode("latin-1"))
+    assert isinstance(wrong, RowError)
+    assert "Latin-1" in wrong.detail
+    with pytest.raises(UnreadableBody, match="UTF-32"):
+        read(CsvRows(PRODUCT), "id,name".encode("utf-32"))
+    with pytest.raises(UnreadableBody, match="UTF-16"):
+        read(CsvRows(PRODUCT), b"\xff\xfei\x00\x00\xd8x\x00")
+
+
+@pytest.mark.parametrize(
+    ("price", "word"),
+    [
+        ("4,50", "decimal comma"), ("1.299,00", "decimal comma"), ("1 299,00", "decimal comma"),
+        ("1,299.00", "thousands separators"), ("€4.50", "plain decimal"), ("N/A", "plain decimal"),
+        ("1_000", "plain decimal"), ("+5", "plain decimal"), ("١٢", "plain decimal"), ("１２", "plain decimal"),
+        ("nan", "plain decimal"), ("inf", "plain decimal"), ("0x10", "plain decimal"), (" ", "plain decimal"),
+        ("-1", "from 0"), ("9e99", "plain decimal"),
+    ],
+)  # fmt: skip
+def test_a_price_is_one_plain_decimal(price: str, word: str) -> None:
+    [wrong] = csv_of(f"name;id;price\nBoot;p-1;{price}\n")
+    assert isinstance(wrong, RowError)
+    assert (wrong.row, wrong.id, wrong.field) == (2, "p-1", "price")
+    assert wrong.value is not None
+    assert wrong.value.startswith(price) or float(wrong.value) == float(price)
+    assert word in wrong.detail
+
+
+def test_a_refused_row_of_ndjson_says_what_stood_there() -> None:
+    lines = [
+        '{"id":"p","price":"much"}',
+        '{"id":"q","color":[1]}',
+        '{"id":"import"}',
+        "nope",
+        "[1]",
+        "{" * 3,
+        "[" * 9_000,
+    ]
+    found = read(JsonLines(PRODUCT), "\n".join(lines).encode())
+    said = [(one.id, one.field, one.value) for one in found if isinstance(one, RowError)]
+    assert said[:5] == [
+        ("p", "price", "much"), ("q", "color", "[1]"), ("import", "id", "import"), (None, None, "nope"),
+        (None, None, "[1]"),
+    ]  # fmt: skip
+    assert len(said) == len(lines)
+    assert "recursion" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("name", "no column `id`"), ("id,colour", "no column `colour`"), ("ID,id", "`id` is there twice"),
+        ("id,attributes.", "has no key"), (",id,name", "Column 1 has no name"), ("id;name;nonsense", "semicolon"),
+        ("id,attributes,attributes.a", "twice"), ('id,"name', "cannot be read"), ("id,traits.a", "`traits.a`"),
+    ],
+)  # fmt: skip
+def test_a_wrong_column_is_named(header: str, said: str) -> None:
+    with pytest.raises(UnreadableBody, match=re.escape(said)) as caught:
+        csv_of(f"{header}\n1,2\n")
+    assert caught.value.field == "header"
+    assert caught.value.hint
+    assert "JSON of at most" not in caught.value.hint
+
+
+@pytest.mark.parametrize("body", [b"\n", b" \r\n\r\n", b"\t"])
+def test_a_csv_without_a_header_is_no_csv(body: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        read(CsvRows(PRODUCT), body, 10)
+    assert not re.search(header_pattern(PRODUCT), body.decode())
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["id", "id,name", "\r\nname,id,attributes.a b", '"id","price"', "name", "id,colour", "id,attributes.", " "],
+)
+def test_what_a_csv_may_begin_with_is_what_is_read(header: str) -> None:
+    try:
+        csv_of(f"{header}\n")
+    except UnreadableBody:
+        assert not re.search(header_pattern(PRODUCT), f"{header}\n")
+    else:
+        assert re.search(header_pattern(PRODUCT), f"{header}\n")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1, max_size=4)
+
+
+@given(NAMES)
+def test_an_export_is_read_as_it_was_and_holds_no_formula(text: str) -> None:
+    for name in (text, f"={text}", f"'={text}", f"@{text}", f" +{text}", "'"):
+        attributes = {"a": text, "n": 1.5, "deep": {"b": [True, None]}}
+        row = {"id": name, "name": name, "price": 0.25, "attributes": attributes, "brand": None, "created_at": text}
+        written = write_objects([row], list(row)).text
+        cells = next(iter(list(csv.reader(io.StringIO(written.decode(), newline="")))[1:]))
+        assert not re.match(r"\s*[=+@-]", cells[1])
+        found = read(CsvRows(PRODUCT), written)
+        if has_control(name):
+            assert outcomes(found) == ["!2"]
+        else:
+            assert values(found) == {name: {"name": name, "price": Decimal("0.25"), "attributes": attributes}}
+
+
+def test_objects_and_lists_are_cells_of_json() -> None:
+    traits, ids = {"plan": "free", "n": 1.5, "deep": {"a": [True, None]}}, ["a b", "c,d"]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "traits", "anonymous_ids"], ["u", json.dumps(traits), json.dumps(ids)]])
+    assert values(csv_of(text.getvalue(), USER)) == {"u": {"traits": traits, "anonymous_ids": ids}}
+    assert values(csv_of("id,anonymous_ids,Traits.Plan\nu,a b,free\n", USER)) == {
+        "u": {"anonymous_ids": ["a", "b"], "traits": {"Plan": "free"}}
+    }
+    assert outcomes(csv_of("id,traits,anonymous_ids\nu,[],\nv,,[1\nw,,[1]\n", USER)) == ["!2", "!3", "w"]

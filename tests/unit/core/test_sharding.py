@@ -1,0 +1,23 @@
+"""Which shard a project's state sits in."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from rtaplatform.core.sharding import PROJECT_CHARS_KEPT_MAX, shard_of
+
+
+def test_nothing_is_kept_of_what_records_call_their_project() -> None:
+    """Anyone may produce records: the name in one may be as long as the record."""
+    shard_of("demo", 4)
+    tracemalloc.start()
+    shards = {shard_of(f"{number}" + "x" * 32_000, 4) for number in range(300)}
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shards == {0, 1, 2, 3}
+    assert kept < 300_000
+
+
+def test_a_long_name_has_the_shard_that_a_short_one_would_have() -> None:
+    for length in (PROJECT_CHARS_KEPT_MAX, PROJECT_CHARS_KEPT_MAX + 1):
+        assert shard_of("p" * length, 64) == shard_of("p" * length, 128) % 64

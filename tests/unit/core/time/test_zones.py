@@ -1,0 +1,53 @@
+"""Zones: the same names and the same clocks on every machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rtaplatform.core.time.buckets import bucket_starts
+from rtaplatform.core.time.zones import is_known_zone, load_zone, zone_names
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "US/Eastern", "Asia/Calcutta", "America/Argentina/Ushuaia"])
+def test_a_name_of_the_iana_database_is_known(name: str) -> None:
+    assert is_known_zone(name)
+    assert load_zone(name).key == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localtime",
+        "Factory",
+        "posixrules",
+        "",
+        "europe/berlin",
+        "Europe",
+        "Europe/",
+        "../tzdata/zones",
+        "UTC\0",
+        1,
+        None,
+    ],
+)
+def test_what_is_no_place_on_every_machine_is_unknown(name: object) -> None:
+    assert not is_known_zone(name)
+
+
+def test_a_zone_stored_by_another_version_is_counted_as_utc_and_ends_nobody() -> None:
+    assert bucket_starts(30_000_017, "localtime") == bucket_starts(30_000_017, "UTC")
+    assert bucket_starts(30_000_017, "Mars/Olympus_Mons") == bucket_starts(30_000_017, "UTC")
+
+
+def test_a_machine_without_zones_of_its_own_has_all_of_them() -> None:
+    code = (
+        "from rtaplatform.core.time.zones import *; from rtaplatform.core.time.buckets import bucket_starts;"
+        "print(len(zone_names()), bucket_starts(30_000_017, 'Europe/Berlin'))"
+    )
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == f"{len(zone_names())} {bucket_starts(30_000_017, 'Europe/Berlin')}"

@@ -1,0 +1,53 @@
+"""A value that reads like a marker is told apart from it, in answers and in what is asked for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtaplatform.core.events import CALL_NAMES
+from rtaplatform.core.rollups import OTHER
+from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.markers import shown_value, stored_value, track_name
+
+TRICKY = st.lists(st.sampled_from(["\\", "(none)", "(other)", "$page", "a", " "]), max_size=4).map("".join)
+
+
+@given(TRICKY | st.text(max_size=20).map(dimension) | st.just(OTHER))
+def test_what_is_shown_is_asked_for_and_nothing_else(value: str) -> None:
+    assert stored_value(shown_value(value)) == value
+
+
+@given(TRICKY, TRICKY)
+def test_no_two_values_are_shown_alike(one: str, other: str) -> None:
+    assert (shown_value(one) == shown_value(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("", "(none)"), (OTHER, "(other)"), ("(none)", "\\(none)"), ("(other)", "\\(other)"),
+        ("\\(none)", "\\\\(none)"), ("none", "none"), ("(None)", "(None)"), ("\\n", "\\n"), ("(none) ", "(none) "),
+    ],
+)  # fmt: skip
+def test_only_what_reads_like_a_marker_has_a_backslash(stored: str, shown: str) -> None:
+    assert shown_value(stored) == shown
+
+
+@given(TRICKY, TRICKY)
+def test_no_track_has_the_name_of_another_call_and_no_two_have_one_name(one: str, other: str) -> None:
+    assert track_name(one) not in CALL_NAMES.values()
+    assert (track_name(one) == track_name(other)) == (one == other)
+
+
+def test_a_track_named_like_a_call_is_told_apart() -> None:
+    names = ("$page", "\\$page", "$pages", "page", "$Page", "")
+    assert [track_name(name) for name in names] == ["\\$page", "\\\\$page", "$pages", "page", "$Page", ""]
+
+
+def test_a_filter_cannot_reach_other_fields() -> None:
+    assert stored_value("web\x1fDE") == "web DE"
+    assert stored_value("\x1e") == " "
+    assert stored_value("(none)") == ""
+    assert stored_value("ä" * 200) == "ä" * 128

@@ -1,0 +1,55 @@
+"""Workers and oracle, written apart, read any record alike: same outcome, same reason, same numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.simulate.shop.malformed import BREAKAGES
+from tests.comparison import check_the_law, differences, expected, held_in_memory
+from tests.unit.process.decode.odd_records import (
+    Sent,
+    counted_by_a_worker,
+    counted_by_the_oracle,
+    log_of,
+    sent,
+    text_of,
+)
+
+
+def disagreements(records: list[Sent], *, batch_max: int = 100, shards: int = 1) -> list[str]:
+    """Where workers and oracle differ. Sums are compared first: a reason alone can be wrong too."""
+    broker = log_of(records)
+    store, truth = counted_by_a_worker(broker, batch_max=batch_max, shards=shards), counted_by_the_oracle(broker)
+    found = held_in_memory(store)
+    found.dead |= set(broker.letters)  # those of 400 days ago are forgotten, and rightly so
+    wrong = differences(found, expected(truth)) + check_the_law(found)
+    reasons = {origin: str(letter.reason) for origin, letter in broker.letters.items()}
+    wrong += [
+        f"{origin} is dead by {reasons.get(origin)}, by the rules {truth.dead.get(origin)}"
+        for origin in sorted(reasons.keys() | truth.dead.keys())
+        if reasons.get(origin) != truth.dead.get(origin)
+    ]
+    consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
+    return wrong + ([] if consumed == len(records) else [f"{consumed} consumed of {len(records)}"])
+
+
+@given(st.lists(sent, min_size=1, max_size=12), st.sampled_from([1, 2, 5, 100]), st.sampled_from([1, 3]))
+@settings(max_examples=150, deadline=None)
+def test_workers_and_oracle_agree_on_any_records(records: list[Sent], batch_max: int, shards: int) -> None:
+    assert disagreements(records, batch_max=batch_max, shards=shards) == []
+
+
+@pytest.mark.parametrize(("reason", "breakage"), BREAKAGES)
+def test_workers_and_oracle_agree_on_each_known_breakage(reason: str, breakage: object) -> None:
+    assert callable(breakage)
+    message = {"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", "context": {"page": {}}}
+    records = [Sent("rta.events.web", b"k", breakage(message), 0, False)]
+    assert disagreements(records) == []
+    assert list(counted_by_the_oracle(log_of(records)).dead.values()) == [reason]
+
+
+def one(fields: dict[str, object], *, was_collected: bool = False) -> Sent:
+    message = {"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", **fields}
+    return Sent("rta.events.web", b"k", text_of(message).encode(), 0, was_collected)

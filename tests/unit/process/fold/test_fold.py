@@ -1,0 +1,252 @@
+"""Folding: each record is exactly one outcome, and no way of cutting a log changes a sum."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.rollups import field
+from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS, BucketKind, expires_at_s
+from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.process.fold.decode_run import DecodedRecord, decode_run
+from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
+from rtaplatform.process.fold.fold import EventFold
+from rtaplatform.process.fold.job import ECOMMERCE_JOB
+from rtaplatform.process.fold.loose_ids import none_of
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
+from rtaplatform.stream.port import LogRecord, Partition, columns_of
+from tests.comparison import Totals, differences, held_in_memory
+from tests.unit.process.decode.odd_records import PROJECTS, Sent, counted_by_a_worker, log_of, sent
+
+NOW = 1_795_000_000_000
+WEB = Partition("rta.events.web", 0)
+BERLIN = {"demo": ProjectSettings("demo", "Europe/Berlin", "EUR")}
+
+
+def message(**fields: Any) -> bytes:
+    return json.dumps({"projectId": "demo", "type": "page", "messageId": "m", "anonymousId": "a", **fields}).encode()
+
+
+def record(value: bytes | None, at: int = NOW, offset: int = 0) -> LogRecord:
+    return LogRecord(WEB, offset, at, b"k", value, 0, False)
+
+
+def load(cache: BlockCache, read: list[DecodedRecord]) -> None:
+    """All that folding these asks for, of a store that knows nothing."""
+    cache.load(ECOMMERCE_JOB.block_names(read), lambda names: [b""] * len(names))
+    cache.loose.load(ECOMMERCE_JOB.loose_ids(read), none_of)
+
+
+def fold(*records: LogRecord, record_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, EventFold]:
+    cache = BlockCache(1_000)
+    folding = EventFold(BERLIN, RepeatFilter(cache), server_s)
+    read = decode_run(columns_of(records), record_ms, BERLIN, shards).items
+    load(cache, read)
+    folding.add("web:0", read)
+    return folding.delta(), folding
+
+
+def counts(*records: LogRecord) -> dict[str, int]:
+    return {name.removeprefix("web:0|"): n for name, n in fold(*records)[0].counts.items() if name.startswith("web:0|")}
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [
+        (message(), "applied"),
+        (message(timestamp=iso_utc(NOW - 399 * DAY_MS)), "applied"),
+        (message(timestamp=iso_utc(NOW - 402 * DAY_MS)), "late"),
+        (message(timestamp=iso_utc(NOW + 300_000)), "applied"),
+        (message(timestamp=iso_utc(NOW + 300_001)), "dead"),
+        (message(timestamp="unreadable"), "applied"),
+        (message(projectId="nobody's"), "dead"),
+        (None, "dead"),
+        (b"{", "dead"),
+    ],
+)
+def test_a_record_is_exactly_one_of_four(value: bytes | None, outcome: str) -> None:
+    assert counts(record(value)) == {"consumed": 1, outcome: 1}
+
+
+def test_a_repeat_is_a_duplicate_and_nothing_else() -> None:
+    assert counts(record(message()), record(message(), offset=1)) == {"consumed": 2, "applied": 1, "duplicate": 1}
+    late = message(timestamp=iso_utc(NOW - 402 * DAY_MS))
+    assert counts(record(late), record(late, offset=1)) == {"consumed": 2, "late": 1, "duplicate": 1}
+    dead = message(timestamp=iso_utc(NOW + HOUR_MS))
+    assert counts(record(dead), record(dead, offset=1)) == {"consumed": 2, "dead": 2}
+
+
+def test_record_time_never_goes_back_and_decides() -> None:
+    run = columns_of([record(b"", NOW), record(b"", NOW - 5), record(b"", -1), record(b"", NOW + 1)])
+    assert [each.record_ms for each in decode_run(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
+    assert decode_run(columns_of([record(b"", 5)]), NOW, {}, 1).record_ms == NOW
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "kinds"),
+    [
+        (0, "mhd"), (48 * HOUR_MS - 1, "mhd"), (48 * HOUR_MS, "hd"), (60 * DAY_MS - 1, "hd"), (60 * DAY_MS, "d"),
+        (400 * DAY_MS - 1, "d"), (400 * DAY_MS, ""),
+    ],
+)  # fmt: skip
+def test_an_event_updates_the_buckets_that_are_kept(age_ms: int, kinds: str) -> None:
+    begin = 1_794_956_400_000  # a midnight in Berlin, so all three buckets begin at it
+    delta, _ = fold(record(message(timestamp=iso_utc(begin)), begin + age_ms))
+    assert {key.kind.value for key in delta.cells if key.rollup == "events"} == set(kinds)
+    assert {key.kind.value for key in delta.sketches if not key.dimension} == set(kinds)
+
+
+def test_an_event_is_counted_in_each_rollup_by_its_dimensions() -> None:
+    value = message(source="ios", context={"location": {"country": "DE"}, "device": {"type": "phone"}})
+    delta, _ = fold(record(value))
+    minute = NOW // MINUTE_MS
+    assert delta.cells[CellsKey("demo", "activity", BucketKind.MINUTE, minute)] == {
+        "count": 1,
+        field("count", "$page", "ios"): 1,
+    }
+    assert delta.cells[CellsKey("demo", "events", BucketKind.MINUTE, minute)] == {
+        "count": 1,
+        field("count", "$page", "ios", "DE", "phone"): 1,
+    }
+
+
+def test_a_bots_events_are_apart_and_it_is_no_person() -> None:
+    delta, _ = fold(
+        record(message(marks=["bot:x"], type="track", event="Product Viewed", properties={"product_id": "p"}))
+    )
+    fields = {name for cells in delta.cells.values() for name in cells}
+    assert {name[0] for name in fields} == {"~"}
+    assert not delta.sketches
+    assert not delta.online
+
+
+def test_persons_are_counted_by_source_and_product_in_hours_and_days_only() -> None:
+    delta, _ = fold(record(message(type="track", event="Product Viewed", properties={"product_id": "p"})))
+    found = {(key.kind.value, key.dimension, key.value) for key in delta.sketches}
+    assert found == {(k, "", "") for k in "mhd"} | {
+        (k, d, v) for k in "hd" for d, v in (("source", "web"), ("product_id", "p"))
+    }
+    delta, _ = fold(record(message(type="track", event="Checkout Started", properties={"product_id": "p"})))
+    assert not [key for key in delta.sketches if key.dimension == "product_id"]
+
+
+def test_online_keeps_the_newest_time_of_a_person() -> None:
+    records = [
+        record(message(messageId=str(n), timestamp=iso_utc(NOW - ms))) for n, ms in enumerate((5_000, 1_000, 9_000))
+    ]
+    delta, _ = fold(*records)
+    assert list(delta.online["demo"].values()) == [NOW - 1_000]
+
+
+def test_what_is_no_number_is_counted_at_record_time() -> None:
+    at = iso_utc(NOW - DAY_MS)
+    delta, _ = fold(record(message(timestamp=at)), record(message(timestamp=at), NOW + MINUTE_MS, 1))
+    assert delta.cells[CellsKey("demo", "quality", BucketKind.MINUTE, NOW // MINUTE_MS + 1)] == {"duplicate": 1}
+
+
+def test_a_letter_is_remembered_by_record_time() -> None:
+    delta, folding = fold(record(b"{", NOW), record(b"{", -1, 1), record(b"{", NOW - 500 * DAY_MS, 2))
+    assert delta.dead == {f"rta.events.web:0:{n}": NOW for n in range(3)}
+    assert [letter.origin for letter in folding.letters] == list(delta.dead)
+
+
+def test_a_letter_belongs_to_the_project_it_names_if_there_is_one() -> None:
+    def project_and_reason(value: bytes) -> tuple[str, str]:
+        letter = fold(record(value))[1].letters[0]
+        return letter.project, str(letter.reason)
+
+    assert project_and_reason(message(type="x")) == ("demo", "unknown_type")
+    assert project_and_reason(message(projectId="nobody's", type="x")) == ("", "unknown_project")
+    assert project_and_reason(message(projectId=None)) == ("", "missing_project")
+    assert project_and_reason(b"{") == ("", "not_json")
+
+
+def test_a_record_is_counted_in_one_shard() -> None:
+    for shards in (1, 2, 7):
+        run = columns_of([record(message()), record(message(projectId="other")), record(b"{")])
+        assert [each.shard for each in decode_run(run, 0, BERLIN, shards).items] == [
+            shard_of("demo", shards),
+            shard_of("other", shards),
+            0,
+        ]
+
+
+# Merging -----------------------------------------------------------------------------------------------------------
+
+
+def merged(*deltas: Delta) -> Totals:
+    """What a store makes of some batches' increments, in this order."""
+    store = MemoryStore()
+    store.begin(0, expected="", generation="g1", topics={}, starts={})
+    for delta in deltas:
+        parts = Delta([], cells=delta.cells, sketches=delta.sketches, online=delta.online, counts=delta.counts)
+        assert store.apply(0, "g1", parts) == Applied()
+    return held_in_memory(store)
+
+
+def folded(records: list[Sent]) -> Delta:
+    projects = {project.slug: project for project in PROJECTS}
+    cache = BlockCache(10_000)
+    folding = EventFold(projects, RepeatFilter(cache))
+    for partition, found in log_of(records).records.items():
+        read = decode_run(columns_of(found), 0, projects, 1).items
+        load(cache, read)
+        folding.add(str(partition), read)
+    return folding.delta()
+
+
+some = st.lists(sent, max_size=4)
+
+
+@given(some, some, some)
+@settings(max_examples=60, deadline=None)
+def test_merging_is_associative_and_commutative_and_nothing_is_its_identity(
+    a: list[Sent], b: list[Sent], c: list[Sent]
+) -> None:
+    one, two, three = folded(a), folded(b), folded(c)
+    wanted = merged(one, two, three)
+    for order in ((three, two, one), (two, one, three), (Delta([]), one, Delta([]), two, three, Delta([]))):
+        assert merged(*order) == wanted
+    assert merged(Delta([])) == Totals()
+
+
+@given(st.lists(sent, min_size=2, max_size=10), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_a_log_may_be_cut_anywhere(records: list[Sent], batch_max: int) -> None:
+    broker = log_of(records)
+    whole, cut = (held_in_memory(counted_by_a_worker(broker, batch_max=size)) for size in (1_000, batch_max))
+    cut.dead = whole.dead  # when a letter of 400 days ago is forgotten is no decision
+    assert differences(cut, whole) == []
+
+
+def test_a_sketch_key_holds_each_person_once() -> None:
+    values = [message(messageId=str(n), userId="u") for n in range(5)]
+    delta, _ = fold(*(record(value, offset=n) for n, value in enumerate(values)))
+    assert len(delta.sketches[SketchKey("demo", BucketKind.MINUTE, NOW // MINUTE_MS, "", "")]) == 1
+
+
+@pytest.mark.parametrize("days", [1, 3, 59, 70, 399])
+def test_buckets_that_the_store_has_let_go_of_are_left_out_and_nothing_else_changes(days: int) -> None:
+    """Its clock is so many days ahead of the records: what it drops anyway is not computed."""
+    server_s = NOW // 1000 + days * 86_400
+    ages = [0, 5, 61 * 60_000, 30 * HOUR_MS, 50 * HOUR_MS, 20 * DAY_MS, 61 * DAY_MS, 399 * DAY_MS]
+    records = [
+        record(message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=iso_utc(NOW - age)), NOW, n)
+        for n, age in enumerate(ages)
+    ]
+    whole, part = fold(*records)[0], fold(*records, server_s=server_s)[0]
+    assert part.cells == {key: fields for key, fields in whole.cells.items() if is_left(key.kind, key.start, server_s)}
+    assert part.sketches == {key: p for key, p in whole.sketches.items() if is_left(key.kind, key.start, server_s)}
+    assert (part.counts, part.online, part.loose) == (whole.counts, whole.online, whole.loose)
+    assert len(part.blocks) == len(whole.blocks)
+
+
+def is_left(kind: BucketKind, start: int, server_s: int) -> bool:
+    return expires_at_s(kind, start) > server_s

@@ -1,0 +1,268 @@
+"""Ids without an own time, or with one far from record time: known for 24 hours, read one by one, in no block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rtaplatform.core.ledger import DEDUP_SLICES, PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.process.fold.dedup import HOUR_MS, MINUTE_MS, WINDOW_MS, Lookup, lookup
+from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, as_writes, loose_without_expired
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import LooseAsked, LooseWrite
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.comparison import differences, expected, held_in_memory
+from tests.unit.process.decode.odd_records import (
+    DAY,
+    HOUR,
+    NOW,
+    Sent,
+    counted_by_a_worker,
+    counted_by_the_oracle,
+    log_of,
+)
+
+WEB = "rta.events.web"
+SET = "demo:rta.events.web:3"
+
+
+# Where an id is looked for ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_in_block", "is_loose", "is_near"),
+    [
+        (-500 * 24, False, True, False), (-72.001, False, True, False), (-72, True, True, False),
+        (-48.001, True, True, False), (-48, True, True, True), (-47.001, True, True, True),
+        (-47, True, False, True), (0, True, False, True), (1, True, False, True),
+        (1.001, True, True, True), (25, True, True, True), (25.001, True, True, False),
+        (26, True, True, False), (26.001, False, True, False), (500 * 24, False, True, False),
+    ],
+)  # fmt: skip
+def test_where_an_id_is_looked_for(hours: float, is_in_block: bool, is_loose: bool, is_near: bool) -> None:
+    own_ms = NOW + int(hours * HOUR_MS)
+    block = f"{SET}:{own_ms // MINUTE_MS}" if is_in_block else ""
+    assert lookup("demo", WEB, 3, own_ms, NOW) == Lookup(block, SET if is_loose else "", is_near)
+
+
+def test_without_an_own_time_an_id_is_loose_at_any_record_time() -> None:
+    for record_ms in (0, HOUR_MS, NOW):
+        assert lookup("demo", WEB, 3, -1, record_ms) == Lookup("", SET, is_near=False)
+
+
+owns = st.integers(-80 * HOUR, 40 * HOUR)
+edges = st.sampled_from([hours * HOUR + ms for hours in (-73, -72, -48, -47, 1, 24, 25, 26) for ms in (-1, 0, 1)])
+
+
+@given(st.one_of(owns, edges), st.integers(-HOUR, WINDOW_MS - 1))
+@example(25 * HOUR + 1, WINDOW_MS - 1)
+def test_within_a_day_and_an_hour_back_an_id_is_looked_for_where_it_was_written(ahead: int, later: int) -> None:
+    first, again = lookup("demo", WEB, 3, NOW + ahead, NOW), lookup("demo", WEB, 3, NOW + ahead, NOW + later)
+    assert again.block == first.block if first.is_near else again.loose == first.loose
+    assert (first.block if first.is_near else first.loose) != ""
+
+
+# The rule, as the oracle has it -------------------------------------------------------------------------------------
+
+
+def event(own: Any, message_id: str = "m") -> bytes:
+    """Its `timestamp` is no time, so that the record's counts, and `own` decides nothing else."""
+    message = {"projectId": "demo", "type": "page", "anonymousId": "a", "messageId": message_id, "timestamp": "none"}
+    return json.dumps({**message, "originalTimestamp": own}).encode()
+
+
+steps = st.sampled_from(
+    [0, 1, MINUTE_MS, HOUR - 1, HOUR, HOUR + 1, 11 * HOUR, 23 * HOUR, DAY - 1, DAY, DAY + 1, 3 * DAY]
+)
+
+
+@given(st.one_of(owns, edges, st.none()), st.lists(steps, max_size=8), st.integers(1, 3))
+@settings(max_examples=80, deadline=None)
+def test_an_id_counts_once_in_a_day_of_record_time(ahead: int | None, apart: list[int], batch_max: int) -> None:
+    """The plain rule for one id: known from when it counted until 24 hours of record time have gone by."""
+    own = None if ahead is None else NOW + ahead
+    records = [Sent(WEB, b"k", event(own), ms, False) for ms in (0, *apart)]
+    now, counted_at, repeats = NOW, NOW, 0
+    for ms in apart:
+        now += ms
+        if now - counted_at < WINDOW_MS:
+            repeats += 1
+        else:
+            counted_at = now
+    broker = log_of(records)
+    assert counted_by_the_oracle(broker).projects["demo"].totals["duplicate"] == repeats
+    assert held_in_memory(counted_by_a_worker(broker, batch_max=batch_max)).counts.get("demo|duplicate", 0) == repeats
+
+
+some_owns = st.one_of(st.none(), st.sampled_from(["2000-01-01", "2049-05-05", "nonsense"]), owns, edges)
+odd = st.lists(st.tuples(st.sampled_from("abc"), some_owns, steps), max_size=20)
+
+
+@given(odd, st.integers(1, 7))
+@settings(max_examples=80, deadline=None)
+def test_workers_and_oracle_agree_on_ids_of_any_time(sends: list[tuple[str, Any, int]], batch_max: int) -> None:
+    """Also those that share a block, whose life others prolong."""
+    records = []
+    for message_id, own, apart_ms in sends:
+        at = NOW + own if isinstance(own, int) else own
+        records.append(Sent(WEB, b"k", event(at, message_id), apart_ms, False))
+    broker = log_of(records)
+    found, wanted = held_in_memory(counted_by_a_worker(broker, batch_max=batch_max)), counted_by_the_oracle(broker)
+    assert differences(found, expected(wanted)) == []
+
+
+# What is read -------------------------------------------------------------------------------------------------------
+
+
+class Asked(MemoryStore):
+    """Notes what is read of ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loose_calls: list[int] = []  # how many ids each asked for
+        self.block_bytes = 0
+
+    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
+        self.loose_calls.append(sum(len(ids) for _, ids in asked))
+        return super().loose_ids(shard, generation, asked)
+
+    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        found = super().blocks(shard, generation, names)
+        self.block_bytes += sum(map(len, found)) + sum(map(len, names))
+        return found
+
+
+class Site:
+    """A worker over one topic."""
+
+    def __init__(self) -> None:
+        self.store, self.broker = Asked(), MemoryBroker({WEB: 2})
+        topic_id = self.broker.ids[WEB]
+        starts = {PartitionId(topic_id, n): 0 for n in range(2)}
+        self.store.begin(0, expected="", generation="g1", topics={WEB: topic_id}, starts=starts)
+        self.store.set_projects([ProjectSettings("demo")], "v1")
+        log = MemoryLog(self.broker, 1_000)
+        log.assign(self.broker.all_partitions())
+        limits = WorkerLimits(dedup_ids_cached_max=1_000)
+        self.worker = Worker(log, log, self.store, shards=1, limits=limits, sleep=lambda _: None, clock=lambda: 0.0)
+
+    def count(self, values: list[bytes], at: int = NOW) -> None:
+        for n, value in enumerate(values):
+            self.broker.append(Partition(WEB, n % 2), at, b"k", value)
+        for _ in range(2 + len(values)):
+            self.worker.turn()
+        assert self.worker.is_settled
+        assert not self.worker.positions.stops
+
+    def counts(self) -> dict[str, int]:
+        return self.store.shards[0].totals.counts
+
+
+def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
+    site = Site()
+    loose = site.store.shards[0].totals.loose
+    name = lookup("demo", WEB, _slice(b"k"), -1, NOW).loose
+    loose[name] = dict.fromkeys(map(Struct(">Q").pack, range(1_000_000)), NOW - HOUR)
+    site.count([event(None, f"m-{n}") for n in range(10)])
+    assert sum(site.store.loose_calls) == 10
+    assert site.store.block_bytes == 0
+    assert len(loose[name]) == 1_000_010
+    site.count([event(None, f"m-{n}") for n in range(10)], NOW + HOUR)
+    assert sum(site.store.loose_calls) == 20
+    assert site.counts()["demo|duplicate"] == 10
+
+
+def _slice(key: bytes) -> int:
+    return int(buckets_of([key], DEDUP_SLICES)[0])
+
+
+def test_one_call_reads_the_ids_of_a_batch() -> None:
+    site = Site()
+    for n in range(50):
+        site.broker.append(Partition(WEB, n % 2), NOW, b"k%d" % n, event(None, f"m-{n}"))
+    site.worker.turn()
+    site.worker.turn()
+    assert sum(site.store.loose_calls) == 50
+    assert len(site.store.loose_calls) <= 2
+
+
+def test_absurd_times_make_no_block_and_leave_nothing_in_the_worker() -> None:
+    site = Site()
+    site.count([event(iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
+    totals = site.store.shards[0].totals
+    assert not totals.blocks
+    assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_slice(b'k')}": 500}
+    assert len(site.worker._caches[0]) == 0
+
+
+def test_a_day_later_they_are_gone() -> None:
+    site = Site()
+    site.count([event(None, f"m-{n}") for n in range(500)])
+    site.count([event(iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
+    assert not any(site.store.shards[0].totals.loose.values())
+
+
+# The copies of a worker ---------------------------------------------------------------------------------------------
+
+
+def write(*ids: tuple[int, int, int]) -> LooseWrite:
+    """Of (id, expected, written)."""
+    columns = [list(column) for column in zip(*ids, strict=True)]
+    return LooseWrite(SET, [n.to_bytes(8, "little") for n in columns[0]], columns[1], columns[2])
+
+
+def fetched(written: int) -> Any:
+    return lambda asked: [[written] * len(ids) for _, ids in asked]
+
+
+def test_what_was_sent_is_as_it_was_written_whether_or_not_the_store_has_it_yet() -> None:
+    for in_store in (ABSENT, 7):
+        ids = LooseIds()
+        ids.accept([write((1, ABSENT, 7), (2, 5, ABSENT))])
+        ids.load([(SET, 1)], fetched(in_store))
+        assert ids[(SET, 1)] == 7
+    ids.load([(SET, 2)], fetched(5))
+    assert ids[(SET, 2)] == 5
+
+
+def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
+    ids, asked = LooseIds(), list[int]()
+
+    def fetch(sets: LooseAsked) -> list[list[int]]:
+        asked.append(sum(len(each) for _, each in sets))
+        return [[ABSENT] * len(each) for _, each in sets]
+
+    ids.load([(SET, 1), (SET, 2), (SET, 1)], fetch)
+    ids.load([(SET, 2), ("demo:t:4", 2)], fetch)
+    assert ids.missing([(SET, 1), ("demo:t:5", 1)]) == [("demo:t:5", 1)]
+    ids.accept([])
+    ids.load([(SET, 1)], fetch)
+    assert asked == [2, 1, 1]
+    ids.clear()
+    assert len(ids) == 0
+
+
+def test_all_that_was_read_is_compared_and_what_is_new_is_written() -> None:
+    other = ("demo:t:4", 9)
+    assert as_writes({(SET, 1): ABSENT, (SET, 2): 5, other: ABSENT}, {(SET, 1): 7, other: 8}) == [
+        write((1, ABSENT, 7), (2, 5, ABSENT)),
+        LooseWrite("demo:t:4", [(9).to_bytes(8, "little")], [ABSENT], [8]),
+    ]
+
+
+def test_loose_ids_that_would_be_forgotten_at_once_are_compared_and_not_written() -> None:
+    writes = [write((1, ABSENT, 1_000), (2, 5, 1_001))]
+    assert loose_without_expired(writes, {f"{WEB}:3": 1_000}) == [write((1, ABSENT, ABSENT), (2, 5, 1_001))]
+    assert loose_without_expired(writes, {f"{WEB}:4": 1_000}) == writes

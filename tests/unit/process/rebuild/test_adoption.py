@@ -1,0 +1,63 @@
+"""What an operator accepts: the ledger's move, and the gap that is written down."""
+
+from __future__ import annotations
+
+from rtaplatform.core.ledger import LedgerRow, PartitionId
+from rtaplatform.process.rebuild.adoption import adopt, counted_last
+from rtaplatform.store.port import SCHEMA, ShardState
+from rtaplatform.stream.port import OffsetRange, Partition
+
+PARTITION, PLACE = Partition("rta.events.web", 0), PartitionId("one", 0)
+STANDING = LedgerRow(100, 99, 5, "ff", 0, 1_000).text()
+
+
+def state(row: str = STANDING) -> ShardState:
+    return ShardState("g", SCHEMA, 1, {"rta.events.web": "one"}, {}, {PLACE: row}, False, "v", {})
+
+
+def extent(low: int, high: int, topic_id: str = "one") -> OffsetRange:
+    return OffsetRange(PartitionId(topic_id, 0), low, high, 1)
+
+
+def test_a_healthy_partition_is_left_alone() -> None:
+    assert adopt(PARTITION, extent(0, 200), state()) is None
+    assert adopt(PARTITION, extent(100, 100), state()) is None
+
+
+def test_a_truncated_log_goes_on_at_its_end() -> None:
+    adoption = adopt(PARTITION, extent(0, 80), state())
+    assert adoption is not None
+    assert adoption.move.after == STANDING
+    assert adoption.move.upto == LedgerRow(80, -1, -1, "", -1, 1_000).text()
+    assert adoption.where == "rta.events.web:0:80"
+
+
+def test_what_retention_took_is_a_gap_that_names_the_records() -> None:
+    adoption = adopt(PARTITION, extent(130, 200), state())
+    assert adoption is not None
+    assert adoption.move.upto.startswith("130|")
+    assert "100 to 129" in adoption.gap
+
+
+def test_where_others_have_taken_the_place_of_what_was_counted_it_goes_on_behind_them() -> None:
+    adoption = adopt(PARTITION, extent(0, 200), state(), {99: "another"})
+    assert adoption is not None
+    assert adoption.move.upto == LedgerRow(100, -1, -1, "", -1, 1_000).text()
+    assert "record 99" in adoption.gap
+    assert adopt(PARTITION, extent(0, 200), state(), {99: ""}) is not None, "nor need there be one"
+    assert adopt(PARTITION, extent(0, 200), state(), {99: "ff"}) is None
+
+
+def test_what_the_log_no_longer_has_or_the_ledger_does_not_know_is_not_compared() -> None:
+    assert counted_last(extent(0, 200), state()) == 99
+    assert counted_last(extent(100, 200), state()) is None
+    assert counted_last(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
+    assert counted_last(extent(0, 200, "two"), state()) is None
+
+
+def test_a_topic_made_again_is_counted_from_its_beginning() -> None:
+    adoption = adopt(PARTITION, extent(0, 7, "two"), state())
+    assert adoption is not None
+    assert adoption.move.place == PartitionId("two", 0)
+    assert adoption.move.after == ""
+    assert adoption.move.upto.startswith("0|")

@@ -1,0 +1,118 @@
+"""What stands still is looked at; what goes on is not disturbed by it, and gauges are those of what is ours."""
+
+from __future__ import annotations
+
+import json
+
+from rtaplatform import telemetry
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.rebuild.adoption import adopt
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.simulation.faults import begun
+
+WEB, OTHER = Partition("rta.events.web", 0), Partition("rta.events.mobile", 0)
+
+
+class SoughtLog(MemoryLog):
+    seeks = 0
+
+    def seek(self, positions: object) -> None:
+        self.seeks += 1
+        super().seek(positions)  # type: ignore[arg-type]  # passed on
+
+
+class Site:
+    def __init__(self) -> None:
+        self.broker, self.store, self.seconds = MemoryBroker({WEB.topic: 1, OTHER.topic: 1}), MemoryStore(1), 0.0
+        self.store.begin(0, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
+        self.store.set_projects([ProjectSettings("demo")], "v1")
+        self.log, self.sent = SoughtLog(self.broker), 0
+        self.log.assign([WEB, OTHER])
+        self.worker = Worker(
+            self.log, self.log, self.store, shards=1, begin=begun, sleep=lambda _: None, clock=lambda: self.seconds
+        )  # fmt: skip
+
+    def send(self, partition: Partition, count: int) -> None:
+        for _ in range(count):
+            self.sent += 1
+            event = {"projectId": "demo", "type": "page", "messageId": str(self.sent), "userId": "u"}
+            self.broker.append(partition, 1_795_000_000_000, b"demo:u", json.dumps(event).encode())
+
+    def pass_seconds(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.seconds += 1
+            self.worker.turn()
+
+    def applied(self) -> int:
+        return self.store.shards[0].totals.counts.get("demo|applied", 0)
+
+
+def lags() -> dict[str, float]:
+    samples = next(iter(telemetry.WORKER_LAG.collect())).samples
+    return {sample.labels["topic"]: sample.value for sample in samples}
+
+
+def stopped_site() -> Site:
+    """Ten records were counted of WEB, and three of them are lost from its log."""
+    site = Site()
+    site.send(WEB, 10)
+    site.pass_seconds(10)
+    site.broker.truncate(WEB, 3)
+    site.pass_seconds(10)
+    assert "truncated" in site.store.stops(0)[str(WEB)]
+    return site
+
+
+def test_what_stands_still_does_not_make_the_rest_begin_anew() -> None:
+    site = stopped_site()
+    seeks = site.log.seeks
+    for _ in range(60):
+        site.send(OTHER, 1)
+        site.pass_seconds(1)
+    assert site.log.seeks == seeks
+    assert site.applied() == 70
+
+
+def test_what_an_operator_has_accepted_goes_on() -> None:
+    site = stopped_site()
+    state, place = site.store.state(0), PartitionId(site.broker.ids[WEB.topic], 0)
+    assert state is not None
+    adoption = adopt(WEB, site.log.extents([WEB])[WEB], state)
+    assert adoption is not None
+    assert site.store.adopt(0, state.generation, WEB.topic, place.topic_id, [adoption.move], {})
+    site.send(WEB, 5)
+    site.pass_seconds(15)
+    assert site.store.stops(0) == {}
+    assert site.applied() == 15
+
+
+def test_records_other_than_the_counted_ones_stop_until_they_are_accepted() -> None:
+    site = Site()
+    site.send(WEB, 10)
+    site.pass_seconds(10)
+    site.broker.truncate(WEB, 1)
+    site.broker.append(WEB, 7, b"k", b"another")
+    site.log.assign([WEB, OTHER])
+    site.pass_seconds(10)
+    assert "another log" in site.store.stops(0)[str(WEB)]
+    seeks = site.log.seeks
+    site.pass_seconds(50)
+    assert site.log.seeks == seeks
+    site.pass_seconds(20)
+    assert site.log.seeks == seeks + 1, "now and then it is read again: it may have been put back"
+    assert "another log" in site.store.stops(0)[str(WEB)]
+
+
+def test_lag_is_told_of_what_stands_still_and_of_nothing_that_others_have() -> None:
+    site = stopped_site()
+    site.send(WEB, 20)
+    site.send(OTHER, 4)
+    site.pass_seconds(6)
+    assert lags() == {WEB.topic: 17, OTHER.topic: 0}
+    site.log.assign([OTHER])
+    site.pass_seconds(6)
+    assert lags() == {OTHER.topic: 0}

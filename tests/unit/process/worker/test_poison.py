@@ -1,0 +1,298 @@
+"""Which ends of a worker count against a record: those of which the record alone is the reason, and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import redis
+
+from rtaplatform.core.errors import Stopped, Unable, Unavailable
+from rtaplatform.core.events import Reason
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
+from rtaplatform.process.rebuild.rebuild import Rebuild
+from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
+from rtaplatform.process.worker.poison import ENDS_MAX, SUSPECTS_MAX, Quarantine
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.memory.memory_ends import MemoryEnds
+from rtaplatform.store.memory.memory_store import MemoryStore
+from rtaplatform.store.port import Conflicted, Delta, Moved, Outcome, Torn
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
+from rtaplatform.stream.port import Partition, RecordColumns
+from tests.simulation.faults import begun
+
+WEB = Partition("rta.events.web", 0)
+NOW = 1_795_000_000_000
+BAD = b"poison"
+TURNS_MAX = 40
+Raise = Callable[[list[bytes]], None]
+
+OF_A_RECORD = (
+    ValueError(), KeyError(), ZeroDivisionError(), AssertionError(), RecursionError(), AttributeError(),
+    OverflowError(), UnicodeDecodeError("utf-8", b"", 0, 1, ""), TypeError(), StopIteration(),
+)  # fmt: skip
+OF_SOMETHING_ELSE = (
+    MemoryError(), OSError("disk"), PermissionError(), TimeoutError(), ConnectionResetError(), ImportError(),
+    ModuleNotFoundError(), SyntaxError(), SystemError(), Unavailable("redis", "away"), Unable("redis", "replica"),
+    Stopped("shard 0", "torn", ""),
+)  # fmt: skip
+OF_THE_STORE = (
+    redis.exceptions.NoPermissionError("NOPERM"), redis.exceptions.AuthenticationError("WRONGPASS"),
+    redis.exceptions.ConnectionError(), redis.exceptions.TimeoutError(), redis.exceptions.ResponseError("INVALID"),
+    Unavailable("redis", "away"), Stopped("redis", "damaged", ""), MemoryError(), OSError(), ValueError("of the store"),
+)  # fmt: skip
+
+
+class Raising(EcommerceJob):
+    """`look` sees the values of each run and may raise."""
+
+    def __init__(self, look: Raise) -> None:
+        super().__init__()
+        self.look = look
+
+    def understand(
+        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+    ) -> DecodedRun:
+        self.look([value or b"" for value in run.values])
+        return super().understand(run, record_ms, projects, shards)
+
+
+class Site:
+    """A log of one partition, a store, and one worker after the other."""
+
+    def __init__(self, look: Raise, *, shards: int = 1) -> None:
+        self.broker, self.store = MemoryBroker({"rta.events.web": 1}), Store(shards)
+        self.counting, self.shards, self.version = Raising(look), shards, "1"
+        for shard in range(shards):
+            self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
+        self.store.set_projects([ProjectSettings("demo"), ProjectSettings("other")], "v1")
+
+    def send(self, *texts: bytes, project: str = "demo") -> None:
+        for text in texts:
+            event = {"projectId": project, "type": "page", "userId": "u", "text": text.decode()}
+            self.broker.append(WEB, NOW, b"k", json.dumps(event).encode())
+
+    def life(self, turns: int = TURNS_MAX) -> BaseException | None:
+        """A worker's, and what ends it."""
+        log, quarantine = MemoryLog(self.broker, batch_max=1_000), Quarantine(MemoryEnds(self.store), self.version)
+        log.assign([WEB])
+        worker = Worker(
+            log, log, self.store, shards=self.shards, counting=self.counting, quarantine=quarantine, begin=begun,
+            sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
+        )  # fmt: skip
+        try:
+            for _ in range(turns):
+                worker.turn()
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            return error
+        return None
+
+    def ends(self) -> list[int]:
+        return sorted(self.store.shards[0].ends.values())
+
+    def counts(self, name: str) -> int:
+        return sum(shard.totals.counts.get(name, 0) for shard in self.store.shards)
+
+    def letters(self) -> dict[int, Reason]:
+        return {letter.record.offset: letter.reason for letter in self.broker.letters.values()}
+
+
+class Store(MemoryStore):
+    """`apply` and `state` may raise, and an empty batch may be refused."""
+
+    trouble: Exception | None = None
+    silent: Exception | None = None  # of `state`, once there was one
+    refusal: Outcome | None = None
+    states = 0
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        if self.trouble is not None:
+            raise self.trouble
+        if self.refusal is not None and delta == Delta([]):
+            return self.refusal
+        return super().apply(shard, generation, delta)
+
+    def state(self, shard: int) -> Any:
+        self.states += 1
+        if self.silent is not None and self.states % 3 == 0:  # the first two are those of a worker's beginnings
+            raise self.silent
+        return super().state(shard)
+
+
+def chokes(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody changes it
+    def look(values: list[bytes]) -> None:
+        if any(BAD in value for value in values):
+            raise error
+
+    return look
+
+
+@pytest.mark.parametrize("error", OF_A_RECORD, ids=lambda error: type(error).__name__)
+def test_after_three_ends_the_record_is_set_aside_and_all_else_is_counted(error: Exception) -> None:
+    site = Site(chokes(error))
+    site.send(b"a", BAD, b"b")
+    for n in range(1, ENDS_MAX + 1):
+        assert site.life() is not None
+        assert site.ends() == [n]
+        assert site.counts("demo|applied") == 0
+    assert site.life() is None
+    assert (site.counts("demo|applied"), site.counts("demo|dead")) == (2, 1)
+    assert site.letters() == {1: Reason.INTERNAL}
+    assert next(iter(site.broker.letters.values())).project == "demo"
+    assert site.ends() == [], "what is passed is forgotten"
+
+
+@pytest.mark.parametrize("error", OF_SOMETHING_ELSE, ids=lambda error: type(error).__name__)
+def test_what_a_server_the_machine_or_an_installation_does_never_counts(error: Exception) -> None:
+    site = Site(chokes(error))
+    site.send(b"a", BAD, b"b")
+    for _ in range(2 * ENDS_MAX):
+        site.life()
+        assert (site.ends(), site.letters()) == ([], {})
+    site.counting.look = lambda values: None
+    assert site.life() is None
+    assert site.counts("demo|applied") == 3
+
+
+@pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
+def test_what_the_store_raises_never_counts(error: Exception) -> None:
+    site = Site(lambda values: None)
+    site.send(b"a", b"b")
+    site.store.trouble = error
+    for _ in range(2 * ENDS_MAX):
+        site.life()
+        assert (site.ends(), site.letters()) == ([], {})
+    site.store.trouble = None
+    assert site.life() is None
+    assert (site.counts("demo|applied"), site.letters()) == (2, {})
+
+
+@pytest.mark.parametrize("outcome", [Moved("g2", {}), Conflicted([], [], [], True), Torn("x")])
+def test_where_the_store_takes_no_empty_batch_nothing_counts(outcome: Outcome) -> None:
+    site = Site(chokes())
+    site.send(b"a", BAD)
+    site.store.refusal = outcome
+    assert isinstance(site.life(), ValueError)
+    assert site.ends() == []
+
+
+@pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
+def test_where_the_ledger_cannot_be_read_nothing_counts(error: Exception) -> None:
+    site = Site(chokes())
+    site.send(b"a", BAD)
+    site.store.silent = error
+    assert isinstance(site.life(), ValueError)
+    assert site.ends() == []
+
+
+def test_where_a_harmless_record_of_the_project_raises_too_nothing_counts() -> None:
+    """As where a zone is missing on this machine: every record of the project raises."""
+    site = Site(lambda values: chokes(LookupError())([BAD for value in values if b'"demo"' in value]))
+    site.send(b"a", project="other")
+    site.send(b"b")
+    for _ in range(2 * ENDS_MAX):
+        assert isinstance(site.life(), LookupError)
+        assert (site.ends(), site.letters()) == ([], {})
+    site.counting.look = lambda values: None
+    assert site.life() is None
+    assert (site.counts("demo|applied"), site.counts("other|applied")) == (1, 1)
+
+
+def test_what_raises_in_company_only_counts_for_nobody() -> None:
+    def look(values: list[bytes]) -> None:
+        if len([value for value in values if BAD in value]) > 1:
+            raise ValueError
+
+    site = Site(look)
+    site.send(BAD, b"a", BAD)
+    assert isinstance(site.life(), ValueError)
+    assert site.ends() == []
+
+
+@pytest.mark.parametrize(("bad", "good", "counted"), [(150, 100, 0), (150, 200, SUSPECTS_MAX), (60, 0, 60)])
+def test_where_most_of_many_raise_the_version_is_wrong_and_not_the_records(bad: int, good: int, counted: int) -> None:
+    site = Site(chokes())
+    site.send(*[BAD] * bad, *[b"a"] * good)
+    assert site.life() is not None
+    assert site.ends() == [1] * counted
+
+
+def test_all_are_set_aside_in_the_end_however_many_there_are() -> None:
+    site = Site(chokes())
+    site.send(*[BAD] * 150, *[b"a"] * 200)
+    assert [site.life() is not None for _ in range(2 * ENDS_MAX + 1)] == [True] * 2 * ENDS_MAX + [False]
+    assert (site.counts("demo|applied"), site.counts("demo|dead"), len(site.letters())) == (200, 150, 150)
+
+
+def test_a_new_version_begins_to_count_anew() -> None:
+    site = Site(chokes())
+    site.send(BAD, b"a")
+    for _ in range(ENDS_MAX):
+        site.life()
+    site.version = "2"
+    assert site.life() is not None
+    assert (site.ends(), site.letters()) == ([1, ENDS_MAX], {})
+
+
+def test_what_was_counted_and_raises_no_more_is_counted_as_an_event() -> None:
+    site = Site(chokes())
+    site.send(BAD, b"a")
+    for _ in range(ENDS_MAX):
+        site.life()
+    site.counting.look = lambda values: None
+    assert site.life() is None
+    assert (site.counts("demo|applied"), site.letters(), site.ends()) == (2, {}, [])
+
+
+def test_one_that_is_the_last_of_all_stays_set_aside_for_the_next_workers() -> None:
+    """It is read again by each of them, to compare it with the ledger."""
+    site = Site(chokes())
+    site.send(b"a", BAD)
+    for _ in range(ENDS_MAX):
+        assert site.life() is not None
+    assert [site.life(), site.life()] == [None, None]
+    assert (site.counts("demo|applied"), site.counts("demo|dead"), site.letters()) == (1, 1, {1: Reason.INTERNAL})
+    site.send(b"b", b"c")
+    assert site.life() is None
+    assert (site.counts("demo|applied"), site.ends()) == (3, [])
+
+
+def test_the_shard_of_its_project_counts_it_and_the_first_one_what_cannot_be_read() -> None:
+    site = Site(chokes(), shards=3)
+    site.send(b"a", BAD)
+    site.broker.append(WEB, NOW, b"k", b"\xff" + BAD)
+    for _ in range(ENDS_MAX):
+        assert site.life() is not None
+    assert site.life() is None
+    assert (site.counts("demo|dead"), site.store.shards[0].totals.counts["|dead"]) == (1, 1)
+    assert site.letters() == {1: Reason.INTERNAL, 2: Reason.INTERNAL}
+
+
+def rebuilt(site: Site, look: Raise) -> Site:
+    log = TimeOrderedLog(MemoryPartitions(site.broker))
+    rebuild = Rebuild(
+        log, MemoryLog(site.broker), site.store, shards=1, counting=Raising(look), begin=begun,
+        sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
+    )  # fmt: skip
+    for _ in range(TURNS_MAX):
+        if rebuild.left:
+            rebuild.step()
+    assert rebuild.left == []
+    return site
+
+
+def test_a_rebuild_comes_to_the_same_numbers_and_a_better_version_counts_what_it_can_read() -> None:
+    site = Site(chokes())
+    site.send(b"a", BAD, b"b")
+    for _ in range(ENDS_MAX):
+        site.life()
+    assert site.life() is None
+    sent = dict(site.broker.letters)
+    again = rebuilt(site, chokes())
+    assert (again.counts("demo|applied"), again.counts("demo|dead")) == (2, 1)
+    assert again.broker.letters == sent
+    better = rebuilt(site, lambda values: None)
+    assert (better.counts("demo|applied"), better.counts("demo|dead")) == (3, 0)

@@ -1,0 +1,188 @@
+"""Positions: where reading begins, and when it must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from rtaplatform.core.errors import Stopped
+from rtaplatform.core.ledger import PartitionId, read_row
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.worker.positions import Positions, fingerprint, row_after
+from rtaplatform.store.port import ShardState
+from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, columns_of
+
+WEB, PLACE = Partition("rta.events.web", 0), PartitionId("id-1", 0)
+NOW = 1_795_000_000_000
+
+
+def record(offset: int, value: bytes = b"{}", partition: Partition = WEB) -> LogRecord:
+    return LogRecord(partition, offset, NOW + offset, b"k", value, 0, False)
+
+
+def row(last: int) -> str:
+    return row_after(record(last), NOW + last).text()
+
+
+def state(ledger: dict[PartitionId, str] | None = None, **other: Any) -> ShardState:
+    usual = ShardState(
+        "g1", "1", 1, {"rta.events.web": "id-1"}, {}, ledger or {}, False, "v1", {"demo": ProjectSettings("demo")}
+    )
+    return msgspec.structs.replace(usual, **other)
+
+
+def find(*states: ShardState | None, low: int = 0, high: int = 100) -> Positions:
+    return Positions.find([WEB], dict(enumerate(states)), {WEB: OffsetRange(PLACE, low, high, 1)})
+
+
+def test_reading_begins_at_the_last_record_that_was_counted() -> None:
+    at = find(state({PLACE: row(9)}))
+    assert (at.starts, at.stops) == ({WEB: 9}, {})
+    assert at.following(WEB) == 10
+    assert at.record_ms(WEB) == NOW + 9
+    assert at.next_of(0, WEB) == 10
+
+
+def test_an_absent_row_begins_where_the_generation_does() -> None:
+    assert find(state()).starts == {WEB: 0}
+    assert find(state(starts={PLACE: 40}), low=40).starts == {WEB: 40}
+    assert find(state()).record_ms(WEB) == 0
+
+
+def test_reading_begins_with_the_shard_that_is_least_far() -> None:
+    at = find(state({PLACE: row(9)}, shards=2), state({PLACE: row(4)}, shards=2))
+    assert at.starts == {WEB: 4}
+    assert at.record_ms(WEB) == NOW + 4
+    assert at.next_of(0, WEB) > 7 >= at.next_of(1, WEB)
+
+
+def test_a_record_that_retention_took_is_not_asked_for() -> None:
+    assert find(state({PLACE: row(9)}), low=10).starts == {WEB: 10}
+
+
+@pytest.mark.parametrize(
+    ("states", "low", "high", "word"),
+    [
+        ((state({PLACE: row(9)}),), 0, 9, "truncated"),
+        ((state({PLACE: row(9)}),), 0, 0, "truncated"),
+        ((state({PLACE: row(9)}),), 11, 20, "retention"),
+        ((state(),), 1, 20, "retention"),
+        ((state(topics={"rta.events.web": "id-0"}),), 0, 20, "recreated"),
+        ((state({PLACE: row(3)}, shards=2), state({PLACE: row(9)}, shards=2)), 0, 8, "truncated"),
+    ],
+)
+def test_a_log_that_is_not_the_one_that_was_counted_stops_the_partition(
+    states: tuple[ShardState, ...], low: int, high: int, word: str
+) -> None:
+    at = find(*states, low=low, high=high)
+    assert at.starts == {}
+    assert at.stops[str(WEB)].startswith(word)
+
+
+def test_what_is_just_there_stops_nothing() -> None:
+    assert find(state({PLACE: row(9)}), high=10).stops == {}
+    assert find(state({PLACE: row(9)}), low=10, high=10).stops == {}
+
+
+def test_a_partition_that_is_gone_stops_alone() -> None:
+    other = Partition("rta.events.web", 1)
+    at = Positions.find([WEB, other], {0: state()}, {WEB: OffsetRange(PLACE, 0, 5, 1)})
+    assert at.starts == {WEB: 0}
+    assert at.stops[str(other)].startswith("gone")
+
+
+def test_a_lost_shard_stands_still_and_the_others_go_on() -> None:
+    at = find(state({PLACE: row(9)}, shards=2), None)
+    assert list(at.shards) == [0]
+    assert at.starts == {WEB: 9}
+    assert at.stops["shard 1"].startswith("lost")
+
+
+def test_a_torn_shard_and_one_without_projects_stand_still() -> None:
+    at = find(state({PLACE: row(9)}, shards=2, torn=True), state(shards=2, projects_version=""))
+    assert at.stops["shard 0"].startswith("torn")
+    assert at.stops["shard 1"].startswith("no_projects")
+    assert at.starts == {}
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        ((None,), "no_manifest"),
+        ((None, None), "no_manifest"),
+        ((state(schema="2"),), "version"),
+        ((state(shards=2),), "version"),
+    ],
+)
+def test_a_store_that_is_not_ours_is_not_touched(states: tuple[ShardState | None, ...], reason: str) -> None:
+    with pytest.raises(Stopped) as stopped:
+        find(*states)
+    assert stopped.value.reason == reason
+
+
+def test_the_record_that_was_counted_last_is_recognised() -> None:
+    at = find(state({PLACE: row(9)}))
+    assert at.first_difference(columns_of([record(9), record(10)])) is None
+    assert at.first_difference(columns_of([record(11)])) is None  # looked at once
+
+
+def test_another_record_at_its_place_is_noticed() -> None:
+    at = find(state({PLACE: row(9)}))
+    assert at.first_difference(columns_of([record(9, b"another"), record(10)])) == 9
+    assert find(state({PLACE: row(9)})).first_difference(columns_of([record(10)])) == 9  # it is no longer there
+
+
+def test_each_shards_last_record_is_compared_as_it_passes_by() -> None:
+    at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
+    assert at.first_difference(columns_of([record(4), record(5)])) is None
+    assert at.first_difference(columns_of([record(8), record(9, b"another")])) == 9
+
+
+def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
+    base = record(1)
+    others = [
+        LogRecord(WEB, 1, NOW + 2, b"k", b"{}", 0, False),
+        LogRecord(WEB, 1, NOW + 1, b"l", b"{}", 0, False),
+        LogRecord(WEB, 1, NOW + 1, b"k", b"[]", 0, False),
+        LogRecord(WEB, 1, NOW + 1, b"k{", b"}", 0, False),
+        LogRecord(WEB, 1, -1, b"k", b"{}", 0, False),
+    ]
+    assert len({fingerprint(each) for each in (base, *others)}) == 6
+    assert fingerprint(LogRecord(WEB, 7, NOW + 1, b"k", b"{}", 3, True)) == fingerprint(base)
+
+
+def test_moves_go_from_where_the_shard_stands() -> None:
+    at = find(state({PLACE: row(9)}))
+    move = at.move(0, WEB, record(12), NOW + 12)
+    assert (move.place, move.after, read_row(move.upto).next_offset) == (PLACE, row(9), 13)
+    at.accept(0, [move])
+    assert at.move(0, WEB, record(20), NOW).after == move.upto
+    assert at.next_of(0, WEB) > 12
+
+
+def test_quiet_shards_follow_and_those_ahead_stay() -> None:
+    at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
+    at.advance({WEB: columns_of([record(5), record(6)])})
+    behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
+    assert (behind.after, read_row(behind.upto).next_offset) == (row(4), 7)
+    assert ahead.after == ahead.upto == row(9)
+    assert at.committable() == {WEB: 7}
+    assert find(state()).all_moves(0) == []
+
+
+def test_a_recreated_topic_and_another_number_of_partitions_are_changes() -> None:
+    at = find(state())
+    assert not at.is_changed({WEB: OffsetRange(PLACE, 5, 50, 1)})
+    assert at.is_changed({WEB: OffsetRange(PartitionId("id-2", 0), 0, 100, 1)})
+    assert at.is_changed({WEB: OffsetRange(PLACE, 0, 100, 2)})
+    assert at.is_changed({})
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32])
+def test_a_topic_is_read_only_where_its_partitions_divide_the_dedup_slices(partitions: int) -> None:
+    at = Positions.find([WEB], {0: state()}, {WEB: OffsetRange(PLACE, 0, 100, partitions)})
+    assert (WEB in at.starts) == (16 % partitions == 0)
+    assert all("partitions: rta.events.web has" in why for why in at.stops.values())
+    assert bool(at.stops) != (WEB in at.starts)

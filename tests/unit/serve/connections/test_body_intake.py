@@ -1,0 +1,154 @@
+"""A body as it comes: bounded in time, and in what is held of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from rtaplatform.collect.cooperative_queue import CooperativeQueue
+from rtaplatform.core.errors import Busy, SlowBody
+from rtaplatform.serve.connections.body_intake import RATE_BYTES, BodyIntake
+from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, BudgetShare, ByteBudget
+from rtaplatform.serve.http.bodies import read_body
+
+MB = 1 << 20
+
+
+class Client:
+    """Sends these chunks, then nothing."""
+
+    def __init__(self, *chunks: bytes, ends: bool = True) -> None:
+        self.messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+        if ends:
+            self.messages.append({"type": "http.request", "body": b"", "more_body": False})
+        self.leaves = asyncio.Event()
+
+    async def __call__(self) -> Any:
+        if self.messages:
+            return self.messages.pop(0)
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+
+def held(bytes_max: int = 8 * MB, wait_seconds: float = 0) -> ByteBudget:
+    return ByteBudget("tests", bytes_max, wait_seconds=wait_seconds)
+
+
+def intake(client: Client, of: ByteBudget, **options: Any) -> BodyIntake:
+    return BodyIntake(client, of, lambda: "10.0.0.1", **options)
+
+
+async def read(of: BodyIntake) -> bytes:
+    return await read_body(of, None, 4 * MB)
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    with pytest.raises(SlowBody, match="3 bytes"):
+        await read(intake(Client(b"abc", ends=False), held(), grace_seconds=0.01))
+
+
+async def test_what_has_come_gives_more_time() -> None:
+    slow = intake(Client(b"x" * (RATE_BYTES // 20), ends=False), held(), grace_seconds=0.001)
+    begin = asyncio.get_running_loop().time()
+    await slow()
+    with pytest.raises(SlowBody):
+        await slow()
+    assert asyncio.get_running_loop().time() - begin >= 0.04
+
+
+async def test_who_has_sent_all_is_waited_for_without_end() -> None:
+    client = Client(b"abc")
+    whole = intake(client, held(), grace_seconds=0.01)
+    assert await read(whole) == b"abc"
+    waiting = asyncio.ensure_future(whole())
+    await asyncio.sleep(0.03)
+    assert not waiting.done()
+    client.leaves.set()
+    assert (await waiting)["type"] == "http.disconnect"
+    assert whole.is_client_gone
+
+
+async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
+    of, client = held(), Client(b"x" * MB)
+    await of.take(BudgetShare("10.0.0.2"), 8 * MB)
+    with pytest.raises(Busy):
+        await read(intake(client, of, declared=MB))
+    assert len(client.messages) == 2
+
+
+async def test_a_small_body_needs_none() -> None:
+    of = held()
+    await of.take(BudgetShare("10.0.0.2"), 8 * MB)
+    assert len(await read(intake(Client(b"x" * 16_000), of, declared=16_000))) == 16_000
+
+
+async def test_a_stream_needs_none() -> None:
+    of = held()
+    await of.take(BudgetShare("10.0.0.2"), 8 * MB)
+    assert len(await read(intake(Client(b"x" * MB, b"x" * MB), of, declared=2 * MB, streams=True))) == 2 * MB
+
+
+async def test_what_it_becomes_when_decompressed_counts() -> None:
+    of = held()
+    await of.take(BudgetShare("10.0.0.2"), 7 * MB)
+    with pytest.raises(Busy):
+        await read(intake(Client(gzip.compress(bytes(3 * MB))), of))
+
+
+async def test_small_bodies_that_become_large_are_unpacked_in_turns() -> None:
+    """Else all that arrive together are unpacked in one round of the loop, and nobody is answered meanwhile."""
+    turns, body, rounds = CooperativeQueue(), gzip.compress(bytes(MB)), 0
+
+    async def others() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    beside = asyncio.create_task(others())
+    await asyncio.gather(*(read(intake(Client(body), held(), turns=turns)) for _ in range(8)))
+    beside.cancel()
+    assert rounds >= 8 * 15
+
+
+async def test_who_waits_for_room_has_unpacked_next_to_nothing() -> None:
+    of, body = held(wait_seconds=60), gzip.compress(bytes(3 * MB))
+    await of.take(BudgetShare("10.0.0.2"), 7 * MB)
+    waiting = [asyncio.create_task(read(intake(Client(body), of))) for _ in range(50)]
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        assert tracemalloc.get_traced_memory()[0] < 50 * 0.3 * MB
+    finally:
+        tracemalloc.stop()
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_what_is_held_is_given_back() -> None:
+    of = held()
+    for _ in range(5):
+        one = intake(Client(b"x" * 3 * MB), of, declared=3 * MB)
+        await read(one)
+        one.end()
+    await of.take(BudgetShare("10.0.0.2"), 4 * MB)
+
+
+async def test_a_body_that_stands_still_loses_its_place() -> None:
+    of = held()
+    stalled = intake(Client(b"x" * 100, ends=False), of, declared=4 * MB)
+    waiting = asyncio.ensure_future(read(stalled))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for holding in of._holdings:
+        holding.progressed_at -= STALLED_SECONDS + 1
+    await of.take(BudgetShare("10.0.0.2"), 6 * MB)
+    with pytest.raises(Busy):
+        await waiting

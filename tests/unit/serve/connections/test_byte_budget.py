@@ -1,0 +1,78 @@
+"""Bytes under way: bounded in all and per address; who makes no progress loses its place."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtaplatform.serve.connections.byte_budget import (
+    FREE_BYTES,
+    STALLED_SECONDS,
+    BudgetShare,
+    ByteBudget,
+    ByteBudgetSpent,
+)
+
+MB = 1 << 20
+
+
+def held(*, wait_seconds: float = 0.0, waiting_max: int = 10) -> ByteBudget:
+    return ByteBudget("tests", 8 * MB, wait_seconds=wait_seconds, waiting_max=waiting_max)
+
+
+async def test_beyond_the_limit_is_refused() -> None:
+    all_held = held()
+    await all_held.take(BudgetShare("a"), 4 * MB)
+    await all_held.take(BudgetShare("b"), 4 * MB)
+    with pytest.raises(ByteBudgetSpent):
+        await all_held.take(BudgetShare("c"), FREE_BYTES + 1)
+    await all_held.take(BudgetShare("c"), FREE_BYTES)
+
+
+async def test_an_address_has_half_of_it() -> None:
+    all_held = held()
+    await all_held.take(BudgetShare("a"), 3 * MB)
+    with pytest.raises(ByteBudgetSpent):
+        await all_held.take(BudgetShare("a"), 2 * MB)
+    await all_held.take(BudgetShare("b"), 2 * MB)
+
+
+async def test_one_alone_may_be_larger_than_all() -> None:
+    await held().take(BudgetShare("a"), 50 * MB)
+
+
+async def test_a_holding_grows_by_what_is_more() -> None:
+    all_held, one = held(), BudgetShare("a")
+    for total in (1 * MB, 2 * MB, 4 * MB, 4 * MB):
+        await all_held.take(one, total)
+    all_held.release(one)
+    await all_held.take(BudgetShare("a"), 4 * MB)
+
+
+async def test_who_waits_goes_on_when_another_is_done() -> None:
+    all_held, first = held(wait_seconds=5), BudgetShare("a")
+    await all_held.take(first, 8 * MB)
+    waiting = asyncio.create_task(all_held.take(BudgetShare("b"), 2 * MB))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    all_held.release(first)
+    await waiting
+
+
+async def test_who_makes_no_progress_is_dropped_for_who_waits() -> None:
+    dropped: list[str] = []
+    all_held = held(wait_seconds=5)
+    stalled, complete = BudgetShare("a", drop=lambda: dropped.append("a")), BudgetShare("b")
+    for holding in (stalled, complete):
+        await all_held.take(holding, 4 * MB)
+        holding.progressed_at -= STALLED_SECONDS + 1
+    await all_held.take(BudgetShare("c"), 2 * MB)
+    assert dropped == ["a"]
+
+
+async def test_so_many_may_wait_and_no_more() -> None:
+    all_held = held(wait_seconds=5, waiting_max=0)
+    await all_held.take(BudgetShare("a"), 8 * MB)
+    with pytest.raises(ByteBudgetSpent):
+        await all_held.take(BudgetShare("b"), 2 * MB)

@@ -1,0 +1,52 @@
+"""What is no HTTP, and paths that have one reading."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtaplatform.core.errors import MalformedRequest
+from rtaplatform.serve.connections.request_strictness import check_headers, path_to_route
+
+HOST = (b"host", b"api.example:8000")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [HOST, HOST],
+        [(b"host", b"a b")],
+        [(b"host", b"a/b")],
+        [HOST, (b"transfer-encoding", b"gzip, chunked")],
+        [HOST, (b"transfer-encoding", b"chunked, chunked")],
+        [HOST, (b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")],
+        [HOST, (b"transfer-encoding", b"identity")],
+        [HOST, (b"transfer-encoding", b"chunked"), (b"content-length", b"5")],
+    ],
+)
+def test_what_two_servers_may_read_in_two_ways_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(MalformedRequest):
+        check_headers(headers, "1.1")
+
+
+def test_what_has_one_reading_passes() -> None:
+    check_headers([HOST], "1.1")
+    check_headers([HOST, (b"transfer-encoding", b"chunked")], "1.1")
+    check_headers([(b"host", b"[::1]:80")], "1.1")
+    check_headers([], "1.0")
+
+
+@pytest.mark.parametrize(
+    ("raw", "routed"),
+    [
+        (b"/v1/users/a%252Fb", "/v1/users/a%252Fb"),
+        (b"/v1/%75sers/a%252Fb", "/v1/users/a%252Fb"),
+        (b"/v1/users/%69mport", "/v1/users/import"),
+        (b"/health%2Flive", "/health%2Flive"),
+        (b"/health%2flive", "/health%2Flive"),
+        (b"/v1/users/a%2e%2E", "/v1/users/a.."),
+        (b"/v1/users/%C3%A4?x=%2F", "/v1/users/%C3%A4"),
+    ],
+)
+def test_an_escape_is_undone_where_it_means_nothing(raw: bytes, routed: str) -> None:
+    assert path_to_route(raw, "whatever the server has decoded") == routed

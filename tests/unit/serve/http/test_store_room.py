@@ -1,0 +1,185 @@
+"""Where the store is nearly full, large projects wait and small ones go on; while there is room, nobody is limited."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from litestar.exceptions import TooManyRequestsException
+
+from rtaplatform.core.errors import Unable, Unavailable
+from rtaplatform.serve.http.limits import COLLECT, GUARANTEED_PORTIONS, RateLimits
+from rtaplatform.serve.http.store_room import EVENT_BYTES_MAX, SHARE_MIN, RoomSample, StoreRoom, watch_room
+from rtaplatform.settings import LimitSettings
+
+GB = 1_000_000_000
+BEGIN = 1_000_000_800.0  # the begin of an hour
+
+
+def filled(part: float) -> RoomSample:
+    return RoomSample(int(part * 4 * GB), 4 * GB)
+
+
+def limits_with(room: StoreRoom, now: float = BEGIN, **given: int) -> RateLimits:
+    return RateLimits(LimitSettings(**given), now=lambda: now, room=room)  # type: ignore[arg-type]  # pydantic reads them
+
+
+async def passing(limits: RateLimits, project: str, requests: int, cost: int = 1) -> int:
+    passed = 0
+    for _ in range(requests):
+        with suppress(TooManyRequestsException):
+            await limits.take_of_key(COLLECT, f"key of {project}", project, cost)
+            passed += cost
+    return passed
+
+
+@pytest.mark.parametrize(
+    ("part", "share"), [(0.0, None), (0.849, None), (0.85, 1.0), (0.925, 0.5), (0.9999, SHARE_MIN), (1.2, SHARE_MIN)]
+)
+def test_the_less_room_is_left_the_less_a_project_may_send(part: float, share: float | None) -> None:
+    room = StoreRoom()
+    room.note(filled(part))
+    assert room.share == (None if share is None else pytest.approx(share))
+
+
+def test_a_store_without_a_limit_of_memory_is_never_full() -> None:
+    room = StoreRoom()
+    room.note(RoomSample(900 * GB, 0))
+    assert room.share is None
+
+
+def test_events_that_wait_take_their_part_of_the_room() -> None:
+    room = StoreRoom()
+    room.note(RoomSample(1 * GB, 4 * GB, counted=0, waiting=0))
+    # 300 bytes an event, as measured: what waits will take 2.7 GB.
+    room.note(RoomSample(1 * GB + 3_000_000, 4 * GB, counted=10_000, waiting=9_000_000))
+    assert room.filled_percent == 93
+    assert room.share is not None
+    # The same number of ordinary events takes next to nothing.
+    ordinary = StoreRoom()
+    ordinary.note(RoomSample(1 * GB, 4 * GB, counted=0, waiting=0))
+    ordinary.note(RoomSample(1 * GB + 100_000, 4 * GB, counted=10_000, waiting=9_000_000))
+    assert ordinary.share is None
+
+
+@pytest.mark.parametrize("counted", [0, 999, -50_000])
+def test_nothing_is_concluded_from_a_few_events(counted: int) -> None:
+    room = StoreRoom()
+    room.note(RoomSample(1 * GB, 4 * GB, counted=60_000, waiting=0))
+    room.note(RoomSample(2 * GB, 4 * GB, counted=60_000 + counted, waiting=9_000_000))
+    assert room.filled_percent == 50
+
+
+def test_an_event_is_taken_to_need_no_more_than_the_worst_one_does() -> None:
+    room = StoreRoom()
+    room.note(RoomSample(1 * GB, 4 * GB, counted=0, waiting=0))
+    room.note(RoomSample(2 * GB, 4 * GB, counted=2_000, waiting=1_000_000))
+    assert room.filled_percent == round((2 * GB + 1_000_000 * EVENT_BYTES_MAX) / (4 * GB) * 100)
+
+
+async def test_while_there_is_room_a_project_may_send_what_it_likes() -> None:
+    limits = limits_with(StoreRoom(), guaranteed_events_per_hour=1_000)
+    assert await passing(limits, "large", 50, cost=100) == 5_000
+
+
+async def test_a_nearly_full_store_is_kept_for_the_small() -> None:
+    room = StoreRoom()
+    limits = limits_with(room, guaranteed_events_per_hour=1_000)
+    await passing(limits, "large", 20, cost=100)
+    await passing(limits, "small", 10)
+    room.note(filled(0.86))
+    assert await passing(limits, "large", 20) == 0
+    assert await passing(limits, "small", 20) == 20
+    assert await passing(limits, "new", 20, cost=100) == 900, "what is guaranteed, less what room is gone already"
+    room.note(filled(0.7))
+    assert await passing(limits, "large", 20, cost=100) == 2_000
+
+
+async def test_the_small_go_on_to_the_last_and_each_hour_begins_anew() -> None:
+    room = StoreRoom()
+    room.note(filled(1.0))
+    limits = limits_with(room, guaranteed_events_per_hour=100_000)
+    assert await passing(limits, "small", 900) == 900
+    assert await passing(limits, "large", 20, cost=100) == 100_000 * SHARE_MIN
+    later = limits_with(room, now=BEGIN + 3_600, guaranteed_events_per_hour=100_000)
+    assert await passing(later, "large", 20, cost=100) == 100_000 * SHARE_MIN
+
+
+async def test_a_refusal_says_why_and_asks_to_come_back_soon() -> None:
+    room = StoreRoom()
+    room.note(filled(0.9))
+    limits = limits_with(room, now=BEGIN + 60, guaranteed_events_per_hour=30)
+    await passing(limits, "large", 100)
+    with pytest.raises(
+        TooManyRequestsException, match=r"nearly full \(90 %\).*may send 20 events in an hour"
+    ) as caught:
+        await limits.take_of_key(COLLECT, "key", "large")
+    assert caught.value.headers is not None
+    assert caught.value.headers["Retry-After"] == "60"
+    assert caught.value.headers["RateLimit-Remaining"] == "0"
+
+
+async def test_a_guarantee_of_nothing_turns_the_guard_off() -> None:
+    room = StoreRoom()
+    room.note(filled(0.99))
+    assert await passing(limits_with(room, guaranteed_events_per_hour=0), "large", 20, cost=100) == 2_000
+
+
+class Shared:
+    """A Redis that counts its calls."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.calls = 0
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        self.calls += 1
+        self.counts[key] = self.counts.get(key, 0) + amount
+        return self.counts[key]
+
+
+async def test_processes_count_a_project_together_and_hardly_ever_ask() -> None:
+    room, shared = StoreRoom(), Shared()
+    settings = LimitSettings(guaranteed_events_per_hour=10_000, collect_events_per_minute=0, project_events_per_hour=0)
+    each = [RateLimits(settings, shared, lambda: BEGIN, room) for _ in range(2)]
+    for limits in each:
+        assert await passing(limits, "large", 60, cost=100) == 6_000
+    assert shared.calls <= 120
+    calls = shared.calls
+    for limits in each:
+        assert await passing(limits, "large", 500, cost=100) == 50_000
+    assert shared.calls - calls <= 2 + GUARANTEED_PORTIONS // 100, (
+        "who has had all that is guaranteed is not counted on"
+    )
+    room.note(filled(0.9))
+    for limits in each:
+        assert await passing(limits, "large", 5) == 0
+        assert await passing(limits, "small", 5) == 5
+
+
+async def test_health_tells_it_as_degraded_with_the_figures() -> None:
+    room = StoreRoom()
+    await room.check()
+    room.note(filled(0.9))
+    with pytest.raises(Unable, match=r"store: nearly full: 3,600 of 4,000 MB are used, .* makes 90 %"):
+        await room.check()
+
+
+async def test_what_the_store_said_last_holds_while_it_is_away() -> None:
+    room, answers, asked = StoreRoom(), [filled(0.9), Unavailable("redis", "away")], asyncio.Event()
+
+    async def look() -> RoomSample:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Unavailable):
+            asked.set()
+            raise answer
+        assert isinstance(answer, RoomSample)
+        return answer
+
+    watching = asyncio.create_task(watch_room(room, look, every_seconds=0))
+    await asyncio.wait_for(asked.wait(), 10)
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    assert room.share is not None
