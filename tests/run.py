@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -123,11 +124,20 @@ def test(arguments: list[str]) -> int:
 
 
 def check(tests: Callable[[], int]) -> int:
-    """Lint and types, all of them, then the tests; what failed is named last."""
-    failed = [" ".join(command) for command in LINT if not _passes(command)]
+    """Lint and types, all of them, then the tests; what took longest and what failed is named last."""
+    begun, took = time.monotonic(), dict[str, float]()
+    failed = []
+    for command in LINT:
+        started = time.monotonic()
+        if not _passes(command):
+            failed.append(" ".join(command))
+        took[" ".join(command)] = time.monotonic() - started
+    started = time.monotonic()
     code = tests()
-    for command in failed:
-        print(f"FAILED: {command}", flush=True)
+    took["tests, the slowest of which are listed above"] = time.monotonic() - started
+    _tell_times(took, time.monotonic() - begun)
+    for line in failed:
+        print(f"FAILED: {line}", flush=True)
     return code or (EXIT_FAILED if failed else 0)
 
 
@@ -160,6 +170,12 @@ def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
 def _passes(command: Sequence[str]) -> bool:
     print(f"$ {' '.join(command)}", flush=True)
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
+
+
+def _tell_times(took: dict[str, float], seconds: float) -> None:
+    print(f"\n{seconds:.0f} s in all. What took longest:", flush=True)
+    for name, part in sorted(took.items(), key=lambda item: -item[1]):
+        print(f"  {part:6.1f} s  {name}", flush=True)
 
 
 def _names_a_path(arguments: Sequence[str]) -> bool:
