@@ -1,10 +1,15 @@
-"""Where a shard stands in the partitions that it counts.   Stage 4 of 6.   Of the port, as all that it names."""
+"""Where a shard stands in a partition: the partition's id, and its row in the ledger.   Core: no IO.
+
+Stream, process, store and analytics speak of partitions and positions with these words.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from msgspec import Struct
+
+DEDUP_SLICES = 16  # of a topic: by the hash of a record's key
 
 
 class PartitionId(NamedTuple):
@@ -42,6 +47,3 @@ def read_row(text: str) -> LedgerRow:
 def next_offset(row: str) -> int:
     """Of a ledger row as stored; an absent one is at 0."""
     return int(row.split("|", 1)[0]) if row else 0
-
-
-DEDUP_SLICES = 16
