@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,13 +163,24 @@ class CollectSettings(StageSettings):
     queue_kbytes_max: Annotated[int, Field(ge=1_024)] = 65_536
 
 
+class ApiHalf(StrEnum):
+    """One of the two halves of the API. A slow question holds up whatever shares its event loop: so they may run apart.
+
+    Each serves health, signals and the description of its own routes as well.
+    """
+
+    COLLECT = "collect"  # what SDKs send to
+    QUERY = "query"  # everything else: questions, live answers, the catalog, projects, keys
+
+
 class ApiSettings(StageSettings):
-    """How the API is served, and how much of bodies and answers may be under way in all."""
+    """How the API is served, and how much of bodies and answers may be under way in all. `only`: one half of it."""
 
     model_config = settings_config("RTA_API_")
 
     host: str = "127.0.0.1"
     port: Port = 8000
+    only: ApiHalf | None = None
     live_interval_ms: Annotated[int, Field(ge=50)] = 250
     live_heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
     live_connections_max: Annotated[int, Field(ge=1)] = 2_000

@@ -23,6 +23,7 @@ from rtaplatform.serve.http.problems import answer_problem
 from rtaplatform.serve.middleware import wrap_application
 from rtaplatform.serve.openapi.document import document_of
 from rtaplatform.serve.query import live_routes, query_routes
+from rtaplatform.settings import ApiHalf
 
 DESCRIPTION = (
     "Collects events, keeps live totals of them, and answers by query or by push. Keys go in "
@@ -31,9 +32,9 @@ DESCRIPTION = (
 
 
 def create_app(parts: Dependencies) -> Litestar:
-    """The application, not yet started: nothing is opened before its lifespan begins."""
+    """The application, whole or one half, not yet started: nothing is opened before its lifespan begins."""
     app = Litestar(
-        route_handlers=_route_handlers(),
+        route_handlers=_route_handlers(parts.settings.only),
         state=State({"parts": parts}),
         guards=[check_access, refuse_unreadable_query],
         exception_handlers={Exception: answer_problem},
@@ -49,10 +50,14 @@ def create_app(parts: Dependencies) -> Litestar:
     return app
 
 
-def _route_handlers() -> list[ControllerRouterHandler]:
+def _route_handlers(only: ApiHalf | None) -> list[ControllerRouterHandler]:
+    collecting = [] if only is ApiHalf.QUERY else collect_routes.route_handlers
+    asking = [] if only is ApiHalf.COLLECT else _query_handlers()
+    return [*ops_routes.route_handlers, *collecting, *asking]
+
+
+def _query_handlers() -> list[ControllerRouterHandler]:
     return [
-        *ops_routes.route_handlers,
-        *collect_routes.route_handlers,
         *query_routes.route_handlers,
         *live_routes.route_handlers,
         *entity_routes.route_handlers,

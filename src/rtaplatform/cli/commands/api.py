@@ -21,6 +21,7 @@ import typer
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
 from rtaplatform.cli.http_server import make_server
 from rtaplatform.cli.listener import make_room, open_listener
+from rtaplatform.settings import ApiHalf
 
 if TYPE_CHECKING:
     from rtaplatform.settings import ApiSettings
@@ -39,14 +40,20 @@ def command(
     redis: RedisOption = None,
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
+    only: Annotated[
+        ApiHalf | None,
+        typer.Option(help="One half: collect, or query (all the rest).  Else RTA_API_ONLY.  [both]"),
+    ] = None,
 ) -> None:
-    """Serve collecting, queries and live updates.
+    """Serve collecting, queries and live updates: all of them, or one half.
 
     Examples:
 
         rta api
 
         rta api --host 0.0.0.0 --port 8080 --kafka k1:9092 --redis redis://cache --postgres postgresql://rta@db/rta
+
+        rta api --only collect --port 8001
     """
     from rtaplatform import telemetry
     from rtaplatform.local.supervisor.parent_death import die_with_parent
@@ -58,7 +65,7 @@ def command(
         die_with_parent()
     telemetry.configure_logging()
     connections = Connections(kafka, redis, postgres, data_dir)
-    settings, ending = _with_options(ApiSettings(), host, port), ApiEnding()
+    settings, ending = _with_options(ApiSettings(), host, port, only), ApiEnding()
     parts = build_api(
         connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
         api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
@@ -90,8 +97,8 @@ class ApiEnding:
         last.start()
 
 
-def _with_options(settings: ApiSettings, host: str | None, port: int | None) -> ApiSettings:
-    given = {"host": host, "port": port}
+def _with_options(settings: ApiSettings, host: str | None, port: int | None, only: ApiHalf | None) -> ApiSettings:
+    given = {"host": host, "port": port, "only": only}
     return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
