@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.bench import apply, latency, memory, query
+from rtaplatform.bench import apply, latency, memory, query, rebuild
 from rtaplatform.bench.report import BenchReport
 from rtaplatform.bench.stack import BenchStack, running_stack
 
@@ -51,6 +51,15 @@ def test_every_question_is_answered_and_timed(stack: BenchStack, capsys: pytest.
     assert [(row["meanwhile"], row["question"]) for row in told] == asked
     for row in told:
         made_of(row, "p50_ms", "p99_ms", "bytes")
+
+
+def test_a_rebuild_is_timed_beside_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    report = BenchReport("rebuild", as_json=True, seed=1)
+    rebuild.measure(report, events_total=2_000, users=100, products=50, rate=20.0, seed=1)
+    worker, rebuilt = rows(capsys)
+    assert (worker["what"], rebuilt["what"]) == ("worker", "rebuild")
+    made_of(worker, "records_per_s")
+    made_of(rebuilt, "records_per_s", "valkey_cpu_us")
 
 
 def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ class BenchServers:
     pids: dict[str, int]
     logs: Path
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def spawn(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """One of our own commands, as `rta` would run it; what it says goes to a log, shown where something fails."""
         assert self.store.loader_url is not None
         environment = os.environ | {
@@ -52,9 +52,7 @@ class BenchServers:
         }
         command = [sys.executable, "-m", "rtaplatform.cli.main", *arguments]
         with (self.logs / f"{arguments[0]}.spawned.log").open("ab") as log:
-            return subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=log, stdin=subprocess.DEVNULL
-            )
+            return subprocess.Popen(command, env=environment, stdout=stdout, stderr=log, stdin=subprocess.DEVNULL)
 
 
 @contextmanager

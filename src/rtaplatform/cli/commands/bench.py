@@ -36,6 +36,30 @@ def measure_pipeline(
     measure(report, events_total=events, workers=workers, users=users, products=products, seed=seed)
 
 
+@app.command("rebuild")
+def measure_rebuild(
+    events: Annotated[int, typer.Option(min=1_000, help="Events in the log.")] = 1_000_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second, in their own time.")] = 2_000,
+    users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
+    products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
+    seed: SeedOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How many records a second does a rebuild read, beside what a worker counts of the same log?
+
+    Examples:
+
+        rta bench rebuild
+
+        rta bench rebuild --events 300000 --rate 20
+    """
+    from rtaplatform.bench.rebuild import measure
+    from rtaplatform.bench.report import BenchReport
+
+    report = BenchReport("rebuild", as_json=as_json, seed=seed, events=events, rate=rate)
+    measure(report, events_total=events, users=users, products=products, rate=rate, seed=seed)
+
+
 @app.command("counts")
 def measure_counts(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
