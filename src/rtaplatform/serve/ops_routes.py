@@ -17,7 +17,7 @@ from litestar.params import FromPath
 from rtaplatform import telemetry
 from rtaplatform.core.errors import NotFound
 from rtaplatform.serve.http.dependencies import dependencies_of
-from rtaplatform.serve.http.parameters import reject_unknown
+from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import BY_SLUG
 from rtaplatform.serve.openapi.document import written_document_of
 from rtaplatform.serve.openapi.openapi_pieces import RETRY_AFTER, closed_object, json_content, parameter
@@ -88,7 +88,7 @@ async def metrics() -> Response[bytes]:
 
 @get("/openapi.json", opt={**OPEN, "docs": DOCUMENT_DOCS}, tags=["operate"], summary="This description")
 async def openapi(request: AnyRequest) -> Response[bytes]:
-    reject_unknown(request, ())
+    read_parameters(request, ())
     return Response(written_document_of(request.app), media_type=MediaType.JSON)
 
 

@@ -18,7 +18,7 @@ from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBod
 from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
 from rtaplatform.serve.http.dependencies import dependencies_of
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
 AnyRequest = Request[Any, Any, State]
 T = TypeVar("T")
@@ -93,19 +93,17 @@ def read_question(
     request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool, sorts: tuple[str, ...] = SORTS
 ) -> PageQuestion:
     """A list's parameters; raises InvalidParameter."""
-    given = refuse_others(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
+    given = read_parameters(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
     sort = given.get("sort", SORTS[0])
     if sort not in sorts:
         raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(sorts))
-    limit = given.get("limit", str(LIMIT_DEFAULT))
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 6 and 1 <= int(limit) <= LIMIT_MAX):
-        raise InvalidParameter(f"`limit` cannot be {limit[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
+    limit = read_limit(given, LIMIT_DEFAULT, LIMIT_MAX)
     for name in ("q", *filters):
         if len(given.get(name, "")) > SEARCH_CHARS_MAX or "\x00" in given.get(name, ""):
             said = f"`{name}` has at most {SEARCH_CHARS_MAX} characters, without NUL."
             raise InvalidParameter(said, field=name, allowed=said)
     chosen = tuple((name, given[name]) for name in filters if name in given)
-    return PageQuestion(sort, int(limit), given.get("cursor"), given.get("q"), chosen)
+    return PageQuestion(sort, limit, given.get("cursor"), given.get("q"), chosen)
 
 
 def read_flag(given: dict[str, str], name: str) -> bool:

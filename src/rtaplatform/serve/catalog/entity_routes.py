@@ -45,7 +45,7 @@ from rtaplatform.serve.catalog.catalog_http import (
 )
 from rtaplatform.serve.catalog.erasure_routes import erase
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
 
@@ -69,7 +69,7 @@ def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         summary=f"One {kind.name}",
     )  # fmt: skip
     async def read_one(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-        refuse_others(request, ())
+        read_parameters(request, ())
         place = _place(request, kind, id)
         row = await run(request, lambda connection: entity_rows.read(connection, place))
         return answer_read(request, row_of(kind, row), row.version)
@@ -82,7 +82,7 @@ def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
 
     @post(root, opt={"scope": CATALOG_WRITE, "docs": docs_of_create(kind)}, tags=tags, summary=f"Create a {kind.name}")
     async def create(request: AnyRequest) -> Response[bytes]:
-        refuse_others(request, ())
+        read_parameters(request, ())
         given = await read_json(request)
         if not isinstance(given, dict) or "id" not in given:
             raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
@@ -96,7 +96,7 @@ def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         summary=f"Create or replace a {kind.name}",
     )  # fmt: skip
     async def replace(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-        refuse_others(request, ())
+        read_parameters(request, ())
         place, condition = _new_place(request, kind, id), condition_of(request)
         values = read_object(_without_id(await read_json(request), place.id), kind.fields)
         row, is_new = await run(request, lambda connection: entity_rows.replace(connection, place, values, condition))
@@ -109,7 +109,7 @@ def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         summary=f"Change a {kind.name} by JSON merge patch",
     )  # fmt: skip
     async def change(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-        refuse_others(request, ())
+        read_parameters(request, ())
         place, condition = _place(request, kind, id), condition_of(request)
         values = read_object(_without_id(await read_json(request, PATCH_TYPES), place.id), kind.fields)
         return _answer(
@@ -136,7 +136,7 @@ def _deleting_route(kind: EntityType) -> HTTPRouteHandler:
         opt={"scope": CATALOG_WRITE, "docs": docs_of_delete(kind, can_erase=can_erase)},
     )  # fmt: skip
     async def remove(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-        given = refuse_others(request, ("erase",) if can_erase else ())
+        given = read_parameters(request, ("erase",) if can_erase else ())
         place, condition = _place(request, kind, id), condition_of(request)
         if read_flag(given, "erase"):
             return answer(await erase(request, place.id, condition=condition))

@@ -18,7 +18,7 @@ from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.dependencies import dependencies_of
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
 TAGS = ["erasures"]
@@ -31,7 +31,7 @@ COLUMNS = ("id", "project", "user_id", "erased_at", "removed", "remains")
 )  # fmt: skip
 async def erase_person(request: AnyRequest) -> Response[bytes]:
     """By the user's id, by anonymous ids, or by both. The answer is the receipt."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     values = read_object(await read_json(request), ERASURE_FIELDS)
     user_id, anonymous_ids = values.get("user_id"), values.get("anonymous_ids") or ()
     if user_id is None and not anonymous_ids:

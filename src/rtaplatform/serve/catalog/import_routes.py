@@ -27,7 +27,7 @@ from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.bodies import stream_body
 from rtaplatform.serve.http.dependencies import dependencies_of
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
 ROWS_PER_CHUNK = 1_000
@@ -110,7 +110,7 @@ def _importing_route(kind: EntityType) -> HTTPRouteHandler:
         opt={"scope": CATALOG_WRITE, "docs": DOCS_OF_IMPORT[kind.plural]},
     )  # fmt: skip
     async def bring_in(request: AnyRequest) -> Response[bytes]:
-        refuse_others(request, ())
+        read_parameters(request, ())
         media = check_type(request, (*NDJSON_TYPES, CSV_TYPE), hint=FORM)
         reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
         done = _Import(request, kind)

@@ -40,7 +40,7 @@ from rtaplatform.serve.catalog.catalog_http import (
 )
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.dependencies import dependencies_of
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
 TAGS = ["keys"]
@@ -64,7 +64,7 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
 @post("/v1/keys", opt={"scope": ADMIN, "docs": docs.CREATE_KEY}, tags=TAGS, summary="Make a key")
 async def create_key(request: AnyRequest) -> Response[bytes]:
     """`key` is the key itself: it is shown now and never again."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     values = with_defaults(read_object(await read_json(request), KEY_FIELDS), KEY_FIELDS)
     project_id, new, maker = access_of(request).project_id, NewKey(**values), _maker(request)
     return _answer_made(await run(request, lambda connection: key_admin.create(connection, project_id, new, maker)))
@@ -72,7 +72,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 
 @get("/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.READ_KEY}, tags=TAGS, summary="One key")
 async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     return _answer(await run(request, lambda connection: key_admin.read(connection, project_id, key_id)))
 
@@ -83,7 +83,7 @@ async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 )  # fmt: skip
 async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Scopes stay: make another key, so that nobody's key comes to open more or less than they were told."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     condition = condition_of(request)
     values = read_object(await read_json(request, PATCH_TYPES), CHANGEABLE)
@@ -98,7 +98,7 @@ async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 )  # fmt: skip
 async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """The new key has the old one's name, scopes and end; the old one goes on for `grace_seconds`, a day by default."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     given = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
     grace = with_defaults(given, ROTATION_FIELDS)["grace_seconds"]
@@ -114,7 +114,7 @@ async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 )  # fmt: skip
 async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Every process refuses it within 60 s."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     condition = condition_of(request)
     await run(request, lambda connection: key_admin.revoke(connection, project_id, key_id, condition))

@@ -32,7 +32,7 @@ from rtaplatform.serve.catalog.catalog_http import (
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.dependencies import dependencies_of
 from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
-from rtaplatform.serve.query.query_routes import refuse_others
+from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
 TAGS = ["projects"]
@@ -45,7 +45,7 @@ TELL_SECONDS_MAX = 5.0
 )  # fmt: skip
 async def list_projects(request: AnyRequest) -> Response[bytes]:
     """One item: a key belongs to one project."""
-    refuse_others(request, ("format",))
+    read_parameters(request, ("format",))
     project_id = access_of(request).project_id
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
     return answer_list(request, [project_of(row)], Project.__struct_fields__)
@@ -54,7 +54,7 @@ async def list_projects(request: AnyRequest) -> Response[bytes]:
 @post("/v1/projects", opt={"scope": ADMIN, "docs": docs.CREATE_PROJECT}, tags=TAGS, summary="Make a project")
 async def create_project(request: AnyRequest) -> Response[bytes]:
     """`keys` are the new project's own: they are shown now and never again. Its events count from now on."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     values = read_object(await read_json(request), PROJECT_FIELDS)
     limits = dependencies_of(request).limits
     # Each is told to all shards and workers. What fails costs as well: nobody tries out which slugs are taken.
@@ -70,7 +70,7 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
     "/v1/projects/{id:str}", opt={"scope": CATALOG_READ, "docs": docs.READ_PROJECT}, tags=TAGS, summary="One project",
 )  # fmt: skip
 async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id = _own(request, id)
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
     return answer_read(request, project_of(row), row.version)
@@ -81,7 +81,7 @@ async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes
 )  # fmt: skip
 async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Slug, zone and currency stay: what has been counted depends on them."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     project_id, condition = _own(request, id), condition_of(request)
     given = await read_json(request, PATCH_TYPES)
     await dependencies_of(request).limits.take(PROJECT_CHANGES, project_id)

@@ -5,7 +5,7 @@ Bytes that are not UTF-8 are refused for the same reason: read as U+FFFD they wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,14 +15,28 @@ from litestar.handlers import BaseRouteHandler
 
 from rtaplatform.core.errors import InvalidParameter
 
+LIMIT_DIGITS_MAX = 6
 
-def reject_unknown(request: ASGIConnection[Any, Any, Any, Any], allowed: Iterable[str]) -> None:
-    """Raise InvalidParameter for the first query parameter that is not in `allowed`."""
-    names = sorted(allowed)
-    for name in request.query_params:
-        if name not in names:
-            said = "This route takes no parameters." if not names else f"There is no parameter `{name[:100]}` here."
-            raise InvalidParameter(said, field=name[:100], allowed=names)
+
+def read_parameters(request: ASGIConnection[Any, Any, Any, Any], allowed: Sequence[str]) -> dict[str, str]:
+    """The parameters, each given once and each among `allowed`. Raises InvalidParameter."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            detail = f"There is no parameter {name[:100]!r}."
+            raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
+        if name in given:
+            raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
+        given[name] = value
+    return given
+
+
+def read_limit(given: Mapping[str, str], default: int, largest: int) -> int:
+    """How many are asked for, from 1 to `largest`. Raises InvalidParameter."""
+    text = given.get("limit", str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= LIMIT_DIGITS_MAX and 1 <= int(text) <= largest):
+        raise InvalidParameter(f"`limit` cannot be {text[:100]!r}.", field="limit", allowed=f"1 to {largest}")
+    return int(text)
 
 
 async def refuse_unreadable_query(request: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -29,7 +29,7 @@ from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
 from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of
-from rtaplatform.serve.http.parameters import reject_unknown
+from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import describe
 from rtaplatform.serve.http.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
 from rtaplatform.serve.query.answer_encoding import encode_event
@@ -96,7 +96,7 @@ def _last_id_of(connection: AnyConnection) -> str | None:
 @post("/v1/live/tickets", opt={"scope": SCOPE}, tags=["live"], summary="A ticket for a browser", status_code=200)
 async def issue_ticket(request: AnyRequest) -> TicketAnswer:
     """Opens one stream of /v1/live as `?ticket=`, and its reconnects, for an hour."""
-    reject_unknown(request, ())
+    read_parameters(request, ())
     key = bearer_of(request.headers.get("authorization"))
     if key is None:
         raise Unauthorized("Tickets are made for keys.")

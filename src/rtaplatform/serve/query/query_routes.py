@@ -35,6 +35,7 @@ from rtaplatform.serve.http.csv_tables import (
 )
 from rtaplatform.serve.http.dependencies import dependencies_of
 from rtaplatform.serve.http.limits import READ
+from rtaplatform.serve.http.parameters import read_limit, read_parameters
 from rtaplatform.serve.query.answer_encoding import encode_results, points_in
 from rtaplatform.serve.query.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
 
@@ -58,7 +59,7 @@ class AnswerList(Struct, frozen=True):
 )  # fmt: skip
 async def list_metrics(request: AnyRequest) -> MetricList:
     """Every metric with its unit, dimensions and intervals."""
-    refuse_others(request, ("format",))
+    read_parameters(request, ("format",))
     items = [
         MetricItem(
             metric.name, metric.unit, metric.description, list(metric.dimensions),
@@ -92,7 +93,7 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
 )  # fmt: skip
 async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
-    refuse_others(request, ())
+    read_parameters(request, ())
     engine, project = engine_of(request), access_of(request).project
     queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
     return AnswerList(await encode_results(engine_of(request).beside, await _answers(request, queries)))
@@ -104,7 +105,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
 )  # fmt: skip
 async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
-    given = refuse_others(request, POPULAR_PARAMETERS)
+    given = read_parameters(request, POPULAR_PARAMETERS)
     by = given.get("by", "views")
     if by not in METRIC_OF:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
@@ -113,7 +114,7 @@ async def read_popular(request: AnyRequest) -> Popular:
         access_of(request).project,
         by,
         window=_window(given.get("window", "24h")),
-        limit=_limit(given.get("limit")),
+        limit=read_limit(given, POPULAR_LIMIT, LIMIT_MAX),
         category=_category(given.get("category")),
     )
     if is_table:
@@ -129,19 +130,6 @@ def engine_of(request: AnyRequest) -> Engine:
     engine = dependencies_of(request).engine
     assert isinstance(engine, Engine)
     return engine
-
-
-def refuse_others(request: AnyRequest, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The parameters, each given once and each among `allowed`."""
-    given: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in allowed:
-            detail = f"There is no parameter {name[:100]!r}."
-            raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
-        if name in given:
-            raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
-        given[name] = value
-    return given
 
 
 def _queries_of(body: bytes) -> list[object]:
@@ -195,14 +183,6 @@ def _window(text: str) -> TimeExpression:
             hint="window=24h",
         )
     return TimeExpression(Anchor.NOW, -int(text[:-1]) * UNIT_MS[text[-1]])
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return POPULAR_LIMIT
-    if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not 1 <= int(text) <= LIMIT_MAX:
-        raise InvalidParameter(f"`limit` cannot be {text[:100]!r}.", field="limit", allowed=f"1 to {LIMIT_MAX}")
-    return int(text)
 
 
 def _category(text: str | None) -> str | None:
