@@ -41,7 +41,7 @@ def _delta(record: LogRecord) -> Delta:
 
 
 def test_the_ledger_rows_of_the_example_are_those_of_the_code() -> None:
-    before, after = re.findall(r"^(?:before|after) +(\S+)$", TEXT, re.M)
+    before, after = re.findall(r"^(?:from|to) +(\d\S+)$", TEXT, re.M)
     record = _record()
     assert read_row(before).next_offset == record.offset
     assert after == row_after(record, record.timestamp_ms).text()
