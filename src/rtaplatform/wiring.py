@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import msgspec
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.analytics.freshness.profiles_lag import ProfilesLag, watch_profiles
 from rtaplatform.analytics.freshness.shard_observer import ShardObserver
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
-from rtaplatform.analytics.freshness.watch import watch_ends, watch_ledgers
+from rtaplatform.analytics.freshness.watch import read_clock, seed_floors, watch_ends, watch_ledgers
 from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.catalog.change_notifications import CatalogChanges, CatalogListener
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.keys.key_cache import KeyCache
 from rtaplatform.catalog.products.product_tables import ProductTables
-from rtaplatform.catalog.projects.project_list import list_origins, list_projects
+from rtaplatform.catalog.projects.project_list import list_slugs
+from rtaplatform.catalog.projects.project_publisher import ProjectPublisher
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
-from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.worker import worker
 from rtaplatform.process.worker.limits import WorkerLimits
@@ -38,13 +34,14 @@ from rtaplatform.profiles.erasure import PersonErasure
 from rtaplatform.profiles.profile_worker import ProfileWorker
 from rtaplatform.serve.connections.connection_limits import make_connection_limits
 from rtaplatform.serve.connections.loop_standstill import watch_standstill
-from rtaplatform.serve.http.background import Work, going_on, keep_told
+from rtaplatform.serve.http.background import Work, going_on, keep_told, started_and_closed
 from rtaplatform.serve.http.cors import CorsOrigins
+from rtaplatform.serve.http.dependencies import CatalogServices, QueryServices
 from rtaplatform.serve.http.dependencies import Dependencies as Dependencies  # the type of what is built here
 from rtaplatform.serve.http.health import Check, Health
 from rtaplatform.serve.http.limits import REDIS_SECONDS, RateLimits, redis_counter
 from rtaplatform.serve.http.store_room import RoomSample, StoreRoom, watch_room
-from rtaplatform.serve.http.ticket_vault import TicketVault
+from rtaplatform.serve.http.ticket_vault import TicketVault, redis_values
 from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.settings import (
     ApiSettings,
@@ -56,24 +53,21 @@ from rtaplatform.settings import (
     StoreSettings,
     WorkerSettings,
 )
-from rtaplatform.store.port import NO_TOTALS
-from rtaplatform.store.redis.connections import async_pool, connect_async
+from rtaplatform.store.redis.connections import async_pool
 from rtaplatform.store.redis.redis_ends import RedisEnds
-from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
+from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations, guard_store
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.store.redis.shard_lifecycle import require_manifests
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import collector_config
 from rtaplatform.stream.kafka.consumer import KafkaConsumer
 from rtaplatform.stream.kafka.control_log import ControlLog
 from rtaplatform.stream.kafka.dead_letters import KafkaDeadLetters
 from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
 from rtaplatform.stream.kafka.group_offsets import GroupOffsets
 
-RETRY_SECONDS = 1.0
 STOP_PRODUCER_SECONDS = 5.0
-FINISH_ERASURES_SECONDS = 30.0
-CLEANING_STEPS = 20  # of a thousand keys each, with each look of a worker's guard
 
 
 def build_api(
@@ -91,43 +85,40 @@ def build_api(
 ) -> Dependencies:
     """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
     known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
-    origins, bounds, database = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies), known.database
+    origins, bounds = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies)
     watched = Watched(kafka, shards, StoreRoom(limits.nearly_full_percent / 100), workers_group, profiles_group)
     producer = build_producer(kafka, collect, watched.clock)
-    close = partial(_close, known, producer, reader, shards)
-    tell_of_projects = partial(_tell_of_projects, database, shards, origins)
+    publisher = ProjectPublisher(known.database, origins.replace, shards.set_projects)
     engine = Engine(reader, watched.tracker, read_clock, known.products)
     hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
+    tickets = build_tickets(limiter_url, store.connection_seconds_max)
 
     def works() -> list[Work]:
+        observer = ShardObserver(partial(list_slugs, known.database), engine.observe, store.shards)
         return [
             watch_standstill(),
             *watched.works(),
             hub.run(),
-            watch_ledgers(ShardObserver(partial(list_slugs, database), engine.observe, store.shards).observe),
-            keep_told(tell_of_projects, known.news.of_projects),
+            watch_ledgers(observer.observe),
+            keep_told(publisher.publish, known.news.of_projects),
             known.listener.run(),
             known.keys.note_use(),
         ]
 
+    close = partial(_close, known, producer, reader, shards)
     return Dependencies(
         keys=known.keys,
         collector=Collector(producer, bounds.turns),
-        health=build_health(database, shards, producer, watched, shard_count=store.shards),
+        health=build_health(known.database, shards, producer, watched, shard_count=store.shards),
         settings=api,
         bounds=bounds,
         origins=origins,
         collect=collect,
         limits=build_limits(limits, limiter_url, store.connection_seconds_max, watched.room),
-        tickets=build_tickets(limiter_url, store.connection_seconds_max),
-        products=known.products,
-        database=database,
-        erasure=build_erasure(kafka, database, shards),
-        publish_projects=tell_of_projects,
-        engine=engine,
-        hub=hub,
+        questions=QueryServices(engine, hub, known.products, tickets),
+        catalog=CatalogServices(known.database, build_erasure(kafka, known.database, shards), publisher.publish),
         before_stop=hub.close,
-        lifespan=lambda: _alive(producer.start, going_on(works, hub.close, on_death), close),
+        lifespan=lambda: started_and_closed(producer.start, going_on(works, hub.close, on_death), close),
     )
 
 
@@ -146,7 +137,7 @@ class Watched:
         return [
             watch_clock(self.clock, lambda: asyncio.to_thread(self._shards.clock_s)),
             watch_ends(self.tracker, lambda: asyncio.to_thread(self._broker.ends), read_clock),
-            seed_floors(self.tracker, self._broker, self._workers_group),
+            seed_floors(self.tracker, lambda: asyncio.to_thread(self._broker.committed, self._workers_group)),
             watch_room(self.room, self._look_at_memory),
             watch_profiles(self.profiles, lambda: asyncio.to_thread(self._group.look), read_clock),
         ]
@@ -170,21 +161,6 @@ async def _close(known: CatalogParts, producer: EventProducer, reader: RedisRead
     await reader.close()
     await known.database.close()
     shards.close()
-
-
-@asynccontextmanager
-async def _alive(
-    start: Callable[[], Awaitable[None]],
-    going_on: AbstractAsyncContextManager[None],
-    close: Callable[[], Awaitable[None]],
-) -> AsyncIterator[None]:
-    """Started, with the works going on beside; then closed."""
-    await start()
-    try:
-        async with going_on:
-            yield
-    finally:
-        await close()
 
 
 @dataclass(frozen=True)
@@ -215,8 +191,8 @@ def build_health(
     *,
     shard_count: int,
 ) -> Health:
-    async def freshness() -> dict[str, Any]:
-        return dict(msgspec.to_builtins(watched.tracker.state(read_clock())))
+    async def freshness() -> object:
+        return watched.tracker.state(read_clock())
 
     async def manifests() -> None:
         await asyncio.to_thread(require_manifests, shards, shard_count)
@@ -238,53 +214,8 @@ def build_limits(
 def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> Tickets:
     if url is None:
         return Tickets()
-    # The client's calls are typed for both kinds of it, with and without a loop.
-    shared: Any = connect_async(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)
-    return Tickets(TicketVault(shared))
-
-
-async def seed_floors(tracker: FreshnessTracker, broker: Broker, group_id: str) -> None:
-    """Tell how far the workers have been before this process began, as soon as Kafka answers."""
-    while True:
-        try:
-            tracker.seed(await asyncio.to_thread(broker.committed, group_id))
-            return
-        except Unavailable:
-            await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _tell_of_projects(database: Database, shards: RedisStore, origins: CorsOrigins) -> None:
-    """Tell this process of the projects' origins, and the shards of the projects; raises Unavailable."""
-    origins.replace(await list_origins(database))
-    await publish_projects(database, shards)
-
-
-async def publish_projects(database: Database, shards: RedisStore) -> None:
-    """Tell the shards of all projects; raises Unavailable."""
-    await asyncio.to_thread(shards.set_projects, await list_projects(database))
-
-
-async def list_slugs(database: Database) -> list[str]:
-    return [project.slug for project in await list_projects(database)]
-
-
-def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
-    return producer_config(kafka) | {
-        "linger.ms": collect.linger_ms,
-        "delivery.timeout.ms": collect.delivery_timeout_ms,
-        "queue.buffering.max.kbytes": collect.queue_kbytes_max,
-    }
-
-
-def read_clock() -> LogInstant:
-    return LogInstant(time.time_ns() // 1_000_000, time.monotonic())
-
-
-def require_manifests(store: RedisStore, shards: int) -> None:
-    """Raise Stopped where a shard has no manifest, Unavailable where Redis is away."""
-    for shard in range(shards):
-        if store.state(shard) is None:
-            raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
+    pool = async_pool(url.get_secret_value(), REDIS_SECONDS, connection_seconds_max)
+    return Tickets(TicketVault(redis_values(pool)))
 
 
 @dataclass(frozen=True)
@@ -314,17 +245,11 @@ def build_worker(
         quarantine=Quarantine(RedisEnds(aggregates)),
     )
 
-    def guard() -> None:
-        # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.
-        with suppress(Unavailable):
-            aggregates.check()
-            cleaner.go_on(CLEANING_STEPS)
-
     def close() -> None:
         log.close()
         aggregates.close()
 
-    return WorkerParts(made, guard, close)
+    return WorkerParts(made, partial(guard_store, aggregates, cleaner), close)
 
 
 @dataclass(frozen=True)
@@ -337,7 +262,7 @@ class ProfilesParts:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        beside = asyncio.create_task(keep_finishing(self.erasure))
+        beside = asyncio.create_task(self.erasure.keep_finishing())
         try:
             yield
         finally:
@@ -370,11 +295,3 @@ def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) 
     """Nothing to close beside what it is given."""
     control = ControlLog(kafka)
     return PersonErasure(database, control.append, shards.forget, control.retention)
-
-
-async def keep_finishing(erasure: PersonErasure) -> None:
-    """Finish the erasures that a crash has left half-done, again and again."""
-    while True:
-        await asyncio.sleep(FINISH_ERASURES_SECONDS)
-        with suppress(Unavailable):
-            await erasure.finish_pending()

@@ -18,7 +18,7 @@ from rtaplatform.catalog.keys.key_cache import KeyCache
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.profiles.erasure_receipt import WhoToErase
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.dependencies import CatalogServices, Dependencies
 from rtaplatform.serve.http.health import Health
 from rtaplatform.settings import ApiSettings, CatalogSettings
 from tests.integration.servers import empty_catalog
@@ -46,8 +46,8 @@ class Site:
         self.database, self.erasure, self.published = Database(self.settings), Erasure(), 0
         self.keys = KeyCache(self.database, self.settings)
         parts = Dependencies(
-            keys=self.keys, collector=cast(Any, None), health=Health({}), database=self.database, erasure=self.erasure,
-            publish_projects=self._publish,
+            keys=self.keys, collector=cast(Any, None), health=Health({}),
+            catalog=CatalogServices(self.database, self.erasure, self._publish),
             settings=ApiSettings(import_bytes_max=64_000_000, import_lines_max=5_000), **more,
         )  # fmt: skip
         self.app: Litestar = create_app(parts)

@@ -97,12 +97,12 @@ class Place:
         self.site = Site(through(behind, self.url))
         self.site.database = Database(settings)
         parts = cast(Any, self.site.app.state["parts"])
-        object.__setattr__(parts, "database", self.site.database)
+        object.__setattr__(parts.catalog, "database", self.site.database)
         object.__setattr__(parts, "keys", calm.keys)
         erasure = PersonErasure(
             self.site.database, lambda *_: None, lambda *_: {"online": 0, "values": 0}, _nothing_kept
         )
-        object.__setattr__(parts, "erasure", erasure)
+        object.__setattr__(parts.catalog, "erasure", erasure)
 
     async def prepare(self, operation: Operation) -> dict[str, str]:
         """The rows as they are before; the headers of the condition."""

@@ -224,7 +224,7 @@ async def test_erasures_are_asked_for_and_listed(site: Site, client: httpx.Async
         return {}
 
     erasure = RealErasure(site.database, lambda *_: None, lambda *_: {"online": 1}, nothing_kept)
-    object.__setattr__(site.app.state["parts"], "erasure", erasure)
+    object.__setattr__(site.app.state["parts"].catalog, "erasure", erasure)
     receipts = []
     for body in ({"user_id": "u-1"}, {"anonymous_ids": ["a", "b"]}, {"user_id": 5, "anonymous_ids": ["c"]}):
         answer = await client.post("/v1/erasures", json=body)

@@ -14,6 +14,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.entities.etags import Condition
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.profiles.erasure_receipt import (
     NOTHING_KEPT,
@@ -38,6 +40,7 @@ from rtaplatform.profiles.profile_rows import ERASING
 
 PENDING_AGE_SECONDS = 30  # younger ones are somebody's at this moment
 PENDING_AT_ONCE = 100
+FINISH_SECONDS = 30.0  # between two looks at what is pending
 
 _ALONE = text(f"SELECT pg_advisory_xact_lock({ERASING.format(project=':project')})")
 _DELETE = text("DELETE FROM users WHERE project_id = :project AND id = :user RETURNING *")
@@ -108,6 +111,13 @@ class PersonErasure:
         for begun in pending:
             await self._finish(begun)
         return len(pending)
+
+    async def keep_finishing(self) -> None:
+        """Finish the erasures that a crash has left half-done, again and again until cancelled."""
+        while True:
+            await asyncio.sleep(FINISH_SECONDS)
+            with suppress(Unavailable):
+                await self.finish_pending()
 
     async def _finish(self, begun: ErasureInProgress) -> dict[str, Any]:
         erased = ErasureRecord(

@@ -13,7 +13,7 @@ from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.http.dependencies import Dependencies
+from rtaplatform.serve.http.dependencies import Dependencies, QueryServices
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
@@ -57,10 +57,10 @@ class Site:
     ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
         self.hub = LiveHub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
+        self.services = QueryServices(self.shop.engine, self.hub, products or Catalog({}), tickets or Tickets())
         self.parts = Dependencies(
-            keys=self.keys, collector=collector, health=Health({}), products=products or Catalog({}),
-            engine=self.shop.engine, hub=self.hub, settings=ApiSettings(**settings),
-            limits=RateLimits(limits or LimitSettings()), tickets=tickets or Tickets(),
+            keys=self.keys, collector=collector, health=Health({}), questions=self.services,
+            settings=ApiSettings(**settings), limits=RateLimits(limits or LimitSettings()),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 

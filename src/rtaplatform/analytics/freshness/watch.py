@@ -1,17 +1,18 @@
-"""The background task that keeps `freshness` fed: the logs' ends, and now and then a ledger.   Stage 5 of 6.
+"""The background tasks that keep `freshness` fed: the logs' ends, where the workers were, a ledger.   Stage 5 of 6.
 
-Promise: it goes on through any outage of Kafka or the store; meanwhile `as_of` stands still and the lag grows.
+Promise: they go on through any outage of Kafka or the store; meanwhile `as_of` stands still and the lag grows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
-from rtaplatform.core.errors import PlatformError
+from rtaplatform.core.errors import PlatformError, Unavailable
 from rtaplatform.core.ledger import PartitionId
 
 SAMPLE_EVERY_S = 0.25
@@ -21,6 +22,10 @@ TIMEOUT_S = 5.0
 
 class WatchClock(Protocol):
     def __call__(self) -> LogInstant: ...
+
+
+def read_clock() -> LogInstant:
+    return LogInstant(time.time_ns() // 1_000_000, time.monotonic())
 
 
 async def watch_ends(
@@ -35,6 +40,20 @@ async def watch_ends(
             await asyncio.sleep(SAMPLE_EVERY_S)
         except (PlatformError, TimeoutError):
             await asyncio.sleep(RETRY_EVERY_S)
+
+
+async def seed_floors(
+    tracker: FreshnessTracker,
+    committed: Callable[[], Awaitable[Mapping[PartitionId, int]]],
+    retry_every_s: float = RETRY_EVERY_S,
+) -> None:
+    """Tell how far the workers have been before this process began, as soon as the log answers."""
+    while True:
+        try:
+            tracker.seed(await committed())
+            return
+        except Unavailable:
+            await asyncio.sleep(retry_every_s)
 
 
 async def watch_ledgers(observe: Callable[[], Awaitable[object]], every_s: float = 1.0) -> None:

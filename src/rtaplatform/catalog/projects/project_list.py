@@ -1,4 +1,4 @@
-"""Projects: what workers and readers must know of them is published to the store from here."""
+"""Lists of all projects: what workers and readers must know of them, and the origins that they list."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ async def list_projects(database: Database) -> list[ProjectSettings]:
         return [ProjectSettings(*row) for row in connection.execute(query)]
 
     return await database.run(read)
+
+
+async def list_slugs(database: Database) -> list[str]:
+    """The slugs of all projects; raises Unavailable."""
+    return [project.slug for project in await list_projects(database)]
 
 
 async def list_origins(database: Database) -> dict[str, list[str]]:

@@ -14,10 +14,10 @@ from litestar.datastructures import State
 from rtaplatform.catalog.entities.etags import Condition, etag_of, is_known, read_condition
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
 from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, PageQuestion
-from rtaplatform.core.errors import InvalidParameter, Unavailable, UnreadableBody, UnsupportedType
+from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
 from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import catalog_of
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
 AnyRequest = Request[Any, Any, State]
@@ -50,11 +50,7 @@ def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
 
 async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
     """`work` in a transaction; raises Unavailable."""
-    database = dependencies_of(request).database
-    if database is None:
-        raise Unavailable("postgres", "This process has no catalog.")
-    result: T = await database.run(work, seconds=seconds)
-    return result
+    return await catalog_of(request).database.run(work, seconds=seconds)
 
 
 async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:

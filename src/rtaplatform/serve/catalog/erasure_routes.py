@@ -12,12 +12,12 @@ from rtaplatform.catalog.entities import pages
 from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.entities.fields import ERASURE_FIELDS, read_object
 from rtaplatform.catalog.keys.key_cache import CATALOG_WRITE
-from rtaplatform.core.errors import InvalidParameter, Unavailable
+from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.profiles.erasure_receipt import WhoToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import catalog_of
 from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
@@ -58,9 +58,6 @@ async def erase(
     request: AnyRequest, user_id: str | None, anonymous_ids: tuple[str, ...] = (), condition: Condition | None = None
 ) -> dict[str, Any]:
     """The receipt; raises PreconditionFailed, Unavailable."""
-    erasure, access = dependencies_of(request).erasure, access_of(request)
-    if erasure is None:
-        raise Unavailable("kafka", "This process cannot erase.")
+    access = access_of(request)
     who = WhoToErase(access.project, access.project_id, user_id, anonymous_ids)
-    receipt: dict[str, Any] = await erasure.erase(who, condition)
-    return receipt
+    return await catalog_of(request).erasure.erase(who, condition)

@@ -26,7 +26,7 @@ from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.bodies import stream_body
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import catalog_of, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 
 AnyRequest = Request[Any, Any, State]
@@ -57,7 +57,7 @@ class _Import:
     def __init__(self, request: AnyRequest, kind: EntityType) -> None:
         parts = dependencies_of(request)
         self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
-        self._turns, self._lines_max = parts.import_turns, parts.settings.import_lines_max
+        self._turns, self._lines_max = catalog_of(request).import_turns, parts.settings.import_lines_max
         self._rows: list[BulkRow] = []
         self._lines = 0
         self.total, self.failed = BulkResult(), 0

@@ -30,7 +30,7 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
 )
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import catalog_of, dependencies_of
 from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
 from rtaplatform.serve.http.parameters import read_parameters
 
@@ -103,8 +103,7 @@ def _own(request: AnyRequest, segment: str) -> str:
 
 async def _tell(request: AnyRequest) -> None:
     """Tell the shards of the projects at once. Where Redis is away they are told as soon as it is back."""
-    publish = dependencies_of(request).publish_projects
-    if publish is not None:
-        # The project is there, and its keys are shown only now: nothing of Redis may keep them from the answer.
-        with contextlib.suppress(PlatformError, TimeoutError):
-            await asyncio.wait_for(publish(), TELL_SECONDS_MAX)
+    publish = catalog_of(request).publish_projects
+    # The project is there, and its keys are shown only now: nothing of Redis may keep them from the answer.
+    with contextlib.suppress(PlatformError, TimeoutError):
+        await asyncio.wait_for(publish(), TELL_SECONDS_MAX)

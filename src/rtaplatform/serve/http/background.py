@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from rtaplatform import telemetry
@@ -43,6 +43,21 @@ async def going_on(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def started_and_closed(
+    start: Callable[[], Awaitable[None]],
+    going_on: AbstractAsyncContextManager[None],
+    close: Callable[[], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Started, with the works going on beside; then closed."""
+    await start()
+    try:
+        async with going_on:
+            yield
+    finally:
+        await close()
 
 
 async def keep_told(tell: Callable[[], Awaitable[None]], news: asyncio.Event, *, every_s: float = TELL_SECONDS) -> None:

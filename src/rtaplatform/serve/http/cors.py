@@ -26,7 +26,7 @@ _QUERYING = ("/v1/metrics", "/v1/query", "/v1/live")
 
 
 class CorsOrigins:
-    """The origins that projects list. Kept up to date by `wiring`; a project that lists none is not here."""
+    """The origins that projects list. Kept up to date by `keep_told`; a project that lists none is not here."""
 
     def __init__(self, by_project: Mapping[str, Sequence[str]] | None = None) -> None:
         self.replace(by_project or {})

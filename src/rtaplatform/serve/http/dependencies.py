@@ -6,18 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from litestar.connection import ASGIConnection
+from sqlalchemy.engine import Connection
 
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.live.hub import LiveHub
+from rtaplatform.analytics.read.product_attributes import ProductCatalog
+from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.keys.key_cache import KeyAccess
 from rtaplatform.collect.collector import Collector
+from rtaplatform.core.errors import Unavailable
+from rtaplatform.profiles.erasure_receipt import WhoToErase
 from rtaplatform.serve.connections.connection_limits import ConnectionLimits, make_connection_limits
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
+
+T = TypeVar("T")
 
 
 class KeyFinder(Protocol):
@@ -36,14 +45,49 @@ class KeyFinder(Protocol):
         ...
 
 
+class TransactionRunner(Protocol):
+    """`catalog.database.Database`."""
+
+    async def run(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
+        """Run `work` in one transaction; raises Unavailable."""
+        ...
+
+
+class PersonEraser(Protocol):
+    """`profiles.erasure.PersonErasure`."""
+
+    async def erase(self, who: WhoToErase, condition: Condition | None = None) -> dict[str, Any]:
+        """The receipt; raises PreconditionFailed, Unavailable."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueryServices:
+    """What the routes of `serve/query` answer with."""
+
+    engine: Engine
+    hub: LiveHub
+    products: ProductCatalog
+    tickets: Tickets = field(default_factory=Tickets)
+
+
+@dataclass(frozen=True)
+class CatalogServices:
+    """What the routes of `serve/catalog` work with. `publish_projects` tells the shards of all projects, at once."""
+
+    database: TransactionRunner
+    erasure: PersonEraser
+    publish_projects: Callable[[], Awaitable[None]]
+    # One import works at a time, for a moment: so many of them hold nobody up.
+    import_turns: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 def _nothing() -> None: ...
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """`products`, `engine`, `hub` and `tickets` are what serve/query/query_routes.py and serve/query/live_routes.py ask
-    for.
-    """
+    """`questions` and `catalog` are None in a process that only collects, as in tests."""
 
     keys: KeyFinder
     collector: Collector
@@ -51,23 +95,13 @@ class Dependencies:
     settings: ApiSettings = field(default_factory=ApiSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
     limits: RateLimits = field(default_factory=lambda: RateLimits(LimitSettings()))
-    products: Any = None
-    # `catalog.database.Database`: what the catalog's routes run their transactions on.
-    database: Any = None
-    # One import works at a time, for a moment: so many of them hold nobody up.
-    import_turns: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # `catalog.erasure.Erasure`.
-    erasure: Any = None
-    # Tells the shards of all projects, at once.
-    publish_projects: Callable[[], Awaitable[None]] | None = None
-    engine: Any = None
-    hub: Any = None
+    questions: QueryServices | None = None
+    catalog: CatalogServices | None = None
     # Called when a stop is asked for: streams that would go on for ever end here.
     before_stop: Callable[[], None] = _nothing
     bounds: ConnectionLimits = field(default_factory=lambda: make_connection_limits(ApiSettings()))
     # Which pages may ask and send.
     origins: CorsOrigins = field(default_factory=CorsOrigins)
-    tickets: Tickets = field(default_factory=Tickets)
     # Entered when the server starts, on its event loop; left after the last request.
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
 
@@ -78,3 +112,17 @@ FindAccess = Callable[[ASGIConnection[Any, Any, Any, Any], Dependencies], Awaita
 def dependencies_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Dependencies:
     parts: Dependencies = connection.app.state["parts"]
     return parts
+
+
+def questions_of(parts: Dependencies) -> QueryServices:
+    """What questions are answered with."""
+    assert parts.questions is not None, "routes of questions are put into a process without what answers them"
+    return parts.questions
+
+
+def catalog_of(connection: ASGIConnection[Any, Any, Any, Any]) -> CatalogServices:
+    """What the catalog works with; raises Unavailable where this process has it not."""
+    parts = dependencies_of(connection)
+    if parts.catalog is None:
+        raise Unavailable("postgres", "This process has no catalog.")
+    return parts.catalog

@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from rtaplatform.core.errors import PlatformError, Unable
 
 Check = Callable[[], Awaitable[object]]
@@ -28,7 +30,7 @@ class Health:
     `freshness` tells lag, stops and the age of the last advance; it has no say in readiness.
     """
 
-    def __init__(self, checks: Mapping[str, Check], freshness: Callable[[], Awaitable[dict[str, Any]]] | None = None):
+    def __init__(self, checks: Mapping[str, Check], freshness: Callable[[], Awaitable[object]] | None = None):
         self._checks, self._freshness = dict(checks), freshness
         self._good: set[str] = set()
         self._seen: tuple[float, bool, dict[str, Any]] | None = None
@@ -69,8 +71,9 @@ async def _ask(check: Check) -> PlatformError | str | None:
     return None
 
 
-async def _tell(freshness: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+async def _tell(freshness: Callable[[], Awaitable[object]]) -> dict[str, Any]:
     try:
-        return await asyncio.wait_for(freshness(), CHECK_SECONDS_MAX)
+        told: dict[str, Any] = msgspec.to_builtins(await asyncio.wait_for(freshness(), CHECK_SECONDS_MAX))
+        return told
     except (PlatformError, TimeoutError) as error:
         return {"unknown": str(error) or "does not answer"}

@@ -10,8 +10,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from rtaplatform.serve.http.limits import AWAY_SECONDS, PREFIX, REDIS_SECONDS
@@ -31,6 +32,14 @@ class SharedValues(Protocol):
     async def set(self, name: str, value: bytes, *, ex: int, nx: bool) -> object: ...
 
     async def delete(self, name: str) -> object: ...
+
+
+def redis_values(pool: ConnectionPool) -> SharedValues:
+    """Values in Redis. Nothing is opened yet."""
+    # The client's calls are typed for both kinds of it, with and without a loop.
+    client: Any = Redis.from_pool(pool)
+    shared: SharedValues = client
+    return shared
 
 
 class TicketVault:

@@ -23,12 +23,12 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.analytics.ask.parse import parse_live
-from rtaplatform.analytics.live.hub import LiveHub, LiveSeat
+from rtaplatform.analytics.live.hub import LiveSeat
 from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
-from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of
+from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of, questions_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import describe
 from rtaplatform.serve.http.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
@@ -78,10 +78,10 @@ async def find_by_ticket(connection: AnyConnection, parts: Dependencies) -> KeyA
         hashed = digest(bearer_of(connection.headers.get("authorization")) or "")
         connection.scope["state"]["admission"] = LiveAdmission(hashed, last_id=last_id)
         return access
-    ticket = await parts.tickets.read(text)
+    ticket = await questions_of(parts).tickets.read(text)
     if ticket is None:
         await refuse_unknown(connection, "The ticket is none of ours, or older than a day.", NEW_TICKET)
-    if parts.tickets.is_over(ticket):
+    if questions_of(parts).tickets.is_over(ticket):
         raise Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET)
     connection.scope["state"]["admission"] = LiveAdmission(ticket.hashed, ticket, last_id)
     return await parts.keys.find_hashed(ticket.hashed)
@@ -100,7 +100,7 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
     key = bearer_of(request.headers.get("authorization"))
     if key is None:
         raise Unauthorized("Tickets are made for keys.")
-    return TicketAnswer(await dependencies_of(request).tickets.issue(digest(key)))
+    return TicketAnswer(await questions_of(dependencies_of(request)).tickets.issue(digest(key)))
 
 
 @get(
@@ -111,7 +111,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
     queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
     parts, access, admission = dependencies_of(request), access_of(request), request.state.admission
-    hub: LiveHub = parts.hub
+    hub = questions_of(parts).hub
     try:
         async with AsyncExitStack() as stack:
             await _claim(parts, admission, stack)
@@ -132,7 +132,7 @@ async def _claim(parts: Dependencies, admission: LiveAdmission, stack: AsyncExit
     ticket = admission.ticket
     if ticket is None or admission.is_reconnect:
         return
-    if not await parts.tickets.claim(ticket):
+    if not await questions_of(parts).tickets.claim(ticket):
         raise Unauthorized(
             "The ticket has opened its stream. Only a reconnect of that stream, with its last id, may use it again.",
             field="ticket", hint=NEW_TICKET,
@@ -140,7 +140,7 @@ async def _claim(parts: Dependencies, admission: LiveAdmission, stack: AsyncExit
 
     async def release(kind: type[BaseException] | None, *_: object) -> bool:
         if kind is not None:
-            await parts.tickets.release(ticket)
+            await questions_of(parts).tickets.release(ticket)
         return False
 
     stack.push_async_exit(release)
@@ -162,13 +162,13 @@ class LiveListener:
     ) -> None:
         self._parts, self._channel, self._admission, self._project = parts, channel, admission, project
         self._seat = seat
-        self._hub: LiveHub = parts.hub
+        self._hub = questions_of(parts).hub
         self._error: PlatformError | None = None
         self._end: PlatformError | None = None
         self._now = asyncio.get_running_loop().time
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._beaten = self._checked = self._began = self._now()
-        self._life_s = parts.tickets.seconds_left(admission.ticket) if admission.ticket else AGE_MAX_S
+        self._life_s = questions_of(parts).tickets.seconds_left(admission.ticket) if admission.ticket else AGE_MAX_S
 
     async def chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
         """The stream, until it must end."""

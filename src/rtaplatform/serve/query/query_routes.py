@@ -33,7 +33,7 @@ from rtaplatform.serve.http.csv_tables import (
     write_answer,
     write_objects,
 )
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import dependencies_of, questions_of
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 from rtaplatform.serve.query.answer_encoding import encode_results, points_in
@@ -110,7 +110,8 @@ async def read_popular(request: AnyRequest) -> Popular:
     if by not in METRIC_OF:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
     is_table = wants_csv(request)
-    found = await PopularProducts(engine_of(request), dependencies_of(request).products).popular(
+    services = questions_of(dependencies_of(request))
+    found = await PopularProducts(services.engine, services.products).popular(
         access_of(request).project,
         by,
         window=_window(given.get("window", "24h")),
@@ -127,9 +128,7 @@ route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_querie
 
 
 def engine_of(request: AnyRequest) -> Engine:
-    engine = dependencies_of(request).engine
-    assert isinstance(engine, Engine)
-    return engine
+    return questions_of(dependencies_of(request)).engine
 
 
 def _queries_of(body: bytes) -> list[object]:

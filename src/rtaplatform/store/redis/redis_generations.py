@@ -7,7 +7,9 @@ retired goes in portions, and each portion asks again whether it may.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import (
@@ -28,6 +30,7 @@ from rtaplatform.store.redis.redis_store import RedisStore, read_outcome, read_s
 KEYS_LOOKED_AT = 1_000  # by one SCAN
 SAMPLES = 500
 SAMPLED_EVERY = 20
+CLEANING_STEPS = 20  # of a thousand keys each, with each look of a worker's guard
 
 
 class RedisGenerations:
@@ -180,6 +183,14 @@ class Cleaner:
                 break
             gone += step
         return gone
+
+
+def guard_store(store: RedisStore, cleaner: Cleaner) -> None:
+    """Look after the server's settings and what was retired; raises `Stopped` where the server may drop keys."""
+    # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.
+    with suppress(Unavailable):
+        store.check()
+        cleaner.go_on(CLEANING_STEPS)
 
 
 def bytes_of(value: bytes | str) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 
-from rtaplatform.core.errors import SetupError
+from rtaplatform.core.errors import SetupError, Stopped
 from rtaplatform.core.ledger import PartitionId
+from rtaplatform.store.port import NO_TOTALS
 from rtaplatform.store.redis.redis_store import RedisStore
 
 
@@ -38,6 +39,13 @@ def begin_missing(
             )
         store.begin(shard, expected="", generation=new_name(), topics=dict(topics), starts=dict(starts))
     return missing
+
+
+def require_manifests(store: RedisStore, shards: int) -> None:
+    """Raise Stopped where a shard has no manifest, Unavailable where Redis is away."""
+    for shard in range(shards):
+        if store.state(shard) is None:
+            raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
 
 
 def begin_again(store: RedisStore, shard: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from rtaplatform.core.events import EVENT_TOPICS
-from rtaplatform.settings import KafkaSettings
+from rtaplatform.settings import CollectSettings, KafkaSettings
 
 DEAD_LETTERS = "rta.dead-letters"
 CONTROL = "rta.control"
@@ -42,6 +42,15 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
+    }
+
+
+def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
+    """A producer that waits a moment for a batch, and keeps a bounded queue."""
+    return producer_config(kafka) | {
+        "linger.ms": collect.linger_ms,
+        "delivery.timeout.ms": collect.delivery_timeout_ms,
+        "queue.buffering.max.kbytes": collect.queue_kbytes_max,
     }
 
 

@@ -309,7 +309,7 @@ async def test_tickets_of_others_push_none_out() -> None:
     site = site_of(Shared())
     ticket = await ticket_of(site)
     for _ in range(11_000):
-        await site.parts.tickets.issue(b"x" * 32)
+        await site.services.tickets.issue(b"x" * 32)
     browser = Browser(ticket)
     line = browser.connect(site)
     assert (await browser.read(line, 1))[0][1] == "snapshot"
