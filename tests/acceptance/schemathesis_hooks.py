@@ -13,7 +13,7 @@ from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.transport.prepare import get_exclude_headers
 
-from rtaplatform.catalog.keys.key_cache import SCOPES as ALL_SCOPES
+from rtaplatform.catalog.keys.key_format import SCOPES as ALL_SCOPES
 
 # Keys that the runs themselves use: they must not be revoked, rotated or ended by one.
 OWN_KEYS = frozenset(os.environ.get("RTA_TEST_KEY_IDS", "").split(","))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from rtaplatform.catalog.keys.key_cache import ADMIN, CATALOG_READ, CATALOG_WRITE, COLLECT, READ, SCOPES
+from rtaplatform.catalog.keys.key_format import ADMIN, CATALOG_READ, CATALOG_WRITE, COLLECT, READ, SCOPES
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.serve.openapi.document import document_of
 from tests.integration.catalog_site import KEYS, Site, open_site

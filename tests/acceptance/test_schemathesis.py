@@ -23,7 +23,7 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
-from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.openapi.document import document_of
 from tests.acceptance.test_collect import Api, start_api

@@ -14,8 +14,10 @@ from sqlalchemy import text
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
-from rtaplatform.catalog.keys.key_cache import CreatedKey, KeyCache, create_key, digest, list_keys, make_key, revoke_key
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.catalog.keys.key_format import digest, make_key
 from rtaplatform.catalog.keys.key_roster import LISTED_BYTES, read_listed
+from rtaplatform.catalog.keys.key_rows import CreatedKey, create_key, list_keys, revoke_key
 from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import Unavailable

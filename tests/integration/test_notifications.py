@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from rtaplatform.catalog.change_notifications import CatalogChange, CatalogChanges, CatalogListener, read_change
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
-from rtaplatform.catalog.keys.key_cache import CreatedKey, KeyCache, create_key, list_keys, revoke_key
+from rtaplatform.catalog.keys.key_cache import KeyCache
+from rtaplatform.catalog.keys.key_rows import CreatedKey, create_key, list_keys, revoke_key
 from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
 from rtaplatform.local.servers.postgres import Postgres

@@ -16,7 +16,8 @@ CATALOG_ROWS = {
     "catalog.imports.csv_header",
     "catalog.entities.fields",
     "catalog.keys.key_admin",
-    "catalog.keys.key_cache",
+    "catalog.keys.key_format",
+    "catalog.keys.key_rows",
     "catalog.entities.entity_types",
     "catalog.entities.pages",
     "catalog.projects.project_admin",
@@ -83,9 +84,10 @@ EXCEPTIONS = {
     ("profiles/profile_worker", "catalog.database"),
     ("simulate/sender", "stream.kafka.config"),  # the simulator is a producer of its own, with our producers' settings
     ("simulate/sent_truth", "stream.kafka.config"),
-    ("local/data/data_dir", "catalog.keys.key_cache"),  # the demo keys are made before the catalog runs
+    ("local/data/data_dir", "catalog.keys.key_format"),  # the demo keys are made before the catalog runs
     ("cli/commands/keys", "catalog.database"),  # one statement each; no worker or API is put together
-    ("cli/commands/keys", "catalog.keys.key_cache"),
+    ("cli/commands/keys", "catalog.keys.key_format"),
+    ("cli/commands/keys", "catalog.keys.key_rows"),
     ("cli/commands/keys", "catalog.keys.key_admin"),
     ("cli/commands/api", "serve.app"),  # the application is made inside the server's own start
 }

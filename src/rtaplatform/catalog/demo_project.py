@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND, digest, mask_key
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, digest, mask_key
 from rtaplatform.catalog.tables import KEYS, PRODUCTS, PROJECTS, USERS
 
 PROJECT_ID, SLUG = "prj_demo", "demo"

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, has_other_keys
 from rtaplatform.catalog.keys.key_admin import NewKey, create_for
-from rtaplatform.catalog.keys.key_cache import revoke_key
+from rtaplatform.catalog.keys.key_rows import revoke_key
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError
 from rtaplatform.settings import CatalogSettings

@@ -10,7 +10,8 @@ import msgspec
 from litestar import Litestar
 
 from rtaplatform.analytics.live.hub import LiveHub
-from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
+from rtaplatform.catalog.keys.key_format import digest
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.http.dependencies import Dependencies, QueryServices

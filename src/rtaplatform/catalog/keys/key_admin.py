@@ -20,7 +20,7 @@ from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.entities.fields import Field, Fields, read_moment, text_field
 from rtaplatform.catalog.entities.merge_patch import is_same
 from rtaplatform.catalog.entities.pages import Page, PageQuestion, walk
-from rtaplatform.catalog.keys.key_cache import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, mask_key
+from rtaplatform.catalog.keys.key_format import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, mask_key
 from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX, PROJECTS
 from rtaplatform.core.errors import Conflict, Forbidden, InvalidParameter, NotFound
 

@@ -1,48 +1,30 @@
-"""API keys: made here, known by their hash only, looked up with a cache that outlives PostgreSQL's absence.
+"""What keys open, looked up with a cache that outlives PostgreSQL's absence.
 
-A key is `rta_<w|r|a>_<43 url-safe random characters><6 characters of checksum>`; the checksum lets scanners
-of leaked secrets tell ours from noise. Any other text given by an operator is a key as well. SHA-256 is
-enough, since a key is random and not chosen.
-
-`KeyCache`: an entry is fresh for 30 s, then renewed while it is served, and from 50 s on only served once
-renewed: a revoked key is dead within 60 s as long as PostgreSQL answers, and at once where notifications
-arrive. While PostgreSQL is away, known keys are served for 15 min, none beyond its expiry. Unknown keys are
-remembered for 5 s. When a key was last used is written beside, a batch at a time. Everything is bounded.
+An entry is fresh for 30 s, then renewed while it is served, and from 50 s on only served once renewed: a revoked
+key is dead within 60 s as long as PostgreSQL answers, and at once where notifications arrive. While PostgreSQL is
+away, known keys are served for 15 min, none beyond its expiry. Unknown keys are remembered for 5 s. When a key was
+last used is written beside, a batch at a time. Everything is bounded.
 Strangers' keys come in by `find_from`, which looks up only so many guesses of an address (`key_roster.py`).
-
-No comparison depends on a key's characters: what is looked up is its SHA-256, so that time tells nothing of a key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import math
-import re
-import secrets
-import string
 import time
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from msgspec import Struct
-from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.engine import Connection
-
 from rtaplatform import telemetry
 from rtaplatform.catalog.database import Database
+from rtaplatform.catalog.keys.key_format import KEY_CHARS_MAX, digest, is_mistyped
 from rtaplatform.catalog.keys.key_roster import GuessSlots, KeyRoster, NoRoomForGuesses
-from rtaplatform.catalog.tables import KEYS, PROJECTS
+from rtaplatform.catalog.keys.key_rows import KeyAccess, read_key, write_used
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
-
-COLLECT, READ, CATALOG_READ, CATALOG_WRITE, ADMIN = "collect", "read", "catalog:read", "catalog:write", "admin"
-SCOPES = (COLLECT, READ, CATALOG_READ, CATALOG_WRITE, ADMIN)
-SCOPES_BY_KIND = {"write": (COLLECT,), "read": (READ, CATALOG_READ), "admin": SCOPES}
 
 ENTRIES_MAX = 10_000
 LOOKUPS_MAX = 2_000
@@ -50,55 +32,12 @@ LOOKUPS_AT_ONCE = 64
 UNKNOWN_ENTRIES_MAX = 2_000
 USED_SECONDS = 60.0  # how often it is written when a key was last used
 USED_AT_ONCE = 500
-KEY_CHARS_MAX = 256
 UNKNOWN_SECONDS = 5.0
 OVERDUE_SECONDS = 20.0  # beyond fresh: from then on an entry must be renewed before it is served
 AWAY_SECONDS = 1.0  # how long a server that failed is left alone
-KEY_FORM = re.compile(r"rta_[wra]_[A-Za-z0-9_-]{43}[A-Za-z0-9]{6}")
-CHECKSUM_CHARS = 6
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 Clock = Callable[[], float]
-
-
-class KeyAccess(Struct, frozen=True):
-    """What a key opens. `project` is the slug: the projectId of events."""
-
-    project: str
-    project_id: str
-    scopes: frozenset[str]
-    key_id: str
-    expires_at: datetime | None = None
-
-
-def make_key(kind: str) -> str:
-    """A new key; `kind` is write, read or admin."""
-    body = f"rta_{kind[0]}_{secrets.token_urlsafe(32)}"
-    return body + checksum(body)
-
-
-def checksum(body: str) -> str:
-    """CRC-32 in six characters of base 62."""
-    number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(CHECKSUM_CHARS):
-        number, digit = divmod(number, 62)
-        digits = _ALPHABET[digit] + digits
-    return digits
-
-
-def is_mistyped(key: str) -> bool:
-    """Whether the key has the form of ours and a wrong checksum: nobody was ever given it."""
-    return bool(KEY_FORM.fullmatch(key)) and checksum(key[:-CHECKSUM_CHARS]) != key[-CHECKSUM_CHARS:]
-
-
-def digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
-
-
-def mask_key(key: str) -> str:
-    """What may be shown of a key: how it begins and how it ends."""
-    return f"{key[:6]}…{key[-4:]}" if len(key) >= 20 else "…"
 
 
 class _CachedKey(NamedTuple):
@@ -285,93 +224,3 @@ def _unexpired(access: KeyAccess | None) -> KeyAccess | None:
     if access is None or access.expires_at is None or access.expires_at > datetime.now(UTC):
         return access
     return None
-
-
-def read_key(connection: Connection, hashed: bytes) -> KeyAccess | None:
-    """The key with this hash, if it is neither revoked nor expired."""
-    row = (
-        connection.execute(
-            select(PROJECTS.c.slug, PROJECTS.c.id, KEYS.c.scopes, KEYS.c.id, KEYS.c.expires_at)
-            .join_from(KEYS, PROJECTS)
-            .where(KEYS.c.sha256 == hashed, KEYS.c.revoked_at.is_(None))
-            .where(or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > func.now()))
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    slug, project_id, scopes, key_id, expires_at = row
-    return KeyAccess(slug, project_id, frozenset(scopes), key_id, expires_at)
-
-
-def write_used(connection: Connection, used: Sequence[tuple[str, datetime]]) -> None:
-    """When each key (by id) was last used; never moved back."""
-    latest = func.greatest(KEYS.c.last_used_at, bindparam("at"))
-    statement = update(KEYS).where(KEYS.c.id == bindparam("key_id")).values(last_used_at=latest)
-    # In one order for all processes, so that two of them never wait for each other.
-    connection.execute(statement, [{"key_id": key_id, "at": at} for key_id, at in sorted(used)])
-
-
-class KeyRow(Struct, frozen=True):
-    """A key as operators see it: never the key itself."""
-
-    id: str
-    project: str
-    name: str
-    scopes: list[str]
-    shown: str
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
-
-
-def has_project(connection: Connection, slug: str) -> bool:
-    return connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug)) is not None
-
-
-def list_keys(connection: Connection, project: str) -> list[KeyRow]:
-    rows = connection.execute(
-        select(
-            KEYS.c.id, PROJECTS.c.slug, KEYS.c.name, KEYS.c.scopes, KEYS.c.shown,
-            KEYS.c.created_at, KEYS.c.expires_at, KEYS.c.revoked_at, KEYS.c.last_used_at,
-        )
-        .join_from(KEYS, PROJECTS).where(PROJECTS.c.slug == project).order_by(KEYS.c.created_at, KEYS.c.id)
-    )  # fmt: skip
-    return [KeyRow(*row) for row in rows]
-
-
-class CreatedKey(Struct, frozen=True):
-    project: str
-    name: str
-    kind: str
-    expires_at: datetime | None = None
-
-
-def create_key(connection: Connection, new: CreatedKey) -> tuple[str, str] | None:
-    """Store a new key; its id and the key itself, which nobody can read again. None where the project is unknown."""
-    project_id = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == new.project))
-    if project_id is None:
-        return None
-    key, key_id = make_key(new.kind), make_id("key")
-    connection.execute(
-        KEYS.insert().values(
-            id=key_id, project_id=project_id, name=new.name, scopes=list(SCOPES_BY_KIND[new.kind]),
-            sha256=digest(key), shown=mask_key(key), expires_at=new.expires_at,
-        )
-    )  # fmt: skip
-    return key_id, key
-
-
-def revoke_key(connection: Connection, project: str, key_id: str) -> bool:
-    """Whether there was such a key to revoke."""
-    of_project = select(PROJECTS.c.id).where(PROJECTS.c.slug == project).scalar_subquery()
-    done = connection.execute(
-        update(KEYS)
-        .where(KEYS.c.id == key_id, KEYS.c.project_id == of_project, KEYS.c.revoked_at.is_(None))
-        .values(revoked_at=func.now())
-    )
-    return done.rowcount > 0
-
-
-def make_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"

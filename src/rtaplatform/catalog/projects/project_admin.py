@@ -29,7 +29,7 @@ from rtaplatform.catalog.entities.fields import (
 )
 from rtaplatform.catalog.entities.merge_patch import is_same, merge
 from rtaplatform.catalog.keys.key_admin import NewKey, insert_key
-from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND, make_id
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, make_id
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
 from rtaplatform.core.errors import Conflict, InvalidParameter, NotFound
 from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN

@@ -15,7 +15,7 @@ from rtaplatform.cli.connections import Connections, DataDirOption, PostgresOpti
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from rtaplatform.catalog.keys.key_cache import KeyRow
+    from rtaplatform.catalog.keys.key_rows import KeyRow
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 ProjectOption = Annotated[str, typer.Option(help="The project's slug.")]
@@ -83,7 +83,7 @@ def list_all(
     """
     import msgspec
 
-    from rtaplatform.catalog.keys.key_cache import has_project, list_keys
+    from rtaplatform.catalog.keys.key_rows import has_project, list_keys
 
     def read(connection: Any) -> list[KeyRow] | None:
         return list_keys(connection, project) if has_project(connection, project) else None
@@ -110,7 +110,7 @@ def revoke(
 
     Example:  rta keys revoke key_4f0c --project demo
     """
-    from rtaplatform.catalog.keys.key_cache import has_project, revoke_key
+    from rtaplatform.catalog.keys.key_rows import has_project, revoke_key
 
     def revoke_there(connection: Any) -> bool | None:
         return revoke_key(connection, project, key_id) if has_project(connection, project) else None
@@ -131,7 +131,7 @@ def _read_name(name: str) -> str:
 
 
 def _read_scopes(kind: KeyKind | None, scopes: str | None) -> tuple[str, ...]:
-    from rtaplatform.catalog.keys.key_cache import SCOPES, SCOPES_BY_KIND
+    from rtaplatform.catalog.keys.key_format import SCOPES, SCOPES_BY_KIND
 
     if (kind is None) is (scopes is None):
         remedy = "For example --kind read, or --scopes read,catalog:write."

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from rtaplatform.catalog.keys.key_format import make_key
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data.instance_file import LOCK_FILE, RUN_FILE
 from rtaplatform.local.data.private_files import read_object, write_private
@@ -113,8 +114,6 @@ def demo_keys(folder: Path) -> LocalDemoKeys:
     path = folder / "keys.json"
     kept = read_object(path)
     if kept.keys() != {"write_key", "read_key", "admin_key"}:
-        from rtaplatform.catalog.keys.key_cache import make_key  # only a first start needs the catalog's libraries
-
         kept = {f"{kind}_key": make_key(kind) for kind in ("write", "read", "admin")}
         write_private(path, json.dumps(kept, indent=1))
     return LocalDemoKeys(**kept)

@@ -11,7 +11,7 @@ from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_
 from rtaplatform.catalog.imports.csv_header import header_pattern
 from rtaplatform.catalog.keys.key_admin import CHANGEABLE as KEY_CHANGEABLE
 from rtaplatform.catalog.keys.key_admin import KEY_FIELDS, ROTATION_FIELDS
-from rtaplatform.catalog.keys.key_cache import SCOPES, SCOPES_BY_KIND
+from rtaplatform.catalog.keys.key_format import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.projects.project_admin import CHANGEABLE as PROJECT_CHANGEABLE
 from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, WEEKDAYS
 from rtaplatform.serve.openapi.openapi_pieces import (

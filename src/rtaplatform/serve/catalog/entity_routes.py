@@ -18,7 +18,7 @@ from rtaplatform.catalog.entities.entity_rows import EntityRef
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, row_of
 from rtaplatform.catalog.entities.etags import etag_of
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object
-from rtaplatform.catalog.keys.key_cache import CATALOG_READ, CATALOG_WRITE
+from rtaplatform.catalog.keys.key_format import CATALOG_READ, CATALOG_WRITE
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.catalog.catalog_docs import (
     docs_of_create,

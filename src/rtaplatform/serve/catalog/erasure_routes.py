@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from rtaplatform.catalog.entities import pages
 from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.entities.fields import ERASURE_FIELDS, read_object
-from rtaplatform.catalog.keys.key_cache import CATALOG_WRITE
+from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.profiles.erasure_receipt import WhoToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES

@@ -20,7 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from rtaplatform.catalog.entities.bulk import BulkResult, BulkRow, RowError, upsert
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
 from rtaplatform.catalog.imports.table_files import CsvRows, Item, JsonLines
-from rtaplatform.catalog.keys.key_cache import CATALOG_WRITE
+from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run

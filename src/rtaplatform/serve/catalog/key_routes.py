@@ -23,7 +23,7 @@ from rtaplatform.catalog.keys.key_admin import (
     NewKey,
     key_of,
 )
-from rtaplatform.catalog.keys.key_cache import ADMIN
+from rtaplatform.catalog.keys.key_format import ADMIN
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.catalog import catalog_docs as docs
 from rtaplatform.serve.catalog.catalog_http import (

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 
 from rtaplatform.catalog.entities.etags import etag_of
 from rtaplatform.catalog.entities.fields import read_object
-from rtaplatform.catalog.keys.key_cache import ADMIN, CATALOG_READ
+from rtaplatform.catalog.keys.key_format import ADMIN, CATALOG_READ
 from rtaplatform.catalog.projects import project_admin
 from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, Project, project_of
 from rtaplatform.core.errors import NotFound, PlatformError

@@ -5,7 +5,7 @@ The schemas say what every event must have. What else may be wrong with one, `co
 
 from __future__ import annotations
 
-from rtaplatform.catalog.keys.key_cache import COLLECT
+from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.core.events import BATCH_EVENTS_MAX
 from rtaplatform.core.values.ids import ID_BYTES_MAX
 from rtaplatform.serve.openapi.openapi_pieces import Docs, parameter

@@ -19,7 +19,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform import telemetry
-from rtaplatform.catalog.keys.key_cache import COLLECT, KeyAccess
+from rtaplatform.catalog.keys.key_format import COLLECT
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.body.envelope import RequestArrival
 from rtaplatform.collect.body.write_keys import find_write_keys
 from rtaplatform.core.errors import Forbidden

@@ -20,7 +20,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
-from rtaplatform.catalog.keys.key_cache import KeyAccess
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Forbidden, Unauthorized
 from rtaplatform.serve.http.dependencies import Dependencies, FindAccess, dependencies_of
 from rtaplatform.serve.http.limits import KINDS, UNKNOWN

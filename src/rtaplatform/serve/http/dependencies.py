@@ -15,7 +15,7 @@ from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.catalog.entities.etags import Condition
-from rtaplatform.catalog.keys.key_cache import KeyAccess
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.collector import Collector
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.profiles.erasure_receipt import WhoToErase
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class KeyFinder(Protocol):
-    """`catalog.keys.KeyRing`, or a dictionary in tests."""
+    """`catalog.keys.key_cache.KeyCache`, or a dictionary in tests."""
 
     async def find(self, key: str) -> KeyAccess | None:
         """What a key opens, None where nothing; raises Unavailable."""

@@ -25,7 +25,8 @@ from rtaplatform import telemetry
 from rtaplatform.analytics.ask.parse import parse_live
 from rtaplatform.analytics.live.hub import LiveSeat
 from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
-from rtaplatform.catalog.keys.key_cache import KeyAccess, digest
+from rtaplatform.catalog.keys.key_format import digest
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
 from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of, questions_of

@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.catalog.keys.key_cache import (
-    UNKNOWN_ENTRIES_MAX,
-    KeyAccess,
-    KeyCache,
-    checksum,
-    digest,
-    is_mistyped,
-    make_key,
-    mask_key,
-)
+from rtaplatform.catalog.keys.key_cache import UNKNOWN_ENTRIES_MAX, KeyCache
+from rtaplatform.catalog.keys.key_format import checksum, digest, is_mistyped, make_key, mask_key
 from rtaplatform.catalog.keys.key_roster import GUESSES_AT_ONCE_MAX, GUESSES_AT_ONCE_OF_ADDRESS_MAX, read_listed
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
 

@@ -12,7 +12,8 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from rtaplatform.catalog.keys.key_cache import SCOPES_BY_KIND, KeyAccess
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.machine_clock import MachineClock

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 
-from rtaplatform.catalog.keys.key_cache import KeyAccess
+from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.collector import Collector
 from rtaplatform.serve.app import create_app
