@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtaplatform.store import redis_keys
-from rtaplatform.store.redis.redis_store import RedisStore, unavailable
+from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_store import RedisStore
 
 ENDS_KEPT_MAX = 1_000
 

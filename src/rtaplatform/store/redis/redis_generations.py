@@ -25,7 +25,9 @@ from rtaplatform.store.port import (
     Torn,
 )
 from rtaplatform.store.redis.apply_payload import encode
-from rtaplatform.store.redis.redis_store import RedisStore, read_outcome, read_state, unavailable
+from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_replies import read_outcome, read_state
+from rtaplatform.store.redis.redis_store import RedisStore
 
 KEYS_LOOKED_AT = 1_000  # by one SCAN
 SAMPLES = 500

@@ -42,7 +42,8 @@ from rtaplatform.store.port import (
     Snapshot,
 )
 from rtaplatform.store.redis.connections import connect_async, connect_subscriber
-from rtaplatform.store.redis.redis_store import read_state, unavailable
+from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_replies import read_state
 
 RECONNECT_SECONDS = 0.5
 LISTEN_TIMES = 2  # a subscription lives so many times longer than a connection: each new one has all computed again

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
 import msgspec
 import redis
 
-from rtaplatform.core.errors import Stopped, Unable, Unavailable
+from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
@@ -25,57 +24,17 @@ from rtaplatform.store import redis_keys
 from rtaplatform.store.port import (
     SCHEMA,
     Advance,
-    Applied,
-    Conflicted,
     Delta,
     LooseAsked,
-    Moved,
     Outcome,
     ShardState,
-    Torn,
 )
 from rtaplatform.store.redis.apply_payload import KEEPING, Retention, encode
 from rtaplatform.store.redis.connections import connect
+from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_replies import read_outcome, read_state, text_of
 
-# What a server says while it cannot write or answer; each passes by itself or by an operator's hand.
-PASSING_ERRORS = (
-    redis.BusyLoadingError,
-    redis.OutOfMemoryError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.ExecAbortError,  # a transaction that the server refused, having done nothing of it
-)
 PROJECTS_AT_ONCE = 1_000
-NO_TRANSACTION = "EXEC without MULTI"  # MULTI was refused for a reason that the client library drops
-NO_WRITES = ("MISCONF", "NOREPLICAS", "READONLY")
-PASSING = (
-    NO_TRANSACTION,
-    "OOM",
-    "BUSY",
-    "LOADING",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-)
-
-
-@contextmanager
-def unavailable() -> Iterator[None]:
-    """Redis's errors as ours. Only errors about our own call remain what they are: those are bugs."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable("redis", str(error) or type(error).__name__) from error
-    except redis.ResponseError as error:
-        # A pipeline's error begins with its command; the asynchronous one puts the rest in brackets.
-        said = str(error).rpartition("caused error: ")[2].lstrip("('\"")
-        if isinstance(error, redis.ReadOnlyError) or said.startswith(NO_WRITES):
-            raise Unable("redis", said) from error
-        if isinstance(error, PASSING_ERRORS) or said.startswith(PASSING):
-            raise Unavailable("redis", said) from error
-        if said.startswith("WRONGTYPE"):
-            raise Stopped("redis", "damaged", "A key of ours has another type: run `rta rebuild --empty`.") from error
-        raise
 
 
 class RedisStore:
@@ -143,7 +102,7 @@ class RedisStore:
             fields += (f"topic:{name}", topic_id)
         for place, offset in starts.items():
             fields += (f"start:{redis_keys.place(place)}", offset)
-        return _text(self.call("rta_begin_v1", shard, *fields))
+        return text_of(self.call("rta_begin_v1", shard, *fields))
 
     def set_projects(self, projects: Sequence[ProjectSettings]) -> None:
         """Tell each shard its projects; without a difference nothing changes, and none is forgotten."""
@@ -173,7 +132,7 @@ class RedisStore:
         )
         pipe.multi()
         for generation in filter(None, named):
-            base = redis_keys.base(shard, _text(generation))
+            base = redis_keys.base(shard, text_of(generation))
             pipe.zrem(f"{base}online:{project}", *persons)
             pipe.hdel(f"{base}person:{project}", *persons)
         pipe.publish(redis_keys.channel(shard), project)
@@ -191,23 +150,23 @@ class RedisStore:
             "moves": [[redis_keys.place(move.place), move.after, move.upto] for move in moves],
             "gaps": list(gaps.items()),
         }
-        return _text(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
+        return text_of(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
 
     def stops(self, shard: int) -> dict[str, str]:
         """What stands still, and why, as the workers have said."""
         with unavailable():
             found = self._client.hgetall(redis_keys.stops_key(shard))
-        return {_text(what): _text(why) for what, why in found.items()}
+        return {text_of(what): text_of(why) for what, why in found.items()}
 
     def gaps(self, shard: int) -> dict[str, str]:
         with unavailable():
             found = self._client.hgetall(redis_keys.gaps_key(shard))
-        return {_text(where): _text(what) for where, what in found.items()}
+        return {text_of(where): text_of(what) for where, what in found.items()}
 
     def check(self) -> None:
         """Raises `Stopped` where the server may drop keys of ours by itself, or refuses us a command that we need."""
         with unavailable():
-            policy = _text(self._client.info("memory").get("maxmemory_policy", "noeviction"))
+            policy = text_of(self._client.info("memory").get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
@@ -231,7 +190,7 @@ class RedisStore:
                 generation = self._client.hget(redis_keys.shard_key(shard), "generation")
                 if generation is None:
                     return None
-                state = self._state(shard, _text(generation))
+                state = self._state(shard, text_of(generation))
             if state is not None:
                 return state
 
@@ -245,7 +204,7 @@ class RedisStore:
             pipe.hgetall(redis_keys.projects_key(shard))
             pipe.exists(f"{base}inflight")
             head, manifest, ledger, projects, inflight = pipe.execute()
-        if _text(head.get(b"generation", b"")) != generation:
+        if text_of(head.get(b"generation", b"")) != generation:
             return None
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
@@ -317,57 +276,3 @@ class RedisStore:
                     raise
                 self.load_functions()
         raise AssertionError("unreachable")
-
-
-def read_outcome(reply: Any, delta: Delta) -> Outcome:
-    match _text(reply[0]):
-        case "OK":
-            return Applied()
-        case "MOVED":
-            rows = iter(reply[2:])
-            found = {redis_keys.read_place(_text(p)): _text(row) for p, row in zip(rows, rows, strict=True)}
-            return Moved(_text(reply[1]), found)
-        case "CONFLICT":
-            return Conflicted(
-                blocks=[delta.blocks[i].name for i in reply[1]],
-                persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
-                replayed=[delta.replayed[i] for i in reply[3]],
-                projects=bool(reply[4]),
-                loose=[delta.loose[i].name for i in reply[5]],
-            )
-        case _:
-            return Torn(_text(reply[1]))
-
-
-def read_state(
-    head: dict[bytes, bytes],
-    manifest: dict[bytes, bytes],
-    ledger: dict[bytes, bytes],
-    projects: dict[bytes, bytes],
-    torn: bool,
-) -> ShardState:
-    entries = {_text(k): _text(v) for k, v in manifest.items()}
-    version = projects.get(b":version", b"")
-    return ShardState(
-        generation=_text(head[b"generation"]),
-        schema=_text(head[b"schema"]),
-        shards=int(head[b"shards"]),
-        topics={k.removeprefix("topic:"): v for k, v in entries.items() if k.startswith("topic:")},
-        starts={
-            redis_keys.read_place(k.removeprefix("start:")): int(v)
-            for k, v in entries.items()
-            if k.startswith("start:")
-        },
-        ledger={redis_keys.read_place(_text(k)): _text(v) for k, v in ledger.items()},
-        torn=torn,
-        projects_version=_text(version),
-        projects={
-            _text(slug): msgspec.json.decode(value, type=ProjectSettings)
-            for slug, value in projects.items()
-            if slug != b":version"
-        },
-    )
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

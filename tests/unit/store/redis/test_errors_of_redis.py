@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from rtaplatform.core.errors import Stopped, Unable, Unavailable
-from rtaplatform.store.redis.redis_store import unavailable
+from rtaplatform.store.redis.redis_errors import unavailable
 
 PIPED = "Command # 3 (HGETALL rta:{s00}:g1:ledger) of pipeline caused error: "
 PASSING = [

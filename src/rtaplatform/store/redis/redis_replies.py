@@ -1,0 +1,73 @@
+"""What the functions and hashes in Redis answer, as the port's words.   Stage 4 of 6, pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.store import redis_keys
+from rtaplatform.store.port import (
+    Applied,
+    Conflicted,
+    Delta,
+    Moved,
+    Outcome,
+    ShardState,
+    Torn,
+)
+
+
+def read_outcome(reply: Any, delta: Delta) -> Outcome:
+    match text_of(reply[0]):
+        case "OK":
+            return Applied()
+        case "MOVED":
+            rows = iter(reply[2:])
+            found = {redis_keys.read_place(text_of(p)): text_of(row) for p, row in zip(rows, rows, strict=True)}
+            return Moved(text_of(reply[1]), found)
+        case "CONFLICT":
+            return Conflicted(
+                blocks=[delta.blocks[i].name for i in reply[1]],
+                persons=[(delta.persons[i].project, delta.persons[i].person) for i in reply[2]],
+                replayed=[delta.replayed[i] for i in reply[3]],
+                projects=bool(reply[4]),
+                loose=[delta.loose[i].name for i in reply[5]],
+            )
+        case _:
+            return Torn(text_of(reply[1]))
+
+
+def read_state(
+    head: dict[bytes, bytes],
+    manifest: dict[bytes, bytes],
+    ledger: dict[bytes, bytes],
+    projects: dict[bytes, bytes],
+    torn: bool,
+) -> ShardState:
+    entries = {text_of(k): text_of(v) for k, v in manifest.items()}
+    version = projects.get(b":version", b"")
+    return ShardState(
+        generation=text_of(head[b"generation"]),
+        schema=text_of(head[b"schema"]),
+        shards=int(head[b"shards"]),
+        topics={k.removeprefix("topic:"): v for k, v in entries.items() if k.startswith("topic:")},
+        starts={
+            redis_keys.read_place(k.removeprefix("start:")): int(v)
+            for k, v in entries.items()
+            if k.startswith("start:")
+        },
+        ledger={redis_keys.read_place(text_of(k)): text_of(v) for k, v in ledger.items()},
+        torn=torn,
+        projects_version=text_of(version),
+        projects={
+            text_of(slug): msgspec.json.decode(value, type=ProjectSettings)
+            for slug, value in projects.items()
+            if slug != b":version"
+        },
+    )
+
+
+def text_of(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
