@@ -13,24 +13,20 @@ from collections.abc import AsyncIterator, Sequence
 
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import NotFound, Stopped, Unavailable
-from rtaplatform.core.ledger import PartitionId, next_offset, read_row
+from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
-from rtaplatform.store import redis_keys
-from rtaplatform.store.memory.memory_cells import add_members, increment_cells
+from rtaplatform.store.memory.memory_shard import MemoryShard, conflict_of, forget_persons, places_behind, write_batch
 from rtaplatform.store.memory.memory_totals import MemoryTotals, answer
 from rtaplatform.store.port import (
     SCHEMA,
     Advance,
     Applied,
     Behind,
-    BlockWrite,
     ChangeNotification,
-    Conflicted,
     Delta,
     ErasedKeys,
     LooseAsked,
-    LooseWrite,
     Moved,
     Outcome,
     Read,
@@ -41,27 +37,6 @@ from rtaplatform.store.port import (
     SwitchOutcome,
     Torn,
 )
-
-
-class MemoryShard:
-    """All that a shard holds. Generations are kept apart, as in Redis."""
-
-    def __init__(self) -> None:
-        self.generation = ""
-        self.building = ""
-        self.retired: set[str] = set()  # kept for good: only cleaning would look at when they may go
-        self.shards = 1
-        self.manifests: dict[str, tuple[dict[str, str], dict[PartitionId, int]]] = {}
-        self.projects: dict[str, ProjectSettings] = {}
-        self.projects_version = ""
-        self.stops: dict[str, str] = {}
-        self.gaps: dict[str, str] = {}
-        self.ends: dict[str, int] = {}
-        self.generations: dict[str, MemoryTotals] = {}
-
-    @property
-    def totals(self) -> MemoryTotals:
-        return self.generations.setdefault(self.generation, MemoryTotals())
 
 
 class MemoryStore:
@@ -193,7 +168,7 @@ class MemoryStore:
         totals = at.generations.setdefault(generation, MemoryTotals())
         if totals.control.get(erasure.place, 0) < erasure.upto:
             totals.control[erasure.place] = erasure.upto
-            _forget(totals, erasure.project, erasure.persons)
+            forget_persons(totals, erasure.project, erasure.persons)
         return True
 
     def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
@@ -204,7 +179,7 @@ class MemoryStore:
         new = at.generations.setdefault(generation, MemoryTotals())
         if new.inflight:
             return Torn(new.inflight)
-        behind = _behind(at, new, gone)
+        behind = places_behind(at, new, gone)
         if behind:
             return Behind(behind)
         at.retired |= {at.generation} - {""}
@@ -221,7 +196,7 @@ class MemoryStore:
         """Take persons out of what is kept of single ones, in every generation."""
         self._require()
         for totals in self.shards[shard_of(project, len(self.shards))].generations.values():
-            _forget(totals, project, persons)
+            forget_persons(totals, project, persons)
 
     # the readers' side -----------------------------------------------------------------------------------------
 
@@ -285,7 +260,7 @@ class MemoryStore:
             return Torn(totals.inflight)
         if not current or current != generation or any(totals.ledger.get(m.place, "") != m.after for m in delta.moves):
             return Moved(current, {m.place: totals.ledger.get(m.place, "") for m in delta.moves})
-        conflict = _conflict(at, totals, delta)
+        conflict = conflict_of(at, totals, delta)
         if conflict is not None:
             return conflict
         self._write(totals, delta)
@@ -300,99 +275,4 @@ class MemoryStore:
                 queue.put_nowait(hint)
 
     def _write(self, totals: MemoryTotals, delta: Delta) -> None:
-        for key, fields in delta.cells.items():
-            increment_cells(totals, key, fields, self.caps)
-        for sketch, members in delta.sketches.items():
-            add_members(totals, sketch, members, self.caps)
-        for project, seen in delta.online.items():
-            newest = totals.online.setdefault(project, {})
-            for person, at in seen.items():
-                newest[person] = max(at, newest.get(person, 0))
-        _write_ids(totals, delta)
-        for person_write in delta.persons:
-            at_key = (person_write.project, person_write.person)
-            totals.persons.pop(at_key, None)
-            if person_write.value:
-                totals.persons[at_key] = person_write.token + person_write.value
-        totals.dead |= delta.dead
-        for origin in delta.replayed:
-            totals.dead.pop(origin, None)
-        for field, n in delta.counts.items():
-            totals.counts[field] = totals.counts.get(field, 0) + n
-        for origin in [o for o, at in totals.dead.items() if at < delta.dead_before_ms]:
-            del totals.dead[origin]
-        totals.ledger |= {move.place: move.upto for move in delta.moves}
-
-
-def _behind(at: MemoryShard, new: MemoryTotals, gone: dict[PartitionId, str]) -> list[PartitionId]:
-    """Places where the generation that is read has counted more; not those of topics that the new one does not know."""
-    topics, starts = at.manifests[at.building]
-    return [
-        place
-        for place, row in at.totals.ledger.items()
-        if place.topic_id in topics.values()
-        and gone.get(place) != row
-        and next_offset(row) > (next_offset(new.ledger[place]) if place in new.ledger else starts.get(place, 0))
-    ]
-
-
-def _forget(totals: MemoryTotals, project: str, persons: Sequence[bytes]) -> None:
-    for person in persons:
-        totals.online.get(project, {}).pop(person, None)
-        totals.persons.pop((project, person), None)
-
-
-def _conflict(at: MemoryShard, totals: MemoryTotals, delta: Delta) -> Conflicted | None:
-    found = Conflicted(
-        blocks=[b.name for b in delta.blocks if totals.blocks.get(b.name, b"")[:8] != b.expected],
-        persons=[
-            (p.project, p.person)
-            for p in delta.persons
-            if totals.persons.get((p.project, p.person), b"")[:8] != p.expected
-        ],
-        replayed=[origin for origin in delta.replayed if origin not in totals.dead],
-        projects=delta.projects_version not in (None, at.projects_version),
-        loose=[w.name for w in delta.loose if _differs(totals.loose.get(w.name, {}), w)],
-    )
-    return found if found.blocks or found.persons or found.replayed or found.projects or found.loose else None
-
-
-def _differs(stored: dict[bytes, int], write: LooseWrite) -> bool:
-    return [stored.get(each, -1) for each in write.ids] != write.expected_ms
-
-
-def _write_ids(totals: MemoryTotals, delta: Delta) -> None:
-    for block in delta.blocks:
-        _write_block(totals, block)
-    for loose in delta.loose:
-        _write_loose(totals, loose)
-    for piece, before in delta.expired_blocks.items():
-        _forget_blocks(totals, piece, before)
-        _forget_loose(totals, piece, before)
-
-
-def _write_block(totals: MemoryTotals, block: BlockWrite) -> None:
-    if not block.ids:
-        return
-    kept = b"" if block.replace else totals.blocks.get(block.name, b"")[16:]
-    totals.blocks[block.name] = block.token + block.last_write_ms.to_bytes(8, "big") + kept + block.ids
-
-
-def _write_loose(totals: MemoryTotals, write: LooseWrite) -> None:
-    for each, at in zip(write.ids, write.written_ms, strict=True):
-        if at >= 0:
-            totals.loose.setdefault(write.name, {})[each] = at
-
-
-def _forget_loose(totals: MemoryTotals, piece: str, before: int) -> None:
-    for name in [name for name in totals.loose if redis_keys.slice_of(name) == piece]:
-        ids = totals.loose[name]
-        for each in [each for each, at in ids.items() if at <= before]:
-            del ids[each]
-
-
-def _forget_blocks(totals: MemoryTotals, piece: str, before: int) -> None:
-    old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
-    for name in old:
-        if redis_keys.slice_of(name) == piece:
-            del totals.blocks[name]
+        write_batch(totals, delta, self.caps)

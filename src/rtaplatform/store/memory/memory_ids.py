@@ -1,0 +1,48 @@
+"""Ids that were seen, in memory: dedup blocks and loose ids, written, and forgotten by stream time.   Stage 4 of 6."""
+
+from __future__ import annotations
+
+from rtaplatform.store import redis_keys
+from rtaplatform.store.memory.memory_totals import MemoryTotals
+from rtaplatform.store.port import (
+    BlockWrite,
+    Delta,
+    LooseWrite,
+)
+
+
+def write_ids(totals: MemoryTotals, delta: Delta) -> None:
+    for block in delta.blocks:
+        _write_block(totals, block)
+    for loose in delta.loose:
+        _write_loose(totals, loose)
+    for piece, before in delta.expired_blocks.items():
+        _forget_blocks(totals, piece, before)
+        _forget_loose(totals, piece, before)
+
+
+def _write_block(totals: MemoryTotals, block: BlockWrite) -> None:
+    if not block.ids:
+        return
+    kept = b"" if block.replace else totals.blocks.get(block.name, b"")[16:]
+    totals.blocks[block.name] = block.token + block.last_write_ms.to_bytes(8, "big") + kept + block.ids
+
+
+def _write_loose(totals: MemoryTotals, write: LooseWrite) -> None:
+    for each, at in zip(write.ids, write.written_ms, strict=True):
+        if at >= 0:
+            totals.loose.setdefault(write.name, {})[each] = at
+
+
+def _forget_loose(totals: MemoryTotals, piece: str, before: int) -> None:
+    for name in [name for name in totals.loose if redis_keys.slice_of(name) == piece]:
+        ids = totals.loose[name]
+        for each in [each for each, at in ids.items() if at <= before]:
+            del ids[each]
+
+
+def _forget_blocks(totals: MemoryTotals, piece: str, before: int) -> None:
+    old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
+    for name in old:
+        if redis_keys.slice_of(name) == piece:
+            del totals.blocks[name]
