@@ -6,14 +6,12 @@ tests put others there. An instance is ready when the API says so and the simula
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ import rtaplatform
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import data_dir as datadir
 from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.data_dir import LocalDemoKeys
 from rtaplatform.local.data.instance_file import (
     RUN_FILE,
     InstanceAddresses,
@@ -30,7 +29,7 @@ from rtaplatform.local.data.instance_file import (
     write_running,
 )
 from rtaplatform.local.data.ports import LOOPBACK, keep_ports, require_free
-from rtaplatform.local.data.private_files import write_private
+from rtaplatform.local.data.ready_file import ready_file_removed, remove_file, require_place, write_ready_file
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.local.servers.valkey import Valkey
@@ -38,15 +37,14 @@ from rtaplatform.local.supervisor import open_files
 from rtaplatform.local.supervisor.child_process import Command
 from rtaplatform.local.supervisor.embedded_server import EmbeddedServer, Say
 from rtaplatform.local.supervisor.environments import environment_of
-from rtaplatform.local.supervisor.readiness import read_readiness
 from rtaplatform.local.supervisor.supervisor import ChildSpec, Supervisor, Tier
+from rtaplatform.local.supervisor.wait_for_api import WaitingForReadiness
 from rtaplatform.settings import LocalSettings
 
 SERVER_SECONDS_MAX = 90.0
 PREPARE_SECONDS_MAX = 900.0
 MIGRATE_SECONDS_MAX = 120.0
 READY_SECONDS_MAX = 90.0
-SILENT_SECONDS = 10.0  # a start that takes longer says what it waits for
 WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104  # compared with, not listened on
 OUR_PROGRAM = (sys.executable, "-m", "rtaplatform.cli.main")
 
@@ -84,7 +82,7 @@ class Instance:
     """A platform that is ready."""
 
     url: str
-    keys: datadir.LocalDemoKeys
+    keys: LocalDemoKeys
     addresses: InstanceAddresses
     supervisor: Supervisor
 
@@ -92,20 +90,20 @@ class Instance:
 @contextmanager
 def running_platform(wanted: LaunchOptions, say: Say) -> Iterator[Instance]:
     """Start everything; inside, it is ready; at the end everything is stopped. Raises SetupError, StopRequested."""
-    _require_place(wanted.ready_file)
+    require_place(wanted.ready_file)
     open_files.raise_limit()
     folder = datadir.open_data_dir(wanted.data_dir)
-    with holding_lock(folder), _ready_file_removed(wanted.ready_file):
+    with holding_lock(folder), ready_file_removed(wanted.ready_file):
         datadir.end_leftovers(folder)
         datadir.require_memory()
         supervisor = Supervisor(folder / "logs", say)
         try:
             with supervisor.stopping_on_signals():
                 instance = _start(wanted, folder, supervisor, say)
-                _write_ready_file(wanted.ready_file, instance)
+                write_ready_file(wanted.ready_file, instance.url, instance.keys, instance.addresses)
                 yield instance
         finally:
-            _remove(folder / RUN_FILE)
+            remove_file(folder / RUN_FILE)
 
 
 def _start(wanted: LaunchOptions, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
@@ -235,7 +233,7 @@ def signals_of(name: str) -> str:
 
 def _wait_until_ready(url: str, workers: Sequence[str], supervisor: Supervisor, say: Say) -> None:
     say("Waiting for the API and the workers")
-    waiting = _WaitingForReadiness(url, say)
+    waiting = WaitingForReadiness(url, say)
     try:
         supervisor.wait_for("api", waiting.is_over, READY_SECONDS_MAX)
     except SetupError as error:
@@ -243,24 +241,6 @@ def _wait_until_ready(url: str, workers: Sequence[str], supervisor: Supervisor, 
         raise SetupError(f"The platform is not ready:{reasons}\n{error.problem}", error.remedy) from error
     for name in (*workers, "profiles"):
         supervisor.wait_for(name, lambda: True, 1)
-
-
-class _WaitingForReadiness:
-    """Asks the API, and says what is missing when that goes on, each time it is something else."""
-
-    def __init__(self, url: str, say: Say) -> None:
-        self._url, self._say = url, say
-        self._say_at = time.monotonic() + SILENT_SECONDS
-        self._said: tuple[str, ...] = ()
-        self.problems: tuple[str, ...] = ()
-
-    def is_over(self) -> bool:
-        found = read_readiness(self._url, timeout_seconds=1)
-        self.problems = found.problems
-        if not found.is_ready and time.monotonic() >= self._say_at and found.problems != self._said:
-            self._said = found.problems
-            self._say(f"Not ready yet: {'; '.join(found.problems)}")
-        return found.is_ready
 
 
 def _start_simulator(wanted: LaunchOptions, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
@@ -302,7 +282,7 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _environment(addresses: InstanceAddresses, keys: datadir.LocalDemoKeys, folder: Path) -> dict[str, str]:
+def _environment(addresses: InstanceAddresses, keys: LocalDemoKeys, folder: Path) -> dict[str, str]:
     """The environment of our own children: ours, with the addresses and the demo keys."""
     source = str(Path(rtaplatform.__file__).parent.parent)
     path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
@@ -314,42 +294,3 @@ def _environment(addresses: InstanceAddresses, keys: datadir.LocalDemoKeys, fold
         "RTA_DATA_DIR": str(folder),
     }
     return {**os.environ, **addresses.environment(), **demo, **own}
-
-
-def _require_place(ready_file: Path | None) -> None:
-    """Raise SetupError where the ready file could not be written, before anything is started."""
-    if ready_file is None:
-        return
-    folder = ready_file.absolute().parent
-    if not folder.is_dir():
-        raise SetupError(f"The folder of --ready-file {ready_file} is not there.", f"Make it: {folder}", exit_code=2)
-    if not os.access(folder, os.W_OK) or ready_file.is_dir():
-        raise SetupError(f"--ready-file {ready_file} cannot be written.", "Name another file.", exit_code=2)
-
-
-@contextmanager
-def _ready_file_removed(path: Path | None) -> Iterator[None]:
-    """The ready file is not there before we are ready, nor after we have stopped."""
-    _remove(path)
-    try:
-        yield
-    finally:
-        _remove(path)
-
-
-def _remove(path: Path | None) -> None:
-    if path:
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
-def _write_ready_file(path: Path | None, instance: Instance) -> None:
-    if path is None:
-        return
-    addresses = instance.addresses
-    content = {"url": instance.url, "project": "demo", **asdict(instance.keys)}
-    content |= {"kafka": addresses.kafka, "redis": addresses.redis, "postgres": addresses.postgres}
-    try:
-        write_private(path.absolute(), json.dumps(content))
-    except OSError as error:
-        raise SetupError(f"The ready file {path} cannot be written: {error.strerror}.", "Name another path.") from error
