@@ -1,0 +1,198 @@
+"""The job of the comparison, in place of the platform's own, for `counts.py` alone.
+
+Per minute of the events' time: the count by event, and by event and product, distinct users, the revenue of orders.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import xxhash
+from msgspec import Struct
+
+from rtaplatform.core.ledger import DEDUP_SLICES
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.rollups import SEPARATOR
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
+from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.process.fold.dedup import RepeatFilter, in_block
+from rtaplatform.process.fold.loose_ids import LooseKey
+from rtaplatform.process.fold.person_state import PersonKey, PersonStates
+from rtaplatform.store.port import CellsKey, Delta, SketchKey
+from rtaplatform.stream.port import DeadLetter, RecordColumns
+
+PROJECT = ProjectSettings("bench", "UTC", "EUR")
+ORDERED = "Order Completed"
+
+
+class BenchProperties(Struct, gc=False):
+    product_id: str
+    price: float
+    quantity: int
+
+
+class BenchEvent(Struct, gc=False):
+    event: str
+    userId: str  # noqa: N815  # Segment's name
+    timestamp: str
+    properties: BenchProperties
+
+
+class IdentifiedEvent(Struct, gc=False):
+    event: str
+    messageId: str  # noqa: N815
+    userId: str  # noqa: N815
+    timestamp: str
+    properties: BenchProperties
+
+
+@dataclass(frozen=True)
+class CountsRun:
+    run: RecordColumns
+    items: Sequence[Any]
+    record_ms: int
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def since(self, offset: int) -> CountsRun:
+        first = bisect_left(self.run.offsets, offset)
+        return decode_events(self.run.part(first, len(self)), self.items[first:]) if first else self
+
+    def of(self, _shard: int, _shards: int) -> Sequence[Any]:
+        return self.items
+
+    def unknown_projects(self) -> Sequence[str]:
+        return ()
+
+
+def decode_events(run: RecordColumns, items: Sequence[Any], record_ms: int = 0) -> CountsRun:
+    return CountsRun(run, items, max(record_ms, max(run.timestamps_ms), 0))
+
+
+class Counts:
+    """The job, without a look at repeats."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(BenchEvent).decode
+
+    def understand(
+        self, run: RecordColumns, record_ms: int, _projects: Mapping[str, ProjectSettings], _shards: int
+    ) -> CountsRun:
+        return decode_events(run, list(map(self._decode, run.values)), record_ms)  # type: ignore[arg-type]  # none is empty
+
+    def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
+        return ()
+
+    def loose_ids(self, _read: Sequence[Any]) -> Iterable[LooseKey]:
+        return ()
+
+    def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
+        return ()
+
+    def fold(
+        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+    ) -> CountsFold:
+        return CountsFold(seen)
+
+
+Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and product; each event's user
+
+
+class CountsFold:
+    """Increments of one batch."""
+
+    def __init__(self, seen: RepeatFilter) -> None:
+        self._seen = seen
+        self._minutes: dict[str, Minute] = {}
+        self._revenue: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self.letters: list[DeadLetter] = []
+
+    def add(self, place: str, read: Sequence[BenchEvent]) -> None:
+        minutes = self._minutes
+        for each in read:
+            minute, event, product = each.timestamp[:16], each.event, each.properties.product_id
+            found = minutes.get(minute)
+            if found is None:
+                found = minutes[minute] = ({}, [])
+            events, users = found
+            products = events.get(event)
+            if products is None:
+                products = events[event] = {}
+            products[product] = products.get(product, 0) + 1
+            users.append(each.userId)
+            if event == ORDERED:
+                cents = round(each.properties.price * 100) * each.properties.quantity
+                self._revenue[minute] = self._revenue.get(minute, 0) + cents
+        self._counts[f"{place}|consumed"] = self._counts.get(f"{place}|consumed", 0) + len(read)
+
+    def delta(self) -> Delta:
+        cells: dict[CellsKey, dict[str, int]] = {}
+        users: dict[SketchKey, list[bytes]] = {}
+        for minute, (events, persons) in self._minutes.items():
+            start = _minute(minute)
+            cells[_key("products", start)] = {
+                f"{event}{SEPARATOR}{product}": n
+                for event, products in events.items()
+                for product, n in products.items()
+            }
+            cells[_key("counts", start)] = {event: sum(products.values()) for event, products in events.items()}
+            users[SketchKey(PROJECT.slug, BucketKind.MINUTE, start, "", "")] = list(
+                map(xxhash.xxh3_64_digest, map(str.encode, persons))
+            )
+        for minute, cents in self._revenue.items():
+            cells[_key("revenue", _minute(minute))] = {"cents": cents}
+        return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
+
+
+class CountsOnce(Counts):
+    """The job, each messageId once."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(IdentifiedEvent).decode  # type: ignore[assignment]  # more fields
+
+    def understand(
+        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+    ) -> CountsRun:
+        chunk = super().understand(run, record_ms, projects, shards)
+        topic, at = run.partition.topic, chunk.record_ms
+        items = [
+            (
+                event,
+                in_block("bench", topic, piece, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
+                xxhash.xxh3_64_intdigest(event.messageId.encode()),
+                at,
+            )
+            for piece, event in zip(buckets_of(run.keys, DEDUP_SLICES), chunk.items, strict=True)
+        ]
+        return CountsRun(run, items, at)
+
+    def block_names(self, read: Sequence[Any]) -> Iterable[str]:
+        return (where.block for _, where, _, _ in read)
+
+    def fold(
+        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+    ) -> CountsFold:
+        return CountsFoldOnce(seen)
+
+
+class CountsFoldOnce(CountsFold):
+    def add(self, place: str, read: Sequence[Any]) -> None:
+        is_repeat = self._seen.is_repeat
+        super().add(place, [event for event, where, identity, at in read if not is_repeat(where, identity, at)])
+
+
+def _key(rollup: str, start: int) -> CellsKey:
+    return CellsKey(PROJECT.slug, rollup, BucketKind.MINUTE, start)
+
+
+def _minute(text: str) -> int:
+    at = read_time_ms(text + ":00.000Z")
+    assert at is not None, text
+    return at // MINUTE_MS
