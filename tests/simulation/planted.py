@@ -179,10 +179,10 @@ class CachesOutliveTrouble(Worker):
     """What was kept here is trusted after another worker or a roll-back."""
 
     def _begin(self) -> None:
-        kept = [dict(cache._sketches) for cache in self._known]
+        kept = [dict(caches.members._sketches) for caches in self._caches]
         super()._begin()
-        for cache, sketches in zip(self._known, kept, strict=True):
-            cache._sketches.update(sketches)
+        for caches, sketches in zip(self._caches, kept, strict=True):
+            caches.members._sketches.update(sketches)
 
 
 class BatchClock(Worker):
@@ -226,8 +226,8 @@ class FailureIsLeftBehind(Worker):
 def _leave_behind(worker: Worker) -> None:
     for sent in worker._sent:
         worker._at.accept(sent.shard, [Advance(move.place, move.upto, move.after) for move in sent.delta.moves])
-        worker._caches[sent.shard].clear()
-        worker._people[sent.shard].clear()
+        worker._caches[sent.shard].blocks.clear()
+        worker._caches[sent.shard].persons.clear()
     worker._sent = []
     again = [worker._looked_at(each.shard, each.partition, each.chunk) for each in worker._waiting]
     worker._waiting = [each for each in again if each is not None]

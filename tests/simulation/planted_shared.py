@@ -143,7 +143,7 @@ class OnlyTheTokenIsReadAgain(Worker):
     """After a conflict the old copy of the value goes on, under the new version."""
 
     def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
-        copies = self._people[sent.shard]
+        copies = self._caches[sent.shard].persons
         kept = dict(copies._stored)
         try:
             super()._judge(sent, outcome)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -13,39 +11,21 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.fold.dedup import BlockCache
 from rtaplatform.process.fold.job import BatchFold, DecodedRun
-from rtaplatform.process.fold.loose_ids import LooseKey
-from rtaplatform.process.fold.person_state import PersonCache, PersonKey
 from rtaplatform.process.worker.gauges import PartitionGauges
-from rtaplatform.store.port import AggregateStore, Delta, Outcome
+from rtaplatform.process.worker.shard_caches import MissingCopies
+from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import DeadLetter, DeadLetters, LogRecord, OffsetRange, Partition
 
 
 class PendingRun(Struct):
-    """What one shard has to fold of a run, and which blocks, ids and persons the store must be asked for first."""
+    """What one shard has to fold of a run, and what the store must be asked for first."""
 
     shard: int
     partition: Partition
     chunk: DecodedRun
     items: Sequence[Any]
-    blocks: list[str]
-    loose: list[LooseKey]
-    persons: list[PersonKey]
-
-    @property
-    def must_ask(self) -> bool:
-        return bool(self.blocks or self.loose or self.persons)
-
-
-def ask(
-    store: AggregateStore, generation: str, waiting: Sequence[PendingRun], blocks: BlockCache, people: PersonCache
-) -> None:
-    """Ask the store for what one shard's records need, once for all of them."""
-    shard = waiting[0].shard
-    blocks.load(chain.from_iterable(each.blocks for each in waiting), partial(store.blocks, shard, generation))
-    blocks.loose.load(chain.from_iterable(each.loose for each in waiting), partial(store.loose_ids, shard, generation))
-    people.load(chain.from_iterable(each.persons for each in waiting), partial(store.persons, shard, generation))
+    missing: MissingCopies
 
 
 class ShardBatch(Struct):

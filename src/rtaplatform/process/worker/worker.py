@@ -23,11 +23,9 @@ from functools import partial
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter, without_expired
+from rtaplatform.process.fold.dedup import without_expired
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, DecodedRun, Job
 from rtaplatform.process.fold.loose_ids import loose_without_expired
-from rtaplatform.process.fold.person_state import PersonCache, PersonStates
-from rtaplatform.process.fold.sketch_members import SketchMemberCache
 from rtaplatform.process.worker.checks import Checks
 from rtaplatform.process.worker.in_flight import (
     BatchDeadLetters,
@@ -35,7 +33,6 @@ from rtaplatform.process.worker.in_flight import (
     InFlightApply,
     PendingRun,
     ShardBatch,
-    ask,
     export_counts,
     in_a_thread,
 )
@@ -50,6 +47,7 @@ from rtaplatform.process.worker.poison import (
 )
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.process.worker.project_lookup import ProjectLookup
+from rtaplatform.process.worker.shard_caches import ShardCaches
 from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, RecordColumns
 
@@ -86,9 +84,7 @@ class Worker:
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self._at = Positions({}, {}, {}, {}, {})
-        self._caches = [BlockCache(limits.dedup_ids_cached_max // shards) for _ in range(shards)]
-        self._people = [PersonCache(limits.person_values_cached_max // shards) for _ in range(shards)]
-        self._known = [SketchMemberCache(limits.persons_known_max // shards) for _ in range(shards)]
+        self._caches = [ShardCaches(limits, shards) for _ in range(shards)]
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._compared_at = self._checked_at = clock()
         self._backoff_seconds = 0.0
@@ -174,12 +170,11 @@ class Worker:
         for each in sent:
             with contextlib.suppress(Unavailable, Stopped):
                 each.outcome()  # whatever it is: the ledgers are read after it
-        for blocks, people, known in zip(self._caches, self._people, self._known, strict=True):
-            known.clear()
-            blocks.loose.clear()
-            if not self._keeps_copies:
-                blocks.clear()
-                people.clear()
+        for caches in self._caches:
+            if self._keeps_copies:
+                caches.clear_uncompared()
+            else:
+                caches.clear()
         self._keeps_copies = False
         version, partitions = self._log.assignment()
         states = {shard: self._store.state(shard) for shard in self._mine}
@@ -258,21 +253,17 @@ class Worker:
         if not len(chunk):
             return None
         items = chunk.of(shard, self._shards)
-        blocks = self._caches[shard].missing(self._counting.block_names(items))
-        loose = self._caches[shard].loose.missing(self._counting.loose_ids(items))
-        persons = self._people[shard].missing(self._counting.persons(items))
-        return PendingRun(shard, partition, chunk, items, blocks, loose, persons)
+        return PendingRun(shard, partition, chunk, items, self._caches[shard].missing(self._counting, items))
 
     def _must_wait(self) -> bool:
-        is_known = not any(each.must_ask for each in self._waiting)
+        is_known = not any(each.missing for each in self._waiting)
         return not is_known and sum(len(each.items) for each in self._waiting) < self._limits.records_waiting_max
 
     def _fold(self) -> None:
         """All that waits."""
         for shard in dict.fromkeys(each.shard for each in self._waiting):
-            ours = [each for each in self._waiting if each.shard == shard]
-            generation = self._at.shards[shard].generation
-            ask(self._store, generation, ours, self._caches[shard], self._people[shard])
+            missing = [each.missing for each in self._waiting if each.shard == shard]
+            self._caches[shard].load(missing, self._store, shard, self._at.shards[shard].generation)
         for each in self._waiting:
             part = self._open.get(each.shard) or self._open_part(each.shard)
             part.read[each.partition] = each.chunk.run.record(-1), each.chunk.record_ms
@@ -284,8 +275,8 @@ class Worker:
         self._waiting = []
 
     def _open_part(self, shard: int) -> ShardBatch:
-        seen, people = RepeatFilter(self._caches[shard]), PersonStates(self._people[shard])
-        folding = self._counting.fold(self._at.shards[shard].projects, seen, people, self._server_s)
+        projects = self._at.shards[shard].projects
+        folding = self._caches[shard].begin_fold(self._counting, projects, self._server_s)
         part = self._open[shard] = ShardBatch(folding, {}, {})
         return part
 
@@ -305,19 +296,15 @@ class Worker:
         self._open, self._open_records, self._at_most = {}, 0, None
         self._quarantine.let_go()
         self._project_lookup.begin_batch()
-        for blocks, people in zip(self._caches, self._people, strict=True):
-            blocks.trim()
-            people.trim()
+        for caches in self._caches:
+            caches.trim()
 
     def _apply(self, shard: int, part: ShardBatch, letters: BatchDeadLetters | None) -> InFlightApply:
         delta, generation = self._delta(shard, part), self._at.shards[shard].generation
         # Totals and position move in one atomic write, and only from `after`: repeats and stale workers are refused.
         apply = partial(self._store.apply, shard, generation, delta)
         outcome = self._begin_call(partial(letters.before, apply) if letters else apply)
-        self._caches[shard].accept(delta.blocks)
-        self._caches[shard].loose.accept(delta.loose)
-        self._people[shard].accept(delta.persons)
-        self._known[shard].accept(delta.sketches)
+        self._caches[shard].accept(delta)
         self._at.accept(shard, delta.moves)
         return InFlightApply(shard, part, delta, outcome)
 
@@ -338,8 +325,7 @@ class Worker:
                 raise StateIsStale("projects have changed")
             case Conflicted():
                 for each in self._sent:
-                    self._caches[each.shard].drop(write.name for write in each.delta.blocks)
-                    self._people[each.shard].drop((write.project, write.person) for write in each.delta.persons)
+                    self._caches[each.shard].drop(each.delta)
                 raise BatchConflict
             case Torn():
                 self._stop(f"shard {sent.shard}", "torn: a batch was written half; run `rta rebuild`")
@@ -351,7 +337,7 @@ class Worker:
         with record_work():
             delta = part.folding.delta()
         delta.moves = [self._at.move(shard, p, *last) for p, last in part.read.items()]
-        delta.sketches = self._known[shard].only_new(delta.sketches)
+        delta.sketches = self._caches[shard].members.only_new(delta.sketches)
         delta.projects_version = self._at.shards[shard].projects_version
         delta.expired_blocks = self._at.expired_blocks(part.folded)
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)

@@ -1,0 +1,90 @@
+"""What a worker keeps of one shard: dedup blocks, loose ids, values of persons, members of sketches.   Stage 3 of 6.
+
+All of it is a copy of what the store has, as it will be when the batch that was sent last has ended well. `apply`
+compares blocks, loose ids and persons with the store, so a stale copy of them can never decide. Nobody compares the
+members of sketches: they are dropped whenever the ledger is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from msgspec import Struct
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
+from rtaplatform.process.fold.job import BatchFold, Job
+from rtaplatform.process.fold.loose_ids import LooseKey
+from rtaplatform.process.fold.person_state import PersonCache, PersonKey, PersonStates
+from rtaplatform.process.fold.sketch_members import SketchMemberCache
+from rtaplatform.process.worker.limits import WorkerLimits
+from rtaplatform.store.port import AggregateStore, Delta
+
+
+class MissingCopies(Struct):
+    """What folding will ask for and is not kept here. The store must be asked for it first."""
+
+    blocks: list[str]
+    loose: list[LooseKey]
+    persons: list[PersonKey]
+
+    def __bool__(self) -> bool:
+        return bool(self.blocks or self.loose or self.persons)
+
+
+class ShardCaches:
+    """The copies of one shard. Each has its share of the worker's limits."""
+
+    def __init__(self, limits: WorkerLimits, shards: int) -> None:
+        self.blocks = BlockCache(limits.dedup_ids_cached_max // shards)  # and the loose ids
+        self.persons = PersonCache(limits.person_values_cached_max // shards)
+        self.members = SketchMemberCache(limits.persons_known_max // shards)
+
+    def missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
+        """What folding these needs beyond what is here."""
+        return MissingCopies(
+            self.blocks.missing(job.block_names(items)),
+            self.blocks.loose.missing(job.loose_ids(items)),
+            self.persons.missing(job.persons(items)),
+        )
+
+    def load(self, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str) -> None:
+        """Ask the store for all of these, once."""
+        self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.blocks, shard, generation))
+        loose = chain.from_iterable(m.loose for m in missing)
+        self.blocks.loose.load(loose, partial(store.loose_ids, shard, generation))
+        self.persons.load(chain.from_iterable(m.persons for m in missing), partial(store.persons, shard, generation))
+
+    def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
+        """A batch over these copies. `accept` changes them, not the batch."""
+        return job.fold(projects, RepeatFilter(self.blocks), PersonStates(self.persons), server_s)
+
+    def accept(self, delta: Delta) -> None:
+        """The delta is sent: the copies are as they will be if it is applied."""
+        self.blocks.accept(delta.blocks)
+        self.blocks.loose.accept(delta.loose)
+        self.persons.accept(delta.persons)
+        self.members.accept(delta.sketches)
+
+    def drop(self, delta: Delta) -> None:
+        """The delta met a conflict: what it rests on is read again."""
+        self.blocks.drop(write.name for write in delta.blocks)
+        self.persons.drop((write.project, write.person) for write in delta.persons)
+
+    def clear(self) -> None:
+        self.blocks.clear()
+        self.persons.clear()
+        self.members.clear()
+
+    def clear_uncompared(self) -> None:
+        """Keep blocks and persons only: `drop` has taken those that another worker has changed."""
+        self.blocks.loose.clear()
+        self.members.clear()
+
+    def trim(self) -> None:
+        """Let the longest unused go, down to the limits. Between batches only."""
+        self.blocks.trim()
+        self.persons.trim()
