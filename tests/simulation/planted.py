@@ -6,24 +6,25 @@ refused, and logs that are damaged have theirs in planted_shared.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.process.fold.decode_run import EventRun as FoldChunk
-from rtaplatform.process.fold.decode_run import decode_run
+from rtaplatform.process.fold.decode_run import EventRun
 from rtaplatform.process.fold.dedup import Lookup
 from rtaplatform.process.fold.job import DecodedRun
-from rtaplatform.process.worker.in_flight import BatchDeadLetters, InFlightApply, ShardBatch
-from rtaplatform.process.worker.limits import BatchConflict
+from rtaplatform.process.fold.sketch_members import SketchMemberCache
+from rtaplatform.process.worker.in_flight import Begin
+from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
-from rtaplatform.store.port import Advance, Applied, Delta, Outcome, ShardState
+from rtaplatform.store.port import Advance, Applied, Conflicted, Delta, Outcome, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import OffsetRange, Partition, RecordColumns
+from rtaplatform.stream.port import DeadLetter, OffsetRange, Partition, RecordColumns
+from tests.simulation.planted_ports import OtherRows, PlantedWorker, Port, is_batch
 from tests.simulation.scripted import CallWithoutAnEffect
 from tests.simulation.world import PROJECTS, MemoryHome, World
 
@@ -156,117 +157,168 @@ class LostShardIsNew(MemoryStore):
 # Workers -----------------------------------------------------------------------------------------------------------
 
 
-class NothingIsNew(Worker):
+class NothingIsNew(PlantedWorker):
     """What a shard has already is folded into it again."""
 
-    def _begin(self) -> None:
-        super()._begin()
-        self._at.next_of = lambda *_: 0  # type: ignore[method-assign]  # the plant
+    def found_positions(self) -> None:
+        self.positions.next_of = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
-class LettersAfterTheLedger(Worker):
+class _HeldLetters(Port):
+    """They are not sent when they should be."""
+
+    held: Sequence[DeadLetter] = ()
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        self.held = letters
+
+
+class _LettersLast(Port):
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        held, self.worker.letters.held = self.worker.letters.held, ()
+        outcome: Outcome = self.target.apply(shard, generation, delta)
+        if held:
+            self.worker.letters.target.set_aside(held)
+        return outcome
+
+
+class LettersAfterTheLedger(PlantedWorker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    def _apply(self, shard: int, part: ShardBatch, letters: BatchDeadLetters | None) -> InFlightApply:
-        sent = super()._apply(shard, part, None)
-        if part.folding.letters:
-            sent.outcome()
-            self._letters.set_aside(part.folding.letters)
-        return sent
+    letters_port, store_port = _HeldLetters, _LettersLast
+
+
+class _NeverCleared(SketchMemberCache):
+    def clear(self) -> None:
+        """Keep them."""
 
 
 class CachesOutliveTrouble(Worker):
     """What was kept here is trusted after another worker or a roll-back."""
 
-    def _begin(self) -> None:
-        kept = [dict(caches.members._sketches) for caches in self._caches]
-        super()._begin()
-        for caches, sketches in zip(self._caches, kept, strict=True):
-            caches.members._sketches.update(sketches)
+    def __init__(self, *ports: Any, **more: Any) -> None:
+        super().__init__(*ports, **more)
+        for caches in self._parts.caches:
+            caches.members = _NeverCleared(WorkerLimits().persons_known_max)
 
 
-class BatchClock(Worker):
+class _TimeOfBatch(Port):
+    def understand(self, run: RecordColumns, record_ms: int, *more: Any) -> DecodedRun:
+        read: DecodedRun = self.target.understand(run, max(*run.timestamps_ms, record_ms), *more)
+        return read
+
+
+class BatchClock(PlantedWorker):
     """Record time is that of the batch, so that another cut of the log decides otherwise."""
 
-    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        projects = self._at.projects()
-        newest = {p: max(run.timestamps_ms) for p, run in runs.items()}
-        return {
-            p: decode_run(run, max(newest[p], self._at.record_ms(p)), projects, self._shards) for p, run in runs.items()
-        }
+    job_port = _TimeOfBatch
 
 
-class NoRecordTime(Worker):
+class _TimeFromZero(Port):
+    def understand(self, run: RecordColumns, _record_ms: int, *more: Any) -> DecodedRun:
+        read: DecodedRun = self.target.understand(run, 0, *more)
+        return read
+
+
+class NoRecordTime(PlantedWorker):
     """Record time begins anew with every worker."""
 
-    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        return {p: decode_run(run, 0, self._at.projects(), self._shards) for p, run in runs.items()}
+    job_port = _TimeFromZero
 
 
-class ConflictIsLeftBehind(Worker):
+class _ConflictsIgnored(OtherRows):
+    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+        is_ignored = isinstance(outcome, Conflicted) and not outcome.projects
+        return {move.place: move.after for move in delta.moves} if is_ignored else None
+
+
+class ConflictIsLeftBehind(PlantedWorker):
     """A batch that met a conflict is given up, and reading goes on behind it."""
 
-    def _settle(self) -> None:
-        try:
-            super()._settle()
-        except BatchConflict:
-            _leave_behind(self)
+    store_port = _ConflictsIgnored
 
 
-class FailureIsLeftBehind(Worker):
+class _FromAnywhere(Port):
+    """After a failure that nobody minded, a call begins wherever the ledger stands."""
+
+    has_failed = False
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        if self.has_failed and (state := self.target.state(shard)) is not None:
+            moves = [Advance(move.place, state.ledger.get(move.place, ""), move.upto) for move in delta.moves]
+            delta = structs.replace(delta, moves=moves)
+        outcome: Outcome = self.target.apply(shard, generation, delta)
+        return outcome
+
+
+class FailureIsLeftBehind(PlantedWorker):
     """So is one whose call has no answer."""
 
-    def _settle(self) -> None:
-        try:
-            super()._settle()
-        except Unavailable:
-            _leave_behind(self)
+    store_port = _FromAnywhere
+
+    def found_positions(self) -> None:
+        self.store.has_failed = False
+
+    def begin_call(self, begin: Begin) -> Begin:
+        def begun(call: Callable[[], Outcome]) -> Callable[[], Outcome]:
+            wait = begin(call)
+
+            def outcome() -> Outcome:
+                try:
+                    return wait()
+                except Unavailable:
+                    self.store.has_failed = True
+                    return Applied()
+
+            return outcome
+
+        return begun
 
 
-def _leave_behind(worker: Worker) -> None:
-    for sent in worker._sent:
-        worker._at.accept(sent.shard, [Advance(move.place, move.upto, move.after) for move in sent.delta.moves])
-        worker._caches[sent.shard].blocks.clear()
-        worker._caches[sent.shard].persons.clear()
-    worker._sent = []
-    again = [worker._looked_at(each.shard, each.partition, each.chunk) for each in worker._waiting]
-    worker._waiting = [each for each in again if each is not None]
+class _BlockOnly(Port):
+    def understand(self, *arguments: Any) -> DecodedRun:
+        read = self.target.understand(*arguments)
+        assert isinstance(read, EventRun)
+        for u in read.items:
+            block, loose = (u.where.block, "") if u.where.is_near else ("", u.where.loose)
+            u.where = Lookup(block, loose, u.where.is_near)
+        return read
 
 
-class OnePlaceIsAsked(Worker):
+class OnePlaceIsAsked(PlantedWorker):
     """An id is looked for only where it would be written now, not where it may have been a day ago."""
 
-    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        read = super()._understand(runs)
-        for chunk in read.values():
-            assert isinstance(chunk, FoldChunk)
-            for u in chunk.items:
-                block, loose = (u.where.block, "") if u.where.is_near else ("", u.where.loose)
-                u.where = Lookup(block, loose, u.where.is_near)
+    job_port = _BlockOnly
+
+
+class _JudgedElsewhere(Port):
+    def understand(self, *arguments: Any) -> DecodedRun:
+        read = self.target.understand(*arguments)
+        assert isinstance(read, EventRun)
+        running = self.worker.positions.shards
+        for u in read.items:
+            if u.dead is not None and u.shard not in running:
+                u.shard = next(iter(running), 0)
         return read
 
 
-class UnknownWhileLost(Worker):
+class UnknownWhileLost(PlantedWorker):
     """A project whose shard stands still is judged unknown, and its events are set aside by another."""
 
-    def _understand(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        read = super()._understand(runs)
-        standing = next(iter(self._at.shards), 0)
-        for chunk in read.values():
-            assert isinstance(chunk, FoldChunk)
-            for u in chunk.items:
-                if u.dead is not None and u.shard not in self._at.shards:
-                    u.shard = standing
-        return read
+    job_port = _JudgedElsewhere
 
 
-class PartitionOfEachBatchOnly(Worker):
+class _FirstMoveOnly(Port):
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        moves = delta.moves[:1] if is_batch(delta) else delta.moves
+        outcome: Outcome = self.target.apply(shard, generation, structs.replace(delta, moves=moves))
+        return outcome
+
+
+class PartitionOfEachBatchOnly(PlantedWorker):
     """Only the first partition of a batch moves its position."""
 
-    def _delta(self, shard: int, part: ShardBatch) -> Delta:
-        delta = super()._delta(shard, part)
-        delta.moves = delta.moves[:1]
-        return delta
+    store_port = _FirstMoveOnly
 
 
 # Logs --------------------------------------------------------------------------------------------------------------

@@ -8,16 +8,17 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.ledger import PartitionId
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.job import FoldWithPeople
-from rtaplatform.process.worker.in_flight import InFlightApply, ShardBatch
-from rtaplatform.process.worker.limits import BatchConflict
+from rtaplatform.process.fold.person_state import PersonKey
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import Advance, Applied, Conflicted, Delta, Moved, Outcome, ShardState
 from rtaplatform.stream.memory import MemoryLog
-from rtaplatform.stream.port import OffsetRange, Partition, RecordColumns
+from rtaplatform.stream.port import OffsetRange, Partition
 from tests.simulation.damage import DamagedWorld
 from tests.simulation.planted import Plain, home_of
+from tests.simulation.planted_ports import OtherRows, PlantedWorker, Port, is_batch
 from tests.simulation.scripted import (
     StoreGoesBackUnderACall,
     TwoMeetInALooseId,
@@ -109,104 +110,123 @@ class RetryAfterTorn(Plain):
 # Workers -----------------------------------------------------------------------------------------------------------
 
 
-class MovedIsIgnored(Worker):
+class _MovesIgnored(OtherRows):
+    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+        if isinstance(outcome, Moved) and outcome.generation == generation:
+            return {place: row for place, row in outcome.rows.items() if row}
+        return None
+
+
+class MovedIsIgnored(PlantedWorker):
     """The position is taken from the answer, and reading goes on where it was."""
 
-    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
-        if isinstance(outcome, Moved) and outcome.generation == self._at.shards[sent.shard].generation:
-            rows = [Advance(place, "", row) for place, row in outcome.rows.items() if row]
-            self._at.accept(sent.shard, rows)
-        else:
-            super()._judge(sent, outcome)
+    store_port = _MovesIgnored
 
 
-class MovedIsRetried(Worker):
+class _MovesRetried(Port):
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome: Outcome = self.target.apply(shard, generation, delta)
+        if isinstance(outcome, Moved) and is_batch(delta):
+            moves = [Advance(m.place, outcome.rows[m.place], m.upto) for m in delta.moves]
+            outcome = self.target.apply(shard, outcome.generation, structs.replace(delta, moves=moves))
+        return outcome
+
+
+class MovedIsRetried(PlantedWorker):
     """The position is taken from the answer, and the same batch sent again."""
 
-    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
-        if isinstance(outcome, Moved):
-            moves = [Advance(m.place, outcome.rows[m.place], m.upto) for m in sent.delta.moves]
-            outcome = self._store.apply(sent.shard, outcome.generation, structs.replace(sent.delta, moves=moves))
-        super()._judge(sent, outcome)
+    store_port = _MovesRetried
 
 
-class TokensStay(Worker):
-    """A value that is written keeps its version."""
+class _OldTokens(Port):
+    """A batch that is folded, or what folds it."""
 
-    def _delta(self, shard: int, part: ShardBatch) -> Delta:
-        delta = super()._delta(shard, part)
+    def fold(self, *arguments: Any) -> _OldTokens:
+        return _OldTokens(self.target.fold(*arguments), self.worker)
+
+    def delta(self) -> Delta:
+        delta: Delta = self.target.delta()
         delta.persons = [structs.replace(p, token=p.expected or p.token) for p in delta.persons]
         return delta
 
 
-class OnlyTheTokenIsReadAgain(Worker):
+class TokensStay(PlantedWorker):
+    """A value that is written keeps its version."""
+
+    job_port = _OldTokens
+
+
+class _OldValues(Port):
+    """Persons whom a conflict has named are read with what the refused batch has made of them."""
+
+    def __init__(self, target: Any, worker: Any) -> None:
+        super().__init__(target, worker)
+        self._refused: dict[PersonKey, bytes] = {}
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        outcome: Outcome = self.target.apply(shard, generation, delta)
+        if isinstance(outcome, Conflicted) and not outcome.projects:
+            written = {(write.project, write.person): write.value for write in delta.persons}
+            self._refused |= {key: value for key, value in written.items() if key in outcome.persons}
+        return outcome
+
+    def persons(self, shard: int, generation: str, keys: Sequence[PersonKey]) -> list[bytes]:
+        found = self.target.persons(shard, generation, keys)
+        return [stored[:8] + self._refused.pop(key, stored[8:]) for key, stored in zip(keys, found, strict=True)]
+
+
+class OnlyTheTokenIsReadAgain(PlantedWorker):
     """After a conflict the old copy of the value goes on, under the new version."""
 
-    def _judge(self, sent: InFlightApply, outcome: Outcome) -> None:
-        copies = self._caches[sent.shard].persons
-        kept = dict(copies._stored)
-        try:
-            super()._judge(sent, outcome)
-        except BatchConflict:
-            assert isinstance(outcome, Conflicted)
-            found = self._store.persons(sent.shard, self._at.shards[sent.shard].generation, outcome.persons)
-            for key, stored in zip(outcome.persons, found, strict=True):
-                copies._stored[key] = stored[:8] + kept.get(key, stored)[8:]
-            raise
+    store_port = _OldValues
 
 
-class RepeatsChangePersons(Worker):
-    """What is no new event is counted in the value of its person all the same."""
-
-    def _open_part(self, shard: int) -> ShardBatch:
-        part = super()._open_part(shard)
-        assert isinstance(part.folding, FoldWithPeople)
-        add = part.folding._fold.add
+class _AllEventsForPersons(Port):
+    def fold(self, *arguments: Any) -> FoldWithPeople:
+        folding = self.target.fold(*arguments)
+        assert isinstance(folding, FoldWithPeople)
+        add = folding._fold.add
 
         def add_all(place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
             add(place, read)
             return []
 
-        part.folding._fold.add = add_all  # type: ignore[method-assign]  # the plant
-        return part
+        folding._fold.add = add_all  # type: ignore[method-assign]  # the plant
+        return folding
+
+
+class RepeatsChangePersons(PlantedWorker):
+    """What is no new event is counted in the value of its person all the same."""
+
+    job_port = _AllEventsForPersons
 
 
 # Of damaged logs ---------------------------------------------------------------------------------------------------
 
 
-class NoFingerprint(Worker):
+class NoFingerprint(PlantedWorker):
     """Another record under the same offset is not noticed."""
 
-    def _is_ours(self, run: RecordColumns) -> bool:
-        return run.partition in self._at.extents and str(run.partition) not in self._at.stops
+    def found_positions(self) -> None:
+        self.positions.first_difference = lambda run: None  # type: ignore[method-assign]  # the plant
+
+
+class _TopicsAsCounted(Port):
+    """The log, where each topic has the id that was counted."""
+
+    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        state = self.worker.store.state(0)
+        topics = state.topics if state else {}
+        return {
+            p: structs.replace(e, place=e.place._replace(topic_id=topics.get(p.topic, e.place.topic_id)))
+            for p, e in self.target.extents(partitions).items()
+        }
 
 
 class BareOffsets(NoFingerprint):
     """A position is a number: whichever topic it was counted in."""
 
-    def _begin(self) -> None:
-        really, log = self._log, _Bare(self._log, self._store.state(0))
-        self._log = log
-        try:
-            super()._begin()
-        finally:
-            self._log = really
-
-
-class _Bare:
-    """The log, where each topic has the id that was counted."""
-
-    def __init__(self, log: Any, state: ShardState | None) -> None:
-        self._log, self._topics = log, state.topics if state else {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
-
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return {
-            p: structs.replace(e, place=e.place._replace(topic_id=self._topics.get(p.topic, e.place.topic_id)))
-            for p, e in self._log.extents(partitions).items()
-        }
+    log_port = _TopicsAsCounted
 
 
 class GapsAreSkipped(MemoryLog):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Reason
@@ -18,14 +18,14 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.process.fold.person_state import PersonStates
-from rtaplatform.process.worker.poison import ENDS_MAX, Poisoned, Quarantine, RecordAlone
+from rtaplatform.process.worker.poison import ENDS_MAX, Poisoned, Quarantine, RecordAlone, RecordRaised
 from rtaplatform.process.worker.positions import Positions
-from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import Partition, RecordColumns
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.persons import Acquaintances, Witness
+from tests.simulation.planted_ports import PlantedWorker
 from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
 
 UNREADABLE, UNFOLDABLE, FLAKY = b"raises when read", b"raises when folded", b"raises until three ends are counted"
@@ -197,8 +197,12 @@ class NeverCleared(Quarantine):
         """Keep it."""
 
 
-class CountedOnUnavailable(Worker):
+class CountedOnUnavailable(PlantedWorker):
     """Whatever ends the worker is held against the next record, which is set aside for it."""
+
+    def __init__(self, log: Any, letters: Any, store: Any, *, quarantine: Quarantine, shards: int, **more: Any) -> None:
+        super().__init__(log, letters, store, quarantine=quarantine, shards=shards, **more)
+        self._extents, self._accused, self._numbers = log.extents, quarantine, range(shards)
 
     def turn(self) -> None:
         try:
@@ -209,19 +213,25 @@ class CountedOnUnavailable(Worker):
             raise
 
     def _hold_against_the_next(self) -> None:
-        states = [state for shard in self._mine if (state := self._store.state(shard)) is not None]
-        for extent in self._log.extents(self._at.extents).values():
+        states = [state for shard in self._numbers if (state := self.store.state(shard)) is not None]
+        for extent in self._extents(self.positions.extents).values():
             offset = min(next_offset(state.ledger.get(extent.place, "")) for state in states)
             if offset < extent.high:
-                self._quarantine._ends.count_ends([self._quarantine._name(extent.place, offset)])
+                self._accused._ends.count_ends([self._accused._name(extent.place, offset)])
 
 
-class NeighbourNotProved(Worker):
+class NeighbourNotProved(Quarantine):
     """Nobody asks whether a harmless record would fare better."""
 
-    def _alone(self) -> RecordAlone:
-        alone = super()._alone()
-        return Credulous(alone.counting, alone.projects, alone.shards, alone.server_s)
+    def understand(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> DecodedRun:
+        return super().understand(run, record_ms, _credulous(alone))
+
+    def end(self, raised: RecordRaised, alone: RecordAlone, at: Positions, is_well: Callable[[], bool]) -> NoReturn:
+        super().end(raised, _credulous(alone), at, is_well)
+
+
+def _credulous(alone: RecordAlone) -> Credulous:
+    return Credulous(alone.counting, alone.projects, alone.shards, alone.server_s)
 
 
 class Credulous(RecordAlone, frozen=True):

@@ -6,7 +6,7 @@ somebody moves those that there are. Only what is stopped is looked at for that:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -17,11 +17,41 @@ from rtaplatform.process.worker.stalls import StallDetector, UnownedPartitions, 
 from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import EventLog, OffsetRange, Partition
 
+LOOK_SECONDS = 5.0
 MISREAD_SECONDS = 60.0  # between looks at a partition whose records were not those that were counted
 
 
 class States(Protocol):
     def state(self, shard: int) -> ShardState | None: ...
+
+
+class CheckTimes:
+    """Which checks are due. All moments are in seconds of the worker's clock."""
+
+    def __init__(self, clock: Callable[[], float], compare_seconds: float) -> None:
+        self._clock, self._compare_seconds = clock, compare_seconds
+        self.began_at = self._compared_at = self._looked_at = clock()
+
+    def begin(self) -> None:
+        """Positions were found just now."""
+        self.began_at = self._compared_at = self._looked_at = self._clock()
+
+    def compare_soon(self) -> None:
+        self._compared_at = float("-inf")
+
+    def is_comparison_due(self) -> bool:
+        return self._clock() - self._compared_at >= self._compare_seconds
+
+    def note_comparison(self) -> None:
+        self._compared_at = self._clock()
+
+    def is_look_due(self) -> bool:
+        return self._clock() - self._looked_at >= LOOK_SECONDS
+
+    def note_look(self) -> float:
+        """Now."""
+        self._looked_at = self._clock()
+        return self._looked_at
 
 
 class Checks:

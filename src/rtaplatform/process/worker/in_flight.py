@@ -1,42 +1,25 @@
-"""A batch on its way: what waits, what is open, what was sent.   Stage 3 of 6: stream → [process] → store."""
+"""The batch that was sent, while the store works on it.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
-from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import Outcome as RecordOutcome
-from rtaplatform.process.fold.job import BatchFold, DecodedRun
 from rtaplatform.process.worker.gauges import PartitionGauges
-from rtaplatform.process.worker.shard_caches import MissingCopies
-from rtaplatform.store.port import Delta, Outcome
-from rtaplatform.stream.port import DeadLetter, DeadLetters, LogRecord, OffsetRange, Partition
-
-
-class PendingRun(Struct):
-    """What one shard has to fold of a run, and what the store must be asked for first."""
-
-    shard: int
-    partition: Partition
-    chunk: DecodedRun
-    items: Sequence[Any]
-    missing: MissingCopies
-
-
-class ShardBatch(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
-
-    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
-    """
-
-    folding: BatchFold
-    read: dict[Partition, tuple[LogRecord, int]]
-    folded: dict[Partition, int]
+from rtaplatform.process.worker.limits import BatchConflict, StateIsStale
+from rtaplatform.process.worker.open_batch import OpenBatch, ShardBatch
+from rtaplatform.process.worker.positions import Positions
+from rtaplatform.process.worker.stop_notices import StopNotices
+from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
+from rtaplatform.stream.port import DeadLetter, DeadLetters, OffsetRange, Partition
 
 
 class InFlightApply(Struct):
@@ -83,12 +66,93 @@ class BatchDeadLetters:
         return apply()
 
 
-def export_counts(sent: InFlightApply, extents: Mapping[Partition, OffsetRange], gauges: PartitionGauges) -> None:
+class InFlight:
+    """The calls of one batch, one for each shard that has anything of it."""
+
+    def __init__(
+        self, store: AggregateStore, letters: DeadLetters, begin: Begin, *, stops: StopNotices, gauges: PartitionGauges
+    ) -> None:
+        self._store, self._letters, self._begin = store, letters, begin
+        self._stops, self._gauges = stops, gauges
+        self._calls: list[InFlightApply] = []
+        self._batch: OpenBatch | None = None  # that was sent last
+
+    def __bool__(self) -> bool:
+        """Whether it is not known yet how the batch ended."""
+        return bool(self._calls)
+
+    def send(self, batch: OpenBatch) -> None:
+        """Begin the calls of a whole batch. Positions and copies are from now on as if all had ended well."""
+        found = batch.letters()
+        letters = BatchDeadLetters(found, self._letters) if found else None
+        self._batch = batch
+        for shard, part in batch.shards.items():
+            if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
+                self._calls.append(self._begin_apply(batch, shard, letters))
+        telemetry.WORKER_BATCH_RECORDS.set(batch.records)
+
+    def _begin_apply(self, batch: OpenBatch, shard: int, letters: BatchDeadLetters | None) -> InFlightApply:
+        delta = batch.delta(shard)
+        apply = partial(self._store.apply, shard, batch.at.shards[shard].generation, delta)
+        outcome = self._begin(partial(letters.before, apply) if letters else apply)
+        batch.parts.caches[shard].accept(delta)
+        batch.at.accept(shard, delta.moves)
+        return InFlightApply(shard, batch.shards[shard], delta, outcome)
+
+    def wait(self) -> bool:
+        """Until the store has applied the batch; whether there was one. Where a call did not end well, it raises."""
+        batch = self._batch
+        if batch is None or not self._calls:
+            return False
+        for call in self._calls:
+            self._judge(batch, call, call.outcome())
+        self._calls, self._batch = [], None
+        telemetry.WORKER_BATCH_SECONDS.observe(perf_counter() - batch.opened_at)
+        return True
+
+    def _judge(self, batch: OpenBatch, call: InFlightApply, outcome: Outcome) -> None:
+        telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
+        match outcome:
+            case Applied():
+                _export_counts(call, batch.at.extents, self._gauges)
+            case Conflicted(projects=True):
+                raise StateIsStale("projects have changed")
+            case Conflicted():
+                for each in self._calls:
+                    batch.parts.caches[each.shard].drop(each.delta)
+                raise BatchConflict(batch.records)
+            case Torn():
+                why = "torn: a batch was written half; run `rta rebuild`"
+                self._stops.add(batch.at.stops, f"shard {call.shard}", why)
+                raise StateIsStale("a torn shard")
+            case Moved():
+                raise StateIsStale("another worker was here, or the store went back")
+
+    def give_up(self) -> None:
+        """Wait for the calls' ends, whatever they are: the ledgers are read after it."""
+        calls, self._calls, self._batch = self._calls, [], None
+        for call in calls:
+            with suppress(Unavailable, Stopped):
+                call.outcome()
+
+    def is_well(self, at: Positions) -> bool:
+        """Whether the calls end well, the ledgers can be read, and the store takes an empty batch."""
+        apply = self._store.apply
+        return (
+            all(isinstance(call.outcome(), Applied) for call in self._calls)
+            and all(self._store.state(shard) for shard in at.shards)
+            and all(
+                isinstance(apply(shard, state.generation, Delta([])), Applied) for shard, state in at.shards.items()
+            )
+        )
+
+
+def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange], gauges: PartitionGauges) -> None:
     """Say in the metrics what a call that ended well has counted."""
-    places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in sent.part.folded)]
+    places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in call.part.folded)]
     for outcome in RecordOutcome:
-        n = sum(sent.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
+        n = sum(call.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
         if n:
             telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
-    for partition in sent.part.folded:
+    for partition in call.part.folded:
         gauges.show_advance(partition)

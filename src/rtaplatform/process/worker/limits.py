@@ -12,6 +12,10 @@ class StateIsStale(Exception):
 class BatchConflict(Exception):
     """Somebody else has changed what the batch rests on; that is forgotten here. Read its records again."""
 
+    def __init__(self, records: int) -> None:
+        super().__init__(records)
+        self.records = records
+
 
 class WorkerLimits(Struct, frozen=True):
     """How much a worker keeps, and how often it looks."""

@@ -33,9 +33,7 @@ from rtaplatform.process.fold.job import DecodedRun as AnyChunk
 from rtaplatform.process.fold.job import Job
 from rtaplatform.process.fold.loose_ids import none_of
 from rtaplatform.process.fold.person_state import PersonCache, PersonStates
-from rtaplatform.process.worker.in_flight import InFlightApply
 from rtaplatform.process.worker.positions import Positions
-from rtaplatform.store.port import AggregateStore, Applied, Delta
 from rtaplatform.stream.port import DeadLetter, Partition, RecordColumns
 
 ENDS_MAX = 3
@@ -253,15 +251,6 @@ class EndsOfOneProcess:
     def forget_ends(self, names: Sequence[str]) -> None:
         for name in names:
             self._ends.pop(name, None)
-
-
-def is_well(store: AggregateStore, at: Positions, sent: Sequence[InFlightApply]) -> bool:
-    """Whether what is under way ends well, the ledgers can be read, and the store takes an empty batch."""
-    return (
-        all(isinstance(each.outcome(), Applied) for each in sent)
-        and all(store.state(shard) for shard in at.shards)
-        and all(isinstance(store.apply(n, shard.generation, Delta([])), Applied) for n, shard in at.shards.items())
-    )
 
 
 def _one_by_one(run: RecordColumns, record_ms: int) -> Iterable[tuple[RecordColumns, int]]:

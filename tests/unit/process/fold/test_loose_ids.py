@@ -204,7 +204,7 @@ def test_absurd_times_make_no_block_and_leave_nothing_in_the_worker() -> None:
     totals = site.store.shards[0].totals
     assert not totals.blocks
     assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_slice(b'k')}": 500}
-    assert len(site.worker._caches[0].blocks) == 0
+    assert len(site.worker._parts.caches[0].blocks) == 0
 
 
 def test_a_day_later_they_are_gone() -> None:

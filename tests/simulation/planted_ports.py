@@ -1,0 +1,99 @@
+"""Where faults are planted: between a worker and its neighbours, the log, the store, the letters and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from msgspec import structs
+
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.worker.in_flight import Begin
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.store.port import Advance, Applied, Delta, Outcome, ShardState
+from rtaplatform.stream.port import Partition
+
+
+class Port:
+    """A neighbour of a worker, of which a plant changes a call or two."""
+
+    def __init__(self, target: Any, worker: Any) -> None:
+        self.target, self.worker = target, worker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.target, name)
+
+
+class PlantedWorker(Worker):
+    """A worker with other ports than it believes to have."""
+
+    log_port: ClassVar[type[Port]] = Port
+    letters_port: ClassVar[type[Port]] = Port
+    store_port: ClassVar[type[Port]] = Port
+    job_port: ClassVar[type[Port]] = Port
+
+    def __init__(self, log: Any, letters: Any, store: Any, *, counting: Any, begin: Begin, **more: Any) -> None:
+        self.store: Any = self.store_port(store, self)
+        self.letters: Any = self.letters_port(letters, self)
+        super().__init__(
+            _Sought(self.log_port(log, self), self.found_positions),
+            self.letters,
+            self.store,
+            counting=self.job_port(counting, self),
+            begin=self.begin_call(begin),
+            **more,
+        )
+
+    def found_positions(self) -> None:
+        """`positions` are those of the ledgers just now: a plant may change them."""
+
+    def begin_call(self, begin: Begin) -> Begin:
+        return begin
+
+
+class _Sought:
+    """The log; somebody is told when a worker has found its positions."""
+
+    def __init__(self, log: Any, tell: Callable[[], None]) -> None:
+        self._log, self._tell = log, tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def seek(self, positions: Mapping[Partition, int]) -> None:
+        self._log.seek(positions)
+        self._tell()
+
+
+def is_batch(delta: Delta) -> bool:
+    """Whether it is no comparison."""
+    return bool(delta.projects_version)
+
+
+class OtherRows(Port):
+    """A store; after an outcome that a plant ignores, the next call begins at the row that the plant names."""
+
+    def __init__(self, target: Any, worker: Any) -> None:
+        super().__init__(target, worker)
+        self._rows: dict[tuple[int, PartitionId], str] = {}
+
+    def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
+        """None: the outcome is not ignored."""
+        raise NotImplementedError
+
+    def state(self, shard: int) -> ShardState | None:
+        state: ShardState | None = self.target.state(shard)
+        self._rows = {key: row for key, row in self._rows.items() if key[0] != shard}
+        return state
+
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        moves = [Advance(m.place, self._rows.get((shard, m.place), m.after), m.upto) for m in delta.moves]
+        delta = structs.replace(delta, moves=moves)
+        outcome: Outcome = self.target.apply(shard, generation, delta)
+        for move in moves:
+            self._rows.pop((shard, move.place), None)
+        rows = self.rows_of_ignored(outcome, generation, delta) if is_batch(delta) else None
+        if rows is None:
+            return outcome
+        self._rows |= {(shard, place): row for place, row in rows.items()}
+        return Applied()
