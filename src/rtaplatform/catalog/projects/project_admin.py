@@ -33,9 +33,9 @@ from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, make_id
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
 from rtaplatform.core.errors import Conflict, InvalidParameter, NotFound
 from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN
+from rtaplatform.core.time.calendar import WEEKDAYS
 from rtaplatform.core.time.zones import is_known_zone
 
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
 ORIGINS_MAX = 100
 

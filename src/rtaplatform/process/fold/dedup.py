@@ -16,11 +16,11 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, as_writes
 from rtaplatform.store.port import BlockWrite, LooseWrite
 
-WINDOW_MS = 86_400_000  # a block counts as empty so long after its last write, in record time, and a loose id as new
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+WINDOW_MS = DAY_MS  # a block counts as empty so long after its last write, in record time, and a loose id as new
 BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
 # An id is written to its block where its own time is so near record time, else to the loose ones.
 BEHIND_MS_MAX, AHEAD_MS_MAX = 48 * HOUR_MS, 25 * HOUR_MS

@@ -13,7 +13,8 @@ from rtaplatform.catalog.keys.key_admin import CHANGEABLE as KEY_CHANGEABLE
 from rtaplatform.catalog.keys.key_admin import KEY_FIELDS, ROTATION_FIELDS
 from rtaplatform.catalog.keys.key_format import SCOPES, SCOPES_BY_KIND
 from rtaplatform.catalog.projects.project_admin import CHANGEABLE as PROJECT_CHANGEABLE
-from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, WEEKDAYS
+from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS
+from rtaplatform.core.time.calendar import WEEKDAYS
 from rtaplatform.serve.openapi.openapi_pieces import (
     STORED_TEXT,
     TEXT,

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from rtaplatform.core.time.buckets import HOUR_MS
 from rtaplatform.simulate.shop.records import SimulatedRecord, encode, iso
 
 Message = dict[str, Any]
-_HOUR_MS = 3_600_000
 
 
 def _with(**fields: Any) -> Callable[[Message], bytes]:
@@ -73,7 +73,7 @@ def broken(message: Message, good: SimulatedRecord, now_ms: int, rng: Random) ->
     """Return a record that will be set aside. It carries the time it arrived at, in history too."""
     number = int(rng.random() * (len(BREAKAGES) + 1))
     if number == len(BREAKAGES):
-        value: bytes | None = _with(timestamp=iso(now_ms + _HOUR_MS))(message)
+        value: bytes | None = _with(timestamp=iso(now_ms + HOUR_MS))(message)
     else:
         value = BREAKAGES[number][1](message)
     return good._replace(value=value, timestamp=now_ms)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import count, islice, takewhile
 
+from rtaplatform.core.time.buckets import MINUTE_MS
 from rtaplatform.core.time.zones import load_zone
 from rtaplatform.simulate.shop.plan import TIME_ZONE, SimulationPlan
 
-_MINUTE_MS = 60_000
 # How busy each local hour is, in any unit: quiet at night, a hill at noon, the summit in the evening.
 _HOURS = (5, 3, 2, 2, 2, 3, 6, 10, 14, 17, 19, 21, 23, 22, 21, 21, 22, 24, 27, 30, 31, 27, 19, 10)
 
@@ -41,8 +41,8 @@ def _even(plan: SimulationPlan) -> Iterator[int]:
 
 
 def _daily(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
-    minutes = max(1, span_ms // _MINUTE_MS)
-    weights = [_weight(plan.first_ms + minute * _MINUTE_MS) for minute in range(minutes)]
+    minutes = max(1, span_ms // MINUTE_MS)
+    weights = [_weight(plan.first_ms + minute * MINUTE_MS) for minute in range(minutes)]
     each = plan.events_per_second * span_ms / 1000 / sum(weights)
     expected, sent = 0.0, 0
     for minute, weight in enumerate(weights):
@@ -50,7 +50,7 @@ def _daily(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
         number = int(expected + 1e-6) - sent
         sent += number
         for position in range(number):
-            yield minute * _MINUTE_MS + position * _MINUTE_MS // number
+            yield minute * MINUTE_MS + position * MINUTE_MS // number
 
 
 def _weight(time_ms: int) -> float:

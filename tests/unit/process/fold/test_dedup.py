@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtaplatform.core.time.buckets import HOUR_MS
 from rtaplatform.process.fold.dedup import (
     BLOCK_WEIGHS,
-    HOUR_MS,
     WINDOW_MS,
     BlockCache,
     Lookup,

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.ledger import DEDUP_SLICES, PartitionId
 from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.core.values.murmur2 import buckets_of
-from rtaplatform.process.fold.dedup import HOUR_MS, MINUTE_MS, WINDOW_MS, Lookup, lookup
+from rtaplatform.process.fold.dedup import WINDOW_MS, Lookup, lookup
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, as_writes, loose_without_expired
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
