@@ -29,10 +29,9 @@ from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.settings import KafkaSettings, TopicSettings
-from rtaplatform.stream.kafka.config import CONTROL, DEAD_LETTERS, TOPICS, client_config
+from rtaplatform.stream.kafka.config import CONTROL, DEAD_LETTERS, REQUEST_SECONDS_MAX, TOPICS, client_config
 from rtaplatform.stream.port import OffsetRange, Partition
 
-REQUEST_SECONDS_MAX = 5.0
 TOLD_SECONDS_MAX = 30.0
 TIMES_AHEAD = "message.timestamp.after.max.ms"
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there

@@ -12,10 +12,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.settings import CollectSettings, KafkaSettings
+from rtaplatform.stream.port import Partition
 
 DEAD_LETTERS = "rta.dead-letters"
 CONTROL = "rta.control"
 TOPICS = (*EVENT_TOPICS, DEAD_LETTERS, CONTROL)
+REQUEST_SECONDS_MAX = 5.0  # for the answer to one question to the cluster
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
@@ -68,6 +70,11 @@ def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
         "queued.max.messages.kbytes": 65_536,
         "fetch.message.max.bytes": 4 << 20,
     }
+
+
+def topic_partition(partition: Partition) -> TopicPartition:
+    """The client's word for it."""
+    return TopicPartition(partition.topic, partition.number)
 
 
 def seek(consumer: Consumer, topic: str, number: int, offset: int) -> None:

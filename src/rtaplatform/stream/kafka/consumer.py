@@ -22,21 +22,10 @@ from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOP
 from rtaplatform.core.time.timestamps import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import consumer_config, seek
-from rtaplatform.stream.kafka.membership import Membership, client_has_failed
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
+from rtaplatform.stream.kafka.config import consumer_config, seek, topic_partition
+from rtaplatform.stream.kafka.membership import Membership
 from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns
-
-# After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
-SEEK_AGAIN = frozenset(
-    (
-        KafkaError.OFFSET_OUT_OF_RANGE,
-        KafkaError._AUTO_OFFSET_RESET,
-        KafkaError.UNKNOWN_TOPIC_ID,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._LOG_TRUNCATION,
-        KafkaError._MAX_POLL_EXCEEDED,
-    )
-)
 
 log_line = telemetry.logger("stream")
 
@@ -54,7 +43,7 @@ class KafkaConsumer:
         self._membership = Membership(worker.group_protocol)
         self._config = consumer_config(kafka, worker.group_id) | {
             "max.poll.interval.ms": 1_800_000,
-            "error_cb": say_trouble,
+            "error_cb": log_error,
         }
         self._consumer = self._make_consumer()
         self._open_batch()
@@ -100,12 +89,12 @@ class KafkaConsumer:
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._open_batch()
         self._ends = {}
-        held = [_spot(p) for p in self._ours if p not in positions]
+        held = [topic_partition(p) for p in self._ours if p not in positions]
         try:
             self._consumer.pause(held)
             for partition, offset in positions.items():
                 seek(self._consumer, *partition, offset)
-            self._consumer.resume([_spot(p) for p in positions])
+            self._consumer.resume([topic_partition(p) for p in positions])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
@@ -194,10 +183,6 @@ class KafkaConsumer:
         self._version += 1
 
 
-def _spot(partition: Partition) -> TopicPartition:
-    return TopicPartition(partition.topic, partition.number)
-
-
 def columns_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:
     values: list[Any] = list(map(Message.value, messages))
     times = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 where there is none
@@ -225,9 +210,3 @@ def _bytes_of(run: RecordColumns) -> int:
 def _was_collected(message: Message) -> bool:
     headers: Any = message.headers() or ()
     return any(name == COLLECTED_HEADER for name, _ in headers)
-
-
-def say_trouble(error: KafkaError) -> None:
-    """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
-    if error.code() != KafkaError._TRANSPORT:
-        log_line.warning("kafka", error=error.str())

@@ -14,10 +14,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.kafka.config import CONTROL, TOPICS, client_config, producer_config
+from rtaplatform.stream.kafka.config import CONTROL, REQUEST_SECONDS_MAX, TOPICS, client_config, producer_config
 
 DELIVERY_SECONDS_MAX = 5.0
-REQUEST_SECONDS_MAX = 5.0
 
 
 class ControlLog:

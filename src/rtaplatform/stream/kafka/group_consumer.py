@@ -18,21 +18,14 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings, ProfilesSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import consumer_config, seek
-from rtaplatform.stream.kafka.membership import Membership, client_has_failed
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
+from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, consumer_config, seek, topic_partition
+from rtaplatform.stream.kafka.membership import Membership
 from rtaplatform.stream.port import LogRecord, OffsetRange, Partition
 
-REQUEST_SECONDS_MAX = 5.0
 LEAVING_SECONDS_MAX = 5.0
-_LOOK_AGAIN = frozenset(
-    (
-        KafkaError.OFFSET_OUT_OF_RANGE,
-        KafkaError._AUTO_OFFSET_RESET,
-        KafkaError.UNKNOWN_TOPIC_ID,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._LOG_TRUNCATION,
-    )
-)
+# A member that was too slow has lost its partitions: they are placed once they are assigned again.
+PLACE_AGAIN = SEEK_AGAIN - {KafkaError._MAX_POLL_EXCEEDED}
 
 log_line = telemetry.logger("stream")
 
@@ -52,7 +45,7 @@ class CommittingConsumer:
         self._config = consumer_config(kafka, settings.group_id) | {
             "max.poll.interval.ms": 1_800_000,
             "queued.max.messages.kbytes": 16_384,
-            "error_cb": _say,
+            "error_cb": log_error,
         }
         self._consumer = self._join()
 
@@ -76,7 +69,7 @@ class CommittingConsumer:
                 found.append(self._taken(message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._pass_by(message)
-            elif error.code() in _LOOK_AGAIN:
+            elif error.code() in PLACE_AGAIN:
                 log_line.warning("the place is looked up again", error=error.str())
                 self._unplaced |= self._next.keys()
             elif error.fatal():
@@ -124,7 +117,7 @@ class CommittingConsumer:
         """Seek what was assigned to where the group has been, as far as the log still has that."""
         wanted = sorted(self._unplaced)
         extents = self._broker.extents(wanted)
-        there = [_spot(p) for p in wanted if p in extents]
+        there = [topic_partition(p) for p in wanted if p in extents]
         try:
             for spot in self._consumer.committed(there, REQUEST_SECONDS_MAX) if there else ():
                 self._go_to(spot, extents[Partition(spot.topic, spot.partition)])
@@ -143,7 +136,7 @@ class CommittingConsumer:
             log_line.warning("gap", partition=str(partition), wanted=committed.offset, low=extent.low, high=extent.high)
             offset = extent.low
         seek(self._consumer, *partition, offset)
-        self._consumer.resume([_spot(partition)])
+        self._consumer.resume([topic_partition(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
         self._record_ms[partition] = record_ms
         self._unplaced.discard(partition)
@@ -170,10 +163,6 @@ def _leave(consumer: Consumer) -> threading.Thread:
     return thread
 
 
-def _spot(partition: Partition) -> TopicPartition:
-    return TopicPartition(partition.topic, partition.number)
-
-
 def _record(partition: Partition, message: Message) -> LogRecord:
     value, key = message.value(), message.key()
     kind, timestamp_ms = message.timestamp()
@@ -191,8 +180,3 @@ def _record(partition: Partition, message: Message) -> LogRecord:
 
 def _bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
-
-
-def _say(error: KafkaError) -> None:
-    if error.code() != KafkaError._TRANSPORT:
-        log_line.warning("kafka", error=error.str())

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.kafka.broker import REQUEST_SECONDS_MAX, Broker
-from rtaplatform.stream.kafka.config import client_config
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, client_config, topic_partition
 from rtaplatform.stream.port import GroupPosition, OffsetRange, Partition
 
 
@@ -39,7 +39,7 @@ class GroupOffsets:
 
     def _committed(self, extents: dict[Partition, OffsetRange]) -> dict[PartitionId, int]:
         """What was committed for a topic that has been made again since is left out."""
-        asked = [TopicPartition(partition.topic, partition.number) for partition in extents]
+        asked = [topic_partition(partition) for partition in extents]
         if self._consumer is None:
             # An admin client would do, but a coordinator that has just moved ends the whole process (librdkafka 2.16).
             self._consumer = Consumer(self._config)

@@ -10,7 +10,6 @@ import json
 from typing import Any
 
 from rtaplatform import telemetry
-from rtaplatform.core.errors import SetupError
 
 STATISTICS_MS = 1_000
 JOINS_WITHIN_MS = 6_000  # newer brokers take some hundred milliseconds
@@ -63,11 +62,3 @@ class Membership:
             why="the brokers do not answer to `consumer`, which Kafka has since 4.0",
             hint="To begin with it: RTA_WORKER_GROUP_PROTOCOL=classic, RTA_PROFILES_GROUP_PROTOCOL=classic.",
         )
-
-
-def client_has_failed(detail: str) -> SetupError:
-    """A fatal error of the Kafka client: no call of it will ever succeed, so the process ends and is started again."""
-    return SetupError(
-        f"The Kafka client has failed for good: {detail}",
-        "It is started again by its supervisor. If it fails again, see Kafka's log, and the version of the brokers.",
-    )

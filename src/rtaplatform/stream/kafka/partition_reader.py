@@ -14,9 +14,9 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
 from rtaplatform.stream.kafka.config import CONTROL, consumer_config
-from rtaplatform.stream.kafka.consumer import SEEK_AGAIN, columns_of_messages, say_trouble
-from rtaplatform.stream.kafka.membership import client_has_failed
+from rtaplatform.stream.kafka.consumer import columns_of_messages
 from rtaplatform.stream.port import OffsetRange, Partition, PollResult
 
 READ_MAX = 2_000  # records at once
@@ -26,7 +26,7 @@ _QUEUE = {
     "group.protocol": "classic",  # no group is joined; only this one lets a consumer be without
     "queued.min.messages": 10_000,
     "queued.max.messages.kbytes": QUEUE_KBYTES,
-    "error_cb": say_trouble,
+    "error_cb": log_error,
 }
 
 
