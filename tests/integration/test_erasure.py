@@ -17,8 +17,9 @@ from psycopg.types.json import Jsonb
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.values.ids import persons_of
 from rtaplatform.profiles import profile_rows
-from rtaplatform.profiles.erasure import PersonErasure, persons_of
+from rtaplatform.profiles.erasure import PersonErasure
 from rtaplatform.profiles.erasure_receipt import WhoToErase
 from rtaplatform.profiles.profile_rows import ProfileKey
 from rtaplatform.profiles.traits import FieldStamp, IdentifyTraits

@@ -17,16 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-import xxhash
-from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.entities.etags import Condition
+from rtaplatform.core.control_records import ERASE, ErasureRecord, encode_erasure
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.values.ids import persons_of
 from rtaplatform.profiles.erasure_receipt import (
     NOTHING_KEPT,
     ErasureInProgress,
@@ -71,17 +70,6 @@ _FINISH = text(
 )
 
 
-class ErasureRecord(Struct, rename="camel"):
-    """The record in `rta.control`."""
-
-    type: str
-    receipt_id: str
-    project_id: str
-    user_id: str
-    anonymous_ids: list[str]
-    at: str
-
-
 class PersonErasure:
     """Erases persons. `record` appends to the log, `forget` takes persons (8 bytes each) from a project's Redis."""
 
@@ -121,7 +109,7 @@ class PersonErasure:
 
     async def _finish(self, begun: ErasureInProgress) -> dict[str, Any]:
         erased = ErasureRecord(
-            type="erase",
+            type=ERASE,
             receipt_id=begun.id,
             project_id=begun.project,
             user_id=begun.user_id or "",
@@ -131,18 +119,12 @@ class PersonErasure:
         whose = f"erasure:{begun.id}" if begun.user_id is None else f"user:{begun.user_id}"
         key = f"{begun.project}:{whose}".encode()
         # Before anything is said to be done: without this record a count from the log would know nothing of it.
-        await asyncio.to_thread(self._record, key, msgspec.json.encode(erased))
+        await asyncio.to_thread(self._record, key, encode_erasure(erased))
         removed = await asyncio.to_thread(self._forget, begun.project, persons_of(begun.user_id, begun.anonymous_ids))
         receipt = make_receipt(begun, removed, await asyncio.to_thread(self._kept))
         values = {"project": begun.project_id, "id": begun.id, "receipt": json.dumps(receipt)}
         await self._database.run(lambda connection: connection.execute(_FINISH, values))
         return receipt
-
-
-def persons_of(user_id: str | None, anonymous_ids: Sequence[str]) -> list[bytes]:
-    """The person under each of these ids, as the workers write it (docs/reference/store.md)."""
-    names = [*(() if user_id is None else (f"u:{user_id}",)), *(f"a:{one}" for one in anonymous_ids)]
-    return [xxhash.xxh3_64_digest(name.encode()) for name in names]
 
 
 def _begin(connection: Connection, who: WhoToErase, condition: Condition | None) -> ErasureInProgress | dict[str, Any]:

@@ -7,8 +7,13 @@ id of a product are read as blanks, as in every dimension's value: the catalog h
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+import xxhash
 
 ID_BYTES_MAX = 256  # of UTF-8
+# The name spaces of persons: a user, or an anonymous id without one.
+USER, ANONYMOUS = b"u:", b"a:"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -21,3 +26,10 @@ def is_too_long(text: str) -> bool:
 def has_control(text: str) -> bool:
     """Whether control characters are in it: such an id would be shown as another."""
     return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+def persons_of(user_id: str | None, anonymous_ids: Iterable[str]) -> list[bytes]:
+    """The person under each of these ids, as the workers write it (docs/reference/store.md)."""
+    names = [USER + user_id.encode()] if user_id else []
+    names += [ANONYMOUS + one.encode() for one in anonymous_ids]
+    return [xxhash.xxh3_64_digest(name) for name in names]

@@ -16,7 +16,7 @@ from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, 
 from rtaplatform.core.rollups import field
 from rtaplatform.core.time.timestamps import read_time_ms
 from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, dimension
-from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
+from rtaplatform.core.values.ids import ANONYMOUS, ID_BYTES_MAX, USER, is_too_long
 from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
 from rtaplatform.core.values.json_text import is_empty_object
 from rtaplatform.core.values.markers import track_name
@@ -169,16 +169,16 @@ def _event(clean: StrictFields, topic_source: str, record_ms: int) -> DecodedEve
     if properties and properties[0] != _OBJECT:
         properties = _no_object(properties, clean.projectId)
     name = clean.event if clean.type == "track" and clean.projectId and clean.event else _name(clean)
-    person, kind = clean.userId, b"u:"
+    person, kind = clean.userId, USER
     if not person:
-        person, kind = clean.anonymousId, b"a:"
+        person, kind = clean.anonymousId, ANONYMOUS
         if not person:
             raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
     marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
     if (
         len(person) > SHORT_ID_CHARACTERS_MAX
         or (message_id and len(message_id) > SHORT_ID_CHARACTERS_MAX)
-        or (kind == b"u:" and clean.anonymousId and len(clean.anonymousId) > SHORT_ID_CHARACTERS_MAX)
+        or (kind is USER and clean.anonymousId and len(clean.anonymousId) > SHORT_ID_CHARACTERS_MAX)
     ):
         _require_short_ids(clean)
     time_ms, own_ms = _times(clean)

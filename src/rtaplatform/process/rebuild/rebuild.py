@@ -15,15 +15,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-import msgspec
-import xxhash
-from msgspec import Struct
-
 from rtaplatform import telemetry
+from rtaplatform.core.control_records import ErasureRecord, read_erasure
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.values.ids import persons_of
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.worker.in_flight import Begin, in_a_thread
@@ -108,18 +106,6 @@ class UncountedDeadLetters:
         new = [letter for letter in beyond if letter.record.offset >= self._known[letter.record.partition]]
         if new:
             self._letters.set_aside(new)
-
-
-class _ErasureRecord(Struct, rename="camel"):
-    """What we need of a record `erase` (docs/reference/control.md)."""
-
-    type: str = ""
-    project_id: str = ""
-    user_id: str = ""
-    anonymous_ids: list[str] = []
-
-
-_read_control = msgspec.json.Decoder(_ErasureRecord).decode
 
 
 class Rebuild:
@@ -269,20 +255,16 @@ class Rebuild:
     def _take_control(self) -> None:
         record = self._log.control
         assert record is not None
-        try:
-            erased = _read_control(record.value or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            erased = _ErasureRecord()  # not one of ours; only we write there, and a later version may write otherwise
-        if erased.type == "erase":
+        erased = read_erasure(record.value)
+        if erased is not None:
             self._erase(erased, record.partition, record.offset)
         self._log.pass_control()
 
-    def _erase(self, erased: _ErasureRecord, partition: Partition, offset: int) -> None:
+    def _erase(self, erased: ErasureRecord, partition: Partition, offset: int) -> None:
         shard = shard_of(erased.project_id, self._shards)
         if shard not in self.left:
             return
-        names = [f"u:{erased.user_id}", *(f"a:{one}" for one in erased.anonymous_ids)]
-        persons = tuple(xxhash.xxh3_64_digest(name.encode()) for name in names)
+        persons = tuple(persons_of(erased.user_id, erased.anonymous_ids))
         place = self._log.extents([partition])[partition].place
         if not self._store.erase(shard, self.names[shard], ErasedKeys(erased.project_id, persons, place, offset + 1)):
             raise NotBuilt(shard)

@@ -12,6 +12,7 @@ from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.core.time.timestamps import read_time_ms
 from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.ids import persons_of
 from rtaplatform.process.decode.fast import DecodedEvent, _decode, _event, read_event
 from rtaplatform.process.decode.lenient import project_of, read_leniently
 from rtaplatform.simulate.shop.malformed import BREAKAGES
@@ -337,3 +338,9 @@ def test_the_careful_reader_reads_what_the_fast_one_reads(fields: dict[str, Any]
 )  # fmt: skip
 def test_the_project_of_a_dead_letter_is_read_as_far_as_it_can_be(value: bytes | None, project: str) -> None:
     assert project_of(value) == project
+
+
+def test_a_person_is_who_an_erasure_names() -> None:
+    user, visitor = read(userId="ü-4", anonymousId="a-17"), read(anonymousId="a-17")
+    assert persons_of("ü-4", ["a-17"]) == [user.person, visitor.person]
+    assert persons_of(None, ["a-17"]) == persons_of("", ["a-17"]) == [visitor.person]
