@@ -1,4 +1,4 @@
-"""A worker as `rta worker` runs it, with a bug: it raises where a record holds MARKER. Run by test_poison_records.py."""
+"""A worker with a bug: it raises where a record holds MARKER. `test_poison_records.py` runs it."""
 
 from __future__ import annotations
 
