@@ -268,6 +268,8 @@ class FailureIsLeftBehind(PlantedWorker):
                     return wait()
                 except Unavailable:
                     self.store.has_failed = True
+                    for caches in self._parts.caches:  # else a conflict of blocks would show what was left behind
+                        caches.clear()
                     return Applied()
 
             return outcome
