@@ -1,4 +1,4 @@
-"""Files and functions that one can take in.
+"""Files, functions and classes that one can take in.
 
 The pain: in every codebase of this field the damage sits in one giant module and one giant function, and each line
 that went there had a good reason. So the tail is cut: what is over the limit is listed, and only shrinks.
@@ -7,13 +7,60 @@ that went there had a good reason. So the tail is cut: what is over the limit is
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.tidy.sources import PACKAGE, files, name_of, ratchet, tree_of
 
-FILE_LINES_MAX = 400
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+MODULE_LINES_MAX = 300  # of the package
+FILE_LINES_MAX = 400  # of tests, benchmarks, scripts
 FUNCTION_LINES_MAX = 50
-LONG_FILES: dict[str, int] = {}
+FIELDS_MAX = 12
+METHODS_MAX = 15
+LONG_FILES = {
+    "src/rtaplatform/process/fold/fold.py": 302,  # one pass over a batch's columns; its parts are apart already
+    "src/rtaplatform/process/rebuild/rebuild.py": 356,  # the worker's loop and the switch, which must be read together
+    "src/rtaplatform/process/worker/worker.py": 391,  # the loop that carries the guarantee, and what it goes on with
+}
 LONG_FUNCTIONS: dict[str, int] = {}
+MANY_FIELDS = {
+    # What is written down elsewhere and has as many: a document of the API, a profile of settings, a plan, an event.
+    "Delta": 13,  # each kind of what one atomic call changes
+    "LimitSettings": 15,  # one setting an allowance
+    "Meta": 14,  # the `meta` of an answer
+    "OracleEvent": 13,  # the fields of an event that count
+    "SimulationPlan": 13,  # what `rta simulate` is asked for
+    # State of one long life.
+    "BodyIntake": 15,  # room of all bodies and of each address
+    "Kafka": 14,  # paths, ports and sizes of an embedded server
+    "KafkaConsumer": 13,  # an assignment, and what was fetched of it
+    "KeyCache": 13,  # entries, look-ups under way, and since when PostgreSQL is away
+    "LiveListener": 14,  # what a client was sent, and when
+    "LiveQuery": 16,  # a question, its versions and its listeners
+    "Rebuild": 19,  # see LONG_FILES
+    "RunningRebuild": 16,  # what `rta rebuild` tells of its run
+    "Worker": 35,  # see LONG_FILES
+    "_Exchange": 13,  # a request and its answer under way
+}
+MANY_METHODS = {
+    # Adapters: as many as the calls of their port and of their life cycle.
+    "KafkaConsumer": 18,
+    "MemoryStore": 31,
+    "RedisStore": 28,
+    # Caches and loops: few public methods over short private steps.
+    "Engine": 17,
+    "FreshnessTracker": 17,
+    "KeyCache": 18,
+    "LiveQuery": 17,
+    "Positions": 19,
+    "ProductTables": 18,
+    "ProductTotals": 19,
+    "TimeOrderedLog": 19,
+    "UnitedSketches": 18,
+    "WindowCache": 21,
+    "Worker": 26,
+}
 WITHOUT_DOCSTRING = {
     "tests/unit/analytics/answer/test_engine.py",
     "tests/unit/analytics/freshness/test_tracker.py",
@@ -25,9 +72,14 @@ WITHOUT_DOCSTRING = {
 WITHOUT_README = set[str]()
 
 
-def test_no_file_is_over_400_lines() -> None:
-    sizes = {name_of(p): p.read_text().count("\n") for p in files(".py", ".lua", ".sh", ".ts")}
-    assert ratchet({name: n for name, n in sizes.items() if n > FILE_LINES_MAX}, LONG_FILES) == []
+def test_no_module_is_over_300_lines_and_no_other_file_over_400() -> None:
+    sizes = {path: path.read_text().count("\n") for path in files(".py", ".lua", ".sh", ".ts")}
+    long = {name_of(p): n for p, n in sizes.items() if n > (MODULE_LINES_MAX if _is_ours(p) else FILE_LINES_MAX)}
+    assert ratchet(long, LONG_FILES) == []
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(PACKAGE)
 
 
 def test_no_function_is_over_50_lines() -> None:
@@ -35,9 +87,42 @@ def test_no_function_is_over_50_lines() -> None:
         f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in files(".py")
         for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, FUNCTIONS)
     }
     assert ratchet({name: n for name, n in sizes.items() if n > FUNCTION_LINES_MAX}, LONG_FUNCTIONS) == []
+
+
+def test_no_class_has_over_12_fields() -> None:
+    sizes = {node.name: len(_fields(node)) for node in _classes()}
+    assert ratchet({name: n for name, n in sizes.items() if n > FIELDS_MAX}, MANY_FIELDS) == []
+
+
+def test_no_class_has_over_15_methods() -> None:
+    sizes = {node.name: sum(isinstance(inner, FUNCTIONS) for inner in node.body) for node in _classes()}
+    assert ratchet({name: n for name, n in sizes.items() if n > METHODS_MAX}, MANY_METHODS) == []
+
+
+def _classes() -> Iterator[ast.ClassDef]:
+    """The package's; their names are unique (test_folders.py)."""
+    for path in files(".py", below="src"):
+        yield from (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+
+
+def _fields(node: ast.ClassDef) -> set[str]:
+    """Those that the body declares, and those that a method sets on `self`."""
+    declared = {
+        inner.target.id
+        for inner in node.body
+        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name)
+    }
+    return declared | {
+        inner.attr
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Attribute)
+        and isinstance(inner.ctx, ast.Store)
+        and isinstance(inner.value, ast.Name)
+        and inner.value.id == "self"
+    }
 
 
 def test_every_module_says_what_it_is() -> None:
