@@ -44,7 +44,7 @@ class BodyIntake:
         self._turns = turns or CooperativeQueue()
         self._received, self._marked, self._waited = 0, 0, 0.0
         self._timeout: asyncio.Timeout | None = None
-        self._is_complete, self._is_dropped = False, False
+        self._is_complete = self._is_dropped = self._is_unpacking = False
         self.is_client_gone = False
 
     async def __call__(self) -> Any:
@@ -64,11 +64,23 @@ class BodyIntake:
         await self.hold(self._received)
         return message
 
-    async def hold_unpacked(self, total: int) -> None:
-        """As `hold`, for what is made of the bytes received: a few kilobytes may be megabytes of work."""
-        await self.hold(total)
-        if total > FREE_BYTES >= self._received and not self._streams:
+    async def hold_unpacked(self, total: int, limit: int) -> None:
+        """As `hold`, for what is made of the bytes received: a few kilobytes may be megabytes of work.
+
+        The first time room is taken for the largest body that there may be, and a turn. Bodies that took it step by
+        step could each hold a part, and wait for each other until all are refused.
+        """
+        if total <= max(FREE_BYTES, self._received) or self._streams or self._is_unpacking:
+            return
+        self._is_unpacking = True
+        await self.hold(limit)
+        if self._received <= FREE_BYTES:
             await self._turns.take()
+
+    def end_unpacking(self, total: int) -> None:
+        """The body is whole: so much is held of it."""
+        if self._holding is not None:
+            self._held.shrink(self._holding, max(total, self._received))
 
     async def hold(self, total: int) -> None:
         """Hold so much in all, as sent or as decompressed; raises Busy where there is no room."""

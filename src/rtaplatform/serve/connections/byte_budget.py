@@ -65,6 +65,12 @@ class ByteBudget:
             await self._wait()
         self._add(holding, total - holding.bytes)
 
+    def shrink(self, holding: BudgetShare, total: int) -> None:
+        """It holds so much and no more."""
+        if total < holding.bytes:
+            self._add(holding, total - holding.bytes)
+            self._released.set()
+
     def release(self, holding: BudgetShare) -> None:
         """It holds nothing any more."""
         if holding not in self._holdings:

@@ -32,7 +32,9 @@ async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes
         parts.append(part)
         total += len(part)
         if isinstance(receive, BodyIntake):
-            await receive.hold_unpacked(total)
+            await receive.hold_unpacked(total, limit)
+    if isinstance(receive, BodyIntake):
+        receive.end_unpacking(total)
     return b"".join(parts)
 
 
