@@ -100,9 +100,9 @@ def test_streams_that_nobody_reads_are_dropped_and_closed(stack: Stack) -> None:
     """H5, G13: large answers, no reader; after 30 s neither memory nor sockets are kept."""
     query = "metrics=events,page_views,orders&from=-2880m&interval=minute"  # one result each, however little there is
     with unharmed(stack):
-        held = [live(stack, query, receive_buffer_bytes=2_048) for _ in range(100)]
-        until(lambda: live_connections(stack) > 50, "streams are open", 20)
-        until(lambda: live_connections(stack) == 0, "streams are dropped", DROPPED_SECONDS_MAX + 5)
+        held = [live(stack, query, receive_buffer_bytes=2_048) for _ in range(40)]
+        until(lambda: live_connections(stack) >= 30, "streams are open", 20)
+        until(lambda: live_connections(stack) == 0, "streams are dropped", DROPPED_SECONDS_MAX + 15)
         until(lambda: stack.open_connections() == 0, "their connections are closed", 5)
         for connection in held:
             connection.close()
