@@ -31,7 +31,7 @@ MANY_FIELDS = {
     "OracleEvent": 13,  # the fields of an event that count
     "SimulationPlan": 13,  # what `rta simulate` is asked for
     # State of one long life.
-    "BodyIntake": 15,  # room of all bodies and of each address
+    "BodyIntake": 16,  # room of all bodies and of each address
     "Kafka": 14,  # paths, ports and sizes of an embedded server
     "KafkaConsumer": 13,  # an assignment, and what was fetched of it
     "KeyCache": 13,  # entries, look-ups under way, and since when PostgreSQL is away
