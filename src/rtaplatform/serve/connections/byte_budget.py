@@ -1,6 +1,7 @@
 """How many bytes of bodies, or of answers, are under way in this process: bounded in all, and per address.
 
-Who wants more waits until others are done. While somebody waits, who makes no progress is dropped: the client of a
+Who wants more waits until others are done. One holder at a time may grow beyond the limit: else all could hold a part,
+and wait for each other. While somebody waits, who makes no progress is dropped: the client of a
 stalled upload or download loses its place to the next one. Small ones are free: what bounds them is the number of
 connections.
 """
@@ -47,6 +48,7 @@ class ByteBudget:
         self._of, self._bytes_max, self._wait_seconds = of, bytes_max, wait_seconds
         self._holdings: dict[BudgetShare, None] = {}
         self._bytes, self._by_address = 0, dict[str, int]()
+        self._growing: BudgetShare | None = None  # beyond the limit
         self._released = asyncio.Event()
         self._waiting, self._waiting_max = 0, waiting_max
         telemetry.BYTES_HELD.labels(of).set_function(lambda: self._bytes)
@@ -56,7 +58,7 @@ class ByteBudget:
         if total <= max(FREE_BYTES, holding.bytes):
             return
         deadline = time.monotonic() + self._wait_seconds
-        while not self._fits(holding, total):
+        while not self._fits(holding, total) and not self._may_grow(holding):
             if self._drop_stalled(holding):
                 continue
             if time.monotonic() >= deadline or self._waiting >= self._waiting_max:
@@ -73,6 +75,8 @@ class ByteBudget:
 
     def release(self, holding: BudgetShare) -> None:
         """It holds nothing any more."""
+        if self._growing is holding:
+            self._growing = None
         if holding not in self._holdings:
             return
         self._add(holding, -holding.bytes)
@@ -86,6 +90,12 @@ class ByteBudget:
         of_address = self._by_address.get(holding.address, 0) - holding.bytes
         fits_all = others + total <= self._bytes_max or not others
         return fits_all and (of_address + total <= self._bytes_max * ADDRESS_SHARE or not of_address)
+
+    def _may_grow(self, holding: BudgetShare) -> bool:
+        if not holding.bytes or self._growing not in (None, holding):
+            return False
+        self._growing = holding
+        return True
 
     def _drop_stalled(self, asking: BudgetShare) -> bool:
         before = time.monotonic() - STALLED_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import tracemalloc
 from typing import Any
 
@@ -127,6 +128,36 @@ async def test_bodies_that_become_large_together_are_all_read_one_after_the_othe
         return size
 
     assert await asyncio.gather(*(read_whole() for _ in range(10))) == [3 * MB] * 10
+
+
+class GatedClient(Client):
+    """Sends its body once `gate` is set: until then the room for it is held."""
+
+    def __init__(self, gate: asyncio.Event, body: bytes) -> None:
+        super().__init__(body)
+        self.gate = gate
+
+    async def __call__(self) -> Any:
+        await self.gate.wait()
+        return await super().__call__()
+
+
+async def test_many_that_hold_a_part_already_do_not_wait_for_each_other() -> None:
+    """Compressed bodies hold what comes of them while they wait for room to be unpacked."""
+    of, gate, body = held(wait_seconds=3), asyncio.Event(), gzip.compress(os.urandom(100_000) + bytes(2 * MB))
+
+    async def read_whole() -> int:
+        one = intake(GatedClient(gate, body), of, declared=len(body))
+        try:
+            return len(await read(one))
+        finally:
+            one.end()
+
+    reading = [asyncio.create_task(read_whole()) for _ in range(30)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(*reading) == [100_000 + 2 * MB] * 30
 
 
 async def test_who_waits_for_room_has_unpacked_next_to_nothing() -> None:
