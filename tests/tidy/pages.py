@@ -47,11 +47,12 @@ def settings_classes() -> list[type[BaseSettings]]:
 
 def settings_page() -> str:
     parts = [
-        "Read from the environment, once, by the command; a wrong value is named and ends it with exit code 2. "
-        "No secret has a default. What has no default must be given, unless a running `rta up` is found. "
-        "A variable that is set to nothing is not set. A port of the form `tcp://10.0.0.7:8000` comes from Kubernetes, "
-        "for a service of that name: it is passed over, and a line says so (`enableServiceLinks: false` stops it). "
-        "In a URL, special characters of user name and password are written percent-encoded (`#` as `%23`).",
+        "A command reads its settings once, from the environment. If a value is wrong, the command names it and ends "
+        "with exit code 2. No secret has a default. A setting without a default must be given, unless the command "
+        "finds a running `rta up`. A variable with an empty value counts as not set. Kubernetes sets a port of the "
+        "form `tcp://10.0.0.7:8000` for a service of that name. Such a port is ignored, and a line says so; "
+        "`enableServiceLinks: false` prevents it. In URLs, write special characters of user name and password "
+        "percent-encoded (`#` as `%23`).",
     ]
     for cls in settings_classes():
         prefix = cls.model_config["env_prefix"]
@@ -87,7 +88,7 @@ _BOUNDS = (("ge", "at least"), ("gt", "over"), ("le", "at most"), ("lt", "under"
 
 def _default(field: Any) -> str:
     if field.is_required():
-        return "none: needed"
+        return "none: required"
     return "not set" if field.default is None else f"`{field.default}`"
 
 
@@ -104,12 +105,12 @@ def signals_page() -> str:
         labels = ", ".join(f"`{label}`" for label in getattr(signal, "_labelnames", ()))
         rows.append((f"`{family.name}{suffix}`", family.type, labels, family.documentation))
     about = (
-        "What the platform says about itself, in Prometheus' format: the API at `/metrics`, a worker on its "
-        "`--metrics-port`. Labels have few values: never a project, a person or an event's name."
+        "Signals are numbers about the platform itself, in Prometheus' format. The API serves them at `/metrics`, a "
+        "worker on its `--metrics-port`. Labels have few values: never a project, a person or an event's name."
     )
     laws = (
-        "Two laws hold, and are worth an alert: collector: received = accepted + rejected + unknown; "
-        "workers: consumed = applied + duplicate + late + dead."
+        "Two laws hold, and a violation is worth an alert. Collector: received = accepted + rejected + unknown. "
+        "Workers: consumed = applied + duplicate + late + dead."
     )
     return _page("Signals", about, _table(("signal", "kind", "labels", "what it tells"), rows), laws)
 
@@ -135,13 +136,13 @@ def metrics_page() -> str:
     ]
     return _page(
         "Metrics",
-        "What `GET /v1/metrics/{name}` answers; the same list is at `GET /v1/metrics`. Periods, comparison "
-        "(`compare=previous_period`, `previous_year`) and `POST /v1/query`: [api.md](api.md#questions). "
-        f"Intervals: {', '.join(INTERVALS)}. How a record becomes numbers: [rules.md](rules.md).",
+        "`GET /v1/metrics/{name}` answers these metrics, and `GET /v1/metrics` lists them. [api.md](api.md#questions) "
+        "describes periods, comparison (`compare=previous_period`, `previous_year`) and `POST /v1/query`. "
+        f"The intervals are {', '.join(INTERVALS)}. [rules.md](rules.md) says how a record becomes numbers.",
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
-        "What is kept per minute, hour and day. A question is answered from the first rollup that has its dimensions; "
-        "one that none has is refused.",
+        "These rollups are kept per minute, hour and day. A query is answered from the first rollup that has its "
+        "dimensions. If none has them, the query is refused.",
         _table(("rollup", "dimensions", "measures"), kept),
     )
 
@@ -165,9 +166,9 @@ def commands() -> list[tuple[str, Any]]:
 
 def cli_page() -> str:
     parts = [
-        "`./rta ARGS` in a checkout installs what is needed, then is `rta ARGS`; `./rta test` and `./rta check` exist "
-        "only there. `rta --version` names the version, `rta help COMMAND` is `rta COMMAND --help`. "
-        "Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
+        "In a checkout, `./rta ARGS` installs the dependencies and then runs `rta ARGS`. `./rta test` and "
+        "`./rta check` exist only there. `rta --version` prints the version, and `rta help COMMAND` is the same as "
+        "`rta COMMAND --help`. Exit codes: 0 done, 1 our bug, 2 usage, 3 a dependency missing or away, 4 a check found "
         "differences, 5 data directory in use.",
     ]
     for name, command in commands():
@@ -189,7 +190,7 @@ def _option(param: Any) -> str:
 def _option_default(param: Any) -> str:
     value = param.default
     if param.required:
-        return "needed"
+        return "required"
     if value in (None, "", False):
         return ""
     return f"`{value.value if isinstance(value, Enum) else value}`"
