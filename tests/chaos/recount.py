@@ -41,7 +41,7 @@ class Recount:
         return 0 if sums is None else sums[min(end, len(sums) - 1)]
 
 
-def letters_of(stack: Stack) -> set[str]:
+def dead_letters_of(stack: Stack) -> set[str]:
     """The origins of all dead letters in Kafka."""
     config: dict[str, Any] = {"group.id": "letters", "auto.offset.reset": "error", "enable.partition.eof": True}
     consumer = Consumer(client_config(stack.kafka_settings) | config)

@@ -22,7 +22,7 @@ from rtaplatform.stream.kafka.broker import Broker
 from tests.chaos.faults import KINDS
 from tests.chaos.over_http import differences_over_http
 from tests.chaos.plan import Step, make_plan, seconds_of
-from tests.chaos.recount import Recount, letters_of
+from tests.chaos.recount import Recount, dead_letters_of
 from tests.chaos.report import fault_log, summary
 from tests.chaos.site import Site, open_site
 from tests.chaos.truth import downs_told, lies, stands_told
@@ -131,9 +131,11 @@ def _find_wrong(site: Site, watcher: Watcher, sent: int) -> list[str]:
     recount, found = Recount(stack), stack.held()
     _say(f"chaos: recounted {sent:,} records in {time.monotonic() - began:.0f} s")
     held = _in_the_log(site)
-    letters = letters_of(stack)
+    dead_letters = dead_letters_of(stack)
     wrong = [f"{sent} records acknowledged, {held} in the log"] if sent != held else []
-    wrong += [f"letter {origin}: in Kafka {origin in letters}" for origin in letters ^ set(recount.truth.dead)]
+    wrong += [
+        f"dead letter {origin}: in Kafka {origin in dead_letters}" for origin in dead_letters ^ set(recount.truth.dead)
+    ]
     wrong += differences(found, expected(recount.truth), distinct_tolerance=DISTINCT_TOLERANCE)
     wrong += check_the_law(found)
     wrong += differences_over_http(site, watcher.period, recount.truth)

@@ -193,10 +193,10 @@ async def test_who_is_erased_leaves_every_generation(building: Parts) -> None:
 
 
 async def test_listeners_hear_of_the_switch_and_of_nothing_that_is_built(building: Parts) -> None:
-    hints = building.reader.hints()
-    assert (await anext(hints)).projects is None
+    notifications = building.reader.change_notifications()
+    assert (await anext(notifications)).projects is None
     building.generations.build(0, "g2", advance(0, 1, cells={CELLS: {"count": 1}}))
     switch(building)
-    assert (await anext(hints)).projects is None
+    assert (await anext(notifications)).projects is None
     building.store.apply(0, "g2", advance(1, 2, cells={CELLS: {"count": 1}}))
-    assert (await anext(hints)).projects == frozenset({"demo"})
+    assert (await anext(notifications)).projects == frozenset({"demo"})

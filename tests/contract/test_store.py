@@ -200,7 +200,7 @@ async def test_a_block_that_ran_out_is_replaced(parts: Parts) -> None:
     assert parts.store.blocks(0, "g1", [BLOCK])[0][16:] == b"2" * 8
 
 
-async def test_blocks_are_forgotten_by_record_time(parts: Parts) -> None:
+async def test_blocks_are_forgotten_by_stream_time(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
     parts.store.apply(
         0, "g1", advance(1, 2, expired_blocks={"rta.events.web:3": NOW_MS - 1, "rta.events.web:4": NOW_MS})
@@ -229,7 +229,7 @@ async def test_a_dead_letter_is_replayed_once(parts: Parts) -> None:
     assert await cells(parts) == {"count": 1}
 
 
-async def test_origins_are_forgotten_with_the_letters(parts: Parts) -> None:
+async def test_origins_are_forgotten_with_the_dead_letters(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, dead={"rta.events.web:0:0": NOW_MS}))
     parts.store.apply(0, "g1", advance(1, 2, dead_before_ms=NOW_MS + 1))
     replay = advance(2, 3, replayed=["rta.events.web:0:0"])
@@ -373,9 +373,9 @@ async def test_a_stop_is_seen_by_readers_until_it_is_taken_back(parts: Parts) ->
     assert (await parts.reader.read("demo", [])).stops == {}
 
 
-async def test_hints_name_the_projects_that_moved(parts: Parts) -> None:
-    hints = parts.reader.hints()
-    first = await anext(hints)
+async def test_change_notifications_name_the_projects_that_moved(parts: Parts) -> None:
+    notifications = parts.reader.change_notifications()
+    first = await anext(notifications)
     assert first.projects is None
     parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"count": 1}}))
-    assert (await anext(hints)).projects == frozenset({"demo"})
+    assert (await anext(notifications)).projects == frozenset({"demo"})

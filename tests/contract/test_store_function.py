@@ -111,7 +111,7 @@ def test_a_lost_function_library_is_loaded_again_by_itself(shard: Shard) -> None
 
 
 def test_many_loose_ids_go_with_some_calls_and_the_index_knows_when(shard: Shard) -> None:
-    """So many of a slice a call, oldest first, and twice as many as the call adds: a flood cannot outrun it."""
+    """A call removes 1,000 and twice as many as it adds, oldest first: a flood cannot outrun it."""
     ids = [n.to_bytes(8, "little") for n in range(2_500)]
     key, index = f"{BASE}i:demo:rta.events.web:3", f"{BASE}bx:rta.events.web:3"
     once = LooseWrite("demo:rta.events.web:3", ids, [-1] * 2_500, [NOW_MS + n for n in range(2_500)])

@@ -58,7 +58,7 @@ async def test_thousands_of_loose_ids_are_compared_and_written_in_one_call(parts
     assert parts.store.apply(0, "g1", last_differs) == Conflicted([], [], [], False, [SET])
 
 
-async def test_loose_ids_are_forgotten_by_record_time(parts: Parts) -> None:
+async def test_loose_ids_are_forgotten_by_stream_time(parts: Parts) -> None:
     ids = [(n.to_bytes(8, "little"), -1, NOW_MS + n) for n in range(10)]
     other = loose((b"1" * 8, -1, NOW_MS), name="other:rta.events.web:3")
     elsewhere = loose((b"1" * 8, -1, NOW_MS), name="demo:rta.events.web:4")

@@ -18,11 +18,11 @@ MARKER = b"our readers choke on this"
 
 class Raising(EcommerceJob):
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         if any(MARKER in (value or b"") for value in run.values):
             raise IndexError("a bug")
-        return super().understand(run, record_ms, projects, shards)
+        return super().understand(run, stream_time_ms, projects, shards)
 
 
 if __name__ == "__main__":

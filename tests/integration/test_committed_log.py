@@ -44,7 +44,7 @@ def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1
 
 
 def read(log: CommittingConsumer, records: int) -> list[tuple[str, int]]:
-    """So many records (more where they come together), and the record time at each."""
+    """So many records (more where they come together), and the stream time at each."""
     found: list[tuple[str, int]] = []
     deadline = time.monotonic() + READ_SECONDS_MAX
     while len(found) < records:
@@ -72,7 +72,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     log = CommittingConsumer(kafka, settings)
     again = read(log, 5)
     assert [value for value, _ in again] == names("b", 0, 5), "what was not committed is read again"
-    assert {at for _, at in again} == {5_009}, "and record time goes on where it was"
+    assert {at for _, at in again} == {5_009}, "and stream time goes on where it was"
     log.commit()
     log.close()
 

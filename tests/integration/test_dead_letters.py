@@ -1,4 +1,4 @@
-"""Dead letters in the real Kafka: records of any size that a broker takes are set aside."""
+"""Dead letters in the real Kafka: records of any size that a broker takes are quarantined."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     running.stop()
 
 
-def letters(stack: Stack) -> list[Message]:
+def dead_letters(stack: Stack) -> list[Message]:
     count = Broker(stack.kafka_settings).topics([DEAD_LETTERS])[DEAD_LETTERS][1]
     extents = Broker(stack.kafka_settings).extents(Partition(DEAD_LETTERS, n) for n in range(count))
     consumer = Consumer(client_config(stack.kafka_settings) | {"group.id": "reader", "auto.offset.reset": "error"})
@@ -41,7 +41,7 @@ def letters(stack: Stack) -> list[Message]:
             found.extend(consumer.consume(10, 0.5))
             return len(found) >= wanted
 
-        until(are_read, "all letters")
+        until(are_read, "all dead letters")
         return found
     finally:
         consumer.close()
@@ -58,7 +58,7 @@ def test_the_largest_records_hold_nobody_up_and_their_beginning_is_kept(stack: S
     stack.drain()
     assert not stack.check()
     assert stack.held().counts["demo|applied"] == 1
-    found = {letter.key(): letter for letter in letters(stack)}
+    found = {dead_letter.key(): dead_letter for dead_letter in dead_letters(stack)}
     assert set(found) == {f"{TOPIC}:0:0".encode(), f"{TOPIC}:0:1".encode()}
     large, named = (dict(found[f"{TOPIC}:0:{offset}".encode()].headers() or []) for offset in (0, 1))
     assert found[f"{TOPIC}:0:0".encode()].value() == value[:VALUE_BYTES_KEPT]

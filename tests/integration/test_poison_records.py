@@ -1,4 +1,4 @@
-"""A record that ends the real worker, on the real servers, is set aside after three ends, and all else is counted."""
+"""A record that ends the real worker, on the real servers, is quarantined after three ends, and all else is counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtaplatform.stream.kafka.config import producer_config
 from tests.integration.chaos import Stack, until
 from tests.integration.raising_worker import MARKER
 from tests.integration.servers import TESTER
-from tests.integration.test_dead_letters import letters
+from tests.integration.test_dead_letters import dead_letters
 
 TOPIC, EVENTS, POISON_AT = "rta.events.web", 60, 25
 ENDED_SECONDS_MAX = 60
@@ -49,7 +49,7 @@ def send(stack: Stack) -> None:
     assert producer.flush(20) == 0
 
 
-def test_a_record_that_ends_three_workers_is_set_aside_and_all_else_is_counted(stack: Stack) -> None:
+def test_a_record_that_ends_three_workers_is_quarantined_and_all_else_is_counted(stack: Stack) -> None:
     send(stack)
     for n in range(1, ENDS_MAX + 1):
         assert start(stack).wait(ENDED_SECONDS_MAX) == 1
@@ -60,9 +60,9 @@ def test_a_record_that_ends_three_workers_is_set_aside_and_all_else_is_counted(s
     assert not stack.check()
     assert stack.held().counts["demo|applied"] == EVENTS - 1
     assert stack.held().counts["demo|dead"] == 1
-    [letter] = letters(stack)
-    headers = dict(letter.headers() or [])
-    assert (letter.key(), letter.value()) == (f"{TOPIC}:0:{POISON_AT}".encode(), POISON)
+    [dead_letter] = dead_letters(stack)
+    headers = dict(dead_letter.headers() or [])
+    assert (dead_letter.key(), dead_letter.value()) == (f"{TOPIC}:0:{POISON_AT}".encode(), POISON)
     assert (headers["rta-reason"], headers["rta-project"]) == (b"internal", b"demo")
     until(lambda: ends(stack) == [], "the count of what is passed is gone")
     assert fourth.poll() is None

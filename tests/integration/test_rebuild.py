@@ -68,8 +68,8 @@ def send(stack: Stack, count: int, prefix: str) -> None:
     assert producer.flush(20) == 0
 
 
-def letters(stack: Stack) -> int:
-    """How many letters were ever written, overwritten ones too."""
+def dead_letters(stack: Stack) -> int:
+    """How many dead letters were ever written, overwritten ones too."""
     broker = Broker(stack.kafka_settings)
     count = broker.topics(["rta.dead-letters"])["rta.dead-letters"][1]
     extents = broker.extents(Partition("rta.dead-letters", number) for number in range(count))
@@ -106,18 +106,18 @@ def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(sta
     assert not wrong, f"{len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
-def test_at_rest_it_brings_the_same_and_writes_no_letter_again(stack: Stack) -> None:
+def test_at_rest_it_brings_the_same_and_writes_no_dead_letter_again(stack: Stack) -> None:
     stack.spawn("worker")
     sent = stack.spawn("simulate", "--rate", "0", "--events", "20000", "--malformed", "0.02", "--duplicates", "0.05")
     until(lambda: sent.poll() is not None, "the visitors' end", 60)
     stack.drain()
-    live, written, before = stack.held(), letters(stack), generations(stack)
+    live, written, before = stack.held(), dead_letters(stack), generations(stack)
     assert live.dead
     summary = rebuild(stack)
     assert summary["records"] == 20_000
     assert set(generations(stack)).isdisjoint(before)
     assert stack.held() == live
-    assert letters(stack) == written
+    assert dead_letters(stack) == written
     send(stack, 10, "after")
     stack.drain()
     assert stack.check() == []

@@ -107,8 +107,8 @@ async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pa
     limits = RateLimits(LimitSettings(collect_events_per_minute=LIMIT), counter(pair.url("rta-limiter")))
     assert (await reader.read("demo", [])).generation == "old"
     store.check_writes()
-    hints = reader.hints()
-    assert (await anext(hints)).projects is None
+    notifications = reader.change_notifications()
+    assert (await anext(notifications)).projects is None
     await limits.take(COLLECT, "key_1")
     if fault == "demoted":
         pair.demote_old()
@@ -120,7 +120,7 @@ async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pa
         assert time.monotonic() < deadline, "not all of them have followed"
         await asyncio.sleep(0.2)
     store.check_writes()
-    assert (await asyncio.wait_for(anext(hints), SECONDS_MAX)).projects is None
+    assert (await asyncio.wait_for(anext(notifications), SECONDS_MAX)).projects is None
     await reader.close()
     store.close()
 

@@ -1,6 +1,6 @@
-"""Records without a time of their own, or with one far from record time, among those of visitors; and their repeats.
+"""Records without a time of their own, or with one far from stream time, among those of visitors; and their repeats.
 
-Many own times lie where an id is written to another place than before, or looked for in another, so that record time
+Many own times lie where an id is written to another place than before, or looked for in another, so that stream time
 passes them between a record and its repeat.
 """
 

@@ -123,7 +123,7 @@ class BlocksForgottenTooSoon(Plain):
     """Cleaning takes blocks that still decide."""
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        soon = {piece: before + 86_400_000 for piece, before in delta.expired_blocks.items()}
+        soon = {dedup_partition: before + 86_400_000 for dedup_partition, before in delta.expired_blocks.items()}
         return self.really(shard, generation, structs.replace(delta, expired_blocks=soon))
 
 
@@ -132,8 +132,8 @@ class LooseForgottenTooSoon(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         outcome, loose = self.really(shard, generation, delta), self.shards[shard].totals.loose
-        for piece, before in delta.expired_blocks.items():
-            for name in [name for name in loose if name.endswith(f":{piece}")]:
+        for dedup_partition, before in delta.expired_blocks.items():
+            for name in [name for name in loose if name.endswith(f":{dedup_partition}")]:
                 loose[name] = {each: at for each, at in loose[name].items() if at > before + 23 * 3_600_000}
         return outcome
 
@@ -164,28 +164,28 @@ class NothingIsNew(PlantedWorker):
         self.positions.next_of = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
-class _HeldLetters(Port):
+class _HeldDeadLetters(Port):
     """They are not sent when they should be."""
 
     held: Sequence[DeadLetter] = ()
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        self.held = letters
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
+        self.held = dead_letters
 
 
-class _LettersLast(Port):
+class _DeadLettersLast(Port):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        held, self.worker.letters.held = self.worker.letters.held, ()
+        held, self.worker.dead_letters.held = self.worker.dead_letters.held, ()
         outcome: Outcome = self.target.apply(shard, generation, delta)
         if held:
-            self.worker.letters.target.set_aside(held)
+            self.worker.dead_letters.target.quarantine(held)
         return outcome
 
 
-class LettersAfterTheLedger(PlantedWorker):
+class DeadLettersAfterTheLedger(PlantedWorker):
     """The dead letters are sent once the ledger has moved: a crash between loses them."""
 
-    letters_port, store_port = _HeldLetters, _LettersLast
+    dead_letters_port, store_port = _HeldDeadLetters, _DeadLettersLast
 
 
 class _NeverCleared(SketchMemberCache):
@@ -203,25 +203,25 @@ class CachesOutliveTrouble(Worker):
 
 
 class _TimeOfBatch(Port):
-    def understand(self, run: RecordColumns, record_ms: int, *more: Any) -> DecodedRun:
-        read: DecodedRun = self.target.understand(run, max(*run.timestamps_ms, record_ms), *more)
+    def understand(self, run: RecordColumns, stream_time_ms: int, *more: Any) -> DecodedRun:
+        read: DecodedRun = self.target.understand(run, max(*run.timestamps_ms, stream_time_ms), *more)
         return read
 
 
 class BatchClock(PlantedWorker):
-    """Record time is that of the batch, so that another cut of the log decides otherwise."""
+    """Stream time is that of the batch, so that another cut of the log decides otherwise."""
 
     job_port = _TimeOfBatch
 
 
 class _TimeFromZero(Port):
-    def understand(self, run: RecordColumns, _record_ms: int, *more: Any) -> DecodedRun:
+    def understand(self, run: RecordColumns, _stream_time_ms: int, *more: Any) -> DecodedRun:
         read: DecodedRun = self.target.understand(run, 0, *more)
         return read
 
 
-class NoRecordTime(PlantedWorker):
-    """Record time begins anew with every worker."""
+class NoStreamTime(PlantedWorker):
+    """Stream time begins anew with every worker."""
 
     job_port = _TimeFromZero
 
@@ -305,7 +305,7 @@ class _JudgedElsewhere(Port):
 
 
 class UnknownWhileLost(PlantedWorker):
-    """A project whose shard stands still is judged unknown, and its events are set aside by another."""
+    """A project whose shard stands still is judged unknown, and its events are quarantined by another."""
 
     job_port = _JudgedElsewhere
 
@@ -354,7 +354,7 @@ STORES = (
     BlocksExpire, BlocksReplaced, BlocksForgottenTooSoon, LooseForgottenTooSoon, LostShardIsNew,
 )  # fmt: skip
 WORKERS = (
-    NothingIsNew, LettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoRecordTime,
+    NothingIsNew, DeadLettersAfterTheLedger, CachesOutliveTrouble, BatchClock, NoStreamTime,
     ConflictIsLeftBehind, FailureIsLeftBehind, OnePlaceIsAsked, UnknownWhileLost, PartitionOfEachBatchOnly,
 )  # fmt: skip
 LOGS = (ResetToLatest, NewPartitionsFromTheEnd)

@@ -1,4 +1,4 @@
-"""Where faults are planted: between a worker and its neighbours, the log, the store, the letters and what it counts."""
+"""Where faults are planted: between a worker and its log, store, dead letters and job."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class PlantedWorker(Worker):
     """A worker with other ports than it believes to have."""
 
     log_port: ClassVar[type[Port]] = Port
-    letters_port: ClassVar[type[Port]] = Port
+    dead_letters_port: ClassVar[type[Port]] = Port
     store_port: ClassVar[type[Port]] = Port
     job_port: ClassVar[type[Port]] = Port
 
-    def __init__(self, log: Any, letters: Any, store: Any, *, counting: Any, begin: Begin, **more: Any) -> None:
+    def __init__(self, log: Any, dead_letters: Any, store: Any, *, counting: Any, begin: Begin, **more: Any) -> None:
         self.store: Any = self.store_port(store, self)
-        self.letters: Any = self.letters_port(letters, self)
+        self.dead_letters: Any = self.dead_letters_port(dead_letters, self)
         super().__init__(
             _Sought(self.log_port(log, self), self.found_positions),
-            self.letters,
+            self.dead_letters,
             self.store,
             counting=self.job_port(counting, self),
             begin=self.begin_call(begin),

@@ -68,28 +68,28 @@ class BothAreOneLedger(MemoryStore):
 # Rebuilds ----------------------------------------------------------------------------------------------------------
 
 
-class EveryLetterAgain(Rebuild):
-    """What the live workers have set aside is set aside once more."""
+class EveryDeadLetterAgain(Rebuild):
+    """What the live workers have quarantined is quarantined once more."""
 
     def _counted(self, partition: Partition) -> int:
         return 0
 
 
-class NoLetters(Rebuild):
+class NoDeadLetters(Rebuild):
     """It sets nothing aside, also where it is further than the live workers, who will never read that again."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._letters = UncountedDeadLetters(_Nowhere(), self._counted)
+        self._dead_letters = UncountedDeadLetters(_Nowhere(), self._counted)
 
 
 class _Nowhere:
-    def set_aside(self, letters: Any) -> None:
+    def quarantine(self, dead_letters: Any) -> None:
         """Lose them."""
 
 
 STORES = (SwitchWhileBehind, AnyGenerationIsBuilt, WhatIsBuiltIsTold, BothAreOneLedger)
-REBUILDS = (EveryLetterAgain, NoLetters)
+REBUILDS = (EveryDeadLetterAgain, NoDeadLetters)
 PLANTS: tuple[type[Any], ...] = (*STORES, *REBUILDS)
 SCRIPTED: dict[type[Any], type[World]] = {AnyGenerationIsBuilt: SwitchUnderACall}
 

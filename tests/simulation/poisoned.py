@@ -1,4 +1,4 @@
-"""A world with records that raise, and with troubles that are no record's: only the former become `internal` letters.
+"""A world where records raise, and other things fail too: only the former become `internal` dead letters.
 
 Poison raises in whatever reads or folds it. Beside it a store refuses all writes for a while, memory is short, the zone
 of a project is missing, and a record raises until three ends are counted and never after: none of these is a reason to
@@ -46,11 +46,11 @@ class Prone(EcommerceJob):
         self._world = world
 
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         for offset, value in zip(run.offsets, run.values, strict=True):
             self._world.read(run.partition, offset, value or b"")
-        return super().understand(run, record_ms, projects, shards)
+        return super().understand(run, stream_time_ms, projects, shards)
 
 
 class Unkind(Acquaintances):
@@ -153,10 +153,10 @@ class PoisonedWorld(World):
         last.log.assign(self.broker.all_partitions())
         self.after_a_turn(last)
         wrong = super().check(distinct_tolerance=distinct_tolerance)
-        letters = self.broker.letters.values()
-        internal = [one for one in letters if one.reason is Reason.INTERNAL]
+        dead_letters = self.broker.dead_letters.values()
+        internal = [one for one in dead_letters if one.reason is Reason.INTERNAL]
         good = [one.origin for one in internal if not any(kind in (one.record.value or b"") for kind in POISON)]
-        wrong += [f"{origin} is good, and was set aside" for origin in good]
+        wrong += [f"{origin} is good, and was quarantined" for origin in good]
         lasts = {f"{self.broker.ids[p.topic]}:{p.number}:{len(rs) - 1}" for p, rs in self.broker.records.items()}
         counted: Iterable[str] = self.store.shards[0].ends
         return wrong + [f"{name} is passed, and counted" for name in counted if name.split("|")[1] not in lasts]
@@ -174,19 +174,19 @@ class PoisonedWorld(World):
 
 
 class SetAsideUnseen(Quarantine):
-    """What was counted three times is set aside without another look."""
+    """What was counted three times is quarantined without another look."""
 
-    def _judge(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> DecodedRecord:
-        return super()._judge(run, record_ms, Guilty(alone.counting, alone.projects, alone.shards, alone.server_s))
+    def _judge(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> DecodedRecord:
+        return super()._judge(run, stream_time_ms, Guilty(alone.counting, alone.projects, alone.shards, alone.server_s))
 
 
 class Guilty(RecordAlone, frozen=True):
     """It raises, whatever it does."""
 
-    def find_error(self, run: RecordColumns, record_ms: int) -> Exception | None:
+    def find_error(self, run: RecordColumns, stream_time_ms: int) -> Exception | None:
         return ValueError()
 
-    def has_good_neighbour(self, run: RecordColumns, record_ms: int) -> bool:
+    def has_good_neighbour(self, run: RecordColumns, stream_time_ms: int) -> bool:
         return True
 
 
@@ -198,10 +198,12 @@ class NeverCleared(Quarantine):
 
 
 class CountedOnUnavailable(PlantedWorker):
-    """Whatever ends the worker is held against the next record, which is set aside for it."""
+    """Whatever ends the worker is held against the next record, which is quarantined for it."""
 
-    def __init__(self, log: Any, letters: Any, store: Any, *, quarantine: Quarantine, shards: int, **more: Any) -> None:
-        super().__init__(log, letters, store, quarantine=quarantine, shards=shards, **more)
+    def __init__(
+        self, log: Any, dead_letters: Any, store: Any, *, quarantine: Quarantine, shards: int, **more: Any
+    ) -> None:
+        super().__init__(log, dead_letters, store, quarantine=quarantine, shards=shards, **more)
         self._extents, self._accused, self._numbers = log.extents, quarantine, range(shards)
 
     def turn(self) -> None:
@@ -223,8 +225,8 @@ class CountedOnUnavailable(PlantedWorker):
 class NeighbourNotProved(Quarantine):
     """Nobody asks whether a harmless record would fare better."""
 
-    def understand(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> DecodedRun:
-        return super().understand(run, record_ms, _credulous(alone))
+    def understand(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> DecodedRun:
+        return super().understand(run, stream_time_ms, _credulous(alone))
 
     def end(self, raised: RecordRaised, alone: RecordAlone, at: Positions, is_well: Callable[[], bool]) -> NoReturn:
         super().end(raised, _credulous(alone), at, is_well)
@@ -235,7 +237,7 @@ def _credulous(alone: RecordAlone) -> Credulous:
 
 
 class Credulous(RecordAlone, frozen=True):
-    def has_good_neighbour(self, run: RecordColumns, record_ms: int) -> bool:
+    def has_good_neighbour(self, run: RecordColumns, stream_time_ms: int) -> bool:
         return True
 
 

@@ -2,7 +2,7 @@
 
 Everything else goes on meanwhile: live workers, roll-backs, lost shards, added partitions. Whatever generation is read
 at the end, its totals must be the oracle's; and each call of a rebuild is watched: what is read changes only by a
-switch, which takes no position back; nobody is told of what is built; no letter is set aside again.
+switch, which takes no position back; nobody is told of what is built; no dead letter is written again.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ class Rebuilds:
         rate = world.fault_rate if fault_rate is None else fault_rate
         # It reads each partition by itself, far more often than it calls the store: else it would hardly switch.
         reader = MemoryPartitions(world.broker, read_max=world.rng.choice([5, 40, 200]))
-        letters = WatchedLetters(self)
+        dead_letters = WatchedDeadLetters(self)
         rebuild = self._make(
             TimeOrderedLog(Faults(reader, world.rng, rate / 6), batch_max=world.rng.choice([60, 600])),
-            Faults(letters, world.rng, rate),
+            Faults(dead_letters, world.rng, rate),
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
@@ -112,7 +112,7 @@ class Rebuilds:
             sleep=lambda _: None,
             clock=lambda: world.clock,
         )
-        letters.shards = rebuild.left
+        dead_letters.shards = rebuild.left
         return rebuild
 
     def live(self) -> Live:
@@ -151,9 +151,9 @@ class Rebuilds:
     def _listen(self, store: MemoryStore) -> None:
         really = store._publish
 
-        def publish(hint: ChangeNotification) -> None:
+        def publish(notification: ChangeNotification) -> None:
             self.heard += 1
-            really(hint)
+            really(notification)
 
         store._publish = publish  # type: ignore[method-assign]  # heard, and passed on
 
@@ -186,17 +186,17 @@ class WatchedStore:
         return outcome
 
 
-class WatchedLetters:
-    """Where a rebuild of `shards` sets aside; what they have counted before must not come again."""
+class WatchedDeadLetters:
+    """Where a rebuild of `shards` writes dead letters; what they have counted before must not come again."""
 
     def __init__(self, rebuilds: Rebuilds) -> None:
         self._rebuilds, self._log = rebuilds, MemoryLog(rebuilds.world.broker)
         self.shards: Sequence[int] = ()
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        again = [one for one in letters if one.record.offset < self._counted(one.record.partition)]
-        self._rebuilds.wrong += [f"a rebuild has set {letter.origin} aside again" for letter in again]
-        self._log.set_aside(letters)
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
+        again = [one for one in dead_letters if one.record.offset < self._counted(one.record.partition)]
+        self._rebuilds.wrong += [f"a rebuild has quarantined {dead_letter.origin} again" for dead_letter in again]
+        self._log.quarantine(dead_letters)
 
     def _counted(self, partition: Partition) -> int:
         """Up to where the generations that are read have counted a partition, in all of the shards."""

@@ -1,4 +1,4 @@
-"""For n = 1, 2, …: the n-th call to log, letters or store fails once, and the totals are the oracle's all the same.
+"""For n = 1, 2, …: the n-th call to log, dead letters or store fails once; the totals are still the oracle's.
 
 The scenario is fixed, so every call of it is hit, before its effect and after it, by a lost answer and by a crash.
 """
@@ -126,7 +126,9 @@ class Scenario:
     def check(self) -> list[str]:
         found, (totals, values) = held_in_memory(self.store), wanted()
         wrong = differences(found, totals) + differing(values_in(self.store), values) + check_the_law(found)
-        wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - set(self.broker.letters))]
+        wrong += [
+            f"origin {origin} without a dead letter" for origin in sorted(found.dead - set(self.broker.dead_letters))
+        ]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
         return wrong + ([] if consumed == RECORDS else [f"consumed {consumed} of {RECORDS} records"])
 
@@ -159,7 +161,7 @@ def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
 def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
     clean = NOTHING_FAILS()
     assert Scenario(clean).run() == []
-    names = {"poll", "extents", "seek", "commit", "set_aside", "state", "blocks", "loose_ids", "persons", "apply"}
+    names = {"poll", "extents", "seek", "commit", "quarantine", "state", "blocks", "loose_ids", "persons", "apply"}
     assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):
         plan = Plan(n, ERRORS[error], is_after)

@@ -27,7 +27,7 @@ from tests.unit.serve.parts_of_tests import Reply, Site, Stream
 
 READ = ("away", "no answer", "stopped", "others count", "it goes back", "it goes back, no answer")
 CATALOG = ("away",)
-HINTS = ("away", "reset")
+NOTIFICATIONS = ("away", "reset")
 ROUNDS = 2
 
 
@@ -78,12 +78,12 @@ class Place:
         self.answered += 1
         return found
 
-    async def hints(self) -> AsyncIterator[ChangeNotification]:
-        async for hint in self.shop.store.hints():
-            way = self.plan.meets("hint", HINTS)
+    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+        async for notification in self.shop.store.change_notifications():
+            way = self.plan.meets("notification", NOTIFICATIONS)
             if way == "away":
                 raise Unavailable("redis", SECRET)
-            yield ChangeNotification(0, None) if way else hint
+            yield ChangeNotification(0, None) if way else notification
 
     async def products(self, project: str) -> Any:
         if self.plan.meets("products", CATALOG):
@@ -228,7 +228,7 @@ async def _until(look: Callable[[], Any]) -> list[str]:
 
 
 @pytest.mark.usefixtures("_in_a_hurry")
-@pytest.mark.parametrize("way", sorted({*READ, *CATALOG, *HINTS}))
+@pytest.mark.parametrize("way", sorted({*READ, *CATALOG, *NOTIFICATIONS}))
 async def test_a_stream_comes_to_the_right_numbers_whatever_failed(way: str) -> None:
     for n in range(1, 9):
         wrong = await watch(Plan(n, way))

@@ -60,10 +60,10 @@ class Rebuilding:
         return [f"the rebuild of {rebuild.left} never came to its end"]
 
     def new(self) -> Rebuild:
-        store, letters = self.live.store, MemoryLog(self.live.broker)
+        store, dead_letters = self.live.store, MemoryLog(self.live.broker)
         return Rebuild(
             TimeOrderedLog(Failing(MemoryPartitions(self.live.broker, read_max=7), self.plan), batch_max=20),
-            Failing(letters, self.plan),
+            Failing(dead_letters, self.plan),
             Failing(store, self.plan),
             shards=SHARDS,
             limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),

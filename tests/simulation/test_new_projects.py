@@ -70,17 +70,17 @@ def test_workers_count_on_while_projects_are_made(site: Site) -> None:
     assert site.log.seeks == 1, "it has never begun anew"
     assert site.count("demo|applied") == 200
     assert all(site.count(f"shop-{number}|applied") == 1 for number in range(200))
-    assert not site.broker.letters
+    assert not site.broker.dead_letters
 
 
-def test_what_names_no_project_is_set_aside_however_often_it_is_looked_for(site: Site) -> None:
+def test_what_names_no_project_is_quarantined_however_often_it_is_looked_for(site: Site) -> None:
     for number in range(30):
         site.send("nobody", number)
         site.send("No Slug\x00", number)
         site.worker.turn()
     settle(site)
     assert site.log.seeks == 1
-    assert len(site.broker.letters) == 60
+    assert len(site.broker.dead_letters) == 60
 
 
 class CountingStore(MemoryStore):
@@ -104,7 +104,7 @@ def test_an_unknown_name_is_asked_for_once_a_batch_and_not_once_a_portion() -> N
         site.send("nobody" if number % 10 else "demo", number)
     settle(site, turns=40)
     assert site.count("demo|applied") == 200
-    assert len(site.broker.letters) == 1_800
+    assert len(site.broker.dead_letters) == 1_800
     assert store.questions <= 1 + 3, "one for the first portion, and one for each batch"
 
 
@@ -116,7 +116,7 @@ def test_a_project_made_while_a_batch_is_read_is_found_before_the_batch_is_appli
         site.send("young", number)
     settle(site)
     assert site.count("young|applied") == 300
-    assert not site.broker.letters
+    assert not site.broker.dead_letters
 
 
 def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_anew(site: Site) -> None:

@@ -1,6 +1,6 @@
-"""Topics whose number of partitions does not divide the dedup slices: they stop, and all others are counted.
+"""Topics whose number of partitions does not divide the dedup partitions: they stop, and all others are counted.
 
-With such a number one slice lies in several partitions, one of which forgets ids that decide in another.
+With such a number one dedup partition lies in several partitions, one of which forgets ids that decide in another.
 """
 
 from __future__ import annotations

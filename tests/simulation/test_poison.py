@@ -1,4 +1,4 @@
-"""Records that raise are set aside as `internal`, and nothing else ever is, whatever ends the workers."""
+"""Records that raise are quarantined as `internal`, and nothing else ever is, whatever ends the workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtaplatform.core.events import Reason
 from tests.simulation.poisoned import PoisonedWorld
 
 
-def test_what_raises_is_set_aside_and_no_good_record_ever_is(seed_of_poison: int) -> None:
+def test_what_raises_is_quarantined_and_no_good_record_ever_is(seed_of_poison: int) -> None:
     wrong = PoisonedWorld(seed_of_poison).run()
     assert not wrong, f"seed {seed_of_poison}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
@@ -19,7 +19,7 @@ def test_the_poisoned_worlds_hold_what_they_are_made_for() -> None:
         world = PoisonedWorld(seed)
         assert not world.run()
         met["ill"] += world.ill
-        met["internal"] += sum(one.reason is Reason.INTERNAL for one in world.broker.letters.values())
+        met["internal"] += sum(one.reason is Reason.INTERNAL for one in world.broker.dead_letters.values())
         met["rebuilt"] += world.rebuilds.switches
     assert min(met["ill"], met["internal"]) >= 10, met
     assert met["rebuilt"] >= 1, met

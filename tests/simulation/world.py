@@ -225,7 +225,7 @@ class World:
 
     def add_partitions(self) -> None:
         topic = self.rng.choice(list(self.topics))
-        # Blocks move to another partition then, whose record time may be a day ahead of a lagging one's.
+        # Blocks move to another partition then, whose stream time may be a day ahead of a lagging one's.
         if self.broker.partitions[topic] < 16 and self.seconds_apart < 100:
             self.broker.partitions[topic] *= 2
             self.partitions_were_added = True
@@ -337,8 +337,8 @@ class World:
                 totals.cells = {name: fields for name, fields in totals.cells.items() if name[1] != "quality"}
         wrong = differences(found, wanted, distinct_tolerance=distinct_tolerance, seats=self.seats)
         wrong += check_the_law(found) + differing(self.home.values(), witness.values())
-        letters = set(self.broker.letters)
-        wrong += [f"origin {origin} without a letter" for origin in sorted(found.dead - letters)]
+        dead_letters = set(self.broker.dead_letters)
+        wrong += [f"origin {origin} without a dead letter" for origin in sorted(found.dead - dead_letters)]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
         total = sum(witness.truth.consumed.values())
         stops = {shard: said for shard in range(self.shards) if (said := self.store.stops(shard))}

@@ -14,7 +14,7 @@ import msgspec
 import xxhash
 from msgspec import Struct
 
-from rtaplatform.core.ledger import DEDUP_SLICES
+from rtaplatform.core.ledger import DEDUP_PARTITIONS
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
@@ -55,7 +55,7 @@ class IdentifiedEvent(Struct, gc=False):
 class CountsRun:
     run: RecordColumns
     items: Sequence[Any]
-    record_ms: int
+    stream_time_ms: int
 
     def __len__(self) -> int:
         return len(self.items)
@@ -71,8 +71,8 @@ class CountsRun:
         return ()
 
 
-def decode_events(run: RecordColumns, items: Sequence[Any], record_ms: int = 0) -> CountsRun:
-    return CountsRun(run, items, max(record_ms, max(run.timestamps_ms), 0))
+def decode_events(run: RecordColumns, items: Sequence[Any], stream_time_ms: int = 0) -> CountsRun:
+    return CountsRun(run, items, max(stream_time_ms, max(run.timestamps_ms), 0))
 
 
 class Counts:
@@ -82,9 +82,9 @@ class Counts:
         self._decode = msgspec.json.Decoder(BenchEvent).decode
 
     def understand(
-        self, run: RecordColumns, record_ms: int, _projects: Mapping[str, ProjectSettings], _shards: int
+        self, run: RecordColumns, stream_time_ms: int, _projects: Mapping[str, ProjectSettings], _shards: int
     ) -> CountsRun:
-        return decode_events(run, list(map(self._decode, run.values)), record_ms)  # type: ignore[arg-type]  # none is empty
+        return decode_events(run, list(map(self._decode, run.values)), stream_time_ms)  # type: ignore[arg-type]  # none is empty
 
     def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
         return ()
@@ -112,7 +112,7 @@ class CountsFold:
         self._minutes: dict[str, Minute] = {}
         self._revenue: dict[str, int] = {}
         self._counts: dict[str, int] = {}
-        self.letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadLetter] = []
 
     def add(self, place: str, read: Sequence[BenchEvent]) -> None:
         minutes = self._minutes
@@ -158,18 +158,18 @@ class CountsOnce(Counts):
         self._decode = msgspec.json.Decoder(IdentifiedEvent).decode  # type: ignore[assignment]  # more fields
 
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> CountsRun:
-        chunk = super().understand(run, record_ms, projects, shards)
-        topic, at = run.partition.topic, chunk.record_ms
+        chunk = super().understand(run, stream_time_ms, projects, shards)
+        topic, at = run.partition.topic, chunk.stream_time_ms
         items = [
             (
                 event,
-                in_block("bench", topic, piece, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
+                in_block("bench", topic, dedup_partition, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
-            for piece, event in zip(buckets_of(run.keys, DEDUP_SLICES), chunk.items, strict=True)
+            for dedup_partition, event in zip(buckets_of(run.keys, DEDUP_PARTITIONS), chunk.items, strict=True)
         ]
         return CountsRun(run, items, at)
 

@@ -37,7 +37,7 @@ class ViewsLedger:
         row = read_row(self._after) if self._after else LedgerRow(0, -1, -1, "", -1, 0)
         following = replace(
             row, next_offset=row.next_offset + 1, last_offset=row.next_offset, last_timestamp_ms=now_ms,
-            record_time_ms=now_ms,
+            stream_time_ms=now_ms,
         ).text()  # fmt: skip
         delta = Delta([Advance(self._place, self._after, following)], cells=cells)
         outcome = self._store.apply(0, self._generation, delta)

@@ -44,7 +44,7 @@ COLLECTED_HEADER = "rta-collected"
 
 
 class Reason(StrEnum):
-    """Why a record is set aside: the first that applies, in this order (docs/reference/rules.md, 1)."""
+    """Why a record is quarantined: the first that applies, in this order (docs/reference/rules.md, 1)."""
 
     TOO_LARGE = "too_large"
     EMPTY = "empty"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-DEDUP_SLICES = 16  # of a topic: by the hash of a record's key
+DEDUP_PARTITIONS = 16  # of a topic: by the hash of a record's key
 
 
 class PartitionId(NamedTuple):
@@ -30,18 +30,18 @@ class LedgerRow(Struct, frozen=True, array_like=True):
     last_timestamp_ms: int
     last_hash: str
     leader_epoch: int
-    record_time_ms: int
+    stream_time_ms: int
 
     def text(self) -> str:
         return (
             f"{self.next_offset}|{self.last_offset}|{self.last_timestamp_ms}|{self.last_hash}"
-            f"|{self.leader_epoch}|{self.record_time_ms}"
+            f"|{self.leader_epoch}|{self.stream_time_ms}"
         )
 
 
 def read_row(text: str) -> LedgerRow:
-    following, last, timestamp, digest, epoch, record_time = text.split("|")
-    return LedgerRow(int(following), int(last), int(timestamp), digest, int(epoch), int(record_time))
+    following, last, timestamp, digest, epoch, stream_time = text.split("|")
+    return LedgerRow(int(following), int(last), int(timestamp), digest, int(epoch), int(stream_time))
 
 
 def next_offset(row: str) -> int:

@@ -31,7 +31,7 @@ EVENTS = Rollup("events", ("event", "source", "country", "device"), ("count", "u
 PRODUCTS = Rollup("products", ("product_id",), ("views", "adds", "checkouts", "orders", "units", "revenue"))
 # In totals of `products` alone: events with several different products, which sums over products count several times.
 SHARED = {"checkouts": "shared_checkouts", "orders": "shared_orders"}
-# By record time, not by the event's: what did not become a number, and what could not be checked.
+# By stream time, not by the event's: what did not become a number, and what could not be checked.
 QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time", "unreadable_amount"))
 
 # What is known of a bucket's sketches, by their dimension: see store.md.

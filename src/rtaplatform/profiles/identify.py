@@ -27,8 +27,8 @@ TRAIT_NAME_BYTES_MAX = 256
 DECIMAL_MIN, DECIMAL_MAX = 1e-30, 1e30
 
 
-def read_identify(record: LogRecord, record_ms: int) -> IdentifyTraits | None:
-    """None where it is no identify event; `record_ms` is its partition's record time.
+def read_identify(record: LogRecord, stream_time_ms: int) -> IdentifyTraits | None:
+    """None where it is no identify event; `stream_time_ms` is its partition's stream time.
 
     Raises `Quarantined`, with a word as its reason, for an identify event that changes no profile.
     """
@@ -40,13 +40,13 @@ def read_identify(record: LogRecord, record_ms: int) -> IdentifyTraits | None:
     event = read_event(
         value,
         topic_source=EVENT_TOPICS[topic],
-        record_ms=record.timestamp_ms if record.timestamp_ms >= 0 else record_ms,
+        record_timestamp_ms=record.timestamp_ms if record.timestamp_ms >= 0 else stream_time_ms,
         was_collected=record.was_collected,
     )
     found = msgspec.json.decode(value, type=_IdentifyRecord)
     if _identifier(found.type) != "identify":
         return None
-    if event.time_ms > record_ms + FUTURE_MS_MAX:
+    if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
         raise Quarantined("dead", "It is ahead of the record's time.")
     if event.is_bot:
         raise Quarantined("bot", "It was made by a bot.")

@@ -103,7 +103,9 @@ def _without_erased(
     kept = dict(batch)
     for project_id, user_id, created_ms in connection.execute(_ERASED, _columns(sorted(batch))):
         events = kept.pop((project_id, user_id))
-        later = [e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_ms) > created_ms]
+        later = [
+            e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_timestamp_ms) > created_ms
+        ]
         if later:
             kept[project_id, user_id] = later
     return kept

@@ -131,9 +131,9 @@ class ProfileWorker:
 def identify_of(records: Sequence[tuple[LogRecord, int]]) -> Batch:
     """The identify events among the records, by person; what changes no profile is counted by its reason."""
     batch: Batch = defaultdict(list)
-    for record, record_ms in records:
+    for record, stream_time_ms in records:
         try:
-            event = read_identify(record, record_ms)
+            event = read_identify(record, stream_time_ms)
         except Quarantined as why:
             telemetry.PROFILES_EVENTS.labels(why.reason if type(why.reason) is str else "dead").inc()
             continue
@@ -141,7 +141,7 @@ def identify_of(records: Sequence[tuple[LogRecord, int]]) -> Batch:
             batch[ProfileKey(event.project, event.user_id)].append(event)
             for reason, number in event.left_out.items():
                 telemetry.PROFILES_CLEANED.labels(reason).inc(number)
-    for partition, at in {record.partition: record_ms for record, record_ms in records}.items():
+    for partition, at in {record.partition: stream_time_ms for record, stream_time_ms in records}.items():
         telemetry.PROFILES_RECORD_AT.labels(partition.topic, partition.number).set(at / 1000)
     return dict(batch)
 

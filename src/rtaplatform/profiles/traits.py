@@ -29,12 +29,12 @@ BEFORE_ALL = FieldStamp(-1, "")
 
 
 class IdentifyTraits(Struct, frozen=True):
-    """An identify event of a known user. A field that is None is removed; `record_ms` is Kafka's time of it."""
+    """An identify event of a known user. A field that is None is removed."""
 
     project: str
     user_id: str
     stamp: FieldStamp
-    record_ms: int
+    record_timestamp_ms: int
     fields: dict[str, Any]
     left_out: dict[str, int] = {}  # traits, by reason
 

@@ -2,7 +2,7 @@
 
 Partition and offset of a record are computed, as the producer and the broker will: offsets go on from the ends of
 the partitions at the start. It holds for a log that was empty and that nobody else wrote to, where the run left
-nothing `unsent`. On any other log it is the truth of the records sent alone: repeats and record times of earlier
+nothing `unsent`. On any other log it is the truth of the records sent alone: repeats and stream times of earlier
 records are not known to it.
 """
 

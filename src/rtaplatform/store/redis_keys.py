@@ -83,10 +83,10 @@ def read_place(text: str) -> PartitionId:
     return PartitionId(topic_id, int(partition))
 
 
-def slice_of(name: str) -> str:
-    """`project:topic:slice:minute`, or that of a set of loose ids, without a minute → `topic:slice`.
+def dedup_partition_of(name: str) -> str:
+    """The `topic:dedup_partition` of a block's name, or of a set of loose ids, whose name ends without a minute.
 
-    What is remembered of a slice runs out by the record time of one partition.
+    All ids of a dedup partition expire by the stream time of one partition.
     """
     _project, topic, index, *_minute = name.split(":")
     return f"{topic}:{index}"

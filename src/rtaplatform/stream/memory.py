@@ -22,7 +22,7 @@ class MemoryBroker:
         self.records: dict[Partition, list[LogRecord]] = {}
         self.low: dict[Partition, int] = {}
         self.epochs: dict[Partition, int] = {}  # of the leader, which changes where records are lost
-        self.letters: dict[str, DeadLetter] = {}
+        self.dead_letters: dict[str, DeadLetter] = {}
         self.is_away = False
 
     def append(self, partition: Partition, timestamp_ms: int, key: bytes, value: bytes | None) -> LogRecord:
@@ -120,9 +120,9 @@ class MemoryLog:
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self.committed |= positions
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
         self.require()
-        self._broker.letters |= {letter.origin: letter for letter in letters}
+        self._broker.dead_letters |= {dead_letter.origin: dead_letter for dead_letter in dead_letters}
 
     def _is_out(self, partition: Partition, offset: int) -> bool:
         is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))

@@ -2,7 +2,7 @@
 
 Adapters: `stream/kafka/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
 `stream/kafka/dead_letters.py` and the same memory log. One worker's loop drives the log from one thread, and sets
-letters aside from that of its calls, where a rebuild asks for `extents` too.
+dead letters aside from that of its calls, where a rebuild asks for `extents` too.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class GroupPosition(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True):
-    """A record that is set aside. `project` is empty where it has none that we know."""
+    """A record that is quarantined. `project` is empty where it names none that we know."""
 
     record: LogRecord
     project: str
@@ -171,10 +171,10 @@ class EventLog(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Where records are set aside."""
+    """Where records are quarantined."""
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        """Returns once the log holds them all. Raises `Unavailable`; setting aside again overwrites the same letter."""
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Returns once the log holds them all. Raises `Unavailable`; writing one again overwrites it."""
         ...
 
 

@@ -112,7 +112,7 @@ class Engine:
         return snapshot, {read: by_read[merged[read]] for read in merged}
 
     def touch(self, projects: Container[str] | None) -> None:
-        """The store hints that these projects have moved, or any."""
+        """The store has told us that these projects have moved, or any."""
         self._moments.touch(projects)
 
     async def check(self, project: str, queries: Sequence[Query]) -> RequestCost:

@@ -171,12 +171,12 @@ class FreshnessTracker:
     def _as_of_records(
         self, offsets: Mapping[PartitionId, int], ledger: Mapping[PartitionId, LedgerRow]
     ) -> LogInstant | None:
-        """Behind every sample: the record time of the partition that lags most is the best that is known."""
+        """Behind every sample: the stream time of the partition that lags most is the best that is known."""
         oldest = self._ends.oldest_at
         lagging = [place for place, end in self._ends.known.items() if end > offsets.get(place, 0)]
         if oldest is None or not all(place in ledger for place in lagging):
             return None
-        wall_ms = min([oldest.wall_ms, *(ledger[place].record_time_ms for place in lagging)])
+        wall_ms = min([oldest.wall_ms, *(ledger[place].stream_time_ms for place in lagging)])
         return LogInstant(wall_ms, oldest.monotonic_s - (oldest.wall_ms - wall_ms) / 1000)
 
     @staticmethod

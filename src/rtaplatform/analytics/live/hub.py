@@ -1,7 +1,7 @@
-"""All live questions of this process.   Stage 5 of 6: store's hints → [analytics] → serve/query/live_routes.py.
+"""All live questions of this process.   Stage 5 of 6: change notifications → [analytics] → serve/query/live_routes.py.
 
-Hints say which projects moved; they are hints: after a reconnect of the store, another generation or a rewind
-all questions are computed again, and each is looked at every few seconds whatever the hints say.
+Change notifications say which projects moved, and may be lost: after a reconnect of the store, another generation or a
+rewind all questions are computed again, and each is looked at every few seconds whatever the notifications say.
 Limits: connections, and QUESTIONS_MAX questions (a large one counts as several), of which those that nobody listens
 to go first. Both are shared fairly (`fair_shares.py`), and so is the time to compute (`compute_budget.py`).
 """
@@ -66,11 +66,11 @@ class LiveHub:
         return self._interval_s
 
     async def run(self) -> None:
-        """Follow the store's hints until cancelled; waits out its outages."""
+        """Follow the store's change notifications until cancelled; waits out its outages."""
         while True:
             try:
-                async for hint in self._reader.hints():
-                    self._spread(hint)
+                async for notification in self._reader.change_notifications():
+                    self._spread(notification)
             except PlatformError:
                 self._spread(ChangeNotification(0, None))
             await asyncio.sleep(RECONNECT_S)
@@ -160,11 +160,11 @@ class LiveHub:
                 retry_after_seconds=10,
             )
 
-    def _spread(self, hint: ChangeNotification) -> None:
-        self._engine.touch(hint.projects)
+    def _spread(self, notification: ChangeNotification) -> None:
+        self._engine.touch(notification.projects)
         self._forget()
         for (project, _), channel in self._channels.items():
-            if hint.projects is None or project in hint.projects:
+            if notification.projects is None or project in notification.projects:
                 channel.touch()
 
     def _forget(self) -> None:

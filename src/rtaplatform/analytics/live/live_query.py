@@ -25,7 +25,7 @@ from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, AnswerUpdate
 
 IDLE_S = 2.0
-LOOK_S = 0.05  # on a busy site most hints are about other questions' numbers
+LOOK_S = 0.05  # on a busy site most change notifications are about other questions' numbers
 RETRY_S = 1.0
 COST_FACTOR = 4  # a question may keep one core busy for a fifth of the time
 VERSIONS_MAX = 120

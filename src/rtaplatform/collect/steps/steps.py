@@ -1,6 +1,6 @@
 """From what was sent to what is stored: a list of steps, each `Draft → Draft | Refused`.   Stage 1 of 6.
 
-Pure: no clock, no IO. An event that a worker would set aside is refused here, for the same reason and by the same
+Pure: no clock, no IO. An event that a worker would quarantine is refused here, for the same reason and by the same
 code of `core`, so that its sender learns of it. What only the platform may say (projectId, receivedAt, marks but
 `bot:`) is never taken from a client. Which envelope the event came in is the adapters' concern (`body/envelope.py`).
 """

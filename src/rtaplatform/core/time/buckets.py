@@ -28,7 +28,7 @@ class BucketKind(StrEnum):
     DAY = "d"
 
 
-# A bucket that starts at s is kept while s + retention > record time (docs/reference/rules.md, 4).
+# A bucket that starts at s is kept while s + retention > stream time (docs/reference/rules.md, 4).
 RETENTION_MS = {BucketKind.MINUTE: 48 * HOUR_MS, BucketKind.HOUR: 60 * DAY_MS, BucketKind.DAY: 400 * DAY_MS}
 # Sketches of persons by product go sooner: there may be tens of thousands of them in an hour.
 PRODUCT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
@@ -72,8 +72,8 @@ def _last_change(low: int, high: int, tz: ZoneInfo) -> int:
     return high
 
 
-def is_kept(kind: BucketKind, start: int, record_time_ms: int) -> bool:
-    return start * MINUTE_MS + RETENTION_MS[kind] > record_time_ms
+def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
+    return start * MINUTE_MS + RETENTION_MS[kind] > stream_time_ms
 
 
 def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:

@@ -1,4 +1,4 @@
-"""murmur2 as Kafka's Java client computes it, to find a key's partition and its dedup slice.   Pure.
+"""murmur2 as Kafka's Java client computes it, to find a key's partition and its dedup partition.   Pure.
 
 Source: the public-domain MurmurHash2 of Austin Appleby with the seed 0x9747b28c, as
 `org.apache.kafka.common.utils.Utils.murmur2` and its default partitioner use it.
@@ -29,7 +29,7 @@ def murmur2(data: bytes) -> int:
 
 
 def bucket_of(key: bytes, buckets: int) -> int:
-    """`toPositive(murmur2(key)) % buckets`: a topic's partition, or a dedup slice."""
+    """`toPositive(murmur2(key)) % buckets`: a topic's partition, or a dedup partition."""
     return (murmur2(key) & 0x7FFFFFFF) % buckets
 
 

@@ -116,10 +116,12 @@ class DecodedEvent(Struct, gc=False):
 _decode = msgspec.json.Decoder(StrictFields).decode
 
 
-def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_collected: bool = False) -> DecodedEvent:
+def read_event(
+    value: bytes | None, *, topic_source: str, record_timestamp_ms: int, was_collected: bool = False
+) -> DecodedEvent:
     """The event in a record. Raises `Quarantined`.
 
-    `record_ms` is the record's Kafka timestamp (or record time, where it has none), `topic_source` the source of
+    `record_timestamp_ms` is the record's Kafka timestamp (stream time where it has none), `topic_source` the source of
     its topic, `was_collected` whether the collector has added its fields to what was sent.
     """
     if not value:
@@ -143,7 +145,7 @@ def read_event(value: bytes | None, *, topic_source: str, record_ms: int, was_co
     except msgspec.DecodeError as error:
         _raise_flaw(find_excess(value, limits.keys_max))
         raise Quarantined(Reason.NOT_JSON, str(error)) from None
-    return _event(clean, topic_source, record_ms)
+    return _event(clean, topic_source, record_timestamp_ms)
 
 
 def _require_shape(value: bytes, limits: JsonLimits) -> None:
@@ -164,7 +166,7 @@ def _raise_flaw(flaw: JsonFlaw | None) -> None:
         raise Quarantined(flaw.reason, flaw.detail)
 
 
-def _event(clean: StrictFields, topic_source: str, record_ms: int) -> DecodedEvent:
+def _event(clean: StrictFields, topic_source: str, record_timestamp_ms: int) -> DecodedEvent:
     properties = bytes(clean.properties)
     if properties and properties[0] != _OBJECT:
         properties = _no_object(properties, clean.projectId)
@@ -196,7 +198,7 @@ def _event(clean: StrictFields, topic_source: str, record_ms: int) -> DecodedEve
         clean.projectId,
         _known_dimensions.get(said) or dimensions_of(*said),
         xxhash.xxh3_64_digest(kind + person.encode()),
-        time_ms if time_ms >= 0 else record_ms,
+        time_ms if time_ms >= 0 else record_timestamp_ms,
         own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
         is_checked,

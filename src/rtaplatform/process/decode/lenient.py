@@ -82,7 +82,7 @@ def _not_an_object(value: bytes, error: msgspec.DecodeError) -> Quarantined:
 
 
 def project_of(value: bytes | None) -> str:
-    """The projectId of a record that is set aside, as far as it can be read; else empty."""
+    """The projectId of a record that is quarantined, as far as it can be read; else empty."""
     try:
         project = plain_value(msgspec.json.decode(value or b"", type=LenientFields).projectId)
     except (msgspec.MsgspecError, RecursionError):

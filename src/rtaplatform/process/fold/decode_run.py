@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
-from rtaplatform.core.ledger import DEDUP_SLICES
+from rtaplatform.core.ledger import DEDUP_PARTITIONS
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
 from rtaplatform.core.values.murmur2 import buckets_of
@@ -30,13 +30,13 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class DecodedRecord(Struct, gc=False):
-    """A record, read: its event or why there is none, the record time at it, and where its id may be found.
+    """A record, read: its event or why there is none, the stream time at it, and where its id may be found.
 
     `shard` counts it: that of the project it names, known or not; the first for those that name none.
     """
 
     shard: int
-    record_ms: int
+    stream_time_ms: int
     event: DecodedEvent | None
     commerce: EventCommerce
     dead: DeadLetter | None
@@ -53,9 +53,9 @@ class EventRun(Struct, frozen=True):
         return len(self.items)
 
     @property
-    def record_ms(self) -> int:
-        """Record time at its end."""
-        return self.items[-1].record_ms
+    def stream_time_ms(self) -> int:
+        """Stream time at its end."""
+        return self.items[-1].stream_time_ms
 
     def since(self, offset: int) -> EventRun:
         """Those from this offset on; often all, and perhaps none."""
@@ -67,54 +67,60 @@ class EventRun(Struct, frozen=True):
 
     def unknown_projects(self) -> set[str]:
         """The projects that are named in vain, as far as a project may have such a name."""
-        letters = (item.dead for item in self.items if item.dead is not None)
-        unknown = (letter.record.value for letter in letters if letter.reason is Reason.UNKNOWN_PROJECT)
+        dead_letters = (item.dead for item in self.items if item.dead is not None)
+        unknown = (
+            dead_letter.record.value for dead_letter in dead_letters if dead_letter.reason is Reason.UNKNOWN_PROJECT
+        )
         return {project for value in unknown if _SLUG.fullmatch(project := project_of(value))}
 
 
-def decode_run(run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int) -> EventRun:
-    """Read the records of one partition; `record_ms` is the record time before the first of them."""
+def decode_run(
+    run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+) -> EventRun:
+    """Read the records of one partition; `stream_time_ms` is the stream time before the first of them."""
     topic = run.partition.topic
     source = EVENT_TOPICS[topic]
     understood = []
-    pieces = buckets_of(run.keys, DEDUP_SLICES)
-    for number, (piece, value, at) in enumerate(zip(pieces, run.values, run.timestamps_ms, strict=True)):
-        if at > record_ms:
-            record_ms = at
+    dedup_partitions = buckets_of(run.keys, DEDUP_PARTITIONS)
+    for number, (dedup_partition, value, at) in enumerate(
+        zip(dedup_partitions, run.values, run.timestamps_ms, strict=True)
+    ):
+        if at > stream_time_ms:
+            stream_time_ms = at
         try:
             event = read_event(
                 value,
                 topic_source=source,
-                record_ms=at if at >= 0 else record_ms,
+                record_timestamp_ms=at if at >= 0 else stream_time_ms,
                 was_collected=number in run.collected,
             )
             project = projects.get(event.project)
             if project is None:
                 raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-            understood.append(_decode_record(event, project, topic, piece, record_ms, shards))
+            understood.append(_decode_record(event, project, topic, dedup_partition, stream_time_ms, shards))
         except Quarantined as why:
-            understood.append(_quarantine(run, number, record_ms, why, projects, shards))
+            understood.append(_quarantine(run, number, stream_time_ms, why, projects, shards))
     return EventRun(run, understood)
 
 
 def _decode_record(
-    event: DecodedEvent, project: ProjectSettings, topic: str, piece: int, record_ms: int, shards: int
+    event: DecodedEvent, project: ProjectSettings, topic: str, dedup_partition: int, stream_time_ms: int, shards: int
 ) -> DecodedRecord:
     slug, name, commerce, where = project.slug, event.dimensions.name, NOTHING, NOWHERE
     event.project = slug  # the same text for all, whose hash is known
     if name in COMMERCE_EVENTS:
         commerce = read_commerce(name, event.properties, project.currency)
-    if event.time_ms > record_ms + FUTURE_MS_MAX:
+    if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
-        where = lookup(slug, topic, piece, event.own_ms, record_ms)
-    return DecodedRecord(shard_of(slug, shards) if shards > 1 else 0, record_ms, event, commerce, None, where)
+        where = lookup(slug, topic, dedup_partition, event.own_ms, stream_time_ms)
+    return DecodedRecord(shard_of(slug, shards) if shards > 1 else 0, stream_time_ms, event, commerce, None, where)
 
 
 def _quarantine(
     run: RecordColumns,
     number: int,
-    record_ms: int,
+    stream_time_ms: int,
     why: Quarantined,
     projects: Mapping[str, ProjectSettings],
     shards: int,
@@ -123,7 +129,7 @@ def _quarantine(
     project = "" if why.reason in BEFORE_PROJECT else project_of(record.value)
     shard = shard_of(project, shards) if project else 0
     if not project or project in projects:
-        letter = DeadLetter(record, project, why.reason, why.detail)
+        dead_letter = DeadLetter(record, project, why.reason, why.detail)
     else:
-        letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    return DecodedRecord(shard, record_ms, None, NOTHING, letter, NOWHERE)
+        dead_letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
+    return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NOWHERE)

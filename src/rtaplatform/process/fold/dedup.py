@@ -1,9 +1,9 @@
 """Which ids were seen before.   Stage 3 of 6: stream → [process] → store.
 
-Most ids are in blocks. A block holds those of one project, topic, slice and minute of the events' own time. A worker
-keeps the blocks that it uses; `apply` compares their tokens, so a stale copy can never decide. Ids without an own time,
-or with one far from record time, are in no block: process/fold/loose_ids.py. What a batch adds is kept aside until the
-store has accepted it.
+Most ids are in blocks. A block holds the ids of one project, topic, dedup partition and minute of the events' own time.
+A worker caches the blocks that it uses. `apply` compares their tokens, so a stale copy can never decide. The ids of
+events without an own time, or with one far from stream time, are in no block: see process/fold/loose_ids.py. What a
+batch adds is kept apart until the store has accepted it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, as_writes
 from rtaplatform.store.port import BlockWrite, LooseWrite
 
-WINDOW_MS = DAY_MS  # a block counts as empty so long after its last write, in record time, and a loose id as new
+WINDOW_MS = DAY_MS  # a block counts as empty so long after its last write, in stream time, and a loose id as new
 BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
-# An id is written to its block where its own time is so near record time, else to the loose ones.
+# An id is written to its block where its own time is so near stream time, else to the loose ones.
 BEHIND_MS_MAX, AHEAD_MS_MAX = 48 * HOUR_MS, 25 * HOUR_MS
-# Own times stay and record time grows: what was far may be near at the repeat, and the other way round. So the block is
-# asked wherever the id may be in it, and so are the loose ones. Record time goes back a little where partitions are
-# added, as another one may take over the slice.
+# Own times stay and stream time grows: what was far may be near at the repeat, and the other way round. So the block is
+# asked wherever the id may be in it, and so are the loose ones. Stream time goes back a little where partitions are
+# added, as another one may take over the dedup partition.
 BACK_MS_MAX = HOUR_MS
 BLOCK_FROM_MS, BLOCK_UNTIL_MS = -BEHIND_MS_MAX - WINDOW_MS, AHEAD_MS_MAX + BACK_MS_MAX
 NOT_LOOSE_FROM_MS, NOT_LOOSE_UNTIL_MS = BACK_MS_MAX - BEHIND_MS_MAX, AHEAD_MS_MAX - WINDOW_MS
@@ -36,7 +36,7 @@ FetchBlocks = Callable[[Sequence[str]], list[bytes]]
 
 
 class DedupBlock(Struct):
-    """A block as stored: its token (empty: there is none), the record time of its last write, its ids."""
+    """A block as stored: its token (empty: there is none), the stream time of its last write, its ids."""
 
     token: bytes
     last_write_ms: int
@@ -72,12 +72,12 @@ def read_block(stored: bytes) -> DedupBlock:
     return DedupBlock(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
 
 
-def lookup(project: str, topic: str, piece: int, own_ms: int, record_ms: int) -> Lookup:
-    """Where the id of an event is looked for at that record time. `own_ms` -1: no own time."""
-    ahead_ms = own_ms - record_ms
+def lookup(project: str, topic: str, dedup_partition: int, own_ms: int, stream_time_ms: int) -> Lookup:
+    """Where the id of an event is looked for at that stream time. `own_ms` -1: no own time."""
+    ahead_ms = own_ms - stream_time_ms
     if NOT_LOOSE_FROM_MS <= ahead_ms <= NOT_LOOSE_UNTIL_MS and own_ms >= 0:
-        return in_block(project, topic, piece, own_ms // MINUTE_MS)
-    loose = f"{project}:{topic}:{piece}"
+        return in_block(project, topic, dedup_partition, own_ms // MINUTE_MS)
+    loose = f"{project}:{topic}:{dedup_partition}"
     if own_ms < 0 or not BLOCK_FROM_MS <= ahead_ms <= BLOCK_UNTIL_MS:
         return Lookup("", loose, is_near=False)
     is_near = -BEHIND_MS_MAX <= ahead_ms <= AHEAD_MS_MAX
@@ -85,9 +85,9 @@ def lookup(project: str, topic: str, piece: int, own_ms: int, record_ms: int) ->
 
 
 @lru_cache(maxsize=16_384)
-def in_block(project: str, topic: str, piece: int, minute: int) -> Lookup:
+def in_block(project: str, topic: str, dedup_partition: int, minute: int) -> Lookup:
     """In the block of that minute, and nowhere else."""
-    return Lookup(f"{project}:{topic}:{piece}:{minute}", "", is_near=True)
+    return Lookup(f"{project}:{topic}:{dedup_partition}:{minute}", "", is_near=True)
 
 
 def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
@@ -98,8 +98,8 @@ def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) ->
 def _is_expired(write: BlockWrite, expired: Mapping[str, int]) -> bool:
     if not write.ids:
         return False
-    _project, topic, piece, _minute = write.name.rsplit(":", 3)
-    return write.last_write_ms <= expired.get(f"{topic}:{piece}", -1)
+    _project, topic, dedup_partition, _minute = write.name.rsplit(":", 3)
+    return write.last_write_ms <= expired.get(f"{topic}:{dedup_partition}", -1)
 
 
 def _compare_only(write: BlockWrite) -> BlockWrite:
@@ -192,42 +192,42 @@ class RepeatFilter:
         self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as stored
         self._written: dict[LooseKey, int] = {}  # what the batch has made of them
 
-    def is_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
+    def is_repeat(self, where: Lookup, identity: int, stream_time_ms: int) -> bool:
         """Whether the id is known; if not, it is from now on."""
         if where.loose:
-            return self._is_loose_repeat(where, identity, record_ms)
+            return self._is_loose_repeat(where, identity, stream_time_ms)
         name = where.block
         view = self._views.get(name) or self._open(name)
-        if record_ms - view.last_write_ms >= WINDOW_MS:
+        if stream_time_ms - view.last_write_ms >= WINDOW_MS:
             view.stored, view.added, view.replace = NO_IDS, {identity}, True
         elif identity in view.added or identity in view.stored:
             return True
         else:
             view.added.add(identity)
-        if record_ms > view.last_write_ms:
-            view.last_write_ms = record_ms
+        if stream_time_ms > view.last_write_ms:
+            view.last_write_ms = stream_time_ms
         return False
 
-    def _is_loose_repeat(self, where: Lookup, identity: int, record_ms: int) -> bool:
-        if where.block and self._is_in_block(where.block, identity, record_ms):
+    def _is_loose_repeat(self, where: Lookup, identity: int, stream_time_ms: int) -> bool:
+        if where.block and self._is_in_block(where.block, identity, stream_time_ms):
             return True
         key = (where.loose, identity)
         expected = self._expected.get(key)
         if expected is None:
             expected = self._expected[key] = self._cache.loose[key]
         written = self._written.get(key, expected)
-        if written != ABSENT and record_ms - written < WINDOW_MS:
+        if written != ABSENT and stream_time_ms - written < WINDOW_MS:
             return True
         if where.is_near:
             return self.is_repeat(
-                Lookup(where.block, "", is_near=True), identity, record_ms
+                Lookup(where.block, "", is_near=True), identity, stream_time_ms
             )  # writes it: it is not there
-        self._written[key] = record_ms
+        self._written[key] = stream_time_ms
         return False
 
-    def _is_in_block(self, name: str, identity: int, record_ms: int) -> bool:
+    def _is_in_block(self, name: str, identity: int, stream_time_ms: int) -> bool:
         view = self._views.get(name) or self._open(name)
-        is_alive = record_ms - view.last_write_ms < WINDOW_MS
+        is_alive = stream_time_ms - view.last_write_ms < WINDOW_MS
         return is_alive and (identity in view.added or identity in view.stored)
 
     def _open(self, name: str) -> BlockView:

@@ -1,7 +1,7 @@
 """Fold a batch of events into deltas.   Stage 3 of 6: stream → [process] → store.
 
 Pure: no clock, no IO; what was seen before has been fetched. Increments merge in
-any order, so splitting a batch cannot change a total. Every decision uses record time, which is a
+any order, so splitting a batch cannot change a total. Every decision uses stream time, which is a
 function of the log alone. Each record becomes exactly one of applied, duplicate, late, dead.
 
 On the way of each event stand as few steps as can be: events that are alike are counted together first
@@ -66,10 +66,10 @@ class EventFold:
         self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), all but applied
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
-        self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of record time, measure)
+        self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)
         self._online: dict[str, dict[bytes, int]] = {}
-        self._dead: dict[str, int] = {}  # origin → record time
-        self.letters: list[DeadLetter] = []
+        self._dead: dict[str, int] = {}  # origin → stream time
+        self.dead_letters: list[DeadLetter] = []
 
     def add(self, place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
         """Returns those that do not count: repeats, late and dead ones."""
@@ -78,46 +78,46 @@ class EventFold:
         for each in read:
             event = each.event
             if event is None:
-                self._add_letter(place, each)
-            elif event.is_checked and self._seen.is_repeat(each.where, event.id, each.record_ms):
-                self._add_other(place, event.project, Outcome.DUPLICATE, each.record_ms)
-            elif self._count(event, each.commerce, each.record_ms):
+                self._add_dead_letter(place, each)
+            elif event.is_checked and self._seen.is_repeat(each.where, event.id, each.stream_time_ms):
+                self._add_other(place, event.project, Outcome.DUPLICATE, each.stream_time_ms)
+            elif self._count(event, each.commerce, each.stream_time_ms):
                 applied[event.project] = applied.get(event.project, 0) + 1
                 continue
             else:
-                self._add_other(place, event.project, Outcome.LATE, each.record_ms)
+                self._add_other(place, event.project, Outcome.LATE, each.stream_time_ms)
             others.append(each)
         for project, n in applied.items():
             self._applied[(place, project)] += n
         return others
 
-    def _add_letter(self, place: str, read: DecodedRecord) -> None:
+    def _add_dead_letter(self, place: str, read: DecodedRecord) -> None:
         assert read.dead is not None
-        self.letters.append(read.dead)
-        self._dead[read.dead.origin] = read.record_ms
-        self._add_other(place, read.dead.project, Outcome.DEAD, read.record_ms)
+        self.dead_letters.append(read.dead)
+        self._dead[read.dead.origin] = read.stream_time_ms
+        self._add_other(place, read.dead.project, Outcome.DEAD, read.stream_time_ms)
 
-    def _add_other(self, place: str, project: str, outcome: Outcome, record_ms: int) -> None:
+    def _add_other(self, place: str, project: str, outcome: Outcome, stream_time_ms: int) -> None:
         self._outcomes[(place, project, outcome)] += 1
         if project:
-            self._quality[(project, record_ms // MINUTE_MS, outcome)] += 1
+            self._quality[(project, stream_time_ms // MINUTE_MS, outcome)] += 1
 
-    def _note(self, project: str, measure: str, record_ms: int) -> None:
-        self._quality[(project, record_ms // MINUTE_MS, measure)] += 1
+    def _note(self, project: str, measure: str, stream_time_ms: int) -> None:
+        self._quality[(project, stream_time_ms // MINUTE_MS, measure)] += 1
         self._notes[(project, measure)] += 1
 
-    def _count(self, event: DecodedEvent, commerce: EventCommerce, record_ms: int) -> bool:
+    def _count(self, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> bool:
         """False where it is late."""
         project, time_ms, dimensions = event.project, event.time_ms, event.dimensions
         if not event.is_checked:
-            self._note(project, "unchecked", record_ms)
+            self._note(project, "unchecked", stream_time_ms)
         if event.is_time_unreadable:
-            self._note(project, "unreadable_time", record_ms)
+            self._note(project, "unreadable_time", stream_time_ms)
         if commerce.has_unreadable:
-            self._note(project, "unreadable_amount", record_ms)
+            self._note(project, "unreadable_amount", stream_time_ms)
         minute, level = time_ms // MINUTE_MS, ALL
-        if record_ms - time_ms >= NEW_MS:
-            level = _level(bucket_starts(minute, self._projects[project].zone), record_ms)
+        if stream_time_ms - time_ms >= NEW_MS:
+            level = _level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
             if level == 0:
                 return False
         if time_ms < self._old_ms:
@@ -286,15 +286,15 @@ def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping
         bucket[name] = bucket.get(name, 0) + n
 
 
-def _level(starts: BucketStarts, record_ms: int) -> int:
-    """What is kept at that record time: ALL, hour and day, these without the hour's sketches by product, 1: the day."""
-    if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > record_ms:
+def _level(starts: BucketStarts, stream_time_ms: int) -> int:
+    """What is kept at that stream time: ALL, hour and day, these without the hour's sketches by product, 1: the day."""
+    if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > stream_time_ms:
         return ALL
-    if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > record_ms:
+    if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > stream_time_ms:
         return HOUR
-    if starts.hour * MINUTE_MS + HOURS_KEPT_MS > record_ms:
+    if starts.hour * MINUTE_MS + HOURS_KEPT_MS > stream_time_ms:
         return HOUR_WITHOUT_PRODUCTS
-    return 1 if starts.day * MINUTE_MS + DAYS_KEPT_MS > record_ms else 0
+    return 1 if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else 0
 
 
 def _kept(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:

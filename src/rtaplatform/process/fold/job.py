@@ -26,8 +26,8 @@ class DecodedRun(Protocol):
     @property
     def run(self) -> RecordColumns: ...
     @property
-    def record_ms(self) -> int:
-        """Record time at its end."""
+    def stream_time_ms(self) -> int:
+        """Stream time at its end."""
         ...
 
     def __len__(self) -> int: ...
@@ -47,7 +47,7 @@ class DecodedRun(Protocol):
 class BatchFold(Protocol):
     """One batch in one shard."""
 
-    letters: list[DeadLetter]
+    dead_letters: list[DeadLetter]
 
     def add(self, place: str, read: Sequence[Any]) -> object: ...
     def delta(self) -> Delta: ...
@@ -55,7 +55,7 @@ class BatchFold(Protocol):
 
 class Job(Protocol):
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun: ...
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
         """The dedup blocks that folding these will ask for."""
@@ -83,9 +83,9 @@ class EcommerceJob:
         self._person_fold = person_fold
 
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
-        return decode_run(run, record_ms, projects, shards)
+        return decode_run(run, stream_time_ms, projects, shards)
 
     def block_names(self, read: Sequence[DecodedRecord]) -> Iterable[str]:
         return [block for each in read if (block := each.where.block)]
@@ -112,7 +112,7 @@ class FoldWithPeople:
         self, fold: EventFold, persons: PersonFold, projects: Mapping[str, ProjectSettings], people: PersonStates
     ) -> None:
         self._fold, self._persons, self._projects, self._people = fold, persons, projects, people
-        self.letters = fold.letters
+        self.dead_letters = fold.dead_letters
 
     def add(self, place: str, read: Sequence[DecodedRecord]) -> None:
         others = set(map(id, self._fold.add(place, read)))

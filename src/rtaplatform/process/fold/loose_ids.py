@@ -1,8 +1,8 @@
-"""Ids that are in no block: their events have no time of their own, or one far from record time.   Stage 3 of 6.
+"""Loose ids: the ids of events without an own time, or with one far from stream time.   Stage 3 of 6.
 
-A block of such a minute would be read for a single id, and an event may name any minute of a century. So the store
-keeps them one by one, each with the record time of its write, in a set for each project, topic and slice. A worker asks
-about the ids of its batch, and about no other; `apply` compares each with what it was told.
+Loose ids are in no block. An event may name any minute of a century, so a block would often be read for a single id.
+Instead the store keeps them one by one, each with the stream time of its write, in one set per project, topic and dedup
+partition. A worker reads only the ids of its batch, and `apply` compares each with what was read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import structs
 
 from rtaplatform.store.port import LooseAsked, LooseWrite
 
-ABSENT = -1  # instead of the record time of a write: there is none
+ABSENT = -1  # instead of the stream time of a write: there is none
 LooseKey = tuple[str, int]  # set, id
 FetchLoose = Callable[[LooseAsked], list[list[int]]]
 
@@ -46,7 +46,7 @@ class LooseIds:
                 self._read[(name, identity)] = self._sent.get((name, identity), at)
 
     def __getitem__(self, key: LooseKey) -> int:
-        """The record time of its last write, or ABSENT."""
+        """The stream time of its last write, or ABSENT."""
         return self._read[key]
 
     def accept(self, writes: Iterable[LooseWrite]) -> None:
@@ -86,8 +86,8 @@ def loose_without_expired(writes: Iterable[LooseWrite], expired: Mapping[str, in
 
 
 def _expired_ms(name: str, expired: Mapping[str, int]) -> int:
-    _project, topic, piece = name.split(":")
-    return expired.get(f"{topic}:{piece}", -1)
+    _project, topic, dedup_partition = name.split(":")
+    return expired.get(f"{topic}:{dedup_partition}", -1)
 
 
 def _unexpired(written_ms: Iterable[int], expired_ms: int) -> list[int]:

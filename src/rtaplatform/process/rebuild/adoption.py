@@ -57,6 +57,6 @@ def counted_last(extent: OffsetRange, state: ShardState) -> int | None:
 
 
 def _move(partition: Partition, extent: OffsetRange, after: str, offset: int, gap: str) -> Adoption:
-    record_ms = read_row(after).record_time_ms if after else 0
-    row = LedgerRow(offset, -1, -1, "", -1, record_ms)
+    stream_time_ms = read_row(after).stream_time_ms if after else 0
+    row = LedgerRow(offset, -1, -1, "", -1, stream_time_ms)
     return Adoption(Advance(extent.place, after, row.text()), f"{partition}:{offset}", gap)

@@ -1,11 +1,12 @@
 """Count again from the log, beside the live totals, and switch.   Stage 3 of 6: stream → [process] → store.
 
-A rebuild is a worker, over all partitions merged by record time, that writes to the generation that is being built.
-So it reads, folds, compares and applies as the live ones do, and what kills it leaves a ledger that says where to go
-on. Nobody listens to what is built, and what the live workers have set aside is not set aside again. Once it has read
-what there was, each shard switches in one call, which refuses while the live ledger is further.
+A rebuild is a worker that reads all partitions, merged by stream time, and writes to the generation that is being
+built. It reads, folds, compares and applies as live workers do. If it dies, the ledger says where to go on. No change
+notifications are sent for what is built, and dead letters that live workers have written are not written again. Once
+the log has been read to its end, each shard switches in one call, which is refused while the live ledger is ahead.
 
-Two rebuilds of one shard build the same generation: one counts what the other does not.
+Two rebuilds of the same shard cooperate: they write to the same generation, and each batch is counted by whichever
+applies it first.
 """
 
 from __future__ import annotations
@@ -90,22 +91,30 @@ class BuildingStore:
 
 
 class UncountedDeadLetters:
-    """What the live generation has counted was set aside then, and is not again.
+    """The dead letters of what the live generation has counted were written then, and are not written again.
 
     Where what is built is further, or the live one is lost, nobody else will ever set it aside: so a rebuild does.
     """
 
-    def __init__(self, letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
-        self._letters, self._counted = letters, counted
-        self._known: dict[Partition, int] = {}  # up to where the letters are there; what was true once stays true
+    def __init__(self, dead_letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
+        self._dead_letters, self._counted = dead_letters, counted
+        self._known: dict[Partition, int] = {}  # up to where the dead letters are there; what was true once stays true
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        beyond = [letter for letter in letters if letter.record.offset >= self._known.get(letter.record.partition, 0)]
-        for partition in {letter.record.partition for letter in beyond}:
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
+        beyond = [
+            dead_letter
+            for dead_letter in dead_letters
+            if dead_letter.record.offset >= self._known.get(dead_letter.record.partition, 0)
+        ]
+        for partition in {dead_letter.record.partition for dead_letter in beyond}:
             self._known[partition] = max(self._known.get(partition, 0), self._counted(partition))
-        new = [letter for letter in beyond if letter.record.offset >= self._known[letter.record.partition]]
+        new = [
+            dead_letter
+            for dead_letter in beyond
+            if dead_letter.record.offset >= self._known[dead_letter.record.partition]
+        ]
         if new:
-            self._letters.set_aside(new)
+            self._dead_letters.quarantine(new)
 
 
 class Rebuild:
@@ -117,7 +126,7 @@ class Rebuild:
     def __init__(
         self,
         log: TimeOrderedLog,
-        letters: DeadLetters,
+        dead_letters: DeadLetters,
         store: RebuildStore,
         *,
         shards: int,
@@ -130,7 +139,7 @@ class Rebuild:
     ) -> None:
         self._log, self._store, self._shards = log, store, shards
         self._limits, self._counting = limits, counting
-        self._letters = UncountedDeadLetters(letters, self._counted)
+        self._dead_letters = UncountedDeadLetters(dead_letters, self._counted)
         self._begin_call = begin or in_a_thread()
         self._sleep, self._clock = sleep, clock
         self.left: list[int] = sorted(range(shards) if only is None else only)
@@ -187,7 +196,7 @@ class Rebuild:
         self._beside = BuildingStore(self._store, self.names)
         self._worker = Worker(
             self._log,
-            self._letters,
+            self._dead_letters,
             self._beside,
             shards=self._shards,
             only=self.left,

@@ -1,12 +1,12 @@
-"""All partitions as one log, in order of record time.   Stage 3 of 6: stream → [process] → store.
+"""All partitions as one log, in order of stream time.   Stage 3 of 6: stream → [process] → store.
 
-The record time of a record is the greatest timestamp of its partition up to it. A portion holds the records of the
-least record time, up to one time for all partitions, as a run a partition: so partitions of which one lags are read as
+The stream time of a record is the greatest timestamp of its partition up to it. A portion holds the records of the
+least stream time, up to one time for all partitions, as a run a partition: so partitions of which one lags are read as
 they were written. A partition that has been read to the end it had when reading began holds up nobody; until then its
 next record is waited for. Records of `rta.control` take their place among the others: a batch ends before one, and it
 is handed out alone, as `control`.
 
-Limits: after a new start record time is known only from there on, so the first records of a partition whose
+Limits: after a new start stream time is known only from there on, so the first records of a partition whose
 timestamps had run ahead come a little too early. A few thousand records a partition are buffered.
 """
 
@@ -41,9 +41,9 @@ class PartitionBuffer:
         self.following = offset  # what comes after all that was handed out
         self.until = until  # its readable end when reading began: what an open transaction holds back is not waited for
         self.end: int | None = None  # reading has met the partition's end here
-        self.record_ms = -1
+        self.stream_time_ms = -1
         self._run: RecordColumns | None = None
-        self._times: list[int] = []  # record time at each record of the run
+        self._times: list[int] = []  # stream time at each record of the run
         self._at = 0
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class PartitionBuffer:
 
     @property
     def limit_ms(self) -> int:
-        """The record time up to which nothing is missing here: what is read later is not earlier."""
+        """The stream time up to which nothing is missing here: what is read later is not earlier."""
         is_all = self._run is None or self._run.offsets[-1] + 1 >= self.until
         return TIME_MS_MAX if is_all or (self.end is not None and self.end >= self.until) else self._times[-1]
 
@@ -69,7 +69,7 @@ class PartitionBuffer:
         self.end = batch.ends.get(self.partition)
         if batch.runs:
             self._run, self._at = batch.runs[0], 0
-            self._times = list(accumulate(self._run.timestamps_ms, max, initial=self.record_ms))[1:]
+            self._times = list(accumulate(self._run.timestamps_ms, max, initial=self.stream_time_ms))[1:]
         self._pass_by()
 
     def times_within(self, bound_ms: int, at_most: int) -> list[int]:
@@ -88,7 +88,7 @@ class PartitionBuffer:
         assert self._run is not None
         taken = self._run.part(self._at, self._at + count)
         self._at += count
-        self.record_ms = self._times[self._at - 1]
+        self.stream_time_ms = self._times[self._at - 1]
         self.following = taken.offsets[-1] + 1
         self._pass_by()
         return taken
@@ -133,7 +133,7 @@ class TimeOrderedLog:
             self._reader.seek(partition, offset)
 
     def poll(self, at_most: int | None = None) -> PollResult:
-        """The next records in order of record time; none while a record of `rta.control` waits to be taken."""
+        """The next records in order of stream time; none while a record of `rta.control` waits to be taken."""
         room = min(PORTION, self._batch_max - self._records, at_most or PORTION)
         runs = self._take_first(room) if self._control is None and self._fill_all() else []
         self._records += sum(map(len, runs))
@@ -213,7 +213,7 @@ class TimeOrderedLog:
         return bool(queue) or queue.is_through
 
     def _take_first(self, at_most: int) -> list[RecordColumns]:
-        """Those of the least record time; where there are none before a record of `rta.control`, it is its turn."""
+        """Those of the least stream time; where there are none before a record of `rta.control`, it is its turn."""
         ready = [queue for queue in self._queues if queue and not queue.is_control]
         control = min((queue for queue in self._queues if queue and queue.is_control), key=_head_ms, default=None)
         bound_ms = min((queue.limit_ms for queue in self._queues if queue), default=TIME_MS_MAX)

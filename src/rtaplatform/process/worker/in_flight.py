@@ -44,12 +44,12 @@ def in_a_thread() -> Begin:
 class BatchDeadLetters:
     """The dead letters of a batch, all shards'. Kafka holds them before any ledger moves past their events.
 
-    They are set aside by whichever of the batch's calls comes first. Where that fails, the others fail at once: each
+    They are written by whichever of the batch's calls comes first. Where that fails, the others fail at once: each
     would wait for Kafka as long as the first did.
     """
 
-    def __init__(self, letters: Sequence[DeadLetter], to: DeadLetters) -> None:
-        self._letters, self._to = letters, to
+    def __init__(self, dead_letters: Sequence[DeadLetter], to: DeadLetters) -> None:
+        self._dead_letters, self._to = dead_letters, to
         self._is_there = False
         self._trouble: Unavailable | None = None
 
@@ -58,7 +58,7 @@ class BatchDeadLetters:
             raise self._trouble
         if not self._is_there:
             try:
-                self._to.set_aside(self._letters)
+                self._to.quarantine(self._dead_letters)
             except Unavailable as trouble:
                 self._trouble = trouble
                 raise
@@ -70,9 +70,15 @@ class InFlight:
     """The calls of one batch, one for each shard that has anything of it."""
 
     def __init__(
-        self, store: AggregateStore, letters: DeadLetters, begin: Begin, *, stops: StopNotices, gauges: PartitionGauges
+        self,
+        store: AggregateStore,
+        dead_letters: DeadLetters,
+        begin: Begin,
+        *,
+        stops: StopNotices,
+        gauges: PartitionGauges,
     ) -> None:
-        self._store, self._letters, self._begin = store, letters, begin
+        self._store, self._dead_letters, self._begin = store, dead_letters, begin
         self._stops, self._gauges = stops, gauges
         self._calls: list[InFlightApply] = []
         self._batch: OpenBatch | None = None  # that was sent last
@@ -83,18 +89,18 @@ class InFlight:
 
     def send(self, batch: OpenBatch) -> None:
         """Begin the calls of a whole batch. Positions and copies are from now on as if all had ended well."""
-        found = batch.letters()
-        letters = BatchDeadLetters(found, self._letters) if found else None
+        found = batch.dead_letters()
+        dead_letters = BatchDeadLetters(found, self._dead_letters) if found else None
         self._batch = batch
         for shard, part in batch.shards.items():
             if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
-                self._calls.append(self._begin_apply(batch, shard, letters))
+                self._calls.append(self._begin_apply(batch, shard, dead_letters))
         telemetry.WORKER_BATCH_RECORDS.set(batch.records)
 
-    def _begin_apply(self, batch: OpenBatch, shard: int, letters: BatchDeadLetters | None) -> InFlightApply:
+    def _begin_apply(self, batch: OpenBatch, shard: int, dead_letters: BatchDeadLetters | None) -> InFlightApply:
         delta = batch.delta(shard)
         apply = partial(self._store.apply, shard, batch.at.shards[shard].generation, delta)
-        outcome = self._begin(partial(letters.before, apply) if letters else apply)
+        outcome = self._begin(partial(dead_letters.before, apply) if dead_letters else apply)
         batch.parts.caches[shard].accept(delta)
         batch.at.accept(shard, delta.moves)
         return InFlightApply(shard, batch.shards[shard], delta, outcome)

@@ -23,7 +23,7 @@ from rtaplatform.process.worker.shard_caches import MissingCopies, ShardCaches
 from rtaplatform.store.port import AggregateStore, Delta
 from rtaplatform.stream.port import DeadLetter, LogRecord, Partition, RecordColumns
 
-DEAD_KEPT_MS = 400 * 86_400_000  # an older letter could not count any more: its day's bucket is gone
+DEAD_KEPT_MS = 400 * 86_400_000  # an older dead letter could not count any more: its day's bucket is gone
 
 
 class PendingRun(Struct):
@@ -37,9 +37,9 @@ class PendingRun(Struct):
 
 
 class ShardBatch(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the record time at it.
+    """What an open batch is to one shard: the last record read of each partition, and the stream time at it.
 
-    `folded`: the partitions that had anything for the shard, and the record time up to which it is folded.
+    `folded`: the partitions that had anything for the shard, and the stream time up to which it is folded.
     """
 
     folding: BatchFold
@@ -115,7 +115,7 @@ class OpenBatch:
     def _decode_once(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
         alone, understand = self.alone(), self.parts.quarantine.understand
         with record_work():
-            return {p: understand(run, self.at.record_ms(p), alone) for p, run in runs.items()}
+            return {p: understand(run, self.at.stream_time_ms(p), alone) for p, run in runs.items()}
 
     def _pending(self, shard: int, partition: Partition, chunk: DecodedRun) -> PendingRun | None:
         """What the shard has not counted yet."""
@@ -144,12 +144,12 @@ class OpenBatch:
 
     def _fold_run(self, pending: PendingRun) -> None:
         part, chunk = self.shards.get(pending.shard) or self._open_shard(pending.shard), pending.chunk
-        part.read[pending.partition] = chunk.run.record(-1), chunk.record_ms
+        part.read[pending.partition] = chunk.run.record(-1), chunk.stream_time_ms
         if pending.items:
             place = self.at.extents[pending.partition].place
             with record_work():
                 part.folding.add(f"{place.topic_id}:{place.partition}", pending.items)
-            part.folded[pending.partition] = chunk.record_ms
+            part.folded[pending.partition] = chunk.stream_time_ms
 
     def _open_shard(self, shard: int) -> ShardBatch:
         projects = self.at.shards[shard].projects
@@ -164,9 +164,9 @@ class OpenBatch:
         if self.parts.projects.learn_at_last(self.at):
             raise StateIsStale("a project was made while the batch was read")
 
-    def letters(self) -> list[DeadLetter]:
+    def dead_letters(self) -> list[DeadLetter]:
         """Of all shards."""
-        return [letter for part in self.shards.values() for letter in part.folding.letters]
+        return [dead_letter for part in self.shards.values() for dead_letter in part.folding.dead_letters]
 
     def delta(self, shard: int) -> Delta:
         """What the batch adds to the shard, and from where to where it moves its position."""

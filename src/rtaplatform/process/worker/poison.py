@@ -1,11 +1,12 @@
-"""Records that end a worker: found, counted, and set aside in the end.   Stage 3 of 6: stream → [process] → store.
+"""Records that end a worker: found, counted, and quarantined in the end.   Stage 3 of 6: stream → [process] → store.
 
 A record that meets a bug of ours ends its worker, and would end the next one, for ever. So such ends are counted, and
 after `ENDS_MAX` of them at one offset the record becomes a dead letter with the reason `internal`.
 
-Promise: no good record is set aside. An end is counted only where a record raises when it is read and folded by itself,
-without any server; where the store takes an empty batch meanwhile; and where a harmless record in its place does not
-raise. Before it is set aside it is tried once more. What a server, the machine or an installation does never counts.
+Promise: no good record is quarantined. An end is counted only if the record raises when it is read and folded alone,
+without any server; if the store accepts an empty batch meanwhile; and if a harmless record in its place does not
+raise. The record is tried once more before it is quarantined. Failures of servers, the machine or the installation
+never count.
 Pure but for `EndCounts`.
 """
 
@@ -83,26 +84,28 @@ class RecordAlone(Struct, frozen=True):
     shards: int
     server_s: int
 
-    def find_error(self, run: RecordColumns, record_ms: int) -> Exception | None:
+    def find_error(self, run: RecordColumns, stream_time_ms: int) -> Exception | None:
         """What the only record of the run raises. What is not of a record is raised."""
         try:
             with record_work():
-                self._process(run, record_ms)
+                self._process(run, stream_time_ms)
         except RecordRaised as raised:
             return raised.error
         return None
 
-    def has_good_neighbour(self, run: RecordColumns, record_ms: int) -> bool:
+    def has_good_neighbour(self, run: RecordColumns, stream_time_ms: int) -> bool:
         """Whether a harmless record of the same partition and project would do better in its place."""
         named = _project_named(run.values[0])
         project = named if named in self.projects else next(iter(self.projects), "neighbour")
         event = {"projectId": project, "type": "page", "messageId": "neighbour", "anonymousId": "neighbour"}
-        neighbour = RecordColumns(run.partition, run.offsets, [record_ms], run.keys, [msgspec.json.encode(event)], -1)
-        return self.find_error(neighbour, record_ms) is None
+        neighbour = RecordColumns(
+            run.partition, run.offsets, [stream_time_ms], run.keys, [msgspec.json.encode(event)], -1
+        )
+        return self.find_error(neighbour, stream_time_ms) is None
 
-    def _process(self, run: RecordColumns, record_ms: int) -> None:
+    def _process(self, run: RecordColumns, stream_time_ms: int) -> None:
         counting = self.counting
-        chunk = counting.understand(run, record_ms, self.projects, self.shards)
+        chunk = counting.understand(run, stream_time_ms, self.projects, self.shards)
         for items in filter(None, (chunk.of(shard, self.shards) for shard in range(self.shards))):
             blocks, people = BlockCache(0), PersonCache(0)
             blocks.load(counting.block_names(items), lambda names: [b""] * len(names))
@@ -120,7 +123,7 @@ class Quarantine:
         self._ends, self._version = ends, version
         self._counted: dict[str, int] = {}
         self._condemned: dict[Partition, set[int]] = {}
-        self._kept: list[tuple[RecordColumns, int]] = []  # of the open batch, and the record time before each
+        self._kept: list[tuple[RecordColumns, int]] = []  # of the open batch, and the stream time before each
         self.is_watching = False  # after the first exception: then what is read is kept
 
     def begin(self, at: Positions) -> None:
@@ -150,43 +153,43 @@ class Quarantine:
 
     def keep(self, runs: Mapping[Partition, RecordColumns], at: Positions) -> None:
         if self.is_watching:
-            self._kept += [(run, at.record_ms(partition)) for partition, run in runs.items()]
+            self._kept += [(run, at.stream_time_ms(partition)) for partition, run in runs.items()]
 
     def let_go(self) -> None:
         self._kept.clear()
 
-    def understand(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> AnyChunk:
-        """Read a run; of what is condemned, that which still raises is set aside."""
+    def understand(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> AnyChunk:
+        """Read a run; of what is condemned, that which still raises is quarantined."""
         condemned = self._condemned.get(run.partition)
         found = [i for i, offset in enumerate(run.offsets) if offset in condemned] if condemned else []
         if not found:
-            return alone.counting.understand(run, record_ms, alone.projects, alone.shards)
+            return alone.counting.understand(run, stream_time_ms, alone.projects, alone.shards)
         items: list[DecodedRecord] = []
         done = 0
         for index in (*found, len(run)):
             if index > done:
-                items += self._read(run.part(done, index), record_ms, alone)
-                record_ms = items[-1].record_ms
+                items += self._read(run.part(done, index), stream_time_ms, alone)
+                stream_time_ms = items[-1].stream_time_ms
             if index < len(run):
-                items.append(self._judge(run.part(index, index + 1), record_ms, alone))
-                record_ms = items[-1].record_ms
+                items.append(self._judge(run.part(index, index + 1), stream_time_ms, alone))
+                stream_time_ms = items[-1].stream_time_ms
             done = index + 1
         return EventRun(run, items)
 
-    def _read(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> list[DecodedRecord]:
-        chunk = alone.counting.understand(run, record_ms, alone.projects, alone.shards)
+    def _read(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> list[DecodedRecord]:
+        chunk = alone.counting.understand(run, stream_time_ms, alone.projects, alone.shards)
         assert isinstance(chunk, EventRun)
         return chunk.items
 
-    def _judge(self, run: RecordColumns, record_ms: int, alone: RecordAlone) -> DecodedRecord:
-        """Set it aside, if it still raises."""
-        error = alone.find_error(run, record_ms)
-        if error is None or not alone.has_good_neighbour(run, record_ms):
-            return self._read(run, record_ms, alone)[0]
+    def _judge(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> DecodedRecord:
+        """Quarantine it, if it still raises."""
+        error = alone.find_error(run, stream_time_ms)
+        if error is None or not alone.has_good_neighbour(run, stream_time_ms):
+            return self._read(run, stream_time_ms, alone)[0]
         kind = type(error).__name__
         detail = f"Version {self._version} raises {kind} when it counts this record: a bug of ours."
-        log_line.error("set aside", record=f"{run.partition}:{run.offsets[0]}", reason="internal", raises=kind)
-        return _letter(run, max(record_ms, run.timestamps_ms[0]), detail, alone)
+        log_line.error("quarantined", record=f"{run.partition}:{run.offsets[0]}", reason="internal", raises=kind)
+        return _dead_letter(run, max(stream_time_ms, run.timestamps_ms[0]), detail, alone)
 
     # an end ----------------------------------------------------------------------------------------------------
 
@@ -222,12 +225,14 @@ class Quarantine:
         """
         found: list[tuple[Partition, int]] = []
         n = 0
-        for one, record_ms in chain.from_iterable(_one_by_one(run, record_ms) for run, record_ms in self._kept):
+        for one, stream_time_ms in chain.from_iterable(
+            _one_by_one(run, stream_time_ms) for run, stream_time_ms in self._kept
+        ):
             n += 1
             is_known = one.offsets[0] in self._condemned.get(one.partition, ())  # it is not what has raised
-            if is_known or alone.find_error(one, record_ms) is None:
+            if is_known or alone.find_error(one, stream_time_ms) is None:
                 continue
-            if not alone.has_good_neighbour(one, record_ms):
+            if not alone.has_good_neighbour(one, stream_time_ms):
                 return []
             found.append((one.partition, one.offsets[0]))
         return [] if len(found) > max(SUSPECTS_MAX, n // 2) else found[:SUSPECTS_MAX]
@@ -253,18 +258,18 @@ class EndsOfOneProcess:
             self._ends.pop(name, None)
 
 
-def _one_by_one(run: RecordColumns, record_ms: int) -> Iterable[tuple[RecordColumns, int]]:
+def _one_by_one(run: RecordColumns, stream_time_ms: int) -> Iterable[tuple[RecordColumns, int]]:
     for index, at in enumerate(run.timestamps_ms):
-        yield run.part(index, index + 1), record_ms
-        record_ms = max(record_ms, at)
+        yield run.part(index, index + 1), stream_time_ms
+        stream_time_ms = max(stream_time_ms, at)
 
 
-def _letter(run: RecordColumns, record_ms: int, detail: str, alone: RecordAlone) -> DecodedRecord:
-    """As of any record that is set aside (decision 4): the shard of the project that it names counts it."""
+def _dead_letter(run: RecordColumns, stream_time_ms: int, detail: str, alone: RecordAlone) -> DecodedRecord:
+    """As of any record that is quarantined (decision 4): the shard of the project that it names counts it."""
     named = _project_named(run.values[0])
-    letter = DeadLetter(run.record(0), named if named in alone.projects else "", Reason.INTERNAL, detail)
+    dead_letter = DeadLetter(run.record(0), named if named in alone.projects else "", Reason.INTERNAL, detail)
     shard = shard_of(named, alone.shards) if named else 0
-    return DecodedRecord(shard, record_ms, None, NOTHING, letter, NOWHERE)
+    return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NOWHERE)
 
 
 def _project_named(value: bytes | None) -> str:

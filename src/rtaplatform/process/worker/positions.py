@@ -13,7 +13,7 @@ import xxhash
 from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
-from rtaplatform.core.ledger import DEDUP_SLICES, LedgerRow, next_offset, read_row
+from rtaplatform.core.ledger import DEDUP_PARTITIONS, LedgerRow, next_offset, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.dedup import WINDOW_MS
 from rtaplatform.store.port import NO_TOTALS, SCHEMA, Advance, ShardState
@@ -21,13 +21,13 @@ from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, RecordCol
 
 
 def is_dedup_safe(partitions: int) -> bool:
-    """Whether each slice of dedup blocks lies in one partition, so that one record time decides what it forgets."""
-    return partitions > 0 and DEDUP_SLICES % partitions == 0
+    """Whether each dedup partition lies in one partition, so that one stream time decides what it forgets."""
+    return partitions > 0 and DEDUP_PARTITIONS % partitions == 0
 
 
 def unsafe_partitions(topic: str, partitions: int) -> str:
     """What is wrong with such a number, and what helps."""
-    allowed = [n for n in range(1, DEDUP_SLICES + 1) if is_dedup_safe(n)]
+    allowed = [n for n in range(1, DEDUP_PARTITIONS + 1) if is_dedup_safe(n)]
     more = next((n for n in allowed if n > partitions), None)
     remedy = f"add partitions until there are {more}" if more else "make the topic again with one of these numbers"
     return f"{topic} has {partitions}, repeats are found only with {', '.join(map(str, allowed))}: {remedy}"
@@ -45,10 +45,10 @@ def fingerprint(record: LogRecord) -> str:
     return digest.hexdigest()
 
 
-def row_after(record: LogRecord, record_ms: int) -> LedgerRow:
-    """The ledger row of one who has read up to this record, at that record time."""
+def row_after(record: LogRecord, stream_time_ms: int) -> LedgerRow:
+    """The ledger row of one who has read up to this record, at that stream time."""
     return LedgerRow(
-        record.offset + 1, record.offset, record.timestamp_ms, fingerprint(record), record.leader_epoch, record_ms
+        record.offset + 1, record.offset, record.timestamp_ms, fingerprint(record), record.leader_epoch, stream_time_ms
     )
 
 
@@ -110,8 +110,8 @@ class Positions:
         self.shards[shard].projects.update(projects)
         self._projects.update(projects)
 
-    def record_ms(self, partition: Partition) -> int:
-        return self._read[partition].record_time_ms
+    def stream_time_ms(self, partition: Partition) -> int:
+        return self._read[partition].stream_time_ms
 
     def following(self, partition: Partition) -> int:
         """The offset of the next record that we shall read."""
@@ -126,9 +126,9 @@ class Positions:
         texts = [rows.get(self.extents[partition].place, "") for rows in self._rows.values()]
         return min((read_row(text).last_offset if text else 0 for text in texts), default=0)
 
-    def move(self, shard: int, partition: Partition, last: LogRecord, record_ms: int) -> Advance:
+    def move(self, shard: int, partition: Partition, last: LogRecord, stream_time_ms: int) -> Advance:
         place = self.extents[partition].place
-        return Advance(place, self._rows[shard].get(place, ""), row_after(last, record_ms).text())
+        return Advance(place, self._rows[shard].get(place, ""), row_after(last, stream_time_ms).text())
 
     def all_moves(self, shard: int) -> list[Advance]:
         """From where the shard's ledger stands to what we have read, for all partitions: often nothing to move."""
@@ -148,8 +148,8 @@ class Positions:
     def advance(self, runs: Mapping[Partition, RecordColumns]) -> None:
         """All shards have what they need of these records."""
         for partition, run in runs.items():
-            record_ms = max(self.record_ms(partition), max(run.timestamps_ms))
-            self._read[partition] = row_after(run.record(-1), record_ms)
+            stream_time_ms = max(self.stream_time_ms(partition), max(run.timestamps_ms))
+            self._read[partition] = row_after(run.record(-1), stream_time_ms)
 
     def pass_by(self, ends: Mapping[Partition, int]) -> None:
         """Partitions were read to their end: what lies between the last record and it is not for readers."""
@@ -162,12 +162,12 @@ class Positions:
         return {p: row.next_offset for p, row in self._read.items() if row.next_offset}
 
     def expired_blocks(self, ends: Mapping[Partition, int]) -> dict[str, int]:
-        """The slices of these partitions, and the record time before which a block's last write is 24 h ago."""
+        """By dedup partition (`topic:number`), the stream time up to which blocks were last written over 24 h ago."""
         return {
-            f"{p.topic}:{piece}": record_ms - WINDOW_MS
-            for p, record_ms in ends.items()
-            if record_ms >= WINDOW_MS
-            for piece in range(p.number, DEDUP_SLICES, self.extents[p].partitions)
+            f"{p.topic}:{dedup_partition}": stream_time_ms - WINDOW_MS
+            for p, stream_time_ms in ends.items()
+            if stream_time_ms >= WINDOW_MS
+            for dedup_partition in range(p.number, DEDUP_PARTITIONS, self.extents[p].partitions)
         }
 
     def is_changed(self, extents: Mapping[Partition, OffsetRange]) -> bool:

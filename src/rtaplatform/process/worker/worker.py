@@ -43,7 +43,7 @@ class Worker:
     def __init__(
         self,
         log: EventLog,
-        letters: DeadLetters,
+        dead_letters: DeadLetters,
         store: AggregateStore,
         *,
         shards: int,
@@ -67,7 +67,7 @@ class Worker:
         self._version: int | None = None  # of the assignment that `_at` was made for; None: make it again
         self._batch = OpenBatch(self._parts, self._at, server_s=0)
         self._in_flight = InFlight(
-            store, letters, begin or in_a_thread(), stops=self._stops, gauges=self._checks.gauges
+            store, dead_letters, begin or in_a_thread(), stops=self._stops, gauges=self._checks.gauges
         )
         self._keeps_copies = False  # of blocks and persons, after a conflict
         self._back_off = BackOff(sleep)

@@ -2,7 +2,7 @@
 
 Promise: it shares no code with the workers, so that both being wrong in the same way would take two people.
 Input: records in the order of their offsets within each partition; the partitions may be mixed in any way, since
-every decision rests on the record time of the record's own partition (a slice lies in one partition).
+every decision rests on the stream time of the record's own partition (a dedup partition lies in one partition).
 Limits: it keeps every id and every person in memory; some 300,000 records take seconds, not days of traffic.
 """
 
@@ -21,7 +21,7 @@ from rtaplatform.simulate.oracle.oracle_json import UnreadableRecord, read_recor
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 
-_SLICES = 16
+_DEDUP_PARTITIONS = 16
 _BLOCK_LIFE_MS = DAY_MS
 
 
@@ -71,23 +71,23 @@ class Oracle:
     def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
         self.truth = Truth()
         self._rules = {slug: OracleRules(rules["zone"], rules["currency"]) for slug, rules in projects.items()}
-        self._record_times: dict[tuple[str, int], int] = defaultdict(int)
+        self._stream_times: dict[tuple[str, int], int] = defaultdict(int)
         self._blocks: dict[tuple[Any, ...], _OracleBlock] = defaultdict(_OracleBlock)
-        self._loose: dict[tuple[Any, ...], int] = {}  # ids in no block → record time of their write
+        self._loose: dict[tuple[Any, ...], int] = {}  # ids in no block → stream time of their write
 
     def add(self, record: Consumed) -> None:
         """Count one record as applied, duplicate, late or dead."""
         place = (record.topic, record.partition)
         self.truth.consumed[place] += 1
-        self._record_times[place] = max(self._record_times[place], record.timestamp or 0)
-        now = self._record_times[place]
+        self._stream_times[place] = max(self._stream_times[place], record.timestamp or 0)
+        now = self._stream_times[place]
         project = ""
         try:
             data = read_record(record.value, collected=_collected(record))
             project = self._project(data)
-            event = read_event(data, topic=record.topic, timestamp=record.timestamp, record_time=now)
+            event = read_event(data, topic=record.topic, timestamp=record.timestamp, stream_time=now)
         except UnreadableRecord as error:
-            self._set_aside(record, project, error.reason, now)
+            self._quarantine(record, project, error.reason, now)
         else:
             self._decide(event, record, project, now)
 
@@ -99,7 +99,7 @@ class Oracle:
             raise UnreadableRecord("unknown_project")
         return slug
 
-    def _set_aside(self, record: Consumed, project: str, reason: str, now: int) -> None:
+    def _quarantine(self, record: Consumed, project: str, reason: str, now: int) -> None:
         self.truth.dead[f"{record.topic}:{record.partition}:{record.offset}"] = reason
         self.truth.projects[project].dead_by_reason[reason] += 1
         self._note(project, "dead", now)
@@ -131,7 +131,7 @@ class Oracle:
 
     def _seen(self, event: OracleEvent, record: Consumed, project: str, now: int) -> bool:
         """Tell whether the id is known where it is looked for, and remember it if not (rule 3)."""
-        shard = (project, record.topic, to_positive(record.key or b"") % _SLICES)
+        shard = (project, record.topic, to_positive(record.key or b"") % _DEDUP_PARTITIONS)
         own = event.own_time
         ahead, minute = (inf, None) if own is None else (own - now, own // MINUTE_MS)
         if -72 * HOUR_MS <= ahead <= 26 * HOUR_MS and self._holds((*shard, minute), event.message_id, now):

@@ -123,14 +123,14 @@ def bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
     return {"minute": minute, "hour": hour, "day": day}
 
 
-def kept(kind: str, start_minute: int, record_time: int) -> bool:
-    """Tell whether a bucket is still updated at this record time (rule 4)."""
-    return start_minute * MINUTE_MS + RETENTION_MS[kind] > record_time
+def kept(kind: str, start_minute: int, stream_time: int) -> bool:
+    """Tell whether a bucket is still updated at this stream time (rule 4)."""
+    return start_minute * MINUTE_MS + RETENTION_MS[kind] > stream_time
 
 
-def kept_by_product(kind: str, start_minute: int, record_time: int) -> bool:
+def kept_by_product(kind: str, start_minute: int, stream_time: int) -> bool:
     """Tell whether persons of products are still counted in it: in hours for 8 days only (rule 5)."""
-    return kind != "hour" or start_minute * MINUTE_MS + 8 * DAY_MS > record_time
+    return kind != "hour" or start_minute * MINUTE_MS + 8 * DAY_MS > stream_time
 
 
 @lru_cache(maxsize=1 << 17)

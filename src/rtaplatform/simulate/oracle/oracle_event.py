@@ -47,7 +47,7 @@ class OracleEvent(NamedTuple):
     own_time: int | None
 
 
-def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, record_time: int) -> OracleEvent:
+def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, stream_time: int) -> OracleEvent:
     """Return the event in an object whose project is known. Raises Unreadable with the reason."""
     text = _fields(data)
     properties, context = data.get("properties") or {}, data.get("context") or {}
@@ -59,9 +59,9 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, recor
     if not text["anonymousId"] and not text["userId"]:
         raise UnreadableRecord("missing_identity")
     _check_ids(data, track, properties)
-    fallback = record_time if timestamp is None else timestamp
+    fallback = stream_time if timestamp is None else timestamp
     time, unreadable = _time(data, fallback)
-    if time - record_time > 300_000:
+    if time - stream_time > 300_000:
         raise UnreadableRecord("time_in_future")
     return OracleEvent(
         name=_name_of_track(track) if track else f"${text['type']}",

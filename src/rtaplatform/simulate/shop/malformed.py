@@ -1,4 +1,4 @@
-"""Broken records, of every kind that the rules set aside.   simulate: [malformed] → traffic.
+"""Broken records, of every kind that the rules quarantine.   simulate: [malformed] → traffic.
 
 Each entry of `BREAKAGES` takes a good message and returns the value of a bad record; its key is the reason that
 docs/reference/rules.md gives it. Reasons with several causes have several entries.
@@ -70,7 +70,7 @@ BREAKAGES: tuple[tuple[str, Callable[[Message], bytes | None]], ...] = (
 
 
 def broken(message: Message, good: SimulatedRecord, now_ms: int, rng: Random) -> SimulatedRecord:
-    """Return a record that will be set aside. It carries the time it arrived at, in history too."""
+    """Return a record that will be quarantined. It carries the time it arrived at, in history too."""
     number = int(rng.random() * (len(BREAKAGES) + 1))
     if number == len(BREAKAGES):
         value: bytes | None = _with(timestamp=iso(now_ms + HOUR_MS))(message)

@@ -16,9 +16,9 @@ def write_ids(totals: MemoryTotals, delta: Delta) -> None:
         _write_block(totals, block)
     for loose in delta.loose:
         _write_loose(totals, loose)
-    for piece, before in delta.expired_blocks.items():
-        _forget_blocks(totals, piece, before)
-        _forget_loose(totals, piece, before)
+    for dedup_partition, before in delta.expired_blocks.items():
+        _forget_blocks(totals, dedup_partition, before)
+        _forget_loose(totals, dedup_partition, before)
 
 
 def _write_block(totals: MemoryTotals, block: BlockWrite) -> None:
@@ -34,15 +34,15 @@ def _write_loose(totals: MemoryTotals, write: LooseWrite) -> None:
             totals.loose.setdefault(write.name, {})[each] = at
 
 
-def _forget_loose(totals: MemoryTotals, piece: str, before: int) -> None:
-    for name in [name for name in totals.loose if redis_keys.slice_of(name) == piece]:
+def _forget_loose(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
+    for name in [name for name in totals.loose if redis_keys.dedup_partition_of(name) == dedup_partition]:
         ids = totals.loose[name]
         for each in [each for each, at in ids.items() if at <= before]:
             del ids[each]
 
 
-def _forget_blocks(totals: MemoryTotals, piece: str, before: int) -> None:
+def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
     old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
     for name in old:
-        if redis_keys.slice_of(name) == piece:
+        if redis_keys.dedup_partition_of(name) == dedup_partition:
             del totals.blocks[name]

@@ -220,7 +220,7 @@ class MemoryStore:
             starts=dict(at.manifests[at.generation][1]),
         )
 
-    async def hints(self) -> AsyncIterator[ChangeNotification]:
+    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
         queue: asyncio.Queue[ChangeNotification] = asyncio.Queue(maxsize=1_000)
         self._listeners.append(queue)
         try:

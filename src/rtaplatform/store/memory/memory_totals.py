@@ -40,7 +40,7 @@ class MemoryTotals:
         self.sketches: dict[SketchKey, set[bytes]] = {}
         self.online: dict[str, dict[bytes, int]] = {}
         self.blocks: dict[str, bytes] = {}
-        self.loose: dict[str, dict[bytes, int]] = {}  # set → id → record time of its write
+        self.loose: dict[str, dict[bytes, int]] = {}  # set → id → stream time of its write
         self.persons: dict[tuple[str, bytes], bytes] = {}
         self.dead: dict[str, int] = {}
         self.counts: dict[str, int] = {}

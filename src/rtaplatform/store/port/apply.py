@@ -71,7 +71,7 @@ class BlockWrite(Struct, frozen=True):
 
 
 class LooseWrite(Struct, frozen=True):
-    """Ids (8 bytes each) of a set `project:topic:slice`, which remembers of each the record time of its write.
+    """Ids (8 bytes each) of a set `project:topic:dedup_partition`. The set keeps the stream time of each id's write.
 
     `expected_ms` are the times that were read, `written_ms` the new ones. -1: it was not there; it is only compared.
     """
@@ -114,10 +114,12 @@ class Delta(Struct):
     blocks: list[BlockWrite] = []
     loose: list[LooseWrite] = []
     persons: list[PersonWrite] = []
-    dead: dict[str, int] = {}  # origin → record time, ms
-    replayed: list[str] = []  # origins that must still be set aside; they are taken out
+    dead: dict[str, int] = {}  # origin → stream time, ms
+    replayed: list[str] = []  # origins that must still be quarantined; they are taken out
     counts: dict[str, int] = {}  # for the law: "place|outcome" and "project|outcome"
-    expired_blocks: dict[str, int] = {}  # "topic:slice" → record time: blocks, and loose ids, written up to it may go
+    expired_blocks: dict[
+        str, int
+    ] = {}  # "topic:dedup_partition" → stream time: blocks, and loose ids, written up to it may go
     dead_before_ms: int = 0  # origins older than this may go: the dead-letter topic has forgotten them
 
 
@@ -163,7 +165,7 @@ class AggregateStore(Protocol):
         """Each block as stored (token, last write, ids), b"" where there is none."""
 
     def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        """For each set, the record times at which these ids of it were written; -1 where there is none."""
+        """For each set, the stream times at which these ids of it were written; -1 where there is none."""
         ...
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:

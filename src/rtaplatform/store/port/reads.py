@@ -132,5 +132,5 @@ class AggregateReader(Protocol):
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         """Raises `NotFound` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
 
-    def hints(self) -> AsyncIterator[ChangeNotification]:
-        """Never ends by itself; yields a Hint with projects None first, and after each reconnect."""
+    def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+        """Never ends by itself; yields one with projects None first, and after each reconnect."""

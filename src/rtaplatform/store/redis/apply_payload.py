@@ -49,12 +49,13 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "blocks": [
                 [
                     b.name, _raw(b.expected), _raw(b.token), _raw(b.last_write_ms.to_bytes(8, "big")), _raw(b.ids),
-                    b.last_write_ms, redis_keys.slice_of(b.name), b.replace,
+                    b.last_write_ms, redis_keys.dedup_partition_of(b.name), b.replace,
                 ]
                 for b in delta.blocks
             ],
             "loose": [
-                [w.name, redis_keys.slice_of(w.name), _eights(w.ids), w.expected_ms, w.written_ms] for w in delta.loose
+                [w.name, redis_keys.dedup_partition_of(w.name), _eights(w.ids), w.expected_ms, w.written_ms]
+                for w in delta.loose
             ],
             "persons": [
                 [p.project, _raw(p.person), _raw(p.expected), _raw(p.token), _raw(p.value)] for p in delta.persons
@@ -68,7 +69,7 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
             "dead_before": delta.dead_before_ms,
             "counts": _flat(delta.counts),
-            "expired": [item for piece, before in delta.expired_blocks.items() for item in (piece, before)],
+            "expired": [item for pair in delta.expired_blocks.items() for item in pair],
             "projects": sorted({key.project for key in delta.cells}),
         }
     )  # fmt: skip

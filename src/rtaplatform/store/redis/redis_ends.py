@@ -2,7 +2,7 @@
 process/worker/poison.py.
 
 Kept in the first shard, beside its totals, so that both go back in time together. Bounded: where there is no room
-everything is forgotten, and counted anew; then a record ends some workers more before it is set aside.
+everything is forgotten, and counted anew; then a record ends some workers more before it is quarantined.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Promise: one `read` is one MULTI: generation, ledger and totals of one moment, so that a ratio never
 mixes two. A server without the functions is `Unavailable`: `rta migrate` loads them, or the next worker.
-Hints come by pub/sub and may be lost; connections are renewed every few seconds, and after each time one says so.
+Change notifications come by pub/sub and may be lost; connections are renewed every few seconds, and after each time
+one says so.
 """
 
 from __future__ import annotations
@@ -117,11 +118,11 @@ class RedisReader:
             starts=state.starts,
         )
 
-    async def hints(self) -> AsyncIterator[ChangeNotification]:
+    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
         while True:
             try:
-                async for hint in self._listen():
-                    yield hint
+                async for notification in self._listen():
+                    yield notification
             except (redis.exceptions.RedisError, OSError, Unavailable):
                 await asyncio.sleep(RECONNECT_SECONDS)
 

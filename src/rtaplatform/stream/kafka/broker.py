@@ -189,7 +189,7 @@ def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
     if name == DEAD_LETTERS:
         hours = settings.dead_letter_retention_hours
         return common | {"cleanup.policy": "compact,delete", "retention.ms": str(hours * 3_600_000)}
-    # No limit of time: one would delete imported history at once. No time ahead of ours: record time would jump.
+    # No limit of time: one would delete imported history at once. No time ahead of ours: stream time would jump.
     kept = {"retention.ms": "-1", TIMES_AHEAD: str(FUTURE_MS_MAX)}
     if name != CONTROL:
         kept["retention.bytes"] = str(settings.retention_bytes_per_partition)

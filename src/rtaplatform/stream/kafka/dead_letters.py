@@ -1,6 +1,6 @@
-"""Where records are set aside: the topic of dead letters.   Stage 2 of 6.
+"""The topic of dead letters, where records are quarantined.   Stage 2 of 6.
 
-A letter is the record's own bytes under the key topic:partition:offset, so that setting it aside again
+A dead letter is the record's own bytes under the key topic:partition:offset, so that quarantining it again
 overwrites it; its headers say why, of which project, and what the record's key and time were. Only of a value or key
 that no event can have is the beginning kept alone: with the headers it could be larger than what Kafka takes.
 """
@@ -34,7 +34,7 @@ class KafkaDeadLetters:
         }
         self._producer: Producer | None = Producer(self._config)
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
         producer = self._producer = self._producer or Producer(self._config)
         errors: list[KafkaError] = []
 
@@ -43,8 +43,8 @@ class KafkaDeadLetters:
                 errors.append(error)
 
         try:
-            for letter in letters:
-                self._produce(producer, letter, delivered)
+            for dead_letter in dead_letters:
+                self._produce(producer, dead_letter, delivered)
             left = producer.flush(DELIVERY_SECONDS_MAX + 1)
         except KafkaException as error:
             errors.append(error.args[0])
@@ -54,14 +54,14 @@ class KafkaDeadLetters:
             self._producer = None
             raise Unavailable("kafka", errors[0].str() if errors else "dead letters were not acknowledged in time")
 
-    def _produce(self, producer: Producer, letter: DeadLetter, delivered: Delivered) -> None:
-        record = letter.record
+    def _produce(self, producer: Producer, dead_letter: DeadLetter, delivered: Delivered) -> None:
+        record = dead_letter.record
         value = record.value or b""
         headers: dict[str, str | bytes | None] = {
-            "rta-origin": letter.origin,
-            "rta-reason": str(letter.reason),
-            "rta-detail": letter.detail,
-            "rta-project": letter.project,
+            "rta-origin": dead_letter.origin,
+            "rta-reason": str(dead_letter.reason),
+            "rta-detail": dead_letter.detail,
+            "rta-project": dead_letter.project,
             "rta-timestamp": str(record.timestamp_ms),
             "rta-key": record.key[:KEY_BYTES_KEPT],
         }
@@ -71,7 +71,7 @@ class KafkaDeadLetters:
             try:
                 producer.produce(
                     DEAD_LETTERS,
-                    key=letter.origin.encode(),
+                    key=dead_letter.origin.encode(),
                     value=value[:VALUE_BYTES_KEPT],
                     headers=headers,
                     on_delivery=delivered,

@@ -1,8 +1,8 @@
 """The event topics, read by a group that keeps its place in Kafka.   Stage 2 of 6: collect → [stream].
 
 For readers whose work may be repeated without harm, as profiles are; never for counting, whose place is in the
-ledger. With each offset the topic's id and the record time are committed: a topic that was made again is read from its
-start, and record time goes on where it was. What the log no longer has is skipped with a line that says so.
+ledger. With each offset the topic's id and the stream time are committed: a topic that was made again is read from its
+start, and stream time goes on where it was. What the log no longer has is skipped with a line that says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CommittingConsumer:
         self._ids: dict[Partition, str] = {}
         self._next: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
-        self._record_ms: dict[Partition, int] = {}
+        self._stream_times_ms: dict[Partition, int] = {}
         self._membership = Membership(settings.group_protocol)
         self._config = consumer_config(kafka, settings.group_id) | {
             "max.poll.interval.ms": 1_800_000,
@@ -54,7 +54,7 @@ class CommittingConsumer:
         _leave(self._consumer).join(LEAVING_SECONDS_MAX)
 
     def poll(self) -> Sequence[tuple[LogRecord, int]]:
-        """The next records, each with its partition's record time; bounded in number and time. Raises `Unavailable`."""
+        """The next records, each with its partition's stream time; bounded in number and time. Raises `Unavailable`."""
         if self._membership.is_refused:
             self._membership.fall_back(self._settings.group_id)
             _leave(self._consumer)
@@ -79,7 +79,7 @@ class CommittingConsumer:
     def commit(self) -> None:
         """Everything that was polled is done. May be lost: then it is read again."""
         spots = [
-            TopicPartition(p.topic, p.number, offset, f"{self._ids[p]}|{self._record_ms[p]}")
+            TopicPartition(p.topic, p.number, offset, f"{self._ids[p]}|{self._stream_times_ms[p]}")
             for p, offset in self._next.items()
             if offset != self._committed.get(p)
         ]
@@ -101,9 +101,9 @@ class CommittingConsumer:
         place: Any = (message.topic(), message.partition())
         partition = Partition(*place)
         record = _record(partition, message)
-        at = max(self._record_ms.get(partition, -1), record.timestamp_ms)
+        at = max(self._stream_times_ms.get(partition, -1), record.timestamp_ms)
         if partition in self._next:  # else it was revoked while this batch was read
-            self._next[partition], self._record_ms[partition] = record.offset + 1, at
+            self._next[partition], self._stream_times_ms[partition] = record.offset + 1, at
         return record, at
 
     def _pass_by(self, end: Message) -> None:
@@ -129,16 +129,16 @@ class CommittingConsumer:
             raise KafkaException(committed.error)
         partition = Partition(committed.topic, committed.partition)
         topic_id, _, at = (committed.metadata or "").partition("|")
-        offset, record_ms = extent.low, -1
+        offset, stream_time_ms = extent.low, -1
         if topic_id == extent.place.topic_id:
-            offset, record_ms = committed.offset, int(at)
+            offset, stream_time_ms = committed.offset, int(at)
         if topic_id and not (topic_id == extent.place.topic_id and extent.low <= offset <= extent.high):
             log_line.warning("gap", partition=str(partition), wanted=committed.offset, low=extent.low, high=extent.high)
             offset = extent.low
         seek(self._consumer, *partition, offset)
         self._consumer.resume([topic_partition(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
-        self._record_ms[partition] = record_ms
+        self._stream_times_ms[partition] = stream_time_ms
         self._unplaced.discard(partition)
 
     def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:

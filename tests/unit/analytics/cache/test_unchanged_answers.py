@@ -43,7 +43,7 @@ class Store:
         self.asked.append(tuple(reads))
         return replace(self.now, answers=tuple(self.answers.get(read, len(self.asked)) for read in reads))
 
-    async def hints(self) -> Any:
+    async def change_notifications(self) -> Any:
         yield ChangeNotification(0, None)
 
 
@@ -114,7 +114,7 @@ async def test_stops_and_settings_are_those_of_now() -> None:
 
 
 @pytest.mark.parametrize("projects", [None, {"demo"}])
-async def test_a_hint_saves_the_look(projects: set[str] | None) -> None:
+async def test_a_change_notification_saves_the_look(projects: set[str] | None) -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     await kept.ask("demo", [VIEWS])

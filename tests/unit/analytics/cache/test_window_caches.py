@@ -110,7 +110,7 @@ def test_an_engine_that_keeps_answers_as_one_that_is_new(steps: list[tuple[list[
         for happenings, minutes, changes in steps:
             shop.take(happenings)
             shop.clock.at_ms += minutes * 60_000
-            if minutes % 2:  # hints may be lost
+            if minutes % 2:  # notifications may be lost
                 shop.engine.touch(frozenset({"demo"}))
             if changes:
                 catalog.table.put("p-9", Product("x", random.Random(minutes).choice(["shoes", "hats"])))

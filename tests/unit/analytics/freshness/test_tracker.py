@@ -14,8 +14,8 @@ def at(seconds: float) -> LogInstant:
     return LogInstant(WALL + round(seconds * 1000), seconds)
 
 
-def row(offset: int, record_time_ms: int = WALL) -> LedgerRow:
-    return LedgerRow(offset, offset - 1, record_time_ms, "h", 0, record_time_ms)
+def row(offset: int, stream_time_ms: int = WALL) -> LedgerRow:
+    return LedgerRow(offset, offset - 1, stream_time_ms, "h", 0, stream_time_ms)
 
 
 def snapshot(
@@ -88,7 +88,7 @@ def test_a_partition_without_a_row_begins_where_the_manifest_says() -> None:
     assert tracker.observe(snapshot({}), at(1)).as_of_ms is None
 
 
-def test_behind_every_sample_the_record_time_is_what_is_known() -> None:
+def test_behind_every_sample_the_stream_time_is_what_is_known() -> None:
     tracker = sampled((0, {A: 100}))
     behind = Snapshot("g1", {"web": "web-1"}, {A: row(50, WALL - 60_000)}, {}, False, ProjectSettings("demo"), ())
     found = tracker.observe(behind, at(1))

@@ -179,7 +179,7 @@ def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list
         for happenings, minutes, changes in steps:
             shop.take(happenings)
             shop.clock.at_ms += minutes * 60_000
-            if minutes % 2:  # hints may be lost
+            if minutes % 2:  # notifications may be lost
                 shop.engine.touch(frozenset({"demo"}))
             if changes:
                 catalog.table.put("p-3", Product("x", random.Random(minutes).choice(["shoes", "hats"])))
@@ -216,9 +216,9 @@ async def test_what_sums_to_nothing_takes_no_place_of_what_is_below() -> None:
     assert {key: total < 0 for key, total in found.items()} == {("(none)",): False, ("hats",): True}
 
 
-async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
-    """Whole buckets in the reads of each question: none where nothing moved, one, since it is small, after a hint;
-    without a hint the ledger is looked at first.
+async def test_a_change_notification_saves_a_read_and_is_not_needed() -> None:
+    """Whole buckets in the reads of each question: none where nothing moved, one, since it is small, after a
+    notification; without a notification the ledger is looked at first.
     """
     shop, whole = Shop(catalog=Catalog(SHOES)), list[int]()
     read = shop.store.read
@@ -237,9 +237,9 @@ async def test_a_hint_saves_a_read_and_is_not_needed() -> None:
         shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
         await views(n)
     assert await views(5) == [0]
-    for n, hint, expected in ((6, frozenset({"demo"}), [1]), (7, None, [1]), (8, frozenset({"other"}), [0, 1])):
+    for n, projects, expected in ((6, frozenset({"demo"}), [1]), (7, None, [1]), (8, frozenset({"other"}), [0, 1])):
         shop.take([Happening(shop.clock.at_ms, "Product Viewed", product="p-1")])
-        shop.engine.touch(hint)
+        shop.engine.touch(projects)
         assert await views(n) == expected
         assert await views(n) == [0]
 

@@ -98,7 +98,7 @@ def collect(body: bytes) -> Draft | DraftRefused:
 
 def reason_of_worker(value: bytes, *, was_collected: bool = False) -> Reason | None:
     try:
-        event = read_event(value, topic_source="web", record_ms=NOW_MS, was_collected=was_collected)
+        event = read_event(value, topic_source="web", record_timestamp_ms=NOW_MS, was_collected=was_collected)
         if event.name in COMMERCE_EVENTS:
             read_commerce(event.name, event.properties, "EUR")
     except Quarantined as error:

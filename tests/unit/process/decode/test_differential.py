@@ -23,9 +23,9 @@ def disagreements(records: list[Sent], *, batch_max: int = 100, shards: int = 1)
     broker = log_of(records)
     store, truth = counted_by_a_worker(broker, batch_max=batch_max, shards=shards), counted_by_the_oracle(broker)
     found = held_in_memory(store)
-    found.dead |= set(broker.letters)  # those of 400 days ago are forgotten, and rightly so
+    found.dead |= set(broker.dead_letters)  # those of 400 days ago are forgotten, and rightly so
     wrong = differences(found, expected(truth)) + check_the_law(found)
-    reasons = {origin: str(letter.reason) for origin, letter in broker.letters.items()}
+    reasons = {origin: str(dead_letter.reason) for origin, dead_letter in broker.dead_letters.items()}
     wrong += [
         f"{origin} is dead by {reasons.get(origin)}, by the rules {truth.dead.get(origin)}"
         for origin in sorted(reasons.keys() | truth.dead.keys())

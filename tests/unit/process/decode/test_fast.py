@@ -27,7 +27,7 @@ def read(fields: dict[str, Any] | None = None, /, **more: Any) -> DecodedEvent:
 
 
 def read_raw(value: bytes | None, *, was_collected: bool = False) -> DecodedEvent:
-    return read_event(value, topic_source="web", record_ms=NOW, was_collected=was_collected)
+    return read_event(value, topic_source="web", record_timestamp_ms=NOW, was_collected=was_collected)
 
 
 def reason(value: bytes | None, *, was_collected: bool = False) -> str | None:

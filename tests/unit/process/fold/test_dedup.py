@@ -1,4 +1,4 @@
-"""Duplicates: an id counts once in its block, for 24 hours of record time. Of ids in no block: test_loose_ids.py."""
+"""Duplicates: an id counts once in its block, for 24 hours of stream time. Of ids in no block: test_loose_ids.py."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Shard:
         return [self.stored.get(name, b"") for name in names]
 
     def batch(self, *records: tuple[int, int], name: str = NAME) -> list[bool]:
-        """Ask about (id, record time) in turn, and let the store take what comes of it."""
+        """Ask about (id, stream time) in turn, and let the store take what comes of it."""
         self.cache.load([name], self.fetch)
         seen = RepeatFilter(self.cache)
-        repeats = [seen.is_repeat(block(name), identity, record_ms) for identity, record_ms in records]
+        repeats = [seen.is_repeat(block(name), identity, stream_time_ms) for identity, stream_time_ms in records]
         self.take(seen.writes())
         return repeats
 

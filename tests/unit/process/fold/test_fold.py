@@ -44,10 +44,10 @@ def load(cache: BlockCache, read: list[DecodedRecord]) -> None:
     cache.loose.load(ECOMMERCE_JOB.loose_ids(read), none_of)
 
 
-def fold(*records: LogRecord, record_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, EventFold]:
+def fold(*records: LogRecord, stream_time_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, EventFold]:
     cache = BlockCache(1_000)
     folding = EventFold(BERLIN, RepeatFilter(cache), server_s)
-    read = decode_run(columns_of(records), record_ms, BERLIN, shards).items
+    read = decode_run(columns_of(records), stream_time_ms, BERLIN, shards).items
     load(cache, read)
     folding.add("web:0", read)
     return folding.delta(), folding
@@ -83,10 +83,10 @@ def test_a_repeat_is_a_duplicate_and_nothing_else() -> None:
     assert counts(record(dead), record(dead, offset=1)) == {"consumed": 2, "dead": 2}
 
 
-def test_record_time_never_goes_back_and_decides() -> None:
+def test_stream_time_never_goes_back_and_decides() -> None:
     run = columns_of([record(b"", NOW), record(b"", NOW - 5), record(b"", -1), record(b"", NOW + 1)])
-    assert [each.record_ms for each in decode_run(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
-    assert decode_run(columns_of([record(b"", 5)]), NOW, {}, 1).record_ms == NOW
+    assert [each.stream_time_ms for each in decode_run(run, NOW - 9, {}, 1).items] == [NOW, NOW, NOW, NOW + 1]
+    assert decode_run(columns_of([record(b"", 5)]), NOW, {}, 1).stream_time_ms == NOW
 
 
 @pytest.mark.parametrize(
@@ -145,22 +145,22 @@ def test_online_keeps_the_newest_time_of_a_person() -> None:
     assert list(delta.online["demo"].values()) == [NOW - 1_000]
 
 
-def test_what_is_no_number_is_counted_at_record_time() -> None:
+def test_what_is_no_number_is_counted_at_stream_time() -> None:
     at = iso_utc(NOW - DAY_MS)
     delta, _ = fold(record(message(timestamp=at)), record(message(timestamp=at), NOW + MINUTE_MS, 1))
     assert delta.cells[CellsKey("demo", "quality", BucketKind.MINUTE, NOW // MINUTE_MS + 1)] == {"duplicate": 1}
 
 
-def test_a_letter_is_remembered_by_record_time() -> None:
+def test_a_dead_letter_is_remembered_by_stream_time() -> None:
     delta, folding = fold(record(b"{", NOW), record(b"{", -1, 1), record(b"{", NOW - 500 * DAY_MS, 2))
     assert delta.dead == {f"rta.events.web:0:{n}": NOW for n in range(3)}
-    assert [letter.origin for letter in folding.letters] == list(delta.dead)
+    assert [dead_letter.origin for dead_letter in folding.dead_letters] == list(delta.dead)
 
 
-def test_a_letter_belongs_to_the_project_it_names_if_there_is_one() -> None:
+def test_a_dead_letter_belongs_to_the_project_it_names_if_there_is_one() -> None:
     def project_and_reason(value: bytes) -> tuple[str, str]:
-        letter = fold(record(value))[1].letters[0]
-        return letter.project, str(letter.reason)
+        dead_letter = fold(record(value))[1].dead_letters[0]
+        return dead_letter.project, str(dead_letter.reason)
 
     assert project_and_reason(message(type="x")) == ("demo", "unknown_type")
     assert project_and_reason(message(projectId="nobody's", type="x")) == ("", "unknown_project")
@@ -222,7 +222,7 @@ def test_merging_is_associative_and_commutative_and_nothing_is_its_identity(
 def test_a_log_may_be_cut_anywhere(records: list[Sent], batch_max: int) -> None:
     broker = log_of(records)
     whole, cut = (held_in_memory(counted_by_a_worker(broker, batch_max=size)) for size in (1_000, batch_max))
-    cut.dead = whole.dead  # when a letter of 400 days ago is forgotten is no decision
+    cut.dead = whole.dead  # when a dead letter of 400 days ago is forgotten is no decision
     assert differences(cut, whole) == []
 
 

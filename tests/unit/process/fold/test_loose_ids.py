@@ -1,4 +1,4 @@
-"""Ids without an own time, or with one far from record time: known for 24 hours, read one by one, in no block."""
+"""Ids without an own time, or with one far from stream time: known for 24 hours, read one by one, in no block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.core.ledger import DEDUP_SLICES, PartitionId
+from rtaplatform.core.ledger import DEDUP_PARTITIONS, PartitionId
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
 from rtaplatform.core.time.timestamps import iso_utc
@@ -58,9 +58,9 @@ def test_where_an_id_is_looked_for(hours: float, is_in_block: bool, is_loose: bo
     assert lookup("demo", WEB, 3, own_ms, NOW) == Lookup(block, SET if is_loose else "", is_near)
 
 
-def test_without_an_own_time_an_id_is_loose_at_any_record_time() -> None:
-    for record_ms in (0, HOUR_MS, NOW):
-        assert lookup("demo", WEB, 3, -1, record_ms) == Lookup("", SET, is_near=False)
+def test_without_an_own_time_an_id_is_loose_at_any_stream_time() -> None:
+    for stream_time_ms in (0, HOUR_MS, NOW):
+        assert lookup("demo", WEB, 3, -1, stream_time_ms) == Lookup("", SET, is_near=False)
 
 
 owns = st.integers(-80 * HOUR, 40 * HOUR)
@@ -91,8 +91,8 @@ steps = st.sampled_from(
 
 @given(st.one_of(owns, edges, st.none()), st.lists(steps, max_size=8), st.integers(1, 3))
 @settings(max_examples=80, deadline=None)
-def test_an_id_counts_once_in_a_day_of_record_time(ahead: int | None, apart: list[int], batch_max: int) -> None:
-    """The plain rule for one id: known from when it counted until 24 hours of record time have gone by."""
+def test_an_id_counts_once_in_a_day_of_stream_time(ahead: int | None, apart: list[int], batch_max: int) -> None:
+    """The plain rule for one id: known from when it counted until 24 hours of stream time have gone by."""
     own = None if ahead is None else NOW + ahead
     records = [Sent(WEB, b"k", event(own), ms, False) for ms in (0, *apart)]
     now, counted_at, repeats = NOW, NOW, 0
@@ -174,7 +174,7 @@ class Site:
 def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
     site = Site()
     loose = site.store.shards[0].totals.loose
-    name = lookup("demo", WEB, _slice(b"k"), -1, NOW).loose
+    name = lookup("demo", WEB, _dedup_partition(b"k"), -1, NOW).loose
     loose[name] = dict.fromkeys(map(Struct(">Q").pack, range(1_000_000)), NOW - HOUR)
     site.count([event(None, f"m-{n}") for n in range(10)])
     assert sum(site.store.loose_calls) == 10
@@ -185,8 +185,8 @@ def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
     assert site.counts()["demo|duplicate"] == 10
 
 
-def _slice(key: bytes) -> int:
-    return int(buckets_of([key], DEDUP_SLICES)[0])
+def _dedup_partition(key: bytes) -> int:
+    return int(buckets_of([key], DEDUP_PARTITIONS)[0])
 
 
 def test_one_call_reads_the_ids_of_a_batch() -> None:
@@ -204,7 +204,7 @@ def test_absurd_times_make_no_block_and_leave_nothing_in_the_worker() -> None:
     site.count([event(iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
     totals = site.store.shards[0].totals
     assert not totals.blocks
-    assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_slice(b'k')}": 500}
+    assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_dedup_partition(b'k')}": 500}
     assert len(site.worker._parts.caches[0].blocks) == 0
 
 

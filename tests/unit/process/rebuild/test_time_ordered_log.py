@@ -1,4 +1,4 @@
-"""All partitions as one log: in order of record time, in few runs, waiting only for what must come first."""
+"""All partitions as one log: in order of stream time, in few runs, waiting only for what must come first."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def portions(log: TimeOrderedLog, at_most: int | None = None) -> list[list[Recor
     raise AssertionError("it never comes to its end")
 
 
-def record_times(of_it: list[int]) -> list[int]:
+def stream_times(of_it: list[int]) -> list[int]:
     return [max(of_it[: number + 1]) for number in range(len(of_it))]
 
 
@@ -54,12 +54,12 @@ few_times = st.lists(st.integers(0, 20), max_size=30)
 
 
 @given(few_times, few_times, few_times, st.integers(1, 9), st.integers(1, 40))
-def test_portions_are_in_order_of_record_time(
+def test_portions_are_in_order_of_stream_time(
     a: list[int], b: list[int], control: list[int], read_max: int, at_most: int
 ) -> None:
     times = {A: a, B: b, CONTROL: control}
     found = portions(log_of(times, read_max=read_max), at_most)
-    at = {partition: record_times(of_it) for partition, of_it in times.items()}
+    at = {partition: stream_times(of_it) for partition, of_it in times.items()}
     spans = [[at[run.partition][offset] for run in runs for offset in run.offsets] for runs in found]
     assert all(max(before) <= min(after) for before, after in pairwise(spans))
     assert all(len(span) <= at_most for span in spans)

@@ -1,4 +1,4 @@
-"""The letters of a batch go to Kafka before the first of its calls, once."""
+"""The dead letters of a batch go to Kafka before the first of its calls, once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from rtaplatform.store.port import Applied
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import DeadLetter, LogRecord, Partition
 
-LETTER = DeadLetter(LogRecord(Partition("rta.events.web", 0), 7, 0, b"k", b"x", -1, False), "", Reason.NOT_JSON, "")
+DEAD_LETTER = DeadLetter(
+    LogRecord(Partition("rta.events.web", 0), 7, 0, b"k", b"x", -1, False), "", Reason.NOT_JSON, ""
+)
 
 
 class Kafka:
     def __init__(self, is_away: bool) -> None:
         self.is_away, self.asked = is_away, 0
 
-    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        assert list(letters) == [LETTER]
+    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
+        assert list(dead_letters) == [DEAD_LETTER]
         self.asked += 1
         if self.is_away:
             raise Unavailable("kafka", "away")
@@ -33,36 +35,36 @@ class Kafka:
 
 def test_they_are_there_before_any_call_and_are_sent_once() -> None:
     kafka = Kafka(is_away=False)
-    letters, asked_before = BatchDeadLetters([LETTER], kafka), []
+    dead_letters, asked_before = BatchDeadLetters([DEAD_LETTER], kafka), []
 
     def apply() -> Applied:
         asked_before.append(kafka.asked)
         return Applied()
 
-    assert [letters.before(apply) for _ in range(3)] == [Applied()] * 3
+    assert [dead_letters.before(apply) for _ in range(3)] == [Applied()] * 3
     assert asked_before == [1, 1, 1]
 
 
 def test_without_them_no_call_of_the_batch_is_made_and_kafka_is_waited_for_once() -> None:
     kafka = Kafka(is_away=True)
-    letters = BatchDeadLetters([LETTER], kafka)
+    dead_letters = BatchDeadLetters([DEAD_LETTER], kafka)
     for _ in range(3):
         with pytest.raises(Unavailable):
-            letters.before(lambda: pytest.fail("a ledger would move past what is not set aside"))
+            dead_letters.before(lambda: pytest.fail("a ledger would move past what is not quarantined"))
     assert kafka.asked == 1
 
 
-def test_while_kafka_takes_no_letters_a_worker_waits_longer_each_time() -> None:
-    """Its turn may have ended well before the letters are found to be missing."""
+def test_while_kafka_takes_no_dead_letters_a_worker_waits_longer_each_time() -> None:
+    """Its turn may have ended well before the dead letters are found to be missing."""
     broker, store, waits = MemoryBroker({"rta.events.web": 1}), MemoryStore(1), list[float]()
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts={})
     store.set_projects([ProjectSettings("demo")], "v1")
-    broker.append(LETTER.record.partition, 0, b"k", b"x")
+    broker.append(DEAD_LETTER.record.partition, 0, b"k", b"x")
     log = MemoryLog(broker)
     log.assign(broker.all_partitions())
-    letters = Kafka(is_away=True)
-    letters.set_aside = Mock(side_effect=Unavailable("kafka", "away"))  # type: ignore[method-assign]
-    worker = Worker(log, letters, store, shards=1, begin=lambda call: call, sleep=waits.append, clock=lambda: 0.0)
+    dead_letters = Kafka(is_away=True)
+    dead_letters.quarantine = Mock(side_effect=Unavailable("kafka", "away"))  # type: ignore[method-assign]
+    worker = Worker(log, dead_letters, store, shards=1, begin=lambda call: call, sleep=waits.append, clock=lambda: 0.0)
     while len(waits) < 6:
         worker.turn()
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]

@@ -54,10 +54,10 @@ class Raising(EcommerceJob):
         self.look = look
 
     def understand(
-        self, run: RecordColumns, record_ms: int, projects: Mapping[str, ProjectSettings], shards: int
+        self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         self.look([value or b"" for value in run.values])
-        return super().understand(run, record_ms, projects, shards)
+        return super().understand(run, stream_time_ms, projects, shards)
 
 
 class Site:
@@ -96,8 +96,8 @@ class Site:
     def counts(self, name: str) -> int:
         return sum(shard.totals.counts.get(name, 0) for shard in self.store.shards)
 
-    def letters(self) -> dict[int, Reason]:
-        return {letter.record.offset: letter.reason for letter in self.broker.letters.values()}
+    def dead_letters(self) -> dict[int, Reason]:
+        return {dead_letter.record.offset: dead_letter.reason for dead_letter in self.broker.dead_letters.values()}
 
 
 class Store(MemoryStore):
@@ -131,7 +131,7 @@ def chokes(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody ch
 
 
 @pytest.mark.parametrize("error", OF_A_RECORD, ids=lambda error: type(error).__name__)
-def test_after_three_ends_the_record_is_set_aside_and_all_else_is_counted(error: Exception) -> None:
+def test_after_three_ends_the_record_is_quarantined_and_all_else_is_counted(error: Exception) -> None:
     site = Site(chokes(error))
     site.send(b"a", BAD, b"b")
     for n in range(1, ENDS_MAX + 1):
@@ -140,8 +140,8 @@ def test_after_three_ends_the_record_is_set_aside_and_all_else_is_counted(error:
         assert site.counts("demo|applied") == 0
     assert site.life() is None
     assert (site.counts("demo|applied"), site.counts("demo|dead")) == (2, 1)
-    assert site.letters() == {1: Reason.INTERNAL}
-    assert next(iter(site.broker.letters.values())).project == "demo"
+    assert site.dead_letters() == {1: Reason.INTERNAL}
+    assert next(iter(site.broker.dead_letters.values())).project == "demo"
     assert site.ends() == [], "what is passed is forgotten"
 
 
@@ -151,7 +151,7 @@ def test_what_a_server_the_machine_or_an_installation_does_never_counts(error: E
     site.send(b"a", BAD, b"b")
     for _ in range(2 * ENDS_MAX):
         site.life()
-        assert (site.ends(), site.letters()) == ([], {})
+        assert (site.ends(), site.dead_letters()) == ([], {})
     site.counting.look = lambda values: None
     assert site.life() is None
     assert site.counts("demo|applied") == 3
@@ -164,10 +164,10 @@ def test_what_the_store_raises_never_counts(error: Exception) -> None:
     site.store.trouble = error
     for _ in range(2 * ENDS_MAX):
         site.life()
-        assert (site.ends(), site.letters()) == ([], {})
+        assert (site.ends(), site.dead_letters()) == ([], {})
     site.store.trouble = None
     assert site.life() is None
-    assert (site.counts("demo|applied"), site.letters()) == (2, {})
+    assert (site.counts("demo|applied"), site.dead_letters()) == (2, {})
 
 
 @pytest.mark.parametrize("outcome", [Moved("g2", {}), Conflicted([], [], [], True), Torn("x")])
@@ -195,7 +195,7 @@ def test_where_a_harmless_record_of_the_project_raises_too_nothing_counts() -> N
     site.send(b"b")
     for _ in range(2 * ENDS_MAX):
         assert isinstance(site.life(), LookupError)
-        assert (site.ends(), site.letters()) == ([], {})
+        assert (site.ends(), site.dead_letters()) == ([], {})
     site.counting.look = lambda values: None
     assert site.life() is None
     assert (site.counts("demo|applied"), site.counts("other|applied")) == (1, 1)
@@ -220,11 +220,11 @@ def test_where_most_of_many_raise_the_version_is_wrong_and_not_the_records(bad: 
     assert site.ends() == [1] * counted
 
 
-def test_all_are_set_aside_in_the_end_however_many_there_are() -> None:
+def test_all_are_quarantined_in_the_end_however_many_there_are() -> None:
     site = Site(chokes())
     site.send(*[BAD] * 150, *[b"a"] * 200)
     assert [site.life() is not None for _ in range(2 * ENDS_MAX + 1)] == [True] * 2 * ENDS_MAX + [False]
-    assert (site.counts("demo|applied"), site.counts("demo|dead"), len(site.letters())) == (200, 150, 150)
+    assert (site.counts("demo|applied"), site.counts("demo|dead"), len(site.dead_letters())) == (200, 150, 150)
 
 
 def test_a_new_version_begins_to_count_anew() -> None:
@@ -234,7 +234,7 @@ def test_a_new_version_begins_to_count_anew() -> None:
         site.life()
     site.version = "2"
     assert site.life() is not None
-    assert (site.ends(), site.letters()) == ([1, ENDS_MAX], {})
+    assert (site.ends(), site.dead_letters()) == ([1, ENDS_MAX], {})
 
 
 def test_what_was_counted_and_raises_no_more_is_counted_as_an_event() -> None:
@@ -244,17 +244,17 @@ def test_what_was_counted_and_raises_no_more_is_counted_as_an_event() -> None:
         site.life()
     site.counting.look = lambda values: None
     assert site.life() is None
-    assert (site.counts("demo|applied"), site.letters(), site.ends()) == (2, {}, [])
+    assert (site.counts("demo|applied"), site.dead_letters(), site.ends()) == (2, {}, [])
 
 
-def test_one_that_is_the_last_of_all_stays_set_aside_for_the_next_workers() -> None:
+def test_one_that_is_the_last_of_all_stays_quarantined_for_the_next_workers() -> None:
     """It is read again by each of them, to compare it with the ledger."""
     site = Site(chokes())
     site.send(b"a", BAD)
     for _ in range(ENDS_MAX):
         assert site.life() is not None
     assert [site.life(), site.life()] == [None, None]
-    assert (site.counts("demo|applied"), site.counts("demo|dead"), site.letters()) == (1, 1, {1: Reason.INTERNAL})
+    assert (site.counts("demo|applied"), site.counts("demo|dead"), site.dead_letters()) == (1, 1, {1: Reason.INTERNAL})
     site.send(b"b", b"c")
     assert site.life() is None
     assert (site.counts("demo|applied"), site.ends()) == (3, [])
@@ -268,7 +268,7 @@ def test_the_shard_of_its_project_counts_it_and_the_first_one_what_cannot_be_rea
         assert site.life() is not None
     assert site.life() is None
     assert (site.counts("demo|dead"), site.store.shards[0].totals.counts["|dead"]) == (1, 1)
-    assert site.letters() == {1: Reason.INTERNAL, 2: Reason.INTERNAL}
+    assert site.dead_letters() == {1: Reason.INTERNAL, 2: Reason.INTERNAL}
 
 
 def rebuilt(site: Site, look: Raise) -> Site:
@@ -290,9 +290,9 @@ def test_a_rebuild_comes_to_the_same_numbers_and_a_better_version_counts_what_it
     for _ in range(ENDS_MAX):
         site.life()
     assert site.life() is None
-    sent = dict(site.broker.letters)
+    sent = dict(site.broker.dead_letters)
     again = rebuilt(site, chokes())
     assert (again.counts("demo|applied"), again.counts("demo|dead")) == (2, 1)
-    assert again.broker.letters == sent
+    assert again.broker.dead_letters == sent
     better = rebuilt(site, lambda values: None)
     assert (better.counts("demo|applied"), better.counts("demo|dead")) == (3, 0)

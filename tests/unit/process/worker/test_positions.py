@@ -41,20 +41,20 @@ def test_reading_begins_at_the_last_record_that_was_counted() -> None:
     at = find(state({PLACE: row(9)}))
     assert (at.starts, at.stops) == ({WEB: 9}, {})
     assert at.following(WEB) == 10
-    assert at.record_ms(WEB) == NOW + 9
+    assert at.stream_time_ms(WEB) == NOW + 9
     assert at.next_of(0, WEB) == 10
 
 
 def test_an_absent_row_begins_where_the_generation_does() -> None:
     assert find(state()).starts == {WEB: 0}
     assert find(state(starts={PLACE: 40}), low=40).starts == {WEB: 40}
-    assert find(state()).record_ms(WEB) == 0
+    assert find(state()).stream_time_ms(WEB) == 0
 
 
 def test_reading_begins_with_the_shard_that_is_least_far() -> None:
     at = find(state({PLACE: row(9)}, shards=2), state({PLACE: row(4)}, shards=2))
     assert at.starts == {WEB: 4}
-    assert at.record_ms(WEB) == NOW + 4
+    assert at.stream_time_ms(WEB) == NOW + 4
     assert at.next_of(0, WEB) > 7 >= at.next_of(1, WEB)
 
 
@@ -181,7 +181,7 @@ def test_a_recreated_topic_and_another_number_of_partitions_are_changes() -> Non
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32])
-def test_a_topic_is_read_only_where_its_partitions_divide_the_dedup_slices(partitions: int) -> None:
+def test_a_topic_is_read_only_where_its_partitions_divide_the_dedup_partitions(partitions: int) -> None:
     at = Positions.find([WEB], {0: state()}, {WEB: OffsetRange(PLACE, 0, 100, partitions)})
     assert (WEB in at.starts) == (16 % partitions == 0)
     assert all("partitions: rta.events.web has" in why for why in at.stops.values())

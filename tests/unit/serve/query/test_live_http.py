@@ -106,7 +106,7 @@ async def test_an_outage_is_a_problem_event_and_the_stream_goes_on() -> None:
     client = stream(site)
     await client.events(1)
     await asyncio.sleep(0.05)
-    # The hints still come, since only reading is away.
+    # The notifications still come, since only reading is away.
     site.shop.take([Happening(NOON)])
     site.shop.store.is_away = True
     events = await client.events(2)

@@ -79,7 +79,7 @@ def test_the_life_of_a_loose_id_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("hours", [-73, -72, -49, -48, -47, -46, 0, 1, 2, 24, 25, 26, 27])
-def test_an_id_is_known_for_a_day_wherever_record_time_has_gone_meanwhile(hours: int) -> None:
+def test_an_id_is_known_for_a_day_wherever_stream_time_has_gone_meanwhile(hours: int) -> None:
     own = {"originalTimestamp": iso(NOW + hours * HOUR)}
     for later in (0, 1, MINUTE, HOUR, 2 * HOUR, 23 * HOUR, DAY - 1):
         assert counted(raw(**own), raw(NOW + later, **own)).totals["duplicate"] == 1, later
@@ -125,7 +125,7 @@ def test_past_the_day_it_is_late() -> None:
     assert counted(raw(start + 400 * DAY - 1, timestamp=iso(start))).totals["late"] == 0
 
 
-def test_record_time_is_the_greatest_so_far_and_of_its_partition() -> None:
+def test_stream_time_is_the_greatest_so_far_and_of_its_partition() -> None:
     old = {"timestamp": iso(NOW - 3 * DAY), "messageId": "m-2"}
     assert "minute" in {cell[0] for cell in counted(raw(NOW - 3 * DAY, **old)).events}
     after = counted(raw(NOW, type="screen"), raw(NOW - 3 * DAY, **old))
@@ -134,7 +134,7 @@ def test_record_time_is_the_greatest_so_far_and_of_its_partition() -> None:
     assert ("minute", "$page") in {(cell[0], cell[2]) for cell in counted(raw(NOW, type="screen"), elsewhere).events}
 
 
-def test_quality_is_counted_at_record_time() -> None:
+def test_quality_is_counted_at_stream_time() -> None:
     found = counted(raw(), raw(NOW + 2 * HOUR))
     assert found.quality["minute", (NOW + 2 * HOUR) // MINUTE]["duplicate"] == 1
 

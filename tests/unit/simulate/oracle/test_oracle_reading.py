@@ -112,7 +112,7 @@ def test_what_is_no_amount_is_left_out_and_counted(properties: dict[str, Any], r
     assert counted(track("Some Other Event", properties)).totals["unreadable_amount"] == 0
 
 
-def test_future_is_five_minutes_ahead_of_record_time() -> None:
+def test_future_is_five_minutes_ahead_of_stream_time() -> None:
     assert reason(raw(timestamp=iso(NOW + 300_000))) is None
     assert reason(raw(timestamp=iso(NOW + 300_001))) == "time_in_future"
 

@@ -156,8 +156,10 @@ def test_places_and_rows_are_read_back() -> None:
     assert redis_keys.read_place(redis_keys.place(place)) == place
     row = LedgerRow(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
     assert read_row(row.text()) == row
-    assert redis_keys.slice_of("demo:rta.events.web:3:29916666") == redis_keys.slice_of("demo:rta.events.web:3")
-    assert redis_keys.slice_of("demo:rta.events.web:3") == "rta.events.web:3"
+    assert redis_keys.dedup_partition_of("demo:rta.events.web:3:29916666") == redis_keys.dedup_partition_of(
+        "demo:rta.events.web:3"
+    )
+    assert redis_keys.dedup_partition_of("demo:rta.events.web:3") == "rta.events.web:3"
 
 
 def test_a_project_is_in_one_shard_of_those_there_are() -> None:

@@ -1,7 +1,7 @@
 -- The third part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
 -- from there: 3 mark, 4 write, 5 advance.
 
-local LOOSE_FORGOTTEN = 1000 -- ids of a slice that go with a call, and twice as many as it adds
+local LOOSE_FORGOTTEN = 1000 -- ids of a dedup partition that go with a call, and twice as many as it adds
 local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its own: a key, its expiry, its place in an index
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ local function write_block(base, block)
   redis.call('ZADD', base .. 'bx:' .. block[7], block[6], block[1])
 end
 
--- Ids that are in no block, each with the record time of its write. The slice's index has the set too, as its name and a
+-- Ids that are in no block, each with the stream time of its write. The index of the dedup partition has the set too, as its name and a
 -- colon, from the first of its ids on. Returns how many were written.
 local function write_loose(base, set)
   local pairs_of, oldest = {}, nil
@@ -120,9 +120,9 @@ local function forget_loose(base, index, name, before, most)
   return n
 end
 
--- What was last written 24 h of record time ago decides nothing any more: blocks, and loose ids. A few go with each call.
-local function forget_expired(base, slice, before, loose_most)
-  local index = base .. 'bx:' .. slice
+-- What was last written 24 h of stream time ago decides nothing any more: blocks, and loose ids. A few go with each call.
+local function forget_expired(base, dedup_partition, before, loose_most)
+  local index = base .. 'bx:' .. dedup_partition
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 100)) do
     if string.sub(name, -1) == ':' then
       loose_most = loose_most - forget_loose(base, index, name, before, loose_most)
@@ -152,8 +152,8 @@ local function write(base, batch, now)
   each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
   for i = 1, #batch.counts, 2 do increment(base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
   for i = 1, #batch.expired, 2 do
-    local slice = batch.expired[i]
-    forget_expired(base, slice, batch.expired[i + 1], LOOSE_FORGOTTEN + 2 * (added[slice] or 0))
+    local dedup_partition = batch.expired[i]
+    forget_expired(base, dedup_partition, batch.expired[i + 1], LOOSE_FORGOTTEN + 2 * (added[dedup_partition] or 0))
   end
   forget_dead(base, batch.dead_before)
 end
