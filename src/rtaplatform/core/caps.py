@@ -1,13 +1,13 @@
 """How many values a bucket holds, and where the others are counted.   Pure.   Read by the store, the planner and docs.
 
-A value of a rollup is one combination of its dimensions. It has a seat in a bucket, with all its measures, or it has
-none, with none of them. Who comes first has one, up to the cap. Some values are *bounded*: the sources, the names of
-commerce events and of call types, and the product that an event does not name. A combination of bounded values alone
-always has a seat. Where there is none left, every value that is not bounded is replaced by OTHER, and what is bounded
-stays: so a flood of event names leaves orders, page views and the numbers by source as they are.
+A combination of a rollup's dimensions has a seat in a bucket, with all its measures, or it has none. Seats are given in
+order of arrival, up to the cap. Some values are *bounded*: the sources, the names of commerce events and of call types,
+and the empty product id. A combination of bounded values only always has a seat. In a combination without a seat, every
+value that is not bounded is replaced by OTHER. So a flood of event names leaves orders, page views and the numbers by
+source as they are.
 
-There are three kinds of seats, each up to the cap: of combinations with a bounded name, of the others, and of both
-once more for events that are marked as bots. None can take another's.
+There are separate seats for combinations with a bounded name and for the others, and both again for events that are
+marked as bots. Each kind has its own cap.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ ANY = True
 NAMES: frozenset[str] = frozenset(COMMERCE_EVENTS) | frozenset(CALL_NAMES.values())
 NO_PRODUCT = ""
 
-# By rollup and dimension: the values that are bounded, or ANY of them.
+# By rollup and dimension: the bounded values, or ANY if all values are bounded.
 BOUNDED: Mapping[str, tuple[frozenset[str] | bool, ...]] = {
     ACTIVITY.name: (NAMES, ANY),
     EVENTS.name: (NAMES, ANY, False, False),
     PRODUCTS.name: (frozenset({NO_PRODUCT}),),
 }
-# A value that has a seat has this measure's field, with 0 where nothing was added to it.
+# A combination with a seat has the field of this measure, with 0 if nothing was added to it.
 ANCHORS: Mapping[str, str] = {ACTIVITY.name: "count", EVENTS.name: "count", PRODUCTS.name: "views"}
 
 
 class Caps(Struct, frozen=True):
-    """Seats of each kind in a bucket, and the bytes of sketches that end the admission of products to it."""
+    """Seats of each kind in a bucket. `sketch_bytes`: from this size on, a bucket gets no sketches of new products."""
 
     products: int = 100_000
     products_of_minute: int = 20_000
@@ -51,17 +51,17 @@ class Caps(Struct, frozen=True):
 CAPS = Caps()
 
 
-def is_bounded(rollup: str, at: int, value: str) -> bool:
-    """Whether a value of the dimension at that place always stays what it is."""
-    bounded = BOUNDED[rollup][at]
+def is_bounded(rollup: str, index: int, value: str) -> bool:
+    """Whether a value of the rollup's dimension at this index is never replaced by OTHER."""
+    bounded = BOUNDED[rollup][index]
     return bounded if isinstance(bounded, bool) else value in bounded
 
 
 def without_seat(rollup: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    """What stands for a combination that has no seat; itself where it always has one."""
-    return tuple(value if is_bounded(rollup, at, value) else OTHER for at, value in enumerate(values))
+    """The combination under which one without a seat is counted; the same one if it always has a seat."""
+    return tuple(value if is_bounded(rollup, index, value) else OTHER for index, value in enumerate(values))
 
 
 def seats_of(rollup: str, values: tuple[str, ...]) -> str:
-    """The kind of seats that a combination takes, bots apart."""
+    """The kind of seats that a combination takes, apart from bots."""
     return "named" if is_bounded(rollup, 0, values[0]) else "open"

@@ -1,7 +1,7 @@
-"""The properties of a commerce event: its ids, its lines, its currency.   Pure; one reading for collector and workers.
+"""The properties of a commerce event: its ids, lines and currency.   Pure; read by collector and workers.
 
-Names are Segment's E-commerce V2 spec. Nothing here refuses an event but an id that is too long
-(docs/reference/rules.md, 1 and 5).
+Names follow Segment's E-commerce V2 spec. An event is refused only for an id that is too long (docs/reference/rules.md,
+1 and 5).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rtaplatform.core.values.dimensions import dimension
 from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_text import dimension_text, is_empty_object, is_nothing
 
-CURRENCY_CHARACTERS_KEPT = 8  # longer texts are seldom, and could fill a cache
-OTHER_CURRENCY = "?"  # of an amount in what is no currency
+CURRENCY_CHARACTERS_KEPT = 8  # longer texts are rare, and could fill a cache
+OTHER_CURRENCY = "?"  # for a text that names no currency
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 
 class CommerceProperties(Struct, gc=False):
-    """`currency`: its three letters, empty where none is said, or OTHER_CURRENCY."""
+    """`currency`: three letters, empty if absent, or OTHER_CURRENCY."""
 
     product_id: str | None = None
     order_id: Raw = Raw()
@@ -37,7 +37,7 @@ class CommerceProperties(Struct, gc=False):
 
 
 class LenientProperties(Struct):
-    """The same, whatever stands in their fields."""
+    """The same fields with values of any type."""
 
     product_id: Raw = Raw()
     order_id: Raw = Raw()
@@ -58,14 +58,14 @@ class ProductEntry(Struct):
 
 
 class ProductEntries(Struct):
-    """The entries of `products` that can be read, and whether that is all of them."""
+    """The entries of `products` that can be read. `is_whole`: whether that is all of them."""
 
-    found: list[ProductEntry]
+    entries: list[ProductEntry]
     is_whole: bool = True
 
 
 _decode_properties = msgspec.json.Decoder(CommerceProperties).decode
-_decode_loose = msgspec.json.Decoder(LenientProperties).decode
+_decode_lenient = msgspec.json.Decoder(LenientProperties).decode
 _decode_entries = msgspec.json.Decoder(list[ProductEntry]).decode
 _decode_entry = msgspec.json.Decoder(ProductEntry).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
@@ -73,54 +73,54 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def is_commerce(event: str) -> bool:
-    """Whether a track of that name is one whose products and amounts are read."""
+    """Whether products and amounts are read of track events of this name."""
     return event in COMMERCE_EVENTS or dimension(event) in COMMERCE_EVENTS
 
 
 def read_properties(text: bytes) -> CommerceProperties:
-    """The properties in an object's JSON text."""
+    """Read the properties from an object's JSON text."""
     try:
         properties = _decode_properties(text)
     except msgspec.ValidationError:
-        loose = _decode_loose(text)
+        lenient = _decode_lenient(text)
         return CommerceProperties(
-            product_id=dimension_text(loose.product_id),
-            order_id=loose.order_id,
-            price=loose.price,
-            quantity=loose.quantity,
-            revenue=loose.revenue,
-            total=loose.total,
-            currency=_read_loose_currency(loose.currency),
-            products=loose.products,
+            product_id=dimension_text(lenient.product_id),
+            order_id=lenient.order_id,
+            price=lenient.price,
+            quantity=lenient.quantity,
+            revenue=lenient.revenue,
+            total=lenient.total,
+            currency=_read_lenient_currency(lenient.currency),
+            products=lenient.products,
         )
     properties.currency = read_currency(properties.currency)
     return properties
 
 
-def _read_loose_currency(raw: Raw) -> str:
+def _read_lenient_currency(raw: Raw) -> str:
     text = bytes(raw)
     return read_currency(msgspec.json.decode(text)) if text[:1] == b'"' else "" if is_nothing(raw) else OTHER_CURRENCY
 
 
 def read_currency(text: str | None) -> str:
-    """Three letters in capitals; empty where there is no text; OTHER_CURRENCY for what names none."""
+    """Three capital letters; empty if there is no text; OTHER_CURRENCY if the text names no currency."""
     if not text:
         return ""
-    return _known_currency(text) if len(text) <= CURRENCY_CHARACTERS_KEPT else _read_currency(text)
+    return _cached_currency(text) if len(text) <= CURRENCY_CHARACTERS_KEPT else _read_currency(text)
 
 
 def _read_currency(text: str) -> str:
-    bare = text if text.isalpha() else _without_edges(text)
+    bare = text if text.isalpha() else _strip_invisible(text)
     if not bare:
         return ""
     return bare.upper() if _CURRENCY.fullmatch(bare) else OTHER_CURRENCY
 
 
-_known_currency = lru_cache(maxsize=1_024)(_read_currency)
+_cached_currency = lru_cache(maxsize=1_024)(_read_currency)
 
 
-def _without_edges(text: str) -> str:
-    """The text without blanks, control characters and what has no width, before and after it."""
+def _strip_invisible(text: str) -> str:
+    """The text without leading and trailing blanks, control characters and zero-width characters."""
     first, end = 0, len(text)
     while first < end and _is_blank(text[first]):
         first += 1
@@ -134,7 +134,7 @@ def _is_blank(character: str) -> bool:
 
 
 def read_entries(products: Raw) -> ProductEntries:
-    """The entries of `products`: of a list, or of an object's values (a list of PHP that has lost an entry)."""
+    """Read the entries of `products`: a list, or the values of an object (a PHP list that has lost an entry)."""
     text = bytes(products)
     if is_nothing(text) or is_empty_object(text):
         return ProductEntries([])
@@ -145,9 +145,9 @@ def read_entries(products: Raw) -> ProductEntries:
     except msgspec.ValidationError:
         pass
     values = _decode_list(text) if text[:1] == b"[" else _decode_object(text).values()
-    there = [raw for raw in values if not is_nothing(raw)]
-    found = [entry for entry in map(_read_entry, there) if entry is not None]
-    return ProductEntries(found, is_whole=len(found) == len(there))
+    present = [raw for raw in values if not is_nothing(raw)]
+    entries = [entry for entry in map(_read_entry, present) if entry is not None]
+    return ProductEntries(entries, is_whole=len(entries) == len(present))
 
 
 def _read_entry(raw: Raw) -> ProductEntry | None:
@@ -157,17 +157,17 @@ def _read_entry(raw: Raw) -> ProductEntry | None:
 
 
 def find_long_id(properties: CommerceProperties) -> str | None:
-    """The path of the first id that is too long; None: there is none."""
+    """The path of the first id that is too long; None if there is none."""
     if properties.product_id and is_too_long(properties.product_id):
         return "product_id"
     if _is_long(properties.order_id):
         return "order_id"
     if len(properties.products) <= ID_BYTES_MAX:
         return None
-    entries = read_entries(properties.products).found
+    entries = read_entries(properties.products).entries
     return next((f"products.{n}.product_id" for n, entry in enumerate(entries) if _is_long(entry.product_id)), None)
 
 
 def _is_long(raw: Raw) -> bool:
-    # No text has more bytes than its JSON.
+    # A text never has more bytes than its JSON.
     return len(raw) > ID_BYTES_MAX and is_too_long(dimension_text(raw) or "")

@@ -1,6 +1,6 @@
-"""The platform's own records in `rta.control`: one shape for who writes and who reads them.   Pure.
+"""The platform's own records in `rta.control`, as they are written and read.   Pure.
 
-docs/reference/control.md has the format.
+The format is in docs/reference/control.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ ERASE = "erase"
 
 
 class ErasureRecord(Struct, rename="camel"):
-    """A person was erased. `user_id` is empty where only anonymous ids were named."""
+    """A person was erased. `user_id` is empty if only anonymous ids were named."""
 
     type: str = ""
     receipt_id: str = ""
@@ -30,7 +30,7 @@ def encode_erasure(record: ErasureRecord) -> bytes:
 
 
 def read_erasure(value: bytes | None) -> ErasureRecord | None:
-    """None where it is no erasure: only we write there, and a later version may write other records."""
+    """Read an erasure; None for other records, which a later version may write."""
     try:
         record = _decode(value or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError):

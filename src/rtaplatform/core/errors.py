@@ -12,14 +12,14 @@
     │   ├── Unauthorized        401
     │   ├── Forbidden           403
     │   ├── Conflict            409
-    │   └── PreconditionFailed  412  it is not as If-Match says
-    ├── Quarantined             set the record aside with a reason, go on
-    ├── Unavailable             a server behind is away: retry with back-off; 503 with Retry-After
-    │   ├── Unable              it answers, but this it can't do now: another way may be open
-    │   ├── WrongClock          nothing is away: the clock of this machine is wrong, so that Kafka refuses its records
-    │   └── Busy                nothing is away: this process has no room or time for it now, and says of what
-    ├── Stopped                 a partition or shard must not be advanced until an operator has decided
-    └── SetupError              the command line cannot do what it was asked: what is wrong and what to do
+    │   └── PreconditionFailed  412  the resource is not as If-Match says
+    ├── Quarantined             quarantine the record with a reason, go on
+    ├── Unavailable             a server does not answer: retry with back-off; 503 with Retry-After
+    │   ├── Unable              the server answers but refuses this operation for now; there may be a fallback
+    │   ├── WrongClock          all servers answer, but Kafka refuses records because this machine's clock is wrong
+    │   └── Busy                all servers answer, but this process has no room or time for the request now
+    ├── Stopped                 a partition or shard must not advance until an operator has decided
+    └── SetupError              the command line cannot do what was asked; it says what is wrong and what to do
 
 Anything else is our own bug and is an assertion or a plain exception.
 """
@@ -30,7 +30,7 @@ from typing import Any
 
 
 class PlatformError(Exception):
-    """The root; never raised itself."""
+    """The root of the tree. It is never raised itself."""
 
 
 class Rejected(PlatformError):
@@ -83,7 +83,7 @@ class Quarantined(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """A server behind us is away. `server` is kafka, redis or postgres."""
+    """A server does not answer. `server` is kafka, redis or postgres."""
 
     def __init__(self, server: str, detail: str, *, retry_after_seconds: int = 2) -> None:
         super().__init__(f"{server}: {detail}")
@@ -91,22 +91,22 @@ class Unavailable(PlatformError):
 
 
 class Unable(Unavailable):
-    """A server answers, but can't do this now: it takes no writes (a full disk, a replica), or has older functions."""
+    """A server answers but refuses this for now: it takes no writes (full disk, replica), or has older functions."""
 
 
 class WrongClock(Unavailable):
-    """Nothing behind us is away: the clock of this machine is wrong. `detail` tells it to the sender."""
+    """The clock of this machine is wrong. `detail` tells it to the sender."""
 
 
 class Busy(Unavailable):
-    """Nothing behind us is away: this process has no room for the request, or ends. `detail` tells it to the sender."""
+    """This process has no room for the request, or is shutting down. `detail` tells it to the sender."""
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 2) -> None:
         super().__init__("this process", detail, retry_after_seconds=retry_after_seconds)
 
 
 class Stopped(PlatformError):
-    """`what` (a partition or shard) must not be advanced: `reason` is one word, `detail` says what to do."""
+    """`what` (a partition or shard) must not advance. `reason` is one word, `detail` says what to do."""
 
     def __init__(self, what: str, reason: str, detail: str) -> None:
         super().__init__(f"{what} stopped ({reason}): {detail}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-# Topic → the source of its events where they do not say it themselves.
+# Topic → the source of its events, unless an event names its own.
 EVENT_TOPICS = {"rta.events.web": "web", "rta.events.mobile": "android", "rta.events.server": "server"}
 SOURCES = ("web", "ios", "android", "server")
 TOPIC_OF_SOURCE = {
@@ -13,7 +13,7 @@ TOPIC_OF_SOURCE = {
     "android": "rta.events.mobile",
     "server": "rta.events.server",
 }
-# Call type → the name it is counted under; a track is counted under its event's name.
+# Call type → the name it is counted under. A track call is counted under the name of its event.
 CALL_NAMES = {
     "page": "$page",
     "screen": "$screen",
@@ -23,7 +23,7 @@ CALL_NAMES = {
 }
 CALL_TYPES = ("track", *CALL_NAMES)
 
-# Of Segment's E-commerce V2 spec: those whose products and amounts are read.
+# The events of Segment's E-commerce V2 spec whose products and amounts are read.
 COMMERCE_EVENTS = frozenset(
     (
         "Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded",
@@ -32,10 +32,10 @@ COMMERCE_EVENTS = frozenset(
 )  # fmt: skip
 
 EVENT_BYTES_MAX = 32_768
-COLLECTED_BYTES_MAX = 40_960  # with what the collector adds
+COLLECTED_BYTES_MAX = 40_960  # with the fields that the collector adds
 NESTING_MAX = 32
 KEYS_MAX = 1_000
-COLLECTED_KEYS_MAX = 1_016  # with what the collector adds to an event's own
+COLLECTED_KEYS_MAX = 1_016  # with the keys that the collector adds
 BATCH_EVENTS_MAX = 5_000
 DIMENSION_BYTES_MAX = 256
 AMOUNT_MAX = 2**52
@@ -65,7 +65,7 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What becomes of a record: exactly one of these (the law: consumed is their sum)."""
+    """What becomes of a record: exactly one of these, so `consumed` is their sum."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"

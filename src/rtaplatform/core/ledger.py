@@ -1,6 +1,6 @@
-"""Where a shard stands in a partition: the partition's id, and its row in the ledger.   Core: no IO.
+"""The position of a shard in a partition: the partition's id, and its row in the ledger.   Pure.
 
-Stream, process, store and analytics speak of partitions and positions with these words.
+Stream, process, store and analytics name partitions and positions with these types.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-DEDUP_PARTITIONS = 16  # of a topic: by the hash of a record's key
+DEDUP_PARTITIONS = 16  # of each topic; a record's key decides by its hash
 
 
 class PartitionId(NamedTuple):
@@ -20,9 +20,9 @@ class PartitionId(NamedTuple):
 
 
 class LedgerRow(Struct, frozen=True, array_like=True):
-    """Where a shard stands in a partition: the next offset, and what identifies the last record read.
+    """The position of a shard in a partition: the next offset, what identifies the last record, and stream time.
 
-    Stored as text, and compared as a whole; `next_offset` 0 with nothing read is the empty text, an absent row.
+    It is stored as text and compared as a whole. An absent row, the empty text, means that nothing has been counted.
     """
 
     next_offset: int
@@ -40,10 +40,10 @@ class LedgerRow(Struct, frozen=True, array_like=True):
 
 
 def read_row(text: str) -> LedgerRow:
-    following, last, timestamp, digest, epoch, stream_time = text.split("|")
-    return LedgerRow(int(following), int(last), int(timestamp), digest, int(epoch), int(stream_time))
+    next_, last, timestamp, digest, epoch, stream_time = text.split("|")
+    return LedgerRow(int(next_), int(last), int(timestamp), digest, int(epoch), int(stream_time))
 
 
 def next_offset(row: str) -> int:
-    """Of a ledger row as stored; an absent one is at 0."""
+    """The next offset of a stored row; 0 if the row is absent."""
     return int(row.split("|", 1)[0]) if row else 0

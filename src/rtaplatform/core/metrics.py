@@ -1,6 +1,6 @@
-"""The metrics: each a value, defined once.   Read by planner, API, docs and tests.
+"""The metrics, each defined once as a value.   Read by planner, API, docs and tests.
 
-A metric names the rollups that hold it, smallest first, the measure, and which events count.
+A metric names the rollups that hold it, smallest first, the measure, and the events that count.
 Units: `count`, `money` (10⁻⁴ of a currency unit inside, currency units outside), `ratio`, `seconds`.
 """
 
@@ -22,7 +22,7 @@ INTERVALS = ("minute", "hour", "day", "week", "month", "none")
 
 
 class MetricSource(Struct, frozen=True):
-    """One way to answer a metric: `measure` of `rollup`, of these events (none named: all)."""
+    """One way to answer a metric: `measure` of `rollup`, summed over these events (all if none is named)."""
 
     rollup: Rollup
     measure: str
@@ -30,7 +30,7 @@ class MetricSource(Struct, frozen=True):
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The rollup's, and what the catalog knows of them."""
+        """The dimensions of the rollup, and those that the catalog adds."""
         return joined_dimensions(self.rollup.dimensions)
 
 
@@ -70,7 +70,7 @@ Metric = AdditiveMetric | DistinctMetric | LiveGauge
 
 
 def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
-    """Where products are told apart, so are their attributes."""
+    """These dimensions; with the product's attributes if the product is one of them."""
     return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 

@@ -1,7 +1,7 @@
 """Origins of web pages and apps, as a project lists them and as browsers send them.
 
-An entry is scheme://host[:port], https://*.example.com (all below it, at any depth, not example.com itself), or the
-text `null`, which pages from files and sandboxed frames send. Apps in web views have schemes of their own, as
+An entry is scheme://host[:port], https://*.example.com (all subdomains at any depth, but not example.com itself), or
+the text `null`, which pages from files and sandboxed frames send. Apps in web views have schemes of their own, such as
 capacitor://localhost.
 """
 
@@ -16,16 +16,16 @@ _DEFAULT_PORTS = (("https://", ":443"), ("http://", ":80"))
 
 
 def allows(entry: str, origin: str) -> bool:
-    """Whether a request with this `Origin` comes from where the entry says. Letters' case tells nothing."""
-    entry, origin = _plain(entry), _plain(origin)
+    """Whether the entry allows a request with this `Origin`. Case is ignored."""
+    entry, origin = _normalise(entry), _normalise(origin)
     if not entry.startswith("https://*."):
         return entry == origin
     host = entry.removeprefix("https://*")
     return origin.startswith("https://") and origin.endswith(host) and len(origin) > len("https://") + len(host)
 
 
-def _plain(origin: str) -> str:
-    """In small letters, and without the port that its scheme has anyway: browsers leave that out."""
+def _normalise(origin: str) -> str:
+    """The origin in lower case, without the default port of its scheme: browsers leave that out."""
     origin = origin.lower()
     for scheme, port in _DEFAULT_PORTS:
         if origin.startswith(scheme):

@@ -1,4 +1,4 @@
-"""What every stage must know of a project: its time zone, its currency.   Core: no IO."""
+"""The settings of a project that every stage needs: its time zone, its currency.   Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ProjectSettings(Struct, frozen=True):
-    """What a worker and a reader must know of a project."""
+    """The settings of a project that workers and readers need."""
 
     slug: str
     zone: str = "UTC"
@@ -15,5 +15,5 @@ class ProjectSettings(Struct, frozen=True):
 
     @property
     def folding(self) -> tuple[str, str]:
-        """What folding an event depends on."""
+        """The settings that folding depends on."""
         return self.zone, self.currency

@@ -1,7 +1,7 @@
-"""A question to the platform, and its answer.   Core: no IO.
+"""A query and its answer.   Pure.
 
-A query is as asked: relative and local times stay what they are until a plan is made, so that a live
-question moves with the clock. An answer's structs encode, by msgspec, to the JSON of docs/reference/api.md.
+A query keeps relative and local times as they were given until a plan is made, so that a live query moves with the
+clock. msgspec encodes the structs of an answer to the JSON of docs/reference/api.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Number = int | float
 
 
 class Anchor(StrEnum):
-    """What a moment's milliseconds count from."""
+    """What the milliseconds of a time expression count from."""
 
     NOW = "now"
     EPOCH = "epoch"
@@ -36,7 +36,7 @@ DAY_AGO = TimeExpression(Anchor.NOW, -86_400_000)
 
 
 class Query(Struct, frozen=True):
-    """One question. `timezone` and `week_start` None: the project's. Filters are sorted, values as they are shown."""
+    """One query. `timezone` and `week_start` None: the project's. Filters are sorted; values as answers show them."""
 
     metric: str
     start: TimeExpression = DAY_AGO
@@ -64,9 +64,9 @@ class Result(Struct, frozen=True):
 
 
 class Meta(Struct, frozen=True):
-    """How fresh, whole and exact an answer is. `as_of` null: not known yet; `error` null: a cap has hidden something.
+    """How fresh, complete and exact an answer is. `as_of` null: not known yet; `error` null: a cap has hidden values.
 
-    The counts are those of the period, by the time at which records were read.
+    The counts are those of the period, by stream time.
     """
 
     as_of: str | None
@@ -81,8 +81,8 @@ class Meta(Struct, frozen=True):
     unreadable_amounts: int = 0
     repeated_orders: int = 0
     other_currencies: int | UnsetType = UNSET
-    more_rows: bool | UnsetType = UNSET  # of a breakdown: whether there are rows beyond `limit`
-    reasons: list[str] | UnsetType = UNSET  # why it is not complete, or not of the period that was asked for
+    more_rows: bool | UnsetType = UNSET  # only with a breakdown: whether there are rows beyond `limit`
+    reasons: list[str] | UnsetType = UNSET  # why it is not complete, or covers another period than was asked for
 
 
 class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -102,7 +102,7 @@ class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
 
 
 class AnswerUpdate(Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """What has changed in an answer: rows with whole totals and only the changed points; rows that are gone."""
+    """What has changed in an answer: rows with whole totals and only the changed points, and removed rows."""
 
     metric: str
     unit: str
@@ -129,7 +129,7 @@ class PopularProduct(Struct, frozen=True):
 
 
 class Popular(Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """The most popular products of a period, most first."""
+    """The most popular products of a period, the most popular first."""
 
     by: str
     start: str

@@ -1,10 +1,10 @@
-"""What is kept: a rollup is dimensions × measures per time bucket.   Read by worker, planner, and docs.
+"""The rollups: dimensions × measures that are kept for each time bucket.   Read by worker, planner, and docs.
 
-A value, no behaviour. A field of a bucket is `measure US value US value …` (US = U+001F, which no
-dimension's value contains); `measure` alone is the bucket's total, exact also where the cap on values
-(caps.py) sends the rest to `OTHER`. Fields of events marked as bots begin with `~`. `!` before a field says
-that it lacks something that would have passed 64 bits, `!` alone that the bucket has such fields; `#` before
-a kind of seats counts those that are taken.
+A field of a bucket is named `measure US value US value …` (US = U+001F, which no dimension's value contains). The field
+`measure` alone is the bucket's total, which is exact even if the cap on values (caps.py) sends some to `OTHER`. Fields
+of events marked as bots begin with `~`. The field `!` and a name says that this field lacks amounts that would have
+exceeded 64 bits; `!` alone says that the bucket has such fields. The field `#` and a kind of seats counts the seats
+taken.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Rollup(Struct, frozen=True):
 ACTIVITY = Rollup("activity", ("event", "source"), ("count", "units", "revenue", "other_currencies"))
 EVENTS = Rollup("events", ("event", "source", "country", "device"), ("count", "units", "revenue", "other_currencies"))
 PRODUCTS = Rollup("products", ("product_id",), ("views", "adds", "checkouts", "orders", "units", "revenue"))
-# In totals of `products` alone: events with several different products, which sums over products count several times.
+# Totals of `products` only: events with several different products, which a sum over products counts several times.
 SHARED = {"checkouts": "shared_checkouts", "orders": "shared_orders"}
-# By stream time, not by the event's: what did not become a number, and what could not be checked.
+# By stream time, not by the event's time: records that did not count, and parts of events that could not be read.
 QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time", "unreadable_amount"))
 
-# What is known of a bucket's sketches, by their dimension: see store.md.
+# Facts about a bucket's sketches, by their dimension: see docs/reference/store.md.
 PERSONS = Rollup("persons", ("dimension",), ("bytes", "left_out", "broken"))
 
 ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY, PERSONS)
 
-# What the catalog says of a product, joined to `product_id` when an answer is read.
+# Attributes of a product in the catalog, joined to `product_id` when an answer is made.
 PRODUCT_ID = "product_id"
 PRODUCT_ATTRIBUTES = ("product_category", "product_brand")
 

@@ -1,7 +1,7 @@
-"""Addresses of servers, as operators write them: what is well-formed, what is wrong, and what of it may be shown.
+"""Addresses of servers, as operators write them: how they are read, and how secrets in them are masked.   Pure.
 
-A URL with a password is a secret. No text of ours quotes a part of one: in a URL that is not well-formed nobody can
-tell which part is the password. `mask_urls` is the one place that makes a text fit to be shown.
+A URL with a password is a secret. No message quotes a part of one, because in a malformed URL any part may be the
+password. `mask_urls` is the only place that makes a text with URLs fit to be shown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 PORT_MAX = 65_535
-SECRET_CHARACTERS_MIN = 4  # a shorter one would mask words that have nothing to do with it
+SECRET_CHARACTERS_MIN = 4  # a shorter one would mask unrelated words
 MASK = "***"
 ENCODE = (
     "Write special characters of the user name and of the password percent-encoded: "
@@ -41,7 +41,7 @@ class ServerEndpoint(NamedTuple):
 
 
 class WrongAddress(ValueError):
-    """An address that cannot be used. `problem` and `remedy` hold nothing of it that may be secret."""
+    """An address that cannot be used. `problem` and `remedy` contain no part of it that may be secret."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
@@ -49,49 +49,49 @@ class WrongAddress(ValueError):
 
 
 def read_redis_url(url: str) -> ServerEndpoint | None:
-    """Where the server is; None: at a socket file. Raises WrongAddress."""
+    """The server's endpoint; None for a socket file. Raises WrongAddress."""
     if _REDIS_SOCKET.fullmatch(url):
         return None
     return _read_url(url, _REDIS, 6379, "a Redis URL", "redis://USER:PASSWORD@HOST:6379/0 (or rediss:// for TLS)")
 
 
 def read_postgres_url(url: str) -> ServerEndpoint | None:
-    """Where the server is; None: at a socket file. Raises WrongAddress."""
+    """The server's endpoint; None for a socket file. Raises WrongAddress."""
     return _read_url(url, _POSTGRES, 5432, "a PostgreSQL URL", "postgresql://USER:PASSWORD@HOST:5432/DATABASE")
 
 
 def read_kafka_servers(text: str) -> list[ServerEndpoint]:
-    """Every HOST:PORT of the list. Raises WrongAddress; nothing in such a list is secret."""
-    found = []
-    for part in (one.strip() for one in text.split(",")):
+    """Every HOST:PORT of the list. Raises WrongAddress; such a list contains no secrets."""
+    endpoints = []
+    for part in map(str.strip, text.split(",")):
         matched = _BROKER.fullmatch(part)
         if matched is None or not matched["port"] or not _is_port(matched["port"]):
             raise WrongAddress(
                 f"has {mask_urls(part)!r}, which is not HOST:PORT", "Write it as broker:9092, several by commas."
             )
-        found.append(_endpoint(matched, 0))
-    return found
+        endpoints.append(_endpoint(matched, 0))
+    return endpoints
 
 
 def mask_urls(text: str) -> str:
-    """The text without the user names and passwords of the URLs in it, also of those that are not well-formed."""
+    """The text without the user names and passwords of URLs in it, even of malformed ones."""
     if "://" in text and "@" in text:
         text = _LOGIN_IN_TEXT.sub(rf"\1{MASK}@", text)
     return _SECRET_OPTION.sub(rf"\1{MASK}", text) if "password=" in text.lower() else text
 
 
 def mask_values(text: str, secrets: Iterable[str]) -> str:
-    """The text with each of these values masked where it stands as it is, the longest first; very short ones stay."""
+    """The text with each of these values masked, the longest first; very short values are not masked."""
     for secret in sorted(filter(lambda secret: len(secret) >= SECRET_CHARACTERS_MIN, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
 
 
 def passwords_of(url: str) -> list[str]:
-    """What may be the password of a URL, well-formed or not: as it is written, and decoded."""
+    """What may be the password of a URL, even of a malformed one: as written, and decoded."""
     login = url.partition("://")[2].rpartition("@")[0]
     written = login.partition(":")[2]
-    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), written.encode())
+    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes.fromhex(match[1].decode()), written.encode())
     return [written, decoded.decode(errors="replace")]
 
 

@@ -1,6 +1,6 @@
-"""Which shard a project's state sits in. Pure.
+"""Which shard has a project's state.   Pure.
 
-Shards of names that may be a project's are kept. Of others nothing is: records name projects as they like.
+The shards of short names are cached. Longer names cannot be projects, and records may contain any number of them.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from functools import lru_cache
 
 import xxhash
 
-PROJECT_CHARS_KEPT_MAX = 63  # a slug's
+PROJECT_CHARACTERS_MAX = 63  # a slug's
 
 
 def shard_of(project: str, shards: int) -> int:
-    return _kept_shard_of(project, shards) if len(project) <= PROJECT_CHARS_KEPT_MAX else _shard_of(project, shards)
+    return _cached_shard_of(project, shards) if len(project) <= PROJECT_CHARACTERS_MAX else _shard_of(project, shards)
 
 
 def _shard_of(project: str, shards: int) -> int:
     return xxhash.xxh3_64_intdigest(project.encode()) % shards
 
 
-_kept_shard_of = lru_cache(maxsize=10_000)(_shard_of)
+_cached_shard_of = lru_cache(maxsize=10_000)(_shard_of)

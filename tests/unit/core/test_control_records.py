@@ -23,9 +23,9 @@ def test_an_erasure_has_the_fields_of_its_reference_page() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"no JSON", b"\xff", b"[]", b"{}", b'{"type": "other"}', b'{"type": 1}'])
-def test_what_is_no_erasure_is_passed_over(value: bytes | None) -> None:
+def test_other_records_than_erasures_are_ignored(value: bytes | None) -> None:
     assert read_erasure(value) is None
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_fields_of_a_later_version_are_ignored() -> None:
     assert read_erasure(b'{"type": "erase", "projectId": "demo", "more": 1}') == ErasureRecord(ERASE, project_id="demo")

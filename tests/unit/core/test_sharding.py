@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 
-from rtaplatform.core.sharding import PROJECT_CHARS_KEPT_MAX, shard_of
+from rtaplatform.core.sharding import PROJECT_CHARACTERS_MAX, shard_of
 
 
-def test_nothing_is_kept_of_what_records_call_their_project() -> None:
+def test_names_too_long_for_a_project_are_not_cached() -> None:
     """Anyone may produce records: the name in one may be as long as the record."""
     shard_of("demo", 4)
     tracemalloc.start()
@@ -19,5 +19,5 @@ def test_nothing_is_kept_of_what_records_call_their_project() -> None:
 
 
 def test_a_long_name_has_the_shard_that_a_short_one_would_have() -> None:
-    for length in (PROJECT_CHARS_KEPT_MAX, PROJECT_CHARS_KEPT_MAX + 1):
+    for length in (PROJECT_CHARACTERS_MAX, PROJECT_CHARACTERS_MAX + 1):
         assert shard_of("p" * length, 64) == shard_of("p" * length, 128) % 64

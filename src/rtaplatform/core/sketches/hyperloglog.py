@@ -1,8 +1,8 @@
 """Many persons as one HyperLogLog, in the server's own format.   Pure.   Read by the store and the analytics.
 
-`PFADD` takes persons one by one, each of them a text that the server has to make, look up and throw away. A few
-thousand of them are smaller and sooner counted as the registers that they come to, which one `PFMERGE` takes. Both ways
-lead to the same registers: the hash here is the server's.
+`PFADD` takes persons one by one, and the server must create, hash and free a text for each. A few thousand persons are
+smaller and faster as the registers of a sketch, which one `PFMERGE` takes. Both ways lead to the same registers: the
+hash here is the server's.
 
 Source: Flajolet et al., HyperLogLog (2007); the format, the hash and its seed are those of Redis's hyperloglog.c.
 """
@@ -18,7 +18,7 @@ PERSON_BYTES = 8
 INDEX_BITS = 14
 REGISTERS = 1 << INDEX_BITS
 RANK_BITS = 64 - INDEX_BITS
-# Magic, dense encoding, three bytes unused, and eight of a cached count whose last bit says that it holds no longer.
+# Magic, dense encoding, three unused bytes, and eight bytes of a cached count whose last bit marks it as outdated.
 HEADER = b"HYLL\x00\x00\x00\x00" + b"\x00" * 7 + b"\x80"
 BYTES = len(HEADER) + REGISTERS * 6 // 8
 
@@ -28,18 +28,18 @@ _START = np.array([0xADC83B19 ^ (PERSON_BYTES * 0xC6A4A7935BD1E995 % 2**64)], dt
 
 
 def hyperloglog(persons: Iterable[bytes]) -> bytes:
-    """The sketch of these persons, 8 bytes each, as the server would hold it. Returns BYTES bytes.
+    """Make the sketch of these persons, 8 bytes each, as the server would. Returns BYTES bytes.
 
-    Raises ValueError where the bytes of all are no multiple of 8; that each has 8 is the caller's to know.
+    Raises ValueError if the total size is no multiple of 8; the caller must make sure that each person has 8 bytes.
     """
     hashes = _murmur64a(np.frombuffer(b"".join(persons), dtype="<u8"))
     registers = np.zeros(REGISTERS, dtype=np.uint8)
     np.maximum.at(registers, hashes & np.uint64(REGISTERS - 1), _ranks(hashes >> np.uint64(INDEX_BITS)))
-    return HEADER + _packed(registers)
+    return HEADER + _pack(registers)
 
 
 def _murmur64a(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """MurmurHash64A of texts that are one word each. Source: Appleby, MurmurHash2, the 64-bit variant."""
+    """MurmurHash64A of texts of one 8-byte word each. Source: Appleby, MurmurHash2, the 64-bit variant."""
     mixed = words * _MULTIPLIER
     mixed ^= mixed >> _SHIFT
     mixed *= _MULTIPLIER
@@ -52,15 +52,15 @@ def _murmur64a(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _ranks(rests: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """The place of the lowest bit that is set, from 1 on; of what has none, one beyond the last."""
+    """The position of the lowest set bit, from 1 on; RANK_BITS + 1 if no bit is set."""
     rests = rests | np.uint64(1 << RANK_BITS)
     lowest = rests & (~rests + np.uint64(1))
     _mantissas, exponents = np.frexp(lowest.astype(np.float64))  # exact: a power of two
     return exponents.astype(np.uint8)
 
 
-def _packed(registers: NDArray[np.uint8]) -> bytes:
-    """Six bits each, the lowest first: four registers in three bytes."""
+def _pack(registers: NDArray[np.uint8]) -> bytes:
+    """Pack six bits of each, the lowest first: four registers in three bytes."""
     a, b, c, d = registers.reshape(-1, 4).T
     packed = np.empty((REGISTERS // 4, 3), dtype=np.uint8)
     packed[:, 0] = a | b << 6

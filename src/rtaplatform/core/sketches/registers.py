@@ -1,7 +1,7 @@
-"""What HyperLogLogs of the server's format hold, their union and its count.   Pure.   Read by the analytics.
+"""Registers of HyperLogLogs in the server's format, their union and its count.   Pure.   Read by the analytics.
 
-The server counts the union of a few sketches at once; of thousands, asked for again and again, it is cheaper to keep
-what they come to. Both ways lead to the same number: the estimate here is the server's, operation by operation.
+The server counts the union of a few sketches at once. For thousands of sketches that are asked for again and again, it
+is cheaper to keep their union. Both ways lead to the same number: the estimate here repeats the server's operations.
 
 Source: Ertl, New cardinality estimation algorithms for HyperLogLog sketches (2017); the formats, sparse and dense, are
 those of Redis's hyperloglog.c.
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from rtaplatform.core.sketches.hyperloglog import HEADER, INDEX_BITS, RANK_BITS, REGISTERS
 
-ENCODING_AT = 4  # of the header: the byte that tells
+ENCODING_INDEX = 4  # the byte of the header that tells the encoding
 DENSE, SPARSE = 0, 1
 RANK_WIDTH, RANK_MASK = 6, 63
 ALPHA = 0.721347520444481703680  # 0.5 / ln 2
 
-Ranks = NDArray[np.uint8]  # of each register; REGISTERS of them, or rows of so many
+Ranks = NDArray[np.uint8]  # of REGISTERS registers, or of rows of them
 
 
 class Registers(Struct, frozen=True):
-    """Of some rows, the registers that are not 0: as a list (`places` is row · REGISTERS + register), or all of them.
+    """The registers of some rows, in whichever form is smaller: only those that are not 0, or all of them.
 
-    `rows` rise; whichever is smaller is kept.
+    In the first form, `places` has row · REGISTERS + register of each. `rows` are in ascending order.
     """
 
     rows: NDArray[np.int64]
@@ -42,19 +42,19 @@ class Registers(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self.rows.nbytes + self.places.nbytes + self.ranks.nbytes
 
 
 def read_registers(sketches: Sequence[bytes], rows: Sequence[int]) -> Registers:
-    """The unions of sketches, each of which belongs to a row.   Raises ValueError for what is no sketch."""
+    """Unite the sketches of each row; `rows` names the row of each sketch. Raises ValueError for an invalid sketch."""
     sparse, dense = list[tuple[bytes, int]](), list[tuple[bytes, int]]()
     for sketch, row in zip(sketches, rows, strict=True):
-        if len(sketch) < len(HEADER) or not sketch.startswith(b"HYLL") or sketch[ENCODING_AT] not in (DENSE, SPARSE):
+        if len(sketch) < len(HEADER) or not sketch.startswith(b"HYLL") or sketch[ENCODING_INDEX] not in (DENSE, SPARSE):
             raise ValueError("no HyperLogLog")
-        (sparse if sketch[ENCODING_AT] == SPARSE else dense).append((sketch, row))
+        (sparse if sketch[ENCODING_INDEX] == SPARSE else dense).append((sketch, row))
     words = np.concatenate([_sparse_words(sparse), *(_dense_words(sketch, row) for sketch, row in dense)])
-    words.sort()  # the greatest rank of a place is its last
+    words.sort()  # the last word of each place has its greatest rank
     places = words >> RANK_WIDTH
     is_last = np.ones(len(places), dtype=np.bool_)
     is_last[:-1] = places[1:] != places[:-1]
@@ -71,34 +71,34 @@ def _registers(places: NDArray[np.int64], ranks: Ranks) -> Registers:
     return Registers(rows, places[:0].copy(), whole)
 
 
-def unite(found: Sequence[Registers], groups: NDArray[np.int64], many: int) -> Ranks:
-    """Of each group from 0 to `many` the union of its rows; `groups` says which a row belongs to, -1 for none."""
-    ranks = np.zeros((many, REGISTERS), dtype=np.uint8)
+def unite(parts: Sequence[Registers], groups: NDArray[np.int64], group_count: int) -> Ranks:
+    """The union of the rows of each group. `groups` names the group of each row, -1 for none."""
+    ranks = np.zeros((group_count, REGISTERS), dtype=np.uint8)
     flat, is_one_to_one = ranks.reshape(-1), np.bincount(groups[groups >= 0], minlength=1).max() <= 1
-    for each in found:
-        if each.is_whole:
-            for at, group in enumerate(groups[each.rows].tolist()):
+    for part in parts:
+        if part.is_whole:
+            for index, group in enumerate(groups[part.rows].tolist()):
                 if group >= 0:
-                    np.maximum(ranks[group], each.ranks[at], out=ranks[group])
+                    np.maximum(ranks[group], part.ranks[index], out=ranks[group])
         else:
-            group_of = groups[each.places >> INDEX_BITS]
-            held = group_of >= 0
-            at = group_of[held] << INDEX_BITS | each.places[held] & (REGISTERS - 1)
+            part_groups = groups[part.places >> INDEX_BITS]
+            is_grouped = part_groups >= 0
+            places = part_groups[is_grouped] << INDEX_BITS | part.places[is_grouped] & (REGISTERS - 1)
             if is_one_to_one:  # no place comes twice
-                flat[at] = np.maximum(flat[at], each.ranks[held])
+                flat[places] = np.maximum(flat[places], part.ranks[is_grouped])
             else:
-                np.maximum.at(flat, at, each.ranks[held])
+                np.maximum.at(flat, places, part.ranks[is_grouped])
     return ranks
 
 
 def count(ranks: Ranks) -> int:
-    """About how many persons these registers have seen: what PFCOUNT says."""
-    held = ranks[ranks > 0]
-    numbers = np.bincount(held, minlength=RANK_BITS + 2).tolist()
-    z = REGISTERS * _tau((REGISTERS - numbers[RANK_BITS + 1]) / REGISTERS)
+    """Estimate how many persons these registers have seen, as PFCOUNT does."""
+    set_ranks = ranks[ranks > 0]
+    counts = np.bincount(set_ranks, minlength=RANK_BITS + 2).tolist()
+    z = REGISTERS * _tau((REGISTERS - counts[RANK_BITS + 1]) / REGISTERS)
     for rank in range(RANK_BITS, 0, -1):
-        z = (z + numbers[rank]) * 0.5
-    z += REGISTERS * _sigma((REGISTERS - len(held)) / REGISTERS)
+        z = (z + counts[rank]) * 0.5
+    z += REGISTERS * _sigma((REGISTERS - len(set_ranks)) / REGISTERS)
     return math.floor(ALPHA * REGISTERS * REGISTERS / z + 0.5)
 
 
@@ -123,15 +123,15 @@ def _sigma(x: float) -> float:
 
 
 def _dense_words(sketch: bytes, row: int) -> NDArray[np.int64]:
-    """Six bits each, the lowest first: four registers in three bytes."""
+    """Unpack six bits for each register, the lowest first: four registers in three bytes."""
     a, b, c = np.frombuffer(sketch, np.uint8, offset=len(HEADER)).reshape(REGISTERS // 4, 3).T
     ranks = np.stack([a & 63, a >> 6 | (b & 15) << 2, b >> 4 | (c & 3) << 4, c >> 2], axis=1).reshape(REGISTERS)
-    at = np.flatnonzero(ranks)
-    return (row << INDEX_BITS | at) << RANK_WIDTH | ranks[at].astype(np.int64)
+    indexes = np.flatnonzero(ranks)
+    return (row << INDEX_BITS | indexes) << RANK_WIDTH | ranks[indexes].astype(np.int64)
 
 
 def _sparse_words(sketches: Sequence[tuple[bytes, int]]) -> NDArray[np.int64]:
-    """Runs: 00nnnnnn is n + 1 zeros, 01nnnnnn nnnnnnnn as well, 1vvvvvnn n + 1 times v + 1. A sketch is REGISTERS."""
+    """Runs: 00nnnnnn and 01nnnnnn nnnnnnnn are n + 1 zeros, 1vvvvvnn is n + 1 times v + 1; REGISTERS in a sketch."""
     body = np.frombuffer(b"".join([sketch[len(HEADER) :] for sketch, _ in sketches]), np.uint8)
     long = _long_runs(body)
     is_code = np.ones(len(body), dtype=np.bool_)
@@ -160,10 +160,10 @@ _LENGTHS = np.array(
 
 
 def _long_runs(body: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where runs of two bytes begin. Of bytes 01nnnnnn in a row each second one belongs to the one before."""
-    alike = np.flatnonzero(body >> 6 == 1)
-    is_first = np.ones(len(alike), dtype=np.bool_)
-    is_first[1:] = alike[1:] != alike[:-1] + 1
-    first = np.maximum.accumulate(np.where(is_first, alike, 0))
-    begins: NDArray[np.int64] = alike[(alike - first) % 2 == 0]
+    """Where runs of two bytes begin. Of consecutive bytes 01nnnnnn, every second one belongs to the one before."""
+    candidates = np.flatnonzero(body >> 6 == 1)
+    is_first = np.ones(len(candidates), dtype=np.bool_)
+    is_first[1:] = candidates[1:] != candidates[:-1] + 1
+    first = np.maximum.accumulate(np.where(is_first, candidates, 0))
+    begins: NDArray[np.int64] = candidates[(candidates - first) % 2 == 0]
     return begins

@@ -1,8 +1,8 @@
-"""Time buckets: which minute, local hour and local day an instant belongs to, and how long each is kept.
+"""Time buckets: which minute, local hour and local day an instant belongs to, and how long each is kept.   Pure.
 
-Pure. Starts are whole minutes since 1970 (every zone offset in use today is one), instants are
-milliseconds since 1970. Minutes are UTC; hours and days are the project's local ones. Where an
-offset changes inside an hour, the hour after the change begins at the change.
+Starts are whole minutes since 1970 (every zone offset in use today is a whole number of minutes); instants are
+milliseconds since 1970. Minutes are UTC; hours and days are local to the project's zone. If an offset changes within an
+hour, a new hour bucket begins at the change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DAY_MS = 86_400_000
 
 
 class BucketKind(StrEnum):
-    """The bucket sizes kept, finest first."""
+    """The bucket sizes, finest first."""
 
     MINUTE = "m"
     HOUR = "h"
@@ -30,9 +30,9 @@ class BucketKind(StrEnum):
 
 # A bucket that starts at s is kept while s + retention > stream time (docs/reference/rules.md, 4).
 RETENTION_MS = {BucketKind.MINUTE: 48 * HOUR_MS, BucketKind.HOUR: 60 * DAY_MS, BucketKind.DAY: 400 * DAY_MS}
-# Sketches of persons by product go sooner: there may be tens of thousands of them in an hour.
+# Sketches of persons by product expire sooner: there may be tens of thousands of them in an hour.
 PRODUCT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
-# What Redis keeps beyond that: the longest bucket, and slack for a reader that is still at it.
+# How much longer Redis keeps a bucket: its greatest length, and slack for a reader that is still reading it.
 EXPIRY_SLACK_MS = {BucketKind.MINUTE: HOUR_MS, BucketKind.HOUR: DAY_MS, BucketKind.DAY: 2 * DAY_MS}
 
 
@@ -56,7 +56,7 @@ def bucket_starts(minute: int, zone: str) -> BucketStarts:
 
 
 def day_start(local: datetime, tz: ZoneInfo) -> int:
-    """The first minute of the local day of `local`. A skipped midnight, with fold 0, is the first instant after."""
+    """The first minute of the local day of `local`. If midnight is skipped, it is the first instant after the gap."""
     return int(datetime(local.year, local.month, local.day, tzinfo=tz).timestamp()) // 60
 
 
@@ -77,13 +77,13 @@ def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
 
 
 def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
-    """How long sketches of persons by that dimension ("" for all persons) are kept."""
+    """How long sketches of persons by this dimension ("" for all persons) are kept."""
     is_short = kind is BucketKind.HOUR and dimension == "product_id"
     return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 
 def expires_at_s(kind: BucketKind, start: int) -> int:
-    """When Redis may forget the bucket, in seconds since 1970. Cleaning only: nothing is decided by it."""
+    """When Redis may expire the bucket, in seconds since 1970. This only cleans up; no decision depends on it."""
     return (start * MINUTE_MS + RETENTION_MS[kind] + EXPIRY_SLACK_MS[kind]) // 1000
 
 

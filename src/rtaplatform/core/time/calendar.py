@@ -1,7 +1,7 @@
-"""Interval buckets of the local calendar: where one starts, and the next.   Stage 5 of 6, pure.
+"""Interval buckets of the local calendar: where each starts, and where the next one does.   Pure.
 
-Times are whole minutes since 1970. A bucket is named by its start; the first of a period may begin before it.
-Minutes are UTC, hours follow `core.buckets`, days, weeks and months begin at a local midnight.
+Times are whole minutes since 1970. A bucket is named by its start; the first bucket of a period may begin before the
+period. Minutes are UTC, hours follow `core/time/buckets.py`; days, weeks and months begin at a local midnight.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rtaplatform.core.time.buckets import BucketKind, bucket_starts
 from rtaplatform.core.time.zones import load_zone
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-# The least length of each interval, in minutes: bounds the number of points before any is made.
+# The least length of each interval, in minutes: it bounds the number of points before any is made.
 LEAST_MINUTES = {"minute": 1, "hour": 60, "day": 23 * 60, "week": 167 * 60, "month": 671 * 60}
 
 
@@ -34,9 +34,9 @@ def next_start(start: int, interval: str, zone: str, week_start: str = "monday")
     if interval == "hour":
         return _next_hour(start, zone)
     first = _first_date(local_date(start, zone), interval, week_start)
-    following = midnight(_next_date(first, interval), zone)
-    # A local day that was skipped whole (Samoa, 2011) has no length.
-    return following if following > start else midnight(_next_date(first, "day") + timedelta(days=1), zone)
+    end = midnight(_next_date(first, interval), zone)
+    # A local day that was skipped completely (Samoa, 2011) has no length.
+    return end if end > start else midnight(_next_date(first, "day") + timedelta(days=1), zone)
 
 
 def floor_to_kind(minute: int, kind: BucketKind, zone: str) -> int:
@@ -61,7 +61,7 @@ def is_midnight(minute: int, zone: str) -> bool:
 
 
 def previous_period(start: int, end: int, zone: str) -> tuple[int, int]:
-    """As long, and immediately before. From a local midnight: the same hours as many whole days earlier as it takes."""
+    """The period of equal length just before. If it starts at local midnight, it is shifted by whole days instead."""
     if not is_midnight(start, zone):
         return start - (end - start), start
     first, last = local_date(start, zone), local_date(end, zone)
@@ -87,11 +87,11 @@ def _year_before(minute: int, zone: str, leap_day: tuple[int, int]) -> int:
 
 
 def _next_hour(start: int, zone: str) -> int:
-    following = bucket_starts(start + 60, zone).hour
-    # An offset that changes inside an hour makes a short one, which a step of 60 minutes may pass over.
-    while (before := bucket_starts(following - 1, zone).hour) > start:
-        following = before
-    return following
+    hour = bucket_starts(start + 60, zone).hour
+    # An offset that changes within an hour makes a short hour, which a step of 60 minutes may skip.
+    while (earlier := bucket_starts(hour - 1, zone).hour) > start:
+        hour = earlier
+    return hour
 
 
 def _first_date(day: date, interval: str, week_start: str) -> date:

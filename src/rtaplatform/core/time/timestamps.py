@@ -1,8 +1,9 @@
-"""ISO 8601 text or a number → milliseconds since 1970.   Pure; read by collector and workers.
+"""Read ISO 8601 text or a number as milliseconds since 1970.   Pure; used by collector and workers.
 
-Dates by month, week or day of the year; times down to a fraction of the hour, minute or second, cut to milliseconds;
-each with or without its signs, T or a blank between them; without an offset it is UTC. A number is seconds below 10^11,
-else milliseconds. Years 1970 to 9999. Everything else is unreadable: None.
+Dates may be by month, week or day of the year. Times may end with a fraction of the hour, minute or second, which is
+cut to milliseconds. Both may be in basic or extended format, with T or a blank between them; without an offset they are
+UTC. A number below 10^11 is in seconds, else in milliseconds. Years are 1970 to 9999. Anything else is unreadable:
+None.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ _ZONE = r"(?:([Zz])|([+−-])(\d{2}):?(\d{2})?)?"
 _FORM = re.compile(rf"{_DATE}(?:[Tt ]{_TIME}{_ZONE})?", re.ASCII)
 _NUMBER = re.compile(r"(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 NUMBER_CHARACTERS_MAX = 100
-FRACTION_DIGITS_MAX = 40  # of an hour or a minute: more say nothing of a millisecond
+FRACTION_DIGITS_MAX = 40  # of an hour or a minute: more digits do not change the millisecond
 MILLISECONDS_FROM = 10**11  # a smaller number is seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTES: dict[str, int] = {}  # "2026-11-22T10:00" → ms; events come in time order, so a few minutes serve them all
 _MINUTES_MAX = 4_096
-# The rest of the form that nearly all senders use, ":05.120Z": two look-ups instead of a parse.
+# The end of the format that nearly all senders use, ":05.120Z": two look-ups instead of a parse.
 _SECONDS = {f":{second:02}.": second * 1000 for second in range(60)}
 _MILLISECONDS = {f"{millisecond:03}Z": millisecond for millisecond in range(1000)}
 TIME_MS_MAX = 253_402_300_800_000  # the end of the year 9999
 
 
 def read_time_ms(text: str) -> int | None:
-    """Milliseconds since 1970, or None where the text cannot be read as a time."""
+    """Milliseconds since 1970, or None if the text cannot be read as a time."""
     second, fraction = _SECONDS.get(text[16:20]), _MILLISECONDS.get(text[20:])
     if second is not None and fraction is not None:
         start = _MINUTES.get(text[:16])
@@ -51,12 +52,12 @@ def _remember_minute(text: str) -> int | None:
 
 def _read_any(text: str) -> int | None:
     form = _FORM.fullmatch(text)
-    at = None if form is None else _read_form(form)
-    return read_number_ms(text) if at is None else at
+    time_ms = None if form is None else _read_form(form)
+    return read_number_ms(text) if time_ms is None else time_ms
 
 
 def read_number_ms(text: str) -> int | None:
-    """A number as JSON writes it: seconds since 1970 below 10^11, else milliseconds, cut; None: no time."""
+    """A JSON number as a time: in seconds below 10^11, else in milliseconds, cut. None if it is no time."""
     form = _NUMBER.fullmatch(text) if len(text) <= NUMBER_CHARACTERS_MAX else None
     if form is None:
         return None
@@ -73,7 +74,7 @@ def read_number_ms(text: str) -> int | None:
 def _read_form(form: re.Match[str]) -> int | None:
     year, month, day, month_alone, week, weekday, ordinal, hour, minute, second, fraction, _, *zone = form.groups()
     if hour is not None and day is None and weekday is None and ordinal is None:
-        return None  # only a day has a time
+        return None  # a time of day needs a date with a day
     try:
         if week is not None:
             start = date.fromisocalendar(int(year), int(week), int(weekday or 1))
@@ -90,7 +91,7 @@ def _read_form(form: re.Match[str]) -> int | None:
 
 
 def _time_ms(hour: str, minute: str | None, second: str | None, fraction: str | None) -> int:
-    """24:00 is the end of the day; a second 60, which is a leap second, is the next minute's first."""
+    """The time of day. 24:00 is the end of the day; second 60, a leap second, is the next minute's first."""
     h, m, s = int(hour), int(minute or 0), int(second or 0)
     unit_ms = 3_600_000 if minute is None else 60_000 if second is None else 1000
     part = _fraction_ms(fraction, unit_ms)

@@ -1,7 +1,7 @@
 """The time zones of the IANA database, the same on every machine.   Pure.
 
-They are read from the `tzdata` package, never from the machine: what one machine knows and another does not
-(`localtime`, a zone that a release has added) would end a worker, or give one log two sets of buckets.
+They are read from the `tzdata` package, never from the machine. A zone that only some machines have (`localtime`, or
+one that a release has added) would end a worker, or give two workers different buckets for the same log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-# A zone of that name exists, but it is no place: it tells that none was chosen.
+# This zone exists in the database, but means that no zone was chosen.
 _NO_PLACE = frozenset({"Factory"})
 
 
@@ -26,9 +26,9 @@ def is_known_zone(name: object) -> bool:
 
 @cache
 def load_zone(name: str) -> ZoneInfo:
-    """The zone of that name. An unknown one is UTC, for workers and readers alike: it stops nobody.
+    """The zone of this name. An unknown name is read as UTC by workers and readers, so it stops neither.
 
-    Names are checked where they come in. An unknown one was stored by another version, and a rebuild corrects it.
+    Names are checked when they are set. An unknown name was stored by another version, and a rebuild corrects it.
     """
     with files("tzdata").joinpath("zoneinfo", *(name if is_known_zone(name) else "UTC").split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)

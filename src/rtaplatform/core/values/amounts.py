@@ -1,7 +1,7 @@
 """Decimal text → integers in 10⁻⁴ units.   Pure.
 
-Exact: made from the text, never through a float; rounded once, half to even; price × quantity is
-multiplied exactly first. So any order of adding gives the same total.
+Amounts are exact: read from the text, never through a float, and rounded once, half to even. A product of price and
+quantity is computed exactly before it is rounded. So any order of adding gives the same total.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtaplatform.core.events import AMOUNT_MAX
 from rtaplatform.core.values.json_text import is_nothing
 
 TEXT_MAX = 1_000
-CACHED_TEXT_MAX = 32  # longer ones are seldom, and could fill a cache
+CACHED_TEXT_MAX = 32  # longer texts are rare, and could fill a cache
 SCALE_DIGITS = 4
 _NUMBER = re.compile(r"(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII)
 _PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
@@ -27,9 +27,9 @@ class AmountError(ValueError):
 
 
 def amount_text(raw: Raw) -> str | None:
-    """The number in a JSON value: a number, or text that holds one plain decimal, blanks around it allowed.
+    """The number in a JSON value: a number, or a text with one plain decimal, which may have blanks around it.
 
-    None: nothing is there. Raises `AmountError` where it is no amount, or one that no sum can take.
+    None if the value is absent or null. Raises `AmountError` if it is no amount, or is out of range.
     """
     if is_nothing(raw):
         return None
@@ -48,27 +48,27 @@ def amount_text(raw: Raw) -> str | None:
 
 def scaled(text: str) -> int:
     """The amount in 10⁻⁴ units, within ±2^52."""
-    return _scaled_known(text) if len(text) <= CACHED_TEXT_MAX else _scaled(*_parts(text))
+    return _cached_scaled(text) if len(text) <= CACHED_TEXT_MAX else _scaled(*_read_decimal(text))
 
 
 def scaled_product(price: str, quantity: str) -> int:
     """price × quantity in 10⁻⁴ units, rounded once, within ±2^52."""
     if len(price) + len(quantity) <= CACHED_TEXT_MAX:
-        return _scaled_product_known(price, quantity)
+        return _cached_scaled_product(price, quantity)
     return _scaled_product(price, quantity)
 
 
 @lru_cache(maxsize=65_536)
-def _scaled_known(text: str) -> int:
-    return _scaled(*_parts(text))
+def _cached_scaled(text: str) -> int:
+    return _scaled(*_read_decimal(text))
 
 
 def _scaled_product(price: str, quantity: str) -> int:
-    (m1, e1), (m2, e2) = _parts(price), _parts(quantity)
+    (m1, e1), (m2, e2) = _read_decimal(price), _read_decimal(quantity)
     return _scaled(m1 * m2, e1 + e2)
 
 
-_scaled_product_known = lru_cache(maxsize=65_536)(_scaled_product)
+_cached_scaled_product = lru_cache(maxsize=65_536)(_scaled_product)
 
 
 def is_in_range(amount: int) -> bool:
@@ -81,8 +81,8 @@ def check_range(amount: int) -> int:
     return amount
 
 
-def _parts(text: str) -> tuple[int, int]:
-    """mantissa × 10^exponent"""
+def _read_decimal(text: str) -> tuple[int, int]:
+    """Read mantissa and exponent: the number is mantissa × 10^exponent."""
     form = _NUMBER.fullmatch(text) if len(text) <= TEXT_MAX else None
     if form is None:
         raise AmountError("is not a number")

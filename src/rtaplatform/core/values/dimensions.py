@@ -1,4 +1,4 @@
-"""Text as a dimension's value: what events are told apart by.   Pure; read by collector and workers."""
+"""Text as a dimension's value.   Pure; used by collector and workers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from functools import lru_cache
 
 from rtaplatform.core.events import DIMENSION_BYTES_MAX
 
-CACHED_CHARACTERS_MAX = 64  # longer texts are seldom, and could fill a cache
+CACHED_CHARACTERS_MAX = 64  # longer texts are rare, and could fill a cache
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def dimension(value: str | None) -> str:
-    """Text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
+    """The text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
     if not value:
         return ""
-    return _known_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
+    return _cached_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
 
 
 def _clean_dimension(value: str) -> str:
@@ -26,4 +26,4 @@ def _clean_dimension(value: str) -> str:
     return value
 
 
-_known_dimension = lru_cache(maxsize=65_536)(_clean_dimension)
+_cached_dimension = lru_cache(maxsize=65_536)(_clean_dimension)

@@ -1,7 +1,7 @@
-"""Ids of people, messages, products and orders: what may be one.   Pure; read by collector, workers and catalog.
+"""Which texts may be ids of persons, messages, products and orders.   Pure; used by collector, workers and catalog.
 
-One limit everywhere, so that an id that is taken in one place can be found in every other. Control characters of an
-id of a product are read as blanks, as in every dimension's value: the catalog has no id that holds one.
+The limit is the same everywhere, so that an id accepted in one place can be found in every other. Control characters
+in a product's id are read as blanks, as in every dimension's value, so the catalog accepts no id that has one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import xxhash
 
 ID_BYTES_MAX = 256  # of UTF-8
-# The name spaces of persons: a user, or an anonymous id without one.
+# Prefixes of persons: a user, or an anonymous id without a user.
 USER, ANONYMOUS = b"u:", b"a:"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -24,12 +24,12 @@ def is_too_long(text: str) -> bool:
 
 
 def has_control(text: str) -> bool:
-    """Whether control characters are in it: such an id would be shown as another."""
+    """Whether the text has control characters: such an id would be shown as another one."""
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def persons_of(user_id: str | None, anonymous_ids: Iterable[str]) -> list[bytes]:
-    """The person under each of these ids, as the workers write it (docs/reference/store.md)."""
+    """The person of each of these ids, as workers write it (docs/reference/store.md)."""
     names = [USER + user_id.encode()] if user_id else []
-    names += [ANONYMOUS + one.encode() for one in anonymous_ids]
+    names += [ANONYMOUS + anonymous_id.encode() for anonymous_id in anonymous_ids]
     return [xxhash.xxh3_64_digest(name) for name in names]

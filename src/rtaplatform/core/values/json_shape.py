@@ -1,6 +1,6 @@
-"""How large, deep and wide the JSON of an event may be.   Pure; one rule for collector and workers.
+"""How large, deep and wide the JSON of an event may be.   Pure; used by collector and workers.
 
-Judged on the bytes, before they are read: what is over a limit is refused whether or not it is JSON
+The limits apply to the bytes, before they are decoded: a text over a limit is refused whether or not it is JSON
 (docs/reference/rules.md, 1).
 """
 
@@ -22,7 +22,7 @@ from rtaplatform.core.events import (
 )
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-# Of what stands outside of strings only brackets and colons are kept, of two kinds of brackets one.
+# Outside of strings only brackets and colons are kept, and both kinds of brackets are treated alike.
 _KEPT = b"[]{}:"
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _DROPPED = bytes(byte for byte in range(256) if byte not in _KEPT)
@@ -38,7 +38,7 @@ class JsonLimits(Struct, frozen=True):
 
 
 class JsonFlaw(Struct, frozen=True):
-    """The first limit that is passed, and a sentence about it."""
+    """The first limit that is exceeded, and a sentence about it."""
 
     reason: Reason
     detail: str
@@ -49,7 +49,7 @@ AS_COLLECTED = JsonLimits(COLLECTED_BYTES_MAX, COLLECTED_KEYS_MAX)  # with the f
 
 
 def find_flaw(value: bytes, limits: JsonLimits) -> JsonFlaw | None:
-    """The first of too_large, not_utf8, too_deep and too_many_keys that is true of the text; None: it is none."""
+    """The first of too_large, not_utf8, too_deep and too_many_keys that applies to the text; None if none does."""
     if len(value) > limits.bytes_max:
         return JsonFlaw(Reason.TOO_LARGE, f"{len(value)} bytes; at most {limits.bytes_max}.")
     if not value.isascii():
@@ -61,8 +61,8 @@ def find_flaw(value: bytes, limits: JsonLimits) -> JsonFlaw | None:
 
 
 def find_excess(value: bytes, keys_max: int) -> JsonFlaw | None:
-    """The same of too_deep and too_many_keys alone."""
-    # Counting brackets and colons is a bound, in one pass of C: only what could be over it is looked at closely.
+    """The same for too_deep and too_many_keys only."""
+    # Counting brackets and colons is fast and gives an upper bound; only a text that may exceed a limit is scanned.
     if value.count(b"{") + value.count(b"[") <= NESTING_MAX and value.count(b":") <= keys_max:
         return None
     signs = np.frombuffer(_STRING.sub(b"", value).translate(_ALIKE, _DROPPED), dtype=np.uint8)
@@ -77,16 +77,16 @@ def find_excess(value: bytes, keys_max: int) -> JsonFlaw | None:
 
 
 def _depths(opens: Signs, closes: Signs) -> Depths:
-    """How many brackets are open behind each sign; one that closes nothing closes nothing."""
+    """How many brackets are open after each sign; a closing bracket without an opening one is ignored."""
     sums = np.cumsum(opens.astype(np.int64) - closes)
     return sums - np.minimum(np.minimum.accumulate(sums), 0)
 
 
 def _most_keys(opens: Signs, colons: Signs, depths: Depths, deepest: int) -> int:
-    """The most colons directly in one pair of brackets: those of a depth belong to the last that was opened to it."""
+    """The most colons directly in one pair of brackets. A colon belongs to the last bracket opened to its depth."""
     most = 0
     for depth in range(1, deepest + 1):
-        here = depths == depth
-        found = np.searchsorted(np.flatnonzero(here & opens), np.flatnonzero(here & colons))
-        most = max(most, int(np.bincount(found).max(initial=0)))
+        is_at_depth = depths == depth
+        brackets = np.searchsorted(np.flatnonzero(is_at_depth & opens), np.flatnonzero(is_at_depth & colons))
+        most = max(most, int(np.bincount(brackets).max(initial=0)))
     return most

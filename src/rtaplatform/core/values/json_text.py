@@ -1,6 +1,6 @@
-"""One JSON value by its text: numbers as they were written, and what stands for an empty object.   Pure.
+"""Read one JSON value from its text: numbers as they were written, and what counts as an empty object.   Pure.
 
-Read by collector and workers, so that both see the same id, the same dimension and the same amount.
+Used by collector and workers, so that both read the same id, dimension and amount.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class NumberText(str):
 
 
 def plain_value(raw: Raw | bytes) -> Any:
-    """The value, where it is a scalar, numbers as their own text; CONTAINER for a list or object; None: nothing."""
+    """A scalar value, numbers as their text; CONTAINER for a list or object; None if absent or null."""
     text = bytes(raw)
     if text in _NOTHING:
         return None
@@ -32,7 +32,7 @@ def plain_value(raw: Raw | bytes) -> Any:
 
 
 def dimension_text(raw: Raw | bytes) -> str | None:
-    """A dimension's text: numbers as written, booleans as true and false, empty of all else; None: it is not there."""
+    """A dimension's text: numbers as written, booleans as true and false, else empty. None if absent or null."""
     value = plain_value(raw)
     if value is None:
         return None
@@ -46,6 +46,6 @@ def is_nothing(raw: Raw | bytes) -> bool:
 
 
 def is_empty_object(raw: Raw | bytes) -> bool:
-    """Whether it stands where an object belongs and means an empty one: an empty list (as PHP writes it), "", false."""
+    """Whether the value, in place of an object, means an empty one: an empty list (as PHP writes it), "" or false."""
     text = bytes(raw)
     return text in _EMPTY or (text[:1] == b"[" and not text[1:-1].strip())

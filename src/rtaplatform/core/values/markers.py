@@ -1,8 +1,9 @@
-"""Words in answers that are no values, and values that read like them.   Pure.
+"""Markers in answers that are no values, and how values that look like markers are escaped.   Pure.
 
-`(none)` stands for what is missing, `(other)` for what has no seat in a full bucket (caps.py), `$page` and its like for
-calls that are no track. A value that reads like one of them has a backslash before it, and one that begins with
-backslashes and then reads like one has one more: so that no two values are shown alike, and each can be asked for.
+`(none)` stands for a missing value, `(other)` for values without a seat in a full bucket (caps.py), `$page` and the
+like for calls other than track. A value that looks like a marker gets a backslash before it; one that begins with
+backslashes and then looks like a marker gets one more. So different values are never shown alike, and each can be used
+in a query.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from rtaplatform.core.events import CALL_NAMES
 from rtaplatform.core.rollups import OTHER
 from rtaplatform.core.values.dimensions import dimension
 
-NONE, OTHER_SHOWN = "(none)", "(other)"  # how an empty value and the rest of a full bucket are shown, and asked for
+NONE, OTHER_SHOWN = (
+    "(none)",
+    "(other)",
+)  # as answers show them and queries name them
 
 _MARKER = re.compile(r"\\*\((?:none|other)\)")
 _CALL_NAME = re.compile(r"\\*\$(?:" + "|".join(name[1:] for name in CALL_NAMES.values()) + ")")
 
 
 def track_name(event: str) -> str:
-    """The name that a track call of this event is counted under: never that of another call."""
+    """The name that a track call of this event is counted under; never the name of another call type."""
     return "\\" + event if event[:1] in "$\\" and _CALL_NAME.fullmatch(event) else event
 
 
@@ -33,7 +37,7 @@ def shown_value(stored: str) -> str:
 
 
 def stored_value(shown: str) -> str:
-    """What is asked for as it is kept: the other way round."""
+    """The stored value of a shown one: the reverse of `shown_value`."""
     if shown == NONE:
         return ""
     if shown == OTHER_SHOWN:

@@ -1,4 +1,4 @@
-"""murmur2 as Kafka's Java client computes it, to find a key's partition and its dedup partition.   Pure.
+"""murmur2 as in Kafka's Java client, to find the partition and the dedup partition of a key.   Pure.
 
 Source: the public-domain MurmurHash2 of Austin Appleby with the seed 0x9747b28c, as
 `org.apache.kafka.common.utils.Utils.murmur2` and its default partitioner use it.
@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 
 _SEED, _M, _MASK = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
-FEW = 20  # so many keys of one length are as soon hashed one by one, and small sites' workers need no NumPy
+FEW = 20  # up to so many keys of one length are hashed one by one, so workers of small sites need no NumPy
 
 
 def murmur2(data: bytes) -> int:
@@ -34,26 +34,26 @@ def bucket_of(key: bytes, buckets: int) -> int:
 
 
 def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
-    """`bucket_of` of each. Of many keys, those of one length are hashed together."""
+    """`bucket_of` for each key. If there are many keys, those of one length are hashed together."""
     if len(keys) <= FEW:
         return [bucket_of(key, buckets) for key in keys]
     sizes = list(map(len, keys))
     if sizes.count(sizes[0]) == len(sizes):
-        return _together(keys, buckets)
-    found = [0] * len(keys)
+        return _hash_together(keys, buckets)
+    results = [0] * len(keys)
     by_size: defaultdict[int, list[int]] = defaultdict(list)
-    for at, size in enumerate(sizes):
-        by_size[size].append(at)
-    for places in by_size.values():
-        alike = [keys[at] for at in places]
-        theirs = [bucket_of(key, buckets) for key in alike] if len(alike) <= FEW else _together(alike, buckets)
-        for at, bucket in zip(places, theirs, strict=True):
-            found[at] = bucket
-    return found
+    for index, size in enumerate(sizes):
+        by_size[size].append(index)
+    for indexes in by_size.values():
+        group = [keys[index] for index in indexes]
+        hashed = [bucket_of(key, buckets) for key in group] if len(group) <= FEW else _hash_together(group, buckets)
+        for index, bucket in zip(indexes, hashed, strict=True):
+            results[index] = bucket
+    return results
 
 
-def _together(keys: Sequence[bytes], buckets: int) -> list[int]:
-    """Those of keys of one length: 32-bit lanes, whose products wrap as the hash wants them to."""
+def _hash_together(keys: Sequence[bytes], buckets: int) -> list[int]:
+    """`bucket_of` for keys of one length, in 32-bit lanes, whose products overflow as the hash needs it."""
     import numpy as np
 
     size = len(keys[0])

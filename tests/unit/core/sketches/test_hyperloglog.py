@@ -53,7 +53,7 @@ def test_many_persons_and_some_twice() -> None:
     assert read(hyperloglog(persons * 2)) == registers_of(set(persons))
 
 
-def test_a_rest_without_any_bit_has_the_last_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_without_set_bits_has_the_last_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtaplatform.core.sketches.hyperloglog._murmur64a", lambda words: words)
     persons = [rest << 14 | index for index, rest in ((5, 0), (6, 1), (7, 2**49))]
     assert read(hyperloglog(person.to_bytes(8, "little") for person in persons)) == {5: 51, 6: 1, 7: 50}

@@ -57,6 +57,6 @@ def test_each_kind_of_run_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"text", HEADER[:4] + b"\x02" + HEADER[5:], sparse(ZEROS + ZEROS), sparse(b"")])
-def test_what_is_no_sketch_is_refused(text: bytes) -> None:
+def test_an_invalid_sketch_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="HyperLogLog"):
         read_registers([text], [0])

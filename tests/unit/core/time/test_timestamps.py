@@ -84,7 +84,7 @@ def test_everything_else_is_unreadable(text: str) -> None:
 
 
 @given(st.integers(0, LAST))
-def test_what_is_written_is_read_back(ms: int) -> None:
+def test_a_written_time_is_read_back(ms: int) -> None:
     assert read_time_ms(iso_utc(ms)) == ms
     assert read_time_ms(iso_utc(ms)) == ms  # now from the minutes that are remembered
 
@@ -122,7 +122,7 @@ def test_numbers_are_seconds_below_ten_to_the_eleventh_else_milliseconds(number:
     assert read_time(OracleNumber(number)) == ms
 
 
-def test_a_fast_reading_is_no_other_reading() -> None:
+def test_the_fast_path_reads_the_same_times() -> None:
     at = datetime(2026, 11, 21, 9, 0, 59, 999_000, UTC)
     for _ in range(2):
         assert read_time_ms("2026-11-21T09:00:59.999Z") == int(at.timestamp() * 1000)

@@ -34,11 +34,11 @@ def test_a_name_of_the_iana_database_is_known(name: str) -> None:
         None,
     ],
 )
-def test_what_is_no_place_on_every_machine_is_unknown(name: object) -> None:
+def test_a_zone_that_only_some_machines_have_is_unknown(name: object) -> None:
     assert not is_known_zone(name)
 
 
-def test_a_zone_stored_by_another_version_is_counted_as_utc_and_ends_nobody() -> None:
+def test_an_unknown_stored_zone_is_read_as_utc() -> None:
     assert bucket_starts(30_000_017, "localtime") == bucket_starts(30_000_017, "UTC")
     assert bucket_starts(30_000_017, "Mars/Olympus_Mons") == bucket_starts(30_000_017, "UTC")
 

@@ -130,5 +130,5 @@ def test_products_are_exact(price: str, quantity: str) -> None:
 
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=6))
-def test_no_float_is_on_the_way(number: Decimal) -> None:
+def test_no_float_is_involved(number: Decimal) -> None:
     assert scaled(f"{number:f}") == int((number * 10_000).to_integral_value(ROUND_HALF_EVEN))

@@ -15,7 +15,7 @@ TRICKY = st.lists(st.sampled_from(["\\", "(none)", "(other)", "$page", "a", " "]
 
 
 @given(TRICKY | st.text(max_size=20).map(dimension) | st.just(OTHER))
-def test_what_is_shown_is_asked_for_and_nothing_else(value: str) -> None:
+def test_a_shown_value_names_exactly_its_stored_value(value: str) -> None:
     assert stored_value(shown_value(value)) == value
 
 
@@ -36,7 +36,7 @@ def test_only_what_reads_like_a_marker_has_a_backslash(stored: str, shown: str) 
 
 
 @given(TRICKY, TRICKY)
-def test_no_track_has_the_name_of_another_call_and_no_two_have_one_name(one: str, other: str) -> None:
+def test_no_track_event_shares_a_name_with_a_call_or_another_event(one: str, other: str) -> None:
     assert track_name(one) not in CALL_NAMES.values()
     assert (track_name(one) == track_name(other)) == (one == other)
 

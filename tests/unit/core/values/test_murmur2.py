@@ -30,13 +30,13 @@ def test_the_hash_is_kafkas(key: bytes, signed: int) -> None:
 
 
 @given(st.binary(max_size=40), st.sampled_from([1, 2, 4, 16, 12]))
-def test_a_bucket_is_one_of_those_there_are_and_the_oracles(key: bytes, buckets: int) -> None:
+def test_a_bucket_is_in_range_and_the_same_as_the_oracles(key: bytes, buckets: int) -> None:
     assert 0 <= bucket_of(key, buckets) < buckets
     assert bucket_of(key, buckets) == oracle_murmur2.to_positive(key) % buckets
 
 
 @given(st.binary(max_size=40), st.integers(0, 4))
-def test_a_slice_lies_in_one_partition_of_any_power_of_two(key: bytes, doublings: int) -> None:
+def test_a_dedup_partition_lies_in_one_partition_of_any_power_of_two(key: bytes, doublings: int) -> None:
     assert bucket_of(key, 16) % 2**doublings == bucket_of(key, 2**doublings)
 
 
@@ -49,7 +49,7 @@ def test_many_keys_at_once_have_the_same_buckets(few: int, keys: list[bytes]) ->
         assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
 
 
-def test_long_keys_have_theirs() -> None:
+def test_long_keys_have_the_same_buckets() -> None:
     keys = [bytes([n]) * size for n in range(40) for size in (128, 129, 100_000)]
     assert buckets_of(keys, 16) == [oracle_murmur2.to_positive(key) % 16 for key in keys]
 
