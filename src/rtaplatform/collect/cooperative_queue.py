@@ -1,4 +1,4 @@
-"""Heavy pieces of work, one after the other: between any two, the event loop looks at everybody else once."""
+"""Run heavy work in turns: between any two pieces, the event loop serves all other tasks once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 
 
 class CooperativeQueue:
-    """Sixty batches that arrive together would else be worked on in one round of the loop, and nobody is answered."""
+    """Without it, sixty batches that arrive together would run in one round of the loop, and delay all other tasks."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     async def take(self) -> None:
-        """Come back when it is the caller's turn; what it does until it next waits is its piece."""
+        """Wait for the caller's turn, which lasts until it awaits again."""
         async with self._lock:
             await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """Whether the clock of this machine can be trusted, by Redis' clock and by what Kafka refuses.
 
-A clock that differs from Redis' by more than 5 minutes is taken to be wrong; a refusal of Kafka's counts for a minute.
-Nothing is decided by this for an event: the API says why it is not ready, and answers are not `complete`.
+The clock counts as wrong if it differs from Redis' by more than 5 minutes, or for a minute after Kafka has refused a
+timestamp. No event is decided by this: the API reports why it is not ready, and answers are not `complete`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFUSED = "Kafka refuses the times of its records, as too far ahead of Kafka's o
 
 
 class MachineClock:
-    """What is known of this machine's clock. `seconds` is monotonic."""
+    """Judges the clock of this machine. `seconds` is a monotonic clock."""
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -29,15 +29,15 @@ class MachineClock:
         self._ahead_seconds = 0.0
 
     def compare(self, own_seconds: float, other_seconds: float) -> None:
-        """Take in what Redis' clock said when ours said `own_seconds`."""
+        """Note what Redis' clock said when this machine's clock said `own_seconds`."""
         self._ahead_seconds = own_seconds - other_seconds
 
     def note_refusal(self) -> None:
-        """Kafka has refused the time of a record of ours."""
+        """Note that Kafka has refused the timestamp of a record."""
         self._refused_at = self._seconds()
 
     def fault(self) -> str | None:
-        """Why the clock is not to be trusted; None where nothing is known against it."""
+        """Why the clock cannot be trusted; None if it seems right."""
         if abs(self._ahead_seconds) * 1000 > FUTURE_MS_MAX:
             side = "ahead of" if self._ahead_seconds > 0 else "behind"
             return f"It is {abs(self._ahead_seconds):.0f} s {side} Redis' clock."
@@ -46,7 +46,7 @@ class MachineClock:
         return None
 
     async def check(self) -> None:
-        """Raise WrongClock where something is known against it."""
+        """Raise WrongClock if the clock cannot be trusted."""
         if fault := self.fault():
             raise WrongClock("clock", f"The clock of this machine is wrong. {fault}")
 
@@ -54,7 +54,7 @@ class MachineClock:
 async def watch_clock(
     clock: MachineClock, read_other: Callable[[], Awaitable[float]], read_own: Callable[[], float] = time.time
 ) -> None:
-    """Compare until cancelled; a server that is away is waited out."""
+    """Compare until cancelled; wait while a server is unavailable."""
     while True:
         with suppress(PlatformError, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS_MAX):

@@ -1,12 +1,12 @@
-"""Records → Kafka, acknowledged.   Stage 1 of 6: the last thing before an answer of 200.
+"""Write records to Kafka and wait for acknowledgement.   Stage 1 of 6: the last thing before an answer of 200.
 
-Promise: `append` returns once Kafka has acknowledged each record (all replicas); else it raises
-`Unavailable` and says how many are acknowledged and how many are unknown. Bounded: librdkafka's queue by
-bytes, each record by `delivery.timeout.ms`. After a fatal error a new producer takes over. Where Kafka refuses the time
-of a record, `TimesRefused` says at once that the clock of this machine is wrong.
+Promise: `append` returns once all replicas have acknowledged every record. Otherwise it raises `Unavailable` and says
+how many are acknowledged and how many are unknown. librdkafka's queue is bounded in bytes, and each record in time
+(`delivery.timeout.ms`). After a fatal error a new producer takes over. If Kafka refuses a record's timestamp,
+`TimesRefused` says at once that the clock of this machine is wrong.
 
-Delivery reports are served on the event loop itself, every millisecond while something is in flight: a
-thread of its own would fight the loop for the interpreter's lock.
+Delivery reports are polled on the event loop itself, every millisecond while records are in flight. A thread for them
+would compete with the loop for the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Undelivered(Unavailable):
 
 
 class TimesRefused(Undelivered, WrongClock):
-    """Kafka refuses the times of the records: the clock of this machine is ahead of Kafka's."""
+    """Kafka refuses the timestamps of the records: this machine's clock is ahead of Kafka's."""
 
     def __init__(self, fault: str, *, acknowledged: int, unknown: int) -> None:
         detail = f"The clock of this machine is wrong. {fault}"
@@ -47,27 +47,27 @@ class TimesRefused(Undelivered, WrongClock):
         self.retry_after_seconds = WRONG_CLOCK_RETRY_SECONDS
 
 
-class _Parcel:
-    """The records of one request: counts down to one future."""
+class _RequestRecords:
+    """The records of one request. The future is done once all are reported."""
 
-    __slots__ = ("code", "failed", "future", "left", "reason")
+    __slots__ = ("code", "failed", "future", "pending", "reason")
 
     def __init__(self, count: int, future: asyncio.Future[None]) -> None:
-        self.left, self.failed, self.reason, self.future = count, 0, "", future
+        self.pending, self.failed, self.reason, self.future = count, 0, "", future
         self.code: int | None = None
 
     def report(self, error: KafkaError | None, _: Message | None) -> None:
-        self.left -= 1
+        self.pending -= 1
         if error is not None:
             if self.code != KafkaError.INVALID_TIMESTAMP:
                 self.code = error.code()
             self.fail(1, error.str())
-        elif not self.left and not self.future.done():
+        elif not self.pending and not self.future.done():
             self.future.set_result(None)
 
     def fail(self, count: int, reason: str) -> None:
         self.failed, self.reason = self.failed + count, reason
-        if not self.left and not self.future.done():
+        if not self.pending and not self.future.done():
             self.future.set_result(None)
 
 
@@ -93,11 +93,11 @@ class EventProducer:
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        self._producer = self._made()
+        self._producer = self._make_producer()
         self._poll()
 
     async def stop(self, seconds: float) -> None:
-        """Wait for what is in flight, at most so long, then let go of it."""
+        """Wait for records in flight, at most this long, then drop them."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -113,25 +113,25 @@ class EventProducer:
         """Return once all are acknowledged; raises Undelivered."""
         if not records:
             return
-        parcel = _Parcel(len(records), asyncio.get_running_loop().create_future())
+        batch = _RequestRecords(len(records), asyncio.get_running_loop().create_future())
         self._in_flight += len(records)
         self._idle.clear()
         try:
-            self._send(records, parcel)
-            self._hurry()
+            self._send(records, batch)
+            self._poll_soon()
             async with asyncio.timeout(self._wait_seconds):
-                await parcel.future
+                await batch.future
         except TimeoutError:
-            raise self._undelivered(records, parcel, "No acknowledgement in time.") from None
+            raise self._make_undelivered(records, batch, "No acknowledgement in time.") from None
         finally:
             self._in_flight -= len(records)
             if not self._in_flight:
                 self._idle.set()
-        if parcel.failed:
-            raise self._refusal(records, parcel) or self._undelivered(records, parcel, parcel.reason)
+        if batch.failed:
+            raise self._find_times_refused(records, batch) or self._make_undelivered(records, batch, batch.reason)
 
     async def check(self) -> None:
-        """Raise Unavailable where the broker's metadata cannot be had."""
+        """Raise Unavailable if the broker does not answer with its metadata."""
         producer = self._producer
         if producer is None:
             raise Unavailable("kafka", "The producer is stopped.")
@@ -140,11 +140,11 @@ class EventProducer:
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
-    def _send(self, records: Sequence[CollectedRecord], parcel: _Parcel) -> None:
+    def _send(self, records: Sequence[CollectedRecord], batch: _RequestRecords) -> None:
         producer = self._producer
         if producer is None:
             raise Unavailable("kafka", "The producer is stopped.")
-        for sent, record in enumerate(records):
+        for sent_count, record in enumerate(records):
             try:
                 producer.produce(
                     record.topic,
@@ -152,61 +152,61 @@ class EventProducer:
                     key=record.key,
                     timestamp=record.timestamp_ms,
                     headers=[(COLLECTED_HEADER, b"%d" % record.bytes_as_sent)],
-                    on_delivery=parcel.report,
+                    on_delivery=batch.report,
                 )
             except BufferError:
-                return self._give_up(len(records) - sent, parcel, "The queue to Kafka is full.")
+                return self._fail_unsent(len(records) - sent_count, batch, "The queue to Kafka is full.")
             except KafkaException as error:
                 if error.args[0].fatal():
                     self._replace()
-                return self._give_up(len(records) - sent, parcel, error.args[0].str())
+                return self._fail_unsent(len(records) - sent_count, batch, error.args[0].str())
         return None
 
-    def _refusal(self, records: Sequence[CollectedRecord], parcel: _Parcel) -> TimesRefused | None:
-        """Whether times are refused. Of several records together Kafka says "invalid record", which may mean others."""
-        if parcel.code == KafkaError.INVALID_TIMESTAMP:
+    def _find_times_refused(self, records: Sequence[CollectedRecord], batch: _RequestRecords) -> TimesRefused | None:
+        """The error if timestamps were refused. For several records Kafka only says "invalid record"."""
+        if batch.code == KafkaError.INVALID_TIMESTAMP:
             self._clock.note_refusal()
-        elif parcel.code != KafkaError.INVALID_RECORD:
+        elif batch.code != KafkaError.INVALID_RECORD:
             return None
         fault = self._clock.fault()
-        unknown = parcel.failed + parcel.left
+        unknown = batch.failed + batch.pending
         return TimesRefused(fault, acknowledged=len(records) - unknown, unknown=unknown) if fault else None
 
     @staticmethod
-    def _give_up(count: int, parcel: _Parcel, reason: str) -> None:
-        parcel.left -= count
-        parcel.fail(count, reason)
+    def _fail_unsent(count: int, batch: _RequestRecords, reason: str) -> None:
+        batch.pending -= count
+        batch.fail(count, reason)
 
     @staticmethod
-    def _undelivered(records: Sequence[CollectedRecord], parcel: _Parcel, reason: str) -> Undelivered:
-        unknown = parcel.failed + parcel.left
+    def _make_undelivered(records: Sequence[CollectedRecord], batch: _RequestRecords, reason: str) -> Undelivered:
+        unknown = batch.failed + batch.pending
         return Undelivered(reason, acknowledged=len(records) - unknown, unknown=unknown)
 
-    def _made(self) -> Producer:
-        made = self._make(self._config | {"error_cb": self._on_error})
+    def _make_producer(self) -> Producer:
+        producer = self._make(self._config | {"error_cb": self._on_error})
         telemetry.COLLECT_PRODUCERS.inc()
-        return made
+        return producer
 
     def _replace(self) -> None:
-        """Where none can be made, the old one stays: it refuses the next record, and that tries again."""
+        """Replace the producer. If that fails the old one stays: it refuses the next record, which tries again."""
         if self._producer is None:
             return
         try:
-            made = self._made()
+            producer = self._make_producer()
         except KafkaException as error:
-            _log.error("producer_not_replaced", detail=error.args[0].str())
+            _log.error("producer not replaced", reason=error.args[0].str())
             return
-        _log.error("producer_replaced", why="fatal error")
+        _log.error("producer replaced", reason="fatal error")
         self._producer.purge()
-        self._retired, self._producer = [*self._retired[-3:], self._producer], made
+        self._retired, self._producer = [*self._retired[-3:], self._producer], producer
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._replace()
-        elif error.code() != KafkaError._TRANSPORT:  # of a broker that is away librdkafka speaks 20 times a second
-            _log.warning("kafka_trouble", code=error.name(), detail=error.str())
+        elif error.code() != KafkaError._TRANSPORT:  # librdkafka repeats it 20 times a second while a broker is away
+            _log.warning("kafka error", code=error.name(), reason=error.str())
 
-    def _hurry(self) -> None:
+    def _poll_soon(self) -> None:
         if self._timer is None or self._timer.when() > asyncio.get_running_loop().time() + BUSY_POLL_SECONDS:
             if self._timer is not None:
                 self._timer.cancel()
@@ -217,7 +217,7 @@ class EventProducer:
             return
         telemetry.COLLECT_IN_FLIGHT.set(self._in_flight)
         wait = BUSY_POLL_SECONDS if self._in_flight else IDLE_POLL_SECONDS
-        # Before callbacks, which may fail: without its timer, no later request would hear of its delivery.
+        # Set the timer before callbacks, which may fail: without it, no later request would learn of its delivery.
         self._timer = asyncio.get_running_loop().call_later(wait, self._poll)
         for producer in (self._producer, *self._retired):
             producer.poll(0)

@@ -70,7 +70,7 @@ async def test_every_event_is_accepted_rejected_or_unknown() -> None:
     }  # fmt: skip
 
 
-async def test_batch_answers_what_was_taken_and_lists_the_rest() -> None:
+async def test_a_batch_answers_how_many_were_accepted_and_lists_the_rest() -> None:
     log = Log()
     answer = await Collector(log).collect_batch(read_batch(BODY), "demo", ARRIVAL)
     assert set(answer) == {"success", "accepted", "rejected"}
@@ -81,7 +81,7 @@ async def test_batch_answers_what_was_taken_and_lists_the_rest() -> None:
     ]  # fmt: skip
 
 
-async def test_strict_batch_tells_of_refusals_as_an_error_and_stores_the_others() -> None:
+async def test_a_strict_batch_answers_refusals_with_an_error_and_stores_the_others() -> None:
     log = Log()
     with pytest.raises(BatchRefused) as caught:
         await Collector(log).collect_batch_strictly(read_batch(BODY), "demo", ARRIVAL)
@@ -104,7 +104,7 @@ async def test_batch_of_good_events_succeeds_and_an_empty_one_too() -> None:
         assert answer == {"success": True, "accepted": len(events), "rejected": []}
 
 
-async def test_events_that_are_kept_and_not_counted_are_told_by_their_places() -> None:
+async def test_late_events_are_reported_by_their_indexes() -> None:
     page = {"type": "page", "userId": "u"}
     old = {**page, "timestamp": "2019-05-01T00:00:00Z"}
     answer = await Collector(Log()).collect_batch(
@@ -115,7 +115,7 @@ async def test_events_that_are_kept_and_not_counted_are_told_by_their_places() -
     assert said == {"success": True, "late": [0]}
 
 
-async def test_others_have_their_turn_while_a_large_batch_is_collected() -> None:
+async def test_other_tasks_run_while_a_large_batch_is_collected() -> None:
     body = json.dumps({"batch": [{"type": "page", "userId": "u"}] * 5_000}).encode()
     turns = 0
 
@@ -150,14 +150,14 @@ class Counting(Log):
 LARGE = json.dumps({"context": {"x": "y" * 7_000}, "batch": [{"type": "page", "userId": "u"}] * 4_999 + [5]}).encode()
 
 
-async def test_a_small_batch_that_says_much_of_each_event_is_never_held_as_a_whole() -> None:
+async def test_a_small_batch_with_large_defaults_is_never_in_memory_as_a_whole() -> None:
     log = Counting()
     answer = await Collector(log).collect_batch(read_batch(LARGE), "demo", ARRIVAL)
     assert (answer["accepted"], len(answer["rejected"]), len(log.records)) == (4_999, 1, 4_999)
     assert max(log.sizes) < 8 << 20
 
 
-async def test_the_law_holds_where_a_part_of_a_batch_is_unknown() -> None:
+async def test_counts_add_up_if_a_part_of_a_batch_is_unknown() -> None:
     before = counts()
     log = Counting(fails_at=3)
     with pytest.raises(Undelivered):
@@ -167,7 +167,7 @@ async def test_the_law_holds_where_a_part_of_a_batch_is_unknown() -> None:
     assert added["accepted"] == len(log.records) + 1
 
 
-async def test_a_body_that_is_not_json_is_cut_by_a_thread_and_counts() -> None:
+async def test_a_body_that_is_not_json_is_cut_in_a_thread_and_counted() -> None:
     collector = Collector(Log())
     batch = await collector.read_batch(b'{"batch":[{"type":"page","userId":"u"},NaN]}')
     answer = await collector.collect_batch(batch, "demo", ARRIVAL)

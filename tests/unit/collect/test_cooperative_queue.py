@@ -7,7 +7,7 @@ import asyncio
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 
 
-async def test_others_run_between_any_two_pieces() -> None:
+async def test_other_tasks_run_between_any_two_turns() -> None:
     turns, log = CooperativeQueue(), list[str]()
 
     async def work(name: str) -> None:

@@ -11,7 +11,7 @@ from rtaplatform.collect.machine_clock import REFUSAL_COUNTS_SECONDS, REFUSED, M
 from rtaplatform.core.errors import Unavailable, WrongClock
 
 
-async def test_a_clock_that_nothing_is_known_against_is_right() -> None:
+async def test_a_clock_is_right_until_something_speaks_against_it() -> None:
     clock = MachineClock()
     clock.compare(1_000.0, 1_299.0)
     assert clock.fault() is None
@@ -57,7 +57,7 @@ async def test_the_clock_is_compared_with_redis() -> None:
     await _end(watching)
 
 
-async def test_a_redis_that_is_away_says_nothing_of_the_clock() -> None:
+async def test_an_unavailable_redis_does_not_change_the_verdict() -> None:
     clock, asked = MachineClock(), asyncio.Event()
 
     async def read_other() -> float:

@@ -93,7 +93,7 @@ async def test_failed_report_makes_its_record_unknown(producer: EventProducer, f
     assert (caught.value.acknowledged, caught.value.unknown) == (2, 1)
 
 
-async def test_a_time_that_kafka_refuses_is_the_clocks_fault_said_at_once(
+async def test_a_refused_timestamp_is_reported_at_once_as_the_clocks_fault(
     producer: EventProducer, factory: Factory
 ) -> None:
     # Of records that came in one batch Kafka says "invalid record", of a single one "invalid timestamp".
@@ -108,7 +108,7 @@ async def test_a_time_that_kafka_refuses_is_the_clocks_fault_said_at_once(
     assert isinstance(caught.value, WrongClock)
 
 
-async def test_an_invalid_record_is_the_clocks_fault_only_where_the_clock_is_known_to_be_wrong(
+async def test_an_invalid_record_is_the_clocks_fault_only_if_the_clock_is_wrong(
     factory: Factory,
 ) -> None:
     clock = MachineClock()
@@ -125,7 +125,7 @@ async def test_an_invalid_record_is_the_clocks_fault_only_where_the_clock_is_kno
     await producer.stop(0.1)
 
 
-async def test_full_queue_is_unavailable_and_counts_what_was_taken(producer: EventProducer, factory: Factory) -> None:
+async def test_a_full_queue_is_unavailable_and_counts_what_was_sent(producer: EventProducer, factory: Factory) -> None:
     factory.made[0].capacity = 2
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
@@ -133,7 +133,7 @@ async def test_full_queue_is_unavailable_and_counts_what_was_taken(producer: Eve
     await producer.append(RECORDS[:2])
 
 
-async def test_silence_ends_in_unavailable(producer: EventProducer, factory: Factory) -> None:
+async def test_no_answer_from_kafka_is_unavailable(producer: EventProducer, factory: Factory) -> None:
     factory.made[0].is_mute = True
     with pytest.raises(Undelivered) as caught:
         await producer.append(RECORDS)
@@ -155,13 +155,15 @@ async def test_fatal_error_brings_a_new_producer(producer: EventProducer, factor
     assert [len(made.sent) for made in factory.made] == [1, 3]
 
 
-async def test_fatal_error_told_by_callback_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
+async def test_a_fatal_error_in_the_callback_brings_a_new_producer(producer: EventProducer, factory: Factory) -> None:
     factory.made[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", True))
     await producer.append(RECORDS)
     assert len(factory.made) == 2
 
 
-async def test_a_broker_that_is_away_is_said_once_not_with_every_try(producer: EventProducer, factory: Factory) -> None:
+async def test_an_unavailable_broker_is_logged_once_not_at_every_retry(
+    producer: EventProducer, factory: Factory
+) -> None:
     tell = factory.made[0].config["error_cb"]
     with capture_logs() as said:
         for _ in range(50):

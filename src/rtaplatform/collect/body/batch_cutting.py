@@ -1,10 +1,9 @@
-"""A batch's body → its members and its events, each as it was sent, whether or not all of it is JSON.   Pure.
+"""Cut a batch's body into its members and events, each as it was sent, even if not all of it is JSON.   Pure.
 
-One event that cannot be read must not cost the others. Only strings and brackets are looked at: a comma outside of
-them ends an event. What swallows its neighbours, for a bracket or a quote is missing in it, ends where the next
-object begins with a name that events begin with.
-Bounded: BATCH_EVENTS_MAX events, STEPS_MAX steps, RESCUED_BYTES_MAX read again for those; a step is short, so that a
-thread that cuts lets others have their turn. Raises `UnreadableBody`.
+One unreadable event must not cost the others. Only strings and brackets are scanned: a comma outside of them ends an
+event. An event that lacks a bracket or a quote swallows its neighbours. It is ended where the next object begins with a
+name that events begin with. Limits: BATCH_EVENTS_MAX events, STEPS_MAX steps, RESCUED_BYTES_MAX scanned again for such
+events. Steps are short, so that a thread that cuts a body lets other threads run. Raises `UnreadableBody`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _decode = msgspec.json.Decoder(Raw).decode
 
 
 class CutBatch(Struct):
-    """`members` are the texts of the batch's own fields but `batch`, whose elements are `events`; None: it has none."""
+    """`members`: the texts of the batch's fields except `batch`, whose elements are `events`; None if it is absent."""
 
     members: dict[bytes, bytes]
     events: list[bytes] | None
@@ -56,44 +55,44 @@ def cut_batch(body: bytes) -> CutBatch:
 
 
 class _Cutter:
-    def __init__(self, body: bytes, at: int) -> None:
-        self._body, self._at, self._steps, self._rescued_bytes = body, at, 0, 0
+    def __init__(self, body: bytes, position: int) -> None:
+        self._body, self._position, self._steps, self._rescued_bytes = body, position, 0, 0
 
     def cut(self) -> CutBatch:
-        found = CutBatch({}, None)
+        batch = CutBatch({}, None)
         sign = b","
         while sign == b",":
-            key = _KEY.match(self._body, self._at)
-            begin = key.end() if key else self._at
+            key = _KEY.match(self._body, self._position)
+            begin = key.end() if key else self._position
             if key and key[1] == b"batch" and self._body[begin : begin + 1] == b"[":
-                self._at = begin + 1
-                found.events = self._cut_events()
-                begin = self._at
+                self._position = begin + 1
+                batch.events = self._cut_events()
+                begin = self._position
             sign = self._skip_value(closes=b"}")
             if key and key[1] != b"batch":
-                found.members[key[1]] = self._body[begin : self._at - 1].strip()
-        if self._body[self._at :].strip():
-            raise UnreadableBody(f"Something follows the JSON object (byte {self._at}).")
-        return found
+                batch.members[key[1]] = self._body[begin : self._position - 1].strip()
+        if self._body[self._position :].strip():
+            raise UnreadableBody(f"Something follows the JSON object (byte {self._position}).")
+        return batch
 
     def _cut_events(self) -> list[bytes]:
         events: list[bytes] = []
         sign = b","
         while sign == b",":
             event, sign = self._cut_event()
-            if sign == b"," or event:  # nothing after the last comma is no event
+            if sign == b"," or event:  # nothing after a last comma is not an event
                 events.append(event)
             if len(events) > BATCH_EVENTS_MAX:
                 raise too_many_events()
         return events
 
     def _cut_event(self) -> tuple[bytes, bytes]:
-        """An event, and the sign behind it."""
-        begin = self._at
+        """Cut an event; return it and the sign after it."""
+        begin = self._position
         try:
             sign = self._skip_value(closes=b"]")
-            event = self._body[begin : self._at - 1].strip()
-            end = self._at
+            event = self._body[begin : self._position - 1].strip()
+            end = self._position
             if _is_json(event):
                 return event, sign
         except UnreadableBody:
@@ -101,18 +100,18 @@ class _Cutter:
         return self._rescue(begin, end) or (event, sign or self._fail(begin))
 
     def _rescue(self, begin: int, end: int) -> tuple[bytes, bytes] | None:
-        """An event that cannot be read, without the neighbours that it has swallowed; None: it has none."""
+        """Cut an unreadable event without the neighbours that it has swallowed; None if there are none."""
         if self._rescued_bytes > RESCUED_BYTES_MAX:
             return None
-        found = _NEXT_EVENT.search(self._body, begin, end) or _LIST_ENDS.search(self._body, begin, end)
-        if found is None:
+        match = _NEXT_EVENT.search(self._body, begin, end) or _LIST_ENDS.search(self._body, begin, end)
+        if match is None:
             return None
-        self._rescued_bytes += end - found.end()
-        self._at = found.end()
-        return self._body[begin : found.start()].strip(), found[0]
+        self._rescued_bytes += end - match.end()
+        self._position = match.end()
+        return self._body[begin : match.start()].strip(), match[0]
 
     def _skip_value(self, *, closes: bytes) -> bytes:
-        """Go on behind the comma that ends a value, or the bracket that closes what holds it; says which."""
+        """Skip past the comma that ends a value, or the bracket that closes its container; return that sign."""
         opened: list[bytes] = []
         while True:
             sign = self._next_sign(_TO_BRACKET if opened else _TO_COMMA)
@@ -124,23 +123,23 @@ class _Cutter:
             elif opens in opened:
                 while opened.pop() != opens:
                     pass
-            elif sign == closes and (not opened or _END_OF_LIST.match(self._body, self._at)):
+            elif sign == closes and (not opened or _END_OF_LIST.match(self._body, self._position)):
                 return sign
             elif opened:
-                opened.pop()  # the wrong bracket closes it
+                opened.pop()  # a bracket of the wrong kind closes it
 
     def _next_sign(self, pattern: re.Pattern[bytes]) -> bytes:
         while True:
-            found = pattern.match(self._body, self._at)
+            match = pattern.match(self._body, self._position)
             self._steps += 1
-            if found is None or found.end() == self._at or self._steps > STEPS_MAX:
-                self._fail(self._at)
-            self._at = found.end()
-            if found[1]:
-                return found[1]
+            if match is None or match.end() == self._position or self._steps > STEPS_MAX:
+                self._fail(self._position)
+            self._position = match.end()
+            if match[1]:
+                return match[1]
 
-    def _fail(self, at: int) -> Never:
-        raise UnreadableBody(f"The body is not JSON, or cut off (byte {at}).")
+    def _fail(self, position: int) -> Never:
+        raise UnreadableBody(f"The body is not JSON, or cut off (byte {position}).")
 
 
 def _is_json(text: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""What a batch says for each of its events: `context` and `integrations`, read and judged once.   Pure.
+"""The defaults that a batch gives to its events: `context` and `integrations`, read and checked once.   Pure.
 
-What cannot be read is left out: a slip of the batch costs no event. What is over a limit would make each event one
-that is over it, and refuses them, without being merged into any.
+Defaults that cannot be read are ignored, so that a slip of the batch costs no event. Defaults over a limit would put
+every event over it, so all events are refused without being merged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
 
 class ExcessFlaw(Struct, frozen=True):
-    """Why no event of the batch can be taken."""
+    """Why every event of the batch is refused."""
 
     reason: Reason
     field: str
@@ -29,7 +29,7 @@ class ExcessFlaw(Struct, frozen=True):
 
 
 class BatchDefaults(Struct, frozen=True):
-    """`context` as sent and `context_values` decoded; `excess`: what makes them too much for any event."""
+    """`context` as sent, `context_values` the same decoded. `excess`: the limit that they exceed."""
 
     context: dict[str, Raw] = {}
     context_values: dict[str, Any] = {}
@@ -53,8 +53,8 @@ def _read_context(raw: Raw | bytes) -> tuple[dict[str, Raw], dict[str, Any]]:
     if is_nothing(raw):
         return {}, {}
     try:
-        read = read_json(bytes(raw))
-        return (decode(read.text, _OBJECT), read.value) if isinstance(read.value, dict) else ({}, {})
+        context = read_json(bytes(raw))
+        return (decode(context.text, _OBJECT), context.value) if isinstance(context.value, dict) else ({}, {})
     except UnreadableJson:
         return {}, {}
 

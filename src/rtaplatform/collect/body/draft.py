@@ -1,4 +1,4 @@
-"""What the steps work on: one event on its way from a request to a record."""
+"""The types that the steps work on: an event on its way from a request to a record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtaplatform.core.events import Reason
 
 
 class RequestContext(Struct, frozen=True):
-    """What the events of one request share. Times are milliseconds since 1970."""
+    """Facts that all events of a request share. Times are milliseconds since 1970."""
 
     project: str
     received_ms: int
@@ -20,28 +20,28 @@ class RequestContext(Struct, frozen=True):
     type: str | None = None  # from the path; None for batches
     sent_at_ms: int | None = None  # the batch's or the header's
     is_retry: bool = False
-    from_browser: bool = False
+    is_from_browser: bool = False
     user_agent: str | None = None  # of the request
-    time: Any = None  # the batch's, for events without one
+    time: Any = None  # of the batch, for events without a time
     defaults: BatchDefaults = BatchDefaults()
 
 
 class Draft(Struct):
-    """`fields` become the record, as sent where nothing changes them; `values` are the same, decoded, to look at."""
+    """One event. `fields` become the record, as sent unless a step changes them; `values` are the same, decoded."""
 
-    call: RequestContext
+    request: RequestContext
     index: int
     raw: bytes
     fields: dict[str, Any] = {}
     values: dict[str, Any] = {}
     marks: list[str] = []
     source: str = ""
-    is_late: bool = False  # older than what is counted
+    is_late: bool = False  # too old to be counted
     value: bytes = b""
 
 
 class DraftRefused(Struct, frozen=True):
-    """An event that is not taken, and why; `message_id` where the event has one."""
+    """Why an event is refused; `message_id` if the event has one."""
 
     index: int
     reason: Reason
@@ -51,7 +51,7 @@ class DraftRefused(Struct, frozen=True):
 
 
 class CollectedRecord(Struct, frozen=True):
-    """What goes to Kafka."""
+    """A record for Kafka."""
 
     topic: str
     key: bytes
@@ -69,7 +69,7 @@ class EventRefused(Rejected):
 
 
 class BatchRefused(Rejected):
-    """Some events of a batch are refused, and the client wants to hear of it as an error; the others are stored."""
+    """Some events of a batch are refused, and the client asked for an error in this case; the others are stored."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         super().__init__(f"{len(answer['rejected'])} of the batch's events are rejected; the others are stored.")

@@ -1,9 +1,9 @@
 """Segment's envelopes: one event, or a batch with defaults for its events.   Stage 1 of 6, before the steps.
 
-In: a body, decompressed. Out: drafts. Each event of a batch is cut out as sent, so that its size is known
-and a bad one does not spoil the others. What a batch says for all its events and cannot be read is left out.
-Raises `UnreadableBody` where nothing can be made of the body. No object is made for each element of a list before
-their number is known: a body of 4 MiB may hold two million.
+In: a decompressed body. Out: drafts. Each event of a batch is cut out as sent, so that its size is known and a bad
+event does not spoil the others. Unreadable defaults of a batch are ignored. Raises `UnreadableBody` if the body has no
+readable envelope. Elements of a list are counted before an object is made for each: a body of 4 MiB may hold two
+million.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTHING = Raw(b"null")
 
 
 class EventBatch(Struct):
-    """A batch's events and its own fields, as sent; others (messageId, sequence) are no event's, and pass unread."""
+    """A batch's events and fields, as sent. Other fields (messageId, sequence) do not concern events."""
 
     events: Sequence[Raw | bytes]
     context: Raw | bytes = NOTHING
@@ -43,12 +43,12 @@ class EventBatch(Struct):
 
 
 class RequestArrival(Struct, frozen=True):
-    """What the request says beside its body."""
+    """Facts about the request apart from its body."""
 
     received_ms: int
     sent_at: str | None = None  # the header SentAt
     is_retry: bool = False
-    from_browser: bool = False
+    is_from_browser: bool = False
     user_agent: str | None = None
 
 
@@ -61,7 +61,7 @@ class _Envelope(Struct, rename="camel"):
 
 
 _ABSENT = Raw(b"")
-# The first elements of a list, and one more: those behind them are checked to be JSON, and nothing is made of them.
+# The first elements of a list, and one more. The elements after them are checked to be JSON, but no object is made.
 _FIRST = msgspec.defstruct(
     "FirstEvents", [(f"event_{n}", Raw, _ABSENT) for n in range(BATCH_EVENTS_MAX + 1)], array_like=True
 )
@@ -72,23 +72,23 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def read_batch(body: bytes) -> EventBatch:
-    """The batch in a body. Raises `UnreadableBody`."""
+    """Read the batch in a body. Raises `UnreadableBody`."""
     return read_whole_batch(body) or read_broken_batch(body)
 
 
 def read_whole_batch(body: bytes) -> EventBatch | None:
-    """The batch in a body that is JSON as a whole; None: it is not, and the slower `read_broken_batch` decides."""
+    """Read the batch in a body that is JSON as a whole. Else None, and the slower `read_broken_batch` decides."""
     try:
-        said = _decode_envelope(trim_white_space(body))
-        events = _list_events(said.batch)
+        envelope = _decode_envelope(trim_white_space(body))
+        events = _list_events(envelope.batch)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return EventBatch(
         events,
-        said.context,
-        said.integrations,
-        _small_value(said.sent_at),
-        _small_value(said.timestamp),
+        envelope.context,
+        envelope.integrations,
+        _read_small_value(envelope.sent_at),
+        _read_small_value(envelope.timestamp),
     )
 
 
@@ -101,46 +101,46 @@ def read_broken_batch(body: bytes) -> EventBatch:
         cut.events,
         member(b"context", NOTHING),
         member(b"integrations", NOTHING),
-        _small_value(member(b"sentAt", b"")),
-        _small_value(member(b"timestamp", b"")),
+        _read_small_value(member(b"sentAt", b"")),
+        _read_small_value(member(b"timestamp", b"")),
     )
 
 
 def draft_batch(batch: EventBatch, project: str, arrival: RequestArrival) -> Iterator[Draft]:
-    """The drafts of a batch, one by one: what they share is read once."""
-    call = RequestContext(
+    """Make the drafts of a batch one by one; what they share is read once."""
+    request = RequestContext(
         project=project,
         received_ms=arrival.received_ms,
         received_at=iso_utc(arrival.received_ms),
-        sent_at_ms=_sent_at_ms(batch.sent_at, arrival),
+        sent_at_ms=_find_sent_at_ms(batch.sent_at, arrival),
         is_retry=arrival.is_retry,
-        from_browser=arrival.from_browser,
+        is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
         time=batch.timestamp,
         defaults=read_defaults(batch.context, batch.integrations),
     )
-    return (Draft(call, index, bytes(raw)) for index, raw in enumerate(batch.events))
+    return (Draft(request, index, bytes(raw)) for index, raw in enumerate(batch.events))
 
 
 def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) -> Draft:
-    call = RequestContext(
+    request = RequestContext(
         project=project,
         received_ms=arrival.received_ms,
         received_at=iso_utc(arrival.received_ms),
         type=kind,
-        sent_at_ms=_sent_at_ms(None, arrival),
+        sent_at_ms=_find_sent_at_ms(None, arrival),
         is_retry=arrival.is_retry,
-        from_browser=arrival.from_browser,
+        is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
     )
-    return Draft(call, 0, trim_white_space(body))
+    return Draft(request, 0, trim_white_space(body))
 
 
 def _list_events(batch: Raw) -> Sequence[Raw]:
     text = bytes(batch)
     if text[:1] != b"[":
         raise _no_batch()
-    if text.count(b",") < BATCH_EVENTS_MAX:  # so many elements at most
+    if text.count(b",") < BATCH_EVENTS_MAX:  # so it has at most BATCH_EVENTS_MAX elements
         return _decode_list(text)
     first = msgspec.structs.astuple(_decode_first(text))
     if len(first[-1]):
@@ -152,8 +152,8 @@ def _no_batch() -> UnreadableBody:
     return UnreadableBody("`batch` is a list of events.", field="batch")
 
 
-def _small_value(raw: Raw | bytes) -> Any:
-    """The value of a short text; None where it is long or cannot be read."""
+def _read_small_value(raw: Raw | bytes) -> Any:
+    """The value of a short text; None if it is long or cannot be read."""
     text = bytes(raw)
     if not text or len(text) > SMALL_VALUE_BYTES_MAX:
         return None
@@ -163,6 +163,6 @@ def _small_value(raw: Raw | bytes) -> Any:
         return None
 
 
-def _sent_at_ms(value: Any, arrival: RequestArrival) -> int | None:
-    said = read_client_time(value)
-    return read_client_time(arrival.sent_at) if said is None else said
+def _find_sent_at_ms(value: Any, arrival: RequestArrival) -> int | None:
+    sent_at_ms = read_client_time(value)
+    return read_client_time(arrival.sent_at) if sent_at_ms is None else sent_at_ms

@@ -1,8 +1,8 @@
-"""Bytes → JSON, strictly, without losing what can be saved.   Pure.
+"""Read bytes as strict JSON, but repair half surrogate pairs.   Pure.
 
-Half of a surrogate pair (a text cut inside an emoji) is not Unicode; browsers send it all the same, and
-one such event must not lose its batch: it becomes U+FFFD, as a browser would show it.
-Callers bound the size first: a text is read at most three times.
+Half of a surrogate pair (a text cut inside an emoji) is not valid Unicode, but browsers send it. One such event must
+not cost its batch, so the half becomes U+FFFD, as a browser would show it. Callers must bound the size: a text is read
+up to three times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rtaplatform.core.time.timestamps import read_number_ms, read_time_ms
 T = TypeVar("T")
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-# Whole characters and whole pairs, as many as there are, then half of a pair: one call for each half, not each escape.
+# As many whole characters and pairs as there are, then half a pair: one call for each half, not for each escape.
 _HALF = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\u(?:[^dD]|[dD][0-7])|\\u[dD][89abAB]..\\u[dD][c-fC-F])*+)"
     rb"(?:(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\|\Z)",
@@ -30,7 +30,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class UnreadableJson(Exception):
-    """Not JSON that we take: `reason` is a `core.events.Reason`."""
+    """The text is not acceptable JSON. `reason` is a `core.events.Reason`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -38,41 +38,41 @@ class UnreadableJson(Exception):
 
 
 def trim_white_space(body: bytes) -> bytes:
-    """The body without a byte order mark before it, and without blanks and NULs after it."""
+    """The body without a leading byte order mark, and without trailing blanks and NULs."""
     return body.removeprefix(_BYTE_ORDER_MARK).rstrip(b" \t\r\n\x00")
 
 
 def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode; raises Unreadable (not_utf8, not_json, too_deep)."""
+    """Decode; raises UnreadableJson (not_utf8, not_json, too_deep)."""
     try:
         return _decode(raw, decoder)
     except msgspec.DecodeError as error:
         if isinstance(error, msgspec.ValidationError) or b"\\u" not in bytes(raw):
             raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
     try:
-        return _decode(mend(bytes(raw)), decoder)
+        return _decode(repair(bytes(raw)), decoder)
     except msgspec.DecodeError as error:
         raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
 
 
 class JsonReading(msgspec.Struct):
-    """A JSON text, whole, and its value."""
+    """A repaired JSON text and its value."""
 
     text: bytes
     value: Any
 
 
 def read_json(raw: bytes) -> JsonReading:
-    """The value, where numbers beyond a float's range are infinite: they are JSON all the same, and pass as written.
+    """Read the value. Numbers beyond a float's range become infinite: they are valid JSON, and are stored as written.
 
-    Raises Unreadable (not_utf8, not_json, too_deep).
+    Raises UnreadableJson (not_utf8, not_json, too_deep).
     """
     try:
         return JsonReading(raw, _read_value(raw))
     except msgspec.DecodeError as error:
         if b"\\u" not in raw:
             raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
-    text = mend(raw)
+    text = repair(raw)
     try:
         return JsonReading(text, _read_value(text))
     except msgspec.DecodeError as error:
@@ -83,19 +83,19 @@ def _read_value(text: bytes) -> Any:
     try:
         return _decode(text, _ANY)
     except msgspec.ValidationError:
-        _decode(text, _RAW)  # strict of all else; the standard library takes more than JSON
+        _decode(text, _RAW)  # checks all else strictly: the standard library accepts more than JSON
     try:
         return json.loads(text, parse_int=_read_integer)
     except UnicodeDecodeError as error:
         raise _not_utf8() from error
 
 
-def mend(text: bytes) -> bytes:
+def repair(text: bytes) -> bytes:
     """The JSON text with U+FFFD for each half of a surrogate pair."""
-    return _HALF.sub(_mend, text)
+    return _HALF.sub(_replace_half, text)
 
 
-def _mend(match: re.Match[bytes]) -> bytes:
+def _replace_half(match: re.Match[bytes]) -> bytes:
     return match[0] if match[2] is None else match[1] + b"\\ufffd"
 
 
@@ -117,7 +117,7 @@ def _not_utf8() -> UnreadableJson:
 
 
 def read_client_time(value: Any) -> int | None:
-    """Milliseconds since 1970; None where there is no time, or none that can be read."""
+    """Milliseconds since 1970; None if there is no readable time."""
     if isinstance(value, str):
         return read_time_ms(value)
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""The key in a body, found before anything else is made of it: strangers' bodies cost little.   Stage 1 of 6.
+"""Find the write key in a body before anything else is read, so that bodies without a key cost little.   Stage 1 of 6.
 
-A body that is JSON is skipped through in one pass of C. In one that is not (an event in it cannot be read, and the
-others can) a key is looked for as text, so that the batch is still known to be its project's.
+A JSON body is decoded in one fast pass that skips everything else. If the body is not JSON because one event is broken,
+the key is searched as text, so that the batch can still be assigned to its project.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _KEYED = msgspec.json.Decoder(_Keyed)
 
 
 def find_write_keys(body: bytes) -> list[str]:
-    """The `writeKey` of a body, or PostHog's `api_key`; of one that is not JSON the first and the last in it."""
+    """The `writeKey` of a body, or PostHog's `api_key`. If the body is not JSON, the first and the last key in it."""
     try:
         keyed = _KEYED.decode(body)
-        return _read(bytes(keyed.write_key)) or _read(bytes(keyed.api_key))
+        return _read_key(bytes(keyed.write_key)) or _read_key(bytes(keyed.api_key))
     except (msgspec.DecodeError, RecursionError):
         pass
-    found = [match[1] for match in _first_and_last(body)]
-    return list(dict.fromkeys(text.decode(errors="replace") for text in found))
+    keys = [match[1] for match in _find_first_and_last(body)]
+    return list(dict.fromkeys(key.decode(errors="replace") for key in keys))
 
 
-def _read(value: bytes) -> list[str]:
+def _read_key(value: bytes) -> list[str]:
     if len(value) > WRITE_KEY_BYTES_MAX:
         return []
     try:
@@ -44,7 +44,7 @@ def _read(value: bytes) -> list[str]:
     return [key] if isinstance(key, str) and key else []
 
 
-def _first_and_last(body: bytes) -> list[re.Match[bytes]]:
-    first, at = _AS_TEXT.search(body), max(body.rfind(b'"writeKey"'), body.rfind(b'"api_key"'))
-    last = _AS_TEXT.match(body, at) if at >= 0 else None
+def _find_first_and_last(body: bytes) -> list[re.Match[bytes]]:
+    first, position = _AS_TEXT.search(body), max(body.rfind(b'"writeKey"'), body.rfind(b'"api_key"'))
+    last = _AS_TEXT.match(body, position) if position >= 0 else None
     return [match for match in (first, last) if match is not None]

@@ -1,13 +1,13 @@
 """Where an event comes from: web, ios, android or server.   Pure.
 
-The first of these that says something:
+The first of these rules that gives an answer decides:
 
 1. the event's own `source`, if it is one of the four;
 2. the library (`context.library.name`): the browser SDKs are web, those of Apple and Android are ios and
-   android, those of server languages are server, those for several mobile systems go by 4;
-3. Rudder's `channel`: web, server; mobile goes by 4;
-4. the system (`context.device.type`, else `context.os.name`), for mobile libraries and channels, or where
-   neither 2 nor 3 said anything;
+   android, those of server languages are server, for libraries of several mobile systems, rule 4 decides;
+3. Rudder's `channel`: web or server; for mobile, rule 4 decides;
+4. the system (`context.device.type`, else `context.os.name`), for mobile libraries and channels, or if rules 2
+   and 3 gave no answer;
 5. a request that a browser sent (`Origin` or `Sec-Fetch-Mode`), or an event with `context.page.url`: web;
 6. server.
 """
@@ -30,27 +30,27 @@ _CHANNELS = {"web": "web", "browser": "web", "mobile": "mobile", "server": "serv
 _SYSTEMS = {"ios": "ios", "ipados": "ios", "watchos": "ios", "tvos": "ios", "iphone os": "ios", "android": "android"}
 
 
-def find_source(values: dict[str, Any], context: dict[str, Any], from_browser: bool) -> str:
-    """One of the four; `values` are the event's root fields."""
+def find_source(values: dict[str, Any], context: dict[str, Any], is_from_browser: bool) -> str:
+    """One of the four sources; `values` are the event's root fields."""
     own = values.get("source")
     if isinstance(own, str) and own in SOURCES:
         return own
-    said = _of_library(_text(context, "library", "name")) or _CHANNELS.get(_lower(values.get("channel")))
-    if said is not None and said != "mobile":
-        return said
+    sender = _find_by_library(_text(context, "library", "name")) or _CHANNELS.get(_lower(values.get("channel")))
+    if sender is not None and sender != "mobile":
+        return sender
     system = _SYSTEMS.get(_text(context, "device", "type")) or _SYSTEMS.get(_text(context, "os", "name"))
-    if system is not None or said == "mobile":
+    if system is not None or sender == "mobile":
         return system or "android"
-    return "web" if from_browser or _text(context, "page", "url") else "server"
+    return "web" if is_from_browser or _text(context, "page", "url") else "server"
 
 
-def _of_library(name: str) -> str | None:
+def _find_by_library(name: str) -> str | None:
     return next((source for pattern, source in _BY_LIBRARY if name and pattern.search(name)), None)
 
 
 def _text(context: dict[str, Any], part: str, name: str) -> str:
-    found = context.get(part)
-    return _lower(found.get(name)) if isinstance(found, dict) else ""
+    member = context.get(part)
+    return _lower(member.get(name)) if isinstance(member, dict) else ""
 
 
 def _lower(value: Any) -> str:

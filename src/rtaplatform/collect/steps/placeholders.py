@@ -1,6 +1,6 @@
-"""Ids that name nobody: what a client sends where it has lost the id.   Pure.
+"""Placeholder ids, which name nobody: clients send them when they have lost the id.   Pure.
 
-They are counted as people, as sent; a signal tells that they come.
+They are counted as persons, as sent; a signal shows how many come.
 """
 
 from __future__ import annotations

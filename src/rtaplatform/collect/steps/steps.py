@@ -1,8 +1,8 @@
-"""From what was sent to what is stored: a list of steps, each `Draft → Draft | Refused`.   Stage 1 of 6.
+"""The steps from an event as sent to a record: each is `Draft → Draft | DraftRefused`.   Stage 1 of 6.
 
-Pure: no clock, no IO. An event that a worker would quarantine is refused here, for the same reason and by the same
-code of `core`, so that its sender learns of it. What only the platform may say (projectId, receivedAt, marks but
-`bot:`) is never taken from a client. Which envelope the event came in is the adapters' concern (`body/envelope.py`).
+Pure: no clock, no IO. An event that a worker would quarantine is refused here, for the same reason and by the same code
+of `core`, so that its sender learns of it. Fields that only the platform may set (projectId, receivedAt, marks other
+than `bot:`) are never taken from a client. `body/envelope.py` handles the envelopes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
 
 CLIENT_MARKS_MAX, CLIENT_MARK_CHARACTERS_MAX = 4, 64
-_OURS = ("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt")
+_RESERVED = ("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt")
 _IDS = ("messageId", "anonymousId", "userId")
 _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
@@ -40,17 +40,17 @@ def read_event(draft: Draft) -> Draft | DraftRefused:
     if flaw is not None:
         return _refuse(draft, flaw.reason, None, flaw.detail)
     try:
-        read = read_json(draft.raw)
-        if not isinstance(read.value, dict):
+        event = read_json(draft.raw)
+        if not isinstance(event.value, dict):
             return _refuse(draft, Reason.NOT_AN_OBJECT, None, "An event is a JSON object.")
-        draft.values, draft.fields = read.value, decode(read.text, _VERBATIM)
+        draft.values, draft.fields = event.value, decode(event.text, _VERBATIM)
     except UnreadableJson as error:
         return _refuse(draft, error.reason, None, error.detail)
     return draft
 
 
 def read_objects(draft: Draft) -> Draft | DraftRefused:
-    """`properties` and `context` are objects; an empty list (as PHP writes it), "" and false are empty ones."""
+    """Require objects for `properties` and `context`; an empty list (as in PHP), "" and false are empty objects."""
     for name in ("properties", "context"):
         value = draft.values.get(name)
         if value is None or isinstance(value, dict):
@@ -62,8 +62,8 @@ def read_objects(draft: Draft) -> Draft | DraftRefused:
 
 
 def merge_defaults(draft: Draft) -> Draft | DraftRefused:
-    """A batch's context and integrations hold for each event that does not say otherwise."""
-    defaults = draft.call.defaults
+    """Merge the batch's context and integrations into the event, whose own values take precedence."""
+    defaults = draft.request.defaults
     if defaults.excess is not None:
         return _refuse(draft, defaults.excess.reason, defaults.excess.field, defaults.excess.detail)
     if defaults.context:
@@ -78,28 +78,28 @@ def merge_defaults(draft: Draft) -> Draft | DraftRefused:
     return draft
 
 
-def drop_what_is_ours(draft: Draft) -> Draft:
-    draft.marks = _own_marks(draft.values.get("marks"))
-    for name in _OURS:
+def strip_reserved_fields(draft: Draft) -> Draft:
+    draft.marks = _read_bot_marks(draft.values.get("marks"))
+    for name in _RESERVED:
         draft.fields.pop(name, None)
     context = draft.values.get("context")
-    if context and "ip" in context:  # an address is used for the country and never stored
+    if context and "ip" in context:  # an IP address is used for the country, and never stored
         own = draft.fields["context"]
         verbatim = own if isinstance(own, dict) else decode(own, _VERBATIM)
         draft.fields["context"] = {name: value for name, value in verbatim.items() if name != "ip"}
     return draft
 
 
-def _own_marks(given: Any) -> list[str]:
-    """A client may say of itself that it is a bot, and nothing else."""
-    if not isinstance(given, list):
+def _read_bot_marks(value: Any) -> list[str]:
+    """The only marks that a client may set: that it is a bot."""
+    if not isinstance(value, list):
         return []
-    said = [mark for mark in given if isinstance(mark, str) and mark.startswith("bot:")]
-    return [mark[:CLIENT_MARK_CHARACTERS_MAX] for mark in said[:CLIENT_MARKS_MAX]]
+    marks = [mark for mark in value if isinstance(mark, str) and mark.startswith("bot:")]
+    return [mark[:CLIENT_MARK_CHARACTERS_MAX] for mark in marks[:CLIENT_MARKS_MAX]]
 
 
-def name_type(draft: Draft) -> Draft | DraftRefused:
-    kind = draft.call.type or draft.values.get("type")
+def set_type(draft: Draft) -> Draft | DraftRefused:
+    kind = draft.request.type or draft.values.get("type")
     if not isinstance(kind, str) or kind not in CALL_TYPES:
         return _refuse(draft, Reason.UNKNOWN_TYPE, "type", f"`type` is one of {', '.join(CALL_TYPES)}.")
     draft.fields["type"] = draft.values["type"] = kind
@@ -127,14 +127,14 @@ def require_fields(draft: Draft) -> Draft | DraftRefused:
 
 
 def check_ids(draft: Draft) -> Draft | DraftRefused:
-    long = next((name for name in _IDS if is_too_long(draft.values.get(name) or "")), None)
+    long_id = next((name for name in _IDS if is_too_long(draft.values.get(name) or "")), None)
     properties = draft.values.get("properties")
-    if long is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
+    if long_id is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
         text = bytes(draft.fields["properties"])
-        found = find_long_id(read_properties(text)) if len(text) > ID_BYTES_MAX else None
-        long = found and f"properties.{found}"
-    if long is not None:
-        return _refuse(draft, Reason.ID_TOO_LONG, long, f"`{long}` has more than {ID_BYTES_MAX} bytes.")
+        path = find_long_id(read_properties(text)) if len(text) > ID_BYTES_MAX else None
+        long_id = path and f"properties.{path}"
+    if long_id is not None:
+        return _refuse(draft, Reason.ID_TOO_LONG, long_id, f"`{long_id}` has more than {ID_BYTES_MAX} bytes.")
     return draft
 
 
@@ -146,26 +146,26 @@ def assign_id(draft: Draft) -> Draft:
 
 
 def set_source(draft: Draft) -> Draft:
-    draft.source = find_source(draft.values, draft.values.get("context") or {}, draft.call.from_browser)
+    draft.source = find_source(draft.values, draft.values.get("context") or {}, draft.request.is_from_browser)
     draft.fields["source"] = draft.source
     return draft
 
 
 def mark_bots(draft: Draft) -> Draft:
-    context, call = draft.values.get("context"), draft.call
-    own, of_request = context.get("userAgent") if context else None, call.user_agent
-    # An app names the library that it sends with: a program is a bot only as a page's or a server's visitor.
-    find = is_bot_of_visitor if draft.source in ("web", "server") else is_crawler
-    is_bot = isinstance(own, str) and find(own)
-    if not is_bot and of_request:
-        is_bot = find(of_request) if call.from_browser else is_crawler(of_request)
+    context, request = draft.values.get("context"), draft.request
+    event_agent, request_agent = context.get("userAgent") if context else None, request.user_agent
+    # An app names its HTTP library as its user agent. Only visitors of pages and servers with such an agent are bots.
+    is_bot_agent = is_bot_of_visitor if draft.source in ("web", "server") else is_crawler
+    is_bot = isinstance(event_agent, str) and is_bot_agent(event_agent)
+    if not is_bot and request_agent:
+        is_bot = is_bot_agent(request_agent) if request.is_from_browser else is_crawler(request_agent)
     if is_bot:
         draft.marks = [*draft.marks, MARK]
     return draft
 
 
 def correct_clock(draft: Draft) -> Draft | DraftRefused:
-    """`timestamp` becomes the event's time by our clock; `originalTimestamp` the client's own, as sent."""
+    """Set `timestamp` to the event's time by our clock, and `originalTimestamp` to the client's time as sent."""
     field = set_times(draft)
     if field is not None:
         return _refuse(draft, Reason.TIME_IN_FUTURE, field, "More than 5 minutes in the future.")
@@ -173,11 +173,11 @@ def correct_clock(draft: Draft) -> Draft | DraftRefused:
 
 
 def write_value(draft: Draft) -> Draft | DraftRefused:
-    draft.fields |= {"projectId": draft.call.project, "receivedAt": draft.call.received_at}
+    draft.fields |= {"projectId": draft.request.project, "receivedAt": draft.request.received_at}
     if draft.values.get("sentAt") is not None:
         draft.fields["sentAt"] = draft.values["sentAt"]
-    elif draft.call.sent_at_ms is not None:
-        draft.fields["sentAt"] = iso_utc(draft.call.sent_at_ms)
+    elif draft.request.sent_at_ms is not None:
+        draft.fields["sentAt"] = iso_utc(draft.request.sent_at_ms)
     if draft.marks:
         draft.fields["marks"] = draft.marks
     draft.value = _encode(draft.fields)
@@ -190,9 +190,9 @@ STEPS: tuple[Step, ...] = (
     read_event,
     read_objects,
     merge_defaults,
-    drop_what_is_ours,
+    strip_reserved_fields,
     check_fields,
-    name_type,
+    set_type,
     require_fields,
     check_ids,
     assign_id,
@@ -203,26 +203,26 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def run_steps(drafts: Iterable[Draft], spent: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
-    """All drafts through each step; adds the seconds that each took to `spent`, by name."""
-    going, refused = list(drafts), []
+def run_steps(drafts: Iterable[Draft], step_seconds: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
+    """Run all drafts through each step; add the seconds that each step took to `step_seconds`, by its name."""
+    accepted, refused = list(drafts), []
     for step in STEPS:
-        begun = time.perf_counter()
-        results = [step(draft) for draft in going]
-        going = [result for result in results if isinstance(result, Draft)]
-        if len(going) < len(results):
+        started_at = time.perf_counter()
+        results = [step(draft) for draft in accepted]
+        accepted = [result for result in results if isinstance(result, Draft)]
+        if len(accepted) < len(results):
             refused += [result for result in results if isinstance(result, DraftRefused)]
-        spent[step.__name__] = spent.get(step.__name__, 0.0) + time.perf_counter() - begun
-    return going, sorted(refused, key=lambda one: one.index)
+        step_seconds[step.__name__] = step_seconds.get(step.__name__, 0.0) + time.perf_counter() - started_at
+    return accepted, sorted(refused, key=lambda refusal: refusal.index)
 
 
 def to_record(draft: Draft) -> CollectedRecord:
     person = draft.values.get("anonymousId") or draft.values["userId"]
     return CollectedRecord(
         topic=TOPIC_OF_SOURCE[draft.source],
-        key=f"{draft.call.project}:{person}".encode(),
+        key=f"{draft.request.project}:{person}".encode(),
         value=draft.value,
-        timestamp_ms=draft.call.received_ms,
+        timestamp_ms=draft.request.received_ms,
         bytes_as_sent=len(draft.raw),
     )
 

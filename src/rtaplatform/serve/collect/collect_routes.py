@@ -114,7 +114,7 @@ def _arrival_of(request: AnyRequest) -> RequestArrival:
         received_ms=time.time_ns() // 1_000_000,
         sent_at=headers.get("sentat"),
         is_retry=retries.isdecimal() and int(retries[:9]) > 0,
-        from_browser="origin" in headers or "sec-fetch-mode" in headers,
+        is_from_browser="origin" in headers or "sec-fetch-mode" in headers,
         user_agent=headers.get("user-agent"),
     )
 

@@ -14,7 +14,7 @@ from rtaplatform.core.events import COLLECTED_BYTES_MAX, EVENT_BYTES_MAX, Reason
 from tests.unit.collect.drafts import CRAWLER, NOW, TRACK, batch, batch_of
 
 
-def test_batch_defaults_hold_for_events_that_do_not_say_otherwise() -> None:
+def test_batch_defaults_apply_unless_an_event_has_its_own_values() -> None:
     body = {
         "context": {"library": {"name": "analytics-go"}, "locale": "de"},
         "integrations": {"All": True},
@@ -59,7 +59,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_an_event_that_cannot_be_read_is_refused_alone(broken: bytes, place: int) -> None:
+def test_an_unreadable_event_is_refused_alone(broken: bytes, place: int) -> None:
     good = [json.dumps({"type": "page", "userId": name, "p": '"}],{[\\"'}).encode() for name in ("a", "b")]
     events = [*good[:place], broken, *good[place:]]
     body = b'{"sentAt": "%s", "batch": [ %s ] , "context": {"locale":"de"}}' % (NOW.encode(), b", ".join(events))
@@ -70,13 +70,13 @@ def test_an_event_that_cannot_be_read_is_refused_alone(broken: bytes, place: int
     assert refused[0].reason in (Reason.NOT_JSON, Reason.NOT_UTF8, Reason.TOO_DEEP, Reason.NOT_AN_OBJECT)
 
 
-def test_nothing_between_two_commas_is_an_event_and_nothing_after_the_last_is_none() -> None:
+def test_an_empty_element_counts_as_an_event_except_after_the_last_comma() -> None:
     page = b'{"type":"page","userId":"u"}'
     records, refused = batch_of(b'{"batch":[%s,,%s,]}' % (page, page))
     assert (len(records), [(one.index, one.reason) for one in refused]) == (2, [(1, Reason.NOT_JSON)])
 
 
-def test_what_a_batch_says_and_cannot_be_read_costs_no_event() -> None:
+def test_unreadable_defaults_of_a_batch_cost_no_event() -> None:
     events = b'"batch":[{"type":"page","userId":"u"},]'
     for slip in (
         b'"context":{"a":"\xff"}', b'"context":NaN', b'"context":[1]', b'"context":"x"', b'"context":{"a":undefined}',
@@ -93,18 +93,18 @@ def test_event_that_a_batch_makes_too_large_is_refused() -> None:
     assert (refused[0].reason, refused[0].field, refused[0].message_id) == (Reason.TOO_LARGE, "context", "m-1")
 
 
-def test_the_largest_event_has_room_for_all_that_a_batch_may_add() -> None:
+def test_the_largest_event_has_room_for_the_largest_defaults() -> None:
     event = {**TRACK, "type": "track", "userId": "u" * 256, "timestamp": "2026-11-22T09:59:59Z", "p": ""}
     event["p"] = "y" * (EVENT_BYTES_MAX - len(json.dumps(event)))
     context = {"x": ""}
     context["x"] = "y" * (DEFAULTS_BYTES_MAX - len(json.dumps(context)) - len("null"))
     for sent in ({**event, "messageId": None}, event):
-        records, refused = batch({"context": context, "batch": [sent]}, from_browser=True, user_agent=CRAWLER)
+        records, refused = batch({"context": context, "batch": [sent]}, is_from_browser=True, user_agent=CRAWLER)
         assert (len(records), refused) == (1, [])
 
 
 @pytest.mark.parametrize("name", ["context", "integrations"])
-def test_a_batch_that_adds_too_much_refuses_each_event_with_that_reason(name: str) -> None:
+def test_defaults_over_a_limit_refuse_every_event_with_that_reason(name: str) -> None:
     deep: Any = 1
     for _ in range(32):
         deep = [deep]
@@ -164,6 +164,6 @@ def test_a_body_of_brackets_alone_is_given_up() -> None:
         b"NaN",
     ],
 )
-def test_body_that_is_no_batch_is_unreadable(body: bytes) -> None:
+def test_a_body_without_a_batch_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read_batch(body)

@@ -113,7 +113,7 @@ def bytes_of(value: Any) -> bytes:
 
 @settings(max_examples=1_500, deadline=None)
 @given(EVENTS)
-def test_what_the_collector_takes_no_worker_sets_aside(event: dict[str, Any]) -> None:
+def test_no_worker_quarantines_what_the_collector_accepts(event: dict[str, Any]) -> None:
     taken = collect(bytes_of(event))
     if isinstance(taken, Draft):
         assert reason_of_worker(taken.value, was_collected=True) is None, (event, taken.value)
@@ -121,7 +121,7 @@ def test_what_the_collector_takes_no_worker_sets_aside(event: dict[str, Any]) ->
 
 @settings(max_examples=1_500, deadline=None)
 @given(EVENTS)
-def test_what_a_worker_would_take_the_collector_does_not_refuse(event: dict[str, Any]) -> None:
+def test_the_collector_refuses_nothing_that_a_worker_accepts(event: dict[str, Any]) -> None:
     taken = collect(bytes_of(event))
     if isinstance(taken, DraftRefused):
         ours = {**event, "type": "track", "projectId": "demo", "marks": None}
@@ -135,7 +135,7 @@ def test_what_a_worker_would_take_the_collector_does_not_refuse(event: dict[str,
         {}, optional={"context": SHAPES, "integrations": SHAPES, "sentAt": TIMES, "timestamp": TIMES, "writeKey": LOOSE}
     ),
 )
-def test_what_is_taken_of_a_batch_no_worker_sets_aside(events: list[Any], said: dict[str, Any]) -> None:
+def test_no_worker_quarantines_an_accepted_event_of_a_batch(events: list[Any], said: dict[str, Any]) -> None:
     events = [{"type": "track", **event} if isinstance(event, dict) else event for event in events]
     drafts = list(draft_batch(read_batch(bytes_of({**said, "batch": events})), "demo", RequestArrival(NOW_MS)))
     taken, refused = run_steps(drafts, {})
@@ -171,7 +171,7 @@ def test_what_is_taken_of_a_batch_no_worker_sets_aside(events: list[Any], said: 
         b'{"event":"x","userId":"u","properties":true}',
     ],
 )
-def test_both_judge_the_same_of_hard_cases(body: bytes) -> None:
+def test_collector_and_worker_agree_on_hard_cases(body: bytes) -> None:
     taken = collect(body)
     if isinstance(taken, Draft):
         assert reason_of_worker(taken.value, was_collected=True) is None

@@ -34,11 +34,11 @@ from rtaplatform.collect.steps.event_source import find_source
     ],
 )
 def test_library_tells_the_source(library: str, source: str) -> None:
-    assert find_source({}, {"library": {"name": library}}, from_browser=False) == source
+    assert find_source({}, {"library": {"name": library}}, is_from_browser=False) == source
 
 
 @pytest.mark.parametrize(
-    ("values", "context", "from_browser", "source"),
+    ("values", "context", "is_from_browser", "source"),
     [
         ({"source": "ios"}, {"library": {"name": "analytics.js"}}, True, "ios"),
         ({"source": "fridge"}, {}, False, "server"),
@@ -58,7 +58,7 @@ def test_library_tells_the_source(library: str, source: str) -> None:
         ({}, {"library": "x", "device": 3, "os": None, "page": []}, False, "server"),
     ],
 )
-def test_first_thing_that_says_something_decides(
-    values: dict[str, Any], context: dict[str, Any], from_browser: bool, source: str
+def test_the_first_rule_with_an_answer_decides(
+    values: dict[str, Any], context: dict[str, Any], is_from_browser: bool, source: str
 ) -> None:
-    assert find_source(values, context, from_browser) == source
+    assert find_source(values, context, is_from_browser) == source

@@ -101,7 +101,7 @@ def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field:
         {**TRACK, "unknown": {"a": [1]}, "channel": "server", "_metadata": {}},
     ],
 )
-def test_good_event_is_taken(event: dict[str, Any]) -> None:
+def test_a_good_event_is_accepted(event: dict[str, Any]) -> None:
     taken(event)
 
 
@@ -115,7 +115,7 @@ def test_an_empty_list_where_an_object_belongs_is_an_empty_object(empty: Any) ->
     assert (len(events), refused) == (1, [])
 
 
-def test_a_byte_order_mark_before_and_blanks_and_nuls_after_are_no_part_of_a_body() -> None:
+def test_a_byte_order_mark_and_trailing_blanks_and_nuls_are_ignored() -> None:
     around = b"\xef\xbb\xbf%s \r\n\x00\x00"
     assert taken(around % json.dumps(TRACK).encode())["event"] == "Product Viewed"
     events, refused = batch_of(around % json.dumps({"batch": [{**TRACK, "type": "track"}]}).encode())
@@ -153,7 +153,7 @@ def test_half_of_a_surrogate_pair_becomes_the_replacement_character() -> None:
     assert record["properties"] == {"ok": "😀", "no": "\\ud83d"}
 
 
-def test_half_of_a_pair_beside_an_endless_number_makes_a_key_all_the_same() -> None:
+def test_half_a_surrogate_pair_and_an_infinite_number_still_make_a_key() -> None:
     drafts, _ = run_steps([draft_single(rb'{"event":"x","p":1e400,"userId":"\ud800"}', "track", "demo", arrival())], {})
     assert to_record(drafts[0]).key == "demo:\ufffd".encode()
     assert b'"p":1e400' in drafts[0].value
@@ -164,7 +164,7 @@ def test_integers_are_ids_in_decimal() -> None:
     assert (record["userId"], record["messageId"]) == ("5", "7")
 
 
-def test_clients_cannot_say_what_only_we_may() -> None:
+def test_clients_cannot_set_reserved_fields() -> None:
     said = {
         "projectId": "other", "receivedAt": "1999-01-01", "marks": ["made_id", "unreadable_time", 5],
         "writeKey": "secret", "api_key": "secret",
@@ -178,7 +178,7 @@ def test_clients_cannot_say_what_only_we_may() -> None:
     assert record["context"] == {"locale": "de"}
 
 
-def test_a_client_may_say_that_it_is_a_bot() -> None:
+def test_a_client_may_mark_itself_as_a_bot() -> None:
     said = ["made_id", "bot:me", {"bot:": 1}, "bot:" + "x" * 100]
     assert taken({**TRACK, "marks": said})["marks"] == ["bot:me", "bot:" + "x" * 60]
     assert len(taken({**TRACK, "marks": ["bot:x"] * 1_000})["marks"]) == 4
@@ -191,7 +191,7 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
 
 
 @pytest.mark.parametrize(
-    ("own", "of_request", "from_browser", "is_bot"),
+    ("own", "of_request", "is_from_browser", "is_bot"),
     [
         (CHROME, CHROME, True, False),
         (CRAWLER, None, False, True),
@@ -211,13 +211,13 @@ CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
     ],
 )
 def test_bots_are_marked_by_the_visitors_user_agent(
-    own: Any, of_request: Any, from_browser: bool, is_bot: bool
+    own: Any, of_request: Any, is_from_browser: bool, is_bot: bool
 ) -> None:
-    record = taken({**TRACK, "context": {"userAgent": own}}, user_agent=of_request, from_browser=from_browser)
+    record = taken({**TRACK, "context": {"userAgent": own}}, user_agent=of_request, is_from_browser=is_from_browser)
     assert record.get("marks") == (["bot:user_agent"] if is_bot else None)
 
 
-def test_an_app_that_names_its_library_is_no_bot() -> None:
+def test_an_app_with_a_library_as_user_agent_is_no_bot() -> None:
     assert "marks" not in taken({**TRACK, "source": "android", "context": {"userAgent": "okhttp/4.12.0"}})
     assert taken({**TRACK, "source": "android", "context": {"userAgent": CRAWLER}})["marks"] == ["bot:user_agent"]
 
@@ -322,7 +322,7 @@ def test_a_retry_corrects_only_a_clock_that_is_ahead() -> None:
     assert taken({**TRACK, **ahead}, is_retry=True)["timestamp"] == "2026-11-22T10:00:00.000Z"
 
 
-def test_a_time_ahead_of_ours_is_refused_where_nothing_corrects_it() -> None:
+def test_a_future_time_without_a_correction_is_refused() -> None:
     ahead = {**TRACK, "timestamp": "2026-11-24T10:00:00.000Z"}
     for sent_at in (None, "nonsense", "2026-11-24T10:00:00.000Z"):
         refused = single({**ahead, "sentAt": sent_at})
@@ -330,7 +330,7 @@ def test_a_time_ahead_of_ours_is_refused_where_nothing_corrects_it() -> None:
         assert (refused.reason, refused.field) == (Reason.TIME_IN_FUTURE, "timestamp")
 
 
-def test_an_event_older_than_what_is_counted_is_told() -> None:
+def test_an_event_too_old_to_count_is_reported_as_late() -> None:
     def is_late(days: int) -> bool:
         event = {**TRACK, "timestamp": iso_utc(NOW_MS - days * 86_400_000)}
         ready, _ = run_steps([draft_single(json.dumps(event).encode(), "track", "demo", arrival())], {})
@@ -339,7 +339,7 @@ def test_an_event_older_than_what_is_counted_is_told() -> None:
     assert [is_late(days) for days in (0, 398, 399, 400, 4_000)] == [False, False, False, True, True]
 
 
-def test_sent_at_comes_from_the_header_where_nothing_else_says_it() -> None:
+def test_sent_at_falls_back_to_the_header() -> None:
     record = taken({**TRACK, "originalTimestamp": "2026-11-22T09:00:00.000Z"}, sent_at="2026-11-22T09:00:00.541Z")
     assert record["timestamp"] == "2026-11-22T10:00:00.000Z"
 
@@ -353,7 +353,7 @@ def test_sent_at_comes_from_the_header_where_nothing_else_says_it() -> None:
         (b'{"writeKey":"","batch":[]}', None), (b'{"writeKey":"%s","batch":[]}' % (b"\\n" * 600), None),
     ],
 )  # fmt: skip
-def test_a_key_stands_in_the_body(body: bytes, key: str | None) -> None:
+def test_a_write_key_is_found_in_the_body(body: bytes, key: str | None) -> None:
     assert find_write_keys(body) == ([key] if key else [])
 
 

@@ -39,7 +39,7 @@ def accept(shop: Shop, extent: OffsetRange) -> None:
     state: Any = shop.store.state(0)
     adoption = adopt(WEB, extent, state)
     assert adoption is not None
-    gaps = {adoption.where: adoption.gap}
+    gaps = {adoption.origin: adoption.gap}
     assert shop.store.adopt(0, state.generation, WEB.topic, PLACE.topic_id, [adoption.move], gaps)
     shop.store.set_stop(0, str(WEB), "")
 
