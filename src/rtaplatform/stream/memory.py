@@ -1,7 +1,7 @@
-"""The log in memory: the same promises as Kafka's adapter, for simulations and unit tests.   Stage 2 of 6.
+"""The log in memory, with the same promises as Kafka's adapter, for simulations and unit tests.   Stage 2 of 6.
 
-`MemoryBroker` is the cluster, `MemoryLog` one worker's view of it. Topics can be re-created, truncated
-and trimmed, partitions added, and workers may believe to own the same partition, as zombies do.
+`MemoryBroker` is the cluster, `MemoryLog` one worker's view of it. Topics can be re-created, truncated and trimmed, and
+partitions can be added. Several workers may believe that they own the same partition, as zombies do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class MemoryBroker:
         self.partitions = dict(topics)
         self.records: dict[Partition, list[LogRecord]] = {}
         self.low: dict[Partition, int] = {}
-        self.epochs: dict[Partition, int] = {}  # of the leader, which changes where records are lost
+        self.epochs: dict[Partition, int] = {}  # of the leader; it changes when records are lost
         self.dead_letters: dict[str, DeadLetter] = {}
         self.is_away = False
 
@@ -39,16 +39,16 @@ class MemoryBroker:
 
     def truncate(self, partition: Partition, records: int) -> None:
         """Lose the newest records, as an unclean election does."""
-        kept = self.records.get(partition, [])
-        del kept[max(0, len(kept) - records) :]
+        log = self.records.get(partition, [])
+        del log[max(0, len(log) - records) :]
         self.epochs[partition] = self.epochs.get(partition, 0) + 1
 
     def expire(self, partition: Partition, low: int) -> None:
-        """Let go of the records before this offset, as retention does."""
+        """Delete the records before this offset, as retention does."""
         self.low[partition] = max(low, self.low.get(partition, 0))
 
     def incarnation(self, partition: Partition) -> tuple[str, int]:
-        """What changes when another log stands under the same offsets."""
+        """Changes when the same offsets may have other records."""
         return self.ids[partition.topic], self.epochs.get(partition, 0)
 
     def all_partitions(self) -> list[Partition]:
@@ -61,11 +61,11 @@ class MemoryLog:
     def __init__(self, broker: MemoryBroker, batch_max: int = 100, portion_max: int | None = None) -> None:
         self._broker = broker
         self._batch_max, self._portion_max = batch_max, portion_max or batch_max
-        self._taken = 0  # of the batch that is open
+        self._taken = 0  # of the open batch
         self._version = 0
         self._ours: frozenset[Partition] = frozenset()
         self._next: dict[Partition, int] = {}
-        self._sought: dict[Partition, tuple[str, int]] = {}  # the incarnation that was there when it was sought
+        self._sought: dict[Partition, tuple[str, int]] = {}  # the incarnation at the time of the seek
         self.committed: dict[Partition, int] = {}
         self.rejoined = 0
 
@@ -77,18 +77,18 @@ class MemoryLog:
     def poll(self, at_most: int | None = None) -> PollResult:
         self.require()
         if any(self._is_out(partition, offset) for partition, offset in self._next.items()):
-            self._version += 1  # whatever was sought is not there any more: it must be sought again
+            self._version += 1  # the sought records are gone: positions must be found again
             self._next.clear()
             return PollResult()
         runs: list[RecordColumns] = []
-        wanted = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
+        count_max = room = min(self._portion_max, self._batch_max - self._taken, at_most or self._batch_max)
         for partition, offset in self._next.items():
             records = self._broker.records.get(partition, [])[offset : offset + room]
             self._next[partition] = offset + len(records)
             room -= len(records)
             if records:
                 runs.append(columns_of(records))
-        self._taken += wanted - room
+        self._taken += count_max - room
         is_whole = room > 0 or self._taken >= self._batch_max
         self._taken = 0 if is_whole else self._taken
         return PollResult(runs, is_whole=is_whole)

@@ -1,8 +1,8 @@
 """The port of the durable log.   Stage 2 of 6: collect → [stream] → process.
 
 Adapters: `stream/kafka/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
-`stream/kafka/dead_letters.py` and the same memory log. One worker's loop drives the log from one thread, and sets
-dead letters aside from that of its calls, where a rebuild asks for `extents` too.
+`stream/kafka/dead_letters.py` and the same memory log. A worker's loop uses the log from one thread. It writes dead
+letters from the thread of its store calls, where a rebuild also calls `extents`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 from rtaplatform.core.events import Reason
 from rtaplatform.core.ledger import PartitionId
 
-PORTION = 1_000  # records handed out at once: some 500 kB, which a processor's cache holds
+PORTION = 1_000  # records handed out at once: some 500 kB, which fit into a processor's cache
 
 
 class Partition(NamedTuple):
@@ -27,7 +27,7 @@ class Partition(NamedTuple):
 
 
 class LogRecord(Struct, gc=False):
-    """A record as read. `timestamp_ms` -1 where Kafka has none."""
+    """A record as read. `timestamp_ms` is -1 if Kafka has none."""
 
     partition: Partition
     offset: int
@@ -39,10 +39,10 @@ class LogRecord(Struct, gc=False):
 
 
 class RecordColumns(Struct, frozen=True, gc=False):
-    """Records of one partition, one after the other, as columns: on the way of an event nothing is made per record.
+    """A run: consecutive records of one partition, as columns, so that no object is made for each record.
 
-    `leader_epoch` is that of the last one; `collected` has the indices of those that the collector has added fields to,
-    as far as anyone asks (it allows a larger value).
+    `leader_epoch` is that of the last record. `collected` has the indices of large records to which the collector has
+    added fields (which allows a larger value).
     """
 
     partition: Partition
@@ -68,7 +68,7 @@ class RecordColumns(Struct, frozen=True, gc=False):
         )
 
     def part(self, first: int, end: int) -> RecordColumns:
-        """Those from the index `first` up to (not with) `end`; itself where that is all."""
+        """The records from index `first` up to, but without, `end`; the run itself if that is all of it."""
         if first == 0 and end >= len(self.offsets):
             return self
         cut = slice(first, end)
@@ -78,7 +78,7 @@ class RecordColumns(Struct, frozen=True, gc=False):
 
 
 def columns_of(records: Sequence[LogRecord]) -> RecordColumns:
-    """The records of one partition as a run; there must be at least one."""
+    """Make a run of records of one partition; there must be at least one."""
     return RecordColumns(
         records[0].partition,
         [record.offset for record in records],
@@ -91,11 +91,11 @@ def columns_of(records: Sequence[LogRecord]) -> RecordColumns:
 
 
 class PollResult(Struct, frozen=True):
-    """The next portion of a batch: at most one run a partition, none of them empty.
+    """The next portion of a batch: at most one run for each partition, none of them empty.
 
-    `is_whole`: the batch ends with it. Until then more is at hand, and what has been read may be kept in mind only.
-    `ends`: partitions that have been read to their end, and the offset there. It may lie beyond the last record, for
-    what readers never see takes offsets too: transaction markers, aborted and compacted records.
+    `is_whole`: the batch ends with this portion.
+    `ends`: the partitions that have been read to their end, and the offset there. It may be beyond the last record,
+    because transaction markers, aborted and compacted records take offsets too.
     """
 
     runs: Sequence[RecordColumns] = ()
@@ -104,10 +104,10 @@ class PollResult(Struct, frozen=True):
 
 
 class OffsetRange(Struct, frozen=True):
-    """What there is of a partition: offsets from `low` up to (not with) `high`, and which incarnation of the topic.
+    """The offsets of a partition from `low` up to, but without, `high`, and its id.
 
-    `high` is the high watermark: whatever is acknowledged lies before it. An open transaction holds readers back at
-    `stable`, the last stable offset; None where there is no difference.
+    `high` is the high watermark: all acknowledged records are before it. An open transaction holds readers back at
+    `stable`, the last stable offset; None if it is the same.
     """
 
     place: PartitionId
@@ -118,19 +118,19 @@ class OffsetRange(Struct, frozen=True):
 
     @property
     def readable(self) -> int:
-        """Up to where records can be read now."""
+        """The offset up to which records can be read now."""
         return self.high if self.stable is None else min(self.stable, self.high)
 
 
 class GroupPosition(Struct, frozen=True):
-    """How far a group has come by its own word: its offsets, and the records that it could read and has not."""
+    """The committed offsets of a group, and how many readable records it has still to read."""
 
     offsets: dict[PartitionId, int]
     behind: int
 
 
 class DeadLetter(Struct, frozen=True):
-    """A record that is quarantined. `project` is empty where it names none that we know."""
+    """A record that is quarantined. `project` is empty if it names no known project."""
 
     record: LogRecord
     project: str
@@ -143,30 +143,30 @@ class DeadLetter(Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """What a worker reads. Errors: `Unavailable`."""
+    """The log as a worker reads it. Errors: `Unavailable`."""
 
     def poll(self, at_most: int | None = None) -> PollResult:
-        """What comes next: bounded in number, bytes and time. `at_most` so many records, where that is less."""
+        """The next records, bounded in number, bytes and time; and by `at_most` records, if that is fewer."""
         ...
 
     def assignment(self) -> tuple[int, frozenset[Partition]]:
-        """Which partitions are ours, and a number that changes with them, or when the log wants to be sought again."""
+        """Our partitions, and a number that changes with them, or when positions must be sought again."""
         ...
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        """Asked from the brokers. A partition of a topic that is gone is left out."""
+        """Ask the brokers. Partitions of topics that do not exist are left out."""
         ...
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        """Read these from there on; of all others that are ours, nothing is read."""
+        """Read these partitions from these offsets on. Our other partitions are not read."""
         ...
 
     def rejoin(self) -> None:
-        """Ask for partitions as one who has just come: whoever shares them out may have lost sight of us."""
+        """Join the group again: its coordinator may have lost this member."""
         ...
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Tell others how far we are: a hint for lag tools, never read back. May be lost."""
+        """Publish positions for lag tools. They are never read back, and may be lost."""
         ...
 
 
@@ -174,26 +174,26 @@ class DeadLetters(Protocol):
     """Where records are quarantined."""
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Returns once the log holds them all. Raises `Unavailable`; writing one again overwrites it."""
+        """Write dead letters; return once the log has all. Raises `Unavailable`. Writing one again overwrites it."""
         ...
 
 
 class PartitionReader(Protocol):
-    """Partitions read one by one, each from any offset: what a reader of all of them is made of.
+    """Reads partitions one by one, each from any offset, so that a caller can merge them.
 
-    Errors: `Unavailable`. Beside the event topics it reads `rta.control`.
+    It reads the event topics and `rta.control`. Errors: `Unavailable`.
     """
 
     def partitions(self) -> list[Partition]:
-        """All that there are now."""
+        """All partitions that exist now."""
         ...
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        """As of `EventLog`."""
+        """As in `EventLog`."""
         ...
 
     def seek(self, partition: Partition, offset: int) -> None: ...
 
     def read(self, partition: Partition, wait_seconds: float) -> PollResult:
-        """Its next records: a bounded number, none where none come in that time."""
+        """The next records of the partition: a bounded number; none if none arrive in this time."""
         ...

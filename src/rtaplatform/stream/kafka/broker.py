@@ -1,6 +1,6 @@
-"""What the brokers say of our topics: which incarnation, how many partitions, from where to where.   Stage 2 of 6.
+"""Asks the brokers about our topics (incarnation, partitions, offsets), and makes the topics.   Stage 2 of 6.
 
-Also makes the topics. Errors: `Unavailable`. Asked, never cached: a stale answer would hide a re-created topic.
+Errors: `Unavailable`. Answers are never cached: a stale answer would hide a re-created topic.
 """
 
 from __future__ import annotations
@@ -32,106 +32,108 @@ from rtaplatform.settings import KafkaSettings, TopicSettings
 from rtaplatform.stream.kafka.config import CONTROL, DEAD_LETTERS, REQUEST_SECONDS_MAX, TOPICS, client_config
 from rtaplatform.stream.port import OffsetRange, Partition
 
-TOLD_SECONDS_MAX = 30.0
+TOPICS_VISIBLE_SECONDS_MAX = 30.0
 TIMES_AHEAD = "message.timestamp.after.max.ms"
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
 class Broker:
-    """Questions to the cluster; the connection is made with the first. Any thread may ask."""
+    """Requests to the cluster. It connects with the first request. Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._config, self._servers = client_config(settings), settings.bootstrap_servers
         self._client: AdminClient | None = None
-        self._one_question = threading.Lock()  # a client that is let go takes the answers to others' with it
+        self._one_request = threading.Lock()  # dropping a client would lose the answers to requests of other threads
 
     def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
-        """Topic → its id and its number of partitions; what does not exist is left out."""
-        with self._asking():
-            asked = TopicCollection(sorted(set(names)))
-            found = {}
-            for name, future in self._admin().describe_topics(asked, request_timeout=REQUEST_SECONDS_MAX).items():
-                with _unless_gone():
+        """Topic → its id and its number of partitions; topics that do not exist are left out."""
+        with self._request():
+            names = TopicCollection(sorted(set(names)))
+            topics = {}
+            for name, future in self._admin().describe_topics(names, request_timeout=REQUEST_SECONDS_MAX).items():
+                with _ignore_missing():
                     topic = future.result()
-                    found[name] = (str(topic.topic_id), len(topic.partitions))
-            return found
+                    topics[name] = (str(topic.topic_id), len(topic.partitions))
+            return topics
 
     def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        """A partition that is not there is left out."""
+        """The offsets of each partition; partitions that do not exist are left out."""
         partitions = list(partitions)
         topics = self.topics({p.topic for p in partitions}) if partitions else {}
-        there = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
-        low, high = self._offsets(there, EARLIEST), self._offsets(there, LATEST)
-        stable = self._offsets(there, LATEST, IsolationLevel.READ_COMMITTED)
+        existing = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
+        low, high = self._offsets(existing, EARLIEST), self._offsets(existing, LATEST)
+        stable = self._offsets(existing, LATEST, IsolationLevel.READ_COMMITTED)
         return {
             p: OffsetRange(PartitionId(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1], stable[p])
-            for p in there
+            for p in existing
             if p in low and p in high and p in stable
         }
 
     def ends(self) -> dict[PartitionId, int]:
-        """Where the event topics end: place → the offset that comes next. All of a topic's partitions, or none.
+        """The end of each partition of the event topics: the next offset. All of a topic's partitions, or none.
 
-        These are high watermarks. The last stable offset would stand where readers stand while a transaction is open,
-        and what is acknowledged behind it would be taken for counted.
+        The ends are high watermarks. While a transaction is open, the last stable offset is where readers stop, so
+        acknowledged records beyond it would seem to be counted.
         """
         topics = self.topics()
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
         ends = self._offsets(partitions, LATEST)
-        if len(ends) < len(partitions):  # by a broker that has just come back, or of a topic that has just gone
+        if len(ends) < len(partitions):  # a broker has just come back, or a topic was just deleted
             raise Unavailable("kafka", "lists partitions that it does not have")
         return {PartitionId(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
 
     def committed(self, group_id: str) -> dict[PartitionId, int]:
-        """The offsets that the group has committed: how far it once was, at least."""
+        """The offsets that the group has committed: it has read at least up to them."""
         topics = self.topics()
-        asked = [TopicPartition(name, number) for name, (_, count) in topics.items() for number in range(count)]
-        # A consumer that never joins: asked through an admin client, a coordinator that has just moved, as in a new
-        # cluster, ends the whole process (librdkafka 2.16).
+        partitions = [TopicPartition(name, number) for name, (_, count) in topics.items() for number in range(count)]
+        # Use a consumer that never joins. An admin client ends the whole process if the coordinator has just moved, as
+        # in a new cluster (librdkafka 2.16).
         consumer = Consumer(self._config | {"group.id": group_id})
         try:
             with self._as_unavailable():
-                spots = consumer.committed(asked, REQUEST_SECONDS_MAX) if asked else []
+                committed = consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
         finally:
             consumer.close()
         return {
-            PartitionId(topics[s.topic][0], s.partition): s.offset for s in spots if s.error is None and s.offset >= 0
+            PartitionId(topics[c.topic][0], c.partition): c.offset
+            for c in committed
+            if c.error is None and c.offset >= 0
         }
 
     def create_topics(self, settings: TopicSettings) -> list[str]:
-        """Make what is missing; what is there is left as it is. Returns the names of the new ones.
+        """Make missing topics, and leave existing ones as they are. Returns the names of the new topics.
 
-        They are there for every question that follows: a busy broker makes a topic, and tells of it a while later.
+        It waits until all brokers answer with the new topics, which may take a busy broker a while.
         """
         missing = [name for name in TOPICS if name not in self.topics(TOPICS)]
-        wanted = [
+        new_topics = [
             NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
             for name in missing
         ]
-        for is_rehearsal in (True, False) if wanted else ():  # all of them, or none
-            with self._as_unavailable(), _known_to_the_broker():
-                for future in self._admin().create_topics(wanted, validate_only=is_rehearsal).values():
-                    with _unless_there():
+        for is_rehearsal in (True, False) if new_topics else ():  # all of them, or none
+            with self._as_unavailable(), _require_time_limit_setting():
+                for future in self._admin().create_topics(new_topics, validate_only=is_rehearsal).values():
+                    with _ignore_existing():
                         future.result()
         if missing:
             self._wait_for_topics()
         return missing
 
     def _wait_for_topics(self) -> None:
-        deadline = time.monotonic() + TOLD_SECONDS_MAX
-        while not self._tells_of_all():
+        deadline = time.monotonic() + TOPICS_VISIBLE_SECONDS_MAX
+        while not self._are_all_visible():
             if time.monotonic() > deadline:
                 raise Unavailable("kafka", f"has made topics and does not tell of them (asked: {self._servers})")
             time.sleep(0.1)
 
-    def _tells_of_all(self) -> bool:
+    def _are_all_visible(self) -> bool:
         try:
             topics = self.topics(TOPICS)
             partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
             return len(topics) == len(TOPICS) and len(self.extents(partitions)) == len(partitions)
-        except Unavailable:  # as where a partition has no leader yet
+        except Unavailable:  # for example, a partition has no leader yet
             return False
 
     def _offsets(
@@ -142,37 +144,37 @@ class Broker:
     ) -> dict[Partition, int]:
         if not partitions:
             return {}
-        asked = {TopicPartition(p.topic, p.number): spec for p in partitions}
-        found = {}
-        with self._asking():
-            answers = self._admin().list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX)
-            for one, future in answers.items():
-                with _unless_gone():
-                    found[Partition(one.topic, one.partition)] = future.result().offset
-        unknown = sorted(str(partition) for partition, offset in found.items() if offset < 0)
-        if unknown:  # -1001: a broker that has just come back; taken for an offset, the log would seem to be cut
+        specs = {TopicPartition(p.topic, p.number): spec for p in partitions}
+        offsets = {}
+        with self._request():
+            answers = self._admin().list_offsets(specs, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX)
+            for answered, future in answers.items():
+                with _ignore_missing():
+                    offsets[Partition(answered.topic, answered.partition)] = future.result().offset
+        unknown = sorted(str(partition) for partition, offset in offsets.items() if offset < 0)
+        if unknown:  # -1001: a broker has just come back; taken as an offset, the log would seem to be truncated
             raise Unavailable("kafka", f"does not say where {unknown[0]} begins or ends")
-        return found
+        return offsets
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        """What gets no answer in time is asked again by another client.
+    def _request(self) -> Iterator[None]:
+        """Drop the client after a timeout, so that the next request makes another one.
 
-        After a broker has hung and lost its session, one may never again find the controller (librdkafka 2.16).
+        After a broker has hung and lost its session, a client may never find the controller again (librdkafka 2.16).
         """
-        with self._one_question:
+        with self._one_request:
             try:
                 with self._as_unavailable():
                     yield
-            except Unavailable as trouble:
-                cause = trouble.__cause__
+            except Unavailable as error:
+                cause = error.__cause__
                 if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._TIMED_OUT:
                     self._client = None
                 raise
 
     @contextlib.contextmanager
     def _as_unavailable(self) -> Iterator[None]:
-        """The brokers are named: "timed out" alone tells nobody where to look."""
+        """Turn client errors into `Unavailable`, and name the brokers, so that operators know where to look."""
         try:
             yield
         except KafkaException as error:
@@ -189,15 +191,15 @@ def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
     if name == DEAD_LETTERS:
         hours = settings.dead_letter_retention_hours
         return common | {"cleanup.policy": "compact,delete", "retention.ms": str(hours * 3_600_000)}
-    # No limit of time: one would delete imported history at once. No time ahead of ours: stream time would jump.
-    kept = {"retention.ms": "-1", TIMES_AHEAD: str(FUTURE_MS_MAX)}
+    # No limit of age: it would delete imported history at once. No timestamps ahead of time: stream time would jump.
+    config = {"retention.ms": "-1", TIMES_AHEAD: str(FUTURE_MS_MAX)}
     if name != CONTROL:
-        kept["retention.bytes"] = str(settings.retention_bytes_per_partition)
-    return common | kept
+        config["retention.bytes"] = str(settings.retention_bytes_per_partition)
+    return common | config
 
 
 @contextlib.contextmanager
-def _known_to_the_broker() -> Iterator[None]:
+def _require_time_limit_setting() -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
@@ -211,7 +213,7 @@ def _known_to_the_broker() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unless(*codes: int) -> Iterator[None]:
+def _ignore(*codes: int) -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
@@ -219,9 +221,9 @@ def _unless(*codes: int) -> Iterator[None]:
             raise
 
 
-def _unless_gone() -> contextlib.AbstractContextManager[None]:
-    return _unless(*_GONE)
+def _ignore_missing() -> contextlib.AbstractContextManager[None]:
+    return _ignore(*_MISSING)
 
 
-def _unless_there() -> contextlib.AbstractContextManager[None]:
-    return _unless(KafkaError.TOPIC_ALREADY_EXISTS)
+def _ignore_existing() -> contextlib.AbstractContextManager[None]:
+    return _ignore(KafkaError.TOPIC_ALREADY_EXISTS)

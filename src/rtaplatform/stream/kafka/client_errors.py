@@ -1,4 +1,4 @@
-"""What errors of the Kafka client ask of its consumers.   Stage 2 of 6."""
+"""How consumers handle errors of the Kafka client.   Stage 2 of 6."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError
 from rtaplatform import telemetry
 from rtaplatform.core.errors import SetupError
 
-# After these the positions must be found anew. All else passes by itself, and librdkafka goes on trying.
+# After these errors positions must be found again. After all others librdkafka retries by itself.
 SEEK_AGAIN = frozenset(
     (
         KafkaError.OFFSET_OUT_OF_RANGE,
@@ -23,13 +23,13 @@ log_line = telemetry.logger("stream")
 
 
 def log_error(error: KafkaError) -> None:
-    """Of a broker that is away librdkafka speaks many times a second: once all are away is enough."""
+    """Log an error, but not of a single broker: librdkafka repeats it many times a second while a broker is away."""
     if error.code() != KafkaError._TRANSPORT:
-        log_line.warning("kafka", error=error.str())
+        log_line.warning("kafka error", reason=error.str())
 
 
 def client_has_failed(detail: str) -> SetupError:
-    """A fatal error of the Kafka client: no call of it will ever succeed, so the process ends and is started again."""
+    """The error to raise after a fatal error of the client: it will never work again, so the process must restart."""
     return SetupError(
         f"The Kafka client has failed for good: {detail}",
         "It is started again by its supervisor. If it fails again, see Kafka's log, and the version of the brokers.",

@@ -1,7 +1,7 @@
-"""How our clients speak to Kafka: one configuration for all of them, and the names of the topics.
+"""The configuration of our Kafka clients, and the names of the topics.   Stage 2 of 6.
 
-Promise: every producer of ours waits for all replicas, keeps order, repeats nothing, and finds the
-same partition as Java's default partitioner. No reader ever jumps: offset reset is an error.
+Promise: every producer waits for all replicas, is idempotent, keeps order, and chooses the same partition as Java's
+default partitioner. No reader ever jumps: an offset reset is an error.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rtaplatform.stream.port import Partition
 DEAD_LETTERS = "rta.dead-letters"
 CONTROL = "rta.control"
 TOPICS = (*EVENT_TOPICS, DEAD_LETTERS, CONTROL)
-REQUEST_SECONDS_MAX = 5.0  # for the answer to one question to the cluster
+REQUEST_SECONDS_MAX = 5.0  # for the answer to one request to the cluster
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
-    """What every client needs to reach the cluster, in librdkafka's words."""
+    """The settings with which every client reaches the cluster, under librdkafka's names."""
     secrets = {"sasl.password": settings.sasl_password, "ssl.key.password": settings.ssl_key_password}
     plain = {
         "bootstrap.servers": settings.bootstrap_servers,
@@ -34,7 +34,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     }
     config: dict[str, Any] = {name: str(value) for name, value in plain.items() if value is not None}
     config |= {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
-    # A broker that comes back is found within a second.
+    # With this, a broker that comes back is used again within a second.
     return config | {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000, "log_level": 2}
 
 
@@ -48,7 +48,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
-    """A producer that waits a moment for a batch, and keeps a bounded queue."""
+    """The settings of a producer that waits a moment to fill a batch, and has a bounded queue."""
     return producer_config(kafka) | {
         "linger.ms": collect.linger_ms,
         "delivery.timeout.ms": collect.delivery_timeout_ms,
@@ -73,20 +73,21 @@ def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
 
 
 def topic_partition(partition: Partition) -> TopicPartition:
-    """The client's word for it."""
+    """The same partition as the client's type."""
     return TopicPartition(partition.topic, partition.number)
 
 
 def seek(consumer: Consumer, topic: str, number: int, offset: int) -> None:
-    """Read an assigned partition from there on. Raises KafkaException.
+    """Read an assigned partition from this offset on. Raises KafkaException.
 
-    One whose fetching has ended, as by an offset that the log no longer has, cannot be sought: it is assigned anew.
+    If fetching of the partition has ended, for example because its offset is out of range, it is assigned again
+    instead.
     """
-    spot = TopicPartition(topic, number, offset)
+    target = TopicPartition(topic, number, offset)
     try:
-        consumer.seek(spot)
+        consumer.seek(target)
     except KafkaException as error:
         if error.args[0].code() != KafkaError._STATE:
             raise
         consumer.incremental_unassign([TopicPartition(topic, number)])
-        consumer.incremental_assign([spot])
+        consumer.incremental_assign([target])

@@ -1,8 +1,8 @@
 """The durable log in Kafka, as a worker reads it.   Stage 2 of 6: collect → [stream] → process.
 
-A member of a consumer group, which only shares out the partitions: where to read from is the worker's
-word, never the group's. A partition that was just assigned is held until the worker has sought.
-Nothing is skipped: an offset out of range asks for a new seek. Bounded: librdkafka's queue, and one portion.
+The consumer joins a group, which only assigns partitions. The worker decides where to read from, never the group. A
+newly assigned partition is paused until the worker has called `seek`. Nothing is skipped: after an offset out of range,
+the worker must seek again. Limits: librdkafka's queue, and one portion.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log_line = telemetry.logger("stream")
 
 
 class KafkaConsumer:
-    """`EventLog` over the event topics, shared out by the group; or, without a group, over the partitions given."""
+    """`EventLog` over the event topics, assigned by the group; or, without a group, over the given partitions."""
 
     def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, given: Sequence[Partition] = ()) -> None:
         self._worker = worker
@@ -48,11 +48,11 @@ class KafkaConsumer:
         self._consumer = self._make_consumer()
         self._open_batch()
         self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
-        spots = [TopicPartition(p.topic, p.number, 0) for p in given]
-        if spots:
-            self._consumer.assign(spots)
-            self._consumer.pause(spots)
-            self._change(frozenset(given))
+        assigned = [TopicPartition(p.topic, p.number, 0) for p in given]
+        if assigned:
+            self._consumer.assign(assigned)
+            self._consumer.pause(assigned)
+            self._set_partitions(frozenset(given))
         else:
             self._subscribe()
 
@@ -66,12 +66,12 @@ class KafkaConsumer:
         if self._membership.is_refused:
             self._membership.fall_back(self._worker.group_id)
             self.rejoin()
-        wanted = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
-        messages = self._consumer.consume(wanted, 0.0)
-        if len(messages) < wanted:
-            messages += self._wait_for(wanted - len(messages))
-        is_whole = len(messages) < wanted or self._waited_s >= self._worker.batch_wait_ms_max / 1000
-        runs = self._runs(messages)
+        count_max = min(PORTION, self._worker.batch_events_max - self._records, at_most or PORTION)
+        messages = self._consumer.consume(count_max, 0.0)
+        if len(messages) < count_max:
+            messages += self._wait_for(count_max - len(messages))
+        is_whole = len(messages) < count_max or self._waited_s >= self._worker.batch_wait_ms_max / 1000
+        runs = self._make_runs(messages)
         ends, self._ends = self._ends, {}
         self._records += len(messages)
         self._bytes += sum(map(_bytes_of, runs))
@@ -89,9 +89,9 @@ class KafkaConsumer:
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._open_batch()
         self._ends = {}
-        held = [topic_partition(p) for p in self._ours if p not in positions]
+        paused = [topic_partition(p) for p in self._ours if p not in positions]
         try:
-            self._consumer.pause(held)
+            self._consumer.pause(paused)
             for partition, offset in positions.items():
                 seek(self._consumer, *partition, offset)
             self._consumer.resume([topic_partition(p) for p in positions])
@@ -99,19 +99,19 @@ class KafkaConsumer:
             raise Unavailable("kafka", error.args[0].str()) from error
 
     def rejoin(self) -> None:
-        old, self._consumer = self._consumer, self._make_consumer()
-        self._change(frozenset())
+        old_consumer, self._consumer = self._consumer, self._make_consumer()
+        self._set_partitions(frozenset())
         self._subscribe()
-        # It may have to wait for a coordinator that does not know it.
-        threading.Thread(target=old.close, name="leaving", daemon=True).start()
+        # Closing may wait for a coordinator that does not know the member.
+        threading.Thread(target=old_consumer.close, name="leaving", daemon=True).start()
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        spots = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._ours]
-        if spots:
+        offsets = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items() if p in self._ours]
+        if offsets:
             try:
-                self._consumer.commit(offsets=spots, asynchronous=True)
+                self._consumer.commit(offsets=offsets, asynchronous=True)
             except KafkaException as error:
-                log_line.info("offsets not committed", error=error.args[0].str())
+                log_line.info("offsets not committed", reason=error.args[0].str())
 
     # inside ----------------------------------------------------------------------------------------------------
 
@@ -119,25 +119,27 @@ class KafkaConsumer:
         return Consumer(self._config | self._membership.config())
 
     def _subscribe(self) -> None:
-        self._consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
 
     def _open_batch(self) -> None:
-        """Nothing was read of it yet: no records, no bytes, no time waited for them."""
+        """Begin a batch: no records, no bytes, no time waited for them yet."""
         self._records = self._bytes = 0
         self._waited_s = 0.0
 
-    def _wait_for(self, wanted: int) -> list[Message]:
-        """For all of a batch together, no longer than the settings say."""
-        began = time.monotonic()
-        found = self._consumer.consume(wanted, max(0.0, self._worker.batch_wait_ms_max / 1000 - self._waited_s))
-        self._waited_s += time.monotonic() - began
-        return found
+    def _wait_for(self, count_max: int) -> list[Message]:
+        """Wait for messages; for a whole batch no longer than the settings say."""
+        started_at = time.monotonic()
+        messages = self._consumer.consume(count_max, max(0.0, self._worker.batch_wait_ms_max / 1000 - self._waited_s))
+        self._waited_s += time.monotonic() - started_at
+        return messages
 
-    def _runs(self, messages: list[Message]) -> list[RecordColumns]:
-        """A run a partition; there are few of them in a portion, so each is picked out by itself."""
+    def _make_runs(self, messages: list[Message]) -> list[RecordColumns]:
+        """One run for each partition. A portion has few partitions, so the messages are scanned once for each."""
         keys: list[Any] = list(map(Message.key, messages))
-        if not all(keys):  # what is no record has none; a record may have none, or an empty one
-            messages = [m for m in messages if m.error() is None or self._heed(m)]
+        if not all(keys):  # messages that are no records have no key; a record may have none too, or an empty one
+            messages = [m for m in messages if m.error() is None or self._handle_error(m)]
             keys = [m.key() or b"" for m in messages]
         places: list[Any] = list(map(Message.partition, messages))
         if len(self._topics) > 1:
@@ -147,18 +149,19 @@ class KafkaConsumer:
             partition = self._partition(place if len(self._topics) > 1 else (self._topics[0], place))
             if places.count(place) == len(places):
                 return [columns_of_messages(partition, messages, keys)]
-            mine = [found == place for found in places]
-            runs.append(columns_of_messages(partition, list(compress(messages, mine)), list(compress(keys, mine))))
+            is_here = [message_place == place for message_place in places]
+            run = columns_of_messages(partition, list(compress(messages, is_here)), list(compress(keys, is_here)))
+            runs.append(run)
         return runs
 
-    def _heed(self, message: Message) -> bool:
-        """What is no record: an end, a reason to seek again, or trouble. Always False."""
+    def _handle_error(self, message: Message) -> bool:
+        """Handle a message that is no record: an end, a reason to seek again, or an error. Always False."""
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
             self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
         elif error.code() in SEEK_AGAIN:
-            log_line.warning("seek again", error=error.str())
+            log_line.warning("seek required", reason=error.str())
             self._version += 1
         elif error.fatal():
             raise client_has_failed(error.str())
@@ -167,40 +170,42 @@ class KafkaConsumer:
     def _partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
-    def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
-        # A plain offset: the answer to a logical one (END) may come after our seek, and undo it.
-        consumer.incremental_assign([TopicPartition(s.topic, s.partition, 0) for s in spots])
-        consumer.pause(spots)
-        self._change(self._ours | {Partition(s.topic, s.partition) for s in spots})
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        # Assign with a number as offset: the answer to a logical one (END) may come after our seek, and undo it.
+        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assigned])
+        consumer.pause(assigned)
+        self._set_partitions(self._ours | {Partition(a.topic, a.partition) for a in assigned})
 
-    def _revoked(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
-        consumer.incremental_unassign(spots)
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(revoked)
         if consumer is self._consumer:  # not one that is leaving
-            self._change(self._ours - {Partition(s.topic, s.partition) for s in spots})
+            self._set_partitions(self._ours - {Partition(r.topic, r.partition) for r in revoked})
 
-    def _change(self, ours: frozenset[Partition]) -> None:
+    def _set_partitions(self, ours: frozenset[Partition]) -> None:
         self._ours = ours
         self._version += 1
 
 
 def columns_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:
     values: list[Any] = list(map(Message.value, messages))
-    times = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 where there is none
-    if max(times) >= TIME_MS_MAX:
-        times = [at if at < TIME_MS_MAX else -1 for at in times]
+    times_ms = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 if a message has none
+    if max(times_ms) >= TIME_MS_MAX:
+        times_ms = [time_ms if time_ms < TIME_MS_MAX else -1 for time_ms in times_ms]
     epoch = messages[-1].leader_epoch()
     large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
     collected = frozenset(i for i in large if _was_collected(messages[i]))
-    return RecordColumns(partition, _offsets(messages), times, keys, values, -1 if epoch is None else epoch, collected)
+    return RecordColumns(
+        partition, _offsets(messages), times_ms, keys, values, -1 if epoch is None else epoch, collected
+    )
 
 
 def _offsets(messages: list[Message]) -> Sequence[int]:
-    """Offsets grow, so where the ends are as far apart as there are records, none is missing."""
+    """The offsets of the messages; a range if none is missing between the first and the last."""
     first, last = messages[0].offset() or 0, messages[-1].offset() or 0
     if last - first + 1 == len(messages):
         return range(first, last + 1)
-    found: list[Any] = list(map(Message.offset, messages))
-    return found
+    offsets: list[Any] = list(map(Message.offset, messages))
+    return offsets
 
 
 def _bytes_of(run: RecordColumns) -> int:

@@ -1,6 +1,6 @@
-"""The platform's own records, `rta.control`, and how long the topics keep theirs.   Stage 2 of 6.
+"""Append to `rta.control`, the platform's own records; and read how long topics keep records.   Stage 2 of 6.
 
-docs/reference/control.md has the format of the records. Errors: `Unavailable`.
+The format of the records is in docs/reference/control.md. Errors: `Unavailable`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ControlLog:
         self._admin: AdminClient | None = None
 
     def append(self, key: bytes, value: bytes) -> None:
-        """Returns once all replicas have it. Where it raises, it may be there or not: append it again."""
+        """Append a record; return once all replicas have it. After an error it may be there or not: append it again."""
         producer = self._producer = self._producer or Producer(
             producer_config(self._settings) | {"delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000), "linger.ms": 0}
         )
@@ -40,23 +40,23 @@ class ControlLog:
 
         try:
             producer.produce(CONTROL, key=key, value=value, on_delivery=delivered)
-            left = producer.flush(DELIVERY_SECONDS_MAX + 1)
+            unsent_count = producer.flush(DELIVERY_SECONDS_MAX + 1)
         except (KafkaException, BufferError) as error:
             raise Unavailable("kafka", str(error)) from error
-        if errors or left:
+        if errors or unsent_count:
             self._producer = None
             raise Unavailable("kafka", errors[0].str() if errors else "the record was not acknowledged in time")
 
     def retention(self) -> dict[str, tuple[int, int]]:
-        """Topic → milliseconds and bytes per partition that it keeps; -1: no limit."""
+        """Topic → how many milliseconds and bytes each partition keeps; -1: no limit."""
         self._admin = self._admin or AdminClient(client_config(self._settings))
-        asked = [ConfigResource(ResourceType.TOPIC, name) for name in TOPICS]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in TOPICS]
         try:
-            answers = self._admin.describe_configs(asked, request_timeout=REQUEST_SECONDS_MAX)
-            found = {resource.name: future.result() for resource, future in answers.items()}
+            answers = self._admin.describe_configs(resources, request_timeout=REQUEST_SECONDS_MAX)
+            configs = {resource.name: future.result() for resource, future in answers.items()}
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
         return {
             topic: (int(config["retention.ms"].value), int(config["retention.bytes"].value))
-            for topic, config in found.items()
+            for topic, config in configs.items()
         }

@@ -1,8 +1,8 @@
 """The topic of dead letters, where records are quarantined.   Stage 2 of 6.
 
-A dead letter is the record's own bytes under the key topic:partition:offset, so that quarantining it again
-overwrites it; its headers say why, of which project, and what the record's key and time were. Only of a value or key
-that no event can have is the beginning kept alone: with the headers it could be larger than what Kafka takes.
+A dead letter is the record's own bytes under the key topic:partition:offset, so that quarantining it again overwrites
+it. Its headers have the reason, the project, and the record's key and timestamp. Only values and keys that are larger
+than any event's are cut to their beginning: with the headers they could exceed what Kafka accepts.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.config import DEAD_LETTERS, producer_config
 from rtaplatform.stream.port import DeadLetter
 
-DELIVERY_SECONDS_MAX = 6.0  # a worker that is stopped waits for it, and has 10 in all
-# With all headers below the million bytes that producers and brokers take by default.
+DELIVERY_SECONDS_MAX = 6.0  # a worker that is stopped waits for it, and has 10 seconds in all
+# Together with all headers, this stays below the million bytes that producers and brokers accept by default.
 VALUE_BYTES_KEPT = 512_000
 KEY_BYTES_KEPT = 256_000
 Delivered = Callable[[KafkaError | None, Message], None]
 
 
 class KafkaDeadLetters:
-    """`DeadLetters` in Kafka. The producer is there from the start: Kafka takes half a second to know a new one."""
+    """`DeadLetters` in Kafka. The producer is made at the start: Kafka takes half a second to accept a new one."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._config = producer_config(settings) | {
@@ -45,12 +45,12 @@ class KafkaDeadLetters:
         try:
             for dead_letter in dead_letters:
                 self._produce(producer, dead_letter, delivered)
-            left = producer.flush(DELIVERY_SECONDS_MAX + 1)
+            unsent_count = producer.flush(DELIVERY_SECONDS_MAX + 1)
         except KafkaException as error:
             errors.append(error.args[0])
-            left = 0
-        if errors or left:
-            # Its own delivery is unknown; a new producer starts with a clean sequence.
+            unsent_count = 0
+        if errors or unsent_count:
+            # What this producer has delivered is unknown; a new producer starts with a clean sequence.
             self._producer = None
             raise Unavailable("kafka", errors[0].str() if errors else "dead letters were not acknowledged in time")
 

@@ -1,8 +1,9 @@
-"""The event topics, read by a group that keeps its place in Kafka.   Stage 2 of 6: collect → [stream].
+"""The event topics, read by a group that commits its offsets in Kafka.   Stage 2 of 6: collect → [stream].
 
-For readers whose work may be repeated without harm, as profiles are; never for counting, whose place is in the
-ledger. With each offset the topic's id and the stream time are committed: a topic that was made again is read from its
-start, and stream time goes on where it was. What the log no longer has is skipped with a line that says so.
+It is for readers whose work may be repeated without harm, such as profiles; never for counting, whose position is in
+the ledger. The topic's id and the stream time are committed with each offset. So a topic that was made again is read
+from its start, and stream time goes on where it was. Records that the log no longer has are skipped, with a line in the
+log.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from rtaplatform.stream.kafka.membership import Membership
 from rtaplatform.stream.port import LogRecord, OffsetRange, Partition
 
 LEAVING_SECONDS_MAX = 5.0
-# A member that was too slow has lost its partitions: they are placed once they are assigned again.
-PLACE_AGAIN = SEEK_AGAIN - {KafkaError._MAX_POLL_EXCEEDED}
+# A member that was too slow has lost its partitions, so it must not seek them before they are assigned again.
+SEEK_COMMITTED_AGAIN = SEEK_AGAIN - {KafkaError._MAX_POLL_EXCEEDED}
 
 log_line = telemetry.logger("stream")
 
 
 class CommittingConsumer:
-    """`poll`, then `commit` once what was read has been done. One thread at a time."""
+    """Call `poll`, then `commit` once the records have been processed. Not thread-safe."""
 
     def __init__(self, kafka: KafkaSettings, settings: ProfilesSettings) -> None:
         self._settings = settings
         self._broker = Broker(kafka)
-        self._unplaced: set[Partition] = set()  # assigned, but not yet sought; held meanwhile
+        self._unsought: set[Partition] = set()  # assigned and paused, but not yet sought
         self._ids: dict[Partition, str] = {}
         self._next: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
@@ -50,114 +51,121 @@ class CommittingConsumer:
         self._consumer = self._join()
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once; whoever cannot leave in time is missed by it soon."""
-        _leave(self._consumer).join(LEAVING_SECONDS_MAX)
+        """Leave the group, so that others take over at once. If this takes too long, the group times the member out."""
+        _close_in_thread(self._consumer).join(LEAVING_SECONDS_MAX)
 
     def poll(self) -> Sequence[tuple[LogRecord, int]]:
         """The next records, each with its partition's stream time; bounded in number and time. Raises `Unavailable`."""
         if self._membership.is_refused:
             self._membership.fall_back(self._settings.group_id)
-            _leave(self._consumer)
+            _close_in_thread(self._consumer)
             self._consumer = self._join()
-        if self._unplaced:
-            self._place()
-        found = []
+        if self._unsought:
+            self._seek_committed()
+        records = []
         settings = self._settings
         for message in self._consumer.consume(settings.batch_events_max, settings.batch_wait_ms_max / 1000):
             error = message.error()
             if error is None:
-                found.append(self._taken(message))
+                records.append(self._take(message))
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._pass_by(message)
-            elif error.code() in PLACE_AGAIN:
-                log_line.warning("the place is looked up again", error=error.str())
-                self._unplaced |= self._next.keys()
+                self._skip_to_end(message)
+            elif error.code() in SEEK_COMMITTED_AGAIN:
+                log_line.warning("seek required", reason=error.str())
+                self._unsought |= self._next.keys()
             elif error.fatal():
                 raise client_has_failed(error.str())
-        return found
+        return records
 
     def commit(self) -> None:
-        """Everything that was polled is done. May be lost: then it is read again."""
-        spots = [
+        """Commit all that was polled. If this is lost, the records are read again."""
+        offsets = [
             TopicPartition(p.topic, p.number, offset, f"{self._ids[p]}|{self._stream_times_ms[p]}")
             for p, offset in self._next.items()
             if offset != self._committed.get(p)
         ]
-        if spots:
+        if offsets:
             try:
-                self._consumer.commit(offsets=spots, asynchronous=False)
+                self._consumer.commit(offsets=offsets, asynchronous=False)
                 self._committed |= self._next
             except KafkaException as error:
-                log_line.info("offsets not committed", error=error.args[0].str())
+                log_line.info("offsets not committed", reason=error.args[0].str())
 
     # inside ----------------------------------------------------------------------------------------------------
 
     def _join(self) -> Consumer:
         consumer = Consumer(self._config | self._membership.config())
-        consumer.subscribe(list(EVENT_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        consumer.subscribe(
+            list(EVENT_TOPICS), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
         return consumer
 
-    def _taken(self, message: Message) -> tuple[LogRecord, int]:
+    def _take(self, message: Message) -> tuple[LogRecord, int]:
         place: Any = (message.topic(), message.partition())
         partition = Partition(*place)
         record = _record(partition, message)
-        at = max(self._stream_times_ms.get(partition, -1), record.timestamp_ms)
+        stream_time_ms = max(self._stream_times_ms.get(partition, -1), record.timestamp_ms)
         if partition in self._next:  # else it was revoked while this batch was read
-            self._next[partition], self._stream_times_ms[partition] = record.offset + 1, at
-        return record, at
+            self._next[partition], self._stream_times_ms[partition] = record.offset + 1, stream_time_ms
+        return record, stream_time_ms
 
-    def _pass_by(self, end: Message) -> None:
-        """What lies between the last record and the end is not for readers: markers of transactions."""
+    def _skip_to_end(self, end: Message) -> None:
+        """Skip what lies between the last record and the end: transaction markers."""
         place: Any = (end.topic(), end.partition())
         partition = Partition(*place)
         if partition in self._next:
             self._next[partition] = max(self._next[partition], end.offset() or 0)
 
-    def _place(self) -> None:
-        """Seek what was assigned to where the group has been, as far as the log still has that."""
-        wanted = sorted(self._unplaced)
-        extents = self._broker.extents(wanted)
-        there = [topic_partition(p) for p in wanted if p in extents]
+    def _seek_committed(self) -> None:
+        """Seek the new partitions to their committed offsets, as far as the log still has those."""
+        partitions = sorted(self._unsought)
+        extents = self._broker.extents(partitions)
+        existing = [topic_partition(p) for p in partitions if p in extents]
         try:
-            for spot in self._consumer.committed(there, REQUEST_SECONDS_MAX) if there else ():
-                self._go_to(spot, extents[Partition(spot.topic, spot.partition)])
+            for committed in self._consumer.committed(existing, REQUEST_SECONDS_MAX) if existing else ():
+                self._seek(committed, extents[Partition(committed.topic, committed.partition)])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
-    def _go_to(self, committed: TopicPartition, extent: OffsetRange) -> None:
+    def _seek(self, committed: TopicPartition, extent: OffsetRange) -> None:
         if committed.error:
             raise KafkaException(committed.error)
         partition = Partition(committed.topic, committed.partition)
-        topic_id, _, at = (committed.metadata or "").partition("|")
+        topic_id, _, time_text = (committed.metadata or "").partition("|")
         offset, stream_time_ms = extent.low, -1
         if topic_id == extent.place.topic_id:
-            offset, stream_time_ms = committed.offset, int(at)
+            offset, stream_time_ms = committed.offset, int(time_text)
         if topic_id and not (topic_id == extent.place.topic_id and extent.low <= offset <= extent.high):
-            log_line.warning("gap", partition=str(partition), wanted=committed.offset, low=extent.low, high=extent.high)
+            log_line.warning(
+                "records skipped",
+                partition=str(partition),
+                committed=committed.offset,
+                low=extent.low,
+                high=extent.high,
+            )
             offset = extent.low
         seek(self._consumer, *partition, offset)
         self._consumer.resume([topic_partition(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
         self._stream_times_ms[partition] = stream_time_ms
-        self._unplaced.discard(partition)
+        self._unsought.discard(partition)
 
-    def _assigned(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
-        # A plain offset: the answer to a logical one may come after our seek, and undo it.
-        consumer.incremental_assign([TopicPartition(s.topic, s.partition, 0) for s in spots])
-        consumer.pause(spots)
-        self._unplaced |= {Partition(s.topic, s.partition) for s in spots}
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        # Assign with a number as offset: the answer to a logical one may come after our seek, and undo it.
+        consumer.incremental_assign([TopicPartition(a.topic, a.partition, 0) for a in assigned])
+        consumer.pause(assigned)
+        self._unsought |= {Partition(a.topic, a.partition) for a in assigned}
 
-    def _revoked(self, consumer: Consumer, spots: list[TopicPartition]) -> None:
-        consumer.incremental_unassign(spots)
-        for spot in spots:
-            partition = Partition(spot.topic, spot.partition)
-            self._unplaced.discard(partition)
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(revoked)
+        for partition in (Partition(r.topic, r.partition) for r in revoked):
+            self._unsought.discard(partition)
             self._next.pop(partition, None)
             self._committed.pop(partition, None)
 
 
-def _leave(consumer: Consumer) -> threading.Thread:
-    """Beside us: it may wait for a coordinator that does not know it."""
+def _close_in_thread(consumer: Consumer) -> threading.Thread:
+    """Close the consumer in a thread: closing may wait for a coordinator that does not know the member."""
     thread = threading.Thread(target=consumer.close, name="leaving", daemon=True)
     thread.start()
     return thread

@@ -1,7 +1,7 @@
-"""Partitions in Kafka read one by one, from any offset: what a rebuild merges.   Stage 2 of 6: collect → [stream].
+"""Read partitions in Kafka one by one, from any offset: a rebuild merges them.   Stage 2 of 6: collect → [stream].
 
-A consumer a partition, each with a small queue of its own, so that one that is waited for is not held up by what was
-fetched of the others. No group is joined and nothing is committed. Errors: `Unavailable`.
+There is one consumer per partition, each with its own small queue, so that waiting for one partition is not delayed by
+records already fetched from others. No group is joined and nothing is committed. Errors: `Unavailable`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READ_MAX = 2_000  # records at once
 QUEUE_KBYTES = 8_192  # what a consumer fetches ahead
 
 _QUEUE = {
-    "group.protocol": "classic",  # no group is joined; only this one lets a consumer be without
+    "group.protocol": "classic",  # only this protocol allows a consumer without a group
     "queued.min.messages": 10_000,
     "queued.max.messages.kbytes": QUEUE_KBYTES,
     "error_cb": log_error,
@@ -74,15 +74,15 @@ class KafkaPartitions:
                 records.append(message)
                 ends.clear()
             else:
-                ends |= _end_of(partition, message)
+                ends |= _read_end(partition, message)
         runs = (
             [columns_of_messages(partition, records, [message.key() or b"" for message in records])] if records else []
         )
         return PollResult(runs, ends)
 
 
-def _end_of(partition: Partition, message: Message) -> dict[Partition, int]:
-    """Where the partition ends, if that is what was met. Raises `Unavailable` where it must be sought again."""
+def _read_end(partition: Partition, message: Message) -> dict[Partition, int]:
+    """The partition's end, if the message reports it. Raises `Unavailable` if the partition must be sought again."""
     error = message.error()
     assert error is not None
     if error.code() == KafkaError._PARTITION_EOF:

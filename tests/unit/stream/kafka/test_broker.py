@@ -51,7 +51,7 @@ class Asked(Broker):
         return self._client
 
 
-def test_an_end_that_is_none_is_no_end() -> None:
+def test_an_unknown_end_is_not_taken_as_an_offset() -> None:
     assert Asked(Cluster(end=7)).ends() == {PartitionId("id", 0): 7}
     with pytest.raises(Unavailable, match="does not say where"):
         Asked(Cluster(end=-1001)).ends()
@@ -60,7 +60,7 @@ def test_an_end_that_is_none_is_no_end() -> None:
 
 
 @pytest.mark.parametrize(("code", "clients"), [(KafkaError._TIMED_OUT, 2), (KafkaError.NOT_LEADER_FOR_PARTITION, 1)])
-def test_after_a_timeout_another_client_asks(code: int, clients: int) -> None:
+def test_after_a_timeout_another_client_is_used(code: int, clients: int) -> None:
     first, second = Cluster(trouble=KafkaException(KafkaError(code))), Cluster()
     broker = Asked(first, second)
     with pytest.raises(Unavailable):
@@ -92,14 +92,14 @@ class Making(Cluster):
         return {topic.topic: done(None) for topic in wanted}
 
 
-def test_topics_that_were_made_are_there_for_every_question_that_follows() -> None:
+def test_new_topics_are_visible_to_every_later_request() -> None:
     cluster = Making(slow=2)
     broker = Asked(cluster)
     assert broker.create_topics(TopicSettings(partitions=1)) == list(TOPICS) == cluster.made
     assert broker.topics(TOPICS).keys() == set(TOPICS)
 
 
-def test_a_kafka_before_3_6_is_named_and_nothing_is_made() -> None:
+def test_a_kafka_before_3_6_is_refused_and_no_topic_is_made() -> None:
     said = f"Unknown topic config name: {TIMES_AHEAD}"
     cluster = Making(refusal=KafkaError(KafkaError.INVALID_CONFIG, said))
     with pytest.raises(SetupError, match=r"older than 3\.6") as refused:
@@ -108,7 +108,7 @@ def test_a_kafka_before_3_6_is_named_and_nothing_is_made() -> None:
     assert cluster.made == []
 
 
-def test_another_setting_that_kafka_refuses_is_told_in_its_own_words() -> None:
+def test_a_setting_that_kafka_refuses_is_reported_in_its_words() -> None:
     cluster = Making(refusal=KafkaError(KafkaError.INVALID_CONFIG, "Invalid value for retention.bytes"))
     with pytest.raises(Unavailable, match=r"retention\.bytes"):
         Asked(cluster).create_topics(TopicSettings(partitions=1))

@@ -76,7 +76,7 @@ def statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> st
     return json.dumps({"cgrp": group})
 
 
-def test_brokers_that_do_not_ask_a_member_to_join_do_not_know_the_protocol() -> None:
+def test_brokers_that_let_a_member_wait_do_not_know_the_protocol() -> None:
     membership = Membership("consumer")
     for said in (statistics("query-coord", 90_000, "init"), statistics("up", 500, "init"), "{}"):
         membership.heed(said)
