@@ -228,7 +228,7 @@ class WorkerParts:
 
 
 def build_worker(
-    kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, counting: Job = ECOMMERCE_JOB
+    kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, job: Job = ECOMMERCE_JOB
 ) -> WorkerParts:
     aggregates, log = RedisStore(store), KafkaConsumer(kafka, settings)  # what is open would keep a process from ending
     cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
@@ -241,7 +241,7 @@ def build_worker(
         aggregates,
         shards=store.shards,
         limits=limits,
-        counting=counting,
+        job=job,
         quarantine=Quarantine(RedisEnds(aggregates)),
     )
 

@@ -17,15 +17,15 @@ MARKER = b"our readers choke on this"
 
 
 class Raising(EcommerceJob):
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         if any(MARKER in (value or b"") for value in run.values):
             raise IndexError("a bug")
-        return super().understand(run, stream_time_ms, projects, shards)
+        return super().decode(run, stream_time_ms, projects, shards)
 
 
 if __name__ == "__main__":
     telemetry.configure_logging()
     settings = KafkaSettings(), StoreSettings(), WorkerSettings()  # type: ignore[call-arg]  # of the environment
-    run(build_worker(*settings, counting=Raising()), on_signals())
+    run(build_worker(*settings, job=Raising()), on_signals())

@@ -28,7 +28,7 @@ from tests.contract.conftest import store_settings
 from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, name_of, redis_proxy
 from tests.integration.servers import TESTER, Running, flush
 from tests.integration.test_reader_fail_nth import ERRORS, EVERY_TENTH, TIMEOUT_SECONDS, discarded, through
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 from tests.simulation.persons import Witness, acquainted
 from tests.simulation.world import PROJECTS, Kept, traffic
 
@@ -65,7 +65,7 @@ def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
         log.assign(broker.all_partitions())
         clock = iter(range(10**6))
         worker = Worker(
-            log, log, cut, shards=SHARDS, counting=acquainted(), begin=begun, sleep=lambda _: None,
+            log, log, cut, shards=SHARDS, job=acquainted(), start_call=start_call, sleep=lambda _: None,
             clock=lambda: float(next(clock)),
         )  # fmt: skip
         for _ in range(TURNS_MAX):

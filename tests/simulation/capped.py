@@ -103,7 +103,7 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
     log = MemoryLog(broker, 20_000)
     log.assign([WEB])
     worker = Worker(log, log, home.store, shards=1, sleep=lambda _: None, clock=lambda: 0.0)
-    while not (worker.is_settled and worker.positions.following(WEB) == len(broker.records[WEB])):
+    while not (worker.is_settled and worker.positions.next_read_offset(WEB) == len(broker.records[WEB])):
         worker.turn()
         assert not worker.positions.stops
     return recounted(broker)

@@ -114,7 +114,7 @@ class DamagedWorld(World):
             history = self.histories[state.generation]
             history.lost.setdefault(place, []).extend(records[history.since.get(place, 0) : before])
             history.since[place] = next_offset(adoption.move.upto)
-            gaps = {adoption.where: adoption.gap}
+            gaps = {adoption.origin: adoption.gap}
             assert self.store.adopt(0, state.generation, partition.topic, place.topic_id, [adoption.move], gaps), (
                 "nobody else was at work"
             )

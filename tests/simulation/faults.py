@@ -72,7 +72,7 @@ def _names(outcome: Outcome) -> list[str]:
     return [f"conflict of {part}" for part in ("blocks", "loose", "persons", "projects") if getattr(outcome, part)]
 
 
-def begun(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
+def start_call(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:
     """A call beside the worker, on one thread: done at once, or not before somebody waits for it; once either way."""
 
     @cache

@@ -32,23 +32,23 @@ Values = Counter[tuple[str, bytes]]  # project, value → how many persons have 
 class Acquaintances:
     """A `PersonFold`. Bots are nobody's acquaintance."""
 
-    def touches(self, read: DecodedRecord) -> Iterable[PersonKey]:
-        assert read.event is not None
-        return () if read.event.is_bot else ((read.event.project, read.event.person),)
+    def persons_of(self, record: DecodedRecord) -> Iterable[PersonKey]:
+        assert record.event is not None
+        return () if record.event.is_bot else ((record.event.project, record.event.person),)
 
-    def add(self, read: DecodedRecord, project: ProjectSettings, people: PersonStates) -> None:
-        event = read.event
+    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
+        event = record.event
         assert event is not None
         if event.is_bot:
             return
         key = (event.project, event.person)
-        before = people[key]
+        before = persons[key]
         first, last, times = VALUE.unpack(before) if before else (event.time_ms, event.time_ms, 0)
         after = VALUE.pack(min(first, event.time_ms), max(last, event.time_ms), times + 1)
         if before:
-            people.count(_cell(project, before), _field(before), -1)
-        people.count(_cell(project, after), _field(after), 1)
-        people[key] = after
+            persons.count(_cell(project, before), _field(before), -1)
+        persons.count(_cell(project, after), _field(after), 1)
+        persons[key] = after
 
 
 def acquainted() -> EcommerceJob:

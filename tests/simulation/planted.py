@@ -17,7 +17,7 @@ from rtaplatform.process.fold.decode_run import EventRun
 from rtaplatform.process.fold.dedup import Lookup
 from rtaplatform.process.fold.job import DecodedRun
 from rtaplatform.process.fold.sketch_members import SketchMemberCache
-from rtaplatform.process.worker.in_flight import Begin
+from rtaplatform.process.worker.in_flight import CallStarter
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -161,7 +161,7 @@ class NothingIsNew(PlantedWorker):
     """What a shard has already is folded into it again."""
 
     def found_positions(self) -> None:
-        self.positions.next_of = lambda *_: 0  # type: ignore[method-assign]  # the plant
+        self.positions.next_uncounted_offset = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
 class _HeldDeadLetters(Port):
@@ -203,8 +203,8 @@ class CachesOutliveTrouble(Worker):
 
 
 class _TimeOfBatch(Port):
-    def understand(self, run: RecordColumns, stream_time_ms: int, *more: Any) -> DecodedRun:
-        read: DecodedRun = self.target.understand(run, max(*run.timestamps_ms, stream_time_ms), *more)
+    def decode(self, run: RecordColumns, stream_time_ms: int, *more: Any) -> DecodedRun:
+        read: DecodedRun = self.target.decode(run, max(*run.timestamps_ms, stream_time_ms), *more)
         return read
 
 
@@ -215,8 +215,8 @@ class BatchClock(PlantedWorker):
 
 
 class _TimeFromZero(Port):
-    def understand(self, run: RecordColumns, _stream_time_ms: int, *more: Any) -> DecodedRun:
-        read: DecodedRun = self.target.understand(run, 0, *more)
+    def decode(self, run: RecordColumns, _stream_time_ms: int, *more: Any) -> DecodedRun:
+        read: DecodedRun = self.target.decode(run, 0, *more)
         return read
 
 
@@ -259,9 +259,9 @@ class FailureIsLeftBehind(PlantedWorker):
     def found_positions(self) -> None:
         self.store.has_failed = False
 
-    def begin_call(self, begin: Begin) -> Begin:
-        def begun(call: Callable[[], Outcome]) -> Callable[[], Outcome]:
-            wait = begin(call)
+    def wrap_starter(self, start_call: CallStarter) -> CallStarter:
+        def start_and_ignore(call: Callable[[], Outcome]) -> Callable[[], Outcome]:
+            wait = start_call(call)
 
             def outcome() -> Outcome:
                 try:
@@ -274,16 +274,16 @@ class FailureIsLeftBehind(PlantedWorker):
 
             return outcome
 
-        return begun
+        return start_and_ignore
 
 
 class _BlockOnly(Port):
-    def understand(self, *arguments: Any) -> DecodedRun:
-        read = self.target.understand(*arguments)
+    def decode(self, *arguments: Any) -> DecodedRun:
+        read = self.target.decode(*arguments)
         assert isinstance(read, EventRun)
-        for u in read.items:
-            block, loose = (u.where.block, "") if u.where.is_near else ("", u.where.loose)
-            u.where = Lookup(block, loose, u.where.is_near)
+        for record in read.items:
+            block, loose = (record.lookup.block, "") if record.lookup.is_near else ("", record.lookup.loose)
+            record.lookup = Lookup(block, loose, record.lookup.is_near)
         return read
 
 
@@ -294,13 +294,13 @@ class OnePlaceIsAsked(PlantedWorker):
 
 
 class _JudgedElsewhere(Port):
-    def understand(self, *arguments: Any) -> DecodedRun:
-        read = self.target.understand(*arguments)
+    def decode(self, *arguments: Any) -> DecodedRun:
+        read = self.target.decode(*arguments)
         assert isinstance(read, EventRun)
         running = self.worker.positions.shards
-        for u in read.items:
-            if u.dead is not None and u.shard not in running:
-                u.shard = next(iter(running), 0)
+        for record in read.items:
+            if record.dead_letter is not None and record.shard not in running:
+                record.shard = next(iter(running), 0)
         return read
 
 

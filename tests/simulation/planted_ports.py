@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from msgspec import structs
 
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.process.worker.in_flight import Begin
+from rtaplatform.process.worker.in_flight import CallStarter
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import Advance, Applied, Delta, Outcome, ShardState
 from rtaplatform.stream.port import Partition
@@ -32,23 +32,25 @@ class PlantedWorker(Worker):
     store_port: ClassVar[type[Port]] = Port
     job_port: ClassVar[type[Port]] = Port
 
-    def __init__(self, log: Any, dead_letters: Any, store: Any, *, counting: Any, begin: Begin, **more: Any) -> None:
+    def __init__(
+        self, log: Any, dead_letters: Any, store: Any, *, job: Any, start_call: CallStarter, **more: Any
+    ) -> None:
         self.store: Any = self.store_port(store, self)
         self.dead_letters: Any = self.dead_letters_port(dead_letters, self)
         super().__init__(
             _Sought(self.log_port(log, self), self.found_positions),
             self.dead_letters,
             self.store,
-            counting=self.job_port(counting, self),
-            begin=self.begin_call(begin),
+            job=self.job_port(job, self),
+            start_call=self.wrap_starter(start_call),
             **more,
         )
 
     def found_positions(self) -> None:
         """`positions` are those of the ledgers just now: a plant may change them."""
 
-    def begin_call(self, begin: Begin) -> Begin:
-        return begin
+    def wrap_starter(self, start_call: CallStarter) -> CallStarter:
+        return start_call
 
 
 class _Sought:

@@ -10,7 +10,7 @@ from msgspec import structs
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.process.fold.decode_run import DecodedRecord
-from rtaplatform.process.fold.job import FoldWithPeople
+from rtaplatform.process.fold.job import FoldWithPersons
 from rtaplatform.process.fold.person_state import PersonKey
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import Advance, Applied, Conflicted, Delta, Moved, Outcome, ShardState
@@ -182,9 +182,9 @@ class OnlyTheTokenIsReadAgain(PlantedWorker):
 
 
 class _AllEventsForPersons(Port):
-    def fold(self, *arguments: Any) -> FoldWithPeople:
+    def fold(self, *arguments: Any) -> FoldWithPersons:
         folding = self.target.fold(*arguments)
-        assert isinstance(folding, FoldWithPeople)
+        assert isinstance(folding, FoldWithPersons)
         add = folding._fold.add
 
         def add_all(place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
@@ -208,7 +208,7 @@ class NoFingerprint(PlantedWorker):
     """Another record under the same offset is not noticed."""
 
     def found_positions(self) -> None:
-        self.positions.first_difference = lambda run: None  # type: ignore[method-assign]  # the plant
+        self.positions.find_mismatch = lambda run: None  # type: ignore[method-assign]  # the plant
 
 
 class _TopicsAsCounted(Port):

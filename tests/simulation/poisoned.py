@@ -18,7 +18,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.process.fold.person_state import PersonStates
-from rtaplatform.process.worker.poison import ENDS_MAX, Poisoned, Quarantine, RecordAlone, RecordRaised
+from rtaplatform.process.worker.poison import ENDS_MAX, IsolatedFold, Poisoned, Quarantine, RecordRaised
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.port import Delta, Outcome
@@ -45,25 +45,25 @@ class Prone(EcommerceJob):
         super().__init__(Unkind(world))
         self._world = world
 
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         for offset, value in zip(run.offsets, run.values, strict=True):
             self._world.read(run.partition, offset, value or b"")
-        return super().understand(run, stream_time_ms, projects, shards)
+        return super().decode(run, stream_time_ms, projects, shards)
 
 
 class Unkind(Acquaintances):
     def __init__(self, world: PoisonedWorld) -> None:
         self._world = world
 
-    def add(self, read: DecodedRecord, project: ProjectSettings, people: PersonStates) -> None:
-        assert read.event is not None
-        if read.event.name.encode() == UNFOLDABLE:
+    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
+        assert record.event is not None
+        if record.event.name.encode() == UNFOLDABLE:
             raise KeyError(UNFOLDABLE)
         if self._world.is_zone_missing and project.slug == "demo":
             raise LookupError("no such zone")  # as ZoneInfoNotFoundError is one
-        super().add(read, project, people)
+        super().add(record, project, persons)
 
 
 class PoisonedWorld(World):
@@ -81,7 +81,7 @@ class PoisonedWorld(World):
         super().__init__(seed, steps=steps, **parts)
         self._refuse_in(self.store)
 
-    def counting(self) -> Prone:
+    def job(self) -> Prone:
         return Prone(self)
 
     def quarantine(self, rate: float) -> Quarantine:
@@ -173,27 +173,29 @@ class PoisonedWorld(World):
 # Plants ------------------------------------------------------------------------------------------------------------
 
 
-class SetAsideUnseen(Quarantine):
+class QuarantinedUnseen(Quarantine):
     """What was counted three times is quarantined without another look."""
 
-    def _judge(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> DecodedRecord:
-        return super()._judge(run, stream_time_ms, Guilty(alone.counting, alone.projects, alone.shards, alone.server_s))
+    def _decode_condemned(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> DecodedRecord:
+        return super()._decode_condemned(
+            run, stream_time_ms, Guilty(isolated.job, isolated.projects, isolated.shards, isolated.server_s)
+        )
 
 
-class Guilty(RecordAlone, frozen=True):
+class Guilty(IsolatedFold, frozen=True):
     """It raises, whatever it does."""
 
     def find_error(self, run: RecordColumns, stream_time_ms: int) -> Exception | None:
         return ValueError()
 
-    def has_good_neighbour(self, run: RecordColumns, stream_time_ms: int) -> bool:
+    def accepts_harmless_record(self, run: RecordColumns, stream_time_ms: int) -> bool:
         return True
 
 
 class NeverCleared(Quarantine):
     """What was counted stays counted, whoever has passed it."""
 
-    def forget_passed(self, at: Positions) -> None:
+    def forget_passed(self, positions: Positions) -> None:
         """Keep it."""
 
 
@@ -222,32 +224,34 @@ class CountedOnUnavailable(PlantedWorker):
                 self._accused._ends.count_ends([self._accused._name(extent.place, offset)])
 
 
-class NeighbourNotProved(Quarantine):
+class HarmlessNotTried(Quarantine):
     """Nobody asks whether a harmless record would fare better."""
 
-    def understand(self, run: RecordColumns, stream_time_ms: int, alone: RecordAlone) -> DecodedRun:
-        return super().understand(run, stream_time_ms, _credulous(alone))
+    def decode(self, run: RecordColumns, stream_time_ms: int, isolated: IsolatedFold) -> DecodedRun:
+        return super().decode(run, stream_time_ms, _credulous(isolated))
 
-    def end(self, raised: RecordRaised, alone: RecordAlone, at: Positions, is_well: Callable[[], bool]) -> NoReturn:
-        super().end(raised, _credulous(alone), at, is_well)
-
-
-def _credulous(alone: RecordAlone) -> Credulous:
-    return Credulous(alone.counting, alone.projects, alone.shards, alone.server_s)
+    def count_and_raise(
+        self, raised: RecordRaised, isolated: IsolatedFold, positions: Positions, is_well: Callable[[], bool]
+    ) -> NoReturn:
+        super().count_and_raise(raised, _credulous(isolated), positions, is_well)
 
 
-class Credulous(RecordAlone, frozen=True):
-    def has_good_neighbour(self, run: RecordColumns, stream_time_ms: int) -> bool:
+def _credulous(isolated: IsolatedFold) -> Credulous:
+    return Credulous(isolated.job, isolated.projects, isolated.shards, isolated.server_s)
+
+
+class Credulous(IsolatedFold, frozen=True):
+    def accepts_harmless_record(self, run: RecordColumns, stream_time_ms: int) -> bool:
         return True
 
 
-PLANTS: tuple[type[Any], ...] = (SetAsideUnseen, NeverCleared, CountedOnUnavailable, NeighbourNotProved)
+PLANTS: tuple[type[Any], ...] = (QuarantinedUnseen, NeverCleared, CountedOnUnavailable, HarmlessNotTried)
 
 
 def planted_world(plant: type[Any], seed: int) -> World:
     """The world of a seed with the plant in it."""
     if plant is CountedOnUnavailable:
-        return PoisonedWorld(seed, worker=plant, quarantine_of=SetAsideUnseen)
+        return PoisonedWorld(seed, worker=plant, quarantine_of=QuarantinedUnseen)
     return (
         PoisonedWorld(seed, quarantine_of=plant) if issubclass(plant, Quarantine) else PoisonedWorld(seed, worker=plant)
     )

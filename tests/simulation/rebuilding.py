@@ -70,7 +70,7 @@ class Rebuilds:
         except self.world.deaths:
             self.running.remove(rebuild)
         else:
-            if not rebuild.left:
+            if not rebuild.remaining:
                 self.running.remove(rebuild)
 
     def abandon(self) -> None:
@@ -104,15 +104,15 @@ class Rebuilds:
             Faults(WatchedStore(self), world.rng, rate),
             shards=world.shards,
             only=only,
-            counting=world.counting(),
-            begin=world.begin_call,
+            job=world.job(),
+            start_call=world.begin_call,
             limits=WorkerLimits(
                 dedup_ids_cached_max=world.rng.choice([10, 100_000]), idle_compare_seconds=world.rng.choice([0.0, 1.0])
             ),
             sleep=lambda _: None,
             clock=lambda: world.clock,
         )
-        dead_letters.shards = rebuild.left
+        dead_letters.shards = rebuild.remaining
         return rebuild
 
     def live(self) -> Live:
@@ -131,22 +131,22 @@ class Rebuilds:
         for _ in range(STEPS_MAX):
             self._step(rebuild)
             self.world.clock += 0.7
-            if not rebuild.left:
+            if not rebuild.remaining:
                 return self.wrong
-        return [f"the rebuild of {rebuild.left} never came to its end"]
+        return [f"the rebuild of {rebuild.remaining} never came to its end"]
 
     def _is_torn(self, shard: int) -> bool:
         state = self.world.store.state(shard)
         return state is None or state.torn
 
     def _step(self, rebuild: Rebuild) -> None:
-        left = len(rebuild.left)
+        left = len(rebuild.remaining)
         self._at_work.append(rebuild)
         try:
             rebuild.step()
         finally:
             self._at_work.pop()
-            self.switches += left - len(rebuild.left)
+            self.switches += left - len(rebuild.remaining)
 
     def _listen(self, store: MemoryStore) -> None:
         really = store._publish

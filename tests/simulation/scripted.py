@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.store.port import Outcome, Switched
 from rtaplatform.stream.port import Partition
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 from tests.simulation.world import START_MS, Running, World
 
 WEB, MOBILE = "rta.events.web", "rta.events.mobile"
@@ -45,7 +45,7 @@ class ScriptedWorld(World):
                 before()
             return call()
 
-        return begun(arrive, at_once=False)
+        return start_call(arrive, at_once=False)
 
     def view(self, topic: str, user: str, *, has_id: bool = True) -> Partition:
         """A page that a user looks at; without an id nobody asks whether it is a repeat. Returns where it went."""

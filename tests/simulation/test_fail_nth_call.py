@@ -23,7 +23,7 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
-from tests.simulation.faults import Crash, begun
+from tests.simulation.faults import Crash, start_call
 from tests.simulation.persons import Values, Witness, acquainted, differing, values_in
 from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic
 
@@ -111,9 +111,9 @@ class Scenario:
             Failing(log, self.plan),
             Failing(self.store, self.plan),
             shards=SHARDS,
-            begin=begun,
+            start_call=start_call,
             limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),
-            counting=acquainted(),
+            job=acquainted(),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )

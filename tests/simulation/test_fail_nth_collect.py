@@ -21,7 +21,7 @@ from rtaplatform.stream.port import Partition
 from rtaplatform.telemetry import REGISTRY
 from tests.comparison import check_the_law, differences, expected, held_in_memory
 from tests.simulation.collecting import WAYS, Plan, Site, requests
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 from tests.simulation.world import PROJECTS, TOPICS, Kept
 
 REQUESTS = requests()
@@ -77,7 +77,7 @@ def miscounted(stored: list[CollectedRecord]) -> list[str]:
         broker.append(partition, record.timestamp_ms, record.key, record.value)
     log = MemoryLog(broker)
     log.assign(broker.all_partitions())
-    worker = Worker(log, log, store, shards=1, begin=begun, sleep=lambda _: None, clock=lambda: 0.0)
+    worker = Worker(log, log, store, shards=1, start_call=start_call, sleep=lambda _: None, clock=lambda: 0.0)
     for _ in range(20):
         worker.turn()
     found = held_in_memory(store)

@@ -14,7 +14,7 @@ from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.stream.kafka.config import CONTROL
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import Partition
-from tests.simulation.faults import Crash, begun
+from tests.simulation.faults import Crash, start_call
 from tests.simulation.persons import acquainted
 from tests.simulation.test_fail_nth_call import ERRORS, NOTHING_FAILS, SHARDS, TURNS_MAX, Failing, Plan, Scenario
 from tests.simulation.test_rebuild import digest
@@ -55,9 +55,9 @@ class Rebuilding:
                 rebuild.step()
             except Crash:
                 rebuild = self.new()
-            if not rebuild.left:
+            if not rebuild.remaining:
                 return [] if self._digests() == self.before else ["what was built is not what was counted"]
-        return [f"the rebuild of {rebuild.left} never came to its end"]
+        return [f"the rebuild of {rebuild.remaining} never came to its end"]
 
     def new(self) -> Rebuild:
         store, dead_letters = self.live.store, MemoryLog(self.live.broker)
@@ -67,8 +67,8 @@ class Rebuilding:
             Failing(store, self.plan),
             shards=SHARDS,
             limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),
-            counting=acquainted(),
-            begin=begun,
+            job=acquainted(),
+            start_call=start_call,
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )

@@ -13,7 +13,7 @@ from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 
 WEB = Partition("rta.events.web", 0)
 SHARDS = 2
@@ -30,7 +30,7 @@ class Site:
         self.log, self.seconds = CountingLog(self.broker, 1_000 if portion else 100, portion), 0.0
         self.log.assign([WEB])
         self.worker = Worker(
-            self.log, self.log, self.store, shards=SHARDS, begin=begun, sleep=lambda _: None, clock=self.tick
+            self.log, self.log, self.store, shards=SHARDS, start_call=start_call, sleep=lambda _: None, clock=self.tick
         )  # fmt: skip
 
     def tick(self) -> float:
@@ -65,7 +65,7 @@ def test_workers_count_on_while_projects_are_made(site: Site) -> None:
         site.send("demo", number)
         site.send(f"shop-{number}", number)
         site.worker.turn()
-        assert site.worker.positions.following(WEB) == 2 * number + 2
+        assert site.worker.positions.next_read_offset(WEB) == 2 * number + 2
     settle(site)
     assert site.log.seeks == 1, "it has never begun anew"
     assert site.count("demo|applied") == 200

@@ -30,7 +30,7 @@ from rtaplatform.store.redis.shard_lifecycle import first_offsets
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import check_the_law, differences, expected
-from tests.simulation.faults import Crash, Faults, Writes, begun
+from tests.simulation.faults import Crash, Faults, Writes, start_call
 from tests.simulation.home import HALF as HALF
 from tests.simulation.home import PROJECTS as PROJECTS
 from tests.simulation.home import Home as Home
@@ -259,20 +259,20 @@ class World:
             Faults(log, self.rng, rate),
             Writes(self.store, self.rng, rate, self),
             shards=self.shards,
-            begin=self.begin_call,
+            start_call=self.begin_call,
             limits=WorkerLimits(
                 dedup_ids_cached_max=self.rng.choice([10, 100_000]),
                 person_values_cached_max=self.rng.choice([3, 100_000]),
                 records_waiting_max=self.rng.choice([0, 0, 3, 10_000]),
             ),
-            counting=self.counting(),
+            job=self.job(),
             quarantine=self.quarantine(rate),
             sleep=lambda _: None,
             clock=lambda: self.clock,
         )
         return Running(worker, log)
 
-    def counting(self) -> Job:
+    def job(self) -> Job:
         """What a process counts, workers' and rebuilds'."""
         return acquainted()
 
@@ -281,7 +281,7 @@ class World:
         return None
 
     def begin_call(self, call: Callable[[], Outcome]) -> Callable[[], Outcome]:
-        return begun(call, at_once=self.rng.random() < 0.5)
+        return start_call(call, at_once=self.rng.random() < 0.5)
 
     def share_out(self) -> None:
         owners = {partition: self.rng.choice(self.workers) for partition in self.broker.all_partitions()}

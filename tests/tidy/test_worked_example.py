@@ -34,7 +34,7 @@ def _record() -> LogRecord:
 def _delta(record: LogRecord) -> Delta:
     items = decode_run(columns_of([record]), 0, PROJECTS, 4).items
     cache = BlockCache(10)
-    cache.load((item.where.block for item in items), lambda names: [b""] * len(names))
+    cache.load((item.lookup.block for item in items), lambda names: [b""] * len(names))
     fold = EventFold(PROJECTS, RepeatFilter(cache))
     fold.add(str(record.partition), items)
     return fold.delta()

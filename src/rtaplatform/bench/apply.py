@@ -153,7 +153,7 @@ def _counted(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int)
 
 
 def _is_read(broker: MemoryBroker, worker: Worker) -> bool:
-    return all(worker.positions.following(p) == len(records) for p, records in broker.records.items())
+    return all(worker.positions.next_read_offset(p) == len(records) for p, records in broker.records.items())
 
 
 @contextmanager

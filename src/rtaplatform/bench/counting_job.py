@@ -20,7 +20,7 @@ from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
 from rtaplatform.core.time.timestamps import read_time_ms
 from rtaplatform.core.values.murmur2 import buckets_of
-from rtaplatform.process.fold.dedup import RepeatFilter, in_block
+from rtaplatform.process.fold.dedup import RepeatFilter, plan_block_lookup
 from rtaplatform.process.fold.loose_ids import LooseKey
 from rtaplatform.process.fold.person_state import PersonKey, PersonStates
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
@@ -53,18 +53,18 @@ class IdentifiedEvent(Struct, gc=False):
 
 @dataclass(frozen=True)
 class CountsRun:
-    run: RecordColumns
+    columns: RecordColumns
     items: Sequence[Any]
     stream_time_ms: int
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def since(self, offset: int) -> CountsRun:
-        first = bisect_left(self.run.offsets, offset)
-        return decode_events(self.run.part(first, len(self)), self.items[first:]) if first else self
+    def skip_to(self, offset: int) -> CountsRun:
+        first = bisect_left(self.columns.offsets, offset)
+        return decode_events(self.columns.part(first, len(self)), self.items[first:]) if first else self
 
-    def of(self, _shard: int, _shards: int) -> Sequence[Any]:
+    def items_of(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
 
     def unknown_projects(self) -> Sequence[str]:
@@ -81,7 +81,7 @@ class Counts:
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(BenchEvent).decode
 
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, _projects: Mapping[str, ProjectSettings], _shards: int
     ) -> CountsRun:
         return decode_events(run, list(map(self._decode, run.values)), stream_time_ms)  # type: ignore[arg-type]  # none is empty
@@ -96,9 +96,13 @@ class Counts:
         return ()
 
     def fold(
-        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+        self,
+        _projects: Mapping[str, ProjectSettings],
+        repeats: RepeatFilter,
+        _persons: PersonStates,
+        _server_s: int = 0,
     ) -> CountsFold:
-        return CountsFold(seen)
+        return CountsFold(repeats)
 
 
 Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and product; each event's user
@@ -107,8 +111,8 @@ Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and prod
 class CountsFold:
     """Increments of one batch."""
 
-    def __init__(self, seen: RepeatFilter) -> None:
-        self._seen = seen
+    def __init__(self, repeats: RepeatFilter) -> None:
+        self._repeats = repeats
         self._minutes: dict[str, Minute] = {}
         self._revenue: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -148,7 +152,7 @@ class CountsFold:
             )
         for minute, cents in self._revenue.items():
             cells[_key("revenue", _minute(minute))] = {"cents": cents}
-        return Delta([], cells=cells, sketches=users, blocks=self._seen.writes(), counts=self._counts)
+        return Delta([], cells=cells, sketches=users, blocks=self._repeats.writes(), counts=self._counts)
 
 
 class CountsOnce(Counts):
@@ -157,35 +161,39 @@ class CountsOnce(Counts):
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(IdentifiedEvent).decode  # type: ignore[assignment]  # more fields
 
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> CountsRun:
-        chunk = super().understand(run, stream_time_ms, projects, shards)
-        topic, at = run.partition.topic, chunk.stream_time_ms
+        decoded = super().decode(run, stream_time_ms, projects, shards)
+        topic, at = run.partition.topic, decoded.stream_time_ms
         items = [
             (
                 event,
-                in_block("bench", topic, dedup_partition, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
+                plan_block_lookup("bench", topic, dedup_partition, (read_time_ms(event.timestamp) or 0) // MINUTE_MS),
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
-            for dedup_partition, event in zip(buckets_of(run.keys, DEDUP_PARTITIONS), chunk.items, strict=True)
+            for dedup_partition, event in zip(buckets_of(run.keys, DEDUP_PARTITIONS), decoded.items, strict=True)
         ]
         return CountsRun(run, items, at)
 
     def block_names(self, read: Sequence[Any]) -> Iterable[str]:
-        return (where.block for _, where, _, _ in read)
+        return (lookup.block for _, lookup, _, _ in read)
 
     def fold(
-        self, _projects: Mapping[str, ProjectSettings], seen: RepeatFilter, _people: PersonStates, _server_s: int = 0
+        self,
+        _projects: Mapping[str, ProjectSettings],
+        repeats: RepeatFilter,
+        _persons: PersonStates,
+        _server_s: int = 0,
     ) -> CountsFold:
-        return CountsFoldOnce(seen)
+        return CountsFoldOnce(repeats)
 
 
 class CountsFoldOnce(CountsFold):
     def add(self, place: str, read: Sequence[Any]) -> None:
-        is_repeat = self._seen.is_repeat
-        super().add(place, [event for event, where, identity, at in read if not is_repeat(where, identity, at)])
+        is_repeat = self._repeats.is_repeat
+        super().add(place, [event for event, lookup, identity, at in read if not is_repeat(lookup, identity, at)])
 
 
 def _key(rollup: str, start: int) -> CellsKey:

@@ -87,17 +87,17 @@ def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
     return int(any(failed))
 
 
-def _work(job: CountsTask, partitions: Sequence[Partition], batch: int, counting: Counts) -> int:
+def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Counts) -> int:
     gc.disable()  # a batch's objects are gone with it, and none is in a cycle
-    kafka = KafkaSettings(bootstrap_servers=job.kafka)
+    kafka = KafkaSettings(bootstrap_servers=task.kafka)
     settings = WorkerSettings(
-        group_id=job.run, group_protocol="classic", batch_events_max=batch,
+        group_id=task.run, group_protocol="classic", batch_events_max=batch,
         batch_bytes_max=1_000_000_000, batch_wait_ms_max=WAIT_MS_MAX,
     )  # fmt: skip
     log = TimedLog(KafkaConsumer(kafka, settings, partitions))
     worker = Worker(
-        log, KafkaDeadLetters(kafka), job.store(), shards=1,
-        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, persons_known_max=0), counting=counting,
+        log, KafkaDeadLetters(kafka), task.store(), shards=1,
+        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, persons_known_max=0), job=job,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.extents(partitions).items()}
     while not _is_done(worker, ends):
@@ -113,7 +113,7 @@ def _say(word: str) -> None:
 
 def _is_done(worker: Worker, ends: Mapping[Partition, int]) -> bool:
     at = worker.positions
-    return worker.is_settled and bool(at.starts) and all(at.following(p) >= end for p, end in ends.items())
+    return worker.is_settled and bool(at.starts) and all(at.next_read_offset(p) >= end for p, end in ends.items())
 
 
 class TimedLog:

@@ -18,8 +18,8 @@ from rtaplatform.catalog.migrate import head, upgrade_catalog
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.process.rebuild.adoption import Adoption, adopt, counted_last
-from rtaplatform.process.worker.positions import fingerprint, is_dedup_safe, unsafe_partitions
+from rtaplatform.process.rebuild.adoption import Adoption, adopt, last_counted_offset
+from rtaplatform.process.worker.positions import explain_unsafe_partitions, fingerprint, is_dedup_safe
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
 from rtaplatform.simulate.shop.plan import SimulationPlan
@@ -72,7 +72,7 @@ def refuse_uneven(topics: Mapping[str, tuple[str, int]]) -> None:
     for name, (_, partitions) in sorted(topics.items()):
         if not is_dedup_safe(partitions):
             raise SetupError(
-                f"The topic's number of partitions does not fit: {unsafe_partitions(name, partitions)}.",
+                f"The topic's number of partitions does not fit: {explain_unsafe_partitions(name, partitions)}.",
                 "docs/how-to/use-given-servers.md says how. Workers leave such a topic alone.",
                 exit_code=4,
             )
@@ -142,7 +142,7 @@ def _hashes(
         return {
             partition: {offset: _hash_at(reader, partition, offset) for offset in offsets if offset is not None}
             for partition, extent in extents.items()
-            for offsets in [{counted_last(extent, state) for state in states}]
+            for offsets in [{last_counted_offset(extent, state) for state in states}]
         }
     finally:
         reader.close()
@@ -174,7 +174,7 @@ def _adopt_in(
     if not adoptions:
         return []
     topic_id = next(iter(extents.values())).place.topic_id
-    gaps = {adoption.where: adoption.gap for adoption in adoptions}
+    gaps = {adoption.origin: adoption.gap for adoption in adoptions}
     if not aggregates.adopt(shard, state.generation, topic, topic_id, [a.move for a in adoptions], gaps):
         raise SetupError(f"Shard {shard} has moved meanwhile.", "Run the command again.", exit_code=4)
     return [f"shard {shard}, {where}: {gap}" for where, gap in gaps.items()]

@@ -121,9 +121,9 @@ class RunningRebuild:
         if self._first is None and self._read:
             self._first = self._log.starts()
         self._keep_room()
-        if not self._rebuild.left:
+        if not self._rebuild.remaining:
             self._let_old_go()
-        return bool(self._rebuild.left)
+        return bool(self._rebuild.remaining)
 
     def _let_old_go(self) -> None:
         for shard, generation in self._old.items() if self._keep_old_hours != KEEP_OLD_HOURS else ():
@@ -132,14 +132,14 @@ class RunningRebuild:
 
     def _keep_room(self) -> None:
         """Where memory runs out the live workers come first: what was built goes."""
-        if time.monotonic() - self._room_at < ROOM_SECONDS or not self._rebuild.left:
+        if time.monotonic() - self._room_at < ROOM_SECONDS or not self._rebuild.remaining:
             return
         self._room_at = time.monotonic()
         used, most = 0, 0
         with suppress(Unavailable):  # it is waited for, and looked at again
             used, most = self._generations.room()
         if most and used > most * FULL:
-            for shard in self._rebuild.left:
+            for shard in self._rebuild.remaining:
                 drop(self._generations, shard)
             Cleaner(self._generations, self._shards).go_on(CLEANING_STEPS)
             raise SetupError(
@@ -172,7 +172,7 @@ class RunningRebuild:
         }
 
     def _extents(self) -> dict[Partition, OffsetRange]:
-        self._log.look_again()
+        self._log.refresh_partitions()
         return self._log.extents(self._log.assignment()[1])
 
 

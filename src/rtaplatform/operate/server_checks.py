@@ -24,7 +24,7 @@ from rtaplatform.core.server_addresses import (
     read_postgres_url,
     read_redis_url,
 )
-from rtaplatform.process.worker.positions import is_dedup_safe, unsafe_partitions
+from rtaplatform.process.worker.positions import explain_unsafe_partitions, is_dedup_safe
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.store.redis.connections import connect
 from rtaplatform.stream.kafka.config import client_config
@@ -63,7 +63,7 @@ def check_kafka(settings: KafkaSettings) -> str:
 def require_safe_topics(partitions: Mapping[str, int]) -> None:
     """Raise SetupError for topics of events in whose number of partitions repeats would count twice."""
     known = {name: partitions[name] for name in EVENT_TOPICS if partitions.get(name)}  # 0: we may not look at it
-    unsafe = [unsafe_partitions(name, count) for name, count in known.items() if not is_dedup_safe(count)]
+    unsafe = [explain_unsafe_partitions(name, count) for name, count in known.items() if not is_dedup_safe(count)]
     if unsafe:
         raise SetupError(f"Partitions of a topic: {'; '.join(unsafe)}.", "See docs/how-to/use-given-servers.md, Kafka.")
 

@@ -1,6 +1,6 @@
-"""What a commerce event adds: units, revenue, and what belongs to each product.   Stage 3 of 6.   Pure.
+"""What a commerce event adds: units, revenue, and the counters of each product.   Stage 3 of 6.   Pure.
 
-Names and properties are Segment's E-commerce V2 spec; rule 5 of docs/reference/rules.md is the text.
+Names and properties follow Segment's E-commerce V2 spec. Rule 5 of docs/reference/rules.md defines the amounts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
 
 
 class EventCommerce(Struct, eq=False, gc=False):
-    """Amounts in 10⁻⁴ units. `of_persons`: the products whose distinct persons the event adds to.
+    """What an event adds. Amounts are in 10⁻⁴ units; lines that name no product count for NO_PRODUCT.
 
-    `has_unreadable`: an amount was there and could not be read.
-    `fields` is `products` in the names of the rollup: that of a measure's total, the product's own, and the increment.
-    What names no product counts for NO_PRODUCT. `shared` is the total that an event with several products adds to.
-    One object serves all events that say the same: they are counted by `is`, not by `==`.
+    `has_unreadable`: it has an amount that could not be read. `person_products`: the products whose distinct persons it
+    adds to. `fields`: for each entry of `products`, the total's field in the rollup, the product's field, and the
+    increment. `shared_field`: the total that an event with several products adds to.
+    Equal events share one object: they are compared by `is`, not by `==`.
     """
 
     units: int = 0
@@ -40,9 +40,9 @@ class EventCommerce(Struct, eq=False, gc=False):
     other_currencies: int = 0
     has_unreadable: bool = False
     products: ProductCells = {}
-    of_persons: tuple[str, ...] = ()
+    person_products: tuple[str, ...] = ()
     fields: tuple[tuple[str, str, int], ...] = ()
-    shared: str = ""
+    shared_field: str = ""
 
 
 class OrderLine(Struct, gc=False):
@@ -55,7 +55,7 @@ NO_LINE = OrderLine(NO_PRODUCT, 0, 0)
 
 
 class AmountReader:
-    """Reads the amounts of one event, and knows whether it could read all of them. What it could not is not there."""
+    """Reads the amounts of one event. `is_complete`: all could be read; an unreadable amount counts as absent."""
 
     __slots__ = ("is_complete",)
 
@@ -87,7 +87,7 @@ NOTHING, UNREADABLE = EventCommerce(), EventCommerce(has_unreadable=True)
 
 
 def read_commerce(name: str, properties: bytes, currency: str) -> EventCommerce:
-    """What an event of that name and properties (an object's JSON text, or none) adds, in a project of that currency.
+    """Read what an event adds. `properties` is an object's JSON text, or empty; `currency` is the project's.
 
     Raises `Quarantined` with `id_too_long`.
     """
@@ -95,7 +95,7 @@ def read_commerce(name: str, properties: bytes, currency: str) -> EventCommerce:
         properties = b"{}"
     if len(properties) > CACHED_PROPERTIES_BYTES_MAX:
         return _read(name, properties, currency)
-    return _read_known(name, properties, currency)
+    return _read_cached(name, properties, currency)
 
 
 def _read(name: str, text: bytes, currency: str) -> EventCommerce:
@@ -103,80 +103,80 @@ def _read(name: str, text: bytes, currency: str) -> EventCommerce:
     long_id = find_long_id(properties) if len(text) > ID_BYTES_MAX else None
     if long_id is not None:
         raise Quarantined(Reason.ID_TOO_LONG, f"`properties.{long_id}` has more than {ID_BYTES_MAX} bytes.")
-    found = _added(name, properties, currency)
-    if not found.products:
-        return found
-    found.fields = tuple(
+    commerce = _read_increments(name, properties, currency)
+    if not commerce.products:
+        return commerce
+    commerce.fields = tuple(
         (measure, f"{measure}{SEPARATOR}{product}", n)
-        for product, measures in found.products.items()
+        for product, measures in commerce.products.items()
         for measure, n in measures.items()
         if n
     )
-    if len(found.products) > 1:
-        found.shared = SHARED["orders" if name == ORDERED else "checkouts"]
+    if len(commerce.products) > 1:
+        commerce.shared_field = SHARED["orders" if name == ORDERED else "checkouts"]
     if name in PERSONS_BY_PRODUCT:
-        found.of_persons = tuple(found.products)
-    return found
+        commerce.person_products = tuple(commerce.products)
+    return commerce
 
 
-# The same product at the same price comes again and again. What it returns is only read.
-_read_known = lru_cache(maxsize=32_768)(_read)
+# The same product at the same price comes again and again. Callers never change the result.
+_read_cached = lru_cache(maxsize=32_768)(_read)
 
 
-def _added(name: str, properties: CommerceProperties, currency: str) -> EventCommerce:
+def _read_increments(name: str, properties: CommerceProperties, currency: str) -> EventCommerce:
     reader = AmountReader()
-    lines = _lines(properties, reader)
-    stated = _stated_revenue(properties, reader)
+    lines = _read_lines(properties, reader)
+    stated_revenue = _read_stated_revenue(properties, reader)
     if name == ORDERED:
-        found = _order(lines, stated, is_ours=properties.currency in ("", currency))
+        commerce = _count_order(lines, stated_revenue, is_in_currency=properties.currency in ("", currency))
     else:
-        products = _touched(name, properties, lines)
-        found = EventCommerce(products=products) if products else NOTHING
+        products = _count_products(name, properties, lines)
+        commerce = EventCommerce(products=products) if products else NOTHING
     if reader.is_complete:
-        return found
-    if found is NOTHING:
+        return commerce
+    if commerce is NOTHING:
         return UNREADABLE
-    found.has_unreadable = True
-    return found
+    commerce.has_unreadable = True
+    return commerce
 
 
-def _touched(name: str, properties: CommerceProperties, lines: list[OrderLine]) -> ProductCells:
+def _count_products(name: str, properties: CommerceProperties, lines: list[OrderLine]) -> ProductCells:
     if name == CHECKOUT:
         return {line.product: {"checkouts": 1} for line in lines or [NO_LINE]}
     measure = {VIEWED: "views", ADDED: "adds"}.get(name)
     return {dimension(properties.product_id): {measure: 1}} if measure else {}
 
 
-def _order(lines: list[OrderLine], stated: int | None, *, is_ours: bool) -> EventCommerce:
+def _count_order(lines: list[OrderLine], stated_revenue: int | None, *, is_in_currency: bool) -> EventCommerce:
     products: ProductCells = {}
     for line in lines or [NO_LINE]:
         cells = products.setdefault(line.product, {"orders": 1, "units": 0, "revenue": 0})
         cells["units"] += line.quantity
-        cells["revenue"] += line.amount if is_ours else 0
-    revenue = sum(line.amount for line in lines) if stated is None else stated
+        cells["revenue"] += line.amount if is_in_currency else 0
+    revenue = sum(line.amount for line in lines) if stated_revenue is None else stated_revenue
     return EventCommerce(
         units=sum(line.quantity for line in lines),
-        revenue=revenue if is_ours else 0,
-        other_currencies=0 if is_ours else 1,
+        revenue=revenue if is_in_currency else 0,
+        other_currencies=0 if is_in_currency else 1,
         products=products,
     )
 
 
-def _stated_revenue(properties: CommerceProperties, reader: AmountReader) -> int | None:
+def _read_stated_revenue(properties: CommerceProperties, reader: AmountReader) -> int | None:
     revenue, total = reader.read(properties.revenue), reader.read(properties.total)
     stated = revenue or total
     return None if stated is None else scaled(stated)
 
 
-def _lines(properties: CommerceProperties, reader: AmountReader) -> list[OrderLine]:
+def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[OrderLine]:
     price, quantity = reader.read(properties.price), reader.read(properties.quantity)
     entries = read_entries(properties.products)
     reader.is_complete = reader.is_complete and entries.is_whole
-    if entries.found:
+    if entries.entries:
         return _within_range(
             [
                 reader.line(dimension_text(entry.product_id), reader.read(entry.price), reader.read(entry.quantity))
-                for entry in entries.found
+                for entry in entries.entries
             ],
             reader,
         )
@@ -186,7 +186,7 @@ def _lines(properties: CommerceProperties, reader: AmountReader) -> list[OrderLi
 
 
 def _within_range(lines: list[OrderLine], reader: AmountReader) -> list[OrderLine]:
-    """The lines, without the amounts or the quantities of which a sum is beyond the range."""
+    """The lines; without their amounts, or quantities, if one of the sums of these is beyond the range."""
     amounts, quantities = [line.amount for line in lines], [line.quantity for line in lines]
     if sum(map(abs, amounts)) <= AMOUNT_MAX and sum(map(abs, quantities)) <= AMOUNT_MAX:
         return lines
@@ -199,7 +199,7 @@ def _within_range(lines: list[OrderLine], reader: AmountReader) -> list[OrderLin
 
 
 def _is_every_sum_in_range(products: list[str], numbers: list[int]) -> bool:
-    """The sum of the order, and that of each product."""
+    """Whether the sum of the order and the sums of each product are in range."""
     sums: dict[str, int] = {}
     for product, number in zip(products, numbers, strict=True):
         sums[product] = sums.get(product, 0) + number

@@ -1,8 +1,8 @@
-"""A record's bytes → an event, or the reason why it is none.   Stage 3 of 6: stream → [process] → store.
+"""Decode a record to an event, or find the reason for a dead letter.   Stage 3 of 6: stream → [process] → store.
 
-Pure. Two readers with one meaning: `StrictFields` takes what well-behaved senders send, straight into slots;
-whatever it refuses is read again field by field in `lenient.py`, which decides. docs/reference/rules.md
-has the rules; a differential test holds both to them.
+Pure. There are two readers that follow the same rules. `StrictFields` decodes what well-behaved senders send, at full
+speed. What it refuses is read again field by field in `lenient.py`, which decides. The rules are in
+docs/reference/rules.md; a differential test holds both readers to them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, 
 from rtaplatform.core.values.json_text import is_empty_object
 from rtaplatform.core.values.markers import track_name
 
-SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # has no more bytes than an id may have
-KNOWN_DIMENSIONS_MAX = 65_536
+SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # such an id is within the limit of bytes, whatever its characters
+CACHED_DIMENSIONS_MAX = 65_536
 KEY_BYTES_MIN = len('"":0,')
 _OBJECT = ord("{")
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
@@ -60,9 +60,9 @@ class StrictFields(Struct, gc=False):
 
 
 class EventDimensions(Struct, frozen=True, eq=False, gc=False):
-    """What events are told apart by. Equal ones are most often the same object: they are counted by `is`, not by `==`.
+    """The dimensions of an event. Equal ones are usually the same object: they are compared by `is`, not by `==`.
 
-    `activity` and `events` are the ends of their fields in the rollups of those names.
+    `activity` and `events` are the suffixes of their fields in the rollups of these names.
     """
 
     name: str
@@ -75,11 +75,10 @@ class EventDimensions(Struct, frozen=True, eq=False, gc=False):
 
 
 class DecodedEvent(Struct, gc=False):
-    """What the fold needs of an event. Times in ms; `own_ms` -1: none; `id` 0 with `is_checked` false: no dedup.
+    """What the fold needs of an event. `own_ms` -1: it has no own time. `is_checked`: whether `id` is deduplicated.
 
-    `person` names it in sketches and in the online set: a digest of its userId or, in a name space of its own, of its
-    anonymousId.
-    `properties` is its JSON text, an object, or empty.
+    `person` is a digest of the userId or else of the anonymousId, with different prefixes. `properties` is the JSON
+    text of an object, or empty.
     """
 
     project: str
@@ -119,38 +118,38 @@ _decode = msgspec.json.Decoder(StrictFields).decode
 def read_event(
     value: bytes | None, *, topic_source: str, record_timestamp_ms: int, was_collected: bool = False
 ) -> DecodedEvent:
-    """The event in a record. Raises `Quarantined`.
+    """Decode the event in a record. Raises `Quarantined`.
 
     `record_timestamp_ms` is the record's Kafka timestamp (stream time where it has none), `topic_source` the source of
-    its topic, `was_collected` whether the collector has added its fields to what was sent.
+    its topic, `was_collected` whether the collector has added its own fields.
     """
     if not value:
         raise Quarantined(Reason.EMPTY, "The record has no value.")
     limits = AS_COLLECTED if was_collected else AS_SENT
     if (
-        len(value) > KEYS_MAX * KEY_BYTES_MIN  # JSON with fewer passes no limit of size or number
+        len(value) > KEYS_MAX * KEY_BYTES_MIN  # shorter JSON cannot exceed the limits of size and keys
         or not value.isascii()
         or value.count(b"{") > NESTING_MAX
         or (b"[" in value and value.count(b"[") + value.count(b"{") > NESTING_MAX)
     ):
         _require_shape(value, limits)
     try:
-        clean = _decode(value)
+        fields = _decode(value)
     except msgspec.ValidationError:
         from rtaplatform.process.decode.lenient import read_leniently
 
-        # What is wrong may stand before what is no JSON, of which nothing above is true.
+        # Decoding stopped before the end of the text, so the checks above may have been misled by invalid JSON.
         _raise_flaw(find_excess(value, limits.keys_max))
-        clean = read_leniently(value)
+        fields = read_leniently(value)
     except msgspec.DecodeError as error:
         _raise_flaw(find_excess(value, limits.keys_max))
         raise Quarantined(Reason.NOT_JSON, str(error)) from None
-    return _event(clean, topic_source, record_timestamp_ms)
+    return _make_event(fields, topic_source, record_timestamp_ms)
 
 
 def _require_shape(value: bytes, limits: JsonLimits) -> None:
-    # Most texts have too few brackets to be beyond the limits: looking at each of them costs more than reading.
-    # Where one object follows the other, as in a list of JSON, the second goes no deeper.
+    # Most texts have too few brackets to exceed the limits, and scanning them costs more than decoding.
+    # In a list of objects, each `},{` closes one level and opens another, so it does not nest deeper.
     if (
         len(value) <= limits.bytes_max
         and value.isascii()
@@ -166,24 +165,24 @@ def _raise_flaw(flaw: JsonFlaw | None) -> None:
         raise Quarantined(flaw.reason, flaw.detail)
 
 
-def _event(clean: StrictFields, topic_source: str, record_timestamp_ms: int) -> DecodedEvent:
-    properties = bytes(clean.properties)
+def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: int) -> DecodedEvent:
+    properties = bytes(fields.properties)
     if properties and properties[0] != _OBJECT:
-        properties = _no_object(properties, clean.projectId)
-    name = clean.event if clean.type == "track" and clean.projectId and clean.event else _name(clean)
-    person, kind = clean.userId, USER
+        properties = _read_non_object(properties, fields.projectId)
+    name = fields.event if fields.type == "track" and fields.projectId and fields.event else _read_name(fields)
+    person, prefix = fields.userId, USER
     if not person:
-        person, kind = clean.anonymousId, ANONYMOUS
+        person, prefix = fields.anonymousId, ANONYMOUS
         if not person:
             raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
-    marks, message_id, source, context = clean.marks, clean.messageId, clean.source, clean.context
+    marks, message_id, source, context = fields.marks, fields.messageId, fields.source, fields.context
     if (
         len(person) > SHORT_ID_CHARACTERS_MAX
         or (message_id and len(message_id) > SHORT_ID_CHARACTERS_MAX)
-        or (kind is USER and clean.anonymousId and len(clean.anonymousId) > SHORT_ID_CHARACTERS_MAX)
+        or (prefix is USER and fields.anonymousId and len(fields.anonymousId) > SHORT_ID_CHARACTERS_MAX)
     ):
-        _require_short_ids(clean)
-    time_ms, own_ms = _times(clean)
+        _require_short_ids(fields)
+    time_ms, own_ms = _read_times(fields)
     is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
     if marks:
         is_checked = is_checked and "made_id" not in marks
@@ -192,12 +191,12 @@ def _event(clean: StrictFields, topic_source: str, record_timestamp_ms: int) -> 
     if source not in SOURCES:
         source = topic_source
     location, device = (context.location, context.device) if context else (None, None)
-    country, kind_of_device = location.country if location else None, device.type if device else None
-    said = (name, source, country, kind_of_device, is_bot)
+    country, device_type = location.country if location else None, device.type if device else None
+    dimensions = (name, source, country, device_type, is_bot)
     return DecodedEvent(
-        clean.projectId,
-        _known_dimensions.get(said) or dimensions_of(*said),
-        xxhash.xxh3_64_digest(kind + person.encode()),
+        fields.projectId,
+        _cached_dimensions.get(dimensions) or make_dimensions(*dimensions),
+        xxhash.xxh3_64_digest(prefix + person.encode()),
         time_ms if time_ms >= 0 else record_timestamp_ms,
         own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
@@ -207,14 +206,14 @@ def _event(clean: StrictFields, topic_source: str, record_timestamp_ms: int) -> 
     )
 
 
-def _require_short_ids(clean: StrictFields) -> None:
-    ids = {"messageId": clean.messageId, "anonymousId": clean.anonymousId, "userId": clean.userId}
+def _require_short_ids(fields: StrictFields) -> None:
+    ids = {"messageId": fields.messageId, "anonymousId": fields.anonymousId, "userId": fields.userId}
     for name, text in ids.items():
         if text and is_too_long(text):
             raise Quarantined(Reason.ID_TOO_LONG, f"`{name}` has more than {ID_BYTES_MAX} bytes.")
 
 
-def _no_object(properties: bytes, project: str) -> bytes:
+def _read_non_object(properties: bytes, project: str) -> bytes:
     if properties == b"null" or is_empty_object(properties):
         return b""
     if not project:
@@ -222,30 +221,30 @@ def _no_object(properties: bytes, project: str) -> bytes:
     raise Quarantined(Reason.INVALID_FIELD, "`properties` must be an object or null.")
 
 
-def dimensions_of(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> EventDimensions:
-    said = (name, source, country, device, is_bot)
-    found = _known_dimensions.get(said)
-    if found is None:
+def make_dimensions(name: str, source: str, country: str | None, device: str | None, is_bot: bool) -> EventDimensions:
+    key = (name, source, country, device, is_bot)
+    dimensions = _cached_dimensions.get(key)
+    if dimensions is None:
         values = (dimension(name), source, dimension(country), dimension(device))
-        found = EventDimensions(*values, is_bot, field("", *values[:2]), field("", *values))
+        dimensions = EventDimensions(*values, is_bot, field("", *values[:2]), field("", *values))
         if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
-            if len(_known_dimensions) >= KNOWN_DIMENSIONS_MAX:
-                _known_dimensions.clear()
-            _known_dimensions[said] = found
-    return found
+            if len(_cached_dimensions) >= CACHED_DIMENSIONS_MAX:
+                _cached_dimensions.clear()
+            _cached_dimensions[key] = dimensions
+    return dimensions
 
 
-_known_dimensions: dict[tuple[str, str, str | None, str | None, bool], EventDimensions] = {}
+_cached_dimensions: dict[tuple[str, str, str | None, str | None, bool], EventDimensions] = {}
 
 
-def _name(clean: StrictFields) -> str:
-    if not clean.projectId:
+def _read_name(fields: StrictFields) -> str:
+    if not fields.projectId:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId.")
-    if clean.type == "track":
-        if not clean.event:
+    if fields.type == "track":
+        if not fields.event:
             raise Quarantined(Reason.MISSING_EVENT, "A track call needs an event.")
-        return track_name(clean.event)
-    name = CALL_NAMES.get(clean.type)
+        return track_name(fields.event)
+    name = CALL_NAMES.get(fields.type)
     if name is None:
         raise Quarantined(Reason.UNKNOWN_TYPE, "`type` is not one of track, page, screen, identify, group, alias.")
     return name
@@ -254,17 +253,17 @@ def _name(clean: StrictFields) -> str:
 ABSENT, UNREADABLE = -1, -2
 
 
-def _times(clean: StrictFields) -> tuple[int, int]:
-    """The event's time and the client's own, most often the same text; ABSENT, UNREADABLE where there is none."""
-    text, original = clean.timestamp, clean.originalTimestamp
+def _read_times(fields: StrictFields) -> tuple[int, int]:
+    """The event's time and its own time, usually the same text; ABSENT or UNREADABLE if there is none."""
+    text, original = fields.timestamp, fields.originalTimestamp
     if original is UNSET:
-        time_ms = _time(text)
+        time_ms = _read_time(text)
         return time_ms, time_ms
-    own_ms = _time(original)
-    return (own_ms if text is None or text == original else _time(text)), own_ms
+    own_ms = _read_time(original)
+    return (own_ms if text is None or text == original else _read_time(text)), own_ms
 
 
-def _time(text: str | None) -> int:
+def _read_time(text: str | None) -> int:
     if text is None:
         return ABSENT
     time_ms = read_time_ms(text)

@@ -1,7 +1,7 @@
 """The second reader of a record: field by field, with a reason for whatever is wrong.   Stage 3 of 6.   Pure.
 
-Slow, and only for what the first reader refused. It gives the same shape where the record is
-right after all (an integer as an id, a country that is a number), else raises `Quarantined`.
+It is slow, and reads only what the first reader refused. If the record is valid after all (an integer as an id, a
+country that is a number), it returns the same fields; else it raises `Quarantined`.
 """
 
 from __future__ import annotations
@@ -49,31 +49,31 @@ class LenientContext(Struct):
 
 
 def read_leniently(value: bytes) -> StrictFields:
-    """Raises `Quarantined` with the first reason that applies."""
+    """Read each field by itself. Raises `Quarantined` with the first reason that applies."""
     try:
-        loose = msgspec.json.decode(value, type=LenientFields)
-    except msgspec.DecodeError as error:  # a ValidationError, which is one, comes before the end has been read
-        raise _not_an_object(value, error) from None
-    project = plain_value(loose.projectId)
+        fields = msgspec.json.decode(value, type=LenientFields)
+    except msgspec.DecodeError as error:  # also a ValidationError, which is raised before the end has been read
+        raise _explain_refusal(value, error) from None
+    project = plain_value(fields.projectId)
     if not isinstance(project, str) or isinstance(project, NumberText) or not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
     return StrictFields(
         projectId=project,
-        type=_identifier("type", loose.type) or "",
-        event=_identifier("event", loose.event),
-        messageId=_identifier("messageId", loose.messageId),
-        anonymousId=_identifier("anonymousId", loose.anonymousId),
-        userId=_identifier("userId", loose.userId),
-        source=dimension_text(loose.source),
-        originalTimestamp=_time(loose.originalTimestamp),
-        timestamp=_time(loose.timestamp) or None,
-        marks=_marks(loose.marks),
-        properties=loose.properties if _object("properties", loose.properties) else Raw(),
-        context=_context(loose.context),
+        type=_read_id("type", fields.type) or "",
+        event=_read_id("event", fields.event),
+        messageId=_read_id("messageId", fields.messageId),
+        anonymousId=_read_id("anonymousId", fields.anonymousId),
+        userId=_read_id("userId", fields.userId),
+        source=dimension_text(fields.source),
+        originalTimestamp=_read_time(fields.originalTimestamp),
+        timestamp=_read_time(fields.timestamp) or None,
+        marks=_read_marks(fields.marks),
+        properties=fields.properties if _read_object("properties", fields.properties) else Raw(),
+        context=_read_context(fields.context),
     )
 
 
-def _not_an_object(value: bytes, error: msgspec.DecodeError) -> Quarantined:
+def _explain_refusal(value: bytes, error: msgspec.DecodeError) -> Quarantined:
     try:
         msgspec.json.decode(value, type=Raw)
     except msgspec.DecodeError:
@@ -82,7 +82,7 @@ def _not_an_object(value: bytes, error: msgspec.DecodeError) -> Quarantined:
 
 
 def project_of(value: bytes | None) -> str:
-    """The projectId of a record that is quarantined, as far as it can be read; else empty."""
+    """The projectId of a quarantined record, as far as it can be read; else empty."""
     try:
         project = plain_value(msgspec.json.decode(value or b"", type=LenientFields).projectId)
     except (msgspec.MsgspecError, RecursionError):
@@ -90,7 +90,7 @@ def project_of(value: bytes | None) -> str:
     return project if isinstance(project, str) and not isinstance(project, NumberText) else ""
 
 
-def _identifier(field: str, raw: Raw) -> str | None:
+def _read_id(field: str, raw: Raw) -> str | None:
     value = plain_value(raw)
     if value is None:
         return None
@@ -102,8 +102,8 @@ def _identifier(field: str, raw: Raw) -> str | None:
     raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be text, an integer or null.")
 
 
-def _time(raw: Raw) -> Any:
-    """Absent stays absent and null null; a number is a time too; what is neither must be unreadable, and not empty."""
+def _read_time(raw: Raw) -> Any:
+    """Absent stays absent, null stays null, and a number becomes ISO text. Anything else becomes unreadable text."""
     if not bytes(raw):
         return UNSET
     value = plain_value(raw)
@@ -113,7 +113,7 @@ def _time(raw: Raw) -> Any:
     return value if value is None or (isinstance(value, str) and value) else "unreadable"
 
 
-def _marks(raw: Raw) -> list[str] | None:
+def _read_marks(raw: Raw) -> list[str] | None:
     text = bytes(raw)
     if not text or text == b"null":
         return None
@@ -123,7 +123,7 @@ def _marks(raw: Raw) -> list[str] | None:
         raise Quarantined(Reason.INVALID_FIELD, "`marks` must be a list of texts, or null.") from None
 
 
-def _object(field: str, raw: Raw) -> bytes | None:
+def _read_object(field: str, raw: Raw) -> bytes | None:
     text = bytes(raw)
     if is_nothing(text) or is_empty_object(text):
         return None
@@ -132,19 +132,19 @@ def _object(field: str, raw: Raw) -> bytes | None:
     return text
 
 
-def _context(raw: Raw) -> Context | None:
-    text = _object("context", raw)
+def _read_context(raw: Raw) -> Context | None:
+    text = _read_object("context", raw)
     if text is None:
         return None
-    loose = msgspec.json.decode(text, type=LenientContext)
-    country = _within(loose.location, LenientLocation)
-    device = _within(loose.device, LenientDevice)
+    fields = msgspec.json.decode(text, type=LenientContext)
+    location = _read_inner(fields.location, LenientLocation)
+    device = _read_inner(fields.device, LenientDevice)
     return Context(
-        location=Location(dimension_text(country.country)) if country else None,
+        location=Location(dimension_text(location.country)) if location else None,
         device=Device(dimension_text(device.type)) if device else None,
     )
 
 
-def _within(raw: Raw, kind: type[Any]) -> Any:
+def _read_inner(raw: Raw, kind: type[Any]) -> Any:
     text = bytes(raw)
     return msgspec.json.decode(text, type=kind) if text.startswith(b"{") else None

@@ -1,6 +1,7 @@
-"""Records of one partition → what each is, and where its id may be found.   Stage 3 of 6: stream → [process] → store.
+"""Decode the records of one partition.   Stage 3 of 6: stream → [process] → store.   Pure.
 
-Pure. Each record becomes an event, or a dead letter with its reason. Stream time goes on with each of them.
+Each record becomes an event, with the places where its id is looked up, or a dead letter with its reason. Each record
+may advance stream time.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from rtaplatform.core.values.murmur2 import buckets_of
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce, read_commerce
 from rtaplatform.process.decode.fast import DecodedEvent, read_event
 from rtaplatform.process.decode.lenient import project_of
-from rtaplatform.process.fold.dedup import NOWHERE, Lookup, lookup
+from rtaplatform.process.fold.dedup import NO_LOOKUP, Lookup, plan_lookup
 from rtaplatform.stream.port import DeadLetter, RecordColumns
 
+# The reasons that apply before the project is looked up.
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
 
 
@@ -30,23 +32,23 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class DecodedRecord(Struct, gc=False):
-    """A record, read: its event or why there is none, the stream time at it, and where its id may be found.
+    """A decoded record: an event or a dead letter, and the stream time at it. `lookup`: where its id is looked up.
 
-    `shard` counts it: that of the project it names, known or not; the first for those that name none.
+    `shard` is that of the project that the record names, known or not; shard 0 if it names none.
     """
 
     shard: int
     stream_time_ms: int
     event: DecodedEvent | None
     commerce: EventCommerce
-    dead: DeadLetter | None
-    where: Lookup
+    dead_letter: DeadLetter | None
+    lookup: Lookup
 
 
 class EventRun(Struct, frozen=True):
-    """A run of records and what was understood of each, in order."""
+    """A decoded run: the records, and what each is, in order."""
 
-    run: RecordColumns
+    columns: RecordColumns
     items: list[DecodedRecord]
 
     def __len__(self) -> int:
@@ -54,82 +56,80 @@ class EventRun(Struct, frozen=True):
 
     @property
     def stream_time_ms(self) -> int:
-        """Stream time at its end."""
+        """Stream time at the last record."""
         return self.items[-1].stream_time_ms
 
-    def since(self, offset: int) -> EventRun:
-        """Those from this offset on; often all, and perhaps none."""
-        first = bisect_left(self.run.offsets, offset)
-        return EventRun(self.run.part(first, len(self.items)), self.items[first:]) if first else self
+    def skip_to(self, offset: int) -> EventRun:
+        """The records from this offset on; often all, and perhaps none."""
+        first = bisect_left(self.columns.offsets, offset)
+        return EventRun(self.columns.part(first, len(self.items)), self.items[first:]) if first else self
 
-    def of(self, shard: int, shards: int) -> list[DecodedRecord]:
+    def items_of(self, shard: int, shards: int) -> list[DecodedRecord]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
 
     def unknown_projects(self) -> set[str]:
-        """The projects that are named in vain, as far as a project may have such a name."""
-        dead_letters = (item.dead for item in self.items if item.dead is not None)
-        unknown = (
-            dead_letter.record.value for dead_letter in dead_letters if dead_letter.reason is Reason.UNKNOWN_PROJECT
-        )
-        return {project for value in unknown if _SLUG.fullmatch(project := project_of(value))}
+        """The names of projects that were not found, as far as a project may have such a name."""
+        letters = (item.dead_letter for item in self.items if item.dead_letter is not None)
+        values = (letter.record.value for letter in letters if letter.reason is Reason.UNKNOWN_PROJECT)
+        return {project for value in values if _SLUG.fullmatch(project := project_of(value))}
 
 
 def decode_run(
     run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
 ) -> EventRun:
-    """Read the records of one partition; `stream_time_ms` is the stream time before the first of them."""
+    """Decode the records of one partition; `stream_time_ms` is the stream time before the first of them."""
     topic = run.partition.topic
     source = EVENT_TOPICS[topic]
-    understood = []
+    items = []
     dedup_partitions = buckets_of(run.keys, DEDUP_PARTITIONS)
-    for number, (dedup_partition, value, at) in enumerate(
+    for index, (dedup_partition, value, timestamp_ms) in enumerate(
         zip(dedup_partitions, run.values, run.timestamps_ms, strict=True)
     ):
-        if at > stream_time_ms:
-            stream_time_ms = at
+        if timestamp_ms > stream_time_ms:
+            stream_time_ms = timestamp_ms
         try:
             event = read_event(
                 value,
                 topic_source=source,
-                record_timestamp_ms=at if at >= 0 else stream_time_ms,
-                was_collected=number in run.collected,
+                record_timestamp_ms=timestamp_ms if timestamp_ms >= 0 else stream_time_ms,
+                was_collected=index in run.collected,
             )
             project = projects.get(event.project)
             if project is None:
                 raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-            understood.append(_decode_record(event, project, topic, dedup_partition, stream_time_ms, shards))
-        except Quarantined as why:
-            understood.append(_quarantine(run, number, stream_time_ms, why, projects, shards))
-    return EventRun(run, understood)
+            items.append(_decode_record(event, project, topic, dedup_partition, stream_time_ms, shards))
+        except Quarantined as error:
+            items.append(_make_dead_letter(run, index, stream_time_ms, error, projects, shards))
+    return EventRun(run, items)
 
 
 def _decode_record(
     event: DecodedEvent, project: ProjectSettings, topic: str, dedup_partition: int, stream_time_ms: int, shards: int
 ) -> DecodedRecord:
-    slug, name, commerce, where = project.slug, event.dimensions.name, NOTHING, NOWHERE
-    event.project = slug  # the same text for all, whose hash is known
+    slug, name, commerce, lookup = project.slug, event.dimensions.name, NOTHING, NO_LOOKUP
+    event.project = slug  # one string object for all events, whose hash is computed already
     if name in COMMERCE_EVENTS:
         commerce = read_commerce(name, event.properties, project.currency)
     if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
-        where = lookup(slug, topic, dedup_partition, event.own_ms, stream_time_ms)
-    return DecodedRecord(shard_of(slug, shards) if shards > 1 else 0, stream_time_ms, event, commerce, None, where)
+        lookup = plan_lookup(slug, topic, dedup_partition, event.own_ms, stream_time_ms)
+    return DecodedRecord(shard_of(slug, shards) if shards > 1 else 0, stream_time_ms, event, commerce, None, lookup)
 
 
-def _quarantine(
+def _make_dead_letter(
     run: RecordColumns,
-    number: int,
+    index: int,
     stream_time_ms: int,
-    why: Quarantined,
+    error: Quarantined,
     projects: Mapping[str, ProjectSettings],
     shards: int,
 ) -> DecodedRecord:
-    record = run.record(number)
-    project = "" if why.reason in BEFORE_PROJECT else project_of(record.value)
+    record = run.record(index)
+    project = "" if error.reason in BEFORE_PROJECT else project_of(record.value)
     shard = shard_of(project, shards) if project else 0
     if not project or project in projects:
-        dead_letter = DeadLetter(record, project, why.reason, why.detail)
+        dead_letter = DeadLetter(record, project, error.reason, error.detail)
     else:
         dead_letter = DeadLetter(record, "", Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-    return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NOWHERE)
+    return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NO_LOOKUP)

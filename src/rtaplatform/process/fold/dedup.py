@@ -1,9 +1,9 @@
-"""Which ids were seen before.   Stage 3 of 6: stream → [process] → store.
+"""Recognise duplicates: which message ids were seen before.   Stage 3 of 6: stream → [process] → store.
 
-Most ids are in blocks. A block holds the ids of one project, topic, dedup partition and minute of the events' own time.
-A worker caches the blocks that it uses. `apply` compares their tokens, so a stale copy can never decide. The ids of
-events without an own time, or with one far from stream time, are in no block: see process/fold/loose_ids.py. What a
-batch adds is kept apart until the store has accepted it.
+Most ids are in blocks, the stored dedup windows. A block holds the ids of one project, topic, dedup partition and
+minute of the events' own time. A worker caches the blocks that it uses. `apply` compares their tokens, so a stale copy
+can never decide. The ids of events without an own time, or with one far from stream time, are in no block: see
+process/fold/loose_ids.py. What a batch adds is kept apart until the store has accepted it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from functools import lru_cache
 from msgspec import Struct
 
 from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS
-from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, as_writes
+from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, make_loose_writes
 from rtaplatform.store.port import BlockWrite, LooseWrite
 
-WINDOW_MS = DAY_MS  # a block counts as empty so long after its last write, in stream time, and a loose id as new
-BLOCK_WEIGHS = 5  # ids: a block of none takes some 500 bytes, and an id in it up to 140
-# An id is written to its block where its own time is so near stream time, else to the loose ones.
+WINDOW_MS = DAY_MS  # so long after its last write, in stream time, a block counts as empty, and a loose id as new
+BLOCK_WEIGHT = 5  # in ids: an empty block takes some 500 bytes, and an id in it up to 140
+# An id is written to its block if its own time is this near stream time, else to the loose ids.
 BEHIND_MS_MAX, AHEAD_MS_MAX = 48 * HOUR_MS, 25 * HOUR_MS
-# Own times stay and stream time grows: what was far may be near at the repeat, and the other way round. So the block is
-# asked wherever the id may be in it, and so are the loose ones. Stream time goes back a little where partitions are
-# added, as another one may take over the dedup partition.
+# An event's own time stays, and stream time grows: what was far may be near when the repeat comes, and the other way
+# round. So the id is looked up in its block whenever it may be there, and so in the loose ids. Stream time may go back
+# a little when partitions are added, because another partition may take over the dedup partition.
 BACK_MS_MAX = HOUR_MS
 BLOCK_FROM_MS, BLOCK_UNTIL_MS = -BEHIND_MS_MAX - WINDOW_MS, AHEAD_MS_MAX + BACK_MS_MAX
 NOT_LOOSE_FROM_MS, NOT_LOOSE_UNTIL_MS = BACK_MS_MAX - BEHIND_MS_MAX, AHEAD_MS_MAX - WINDOW_MS
@@ -36,7 +36,7 @@ FetchBlocks = Callable[[Sequence[str]], list[bytes]]
 
 
 class DedupBlock(Struct):
-    """A block as stored: its token (empty: there is none), the stream time of its last write, its ids."""
+    """A block as stored: its token (empty if there is no block), the stream time of its last write, its ids."""
 
     token: bytes
     last_write_ms: int
@@ -54,14 +54,14 @@ class BlockView(Struct, gc=False):
 
 
 class Lookup(Struct, frozen=True, gc=False):
-    """Where an id is looked for: in a block, in a set of loose ids, or both. `is_near`: a new one goes to the block."""
+    """Where an id is looked up: in a block, in a set of loose ids, or both. `is_near`: a new id goes to the block."""
 
     block: str
     loose: str
     is_near: bool
 
 
-NOWHERE = Lookup("", "", is_near=True)  # of events that are not looked for
+NO_LOOKUP = Lookup("", "", is_near=True)  # of events that are not checked for duplicates
 
 
 def read_block(stored: bytes) -> DedupBlock:
@@ -72,26 +72,26 @@ def read_block(stored: bytes) -> DedupBlock:
     return DedupBlock(stored[:8], int.from_bytes(stored[8:16], "big"), set(ids))
 
 
-def lookup(project: str, topic: str, dedup_partition: int, own_ms: int, stream_time_ms: int) -> Lookup:
-    """Where the id of an event is looked for at that stream time. `own_ms` -1: no own time."""
+def plan_lookup(project: str, topic: str, dedup_partition: int, own_ms: int, stream_time_ms: int) -> Lookup:
+    """Where to look up the id of an event at this stream time. `own_ms` -1: it has no own time."""
     ahead_ms = own_ms - stream_time_ms
     if NOT_LOOSE_FROM_MS <= ahead_ms <= NOT_LOOSE_UNTIL_MS and own_ms >= 0:
-        return in_block(project, topic, dedup_partition, own_ms // MINUTE_MS)
-    loose = f"{project}:{topic}:{dedup_partition}"
+        return plan_block_lookup(project, topic, dedup_partition, own_ms // MINUTE_MS)
+    loose_set = f"{project}:{topic}:{dedup_partition}"
     if own_ms < 0 or not BLOCK_FROM_MS <= ahead_ms <= BLOCK_UNTIL_MS:
-        return Lookup("", loose, is_near=False)
+        return Lookup("", loose_set, is_near=False)
     is_near = -BEHIND_MS_MAX <= ahead_ms <= AHEAD_MS_MAX
-    return Lookup(f"{loose}:{own_ms // MINUTE_MS}", loose, is_near)
+    return Lookup(f"{loose_set}:{own_ms // MINUTE_MS}", loose_set, is_near)
 
 
 @lru_cache(maxsize=16_384)
-def in_block(project: str, topic: str, dedup_partition: int, minute: int) -> Lookup:
-    """In the block of that minute, and nowhere else."""
+def plan_block_lookup(project: str, topic: str, dedup_partition: int, minute: int) -> Lookup:
+    """Look up the id in the block of this minute only."""
     return Lookup(f"{project}:{topic}:{dedup_partition}:{minute}", "", is_near=True)
 
 
 def without_expired(writes: Sequence[BlockWrite], expired: Mapping[str, int]) -> list[BlockWrite]:
-    """What would be forgotten at once is not written; it is still compared. `expired`: as of `Delta`."""
+    """Only compare blocks that would expire at once, instead of writing them. `expired`: `Delta.expired_blocks`."""
     return [_compare_only(write) if _is_expired(write, expired) else write for write in writes]
 
 
@@ -107,9 +107,9 @@ def _compare_only(write: BlockWrite) -> BlockWrite:
 
 
 class BlockCache:
-    """The blocks of one shard that a worker has read, newest used last; at most so many ids, fewer in many blocks.
+    """The blocks of one shard that a worker has read, least recently used first. `loose` has the loose ids.
 
-    `loose` are its ids that are in no block.
+    `ids_max` bounds their weight: the number of ids, plus `BLOCK_WEIGHT` for each block.
     """
 
     def __init__(self, ids_max: int) -> None:
@@ -127,14 +127,14 @@ class BlockCache:
 
     @property
     def weight(self) -> int:
-        """What they take in memory, in ids."""
-        return self._ids + BLOCK_WEIGHS * len(self._blocks)
+        """What the blocks take in memory, as a number of ids."""
+        return self._ids + BLOCK_WEIGHT * len(self._blocks)
 
     def missing(self, names: Iterable[str]) -> list[str]:
         return [name for name in dict.fromkeys(names) if name not in self._blocks]
 
     def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
-        """Make sure that these are here: what is missing is fetched in one call."""
+        """Fetch those of these blocks that are missing, in one call."""
         missing = self.missing(names)
         if missing:
             for name, stored in zip(missing, fetch(missing), strict=True):
@@ -155,20 +155,20 @@ class BlockCache:
         self.loose.clear()
 
     def accept(self, writes: Iterable[BlockWrite]) -> None:
-        """The store has taken these: the copies here follow."""
+        """Update the copies as the store does when it applies these writes."""
         for write in writes:
             block = self._blocks.get(write.name)
             if block is None or not write.ids:
                 continue
             new = array("Q")
             new.frombytes(write.ids)
-            before = len(block.ids)
-            ids = set(new) if write.replace else block.ids | set(new) if len(new) > 64 else _add(block.ids, new)
-            self._ids += len(ids) - before
+            old_count = len(block.ids)
+            ids = set(new) if write.replace else block.ids | set(new) if len(new) > 64 else _add_ids(block.ids, new)
+            self._ids += len(ids) - old_count
             self._blocks[write.name] = DedupBlock(write.token, write.last_write_ms, ids)
 
     def trim(self) -> None:
-        """Let the longest unused go, down to the limit. Between batches only."""
+        """Drop the least recently used blocks, down to the limit. Call it between batches only."""
         while self.weight > self._ids_max and len(self._blocks) > 1:
             _name, block = self._blocks.popitem(last=False)
             self._ids -= len(block.ids)
@@ -178,26 +178,25 @@ class BlockCache:
         self._ids += len(block.ids)
 
 
-def _add(ids: set[int], new: array[int]) -> set[int]:
+def _add_ids(ids: set[int], new: array[int]) -> set[int]:
     ids.update(new)
     return ids
 
 
 class RepeatFilter:
-    """The ids of one batch against what was stored: asks and remembers in the order of the records."""
+    """Tells repeats from new ids in one batch. It must be asked in the order of the records."""
 
     def __init__(self, cache: BlockCache) -> None:
         self._cache = cache
         self._views: dict[str, BlockView] = {}
-        self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as stored
-        self._written: dict[LooseKey, int] = {}  # what the batch has made of them
+        self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as read from the store
+        self._written: dict[LooseKey, int] = {}  # when this batch wrote them
 
-    def is_repeat(self, where: Lookup, identity: int, stream_time_ms: int) -> bool:
-        """Whether the id is known; if not, it is from now on."""
-        if where.loose:
-            return self._is_loose_repeat(where, identity, stream_time_ms)
-        name = where.block
-        view = self._views.get(name) or self._open(name)
+    def is_repeat(self, lookup: Lookup, identity: int, stream_time_ms: int) -> bool:
+        """Whether the id was seen before. A new id is remembered."""
+        if lookup.loose:
+            return self._is_loose_repeat(lookup, identity, stream_time_ms)
+        view = self._views.get(lookup.block) or self._open_view(lookup.block)
         if stream_time_ms - view.last_write_ms >= WINDOW_MS:
             view.stored, view.added, view.replace = NO_IDS, {identity}, True
         elif identity in view.added or identity in view.stored:
@@ -208,42 +207,40 @@ class RepeatFilter:
             view.last_write_ms = stream_time_ms
         return False
 
-    def _is_loose_repeat(self, where: Lookup, identity: int, stream_time_ms: int) -> bool:
-        if where.block and self._is_in_block(where.block, identity, stream_time_ms):
+    def _is_loose_repeat(self, lookup: Lookup, identity: int, stream_time_ms: int) -> bool:
+        if lookup.block and self._is_in_block(lookup.block, identity, stream_time_ms):
             return True
-        key = (where.loose, identity)
+        key = (lookup.loose, identity)
         expected = self._expected.get(key)
         if expected is None:
             expected = self._expected[key] = self._cache.loose[key]
-        written = self._written.get(key, expected)
-        if written != ABSENT and stream_time_ms - written < WINDOW_MS:
+        written_ms = self._written.get(key, expected)
+        if written_ms != ABSENT and stream_time_ms - written_ms < WINDOW_MS:
             return True
-        if where.is_near:
-            return self.is_repeat(
-                Lookup(where.block, "", is_near=True), identity, stream_time_ms
-            )  # writes it: it is not there
+        if lookup.is_near:  # the block does not have the id, so this writes it there
+            return self.is_repeat(Lookup(lookup.block, "", is_near=True), identity, stream_time_ms)
         self._written[key] = stream_time_ms
         return False
 
     def _is_in_block(self, name: str, identity: int, stream_time_ms: int) -> bool:
-        view = self._views.get(name) or self._open(name)
+        view = self._views.get(name) or self._open_view(name)
         is_alive = stream_time_ms - view.last_write_ms < WINDOW_MS
         return is_alive and (identity in view.added or identity in view.stored)
 
-    def _open(self, name: str) -> BlockView:
+    def _open_view(self, name: str) -> BlockView:
         block = self._cache[name]
         view = self._views[name] = BlockView(block.token, block.ids, set(), block.last_write_ms, replace=False)
         return view
 
     def writes(self) -> list[BlockWrite]:
-        """Every block that was read: with its new ids, or to be compared only."""
-        return [self._write(name, view) for name, view in self._views.items()]
+        """A write for every block that was read: with its new ids, or only to compare its token."""
+        return [self._make_write(name, view) for name, view in self._views.items()]
 
     def loose_writes(self) -> list[LooseWrite]:
-        """Every loose id that was read, likewise."""
-        return as_writes(self._expected, self._written) if self._expected else []
+        """The same for every loose id that was read."""
+        return make_loose_writes(self._expected, self._written) if self._expected else []
 
-    def _write(self, name: str, view: BlockView) -> BlockWrite:
+    def _make_write(self, name: str, view: BlockView) -> BlockWrite:
         if not view.added:
             return BlockWrite(name, view.token, secrets.token_bytes(8), 0, b"", False)
         ids = array("Q", view.added).tobytes()

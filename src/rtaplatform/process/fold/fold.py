@@ -1,11 +1,11 @@
-"""Fold a batch of events into deltas.   Stage 3 of 6: stream → [process] → store.
+"""Fold a batch of events into a delta.   Stage 3 of 6: stream → [process] → store.
 
-Pure: no clock, no IO; what was seen before has been fetched. Increments merge in
-any order, so splitting a batch cannot change a total. Every decision uses stream time, which is a
-function of the log alone. Each record becomes exactly one of applied, duplicate, late, dead.
+Pure: no clock, no IO; the ids that were seen before have been fetched. Increments merge in any order, so splitting a
+batch cannot change a total. Every decision uses stream time, which depends on the log alone. Each record becomes
+exactly one of applied, duplicate, late, dead.
 
-On the way of each event stand as few steps as can be: events that are alike are counted together first
-(`Minute`), and only what differs is spread over rollups and buckets.
+The per-event path is kept as short as possible. Equal events are first counted together (`MinuteTally`), and only
+their sums are spread over rollups and buckets.
 """
 
 from __future__ import annotations
@@ -30,40 +30,39 @@ from rtaplatform.core.time.buckets import (
 )
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
 from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
-from rtaplatform.process.fold.decode_run import (
-    DecodedRecord,
-)
+from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import RepeatFilter
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import DeadLetter
 
 MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in BucketKind)
-NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # whatever is younger has its minute's bucket, whichever its place in the minute
-# Levels of retention: how many of day, hour and minute are kept.
-ALL, HOUR, HOUR_WITHOUT_PRODUCTS = 4, 3, 2
+NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # the minute bucket of a younger event is kept, wherever in the minute it lies
+# Levels of retention: NONE means late. `KINDS_KEPT`: how many of day, hour and minute are kept, by level.
+ALL, HOUR, HOUR_WITHOUT_PRODUCTS, DAY, NONE = 4, 3, 2, 1, 0
 KINDS_KEPT = (0, 1, 2, 2, 3)
 
 
-class Minute(Struct):
-    """What a batch holds of one project, minute and level of retention, before it is spread over rollups and buckets.
+class MinuteTally(Struct):
+    """The events of one project, minute and level of retention, before they are spread over rollups and buckets.
 
-    `tally`: how many events are alike, by what is the same object for all of them. Persons: those that are no bots.
+    `counts`: how many events are equal; equal events share these two objects. Bots are in no set of persons.
     """
 
-    tally: dict[tuple[EventDimensions, EventCommerce], int]
-    by_source: dict[str, set[bytes]]
-    by_product: dict[str, set[bytes]]
+    counts: dict[tuple[EventDimensions, EventCommerce], int]
+    persons_by_source: dict[str, set[bytes]]
+    persons_by_product: dict[str, set[bytes]]
 
 
 class EventFold:
-    """The sums of one batch in one shard. `add` the records of each partition in order, then `delta`."""
+    """The sums of one batch in one shard. `add` the records of each partition in order, then take the `delta`."""
 
-    def __init__(self, projects: Mapping[str, ProjectSettings], seen: RepeatFilter, server_s: int = 0) -> None:
+    def __init__(self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, server_s: int = 0) -> None:
         self._projects, self._server_s = projects, server_s
-        self._old_ms = server_s * 1000 - MINUTES_KEPT_MS - EXPIRY_SLACK_MS[BucketKind.MINUTE] - MINUTE_MS
-        self._seen = seen
-        self._minutes: dict[tuple[str, int, int], Minute] = {}  # by project, minute, level
-        self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), all but applied
+        # Events before it have no minute bucket in the store any more.
+        self._minutes_from_ms = server_s * 1000 - MINUTES_KEPT_MS - EXPIRY_SLACK_MS[BucketKind.MINUTE] - MINUTE_MS
+        self._repeats = repeats
+        self._minutes: dict[tuple[str, int, int], MinuteTally] = {}  # by project, minute, level
+        self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), without applied
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)
@@ -71,33 +70,34 @@ class EventFold:
         self._dead: dict[str, int] = {}  # origin → stream time
         self.dead_letters: list[DeadLetter] = []
 
-    def add(self, place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
-        """Returns those that do not count: repeats, late and dead ones."""
+    def add(self, place: str, records: Sequence[DecodedRecord]) -> list[DecodedRecord]:
+        """Fold records of a partition (`topic id:number`). Returns those that do not count: duplicate, late, dead."""
         applied: dict[str, int] = {}
-        others: list[DecodedRecord] = []
-        for each in read:
-            event = each.event
+        uncounted: list[DecodedRecord] = []
+        for record in records:
+            event = record.event
             if event is None:
-                self._add_dead_letter(place, each)
-            elif event.is_checked and self._seen.is_repeat(each.where, event.id, each.stream_time_ms):
-                self._add_other(place, event.project, Outcome.DUPLICATE, each.stream_time_ms)
-            elif self._count(event, each.commerce, each.stream_time_ms):
+                self._add_dead_letter(place, record)
+            elif event.is_checked and self._repeats.is_repeat(record.lookup, event.id, record.stream_time_ms):
+                self._add_uncounted(place, event.project, Outcome.DUPLICATE, record.stream_time_ms)
+            elif self._count(event, record.commerce, record.stream_time_ms):
                 applied[event.project] = applied.get(event.project, 0) + 1
                 continue
             else:
-                self._add_other(place, event.project, Outcome.LATE, each.stream_time_ms)
-            others.append(each)
+                self._add_uncounted(place, event.project, Outcome.LATE, record.stream_time_ms)
+            uncounted.append(record)
         for project, n in applied.items():
             self._applied[(place, project)] += n
-        return others
+        return uncounted
 
-    def _add_dead_letter(self, place: str, read: DecodedRecord) -> None:
-        assert read.dead is not None
-        self.dead_letters.append(read.dead)
-        self._dead[read.dead.origin] = read.stream_time_ms
-        self._add_other(place, read.dead.project, Outcome.DEAD, read.stream_time_ms)
+    def _add_dead_letter(self, place: str, record: DecodedRecord) -> None:
+        dead_letter = record.dead_letter
+        assert dead_letter is not None
+        self.dead_letters.append(dead_letter)
+        self._dead[dead_letter.origin] = record.stream_time_ms
+        self._add_uncounted(place, dead_letter.project, Outcome.DEAD, record.stream_time_ms)
 
-    def _add_other(self, place: str, project: str, outcome: Outcome, stream_time_ms: int) -> None:
+    def _add_uncounted(self, place: str, project: str, outcome: Outcome, stream_time_ms: int) -> None:
         self._outcomes[(place, project, outcome)] += 1
         if project:
             self._quality[(project, stream_time_ms // MINUTE_MS, outcome)] += 1
@@ -107,7 +107,7 @@ class EventFold:
         self._notes[(project, measure)] += 1
 
     def _count(self, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> bool:
-        """False where it is late."""
+        """Count the event; return False if it is late."""
         project, time_ms, dimensions = event.project, event.time_ms, event.dimensions
         if not event.is_checked:
             self._note(project, "unchecked", stream_time_ms)
@@ -117,37 +117,37 @@ class EventFold:
             self._note(project, "unreadable_amount", stream_time_ms)
         minute, level = time_ms // MINUTE_MS, ALL
         if stream_time_ms - time_ms >= NEW_MS:
-            level = _level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
-            if level == 0:
+            level = _find_level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
+            if level == NONE:
                 return False
-        if time_ms < self._old_ms:
-            minute, level = self._coarser(bucket_starts(minute, self._projects[project].zone), level)
-        where = (project, minute, level)
-        found = self._minutes.get(where)
-        if found is None:
-            found = self._minutes[where] = Minute({}, {}, {})
-        alike, tally = (dimensions, commerce), found.tally
-        tally[alike] = tally.get(alike, 0) + 1
+        if time_ms < self._minutes_from_ms:
+            minute, level = self._coarsen(bucket_starts(minute, self._projects[project].zone), level)
+        key = (project, minute, level)
+        tally = self._minutes.get(key)
+        if tally is None:
+            tally = self._minutes[key] = MinuteTally({}, {}, {})
+        counts, counts_key = tally.counts, (dimensions, commerce)
+        counts[counts_key] = counts.get(counts_key, 0) + 1
         if not dimensions.is_bot:
-            self._see(event, commerce, found)
+            self._add_person(event, commerce, tally)
         return True
 
-    def _coarser(self, starts: BucketStarts, level: int) -> tuple[int, int]:
-        """A minute and level for all events whose buckets of the store are the same: their minute is gone there."""
+    def _coarsen(self, starts: BucketStarts, level: int) -> tuple[int, int]:
+        """One minute and level for all events of the same hour or day: the store has no minute buckets of them."""
         if expires_at_s(BucketKind.HOUR, starts.hour) > self._server_s:
             return starts.hour, min(level, HOUR)
-        return starts.day, 1
+        return starts.day, DAY
 
-    def _see(self, event: DecodedEvent, commerce: EventCommerce, minute: Minute) -> None:
+    def _add_person(self, event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
         person, source, time_ms = event.person, event.dimensions.source, event.time_ms
-        persons = minute.by_source.get(source)
+        persons = tally.persons_by_source.get(source)
         if persons is None:
-            persons = minute.by_source[source] = set()
+            persons = tally.persons_by_source[source] = set()
         persons.add(person)
-        for product in commerce.of_persons:
-            persons = minute.by_product.get(product)
+        for product in commerce.person_products:
+            persons = tally.persons_by_product.get(product)
             if persons is None:
-                persons = minute.by_product[product] = set()
+                persons = tally.persons_by_product[product] = set()
             persons.add(person)
         online = self._online.get(event.project)
         if online is None:
@@ -156,42 +156,42 @@ class EventFold:
             online[person] = time_ms
 
     def delta(self) -> Delta:
-        """What the batch changes; positions and comparisons are the worker's to add."""
+        """What the batch adds. The worker adds positions and what else is compared."""
         cells: dict[CellsKey, dict[str, int]] = {}
-        self._spread_tally(cells)
+        self._spread_events(cells)
         self._spread_quality(cells)
         return Delta(
             moves=[],
             cells=cells,
             sketches=self._sketches(),
             online=self._online,
-            blocks=self._seen.writes(),
-            loose=self._seen.loose_writes(),
+            blocks=self._repeats.writes(),
+            loose=self._repeats.loose_writes(),
             dead=self._dead,
             counts=self._counts(),
         )
 
     def _counts(self) -> dict[str, int]:
-        """For the law: by place and by project."""
+        """How many records had each outcome, by partition and by project."""
         counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in self._notes.items()})
         applied = ((place, project, Outcome.APPLIED, n) for (place, project), n in self._applied.items())
-        others = ((*key, n) for key, n in self._outcomes.items())
-        for place, project, outcome, n in (*applied, *others):
+        uncounted = ((*key, n) for key, n in self._outcomes.items())
+        for place, project, outcome, n in (*applied, *uncounted):
             counts[f"{place}|consumed"] += n
             counts[f"{place}|{outcome}"] += n
             counts[f"{project}|{outcome}"] += n
         return dict(counts)
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
-        """Those that the store takes: it has let go of what its own clock has passed, and writes nothing there."""
-        kept = _kept(bucket_starts(minute, self._projects[project].zone), level)
-        return kept if self._server_s == 0 else [each for each in kept if expires_at_s(*each) > self._server_s]
+        """The buckets that the store still keeps. It writes nothing to buckets that its own clock has expired."""
+        buckets = _kept_buckets(bucket_starts(minute, self._projects[project].zone), level)
+        return buckets if self._server_s == 0 else [b for b in buckets if expires_at_s(*b) > self._server_s]
 
-    def _spread_tally(self, cells: dict[CellsKey, dict[str, int]]) -> None:
-        """First what differs in dimensions, then what differs in products, each over its rollups."""
-        for (project, minute, level), found in self._minutes.items():
-            sums, products = _sums(found.tally), _products(found.tally)
-            activity, events = _fields(sums)
+    def _spread_events(self, cells: dict[CellsKey, dict[str, int]]) -> None:
+        """Add the sums by dimensions and by product to each bucket of their rollups."""
+        for (project, minute, level), tally in self._minutes.items():
+            products = _sum_by_product(tally.counts)
+            activity, events = _activity_and_events(_sum_by_dimensions(tally.counts))
             for kind, start in self._buckets(project, minute, level):
                 _merge(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
                 _merge(cells, CellsKey(project, EVENTS.name, kind, start), events)
@@ -204,54 +204,54 @@ class EventFold:
                 _merge(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
-        """All persons together by minute, hour and day; those of a source or product by hour and day."""
+        """All persons by minute, hour and day; the persons of a source or product by hour and day only."""
         parts: defaultdict[SketchKey, list[set[bytes]]] = defaultdict(list)
-        for (project, minute, level), found in self._minutes.items():
-            everybody = set[bytes]().union(*found.by_source.values())  # every event has a source
-            for kind, start in self._buckets(project, minute, level) if everybody else ():
-                parts[SketchKey(project, kind, start, "", "")].append(everybody)
+        for (project, minute, level), tally in self._minutes.items():
+            all_persons = set[bytes]().union(*tally.persons_by_source.values())  # every event has a source
+            for kind, start in self._buckets(project, minute, level) if all_persons else ():
+                parts[SketchKey(project, kind, start, "", "")].append(all_persons)
                 if kind is BucketKind.MINUTE:
                     continue
-                for source, persons in found.by_source.items():
+                for source, persons in tally.persons_by_source.items():
                     parts[SketchKey(project, kind, start, "source", source)].append(persons)
                 if kind is BucketKind.DAY or level > HOUR_WITHOUT_PRODUCTS:
-                    for product, persons in found.by_product.items():
+                    for product, persons in tally.persons_by_product.items():
                         parts[SketchKey(project, kind, start, "product_id", product)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
-Tally = Mapping[tuple[EventDimensions, EventCommerce], int]
+EventCounts = Mapping[tuple[EventDimensions, EventCommerce], int]
 
 
-def _sums(tally: Tally) -> dict[EventDimensions, list[int]]:
+def _sum_by_dimensions(counts: EventCounts) -> dict[EventDimensions, list[int]]:
     """Count, units, revenue, orders in other currencies: in the order of the rollup's measures."""
-    found: dict[EventDimensions, list[int]] = {}
-    for (dimensions, commerce), n in tally.items():
-        sums = found.get(dimensions)
-        if sums is None:
-            sums = found[dimensions] = [0, 0, 0, 0]
-        sums[0] += n
+    sums: dict[EventDimensions, list[int]] = {}
+    for (dimensions, commerce), n in counts.items():
+        measures = sums.get(dimensions)
+        if measures is None:
+            measures = sums[dimensions] = [0, 0, 0, 0]
+        measures[0] += n
         if commerce is not NOTHING:
-            sums[1] += commerce.units * n
-            sums[2] += commerce.revenue * n
-            sums[3] += commerce.other_currencies * n
-    return found
+            measures[1] += commerce.units * n
+            measures[2] += commerce.revenue * n
+            measures[3] += commerce.other_currencies * n
+    return sums
 
 
-def _fields(sums: Mapping[EventDimensions, Sequence[int]]) -> tuple[dict[str, int], dict[str, int]]:
-    """The fields of the rollups `activity` and `events`: each measure's total, and by dimensions."""
+def _activity_and_events(sums: Mapping[EventDimensions, Sequence[int]]) -> tuple[dict[str, int], dict[str, int]]:
+    """The fields of the rollups `activity` and `events`: each measure's total, and its sums by dimensions."""
     totals: dict[str, int] = {}
     activity: dict[str, int] = {}
     events: dict[str, int] = {}
-    for total, dimensions, n in _measures(sums):
-        totals[total] = totals.get(total, 0) + n
-        short, long = total + dimensions.activity, total + dimensions.events
-        activity[short] = activity.get(short, 0) + n
-        events[long] = events.get(long, 0) + n
+    for measure, dimensions, n in _iterate_measures(sums):
+        totals[measure] = totals.get(measure, 0) + n
+        activity_field, events_field = measure + dimensions.activity, measure + dimensions.events
+        activity[activity_field] = activity.get(activity_field, 0) + n
+        events[events_field] = events.get(events_field, 0) + n
     return totals | activity, totals | events
 
 
-def _measures(sums: Mapping[EventDimensions, Sequence[int]]) -> Iterator[tuple[str, EventDimensions, int]]:
+def _iterate_measures(sums: Mapping[EventDimensions, Sequence[int]]) -> Iterator[tuple[str, EventDimensions, int]]:
     for dimensions, values in sums.items():
         names = BOT_MEASURES if dimensions.is_bot else EVENTS.measures
         for name, n in zip(names, values, strict=True):
@@ -262,18 +262,18 @@ def _measures(sums: Mapping[EventDimensions, Sequence[int]]) -> Iterator[tuple[s
 BOT_MEASURES = tuple(BOT_PREFIX + measure for measure in EVENTS.measures)
 
 
-def _products(tally: Tally) -> dict[str, int]:
-    """The fields of the rollup `products`: each measure's total, and by product."""
+def _sum_by_product(counts: EventCounts) -> dict[str, int]:
+    """The fields of the rollup `products`: each measure's total, and its sums by product."""
     fields: dict[str, int] = {}
-    for (dimensions, commerce), n in tally.items():
-        for total, single, each in commerce.fields:
+    for (dimensions, commerce), n in counts.items():
+        for total_field, product_field, increment in commerce.fields:
             if dimensions.is_bot:
-                total, single = BOT_PREFIX + total, BOT_PREFIX + single
-            fields[total] = fields.get(total, 0) + each * n
-            fields[single] = fields.get(single, 0) + each * n
-        if commerce.shared:
-            shared = BOT_PREFIX + commerce.shared if dimensions.is_bot else commerce.shared
-            fields[shared] = fields.get(shared, 0) + n
+                total_field, product_field = BOT_PREFIX + total_field, BOT_PREFIX + product_field
+            fields[total_field] = fields.get(total_field, 0) + increment * n
+            fields[product_field] = fields.get(product_field, 0) + increment * n
+        if commerce.shared_field:
+            field = BOT_PREFIX + commerce.shared_field if dimensions.is_bot else commerce.shared_field
+            fields[field] = fields.get(field, 0) + n
     return fields
 
 
@@ -286,17 +286,17 @@ def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping
         bucket[name] = bucket.get(name, 0) + n
 
 
-def _level(starts: BucketStarts, stream_time_ms: int) -> int:
-    """What is kept at that stream time: ALL, hour and day, these without the hour's sketches by product, 1: the day."""
+def _find_level(starts: BucketStarts, stream_time_ms: int) -> int:
+    """The level of retention at this stream time."""
     if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > stream_time_ms:
         return ALL
     if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > stream_time_ms:
         return HOUR
     if starts.hour * MINUTE_MS + HOURS_KEPT_MS > stream_time_ms:
         return HOUR_WITHOUT_PRODUCTS
-    return 1 if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else 0
+    return DAY if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else NONE
 
 
-def _kept(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:
+def _kept_buckets(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:
     kinds = [(BucketKind.DAY, starts.day), (BucketKind.HOUR, starts.hour), (BucketKind.MINUTE, starts.minute)]
     return kinds[: KINDS_KEPT[level]]

@@ -1,7 +1,7 @@
-"""What a worker counts: how records are read, and how they are folded.   Stage 3 of 6.
+"""What a worker counts, as a port: how records are decoded, and how they are folded.   Stage 3 of 6.
 
 The worker's loop carries the guarantee and knows nothing of events. `ECOMMERCE_JOB` is what the platform counts;
-benchmarks of the loop bring another one.
+benchmarks of the loop use jobs of their own.
 """
 
 from __future__ import annotations
@@ -21,58 +21,61 @@ from rtaplatform.stream.port import DeadLetter, RecordColumns
 
 
 class DecodedRun(Protocol):
-    """A run of records that has been read."""
+    """A run of records that has been decoded."""
 
     @property
-    def run(self) -> RecordColumns: ...
+    def columns(self) -> RecordColumns: ...
     @property
     def stream_time_ms(self) -> int:
-        """Stream time at its end."""
+        """Stream time at the run's last record."""
         ...
 
     def __len__(self) -> int: ...
-    def since(self, offset: int) -> DecodedRun:
-        """Those from this offset on; often all, and perhaps none."""
+    def skip_to(self, offset: int) -> DecodedRun:
+        """The records from this offset on; often all, and perhaps none."""
         ...
 
-    def of(self, shard: int, shards: int) -> Sequence[Any]:
-        """What there is to fold in that shard."""
+    def items_of(self, shard: int, shards: int) -> Sequence[Any]:
+        """What the shard has to fold."""
         ...
 
     def unknown_projects(self) -> Collection[str]:
-        """The projects that are named in vain; they may have been made since we looked."""
+        """The names of projects that were not found; they may have been made since the projects were read."""
         ...
 
 
 class BatchFold(Protocol):
-    """One batch in one shard."""
+    """The fold of one batch in one shard."""
 
     dead_letters: list[DeadLetter]
 
-    def add(self, place: str, read: Sequence[Any]) -> object: ...
+    def add(self, place: str, items: Sequence[Any]) -> object: ...
     def delta(self) -> Delta: ...
 
 
 class Job(Protocol):
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
-    ) -> DecodedRun: ...
-    def block_names(self, read: Sequence[Any]) -> Iterable[str]:
-        """The dedup blocks that folding these will ask for."""
+    ) -> DecodedRun:
+        """Decode the records of one partition; `stream_time_ms` is the stream time before the first of them."""
         ...
 
-    def loose_ids(self, read: Sequence[Any]) -> Iterable[LooseKey]:
-        """The loose ids that folding these will ask for."""
+    def block_names(self, items: Sequence[Any]) -> Iterable[str]:
+        """The dedup blocks that folding these items needs."""
         ...
 
-    def persons(self, read: Sequence[Any]) -> Iterable[PersonKey]:
-        """The persons whose values folding these will look at."""
+    def loose_ids(self, items: Sequence[Any]) -> Iterable[LooseKey]:
+        """The loose ids that folding these items needs."""
+        ...
+
+    def persons(self, items: Sequence[Any]) -> Iterable[PersonKey]:
+        """The persons whose values folding these items needs."""
         ...
 
     def fold(
-        self, projects: Mapping[str, ProjectSettings], seen: RepeatFilter, people: PersonStates, server_s: int = 0
+        self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
     ) -> BatchFold:
-        """`server_s`: what the store's clock has passed; buckets that it would not keep any more may be left out."""
+        """`server_s`: a time that the store's clock has passed; buckets that have expired by then may be left out."""
         ...
 
 
@@ -82,47 +85,51 @@ class EcommerceJob:
     def __init__(self, person_fold: PersonFold | None = None) -> None:
         self._person_fold = person_fold
 
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         return decode_run(run, stream_time_ms, projects, shards)
 
-    def block_names(self, read: Sequence[DecodedRecord]) -> Iterable[str]:
-        return [block for each in read if (block := each.where.block)]
+    def block_names(self, items: Sequence[DecodedRecord]) -> Iterable[str]:
+        return [block for record in items if (block := record.lookup.block)]
 
-    def loose_ids(self, read: Sequence[DecodedRecord]) -> Iterable[LooseKey]:
-        return [(loose, each.event.id) for each in read if (loose := each.where.loose) and each.event is not None]
+    def loose_ids(self, items: Sequence[DecodedRecord]) -> Iterable[LooseKey]:
+        return [
+            (loose_set, record.event.id)
+            for record in items
+            if (loose_set := record.lookup.loose) and record.event is not None
+        ]
 
-    def persons(self, read: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+    def persons(self, items: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
         if self._person_fold is None:
             return ()
-        return chain.from_iterable(self._person_fold.touches(each) for each in read if each.event is not None)
+        return chain.from_iterable(self._person_fold.persons_of(item) for item in items if item.event is not None)
 
     def fold(
-        self, projects: Mapping[str, ProjectSettings], seen: RepeatFilter, people: PersonStates, server_s: int = 0
+        self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
     ) -> BatchFold:
-        fold = EventFold(projects, seen, server_s)
-        return fold if self._person_fold is None else FoldWithPeople(fold, self._person_fold, projects, people)
+        fold = EventFold(projects, repeats, server_s)
+        return fold if self._person_fold is None else FoldWithPersons(fold, self._person_fold, projects, persons)
 
 
-class FoldWithPeople:
-    """A batch's sums, and what it changes in the values of persons: by the events that count, and by no other."""
+class FoldWithPersons:
+    """The sums of a batch, and what its counted events change in the values of persons."""
 
     def __init__(
-        self, fold: EventFold, persons: PersonFold, projects: Mapping[str, ProjectSettings], people: PersonStates
+        self, fold: EventFold, person_fold: PersonFold, projects: Mapping[str, ProjectSettings], persons: PersonStates
     ) -> None:
-        self._fold, self._persons, self._projects, self._people = fold, persons, projects, people
+        self._fold, self._person_fold, self._projects, self._persons = fold, person_fold, projects, persons
         self.dead_letters = fold.dead_letters
 
-    def add(self, place: str, read: Sequence[DecodedRecord]) -> None:
-        others = set(map(id, self._fold.add(place, read)))
-        for each in read:
-            if each.event is not None and id(each) not in others:
-                self._persons.add(each, self._projects[each.event.project], self._people)
+    def add(self, place: str, items: Sequence[DecodedRecord]) -> None:
+        uncounted = set(map(id, self._fold.add(place, items)))
+        for record in items:
+            if record.event is not None and id(record) not in uncounted:
+                self._person_fold.add(record, self._projects[record.event.project], self._persons)
 
     def delta(self) -> Delta:
         delta = self._fold.delta()
-        self._people.add_to(delta)
+        self._persons.add_to(delta)
         return delta
 
 

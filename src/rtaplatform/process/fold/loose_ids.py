@@ -13,17 +13,17 @@ from msgspec import structs
 
 from rtaplatform.store.port import LooseAsked, LooseWrite
 
-ABSENT = -1  # instead of the stream time of a write: there is none
+ABSENT = -1  # in place of the stream time of a write, if the id is not stored
 LooseKey = tuple[str, int]  # set, id
 FetchLoose = Callable[[LooseAsked], list[list[int]]]
 
 
 class LooseIds:
-    """When the ids that the open batch of a shard asks about were written. Nothing is kept for the next one."""
+    """When the loose ids of a shard's open batch were written. Nothing is kept for the next batch."""
 
     def __init__(self) -> None:
         self._read: dict[LooseKey, int] = {}
-        self._sent: dict[LooseKey, int] = {}  # what the batch before has written: its call may be under way
+        self._sent: dict[LooseKey, int] = {}  # what the previous batch has written; its call may be in flight
 
     def __len__(self) -> int:
         return len(self._read) + len(self._sent)
@@ -32,42 +32,44 @@ class LooseIds:
         return [key for key in dict.fromkeys(keys) if key not in self._read]
 
     def load(self, keys: Iterable[LooseKey], fetch: FetchLoose) -> None:
-        """Make sure that these are here: what is missing is fetched in one call, for all sets."""
-        asked: dict[str, list[int]] = {}
+        """Fetch those of these ids that are missing, in one call for all sets."""
+        ids_by_set: dict[str, list[int]] = {}
         for name, identity in self.missing(keys):
-            asked.setdefault(name, []).append(identity)
-        if not asked:
+            ids_by_set.setdefault(name, []).append(identity)
+        if not ids_by_set:
             return
-        found = fetch([(name, [identity.to_bytes(8, "little") for identity in ids]) for name, ids in asked.items()])
-        for (name, ids), written in zip(asked.items(), found, strict=True):
-            for identity, at in zip(ids, written, strict=True):
-                # Whether the store was asked before the call under way had its effect or after it, this is what it has
-                # when the next one comes; if that call fails, nothing here is kept.
-                self._read[(name, identity)] = self._sent.get((name, identity), at)
+        times = fetch(
+            [(name, [identity.to_bytes(8, "little") for identity in ids]) for name, ids in ids_by_set.items()]
+        )
+        for (name, ids), set_times in zip(ids_by_set.items(), times, strict=True):
+            for identity, written_ms in zip(ids, set_times, strict=True):
+                # The store may have answered before or after the call in flight took effect. Either way this is the
+                # value once that call has succeeded; if it fails, nothing here is kept.
+                self._read[(name, identity)] = self._sent.get((name, identity), written_ms)
 
     def __getitem__(self, key: LooseKey) -> int:
-        """The stream time of its last write, or ABSENT."""
+        """The stream time of the id's last write, or ABSENT."""
         return self._read[key]
 
     def accept(self, writes: Iterable[LooseWrite]) -> None:
-        """The batch is sent: the next one begins, and finds these as they were written."""
+        """The batch is sent: begin the next one, for which these ids are as this batch wrote them."""
         self._read, self._sent = {}, {}
         for write in writes:
-            for identity, at in zip(write.ids, write.written_ms, strict=True):
-                if at != ABSENT:
-                    self._sent[(write.name, int.from_bytes(identity, "little"))] = at
+            for identity, written_ms in zip(write.ids, write.written_ms, strict=True):
+                if written_ms != ABSENT:
+                    self._sent[(write.name, int.from_bytes(identity, "little"))] = written_ms
 
     def clear(self) -> None:
         self._read, self._sent = {}, {}
 
 
-def none_of(asked: LooseAsked) -> list[list[int]]:
-    """What a store says that has none of them."""
+def fetch_no_loose_ids(asked: LooseAsked) -> list[list[int]]:
+    """The answer of a store that has none of these ids."""
     return [[ABSENT] * len(ids) for _, ids in asked]
 
 
-def as_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKey, int]) -> list[LooseWrite]:
-    """All that a batch has read, to be compared, with what it has written: one for each set."""
+def make_loose_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKey, int]) -> list[LooseWrite]:
+    """One write for each set: all ids that a batch has read, to be compared, and when it wrote them."""
     sets: dict[str, LooseWrite] = {}
     for key, expected_ms in expected.items():
         name, identity = key
@@ -81,8 +83,8 @@ def as_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKey, int])
 
 
 def loose_without_expired(writes: Iterable[LooseWrite], expired: Mapping[str, int]) -> list[LooseWrite]:
-    """What would be forgotten at once is not written; it is still compared. `expired`: as of `Delta`."""
-    return [structs.replace(w, written_ms=_unexpired(w.written_ms, _expired_ms(w.name, expired))) for w in writes]
+    """Only compare ids that would expire at once, instead of writing them. `expired`: `Delta.expired_blocks`."""
+    return [structs.replace(w, written_ms=_blank_expired(w.written_ms, _expired_ms(w.name, expired))) for w in writes]
 
 
 def _expired_ms(name: str, expired: Mapping[str, int]) -> int:
@@ -90,5 +92,5 @@ def _expired_ms(name: str, expired: Mapping[str, int]) -> int:
     return expired.get(f"{topic}:{dedup_partition}", -1)
 
 
-def _unexpired(written_ms: Iterable[int], expired_ms: int) -> list[int]:
-    return [at if at > expired_ms else ABSENT for at in written_ms]
+def _blank_expired(times_ms: Iterable[int], expired_ms: int) -> list[int]:
+    return [time_ms if time_ms > expired_ms else ABSENT for time_ms in times_ms]

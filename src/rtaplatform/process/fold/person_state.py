@@ -1,11 +1,11 @@
-"""What is kept of single persons: read, changed by a batch, written back.   Stage 3 of 6: stream → [process] → store.
+"""Values of single persons: read, changed by a batch, written back.   Stage 3 of 6: stream → [process] → store.
 
-A value belongs to all partitions in which the person acts, so several workers change it. Hence the rules:
-it is a function of the set of the person's events, never of their order; a worker may keep a copy; and
-`apply` compares the token of every value that a batch has read, so that no stale copy decides. What a
-batch changes is kept aside until the store has accepted it.
+A person acts in several partitions, so several workers change the person's value. Therefore a value is a function of
+the set of the person's events, never of their order. A worker may cache values: `apply` compares the token of every
+value that a batch has read, so a stale copy can never decide. What a batch changes is kept apart until the store has
+accepted it.
 
-Which values there are, and what follows from them, is a `PersonFold`'s to say. Without one nothing is read.
+A `PersonFold` defines which values there are, and what follows from them. Without one, nothing is read.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ FetchPersons = Callable[[Sequence[PersonKey]], list[bytes]]
 class PersonFold(Protocol):
     """How events change the values of persons. Pure."""
 
-    def touches(self, read: DecodedRecord) -> Iterable[PersonKey]:
-        """The persons whose values `add` will look at."""
+    def persons_of(self, record: DecodedRecord) -> Iterable[PersonKey]:
+        """The persons whose values `add` will read."""
         ...
 
-    def add(self, read: DecodedRecord, project: ProjectSettings, people: PersonStates) -> None:
-        """Take an event that counts. A repeat, a late or a dead record never comes here."""
+    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
+        """Take an event that counts. Never called for duplicates, late events or dead letters."""
         ...
 
 
 class PersonCache:
-    """The values of one shard that a worker has read, newest used last; at most so many persons."""
+    """The values of one shard that a worker has read, least recently used first; at most `persons_max`."""
 
     def __init__(self, persons_max: int) -> None:
         self._persons_max = persons_max
-        self._stored: OrderedDict[PersonKey, bytes] = OrderedDict()  # token and value; empty: there is none
+        self._stored: OrderedDict[PersonKey, bytes] = OrderedDict()  # token and value; empty if there is none
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -50,7 +50,7 @@ class PersonCache:
         return [key for key in dict.fromkeys(keys) if key not in self._stored]
 
     def load(self, keys: Iterable[PersonKey], fetch: FetchPersons) -> None:
-        """Make sure that these are here: what is missing is fetched in one call."""
+        """Fetch those of these values that are missing, in one call."""
         missing = self.missing(keys)
         if missing:
             self._stored.update(zip(missing, fetch(missing), strict=True))
@@ -67,27 +67,27 @@ class PersonCache:
         self._stored.clear()
 
     def accept(self, writes: Iterable[PersonWrite]) -> None:
-        """The store has taken these: the copies here follow."""
+        """Update the copies as the store does when it applies these writes."""
         for write in writes:
             self._stored[(write.project, write.person)] = write.token + write.value if write.value else b""
 
     def trim(self) -> None:
-        """Let the longest unused go, down to the limit. Between batches only."""
+        """Drop the least recently used values, down to the limit. Call it between batches only."""
         while len(self._stored) > self._persons_max:
             self._stored.popitem(last=False)
 
 
 class PersonStates:
-    """The values that one batch sees and changes, and the increments that follow from it."""
+    """The values that one batch reads and changes, and the increments that follow from the changes."""
 
     def __init__(self, cache: PersonCache) -> None:
         self._cache = cache
-        self._read: dict[PersonKey, bytes] = {}  # as stored when the batch looked first
+        self._read: dict[PersonKey, bytes] = {}  # as stored when the batch first read it
         self._values: dict[PersonKey, bytes] = {}
         self._cells: dict[CellsKey, dict[str, int]] = {}
 
     def __getitem__(self, key: PersonKey) -> bytes:
-        """The person's value, empty where there is none."""
+        """The person's value, empty if there is none."""
         value = self._values.get(key)
         if value is None:
             stored = self._read[key] = self._cache[key]
@@ -95,7 +95,7 @@ class PersonStates:
         return value
 
     def __setitem__(self, key: PersonKey, value: bytes) -> None:
-        """Empty deletes it."""
+        """Set the person's value; the empty value deletes it."""
         if key not in self._read:
             self._read[key] = self._cache[key]
         self._values[key] = value
@@ -105,14 +105,14 @@ class PersonStates:
         fields[field] = fields.get(field, 0) + n
 
     def add_to(self, delta: Delta) -> None:
-        delta.persons = [self._write(key, value) for key, value in self._values.items()]
+        delta.persons = [self._make_write(key, value) for key, value in self._values.items()]
         for key, fields in self._cells.items():
-            into = delta.cells.setdefault(key, {})
+            cells = delta.cells.setdefault(key, {})
             for field, n in fields.items():
-                into[field] = into.get(field, 0) + n
+                cells[field] = cells.get(field, 0) + n
 
-    def _write(self, key: PersonKey, value: bytes) -> PersonWrite:
-        """What was read and not changed is compared too, and stays under its token: other copies remain good."""
+    def _make_write(self, key: PersonKey, value: bytes) -> PersonWrite:
+        """An unchanged value is compared too, and keeps its token, so that other workers' copies stay valid."""
         stored = self._read[key]
         expected, is_same = stored[:TOKEN_BYTES], value == stored[TOKEN_BYTES:]
         token = expected if is_same and expected else secrets.token_bytes(TOKEN_BYTES)

@@ -1,10 +1,10 @@
 """Which persons are in which sketch already.   Stage 3 of 6: stream → [process] → store.
 
-Adding a person to a sketch twice changes nothing, and on a busy site almost all of them are there: what is
-known need not be sent again. Dropped, like all that a worker keeps, when the ledger is read again.
+Adding a person to a sketch twice changes nothing. On a busy site most persons of a batch are in the sketch already, so
+they need not be sent again. This cache is dropped, like all of a worker's caches, when the ledger is read again.
 
-Two kinds are not remembered: the persons of a product, who seldom come back to it within sight, so that remembering
-costs more than it saves; and so many at once that they travel as a sketch.
+Two kinds of sketches are not remembered. Persons of a product seldom return to it soon, so remembering them costs more
+than it saves. And very many persons at once are sent as a sketch anyway.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from rtaplatform.store.port import PERSONS_LISTED_MAX, SketchKey
 
 
 class SketchMemberCache:
-    """The persons that one shard's sketches are known to hold; at most so many, the oldest sketches forgotten first.
+    """The persons that one shard's sketches are known to hold: at most `persons_max`, oldest dropped first.
 
-    With a limit of 0 nothing is remembered, and nothing spent on it.
+    With a limit of 0 nothing is remembered.
     """
 
     def __init__(self, persons_max: int) -> None:
@@ -30,14 +30,14 @@ class SketchMemberCache:
     def only_new(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> dict[SketchKey, Collection[bytes]]:
         new: dict[SketchKey, Collection[bytes]] = {}
         for key, persons in sketches.items():
-            known = self._sketches.get(key) if _is_remembered(key, persons) else None
-            missing = persons if known is None else set(persons) - known
+            members = self._sketches.get(key) if _is_remembered(key, persons) else None
+            missing = persons if members is None else set(persons) - members
             if missing:
                 new[key] = missing
         return new
 
     def accept(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> None:
-        """The store has taken these."""
+        """Remember these persons, which the batch adds."""
         if not self._persons_max:
             return
         for key, persons in sketches.items():
@@ -46,8 +46,8 @@ class SketchMemberCache:
                 self._sketches.move_to_end(key)
                 self._persons += len(persons)
         while self._persons > self._persons_max:
-            _key, gone = self._sketches.popitem(last=False)
-            self._persons -= len(gone)
+            _key, members = self._sketches.popitem(last=False)
+            self._persons -= len(members)
 
     def clear(self) -> None:
         self._sketches.clear()

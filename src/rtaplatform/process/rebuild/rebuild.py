@@ -25,7 +25,7 @@ from rtaplatform.core.sharding import shard_of
 from rtaplatform.core.values.ids import persons_of
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
-from rtaplatform.process.worker.in_flight import Begin, in_a_thread
+from rtaplatform.process.worker.in_flight import CallStarter, start_calls_in_thread
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.poison import EndsOfOneProcess, Poisoned, Quarantine
 from rtaplatform.process.worker.worker import Worker
@@ -44,7 +44,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.stream.port import DeadLetter, DeadLetters, OffsetRange, Partition
 
-LOOK_SECONDS = 5.0  # for partitions that were added
+LOOK_SECONDS = 5.0  # between looks for partitions that were added
 CONTROL_SECONDS = 1.0  # between looks at the end of rta.control
 RETRY_SECONDS = 0.5
 
@@ -52,7 +52,7 @@ log_line = telemetry.logger("rebuild")
 
 
 class RebuildStore(GenerationStore, Protocol):
-    """What was built, what is read, and which generations are neither."""
+    """The store as a rebuild uses it: the live generation, the one that is being built, and those that are neither."""
 
     def state(self, shard: int) -> ShardState | None: ...
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]: ...
@@ -64,11 +64,11 @@ class RebuildStore(GenerationStore, Protocol):
 
 
 class NotBuilt(Exception):
-    """The generation that we build is not the one that the shard names."""
+    """The shard is no longer building our generation."""
 
 
 class BuildingStore:
-    """`AggregateStore` as a worker wants it, over what is being built; `stops` are what the worker finds in the way."""
+    """The `AggregateStore` of a worker that counts into the generation being built. `stops`: what stops that worker."""
 
     def __init__(self, store: RebuildStore, names: Mapping[int, str]) -> None:
         self._store, self._names = store, names
@@ -91,36 +91,25 @@ class BuildingStore:
 
 
 class UncountedDeadLetters:
-    """The dead letters of what the live generation has counted were written then, and are not written again.
-
-    Where what is built is further, or the live one is lost, nobody else will ever set it aside: so a rebuild does.
-    """
+    """Writes only new dead letters. Live workers have written those of all that the live generation has counted."""
 
     def __init__(self, dead_letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
         self._dead_letters, self._counted = dead_letters, counted
-        self._known: dict[Partition, int] = {}  # up to where the dead letters are there; what was true once stays true
+        self._written: dict[Partition, int] = {}  # the offset up to which they are written; it never goes back
 
     def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        beyond = [
-            dead_letter
-            for dead_letter in dead_letters
-            if dead_letter.record.offset >= self._known.get(dead_letter.record.partition, 0)
-        ]
-        for partition in {dead_letter.record.partition for dead_letter in beyond}:
-            self._known[partition] = max(self._known.get(partition, 0), self._counted(partition))
-        new = [
-            dead_letter
-            for dead_letter in beyond
-            if dead_letter.record.offset >= self._known[dead_letter.record.partition]
-        ]
+        beyond = [d for d in dead_letters if d.record.offset >= self._written.get(d.record.partition, 0)]
+        for partition in {d.record.partition for d in beyond}:
+            self._written[partition] = max(self._written.get(partition, 0), self._counted(partition))
+        new = [d for d in beyond if d.record.offset >= self._written[d.record.partition]]
         if new:
             self._dead_letters.quarantine(new)
 
 
 class Rebuild:
-    """One rebuild of some shards: call `step` until `left` is empty.
+    """One rebuild of some shards. Call `step` until `remaining` is empty.
 
-    Raises `SetupError` where it cannot go on. What is away is waited for.
+    Raises `SetupError` if it cannot go on. It waits for servers that are unavailable.
     """
 
     def __init__(
@@ -132,77 +121,77 @@ class Rebuild:
         shards: int,
         only: Collection[int] | None = None,
         limits: WorkerLimits = WorkerLimits(),  # noqa: B008  (frozen)
-        counting: Job = ECOMMERCE_JOB,
-        begin: Begin | None = None,
+        job: Job = ECOMMERCE_JOB,
+        start_call: CallStarter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._store, self._shards = log, store, shards
-        self._limits, self._counting = limits, counting
+        self._limits, self._job = limits, job
         self._dead_letters = UncountedDeadLetters(dead_letters, self._counted)
-        self._begin_call = begin or in_a_thread()
+        self._start_call = start_call or start_calls_in_thread()
         self._sleep, self._clock = sleep, clock
-        self.left: list[int] = sorted(range(shards) if only is None else only)
-        self.names: dict[int, str] = {}  # shard → the generation that is built, or was
+        self.remaining: list[int] = sorted(range(shards) if only is None else only)
+        self.names: dict[int, str] = {}  # shard → the generation that this rebuild builds, or has built
         self.resumed: set[int] = set()
-        self._current: dict[int, str] = {}  # shard → the generation that is read, as the last switch has said
-        self._gone: dict[int, dict[PartitionId, str]] = {}
+        self._current: dict[int, str] = {}  # shard → the live generation, as the last attempt to switch has said
+        self._lost_rows: dict[int, dict[PartitionId, str]] = {}
         self._looked_at = self._control_read_at = -CONTROL_SECONDS
         self._worker: Worker | None = None
-        self._quarantine = Quarantine(EndsOfOneProcess())  # nobody starts a rebuild again: it tries again by itself
-        self._beside = BuildingStore(store, self.names)
+        self._quarantine = Quarantine(EndsOfOneProcess())  # no supervisor restarts a rebuild: it retries by itself
+        self._building_store = BuildingStore(store, self.names)
 
     def step(self) -> None:
-        """One turn: a batch, a record of `rta.control`, or an attempt to switch."""
+        """Do one step: a turn of the worker, a record of `rta.control`, or an attempt to switch."""
         try:
             self._look()
             worker = self._worker or self._start()
             if worker is None:
                 return
-            if self._log.is_through or self._log.control is not None:
-                worker.compare_soon()  # what comes next wants all of it in the ledgers, quiet shards' too
+            if self._log.is_caught_up or self._log.control is not None:
+                worker.compare_soon()  # the next step needs all ledgers up to date, also of quiet shards
             worker.turn()
             self._refuse_stops()
             if not worker.is_settled:
                 return
             if self._log.control is not None:
                 self._take_control()
-            elif self._log.is_through and self._is_control_read():
+            elif self._log.is_caught_up and self._is_control_read():
                 self._switch_all()
         except NotBuilt:
             self._worker = None
-        except Poisoned as trouble:
-            log_line.warning("beginning again", records=str(trouble))
+        except Poisoned as error:
+            log_line.warning("rebuild resumed from ledger", poison_records=str(error))
             self._worker = None
-        except Unavailable as trouble:
-            log_line.warning("waiting", trouble=str(trouble))
+        except Unavailable as error:
+            log_line.warning("waiting for server", reason=str(error))
             self._sleep(RETRY_SECONDS)
 
     # what is built ---------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         if self._worker is None or self._clock() - self._looked_at >= LOOK_SECONDS:
-            self._log.look_again()
+            self._log.refresh_partitions()
             self._looked_at = self._clock()
 
     def _start(self) -> Worker | None:
-        """Find or begin what is built in each shard, and make a worker that builds it; None where nothing is left."""
+        """Find or begin a generation in each shard, and make a worker that fills them. None if no shard remains."""
         extents = self._log.extents(self._log.assignment()[1])
-        for shard in list(self.left):
+        for shard in list(self.remaining):
             if not self._is_done(shard):
-                self.names[shard] = self._find(shard, extents)
-        if not self.left:
+                self.names[shard] = self._find_or_begin(shard, extents)
+        if not self.remaining:
             return None
-        self._beside = BuildingStore(self._store, self.names)
+        self._building_store = BuildingStore(self._store, self.names)
         self._worker = Worker(
             self._log,
             self._dead_letters,
-            self._beside,
+            self._building_store,
             shards=self._shards,
-            only=self.left,
+            only=self.remaining,
             limits=self._limits,
-            counting=self._counting,
-            begin=self._begin_call,
+            job=self._job,
+            start_call=self._start_call,
             quarantine=self._quarantine,
             sleep=self._sleep,
             clock=self._clock,
@@ -210,51 +199,53 @@ class Rebuild:
         return self._worker
 
     def _is_done(self, shard: int) -> bool:
-        """Whether what we built is read already: an answer was lost, or another rebuild has switched."""
-        ours = self.names.get(shard)
-        if ours is None:
+        """Whether our generation is live already: a reply was lost, or another rebuild has switched."""
+        name = self.names.get(shard)
+        if name is None:
             return False
-        state = self._state(shard)
-        if state is not None and state.generation == ours:
-            self.left.remove(shard)
+        state = self._live_state(shard)
+        if state is not None and state.generation == name:
+            self.remaining.remove(shard)
             return True
-        if ours in self._store.retired(shard):
+        if name in self._store.retired(shard):
             raise SetupError(f"Shard {shard}: the rebuild was abandoned meanwhile.", "To begin another: rta rebuild")
         return False
 
-    def _state(self, shard: int) -> ShardState | None:
+    def _live_state(self, shard: int) -> ShardState | None:
         try:
             return self._store.state(shard)
         except Stopped:
-            return None  # what is read is damaged: not what we built
+            return None  # the live generation is damaged, so it is not ours
 
-    def _find(self, shard: int, extents: Mapping[Partition, OffsetRange]) -> str:
-        """The generation to build: one that was begun before, where it can be gone on with, else a new one."""
+    def _find_or_begin(self, shard: int, extents: Mapping[Partition, OffsetRange]) -> str:
+        """The generation to build: one that was begun before if it can be resumed, else a new one."""
         while True:
-            found = self._store.building(shard)
-            if found is not None and _can_go_on(found, self._shards, extents):
-                if found.generation != self.names.get(shard):
+            building = self._store.building(shard)
+            if building is not None and _can_resume(building, self._shards, extents):
+                if building.generation != self.names.get(shard):
                     self.resumed.add(shard)
-                return found.generation
+                return building.generation
             name = secrets.token_hex(4)
-            expected = found.generation if found else ""
+            expected = building.generation if building else ""
             topics = {partition.topic: extent.place.topic_id for partition, extent in extents.items()}
             starts = {extent.place: extent.low for extent in extents.values() if extent.low}
-            begun = self._store.begin_building(shard, expected=expected, generation=name, topics=topics, starts=starts)
-            if begun == name:
+            current = self._store.begin_building(
+                shard, expected=expected, generation=name, topics=topics, starts=starts
+            )
+            if current == name:
                 return name
 
     def _counted(self, partition: Partition) -> int:
-        """Up to where the generations that are read have counted a partition, in all shards that are left."""
+        """The offset up to which the live generations of all remaining shards have counted a partition."""
         place = self._log.extents([partition])[partition].place
-        states = [self._state(shard) for shard in self.left]
+        states = [self._live_state(shard) for shard in self.remaining]
         return min(state.next_offset(place) if state else 0 for state in states)
 
     def _refuse_stops(self) -> None:
-        """What makes a live worker stand still makes what is built useless, or worthless to wait for."""
-        for what, reason in self._beside.stops.items():
+        """A stop that a live worker would wait out makes the rebuild useless: it would never reach its end."""
+        for stop, reason in self._building_store.stops.items():
             raise SetupError(
-                f"The rebuild cannot go on: {what} stands still ({reason}).",
+                f"The rebuild cannot go on: {stop} stands still ({reason}).",
                 "The live totals are as they were. To drop what was built: rta rebuild --abandon",
                 exit_code=4,
             )
@@ -262,24 +253,24 @@ class Rebuild:
     # the platform's own records --------------------------------------------------------------------------------
 
     def _take_control(self) -> None:
-        record = self._log.control
+        record = self._log.control_record
         assert record is not None
-        erased = read_erasure(record.value)
-        if erased is not None:
-            self._erase(erased, record.partition, record.offset)
-        self._log.pass_control()
+        erasure = read_erasure(record.value)
+        if erasure is not None:
+            self._erase(erasure, record.partition, record.offset)
+        self._log.skip_control_record()
 
-    def _erase(self, erased: ErasureRecord, partition: Partition, offset: int) -> None:
-        shard = shard_of(erased.project_id, self._shards)
-        if shard not in self.left:
+    def _erase(self, erasure: ErasureRecord, partition: Partition, offset: int) -> None:
+        shard = shard_of(erasure.project_id, self._shards)
+        if shard not in self.remaining:
             return
-        persons = tuple(persons_of(erased.user_id, erased.anonymous_ids))
+        persons = tuple(persons_of(erasure.user_id, erasure.anonymous_ids))
         place = self._log.extents([partition])[partition].place
-        if not self._store.erase(shard, self.names[shard], ErasedKeys(erased.project_id, persons, place, offset + 1)):
+        if not self._store.erase(shard, self.names[shard], ErasedKeys(erasure.project_id, persons, place, offset + 1)):
             raise NotBuilt(shard)
 
     def _is_control_read(self) -> bool:
-        """Looked at now and then: who is erased after the look leaves what is built and what is read by one call."""
+        """Checked once a second. A person erased after the check is erased from both generations by one call."""
         if self._clock() - self._control_read_at < CONTROL_SECONDS:
             return True
         if not self._log.is_control_read():
@@ -290,58 +281,56 @@ class Rebuild:
     # the switch ------------------------------------------------------------------------------------------------
 
     def _switch_all(self) -> None:
-        for shard in list(self.left):
+        for shard in list(self.remaining):
             if self._switch(shard):
-                self.left.remove(shard)
+                self.remaining.remove(shard)
                 self._worker = None
 
     def _switch(self, shard: int) -> bool:
-        name, gone = self.names[shard], self._gone.get(shard, {})
+        name, lost_rows = self.names[shard], self._lost_rows.get(shard, {})
         while True:
             expected = self._current.get(shard, "")
-            outcome = self._store.switch(shard, expected=expected, generation=name, gone=gone)
+            outcome = self._store.switch(shard, expected=expected, generation=name, gone=lost_rows)
             match outcome:
                 case Switched():
-                    log_line.info("switched", shard=shard, generation=name)
+                    log_line.info("shard switched", shard=shard, generation=name)
                     return True
                 case Replaced(generation=generation, building=building) if building == name:
                     self._current[shard] = generation
                 case Replaced():
                     raise NotBuilt(shard)
                 case Behind(places=places):
-                    self._look_what_is_gone(shard, places)
+                    self._find_lost_rows(shard, places)
                     return False
                 case Torn(by=by):
                     raise SetupError(
                         f"Shard {shard}: what was built is torn ({by}).", "Begin again: rta rebuild", exit_code=4
                     )
 
-    def _look_what_is_gone(self, shard: int, places: Sequence[PartitionId]) -> None:
-        """Rows of the live ledger that lie beyond the log's end: those records are lost, and are waited for no more."""
-        state = self._state(shard)
-        extents = self._log.extents(self._log.assignment()[1])  # asked after the ledger: so what it has was there
+    def _find_lost_rows(self, shard: int, places: Sequence[PartitionId]) -> None:
+        """Find live ledger rows beyond the log's end. Their records are lost: the switch cannot wait for them."""
+        state = self._live_state(shard)
+        extents = self._log.extents(self._log.assignment()[1])  # read after the ledger, so that no end is too old
         highs = {extent.place: extent.high for extent in extents.values()}
         rows = {place: state.ledger.get(place, "") for place in places} if state else {}
-        beyond = {place: row for place, row in rows.items() if next_offset(row) > highs.get(place, 0)}
-        self._gone[shard] = beyond
+        self._lost_rows[shard] = {p: row for p, row in rows.items() if next_offset(row) > highs.get(p, 0)}
 
 
-def _can_go_on(state: ShardState, shards: int, extents: Mapping[Partition, OffsetRange]) -> bool:
-    """Whether what was begun before is whole, and the log is still the one that it reads, from where it stands."""
+def _can_resume(state: ShardState, shards: int, extents: Mapping[Partition, OffsetRange]) -> bool:
+    """Whether a generation that was begun before is whole, and the log still has what comes next for it."""
     if state.torn or state.schema != SCHEMA or state.shards != shards:
         return False
     for partition, extent in extents.items():
-        following = state.next_offset(extent.place)
-        known = state.topics.get(partition.topic)
-        if known != extent.place.topic_id or not extent.low <= following <= extent.high:
+        topic_id = state.topics.get(partition.topic)
+        if topic_id != extent.place.topic_id or not extent.low <= state.next_offset(extent.place) <= extent.high:
             return False
     return True
 
 
 def drop(store: RebuildStore, shard: int) -> str:
-    """Drop what is being built. Returns its name, "" where there was nothing."""
-    found = store.building(shard)
-    if found is None:
+    """Drop the generation that is being built. Returns its name, "" if there is none."""
+    building = store.building(shard)
+    if building is None:
         return ""
-    store.begin_building(shard, expected=found.generation, generation="", topics={}, starts={})
-    return found.generation
+    store.begin_building(shard, expected=building.generation, generation="", topics={}, starts={})
+    return building.generation

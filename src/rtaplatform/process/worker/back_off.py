@@ -1,4 +1,4 @@
-"""How long a worker waits while a server is away.   Stage 3 of 6: stream → [process] → store."""
+"""How long a worker waits while a server is unavailable.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BACKOFF_SECONDS_MAX = 2.0
 
 
 class BackOff:
-    """Twice as long each time, until something has gone well."""
+    """Waits twice as long each time, until `reset`."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self._sleep, self._seconds = sleep, 0.0

@@ -1,7 +1,8 @@
-"""What a worker looks at every few seconds.   Stage 3 of 6: stream → [process] → store.
+"""What a worker checks every few seconds.   Stage 3 of 6: stream → [process] → store.
 
-Its partitions' ends and topics, what stands still and may be well again, and, where it has no partition, whether
-somebody moves those that there are. Only what is stopped is looked at for that: the rest goes on undisturbed.
+It looks at the ends and topics of its partitions, and whether what was stopped may go on. A worker without partitions
+checks whether other workers advance theirs. Only stopped partitions and shards are examined again; the others go on
+undisturbed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from typing import Protocol
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.worker.gauges import PartitionGauges
 from rtaplatform.process.worker.positions import Positions, partition_of
-from rtaplatform.process.worker.stalls import StallDetector, UnownedPartitions, lagging, partitions_of
+from rtaplatform.process.worker.stalls import (
+    StallDetector,
+    UnownedPartitions,
+    find_counted_partitions,
+    find_lagging_rows,
+)
 from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import EventLog, OffsetRange, Partition
 
@@ -26,15 +32,15 @@ class States(Protocol):
 
 
 class CheckTimes:
-    """Which checks are due. All moments are in seconds of the worker's clock."""
+    """Which checks are due. All times are in seconds of the worker's clock."""
 
     def __init__(self, clock: Callable[[], float], compare_seconds: float) -> None:
         self._clock, self._compare_seconds = clock, compare_seconds
-        self.began_at = self._compared_at = self._looked_at = clock()
+        self.started_at = self._compared_at = self._looked_at = clock()
 
     def begin(self) -> None:
         """Positions were found just now."""
-        self.began_at = self._compared_at = self._looked_at = self._clock()
+        self.started_at = self._compared_at = self._looked_at = self._clock()
 
     def compare_soon(self) -> None:
         self._compared_at = float("-inf")
@@ -49,67 +55,75 @@ class CheckTimes:
         return self._clock() - self._looked_at >= LOOK_SECONDS
 
     def note_look(self) -> float:
-        """Now."""
+        """Return the time of this look."""
         self._looked_at = self._clock()
         return self._looked_at
 
 
 class Checks:
-    """Each look returns why the worker must find its positions anew, "" where it need not."""
+    """The checks of one worker, for its own `shards` of `shard_count`."""
 
-    def __init__(self, log: EventLog, store: States, mine: Collection[int], shards: int) -> None:
-        self._log, self._store, self._mine, self._shards = log, store, mine, shards
-        self._standing, self._orphans = StallDetector(), UnownedPartitions()
+    def __init__(self, log: EventLog, store: States, shards: Collection[int], shard_count: int) -> None:
+        self._log, self._store, self._shards, self._shard_count = log, store, shards, shard_count
+        self._stalls, self._unowned = StallDetector(), UnownedPartitions()
         self.gauges = PartitionGauges()
 
-    def look(self, at: Positions, now: float, *, began: float, is_idle: bool) -> str:
-        """`now` and `began`, the moment at which `at` was found, are in seconds."""
-        stopped = {partition for what in at.stops if (partition := partition_of(what)) is not None}
+    def look(self, positions: Positions, now: float, *, started_at: float, is_idle: bool) -> str:
+        """Return why the worker must find its positions again, or "" if it need not.
+
+        `now` and `started_at`, when the positions were found, are in seconds of the worker's clock.
+        """
+        stopped = {partition for stop in positions.stops if (partition := partition_of(stop)) is not None}
         try:
-            extents = self._log.extents({*at.extents, *stopped})
+            extents = self._log.extents({*positions.extents, *stopped})
         except Unavailable:
             return ""  # Kafka is away: nothing to see, and nothing to lose
-        self._show_lags(at, extents)
-        if at.is_changed(extents):
+        self._show_lags(positions, extents)
+        if positions.is_changed(extents):
             return "a topic has changed"
-        if at.stops and (well := self._what_is_well(at, stopped, extents, now - began)):
-            return f"{well} is well again"
-        running = {p: extent for p, extent in extents.items() if p in at.extents and str(p) not in at.stops}
-        following = {p: at.following(p) for p in running}
-        standing = self._standing.look(following, running, now, is_idle=is_idle)
-        if standing is None:
+        if positions.stops and (stop := self._find_healed(positions, stopped, extents, now - started_at)):
+            return f"{stop} is well again"
+        running = {p: e for p, e in extents.items() if p in positions.extents and str(p) not in positions.stops}
+        offsets = {p: positions.next_read_offset(p) for p in running}
+        stalled = self._stalls.find_stalled(offsets, running, now, is_idle=is_idle)
+        if stalled is None:
             return ""
-        return f"{standing} stands at {following[standing]} of {extents[standing].readable}"
+        return f"{stalled} stalls at {offsets[stalled]} of {extents[stalled].readable}"
 
-    def look_for_orphans(self, now: float) -> bool:
-        """Whether it is time to join anew, as one who has no partition."""
-        states = {shard: state for shard in self._mine if (state := self._store.state(shard)) is not None}
+    def must_rejoin(self, now: float) -> bool:
+        """Whether this worker, which has no partition, should join the group again."""
+        states = {shard: state for shard in self._shards if (state := self._store.state(shard)) is not None}
         with suppress(Unavailable):
-            extents = self._log.extents(partitions_of(states.values()))
-            return self._orphans.look(lagging(states, extents), now)
+            extents = self._log.extents(find_counted_partitions(states.values()))
+            return self._unowned.must_rejoin(find_lagging_rows(states, extents), now)
         return False
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _show_lags(self, at: Positions, extents: Mapping[Partition, OffsetRange]) -> None:
+    def _show_lags(self, positions: Positions, extents: Mapping[Partition, OffsetRange]) -> None:
         for partition, extent in extents.items():
-            if partition in at.extents:
-                self.gauges.show_lag(partition, max(0, extent.high - at.following(partition)))
-            elif at.shards:
-                following = min(state.next_offset(extent.place) for state in at.shards.values())
-                self.gauges.show_lag(partition, max(0, extent.high - following))
+            if partition in positions.extents:
+                self.gauges.show_lag(partition, max(0, extent.high - positions.next_read_offset(partition)))
+            elif positions.shards:
+                next_offset = min(state.next_offset(extent.place) for state in positions.shards.values())
+                self.gauges.show_lag(partition, max(0, extent.high - next_offset))
 
-    def _what_is_well(
-        self, at: Positions, stopped: Collection[Partition], extents: Mapping[Partition, OffsetRange], seconds: float
+    def _find_healed(
+        self,
+        positions: Positions,
+        stopped: Collection[Partition],
+        extents: Mapping[Partition, OffsetRange],
+        seconds: float,
     ) -> str:
-        """Something that stands still without a reason now; "" where there is nothing."""
-        states = {shard: self._store.state(shard) for shard in self._mine}
-        found = Positions.find(stopped, states, {p: e for p, e in extents.items() if p in stopped}, self._shards)
-        for what in at.stops.keys() - found.stops.keys():
-            partition = partition_of(what)
-            if partition is None or partition not in at.extents:
-                return what
-            # Others than the counted records were read there: only reading again tells whether they still are.
-            if seconds >= MISREAD_SECONDS or at.has_moved(partition, states):
-                return what
+        """A stopped partition or shard that may go on, or "". `seconds`: since the positions were found."""
+        states = {shard: self._store.state(shard) for shard in self._shards}
+        stopped_extents = {p: e for p, e in extents.items() if p in stopped}
+        current = Positions.find(stopped, states, stopped_extents, self._shard_count)
+        for stop in positions.stops.keys() - current.stops.keys():
+            partition = partition_of(stop)
+            if partition is None or partition not in positions.extents:
+                return stop
+            # Its records differed from the counted ones. Only reading again shows whether they still do.
+            if seconds >= MISREAD_SECONDS or positions.is_moved_by_others(partition, states):
+                return stop
         return ""

@@ -1,4 +1,4 @@
-"""A worker's gauges of its partitions.   Stage 3 of 6: stream → [process] → store."""
+"""A worker's gauges for its partitions.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from rtaplatform.stream.port import Partition
 
 
 class PartitionGauges:
-    """Shown while the partition is ours: what its next owner shows would else be summed with what we showed last."""
+    """Shown only while this worker owns the partition. Else its last value would be added to that of the next owner."""
 
     def __init__(self) -> None:
-        self._shown: set[Partition] = set()
+        self._partitions: set[Partition] = set()
 
     def show_lag(self, partition: Partition, records: int) -> None:
-        self._shown.add(partition)
+        self._partitions.add(partition)
         telemetry.WORKER_LAG.labels(*_labels(partition)).set(records)
 
     def show_advance(self, partition: Partition) -> None:
-        self._shown.add(partition)
+        self._partitions.add(partition)
         telemetry.WORKER_ADVANCED_AT.labels(*_labels(partition)).set_to_current_time()
 
     def keep_only(self, partitions: Collection[Partition]) -> None:
-        for partition in self._shown - set(partitions):
+        for partition in self._partitions - set(partitions):
             for gauge in (telemetry.WORKER_LAG, telemetry.WORKER_ADVANCED_AT):
                 with suppress(KeyError):  # only one of the two was shown
                     gauge.remove(*_labels(partition))
-        self._shown &= set(partitions)
+        self._partitions &= set(partitions)
 
 
 def _labels(partition: Partition) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The batch that was sent, while the store works on it.   Stage 3 of 6: stream → [process] → store."""
+"""The batch in flight: it was sent, and the store works on it.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
@@ -16,149 +16,149 @@ from rtaplatform.core.events import Outcome as RecordOutcome
 from rtaplatform.process.worker.gauges import PartitionGauges
 from rtaplatform.process.worker.limits import BatchConflict, StateIsStale
 from rtaplatform.process.worker.open_batch import OpenBatch, ShardBatch
-from rtaplatform.process.worker.positions import Positions
+from rtaplatform.process.worker.positions import SHARD_IS_TORN, Positions
 from rtaplatform.process.worker.stop_notices import StopNotices
 from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.port import DeadLetter, DeadLetters, OffsetRange, Partition
 
 
 class InFlightApply(Struct):
-    """A part whose call is under way; `outcome` waits for it, and raises what it raises."""
+    """One shard's call. `outcome` waits for its end, and raises what the call raises."""
 
     shard: int
-    part: ShardBatch
+    batch: ShardBatch
     delta: Delta
     outcome: Callable[[], Outcome]
 
 
-# Begins a call, and gives what waits for its end.
-Begin = Callable[[Callable[[], Outcome]], Callable[[], Outcome]]
+# Starts a call, and returns a function that waits for its end.
+CallStarter = Callable[[Callable[[], Outcome]], Callable[[], Outcome]]
 
 
-def in_a_thread() -> Begin:
-    """One call after the other, beside the caller."""
+def start_calls_in_thread() -> CallStarter:
+    """Run calls one after the other, in a second thread."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="apply")
     return lambda call: pool.submit(call).result
 
 
 class BatchDeadLetters:
-    """The dead letters of a batch, all shards'. Kafka holds them before any ledger moves past their events.
+    """The dead letters of a batch, of all shards. Kafka holds them before any ledger moves past their events.
 
-    They are written by whichever of the batch's calls comes first. Where that fails, the others fail at once: each
-    would wait for Kafka as long as the first did.
+    The first of the batch's calls writes them. If that fails, the other calls fail at once: each would wait for Kafka
+    as long as the first did.
     """
 
-    def __init__(self, dead_letters: Sequence[DeadLetter], to: DeadLetters) -> None:
-        self._dead_letters, self._to = dead_letters, to
-        self._is_there = False
-        self._trouble: Unavailable | None = None
+    def __init__(self, dead_letters: Sequence[DeadLetter], topic: DeadLetters) -> None:
+        self._dead_letters, self._topic = dead_letters, topic
+        self._is_written = False
+        self._error: Unavailable | None = None
 
-    def before(self, apply: Callable[[], Outcome]) -> Outcome:
-        if self._trouble is not None:
-            raise self._trouble
-        if not self._is_there:
+    def write_before(self, apply: Callable[[], Outcome]) -> Outcome:
+        if self._error is not None:
+            raise self._error
+        if not self._is_written:
             try:
-                self._to.quarantine(self._dead_letters)
-            except Unavailable as trouble:
-                self._trouble = trouble
+                self._topic.quarantine(self._dead_letters)
+            except Unavailable as error:
+                self._error = error
                 raise
-            self._is_there = True
+            self._is_written = True
         return apply()
 
 
 class InFlight:
-    """The calls of one batch, one for each shard that has anything of it."""
+    """The calls of one batch, one for each shard that has events of it."""
 
     def __init__(
         self,
         store: AggregateStore,
         dead_letters: DeadLetters,
-        begin: Begin,
+        start_call: CallStarter,
         *,
         stops: StopNotices,
         gauges: PartitionGauges,
     ) -> None:
-        self._store, self._dead_letters, self._begin = store, dead_letters, begin
+        self._store, self._dead_letters, self._start_call = store, dead_letters, start_call
         self._stops, self._gauges = stops, gauges
         self._calls: list[InFlightApply] = []
-        self._batch: OpenBatch | None = None  # that was sent last
+        self._batch: OpenBatch | None = None
 
     def __bool__(self) -> bool:
-        """Whether it is not known yet how the batch ended."""
+        """Whether a batch is in flight, so that its outcome is not known yet."""
         return bool(self._calls)
 
     def send(self, batch: OpenBatch) -> None:
-        """Begin the calls of a whole batch. Positions and copies are from now on as if all had ended well."""
-        found = batch.dead_letters()
-        dead_letters = BatchDeadLetters(found, self._dead_letters) if found else None
+        """Start the calls of a whole batch. Positions and caches are updated as if all had been applied."""
+        letters = batch.dead_letters()
+        dead_letters = BatchDeadLetters(letters, self._dead_letters) if letters else None
         self._batch = batch
-        for shard, part in batch.shards.items():
-            if part.folded:  # else there were other shards' events only: the ledger follows with the next comparison
-                self._calls.append(self._begin_apply(batch, shard, dead_letters))
+        for shard, shard_batch in batch.shards.items():
+            if shard_batch.folded:  # without events of the shard, its ledger follows with the next comparison
+                self._calls.append(self._start_apply(batch, shard, dead_letters))
         telemetry.WORKER_BATCH_RECORDS.set(batch.records)
 
-    def _begin_apply(self, batch: OpenBatch, shard: int, dead_letters: BatchDeadLetters | None) -> InFlightApply:
+    def _start_apply(self, batch: OpenBatch, shard: int, dead_letters: BatchDeadLetters | None) -> InFlightApply:
         delta = batch.delta(shard)
-        apply = partial(self._store.apply, shard, batch.at.shards[shard].generation, delta)
-        outcome = self._begin(partial(dead_letters.before, apply) if dead_letters else apply)
+        apply = partial(self._store.apply, shard, batch.positions.shards[shard].generation, delta)
+        outcome = self._start_call(partial(dead_letters.write_before, apply) if dead_letters else apply)
         batch.parts.caches[shard].accept(delta)
-        batch.at.accept(shard, delta.moves)
+        batch.positions.accept(shard, delta.moves)
         return InFlightApply(shard, batch.shards[shard], delta, outcome)
 
     def wait(self) -> bool:
-        """Until the store has applied the batch; whether there was one. Where a call did not end well, it raises."""
+        """Wait until the store has applied the batch; return whether there was one. Raises if a call has failed."""
         batch = self._batch
         if batch is None or not self._calls:
             return False
         for call in self._calls:
-            self._judge(batch, call, call.outcome())
+            self._handle_outcome(batch, call, call.outcome())
         self._calls, self._batch = [], None
         telemetry.WORKER_BATCH_SECONDS.observe(perf_counter() - batch.opened_at)
         return True
 
-    def _judge(self, batch: OpenBatch, call: InFlightApply, outcome: Outcome) -> None:
+    def _handle_outcome(self, batch: OpenBatch, call: InFlightApply, outcome: Outcome) -> None:
         telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Applied():
-                _export_counts(call, batch.at.extents, self._gauges)
+                _export_counts(call, batch.positions.extents, self._gauges)
             case Conflicted(projects=True):
                 raise StateIsStale("projects have changed")
             case Conflicted():
-                for each in self._calls:
-                    batch.parts.caches[each.shard].drop(each.delta)
+                for other in self._calls:
+                    batch.parts.caches[other.shard].drop(other.delta)
                 raise BatchConflict(batch.records)
             case Torn():
-                why = "torn: a batch was written half; run `rta rebuild`"
-                self._stops.add(batch.at.stops, f"shard {call.shard}", why)
+                self._stops.add(batch.positions.stops, f"shard {call.shard}", SHARD_IS_TORN)
                 raise StateIsStale("a torn shard")
             case Moved():
-                raise StateIsStale("another worker was here, or the store went back")
+                raise StateIsStale("another worker has moved the ledger, or the store lost its last writes")
 
-    def give_up(self) -> None:
-        """Wait for the calls' ends, whatever they are: the ledgers are read after it."""
+    def abandon(self) -> None:
+        """Wait until the calls have ended, with whatever outcome: the ledgers are read next."""
         calls, self._calls, self._batch = self._calls, [], None
         for call in calls:
             with suppress(Unavailable, Stopped):
                 call.outcome()
 
-    def is_well(self, at: Positions) -> bool:
-        """Whether the calls end well, the ledgers can be read, and the store takes an empty batch."""
+    def is_well(self, positions: Positions) -> bool:
+        """Whether the calls end well, the ledgers can be read, and the store applies an empty delta."""
         apply = self._store.apply
         return (
             all(isinstance(call.outcome(), Applied) for call in self._calls)
-            and all(self._store.state(shard) for shard in at.shards)
+            and all(self._store.state(shard) for shard in positions.shards)
             and all(
-                isinstance(apply(shard, state.generation, Delta([])), Applied) for shard, state in at.shards.items()
+                isinstance(apply(shard, state.generation, Delta([])), Applied)
+                for shard, state in positions.shards.items()
             )
         )
 
 
 def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange], gauges: PartitionGauges) -> None:
-    """Say in the metrics what a call that ended well has counted."""
-    places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in call.part.folded)]
+    """Add what an applied call has counted to the signals."""
+    places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in call.batch.folded)]
     for outcome in RecordOutcome:
         n = sum(call.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
         if n:
             telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
-    for partition in call.part.folded:
+    for partition in call.batch.folded:
         gauges.show_advance(partition)

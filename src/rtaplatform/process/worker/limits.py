@@ -1,4 +1,4 @@
-"""How much a worker keeps, and what breaks off a batch.   Stage 3 of 6: stream → [process] → store."""
+"""How much a worker keeps, and the exceptions that break off a batch.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 
 class StateIsStale(Exception):
-    """What is kept here can't be trusted: read the ledger and go on from there."""
+    """What is cached here cannot be trusted: read the ledger and go on from there."""
 
 
 class BatchConflict(Exception):
-    """Somebody else has changed what the batch rests on; that is forgotten here. Read its records again."""
+    """Another worker has changed what the batch was computed from. Its copies are dropped; read its records again."""
 
     def __init__(self, records: int) -> None:
         super().__init__(records)
@@ -18,10 +18,10 @@ class BatchConflict(Exception):
 
 
 class WorkerLimits(Struct, frozen=True):
-    """How much a worker keeps, and how often it looks."""
+    """How much a worker keeps, and how often it compares."""
 
     dedup_ids_cached_max: int = 1_000_000
     persons_known_max: int = 500_000
     person_values_cached_max: int = 200_000
-    records_waiting_max: int = 20_000  # read, and kept until the store is asked
+    records_waiting_max: int = 20_000  # decoded records that wait for what the store must be asked
     idle_compare_seconds: float = 2.0

@@ -1,7 +1,8 @@
-"""The batch that is open: what was read since the one before was sent.   Stage 3 of 6: stream → [process] → store.
+"""The open batch: what was read since the previous batch was sent.   Stage 3 of 6: stream → [process] → store.
 
-It comes in portions. Each is folded while it is warm in the processor's caches, and then its records are let go. A
-portion for which the store must be asked something waits, with those after it, so that the store is asked once a batch.
+A batch arrives in portions. Each is folded while it is warm in the processor's caches, and then its records are
+released. If the store must be asked something first, the portion and those after it wait, so that the store is asked
+once a batch.
 """
 
 from __future__ import annotations
@@ -16,39 +17,40 @@ from rtaplatform.process.fold.dedup import without_expired
 from rtaplatform.process.fold.job import BatchFold, DecodedRun, Job
 from rtaplatform.process.fold.loose_ids import loose_without_expired
 from rtaplatform.process.worker.limits import StateIsStale, WorkerLimits
-from rtaplatform.process.worker.poison import Quarantine, RecordAlone, record_work
+from rtaplatform.process.worker.poison import IsolatedFold, Quarantine, record_work
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.process.worker.project_lookup import ProjectLookup
 from rtaplatform.process.worker.shard_caches import MissingCopies, ShardCaches
 from rtaplatform.store.port import AggregateStore, Delta
 from rtaplatform.stream.port import DeadLetter, LogRecord, Partition, RecordColumns
 
-DEAD_KEPT_MS = 400 * 86_400_000  # an older dead letter could not count any more: its day's bucket is gone
+DEAD_KEPT_MS = 400 * 86_400_000  # then the day bucket that counts the dead letter has expired
 
 
 class PendingRun(Struct):
-    """What one shard has to fold of a run, and what the store must be asked for first."""
+    """The part of a run that one shard has to fold, and what the store must be asked for first."""
 
     shard: int
     partition: Partition
-    chunk: DecodedRun
+    run: DecodedRun
     items: Sequence[Any]
     missing: MissingCopies
 
 
 class ShardBatch(Struct):
-    """What an open batch is to one shard: the last record read of each partition, and the stream time at it.
+    """One shard's part of an open batch.
 
-    `folded`: the partitions that had anything for the shard, and the stream time up to which it is folded.
+    `last_records`: the last record of each partition, with its stream time. `folded`: the stream time up to which each
+    partition is folded, for the partitions that had events of this shard.
     """
 
-    folding: BatchFold
-    read: dict[Partition, tuple[LogRecord, int]]
+    fold: BatchFold
+    last_records: dict[Partition, tuple[LogRecord, int]]
     folded: dict[Partition, int]
 
 
 class BatchParts(Struct, frozen=True):
-    """What every batch of a worker is read and folded with. `caches` are by shard, all of them."""
+    """What every batch of a worker is read and folded with. `caches` has one entry for each shard."""
 
     store: AggregateStore
     job: Job
@@ -63,121 +65,122 @@ class BatchParts(Struct, frozen=True):
 
 
 class OpenBatch:
-    """`records_max`: how many make it full, after a conflict. `server_s`: what the store's clock has passed."""
+    """`records_max`: its size limit after a conflict. `server_s`: a time that the store's clock has passed."""
 
-    def __init__(self, parts: BatchParts, at: Positions, server_s: int, records_max: int | None = None) -> None:
-        self.parts, self.at, self.records_max = parts, at, records_max
+    def __init__(self, parts: BatchParts, positions: Positions, server_s: int, records_max: int | None = None) -> None:
+        self.parts, self.positions, self.records_max = parts, positions, records_max
         self.records, self.opened_at = 0, 0.0
-        self.shards: dict[int, ShardBatch] = {}  # what is folded
-        self._waiting: list[PendingRun] = []  # what is not, in order
+        self.shards: dict[int, ShardBatch] = {}  # what has been folded
+        self._pending: list[PendingRun] = []  # what has not, in order
         self._server_s = server_s
 
     @property
     def is_full(self) -> bool:
         return self.records_max is not None and self.records >= self.records_max
 
-    def next(self) -> OpenBatch:
-        """This one is sent: what was kept for it is let go, and another one begins."""
-        self.parts.quarantine.let_go()
+    def begin_next(self) -> OpenBatch:
+        """Release what was kept for this batch, which has been sent, and begin another one."""
+        self.parts.quarantine.release()
         self.parts.projects.begin_batch()
         for caches in self.parts.caches:
             caches.trim()
-        return OpenBatch(self.parts, self.at, self._server_s)
+        return OpenBatch(self.parts, self.positions, self._server_s)
 
-    def alone(self) -> RecordAlone:
-        """How a record of this batch is read and folded by itself."""
-        return RecordAlone(self.parts.job, self.at.projects(), self.parts.shards, self._server_s)
+    def isolated_fold(self) -> IsolatedFold:
+        """A way to read and fold single records of this batch."""
+        return IsolatedFold(self.parts.job, self.positions.projects(), self.parts.shards, self._server_s)
 
     # reading ---------------------------------------------------------------------------------------------------
 
     def take(self, runs: Mapping[Partition, RecordColumns]) -> None:
-        """Read a portion, and fold it unless the store must be asked first."""
+        """Read a portion, and fold it unless the store must be asked something first."""
         if not runs:
             return
         if not self.records:
             self.opened_at = time.perf_counter()
-        chunks = self._decode(runs)
+        decoded = self._decode(runs)
         with record_work():
-            for partition, chunk in chunks.items():
-                self._waiting += filter(None, (self._pending(shard, partition, chunk) for shard in self.at.shards))
-        self.at.advance(runs)
+            for partition, run in decoded.items():
+                parts = (self._part_for_shard(shard, partition, run) for shard in self.positions.shards)
+                self._pending += filter(None, parts)
+        self.positions.advance(runs)
         self.records += sum(map(len, runs.values()))
         if not self._must_wait():
             self.fold()
 
     def _decode(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        """Twice, where a project that is named has been made lately."""
-        self.parts.quarantine.keep(runs, self.at)
-        chunks = self._decode_once(runs)
-        unknown = {name for chunk in chunks.values() for name in chunk.unknown_projects()}
-        return self._decode_once(runs) if self.parts.projects.learn(self.at, unknown) else chunks
+        """Decode the runs; once more if a project that was unknown turns out to exist."""
+        self.parts.quarantine.keep(runs, self.positions)
+        decoded = self._decode_once(runs)
+        unknown = {name for run in decoded.values() for name in run.unknown_projects()}
+        return self._decode_once(runs) if self.parts.projects.learn(self.positions, unknown) else decoded
 
     def _decode_once(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        alone, understand = self.alone(), self.parts.quarantine.understand
+        isolated, decode = self.isolated_fold(), self.parts.quarantine.decode
         with record_work():
-            return {p: understand(run, self.at.stream_time_ms(p), alone) for p, run in runs.items()}
+            return {p: decode(run, self.positions.stream_time_ms(p), isolated) for p, run in runs.items()}
 
-    def _pending(self, shard: int, partition: Partition, chunk: DecodedRun) -> PendingRun | None:
-        """What the shard has not counted yet."""
-        chunk = chunk.since(self.at.next_of(shard, partition))
-        if not len(chunk):
+    def _part_for_shard(self, shard: int, partition: Partition, run: DecodedRun) -> PendingRun | None:
+        """The part of the run that the shard has not counted yet; None if it has counted all of it."""
+        run = run.skip_to(self.positions.next_uncounted_offset(shard, partition))
+        if not len(run):
             return None
-        items = chunk.of(shard, self.parts.shards)
+        items = run.items_of(shard, self.parts.shards)
         missing = self.parts.caches[shard].missing(self.parts.job, items)
-        return PendingRun(shard, partition, chunk, items, missing)
+        return PendingRun(shard, partition, run, items, missing)
 
     def _must_wait(self) -> bool:
-        is_known = not any(pending.missing for pending in self._waiting)
+        has_missing = any(pending.missing for pending in self._pending)
         waiting_max = self.parts.limits.records_waiting_max
-        return not is_known and sum(len(pending.items) for pending in self._waiting) < waiting_max
+        return has_missing and sum(len(pending.items) for pending in self._pending) < waiting_max
 
     # folding ---------------------------------------------------------------------------------------------------
 
     def fold(self) -> None:
-        """All that waits. The store is asked once for each shard."""
-        for shard in dict.fromkeys(pending.shard for pending in self._waiting):
-            missing = [pending.missing for pending in self._waiting if pending.shard == shard]
-            self.parts.caches[shard].load(missing, self.parts.store, shard, self.at.shards[shard].generation)
-        for pending in self._waiting:
+        """Fold everything that waits, after asking the store once for each shard."""
+        for shard in dict.fromkeys(pending.shard for pending in self._pending):
+            missing = [pending.missing for pending in self._pending if pending.shard == shard]
+            self.parts.caches[shard].load(missing, self.parts.store, shard, self.positions.shards[shard].generation)
+        for pending in self._pending:
             self._fold_run(pending)
-        self._waiting = []
+        self._pending = []
 
     def _fold_run(self, pending: PendingRun) -> None:
-        part, chunk = self.shards.get(pending.shard) or self._open_shard(pending.shard), pending.chunk
-        part.read[pending.partition] = chunk.run.record(-1), chunk.stream_time_ms
+        batch, run = self.shards.get(pending.shard) or self._open_shard(pending.shard), pending.run
+        batch.last_records[pending.partition] = run.columns.record(-1), run.stream_time_ms
         if pending.items:
-            place = self.at.extents[pending.partition].place
+            place = self.positions.extents[pending.partition].place
             with record_work():
-                part.folding.add(f"{place.topic_id}:{place.partition}", pending.items)
-            part.folded[pending.partition] = chunk.stream_time_ms
+                batch.fold.add(f"{place.topic_id}:{place.partition}", pending.items)
+            batch.folded[pending.partition] = run.stream_time_ms
 
     def _open_shard(self, shard: int) -> ShardBatch:
-        projects = self.at.shards[shard].projects
-        folding = self.parts.caches[shard].begin_fold(self.parts.job, projects, self._server_s)
-        part = self.shards[shard] = ShardBatch(folding, {}, {})
-        return part
+        projects = self.positions.shards[shard].projects
+        fold = self.parts.caches[shard].begin_fold(self.parts.job, projects, self._server_s)
+        batch = self.shards[shard] = ShardBatch(fold, {}, {})
+        return batch
 
-    # what comes of it ------------------------------------------------------------------------------------------
+    # results ---------------------------------------------------------------------------------------------------
 
     def refuse_if_projects_were_made(self) -> None:
-        """Ask for the unknown ones once more: their events must not become dead letters."""
-        if self.parts.projects.learn_at_last(self.at):
+        """Look up unknown projects once more: events of a new project must not become dead letters."""
+        if self.parts.projects.learn_whole_batch(self.positions):
             raise StateIsStale("a project was made while the batch was read")
 
     def dead_letters(self) -> list[DeadLetter]:
         """Of all shards."""
-        return [dead_letter for part in self.shards.values() for dead_letter in part.folding.dead_letters]
+        return [dead_letter for batch in self.shards.values() for dead_letter in batch.fold.dead_letters]
 
     def delta(self, shard: int) -> Delta:
-        """What the batch adds to the shard, and from where to where it moves its position."""
-        part, at = self.shards[shard], self.at
+        """What the batch adds to the shard, with the moves of its ledger rows."""
+        batch, positions = self.shards[shard], self.positions
         with record_work():
-            delta = part.folding.delta()
-        delta.moves = [at.move(shard, p, *last) for p, last in part.read.items()]
+            delta = batch.fold.delta()
+        delta.moves = [positions.move_past(shard, p, *last) for p, last in batch.last_records.items()]
         delta.sketches = self.parts.caches[shard].members.only_new(delta.sketches)
-        delta.projects_version = at.shards[shard].projects_version
-        delta.expired_blocks = at.expired_blocks(part.folded)
+        delta.projects_version = positions.shards[shard].projects_version
+        delta.expired_blocks = positions.expired_blocks(batch.folded)
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
         delta.loose = loose_without_expired(delta.loose, delta.expired_blocks)
-        delta.dead_before_ms = max(0, min(part.folded.values()) - DEAD_KEPT_MS)
+        delta.dead_before_ms = max(0, min(batch.folded.values()) - DEAD_KEPT_MS)
         return delta

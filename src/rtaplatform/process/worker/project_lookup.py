@@ -1,9 +1,9 @@
-"""Projects that records name and the worker does not know: they may have been made lately.   Stage 3 of 6.
+"""Projects that records name and the worker does not know: they may be new.   Stage 3 of 6: stream → [process] → store.
 
-A portion's unknown names are asked for when it is read, each name once in a while. Those of a whole batch are asked for
-once more before it is applied. So no event becomes a dead letter whose project was made before the event was sent, and
-a name that stays unknown costs one question a batch, however many records have it. The questions matter: the store
-answers them only after the batch that it is busy with.
+The unknown names of a portion are looked up when it is read, each name once in a while. The unknown names of a whole
+batch are looked up again before it is applied. So an event never becomes a dead letter if its project was made before
+the event was sent. A name that stays unknown costs one lookup a batch, however many records have it. Lookups are worth
+saving, because the store answers them only after the batch that it is busy with.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ NAMES_KEPT_MAX = 1_000
 
 
 class ProjectLookup:
-    """What was asked for in vain, lately and in the batch that is open."""
+    """Remembers the names that were not found, lately and in the open batch."""
 
     def __init__(self, store: AggregateStore, shards: int) -> None:
         self._store, self._shards = store, shards
-        self._in_vain: set[str] = set()
-        self._in_batch: set[str] = set()
+        self._unknown_lately: set[str] = set()
+        self._unknown_in_batch: set[str] = set()
 
     def begin_batch(self) -> None:
-        """Nothing is open any more."""
-        self._in_batch.clear()
+        """No batch is open any more."""
+        self._unknown_in_batch.clear()
 
     def learn(self, positions: Positions, names: Iterable[str]) -> bool:
-        """Ask for the names that were not asked for lately; whether any of them has become a project."""
+        """Look up the names that were not looked up lately. Return whether any of them is a project now."""
         unknown = set(names)
-        found = self._ask(positions, unknown - self._in_vain)
-        self._in_batch |= unknown - found
-        return bool(found)
+        projects = self._look_up(positions, unknown - self._unknown_lately)
+        self._unknown_in_batch |= unknown - projects
+        return bool(projects)
 
-    def learn_at_last(self, positions: Positions) -> bool:
-        """Ask once more for the names of the whole batch; whether any has become a project meanwhile."""
-        return bool(self._ask(positions, self._in_batch))
+    def learn_whole_batch(self, positions: Positions) -> bool:
+        """Look up the unknown names of the whole batch again. Return whether any of them is a project now."""
+        return bool(self._look_up(positions, self._unknown_in_batch))
 
-    def _ask(self, positions: Positions, names: Iterable[str]) -> set[str]:
-        """Those that are projects by now; the positions have learnt of them."""
-        by_shard: dict[int, list[str]] = {}
+    def _look_up(self, positions: Positions, names: Iterable[str]) -> set[str]:
+        """Return the names that are projects by now, after adding them to the positions."""
+        names_by_shard: dict[int, list[str]] = {}
         for name in sorted(names):
-            by_shard.setdefault(shard_of(name, self._shards), []).append(name)
-        known: set[str] = set()
-        for shard, asked in by_shard.items():
+            names_by_shard.setdefault(shard_of(name, self._shards), []).append(name)
+        project_names: set[str] = set()
+        for shard, shard_names in names_by_shard.items():
             if shard in positions.shards:
-                found = self._store.projects(shard, asked)
-                positions.learn(shard, found)
-                known |= found.keys()
-                self._remember_in_vain(set(asked) - found.keys())
-        self._in_vain -= known
-        return known
+                projects = self._store.projects(shard, shard_names)
+                positions.add_projects(shard, projects)
+                project_names |= projects.keys()
+                self._remember_unknown(set(shard_names) - projects.keys())
+        self._unknown_lately -= project_names
+        return project_names
 
-    def _remember_in_vain(self, names: set[str]) -> None:
-        if len(self._in_vain) + len(names) > NAMES_KEPT_MAX:
-            self._in_vain.clear()
-        self._in_vain |= names
+    def _remember_unknown(self, names: set[str]) -> None:
+        if len(self._unknown_lately) + len(names) > NAMES_KEPT_MAX:
+            self._unknown_lately.clear()
+        self._unknown_lately |= names

@@ -1,8 +1,8 @@
-"""What a worker keeps of one shard: dedup blocks, loose ids, values of persons, members of sketches.   Stage 3 of 6.
+"""What a worker caches of one shard: dedup blocks, loose ids, values of persons, members of sketches.   Stage 3 of 6.
 
-All of it is a copy of what the store has, as it will be when the batch that was sent last has ended well. `apply`
-compares blocks, loose ids and persons with the store, so a stale copy of them can never decide. Nobody compares the
-members of sketches: they are dropped whenever the ledger is read again.
+All of it is a copy of what the store will have once the batch in flight has been applied. `apply` compares blocks,
+loose ids and persons with the store, so a stale copy of them can never decide. The members of sketches are not
+compared: they are dropped whenever the ledger is read again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rtaplatform.store.port import AggregateStore, Delta
 
 
 class MissingCopies(Struct):
-    """What folding will ask for and is not kept here. The store must be asked for it first."""
+    """What folding needs and is not cached. The store must be asked for it first."""
 
     blocks: list[str]
     loose: list[LooseKey]
@@ -36,7 +36,7 @@ class MissingCopies(Struct):
 
 
 class ShardCaches:
-    """The copies of one shard. Each has its share of the worker's limits."""
+    """The copies of one shard, with the shard's share of the worker's limits."""
 
     def __init__(self, limits: WorkerLimits, shards: int) -> None:
         self.blocks = BlockCache(limits.dedup_ids_cached_max // shards)  # and the loose ids
@@ -44,7 +44,7 @@ class ShardCaches:
         self.members = SketchMemberCache(limits.persons_known_max // shards)
 
     def missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
-        """What folding these needs beyond what is here."""
+        """What folding these items needs and is not cached."""
         return MissingCopies(
             self.blocks.missing(job.block_names(items)),
             self.blocks.loose.missing(job.loose_ids(items)),
@@ -52,25 +52,25 @@ class ShardCaches:
         )
 
     def load(self, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str) -> None:
-        """Ask the store for all of these, once."""
+        """Ask the store for all of these, with one call for each kind."""
         self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.blocks, shard, generation))
         loose = chain.from_iterable(m.loose for m in missing)
         self.blocks.loose.load(loose, partial(store.loose_ids, shard, generation))
         self.persons.load(chain.from_iterable(m.persons for m in missing), partial(store.persons, shard, generation))
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
-        """A batch over these copies. `accept` changes them, not the batch."""
+        """Begin to fold a batch over these copies. Folding does not change them; `accept` does."""
         return job.fold(projects, RepeatFilter(self.blocks), PersonStates(self.persons), server_s)
 
     def accept(self, delta: Delta) -> None:
-        """The delta is sent: the copies are as they will be if it is applied."""
+        """The delta is sent: update the copies as if it had been applied."""
         self.blocks.accept(delta.blocks)
         self.blocks.loose.accept(delta.loose)
         self.persons.accept(delta.persons)
         self.members.accept(delta.sketches)
 
     def drop(self, delta: Delta) -> None:
-        """The delta met a conflict: what it rests on is read again."""
+        """The delta met a conflict: drop the copies that it was computed from."""
         self.blocks.drop(write.name for write in delta.blocks)
         self.persons.drop((write.project, write.person) for write in delta.persons)
 
@@ -80,11 +80,11 @@ class ShardCaches:
         self.members.clear()
 
     def clear_uncompared(self) -> None:
-        """Keep blocks and persons only: `drop` has taken those that another worker has changed."""
+        """Keep blocks and persons only: `drop` has removed those that another worker has changed."""
         self.blocks.loose.clear()
         self.members.clear()
 
     def trim(self) -> None:
-        """Let the longest unused go, down to the limits. Between batches only."""
+        """Drop the least recently used copies, down to the limits. Call it between batches only."""
         self.blocks.trim()
         self.persons.trim()

@@ -1,8 +1,8 @@
-"""Which partitions have more to read and do not move.   Stage 3 of 6: stream → [process] → store.   Pure.
+"""Which partitions have more to read and do not advance.   Stage 3 of 6: stream → [process] → store.   Pure.
 
-A partition that stands is sought again: once for each place, since what is left there may be no records at all. Who has
-no partition looks whether somebody moves those that there are: after a broker was killed, or answered half, a group may
-take its members for gone, who hear nothing of it and wait (Kafka 4.1 with librdkafka 2.16).
+A stalled partition is re-sought once per offset, because the remaining offsets may contain no records. A worker that
+owns no partition checks whether any worker advances them. After a broker was killed, or answered only in part, a group
+may regard its members as gone while they hear nothing of it and wait (Kafka 4.1 with librdkafka 2.16).
 """
 
 from __future__ import annotations
@@ -13,65 +13,68 @@ from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import OffsetRange, Partition
 
 IDLE_SECONDS = 5.0
-BUSY_SECONDS = 60.0  # while others keep the worker busy, a partition may only be waiting for its turn
-ORPHANED_SECONDS = 30.0  # in which others may have found a partition's new owner, or its owner may have come back
+BUSY_SECONDS = 60.0  # while other partitions keep the worker busy, one may only be waiting for its turn
+UNOWNED_SECONDS = 30.0  # time for a partition to get a new owner, or for its owner to come back
 
 
 class StallDetector:
     def __init__(self) -> None:
-        self._since: dict[Partition, tuple[int, float]] = {}  # where it stands, and since when we know
+        self._offsets: dict[Partition, tuple[int, float]] = {}  # the offset it waits at, and since when
         self._sought: dict[Partition, int] = {}
 
-    def look(
-        self, following: Mapping[Partition, int], extents: Mapping[Partition, OffsetRange], now: float, *, is_idle: bool
+    def find_stalled(
+        self, offsets: Mapping[Partition, int], extents: Mapping[Partition, OffsetRange], now: float, *, is_idle: bool
     ) -> Partition | None:
-        """One that is to be sought again. `following`: the offset that comes next for us; `now` in seconds."""
-        before, self._since = self._since, {}
+        """A partition to seek again. `offsets`: the next that the worker reads of each; `now` in seconds."""
+        previous, self._offsets = self._offsets, {}
         for partition, extent in extents.items():
-            at = following[partition]
-            if at < extent.readable:  # an open transaction holds back what lies beyond: seeking again would not help
-                known = before.get(partition)
-                self._since[partition] = known if known and known[0] == at else (at, now)
-        patience = IDLE_SECONDS if is_idle else BUSY_SECONDS
-        for partition, (at, since) in self._since.items():
-            if now - since >= patience and self._sought.get(partition) != at:
-                self._sought[partition] = at
+            offset = offsets[partition]
+            if offset < extent.readable:  # beyond it an open transaction holds records back: seeking would not help
+                earlier = previous.get(partition)
+                self._offsets[partition] = earlier if earlier and earlier[0] == offset else (offset, now)
+        patience_seconds = IDLE_SECONDS if is_idle else BUSY_SECONDS
+        for partition, (offset, since) in self._offsets.items():
+            if now - since >= patience_seconds and self._sought.get(partition) != offset:
+                self._sought[partition] = offset
                 return partition
         return None
 
 
-Rows = frozenset[tuple[int, Partition, int]]  # shard, partition, and the offset that comes next for the shard
+LaggingRows = frozenset[tuple[int, Partition, int]]  # shard, partition, and the shard's next offset
 
 
-def partitions_of(states: Iterable[ShardState]) -> set[Partition]:
-    """Those that have been counted."""
-    names = [(state, {topic_id: name for name, topic_id in state.topics.items()}) for state in states]
-    return {Partition(of[p.topic_id], p.partition) for state, of in names for p in state.ledger if p.topic_id in of}
+def find_counted_partitions(states: Iterable[ShardState]) -> set[Partition]:
+    """The partitions that have a row in one of the ledgers."""
+    partitions: set[Partition] = set()
+    for state in states:
+        topics = {topic_id: topic for topic, topic_id in state.topics.items()}
+        partitions |= {Partition(topics[p.topic_id], p.partition) for p in state.ledger if p.topic_id in topics}
+    return partitions
 
 
-def lagging(states: Mapping[int, ShardState], extents: Mapping[Partition, OffsetRange]) -> Rows:
-    """Those with more that can be read than a shard has counted."""
-    following = (
+def find_lagging_rows(states: Mapping[int, ShardState], extents: Mapping[Partition, OffsetRange]) -> LaggingRows:
+    """The rows that have more to read than their shard has counted."""
+    rows = (
         (shard, partition, state.next_offset(extent.place), extent.readable)
         for shard, state in states.items()
         for partition, extent in extents.items()
     )
-    return frozenset((shard, partition, at) for shard, partition, at, end in following if at < end)
+    return frozenset((shard, partition, offset) for shard, partition, offset, end in rows if offset < end)
 
 
 class UnownedPartitions:
-    """Partitions that nobody moves, as one sees them who has none."""
+    """Partitions that no worker advances, as seen by a worker that has none."""
 
     def __init__(self) -> None:
-        self._rows: Rows = frozenset()
+        self._rows: LaggingRows = frozenset()
         self._since = 0.0
 
-    def look(self, rows: Rows, now: float) -> bool:
-        """Whether it is time to join anew. `rows`: those with more to read."""
+    def must_rejoin(self, rows: LaggingRows, now: float) -> bool:
+        """Whether the same rows have lagged for so long that the worker should join the group again."""
         if rows != self._rows or not rows:
             self._rows, self._since = rows, now
             return False
-        if now - self._since < ORPHANED_SECONDS:
+        if now - self._since < UNOWNED_SECONDS:
             return False
         self._since = now
         return True

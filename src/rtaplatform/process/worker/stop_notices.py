@@ -1,4 +1,4 @@
-"""What stands still and why, as readers are told.   Stage 3 of 6: stream → [process] → store."""
+"""Which partitions and shards are stopped and why, as readers are told.   Stage 3 of 6: stream → [process] → store."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ class StopStore(Protocol):
 
 
 class StopNotices:
-    """A stop is told in each shard, by whoever finds it. Whoever finds the partition or shard well takes it back."""
+    """The worker that finds a stop writes it to every shard; any worker that finds the stop gone removes it."""
 
     def __init__(self, store: StopStore, shards: Collection[int]) -> None:
         self._store, self._shards = store, shards
-        self._told: dict[str, str] = {}
-        self._found_well: set[str] = set()  # of which nobody tells a stop any more
+        self._published: dict[str, str] = {}
+        self._clean: set[str] = set()  # partitions and shards that are known to have no notice
 
-    def begin(self, stops: Mapping[str, str], partitions: Collection[Partition]) -> None:
-        """`stops` is what was found just now. What other workers told of our partitions is taken back too."""
+    def publish(self, stops: Mapping[str, str], partitions: Collection[Partition]) -> None:
+        """Write the stops that were found just now. Notices of other workers about our partitions are removed."""
         ours = {*map(str, partitions), *(f"shard {shard}" for shard in self._shards)}
-        self._tell(stops, self._told.keys() | (ours - self._found_well))
-        self._found_well = ours - stops.keys()
+        self._write(stops, self._published.keys() | (ours - self._clean))
+        self._clean = ours - stops.keys()
 
-    def add(self, stops: dict[str, str], what: str, reason: str) -> None:
-        """A partition or shard stands still from now on, until positions are found anew."""
-        log_line.error("stopped", what=what, reason=reason)
-        stops[what] = reason
-        self._tell(stops, self._told.keys() | set())
-        self._found_well -= stops.keys()
+    def add(self, stops: dict[str, str], stopped: str, reason: str) -> None:
+        """Stop a partition or shard until positions are found again."""
+        log_line.error("counting stopped", what=stopped, reason=reason)
+        stops[stopped] = reason
+        self._write(stops, self._published.keys() | set())
+        self._clean -= stops.keys()
 
-    def _tell(self, stops: Mapping[str, str], known: set[str]) -> None:
-        """`known`: what somebody may have told."""
-        for what in known - stops.keys():
-            self._set(what, "")
-        for what, reason in stops.items():
-            self._set(what, reason)
-        self._told = dict(stops)
+    def _write(self, stops: Mapping[str, str], noticed: set[str]) -> None:
+        """`noticed`: partitions and shards that may have a notice now."""
+        for stopped in noticed - stops.keys():
+            self._set(stopped, "")
+        for stopped, reason in stops.items():
+            self._set(stopped, reason)
+        self._published = dict(stops)
         telemetry.WORKER_STOPPED.set(len(stops))
 
-    def _set(self, what: str, reason: str) -> None:
+    def _set(self, stopped: str, reason: str) -> None:
         for shard in self._shards:
-            self._store.set_stop(shard, what, reason)
+            self._store.set_stop(shard, stopped, reason)

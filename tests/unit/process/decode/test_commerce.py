@@ -75,11 +75,11 @@ def test_revenue_is_what_was_stated_else_the_lines(fields: dict[str, Any], reven
         ('{"products":[{}],"quantity":2}', 10_000),
     ],
 )
-def test_the_root_is_a_line_where_it_names_anything_and_there_are_no_products(fields: str, units: int) -> None:
+def test_without_products_the_root_is_a_line(fields: str, units: int) -> None:
     assert read(ORDER, fields).units == units
 
 
-def test_another_currency_is_no_money_but_an_order_and_units() -> None:
+def test_an_order_in_another_currency_counts_units_but_no_revenue() -> None:
     found = read(ORDER, {"currency": "usd", "revenue": 9, "product_id": "p", "price": 9})
     assert (found.units, found.revenue, found.other_currencies) == (10_000, 0, 1)
     assert found.products == {"p": {"orders": 1, "units": 10_000, "revenue": 0}}
@@ -88,13 +88,13 @@ def test_another_currency_is_no_money_but_an_order_and_units() -> None:
 @pytest.mark.parametrize(
     "ours", ["EUR", "eur", "", None, " ", " EUR", "EUR ", "eur\n", "EUR\u200b", "\ufeffEUR", "\tEUR\x00", "EUR\u00a0"]
 )
-def test_a_currency_is_read_without_what_is_beside_it(ours: str | None) -> None:
+def test_a_currency_is_read_without_surrounding_blanks(ours: str | None) -> None:
     found = read(ORDER, {"currency": ours, "revenue": 9})
     assert (found.revenue, found.other_currencies) == (90_000, 0)
 
 
 @pytest.mark.parametrize("other", ["USD", "US$", "€", "Euro", "E UR", "EÜR", 978, 9.5, True, False, ["EUR"], [], {}])
-def test_what_names_no_currency_is_never_taken_for_the_projects(other: Any) -> None:
+def test_an_invalid_currency_is_never_the_projects(other: Any) -> None:
     found = read(ORDER, {"currency": other, "revenue": 9})
     assert (found.revenue, found.other_currencies) == (0, 1)
 
@@ -110,18 +110,18 @@ def test_views_and_adds_are_of_the_root_and_others_of_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "measure"), [("Product Viewed", "views"), ("Product Added", "adds"), (ORDER, "orders")]
 )
-def test_what_names_no_product_counts_for_none(name: str, measure: str) -> None:
+def test_an_event_without_a_product_counts_for_no_product(name: str, measure: str) -> None:
     """So that rows by product come to the total."""
     for found in (read(name, {"product_id": ""}), read(name, {}), read_commerce(name, b"", "EUR")):
         assert {product: of[measure] for product, of in found.products.items()} == {"": 1}
         assert (measure, f"{measure}\x1f", 1) in found.fields
 
 
-def test_an_event_with_several_products_is_known_as_one() -> None:
+def test_an_event_with_several_products_counts_as_shared() -> None:
     lines = [{"product_id": "p"}, {"product_id": "q"}, {"product_id": "p"}]
-    assert read(ORDER, {"products": lines}).shared == "shared_orders"
-    assert read("Checkout Started", {"products": lines}).shared == "shared_checkouts"
-    assert read(ORDER, {"products": lines[::2]}).shared == ""
+    assert read(ORDER, {"products": lines}).shared_field == "shared_orders"
+    assert read("Checkout Started", {"products": lines}).shared_field == "shared_checkouts"
+    assert read(ORDER, {"products": lines[::2]}).shared_field == ""
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_line_without_a_readable_product_counts_for_none(sent: str) -> None:
         '{"products":[{"price":1}],"price":"x"}',
     ],
 )  # fmt: skip
-def test_an_amount_that_cannot_be_read_costs_no_event_and_is_said(name: str, fields: str) -> None:
+def test_an_unreadable_amount_is_marked_and_costs_no_event(name: str, fields: str) -> None:
     assert read(name, fields).has_unreadable
 
 
@@ -170,7 +170,7 @@ def test_an_amount_that_cannot_be_read_costs_no_event_and_is_said(name: str, fie
         '{"products":[{"price":1}],"price":1e11,"quantity":1e11}',
     ],
 )  # fmt: skip
-def test_what_is_an_amount_or_nothing_is_not_said(name: str, fields: str) -> None:
+def test_readable_and_absent_amounts_are_not_marked(name: str, fields: str) -> None:
     assert not read(name, fields).has_unreadable
 
 
@@ -193,7 +193,7 @@ def test_what_is_an_amount_or_nothing_is_not_said(name: str, fields: str) -> Non
         ('{"products":[null],"price":2}', 10_000, 20_000),
     ],
 )
-def test_an_order_counts_with_what_can_be_read_of_it(fields: str, units: int, revenue: int) -> None:
+def test_an_order_counts_its_readable_amounts(fields: str, units: int, revenue: int) -> None:
     found = read(ORDER, fields)
     assert (found.units, found.revenue) == (units, revenue)
 
@@ -225,7 +225,7 @@ def test_ids_of_more_than_256_bytes_are_refused(name: str, fields: dict[str, Any
         {"name": LONG},
     ],
 )
-def test_ids_of_256_bytes_are_taken(fields: dict[str, Any] | str) -> None:
+def test_ids_of_256_bytes_are_accepted(fields: dict[str, Any] | str) -> None:
     assert not read(ORDER, fields).has_unreadable
 
 
@@ -234,5 +234,5 @@ def test_ids_of_256_bytes_are_taken(fields: dict[str, Any] | str) -> None:
 def test_a_person_seen_with_a_product_is_counted_among_its_events(name: str, fields: dict[str, Any]) -> None:
     """So an hour to which none of these events is added has the persons that it had, and a bound stands."""
     found = read(name, fields)
-    for product in found.of_persons:
+    for product in found.person_products:
         assert sum(found.products[product].get(measure, 0) for measure in MEASURES) >= 1

@@ -124,7 +124,7 @@ def test_the_shape_is_judged_whether_or_not_it_is_json(expected: str, value: byt
 @pytest.mark.parametrize(
     "field", ["projectId", "type", "event", "messageId", "userId", "marks", "properties", "source"]
 )
-def test_nothing_that_json_allows_is_more_than_a_reason(field: str, text: str) -> None:
+def test_any_json_is_decoded_or_quarantined(field: str, text: str) -> None:
     value = json.dumps({**GOOD, "type": "track", "event": "e", field: "PLACE"}).replace('"PLACE"', text).encode()
     allowed = {"projectId": "missing_project", "source": None}.get(field, "invalid_field")
     if field == "properties" and text.startswith("{"):
@@ -243,7 +243,7 @@ def test_a_bot_is_marked_with_a_prefix() -> None:
         assert reason_of(marks=odd) == "invalid_field"
 
 
-def test_made_and_missing_ids_are_not_looked_for() -> None:
+def test_made_and_missing_ids_are_not_checked_for_duplicates() -> None:
     for fields in ({"marks": ["made_id"]}, {"messageId": ""}, {"messageId": None}):
         event = read({"timestamp": "2026-11-18", **fields})
         assert (event.is_checked, event.id, event.own_ms) == (False, 0, -1)
@@ -324,7 +324,7 @@ def test_the_own_time_is_the_clients_as_sent(fields: dict[str, Any], own_ms: int
         {"context": None, "properties": None}, {"unknown": {"a": [1]}},
     ],
 )  # fmt: skip
-def test_the_careful_reader_reads_what_the_fast_one_reads(fields: dict[str, Any]) -> None:
+def test_the_lenient_reader_agrees_with_the_fast_one(fields: dict[str, Any]) -> None:
     value = json.dumps({**GOOD, **fields}).encode()
     assert _event(read_leniently(value), "web", NOW) == _event(_decode(value), "web", NOW)
 
@@ -340,7 +340,7 @@ def test_the_project_of_a_dead_letter_is_read_as_far_as_it_can_be(value: bytes |
     assert project_of(value) == project
 
 
-def test_a_person_is_who_an_erasure_names() -> None:
+def test_a_person_is_the_one_that_an_erasure_names() -> None:
     user, visitor = read(userId="ü-4", anonymousId="a-17"), read(anonymousId="a-17")
     assert persons_of("ü-4", ["a-17"]) == [user.person, visitor.person]
     assert persons_of(None, ["a-17"]) == persons_of("", ["a-17"]) == [visitor.person]

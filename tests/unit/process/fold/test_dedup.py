@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.time.buckets import HOUR_MS
 from rtaplatform.process.fold.dedup import (
-    BLOCK_WEIGHS,
+    BLOCK_WEIGHT,
     WINDOW_MS,
     BlockCache,
     Lookup,
     RepeatFilter,
-    lookup,
+    plan_lookup,
     read_block,
     without_expired,
 )
@@ -97,7 +97,7 @@ def test_the_window_holds_within_one_batch_too() -> None:
     assert shard.ids() == [1, 2]
 
 
-def test_what_runs_out_in_a_batch_is_replaced_as_a_whole() -> None:
+def test_a_block_that_expires_within_a_batch_is_replaced() -> None:
     shard = Shard()
     shard.batch((1, T), (2, T))
     assert shard.batch((3, T + 1), (4, T + 1 + WINDOW_MS), (1, T + 1 + WINDOW_MS)) == [False, False, False]
@@ -107,8 +107,8 @@ def test_what_runs_out_in_a_batch_is_replaced_as_a_whole() -> None:
 def test_events_with_a_time_are_in_the_block_of_its_minute() -> None:
     first = T // 60_000
     for at in (first * 60_000, first * 60_000 + 59_999):
-        assert lookup("demo", "t", 3, at, T) == block(f"demo:t:3:{first}")
-    assert lookup("demo", "t", 3, 0, 1) == block("demo:t:3:0")
+        assert plan_lookup("demo", "t", 3, at, T) == block(f"demo:t:3:{first}")
+    assert plan_lookup("demo", "t", 3, 0, 1) == block("demo:t:3:0")
 
 
 def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_written() -> None:
@@ -139,8 +139,8 @@ def test_a_refused_batch_leaves_nothing_behind() -> None:
     assert not RepeatFilter(shard.cache).is_repeat(block(NAME), 1, T)
 
 
-def test_the_cache_lets_the_longest_unused_go_and_fetches_it_again() -> None:
-    shard = Shard(ids_max=4 + 2 * BLOCK_WEIGHS)
+def test_the_cache_drops_the_least_recently_used_block() -> None:
+    shard = Shard(ids_max=4 + 2 * BLOCK_WEIGHT)
     for n in range(3):
         shard.batch((2 * n, T), (2 * n + 1, T), name=f"demo:t:0:{n}")
     shard.cache.trim()
@@ -165,17 +165,17 @@ def test_the_cache_counts_its_ids() -> None:
     assert shard.cache.ids == 0
 
 
-def test_blocks_weigh_as_well_as_ids_so_that_many_of_one_id_or_none_are_bounded() -> None:
+def test_blocks_count_towards_the_limit_as_ids_do() -> None:
     shard = Shard(ids_max=1_000)
     for n in range(400):
         shard.batch((n, T), name=f"demo:t:0:{n}")
         shard.cache.load([f"demo:t:1:{n}"], shard.fetch)  # there is none, and that is kept too
         shard.cache.trim()
-        assert shard.cache.weight == shard.cache.ids + BLOCK_WEIGHS * len(shard.cache) <= 1_000
+        assert shard.cache.weight == shard.cache.ids + BLOCK_WEIGHT * len(shard.cache) <= 1_000
     assert len(shard.cache) >= 150
 
 
-def test_no_block_is_an_empty_one() -> None:
+def test_an_absent_block_is_an_empty_one() -> None:
     assert read_block(b"") == read_block(b"")
     assert read_block(b"").ids == set()
     assert read_block(b"12345678" + (5).to_bytes(8, "big") + array("Q", [7, 9]).tobytes()).ids == {7, 9}
@@ -188,7 +188,9 @@ happenings = st.lists(
 
 
 @given(happenings, st.sets(st.integers(0, 20)), st.integers(0, 3))
-def test_neither_batches_nor_the_cache_decide(apart: list[tuple[int, int]], cuts: set[int], ids_max: int) -> None:
+def test_neither_batch_sizes_nor_the_cache_change_what_is_a_repeat(
+    apart: list[tuple[int, int]], cuts: set[int], ids_max: int
+) -> None:
     records, now = [], T
     for identity, ms in apart:
         now += ms

@@ -18,7 +18,7 @@ from rtaplatform.process.fold.decode_run import DecodedRecord, decode_run
 from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
 from rtaplatform.process.fold.job import ECOMMERCE_JOB
-from rtaplatform.process.fold.loose_ids import none_of
+from rtaplatform.process.fold.loose_ids import fetch_no_loose_ids
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import LogRecord, Partition, columns_of
@@ -41,7 +41,7 @@ def record(value: bytes | None, at: int = NOW, offset: int = 0) -> LogRecord:
 def load(cache: BlockCache, read: list[DecodedRecord]) -> None:
     """All that folding these asks for, of a store that knows nothing."""
     cache.load(ECOMMERCE_JOB.block_names(read), lambda names: [b""] * len(names))
-    cache.loose.load(ECOMMERCE_JOB.loose_ids(read), none_of)
+    cache.loose.load(ECOMMERCE_JOB.loose_ids(read), fetch_no_loose_ids)
 
 
 def fold(*records: LogRecord, stream_time_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, EventFold]:
@@ -145,7 +145,7 @@ def test_online_keeps_the_newest_time_of_a_person() -> None:
     assert list(delta.online["demo"].values()) == [NOW - 1_000]
 
 
-def test_what_is_no_number_is_counted_at_stream_time() -> None:
+def test_uncounted_records_are_counted_at_stream_time() -> None:
     at = iso_utc(NOW - DAY_MS)
     delta, _ = fold(record(message(timestamp=at)), record(message(timestamp=at), NOW + MINUTE_MS, 1))
     assert delta.cells[CellsKey("demo", "quality", BucketKind.MINUTE, NOW // MINUTE_MS + 1)] == {"duplicate": 1}
@@ -233,7 +233,7 @@ def test_a_sketch_key_holds_each_person_once() -> None:
 
 
 @pytest.mark.parametrize("days", [1, 3, 59, 70, 399])
-def test_buckets_that_the_store_has_let_go_of_are_left_out_and_nothing_else_changes(days: int) -> None:
+def test_buckets_that_the_store_has_expired_are_left_out_and_nothing_else(days: int) -> None:
     """Its clock is so many days ahead of the records: what it drops anyway is not computed."""
     server_s = NOW // 1000 + days * 86_400
     ages = [0, 5, 61 * 60_000, 30 * HOUR_MS, 50 * HOUR_MS, 20 * DAY_MS, 61 * DAY_MS, 399 * DAY_MS]

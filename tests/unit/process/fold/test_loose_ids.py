@@ -16,7 +16,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.core.values.murmur2 import buckets_of
-from rtaplatform.process.fold.dedup import WINDOW_MS, Lookup, lookup
+from rtaplatform.process.fold.dedup import WINDOW_MS, Lookup, plan_lookup
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, as_writes, loose_without_expired
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
@@ -52,15 +52,15 @@ SET = "demo:rta.events.web:3"
         (26, True, True, False), (26.001, False, True, False), (500 * 24, False, True, False),
     ],
 )  # fmt: skip
-def test_where_an_id_is_looked_for(hours: float, is_in_block: bool, is_loose: bool, is_near: bool) -> None:
+def test_where_an_id_is_looked_up(hours: float, is_in_block: bool, is_loose: bool, is_near: bool) -> None:
     own_ms = NOW + int(hours * HOUR_MS)
     block = f"{SET}:{own_ms // MINUTE_MS}" if is_in_block else ""
-    assert lookup("demo", WEB, 3, own_ms, NOW) == Lookup(block, SET if is_loose else "", is_near)
+    assert plan_lookup("demo", WEB, 3, own_ms, NOW) == Lookup(block, SET if is_loose else "", is_near)
 
 
 def test_without_an_own_time_an_id_is_loose_at_any_stream_time() -> None:
     for stream_time_ms in (0, HOUR_MS, NOW):
-        assert lookup("demo", WEB, 3, -1, stream_time_ms) == Lookup("", SET, is_near=False)
+        assert plan_lookup("demo", WEB, 3, -1, stream_time_ms) == Lookup("", SET, is_near=False)
 
 
 owns = st.integers(-80 * HOUR, 40 * HOUR)
@@ -69,8 +69,8 @@ edges = st.sampled_from([hours * HOUR + ms for hours in (-73, -72, -48, -47, 1, 
 
 @given(st.one_of(owns, edges), st.integers(-HOUR, WINDOW_MS - 1))
 @example(25 * HOUR + 1, WINDOW_MS - 1)
-def test_within_a_day_and_an_hour_back_an_id_is_looked_for_where_it_was_written(ahead: int, later: int) -> None:
-    first, again = lookup("demo", WEB, 3, NOW + ahead, NOW), lookup("demo", WEB, 3, NOW + ahead, NOW + later)
+def test_an_id_is_looked_up_where_it_was_written_for_a_day_and_an_hour_back(ahead: int, later: int) -> None:
+    first, again = plan_lookup("demo", WEB, 3, NOW + ahead, NOW), plan_lookup("demo", WEB, 3, NOW + ahead, NOW + later)
     assert again.block == first.block if first.is_near else again.loose == first.loose
     assert (first.block if first.is_near else first.loose) != ""
 
@@ -174,7 +174,7 @@ class Site:
 def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
     site = Site()
     loose = site.store.shards[0].totals.loose
-    name = lookup("demo", WEB, _dedup_partition(b"k"), -1, NOW).loose
+    name = plan_lookup("demo", WEB, _dedup_partition(b"k"), -1, NOW).loose
     loose[name] = dict.fromkeys(map(Struct(">Q").pack, range(1_000_000)), NOW - HOUR)
     site.count([event(None, f"m-{n}") for n in range(10)])
     assert sum(site.store.loose_calls) == 10
@@ -199,7 +199,7 @@ def test_one_call_reads_the_ids_of_a_batch() -> None:
     assert len(site.store.loose_calls) <= 2
 
 
-def test_absurd_times_make_no_block_and_leave_nothing_in_the_worker() -> None:
+def test_ids_with_absurd_times_make_no_block_and_are_not_cached() -> None:
     site = Site()
     site.count([event(iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
     totals = site.store.shards[0].totals
@@ -208,7 +208,7 @@ def test_absurd_times_make_no_block_and_leave_nothing_in_the_worker() -> None:
     assert len(site.worker._parts.caches[0].blocks) == 0
 
 
-def test_a_day_later_they_are_gone() -> None:
+def test_loose_ids_are_forgotten_after_a_day() -> None:
     site = Site()
     site.count([event(None, f"m-{n}") for n in range(500)])
     site.count([event(iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
@@ -228,7 +228,7 @@ def fetched(written: int) -> Any:
     return lambda asked: [[written] * len(ids) for _, ids in asked]
 
 
-def test_what_was_sent_is_as_it_was_written_whether_or_not_the_store_has_it_yet() -> None:
+def test_ids_in_flight_are_as_the_batch_wrote_them() -> None:
     for in_store in (ABSENT, 7):
         ids = LooseIds()
         ids.accept([write((1, ABSENT, 7), (2, 5, ABSENT))])
@@ -255,7 +255,7 @@ def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
     assert len(ids) == 0
 
 
-def test_all_that_was_read_is_compared_and_what_is_new_is_written() -> None:
+def test_all_ids_that_were_read_are_compared_and_new_ones_written() -> None:
     other = ("demo:t:4", 9)
     assert as_writes({(SET, 1): ABSENT, (SET, 2): 5, other: ABSENT}, {(SET, 1): 7, other: 8}) == [
         write((1, ABSENT, 7), (2, 5, ABSENT)),

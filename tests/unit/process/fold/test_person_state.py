@@ -79,7 +79,7 @@ def test_a_copy_that_another_worker_has_outdated_is_refused_and_read_again() -> 
     assert value(at, ANNA) == b"abc"
 
 
-def test_a_person_who_was_not_there_when_read_is_compared_too() -> None:
+def test_a_person_without_a_value_is_compared_too() -> None:
     at = store()
     one, two = Desk(at), Desk(at)
     one.cache.load([ANNA], one.fetch)
@@ -110,7 +110,7 @@ def test_the_same_value_written_anew_has_another_token() -> None:
     assert first[0][:8] != second[0][:8]
 
 
-def test_a_value_can_be_deleted_and_begun_again() -> None:
+def test_a_value_can_be_deleted_and_written_again() -> None:
     at = store()
     desk = Desk(at)
     desk.append(ANNA, b"a")
@@ -120,7 +120,7 @@ def test_a_value_can_be_deleted_and_begun_again() -> None:
     assert value(at, ANNA) == b"b"
 
 
-def test_the_longest_unused_go_first() -> None:
+def test_the_least_recently_used_values_are_dropped_first() -> None:
     desk = Desk(store(), persons_max=1)
     desk.append(ANNA, b"a")
     desk.append(BERT, b"b")

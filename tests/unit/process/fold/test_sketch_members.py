@@ -24,20 +24,20 @@ def sent(known: SketchMemberCache, sketches: dict[SketchKey, Collection[bytes]])
     return {key: set(members) for key, members in new.items()}
 
 
-def test_who_is_known_is_not_sent_again() -> None:
+def test_known_members_are_not_sent_again() -> None:
     known = SketchMemberCache(1_000)
     assert sent(known, {ALL: persons(0, 5), WEB: persons(0, 2)}) == {ALL: persons(0, 5), WEB: persons(0, 2)}
     assert sent(known, {ALL: persons(3, 7), WEB: persons(0, 2)}) == {ALL: persons(5, 7)}
 
 
-def test_persons_of_a_product_and_crowds_are_sent_as_they_are() -> None:
+def test_persons_of_products_and_very_many_persons_are_not_remembered() -> None:
     known, crowd = SketchMemberCache(100_000), persons(0, PERSONS_LISTED_MAX)
     for _ in range(2):
         assert sent(known, {SHOE: persons(0, 3), ALL: crowd}) == {SHOE: persons(0, 3), ALL: crowd}
     assert sent(known, {ALL: persons(0, 3)}) == {ALL: persons(0, 3)}
 
 
-def test_the_oldest_sketches_are_forgotten_first_and_all_on_demand() -> None:
+def test_the_oldest_sketches_are_dropped_first() -> None:
     known = SketchMemberCache(8)
     sent(known, {ALL: persons(0, 5)})
     sent(known, {WEB: persons(0, 5)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtaplatform.core.ledger import LedgerRow, PartitionId
-from rtaplatform.process.rebuild.adoption import adopt, counted_last
+from rtaplatform.process.rebuild.adoption import adopt, last_counted_offset
 from rtaplatform.store.port import SCHEMA, ShardState
 from rtaplatform.stream.port import OffsetRange, Partition
 
@@ -29,17 +29,17 @@ def test_a_truncated_log_goes_on_at_its_end() -> None:
     assert adoption is not None
     assert adoption.move.after == STANDING
     assert adoption.move.upto == LedgerRow(80, -1, -1, "", -1, 1_000).text()
-    assert adoption.where == "rta.events.web:0:80"
+    assert adoption.origin == "rta.events.web:0:80"
 
 
-def test_what_retention_took_is_a_gap_that_names_the_records() -> None:
+def test_records_deleted_by_retention_are_a_gap() -> None:
     adoption = adopt(PARTITION, extent(130, 200), state())
     assert adoption is not None
     assert adoption.move.upto.startswith("130|")
     assert "100 to 129" in adoption.gap
 
 
-def test_where_others_have_taken_the_place_of_what_was_counted_it_goes_on_behind_them() -> None:
+def test_a_log_with_other_records_goes_on_after_the_counted_offset() -> None:
     adoption = adopt(PARTITION, extent(0, 200), state(), {99: "another"})
     assert adoption is not None
     assert adoption.move.upto == LedgerRow(100, -1, -1, "", -1, 1_000).text()
@@ -48,11 +48,11 @@ def test_where_others_have_taken_the_place_of_what_was_counted_it_goes_on_behind
     assert adopt(PARTITION, extent(0, 200), state(), {99: "ff"}) is None
 
 
-def test_what_the_log_no_longer_has_or_the_ledger_does_not_know_is_not_compared() -> None:
-    assert counted_last(extent(0, 200), state()) == 99
-    assert counted_last(extent(100, 200), state()) is None
-    assert counted_last(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
-    assert counted_last(extent(0, 200, "two"), state()) is None
+def test_a_record_is_compared_only_if_log_and_ledger_have_it() -> None:
+    assert last_counted_offset(extent(0, 200), state()) == 99
+    assert last_counted_offset(extent(100, 200), state()) is None
+    assert last_counted_offset(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
+    assert last_counted_offset(extent(0, 200, "two"), state()) is None
 
 
 def test_a_topic_made_again_is_counted_from_its_beginning() -> None:

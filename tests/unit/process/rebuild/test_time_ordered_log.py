@@ -24,7 +24,7 @@ def log_of(times: Times, *, read_max: int = 100, batch_max: int = 5_000) -> Time
         for at in of_it:
             broker.append(partition, at, b"key", b"{}")
     log = TimeOrderedLog(MemoryPartitions(broker, read_max), batch_max=batch_max)
-    log.look_again()
+    log.refresh_partitions()
     events = log.assignment()[1]
     log.extents(events)
     log.seek(dict.fromkeys(events, 0))
@@ -35,10 +35,16 @@ def portions(log: TimeOrderedLog, at_most: int | None = None) -> list[list[Recor
     """Until all that was there is handed out; records of rta.control are passed."""
     found = []
     for _ in range(1_000):
-        if log.control is not None:
-            found.append([RecordColumns(CONTROL, [log.control.offset], [log.control.timestamp_ms], [b""], [None], 0)])
-            log.pass_control()
-        elif log.is_through:
+        if log.control_record is not None:
+            found.append(
+                [
+                    RecordColumns(
+                        CONTROL, [log.control_record.offset], [log.control_record.timestamp_ms], [b""], [None], 0
+                    )
+                ]
+            )
+            log.skip_control_record()
+        elif log.is_caught_up:
             return found
         else:
             runs = list(log.poll(at_most).runs)
@@ -73,7 +79,7 @@ def test_a_portion_has_one_run_a_partition() -> None:
     assert [[len(run) for run in runs] for runs in portions(log)] == [[50, 50]]
 
 
-def test_a_batch_ends_where_it_is_full_or_nothing_is_at_hand() -> None:
+def test_a_batch_ends_when_it_is_full_or_no_record_is_available() -> None:
     log = log_of({A: list(range(30))}, read_max=10, batch_max=20)
     polled = [log.poll() for _ in range(4)]
     assert [sum(map(len, batch.runs)) for batch in polled] == [10, 10, 10, 0]
@@ -84,24 +90,24 @@ def test_a_record_of_control_comes_alone_before_events_of_its_time() -> None:
     log = log_of({A: [1, 5, 9], CONTROL: [5]})
     assert [run.offsets[-1] for run in log.poll().runs] == [0]
     assert not log.poll().runs
-    assert log.control is not None
+    assert log.control_record is not None
     assert not log.poll().runs  # it waits to be taken
-    log.pass_control()
+    log.skip_control_record()
     assert [list(run.offsets) for run in log.poll().runs] == [[1, 2]]
     assert log.is_control_read()
 
 
 @pytest.mark.parametrize("ahead", [A, B])
-def test_what_arrives_after_reading_began_holds_up_nobody(ahead: Partition) -> None:
+def test_records_after_the_first_end_are_not_waited_for(ahead: Partition) -> None:
     broker = MemoryBroker(TOPICS)
     broker.append(ahead, 1, b"key", b"{}")
     log = TimeOrderedLog(MemoryPartitions(broker))
-    log.look_again()
+    log.refresh_partitions()
     events = log.assignment()[1]
     log.extents(events)
     log.seek(dict.fromkeys(events, 0))
     log.poll()
-    assert log.is_through
+    assert log.is_caught_up
     broker.append(ahead, 7, b"key", b"{}")
     found = [log.poll() for _ in range(2)]  # the batch that was open ends first
     assert [list(run.offsets) for batch in found for run in batch.runs] == [[1]]

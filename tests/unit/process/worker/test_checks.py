@@ -12,7 +12,7 @@ from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 
 WEB, OTHER = Partition("rta.events.web", 0), Partition("rta.events.mobile", 0)
 
@@ -33,7 +33,8 @@ class Site:
         self.log, self.sent = SoughtLog(self.broker), 0
         self.log.assign([WEB, OTHER])
         self.worker = Worker(
-            self.log, self.log, self.store, shards=1, begin=begun, sleep=lambda _: None, clock=lambda: self.seconds
+            self.log, self.log, self.store, shards=1, start_call=start_call, sleep=lambda _: None, clock=lambda:
+            self.seconds
         )  # fmt: skip
 
     def send(self, partition: Partition, count: int) -> None:
@@ -67,7 +68,7 @@ def stopped_site() -> Site:
     return site
 
 
-def test_what_stands_still_does_not_make_the_rest_begin_anew() -> None:
+def test_a_stopped_partition_does_not_reset_the_others() -> None:
     site = stopped_site()
     seeks = site.log.seeks
     for _ in range(60):
@@ -77,7 +78,7 @@ def test_what_stands_still_does_not_make_the_rest_begin_anew() -> None:
     assert site.applied() == 70
 
 
-def test_what_an_operator_has_accepted_goes_on() -> None:
+def test_a_partition_goes_on_after_an_operator_has_accepted_it() -> None:
     site = stopped_site()
     state, place = site.store.state(0), PartitionId(site.broker.ids[WEB.topic], 0)
     assert state is not None
@@ -107,7 +108,7 @@ def test_records_other_than_the_counted_ones_stop_until_they_are_accepted() -> N
     assert "another log" in site.store.stops(0)[str(WEB)]
 
 
-def test_lag_is_told_of_what_stands_still_and_of_nothing_that_others_have() -> None:
+def test_lag_is_shown_for_stopped_partitions_and_not_for_those_of_others() -> None:
     site = stopped_site()
     site.send(WEB, 20)
     site.send(OTHER, 4)

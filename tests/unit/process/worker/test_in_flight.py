@@ -33,7 +33,7 @@ class Kafka:
             raise Unavailable("kafka", "away")
 
 
-def test_they_are_there_before_any_call_and_are_sent_once() -> None:
+def test_dead_letters_are_written_once_before_any_call() -> None:
     kafka = Kafka(is_away=False)
     dead_letters, asked_before = BatchDeadLetters([DEAD_LETTER], kafka), []
 
@@ -41,16 +41,16 @@ def test_they_are_there_before_any_call_and_are_sent_once() -> None:
         asked_before.append(kafka.asked)
         return Applied()
 
-    assert [dead_letters.before(apply) for _ in range(3)] == [Applied()] * 3
+    assert [dead_letters.write_before(apply) for _ in range(3)] == [Applied()] * 3
     assert asked_before == [1, 1, 1]
 
 
-def test_without_them_no_call_of_the_batch_is_made_and_kafka_is_waited_for_once() -> None:
+def test_if_dead_letters_fail_no_call_is_made_and_kafka_is_waited_for_once() -> None:
     kafka = Kafka(is_away=True)
     dead_letters = BatchDeadLetters([DEAD_LETTER], kafka)
     for _ in range(3):
         with pytest.raises(Unavailable):
-            dead_letters.before(lambda: pytest.fail("a ledger would move past what is not quarantined"))
+            dead_letters.write_before(lambda: pytest.fail("a ledger would move past what is not quarantined"))
     assert kafka.asked == 1
 
 
@@ -64,7 +64,9 @@ def test_while_kafka_takes_no_dead_letters_a_worker_waits_longer_each_time() -> 
     log.assign(broker.all_partitions())
     dead_letters = Kafka(is_away=True)
     dead_letters.quarantine = Mock(side_effect=Unavailable("kafka", "away"))  # type: ignore[method-assign]
-    worker = Worker(log, dead_letters, store, shards=1, begin=lambda call: call, sleep=waits.append, clock=lambda: 0.0)
+    worker = Worker(
+        log, dead_letters, store, shards=1, start_call=lambda call: call, sleep=waits.append, clock=lambda: 0.0
+    )
     while len(waits) < 6:
         worker.turn()
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]

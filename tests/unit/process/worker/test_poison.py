@@ -22,7 +22,7 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import Partition, RecordColumns
-from tests.simulation.faults import begun
+from tests.simulation.faults import start_call
 
 WEB = Partition("rta.events.web", 0)
 NOW = 1_795_000_000_000
@@ -53,11 +53,11 @@ class Raising(EcommerceJob):
         super().__init__()
         self.look = look
 
-    def understand(
+    def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:
         self.look([value or b"" for value in run.values])
-        return super().understand(run, stream_time_ms, projects, shards)
+        return super().decode(run, stream_time_ms, projects, shards)
 
 
 class Site:
@@ -65,7 +65,7 @@ class Site:
 
     def __init__(self, look: Raise, *, shards: int = 1) -> None:
         self.broker, self.store = MemoryBroker({"rta.events.web": 1}), Store(shards)
-        self.counting, self.shards, self.version = Raising(look), shards, "1"
+        self.job, self.shards, self.version = Raising(look), shards, "1"
         for shard in range(shards):
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts={})
         self.store.set_projects([ProjectSettings("demo"), ProjectSettings("other")], "v1")
@@ -80,7 +80,7 @@ class Site:
         log, quarantine = MemoryLog(self.broker, batch_max=1_000), Quarantine(MemoryEnds(self.store), self.version)
         log.assign([WEB])
         worker = Worker(
-            log, log, self.store, shards=self.shards, counting=self.counting, quarantine=quarantine, begin=begun,
+            log, log, self.store, shards=self.shards, job=self.job, quarantine=quarantine, start_call=start_call,
             sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
         )  # fmt: skip
         try:
@@ -146,13 +146,13 @@ def test_after_three_ends_the_record_is_quarantined_and_all_else_is_counted(erro
 
 
 @pytest.mark.parametrize("error", OF_SOMETHING_ELSE, ids=lambda error: type(error).__name__)
-def test_what_a_server_the_machine_or_an_installation_does_never_counts(error: Exception) -> None:
+def test_failures_of_servers_and_of_the_machine_never_count(error: Exception) -> None:
     site = Site(chokes(error))
     site.send(b"a", BAD, b"b")
     for _ in range(2 * ENDS_MAX):
         site.life()
         assert (site.ends(), site.dead_letters()) == ([], {})
-    site.counting.look = lambda values: None
+    site.job.look = lambda values: None
     assert site.life() is None
     assert site.counts("demo|applied") == 3
 
@@ -171,7 +171,7 @@ def test_what_the_store_raises_never_counts(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Moved("g2", {}), Conflicted([], [], [], True), Torn("x")])
-def test_where_the_store_takes_no_empty_batch_nothing_counts(outcome: Outcome) -> None:
+def test_nothing_counts_if_the_store_refuses_an_empty_batch(outcome: Outcome) -> None:
     site = Site(chokes())
     site.send(b"a", BAD)
     site.store.refusal = outcome
@@ -180,7 +180,7 @@ def test_where_the_store_takes_no_empty_batch_nothing_counts(outcome: Outcome) -
 
 
 @pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
-def test_where_the_ledger_cannot_be_read_nothing_counts(error: Exception) -> None:
+def test_nothing_counts_if_the_ledger_cannot_be_read(error: Exception) -> None:
     site = Site(chokes())
     site.send(b"a", BAD)
     site.store.silent = error
@@ -188,7 +188,7 @@ def test_where_the_ledger_cannot_be_read_nothing_counts(error: Exception) -> Non
     assert site.ends() == []
 
 
-def test_where_a_harmless_record_of_the_project_raises_too_nothing_counts() -> None:
+def test_nothing_counts_if_a_harmless_record_raises_too() -> None:
     """As where a zone is missing on this machine: every record of the project raises."""
     site = Site(lambda values: chokes(LookupError())([BAD for value in values if b'"demo"' in value]))
     site.send(b"a", project="other")
@@ -196,12 +196,12 @@ def test_where_a_harmless_record_of_the_project_raises_too_nothing_counts() -> N
     for _ in range(2 * ENDS_MAX):
         assert isinstance(site.life(), LookupError)
         assert (site.ends(), site.dead_letters()) == ([], {})
-    site.counting.look = lambda values: None
+    site.job.look = lambda values: None
     assert site.life() is None
     assert (site.counts("demo|applied"), site.counts("other|applied")) == (1, 1)
 
 
-def test_what_raises_in_company_only_counts_for_nobody() -> None:
+def test_nothing_counts_if_no_record_raises_alone() -> None:
     def look(values: list[bytes]) -> None:
         if len([value for value in values if BAD in value]) > 1:
             raise ValueError
@@ -213,21 +213,21 @@ def test_what_raises_in_company_only_counts_for_nobody() -> None:
 
 
 @pytest.mark.parametrize(("bad", "good", "counted"), [(150, 100, 0), (150, 200, SUSPECTS_MAX), (60, 0, 60)])
-def test_where_most_of_many_raise_the_version_is_wrong_and_not_the_records(bad: int, good: int, counted: int) -> None:
+def test_nothing_counts_if_most_of_many_records_raise(bad: int, good: int, counted: int) -> None:
     site = Site(chokes())
     site.send(*[BAD] * bad, *[b"a"] * good)
     assert site.life() is not None
     assert site.ends() == [1] * counted
 
 
-def test_all_are_quarantined_in_the_end_however_many_there_are() -> None:
+def test_any_number_of_poison_records_is_quarantined_finally() -> None:
     site = Site(chokes())
     site.send(*[BAD] * 150, *[b"a"] * 200)
     assert [site.life() is not None for _ in range(2 * ENDS_MAX + 1)] == [True] * 2 * ENDS_MAX + [False]
     assert (site.counts("demo|applied"), site.counts("demo|dead"), len(site.dead_letters())) == (200, 150, 150)
 
 
-def test_a_new_version_begins_to_count_anew() -> None:
+def test_a_new_version_starts_its_own_count() -> None:
     site = Site(chokes())
     site.send(BAD, b"a")
     for _ in range(ENDS_MAX):
@@ -237,17 +237,17 @@ def test_a_new_version_begins_to_count_anew() -> None:
     assert (site.ends(), site.dead_letters()) == ([1, ENDS_MAX], {})
 
 
-def test_what_was_counted_and_raises_no_more_is_counted_as_an_event() -> None:
+def test_a_condemned_record_that_no_longer_raises_is_counted() -> None:
     site = Site(chokes())
     site.send(BAD, b"a")
     for _ in range(ENDS_MAX):
         site.life()
-    site.counting.look = lambda values: None
+    site.job.look = lambda values: None
     assert site.life() is None
     assert (site.counts("demo|applied"), site.dead_letters(), site.ends()) == (2, {}, [])
 
 
-def test_one_that_is_the_last_of_all_stays_quarantined_for_the_next_workers() -> None:
+def test_the_last_record_of_the_log_stays_quarantined_for_the_next_workers() -> None:
     """It is read again by each of them, to compare it with the ledger."""
     site = Site(chokes())
     site.send(b"a", BAD)
@@ -260,7 +260,7 @@ def test_one_that_is_the_last_of_all_stays_quarantined_for_the_next_workers() ->
     assert (site.counts("demo|applied"), site.ends()) == (3, [])
 
 
-def test_the_shard_of_its_project_counts_it_and_the_first_one_what_cannot_be_read() -> None:
+def test_the_shard_of_its_project_counts_a_poison_record() -> None:
     site = Site(chokes(), shards=3)
     site.send(b"a", BAD)
     site.broker.append(WEB, NOW, b"k", b"\xff" + BAD)
@@ -274,17 +274,17 @@ def test_the_shard_of_its_project_counts_it_and_the_first_one_what_cannot_be_rea
 def rebuilt(site: Site, look: Raise) -> Site:
     log = TimeOrderedLog(MemoryPartitions(site.broker))
     rebuild = Rebuild(
-        log, MemoryLog(site.broker), site.store, shards=1, counting=Raising(look), begin=begun,
+        log, MemoryLog(site.broker), site.store, shards=1, job=Raising(look), start_call=start_call,
         sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
     )  # fmt: skip
     for _ in range(TURNS_MAX):
-        if rebuild.left:
+        if rebuild.remaining:
             rebuild.step()
-    assert rebuild.left == []
+    assert rebuild.remaining == []
     return site
 
 
-def test_a_rebuild_comes_to_the_same_numbers_and_a_better_version_counts_what_it_can_read() -> None:
+def test_a_rebuild_quarantines_the_same_records_and_a_mended_version_counts_them() -> None:
     site = Site(chokes())
     site.send(b"a", BAD, b"b")
     for _ in range(ENDS_MAX):

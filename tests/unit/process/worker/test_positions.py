@@ -40,9 +40,9 @@ def find(*states: ShardState | None, low: int = 0, high: int = 100) -> Positions
 def test_reading_begins_at_the_last_record_that_was_counted() -> None:
     at = find(state({PLACE: row(9)}))
     assert (at.starts, at.stops) == ({WEB: 9}, {})
-    assert at.following(WEB) == 10
+    assert at.next_read_offset(WEB) == 10
     assert at.stream_time_ms(WEB) == NOW + 9
-    assert at.next_of(0, WEB) == 10
+    assert at.next_uncounted_offset(0, WEB) == 10
 
 
 def test_an_absent_row_begins_where_the_generation_does() -> None:
@@ -51,14 +51,14 @@ def test_an_absent_row_begins_where_the_generation_does() -> None:
     assert find(state()).stream_time_ms(WEB) == 0
 
 
-def test_reading_begins_with_the_shard_that_is_least_far() -> None:
+def test_reading_begins_at_the_shard_that_is_furthest_behind() -> None:
     at = find(state({PLACE: row(9)}, shards=2), state({PLACE: row(4)}, shards=2))
     assert at.starts == {WEB: 4}
     assert at.stream_time_ms(WEB) == NOW + 4
-    assert at.next_of(0, WEB) > 7 >= at.next_of(1, WEB)
+    assert at.next_uncounted_offset(0, WEB) > 7 >= at.next_uncounted_offset(1, WEB)
 
 
-def test_a_record_that_retention_took_is_not_asked_for() -> None:
+def test_a_record_deleted_by_retention_is_not_compared() -> None:
     assert find(state({PLACE: row(9)}), low=10).starts == {WEB: 10}
 
 
@@ -81,26 +81,26 @@ def test_a_log_that_is_not_the_one_that_was_counted_stops_the_partition(
     assert at.stops[str(WEB)].startswith(word)
 
 
-def test_what_is_just_there_stops_nothing() -> None:
+def test_positions_at_the_ends_of_the_log_stop_nothing() -> None:
     assert find(state({PLACE: row(9)}), high=10).stops == {}
     assert find(state({PLACE: row(9)}), low=10, high=10).stops == {}
 
 
-def test_a_partition_that_is_gone_stops_alone() -> None:
+def test_a_missing_partition_stops_alone() -> None:
     other = Partition("rta.events.web", 1)
     at = Positions.find([WEB, other], {0: state()}, {WEB: OffsetRange(PLACE, 0, 5, 1)})
     assert at.starts == {WEB: 0}
     assert at.stops[str(other)].startswith("gone")
 
 
-def test_a_lost_shard_stands_still_and_the_others_go_on() -> None:
+def test_a_lost_shard_stops_and_the_others_go_on() -> None:
     at = find(state({PLACE: row(9)}, shards=2), None)
     assert list(at.shards) == [0]
     assert at.starts == {WEB: 9}
     assert at.stops["shard 1"].startswith("lost")
 
 
-def test_a_torn_shard_and_one_without_projects_stand_still() -> None:
+def test_a_torn_shard_and_one_without_projects_stop() -> None:
     at = find(state({PLACE: row(9)}, shards=2, torn=True), state(shards=2, projects_version=""))
     assert at.stops["shard 0"].startswith("torn")
     assert at.stops["shard 1"].startswith("no_projects")
@@ -116,7 +116,7 @@ def test_a_torn_shard_and_one_without_projects_stand_still() -> None:
         ((state(shards=2),), "version"),
     ],
 )
-def test_a_store_that_is_not_ours_is_not_touched(states: tuple[ShardState | None, ...], reason: str) -> None:
+def test_a_store_of_another_version_is_refused(states: tuple[ShardState | None, ...], reason: str) -> None:
     with pytest.raises(Stopped) as stopped:
         find(*states)
     assert stopped.value.reason == reason
@@ -124,20 +124,20 @@ def test_a_store_that_is_not_ours_is_not_touched(states: tuple[ShardState | None
 
 def test_the_record_that_was_counted_last_is_recognised() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.first_difference(columns_of([record(9), record(10)])) is None
-    assert at.first_difference(columns_of([record(11)])) is None  # looked at once
+    assert at.find_mismatch(columns_of([record(9), record(10)])) is None
+    assert at.find_mismatch(columns_of([record(11)])) is None  # looked at once
 
 
-def test_another_record_at_its_place_is_noticed() -> None:
+def test_another_record_at_the_counted_offset_is_noticed() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.first_difference(columns_of([record(9, b"another"), record(10)])) == 9
-    assert find(state({PLACE: row(9)})).first_difference(columns_of([record(10)])) == 9  # it is no longer there
+    assert at.find_mismatch(columns_of([record(9, b"another"), record(10)])) == 9
+    assert find(state({PLACE: row(9)})).find_mismatch(columns_of([record(10)])) == 9  # it is no longer there
 
 
-def test_each_shards_last_record_is_compared_as_it_passes_by() -> None:
+def test_each_shards_last_record_is_compared_when_it_is_read() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
-    assert at.first_difference(columns_of([record(4), record(5)])) is None
-    assert at.first_difference(columns_of([record(8), record(9, b"another")])) == 9
+    assert at.find_mismatch(columns_of([record(4), record(5)])) is None
+    assert at.find_mismatch(columns_of([record(8), record(9, b"another")])) == 9
 
 
 def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
@@ -153,13 +153,13 @@ def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
     assert fingerprint(LogRecord(WEB, 7, NOW + 1, b"k", b"{}", 3, True)) == fingerprint(base)
 
 
-def test_moves_go_from_where_the_shard_stands() -> None:
+def test_a_move_starts_at_the_shards_row() -> None:
     at = find(state({PLACE: row(9)}))
-    move = at.move(0, WEB, record(12), NOW + 12)
+    move = at.move_past(0, WEB, record(12), NOW + 12)
     assert (move.place, move.after, read_row(move.upto).next_offset) == (PLACE, row(9), 13)
     at.accept(0, [move])
-    assert at.move(0, WEB, record(20), NOW).after == move.upto
-    assert at.next_of(0, WEB) > 12
+    assert at.move_past(0, WEB, record(20), NOW).after == move.upto
+    assert at.next_uncounted_offset(0, WEB) > 12
 
 
 def test_quiet_shards_follow_and_those_ahead_stay() -> None:
@@ -168,7 +168,7 @@ def test_quiet_shards_follow_and_those_ahead_stay() -> None:
     behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
     assert (behind.after, read_row(behind.upto).next_offset) == (row(4), 7)
     assert ahead.after == ahead.upto == row(9)
-    assert at.committable() == {WEB: 7}
+    assert at.offsets_to_commit() == {WEB: 7}
     assert find(state()).all_moves(0) == []
 
 
