@@ -137,11 +137,11 @@ class Positions:
         """For all partitions, the move from the shard's row to what has been read; often both are the same."""
         moves = []
         for partition, extent in self.extents.items():
-            after = self._rows[shard].get(extent.place, "")
+            current = self._rows[shard].get(extent.place, "")
             row = self._read_rows[partition]
-            if after or row.next_offset:
-                is_ahead = row.next_offset > next_offset(after)
-                moves.append(Advance(extent.place, after, row.text() if is_ahead else after))
+            if current or row.next_offset:
+                is_ahead = row.next_offset > next_offset(current)
+                moves.append(Advance(extent.place, current, row.text() if is_ahead else current))
         return moves
 
     def accept(self, shard: int, moves: Sequence[Advance]) -> None:
@@ -155,7 +155,7 @@ class Positions:
             self._read_rows[partition] = row_after(run.record(-1), stream_time_ms)
 
     def skip_to_ends(self, ends: Mapping[Partition, int]) -> None:
-        """Partitions were read to their end: what lies between the last record and the end are no readable records."""
+        """Record that partitions were read to their end: there are no readable records before it."""
         for partition, end in ends.items():
             row = self._read_rows.get(partition)
             if row is not None and str(partition) not in self.stops and end > row.next_offset:

@@ -13,7 +13,7 @@ from rtaplatform.core.events import Reason
 from rtaplatform.core.time.timestamps import read_time_ms
 from rtaplatform.core.values.dimensions import dimension
 from rtaplatform.core.values.ids import persons_of
-from rtaplatform.process.decode.fast import DecodedEvent, _decode, _event, read_event
+from rtaplatform.process.decode.fast import DecodedEvent, _decode, _make_event, read_event
 from rtaplatform.process.decode.lenient import project_of, read_leniently
 from rtaplatform.simulate.shop.malformed import BREAKAGES
 from tests.unit.process.decode.odd_records import Sent, counted_by_the_oracle, log_of
@@ -326,7 +326,7 @@ def test_the_own_time_is_the_clients_as_sent(fields: dict[str, Any], own_ms: int
 )  # fmt: skip
 def test_the_lenient_reader_agrees_with_the_fast_one(fields: dict[str, Any]) -> None:
     value = json.dumps({**GOOD, **fields}).encode()
-    assert _event(read_leniently(value), "web", NOW) == _event(_decode(value), "web", NOW)
+    assert _make_event(read_leniently(value), "web", NOW) == _make_event(_decode(value), "web", NOW)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.core.values.murmur2 import buckets_of
 from rtaplatform.process.fold.dedup import WINDOW_MS, Lookup, plan_lookup
-from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, as_writes, loose_without_expired
+from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, loose_without_expired, make_loose_writes
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -257,7 +257,7 @@ def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
 
 def test_all_ids_that_were_read_are_compared_and_new_ones_written() -> None:
     other = ("demo:t:4", 9)
-    assert as_writes({(SET, 1): ABSENT, (SET, 2): 5, other: ABSENT}, {(SET, 1): 7, other: 8}) == [
+    assert make_loose_writes({(SET, 1): ABSENT, (SET, 2): 5, other: ABSENT}, {(SET, 1): 7, other: 8}) == [
         write((1, ABSENT, 7), (2, 5, ABSENT)),
         LooseWrite("demo:t:4", [(9).to_bytes(8, "little")], [ABSENT], [8]),
     ]

@@ -14,8 +14,8 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.kafka.config import client_config, consumer_config, producer_config
 from rtaplatform.stream.kafka.consumer import KafkaConsumer
-from rtaplatform.stream.kafka.membership import JOINS_WITHIN_MS, Membership
-from rtaplatform.stream.kafka.partition_reader import _end_of
+from rtaplatform.stream.kafka.membership import JOIN_MS_MAX, Membership
+from rtaplatform.stream.kafka.partition_reader import _read_end
 from rtaplatform.stream.port import Partition
 
 PLAIN = KafkaSettings(bootstrap_servers="a:1,b:2")
@@ -79,9 +79,9 @@ def statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> st
 def test_brokers_that_let_a_member_wait_do_not_know_the_protocol() -> None:
     membership = Membership("consumer")
     for said in (statistics("query-coord", 90_000, "init"), statistics("up", 500, "init"), "{}"):
-        membership.heed(said)
+        membership.read_statistics(said)
         assert not membership.is_refused
-    membership.heed(statistics("up", JOINS_WITHIN_MS, "init"))
+    membership.read_statistics(statistics("up", JOIN_MS_MAX, "init"))
     assert membership.is_refused
     membership.fall_back("workers")
     assert (membership.protocol, membership.is_refused) == ("classic", False)
@@ -89,8 +89,8 @@ def test_brokers_that_let_a_member_wait_do_not_know_the_protocol() -> None:
 
 def test_a_member_that_has_joined_never_falls_back() -> None:
     membership = Membership("consumer")
-    membership.heed(statistics("up", 900, "steady", 1))
-    membership.heed(statistics("up", 90_000, "init"))
+    membership.read_statistics(statistics("up", 900, "steady", 1))
+    membership.read_statistics(statistics("up", 90_000, "init"))
     assert not membership.is_refused
 
 
@@ -98,8 +98,8 @@ def test_a_fatal_error_of_the_client_ends_the_process() -> None:
     """No call of it succeeds any more: waiting for it would be for ever."""
     message = SimpleNamespace(error=lambda: KafkaError(KafkaError._FATAL, "fenced", True), topic=lambda: "t")
     with pytest.raises(SetupError, match="failed for good: fenced"):
-        _end_of(Partition("t", 0), message)  # type: ignore[arg-type]  # what it asks of a message
+        _read_end(Partition("t", 0), message)  # type: ignore[arg-type]  # what it asks of a message
     log = KafkaConsumer(PLAIN, WorkerSettings(), [Partition("rta.events.web", 0)])
     with pytest.raises(SetupError, match="failed for good"):
-        log._heed(message)  # type: ignore[arg-type]
+        log._handle_error(message)  # type: ignore[arg-type]
     log.close()
