@@ -187,8 +187,8 @@ class _AllEventsForPersons(Port):
         assert isinstance(folding, FoldWithPersons)
         add = folding._fold.add
 
-        def add_all(place: str, read: Sequence[DecodedRecord]) -> list[DecodedRecord]:
-            add(place, read)
+        def add_all(place: str, records: Sequence[DecodedRecord]) -> list[DecodedRecord]:
+            add(place, records)
             return []
 
         folding._fold.add = add_all  # type: ignore[method-assign]  # the plant

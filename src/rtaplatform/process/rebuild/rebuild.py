@@ -148,13 +148,13 @@ class Rebuild:
             worker = self._worker or self._start()
             if worker is None:
                 return
-            if self._log.is_caught_up or self._log.control is not None:
+            if self._log.is_caught_up or self._log.control_record is not None:
                 worker.compare_soon()  # the next step needs all ledgers up to date, also of quiet shards
             worker.turn()
             self._refuse_stops()
             if not worker.is_settled:
                 return
-            if self._log.control is not None:
+            if self._log.control_record is not None:
                 self._take_control()
             elif self._log.is_caught_up and self._is_control_read():
                 self._switch_all()

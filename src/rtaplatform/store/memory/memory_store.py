@@ -269,10 +269,10 @@ class MemoryStore:
     def _generation(self, shard: int, generation: str) -> MemoryTotals:
         return self.shards[shard].generations.get(generation, MemoryTotals())
 
-    def _publish(self, hint: ChangeNotification) -> None:
+    def _publish(self, notification: ChangeNotification) -> None:
         for queue in self._listeners:
             if not queue.full():
-                queue.put_nowait(hint)
+                queue.put_nowait(notification)
 
     def _write(self, totals: MemoryTotals, delta: Delta) -> None:
         write_batch(totals, delta, self.caps)

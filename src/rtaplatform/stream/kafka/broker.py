@@ -50,9 +50,9 @@ class Broker:
     def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
         """Topic → its id and its number of partitions; topics that do not exist are left out."""
         with self._request():
-            names = TopicCollection(sorted(set(names)))
+            collection = TopicCollection(sorted(set(names)))
             topics = {}
-            for name, future in self._admin().describe_topics(names, request_timeout=REQUEST_SECONDS_MAX).items():
+            for name, future in self._admin().describe_topics(collection, request_timeout=REQUEST_SECONDS_MAX).items():
                 with _ignore_missing():
                     topic = future.result()
                     topics[name] = (str(topic.topic_id), len(topic.partitions))
