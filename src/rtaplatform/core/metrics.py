@@ -1,7 +1,8 @@
 """The metrics, each defined once as a value.   Read by planner, API, docs and tests.
 
-A metric names the rollups that hold it, smallest first, the measure, and the events that count.
-Units: `count`, `money` (10⁻⁴ of a currency unit inside, currency units outside), `ratio`, `seconds`.
+A metric names the rollups that hold it, smallest first, the measure, and the events that count; or it is derived: a
+quotient or a difference of others, computed when an answer is read.
+Units: `count`, `money` (10⁻⁴ of a currency unit inside, currency units outside), `ratio`, `number`, `seconds`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rtaplatform.core.rollups import (
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
     PRODUCTS,
+    SCALE,
     Rollup,
 )
 
@@ -66,7 +68,42 @@ class LiveGauge(Struct, frozen=True, tag=True):
     dimensions: tuple[str, ...] = ()
 
 
-Metric = AdditiveMetric | DistinctMetric | LiveGauge
+MetricPart = AdditiveMetric | DistinctMetric
+
+
+class Combination(Struct, frozen=True):
+    """The sum of `plus`, less the sum of `minus`. All of them are of one scale."""
+
+    plus: tuple[MetricPart, ...]
+    minus: tuple[MetricPart, ...] = ()
+
+    @property
+    def parts(self) -> tuple[MetricPart, ...]:
+        return (*self.plus, *self.minus)
+
+
+class DerivedMetric(Struct, frozen=True, tag=True):
+    """`upper` ÷ `lower`, null where `lower` is 0; without `lower`, `upper` itself. All parts are of one moment."""
+
+    name: str
+    unit: str
+    description: str
+    upper: Combination
+    lower: Combination | None = None
+
+    @property
+    def parts(self) -> tuple[MetricPart, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys((*self.upper.parts, *(self.lower.parts if self.lower is not None else ()))))
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Those of all parts. Parts are told apart by their events, so `event` is none of them."""
+        first, *others = (part.dimensions for part in self.parts)
+        return tuple(d for d in first if d != "event" and all(d in dimensions for dimensions in others))
+
+
+Metric = AdditiveMetric | DistinctMetric | LiveGauge | DerivedMetric
 
 
 def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,6 +119,30 @@ def _commerce(measure: str, product_measure: str, event: str) -> tuple[MetricSou
     return (*_of_events(measure, event), MetricSource(PRODUCTS, product_measure))
 
 
+def _quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
+    return DerivedMetric(name, unit, description, Combination((upper,)), Combination((lower,)))
+
+
+PRODUCT_VIEWS = AdditiveMetric(
+    "product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")
+)
+ADDS_TO_CART = AdditiveMetric(
+    "adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")
+)
+ORDERS = AdditiveMetric("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed"))
+REVENUE = AdditiveMetric(
+    "revenue",
+    "money",
+    "Money taken, in the project's currency.",
+    _commerce("revenue", "revenue", "Order Completed"),
+    SCALE,
+)
+# A part only: their amounts are not in `revenue`.
+FOREIGN_ORDERS = AdditiveMetric(
+    "orders in other currencies", "count", "Order Completed events whose currency is not the project's.",
+    _of_events("other_currencies", "Order Completed"),
+)  # fmt: skip
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -89,22 +150,24 @@ METRICS: dict[str, Metric] = {
         AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
         DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId."),
         LiveGauge("online", "count", "Distinct persons seen in the last 5 minutes."),
-        AdditiveMetric(
-            "product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")
-        ),
-        AdditiveMetric("adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")),
+        PRODUCT_VIEWS,
+        ADDS_TO_CART,
         AdditiveMetric(
             "checkouts", "count", "Checkout Started events.", _commerce("count", "checkouts", "Checkout Started")
         ),
-        AdditiveMetric("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed")),
-        AdditiveMetric("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), 10_000),
-        AdditiveMetric(
-            "revenue",
+        ORDERS,
+        AdditiveMetric("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), SCALE),
+        REVENUE,
+        DerivedMetric(
+            "average_order_value",
             "money",
-            "Money taken, in the project's currency.",
-            _commerce("revenue", "revenue", "Order Completed"),
-            10_000,
+            "`revenue` ÷ orders in the project's currency.",
+            Combination((REVENUE,)),
+            Combination((ORDERS,), (FOREIGN_ORDERS,)),
         ),
+        _quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
+        _quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
+        _quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),
     )
 }
 DIMENSIONS = tuple(dict.fromkeys(d for metric in METRICS.values() for d in metric.dimensions))

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 POINTS_MAX = 3_000
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 1_000
+ALL_ROWS = 2**31  # the limit of a breakdown whose rows are all needed
 SKETCH_ERROR = 0.0081
 
 Number = int | float
@@ -49,6 +50,8 @@ class Query(Struct, frozen=True):
     limit: int = LIMIT_DEFAULT
     compare: str | None = None
     bots: str = "exclude"
+    half_life_ms: int = 0  # rows by a sum of their points in which each counts less with its age; 0: by their totals
+    beside: tuple[str, ...] = ()  # metrics whose buckets make up the period too, so that their numbers go together
 
 
 Point = tuple[str, Number | None]
@@ -136,6 +139,59 @@ class Popular(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     end: str
     results: list[PopularProduct]
     meta: Meta
+
+
+class TrendingProduct(Struct, frozen=True):
+    """`value` of the period, `previous` of the one before; `change` is the growth as a share of `previous`.
+
+    `score`: the value, each part of it halved for every half-life of its age.
+    """
+
+    product_id: str
+    value: Number
+    score: Number
+    previous: Number | None
+    change: float | None
+    name: str | None = None
+    price: Number | None = None
+    currency: str | None = None
+    category: str | None = None
+    image_url: str | None = None
+
+
+class Trending(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """The products of the greatest score, most first."""
+
+    by: str
+    start: str
+    end: str
+    half_life_seconds: int
+    results: list[TrendingProduct]
+    meta: Meta
+    previous_from: str | UnsetType = UNSET
+    previous_to: str | UnsetType = UNSET
+
+
+class MetricTotal(Struct, frozen=True):
+    """One metric of several. `error` as in `Meta`."""
+
+    unit: str
+    total: Number | None
+    previous: Number | None
+    error: float | None
+    currency: str | UnsetType = UNSET
+
+
+class MetricTotals(Struct, frozen=True):
+    """Several metrics of one period and moment, by name."""
+
+    start: str
+    end: str
+    timezone: str
+    totals: dict[str, MetricTotal]
+    meta: Meta
+    previous_from: str | UnsetType = UNSET
+    previous_to: str | UnsetType = UNSET
 
 
 class MetricItem(Struct, frozen=True):

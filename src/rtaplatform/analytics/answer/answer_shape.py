@@ -12,13 +12,13 @@ from rtaplatform.analytics.answer.question_job import (
     QuestionJob,
     currency_reads,
     quality_reads,
-    rows_of_job,
+    shown_rows_of_job,
 )
 from rtaplatform.analytics.ask.time_expressions import shown, shown_instant
 from rtaplatform.analytics.freshness.tracker import Freshness
-from rtaplatform.analytics.plan.plan import OnlinePlan, QueryPlan, SumsPlan
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, table_of
-from rtaplatform.core.query import Answer, Meta, Number, Result
+from rtaplatform.analytics.plan.plan import OnlinePlan, QueryPlan
+from rtaplatform.analytics.read.rows import ShownRow, ShownRows, table_of
+from rtaplatform.core.query import Answer, Meta, Result
 from rtaplatform.core.values.markers import shown_value
 from rtaplatform.store.port import Read, Snapshot
 
@@ -30,7 +30,7 @@ def answer_of(
 ) -> Answer:
     planned = job.plan
     query, period = planned.query, planned.period
-    rows = rows_of_job(job, answers, now_ms)
+    rows = shown_rows_of_job(job, answers, now_ms)
     before = None if isinstance(planned.shape, OnlinePlan) else period.before
     return Answer(
         metric=query.metric,
@@ -52,28 +52,23 @@ def rows_max(planned: QueryPlan) -> int:
     return planned.query.limit - 1 if planned.query.breakdown else 1
 
 
-def _results(planned: QueryPlan, rows: AnswerRows) -> list[Result]:
-    scale = planned.shape.scale if isinstance(planned.shape, SumsPlan) else 1
+def _results(planned: QueryPlan, rows: ShownRows) -> list[Result]:
     times: list[str] = []
     if planned.query.interval != "none" and not isinstance(planned.shape, OnlinePlan):
         times = [shown(span.start, planned.period.zone) for span in planned.period.spans]
-    return [_result(planned, row, times, scale) for row in rows.rows[: rows_max(planned)]]
+    return [_result(planned, row, times) for row in rows.rows[: rows_max(planned)]]
 
 
-def _result(planned: QueryPlan, row: AnswerRow, times: list[str], scale: int) -> Result:
+def _result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     return Result(
         dict(zip(planned.query.breakdown, map(shown_value, row.key), strict=True)),
-        _number(row.total, scale),
-        None if row.previous is None else _number(row.previous, scale),
-        [(time, _number(value, scale)) for time, value in zip(times, row.points, strict=False)],
+        row.total,
+        row.previous,
+        list(zip(times, row.points, strict=False)),
     )
 
 
-def _number(stored: int, scale: int) -> Number:
-    return stored // scale if stored % scale == 0 else stored / scale
-
-
-def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: AnswerRows, fresh: Freshness) -> Meta:
+def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness) -> Meta:
     quality = table_of(quality_reads(planned), answers).values()
     currencies = table_of(currency_reads(planned), answers).values()
     return Meta(

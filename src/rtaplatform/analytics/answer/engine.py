@@ -24,7 +24,7 @@ from rtaplatform.analytics.cache.window_cache import SumsCache, WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
 from rtaplatform.analytics.freshness.tracker import Freshness, FreshnessTracker
 from rtaplatform.analytics.freshness.watch import WatchClock
-from rtaplatform.analytics.plan.plan import OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import DerivedPlan, OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
 from rtaplatform.analytics.plan.plan_cache import PlanCache
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.cost import RequestCost, require_affordable, require_few_sketches
@@ -76,7 +76,7 @@ class Engine:
             known, now_ms = await self.project(project), self._clock().wall_ms
             plans = [self._plans.plan(query, known, now_ms) for query in queries]
             cost = require_affordable(plans)
-            async with self._windows.turns(plans):
+            async with self._windows.turns(part for plan in plans for part in plan.parts):
                 reply = await self._reply(plans, cost, known, now_ms)
             if reply is not None:
                 return reply
@@ -87,19 +87,20 @@ class Engine:
     ) -> Reply | None:
         """None where what the plans were made from has changed, or buckets must be read again, whole."""
         jobs = [await self._prepare(planned) for planned in plans]
-        require_few_sketches([(job.plan, job.groups) for job in jobs if job.groups])
+        parts = [part for job in jobs for part in job.whole]
+        require_few_sketches([(part.plan, part.groups) for part in parts if part.groups])
         snapshot, found = await self._read(known.slug, jobs, now_ms)
         if snapshot.project != known:
             # Another zone or currency, so another plan: a project's settings are part of the moment.
             self._projects[known.slug] = snapshot.project
             return None
-        numbers = _fields_in(snapshot) * max(job.numbers_of_field for job in jobs)
+        numbers = _fields_in(snapshot) * max(part.numbers_of_field for part in parts)
         taken = await self.beside.run(numbers, lambda: [read_answers(job, found, snapshot) for job in jobs])
         if not all(taken):
             return None
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = await self.beside.run(
-            cost.points + sum(job.beside for job in jobs),
+            cost.points + sum(part.beside for part in parts),
             lambda: [answer_of(job, found, snapshot, fresh, now_ms) for job in jobs],
         )
         return Reply(answers, snapshot.generation, _digest(snapshot))
@@ -149,6 +150,8 @@ class Engine:
                 return await self._prepare_persons(planned, shape)
             case OnlinePlan():
                 return QuestionJob(planned)
+            case DerivedPlan(parts=parts):
+                return QuestionJob(planned, parts=tuple([await self._prepare(part) for part in parts]))
 
     async def _products(self, planned: QueryPlan, joined: Sequence[str]) -> ProductTable | None:
         if not joined:

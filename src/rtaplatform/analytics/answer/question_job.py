@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from rtaplatform.analytics.cache.product_totals import ProductTotals
 from rtaplatform.analytics.cache.united_sketches import UnitedSketches, union_tiles
+from rtaplatform.analytics.cache.value_totals import ValueTotals
 from rtaplatform.analytics.cache.window_cache import SumsCache
-from rtaplatform.analytics.plan.plan import OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import DerivedPlan, OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import sums_reads, sums_rows
+from rtaplatform.analytics.read.derived import derived_rows
 from rtaplatform.analytics.read.distinct import Group, known_reads, persons_error, persons_reads, persons_rows
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, cells_of
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, ShownRows, cells_of, shown_rows
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Read, ReadFields, ReadOnline, Snapshot
@@ -34,12 +36,21 @@ QUALITY_MEASURES = {
 
 
 class QuestionJob(Struct, frozen=True):
-    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products."""
+    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products.
+
+    The job of a derived metric has those of its parts, and nothing of its own to read.
+    """
 
     plan: QueryPlan
     groups: tuple[Group, ...] = ()
     window: SumsCache | UnitedSketches | None = None
     products: ProductTable | None = None
+    parts: tuple[QuestionJob, ...] = ()
+
+    @property
+    def whole(self) -> tuple[QuestionJob, ...]:
+        """The jobs that read: its parts, else itself."""
+        return self.parts or (self,)
 
     @property
     def numbers_of_field(self) -> int:
@@ -53,27 +64,40 @@ class QuestionJob(Struct, frozen=True):
                 return window.size // UNITED_BYTES
             case ProductTotals() as window, SumsPlan() as shape:
                 return window.to_join(self.plan, shape, self.products)
+            case ValueTotals() as window, _ if self.plan.weights:
+                return window.rows_kept
         return 0
 
 
 def reads_of(job: QuestionJob, now_ms: int) -> list[Read]:
+    numbers = [read for part in job.whole for read in _number_reads(part, now_ms)]
+    return [*quality_reads(job.plan), *currency_reads(job.plan), *numbers]
+
+
+def _number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
     planned, shape = job.plan, job.plan.shape
-    reads: list[Read] = [*quality_reads(planned), *currency_reads(planned)]
     match shape:
         case SumsPlan() if job.window is not None:
-            return reads + list(job.window.reads(tiles_of(planned)))
+            return list(job.window.reads(tiles_of(planned)))
         case PersonsPlan() if job.window is not None:
-            return [*reads, *known_reads(planned, shape), *job.window.reads(union_tiles(planned))]
+            return [*known_reads(planned, shape), *job.window.reads(union_tiles(planned))]
         case SumsPlan():
-            return reads + list(sums_reads(planned, shape))
+            return list(sums_reads(planned, shape))
         case PersonsPlan():
-            return reads + persons_reads(planned, shape, job.groups)
+            return persons_reads(planned, shape, job.groups)
         case OnlinePlan():
-            return [*reads, _online_read(now_ms)]
+            return [_online_read(now_ms)]
+        case DerivedPlan():
+            return []
 
 
 def read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
-    """Bring what is known of the job's window to the snapshot's moment, if it is complete."""
+    """Bring what is known of the job's windows to the snapshot's moment, if it is complete."""
+    taken = [_read_answers(part, answers, snapshot) for part in job.whole]
+    return all(taken)
+
+
+def _read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
     if job.window is None:
         return True
     if isinstance(job.window, UnitedSketches):  # kept already
@@ -83,7 +107,16 @@ def read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapsh
     return job.window.take(snapshot, tiles, answers)
 
 
-def rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
+def shown_rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> ShownRows:
+    """The rows of the answer, and of a breakdown one more than its limit, where there are as many."""
+    planned, shape = job.plan, job.plan.shape
+    if isinstance(shape, DerivedPlan):
+        return derived_rows(planned, shape, [_stored_rows(part, answers, now_ms) for part in job.parts])
+    scale = shape.scale if isinstance(shape, SumsPlan) else 1
+    return shown_rows(_stored_rows(job, answers, now_ms), scale)
+
+
+def _stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
     planned, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if isinstance(job.window, SumsCache):
@@ -96,6 +129,8 @@ def rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> A
             return persons_rows(planned, shape, job.groups, answers)
         case OnlinePlan():
             return AnswerRows([AnswerRow((), int(answers[_online_read(now_ms)]), None, [])], error=0)
+        case DerivedPlan():
+            raise AssertionError("a part of a derived metric is not derived")
 
 
 def tiles_of(planned: QueryPlan) -> tuple[Tile, ...]:

@@ -18,6 +18,7 @@ from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, cells_of, error_of, listings_of
+from rtaplatform.core.query import ALL_ROWS
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCTS, SEPARATOR, SHARED, SHORT_PREFIX
 from rtaplatform.store.port import BucketContent, Read, ReadBucketLog
 
@@ -131,8 +132,9 @@ class ProductTotals(SumsCache):
         return {name[prefix:] for name in listed.fields[::2] if name.startswith(self._short_starts)}
 
     def to_join(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> int:
-        """How many names must be joined before the question is answered."""
-        return self._products.to_join(shape, plan.query.breakdown, products) if shape.joined else 0
+        """How many names must be joined, or become rows, before the question is answered."""
+        many = len(self._columns.names) if plan.query.breakdown and plan.query.limit == ALL_ROWS else 0
+        return many + (self._products.to_join(shape, plan.query.breakdown, products) if shape.joined else 0)
 
     # Answering ----------------------------------------------------------------------------------------------------
 

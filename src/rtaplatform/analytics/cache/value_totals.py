@@ -51,6 +51,11 @@ class ValueTotals(SumsCache):
     def size(self) -> int:
         return self._rows * ROW_BYTES + len(self._meanings) * MEANING_BYTES
 
+    @property
+    def rows_kept(self) -> int:
+        """Of all buckets."""
+        return self._rows
+
     def _tokens_known(self) -> Mapping[Tile, Token]:
         return self._known
 

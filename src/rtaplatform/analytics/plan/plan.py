@@ -3,16 +3,18 @@
 The plan takes the smallest rollup that holds the dimensions of filter and breakdown, and reads the total's field,
 else named fields where their values are known and few, else whole buckets. A question that no rollup holds is refused
 with the nearest. Of a breakdown one row more than its limit is asked for, so that the answer can tell of the rest.
+A derived metric has a plan for each of its parts, all for one period and with all rows.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rtaplatform.analytics.plan.decay import decay_weights
 from rtaplatform.analytics.plan.period import Period, cut_period
 from rtaplatform.core.caps import without_seat
 from rtaplatform.core.errors import InvalidParameter
@@ -20,6 +22,7 @@ from rtaplatform.core.events import SOURCES
 from rtaplatform.core.metrics import (
     METRICS,
     AdditiveMetric,
+    DerivedMetric,
     DistinctMetric,
     LiveGauge,
     Metric,
@@ -27,7 +30,7 @@ from rtaplatform.core.metrics import (
     joined_dimensions,
 )
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.query import NOW, Anchor, Query, TimeExpression
+from rtaplatform.core.query import ALL_ROWS, NOW, Anchor, Query, TimeExpression
 from rtaplatform.core.rollups import (
     BOT_PREFIX,
     PERSON_DIMENSIONS,
@@ -82,17 +85,35 @@ class OnlinePlan(Struct, frozen=True):
     pass
 
 
+class DerivedPlan(Struct, frozen=True):
+    """The plans of a derived metric's parts, in their order."""
+
+    metric: DerivedMetric
+    parts: tuple[QueryPlan, ...]
+
+
+PartShape = SumsPlan | PersonsPlan | OnlinePlan
+
+
 class QueryPlan(Struct, frozen=True):
     query: Query
     project: ProjectSettings
     metric: Metric
     period: Period
-    shape: SumsPlan | PersonsPlan | OnlinePlan
+    shape: PartShape | DerivedPlan
+    weights: tuple[int, ...] = ()  # of the points, where rows are sorted by a weighted sum of them
+
+    @property
+    def parts(self) -> tuple[QueryPlan, ...]:
+        """The plans of what is read: itself, where it is not derived."""
+        return self.shape.parts if isinstance(self.shape, DerivedPlan) else (self,)
 
 
 def groups_of(metric: Metric) -> list[tuple[str, ...]]:
     """The dimensions that go together in a question of this metric."""
     match metric:
+        case DerivedMetric():
+            return _shared_groups(metric)
         case AdditiveMetric():
             held = [source.dimensions for source in metric.sources]
             return [one for one in held if not any(set(one) < set(other) for other in held)]
@@ -102,24 +123,55 @@ def groups_of(metric: Metric) -> list[tuple[str, ...]]:
             return [()]
 
 
+def _shared_groups(metric: DerivedMetric) -> list[tuple[str, ...]]:
+    found = [metric.dimensions]
+    for part in metric.parts:
+        held = [(group, other) for group in found for other in groups_of(part)]
+        found = list(dict.fromkeys(tuple(d for d in group if d in other) for group, other in held))
+    return [one for one in found if not any(set(one) < set(other) for other in found)]
+
+
 Cut = Callable[[Query, ProjectSettings, int, tuple[BucketKind, ...]], Period]
 
 
 def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cut_period) -> QueryPlan:
     """Raises `InvalidParameter`, with the field and what would be right. `now_ms` is a whole minute."""
     metric = METRICS[query.metric]
-    shape = _shape(query, metric)
+    parts = _parts_of(metric)
+    shapes = [_shape(query, part) for part in parts]
+    beside = [_shape(query, part) for name in query.beside for part in _parts_of(METRICS[name])]
     asked = _of_the_moment(query) if isinstance(metric, LiveGauge) else _period_asked(query)
-    dimension = shape.dimension if isinstance(shape, PersonsPlan) else ""
-    period = cut(asked, project, now_ms, DIMENSION_KINDS if dimension else ALL_KINDS)
-    if dimension and _has_hours_before(period, now_ms - sketch_retention_ms(BucketKind.HOUR, dimension)):
-        period = cut(asked, project, now_ms, (BucketKind.DAY,))
+    period = _cut_for([*shapes, *beside], lambda kinds: cut(asked, project, now_ms, kinds), now_ms)
     _require_size(query, period)
-    if isinstance(shape, SumsPlan):
-        shape = _bounded(shape, period)
     if query.breakdown:
         query = replace(query, limit=query.limit + 1)
-    return QueryPlan(query, project, metric, period, shape)
+    bounded = [_bounded(shape, period) for shape in shapes]
+    if not isinstance(metric, DerivedMetric):
+        return QueryPlan(query, project, metric, period, bounded[0], _weights(query, period))
+    every = replace(query, limit=ALL_ROWS)
+    plans = [QueryPlan(every, project, part, period, shape) for part, shape in zip(parts, bounded, strict=True)]
+    return QueryPlan(query, project, metric, period, DerivedPlan(metric, tuple(plans)))
+
+
+def _parts_of(metric: Metric) -> tuple[AdditiveMetric | DistinctMetric | LiveGauge, ...]:
+    return metric.parts if isinstance(metric, DerivedMetric) else (metric,)
+
+
+def _weights(query: Query, period: Period) -> tuple[int, ...]:
+    if not query.half_life_ms:
+        return ()
+    starts = [span.start * MINUTE_MS for span in period.spans]
+    return tuple(decay_weights(starts, period.end * MINUTE_MS, query.half_life_ms))
+
+
+def _cut_for(shapes: Sequence[PartShape], cut: Callable[[tuple[BucketKind, ...]], Period], now_ms: int) -> Period:
+    """One period that all of them can be read for."""
+    dimensions = [shape.dimension for shape in shapes if isinstance(shape, PersonsPlan) and shape.dimension]
+    period = cut(DIMENSION_KINDS if dimensions else ALL_KINDS)
+    kept_ms = min((sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
+    if dimensions and _has_hours_before(period, now_ms - kept_ms):
+        period = cut((BucketKind.DAY,))
+    return period
 
 
 def _has_hours_before(period: Period, ms: int) -> bool:
@@ -128,7 +180,9 @@ def _has_hours_before(period: Period, ms: int) -> bool:
     return any(kind is BucketKind.HOUR and start * MINUTE_MS <= ms for kind, start in tiles)
 
 
-def _bounded(shape: SumsPlan, period: Period) -> SumsPlan:
+def _bounded(shape: PartShape, period: Period) -> PartShape:
+    if not isinstance(shape, SumsPlan):
+        return shape
     buckets = len(period.tiles) + len(period.previous or ())
     is_few = shape.fields is None or shape.is_total or len(shape.fields) * buckets <= NAMED_CELLS_MAX
     return shape if is_few else replace(shape, fields=None)
@@ -153,7 +207,7 @@ def _period_asked(query: Query) -> Query:
     return Query("", query.start, query.end, query.interval, query.timezone, query.week_start, compare=query.compare)
 
 
-def _shape(query: Query, metric: Metric) -> SumsPlan | PersonsPlan | OnlinePlan:
+def _shape(query: Query, metric: AdditiveMetric | DistinctMetric | LiveGauge) -> PartShape:
     match metric:
         case AdditiveMetric():
             return _sums(query, metric)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -45,21 +45,38 @@ def sums_rows(plan: QueryPlan, shape: SumsPlan, answers: Answers, products: Prod
 
 
 def rows_of(plan: QueryPlan, spans: Sequence[Sums], before: Sums | None, *, is_hiding: bool) -> AnswerRows:
-    """The rows of the greatest totals, from the sums of each point and of the period before."""
+    """The rows of the greatest totals, or weighted sums, from the sums of each point and of the period before."""
     totals = dict.fromkeys(before or (), 0)
     for found in spans:
         for key, number in found.items():
             totals[key] = totals.get(key, 0) + number
     keys: Iterable[Key] = [()]
     if plan.query.breakdown:
-        keys = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (-totals[key], key))
+        scores = _weighted(spans, plan.weights) if plan.weights else totals
+        keys = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (-scores.get(key, 0), key))
     rows = [
-        AnswerRow(
-            key, totals.get(key, 0), None if before is None else before.get(key, 0), [f.get(key, 0) for f in spans]
-        )
+        AnswerRow(key, totals.get(key, 0), None if before is None else before.get(key, 0), PointsOfRow(spans, key))
         for key in keys
     ]
     return AnswerRows(rows, error_of(is_hiding))
+
+
+def _weighted(spans: Sequence[Sums], weights: Sequence[int]) -> Sums:
+    scores: dict[Key, int] = {}
+    for found, weight in zip(spans, weights, strict=True):
+        for key, number in found.items():
+            scores[key] = scores.get(key, 0) + weight * number
+    return scores
+
+
+class PointsOfRow(Struct, frozen=True):
+    """A row's points, looked up when they are read: of a hundred thousand rows a few are shown."""
+
+    spans: Sequence[Sums]
+    key: Key
+
+    def __iter__(self) -> Iterator[int]:
+        return (sums.get(self.key, 0) for sums in self.spans)
 
 
 def _total_rows(plan: QueryPlan, fields: tuple[str, ...], table: Mapping[Tile, Mapping[str, int]]) -> AnswerRows:

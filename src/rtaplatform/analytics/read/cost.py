@@ -77,16 +77,19 @@ def _too_large(said: str, allowed: str) -> InvalidParameter:
 
 def _cost(plan: QueryPlan) -> RequestCost:
     rows = plan.query.limit - 1 if plan.query.breakdown else 1
+    quality = len(QUALITY.measures) * len(plan.period.whole)
+    points = 1 if isinstance(plan.shape, OnlinePlan) else rows * len(plan.period.spans)
+    return sum((_cost_of_part(part, rows) for part in plan.parts), RequestCost(points, quality))
+
+
+def _cost_of_part(plan: QueryPlan, rows: int) -> RequestCost:
     buckets = len(plan.period.tiles) + len(plan.period.previous or ())
-    cells = len(QUALITY.measures) * len(plan.period.whole)
-    points = rows * len(plan.period.spans)
     match plan.shape:
         case SumsPlan(fields=fields):
-            return RequestCost(points, cells + buckets * (2 if fields is None else len(fields)))
+            return RequestCost(cells=buckets * (2 if fields is None else len(fields)))
         case PersonsPlan(values=values):
-            return RequestCost(points, cells, _sketches(plan, [1] * rows if values is None else [len(values)]))
-        case OnlinePlan():
-            return RequestCost(1, cells)
+            return RequestCost(sketches=_sketches(plan, [1] * rows if values is None else [len(values)]))
+    return RequestCost()
 
 
 def _sketches(plan: QueryPlan, values: Sequence[int]) -> int:

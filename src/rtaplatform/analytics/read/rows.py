@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from rtaplatform.analytics.plan.tiling import Tile
+from rtaplatform.core.query import Number
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import PersonSketches, Read, ReadBuckets, ReadFields, ReadPersonCounts
 
@@ -21,7 +22,7 @@ class AnswerRow(Struct):
     key: Key
     total: int
     previous: int | None
-    points: list[int]
+    points: Iterable[int]
 
 
 class AnswerRows(Struct):
@@ -29,6 +30,41 @@ class AnswerRows(Struct):
 
     rows: list[AnswerRow]
     error: float | None
+
+
+class ShownRow(Struct, frozen=True):
+    """A row with numbers as they are shown."""
+
+    key: Key
+    total: Number | None
+    previous: Number | None
+    points: list[Number | None]
+
+
+class ShownRows(Struct, frozen=True):
+    """As `AnswerRows`, ready to be shown."""
+
+    rows: list[ShownRow]
+    error: float | None
+
+
+def shown_rows(found: AnswerRows, scale: int) -> ShownRows:
+    """`scale` divides what is stored."""
+    rows = [
+        ShownRow(
+            row.key,
+            divided(row.total, scale),
+            None if row.previous is None else divided(row.previous, scale),
+            [divided(number, scale) for number in row.points],
+        )
+        for row in found.rows
+    ]
+    return ShownRows(rows, found.error)
+
+
+def divided(upper: int, lower: int) -> Number:
+    """A whole number where it is one."""
+    return upper // lower if upper % lower == 0 else upper / lower
 
 
 def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[ReadFields]:
