@@ -37,7 +37,7 @@ class Unsayable(NamedTuple):
 
 
 _ONE = r"(queries\.\d+\.)?"
-_QUESTIONS = r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query"
+_QUESTIONS = r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query|GET /v1/products/\{id\}/metrics"
 _BY_PARAMETERS = ("GET /v1/metrics/{name}", "GET /v1/live")
 UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "(from|to)", "from is before to, after 1970 and at most 10 years long: a clock"),
@@ -45,6 +45,7 @@ UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "compare", "whether the period before is kept depends on the period"),
     Unsayable(_QUESTIONS, 422, _ONE + "timezone", "whether its days can be made of what is kept depends on the period"),
     Unsayable(_QUESTIONS, 422, _ONE + "limit", "limit times points: both are allowed, their product is not"),
+    Unsayable("GET /v1/products/trending", 422, "limit", "limit times points, as above"),
     Unsayable(_QUESTIONS, 422, "queries", "how much all queries of a request ask for together"),
     Unsayable(
         r"GET /v1/metrics/\{name\}|GET /v1/live", 422,

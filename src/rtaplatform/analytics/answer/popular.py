@@ -6,13 +6,14 @@ The catalog enriches and never blocks: where it is away, names are null. Only a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.read.product_attributes import ProductCatalog, ProductLike
 from rtaplatform.core.errors import Rejected, Unavailable
-from rtaplatform.core.query import LIMIT_MAX, Popular, PopularProduct, Query, Result, TimeExpression
+from rtaplatform.core.query import LIMIT_MAX, Answer, Number, Popular, PopularProduct, Query, Result, TimeExpression
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.core.values.markers import NONE, OTHER_SHOWN, stored_value
 
@@ -36,27 +37,37 @@ class PopularProducts:
         self, project: str, by: str, *, window: TimeExpression, limit: int, category: str | None = None
     ) -> Popular:
         """The `limit` first by `by` (a key of METRIC_OF) since `window`, of one category where it is given."""
-        # Two rows more: what has no product, and what the cap hid, are no products.
-        query = Query(METRIC_OF[by], start=window, breakdown=(PRODUCT_ID,), limit=min(limit + 2, LIMIT_MAX))
-        if category is not None:
-            query = replace(query, filters=(("product_category", (category,)),))
-        answer = (await self._engine.answer(project, [query]))[0]
-        rows = [r for r in answer.results if r.total and r.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
-        ids = [stored_value(row.dimensions[PRODUCT_ID]) for row in rows[:limit]]
-        products = await self._known(project, ids)
-        results = [_shown(id, row, products.get(id)) for id, row in zip(ids, rows, strict=False)]
+        answer = (await self._engine.answer(project, [product_query(by, window, limit, category)]))[0]
+        rows = product_rows(answer, limit)
+        products = await known_products(self._catalog, project, [id for id, _ in rows])
+        results = [PopularProduct(id, row.total or 0, *shown_product(products.get(id))) for id, row in rows]
         return Popular(by, answer.start, answer.end, results, answer.meta)
 
-    async def _known(self, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
-        try:
-            return await self._catalog.some(project, ids)
-        except (Unavailable, Rejected):
-            return {}
+
+def product_query(by: str, start: TimeExpression, limit: int, category: str | None, **more: Any) -> Query:
+    # Two rows more: what has no product, and what the cap hid, are no products.
+    query = Query(METRIC_OF[by], start=start, breakdown=(PRODUCT_ID,), limit=min(limit + 2, LIMIT_MAX), **more)
+    return query if category is None else replace(query, filters=(("product_category", (category,)),))
 
 
-def _shown(product_id: str, row: Result, product: ProductLike | None) -> PopularProduct:
-    value = row.total or 0
+def product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
+    """The first rows that are of products, by their ids."""
+    rows = [row for row in answer.results if row.total and row.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
+    return [(stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
+
+
+async def known_products(catalog: ProductCatalog, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
+    try:
+        return await catalog.some(project, ids)
+    except (Unavailable, Rejected):
+        return {}
+
+
+def shown_product(
+    product: ProductLike | None,
+) -> tuple[str | None, Number | None, str | None, str | None, str | None]:
+    """Name, price, currency, category and image."""
     if product is None:
-        return PopularProduct(product_id, value)
+        return None, None, None, None, None
     price = None if product.price is None else float(product.price)
-    return PopularProduct(product_id, value, product.name, price, product.currency, product.category, product.image_url)
+    return product.name, price, product.currency, product.category, product.image_url

@@ -6,7 +6,6 @@ go together depends on the metric: in a body the schema says so, one shape for e
 
 from __future__ import annotations
 
-from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW
 from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
 from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
 from rtaplatform.analytics.ask.time_expressions import PATTERN
@@ -17,7 +16,6 @@ from rtaplatform.core.time.calendar import WEEKDAYS
 from rtaplatform.serve.openapi.openapi_pieces import TIME_ZONE, Docs, body_schema, comma_separated, nullable, parameter
 
 QUERIES_MAX = 20
-POPULAR_LIMIT = 20
 TIME = "`now`, `-<n>` with m, h, d, w, a date, or ISO 8601; without an offset it is in `timezone`."
 EXAMPLE_QUERY = {
     "queries": [{"metric": "orders", "from": "-24h", "interval": "hour", "filters": {"source": ["web"]}, "limit": 10}]
@@ -29,29 +27,35 @@ _VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems"
 _VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
 
-def _one_of(values: tuple[str, ...]) -> Docs:
+def one_of(values: tuple[str, ...]) -> Docs:
     return {"type": "string", "enum": list(values)}
 
 
-def _limit(default: int) -> Docs:
+def limit_schema(default: int) -> Docs:
     return {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": default}
 
 
-_SHARED = (
+FROM_AND_TO = (
     parameter("from", f"Start of the period, -24h by default: {TIME}", _TIME, example="-24h"),
     parameter("to", f"End of the period, now by default: {TIME}", _TIME, example="now"),
-    parameter("interval", "Length of a point; none: no points.", _one_of(INTERVALS), example="hour"),
-    parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin"),
-    parameter("week_start", "First day of a week; the project's by default.", _one_of(WEEKDAYS), example="monday"),
+)
+IN_ZONE = parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin")
+COMPARE = parameter(
+    "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
+    one_of(COMPARISONS), example="previous_period",
+)  # fmt: skip
+_SHARED = (
+    *FROM_AND_TO,
+    parameter("interval", "Length of a point; none: no points.", one_of(INTERVALS), example="hour"),
+    IN_ZONE,
+    parameter("week_start", "First day of a week; the project's by default.", one_of(WEEKDAYS), example="monday"),
     comma_separated(
         "breakdown", "One result per combination of these dimensions, by commas.",
-        _one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
+        one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
     ),
-    parameter("limit", "How many combinations.", _limit(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
-    parameter(
-        "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
-        _one_of(COMPARISONS), example="previous_period"),
-    parameter("bots", "include: count events marked as bots.", _one_of(BOTS), example="exclude"),
+    parameter("limit", "How many combinations.", limit_schema(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
+    COMPARE,
+    parameter("bots", "include: count events marked as bots.", one_of(BOTS), example="exclude"),
     *(
         comma_separated(
             name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
@@ -60,10 +64,10 @@ _SHARED = (
         for name in DIMENSIONS
     ),
 )  # fmt: skip
-_METRIC = parameter("name", "As in GET /v1/metrics.", _one_of(tuple(METRICS)), "path", example="orders")
+_METRIC = parameter("name", "As in GET /v1/metrics.", one_of(tuple(METRICS)), "path", example="orders")
 _LIVE = (
     comma_separated(
-        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", _one_of(tuple(METRICS)),
+        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", one_of(tuple(METRICS)),
         items_max=min(LIVE_METRICS_MAX, len(METRICS)), example="events", required=True,
     ),
     parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
@@ -78,15 +82,15 @@ def _query() -> Docs:
     return {
         "type": "object",
         "properties": {
-            "metric": _one_of(tuple(METRICS)),
+            "metric": one_of(tuple(METRICS)),
             "from": nullable(_TIME),
             "to": nullable(_TIME),
-            "interval": nullable(_one_of(INTERVALS)),
+            "interval": nullable(one_of(INTERVALS)),
             "timezone": {"anyOf": [TIME_ZONE, {"type": "null"}]},
-            "week_start": nullable(_one_of(WEEKDAYS)),
-            "limit": nullable(_limit(LIMIT_DEFAULT)),
-            "compare": nullable(_one_of(COMPARISONS)),
-            "bots": nullable(_one_of(BOTS)),
+            "week_start": nullable(one_of(WEEKDAYS)),
+            "limit": nullable(limit_schema(LIMIT_DEFAULT)),
+            "compare": nullable(one_of(COMPARISONS)),
+            "bots": nullable(one_of(BOTS)),
             "breakdown": {},
             "filters": {},
         },
@@ -118,8 +122,8 @@ def _shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
 def _breakdown(dimensions: tuple[str, ...]) -> Docs:
     if not dimensions:
         return {"type": ["array", "null"], "maxItems": 0}
-    listed: Docs = {"type": "array", "items": _one_of(dimensions), "uniqueItems": True}
-    return {"anyOf": [listed, nullable(_one_of(dimensions))]}
+    listed: Docs = {"type": "array", "items": one_of(dimensions), "uniqueItems": True}
+    return {"anyOf": [listed, nullable(one_of(dimensions))]}
 
 
 def _event() -> Docs:
@@ -155,16 +159,3 @@ STREAM_LIVE: Docs = {
         "200": {"description": "Events, until the client goes.", "content": {"text/event-stream": {"schema": _event()}}}
     },
 }
-READ_POPULAR: Docs = {
-    "parameters": [
-        parameter("by", "What makes a product popular.", _one_of(tuple(METRIC_OF)), example="views"),
-        parameter(
-            "window", "How far back: a number with m, h, d or w.", {"type": "string", "pattern": WINDOW}, example="24h"
-        ),
-        parameter("limit", "How many products.", _limit(POPULAR_LIMIT), example=POPULAR_LIMIT),
-        parameter(
-            "category", "Only products of this category of the catalog.",
-            {"type": "string", "minLength": 1},
-        ),
-    ]
-}  # fmt: skip

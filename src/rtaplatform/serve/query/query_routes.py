@@ -1,4 +1,4 @@
-"""Queries over HTTP: metrics, several at once, popular products.   Stage 6 of 6: analytics → [serve].
+"""Queries over HTTP: metrics, and several at once.   Stage 6 of 6: analytics → [serve].
 
 The project is the key's. Everything wrong with a question is a `Rejected`, which `http/problems.py` turns into a
 problem document.
@@ -6,7 +6,6 @@ problem document.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -18,29 +17,19 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts
 from rtaplatform.analytics.ask.parse import parse_object, parse_parameters
-from rtaplatform.analytics.ask.time_expressions import UNIT_MS
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
-from rtaplatform.core.query import LIMIT_MAX, Anchor, Answer, MetricItem, Popular, PopularProduct, Query, TimeExpression
+from rtaplatform.core.query import Answer, MetricItem, Query
 from rtaplatform.serve.http.access import access_of, take
-from rtaplatform.serve.http.csv_tables import (
-    META_HEADER,
-    TableResponse,
-    in_place_of,
-    wants_csv,
-    write_answer,
-    write_objects,
-)
+from rtaplatform.serve.http.csv_tables import TableResponse, in_place_of, wants_csv, write_answer, write_objects
 from rtaplatform.serve.http.dependencies import dependencies_of, questions_of
 from rtaplatform.serve.http.limits import READ
-from rtaplatform.serve.http.parameters import read_limit, read_parameters
+from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.query.answer_encoding import encode_results, points_in
-from rtaplatform.serve.query.query_docs import POPULAR_LIMIT, QUERIES_MAX, READ_METRIC, READ_POPULAR, READ_QUERIES
+from rtaplatform.serve.query.query_docs import QUERIES_MAX, READ_METRIC, READ_QUERIES
 
 BODY_BYTES_MAX = 256 * 1024
-POPULAR_PARAMETERS = ("by", "window", "limit", "category", "format")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -99,32 +88,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     return AnswerList(await encode_results(engine_of(request).beside, await _answers(request, queries)))
 
 
-@get(
-    "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
-    summary="The most popular products", response_class=TableResponse,
-)  # fmt: skip
-async def read_popular(request: AnyRequest) -> Popular:
-    """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
-    given = read_parameters(request, POPULAR_PARAMETERS)
-    by = given.get("by", "views")
-    if by not in METRIC_OF:
-        raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(METRIC_OF))
-    is_table = wants_csv(request)
-    services = questions_of(dependencies_of(request))
-    found = await PopularProducts(services.engine, services.products).popular(
-        access_of(request).project,
-        by,
-        window=_window(given.get("window", "24h")),
-        limit=read_limit(given, POPULAR_LIMIT, LIMIT_MAX),
-        category=_category(given.get("category")),
-    )
-    if is_table:
-        headers = {META_HEADER: msgspec.json.encode(found.meta).decode()}
-        return in_place_of(Popular, write_objects(found.results, PopularProduct.__struct_fields__, headers))
-    return found
-
-
-route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries, read_popular]
+route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries]
 
 
 def engine_of(request: AnyRequest) -> Engine:
@@ -171,20 +135,3 @@ async def _query(engine: Engine, project: str, number: int, given: object) -> Qu
         error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")
         raise
     return query
-
-
-def _window(text: str) -> TimeExpression:
-    if not re.fullmatch(WINDOW, text):
-        raise InvalidParameter(
-            f"{text[:100]!r} is not a window.",
-            field="window",
-            allowed=["1m to 999999m", "1h to 9999h", "1d to 999d", "1w to 99w"],
-            hint="window=24h",
-        )
-    return TimeExpression(Anchor.NOW, -int(text[:-1]) * UNIT_MS[text[-1]])
-
-
-def _category(text: str | None) -> str | None:
-    if text == "":
-        raise InvalidParameter("`category` is empty.", field="category", hint="Leave it out for all categories.")
-    return text

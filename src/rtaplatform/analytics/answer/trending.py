@@ -1,0 +1,81 @@
+"""The products that have the most now: each event counts half for every half-life of its age.   Stage 5 of 6.
+
+The half-life is a quarter of the window. Points of the window are weighted by their age when an answer is read, so
+nothing is kept for it: minutes of a window of hours, hours of one of days, days beyond (docs/decisions, 44).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.answer.popular import METRIC_OF, known_products, product_query, product_rows, shown_product
+from rtaplatform.analytics.plan.decay import ONE, decay_weights
+from rtaplatform.analytics.read.product_attributes import ProductCatalog
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.query import Anchor, Answer, Number, Query, Result, TimeExpression, Trending, TrendingProduct
+from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS
+
+TRENDING_BY = tuple(name for name in METRIC_OF if name != "visitors")  # persons do not add up over points
+HALF_LIVES = 4  # in a window
+MINUTES_UP_TO_MS, HOURS_UP_TO_MS = 6 * HOUR_MS, 15 * DAY_MS
+SCORE_DIGITS = 4
+NOT_COMPARED = "`previous` is null: what is kept does not make up the period before."
+
+
+class TrendingProducts:
+    def __init__(self, engine: Engine, catalog: ProductCatalog) -> None:
+        self._engine, self._catalog = engine, catalog
+
+    async def trending(
+        self, project: str, by: str, *, window_ms: int, limit: int, category: str | None = None
+    ) -> Trending:
+        """The `limit` first by `by` (one of TRENDING_BY) until now, of one category where it is given."""
+        half_life_ms = window_ms // HALF_LIVES
+        query = product_query(
+            by, TimeExpression(Anchor.NOW, -window_ms), limit, category, interval=interval_of(window_ms),
+            compare="previous_period", half_life_ms=half_life_ms,
+        )  # fmt: skip
+        answer = await self._answer(project, query)
+        rows = product_rows(answer, limit)
+        products = await known_products(self._catalog, project, [id for id, _ in rows])
+        results = []
+        for id, row in rows:
+            value, score = row.total or 0, score_of(answer, row, half_life_ms)
+            change = (value - row.previous) / row.previous if row.previous else None
+            shown = shown_product(products.get(id))
+            results.append(TrendingProduct(id, value, score, row.previous, change, *shown))
+        return Trending(
+            by, answer.start, answer.end, half_life_ms // 1000, results, answer.meta,
+            answer.previous_from, answer.previous_to,
+        )  # fmt: skip
+
+    async def _answer(self, project: str, query: Query) -> Answer:
+        """Compared with the period before, where that is made up of buckets that are kept."""
+        try:
+            return (await self._engine.answer(project, [query]))[0]
+        except InvalidParameter as error:
+            if error.field not in ("compare", "interval"):
+                raise
+        answer = (await self._engine.answer(project, [replace(query, compare=None)]))[0]
+        return replace(answer, meta=replace(answer.meta, reasons=[*(answer.meta.reasons or ()), NOT_COMPARED]))
+
+
+def interval_of(window_ms: int) -> str:
+    """Points that are short beside the half-life, and not too many."""
+    if window_ms <= MINUTES_UP_TO_MS:
+        return "minute"
+    return "hour" if window_ms <= HOURS_UP_TO_MS else "day"
+
+
+def score_of(answer: Answer, row: Result, half_life_ms: int) -> Number:
+    starts = [_ms(time) for time, _ in row.points]
+    weights = decay_weights(starts, _ms(answer.end), half_life_ms)
+    weighted = sum(weight * (number or 0) for weight, (_, number) in zip(weights, row.points, strict=True))
+    return round(weighted / ONE, SCORE_DIGITS)
+
+
+def _ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)

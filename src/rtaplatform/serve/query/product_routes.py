@@ -1,0 +1,160 @@
+"""Products over HTTP: popular, trending, and one product's own funnel.   Stage 6 of 6: analytics → [serve]."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+
+from rtaplatform.analytics.answer.metric_totals import PRODUCT_METRICS, read_totals
+from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts, known_products, shown_product
+from rtaplatform.analytics.answer.trending import TRENDING_BY, TrendingProducts
+from rtaplatform.analytics.ask.parse import parse_parameters
+from rtaplatform.analytics.ask.time_expressions import UNIT_MS
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.query import (
+    LIMIT_MAX,
+    Anchor,
+    MetricTotals,
+    Popular,
+    PopularProduct,
+    TimeExpression,
+    Trending,
+    TrendingProduct,
+)
+from rtaplatform.core.rollups import PRODUCT_ID
+from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.markers import shown_value
+from rtaplatform.serve.catalog.catalog_http import decode_id
+from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, in_place_of, wants_csv, write_objects
+from rtaplatform.serve.http.dependencies import dependencies_of, questions_of
+from rtaplatform.serve.http.parameters import read_limit, read_parameters
+from rtaplatform.serve.query.product_docs import (
+    PERIOD_PARAMETERS,
+    PRODUCTS_LIMIT,
+    READ_POPULAR,
+    READ_PRODUCT_METRICS,
+    READ_TRENDING,
+    SHOWN_OF_PRODUCT,
+    TOTAL_COLUMNS,
+)
+
+PRODUCTS_PARAMETERS = ("by", "window", "limit", "category", "format")
+DAY_WINDOW = "24h"
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@get(
+    "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
+    summary="The most popular products", response_class=TableResponse,
+)  # fmt: skip
+async def read_popular(request: AnyRequest) -> Popular:
+    """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
+    given = read_parameters(request, PRODUCTS_PARAMETERS)
+    by = _by(given, tuple(METRIC_OF))
+    is_table = wants_csv(request)
+    services = questions_of(dependencies_of(request))
+    found = await PopularProducts(services.engine, services.products).popular(
+        access_of(request).project,
+        by,
+        window=TimeExpression(Anchor.NOW, -_window_ms(given)),
+        limit=read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
+        category=_category(given.get("category")),
+    )
+    if is_table:
+        return in_place_of(Popular, _table(found.results, PopularProduct.__struct_fields__, found.meta))
+    return found
+
+
+@get(
+    "/v1/products/trending", opt={"scope": "read", "csv": True, "docs": READ_TRENDING}, tags=["products"],
+    summary="The products that have the most now", response_class=TableResponse,
+)  # fmt: skip
+async def read_trending(request: AnyRequest) -> Trending:
+    """The first products of a window, where each event counts half for every quarter of the window that it is old."""
+    given = read_parameters(request, PRODUCTS_PARAMETERS)
+    by = _by(given, TRENDING_BY)
+    is_table = wants_csv(request)
+    services = questions_of(dependencies_of(request))
+    found = await TrendingProducts(services.engine, services.products).trending(
+        access_of(request).project,
+        by,
+        window_ms=_window_ms(given),
+        limit=read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
+        category=_category(given.get("category")),
+    )
+    if is_table:
+        return in_place_of(Trending, _table(found.results, TrendingProduct.__struct_fields__, found.meta))
+    return found
+
+
+@get(
+    "/v1/products/{id:str}/metrics", opt={"scope": "read", "csv": True, "docs": READ_PRODUCT_METRICS},
+    tags=["products"], summary="One product's own funnel", response_class=TableResponse,
+)  # fmt: skip
+async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[str, Any]:
+    """Views, carts, checkouts, orders, units, revenue, distinct viewers and the rates between them, of one moment."""
+    read_parameters(request, (*PERIOD_PARAMETERS, "format"))
+    product_id = decode_id(id)
+    asked = parse_parameters("visitors", request.query_params.multi_items(), besides=("format",))
+    stored = dimension(product_id)
+    asked = msgspec.structs.replace(asked, filters=((PRODUCT_ID, (shown_value(stored),)),))
+    is_table = wants_csv(request)
+    services, project = questions_of(dependencies_of(request)), access_of(request).project
+    found = await read_totals(services.engine, project, asked, PRODUCT_METRICS)
+    if is_table:
+        return in_place_of(dict[str, Any], totals_table(found))
+    products = await known_products(services.products, project, [stored])
+    shown = dict(zip(SHOWN_OF_PRODUCT, shown_product(products.get(stored)), strict=True))
+    return {"product_id": product_id, **shown, **document_of_totals(found)}
+
+
+route_handlers: list[BaseRouteHandler] = [read_popular, read_trending, read_product_metrics]
+
+
+def document_of_totals(found: MetricTotals) -> dict[str, Any]:
+    """The period, each metric by its name, and `meta`."""
+    period = {"from": found.start, "to": found.end, "timezone": found.timezone}
+    if found.previous_from is not msgspec.UNSET:
+        period |= {"previous_from": found.previous_from, "previous_to": str(found.previous_to)}
+    return {**period, **found.totals, "meta": found.meta}
+
+
+def totals_table(found: MetricTotals) -> Any:
+    rows = [{"metric": name, **msgspec.to_builtins(total)} for name, total in found.totals.items()]
+    return _table(rows, TOTAL_COLUMNS, found.meta)
+
+
+def _table(rows: Any, columns: tuple[str, ...], meta: Any) -> Any:
+    return write_objects(rows, columns, {META_HEADER: msgspec.json.encode(meta).decode()})
+
+
+def _by(given: dict[str, str], allowed: tuple[str, ...]) -> str:
+    by = given.get("by", "views")
+    if by not in allowed:
+        raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(allowed))
+    return by
+
+
+def _window_ms(given: dict[str, str]) -> int:
+    text = given.get("window", DAY_WINDOW)
+    if not re.fullmatch(WINDOW, text):
+        raise InvalidParameter(
+            f"{text[:100]!r} is not a window.",
+            field="window",
+            allowed=["1m to 999999m", "1h to 9999h", "1d to 999d", "1w to 99w"],
+            hint="window=24h",
+        )
+    return int(text[:-1]) * UNIT_MS[text[-1]]
+
+
+def _category(text: str | None) -> str | None:
+    if text == "":
+        raise InvalidParameter("`category` is empty.", field="category", hint="Leave it out for all categories.")
+    return text
