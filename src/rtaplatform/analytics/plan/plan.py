@@ -27,13 +27,11 @@ from rtaplatform.core.metrics import (
     LiveGauge,
     Metric,
     MetricSource,
-    joined_dimensions,
 )
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import ALL_ROWS, NOW, Anchor, Query, TimeExpression
 from rtaplatform.core.rollups import (
     BOT_PREFIX,
-    PERSON_DIMENSIONS,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
     PRODUCTS,
@@ -107,28 +105,6 @@ class QueryPlan(Struct, frozen=True):
     def parts(self) -> tuple[QueryPlan, ...]:
         """The plans of what is read: itself, where it is not derived."""
         return self.shape.parts if isinstance(self.shape, DerivedPlan) else (self,)
-
-
-def groups_of(metric: Metric) -> list[tuple[str, ...]]:
-    """The dimensions that go together in a question of this metric."""
-    match metric:
-        case DerivedMetric():
-            return _shared_groups(metric)
-        case AdditiveMetric():
-            held = [source.dimensions for source in metric.sources]
-            return [one for one in held if not any(set(one) < set(other) for other in held)]
-        case DistinctMetric():
-            return [joined_dimensions((name,)) for name in PERSON_DIMENSIONS]
-        case LiveGauge():
-            return [()]
-
-
-def _shared_groups(metric: DerivedMetric) -> list[tuple[str, ...]]:
-    found = [metric.dimensions]
-    for part in metric.parts:
-        held = [(group, other) for group in found for other in groups_of(part)]
-        found = list(dict.fromkeys(tuple(d for d in group if d in other) for group, other in held))
-    return [one for one in found if not any(set(one) < set(other) for other in found)]
 
 
 Cut = Callable[[Query, ProjectSettings, int, tuple[BucketKind, ...]], Period]

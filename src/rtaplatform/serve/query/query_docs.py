@@ -9,7 +9,7 @@ from __future__ import annotations
 from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
 from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
 from rtaplatform.analytics.ask.time_expressions import PATTERN
-from rtaplatform.analytics.plan.plan import groups_of
+from rtaplatform.analytics.plan.dimension_groups import groups_of
 from rtaplatform.core.metrics import DIMENSIONS, INTERVALS, METRICS
 from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX
 from rtaplatform.core.time.calendar import WEEKDAYS

@@ -15,7 +15,8 @@ from rtaplatform import __version__
 from rtaplatform.analytics.answer.popular import WINDOW
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.ask.time_expressions import PATTERN, read_moment
-from rtaplatform.analytics.plan.plan import groups_of, make_plan
+from rtaplatform.analytics.plan.dimension_groups import groups_of
+from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
