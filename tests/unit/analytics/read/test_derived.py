@@ -265,10 +265,12 @@ def _hold(answer: Any, counted: list[Happening], metric: str, breakdown: list[st
     """Each number of the answer, and which rows there are in which order."""
     first, last = _ms(answer["from"]), _ms(answer["to"])
     before = (_ms(answer["previous_from"]), _ms(answer["previous_to"])) if "previous_from" in answer else None
-    keys = {_key(h, breakdown) for h in counted if _is_of(h, metric) and _is_in(h, (first, last), before)}
-    expected = {key: _value(metric, _in(counted, key, breakdown, first, last)) for key in keys or ({()} - keys)}
-    if breakdown and not keys:
-        expected = {}
+    keys: set[tuple[str, ...]] = {
+        _key(h, breakdown) for h in counted if _is_of(h, metric) and _is_in(h, (first, last), before)
+    }
+    if not breakdown:
+        keys = {()}
+    expected = {key: _value(metric, _in(counted, key, breakdown, first, last)) for key in keys}
     order = sorted(expected, key=lambda key: (expected[key] is None, -(expected[key] or 0), key))
     assert [tuple(row["dimensions"][name] for name in breakdown) for row in answer["results"]] == order[:limit]
     for row in answer["results"]:
@@ -277,7 +279,7 @@ def _hold(answer: Any, counted: list[Happening], metric: str, breakdown: list[st
         if before is not None:
             assert _is_near(row["previous"], _value(metric, _in(counted, key, breakdown, *before)))
         starts = [_ms(time) for time, _ in row["points"]]
-        for (_, number), low, high in zip(row["points"], starts, [*starts[1:], last], strict=True):
+        for (_, number), low, high in zip(row["points"], starts, [*starts[1:], last][: len(starts)], strict=True):
             inside = _in(counted, key, breakdown, max(low, first), high)
             assert _is_near(number, _value(metric, inside))
 
