@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from rtaplatform.analytics.answer.trending import NOT_COMPARED, TrendingProducts, interval_of
 from rtaplatform.analytics.plan.decay import ONE, decay_weights
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.query import UNSET, Trending
+from rtaplatform.core.query import Trending
 from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, in_memory
 

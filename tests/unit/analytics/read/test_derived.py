@@ -317,7 +317,7 @@ def _value(metric: str, inside: list[Happening]) -> Fraction | None:
 
 def _is_near(found: float | None, expected: Fraction | None) -> bool:
     if found is None or expected is None:
-        return found is expected
+        return found is None and expected is None
     return math.isclose(found, float(expected), rel_tol=1e-15)
 
 
