@@ -1,7 +1,7 @@
 """The products that have the most now: each event counts half for every half-life of its age.   Stage 5 of 6.
 
 The half-life is a quarter of the window. Points of the window are weighted by their age when an answer is read, so
-nothing is kept for it: minutes of a window of hours, hours of one of days, days beyond (docs/decisions, 44).
+nothing is kept for it: minutes in a window of up to 6 hours, hours in one of up to 15 days, days beyond.
 """
 
 from __future__ import annotations
