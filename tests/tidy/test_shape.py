@@ -28,6 +28,7 @@ MANY_FIELDS = {
     "Delta": 13,  # each kind of what one atomic call changes
     "LimitSettings": 15,  # one setting an allowance
     "Meta": 14,  # the `meta` of an answer
+    "Query": 13,  # the parameters of a question, and two that the API's own pages ask with
     "OracleEvent": 13,  # the fields of an event that count
     "SimulationPlan": 13,  # what `rta simulate` is asked for
     # State of one long life.
