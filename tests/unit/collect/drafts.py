@@ -1,4 +1,4 @@
-"""Events and batches on their way through the collector's steps, for its tests."""
+"""Helpers for the tests of the collector's steps: events and batches as drafts."""
 
 from __future__ import annotations
 

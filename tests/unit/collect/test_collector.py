@@ -1,4 +1,4 @@
-"""The law: received = accepted + rejected + unknown, whatever Kafka does."""
+"""received = accepted + rejected + unknown, whatever Kafka does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heavy pieces do not come in one round of the event loop."""
+"""Other tasks of the event loop run between any two pieces of heavy work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the clock of this machine is said to be wrong."""
+"""When the clock of this machine counts as wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The producer's promises, on a librdkafka of our own that does as it is told."""
+"""The producer's promises, on a fake librdkafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of `rta.control`: what is written is what is read, and what is none of ours is passed over."""
+"""Records of `rta.control` are read as they were written; other records are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Origins: what may be listed, and whom it lets in."""
+"""Origins: which entries may be listed, and which requests they allow."""
 
 from __future__ import annotations
 

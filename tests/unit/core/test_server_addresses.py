@@ -1,4 +1,4 @@
-"""Addresses of servers: what is taken, what is refused without a word of the secret, and what is masked."""
+"""Addresses of servers: which are accepted, and that neither errors nor masked texts show a secret."""
 
 from __future__ import annotations
 

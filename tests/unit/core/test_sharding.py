@@ -1,4 +1,4 @@
-"""Which shard a project's state sits in."""
+"""Which shard has a project's state."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class Rebuild:
         self.remaining: list[int] = sorted(range(shards) if only is None else only)
         self.names: dict[int, str] = {}  # shard → the generation that this rebuild builds, or has built
         self.resumed: set[int] = set()
-        self._current: dict[int, str] = {}  # shard → the live generation, as the last attempt to switch has said
+        self._current: dict[int, str] = {}  # shard → the live generation, as the last attempt to switch returned it
         self._lost_rows: dict[int, dict[PartitionId, str]] = {}
         self._looked_at = self._control_read_at = -CONTROL_SECONDS
         self._worker: Worker | None = None

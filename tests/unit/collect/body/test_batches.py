@@ -1,4 +1,4 @@
-"""A batch: what its defaults do, and what one bad event, or a bad batch, costs."""
+"""Batches: how defaults are merged, and what a bad event or a bad batch costs."""
 
 from __future__ import annotations
 

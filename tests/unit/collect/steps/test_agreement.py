@@ -1,4 +1,4 @@
-"""Collector and workers read the same: what the collector takes, every worker counts, and the other way round."""
+"""Collector and workers agree: what the collector accepts every worker counts, and the other way round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where events come from, by what the public SDKs say of themselves."""
+"""Where events come from, by what the public SDKs send."""
 
 from __future__ import annotations
 

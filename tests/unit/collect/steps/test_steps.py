@@ -1,4 +1,4 @@
-"""What becomes of one event: table by table, no Kafka and no HTTP."""
+"""The steps of the collector, as tables of one event and its result; without Kafka and HTTP."""
 
 from __future__ import annotations
 

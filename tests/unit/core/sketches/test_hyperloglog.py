@@ -1,4 +1,4 @@
-"""Registers of persons, against a reading of the definition that shares no code with them."""
+"""Registers of persons, compared with a second implementation of the definition."""
 
 from __future__ import annotations
 

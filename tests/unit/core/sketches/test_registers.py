@@ -1,4 +1,4 @@
-"""Registers of sketches: their union is that of the persons, and what is none is refused."""
+"""The union of sketches is the sketch of the union of their persons; invalid sketches are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buckets: minutes of UTC, hours and days of the project, whatever the clocks there do."""
+"""Buckets: minutes in UTC, hours and days in the project's zone, across changes of its clock."""
 
 from __future__ import annotations
 

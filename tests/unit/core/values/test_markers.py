@@ -1,4 +1,4 @@
-"""A value that reads like a marker is told apart from it, in answers and in what is asked for."""
+"""Values that look like markers are escaped, in answers and in queries."""
 
 from __future__ import annotations
 

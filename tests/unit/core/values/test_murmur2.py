@@ -1,4 +1,4 @@
-"""murmur2: the same number as Kafka's Java client, or duplicates are looked for in the wrong place."""
+"""murmur2 gives the same number as Kafka's Java client; else duplicates would be looked up in the wrong place."""
 
 from __future__ import annotations
 

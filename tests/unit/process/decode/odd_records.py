@@ -1,4 +1,4 @@
-"""Records of every kind of oddness, and what the workers make of them: for the tests of `process`."""
+"""Records with every kind of oddity, and what the workers count of them: for the tests of `process`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers and oracle, written apart, read any record alike: same outcome, same reason, same numbers."""
+"""Workers and oracle agree on any record: same outcome, same reason, same numbers."""
 
 from __future__ import annotations
 

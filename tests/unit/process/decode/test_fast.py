@@ -1,4 +1,4 @@
-"""Reading a record: an event, or the first reason why it is none."""
+"""Decoding a record: an event, or the first reason for a dead letter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Duplicates: an id counts once in its block, for 24 hours of stream time. Of ids in no block: test_loose_ids.py."""
+"""Duplicates: an id counts once in its block, for 24 hours of stream time. Loose ids: test_loose_ids.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folding: each record is exactly one outcome, and no way of cutting a log changes a sum."""
+"""Folding: each record has exactly one outcome, and however a log is cut into batches, the sums are the same."""
 
 from __future__ import annotations
 

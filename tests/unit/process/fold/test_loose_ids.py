@@ -1,4 +1,4 @@
-"""Ids without an own time, or with one far from stream time: known for 24 hours, read one by one, in no block."""
+"""Loose ids, of events without an own time or with one far from stream time: known for 24 hours, read one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of persons: read once, compared always, kept here only as the store has them."""
+"""Values of persons are read once, always compared, and cached only as the store has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is known to be in a sketch is not sent again, and of whom nothing is remembered."""
+"""Members that a sketch is known to have are not sent again; some kinds of sketches are not remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator accepts: the ledger's move, and the gap that is written down."""
+"""Adoption: the move of the ledger row, and the gap that is recorded."""
 
 from __future__ import annotations
 

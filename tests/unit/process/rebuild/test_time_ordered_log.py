@@ -1,4 +1,4 @@
-"""All partitions as one log: in order of stream time, in few runs, waiting only for what must come first."""
+"""All partitions as one log: in order of stream time, in few runs, waiting only for records that must come first."""
 
 from __future__ import annotations
 

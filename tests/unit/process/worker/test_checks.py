@@ -1,4 +1,4 @@
-"""What stands still is looked at; what goes on is not disturbed by it, and gauges are those of what is ours."""
+"""Stopped partitions are checked without disturbing the others, and gauges show our own partitions only."""
 
 from __future__ import annotations
 

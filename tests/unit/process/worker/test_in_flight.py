@@ -1,4 +1,4 @@
-"""The dead letters of a batch go to Kafka before the first of its calls, once."""
+"""The dead letters of a batch are written to Kafka once, before the first of its calls."""
 
 from __future__ import annotations
 

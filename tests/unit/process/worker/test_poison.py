@@ -1,4 +1,4 @@
-"""Which ends of a worker count against a record: those of which the record alone is the reason, and no others."""
+"""The end of a worker counts against a record only if the record alone is the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions: where reading begins, and when it must not."""
+"""Positions: where reading begins, and when a partition or shard must stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partition that lags and does not move is sought again, once, and later where others keep us busy."""
+"""A stalled partition is sought again once, and later if other partitions keep the worker busy."""
 
 from __future__ import annotations
 

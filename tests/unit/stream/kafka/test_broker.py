@@ -1,4 +1,4 @@
-"""What is made of the cluster's answers; a stand-in gives them, since no real one can be made to give these."""
+"""How answers of the cluster are read; a stand-in gives answers that a real cluster gives only rarely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our clients tell librdkafka: addresses, SASL and TLS as they were set, and what makes producers safe."""
+"""The settings of our clients: addresses, SASL and TLS as configured, and safe producers."""
 
 from __future__ import annotations
 
