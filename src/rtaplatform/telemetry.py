@@ -122,6 +122,9 @@ CONNECTIONS_CUT = _counter(
 BYTES_HELD = _gauge("bytes_held", "Bytes of bodies and answers that are under way, by which of both.", "of")
 HELD_REFUSED = _counter("held_refused", "Requests refused or dropped since too much was under way.", "of")
 BODIES_SLOW = _counter("bodies_slow", "Bodies given up since they came too slowly.")
+QUERY_KEPT_BYTES = _gauge(
+    "query_kept_bytes", "Memory of what is kept between questions, names included, about.", "cache"
+)
 LOOP_STANDSTILL = _gauge("loop_standstill_seconds", "The event loop's longest standstill in the last minute.")
 
 # worker: the law is consumed = applied + duplicate + late + dead.

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rtaplatform import telemetry
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import (
@@ -32,6 +33,7 @@ from rtaplatform.store.port import (
 PROJECTS_MAX = 64
 ANSWERS_MAX = 500  # a project
 NUMBERS_MAX = 100_000  # of all projects: some 25 MB
+NUMBER_BYTES = 250  # with its part of the names and of the dictionaries
 FIELDS_MAX = 1_024  # of buckets that were read whole, names and numbers
 
 
@@ -99,6 +101,7 @@ class UnchangedAnswers:
             self._known[project] = moment
         while len(self._known) > self._projects_max or self.size > self._numbers_max:
             del self._known[next(iter(self._known))]
+        telemetry.QUERY_KEPT_BYTES.labels("unchanged").set(self.size * NUMBER_BYTES)
 
     @property
     def size(self) -> int:

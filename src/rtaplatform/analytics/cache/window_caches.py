@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from rtaplatform import telemetry
 from rtaplatform.analytics.cache.product_totals import ProductTotals, may_run
 from rtaplatform.analytics.cache.united_sketches import UnitedSketches, may_unite
 from rtaplatform.analytics.cache.value_totals import ValueTotals
@@ -60,9 +61,10 @@ class WindowCaches:
         while len(self._moving) + len(self._fixed) > self._windows_max or self._size() > BYTES_MAX:
             oldest = self._oldest_but(newest)
             if oldest is None:
-                return
+                break
             windows, name = oldest
             del windows[name]
+        telemetry.QUERY_KEPT_BYTES.labels("windows").set(self._size())
 
     def _oldest_but(self, newest: WindowCache) -> tuple[dict[tuple[Any, ...], WindowCache], tuple[Any, ...]] | None:
         for windows in (self._fixed, self._moving):

@@ -37,8 +37,8 @@ def sums_rows(plan: QueryPlan, shape: SumsPlan, answers: Answers, products: Prod
     table = table_of(sums_reads(plan, shape), answers)
     if shape.fields is not None and shape.is_total:
         return _total_rows(plan, shape.fields, table)
-    reading = FieldReading(plan, shape, products)
-    found = {tile: add_fields(cells.items(), reading) for tile, cells in table.items()}
+    reading, meanings = FieldReading(plan, shape, products), dict[str, FieldMeaning]()
+    found = {tile: add_fields(cells.items(), reading, meanings) for tile, cells in table.items()}
     spans = [_united(span.tiles, found) for span in plan.period.spans]
     before = None if plan.period.previous is None else _united(plan.period.previous, found)
     return rows_of(plan, spans, before, is_hiding=any(is_hiding for _, is_hiding in found.values()))
@@ -136,12 +136,16 @@ class FieldReading:
         return FieldMeaning(key, hides=is_open or OTHER in key)
 
 
-def add_fields(fields: Iterable[tuple[str, int]], reading: FieldReading) -> tuple[dict[Key, int], bool]:
-    """A bucket's sums, and whether anything of them is hidden."""
+def add_fields(
+    fields: Iterable[tuple[str, int]], reading: FieldReading, meanings: dict[str, FieldMeaning]
+) -> tuple[dict[Key, int], bool]:
+    """A bucket's sums, and whether anything of them is hidden. `meanings` are kept for the next bucket."""
     sums: dict[Key, int] = {}
     is_hiding = False
     for name, number in fields:
-        meaning = reading.meaning(name)
+        meaning = meanings.get(name)
+        if meaning is None:
+            meaning = meanings[name] = reading.meaning(name)
         is_hiding = is_hiding or meaning.hides
         if meaning.key is not None and (number or not reading.may_be_empty):
             sums[meaning.key] = sums.get(meaning.key, 0) + number

@@ -16,13 +16,10 @@ from rtaplatform.analytics.cache.number_columns import Numbers
 from rtaplatform.analytics.cache.number_columns import greatest as greatest_of
 from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
 from rtaplatform.analytics.read.distinct import Group, ranking_reads, total_read
-from rtaplatform.core.query import SKETCH_ERROR
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot
 
 MORE = 8  # counted beyond the limit at first
-ERRORS_MAX = 6  # standard errors, by which an estimate may be off: one in a thousand million is
-_OFF = ERRORS_MAX * SKETCH_ERROR
 
 Ask = Callable[[Sequence[Read]], Awaitable[Snapshot]]
 
@@ -91,11 +88,11 @@ def _first(counts: Mapping[Group, int], limit: int) -> tuple[Group, ...]:
 
 
 def _is_found(counts: Mapping[Group, int], limit: int, *, others_have: int) -> bool:
-    """Whether those that are not counted, with at most so many persons each, are not among the greatest.
+    """Whether no product that is not counted, with at most so many persons, can pass the last one of the answer.
 
-    Their bound may be estimated too low, and their persons too high.
+    Bound and count are both estimates, with the error that the answer states.
     """
     if len(counts) < limit:
         return False
     last = heapq.nlargest(limit, counts.values())[-1]
-    return others_have * (1 + _OFF) / (1 - _OFF) + 1 < last
+    return others_have < last
