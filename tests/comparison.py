@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, SEATS_PREFIX, SEPARATOR
-from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, faults
+from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.store.memory.memory_store import MemoryStore
 
@@ -111,7 +111,9 @@ def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int
     lines = _differ(str(name), *({f: n for f, n in each.items() if SEPARATOR not in f} for each in (found, wanted)))
     for prefix in ("", BOT_PREFIX):
         got, want = (_by_values(each, prefix) for each in (found, wanted))
-        lines += [f"{name} {prefix}{line}" for line in faults(rollup, got, want, seats.of(rollup, KIND_OF[kind]))]
+        lines += [
+            f"{name} {prefix}{line}" for line in find_faults(rollup, got, want, seats.count_for(rollup, KIND_OF[kind]))
+        ]
     return lines
 
 

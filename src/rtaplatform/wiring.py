@@ -100,9 +100,9 @@ def build_api(
             *watched.works(),
             hub.run(),
             watch_ledgers(observer.observe),
-            keep_told(publisher.publish, known.news.of_projects),
+            keep_told(publisher.publish, known.news.projects_changed),
             known.listener.run(),
-            known.keys.note_use(),
+            known.keys.keep_writing_use(),
         ]
 
     close = partial(_close, known, producer, reader, shards)
@@ -179,7 +179,11 @@ def build_catalog(settings: CatalogSettings) -> CatalogParts:
     keys, products = KeyCache(database, settings), ProductTables(database)
     news = CatalogChanges(keys, products)
     return CatalogParts(
-        database, keys, products, news, CatalogListener(settings, changed=news.change, state=news.listen)
+        database,
+        keys,
+        products,
+        news,
+        CatalogListener(settings, on_change=news.note_change, on_state=news.set_listening),
     )
 
 

@@ -223,11 +223,11 @@ def fill_disk_of_valkey(site: Site, _rng: Random) -> Iterator[None]:
     with site.admin() as valkey:
         site.disks["valkey"].fill()
         until(lambda: valkey.info("persistence")["aof_last_write_status"] == "err", "a full disk")
-        site.valkey.server.look()  # as the supervisor does
+        site.valkey.server.maintain()  # as the supervisor does
         yield
         site.disks["valkey"].free()
         until(lambda: valkey.info("persistence")["aof_last_write_status"] == "ok", "a disk with room")
-        site.valkey.server.look()
+        site.valkey.server.maintain()
         until(lambda: not valkey.info("persistence")["aof_rewrite_in_progress"], "a file without a hole")
 
 

@@ -29,7 +29,7 @@ from rtaplatform.local.data.ports import LOOPBACK, keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.local.servers.valkey import Valkey
-from rtaplatform.local.supervisor.child_process import ChildProcess, Command, run_to_its_end
+from rtaplatform.local.supervisor.child_process import ChildProcess, Command, run_to_completion
 from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, LocalSettings, TopicSettings
 from tests.chaos.disks import Disk, enter_namespace
@@ -179,11 +179,11 @@ def _kafka(folder: Path, ports: dict[str, int]) -> Kafka:
 
 def _speed_up(kafka: Running[Kafka]) -> None:
     """Kafka is started again and again: with an archive of its classes, as `rta up` makes one, in half of the time."""
-    command = kafka.server.speed_up()
+    command = kafka.server.archive_command()
     if command is not None:
-        done = run_to_its_end(command, ARCHIVE_SECONDS_MAX)
+        done = run_to_completion(command, ARCHIVE_SECONDS_MAX)
         assert done.returncode == 0, done.stderr[-1_000:]
-        kafka.server.speeded_up()
+        kafka.server.install_archive()
 
 
 def _migrate(site: Site) -> None:

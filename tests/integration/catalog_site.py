@@ -16,7 +16,7 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
 from rtaplatform.catalog.keys.key_cache import KeyCache
 from rtaplatform.local.servers.postgres import Postgres
-from rtaplatform.profiles.erasure_receipt import WhoToErase
+from rtaplatform.profiles.erasure_receipt import PersonToErase
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.http.dependencies import CatalogServices, Dependencies
 from rtaplatform.serve.http.health import Health
@@ -31,9 +31,9 @@ class Erasure:
     """Erases nobody, but remembers who was to be."""
 
     def __init__(self) -> None:
-        self.asked: list[WhoToErase] = []
+        self.asked: list[PersonToErase] = []
 
-    async def erase(self, who: WhoToErase, condition: Any = None) -> dict[str, Any]:
+    async def erase(self, who: PersonToErase, condition: Any = None) -> dict[str, Any]:
         self.asked.append(who)
         return {"user_id": who.user_id}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rtaplatform import telemetry
 from rtaplatform.cli.commands.worker import run
-from rtaplatform.cli.stop_signals import on_signals
+from rtaplatform.cli.stop_signals import record_stop_signals
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
@@ -28,4 +28,4 @@ class Raising(EcommerceJob):
 if __name__ == "__main__":
     telemetry.configure_logging()
     settings = KafkaSettings(), StoreSettings(), WorkerSettings()  # type: ignore[call-arg]  # of the environment
-    run(build_worker(*settings, job=Raising()), on_signals())
+    run(build_worker(*settings, job=Raising()), record_stop_signals())

@@ -14,10 +14,11 @@ from sqlalchemy import text
 from rtaplatform.catalog import migrate
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.catalog.keys.key_admin import NewKey
 from rtaplatform.catalog.keys.key_cache import KeyCache
-from rtaplatform.catalog.keys.key_format import digest, make_key
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, digest, make_key
 from rtaplatform.catalog.keys.key_roster import LISTED_BYTES, read_listed
-from rtaplatform.catalog.keys.key_rows import CreatedKey, create_key, list_keys, revoke_key
+from rtaplatform.catalog.keys.operator_keys import create_key, list_keys, revoke_key
 from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import Unavailable
@@ -60,11 +61,11 @@ async def database(postgres_server: Running[Postgres], settings: CatalogSettings
 
 async def test_migrations_go_up_and_down_on_data(database: Database, postgres_server: Running[Postgres]) -> None:
     url = postgres_server.server.owner_url
-    assert await asyncio.to_thread(migrate.current, url) == migrate.head()
+    assert await asyncio.to_thread(migrate.read_current_revision, url) == migrate.read_head_revision()
     await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)
     assert len(await list_projects(database)) == 1
     await asyncio.to_thread(migrate.downgrade, url, "base")
-    assert await asyncio.to_thread(migrate.current, url) is None
+    assert await asyncio.to_thread(migrate.read_current_revision, url) is None
     with pytest.raises(Unavailable):
         await database.check()
     await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)
@@ -106,21 +107,21 @@ async def test_keys_open_what_they_are_for(database: Database, settings: Catalog
 async def test_made_key_is_known_until_it_is_revoked_or_expires(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
     ring = KeyCache(database, settings, clock)
-    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "read")))
-    past = CreatedKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
-    expired = await database.run(lambda connection: create_key(connection, past))
+    made = await database.run(lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"])))
+    past = NewKey("old", SCOPES_BY_KIND["read"], datetime.now(UTC) - timedelta(seconds=1))
+    expired = await database.run(lambda connection: create_key(connection, "demo", past))
     assert made is not None
     assert expired is not None
-    assert await ring.find(expired[1]) is None
-    assert await ring.find(made[1]) is not None
-    assert await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
-    assert not await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    assert await ring.find(expired.key) is None
+    assert await ring.find(made.key) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
+    assert not await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
     clock.now += 51
-    assert await ring.find(made[1]) is None
+    assert await ring.find(made.key) is None
     await ring._write_used()
     shown = await database.run(lambda connection: list_keys(connection, "demo"))
-    assert made[1] not in str(shown)
-    assert next(row for row in shown if row.id == made[0]).last_used_at is not None
+    assert made.key not in str(shown)
+    assert next(row for row in shown if row.id == made.row.id).last_used_at is not None
 
 
 async def test_the_roster_lists_the_keys_that_open_something(database: Database, settings: CatalogSettings) -> None:
@@ -129,30 +130,32 @@ async def test_the_roster_lists_the_keys_that_open_something(database: Database,
     ring = KeyCache(database, settings, clock)
     for key in (KEYS.write, KEYS.read, KEYS.admin):
         assert await ring.find_from("1.2.3.4", key, may_guess=False) is not None
-    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "read")))
-    past = CreatedKey("demo", "old", "read", datetime.now(UTC) - timedelta(seconds=1))
-    expired = await database.run(lambda connection: create_key(connection, past))
+    made = await database.run(lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["read"])))
+    past = NewKey("old", SCOPES_BY_KIND["read"], datetime.now(UTC) - timedelta(seconds=1))
+    expired = await database.run(lambda connection: create_key(connection, "demo", past))
     assert made is not None
     assert expired is not None
     clock.now += 11
-    assert await ring.find_from("1.2.3.4", made[1], may_guess=False) is not None
-    assert await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    assert await ring.find_from("1.2.3.4", made.key, may_guess=False) is not None
+    assert await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
     listed = await database.run(read_listed)
     assert sorted(listed[at : at + LISTED_BYTES] for at in range(0, len(listed), LISTED_BYTES)) == sorted(
         digest(key)[:LISTED_BYTES] for key in (KEYS.write, KEYS.read, KEYS.admin)
     )
-    assert await ring.find_from("1.2.3.4", expired[1], may_guess=False) is None
+    assert await ring.find_from("1.2.3.4", expired.key, may_guess=False) is None
 
 
 async def test_revoked_key_in_use_is_dead_within_a_minute(database: Database, settings: CatalogSettings) -> None:
     clock = Clock()
     ring = KeyCache(database, settings, clock)
-    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write")))
+    made = await database.run(
+        lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"]))
+    )
     assert made is not None
-    await ring.find(made[1])
-    await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+    await ring.find(made.key)
+    await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
     lived = 0
-    while await ring.find(made[1]) is not None:
+    while await ring.find(made.key) is not None:
         clock.now += 1
         lived += 1
         await asyncio.sleep(0.02)

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from rtaplatform.catalog.database import Database
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.profiles.erasure import PersonErasure
-from rtaplatform.profiles.erasure_receipt import Kept
+from rtaplatform.profiles.erasure_receipt import LogRetention
 from rtaplatform.serve.catalog import import_routes
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site
@@ -150,8 +150,8 @@ class Place:
             return await client.request(operation.method, operation.path, json=operation.body, headers=headers)
 
 
-def _nothing_kept() -> Kept:
-    return cast(Kept, {})
+def _nothing_kept() -> LogRetention:
+    return cast(LogRetention, {})
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from rtaplatform.catalog import migrate
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.profiles.erasure import PersonErasure as RealErasure
-from rtaplatform.profiles.erasure_receipt import WhoToErase
+from rtaplatform.profiles.erasure_receipt import PersonToErase
 from tests.integration.catalog_site import KEYS, Site, code
 from tests.integration.servers import Running
 
@@ -215,7 +215,7 @@ async def test_users_by_email_and_erasing(site: Site, client: httpx.AsyncClient)
     assert (await client.delete("/v1/users/u-1?erase=maybe")).status_code == 422
     erased = await client.delete("/v1/users/u-1?erase=true")
     assert (erased.status_code, erased.json()) == (200, {"user_id": "u-1"})
-    assert site.erasure.asked == [WhoToErase("demo", "prj_demo", "u-1")]
+    assert site.erasure.asked == [PersonToErase("demo", "prj_demo", "u-1")]
     assert (await client.delete("/v1/products/u-1?erase=true")).status_code == 422
 
 

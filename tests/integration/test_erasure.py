@@ -20,7 +20,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.values.ids import persons_of
 from rtaplatform.profiles import profile_rows
 from rtaplatform.profiles.erasure import PersonErasure
-from rtaplatform.profiles.erasure_receipt import WhoToErase
+from rtaplatform.profiles.erasure_receipt import PersonToErase
 from rtaplatform.profiles.profile_rows import ProfileKey
 from rtaplatform.profiles.traits import FieldStamp, IdentifyTraits
 from rtaplatform.store.port import Delta
@@ -81,8 +81,8 @@ class Failing:
         raise Unavailable("tests", "it fails once")
 
 
-def who(user: str) -> WhoToErase:
-    return WhoToErase("demo", PROJECT_ID, user)
+def who(user: str) -> PersonToErase:
+    return PersonToErase("demo", PROJECT_ID, user)
 
 
 def put_user(stack: CatalogStack, user: str) -> None:
@@ -140,7 +140,7 @@ def control_records(stack: CatalogStack, whose: str) -> list[dict[str, Any]]:
 
 async def apply(database: Database, user: str, at_ms: int, **fields: Any) -> dict[str, int]:
     event = IdentifyTraits("demo", user, FieldStamp(at_ms, "rta.events.web:0000:0"), at_ms, fields)
-    return dict(await database.run(lambda c: profile_rows.write(c, {ProfileKey("demo", user): [event]})))
+    return dict(await database.run(lambda c: profile_rows.write_batch(c, {ProfileKey("demo", user): [event]})))
 
 
 async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Database, user: str) -> None:
@@ -178,7 +178,7 @@ async def test_people_without_a_profile_are_erased_as_well(stack: CatalogStack, 
     erasure = Failing(stack).erasure(database)
     for user_id, ids in ((user, ()), (None, (f"{user}-a", f"{user}-b")), (f"{user}-2", (f"{user}-c",))):
         put_online(stack, persons_of(user_id, ids))
-        receipt = await erasure.erase(WhoToErase("demo", PROJECT_ID, user_id, ids))
+        receipt = await erasure.erase(PersonToErase("demo", PROJECT_ID, user_id, ids))
         removed = receipt["removed"]
         assert receipt["user_id"] == user_id
         assert (removed["profile"], removed["anonymous_ids"]) == (0, len(ids))
@@ -201,7 +201,7 @@ async def test_more_ids_of_an_erased_user_are_erased_too(stack: CatalogStack, da
     erasure = Failing(stack).erasure(database)
     first = await erasure.erase(who(user))
     put_online(stack, persons_of(None, [f"{user}-later"]))
-    second = await erasure.erase(WhoToErase("demo", PROJECT_ID, user, (f"{user}-later",)))
+    second = await erasure.erase(PersonToErase("demo", PROJECT_ID, user, (f"{user}-later",)))
     assert (first["id"] != second["id"], second["removed"]["redis_members"]) == (True, 1)
     assert [record["anonymousIds"] for record in control_records(stack, f"user:{user}")][1:] == [[f"{user}-later"]]
 
@@ -263,7 +263,7 @@ async def test_writers_erasures_and_imports_of_the_same_users_never_lock_each_ot
             event = IdentifyTraits("demo", user, FieldStamp(number, f"rta.events.web:0000:{number}"), number, fields)
             batch[ProfileKey("demo", user)] = [event]
             events.append(event)
-        await database.run(lambda connection: profile_rows.write(connection, batch))
+        await database.run(lambda connection: profile_rows.write_batch(connection, batch))
 
     async def bulk() -> None:
         def upsert(connection: Any) -> None:

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from rtaplatform.catalog.change_notifications import CatalogChange, CatalogChanges, CatalogListener, read_change
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.catalog.keys.key_admin import NewKey
 from rtaplatform.catalog.keys.key_cache import KeyCache
-from rtaplatform.catalog.keys.key_rows import CreatedKey, create_key, list_keys, revoke_key
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND
+from rtaplatform.catalog.keys.operator_keys import create_key, list_keys, revoke_key
 from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.core.errors import Busy, InvalidParameter, Unavailable
 from rtaplatform.local.servers.postgres import Postgres
@@ -50,11 +52,11 @@ class Following:
     def __init__(self, database: Database, settings: CatalogSettings) -> None:
         self.keys, self.products = KeyCache(database, settings), ProductTables(database)
         self.news, self.changes = CatalogChanges(self.keys, self.products), list[CatalogChange]()
-        self.listener = CatalogListener(settings, changed=self._take, state=self.news.listen)
+        self.listener = CatalogListener(settings, on_change=self._take, on_state=self.news.set_listening)
 
     def _take(self, change: CatalogChange) -> None:
         self.changes.append(change)
-        self.news.change(change)
+        self.news.note_change(change)
 
 
 @asynccontextmanager
@@ -122,40 +124,46 @@ async def test_a_revoked_key_is_dead_at_once_and_a_made_one_known(
 ) -> None:
     async with following(database, settings) as here:
         assert await here.keys.find("rta_w_unknown") is None
-        made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write")))
+        made = await database.run(
+            lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"]))
+        )
         assert made is not None
-        assert await here.keys.find(made[1]) is not None
-        await database.run(lambda connection: revoke_key(connection, "demo", made[0]))
+        assert await here.keys.find(made.key) is not None
+        await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
 
         async def is_dead() -> bool:
-            return await here.keys.find(made[1]) is None
+            return await here.keys.find(made.key) is None
 
         await until(is_dead, seconds=2)
 
 
 async def test_a_key_expires_to_the_moment_while_it_is_cached(database: Database, settings: CatalogSettings) -> None:
     ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=0.7)
-    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write", end)))
+    made = await database.run(
+        lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"], end))
+    )
     assert made is not None
-    assert await ring.find(made[1]) is not None
+    assert await ring.find(made.key) is not None
     while datetime.now(UTC) < end - timedelta(seconds=0.02):
-        assert await ring.find(made[1]) is not None
+        assert await ring.find(made.key) is not None
         await asyncio.sleep(0.005)
     await asyncio.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))
-    assert await ring.find(made[1]) is None
+    assert await ring.find(made.key) is None
 
 
 async def test_an_expired_key_is_not_served_while_postgres_is_away(
     database: Database, settings: CatalogSettings, postgres_server: Running[Postgres]
 ) -> None:
     ring, end = KeyCache(database, settings), datetime.now(UTC) + timedelta(seconds=1)
-    made = await database.run(lambda connection: create_key(connection, CreatedKey("demo", "shop", "write", end)))
+    made = await database.run(
+        lambda connection: create_key(connection, "demo", NewKey("shop", SCOPES_BY_KIND["write"], end))
+    )
     assert made is not None
-    assert await ring.find(made[1]) is not None
+    assert await ring.find(made.key) is not None
     postgres_server.kill()
     try:
         await asyncio.sleep(1.1)
-        assert await ring.find(made[1]) is None
+        assert await ring.find(made.key) is None
     finally:
         postgres_server.start()
 

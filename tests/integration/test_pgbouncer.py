@@ -30,7 +30,7 @@ async def site(postgres_server: Running[Postgres], tmp_path: Path) -> AsyncItera
 
 
 async def listen(site: Site, changes: list[CatalogChange], states: list[bool]) -> asyncio.Task[None]:
-    listener = CatalogListener(site.settings, changed=changes.append, state=states.append)
+    listener = CatalogListener(site.settings, on_change=changes.append, on_state=states.append)
     return asyncio.create_task(listener.run())
 
 
@@ -75,7 +75,7 @@ async def test_notifications_that_a_pooler_swallows_are_not_counted_on(site: Sit
 async def test_notifications_that_arrive_are(postgres_server: Running[Postgres], site: Site) -> None:
     settings = CatalogSettings(url=SecretStr(postgres_server.server.url), timeout_seconds=2.0)
     states, changes = list[bool](), list[CatalogChange]()
-    task = asyncio.create_task(CatalogListener(settings, changed=changes.append, state=states.append).run())
+    task = asyncio.create_task(CatalogListener(settings, on_change=changes.append, on_state=states.append).run())
     async with site.client() as client:
         await until(lambda: True in states)
         assert (await client.put("/v1/products/p", json={})).status_code == 201
@@ -89,7 +89,7 @@ async def test_changes_show_within_half_a_minute_without_notifications(site: Sit
     now = [0.0]
     products = ProductTables(site.database, now=lambda: now[0])
     news = CatalogChanges(KeyCache(site.database, site.settings), products)
-    news.listen(False)
+    news.set_listening(False)
     assert telemetry.CATALOG_LISTENING._value.get() == 0
     async with site.client() as client:
         await client.put("/v1/products/p", json={"name": "before"})

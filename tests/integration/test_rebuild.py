@@ -13,7 +13,7 @@ import redis
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.operate.rebuild_run import KEEP_OLD_HOURS, RunningRebuild, abandon
+from rtaplatform.operate.rebuild_run import KEEP_OLD_HOURS, RebuildRun, abandon
 from rtaplatform.settings import WorkerSettings
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
@@ -44,9 +44,9 @@ def generations(stack: Stack) -> list[str]:
     return [state.generation for state in states if state]
 
 
-def begun(stack: Stack, shard: int | None = None, *, keep_old_hours: int = KEEP_OLD_HOURS) -> RunningRebuild:
+def begun(stack: Stack, shard: int | None = None, *, keep_old_hours: int = KEEP_OLD_HOURS) -> RebuildRun:
     kafka, store, worker = stack.kafka_settings, stack.store_settings, WorkerSettings()
-    return RunningRebuild(kafka, store, shard, worker=worker, keep_old_hours=keep_old_hours)
+    return RebuildRun(kafka, store, shard, worker=worker, keep_old_hours=keep_old_hours)
 
 
 def rebuild(stack: Stack, *, keep_old_hours: int = KEEP_OLD_HOURS) -> dict[str, object]:

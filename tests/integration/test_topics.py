@@ -20,7 +20,7 @@ from msgspec import structs
 from rtaplatform.core.errors import SetupError
 from rtaplatform.core.ledger import read_row
 from rtaplatform.operate.operations import adopt_topic, describe_topics
-from rtaplatform.operate.rebuild_run import RunningRebuild
+from rtaplatform.operate.rebuild_run import RebuildRun
 from rtaplatform.settings import TopicSettings, WorkerSettings
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
@@ -108,7 +108,7 @@ def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(sta
         for n, at in kept_from.items()
     }
     # What is gone is missing from new totals: a rebuild says so, and goes on only when told.
-    running = RunningRebuild(stack.kafka_settings, stack.store_settings, None, worker=WorkerSettings())
+    running = RebuildRun(stack.kafka_settings, stack.store_settings, None, worker=WorkerSettings())
     with pytest.raises(SetupError, match=r"begins at .* now, and began at 0"):
         running.check(partial=False)
     assert len([line for line in running.check(partial=True) if "not in the new totals" in line]) == 4

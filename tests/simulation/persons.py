@@ -73,8 +73,8 @@ class Witness(Oracle):
         self.zones = {slug: rules["zone"] for slug, rules in projects.items()}
         self.seen: dict[tuple[str, tuple[str, str]], list[int]] = defaultdict(list)
 
-    def _buckets(self, event: OracleEvent, project: str, now: int) -> list[tuple[str, int]]:
-        buckets = super()._buckets(event, project, now)
+    def _kept_buckets(self, event: OracleEvent, project: str, now: int) -> list[tuple[str, int]]:
+        buckets = super()._kept_buckets(event, project, now)
         if buckets and not any(mark.startswith("bot:") for mark in event.marks):
             self.seen[(project, event.person)].append(event.time)
         return buckets

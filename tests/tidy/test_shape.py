@@ -39,7 +39,7 @@ MANY_FIELDS = {
     "LiveListener": 14,  # what a client was sent, and when
     "LiveQuery": 16,  # a question, its versions and its listeners
     "Rebuild": 19,  # see LONG_FILES
-    "RunningRebuild": 16,  # what `rta rebuild` tells of its run
+    "RebuildRun": 16,  # what `rta rebuild` tells of its run
     "_Exchange": 13,  # a request and its answer under way
 }
 MANY_METHODS = {

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from rtaplatform import settings
-from rtaplatform.cli.wrong_settings import wrong_settings
+from rtaplatform.cli.wrong_settings import describe_wrong_setting
 
 CLASSES = [
     cls
@@ -59,7 +59,7 @@ def test_a_service_link_is_passed_over_or_named_with_its_remedy(
         return
     with pytest.raises(ValidationError) as caught:
         made(cls)
-    said = wrong_settings(caught.value)
+    said = describe_wrong_setting(caught.value)
     assert said.problem.startswith(f"{variable(cls, name)} is 'tcp://10.0.0.7:8000': it must be a")
     assert "enableServiceLinks: false" in said.remedy
     assert said.exit_code == 2
@@ -83,10 +83,10 @@ def test_a_wrong_value_is_said_in_our_words(
     cls = next(cls for cls in CLASSES if name.startswith(str(cls.model_config["env_prefix"])))
     with pytest.raises(ValidationError) as caught:
         made(cls)
-    assert wrong_settings(caught.value).problem == f"{name} is {value!r}: {problem}"
+    assert describe_wrong_setting(caught.value).problem == f"{name} is {value!r}: {problem}"
 
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(ValidationError) as caught:
         settings.KafkaSettings()  # type: ignore[call-arg]  # what is tested
-    assert wrong_settings(caught.value).problem == "RTA_KAFKA_BOOTSTRAP_SERVERS is not set."
+    assert describe_wrong_setting(caught.value).problem == "RTA_KAFKA_BOOTSTRAP_SERVERS is not set."

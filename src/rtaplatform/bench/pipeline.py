@@ -48,7 +48,7 @@ def fill(
     """The first so many records of the seed, with repeats, late and broken ones, ending about now."""
     span_ms = int(total / rate * 1000)
     plan = SimulationPlan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
-    sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
+    sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
     for number, record in enumerate(islice(events(plan), total)):
         sender.send(record)
         if number % 1_000 == 0:
@@ -59,7 +59,7 @@ def fill(
 def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, seed: int) -> None:
     """Records of the seed at that rate, as they happen, without end."""
     plan = SimulationPlan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
-    sender = Sender(kafka, say=lambda _line: None, stopped=lambda: False)
+    sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
     for record in events(plan):
         ahead = record.timestamp / 1000 - time.time()
         if ahead > 0:

@@ -1,9 +1,9 @@
-"""What has changed in the catalog, as PostgreSQL tells it: LISTEN on a connection of our own.
+"""Notifications of changes in the catalog: LISTEN on a dedicated connection to PostgreSQL.
 
-Triggers send one small JSON text a change (migration 0003). Promise: after every (re)connection the caller is told
-that it may have missed something; `is_up` only while notifications really arrive. A text that a second connection
-sends proves that: a pooler in transaction mode takes LISTEN and delivers nothing, but for what the very connection
-sends that listens. Runs until cancelled, through any absence.
+Triggers send one small JSON text per change (migration 0003). After every (re)connection the caller is told that it may
+have missed changes. It is told that the listener is up only while notifications really arrive: a second connection
+sends a text that must come back. (A pooler in transaction mode accepts LISTEN, but delivers only what the listening
+connection itself sends.) Runs until cancelled, however long PostgreSQL is away.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from rtaplatform.settings import CatalogSettings
 CHANNEL = "rta_catalog"
 ECHO_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-DEAF_SECONDS = 60.0  # until LISTEN is tried again where nothing arrives
+DEAF_SECONDS = 60.0  # until LISTEN is tried again if nothing arrives
 
 
 class CatalogChange(Struct, frozen=True):
-    """`kind` is products, keys or projects. `ids` None: too many to name."""
+    """`kind` is products, keys or projects. `ids` is None if there are too many to name."""
 
     kind: str
     project_id: str = ""
@@ -37,45 +37,45 @@ class CatalogChange(Struct, frozen=True):
 
 
 class CatalogChanges:
-    """Hands on what PostgreSQL tells: to the keys, to the products, and (an event) to whoever publishes projects."""
+    """Passes changes on to the caches of keys and products. `projects_changed` wakes the publisher of projects."""
 
     def __init__(self, keys: KeyCache, products: ProductTables) -> None:
-        self._keys, self._products, self.of_projects = keys, products, asyncio.Event()
+        self._keys, self._products, self.projects_changed = keys, products, asyncio.Event()
 
-    def change(self, change: CatalogChange) -> None:
+    def note_change(self, change: CatalogChange) -> None:
         match change.kind:
             case "products":
-                self._products.change(change.project_id, change.ids)
+                self._products.note_change(change.project_id, change.ids)
             case "keys":
-                self._keys.change(change.ids)
+                self._keys.note_change(change.ids)
             case "projects":
-                self._keys.change_project(change.project_id)
-                self._products.change(change.project_id, None)
-                self.of_projects.set()
+                self._keys.note_project_change(change.project_id)
+                self._products.note_change(change.project_id, None)
+                self.projects_changed.set()
 
-    def listen(self, is_up: bool) -> None:
-        """Notifications arrive from here on, or do so no more; in between anything may have changed."""
+    def set_listening(self, is_up: bool) -> None:
+        """Notifications arrive from now on, or no longer. When they begin, anything may have changed before."""
         telemetry.CATALOG_LISTENING.set(is_up)
         self._products.is_listening = is_up
         if is_up:
-            self._keys.change(None)
+            self._keys.note_change(None)
             self._products.reload()
-            self.of_projects.set()
+            self.projects_changed.set()
 
 
 class _Deaf(Exception):
-    """What is sent on the channel does not arrive: there is a pooler between."""
+    """A text sent on the channel does not arrive: there is a pooler in between."""
 
 
 class CatalogListener:
     def __init__(
-        self, settings: CatalogSettings, *, changed: Callable[[CatalogChange], None], state: Callable[[bool], None]
+        self, settings: CatalogSettings, *, on_change: Callable[[CatalogChange], None], on_state: Callable[[bool], None]
     ) -> None:
-        """`state` is called with True once changes arrive (some may have been missed), with False when they end."""
+        """`on_state` is called with True once changes arrive (some may have been missed), with False when they end."""
         scheme, _, rest = settings.url.get_secret_value().partition("://")
         self._url = f"{scheme.partition('+')[0]}://{rest}"
-        self._seconds, self._changed, self._state = settings.timeout_seconds, changed, state
-        self._token, self._heard = f"echo {secrets.token_hex(8)}", False
+        self._seconds, self._on_change, self._on_state = settings.timeout_seconds, on_change, on_state
+        self._token, self._has_heard = f"echo {secrets.token_hex(8)}", False
 
     async def run(self) -> None:
         while True:
@@ -87,44 +87,44 @@ class CatalogListener:
             except (psycopg.Error, OSError, TimeoutError):
                 pass
             finally:
-                self._state(False)
+                self._on_state(False)
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
-        async with AsyncExitStack() as open_ones:
-            listening = await self._connect(open_ones)
-            speaking = await self._connect(open_ones)
-            await self._execute(listening, f"LISTEN {CHANNEL}")
+        async with AsyncExitStack() as connections:
+            receiver = await self._connect(connections)
+            sender = await self._connect(connections)
+            await self._execute(receiver, f"LISTEN {CHANNEL}")
             is_up = False
             while True:
-                self._heard = False
-                await self._execute(speaking, "SELECT pg_notify(%s, %s)", CHANNEL, self._token)
-                await self._take(listening, ECHO_SECONDS if is_up else self._seconds, until_heard=not is_up)
-                if not self._heard:
+                self._has_heard = False
+                await self._execute(sender, "SELECT pg_notify(%s, %s)", CHANNEL, self._token)
+                await self._receive(receiver, ECHO_SECONDS if is_up else self._seconds, until_heard=not is_up)
+                if not self._has_heard:
                     raise TimeoutError if is_up else _Deaf
                 if not is_up:
                     is_up = True
-                    self._state(True)
+                    self._on_state(True)
 
-    async def _connect(self, open_ones: AsyncExitStack) -> psycopg.AsyncConnection:
+    async def _connect(self, connections: AsyncExitStack) -> psycopg.AsyncConnection:
         async with asyncio.timeout(self._seconds + 2):
             connection = await psycopg.AsyncConnection.connect(
                 self._url, autocommit=True, connect_timeout=max(2, int(self._seconds)), prepare_threshold=None,
                 application_name="rta-listener",
             )  # fmt: skip
-        # `close` asks the server nothing: one that hangs holds nobody up.
-        open_ones.push_async_callback(connection.close)
+        # `close` does not wait for the server, which may hang.
+        connections.push_async_callback(connection.close)
         return connection
 
-    async def _take(self, connection: psycopg.AsyncConnection, seconds: float, *, until_heard: bool) -> None:
-        async with aclosing(connection.notifies(timeout=seconds)) as notes:
-            async for note in notes:
-                if note.payload == self._token:
-                    self._heard = True
+    async def _receive(self, connection: psycopg.AsyncConnection, seconds: float, *, until_heard: bool) -> None:
+        async with aclosing(connection.notifies(timeout=seconds)) as notifications:
+            async for notification in notifications:
+                if notification.payload == self._token:
+                    self._has_heard = True
                     if until_heard:
                         return
-                elif (change := read_change(note.payload)) is not None:
-                    self._changed(change)
+                elif (change := read_change(notification.payload)) is not None:
+                    self._on_change(change)
 
     async def _execute(self, connection: psycopg.AsyncConnection, statement: str, *values: str) -> None:
         async with asyncio.timeout(self._seconds):
@@ -132,7 +132,7 @@ class CatalogListener:
 
 
 def read_change(payload: str) -> CatalogChange | None:
-    """None for what is not ours: anyone with a connection may send on the channel."""
+    """None for a payload that is not ours: any connection may send on the channel."""
     try:
         return msgspec.json.decode(payload, type=CatalogChange)
     except msgspec.MsgspecError:

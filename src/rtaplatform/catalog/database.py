@@ -1,13 +1,13 @@
-"""PostgreSQL, reached without holding up the event loop.   Every failure is `Unavailable("postgres", …)`.
+"""Transactions in PostgreSQL that do not block the event loop.   Every failure is `Unavailable("postgres", …)`.
 
-Of these, `Unable` is a server that answers and takes no writes: a replica, or one that is read-only by order. Then the
-whole pool is renewed, so that after a fail-over the next transaction finds the new server, by its name or by the list
-of hosts in the URL.
+Its subclass `Unable` means that the server answers but takes no writes: it is a replica, or was set to read-only. Then
+the whole pool is renewed. After a fail-over the next transaction finds the new server by its name, or by the list of
+hosts in the URL.
 
-Transactions run in a few threads of their own, one per connection of the pool: psycopg leaves the
-interpreter to the loop while it waits. Bounded: the pool, the wait for a connection, each statement (on the
-server) and each transaction as a whole (here, by shutting the socket of a server that hangs). Works behind a
-pooler in transaction mode: nothing is prepared, and what a session must be set to is set within the transaction.
+Transactions run in a few dedicated threads, one per connection of the pool; psycopg releases the interpreter while it
+waits. The pool, the wait for a connection, each statement (on the server) and each transaction as a whole are bounded.
+The last bound works by shutting the socket of a server that hangs. A pooler in transaction mode may be in between:
+nothing is prepared, and session settings are set within the transaction.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from rtaplatform.settings import CatalogSettings
 
 T = TypeVar("T")
 CONNECTION_LIFE_SECONDS = 1_800
-# Serialisation failure, deadlock: PostgreSQL took the transaction back whole, and asks for it again.
-ASKED_AGAIN = frozenset({"40001", "40P01"})
+# Serialisation failure, deadlock: PostgreSQL rolled the whole transaction back and expects it to be repeated.
+REPEATABLE = frozenset({"40001", "40P01"})
 ATTEMPTS_MAX = 5
-# A transaction that may not write; a server that recovers, or cannot do this in the state that it is in.
+# A read-only transaction; a server in recovery, or in another state that does not allow the statement.
 WRITES_NOTHING = frozenset({"25006", "55000"})
 READ_ONLY = "It takes no writes: it is a replica, or read-only."
-# Whatever the URL, the role, the database or the server says, answers are the same.
+# So that answers do not depend on settings in the URL, or of the role, the database or the server.
 _SESSION = text(
     "SELECT set_config('statement_timeout', :ms, true), set_config('TimeZone', 'UTC', true), "
     "set_config('DateStyle', 'ISO, MDY', true), set_config('IntervalStyle', 'postgres', true)"
@@ -50,27 +50,27 @@ _SESSION = text(
 
 
 def connect(url: str, **options: Any) -> psycopg.Connection:
-    """A connection by a URL as libpq reads it, with several hosts perhaps: names are looked up each time anew."""
+    """Connect by a URL that libpq understands, with one host or several. Host names are resolved each time."""
     scheme, _, rest = url.partition("://")
     url = f"{scheme.partition('+')[0]}://{rest}"
     return psycopg.connect(url, prepare_threshold=None, client_encoding="utf8", **options)
 
 
-def engine_for(url: str, *, connect_seconds: float, **options: Any) -> Engine:
-    """SQLAlchemy on such connections. Nothing of parameters comes into an error."""
+def make_engine(url: str, *, connect_seconds: float, **options: Any) -> Engine:
+    """An engine on such connections. Errors never contain parameters."""
     engine = create_engine("postgresql+psycopg://", hide_parameters=True, **options)
     timeout = max(2, int(connect_seconds))
 
     @event.listens_for(engine, "do_connect")
-    def _connect(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> psycopg.Connection:
-        """SQLAlchemy's `context` is how it reads and writes types."""
-        return connect(url, connect_timeout=timeout, application_name="rta", context=named.get("context"))
+    def _connect(dialect: Any, record: Any, arguments: Any, keywords: dict[str, Any]) -> psycopg.Connection:
+        """`context` is how SQLAlchemy reads and writes types."""
+        return connect(url, connect_timeout=timeout, application_name="rta", context=keywords.get("context"))
 
     return engine
 
 
 class _WritesNothing(Exception):
-    """The server answers and says that it takes no writes."""
+    """The server answers but takes no writes."""
 
 
 class Database:
@@ -78,7 +78,7 @@ class Database:
 
     def __init__(self, settings: CatalogSettings) -> None:
         self._seconds = settings.timeout_seconds
-        self._engine = engine_for(
+        self._engine = make_engine(
             settings.url.get_secret_value(),
             connect_seconds=settings.timeout_seconds,
             pool_size=settings.pool_size,
@@ -92,7 +92,7 @@ class Database:
         self._running: set[_Transaction] = set()
 
     async def run(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
-        """Run `work` in a thread, in one transaction; raises Unavailable. Broken constraints pass as IntegrityError."""
+        """Run `work` in a thread, in one transaction. Raises Unavailable; a broken constraint is an IntegrityError."""
         transaction = _Transaction(self._engine, work, self._seconds if seconds is None else seconds)
         self._running.add(transaction)
         future = asyncio.get_running_loop().run_in_executor(self._threads, transaction.run)
@@ -108,12 +108,12 @@ class Database:
         except _WritesNothing as error:
             raise Unable("postgres", READ_ONLY) from error
         except (DBAPIError, PoolTimeout, OSError) as error:
-            raise Unavailable("postgres", _sentence(error)) from error
+            raise Unavailable("postgres", _first_line(error)) from error
         finally:
             self._running.discard(transaction)
 
     async def check(self) -> None:
-        """Raise Unavailable where PostgreSQL does not answer or is not migrated, Unable where it takes no writes."""
+        """Raise Unavailable if PostgreSQL does not answer or is not migrated, Unable if it takes no writes."""
         await self.run(_probe)
 
     async def close(self) -> None:
@@ -124,13 +124,13 @@ class Database:
 
 
 class _Transaction:
-    """`work` in a transaction, that can be abandoned from outside."""
+    """`work` in a transaction that another thread can abandon."""
 
     def __init__(self, engine: Engine, work: Callable[[Connection], Any], seconds: float) -> None:
         self.seconds = seconds
         self._engine, self._work = engine, work
         self._abandoned = self._is_committing = False
-        # What `abandon` may shut: ours alone, from when the pool gave it until we give it back.
+        # The connection that `abandon` may shut. It is set only while the pool has lent it to this transaction.
         self._connection: Any = None
         self._lock = threading.Lock()
 
@@ -142,14 +142,14 @@ class _Transaction:
                 if self._abandoned or attempt > 1:
                     raise
             except DBAPIError as error:
-                if self._abandoned or not self._is_worth_another(error, attempt):
+                if self._abandoned or not self._may_repeat(error, attempt):
                     raise
-            time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311  # so that two do not meet again
+            time.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311  # so that two transactions do not collide again
         return self._attempt()
 
     def _attempt(self) -> Any:
         self._is_committing = False
-        with self._engine.connect() as connection, self._ours(connection):
+        with self._engine.connect() as connection, self._hold(connection):
             try:
                 with connection.begin():
                     connection.execute(_SESSION, {"ms": str(int(self.seconds * 1000))})
@@ -157,21 +157,21 @@ class _Transaction:
                     self._is_committing = True
                 return result
             except _WritesNothing:
-                self._leave(connection)
+                self._renew_pool(connection)
                 raise
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in WRITES_NOTHING:
                     raise
-                self._leave(connection)
+                self._renew_pool(connection)
                 raise _WritesNothing from error
 
-    def _leave(self, connection: Connection) -> None:
-        """Go to the server anew with the next transaction, and all others too: theirs is the same one."""
+    def _renew_pool(self, connection: Connection) -> None:
+        """Make the next transaction connect again, and all others too, since they use the same server."""
         connection.invalidate()
         self._engine.dispose()
 
     @contextmanager
-    def _ours(self, connection: Connection) -> Iterator[None]:
+    def _hold(self, connection: Connection) -> Iterator[None]:
         with self._lock:
             self._connection = connection.connection.driver_connection
         try:
@@ -179,21 +179,21 @@ class _Transaction:
                 raise OSError("abandoned")
             yield
         finally:
-            # After COMMIT or ROLLBACK, in which a server may hang as well; before the pool gives it to another.
+            # After COMMIT or ROLLBACK, where a server may hang too, and before the pool lends the connection again.
             with self._lock:
                 self._connection = None
 
-    def _is_worth_another(self, error: DBAPIError, attempt: int) -> bool:
-        """A server that was restarted is tried once more: the whole pool is renewed at the first such error.
+    def _may_repeat(self, error: DBAPIError, attempt: int) -> bool:
+        """Whether to run the transaction again. After a lost connection: once, since SQLAlchemy has renewed the pool.
 
-        Not where it went away during COMMIT: nobody knows whether that was done, and the caller must hear of it.
+        If the connection was lost during COMMIT, it is unknown whether the commit happened: the caller must be told.
         """
         if error.connection_invalidated:
             return attempt == 1 and not self._is_committing
-        return getattr(error.orig, "sqlstate", None) in ASKED_AGAIN
+        return getattr(error.orig, "sqlstate", None) in REPEATABLE
 
     def abandon(self) -> None:
-        """Wake the thread from its wait for a server that hangs."""
+        """Wake the thread if it waits for a server that hangs."""
         with self._lock:
             self._abandoned = True
             if self._connection is not None:
@@ -201,7 +201,7 @@ class _Transaction:
 
 
 def _shut(connection: psycopg.Connection) -> None:
-    with contextlib.suppress(OSError, psycopg.Error):  # it is closed already
+    with contextlib.suppress(OSError, psycopg.Error):  # the connection is closed already
         connected = socket.socket(fileno=connection.fileno())
         try:
             connected.shutdown(socket.SHUT_RDWR)
@@ -210,13 +210,13 @@ def _shut(connection: psycopg.Connection) -> None:
 
 
 def _probe(connection: Connection) -> None:
-    """Read what there must be; raise _WritesNothing where nothing could be written."""
+    """Read a table that must exist. Raise _WritesNothing if the server takes no writes."""
     connection.execute(text("SELECT 1 FROM projects LIMIT 1"))
     if connection.scalar(text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool")):
         raise _WritesNothing
 
 
-def _sentence(error: Exception) -> str:
-    """The first line of the driver's own words: never the statement or its parameters."""
+def _first_line(error: Exception) -> str:
+    """The first line of the driver's message, which holds neither the statement nor its parameters."""
     words = str(getattr(error, "orig", None) or error).strip()
     return words.splitlines()[0][:200] if words else type(error).__name__

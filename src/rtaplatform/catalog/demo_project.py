@@ -1,6 +1,6 @@
-"""The demo project: its three keys, and the users and products that the simulator's events speak of.
+"""Create the demo project: its three keys, and the users and products of the simulated shop.
 
-Idempotent: what is there is brought to what is asked; nothing is taken away. One statement per table.
+Idempotent: existing rows are updated, and none is deleted. One statement per table and thousand rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SeededDemoKeys(Struct, frozen=True):
 async def seed_demo(
     database: Database, keys: SeededDemoKeys, *, users: list[dict[str, Any]], products: list[dict[str, Any]]
 ) -> None:
-    """Put the demo project in place, with these users and products (`simulate.catalog`); raises Unavailable."""
+    """Create or update the demo project with these users and products (`simulate/shop`). Raises Unavailable."""
 
     def write(connection: Connection) -> None:
         connection.execute(
@@ -48,15 +48,15 @@ async def seed_demo(
 
 
 def has_other_keys(connection: Connection, keys: SeededDemoKeys) -> bool:
-    """Whether the demo project is there already, with other keys than these. A database without tables has none."""
+    """Whether the demo project exists with other keys. A database without tables has none."""
     if connection.scalar(select(func.to_regclass(KEYS.name))) is None:
         return False
-    wanted = {_key_id(kind): digest(key) for kind, key in _by_kind(keys)}
-    found = connection.execute(select(KEYS.c.id, KEYS.c.sha256).where(KEYS.c.id.in_(wanted)))
-    return any(bytes(sha256) != wanted[key_id] for key_id, sha256 in found)
+    expected_hashes = {_key_id(kind): digest(key) for kind, key in _list_by_kind(keys)}
+    stored_keys = connection.execute(select(KEYS.c.id, KEYS.c.sha256).where(KEYS.c.id.in_(expected_hashes)))
+    return any(bytes(sha256) != expected_hashes[key_id] for key_id, sha256 in stored_keys)
 
 
-def _by_kind(keys: SeededDemoKeys) -> tuple[tuple[str, str], ...]:
+def _list_by_kind(keys: SeededDemoKeys) -> tuple[tuple[str, str], ...]:
     return (("write", keys.write), ("read", keys.read), ("admin", keys.admin))
 
 
@@ -65,7 +65,7 @@ def _key_id(kind: str) -> str:
 
 
 def _put_keys(connection: Connection, keys: SeededDemoKeys) -> None:
-    for kind, key in _by_kind(keys):
+    for kind, key in _list_by_kind(keys):
         values = {
             "project_id": PROJECT_ID,
             "name": f"demo {kind} key",
@@ -83,9 +83,9 @@ def _put_rows(connection: Connection, table: Any, rows: list[dict[str, Any]], co
     for chunk in _chunks(rows):
         values = [{"project_id": PROJECT_ID, "id": row["id"], **{name: row[name] for name in columns}} for row in chunk]
         statement = insert(table)
-        changed = {name: statement.excluded[name] for name in columns} | {"updated_at": func.now()}
+        updates = {name: statement.excluded[name] for name in columns} | {"updated_at": func.now()}
         connection.execute(
-            statement.values(values).on_conflict_do_update(index_elements=["project_id", "id"], set_=changed)
+            statement.values(values).on_conflict_do_update(index_elements=["project_id", "id"], set_=updates)
         )
 
 

@@ -1,7 +1,7 @@
-"""What the application's role may do in the catalog: read and write rows, and nothing to tables.
+"""Grant the application's role its rights in the catalog: to read and write rows, but not to change tables.
 
-The tables belong to the role that migrates. Whoever takes an API over can spoil rows, but drop or change no table.
-Repeated with each migration; tables that are made from now on are granted as they are made.
+The tables belong to the role that migrates. An attacker who takes over an API can spoil rows, but cannot drop or change
+a table. The grants are repeated with each migration, and also cover tables that are created later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GRANTS = (
 
 
 def grant_rows(connection: Connection, role: str) -> None:
-    """Let `role` do its work on tables of the current schema. Nothing where it is the tables' own."""
+    """Grant `role` the rows of all tables in the current schema. Does nothing if `role` owns the tables."""
     if role == connection.scalar(text("SELECT current_user")):
         return
     quote = connection.dialect.identifier_preparer.quote_identifier

@@ -1,6 +1,6 @@
-"""Bring the catalog's tables to a revision, up or down.   `rta migrate`; never done by the API itself.
+"""Migrate the catalog's tables to a revision, up or down.   `rta migrate`; the API never does this itself.
 
-One migrator at a time, by an advisory lock; each revision in its own transaction. Raises `Unavailable`.
+An advisory lock admits one migrator at a time. Each revision is one transaction. Raises `Unavailable`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from rtaplatform.catalog.database import connect, engine_for
+from rtaplatform.catalog.database import connect, make_engine
 from rtaplatform.catalog.grants import grant_rows
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import CatalogSettings
@@ -27,18 +27,18 @@ _LOCK = 0x52544131  # "RTA1"
 
 
 def upgrade_catalog(settings: CatalogSettings) -> None:
-    """As the tables' owner, where there is one beside the application's role, which is granted its work on rows."""
+    """Migrate as the owner of the tables. If that is not the application's role, grant this role its rights."""
     url = settings.url.get_secret_value()
     if settings.migrate_url is None:
         upgrade(url)
     else:
-        upgrade(settings.migrate_url.get_secret_value(), app_role=_role_of(url))
+        upgrade(settings.migrate_url.get_secret_value(), app_role=_read_role(url))
 
 
 def upgrade(url: str, revision: str = "head", *, app_role: str | None = None) -> None:
     def work(config: Config) -> None:
         connection: Connection = config.attributes["connection"]
-        if app_role is not None:  # before, so that a table is granted as it is made
+        if app_role is not None:  # before, so that new tables are granted when they are created
             _grant(connection, app_role)
         command.upgrade(config, revision)
         if app_role is not None:
@@ -51,16 +51,16 @@ def downgrade(url: str, revision: str) -> None:
     _migrate(url, lambda config: command.downgrade(config, revision))
 
 
-def current(url: str) -> str | None:
-    """The revision that the database has; None: none yet."""
-    found: list[str | None] = []
-    _migrate(url, lambda config: found.append(_revision_of(config.attributes["connection"])))
-    return found[0]
+def read_current_revision(url: str) -> str | None:
+    """The revision of the database. None if it was never migrated."""
+    revisions: list[str | None] = []
+    _migrate(url, lambda config: revisions.append(_read_revision(config.attributes["connection"])))
+    return revisions[0]
 
 
-def head() -> str:
-    """The revision that this version of the platform needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
+def read_head_revision() -> str:
+    """The newest revision, which this version of the platform needs."""
+    revision = ScriptDirectory.from_config(_make_config()).get_current_head()
     assert revision is not None
     return revision
 
@@ -70,7 +70,7 @@ def _grant(connection: Connection, role: str) -> None:
     connection.commit()
 
 
-def _role_of(url: str) -> str:
+def _read_role(url: str) -> str:
     try:
         with connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             return connection.info.user
@@ -78,11 +78,11 @@ def _role_of(url: str) -> str:
         raise Unavailable("postgres", (str(error).strip().splitlines() or ["No answer."])[0]) from error
 
 
-def _revision_of(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _config() -> Config:
+def _make_config() -> Config:
     config = Config()
     # Alembic reads its options through configparser, where % is special.
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
@@ -90,8 +90,8 @@ def _config() -> Config:
 
 
 def _migrate(url: str, work: Callable[[Config], None]) -> None:
-    config = _config()
-    engine = engine_for(url, connect_seconds=CONNECT_SECONDS)
+    config = _make_config()
+    engine = make_engine(url, connect_seconds=CONNECT_SECONDS)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})

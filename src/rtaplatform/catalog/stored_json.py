@@ -1,6 +1,7 @@
-"""JSON as PostgreSQL gives it back.   Pure.
+"""Decode JSON as PostgreSQL returns it.   Pure.
 
-PostgreSQL keeps numbers as decimals and writes them out: 1e308 has 309 digits. What is exactly a float is one again.
+PostgreSQL stores numbers as decimals and writes out every digit: 1e308 has 309. A number that equals a float is turned
+back into that float.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ _LONG = re.compile(r"\d{20}")
 
 
 def read_stored_json(text: str | bytes) -> Any:
-    said = text if isinstance(text, str) else bytes(text).decode()
-    value = msgspec.json.decode(said)
-    return _shorten(value) if _LONG.search(said) else value
+    decoded = text if isinstance(text, str) else bytes(text).decode()
+    value = msgspec.json.decode(decoded)
+    return _shorten(value) if _LONG.search(decoded) else value
 
 
 def _shorten(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _shorten(one) for key, one in value.items()}
+        return {key: _shorten(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shorten(one) for one in value]
+        return [_shorten(item) for item in value]
     return _as_float(value) if isinstance(value, int) and value.bit_length() > _BITS else value
 
 

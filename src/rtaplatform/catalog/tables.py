@@ -1,8 +1,8 @@
 """The catalog's tables, as the migrations leave them.
 
-Every table has its project and its times. Triggers set `version` (anew) and `updated_at` whenever a row of users,
-products, projects, keys or definitions is changed, whoever changes it: an ETag never stands for two contents.
-Ids are compared byte by byte (collation C), so that order and cursors are the same on every server.
+Whenever a row of users, products, projects, keys or definitions is changed, by whatever client, triggers set
+`updated_at` and a new `version`. So an ETag never stands for two contents. Ids are compared byte by byte (collation C),
+so order and cursors are the same on every server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-NAME_CHARS_MAX = 500  # with the id it has to fit into a row of an index, a third of a page
+NAME_CHARS_MAX = 500  # name and id must fit into one entry of an index, a third of a page
 EMAIL_CHARS_MAX = 320
 LABEL_CHARS_MAX = 200  # category, brand
 URL_CHARS_MAX = 2_048
@@ -128,7 +128,7 @@ DEFINITIONS = Table(
     _version(),
 )
 
-# Persons who were erased; later events of a user leave no profile. Without `user_id`: by anonymous ids alone.
+# Erased persons: later events of such a user create no profile. `user_id` is null if only anonymous ids were erased.
 ERASURES = Table(
     "erasures",
     METADATA,

@@ -1,6 +1,6 @@
-"""Where a command finds the servers: its options, else the environment, else the instance of a data directory.
+"""The addresses of the servers for a command: from its options, the environment, or the instance of a data directory.
 
-Each server is looked up by itself, so that one may be given and the others taken from the instance.
+Each server is looked up separately, so one may be given while the others come from the instance.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PostgresOption = Annotated[
 ]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="Of a running `rta up`, whose servers are taken.  [default: .rta]"),
+    typer.Option("--data-dir", metavar="DIR", help="That of a running `rta up`, to use its servers.  [default: .rta]"),
 ]
 
 KAFKA_VARIABLE = "RTA_KAFKA_BOOTSTRAP_SERVERS"
@@ -51,7 +51,7 @@ _READERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True)
 class Connections:
-    """What was given on the command line; the methods look up the rest."""
+    """The addresses given on the command line. The methods look up the others."""
 
     kafka: str | None = None
     redis: str | None = None
@@ -59,66 +59,66 @@ class Connections:
     data_dir: Path | None = None
 
     def kafka_settings(self) -> KafkaSettings:
-        """Raises SetupError where no Kafka is known, or its address is wrong."""
+        """Raises SetupError if no Kafka is known, or its address is wrong."""
         return KafkaSettings(bootstrap_servers=self._find("Kafka", "--kafka", self.kafka, KAFKA_VARIABLE))
 
     def store_settings(self) -> StoreSettings:
-        """Raises SetupError where no Redis is known, or its URL is wrong."""
+        """Raises SetupError if no Redis is known, or its URL is wrong."""
         url = self._find("Redis", "--redis", self.redis, REDIS_VARIABLE)
-        loader = None if self.redis else self._known(LOADER_VARIABLE)
+        loader = None if self.redis else self._look_up(LOADER_VARIABLE)
         return StoreSettings(url=SecretStr(url), loader_url=SecretStr(loader) if loader else None)
 
     def catalog_settings(self) -> CatalogSettings:
-        """Raises SetupError where no PostgreSQL is known, or its URL is wrong."""
+        """Raises SetupError if no PostgreSQL is known, or its URL is wrong."""
         url = self._find("PostgreSQL", "--postgres", self.postgres, POSTGRES_VARIABLE)
-        owner = None if self.postgres else self._known(MIGRATE_VARIABLE)
+        owner = None if self.postgres else self._look_up(MIGRATE_VARIABLE)
         return CatalogSettings(url=SecretStr(url), migrate_url=SecretStr(owner) if owner else None)
 
     def limiter_url(self) -> SecretStr | None:
-        """The URL of the rate limiter's own Redis user, None where there is none. Raises SetupError."""
-        url = None if self.redis else self._known(LIMITER_VARIABLE)
+        """The URL of the rate limiter's own Redis user, or None. Raises SetupError."""
+        url = None if self.redis else self._look_up(LIMITER_VARIABLE)
         return SecretStr(url) if url else None
 
     def given_kafka(self) -> str | None:
-        """Kafka by option or environment, None where neither names one. Raises SetupError."""
-        return self._given("--kafka", self.kafka, KAFKA_VARIABLE)
+        """Kafka from the option or the environment, or None. Raises SetupError."""
+        return self._read_given("--kafka", self.kafka, KAFKA_VARIABLE)
 
     def given_redis(self) -> str | None:
-        return self._given("--redis", self.redis, REDIS_VARIABLE)
+        return self._read_given("--redis", self.redis, REDIS_VARIABLE)
 
     def given_postgres(self) -> str | None:
-        return self._given("--postgres", self.postgres, POSTGRES_VARIABLE)
+        return self._read_given("--postgres", self.postgres, POSTGRES_VARIABLE)
 
-    def running(self) -> RunningInstance | None:
-        """The instance that runs from the data directory."""
+    def find_running(self) -> RunningInstance | None:
+        """The instance that runs from the data directory, or None."""
         return read_running(folder_of(self.data_dir))
 
-    def _find(self, server: str, option: str, given: str | None, variable: str) -> str:
-        found = given or self._known(variable)
-        if not found:
+    def _find(self, server: str, option: str, option_value: str | None, variable: str) -> str:
+        address = option_value or self._look_up(variable)
+        if not address:
             raise SetupError(
                 f"No {server} is known: nothing runs from {folder_of(self.data_dir)}.",
                 f"Start `rta up`, name its --data-dir, or give {option} or {variable}.",
             )
-        require_address(option if given else variable, variable, found)
-        return found
+        require_address(option if option_value else variable, variable, address)
+        return address
 
-    def _given(self, option: str, given: str | None, variable: str) -> str | None:
-        found = given or os.environ.get(variable)
-        if found:
-            require_address(option if given else variable, variable, found)
-        return found or None
+    def _read_given(self, option: str, option_value: str | None, variable: str) -> str | None:
+        address = option_value or os.environ.get(variable)
+        if address:
+            require_address(option if option_value else variable, variable, address)
+        return address or None
 
-    def _known(self, variable: str) -> str | None:
+    def _look_up(self, variable: str) -> str | None:
         if os.environ.get(variable):
             require_address(variable, variable, os.environ[variable])
             return os.environ[variable]
-        running = self.running()
+        running = self.find_running()
         return running.addresses.environment().get(variable) if running else None
 
 
 def require_address(name: str, variable: str, value: str) -> None:
-    """Raise SetupError where the value of an option or variable, called `name`, is no address of its kind."""
+    """Raise SetupError if the value of an option or variable (`name`) is not an address of its kind."""
     try:
         _READERS[variable](value)
     except WrongAddress as error:
@@ -126,5 +126,5 @@ def require_address(name: str, variable: str, value: str) -> None:
 
 
 def folder_of(data_dir: Path | None) -> Path:
-    """The data directory that an option or the environment names, absolute."""
+    """The absolute path of the data directory that the option or the environment names."""
     return (data_dir or LocalSettings().data_dir).expanduser().absolute()

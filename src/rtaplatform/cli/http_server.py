@@ -1,7 +1,7 @@
-"""Granian, as the API needs it: on a socket of ours, HTTP/1 only, with small buffers.
+"""Granian as the API needs it: on our own socket, HTTP/1 only, with small buffers.
 
-HTTP/2 brings nothing here: browsers speak it over TLS only, and the proxy that ends TLS speaks HTTP/1 to us. Its
-windows would let a client that reads nothing fill the memory, without a limit that could be set.
+HTTP/2 has no benefit here: browsers use it only over TLS, and the proxy that ends TLS speaks HTTP/1 to us. With its
+windows, a client that reads nothing could fill the memory, and no limit can be set for that.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from granian.server.embed import Server
 
 from rtaplatform.cli.listener import BACKLOG, headroom_of
 
-HEAD_READ_MS_MAX = 10_000  # until a request's head is there: after connecting, and between two requests
-BUFFER_BYTES_MAX = 32 << 10  # of a connection, each way; a request's head is no longer than that
-LOGGED = LogLevels.error  # below that it says that it is embedded, and has a line for each client that goes away
+HEAD_READ_MS_MAX = 10_000  # for a request's head: after connecting, and between two requests
+BUFFER_BYTES_MAX = 32 << 10  # per connection and direction; also the limit of a request's head
+LOGGED = LogLevels.error  # lower levels log a line for each client that disconnects
 
 
 class ApiServer(Server):
-    """On a listener that is bound already."""
+    """A server on a socket that is bound already."""
 
     def __init__(self, app: Any, listener: socket.socket, **options: Any) -> None:
         super().__init__(app, **options)
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
-        # The server closes what it is given.
+        # The server closes the socket that it gets.
         make_holder: Any = SocketHolder  # untyped in granian
         self._shd = make_holder(os.dup(self._listener.fileno()), False, BACKLOG)
 
 
 def make_server(app: Any, listener: socket.socket, connections_max: int) -> ApiServer:
-    """Takes as many connections as the warden lets be, and a few more, so that a newcomer need not wait for it."""
+    """A server that accepts a few connections above the limit, so that new ones need not wait for the guard."""
     host, port = listener.getsockname()[:2]
     return ApiServer(
         app,

@@ -1,11 +1,11 @@
-"""The socket that the API listens on, and how many connections the limit of open files allows on it.
+"""The socket that the API listens on, and the number of connections that the limit of open files allows.
 
-The socket is opened here and not by the server, for three reasons: a second process on a taken port is refused (the
-server would share the port), a host may be a name, and what accepted connections inherit can be set:
+The socket is opened here and not by the server, for three reasons: a taken port is refused (the server would share it),
+the host may be a name, and options can be set that accepted connections inherit:
 
-- DEAD_CLIENT_MS: a client that acknowledges nothing for so long is gone, and so is one whose window stays shut. The
-  kernel then resets the connection, and frees what was queued for it.
-- UNSENT_BYTES_MAX: so much of an answer waits in the kernel beyond what is on its way.
+- DEAD_CLIENT_MS: if a client acknowledges nothing for so long, or keeps its window shut, the kernel resets the
+  connection and frees what was queued for it.
+- UNSENT_BYTES_MAX: so many bytes of an answer may wait in the kernel, besides those in flight.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import resource
 import socket
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local.data.ports import port_holder
+from rtaplatform.local.data.ports import describe_port_holder
 from rtaplatform.local.supervisor.open_files import raise_to
 
 BACKLOG = 2_048
 DEAD_CLIENT_MS = 20_000
 KEEPALIVE_SECONDS = 20
 UNSENT_BYTES_MAX = 64 << 10
-FILES_OF_OUR_OWN = 128  # connections to the servers behind, libraries, logs
-HEADROOM = 256  # accepted beyond the limit of connections, until the warden has made room
+OWN_FILES = 128  # connections to our servers, libraries, logs
+HEADROOM = 256  # connections accepted above the limit, until the connection guard has made room
 CONNECTIONS_MIN = 32
 _TCP_NOTSENT_LOWAT = 25
 _REMEDIES = {
@@ -34,65 +34,65 @@ _REMEDIES = {
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Bound, not yet listening; port 0 is any free one. Raises SetupError."""
+    """Open a listening socket. Port 0 is any free one. Raises SetupError."""
     family, address = resolve_host(host)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _set_for_connections(listener)
+        _set_options(listener)
         listener.bind((address, port))
-        # Two sockets may be bound to one port, but only one of them may listen.
+        # Two sockets can be bound to one port, but only one of them can listen.
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise _explain(error, host, port) from None
+        raise _listen_error(error, host, port) from None
     return listener
 
 
 def resolve_host(host: str) -> tuple[socket.AddressFamily, str]:
-    """An address, in brackets or not, a name, or `*` for all of IPv4; raises SetupError."""
+    """Resolve an address (with or without brackets), a name, or `*` for all of IPv4. Raises SetupError."""
     name = host.strip().removeprefix("[").removesuffix("]")
     if name == "*":
-        return socket.AF_INET, "0.0.0.0"  # noqa: S104  (that is what was asked for)
+        return socket.AF_INET, "0.0.0.0"  # noqa: S104  (the user asked for it)
     try:
-        found = socket.getaddrinfo(name or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(name or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        found = []
-    if not name or not found:
+        addresses = []
+    if not name or not addresses:
         raise SetupError(
-            f"The API cannot listen on host {host!r}: that is no address and no name that is known here.",
+            f"The API cannot listen on host {host!r}: it is neither an address nor a known name.",
             "Give --host (or RTA_API_HOST) as 127.0.0.1, 0.0.0.0, ::1, localhost or *.",
             exit_code=2,
         )
-    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    family, _, _, _, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
     return family, str(address[0])
 
 
-def make_room(connections_max: int) -> int:
-    """Have as many files as that takes. How many connections are possible; raises SetupError where hardly any are."""
-    wanted = connections_max + HEADROOM + FILES_OF_OUR_OWN
-    files = raise_to(wanted)
-    possible = connections_max if files == resource.RLIM_INFINITY else connections_of(files, connections_max)
-    if possible < CONNECTIONS_MIN:
+def reserve_files(connections_max: int) -> int:
+    """Raise the limit of open files. Returns the number of connections that are possible. Raises SetupError if few."""
+    files_needed = connections_max + HEADROOM + OWN_FILES
+    files = raise_to(files_needed)
+    connections = connections_max if files == resource.RLIM_INFINITY else count_connections(files, connections_max)
+    if connections < CONNECTIONS_MIN:
         raise SetupError(
-            f"Only {files} files may be open: that leaves {max(0, possible)} connections.",
-            f"Raise the limit to {wanted} (ulimit -n, LimitNOFILE=), or lower RTA_API_CONNECTIONS_MAX.",
+            f"Only {files} files may be open: that leaves {max(0, connections)} connections.",
+            f"Raise the limit to {files_needed} (ulimit -n, LimitNOFILE=), or lower RTA_API_CONNECTIONS_MAX.",
         )
-    return possible
+    return connections
 
 
-def connections_of(files: int, connections_max: int) -> int:
-    """So many connections fit into `files` open ones: what is left over is shared with the headroom."""
-    left = files - FILES_OF_OUR_OWN
-    return min(connections_max, left - min(HEADROOM, left // 4))
+def count_connections(files: int, connections_max: int) -> int:
+    """The number of connections that fit into `files` open files, after our own files and the headroom."""
+    files_left = files - OWN_FILES
+    return min(connections_max, files_left - min(HEADROOM, files_left // 4))
 
 
 def headroom_of(connections_max: int) -> int:
-    """How many connections beyond the limit are accepted before newcomers have to wait."""
+    """The number of connections above the limit that are accepted before new ones have to wait."""
     return min(HEADROOM, max(1, connections_max // 4))
 
 
-def _set_for_connections(listener: socket.socket) -> None:
+def _set_options(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
@@ -102,14 +102,14 @@ def _set_for_connections(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
 
-def _explain(error: OSError, host: str, port: int) -> SetupError:
+def _listen_error(error: OSError, host: str, port: int) -> SetupError:
     if error.errno == errno.EADDRINUSE:
-        said = f"Port {port} is taken{port_holder(port)}."
+        problem = f"Port {port} is taken{describe_port_holder(port)}."
     elif error.errno == errno.EACCES:
-        said = f"This user may not listen on port {port}."
+        problem = f"This user may not listen on port {port}."
     elif error.errno == errno.EADDRNOTAVAIL:
-        said = f"{host!r} is no address of this machine."
+        problem = f"{host!r} is no address of this machine."
     else:
-        said = f"The API cannot listen on {host!r}, port {port}: {error.strerror}."
+        problem = f"The API cannot listen on {host!r}, port {port}: {error.strerror}."
     code = 2 if error.errno == errno.EADDRNOTAVAIL else 3
-    return SetupError(said, _REMEDIES.get(error.errno or 0, "See --host and --port."), exit_code=code)
+    return SetupError(problem, _REMEDIES.get(error.errno or 0, "See --host and --port."), exit_code=code)

@@ -1,4 +1,4 @@
-"""The few live numbers that `rta up` and `rta status` show, read from the API as anybody would read them.
+"""The live numbers that `rta up` shows, read from the API over HTTP.
 
 A number that cannot be read is left out, never guessed.
 """
@@ -23,14 +23,14 @@ from rtaplatform.local.supervisor.readiness import read_readiness
 
 READ_SECONDS = 2.0
 RATE_READS = 6
-RATE_BEFORE_SECONDS = 24 * 3_600.0  # late events belong to the rate as well
-FIXED_SECONDS_MAX = 12 * 3_600.0  # together less than the 48 hours for which minutes are kept
+RATE_BEFORE_SECONDS = 24 * 3_600.0  # so that late events are part of the rate
+FIXED_SECONDS_MAX = 12 * 3_600.0  # with the line above: less than the 48 hours for which minutes are kept
 TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class LiveSummary:
-    """What was read; None where it could not be."""
+    """The numbers. None for one that could not be read."""
 
     events_per_second: float | None = None
     online: float | None = None
@@ -43,9 +43,9 @@ class LiveSummary:
 
 
 class LiveSummaryReader:
-    """Reads the numbers every READ_SECONDS in a thread of its own; `latest` is the newest.
+    """Reads the numbers every READ_SECONDS in its own thread. `latest` has the newest.
 
-    The rate comes from the events since a fixed moment: the last 24 hours lose events at their other end.
+    The rate is computed from the events since a fixed time, because a sliding window would lose events at its start.
     """
 
     def __init__(self, url: str, key: Callable[[], str], now: Callable[[], float] = time.time) -> None:
@@ -58,10 +58,10 @@ class LiveSummaryReader:
         threading.Thread(target=self._run, daemon=True, name="numbers").start()
 
     def read(self) -> LiveSummary:
-        """Ask once."""
+        """Read the numbers once."""
         readiness = read_readiness(self._url)
         try:
-            return replace(self._read(), problems=readiness.problems)
+            return replace(self._read_numbers(), problems=readiness.problems)
         except urllib.error.HTTPError as error:
             return LiveSummary(problems=readiness.problems or (f"the API answers with status {error.code}",))
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -72,35 +72,35 @@ class LiveSummaryReader:
             self.latest = self.read()
             time.sleep(READ_SECONDS)
 
-    def _read(self) -> LiveSummary:
-        events = self._get(f"/v1/metrics/events?from={self._fixed_moment()}")
+    def _read_numbers(self) -> LiveSummary:
+        events = self._get(f"/v1/metrics/events?from={self._fixed_start()}")
         revenue = self._get("/v1/metrics/revenue")
         popular = self._get("/v1/products/popular?by=views&window=1h&limit=5")
         return LiveSummary(
-            events_per_second=self._rate(float(events["results"][0]["total"])),
-            online=self._total("online"),
-            orders=self._total("orders"),
+            events_per_second=self._compute_rate(float(events["results"][0]["total"])),
+            online=self._read_total("online"),
+            orders=self._read_total("orders"),
             revenue=revenue["results"][0]["total"],
             currency=revenue.get("currency") or "",
             lag_ms=events["meta"].get("lag_ms"),
             popular=tuple((item.get("name") or item["product_id"], item["value"]) for item in popular["results"]),
         )
 
-    def _fixed_moment(self) -> str:
-        """The same for hours; then another one, and the rate is known again after two reads."""
+    def _fixed_start(self) -> str:
+        """A start that stays the same for hours. After a new one, the rate is known again after two reads."""
         if self._now() - self._since > RATE_BEFORE_SECONDS + FIXED_SECONDS_MAX:
             self._since = self._now() - RATE_BEFORE_SECONDS
             self._totals.clear()
         return time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(self._since))
 
-    def _rate(self, total: float) -> float | None:
-        """Events a second since the oldest of the last RATE_READS reads; None before the second read."""
+    def _compute_rate(self, total: float) -> float | None:
+        """Events per second since the oldest of the last RATE_READS reads. None before the second read."""
         now = time.monotonic()
         self._totals.append((now, total))
-        begin, before = self._totals[0]
-        return max(total - before, 0.0) / (now - begin) if now > begin else None
+        oldest_at, oldest_total = self._totals[0]
+        return max(total - oldest_total, 0.0) / (now - oldest_at) if now > oldest_at else None
 
-    def _total(self, metric: str) -> float | None:
+    def _read_total(self, metric: str) -> float | None:
         total = self._get(f"/v1/metrics/{metric}")["results"][0]["total"]
         return None if total is None else float(total)
 
@@ -110,15 +110,15 @@ class LiveSummaryReader:
             return json.load(answer)
 
 
-def as_line(numbers: LiveSummary) -> str:
+def format_line(numbers: LiveSummary) -> str:
     """One plain line."""
-    return "  ".join((*(f"{name} {value}" for name, value in _rows(numbers)), *numbers.problems))
+    return "  ".join((*(f"{name} {value}" for name, value in _format_rows(numbers)), *numbers.problems))
 
 
-def as_table(numbers: LiveSummary) -> Group:
+def format_table(numbers: LiveSummary) -> Group:
     """A small table for a terminal."""
     table = Table.grid(padding=(0, 2))
-    for name, value in _rows(numbers):
+    for name, value in _format_rows(numbers):
         table.add_row(Text(name, style="dim"), value)
     products = Table.grid(padding=(0, 2))
     for name, views in numbers.popular:
@@ -130,7 +130,7 @@ def as_table(numbers: LiveSummary) -> Group:
     return Group(*parts)
 
 
-def _rows(numbers: LiveSummary) -> list[tuple[str, str]]:
+def _format_rows(numbers: LiveSummary) -> list[tuple[str, str]]:
     rows = [
         ("events/s", numbers.events_per_second, "{:,.1f}"),
         ("online", numbers.online, "{:,.0f}"),

@@ -1,8 +1,8 @@
-"""The command `rta`: one module per command, loaded when it is asked for.
+"""The command `rta`: one module per command, loaded on demand.
 
 A module `cli/commands/NAME.py` has a function `command`, typed for Typer, or `app`, a Typer of its own for a group.
-COMMANDS lists them with their one-line help, so that `rta --help` loads none of them and a broken one does not break
-the others.
+COMMANDS lists them with their one-line help, so that `rta --help` loads none of them, and a broken command does not
+break the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtaplatform.core.server_addresses import mask_urls, mask_values, passwords_
 # Command name → (module below rtaplatform.cli.commands, help line, whether it is a group).
 COMMANDS: dict[str, tuple[str, str, bool]] = {
     "up": ("up", "Run the whole platform on this machine, with a simulated shop.", False),
-    "status": ("status", "Say where an instance runs, and how its parts are.", False),
+    "status": ("status", "Show the address of an instance and the state of its parts.", False),
     "doctor": ("doctor", "Check everything that `rta up` needs.", False),
     "simulate": ("simulate", "Send the events of a simulated shop.", False),
     "worker": ("worker", "Run a worker: events in Kafka become totals in Redis.", False),
@@ -39,8 +39,8 @@ EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_MISSING = 0, 1, 2, 3
 EPILOG = "Examples:  rta up    rta up --port 0 --simulate 200    rta status --json"
 
 
-def build_app(asked: str | None) -> typer.Typer:
-    """The application with the command that is asked for; the others are there by name and help line only."""
+def build_app(command: str | None) -> typer.Typer:
+    """The application with this command. The other commands have only their names and help lines."""
     app = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -52,10 +52,10 @@ def build_app(asked: str | None) -> typer.Typer:
     )
     app.callback()(_root)
     for name, (module, line, is_group) in COMMANDS.items():
-        if name == asked:
+        if name == command:
             _add(app, name, importlib.import_module(f"rtaplatform.cli.commands.{module}"), is_group)
         else:
-            app.command(name, help=line)(_unasked)
+            app.command(name, help=line)(_refuse_other_command)
     return app
 
 
@@ -72,11 +72,11 @@ def _root(
     """Real-time product analytics with exact numbers, on Kafka, Redis and PostgreSQL."""
 
 
-def _unasked() -> None:
-    raise AssertionError("only the command that was asked for is run")
+def _refuse_other_command() -> None:
+    raise AssertionError("only the requested command is loaded")
 
 
-def _asked(arguments: list[str]) -> str | None:
+def _find_command(arguments: list[str]) -> str | None:
     return next((word for word in arguments if not word.startswith("-")), None)
 
 
@@ -88,15 +88,15 @@ def main() -> None:
     if words[:1] == ["help"]:
         sys.argv[1:] = [*words[1:], "--help"]
     try:
-        code = build_app(_asked(sys.argv[1:]))(standalone_mode=False, prog_name="rta")
+        code = build_app(_find_command(sys.argv[1:]))(standalone_mode=False, prog_name="rta")
     except SetupError as error:
-        _tell(error.problem, error.remedy)
+        _print_problem(error.problem, error.remedy)
         code = error.exit_code
     except Stopped as error:
-        _tell(str(error), "docs/how-to has what to do about it.")
+        _print_problem(str(error), "See docs/how-to.")
         code = EXIT_MISSING
     except Unavailable as error:
-        _tell(str(error), "See whether the server runs and can be reached; `rta status` says where ours are.")
+        _print_problem(str(error), "See whether the server runs and can be reached; `rta status` says where ours are.")
         code = EXIT_MISSING
     except typer.TyperException as error:
         _show_usage(error)
@@ -104,43 +104,43 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
-        code = _forget_output()
-    except SystemExit as ending:  # the library's own, where nobody reads the output any more, as behind `| head`
-        code = _forget_output() if isinstance(ending.__context__, BrokenPipeError) else ending.code
+        code = _discard_output()
+    except SystemExit as exit_request:  # the library's own, if nobody reads the output any more, as with `| head`
+        code = _discard_output() if isinstance(exit_request.__context__, BrokenPipeError) else exit_request.code
     except Exception as error:  # noqa: BLE001  # the outermost place
-        code = _tell_of_failure(error)
+        code = _report_failure(error)
     sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
-def _forget_output() -> int:
-    """Nobody reads it: what is left in the buffer must not fail at the end. Returns the exit code."""
+def _discard_output() -> int:
+    """Discard the output, because nobody reads it: flushing it at exit must not fail. Returns the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_OK
 
 
-def _tell_of_failure(error: Exception) -> int:
-    """An environment variable that its settings class refuses, or a bug of ours. Returns the exit code."""
+def _report_failure(error: Exception) -> int:
+    """Report a refused environment variable, or a bug of ours. Returns the exit code."""
     if type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Settings"):
-        from rtaplatform.cli.wrong_settings import wrong_settings
+        from rtaplatform.cli.wrong_settings import describe_wrong_setting
 
-        wrong = wrong_settings(error)  # type: ignore[arg-type]  # pydantic is not loaded for the name of its class
-        _tell(wrong.problem, wrong.remedy)
-        return wrong.exit_code
-    sys.stderr.write(_without_secrets(traceback.format_exc()))
-    _tell("This is a bug of ours.", "Please report it with the lines above.")
+        problem = describe_wrong_setting(error)  # type: ignore[arg-type]  # pydantic is not imported only for the name of its class
+        _print_problem(problem.problem, problem.remedy)
+        return problem.exit_code
+    sys.stderr.write(_mask_secrets(traceback.format_exc()))
+    _print_problem("This is a bug of ours.", "Please report it with the lines above.")
     return EXIT_BUG
 
 
-def _without_secrets(text: str) -> str:
-    """Fit to be shown, and sent to us: without the secrets of environment and command line, and logins in URLs."""
-    ours = {name: value for name, value in os.environ.items() if name.startswith("RTA_")}
-    secrets = [value for name, value in ours.items() if name.endswith(("_PASSWORD", "_KEY"))]
-    urls = [value for name, value in ours.items() if name.endswith("_URL")] + sys.argv[1:]
-    return mask_urls(mask_values(text, secrets + [one for url in urls for one in passwords_of(url)]))
+def _mask_secrets(text: str) -> str:
+    """The text without the secrets of environment and command line, and without logins in URLs."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("RTA_")}
+    secrets = [value for name, value in variables.items() if name.endswith(("_PASSWORD", "_KEY"))]
+    urls = [value for name, value in variables.items() if name.endswith("_URL")] + sys.argv[1:]
+    return mask_urls(mask_values(text, secrets + [password for url in urls for password in passwords_of(url)]))
 
 
 def _show_usage(error: typer.TyperException) -> None:
-    """As Typer shows it where the error knows how to show itself."""
+    """Show the error as Typer does, if it has a method for that."""
     show = getattr(error, "show", None)
     if show:
         show()
@@ -148,8 +148,8 @@ def _show_usage(error: typer.TyperException) -> None:
         sys.stderr.write(f"rta: {error}\n")
 
 
-def _tell(problem: str, remedy: str) -> None:
-    sys.stderr.write(f"rta: {_without_secrets(problem)}\n  → {remedy}\n")
+def _print_problem(problem: str, remedy: str) -> None:
+    sys.stderr.write(f"rta: {_mask_secrets(problem)}\n  → {remedy}\n")
 
 
 if __name__ == "__main__":

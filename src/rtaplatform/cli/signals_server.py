@@ -8,7 +8,7 @@ from rtaplatform.core.errors import SetupError
 
 
 def serve_signals(port: int) -> None:
-    """On that port; 0: nowhere. Raises SetupError where it is taken, but for a child of `rta up`, which goes on."""
+    """Serve signals on this port; 0: nowhere. Raises SetupError if it is taken, except in a child of `rta up`."""
     if not port:
         return
     from prometheus_client import start_http_server

@@ -1,13 +1,13 @@
-"""How a command that runs for long is asked to stop: SIGTERM and SIGINT, noted; what is under way is finished."""
+"""Record SIGTERM and SIGINT, so that a long-running command can finish its current step before it stops."""
 
 from __future__ import annotations
 
 import signal
 
 
-def on_signals() -> list[int]:
-    """Filled by the signals from now on; empty: go on."""
-    seen: list[int] = []
+def record_stop_signals() -> list[int]:
+    """A list that receives the signals from now on. While it is empty, continue."""
+    received: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda got, _frame: seen.append(got))
-    return seen
+        signal.signal(number, lambda signal_number, _frame: received.append(signal_number))
+    return received

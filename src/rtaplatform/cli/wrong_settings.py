@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in our words: the variable, its value where that is no secret, and what it may be."""
+"""Describe a wrong setting: the variable, its value unless it is secret, and the allowed values."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _BOUNDS = (("ge", "at least"), ("gt", "over"), ("le", "at most"), ("lt", "under"))
 
 
-def wrong_settings(error: ValidationError) -> SetupError:
-    """The first thing that is wrong, as the command line says it; exit code 2."""
+def describe_wrong_setting(error: ValidationError) -> SetupError:
+    """An error for the first wrong setting, with exit code 2."""
     cls: type[settings.StageSettings] = getattr(settings, error.title)
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0])
+    details = error.errors(include_url=False)[0]
+    name = str(details["loc"][0])
     variable = f"{cls.model_config['env_prefix']}{name.upper()}"
-    if first["type"] == "missing":
+    if details["type"] == "missing":
         return SetupError(f"{variable} is not set.", "Set it: docs/reference/settings.md has all.", exit_code=2)
     field = cls.model_fields[name]
-    wanted = _wanted(field.annotation, field.metadata) or str(first["msg"]).partition("Value error, ")[2]
-    shown = "" if _is_secret(field.annotation) else f" is {_shown(first['input'])}"
-    problem = f"{variable}{shown}: it must be {wanted}." if _wanted(field.annotation, field.metadata) else (
-        f"{variable}{shown}: {wanted or 'that is not what it can be'}."
-    )  # fmt: skip
-    return SetupError(problem, _remedy(first["input"]), exit_code=2)
+    allowed = _describe_allowed(field.annotation, field.metadata)
+    reason = str(details["msg"]).partition("Value error, ")[2] or "that is not what it can be"
+    value_text = "" if _is_secret(field.annotation) else f" is {_shorten(details['input'])}"
+    problem = f"it must be {allowed}" if allowed else reason
+    return SetupError(f"{variable}{value_text}: {problem}.", _choose_remedy(details["input"]), exit_code=2)
 
 
-def _wanted(annotation: Any, metadata: list[Any]) -> str:
-    """What the setting may be; empty where only its own check can say."""
+def _describe_allowed(annotation: Any, metadata: list[Any]) -> str:
+    """The allowed values. Empty if only the setting's own check knows them."""
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
-    kind = next((words for known, words in _KINDS.items() if annotation is known), "")
-    bounds = [f"{words} {getattr(one, name)}" for one in metadata for name, words in _BOUNDS if hasattr(one, name)]
+    kind = next((words for known_type, words in _KINDS.items() if annotation is known_type), "")
+    bounds = [
+        f"{words} {getattr(constraint, name)}"
+        for constraint in metadata
+        for name, words in _BOUNDS
+        if hasattr(constraint, name)
+    ]
     return ", ".join(filter(None, (kind, *bounds)))
 
 
-def _remedy(value: object) -> str:
+def _choose_remedy(value: object) -> str:
     if isinstance(value, str) and settings.SERVICE_LINK.fullmatch(value):
         return f"{settings.SERVICE_LINKS_HINT}. Or give the service another name."
-    return "Set it right, or unset it: docs/reference/settings.md lists all variables."
+    return "Correct or unset it: docs/reference/settings.md lists all variables."
 
 
 def _is_secret(annotation: Any) -> bool:
     return annotation is SecretStr or SecretStr in get_args(annotation)
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = mask_urls(str(value))
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")

@@ -119,3 +119,7 @@ class SetupError(PlatformError):
     def __init__(self, problem: str, remedy: str, *, exit_code: int = 3) -> None:
         super().__init__(f"{problem}\n{remedy}")
         self.problem, self.remedy, self.exit_code = problem, remedy, exit_code
+
+
+# These are failures of the machine, a server or the installation, whichever record they meet.
+NOT_OF_A_RECORD = (PlatformError, MemoryError, OSError, ImportError, SyntaxError, SystemError)

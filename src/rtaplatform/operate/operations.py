@@ -1,6 +1,6 @@
-"""What an operator does by hand, put together: migrate, rebuild, adopt.   Names adapters, like wiring.py; for `cli`.
+"""Operations of an operator: migrate, empty a shard, describe and adopt topics.   Names adapters, like wiring.py.
 
-Each function is one command's work, and returns the lines that it has to say. Safe to repeat.
+Each function does the work of one command of `cli`, and returns the lines to print. All are safe to repeat.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stamina
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
-from rtaplatform.catalog.migrate import head, upgrade_catalog
+from rtaplatform.catalog.migrate import read_head_revision, upgrade_catalog
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.ledger import PartitionId
@@ -41,8 +41,8 @@ async def migrate(
     *,
     demo_keys: tuple[str, str, str] | None,
 ) -> list[str]:
-    """Bring everything to this version; returns a line for each thing that was done. Safe to repeat."""
-    refuse_uneven(await asyncio.to_thread(Broker(kafka).topics))
+    """Migrate everything to this version. Returns one line for each part. Safe to repeat."""
+    require_safe_partitions(await asyncio.to_thread(Broker(kafka).topics))
     await asyncio.to_thread(upgrade_catalog, catalog)
     database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
     try:
@@ -53,22 +53,22 @@ async def migrate(
         projects = await list_projects(database)
     finally:
         await database.close()
-    made = broker.create_topics(topics)
+    new_topics = broker.create_topics(topics)
     aggregates.load_functions()
     aggregates.check()
     aggregates.set_projects(projects)
-    ids, starts = _log_starts(broker)
-    begun = begin_missing(aggregates, store.shards, ids, starts)
+    ids, starts = _read_log_starts(broker)
+    new_shards = begin_missing(aggregates, store.shards, ids, starts)
     aggregates.close()
     return [
-        f"catalog: revision {head()}, {len(projects)} projects",
-        f"topics: {', '.join(made) or 'all there'}",
-        f"shards begun: {', '.join(map(str, begun)) or 'all there'}",
+        f"catalog: revision {read_head_revision()}, {len(projects)} projects",
+        f"topics: {', '.join(new_topics) or 'all there'}",
+        f"shards begun: {', '.join(map(str, new_shards)) or 'all there'}",
     ]
 
 
-def refuse_uneven(topics: Mapping[str, tuple[str, int]]) -> None:
-    """Raise `SetupError` for a topic with a number of partitions that workers stop at. `topics`: name → id, number."""
+def require_safe_partitions(topics: Mapping[str, tuple[str, int]]) -> None:
+    """Raise SetupError for a topic whose number of partitions makes workers stop. `topics`: name → (id, number)."""
     for name, (_, partitions) in sorted(topics.items()):
         if not is_dedup_safe(partitions):
             raise SetupError(
@@ -79,28 +79,28 @@ def refuse_uneven(topics: Mapping[str, tuple[str, int]]) -> None:
 
 
 def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None) -> list[str]:
-    """Empty one shard or all of them; the workers read them again from the log's start."""
+    """Empty one shard or all. The workers count again from the start of the log."""
     aggregates, broker = RedisStore(store), Broker(kafka)
     aggregates.load_functions()
-    ids, starts = _log_starts(broker)
+    ids, starts = _read_log_starts(broker)
     chosen = range(store.shards) if shard is None else [shard]
     names = {number: begin_again(aggregates, number, ids, starts) for number in chosen}
     aggregates.close()
     return [f"shard {number}: generation {name}, counted again from the log's start" for number, name in names.items()]
 
 
-@stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a topic just made has no leader yet
-def _log_starts(broker: Broker) -> tuple[dict[str, str], dict[PartitionId, int]]:
-    """Topic → id, and where the log begins, of what no longer begins at 0."""
+@stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a new topic has no leader yet
+def _read_log_starts(broker: Broker) -> tuple[dict[str, str], dict[PartitionId, int]]:
+    """Topic → id, and the first offsets of the partitions that no longer begin at 0."""
     ids = {name: topic_id for name, (topic_id, _) in broker.topics().items()}
-    return ids, first_offsets((extent.place, extent.low) for extent in _extents(broker).values())
+    return ids, first_offsets((extent.place, extent.low) for extent in _read_extents(broker).values())
 
 
 def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str, Any]]:
-    """A row a partition: where the log begins and ends, how far each shard has counted it, stops and gaps."""
+    """One row per partition: the ends of the log, how far each shard has counted it, stops and gaps."""
     aggregates, broker = RedisStore(store), Broker(kafka)
     states = {shard: aggregates.state(shard) for shard in range(store.shards)}
-    gaps = {where: gap for shard in states for where, gap in aggregates.gaps(shard).items()}
+    gaps = {position: gap for shard in states for position, gap in aggregates.gaps(shard).items()}
     stops = aggregates.stops(0)
     aggregates.close()
     return [
@@ -111,36 +111,36 @@ def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str
             "ends": extent.high,
             "counted": {shard: s.next_offset(extent.place) for shard, s in states.items() if s},
             "stopped": stops.get(str(partition)),
-            "gaps": {where: gap for where, gap in gaps.items() if where.startswith(f"{partition}:")},
+            "gaps": {position: gap for position, gap in gaps.items() if position.startswith(f"{partition}:")},
         }
-        for partition, extent in sorted(_extents(broker).items())
+        for partition, extent in sorted(_read_extents(broker).items())
     ]
 
 
 def adopt_topic(kafka: KafkaSettings, store: StoreSettings, topic: str) -> list[str]:
-    """Accept a topic as it is now, in every shard; the workers go on within seconds."""
+    """Accept a topic as it is now, in every shard. The workers continue within seconds."""
     aggregates, broker = RedisStore(store), Broker(kafka)
     aggregates.load_functions()
-    extents = {partition: extent for partition, extent in _extents(broker).items() if partition.topic == topic}
+    extents = {partition: extent for partition, extent in _read_extents(broker).items() if partition.topic == topic}
     if not extents:
         raise SetupError(f"There is no topic {topic!r} of events.", "`rta topics list` shows them.", exit_code=2)
     states = {shard: state for shard in range(store.shards) if (state := aggregates.state(shard)) is not None}
-    hashes = _hashes(kafka, extents, states.values())
+    hashes = _read_hashes(kafka, extents, states.values())
     lines = []
     for shard, state in states.items():
-        lines += _adopt_in(aggregates, shard, state, topic, extents, hashes)
+        lines += _adopt_in_shard(aggregates, shard, state, topic, extents, hashes)
     aggregates.close()
     return lines or [f"{topic}: nothing stands in the way, nothing was changed"]
 
 
-def _hashes(
+def _read_hashes(
     kafka: KafkaSettings, extents: dict[Partition, OffsetRange], states: Iterable[ShardState]
 ) -> dict[Partition, dict[int, str]]:
-    """What the log has now where shards have counted last."""
+    """The hashes of the records that the log has now at the offsets that the shards have counted last."""
     reader = KafkaPartitions(kafka)
     try:
         return {
-            partition: {offset: _hash_at(reader, partition, offset) for offset in offsets if offset is not None}
+            partition: {offset: _read_hash(reader, partition, offset) for offset in offsets if offset is not None}
             for partition, extent in extents.items()
             for offsets in [{last_counted_offset(extent, state) for state in states}]
         }
@@ -148,8 +148,8 @@ def _hashes(
         reader.close()
 
 
-def _hash_at(reader: KafkaPartitions, partition: Partition, offset: int) -> str:
-    """The hash of the record at that offset; "" where there is none."""
+def _read_hash(reader: KafkaPartitions, partition: Partition, offset: int) -> str:
+    """The hash of the record at this offset. "" if there is none."""
     reader.seek(partition, offset)
     deadline = time.monotonic() + READ_SECONDS_MAX
     while time.monotonic() < deadline:
@@ -161,7 +161,7 @@ def _hash_at(reader: KafkaPartitions, partition: Partition, offset: int) -> str:
     raise Unavailable("kafka", f"does not give the record at {partition}:{offset}")
 
 
-def _adopt_in(
+def _adopt_in_shard(
     aggregates: RedisStore,
     shard: int,
     state: ShardState,
@@ -169,17 +169,17 @@ def _adopt_in(
     extents: dict[Partition, OffsetRange],
     hashes: dict[Partition, dict[int, str]],
 ) -> list[str]:
-    found = [adopt(p, extent, state, hashes[p]) for p, extent in sorted(extents.items())]
-    adoptions: list[Adoption] = [adoption for adoption in found if adoption is not None]
+    results = [adopt(p, extent, state, hashes[p]) for p, extent in sorted(extents.items())]
+    adoptions: list[Adoption] = [adoption for adoption in results if adoption is not None]
     if not adoptions:
         return []
     topic_id = next(iter(extents.values())).place.topic_id
     gaps = {adoption.origin: adoption.gap for adoption in adoptions}
     if not aggregates.adopt(shard, state.generation, topic, topic_id, [a.move for a in adoptions], gaps):
         raise SetupError(f"Shard {shard} has moved meanwhile.", "Run the command again.", exit_code=4)
-    return [f"shard {shard}, {where}: {gap}" for where, gap in gaps.items()]
+    return [f"shard {shard}, {position}: {gap}" for position, gap in gaps.items()]
 
 
-def _extents(broker: Broker) -> dict[Partition, OffsetRange]:
+def _read_extents(broker: Broker) -> dict[Partition, OffsetRange]:
     topics = broker.topics()
     return broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))

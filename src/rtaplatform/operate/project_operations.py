@@ -1,6 +1,6 @@
-"""What commands ask of the catalog directly: which projects there are, whose demo project it is, a key to read one.
+"""Commands' direct access to the catalog: list projects, check the owner of the demo project, make a reading key.
 
-Names adapters, like wiring.py; for `cli`. Raises Unavailable where PostgreSQL is away.
+Names adapters, like wiring.py; used by `cli`. Raises Unavailable if PostgreSQL is away.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, has_other_keys
-from rtaplatform.catalog.keys.key_admin import NewKey, create_for
-from rtaplatform.catalog.keys.key_rows import revoke_key
+from rtaplatform.catalog.keys.key_admin import NewKey
+from rtaplatform.catalog.keys.operator_keys import create_key, revoke_key
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError
 from rtaplatform.settings import CatalogSettings
@@ -25,7 +25,7 @@ READING_KEY_LIFE = timedelta(days=1)
 
 
 class ReadingKey(NamedTuple):
-    """A key that reads one project for a day; `key` is secret."""
+    """A key that reads one project for a day. `key` is secret."""
 
     id: str
     key: str
@@ -41,7 +41,7 @@ async def find_projects(catalog: CatalogSettings) -> list[str]:
 
 
 async def require_own_demo_keys(catalog: CatalogSettings, keys: tuple[str, str, str]) -> None:
-    """Raise SetupError where the database has a demo project with other keys: whoever made it still uses them."""
+    """Raise SetupError if the database has a demo project with other keys: another instance still uses them."""
     if await _with_database(catalog, lambda connection: has_other_keys(connection, SeededDemoKeys(*keys))):
         raise SetupError(
             "The database has a demo project already, with the keys of another data directory.",
@@ -51,12 +51,12 @@ async def require_own_demo_keys(catalog: CatalogSettings, keys: tuple[str, str, 
 
 
 async def make_reading_key(catalog: CatalogSettings, project: str) -> ReadingKey:
-    """A key for the live table. Raises SetupError where there is no such project."""
+    """Create a key for the live table. Raises SetupError if there is no such project."""
     new = NewKey(READING_KEY_NAME, ("read", "catalog:read"), datetime.now(UTC) + READING_KEY_LIFE)
-    made = await _with_database(catalog, lambda connection: create_for(connection, project, new))
-    if made is None:
+    new_key = await _with_database(catalog, lambda connection: create_key(connection, project, new))
+    if new_key is None:
         raise SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
-    return ReadingKey(made.row.id, made.key)
+    return ReadingKey(new_key.row.id, new_key.key)
 
 
 async def revoke_reading_key(catalog: CatalogSettings, project: str, key: ReadingKey) -> None:

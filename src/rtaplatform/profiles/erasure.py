@@ -1,11 +1,11 @@
-"""Erase a person: profile, a record in the log, what Redis keeps of him, a receipt.
+"""Erase a person from the catalog, the log and Redis, and write a receipt.
 
-In one order, and every step may be repeated, so that a crash between two of them is mended by asking again (or by
-`finish_pending`, which the process of profiles calls from time to time):
-    1 PostgreSQL   the tombstone and the deletion, in one transaction; from here on no event brings him back
-    2 Kafka        the record in `rta.control`, acknowledged: a rebuild honours it (docs/reference/control.md)
-    3 Redis        his members of the sets of persons, and his value
-    4 PostgreSQL   the receipt, in place of what was kept for steps 2 and 3
+The steps have a fixed order, and each may be repeated. After a crash the erasure is completed when it is requested
+again, or by `finish_pending`, which the process of profiles calls regularly:
+    1 PostgreSQL   the tombstone and the deletion, in one transaction; from here on no event restores the profile
+    2 Kafka        the record in `rta.control`, acknowledged; a rebuild obeys it (docs/reference/control.md)
+    3 Redis        the person's entries in the sets of persons, and the person's value
+    4 PostgreSQL   the receipt; it replaces the data that was stored for steps 2 and 3
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.core.values.ids import persons_of
 from rtaplatform.profiles.erasure_receipt import (
-    NOTHING_KEPT,
+    NO_PROFILE,
     ErasureInProgress,
-    Kept,
-    WhoToErase,
-    begun_of,
+    LogRetention,
+    PersonToErase,
+    count_profile,
     make_receipt,
-    profile_of,
+    read_erasure,
 )
 from rtaplatform.profiles.profile_rows import ERASING
 
-PENDING_AGE_SECONDS = 30  # younger ones are somebody's at this moment
+PENDING_AGE_SECONDS = 30  # a younger erasure may still be running in another process
 PENDING_AT_ONCE = 100
-FINISH_SECONDS = 30.0  # between two looks at what is pending
+FINISH_SECONDS = 30.0  # between two checks for pending erasures
 
-_ALONE = text(f"SELECT pg_advisory_xact_lock({ERASING.format(project=':project')})")
+_LOCK_PROJECT = text(f"SELECT pg_advisory_xact_lock({ERASING.format(project=':project')})")
 _DELETE = text("DELETE FROM users WHERE project_id = :project AND id = :user RETURNING *")
 _TOMBSTONE = text("SELECT receipt FROM erasures WHERE project_id = :project AND user_id = :user")
 _BEGIN = text(
@@ -71,94 +71,103 @@ _FINISH = text(
 
 
 class PersonErasure:
-    """Erases persons. `record` appends to the log, `forget` takes persons (8 bytes each) from a project's Redis."""
+    """Erases persons.
+
+    `append_record` appends to `rta.control`; `forget` removes persons (8 bytes each) from the shard of a project;
+    `read_retention` reads how long each topic keeps records.
+    """
 
     def __init__(
         self,
         database: Database,
-        record: Callable[[bytes, bytes], None],
+        append_record: Callable[[bytes, bytes], None],
         forget: Callable[[str, Sequence[bytes]], dict[str, int]],
-        kept: Callable[[], Kept],
+        read_retention: Callable[[], LogRetention],
     ) -> None:
-        self._database, self._record, self._forget, self._kept = database, record, forget, kept
+        self._database, self._append_record = database, append_record
+        self._forget, self._read_retention = forget, read_retention
 
-    async def erase(self, who: WhoToErase, condition: Condition | None = None) -> dict[str, Any]:
-        """The receipt; the same again for a user who is erased already, whatever the condition was.
+    async def erase(self, person: PersonToErase, condition: Condition | None = None) -> dict[str, Any]:
+        """Return the receipt. A user who is erased already gets the same receipt again, whatever the condition.
 
-        A profile need not be there: events tell of people as well. Raises PreconditionFailed for a profile that is not
-        as the condition says, and Unavailable where a server is away: asked again, it goes on.
+        A person without a profile can be erased too, because events mention them. Raises PreconditionFailed if the
+        profile does not meet the condition, and Unavailable if a server is away; a repeated request then continues.
         """
-        found = await self._database.run(lambda connection: _begin(connection, who, condition))
-        return await self._finish(found) if isinstance(found, ErasureInProgress) else found
+        erasure = await self._database.run(lambda connection: _begin(connection, person, condition))
+        return await self._finish(erasure) if isinstance(erasure, ErasureInProgress) else erasure
 
     async def finish_pending(self) -> int:
-        """Finish what a crash has left half-done; returns how many. Raises Unavailable."""
-        pending = await self._database.run(
-            lambda connection: _read_pending(connection, age=PENDING_AGE_SECONDS, most=PENDING_AT_ONCE)
+        """Complete the erasures that a crash interrupted. Returns their number; raises Unavailable."""
+        erasures = await self._database.run(
+            lambda connection: _read_pending(connection, age=PENDING_AGE_SECONDS, limit=PENDING_AT_ONCE)
         )
-        for begun in pending:
-            await self._finish(begun)
-        return len(pending)
+        for erasure in erasures:
+            await self._finish(erasure)
+        return len(erasures)
 
     async def keep_finishing(self) -> None:
-        """Finish the erasures that a crash has left half-done, again and again until cancelled."""
+        """Complete the erasures that a crash interrupted, repeatedly until cancelled."""
         while True:
             await asyncio.sleep(FINISH_SECONDS)
             with suppress(Unavailable):
                 await self.finish_pending()
 
-    async def _finish(self, begun: ErasureInProgress) -> dict[str, Any]:
-        erased = ErasureRecord(
+    async def _finish(self, erasure: ErasureInProgress) -> dict[str, Any]:
+        record = ErasureRecord(
             type=ERASE,
-            receipt_id=begun.id,
-            project_id=begun.project,
-            user_id=begun.user_id or "",
-            anonymous_ids=begun.anonymous_ids,
-            at=iso_utc(begun.at_ms),
+            receipt_id=erasure.id,
+            project_id=erasure.project,
+            user_id=erasure.user_id or "",
+            anonymous_ids=erasure.anonymous_ids,
+            at=iso_utc(erasure.at_ms),
         )
-        whose = f"erasure:{begun.id}" if begun.user_id is None else f"user:{begun.user_id}"
-        key = f"{begun.project}:{whose}".encode()
-        # Before anything is said to be done: without this record a count from the log would know nothing of it.
-        await asyncio.to_thread(self._record, key, encode_erasure(erased))
-        removed = await asyncio.to_thread(self._forget, begun.project, persons_of(begun.user_id, begun.anonymous_ids))
-        receipt = make_receipt(begun, removed, await asyncio.to_thread(self._kept))
-        values = {"project": begun.project_id, "id": begun.id, "receipt": json.dumps(receipt)}
+        subject = f"erasure:{erasure.id}" if erasure.user_id is None else f"user:{erasure.user_id}"
+        key = f"{erasure.project}:{subject}".encode()
+        # This comes before any receipt: a rebuild counts from the log and would otherwise ignore the erasure.
+        await asyncio.to_thread(self._append_record, key, encode_erasure(record))
+        removed = await asyncio.to_thread(
+            self._forget, erasure.project, persons_of(erasure.user_id, erasure.anonymous_ids)
+        )
+        receipt = make_receipt(erasure, removed, await asyncio.to_thread(self._read_retention))
+        values = {"project": erasure.project_id, "id": erasure.id, "receipt": json.dumps(receipt)}
         await self._database.run(lambda connection: connection.execute(_FINISH, values))
         return receipt
 
 
-def _begin(connection: Connection, who: WhoToErase, condition: Condition | None) -> ErasureInProgress | dict[str, Any]:
-    """Step 1; or the receipt of an erasure that is complete."""
-    if who.user_id is None:
-        return _set_tombstone(connection, who, NOTHING_KEPT, who.anonymous_ids)
-    where = {"project": who.project_id, "user": who.user_id}
-    connection.execute(_ALONE, {"project": who.project_id})
-    before: dict[str, Any] | None = connection.scalar(_TOMBSTONE, where)
-    row = connection.execute(_DELETE, where).mappings().first()
-    if row is None and before is not None and not who.anonymous_ids:
-        pending = _read_pending(connection, age=-1, most=1, project_id=who.project_id, user_id=who.user_id)
-        return pending[0] if pending else before
+def _begin(
+    connection: Connection, person: PersonToErase, condition: Condition | None
+) -> ErasureInProgress | dict[str, Any]:
+    """Do step 1, or return the receipt of an erasure that is complete already."""
+    if person.user_id is None:
+        return _set_tombstone(connection, person, NO_PROFILE, person.anonymous_ids)
+    values = {"project": person.project_id, "user": person.user_id}
+    connection.execute(_LOCK_PROJECT, {"project": person.project_id})
+    receipt: dict[str, Any] | None = connection.scalar(_TOMBSTONE, values)
+    row = connection.execute(_DELETE, values).mappings().first()
+    if row is None and receipt is not None and not person.anonymous_ids:
+        pending = _read_pending(connection, age=-1, limit=1, project_id=person.project_id, user_id=person.user_id)
+        return pending[0] if pending else receipt
     if condition is not None:
-        condition.check(None if row is None else row["version"])  # what it raises takes the deletion back
-    # An erasure that was not finished, of a user who has been created or named again since: both are finished as one.
-    unfinished = (before or {}).get("pending", NOTHING_KEPT)
-    profile = unfinished if row is None else profile_of(dict(row))
-    ids = [*(row["anonymous_ids"] if row else ()), *who.anonymous_ids, *unfinished["anonymous_ids"]]
-    return _set_tombstone(connection, who, profile, ids)
+        condition.check(None if row is None else row["version"])  # an error rolls the deletion back
+    # The user may have been created or named again since an erasure that was interrupted: both are completed as one.
+    unfinished = (receipt or {}).get("pending", NO_PROFILE)
+    profile = unfinished if row is None else count_profile(dict(row))
+    ids = [*(row["anonymous_ids"] if row else ()), *person.anonymous_ids, *unfinished["anonymous_ids"]]
+    return _set_tombstone(connection, person, profile, ids)
 
 
 def _set_tombstone(
-    connection: Connection, who: WhoToErase, profile: Mapping[str, Any], ids: Sequence[str]
+    connection: Connection, person: PersonToErase, profile: Mapping[str, Any], ids: Sequence[str]
 ) -> ErasureInProgress:
     pending = {**profile, "anonymous_ids": list(dict.fromkeys(ids))}
     receipt = {"id": f"era_{secrets.token_hex(12)}", "pending": pending}
-    values = {"project": who.project_id, "user": who.user_id, "id": receipt["id"], "receipt": json.dumps(receipt)}
+    values = {"project": person.project_id, "user": person.user_id, "id": receipt["id"], "receipt": json.dumps(receipt)}
     at_ms = connection.scalar(_BEGIN, values)
-    return begun_of(who.project_id, who.project, who.user_id, receipt, at_ms)
+    return read_erasure(person.project_id, person.project, person.user_id, receipt, at_ms)
 
 
 def _read_pending(
-    connection: Connection, *, age: int, most: int, project_id: str | None = None, user_id: str | None = None
+    connection: Connection, *, age: int, limit: int, project_id: str | None = None, user_id: str | None = None
 ) -> list[ErasureInProgress]:
-    values = {"age": age, "most": most, "project": project_id, "user": user_id}
-    return [begun_of(*row) for row in connection.execute(_READ_PENDING, values)]
+    values = {"age": age, "most": limit, "project": project_id, "user": user_id}
+    return [read_erasure(*row) for row in connection.execute(_READ_PENDING, values)]

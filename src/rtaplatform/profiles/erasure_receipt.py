@@ -11,11 +11,10 @@ from rtaplatform.core.time.timestamps import iso_utc
 
 SKETCH_MS = 402 * 86_400_000  # a day's bucket, and the slack of its expiry
 ONLINE_MS = 15 * 60_000
-EVENT_TOPICS_PREFIX = "rta.events."
 
 
-class WhoToErase(Struct, frozen=True):
-    """A person of a project, by one id at least. `user_id` None: by anonymous ids alone."""
+class PersonToErase(Struct, frozen=True):
+    """A person of a project, named by at least one id. If `user_id` is None, only by anonymous ids."""
 
     project: str
     project_id: str
@@ -24,7 +23,7 @@ class WhoToErase(Struct, frozen=True):
 
 
 class ErasureInProgress(Struct, frozen=True):
-    """An erasure whose tombstone stands: what the next steps need, and what the profile had."""
+    """An erasure whose tombstone is written: the input of the next steps, and the numbers for the receipt."""
 
     id: str
     project_id: str
@@ -37,31 +36,34 @@ class ErasureInProgress(Struct, frozen=True):
     traits: int
 
 
-# What an erasure has to remember of a profile until it is complete.
-NOTHING_KEPT: Mapping[str, Any] = {"profile": 0, "fields": 0, "traits": 0, "anonymous_ids": []}
-Kept = Mapping[str, tuple[int, int]]  # topic → milliseconds and bytes per partition; -1: no limit
+# What an erasure stores about a profile until it is complete; here for a person without one.
+NO_PROFILE: Mapping[str, Any] = {"profile": 0, "fields": 0, "traits": 0, "anonymous_ids": []}
+LogRetention = Mapping[str, tuple[int, int]]  # topic → milliseconds and bytes per partition; -1: no limit
 
 
-def make_receipt(begun: ErasureInProgress, removed: Mapping[str, int], kept: Kept) -> dict[str, Any]:
-    """`removed` is what Redis has said. It holds no anonymous id and nothing of the profile, only numbers of them."""
+def make_receipt(erasure: ErasureInProgress, removed: Mapping[str, int], retention: LogRetention) -> dict[str, Any]:
+    """`removed` is the answer of Redis. A receipt holds no anonymous id and no profile data, only their numbers."""
     return {
-        "id": begun.id,
-        "project": begun.project,
-        "user_id": begun.user_id,
-        "erased_at": iso_utc(begun.at_ms),
+        "id": erasure.id,
+        "project": erasure.project,
+        "user_id": erasure.user_id,
+        "erased_at": iso_utc(erasure.at_ms),
         "removed": {
-            "profile": begun.profile,
-            "fields": begun.fields,
-            "traits": begun.traits,
-            "anonymous_ids": len(begun.anonymous_ids),
+            "profile": erasure.profile,
+            "fields": erasure.fields,
+            "traits": erasure.traits,
+            "anonymous_ids": len(erasure.anonymous_ids),
             "redis_members": sum(removed.values()),
         },
-        "remains": [*(_topic(topic, *kept[topic], begun.at_ms) for topic in sorted(kept)), *_elsewhere(begun)],
+        "remains": [
+            *(_describe_topic(topic, *retention[topic], erasure.at_ms) for topic in sorted(retention)),
+            *_list_other_places(erasure),
+        ],
     }
 
 
-def profile_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of what a row of `users` held."""
+def count_profile(row: Mapping[str, Any]) -> dict[str, Any]:
+    """How much a row of `users` held."""
     return {
         "profile": 1,
         "fields": sum(row[name] is not None for name in ("email", "name")),
@@ -69,10 +71,13 @@ def profile_of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def begun_of(
+def read_erasure(
     project_id: str, slug: str, user_id: str | None, receipt: Mapping[str, Any], at_ms: Any
 ) -> ErasureInProgress:
-    pending = {"profile": 1, **receipt["pending"]}  # in those of an earlier version there was one
+    pending = {
+        "profile": 1,
+        **receipt["pending"],
+    }  # an earlier version erased only persons with a profile, and stored no number of them
     return ErasureInProgress(
         id=receipt["id"],
         project_id=project_id,
@@ -87,7 +92,7 @@ def begun_of(
 
 
 def show_receipt(row: Any, project: str) -> dict[str, Any]:
-    """A row of `erasures` in a list. What is under way has removed nothing yet that could be told."""
+    """A row of `erasures` as a list shows it. For an erasure in progress, nothing is known to be removed yet."""
     receipt: dict[str, Any] = row.receipt
     if "pending" not in receipt:
         return receipt
@@ -102,28 +107,35 @@ def show_receipt(row: Any, project: str) -> dict[str, Any]:
     }
 
 
-def _topic(topic: str, kept_ms: int, kept_bytes: int, at_ms: int) -> dict[str, Any]:
-    what = "this erasure's record, with the ids" if topic == "rta.control" else "the person's events, as they were sent"
+def _describe_topic(topic: str, retention_ms: int, retention_bytes: int, at_ms: int) -> dict[str, Any]:
+    content = (
+        "this erasure's record, with the ids" if topic == "rta.control" else "the person's events, as they were sent"
+    )
     limits = []
-    if kept_ms >= 0:
-        limits.append(f"{kept_ms // 1000} s after each record's time")
-    if kept_bytes >= 0:
-        limits.append(f"the oldest go when a partition has over {kept_bytes} bytes")
-    until = iso_utc(at_ms + kept_ms) if kept_ms >= 0 and topic.startswith("rta.dead") else None
-    return {"where": f"Kafka topic {topic}", "what": what, "until": until, "limit": "; ".join(limits) or "none is set"}
+    if retention_ms >= 0:
+        limits.append(f"{retention_ms // 1000} s after each record's time")
+    if retention_bytes >= 0:
+        limits.append(f"the oldest go when a partition has over {retention_bytes} bytes")
+    until = iso_utc(at_ms + retention_ms) if retention_ms >= 0 and topic.startswith("rta.dead") else None
+    return {
+        "where": f"Kafka topic {topic}",
+        "what": content,
+        "until": until,
+        "limit": "; ".join(limits) or "none is set",
+    }
 
 
-def _elsewhere(begun: ErasureInProgress) -> list[dict[str, Any]]:
+def _list_other_places(erasure: ErasureInProgress) -> list[dict[str, Any]]:
     sketches = "an estimate of how many persons there were, from which none can be read or taken out"
     return [
-        _place("Redis, sketches of persons", sketches, "", until=iso_utc(begun.at_ms + SKETCH_MS)),
-        _place(
+        _describe_place("Redis, sketches of persons", sketches, "", until=iso_utc(erasure.at_ms + SKETCH_MS)),
+        _describe_place(
             "Redis, who is online",
             "8 bytes made of an id, only if more events of this person are counted",
             f"{ONLINE_MS // 60_000} min after each such event",
         ),
-        _kept_in_postgres(begun),
-        _place(
+        _describe_postgres(erasure),
+        _describe_place(
             "backups and files of the servers",
             "the profile, in copies made before, and in PostgreSQL's pages and log until they are used again",
             "as the operator keeps them",
@@ -131,13 +143,13 @@ def _elsewhere(begun: ErasureInProgress) -> list[dict[str, Any]]:
     ]
 
 
-def _kept_in_postgres(begun: ErasureInProgress) -> dict[str, Any]:
+def _describe_postgres(erasure: ErasureInProgress) -> dict[str, Any]:
     limit = "as long as the project exists"
-    if begun.user_id is None:
-        return _place("PostgreSQL, receipt", "this receipt", limit)
-    what = "the user's id, so that no event brings the profile back, and this receipt"
-    return _place("PostgreSQL, tombstone", what, limit)
+    if erasure.user_id is None:
+        return _describe_place("PostgreSQL, receipt", "this receipt", limit)
+    content = "the user's id, so that no event brings the profile back, and this receipt"
+    return _describe_place("PostgreSQL, tombstone", content, limit)
 
 
-def _place(where: str, what: str, limit: str, *, until: str | None = None) -> dict[str, Any]:
-    return {"where": where, "what": what, "until": until, "limit": limit}
+def _describe_place(location: str, content: str, limit: str, *, until: str | None = None) -> dict[str, Any]:
+    return {"where": location, "what": content, "until": until, "limit": limit}

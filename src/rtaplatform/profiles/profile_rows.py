@@ -1,8 +1,8 @@
-"""The one transaction that brings a batch of identify events into `users`.
+"""The one transaction that folds a batch of identify events into `users`.
 
-All rows are locked in one statement, in the order of their ids, missing ones by putting them there: so two processes
-never wait for each other crosswise, and nothing is read that somebody else is about to change. An erasure holds the
-lock of its project alone, so no event slips in beside it. Five statements, however many events.
+One statement locks all rows in the order of their ids; it inserts the missing rows first. So two processes never
+deadlock, and no row is read that another process is about to change. An erasure takes the lock of its project
+exclusively, so no event is written beside it. There are five statements, however many events there are.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ERASED = text(
     LEFT JOIN users u ON u.project_id = e.project_id AND u.id = e.user_id
     """
 )
-# Locks what is there without changing it, and puts what is not.
+# Locks the rows that exist without changing them, and inserts the others.
 _LOCK = text(
     """
     INSERT INTO users (project_id, id)
@@ -72,48 +72,48 @@ _WRITE = text(
 )
 
 
-def write(connection: Connection, batch: Mapping[ProfileKey, Sequence[IdentifyTraits]]) -> Counter[str]:
-    """How many events had which outcome: applied, unchanged, erased, unknown_project."""
-    slugs = sorted({person.project for person in batch if "\x00" not in person.project})
+def write_batch(connection: Connection, batch: Mapping[ProfileKey, Sequence[IdentifyTraits]]) -> Counter[str]:
+    """Write the batch. Returns the number of events by outcome: applied, unchanged, erased, unknown_project."""
+    slugs = sorted({user.project for user in batch if "\x00" not in user.project})
     projects = {row.slug: row.id for row in connection.execute(_PROJECTS, {"slugs": slugs})}
     connection.execute(_SHARE, {"projects": sorted(projects.values())})
-    known = {(projects[p.project], p.user_id): list(e) for p, e in batch.items() if p.project in projects}
-    outcomes = Counter({"unknown_project": _number(batch) - _number(known)})
-    wanted = _without_erased(connection, known)
-    outcomes["erased"] = _number(known) - _number(wanted)
-    keys = sorted(wanted)
+    events_by_key = {(projects[p.project], p.user_id): list(e) for p, e in batch.items() if p.project in projects}
+    outcomes = Counter({"unknown_project": _count_events(batch) - _count_events(events_by_key)})
+    unerased = _without_erased(connection, events_by_key)
+    outcomes["erased"] = _count_events(events_by_key) - _count_events(unerased)
+    keys = sorted(unerased)
     connection.execute(_LOCK, _columns(keys))
-    changed = []
+    changed_rows = []
     for row in map(dict, connection.execute(_READ, _columns(keys)).mappings()):
-        events = wanted[row["project_id"], row["id"]]
-        found = to_row(fold(from_row(row), events))
-        is_changed = any(found[name] != row[name] for name in found)
+        events = unerased[row["project_id"], row["id"]]
+        columns = to_row(fold(from_row(row), events))
+        is_changed = any(columns[name] != row[name] for name in columns)
         outcomes["applied" if is_changed else "unchanged"] += len(events)
         if is_changed:
-            changed.append({"project_id": row["project_id"], "id": row["id"], **found})
-    if changed:
-        connection.execute(_WRITE, {"rows": json.dumps(changed, ensure_ascii=False)})
+            changed_rows.append({"project_id": row["project_id"], "id": row["id"], **columns})
+    if changed_rows:
+        connection.execute(_WRITE, {"rows": json.dumps(changed_rows, ensure_ascii=False)})
     return +outcomes
 
 
 def _without_erased(
     connection: Connection, batch: Mapping[Key, list[IdentifyTraits]]
 ) -> dict[Key, list[IdentifyTraits]]:
-    """Without the events of erased users, but for those that came after such a user was created again."""
-    kept = dict(batch)
+    """The batch without the events of erased users. Events after such a user was created again remain."""
+    remaining = dict(batch)
     for project_id, user_id, created_ms in connection.execute(_ERASED, _columns(sorted(batch))):
-        events = kept.pop((project_id, user_id))
-        later = [
+        events = remaining.pop((project_id, user_id))
+        later_events = [
             e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_timestamp_ms) > created_ms
         ]
-        if later:
-            kept[project_id, user_id] = later
-    return kept
+        if later_events:
+            remaining[project_id, user_id] = later_events
+    return remaining
 
 
 def _columns(keys: Sequence[Key]) -> dict[str, Any]:
     return {"projects": [project for project, _ in keys], "ids": [id for _, id in keys]}
 
 
-def _number(batch: Mapping[Any, Sequence[IdentifyTraits]]) -> int:
+def _count_events(batch: Mapping[Any, Sequence[IdentifyTraits]]) -> int:
     return sum(map(len, batch.values()))

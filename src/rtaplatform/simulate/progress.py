@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal where the end is known, else a plain line now and then, on stderr."""
+"""Progress of a long command, on stderr: a bar on a terminal if the end is known, else a plain line now and then."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LINE_EVERY_SECONDS_ENDLESS = 600.0
 
 
 class Progress:
-    """Shows how many records are done (`verb`: "sent"). `total` None: no end is known; it may grow meanwhile."""
+    """Shows how many records are done (`verb`: "sent"). `total` is None if the end is unknown; it may grow."""
 
-    def __init__(self, what: str, verb: str, total: int | None, *, say: Callable[[str], None]) -> None:
+    def __init__(self, title: str, verb: str, total: int | None, *, say: Callable[[str], None]) -> None:
         self._verb, self._total, self._say = verb, total, say
-        self._began = self._said_at = time.monotonic()
-        self._first: int | None = None
-        self._bar = _bar() if total is not None and sys.stderr.isatty() else None
-        self._task = self._bar.add_task(what, total=total, rate=0.0) if self._bar else None
+        self._started_at = self._shown_at = time.monotonic()
+        self._first_count: int | None = None
+        self._bar = _make_bar() if total is not None and sys.stderr.isatty() else None
+        self._task = self._bar.add_task(title, total=total, rate=0.0) if self._bar else None
 
     def __enter__(self) -> Progress:
         if self._bar:
@@ -36,22 +36,22 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
-    def show(self, done: int, total: int | None = None) -> None:
-        """Take in how far it is; call it as often as you like."""
+    def show(self, count: int, total: int | None = None) -> None:
+        """Show this count. May be called as often as you like."""
         now = time.monotonic()
         self._total = self._total if total is None else total
-        self._first = done if self._first is None else self._first
-        rate = (done - self._first) / max(now - self._began, 0.001)
+        self._first_count = count if self._first_count is None else self._first_count
+        rate = (count - self._first_count) / max(now - self._started_at, 0.001)
         every = LINE_EVERY_SECONDS_ENDLESS if self._total is None else LINE_EVERY_SECONDS
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, total=self._total, rate=rate)
-        elif now - self._said_at >= every:
-            self._said_at = now
-            of = "" if self._total is None else f" of {self._total:,}"
-            self._say(f"{done:,}{of} records {self._verb}, {rate:,.0f} per second")
+            self._bar.update(self._task, completed=count, total=self._total, rate=rate)
+        elif now - self._shown_at >= every:
+            self._shown_at = now
+            total_text = "" if self._total is None else f" of {self._total:,}"
+            self._say(f"{count:,}{total_text} records {self._verb}, {rate:,.0f} per second")
 
 
-def _bar() -> Bar:
+def _make_bar() -> Bar:
     return Bar(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:,.0f}/s"), TimeRemainingColumn(), console=Console(stderr=True),

@@ -1,7 +1,7 @@
 """One run of the simulator: traffic → sender, at the plan's pace, until its end or until it is stopped.
 
-Promise: after a stop everything under way is acknowledged, or counted as unsent, within five seconds, and the truth is
-still written. Limits: pace follows the wall clock, so after an outage or a suspend the run catches up at full speed.
+Promise: within five seconds after a stop, every record in flight is acknowledged or counted as unsent, and the truth is
+written. Limits: the pace follows the wall clock, so after an outage or a suspend the run catches up at full speed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.progress import Progress
-from rtaplatform.simulate.sender import Say, Sender, partition_counts
-from rtaplatform.simulate.sent_truth import SentLog, SentTruth, log_ends
+from rtaplatform.simulate.sender import Say, Sender, read_partition_counts
+from rtaplatform.simulate.sent_truth import SentLog, SentTruth, read_log_ends
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import SimulatedRecord, iso
 from rtaplatform.simulate.traffic import events
@@ -27,26 +27,26 @@ _SERVE_EVERY = 256
 
 @dataclass
 class SimulationRun:
-    """The parts of a run and what it has done. `stopped` is asked all along."""
+    """A run and its results. `is_stopped` is checked all the time."""
 
     plan: SimulationPlan
     kafka: KafkaSettings
     say: Say
-    stopped: Callable[[], bool]
-    sent: Counter[str] = field(default_factory=Counter)
+    is_stopped: Callable[[], bool]
+    sent_by_topic: Counter[str] = field(default_factory=Counter)
     unsent: int = 0
     started: float = field(default_factory=time.time)
 
     def summary(self) -> dict[str, Any]:
-        """Return what was sent, and what is needed to send the same again."""
+        """Return the numbers of the run, and the parameters that repeat it."""
         seconds = time.time() - self.started
-        total = sum(self.sent.values())
+        total = sum(self.sent_by_topic.values())
         return {
             "sent": total,
             "unsent": self.unsent,
             "seconds": round(seconds, 3),
             "per_second": round(total / seconds, 1) if seconds else None,
-            "by_topic": dict(sorted(self.sent.items())),
+            "by_topic": dict(sorted(self.sent_by_topic.items())),
             "project": self.plan.project,
             "seed": self.plan.seed,
             "start": iso(self.plan.start_ms),
@@ -55,11 +55,11 @@ class SimulationRun:
 
 def simulate(run: SimulationRun, truth_file: Path | None = None) -> dict[str, Any]:
     """Send the plan's records and return the summary. Raises Unavailable, SetupError."""
-    counts = partition_counts(run.kafka, stopped=run.stopped)
-    truth = SentTruth(run.plan.project, SentLog(counts, log_ends(run.kafka, counts))) if truth_file else None
-    sender = Sender(run.kafka, say=run.say, stopped=run.stopped)
+    counts = read_partition_counts(run.kafka, is_stopped=run.is_stopped)
+    truth = SentTruth(run.plan.project, SentLog(counts, read_log_ends(run.kafka, counts))) if truth_file else None
+    sender = Sender(run.kafka, say=run.say, is_stopped=run.is_stopped)
     try:
-        with Progress("simulate", "sent", expected(run.plan), say=run.say) as progress:
+        with Progress("simulate", "sent", expected_count(run.plan), say=run.say) as progress:
             _send_all(run, sender, truth, progress)
         run.unsent = sender.finish()
     finally:
@@ -68,8 +68,8 @@ def simulate(run: SimulationRun, truth_file: Path | None = None) -> dict[str, An
     return run.summary()
 
 
-def expected(plan: SimulationPlan) -> int | None:
-    """Return how many records the plan has, None without an end."""
+def expected_count(plan: SimulationPlan) -> int | None:
+    """Return the number of records in the plan. None if it has no end."""
     span_ms = plan.duration_ms if plan.backfill_ms is None else plan.backfill_ms
     if span_ms is None or (plan.rate == 0 and plan.backfill_ms is None):
         return plan.events_max
@@ -78,47 +78,47 @@ def expected(plan: SimulationPlan) -> int | None:
 
 
 def _send_all(run: SimulationRun, sender: Sender, truth: SentTruth | None, progress: Progress) -> None:
-    wait = _pace(run, sender)
+    wait = _choose_pace(run, sender)
     for number, record in enumerate(events(run.plan)):
         if number % _SERVE_EVERY == 0:
             sender.serve()
             progress.show(number)
         if not wait(number) or not sender.send(record):
             return
-        _note(run, record, truth)
+        _count_record(run, record, truth)
 
 
-def _note(run: SimulationRun, record: SimulatedRecord, truth: SentTruth | None) -> None:
-    run.sent[record.topic] += 1
+def _count_record(run: SimulationRun, record: SimulatedRecord, truth: SentTruth | None) -> None:
+    run.sent_by_topic[record.topic] += 1
     if truth is not None:
         truth.add(record)
 
 
-def _pace(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
-    """Return what waits until a record is due and tells whether to go on."""
+def _choose_pace(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
+    """Return a function that waits until a record is due, and returns whether to continue."""
     if run.plan.rate == 0 or run.plan.backfill_ms is not None:
-        return _full_speed(run)
-    return _even_pace(run, sender)
+        return _pace_at_full_speed(run)
+    return _pace_evenly(run, sender)
 
 
-def _full_speed(run: SimulationRun) -> Callable[[int], bool]:
+def _pace_at_full_speed(run: SimulationRun) -> Callable[[int], bool]:
     end = None if run.plan.duration_ms is None else run.started + run.plan.duration_ms / 1000
 
     def wait(number: int) -> bool:
         if number % _SERVE_EVERY:
             return True
-        return not run.stopped() and (end is None or time.time() < end)
+        return not run.is_stopped() and (end is None or time.time() < end)
 
     return wait
 
 
-def _even_pace(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
+def _pace_evenly(run: SimulationRun, sender: Sender) -> Callable[[int], bool]:
     due = 0
 
     def wait(number: int) -> bool:
         nonlocal due
         while number >= due:
-            if run.stopped():
+            if run.is_stopped():
                 return False
             due = int((time.time() - run.started) * run.plan.rate) + 1
             if number >= due:

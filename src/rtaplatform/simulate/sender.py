@@ -1,7 +1,8 @@
-"""Records to Kafka.   simulate: traffic → [sender].
+"""Send records to Kafka.   simulate: traffic → [sender].
 
-Promise: acknowledged by all replicas, in order, once each. A broker that is away is waited for and said once;
-anything that waiting does not mend ends the run. Limits: the queue is bounded, so a slow broker slows the run.
+Promise: records are acknowledged by all replicas, in order, once each. While a broker is away the sender waits, and
+says so once. Any error that waiting does not solve ends the run. Limits: the queue is bounded, so a slow broker slows
+the run.
 """
 
 from __future__ import annotations
@@ -28,27 +29,29 @@ _FLUSH_STEP_SECONDS = 0.25
 _FLUSH_SECONDS_STOPPED = 3.5
 
 
-def partition_counts(settings: KafkaSettings, *, stopped: Callable[[], bool]) -> dict[str, int]:
+def read_partition_counts(settings: KafkaSettings, *, is_stopped: Callable[[], bool]) -> dict[str, int]:
     """Return the number of partitions of each event topic. Raises Unavailable, SetupError."""
-    topics = _topics(AdminClient(client_config(settings), logger=silent_logger()), settings.bootstrap_servers, stopped)
-    missing = [topic for topic in TOPICS if topic not in topics]
-    if missing:
-        raise SetupError(f"Kafka has no topic {', '.join(missing)}.", "Create the topics with `rta migrate`.")
+    topics = _list_topics(
+        AdminClient(client_config(settings), logger=silent_logger()), settings.bootstrap_servers, is_stopped
+    )
+    missing_topics = [topic for topic in TOPICS if topic not in topics]
+    if missing_topics:
+        raise SetupError(f"Kafka has no topic {', '.join(missing_topics)}.", "Create the topics with `rta migrate`.")
     return {topic: len(topics[topic].partitions) for topic in TOPICS}
 
 
-def _topics(client: AdminClient, servers: str, stopped: Callable[[], bool]) -> dict[str, Any]:
+def _list_topics(client: AdminClient, servers: str, is_stopped: Callable[[], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + _FIRST_ANSWER_SECONDS_MAX
     while True:
         try:
             return client.list_topics(timeout=1.0).topics
         except KafkaException as error:
-            if stopped() or time.monotonic() > deadline:
+            if is_stopped() or time.monotonic() > deadline:
                 raise Unavailable("kafka", f"{servers} does not answer: {error.args[0].str()}") from error
 
 
 def silent_logger() -> logging.Logger:
-    """Return a logger that drops what librdkafka says: a line a second while a broker is away; we say it once."""
+    """Return a logger that drops librdkafka's messages: one per second while a broker is away. We report it once."""
     logger = logging.getLogger("rtaplatform.simulate.librdkafka")
     logger.propagate = False
     if not logger.handlers:
@@ -57,18 +60,18 @@ def silent_logger() -> logging.Logger:
 
 
 class Sender:
-    """One producer. `stopped` tells whether the run is to end: then nothing is waited for."""
+    """One producer. When `is_stopped` returns True, it no longer waits for anything."""
 
-    def __init__(self, settings: KafkaSettings, *, say: Say, stopped: Callable[[], bool]) -> None:
-        self._say, self._stopped = say, stopped
+    def __init__(self, settings: KafkaSettings, *, say: Say, is_stopped: Callable[[], bool]) -> None:
+        self._say, self._is_stopped = say, is_stopped
         self._failure: str | None = None
-        self._away = False
+        self._is_away = False
         self._producer = Producer(self._configuration(settings), logger=silent_logger())
 
     def send(self, record: SimulatedRecord) -> bool:
-        """Hand one record over, waiting while the queue is full. False: the run was stopped meanwhile."""
+        """Queue one record, waiting while the queue is full. Returns False if the run was stopped meanwhile."""
         while True:
-            self._check()
+            self._raise_failure()
             try:
                 self._producer.produce(
                     record.topic,
@@ -79,29 +82,29 @@ class Sender:
                     on_delivery=self._on_delivery,
                 )
             except BufferError:
-                if self._stopped():
+                if self._is_stopped():
                     return False
                 self._producer.poll(_FULL_QUEUE_WAIT_SECONDS)
             else:
                 return True
 
     def serve(self) -> None:
-        """Take in what librdkafka reports; call it often. Raises SetupError when sending failed for good."""
+        """Handle librdkafka's reports; call it often. Raises SetupError if sending has failed for good."""
         self._producer.poll(0)
-        self._check()
+        self._raise_failure()
 
     def finish(self) -> int:
-        """Wait for what is under way; return how many records were given up, since the run was stopped."""
-        give_up = None
+        """Wait for the records in flight. Returns how many were given up because the run was stopped."""
+        give_up_at = None
         while unsent := self._producer.flush(_FLUSH_STEP_SECONDS):
-            self._check()
-            if self._stopped():
-                give_up = give_up or time.monotonic() + _FLUSH_SECONDS_STOPPED
-            if give_up and time.monotonic() > give_up:
+            self._raise_failure()
+            if self._is_stopped():
+                give_up_at = give_up_at or time.monotonic() + _FLUSH_SECONDS_STOPPED
+            if give_up_at and time.monotonic() > give_up_at:
                 self._producer.purge()
                 self._producer.flush(_FLUSH_STEP_SECONDS)
                 return int(unsent)
-        self._check()
+        self._raise_failure()
         return 0
 
     def _configuration(self, settings: KafkaSettings) -> dict[str, Any]:
@@ -117,18 +120,18 @@ class Sender:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._failure = error.str()
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN and not self._away:
-            self._away = True
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
+            self._is_away = True
             self._say("Kafka is away; waiting for it.")
 
     def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
         if error is None:
-            if self._away:
-                self._away = False
+            if self._is_away:
+                self._is_away = False
                 self._say("Kafka is back.")
         elif error.code() != KafkaError._PURGE_QUEUE:
             self._failure = error.str()
 
-    def _check(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise SetupError(f"Kafka refused a record: {self._failure}", "Look at the broker's log, then run it again.")

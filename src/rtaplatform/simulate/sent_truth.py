@@ -1,9 +1,9 @@
-"""The truth of what was sent: the oracle's numbers, counted while sending.   simulate: sender → [truth] → file.
+"""The oracle's numbers of the sent records, counted while sending.   simulate: sender → [truth] → file.
 
-Partition and offset of a record are computed, as the producer and the broker will: offsets go on from the ends of
-the partitions at the start. It holds for a log that was empty and that nobody else wrote to, where the run left
-nothing `unsent`. On any other log it is the truth of the records sent alone: repeats and stream times of earlier
-records are not known to it.
+The partition and offset of a record are computed as the producer and the broker will: offsets continue from the ends of
+the partitions at the start. The numbers hold for a log that was empty and that nobody else wrote to, if the run left
+nothing `unsent`. On any other log they hold only for the sent records taken alone, because the oracle does not know the
+ids and stream times of earlier records.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ANSWER_SECONDS_MAX = 10.0
 
 
 class PlacedRecord(NamedTuple):
-    """A record at its place in the log."""
+    """A record with its position in the log."""
 
     topic: str
     partition: int
@@ -44,54 +44,54 @@ class PlacedRecord(NamedTuple):
 
 
 class SentLog:
-    """Gives records the places they will have. `ends`: (topic, partition) → next offset, 0 where absent."""
+    """Computes the positions that records will have. `ends`: (topic, partition) → next offset, 0 if absent."""
 
     def __init__(self, counts: Mapping[str, int], ends: Mapping[tuple[str, int], int] | None = None) -> None:
         self._counts = counts
-        self._ends = dict(ends or {})
+        self._next_offsets = dict(ends or {})
 
     def place(self, record: SimulatedRecord) -> PlacedRecord:
-        """Return the record with partition and offset; call it in the order of sending."""
+        """Return the record with its partition and offset. Call it in the order of sending."""
         partition = to_positive(record.key) % self._counts[record.topic]
-        offset = self._ends.get((record.topic, partition), 0)
-        self._ends[record.topic, partition] = offset + 1
+        offset = self._next_offsets.get((record.topic, partition), 0)
+        self._next_offsets[record.topic, partition] = offset + 1
         return PlacedRecord(record.topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
 
 
 class SentTruth:
-    """Collects the truth of one run."""
+    """Counts the true numbers of one run."""
 
     def __init__(self, project: str, log: SentLog) -> None:
         self._log = log
         self._oracle = Oracle({project: {"zone": TIME_ZONE, "currency": CURRENCY}})
 
     def add(self, record: SimulatedRecord) -> None:
-        """Count a record that was handed to Kafka."""
+        """Count a record that was sent."""
         self._oracle.add(self._log.place(record))
 
     def write(self, path: Path, summary: dict[str, Any]) -> None:
-        """Write the truth and the summary of the run as JSON, by rename."""
+        """Write the numbers and the summary of the run as JSON, atomically by rename."""
         unfinished = path.with_name(path.name + ".new")
         unfinished.write_text(json.dumps({"run": summary, **self._oracle.truth.as_dict()}), encoding="utf-8")
         os.replace(unfinished, path)
 
 
-def log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
-    """Ask the broker where each partition ends. Raises Unavailable."""
+def read_log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    """Read the end of each partition from the broker. Raises Unavailable."""
     client = AdminClient(client_config(settings), logger=silent_logger())
     places = [(topic, partition) for topic, count in counts.items() for partition in range(count)]
     deadline = time.monotonic() + _ANSWER_SECONDS_MAX
     while True:
         try:
-            return _ask_ends(client, places)
+            return _read_ends(client, places)
         except KafkaException as error:
-            # A topic that was created a moment ago has no leader yet.
+            # A topic that was just created has no leader yet.
             if time.monotonic() > deadline:
                 raise Unavailable("kafka", f"the ends of the topics are not known: {error.args[0].str()}") from error
             time.sleep(0.2)
 
 
-def _ask_ends(client: AdminClient, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def _read_ends(client: AdminClient, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its stubs leave it open
     answers = client.list_offsets(
         {TopicPartition(*place): latest for place in places}, request_timeout=_ANSWER_SECONDS_MAX

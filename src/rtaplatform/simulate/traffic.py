@@ -1,10 +1,10 @@
 """The stream of records of a simulated shop.   simulate: pace, people, journey, malformed → [traffic] → sender.
 
-Promise: the same plan gives the same records, byte for byte; another start time shifts the times, makes
-other messageIds and changes nothing else (history follows the hour of the day, so there a start also moves the
-rhythm). Memory is bounded.
-Limits: every slot of time takes the step that is due, else opens a session, so that the rate is kept exactly and
-steps wait a little when many are due.
+Promise: the same plan gives the same records, byte for byte. Another start time shifts the times and changes the
+messageIds, but nothing else. (History follows the hour of the day, so another start also shifts its rhythm.) Memory is
+bounded.
+Limits: every time slot takes a step that is due, or else opens a session. So the rate is exact, and steps wait a little
+when many are due.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from rtaplatform.simulate.resends import Resends
 from rtaplatform.simulate.shop.demo_catalog import demo_products
-from rtaplatform.simulate.shop.devices import arrival
+from rtaplatform.simulate.shop.devices import draw_arrival
 from rtaplatform.simulate.shop.journey import DemoShop, JourneyStep, after_sales, journey, standing_order
-from rtaplatform.simulate.shop.malformed import broken
+from rtaplatform.simulate.shop.malformed import break_record
 from rtaplatform.simulate.shop.pace import slots
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.popularity import Popularity
@@ -39,96 +39,96 @@ class _Traffic:
     def __init__(self, plan: SimulationPlan) -> None:
         self._plan = plan
         self._rng = rng = Random(f"rta:{plan.seed}")
-        # A run that is started again within the minute must not look like a repeat of itself.
+        # The start time is part of the messageIds: a run that is started again at once must not look like a repeat.
         self._sealing = VisitSealing(plan.project, Random(plan.start_ms).getrandbits(128), rng)
-        self._people = Visitors(plan, rng)
+        self._visitors = Visitors(plan, rng)
         popularity = Popularity(demo_products(plan.products, plan.seed), rng)
         self._shop = DemoShop(popularity, rng, "server" in plan.sources)
         self._due: list[tuple[int, int, Visit]] = []
         self._resends = Resends(rng)
         self._visits = self._events = self._late = 0
 
-    def record(self, slot_ms: int) -> SimulatedRecord:
+    def make_record(self, slot_ms: int) -> SimulatedRecord:
         """Return the record of this slot."""
         chance = self._rng.random()
         now_ms = self._plan.first_ms + slot_ms
         if chance < self._plan.duplicates and self._resends:
             return self._resend(now_ms)
-        message, good = self._next_event(slot_ms, now_ms)
+        message, good_record = self._next_event(slot_ms, now_ms)
         if 1 - chance <= self._plan.malformed:
-            return broken(message, good, now_ms, self._rng)
-        self._resends.remember(now_ms, good)
-        return good
+            return break_record(message, good_record, now_ms, self._rng)
+        self._resends.remember(now_ms, good_record)
+        return good_record
 
     def _resend(self, now_ms: int) -> SimulatedRecord:
-        again = self._resends.draw(now_ms)
-        return again if self._plan.backfill_ms is not None else again._replace(timestamp=now_ms)
+        record = self._resends.draw(now_ms)
+        return record if self._plan.backfill_ms is not None else record._replace(timestamp=now_ms)
 
     def _next_event(self, slot_ms: int, now_ms: int) -> tuple[dict[str, Any], SimulatedRecord]:
         self._shop.popularity.advance(slot_ms)
-        visit = heappop(self._due)[2] if self._due and self._due[0][0] <= slot_ms else self._open(slot_ms)
-        step = visit.coming
+        visit = heappop(self._due)[2] if self._due and self._due[0][0] <= slot_ms else self._open_visit(slot_ms)
+        step = visit.next_step
         message = message_of(visit, step, now_ms, self._sealing)
         self._events += 1
         self._late += visit.lag_ms > 0
         own_ms = now_ms - visit.lag_ms
-        stamp = now_ms if self._plan.backfill_ms is None else own_ms
-        self._go_on(visit, step, slot_ms)
-        return message, record_of(message, TOPIC_OF_SOURCE[visit.source], stamp)
+        timestamp_ms = now_ms if self._plan.backfill_ms is None else own_ms
+        self._continue_visit(visit, step, slot_ms)
+        return message, record_of(message, TOPIC_OF_SOURCE[visit.source], timestamp_ms)
 
-    def _go_on(self, visit: Visit, step: JourneyStep, slot_ms: int) -> None:
+    def _continue_visit(self, visit: Visit, step: JourneyStep, slot_ms: int) -> None:
         client = visit.client
-        if step.order is not None and self._shop.confirms and client.logged_in:
+        if step.order is not None and self._shop.confirms and client.is_logged_in:
             confirm = step.type != "track"
             self._follow_up(client, after_sales(step.order, self._shop, confirm=confirm), slot_ms)
-        following = next(visit.steps, None)
-        if following is None:
-            client.busy = False
+        next_step = next(visit.steps, None)
+        if next_step is None:
+            client.is_busy = False
             return
-        visit.coming = following
-        self._push(slot_ms + following.pause_ms, visit)
+        visit.next_step = next_step
+        self._push(slot_ms + next_step.pause_ms, visit)
 
     def _follow_up(self, client: VisitorClient, steps: Iterator[JourneyStep], slot_ms: int) -> None:
-        first = next(steps, None)
-        if first is None:
+        first_step = next(steps, None)
+        if first_step is None:
             return
         server = VisitorClient("server", client.country, None, self._rng)
         server.user_id = client.user_id
-        visit = Visit(server, "server", _prepend(first, steps))
-        self._push(slot_ms + first.pause_ms, visit)
+        visit = Visit(server, "server", _prepend(first_step, steps))
+        self._push(slot_ms + first_step.pause_ms, visit)
 
     def _push(self, due_ms: int, visit: Visit) -> None:
         self._visits += 1
         heappush(self._due, (due_ms, self._visits, visit))
 
-    def _open(self, slot_ms: int) -> Visit:
-        client = self._people.visitor()
+    def _open_visit(self, slot_ms: int) -> Visit:
+        client = self._visitors.choose_visitor()
         if client.source == "server":
             visit = Visit(client, "server", standing_order(client, self._shop))
         else:
             visit = Visit(client, client.source, journey(client, self._shop))
-            self._arrive(visit)
-            self._skip(visit, slot_ms)
-        # A device that was offline sends its whole session later; opened when too few late ones were sent.
+            self._set_arrival(visit)
+            self._skip_steps(visit, slot_ms)
+        # A device that was offline sends its whole session late. Such a session is opened if too few events were late.
         if self._late < self._plan.late * self._events:
             visit.lag_ms = int(exp(log(_LATE_MIN_MS) + self._rng.random() * log(_LATE_MAX_MS / _LATE_MIN_MS)))
         return visit
 
-    def _skip(self, visit: Visit, slot_ms: int) -> None:
-        """When the run begins, people are in the middle of their visits."""
+    def _skip_steps(self, visit: Visit, slot_ms: int) -> None:
+        """Skip some steps of a session at the start of the run, when visitors are in the middle of their visits."""
         if slot_ms > self._rng.random() * _WARM_UP_MS:
             return
         for _ in range(int(self._rng.random() * _STEPS_SKIPPED_MAX)):
-            following = next(visit.steps, None)
-            if following is None:
+            next_step = next(visit.steps, None)
+            if next_step is None:
                 visit.steps = journey(visit.client, self._shop)
-                following = next(visit.steps)
-            visit.coming = following
+                next_step = next(visit.steps)
+            visit.next_step = next_step
 
-    def _arrive(self, visit: Visit) -> None:
+    def _set_arrival(self, visit: Visit) -> None:
         if visit.source != "web":
             return
-        campaign, visit.referrer = arrival(self._rng)
+        campaign, visit.referrer = draw_arrival(self._rng)
         if campaign:
             visit.context = {**visit.context, "campaign": campaign}
         if self._rng.random() < _BOTS:
@@ -138,9 +138,9 @@ class _Traffic:
 def events(plan: SimulationPlan) -> Iterator[SimulatedRecord]:
     """Yield the records of the plan in the order of sending."""
     traffic = _Traffic(plan)
-    return map(traffic.record, slots(plan))
+    return map(traffic.make_record, slots(plan))
 
 
-def _prepend(first: JourneyStep, steps: Iterator[JourneyStep]) -> Iterator[JourneyStep]:
-    yield first
+def _prepend(first_step: JourneyStep, steps: Iterator[JourneyStep]) -> Iterator[JourneyStep]:
+    yield first_step
     yield from steps

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from rtaplatform.cli.listener import CONNECTIONS_MIN, DEAD_CLIENT_MS, FILES_OF_OUR_OWN, connections_of, open_listener
+from rtaplatform.cli.listener import CONNECTIONS_MIN, DEAD_CLIENT_MS, OWN_FILES, count_connections, open_listener
 from rtaplatform.core.errors import SetupError
 
 
@@ -45,10 +45,10 @@ def test_accepted_connections_inherit_the_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "connections"), [(100_000, 4_096), (4_480, 4_096), (1_024, 672), (256, 96), (FILES_OF_OUR_OWN, 0)]
+    ("files", "connections"), [(100_000, 4_096), (4_480, 4_096), (1_024, 672), (256, 96), (OWN_FILES, 0)]
 )
 def test_connections_fit_into_the_files_that_may_be_open(files: int, connections: int) -> None:
-    assert connections_of(files, 4_096) == connections
+    assert count_connections(files, 4_096) == connections
     assert CONNECTIONS_MIN < 96
 
 
@@ -58,10 +58,10 @@ def test_connections_fit_into_the_files_that_may_be_open(files: int, connections
 def test_the_api_raises_the_limit_of_open_files_for_its_connections(soft: int, hard: int, said: str) -> None:
     script = (
         "import resource\n"
-        "from rtaplatform.cli.listener import make_room\n"
+        "from rtaplatform.cli.listener import reserve_files\n"
         "from rtaplatform.core.errors import SetupError\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
-        "try: print(make_room(3_632))\n"
+        "try: print(reserve_files(3_632))\n"
         "except SetupError as error: print('refused' if 'Only 150 files' in str(error) else error)"
     )
     environment = {**os.environ, "PYTHONPATH": "src"}

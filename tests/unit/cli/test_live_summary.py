@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rtaplatform.cli.live_summary import LiveSummaryReader, as_line
+from rtaplatform.cli.live_summary import LiveSummaryReader, format_line
 
 READY = {"status": "ready", "missing": [], "servers": {"redis": "answers", "kafka": "answers"}}
 NOT_READY = {
@@ -101,7 +101,7 @@ def test_a_key_may_change_meanwhile(api: tuple[StandIn, str]) -> None:
 def test_what_is_wrong_is_shown_beside_the_numbers(api: tuple[StandIn, str]) -> None:
     stand_in, url = api
     stand_in.health = (503, NOT_READY)
-    line = as_line(LiveSummaryReader(url, lambda: "key").read())
+    line = format_line(LiveSummaryReader(url, lambda: "key").read())
     assert "online 1" in line
     assert "redis: Connection refused" in line
     assert "stopped: 0/rta.events.web:3: log_cut: run `rta topics adopt`" in line
@@ -109,5 +109,5 @@ def test_what_is_wrong_is_shown_beside_the_numbers(api: tuple[StandIn, str]) -> 
 
 
 def test_an_api_that_is_away_is_said(api: tuple[StandIn, str]) -> None:
-    line = as_line(LiveSummaryReader("http://127.0.0.1:1", lambda: "key").read())
+    line = format_line(LiveSummaryReader("http://127.0.0.1:1", lambda: "key").read())
     assert line.startswith("the API does not answer")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtaplatform import __version__
-from rtaplatform.cli.main import COMMANDS, _tell_of_failure
+from rtaplatform.cli.main import COMMANDS, _report_failure
 
 SOURCE = Path(__file__).parents[3] / "src"
 
@@ -123,7 +123,7 @@ def test_a_bug_of_ours_is_told_without_secrets(
     try:
         raise ValueError("redis://user:long%23secret@host, long#secret, another secret")
     except ValueError as error:
-        code = _tell_of_failure(error)
+        code = _report_failure(error)
     assert code == 1
     said = capsys.readouterr().err
     assert "Traceback" in said

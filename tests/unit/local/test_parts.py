@@ -90,7 +90,7 @@ def test_the_limit_of_open_files_is_raised_in_a_process_of_its_own() -> None:
 )
 def test_the_major_version_of_a_java_is_read(banner: str, major: int, tmp_path: Path) -> None:
     program = script(tmp_path / "java", f"echo '{banner}' >&2")
-    found = java._ask(program)
+    found = java._read_version(program)
     assert found
     assert found.major == major
 
@@ -115,7 +115,7 @@ def test_every_jar_of_the_lock_has_a_checksum_and_one_version() -> None:
 
 def test_jars_that_cannot_be_fetched_are_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="cannot be fetched") as caught:
-        jars.class_path(tmp_path, print, repository_url="http://127.0.0.1:1")
+        jars.fetch_class_path(tmp_path, print, repository_url="http://127.0.0.1:1")
     assert "RTA_MAVEN_URL" in caught.value.remedy
     assert list((tmp_path / "jars").iterdir()) == []
 

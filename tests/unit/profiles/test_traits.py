@@ -17,8 +17,6 @@ from rtaplatform.profiles.traits import (
     UserProfile,
     fold,
     from_row,
-    stamp,
-    stamp_changes,
     to_row,
 )
 
@@ -97,20 +95,12 @@ def test_beyond_its_limits_a_profile_keeps_the_newest_in_any_order(seed: Any) ->
 def test_edit_of_the_api_stands_against_events_of_its_time_and_before() -> None:
     edited = from_row(
         to_row(fold(UserProfile(), [identify(5, 1, {"email": "a", "traits.plan": "x"})]))
-        | {"email": "edited", "traits": {}, "field_times": stamp({"email": "edited", "traits": {"plan": None}}, 10)}
+        | {"email": "edited", "traits": {}, "field_times": {"email": [10, "~"], "traits.plan": [10, "~"]}}
     )
     after = fold(edited, [identify(10, 9, {"email": "late", "traits.plan": "late"})])
     assert (after.fields, after.last_seen_ms) == ({"email": "edited"}, 10)
     newer = fold(edited, [identify(11, 2, {"email": "new"})])
     assert newer.fields == {"email": "new"}
-
-
-def test_edit_stamps_what_differs() -> None:
-    before = {"email": "e", "name": "n", "traits": {"a": 1, "b": 2}, "anonymous_ids": ["x"]}
-    after = {"email": "e", "name": None, "traits": {"a": 1, "c": 2}, "anonymous_ids": ["y"]}
-    changed = {"name", "traits.b", "traits.c", "anonymous_ids.x", "anonymous_ids.y"}
-    assert stamp_changes(before, after, 9) == {name: [9, "~"] for name in changed}
-    assert stamp_changes(None, {"email": "e", "traits": {"a": None}}, 9) == {"email": [9, "~"]}
 
 
 def test_only_the_fields_of_the_event_change() -> None:

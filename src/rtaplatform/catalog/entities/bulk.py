@@ -1,8 +1,8 @@
 """Many users or products at once.   Within a transaction of `Database.run`, at most a few thousand rows each.
 
-An upsert by merge: only the fields of a row are changed, its free object is merged by key. Rows are locked in the
-order of their ids, those that exist before those that do not, so that two imports of the same rows wait for each
-other; where new rows cross nevertheless, PostgreSQL takes one back and `Database.run` repeats it.
+An upsert by merge: a row changes only the fields that it has, and its free object is merged by key. Rows are locked in
+the order of their ids, existing rows before new ones, so two imports of the same rows wait for each other. If two
+imports of new rows deadlock all the same, PostgreSQL rolls one back and `Database.run` repeats it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIMES = ("first_seen", "last_seen")
 
 
 class BulkRow(Struct, frozen=True):
-    """One row of an import: its number as people count, its id, the fields that it has."""
+    """One row of an import: its number, counted from 1, its id, and the fields that it has."""
 
     number: int
     id: str
@@ -35,7 +35,7 @@ class BulkRow(Struct, frozen=True):
 
 
 class RowError(Struct, frozen=True):
-    """What is wrong with a row: its number as people count, its id, the field and the beginning of what stood there."""
+    """What is wrong with a row: its number, counted from 1, its id, the field, and the beginning of the wrong value."""
 
     row: int
     id: str | None
@@ -45,7 +45,7 @@ class RowError(Struct, frozen=True):
 
 
 class BulkResult(Struct):
-    """What became of the rows. `failed` is the number of `errors`, of which a chunk gives all."""
+    """The number of rows by outcome. `errors` has every row that failed."""
 
     created: int = 0
     updated: int = 0
@@ -54,53 +54,53 @@ class BulkResult(Struct):
 
 
 def upsert(connection: Connection, kind: EntityType, project_id: str, rows: Iterable[BulkRow]) -> BulkResult:
-    """Bring the rows in; of two with one id the later goes on where the earlier ended."""
-    waiting, written = list(rows), BulkResult()
-    while waiting:
-        current = _lock(connection, kind, project_id, sorted({row.id for row in waiting}))
-        folded = _BulkUpsert(kind, current)
-        for row in waiting:
-            folded.take(row)
-        _update(connection, kind, project_id, folded.changed)
-        made = _insert(connection, kind, project_id, folded.new)
-        # Somebody else made these between our look and our insert: they are there now, and are looked at again.
-        crossed = folded.new.keys() - made
-        folded.count(written, crossed)
-        waiting = [row for row in waiting if row.id in crossed]
-    return written
+    """Write the rows. If two have the same id, the later one is merged into the result of the earlier one."""
+    rows_left, result = list(rows), BulkResult()
+    while rows_left:
+        current = _lock(connection, kind, project_id, sorted({row.id for row in rows_left}))
+        fold = _BulkUpsert(kind, current)
+        for row in rows_left:
+            fold.add(row)
+        _update(connection, kind, project_id, fold.updates)
+        inserted_ids = _insert(connection, kind, project_id, fold.inserts)
+        # Another transaction inserted these between our lock and our insert. They exist now, and are merged again.
+        contended_ids = fold.inserts.keys() - inserted_ids
+        fold.count(result, contended_ids)
+        rows_left = [row for row in rows_left if row.id in contended_ids]
+    return result
 
 
 class _BulkUpsert:
-    """Rows folded over what is there: what to insert, what to update, and what became of each."""
+    """Rows merged into the stored ones: which to insert, which to update, and the outcome of each."""
 
     def __init__(self, kind: EntityType, current: dict[str, Values]) -> None:
         self._kind, self._current = kind, current
-        self.new: dict[str, Values] = {}
-        self.changed: dict[str, Values] = {}
+        self.inserts: dict[str, Values] = {}
+        self.updates: dict[str, Values] = {}
         self._outcomes: list[tuple[str, str]] = []
         self._errors: list[RowError] = []
 
-    def take(self, row: BulkRow) -> None:
-        before = self.new.get(row.id) or self.changed.get(row.id) or self._current.get(row.id)
+    def add(self, row: BulkRow) -> None:
+        before = self.inserts.get(row.id) or self.updates.get(row.id) or self._current.get(row.id)
         try:
             if before is None:
-                self.new[row.id] = with_defaults(row.values, self._kind.fields)
+                self.inserts[row.id] = with_defaults(row.values, self._kind.fields)
                 self._outcomes.append((row.id, "created"))
                 return
             after = merge_values(self._kind, before, row.values)
         except InvalidParameter as error:
             self._errors.append(RowError(row.number, row.id, error.field, error.detail))
             return
-        same = all(is_same(after[name], before[name]) for name in row.values)
-        if not same:
-            (self.new if row.id in self.new else self.changed)[row.id] = after
-        self._outcomes.append((row.id, "unchanged" if same else "updated"))
+        is_unchanged = all(is_same(after[name], before[name]) for name in row.values)
+        if not is_unchanged:
+            (self.inserts if row.id in self.inserts else self.updates)[row.id] = after
+        self._outcomes.append((row.id, "unchanged" if is_unchanged else "updated"))
 
-    def count(self, written: BulkResult, crossed: set[str]) -> None:
+    def count(self, result: BulkResult, contended_ids: set[str]) -> None:
         for id, outcome in self._outcomes:
-            if id not in crossed:
-                setattr(written, outcome, getattr(written, outcome) + 1)
-        written.errors += [error for error in self._errors if error.id not in crossed]
+            if id not in contended_ids:
+                setattr(result, outcome, getattr(result, outcome) + 1)
+        result.errors += [error for error in self._errors if error.id not in contended_ids]
 
 
 def _lock(connection: Connection, kind: EntityType, project_id: str, ids: list[str]) -> dict[str, Values]:
@@ -118,26 +118,26 @@ def _insert(connection: Connection, kind: EntityType, project_id: str, rows: dic
     """The ids that were inserted."""
     if not rows:
         return set()
-    table, given = kind.table, _recordset(kind, rows)
+    table, recordset = kind.table, _recordset(kind, rows)
     names = ["id", *kind.fields]
-    chosen = select(literal(project_id, Text), *(given.c[name] for name in names)).order_by(given.c.id)
-    statement = insert(table).from_select(["project_id", *names], chosen)
+    selection = select(literal(project_id, Text), *(recordset.c[name] for name in names)).order_by(recordset.c.id)
+    statement = insert(table).from_select(["project_id", *names], selection)
     return set(connection.scalars(statement.on_conflict_do_nothing().returning(table.c.id)))
 
 
 def _update(connection: Connection, kind: EntityType, project_id: str, rows: dict[str, Values]) -> None:
     if not rows:
         return
-    table, given = kind.table, _recordset(kind, rows)
+    table, recordset = kind.table, _recordset(kind, rows)
     connection.execute(
         table.update()
-        .where(table.c.project_id == project_id, table.c.id == given.c.id)
-        .values({name: given.c[name] for name in kind.fields})
+        .where(table.c.project_id == project_id, table.c.id == recordset.c.id)
+        .values({name: recordset.c[name] for name in kind.fields})
     )
 
 
 def _recordset(kind: EntityType, rows: dict[str, Values]) -> Any:
-    """The rows as a table, from one parameter: their number does not change the statement."""
+    """The rows as a table, from a single parameter, so that the statement is the same for any number of rows."""
     columns = [column("id", Text(collation="C")), *(column(name, _type_of(name)) for name in kind.fields)]
     text = msgspec.json.encode([{"id": id, **values} for id, values in sorted(rows.items())]).decode()
     function = func.jsonb_to_recordset(cast(bindparam("rows", text, Text), JSONB))

@@ -1,7 +1,7 @@
 """One user or product: create, read, replace, patch, delete.   Within a transaction of `Database.run`.
 
-A change locks its row first, so of two that come at once the second sees the first: no update is lost. What would
-change nothing is not written, and keeps its ETag.
+A change locks its row first, so of two simultaneous changes the second sees the result of the first: no update is
+lost. A change that alters nothing is not written, so the row keeps its ETag.
 """
 
 from __future__ import annotations
@@ -23,70 +23,70 @@ Values = dict[str, Any]
 
 
 class EntityRef:
-    """Which thing is meant: of a project, by its id."""
+    """Names one user or product: its project and its id."""
 
     def __init__(self, kind: EntityType, project_id: str, id: str) -> None:
         self.kind, self.project_id, self.id = kind, project_id, id
 
-    def unknown(self) -> NotFound:
+    def not_found(self) -> NotFound:
         return NotFound(f"There is no {self.kind.name} with this id.", field="id")
 
 
-def create(connection: Connection, place: EntityRef, values: Values) -> EntityRow:
-    """Raises Conflict where it exists."""
-    row = _insert(connection, place, with_defaults(values, place.kind.fields))
+def create(connection: Connection, ref: EntityRef, values: Values) -> EntityRow:
+    """Insert a row. Raises Conflict if it exists."""
+    row = _insert(connection, ref, with_defaults(values, ref.kind.fields))
     if row is None:
         hint = "PUT replaces it, PATCH changes it."
-        raise Conflict(f"There is a {place.kind.name} with this id.", field="id", hint=hint)
+        raise Conflict(f"There is a {ref.kind.name} with this id.", field="id", hint=hint)
     return row
 
 
-def read(connection: Connection, place: EntityRef) -> EntityRow:
+def read(connection: Connection, ref: EntityRef) -> EntityRow:
     """Raises NotFound."""
-    row = connection.execute(_select(place)).one_or_none()
+    row = connection.execute(_select(ref)).one_or_none()
     if row is None:
-        raise place.unknown()
+        raise ref.not_found()
     return row
 
 
 def replace(
-    connection: Connection, place: EntityRef, values: Values, condition: Condition | None
+    connection: Connection, ref: EntityRef, values: Values, condition: Condition | None
 ) -> tuple[EntityRow, bool]:
-    """The row as it is now, and whether it was created; raises PreconditionFailed."""
-    wanted = with_defaults(values, place.kind.fields)
+    """Replace or create the row. Returns it, and whether it was created. Raises PreconditionFailed."""
+    new_values = with_defaults(values, ref.kind.fields)
     while True:
-        row = _lock(connection, place)
+        row = _lock(connection, ref)
         if condition is not None:
             condition.check(None if row is None else row.version)
         if row is not None:
-            return _update(connection, place, row, wanted), False
-        made = _insert(connection, place, wanted)
-        if made is not None:
-            return made, True
+            return _update(connection, ref, row, new_values), False
+        created_row = _insert(connection, ref, new_values)
+        if created_row is not None:
+            return created_row, True
 
 
-def patch(connection: Connection, place: EntityRef, values: Values, condition: Condition | None) -> EntityRow:
-    """Raises NotFound, PreconditionFailed, and InvalidParameter where the merged object is too large."""
-    row = _lock(connection, place)
+def patch(connection: Connection, ref: EntityRef, values: Values, condition: Condition | None) -> EntityRow:
+    """Raises NotFound, PreconditionFailed, and InvalidParameter if the merged object is too large."""
+    row = _lock(connection, ref)
     if row is None:
-        raise place.unknown()
+        raise ref.not_found()
     if condition is not None:
         condition.check(row.version)
-    return _update(connection, place, row, merge_values(place.kind, row._mapping, values))
+    return _update(connection, ref, row, merge_values(ref.kind, row._mapping, values))
 
 
-def delete(connection: Connection, place: EntityRef, condition: Condition | None) -> None:
+def delete(connection: Connection, ref: EntityRef, condition: Condition | None) -> None:
     """Raises NotFound, PreconditionFailed."""
-    row = _lock(connection, place)
+    row = _lock(connection, ref)
     if row is None:
-        raise place.unknown()
+        raise ref.not_found()
     if condition is not None:
         condition.check(row.version)
-    connection.execute(place.kind.table.delete().where(_is(place)))
+    connection.execute(ref.kind.table.delete().where(_matches(ref)))
 
 
 def merge_values(kind: EntityType, current: Any, values: Values) -> Values:
-    """All fields of a row as a merge patch leaves them."""
+    """All fields of a row after a merge patch."""
     merged = {name: values.get(name, current[name]) for name in kind.fields}
     name = kind.json_field
     if values.get(name):
@@ -99,28 +99,28 @@ def merge_values(kind: EntityType, current: Any, values: Values) -> Values:
     return merged
 
 
-def _update(connection: Connection, place: EntityRef, row: EntityRow, wanted: Values) -> EntityRow:
-    changed = {name: value for name, value in wanted.items() if not is_same(value, row._mapping[name])}
-    if not changed:
+def _update(connection: Connection, ref: EntityRef, row: EntityRow, new_values: Values) -> EntityRow:
+    changes = {name: value for name, value in new_values.items() if not is_same(value, row._mapping[name])}
+    if not changes:
         return row
-    table = place.kind.table
-    return connection.execute(table.update().where(_is(place)).values(changed).returning(table)).one()
+    table = ref.kind.table
+    return connection.execute(table.update().where(_matches(ref)).values(changes).returning(table)).one()
 
 
-def _insert(connection: Connection, place: EntityRef, values: Values) -> EntityRow | None:
-    table = place.kind.table
-    statement = insert(table).values(project_id=place.project_id, id=place.id, **values)
+def _insert(connection: Connection, ref: EntityRef, values: Values) -> EntityRow | None:
+    table = ref.kind.table
+    statement = insert(table).values(project_id=ref.project_id, id=ref.id, **values)
     return connection.execute(statement.on_conflict_do_nothing().returning(table)).one_or_none()
 
 
-def _lock(connection: Connection, place: EntityRef) -> EntityRow | None:
-    return connection.execute(_select(place).with_for_update()).one_or_none()
+def _lock(connection: Connection, ref: EntityRef) -> EntityRow | None:
+    return connection.execute(_select(ref).with_for_update()).one_or_none()
 
 
-def _select(place: EntityRef) -> Any:
-    return select(place.kind.table).where(_is(place))
+def _select(ref: EntityRef) -> Any:
+    return select(ref.kind.table).where(_matches(ref))
 
 
-def _is(place: EntityRef) -> Any:
-    columns = place.kind.table.c
-    return and_(columns.project_id == place.project_id, columns.id == place.id)
+def _matches(ref: EntityRef) -> Any:
+    columns = ref.kind.table.c
+    return and_(columns.project_id == ref.project_id, columns.id == ref.id)

@@ -1,6 +1,4 @@
-"""Users and products: what the two have in common is written once (entity_rows.py, pages.py, bulk.py), the rest is
-here.
-"""
+"""The differences between users and products. Their common code is in entity_rows.py, pages.py and bulk.py."""
 
 from __future__ import annotations
 
@@ -12,14 +10,14 @@ from sqlalchemy import ColumnElement, Table, func
 from rtaplatform.catalog.entities.fields import PRODUCT_FIELDS, USER_FIELDS, Fields
 from rtaplatform.catalog.tables import PRODUCTS, USERS
 
-# Paths of the API's own, and segments that clients take out of a path.
+# Paths of the API itself, and segments that HTTP clients remove from a path.
 RESERVED_USER_IDS = frozenset({"import", "export", ".", ".."})
 RESERVED_PRODUCT_IDS = RESERVED_USER_IDS | {"popular", "trending"}
 DERIVED_FIELDS = ("created_at", "updated_at")
 
 
 class EntityType(Struct, frozen=True):
-    """A table of things that a project names by ids of its own."""
+    """A table whose rows have ids that the project chose."""
 
     name: str
     plural: str
@@ -31,8 +29,8 @@ class EntityType(Struct, frozen=True):
     reserved: frozenset[str]
 
     @property
-    def shown(self) -> tuple[str, ...]:
-        """The fields of an answer, in their order."""
+    def answer_fields(self) -> tuple[str, ...]:
+        """The fields of an answer, in order."""
         return ("id", *self.fields, *DERIVED_FIELDS)
 
     def filter_by(self, name: str, value: str) -> ColumnElement[bool]:
@@ -51,9 +49,9 @@ PRODUCT = EntityType(
 KINDS: dict[str, EntityType] = {USER.plural: USER, PRODUCT.plural: PRODUCT}
 
 
-def row_of(kind: EntityType, row: Any) -> dict[str, Any]:
-    """A row of the table as it is answered."""
-    shown = {name: getattr(row, name) for name in kind.shown}
-    if shown.get("price") is not None:
-        shown["price"] = float(shown["price"])  # exact: fields.PRICE_MAX
-    return shown
+def answer_row(kind: EntityType, row: Any) -> dict[str, Any]:
+    """A row of the table as an answer shows it."""
+    values = {name: getattr(row, name) for name in kind.answer_fields}
+    if values.get("price") is not None:
+        values["price"] = float(values["price"])  # exact: fields.PRICE_MAX
+    return values

@@ -1,6 +1,6 @@
-"""The fields of users, products, projects and keys: what each may hold, and the same said as JSON Schema.
+"""The fields of users and products: how each is read and checked, and the same rule as JSON Schema.   Pure.
 
-One list for the API, the bulk import and the OpenAPI document, so that they cannot differ. Pure. What is wrong is an
+The API, the bulk import and the OpenAPI document share this list, so they cannot differ. A wrong value raises an
 InvalidParameter that names the field.
 """
 
@@ -21,11 +21,11 @@ from rtaplatform.core.values.amounts import SCALE_DIGITS, AmountError, scaled
 from rtaplatform.core.values.ids import ID_BYTES_MAX, has_control, is_too_long
 
 DEPTH_MAX, KEYS_MAX = 32, 1_000
-STORED_ID_BYTES_MAX = 512  # ids of before had so many; new ones: core/values/ids.py
+STORED_ID_BYTES_MAX = 512  # the limit of earlier versions; for new ids see core/values/ids.py
 OBJECT_BYTES_MAX = 32_768
 ANONYMOUS_IDS_MAX = 100
 PRICE_MAX = 2**52 // 10_000  # the range in which amounts of events are summed
-YEARS = range(2, 9_999)  # a day more or less, in whatever zone, stays within what Python can hold
+YEARS = range(2, 9_999)  # Python can hold such a time in any zone, also a day earlier or later
 STATUSES = ("active", "draft", "archived")
 CURRENCY = "^[A-Z]{3}$"
 NO_NUL = "^[^\\u0000]*$"
@@ -37,7 +37,7 @@ _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", re.ASCII)
 
 
 class Field(Struct, frozen=True):
-    """One field: `read` takes a JSON value that is not null; null and absent are `default`."""
+    """One field. `read` checks a JSON value that is not null. If the value is null or missing, `default` is used."""
 
     read: Callable[[Any], Any]
     schema: dict[str, Any]
@@ -49,7 +49,7 @@ Fields = Mapping[str, Field]
 
 
 def read_object(given: object, fields: Fields) -> dict[str, Any]:
-    """The values of the fields that are given, checked; raises InvalidParameter for the first that is wrong."""
+    """The given fields, checked. Raises InvalidParameter for the first one that is wrong."""
     if not isinstance(given, dict):
         raise InvalidParameter("The body is a JSON object.", allowed=list(fields))
     values: dict[str, Any] = {}
@@ -74,15 +74,15 @@ def read_field(name: str, field: Field, value: Any) -> Any:
 
 
 def with_defaults(values: dict[str, Any], fields: Fields) -> dict[str, Any]:
-    """All fields; raises InvalidParameter where one that is required is not there."""
-    missing = next((name for name, field in fields.items() if field.is_required and name not in values), None)
-    if missing is not None:
-        raise InvalidParameter(f"`{missing}` is missing.", field=missing, allowed=fields[missing].schema)
+    """All fields. Raises InvalidParameter if a required one is missing."""
+    missing_name = next((name for name, field in fields.items() if field.is_required and name not in values), None)
+    if missing_name is not None:
+        raise InvalidParameter(f"`{missing_name}` is missing.", field=missing_name, allowed=fields[missing_name].schema)
     return {name: values.get(name, field.default) for name, field in fields.items()}
 
 
 def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
-    """An external id, as events have it: 1 to 256 bytes of UTF-8 without control characters. A number is its text."""
+    """An id as events hold it: 1 to 256 bytes of UTF-8 without control characters. A number becomes its text."""
     if type(value) is int:
         value = str(value)
     if not isinstance(value, str) or not value:
@@ -98,7 +98,7 @@ def check_id(value: Any, reserved: frozenset[str] = frozenset()) -> str:
 
 
 def read_stored_id(value: Any) -> str:
-    """An id of whatever is there: longer and odder ones were made before. Raises InvalidParameter."""
+    """An id that may be stored already. Earlier versions accepted longer and odder ones. Raises InvalidParameter."""
     if type(value) is int:
         value = str(value)
     if not isinstance(value, str) or not value or "\x00" in value or len(value.encode()) > STORED_ID_BYTES_MAX:
@@ -111,7 +111,7 @@ class _WithId(Struct):
 
 
 def decode_with_id(text: bytes) -> Any:
-    """JSON; a number that is its `id` becomes its text as it was sent, as in events. Raises what msgspec raises."""
+    """Decode JSON. As in events, an `id` that is a number becomes its text as sent. Raises the errors of msgspec."""
     given = msgspec.json.decode(text)
     if isinstance(given, dict) and type(given.get("id")) in (int, float):
         given["id"] = bytes(msgspec.json.decode(text, type=_WithId).id).decode()
@@ -125,19 +125,19 @@ def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False)
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or not chars_min <= len(value) <= chars_max or "\x00" in value:
-            least = f"{chars_min} to " if chars_min else "at most "
-            raise InvalidParameter(f"It is a string of {least}{chars_max} characters, without NUL.")
+            range_start = f"{chars_min} to " if chars_min else "at most "
+            raise InvalidParameter(f"It is a string of {range_start}{chars_max} characters, without NUL.")
         return value
 
     return Field(read, schema if is_required else _or_null(schema), is_required=is_required)
 
 
-def pattern_field(pattern: str, chars_max: int, said: str) -> Field:
+def pattern_field(pattern: str, chars_max: int, message: str) -> Field:
     compiled = re.compile(pattern.replace("$", r"\Z"))
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or len(value) > chars_max or "\x00" in value or not compiled.search(value):
-            raise InvalidParameter(said)
+            raise InvalidParameter(message)
         return value
 
     return Field(read, _or_null({"type": "string", "pattern": pattern, "maxLength": chars_max}))
@@ -159,14 +159,14 @@ def _read_price(value: Any) -> Decimal:
 
 
 def read_amount_text(text: str) -> float:
-    """A price in a cell: one plain decimal, by the same rule as amounts of events; raises InvalidParameter."""
+    """A price in a cell: one plain decimal, by the same rule as amounts in events. Raises InvalidParameter."""
     try:
         return scaled(text.strip()) / _SCALE
     except AmountError:
-        raise InvalidParameter(_why_no_amount(text.strip())) from None
+        raise InvalidParameter(_explain_amount_error(text.strip())) from None
 
 
-def _why_no_amount(text: str) -> str:
+def _explain_amount_error(text: str) -> str:
     if _DECIMAL_COMMA.fullmatch(text):
         plain = text.replace(".", "").replace(" ", "").replace(",", ".")
         return f"It has a decimal comma. Write it as {plain}."
@@ -175,15 +175,15 @@ def _why_no_amount(text: str) -> str:
     return "It is one plain decimal, as 4.50: no currency, no sign, no separators but the point."
 
 
-def read_moment(value: Any) -> datetime:
-    """A moment in ISO 8601 with its offset."""
+def read_time(value: Any) -> datetime:
+    """A time in ISO 8601 with its offset."""
     try:
-        moment = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except (ValueError, TypeError):
-        moment = datetime(1, 1, 1)  # refused below
-    if moment.tzinfo is None or moment.year not in YEARS:
+        time = datetime(1, 1, 1)  # refused below
+    if time.tzinfo is None or time.year not in YEARS:
         raise InvalidParameter("It is a time in ISO 8601 with its offset.", allowed="2026-11-22T10:00:00Z")
-    return moment.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _read_json(value: Any) -> dict[str, Any]:
@@ -194,36 +194,36 @@ def _read_json(value: Any) -> dict[str, Any]:
 
 
 def check_json(value: Any) -> None:
-    """Raise InvalidParameter where a JSON value is deeper, wider or larger than may be stored."""
+    """Raise InvalidParameter if a JSON value is deeper, wider or larger than may be stored."""
     _measure(value, 1, OBJECT_BYTES_MAX)
 
 
-def _measure(value: Any, depth: int, left: int) -> int:
-    """How much of the bytes that are left the value leaves, roughly; ends as soon as nothing is left."""
+def _measure(value: Any, depth: int, bytes_left: int) -> int:
+    """Roughly how many of `bytes_left` remain after this value. Raises InvalidParameter as soon as none remain."""
     if depth > DEPTH_MAX:
         raise InvalidParameter(f"It is nested deeper than {DEPTH_MAX}.")
-    left -= 8
+    bytes_left -= 8
     if isinstance(value, str):
         if "\x00" in value:
             raise InvalidParameter("It holds the character NUL.")
-        left -= len(value.encode()) - 6
+        bytes_left -= len(value.encode()) - 6
     elif isinstance(value, dict):
         if len(value) > KEYS_MAX:
             raise InvalidParameter(f"An object has more than {KEYS_MAX} keys.")
-        for key, one in value.items():
-            left = _measure(one, depth + 1, _measure(key, depth, left))
+        for key, item in value.items():
+            bytes_left = _measure(item, depth + 1, _measure(key, depth, bytes_left))
     elif isinstance(value, list):
-        for one in value:
-            left = _measure(one, depth + 1, left)
-    if left < 0:
+        for item in value:
+            bytes_left = _measure(item, depth + 1, bytes_left)
+    if bytes_left < 0:
         raise InvalidParameter(f"It is larger than {OBJECT_BYTES_MAX} bytes.")
-    return left
+    return bytes_left
 
 
 def _read_anonymous_ids(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) > ANONYMOUS_IDS_MAX:
         raise InvalidParameter(f"It is a list of at most {ANONYMOUS_IDS_MAX} ids.")
-    return list(dict.fromkeys(check_id(one) for one in value))
+    return list(dict.fromkeys(check_id(item) for item in value))
 
 
 def _read_stored_ids(value: Any) -> list[str]:
@@ -237,7 +237,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [*types, "null"]}
 
 
-_MOMENT = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
+_TIME = Field(read_time, {"type": ["string", "null"], "format": "date-time"})
 OBJECT_SCHEMA: dict[str, Any] = {
     "type": ["object", "null"],
     "maxProperties": KEYS_MAX,
@@ -263,10 +263,10 @@ USER_FIELDS: Fields = {
         {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": GIVEN_ID_SCHEMA},
         [],
     ),
-    "first_seen": _MOMENT,
-    "last_seen": _MOMENT,
+    "first_seen": _TIME,
+    "last_seen": _TIME,
 }
-# Whom an erasure names: ids of before are longer than those that may be made now.
+# An erasure may name ids of earlier versions, which are longer than new ones may be.
 STORED_ID_SCHEMA = {**GIVEN_ID_SCHEMA, "maxLength": STORED_ID_BYTES_MAX, "pattern": NO_NUL}
 ERASURE_FIELDS: Fields = {
     "user_id": Field(read_stored_id, _or_null(STORED_ID_SCHEMA)),

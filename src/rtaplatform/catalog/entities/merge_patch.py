@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7396), and whether two values are the same to the letter.   Pure."""
+"""JSON merge patch (RFC 7396), and an exact comparison of JSON values.   Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """`target` as `patch` changes it: null takes away, objects are merged, anything else replaces."""
+    """`target` after `patch`: null removes, objects are merged, anything else replaces."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -22,12 +22,12 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """As JSON tells values apart: true is not 1. The order of keys does not count."""
-    return _written(one) == _written(other)
+def is_same(value: Any, other_value: Any) -> bool:
+    """Whether two values are the same in JSON: true is not 1. The order of keys does not count."""
+    return _encode(value) == _encode(other_value)
 
 
-def _written(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     if isinstance(value, Decimal):
         value = value.normalize() + 0
     if isinstance(value, datetime):

@@ -1,8 +1,8 @@
 """Lists, page by page.
 
-A cursor is the place of the last row that was given: its sort value and its id. The next page begins behind it, so
-rows that come or go meanwhile neither repeat nor hide another one. A row whose sort value changes during the walk may
-be met twice or not at all; `created_at` never changes. Cursors are bound to their sort and filters.
+A cursor holds the sort value and the id of the last row of a page, and the next page begins after it. So rows that are
+inserted or deleted meanwhile neither repeat nor hide another row. A row whose sort value changes during the walk may
+appear twice or not at all; `created_at` never changes. A cursor is valid only for its sort and filters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class PageQuestion(Struct, frozen=True):
-    """What is asked of a list."""
+    """The parameters of a list request."""
 
     sort: str = SORTS[0]
     limit: int = LIMIT_DEFAULT
@@ -46,7 +46,7 @@ class Page(Struct, frozen=True):
 
 
 def list_page(connection: Connection, kind: EntityType, project_id: str, question: PageQuestion) -> Page:
-    """One page; raises InvalidParameter where the cursor is none of ours."""
+    """One page. Raises InvalidParameter if the cursor does not belong to this list."""
     conditions = [kind.filter_by(name, value) for name, value in question.filters]
     if question.q:
         conditions.append(_search(kind, question.q))
@@ -54,7 +54,7 @@ def list_page(connection: Connection, kind: EntityType, project_id: str, questio
 
 
 def list_erasures(connection: Connection, project_id: str, question: PageQuestion) -> Page:
-    """One page of receipts; raises InvalidParameter where the cursor is none of ours."""
+    """One page of receipts. Raises InvalidParameter if the cursor does not belong to this list."""
     conditions = [ERASURES.c.project_id == project_id, *(ERASURES.c[name] == v for name, v in question.filters)]
     return walk(connection, ERASURES, conditions, question)
 
@@ -62,14 +62,16 @@ def list_erasures(connection: Connection, project_id: str, question: PageQuestio
 def walk(connection: Connection, table: Table, conditions: list[Any], question: PageQuestion) -> Page:
     """One page of the rows that meet `conditions`."""
     column, is_descending = question.sort.lstrip("-"), question.sort.startswith("-")
-    order = _sort_value(table, column)
+    sort_value = _sort_value(table, column)
     if question.cursor is not None:
         value, id = read_cursor(question)
-        last = tuple_(literal(value, order.type), literal(id, Text))
-        here = tuple_(order, table.c.id)
-        conditions = [*conditions, here < last if is_descending else here > last]
-    statement = select(table, order.label("sort_value")).where(and_(*conditions)).limit(question.limit + 1)
-    statement = statement.order_by(*((order.desc(), table.c.id.desc()) if is_descending else (order, table.c.id)))
+        cursor_position = tuple_(literal(value, sort_value.type), literal(id, Text))
+        position = tuple_(sort_value, table.c.id)
+        conditions = [*conditions, position < cursor_position if is_descending else position > cursor_position]
+    statement = select(table, sort_value.label("sort_value")).where(and_(*conditions)).limit(question.limit + 1)
+    statement = statement.order_by(
+        *((sort_value.desc(), table.c.id.desc()) if is_descending else (sort_value, table.c.id))
+    )
     rows = list(connection.execute(statement))
     if len(rows) <= question.limit:
         return Page(rows, None)
@@ -80,26 +82,26 @@ def walk(connection: Connection, table: Table, conditions: list[Any], question: 
 def write_cursor(question: PageQuestion, value: Any, id: str) -> str:
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MICROSECOND
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode([_mark(question), value, id])).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode([_checksum(question), value, id])).decode().rstrip("=")
 
 
 def read_cursor(question: PageQuestion) -> tuple[Any, str]:
-    """Sort value and id of the last row given; raises InvalidParameter."""
+    """Sort value and id of the last row of the page before. Raises InvalidParameter."""
     wrong = InvalidParameter("The cursor is not one of this list.", field="cursor", hint="Begin without a cursor.")
     is_time = question.sort.lstrip("-") in ("created_at", "updated_at")
     try:
         text = (question.cursor or "").encode("ascii")
         packed = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         mark, value, id = msgspec.msgpack.decode(packed, type=tuple[int, int | str, str])
-        if mark != _mark(question) or isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
+        if mark != _checksum(question) or isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
             raise wrong
         return (_EPOCH + value * _MICROSECOND if isinstance(value, int) else value), id
     except (binascii.Error, msgspec.DecodeError, OverflowError, UnicodeError):
         raise wrong from None
 
 
-def _mark(question: PageQuestion) -> int:
-    """What a cursor is bound to."""
+def _checksum(question: PageQuestion) -> int:
+    """A checksum of the parameters for which a cursor is valid."""
     return zlib.crc32(msgspec.json.encode([question.sort, question.q, question.filters]))
 
 
@@ -111,7 +113,7 @@ def _sort_value(table: Table, name: str) -> ColumnElement[Any]:
 
 
 def _search(kind: EntityType, q: str) -> ColumnElement[bool]:
-    """Those whose name or other searched field begins like this, or whose id does; case does not count."""
+    """Rows whose id, name or other searched field begins with `q`. Case counts only in the id."""
     start = func.lower(cast(q, Text))
     pattern = func.replace(func.replace(func.replace(start, "\\", "\\\\"), "%", "\\%"), "_", "\\_").op("||")("%")
     of_id = q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

@@ -1,6 +1,6 @@
 """Cells of CSV → values of fields.   Pure.
 
-A cell that a spreadsheet would take for a formula is exported with an apostrophe before it, and read without.
+An export puts an apostrophe before a cell that a spreadsheet would take for a formula; an import removes it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ from rtaplatform.core.errors import InvalidParameter
 _ESCAPED = re.compile(r"'+(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 
-def value_of(name: str, cell: str, json_field: str) -> Any:
-    """A field's value as JSON would have it; raises InvalidParameter."""
+def read_cell(name: str, cell: str, json_field: str) -> Any:
+    """The value of a field as JSON would hold it. Raises InvalidParameter."""
     if name == "price":
         return read_amount_text(cell)
     if name == json_field:
-        return _json(cell, dict, "It is a JSON object.")
+        return _read_json(cell, dict, "It is a JSON object.")
     if name == "anonymous_ids":
-        return _json(cell, list, "It is a JSON list, or ids with blanks between.") if cell[:1] == "[" else cell.split()
-    return text_of(cell)
+        return (
+            _read_json(cell, list, "It is a JSON list, or ids with blanks between.")
+            if cell[:1] == "["
+            else cell.split()
+        )
+    return unescape(cell)
 
 
-def text_of(cell: str) -> str:
+def unescape(cell: str) -> str:
     return cell[1:] if _ESCAPED.match(cell) else cell
 
 
-def _json(cell: str, kind: type, said: str) -> Any:
+def _read_json(cell: str, kind: type, message: str) -> Any:
     try:
         value = msgspec.json.decode(cell)
     except (msgspec.DecodeError, RecursionError):
         value = None
     if not isinstance(value, kind):
-        raise InvalidParameter(said)
+        raise InvalidParameter(message)
     return value

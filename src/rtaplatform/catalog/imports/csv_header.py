@@ -1,8 +1,8 @@
-"""The first line of a CSV: which delimiter there is, and which column is which field.   Pure.
+"""Read the header of a CSV: its delimiter, and the field of each column.   Pure.
 
-Columns are named in any case; a blank or a hyphen is as good as an underscore. `traits.plan` is a key of the free
-object, `traits` the whole object as JSON. Columns without a name at the end are those that spreadsheets leave behind;
-`created_at` and `updated_at` are in an export and are ours to say.
+The case of a name does not matter, and a blank or a hyphen stands for an underscore. `traits.plan` is a key of the free
+object, `traits` the whole object as JSON. Spreadsheets leave columns without a name at the end: these are ignored. So
+are `created_at` and `updated_at`, which an export has and only the platform sets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t| ]*', re.IGNORECASE)
 
 
 class CsvColumn(Struct, frozen=True):
-    """A field, or with `key` a key of the free object; without a name it is empty in every row."""
+    """A field, or with `key` a key of the free object. A column without a name must be empty in every row."""
 
     name: str
     key: str = ""
@@ -32,21 +32,21 @@ class CsvHeader(Struct, frozen=True):
     columns: list[CsvColumn]
 
     @property
-    def id_at(self) -> int:
+    def id_index(self) -> int:
         return self.columns.index(CsvColumn("id"))
 
 
 def separator_of(line: str) -> str | None:
-    """The delimiter that a first line `sep=;` names, as Excel writes and reads it."""
-    found = _SEPARATOR_LINE.fullmatch(line)
-    return found[1] if found else None
+    """The delimiter that a line such as `sep=;` names. Excel writes and reads this as the first line."""
+    match = _SEPARATOR_LINE.fullmatch(line)
+    return match[1] if match else None
 
 
 def read_header(kind: EntityType, line: str, separator: str | None = None) -> CsvHeader:
-    """The columns of a first line; raises UnreadableBody, since without them no row can be read."""
-    found = [(delimiter, _cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
-    # The delimiter by which most of the columns are known.
-    delimiter, cells = max(found, key=lambda one: sum(column_of(kind, cell) is not None for cell in one[1]))
+    """The columns of the header. Raises UnreadableBody: without a header no row can be read."""
+    splits = [(delimiter, _cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
+    # The right delimiter is the one that yields most known columns.
+    delimiter, cells = max(splits, key=lambda split: sum(column_of(kind, cell) is not None for cell in split[1]))
     _require_named(kind, cells, delimiter)
     columns = [column_of(kind, cell) or CsvColumn("") for cell in cells]
     _require_once(kind, columns)
@@ -54,7 +54,7 @@ def read_header(kind: EntityType, line: str, separator: str | None = None) -> Cs
 
 
 def column_of(kind: EntityType, cell: str) -> CsvColumn | None:
-    """The field that a header's cell names; None where there is none of that name."""
+    """The field that a cell of the header names. None if there is no such field."""
     name, _, key = cell.strip().partition(".")
     name = re.sub(r"[\s-]+", "_", name.strip()).lower()
     if name == kind.json_field:
@@ -67,9 +67,9 @@ def allowed_columns(kind: EntityType) -> list[str]:
 
 
 def header_pattern(kind: EntityType) -> str:
-    """The plainest header, as a regular expression; what else is read, and that each is there once, it cannot say."""
+    """The plainest header as a regular expression. It does not describe the other accepted forms, nor repeats."""
     names = [re.escape(name) for name in kind.fields if name != kind.json_field]
-    # Quotes are allowed, as around every cell.
+    # Quotes are allowed here as around every cell.
     plain, free = "|".join(names), rf'{kind.json_field}\.[^\s".,;|][^\u0000-\u001f",;|]*'
     column = rf'(?:id|{plain}|{free}|"(?:id|{plain}|{free})")'
     return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
@@ -77,41 +77,41 @@ def header_pattern(kind: EntityType) -> str:
 
 def _cells(line: str, delimiter: str) -> list[str]:
     records = CsvRecords(delimiter)
-    read = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
-    return read[0].cells if len(read) == 1 else []
+    complete_records = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
+    return complete_records[0].cells if len(complete_records) == 1 else []
 
 
 def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:
-    named = DELIMITERS.get(delimiter, repr(delimiter))
-    last = max((at for at, cell in enumerate(cells) if cell.strip()), default=-1)
-    for at, cell in enumerate(cells[: last + 1]):
+    delimiter_name = DELIMITERS.get(delimiter, repr(delimiter))
+    last_index = max((index for index, cell in enumerate(cells) if cell.strip()), default=-1)
+    for index, cell in enumerate(cells[: last_index + 1]):
         if column_of(kind, cell) is None:
             name = cell.strip()[:100]
-            said = f"There is no column `{name}`." if name else f"Column {at + 1} has no name."
+            message = f"There is no column `{name}`." if name else f"Column {index + 1} has no name."
             if name.rstrip(".").lower() == kind.json_field:
-                said = f"Column `{name}` has no key behind its dot."
+                message = f"Column `{name}` has no key behind its dot."
             hint = f"Name it `{kind.json_field}.{name}` to keep it in {kind.json_field}, or take it out."
             hint = hint if name and "." not in name and not set(name) & set(DELIMITERS) else _FORM
             raise UnreadableBody(
-                f"{said} The columns are read as separated by {named}.", field="header", allowed=allowed_columns(kind),
-                hint=hint,
+                f"{message} The columns are read as separated by {delimiter_name}.", field="header",
+                allowed=allowed_columns(kind), hint=hint,
             )  # fmt: skip
-    if last < 0 or last >= COLUMNS_MAX:
-        said = "The header cannot be read." if last < 0 else f"The header has more than {COLUMNS_MAX} columns."
-        raise UnreadableBody(said, field="header", allowed=allowed_columns(kind), hint=_FORM)
+    if last_index < 0 or last_index >= COLUMNS_MAX:
+        message = "The header cannot be read." if last_index < 0 else f"The header has more than {COLUMNS_MAX} columns."
+        raise UnreadableBody(message, field="header", allowed=allowed_columns(kind), hint=_FORM)
 
 
 def _require_once(kind: EntityType, columns: list[CsvColumn]) -> None:
-    twice = next((one for at, one in enumerate(columns) if one.name and one in columns[:at]), None)
+    repeated = next((column for index, column in enumerate(columns) if column.name and column in columns[:index]), None)
     whole = CsvColumn(kind.json_field)
-    if twice is None and whole in columns and any(one.name == whole.name and one.key for one in columns):
-        twice = whole
-    if twice is None and CsvColumn("id") in columns:
+    if repeated is None and whole in columns and any(column.name == whole.name and column.key for column in columns):
+        repeated = whole
+    if repeated is None and CsvColumn("id") in columns:
         return
-    said = "There is no column `id`."
-    if twice is not None:
-        said = f"Column `{twice.name}{'.' if twice.key else ''}{twice.key}` is there twice."
-    raise UnreadableBody(said, field="header", allowed=allowed_columns(kind), hint=_FORM)
+    message = "There is no column `id`."
+    if repeated is not None:
+        message = f"Column `{repeated.name}{'.' if repeated.key else ''}{repeated.key}` is there twice."
+    raise UnreadableBody(message, field="header", allowed=allowed_columns(kind), hint=_FORM)
 
 
 _FORM = "The first line names the columns: id, and fields, separated by comma, semicolon or tab."

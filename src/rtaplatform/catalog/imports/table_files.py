@@ -1,8 +1,9 @@
-"""Rows of an import, read from bytes as they come: NDJSON, one object a line, or CSV with a header.   Pure.
+"""Read the rows of an import from chunks of bytes: NDJSON (one object per line), or CSV with a header.   Pure.
 
-Feed chunks, take rows; what is wrong with a row is a RowError and the next row goes on. None tells of work that made
-no row, so that whoever takes them can let others run. Bounded: a row's bytes. Every line that is not blank is one row
-of the answer, but for a quoted cell that holds line breaks. In CSV an empty cell leaves a field as it is.
+`feed` takes a chunk and yields rows. A wrong row becomes a RowError, and reading continues with the next row. None
+stands for work without a row, so that the caller can let other tasks run. A row's bytes are bounded. Every line that
+is not blank is one row of the answer, except that a quoted cell may hold line breaks. In CSV an empty cell leaves the
+field unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
 from rtaplatform.catalog.entities.fields import check_id, decode_with_id, read_object
-from rtaplatform.catalog.imports.csv_cells import text_of, value_of
+from rtaplatform.catalog.imports.csv_cells import read_cell, unescape
 from rtaplatform.catalog.imports.csv_header import CsvHeader, allowed_columns, read_header, separator_of
 from rtaplatform.catalog.imports.csv_records import TOO_LONG, CsvLine, CsvRecord, CsvRecords
 from rtaplatform.catalog.imports.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Recoder, TextLines
@@ -23,23 +24,23 @@ from rtaplatform.core.errors import InvalidParameter, UnreadableBody
 
 ID_CHARS_SHOWN, VALUE_CHARS_SHOWN = 256, 100
 
-Item = BulkRow | RowError | None
+ImportItem = BulkRow | RowError | None
 
 
 class JsonLines:
-    """NDJSON: every line an object of the fields, `id` among them."""
+    """NDJSON: every line is one object with fields, among them `id`."""
 
     def __init__(self, kind: EntityType) -> None:
         self._kind, self._recoder, self._lines, self._number = kind, Recoder(), TextLines(), 0
 
-    def feed(self, chunk: bytes) -> Iterator[Item]:
+    def feed(self, chunk: bytes) -> Iterator[ImportItem]:
         yield from map(self._read, self._lines.feed(self._recoder.feed(chunk)))
 
-    def end(self) -> Iterator[Item]:
+    def end(self) -> Iterator[ImportItem]:
         yield from map(self._read, self._lines.feed(self._recoder.end()))
         yield from map(self._read, self._lines.end())
 
-    def _read(self, line: bytes | None) -> Item:
+    def _read(self, line: bytes | None) -> ImportItem:
         self._number += 1
         if line is None:
             return RowError(self._number, None, None, TOO_LONG)
@@ -48,16 +49,16 @@ class JsonLines:
         try:
             given = decode_with_id(line)
         except UnicodeDecodeError:
-            return RowError(self._number, None, None, f"{NOT_UTF_8} {SAVE_AS_UTF_8}", _shown(line))
+            return RowError(self._number, None, None, f"{NOT_UTF_8} {SAVE_AS_UTF_8}", _shorten(line))
         except RecursionError:
-            return RowError(self._number, None, None, "The row is nested too deeply.", _shown(line))
+            return RowError(self._number, None, None, "The row is nested too deeply.", _shorten(line))
         except msgspec.DecodeError as error:
-            return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}", _shown(line))
+            return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}", _shorten(line))
         return read_row(self._kind, self._number, given)
 
 
 class CsvRows:
-    """CSV as RFC 4180 has it and as spreadsheets write it: text_lines.py, csv_records.py and csv_header.py."""
+    """CSV as RFC 4180 defines it and as spreadsheets write it: text_lines.py, csv_records.py and csv_header.py."""
 
     def __init__(self, kind: EntityType) -> None:
         self._kind, self._recoder, self._lines, self._number = kind, Recoder(), TextLines(), 0
@@ -65,28 +66,28 @@ class CsvRows:
         self._header: CsvHeader | None = None
         self._records: CsvRecords | None = None
 
-    def feed(self, chunk: bytes) -> Iterator[Item]:
+    def feed(self, chunk: bytes) -> Iterator[ImportItem]:
         for line in self._lines.feed(self._recoder.feed(chunk)):
             if line != b"" or self._records is None or self._records.is_open:
-                yield from self._take(_decode(line))
+                yield from self._read_line(_decode(line))
             else:
                 self._number += 1
                 yield None
 
-    def end(self) -> Iterator[Item]:
+    def end(self) -> Iterator[ImportItem]:
         for line in (*self._lines.feed(self._recoder.end()), *self._lines.end()):
-            yield from self._take(_decode(line))
+            yield from self._read_line(_decode(line))
         if self._records is None:
             raise UnreadableBody("There is no header.", field="header", allowed=allowed_columns(self._kind))
         yield from map(self._read, self._records.end())
 
-    def _take(self, line: CsvLine) -> Iterable[Item]:
+    def _read_line(self, line: CsvLine) -> Iterable[ImportItem]:
         if self._records is not None:
             return map(self._read, self._records.feed(line))
-        self._begin(line)
+        self._read_preamble(line)
         return (None,)
 
-    def _begin(self, line: CsvLine) -> None:
+    def _read_preamble(self, line: CsvLine) -> None:
         """Before the header is read: a blank line, the line that names the delimiter, or the header."""
         self._number += 1
         if line.flaw is not None:
@@ -99,24 +100,26 @@ class CsvRows:
             self._header = read_header(self._kind, line.text, self._separator)
             self._records = CsvRecords(self._header.delimiter)
 
-    def _read(self, record: CsvRecord | None) -> Item:
+    def _read(self, record: CsvRecord | None) -> ImportItem:
         if record is None:
             return None
         self._number += 1
         assert self._header is not None
         cells = record.cells
         if record.flaw is not None:
-            id = _cell_at(record.line.split(self._header.delimiter), self._header.id_at)
-            return RowError(self._number, id, None, record.flaw, _shown(record.line))
+            id = _cell_at(record.line.split(self._header.delimiter), self._header.id_index)
+            return RowError(self._number, id, None, record.flaw, _shorten(record.line))
         columns = self._header.columns
         if record.is_blank():
             return None
         if len(cells) < len(columns) or any(cells[len(columns) :]):
-            said = f"The row has {len(cells)} cells, the header {len(columns)}. Quote a cell that holds the delimiter."
-            return RowError(self._number, _cell_at(cells, self._header.id_at), None, said, _shown(cells[-1]))
-        return self._item(cells)
+            message = (
+                f"The row has {len(cells)} cells, the header {len(columns)}. Quote a cell that holds the delimiter."
+            )
+            return RowError(self._number, _cell_at(cells, self._header.id_index), None, message, _shorten(cells[-1]))
+        return self._read_cells(cells)
 
-    def _item(self, cells: list[str]) -> Item:
+    def _read_cells(self, cells: list[str]) -> ImportItem:
         assert self._header is not None
         given: dict[str, Any] = {}
         for column, cell in zip(self._header.columns, cells, strict=False):
@@ -126,17 +129,17 @@ class CsvRows:
                 if not column.name:
                     raise InvalidParameter("The cell is in a column without a name.")
                 if column.key:
-                    given.setdefault(column.name, {})[column.key] = text_of(cell)
+                    given.setdefault(column.name, {})[column.key] = unescape(cell)
                 else:
-                    given[column.name] = value_of(column.name, cell, self._kind.json_field)
+                    given[column.name] = read_cell(column.name, cell, self._kind.json_field)
             except InvalidParameter as error:
-                id = _cell_at(cells, self._header.id_at)
-                return RowError(self._number, id, column.name or None, error.detail, _shown(cell))
+                id = _cell_at(cells, self._header.id_index)
+                return RowError(self._number, id, column.name or None, error.detail, _shorten(cell))
         return read_row(self._kind, self._number, given)
 
 
 def read_row(kind: EntityType, number: int, given: object) -> BulkRow | RowError:
-    """One object, checked. Fields that are ours to say are in an export, and are passed over."""
+    """One object, checked. The fields that only the platform sets are in an export; here they are ignored."""
     row: dict[str, Any] = given if isinstance(given, dict) else {}
     try:
         if isinstance(given, dict) and "id" not in row:
@@ -145,21 +148,21 @@ def read_row(kind: EntityType, number: int, given: object) -> BulkRow | RowError
         values = {name: value for name, value in row.items() if name != "id" and name not in DERIVED_FIELDS}
         return BulkRow(number, id, read_object(values if row else given, kind.fields))
     except InvalidParameter as error:
-        shown = row.get(error.field) if error.field in row else None if row else given
-        return RowError(number, _id_of(row), error.field, error.detail, _shown(shown))
+        wrong_value = row.get(error.field) if error.field in row else None if row else given
+        return RowError(number, _id_of(row), error.field, error.detail, _shorten(wrong_value))
 
 
 def _id_of(row: dict[str, Any]) -> str | None:
     id = row.get("id")
-    return None if id is None else _shown(id, ID_CHARS_SHOWN)
+    return None if id is None else _shorten(id, ID_CHARS_SHOWN)
 
 
-def _cell_at(cells: list[str], at: int) -> str | None:
-    return text_of(cells[at])[:ID_CHARS_SHOWN] if at < len(cells) and cells[at] else None
+def _cell_at(cells: list[str], index: int) -> str | None:
+    return unescape(cells[index])[:ID_CHARS_SHOWN] if index < len(cells) and cells[index] else None
 
 
-def _shown(value: Any, chars: int = VALUE_CHARS_SHOWN) -> str | None:
-    """The beginning of what was given, as text that can be sent back."""
+def _shorten(value: Any, chars: int = VALUE_CHARS_SHOWN) -> str | None:
+    """The beginning of a given value, as text that an answer can hold."""
     if value is None:
         return None
     if isinstance(value, bytes):

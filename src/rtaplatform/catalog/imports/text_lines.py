@@ -1,7 +1,7 @@
-"""Lines of UTF-8 out of a file's bytes as they come.   Pure.
+"""Split chunks of a file's bytes into lines of UTF-8.   Pure.
 
-A file is UTF-8 with or without a byte-order mark, or UTF-16. It is told by its first bytes. Lines end with LF, CRLF
-or, where the first one does, CR alone. Bounded: a line's bytes; a line that is longer comes out as None.
+A file is UTF-8 with or without a byte-order mark, or UTF-16; its first bytes decide. Lines end with LF, CRLF or, if
+the first one does, CR alone. A line's bytes are bounded: a longer line is yielded as None.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ _FIRST_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 
 
 class Recoder:
-    """Bytes of any of the encodings → UTF-8 without a mark. What is no UTF-8 passes: it is told row by row."""
+    """Bytes of any of the encodings → UTF-8 without a mark. Invalid UTF-8 passes and is reported row by row."""
 
     def __init__(self) -> None:
         self._head = b""
-        self._is_told = False
-        self._decoder: codecs.IncrementalDecoder | None = None  # of UTF-16
+        self._is_detected = False
+        self._decoder: codecs.IncrementalDecoder | None = None  # for UTF-16
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self._is_told:
+        if not self._is_detected:
             self._head += chunk
             if len(self._head) < _HEAD_BYTES:
                 return b""
-            chunk = self._tell()
+            chunk = self._detect()
         return self._decode(chunk)
 
     def end(self) -> bytes:
-        rest = b"" if self._is_told else self._decode(self._tell())
+        rest = b"" if self._is_detected else self._decode(self._detect())
         return rest + self._decode(b"", is_last=True)
 
-    def _tell(self) -> bytes:
-        """Find the encoding by the first bytes; what is left of them without the mark."""
-        head, self._head, self._is_told = self._head, b"", True
+    def _detect(self) -> bytes:
+        """Detect the encoding by the first bytes. Returns these bytes without the mark."""
+        head, self._head, self._is_detected = self._head, b"", True
         encoding, mark = _encoding_of(head)
         if encoding != "utf-8":
             self._decoder = codecs.getincrementaldecoder(encoding)("strict")
@@ -58,7 +58,7 @@ class Recoder:
 
 
 def _encoding_of(head: bytes) -> tuple[str, int]:
-    """The encoding and the length of its mark. A first character of ASCII tells UTF-16 without a mark."""
+    """The encoding and the length of its mark. Without a mark, a first ASCII character reveals UTF-16."""
     if head.startswith((codecs.BOM_UTF32_BE, codecs.BOM_UTF32_LE)):
         raise UnreadableBody("The file is UTF-32, which is not read.", hint=SAVE_AS_UTF_8)
     for mark, encoding in _MARKS:
@@ -70,11 +70,11 @@ def _encoding_of(head: bytes) -> tuple[str, int]:
 
 
 class TextLines:
-    """Lines out of chunks, without their ends; None stands for one that is too long, which is passed over."""
+    """Split chunks into lines without their line ends. None stands for a line that is too long and was skipped."""
 
     def __init__(self) -> None:
         self._rest, self._is_skipping = b"", False
-        self._end = b""  # what ends a line; found with the first
+        self._end = b""  # the end of a line, detected at the first one
 
     def feed(self, chunk: bytes) -> Iterator[bytes | None]:
         data = self._rest + chunk

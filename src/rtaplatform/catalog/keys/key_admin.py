@@ -1,9 +1,10 @@
-"""A project's keys: made, listed, changed, rotated, revoked.   Within a transaction of `Database.run`.
+"""Manage a project's keys: create, list, change, rotate, revoke.   Within a transaction of `Database.run`.
 
-Nobody makes a key that opens more than their own (`KeyMaker`), and a project keeps a key that can make others.
+A new key opens at most what its maker's own key opens (`KeyMaker`), and a project always keeps one key that can make
+others.
 
-The key itself is given once, when it is made. A revoked key can be seen in lists that ask for revoked ones, and is
-otherwise gone. Processes learn of a change as `key_cache.py` says: within 60 s.
+The key itself is shown once, when it is made. A revoked key appears only in lists that ask for revoked keys. Every
+process learns of a change within 60 s (`key_cache.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import Row, any_, func, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.entities.etags import Condition
-from rtaplatform.catalog.entities.fields import Field, Fields, read_moment, text_field
+from rtaplatform.catalog.entities.fields import Field, Fields, read_time, text_field
 from rtaplatform.catalog.entities.merge_patch import is_same
 from rtaplatform.catalog.entities.pages import Page, PageQuestion, walk
 from rtaplatform.catalog.keys.key_format import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, mask_key
@@ -30,7 +31,7 @@ SCOPES_GIVEN_MAX = 100
 
 
 class Key(Struct, frozen=True):
-    """A key as it is answered: never the key itself."""
+    """A key as an answer shows it: never the key itself."""
 
     id: str
     name: str
@@ -50,21 +51,21 @@ class NewKey(Struct, frozen=True):
 
 
 class KeyMaker(Struct, frozen=True):
-    """Who makes keys through the API: what their own key opens, and how many valid keys a project may have (0: any)."""
+    """The maker of a key: the scopes of their own key, and the most valid keys of a project (0: no limit)."""
 
     scopes: frozenset[str]
     keys_max: int = 0
 
 
 class MadeKey(Struct, frozen=True):
-    """A new key, and `key`: what nobody can read again."""
+    """A new key. `key` is its text, which cannot be read again."""
 
     row: Row[Any]
     key: str
 
 
 def read_scopes(value: Any) -> tuple[str, ...]:
-    """Known scopes, at least one, in their own order."""
+    """Check a list of scopes, and return it in the order of `SCOPES`."""
     if not isinstance(value, list) or not 1 <= len(value) <= SCOPES_GIVEN_MAX or any(v not in SCOPES for v in value):
         raise InvalidParameter(f"It is a list of 1 to {SCOPES_GIVEN_MAX} known scopes.", allowed=list(SCOPES))
     return tuple(scope for scope in SCOPES if scope in value)
@@ -77,7 +78,7 @@ def _read_grace(value: Any) -> int:
     return int(value)
 
 
-_EXPIRES = Field(read_moment, {"type": ["string", "null"], "format": "date-time"})
+_EXPIRES = Field(read_time, {"type": ["string", "null"], "format": "date-time"})
 CHANGEABLE: Fields = {
     "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
     "expires_at": _EXPIRES,
@@ -106,7 +107,7 @@ ROTATION_FIELDS: Fields = {
 
 
 def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
-    key = make_key(kind_of(new.scopes))
+    key = make_key(choose_kind(new.scopes))
     row = connection.execute(
         KEYS.insert()
         .values(
@@ -119,7 +120,7 @@ def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
 
 
 def create(connection: Connection, project_id: str, new: NewKey, maker: KeyMaker) -> MadeKey:
-    """A new key. Raises InvalidParameter, Forbidden, Conflict."""
+    """Create a key. Raises InvalidParameter, Forbidden, Conflict."""
     if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
         raise InvalidParameter(
             "The end of a new key is in the past.", field="expires_at", allowed="a time to come",
@@ -131,10 +132,10 @@ def create(connection: Connection, project_id: str, new: NewKey, maker: KeyMaker
 
 
 def _require_scopes(maker: KeyMaker, scopes: Iterable[str]) -> None:
-    lacking = [scope for scope in SCOPES if scope in scopes and scope not in maker.scopes]
-    if lacking:
+    missing_scopes = [scope for scope in SCOPES if scope in scopes and scope not in maker.scopes]
+    if missing_scopes:
         raise Forbidden(
-            f"The key itself does not open {', '.join(lacking)}.", field="scopes",
+            f"The key itself does not open {', '.join(missing_scopes)}.", field="scopes",
             allowed=[scope for scope in SCOPES if scope in maker.scopes],
             hint="Use a key that opens all that the new one is to open, or `rta keys create`.",
         )  # fmt: skip
@@ -148,19 +149,13 @@ def _require_room(connection: Connection, project_id: str, maker: KeyMaker) -> N
         raise Conflict(f"The project has {maker.keys_max} valid keys.", hint="Revoke those that are not in use.")
 
 
-def create_for(connection: Connection, slug: str, new: NewKey) -> MadeKey | None:
-    """For operators: a key of the project with this slug, None where there is none."""
-    project_id = connection.scalar(select(PROJECTS.c.id).where(PROJECTS.c.slug == slug))
-    return None if project_id is None else insert_key(connection, project_id, new)
-
-
-def kind_of(scopes: tuple[str, ...]) -> str:
-    """The letter in the key: what it can do at most."""
+def choose_kind(scopes: tuple[str, ...]) -> str:
+    """The kind of a key by its strongest scope; the key's text begins with it."""
     return "admin" if ADMIN in scopes else "write" if COLLECT in scopes else "read"
 
 
 def list_page(connection: Connection, project_id: str, question: PageQuestion) -> Page:
-    """Keys that are not revoked; with the filter `revoked=include` all."""
+    """One page of the keys that are not revoked; of all keys with the filter `revoked=include`."""
     conditions: list[Any] = [KEYS.c.project_id == project_id]
     if dict(question.filters).get("revoked") != "include":
         conditions.append(KEYS.c.revoked_at.is_(None))
@@ -183,17 +178,17 @@ def patch(
     row = read(connection, project_id, key_id, for_update=True)
     if condition is not None:
         condition.check(row.version)
-    changed = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
-    if not changed:
+    changes = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
+    if not changes:
         return row
-    ends = changed.get("expires_at")
+    ends = changes.get("expires_at")
     if ends is not None and ends <= datetime.now(UTC):
         _require_another_admin(connection, project_id, row)
-    return connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(changed).returning(KEYS)).one()
+    return connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(changes).returning(KEYS)).one()
 
 
 def rotate(connection: Connection, project_id: str, key_id: str, grace_seconds: int, maker: KeyMaker) -> MadeKey:
-    """A new key of the same name and scopes; the old one goes on for the grace.
+    """Create a key with the same name and scopes. The old one stays valid for `grace_seconds`.
 
     Raises NotFound, Conflict, Forbidden.
     """
@@ -219,20 +214,20 @@ def revoke(connection: Connection, project_id: str, key_id: str, condition: Cond
 
 
 def _require_another_admin(connection: Connection, project_id: str, row: Row[Any]) -> None:
-    """Raise Conflict where the project would be left without a key that can make others."""
+    """Raise Conflict if no other valid key of the project can make keys."""
     if ADMIN not in row.scopes:
         return
-    # One at a time: two that revoke each other would each see the other's as still valid.
+    # The lock admits one at a time: two keys that revoke each other would both see the other one as valid.
     connection.execute(select(PROJECTS.c.id).where(PROJECTS.c.id == project_id).with_for_update(key_share=True))
-    others = select(KEYS.c.id).where(
+    other_admins = select(KEYS.c.id).where(
         KEYS.c.project_id == project_id, KEYS.c.id != row.id, literal(ADMIN) == any_(KEYS.c.scopes), *_VALID
     )
-    if connection.scalar(others.limit(1)) is None:
+    if connection.scalar(other_admins.limit(1)) is None:
         raise Conflict(
             "It is the project's last key with the scope admin.", field="id",
             hint="Make another one first, or rotate it. Operators can do so with `rta keys`.",
         )  # fmt: skip
 
 
-def key_of(row: Row[Any]) -> Key:
+def answer_key(row: Row[Any]) -> Key:
     return Key(**{name: getattr(row, name) for name in Key.__struct_fields__})

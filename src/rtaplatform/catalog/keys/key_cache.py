@@ -1,10 +1,10 @@
-"""What keys open, looked up with a cache that outlives PostgreSQL's absence.
+"""What keys open: a cache in front of PostgreSQL that keeps known keys working while PostgreSQL is away.
 
-An entry is fresh for 30 s, then renewed while it is served, and from 50 s on only served once renewed: a revoked
-key is dead within 60 s as long as PostgreSQL answers, and at once where notifications arrive. While PostgreSQL is
-away, known keys are served for 15 min, none beyond its expiry. Unknown keys are remembered for 5 s. When a key was
-last used is written beside, a batch at a time. Everything is bounded.
-Strangers' keys come in by `find_from`, which looks up only so many guesses of an address (`key_roster.py`).
+An entry is fresh for 30 s. From 30 to 50 s it is served while it is renewed in the background; after 50 s the renewal
+must finish first. So a revoked key stops working within 60 s as long as PostgreSQL answers, and at once if
+notifications arrive. While PostgreSQL is away, known keys are served for 15 min, but never beyond their expiry. Unknown
+keys are remembered for 5 s. The times of last use are written in the background, in batches. Everything is bounded.
+Keys of requests go through `find_from`, which limits the guesses of an address (`key_roster.py`).
 """
 
 from __future__ import annotations
@@ -30,58 +30,55 @@ ENTRIES_MAX = 10_000
 LOOKUPS_MAX = 2_000
 LOOKUPS_AT_ONCE = 64
 UNKNOWN_ENTRIES_MAX = 2_000
-USED_SECONDS = 60.0  # how often it is written when a key was last used
+USED_SECONDS = 60.0  # how often the times of last use are written
 USED_AT_ONCE = 500
 UNKNOWN_SECONDS = 5.0
-OVERDUE_SECONDS = 20.0  # beyond fresh: from then on an entry must be renewed before it is served
-AWAY_SECONDS = 1.0  # how long a server that failed is left alone
-
-
-Clock = Callable[[], float]
+OVERDUE_SECONDS = 20.0  # after it was fresh; an older entry must be renewed before it is served
+AWAY_SECONDS = 1.0  # how long a server that failed is not asked again
 
 
 class _CachedKey(NamedTuple):
     access: KeyAccess
-    at: float
+    read_at: float
 
 
 class KeyCache:
-    """Keys → what they open. One look-up per key in flight."""
+    """Keys → what they open. At most one look-up per key is in flight."""
 
     def __init__(
         self, database: Database, settings: CatalogSettings, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._database, self._settings, self._now = database, settings, now
         self._entries: dict[bytes, _CachedKey] = {}
-        self._unknown: dict[bytes, float] = {}  # hash → when it was found to be nobody's
+        self._unknown: dict[bytes, float] = {}  # hash → when the look-up found no key
         self._lookups: dict[bytes, asyncio.Task[KeyAccess | None]] = {}
-        self._turn = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        self._lookup_slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._roster, self._guesses = KeyRoster(database, now), GuessSlots()
         self._away, self._leave_alone_until = False, 0.0
         self._used: dict[str, datetime] = {}
         self._changes = 0
 
     async def find(self, key: str) -> KeyAccess | None:
-        """What `key` opens, None where it opens nothing; raises Unavailable."""
+        """What `key` opens, or None. Raises Unavailable."""
         return await self.find_hashed(digest(key)) if 0 < len(key) <= KEY_CHARS_MAX else None
 
     async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
-        """What the key with this hash opens; as `find`."""
+        """Like `find`, for the hash of a key."""
         access = await self._find(hashed)
         if access is not None and (len(self._used) < ENTRIES_MAX or access.key_id in self._used):
             self._used[access.key_id] = datetime.now(UTC)
         return access
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
-        """As `find`, for a key that may be a guess: one that is not listed is looked up only if `may_guess`."""
+        """Like `find`, for a key that may be a guess: an unlisted key is looked up only if `may_guess`."""
         if not 0 < len(key) <= KEY_CHARS_MAX or is_mistyped(key):
             telemetry.KEY_LOOKUPS.labels("mistyped").inc()
             return None
         hashed = digest(key)
-        if hashed in self._entries or self._is_known_to_be_unknown(hashed):
+        if hashed in self._entries or self._is_remembered_as_unknown(hashed):
             return await self.find_hashed(hashed)
         if may_guess and self._guesses.has_room(address):
-            with self._guesses.taken(address):
+            with self._guesses.hold(address):
                 return await self.find_hashed(hashed)
         if await self._roster.lists(hashed):
             return await self.find_hashed(hashed)
@@ -90,28 +87,29 @@ class KeyCache:
             raise NoRoomForGuesses
         return None
 
-    def change(self, ids: Iterable[str] | None) -> None:
-        """These keys have been made, changed, revoked or deleted (None: any may have been); unknown ones may be known.
+    def note_change(self, ids: Iterable[str] | None) -> None:
+        """These keys were created, changed, revoked or deleted; None: any key may have been. Forgets unknown keys.
 
-        What is dropped is read again before it is served; what is only in doubt is served while it is renewed.
+        A changed key is read again before it is served. If any key may have changed, entries are served while they are
+        renewed.
         """
         self._changes += 1
         self._unknown.clear()
-        self._roster.touch()
-        named = None if ids is None else set(ids)
-        doubtful = self._now() - self._settings.key_cache_seconds - 1
+        self._roster.mark_changed()
+        changed_ids = None if ids is None else set(ids)
+        stale_since = self._now() - self._settings.key_cache_seconds - 1
         for hashed, entry in list(self._entries.items()):
-            if named is not None and entry.access.key_id in named:
+            if changed_ids is not None and entry.access.key_id in changed_ids:
                 del self._entries[hashed]
-            elif named is None:
-                self._entries[hashed] = entry._replace(at=min(entry.at, doubtful))
+            elif changed_ids is None:
+                self._entries[hashed] = entry._replace(read_at=min(entry.read_at, stale_since))
 
-    def change_project(self, project_id: str) -> None:
-        """A project has been changed or deleted, and its keys with it."""
-        self.change([e.access.key_id for e in self._entries.values() if e.access.project_id == project_id])
+    def note_project_change(self, project_id: str) -> None:
+        """A project was changed or deleted, and its keys with it."""
+        self.note_change([e.access.key_id for e in self._entries.values() if e.access.project_id == project_id])
 
-    async def note_use(self) -> None:
-        """Write when keys were last used, again and again until cancelled, and once more at the end."""
+    async def keep_writing_use(self) -> None:
+        """Write when keys were last used, repeatedly until cancelled, and once more at the end."""
         try:
             while True:
                 await asyncio.sleep(USED_SECONDS)
@@ -120,37 +118,37 @@ class KeyCache:
             await self._write_used()
 
     async def _write_used(self) -> None:
-        used, self._used = list(self._used.items()), {}
-        for at in range(0, len(used), USED_AT_ONCE):
+        uses, self._used = list(self._used.items()), {}
+        for start in range(0, len(uses), USED_AT_ONCE):
             try:
-                await self._database.run(partial(write_used, used=used[at : at + USED_AT_ONCE]))
+                await self._database.run(partial(write_used, used=uses[start : start + USED_AT_ONCE]))
             except Unavailable:
-                # Not worth keeping: whoever is in use will be so again.
+                # These times are dropped: a key that is in use will be used again.
                 return
 
     async def _find(self, hashed: bytes) -> KeyAccess | None:
-        if self._is_known_to_be_unknown(hashed):
+        if self._is_remembered_as_unknown(hashed):
             telemetry.KEY_LOOKUPS.labels("unknown").inc()
             return None
         entry = self._entries.get(hashed)
         if entry is not None and self._is_fresh(entry):
             telemetry.KEY_LOOKUPS.labels("fresh").inc()
-            return _unexpired(entry.access)
+            return _if_unexpired(entry.access)
         if entry is not None and self._may_be_served(entry):
             telemetry.KEY_LOOKUPS.labels("stale").inc()
             if self._now() >= self._leave_alone_until:
-                self._renew_unheard(hashed)
-            return _unexpired(entry.access)
-        return _unexpired(await self._read(hashed, entry))
+                self._renew_in_background(hashed)
+            return _if_unexpired(entry.access)
+        return _if_unexpired(await self._read(hashed, entry))
 
-    def _is_known_to_be_unknown(self, hashed: bytes) -> bool:
+    def _is_remembered_as_unknown(self, hashed: bytes) -> bool:
         return self._now() - self._unknown.get(hashed, -math.inf) <= UNKNOWN_SECONDS
 
     async def _read(self, hashed: bytes, entry: _CachedKey | None) -> KeyAccess | None:
         try:
             if self._now() < self._leave_alone_until:
                 raise Unavailable("postgres", "No answer a moment ago.")
-            # Shielded: the look-up is shared, and one request that goes away must not end it.
+            # Shielded: requests share the look-up, and one that is cancelled must not end it.
             return await asyncio.shield(self._renew(hashed))
         except Unavailable:
             telemetry.KEY_LOOKUPS.labels("unavailable").inc()
@@ -159,41 +157,41 @@ class KeyCache:
             raise
 
     def _is_fresh(self, entry: _CachedKey) -> bool:
-        return self._now() - entry.at <= self._settings.key_cache_seconds
+        return self._now() - entry.read_at <= self._settings.key_cache_seconds
 
     def _may_be_served(self, entry: _CachedKey) -> bool:
-        """Whether a stale entry may stand for a while: shortly always, long only while PostgreSQL is away."""
+        """Whether a stale entry may be served: for some seconds always, for long only while PostgreSQL is away."""
         settings = self._settings
         limit = settings.key_cache_stale_seconds if self._away else settings.key_cache_seconds + OVERDUE_SECONDS
-        return self._now() - entry.at <= limit
+        return self._now() - entry.read_at <= limit
 
-    def _renew_unheard(self, hashed: bytes) -> None:
+    def _renew_in_background(self, hashed: bytes) -> None:
         with contextlib.suppress(Unavailable):
             self._renew(hashed)
 
     def _renew(self, hashed: bytes) -> asyncio.Task[KeyAccess | None]:
         task = self._lookups.get(hashed)
-        # One that has ended may stand here until the loop's next turn: what it found is not asked for again.
+        # A finished task may still be here until the loop's next turn. It does not count as in flight.
         if task is None or task.done():
             if len(self._lookups) >= LOOKUPS_MAX:
                 raise Unavailable("postgres", "Too many keys are being looked up.")
             task = asyncio.create_task(self._look_up(hashed))
             self._lookups[hashed] = task
-            task.add_done_callback(lambda done: self._forget(hashed, done))
+            task.add_done_callback(lambda task: self._forget_lookup(hashed, task))
         return task
 
-    def _forget(self, hashed: bytes, task: asyncio.Task[KeyAccess | None]) -> None:
+    def _forget_lookup(self, hashed: bytes, task: asyncio.Task[KeyAccess | None]) -> None:
         if self._lookups.get(hashed) is task:
             del self._lookups[hashed]
         if not task.cancelled():
-            task.exception()  # a renewal in the background may fail unheard
+            task.exception()  # nobody waits for a renewal in the background
 
     async def _look_up(self, hashed: bytes) -> KeyAccess | None:
-        async with self._turn:
+        async with self._lookup_slots:
             if self._now() < self._leave_alone_until:
                 raise Unavailable("postgres", "No answer a moment ago.")
-            # From before the question: the answer may be as old as that. What changed meanwhile puts it in doubt.
-            begun, changes = self._now(), self._changes
+            # Taken before the query: the answer may be as old as this. A change meanwhile makes it stale at once.
+            asked_at, changes_before = self._now(), self._changes
             try:
                 access = await self._database.run(lambda connection: read_key(connection, hashed))
             except Unavailable:
@@ -201,26 +199,26 @@ class KeyCache:
                 raise
         self._away = False
         telemetry.KEY_LOOKUPS.labels("read").inc()
-        if changes != self._changes:
-            begun -= self._settings.key_cache_seconds + 1
-        self._keep(hashed, access, begun)
+        if changes_before != self._changes:
+            asked_at -= self._settings.key_cache_seconds + 1
+        self._keep(hashed, access, asked_at)
         return access
 
-    def _keep(self, hashed: bytes, access: KeyAccess | None, at: float) -> None:
-        """Unknown keys have their own place: a flood of them pushes out nothing that serves us without PostgreSQL."""
+    def _keep(self, hashed: bytes, access: KeyAccess | None, read_at: float) -> None:
+        """Unknown keys are kept apart: a flood of them evicts no entry that is needed while PostgreSQL is away."""
         self._entries.pop(hashed, None)
         self._unknown.pop(hashed, None)
         if access is None:
-            self._unknown[hashed] = at
+            self._unknown[hashed] = read_at
             while len(self._unknown) > UNKNOWN_ENTRIES_MAX:
                 del self._unknown[next(iter(self._unknown))]
             return
-        self._entries[hashed] = _CachedKey(access, at)
+        self._entries[hashed] = _CachedKey(access, read_at)
         while len(self._entries) > ENTRIES_MAX:
             del self._entries[next(iter(self._entries))]
 
 
-def _unexpired(access: KeyAccess | None) -> KeyAccess | None:
+def _if_unexpired(access: KeyAccess | None) -> KeyAccess | None:
     if access is None or access.expires_at is None or access.expires_at > datetime.now(UTC):
         return access
     return None

@@ -1,8 +1,8 @@
-"""API keys as text: how one is made, told from a mistyped one, shown, and hashed; and what a key may open.
+"""API keys as text: how a key is made, checked, masked and hashed; and the scopes.
 
-A key is `rta_<w|r|a>_<43 url-safe random characters><6 characters of checksum>`; the checksum lets scanners
-of leaked secrets tell ours from noise. Any other text given by an operator is a key as well. SHA-256 is
-enough, since a key is random and not chosen.
+A key is `rta_<w|r|a>_<43 url-safe random characters><6 characters of checksum>`. By the checksum, scanners for leaked
+secrets tell our keys from noise. An operator may set any other text as a key. SHA-256 is enough, because a key is
+random and not chosen by a person.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def checksum(body: str) -> str:
 
 
 def is_mistyped(key: str) -> bool:
-    """Whether the key has the form of ours and a wrong checksum: nobody was ever given it."""
+    """Whether the key has our form but a wrong checksum. Such a key was never issued."""
     return bool(KEY_FORM.fullmatch(key)) and checksum(key[:-CHECKSUM_CHARS]) != key[-CHECKSUM_CHARS:]
 
 
@@ -47,7 +47,7 @@ def digest(key: str) -> bytes:
 
 
 def mask_key(key: str) -> str:
-    """What may be shown of a key: how it begins and how it ends."""
+    """The beginning and the end of a key: the part that may be shown."""
     return f"{key[:6]}…{key[-4:]}" if len(key) >= 20 else "…"
 
 

@@ -1,8 +1,8 @@
-"""Which keys there are, as eight bytes of each hash, so that a guess is told from a key that was not seen yet.
+"""A list of all valid keys, as eight bytes of each hash. It tells guesses from keys not yet seen by this process.
 
-Whoever guesses keys uses up what its address may guess. A valid key from the same address must pass all the same,
-also in a process that has just started: the roster lists it. The roster is read when it is asked for and may be out
-of date, at most every second. A key that it does not list yet is looked up as a guess.
+Every address may make a limited number of guesses. A valid key from an address that has used them up must still pass,
+also in a process that has just started: such a key is in the roster. The roster is read again on demand if it may be
+out of date, at most every second. A key that it does not list yet is looked up as a guess.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rtaplatform.catalog.tables import KEYS
 from rtaplatform.core.errors import Unavailable
 
 LISTED_BYTES = 8
-LISTED_MAX = 2_000_000  # 16 MB; keys beyond are looked up as guesses
+LISTED_MAX = 2_000_000  # 16 MB; further keys are looked up as guesses
 AGE_SECONDS_MAX = 10.0
-CHANGED_AGE_SECONDS_MAX = 1.0  # after PostgreSQL has told of a change
-REST_FACTOR = 20  # a large roster is read more seldom
+CHANGED_AGE_SECONDS_MAX = 1.0  # after a notification of a change
+REST_FACTOR = 20  # a large roster is read less often
 READ_SECONDS_MAX = 10.0
 GUESSES_AT_ONCE_MAX = 64
 GUESSES_AT_ONCE_OF_ADDRESS_MAX = 8
@@ -38,54 +38,54 @@ class KeyRoster:
     def __init__(self, database: Database, now: Callable[[], float] = time.monotonic) -> None:
         self._database, self._now = database, now
         self._listed = b""
-        self._read_at, self._took = -AGE_SECONDS_MAX - 1, 0.0
+        self._read_at, self._read_seconds = -AGE_SECONDS_MAX - 1, 0.0
         self._is_changed = True
         self._task: asyncio.Task[None] | None = None
 
-    def touch(self) -> None:
-        """Keys have been made or changed."""
+    def mark_changed(self) -> None:
+        """Note that keys were created or changed."""
         self._is_changed = True
 
     async def lists(self, hashed: bytes) -> bool:
-        """Whether there is a key with this hash; raises Unavailable."""
+        """Whether there is a key with this hash. Raises Unavailable."""
         if self._has(hashed):
             return True
         if self._task is None and self._is_due():
             self._task = asyncio.create_task(self._read())
-            self._task.add_done_callback(_ignore)
+            self._task.add_done_callback(_drop_error)
         if self._task is not None:
-            # Shielded: the reading is shared, and one request that goes away must not end it.
+            # Shielded: requests share this read, and one that is cancelled must not end it.
             await asyncio.shield(self._task)
         return self._has(hashed)
 
     def _has(self, hashed: bytes) -> bool:
-        wanted, listed = hashed[:LISTED_BYTES], self._listed
+        prefix, listed = hashed[:LISTED_BYTES], self._listed
         count = len(listed) // LISTED_BYTES
-        at = bisect_left(range(count), wanted, key=lambda n: listed[n * LISTED_BYTES : (n + 1) * LISTED_BYTES])
-        return listed[at * LISTED_BYTES : (at + 1) * LISTED_BYTES] == wanted
+        index = bisect_left(range(count), prefix, key=lambda n: listed[n * LISTED_BYTES : (n + 1) * LISTED_BYTES])
+        return listed[index * LISTED_BYTES : (index + 1) * LISTED_BYTES] == prefix
 
     def _is_due(self) -> bool:
         age_max = CHANGED_AGE_SECONDS_MAX if self._is_changed else AGE_SECONDS_MAX
-        return self._now() - self._read_at > max(age_max, self._took * REST_FACTOR)
+        return self._now() - self._read_at > max(age_max, self._read_seconds * REST_FACTOR)
 
     async def _read(self) -> None:
-        # From before the question: what changes meanwhile is read once more.
+        # Set before the read: a change during it causes another read.
         self._read_at, self._is_changed = self._now(), False
         try:
             self._listed = await self._database.run(read_listed, seconds=READ_SECONDS_MAX)
-            self._took = self._now() - self._read_at
+            self._read_seconds = self._now() - self._read_at
         finally:
             self._task = None
 
 
-def _ignore(task: asyncio.Task[None]) -> None:
-    """Who waits is told of the failure; where nobody does any more, nobody is."""
+def _drop_error(task: asyncio.Task[None]) -> None:
+    """Waiting requests see the error themselves. If none waits any more, it is dropped."""
     if not task.cancelled():
         task.exception()
 
 
 def read_listed(connection: Connection) -> bytes:
-    """The first bytes of the hashes of all keys that are neither revoked nor expired, in order."""
+    """The first bytes of the hashes of all keys that are neither revoked nor expired, sorted."""
     valid = (
         select(func.substring(KEYS.c.sha256, 1, LISTED_BYTES, type_=LargeBinary).label("listed"))
         .where(KEYS.c.revoked_at.is_(None), or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > func.now()))
@@ -98,7 +98,7 @@ def read_listed(connection: Connection) -> bytes:
 
 
 class GuessSlots:
-    """How many unlisted keys are looked up at once: some of each address, so that one cannot take all."""
+    """Limits how many unlisted keys are looked up at once, in all and per address."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
@@ -107,8 +107,8 @@ class GuessSlots:
         return self._taken.total() < GUESSES_AT_ONCE_MAX and self._taken[address] < GUESSES_AT_ONCE_OF_ADDRESS_MAX
 
     @contextmanager
-    def taken(self, address: str) -> Iterator[None]:
-        """Hold one; ask `has_room` before."""
+    def hold(self, address: str) -> Iterator[None]:
+        """Hold one slot. Check `has_room` first."""
         self._taken[address] += 1
         try:
             yield
@@ -119,7 +119,7 @@ class GuessSlots:
 
 
 class NoRoomForGuesses(Unavailable):
-    """The address has as many keys looked up at once as it may."""
+    """This address already has as many look-ups at once as it may."""
 
     def __init__(self) -> None:
         super().__init__("postgres", "Too many unknown keys are being looked up.")

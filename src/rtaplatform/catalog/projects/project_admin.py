@@ -1,7 +1,7 @@
-"""Projects: made with their three keys, read, changed.   Within a transaction of `Database.run`.
+"""Manage projects: create one with its three keys, read it, change it.   Within a transaction of `Database.run`.
 
-A project's slug stands in its events. Its zone decides which hour and day an event was counted in, its currency which
-revenue: both stay, since totals that are counted cannot follow them. A rebuild is what changes them.
+Events hold a project's slug. Its zone decided in which hour and day they were counted, and its currency in which unit
+revenue was summed. None of the three can be changed here, because existing totals depend on them; a rebuild can.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ORIGINS_MAX = 100
 
 
 class Project(Struct, frozen=True):
-    """A project as it is answered."""
+    """A project as an answer shows it."""
 
     id: str
     slug: str
@@ -64,7 +64,7 @@ def _read_zone(value: Any) -> str:
 def _read_origins(value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) > ORIGINS_MAX:
         raise InvalidParameter(f"It is a list of at most {ORIGINS_MAX} origins.")
-    return list(dict.fromkeys(_ORIGIN.read(one) for one in value))
+    return list(dict.fromkeys(_ORIGIN.read(origin) for origin in value))
 
 
 def _read_settings(value: Any) -> dict[str, Any]:
@@ -102,21 +102,22 @@ PROJECT_FIELDS: Fields = {**FIXED, **CHANGEABLE}
 
 
 def create(connection: Connection, values: dict[str, Any], projects_max: int = 0) -> tuple[Row[Any], dict[str, str]]:
-    """The project, and its keys by their names: the only time that they are seen. Raises Conflict.
+    """Create a project. Returns it, and its keys by name, which are shown only now. Raises Conflict.
 
-    That a slug is taken has to be told: it is the `projectId` of events, and unique. How often one may ask is limited.
+    The answer reveals that a slug is taken. This cannot be avoided: the slug is the `projectId` of events, and unique.
+    A rate limit bounds how often a caller can try.
     """
     if projects_max and (connection.scalar(select(func.count()).select_from(PROJECTS)) or 0) >= projects_max:
         raise Conflict(
             f"The platform has {projects_max} projects.", hint="Operators can raise RTA_LIMITS_PROJECTS_MAX."
         )
-    wanted = with_defaults({"name": values.get("slug"), **values}, PROJECT_FIELDS)
-    statement = insert(PROJECTS).values(id=make_id("prj"), **wanted).on_conflict_do_nothing().returning(PROJECTS)
+    all_values = with_defaults({"name": values.get("slug"), **values}, PROJECT_FIELDS)
+    statement = insert(PROJECTS).values(id=make_id("prj"), **all_values).on_conflict_do_nothing().returning(PROJECTS)
     row = connection.execute(statement).one_or_none()
     if row is None:
         raise Conflict("There is a project with this slug.", field="slug")
-    made = {kind: NewKey(f"{kind} key", tuple(scopes)) for kind, scopes in SCOPES_BY_KIND.items()}
-    return row, {f"{kind}_key": insert_key(connection, row.id, new).key for kind, new in made.items()}
+    new_keys = {kind: NewKey(f"{kind} key", tuple(scopes)) for kind, scopes in SCOPES_BY_KIND.items()}
+    return row, {f"{kind}_key": insert_key(connection, row.id, new).key for kind, new in new_keys.items()}
 
 
 def read(connection: Connection, project_id: str) -> Row[Any]:
@@ -131,16 +132,16 @@ def patch(connection: Connection, project_id: str, given: object, condition: Con
     values = read_change(given, row._mapping)
     if condition is not None:
         condition.check(row.version)
-    changed = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
-    if not changed:
+    changes = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
+    if not changes:
         return row
     return connection.execute(
-        PROJECTS.update().where(PROJECTS.c.id == project_id).values(changed).returning(PROJECTS)
+        PROJECTS.update().where(PROJECTS.c.id == project_id).values(changes).returning(PROJECTS)
     ).one()
 
 
 def read_change(given: object, current: Any) -> dict[str, Any]:
-    """The fields that a merge patch changes; what is fixed may be named with the value that it has."""
+    """The fields that a merge patch changes. A fixed field may be given with the value that it has."""
     values = read_object(given, PROJECT_FIELDS)
     for name in FIXED:
         if name in values and values.pop(name) != current[name]:
@@ -155,5 +156,5 @@ def read_change(given: object, current: Any) -> dict[str, Any]:
     return dict(values)
 
 
-def project_of(row: Row[Any]) -> Project:
+def answer_project(row: Row[Any]) -> Project:
     return Project(**{name: getattr(row, name) for name in Project.__struct_fields__})

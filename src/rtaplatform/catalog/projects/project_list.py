@@ -1,4 +1,4 @@
-"""Lists of all projects: what workers and readers must know of them, and the origins that they list."""
+"""Lists of all projects: the settings that workers and readers need, and the allowed origins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtaplatform.core.projects import ProjectSettings
 
 
 async def list_projects(database: Database) -> list[ProjectSettings]:
-    """All projects, by slug; raises Unavailable."""
+    """All projects, ordered by slug. Raises Unavailable."""
     columns = PROJECTS.c
     query = select(columns.slug, columns.zone, columns.currency, columns.week_start).order_by(columns.slug)
 
@@ -22,12 +22,12 @@ async def list_projects(database: Database) -> list[ProjectSettings]:
 
 
 async def list_slugs(database: Database) -> list[str]:
-    """The slugs of all projects; raises Unavailable."""
+    """The slugs of all projects. Raises Unavailable."""
     return [project.slug for project in await list_projects(database)]
 
 
 async def list_origins(database: Database) -> dict[str, list[str]]:
-    """Slug → the origins that the project lists; of those that list any. Raises Unavailable."""
+    """Slug → origins, for the projects that list any. Raises Unavailable."""
     columns = PROJECTS.c
     query = select(columns.slug, columns.allowed_origins).where(func.cardinality(columns.allowed_origins) > 0)
 

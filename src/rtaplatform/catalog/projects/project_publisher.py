@@ -1,4 +1,4 @@
-"""Tells whoever must know of all projects: the shards of the store, and this process's list of origins."""
+"""Publish all projects to the shards of the store, and their origins to this process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rtaplatform.core.projects import ProjectSettings
 
 
 class ProjectPublisher:
-    """`to_origins` takes slug → origins; `to_shards` takes all projects, and is called in a thread."""
+    """`put_origins` is called with slug → origins; `put_projects` with all projects, in a thread."""
 
     def __init__(
         self,
         database: Database,
-        to_origins: Callable[[Mapping[str, Sequence[str]]], None],
-        to_shards: Callable[[Sequence[ProjectSettings]], None],
+        put_origins: Callable[[Mapping[str, Sequence[str]]], None],
+        put_projects: Callable[[Sequence[ProjectSettings]], None],
     ) -> None:
-        self._database, self._to_origins, self._to_shards = database, to_origins, to_shards
+        self._database, self._put_origins, self._put_projects = database, put_origins, put_projects
 
     async def publish(self) -> None:
         """Raises Unavailable; safe to repeat."""
-        self._to_origins(await list_origins(self._database))
-        await asyncio.to_thread(self._to_shards, await list_projects(self._database))
+        self._put_origins(await list_origins(self._database))
+        await asyncio.to_thread(self._put_projects, await list_projects(self._database))

@@ -1,8 +1,8 @@
 """`rta api`: collecting, queries and live updates, in one process without children.
 
-Granian runs embedded on our own event loop, so nothing of ours can outlive this process. SIGINT and SIGTERM
-stop it: no new connections, requests in progress are finished, at most STOP_SECONDS_MAX in all. When a work in the
-background dies, it stops in the same way with exit code 1: who keeps the process starts it again, whole.
+Granian runs embedded on our own event loop, so there are no children that could outlive this process. SIGINT and
+SIGTERM stop it: it takes no new connections and finishes the requests in progress, within STOP_SECONDS_MAX in all. If a
+background task dies, the process stops in the same way with exit code 1, and its supervisor starts it again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, PostgresOption, RedisOption
 from rtaplatform.cli.http_server import make_server
-from rtaplatform.cli.listener import make_room, open_listener
+from rtaplatform.cli.listener import open_listener, reserve_files
 from rtaplatform.settings import ApiHalf
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from rtaplatform.wiring import Dependencies
 
 STOP_SECONDS_MAX = 8.0
-DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # closing what is open included
+DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # includes closing what is open
 DEAD_CODE = 1
-FINISH_SECONDS_MAX = 5.0  # then what is still under way is answered with 503, or closed
+FINISH_SECONDS_MAX = 5.0  # then requests still in progress are answered with 503, or closed
 
 
 def command(
@@ -75,40 +75,40 @@ def command(
     parts.bounds.warden.connections_max = _connections_possible(settings)
     with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
         runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
-        # All is closed. A thread that still waits for a server that hangs must not keep this process from ending.
+        # Everything is closed. A thread that waits for a server that hangs must not keep this process alive.
         os._exit(ending.exit_code)
 
 
 class ApiEnding:
-    """Why the process ends: somebody asked for it (`stop` alone), or a work of its own has died."""
+    """Why the process ends: it was asked to (only `stop` is set), or a background task has died."""
 
     def __init__(self, exit_now: Callable[[int], None] = os._exit, seconds: float = DEATH_SECONDS_MAX) -> None:
         self.stop, self.exit_code = asyncio.Event(), 0
         self._exit_now, self._seconds = exit_now, seconds
 
     def note_death(self) -> None:
-        """Ask for a stop; where that hangs, nobody sends a signal, and so the process ends itself."""
+        """Ask for a stop. If stopping hangs, the process ends itself, because nobody would send another signal."""
         if self.exit_code or self.stop.is_set():
             return
         self.exit_code = DEAD_CODE
         self.stop.set()
-        last = threading.Timer(self._seconds, self._exit_now, [DEAD_CODE])
-        last.daemon = True
-        last.start()
+        timer = threading.Timer(self._seconds, self._exit_now, [DEAD_CODE])
+        timer.daemon = True
+        timer.start()
 
 
 def _with_options(settings: ApiSettings, host: str | None, port: int | None, only: ApiHalf | None) -> ApiSettings:
-    given = {"host": host, "port": port, "only": only}
-    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    options = {"host": host, "port": port, "only": only}
+    return settings.model_copy(update={name: value for name, value in options.items() if value is not None})
 
 
 def _connections_possible(settings: ApiSettings) -> int:
     from rtaplatform import telemetry
 
-    possible = make_room(settings.connections_max)
+    possible = reserve_files(settings.connections_max)
     if possible < settings.connections_max:
         telemetry.logger("api").warning(
-            "few_files_may_be_open",
+            "open_files_limited",
             connections_max=possible,
             wanted=settings.connections_max,
             hint="Raise the limit of open files: ulimit -n, or LimitNOFILE=.",
@@ -130,26 +130,26 @@ async def _serve(
     host, port = listener.getsockname()[:2]
     with parts.bounds.warden.watching(port):
         serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
-        # What is there from the start stays: the garbage collector need not look at it again and again.
+        # Objects from the start live as long as the process: the garbage collector need not visit them.
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)  # a question makes thousands of objects, and hardly one in a cycle
+        gc.set_threshold(50_000, 20, 100)  # a query makes thousands of objects, hardly any in a cycle
         log.info("api_started", host=host, port=port)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("api_stopping")
             parts.before_stop()
             server.stop()  # type: ignore[no-untyped-call]  # untyped in granian
-        is_done = await _end(serving, parts)
+        is_done = await _end_requests(serving, parts)
     stopping.cancel()
     log.info("api_stopped", in_time=is_done)
     if is_done:
         serving.result()
 
 
-async def _end(serving: asyncio.Task[None], parts: Dependencies) -> bool:
-    """Let requests be finished, for a while; then end them. Whether the server has ended."""
-    done, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
-    if not done:
+async def _end_requests(serving: asyncio.Task[None], parts: Dependencies) -> bool:
+    """Give requests some time to finish, then end them. Returns whether the server has ended."""
+    ended, _ = await asyncio.wait({serving}, timeout=FINISH_SECONDS_MAX)
+    if not ended:
         parts.bounds.exchanges.end_all()
-        done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
-    return bool(done)
+        ended, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS_MAX - FINISH_SECONDS_MAX)
+    return bool(ended)

@@ -1,4 +1,4 @@
-"""`rta doctor`: check everything that `rta up` needs; each check says what to do where it fails."""
+"""`rta doctor`: check everything that `rta up` needs. A check that fails says what to do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXIT_MISSING = 3
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """What one check found: a fact where it is ok, else the problem and its remedy."""
+    """The result of one check: a fact if it is ok, else the problem and its remedy."""
 
     name: str
     ok: bool
@@ -45,7 +45,7 @@ def command(
     postgres: PostgresOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check everything that `rta up` needs, and every server that is given. Exit code 3 where something is missing.
+    """Check everything that `rta up` needs, and every server that is given. Exit code 3 if something is missing.
 
     Examples:
 
@@ -55,8 +55,8 @@ def command(
 
         rta doctor --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
-    asked = ApiSettings().port if port is None else port
-    findings = examine(folder_of(data_dir), asked, Connections(kafka, redis, postgres))
+    api_port = ApiSettings().port if port is None else port
+    findings = examine(folder_of(data_dir), api_port, Connections(kafka, redis, postgres))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "checks": [asdict(finding) for finding in findings]}, indent=1))
@@ -66,41 +66,41 @@ def command(
         raise typer.Exit(EXIT_MISSING)
 
 
-def examine(folder: Path, port: int, given: Connections) -> list[CheckFinding]:
-    """Run all checks. Raises SetupError where an address is not well-formed."""
+def examine(folder: Path, port: int, connections: Connections) -> list[CheckFinding]:
+    """Run all checks. Raises SetupError if an address is not well-formed."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],
-        "system": _system,
-        **_checks_of_servers(given),
-        "data directory": lambda: _data_directory(folder),
-        "memory": _memory,
-        "open files": _open_files,
-        "port": lambda: _port(folder, port),
+        "system": _check_system,
+        **_choose_checks(connections),
+        "data directory": lambda: _check_data_directory(folder),
+        "memory": _check_memory,
+        "open files": _check_open_files,
+        "port": lambda: _check_port(folder, port),
     }
-    return [_run(name, check) for name, check in checks.items()]
+    return [_run_check(name, check) for name, check in checks.items()]
 
 
-def _checks_of_servers(given: Connections) -> dict[str, Callable[[], str]]:
-    """Of a server that is given itself, else of the program that is embedded."""
-    embedded: dict[str, Callable[[], str]] = {}
-    if not given.given_kafka():
-        embedded |= {"java": lambda: find_java().banner, "kafka": _kafka}
-    if not given.given_redis():
-        embedded["valkey"] = lambda: _version(valkey.find_binary())
-    if not given.given_postgres():
-        embedded["postgres"] = lambda: _version(postgres.program("postgres"))
-    return embedded | _checks_of_given(given)
+def _choose_checks(connections: Connections) -> dict[str, Callable[[], str]]:
+    """Checks of the given servers, and of the programs for those that are embedded."""
+    checks: dict[str, Callable[[], str]] = {}
+    if not connections.given_kafka():
+        checks |= {"java": lambda: find_java().banner, "kafka": _count_jars}
+    if not connections.given_redis():
+        checks["valkey"] = lambda: _read_version(valkey.find_binary())
+    if not connections.given_postgres():
+        checks["postgres"] = lambda: _read_version(postgres.find_program("postgres"))
+    return checks | _check_given_servers(connections)
 
 
-def _checks_of_given(given: Connections) -> dict[str, Callable[[], str]]:
-    kafka, redis, database = given.given_kafka(), given.given_redis(), given.given_postgres()
+def _check_given_servers(connections: Connections) -> dict[str, Callable[[], str]]:
+    kafka, redis, database = connections.given_kafka(), connections.given_redis(), connections.given_postgres()
     checks: dict[str, Callable[[], str]] = {}
     if not (kafka or redis or database):
         return checks
     from rtaplatform.operate.server_checks import check_kafka, check_postgres, check_redis
 
     if kafka:
-        checks["kafka"] = lambda: check_kafka(given.kafka_settings())
+        checks["kafka"] = lambda: check_kafka(connections.kafka_settings())
     if redis:
         checks["redis"] = lambda: check_redis(redis)
     if database:
@@ -108,19 +108,19 @@ def _checks_of_given(given: Connections) -> dict[str, Callable[[], str]]:
     return checks
 
 
-def require_given(given: Connections) -> None:
-    """Raise SetupError where a server that is given cannot be used."""
-    for check in _checks_of_given(given).values():
+def require_given(connections: Connections) -> None:
+    """Raise SetupError if a given server cannot be used."""
+    for check in _check_given_servers(connections).values():
         check()
 
 
-def _open_files() -> str:
+def _check_open_files() -> str:
     limit = open_files.reachable_limit()
     open_files.require_enough(limit)
     return f"{limit} at once"
 
 
-def _run(name: str, check: Callable[[], str]) -> CheckFinding:
+def _run_check(name: str, check: Callable[[], str]) -> CheckFinding:
     try:
         return CheckFinding(name, True, check())
     except SetupError as error:
@@ -131,24 +131,28 @@ def _run(name: str, check: Callable[[], str]) -> CheckFinding:
         )
 
 
-def _system() -> str:
+def _check_system() -> str:
     if sys.platform != "linux":
         raise SetupError(f"The embedded servers run on Linux, this is {sys.platform}.", "Use servers elsewhere.")
     return f"{os.uname().machine}, {os.cpu_count()} processors, {'root' if os.geteuid() == 0 else 'normal user'}"
 
 
-def _kafka() -> str:
+def _count_jars() -> str:
     settings = LocalSettings()
-    missing = jars.missing_jars(cache_folder(settings.cache_dir))
-    return f"{missing} jars to fetch at the first start" if missing else "all jars are here, with the right checksums"
+    missing_jars = jars.count_missing_jars(cache_folder(settings.cache_dir))
+    return (
+        f"{missing_jars} jars to fetch at the first start"
+        if missing_jars
+        else "all jars are here, with the right checksums"
+    )
 
 
-def _version(program: Path) -> str:
-    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+def _read_version(program: Path) -> str:
+    process = subprocess.run([str(program), "--version"], capture_output=True, text=True, timeout=10, check=True)
+    return process.stdout.strip()
 
 
-def _data_directory(folder: Path) -> str:
+def _check_data_directory(folder: Path) -> str:
     running = read_running(folder)
     if running:
         return f"{folder}, in use by the instance at {running.url}"
@@ -161,12 +165,12 @@ def _data_directory(folder: Path) -> str:
     return str(folder)
 
 
-def _memory() -> str:
+def _check_memory() -> str:
     datadir.require_memory()
     return f"{datadir.available_memory() / 1e6:.0f} MB available"
 
 
-def _port(folder: Path, port: int) -> str:
+def _check_port(folder: Path, port: int) -> str:
     running = read_running(folder)
     if running and running.url.endswith(f":{port}"):
         return f"{port}, in use by our own instance"

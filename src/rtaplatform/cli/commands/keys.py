@@ -15,7 +15,7 @@ from rtaplatform.cli.connections import Connections, DataDirOption, PostgresOpti
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
-    from rtaplatform.catalog.keys.key_rows import KeyRow
+    from rtaplatform.catalog.keys.operator_keys import KeyRow
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 ProjectOption = Annotated[str, typer.Option(help="The project's slug.")]
@@ -50,7 +50,7 @@ def create(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key. It is shown now and never again.
+    """Make a key. It is shown only now.
 
     Examples:
 
@@ -58,16 +58,17 @@ def create(
 
         rta keys create "nightly import" --scopes catalog:read,catalog:write --expires 90d --json
     """
-    from rtaplatform.catalog.keys.key_admin import NewKey, create_for
+    from rtaplatform.catalog.keys.key_admin import NewKey
+    from rtaplatform.catalog.keys.operator_keys import create_key
 
     new = NewKey(_read_name(name), _read_scopes(kind, scopes), _read_end(expires))
     connections = Connections(postgres=postgres, data_dir=data_dir)
-    made = _run(connections, lambda connection: create_for(connection, project, new))
-    if made is None:
-        raise _unknown_project(project)
-    shown = {"id": made.row.id, "key": made.key, "project": project, "scopes": list(new.scopes)}
-    ends = new.expires_at.isoformat() if new.expires_at else None
-    typer.echo(json.dumps({**shown, "expires_at": ends}) if as_json else f"{made.row.id}\n{made.key}")
+    new_key = _run(connections, lambda connection: create_key(connection, project, new))
+    if new_key is None:
+        raise _project_error(project)
+    fields = {"id": new_key.row.id, "key": new_key.key, "project": project, "scopes": list(new.scopes)}
+    expires_at = new.expires_at.isoformat() if new.expires_at else None
+    typer.echo(json.dumps({**fields, "expires_at": expires_at}) if as_json else f"{new_key.row.id}\n{new_key.key}")
 
 
 @app.command("list")
@@ -77,24 +78,24 @@ def list_all(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List a project's keys, never the keys themselves.
+    """List the keys of a project, without the keys themselves.
 
     Example:  rta keys list --project demo --json
     """
     import msgspec
 
-    from rtaplatform.catalog.keys.key_rows import has_project, list_keys
+    from rtaplatform.catalog.keys.operator_keys import has_project, list_keys
 
     def read(connection: Any) -> list[KeyRow] | None:
         return list_keys(connection, project) if has_project(connection, project) else None
 
     rows: list[KeyRow] | None = _run(Connections(postgres=postgres, data_dir=data_dir), read)
     if rows is None:
-        raise _unknown_project(project)
+        raise _project_error(project)
     if as_json:
         typer.echo(msgspec.json.encode({"items": rows}))
         return
-    for line in table_of([HEADINGS, *map(_cells_of, rows)]):
+    for line in align_columns([HEADINGS, *map(_row_cells, rows)]):
         typer.echo(line)
 
 
@@ -110,18 +111,18 @@ def revoke(
 
     Example:  rta keys revoke key_4f0c --project demo
     """
-    from rtaplatform.catalog.keys.key_rows import has_project, revoke_key
+    from rtaplatform.catalog.keys.operator_keys import has_project, revoke_key
 
-    def revoke_there(connection: Any) -> bool | None:
+    def revoke_in_project(connection: Any) -> bool | None:
         return revoke_key(connection, project, key_id) if has_project(connection, project) else None
 
-    done: bool | None = _run(Connections(postgres=postgres, data_dir=data_dir), revoke_there)
-    if done is None:
-        raise _unknown_project(project)
-    if not done:
+    is_revoked: bool | None = _run(Connections(postgres=postgres, data_dir=data_dir), revoke_in_project)
+    if is_revoked is None:
+        raise _project_error(project)
+    if not is_revoked:
         raise SetupError(f"There is no valid key {key_id!r} in {project!r}.", "See `rta keys list`.", exit_code=2)
-    said = f"{key_id} is revoked; every process knows it within a minute."
-    typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else said)
+    message = f"{key_id} is revoked; every process knows it within a minute."
+    typer.echo(json.dumps({"id": key_id, "revoked": True}) if as_json else message)
 
 
 def _read_name(name: str) -> str:
@@ -138,11 +139,11 @@ def _read_scopes(kind: KeyKind | None, scopes: str | None) -> tuple[str, ...]:
         raise SetupError("Say what the key opens, by --kind or by --scopes.", remedy, exit_code=2)
     if scopes is None:
         return SCOPES_BY_KIND[str(kind)]
-    asked = {scope.strip() for scope in scopes.split(",")}
-    unknown = sorted(asked - set(SCOPES))
+    names = {scope.strip() for scope in scopes.split(",")}
+    unknown = sorted(names - set(SCOPES))
     if unknown:
         raise SetupError(f"There is no scope {unknown[0]!r}.", f"There are: {', '.join(SCOPES)}.", exit_code=2)
-    return tuple(scope for scope in SCOPES if scope in asked)
+    return tuple(scope for scope in SCOPES if scope in names)
 
 
 def _read_end(text: str | None) -> datetime | None:
@@ -154,35 +155,35 @@ def _read_end(text: str | None) -> datetime | None:
         except OverflowError:
             raise SetupError(f"{text!r} is too far ahead.", "Leave --expires out for no end.", exit_code=2) from None
     try:
-        moment = datetime.fromisoformat(text)
+        end = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or not 1970 < moment.year < 9_999:
+        end = None
+    if end is None or not 1970 < end.year < 9_999:
         remedy = "For example --expires 90d, or --expires 2027-01-31."
         raise SetupError(f"{text!r} is no time.", remedy, exit_code=2)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if moment <= datetime.now(UTC):
+    end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    if end <= datetime.now(UTC):
         remedy = "Name a time to come, or leave --expires out for no end."
         raise SetupError(f"{text!r} is in the past: the key would open nothing.", remedy, exit_code=2)
-    return moment
+    return end
 
 
-def table_of(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the cells below one another; the last column is as wide as it likes."""
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with aligned columns. The last column has no fixed width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
 
 
-def _cells_of(row: KeyRow) -> tuple[str, ...]:
+def _row_cells(row: KeyRow) -> tuple[str, ...]:
     used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
-    return row.id, row.shown, _state_of(row), used, ",".join(row.scopes), row.name
+    return row.id, row.shown, _describe_state(row), used, ",".join(row.scopes), row.name
 
 
-def _unknown_project(project: str) -> SetupError:
+def _project_error(project: str) -> SetupError:
     return SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
 
 
-def _state_of(row: KeyRow) -> str:
+def _describe_state(row: KeyRow) -> str:
     if row.revoked_at:
         return "revoked"
     if row.expires_at is None:

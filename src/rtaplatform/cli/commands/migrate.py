@@ -13,16 +13,17 @@ from rtaplatform.core.errors import SetupError
 
 
 def command(
-    demo: Annotated[bool, typer.Option("--demo", help="Also put the demo project in place.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Also create the demo project.")] = False,
     replace_demo_keys: Annotated[
-        bool, typer.Option("--replace-demo-keys", help="With --demo: also where the project has other keys by now.")
+        bool,
+        typer.Option("--replace-demo-keys", help="With --demo: replace the keys of a demo project that has others."),
     ] = False,
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Migrate PostgreSQL, create the topics, load the functions, begin the shards. What is there stays.
+    """Migrate PostgreSQL, create the topics, load the functions, begin the shards. Existing data stays.
 
     Examples:
 
@@ -35,19 +36,19 @@ def command(
     from rtaplatform.settings import TopicSettings
 
     connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
-    demo_keys, catalog = _demo_keys() if demo else None, connections.catalog_settings()
+    demo_keys, catalog = _read_demo_keys() if demo else None, connections.catalog_settings()
     if demo_keys and not replace_demo_keys:
         asyncio.run(require_own_demo_keys(catalog, demo_keys))
-    done = asyncio.run(
+    lines = asyncio.run(
         migrate(
             connections.kafka_settings(), connections.store_settings(), catalog, TopicSettings(), demo_keys=demo_keys
         )
     )
-    for line in done:
+    for line in lines:
         print(line, flush=True)
 
 
-def _demo_keys() -> tuple[str, str, str]:
+def _read_demo_keys() -> tuple[str, str, str]:
     names = ("RTA_DEMO_WRITE_KEY", "RTA_DEMO_READ_KEY", "RTA_DEMO_ADMIN_KEY")
     keys = tuple(os.environ.get(name, "") for name in names)
     if not all(keys):

@@ -1,4 +1,4 @@
-"""`rta rebuild`: count again from the log, beside the live totals, and switch. The work is in rebuilding.py."""
+"""`rta rebuild`: count again from the log, beside the live totals, and switch (`operate/rebuild_run.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
-from rtaplatform.cli.stop_signals import on_signals
+from rtaplatform.cli.stop_signals import record_stop_signals
 from rtaplatform.core.errors import SetupError
 
 
@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Count everything again from the log, beside the live totals, then switch to the new ones.
 
-    Workers and answers go on meanwhile. Interrupted, it goes on where it was when it is started again.
+    Workers and answers continue meanwhile. Started again after an interruption, a rebuild continues where it was.
 
     Examples:
 
@@ -70,30 +70,30 @@ def _abandon(connections: Connections, shard: int | None) -> list[str]:
 
 def _rebuild(connections: Connections, shard: int | None, *, partial: bool, keep_old: int, as_json: bool) -> None:
     from rtaplatform import telemetry
-    from rtaplatform.operate.rebuild_run import RunningRebuild
+    from rtaplatform.operate.rebuild_run import RebuildRun
     from rtaplatform.settings import WorkerSettings
     from rtaplatform.simulate.progress import Progress
 
     telemetry.configure_logging("WARNING")
-    stopping = on_signals()
+    received_signals = record_stop_signals()
     kafka, store, worker = connections.kafka_settings(), connections.store_settings(), WorkerSettings()
-    running = RunningRebuild(kafka, store, shard, worker=worker, keep_old_hours=keep_old)
+    run = RebuildRun(kafka, store, shard, worker=worker, keep_old_hours=keep_old)
     try:
-        for line in running.check(partial=partial):
+        for line in run.check(partial=partial):
             _say(line)
-        _, total = running.progress()
+        _, total = run.progress()
         with Progress("rebuild", "read", total, say=_say) as progress:
-            while running.step() and not stopping:
-                progress.show(*running.progress())
+            while run.step() and not received_signals:
+                progress.show(*run.progress())
     finally:
-        running.close()
-    if stopping:
-        raise SetupError("Stopped before the switch.", "Run it again: it goes on where it was.")
-    summary = running.summary()
-    print(json.dumps(summary) if as_json else _sentences(summary, keep_old), flush=True)
+        run.close()
+    if received_signals:
+        raise SetupError("Stopped before the switch.", "Run it again: it continues where it was.")
+    summary = run.summary()
+    print(json.dumps(summary) if as_json else _describe_summary(summary, keep_old), flush=True)
 
 
-def _sentences(summary: dict[str, Any], keep_old: int) -> str:
+def _describe_summary(summary: dict[str, Any], keep_old: int) -> str:
     rate = f"{summary['records']:,} records in {summary['seconds']:,} s, {summary['rate']:,} a second"
     shards = (f"shard {shard}: generation {name} is read now" for shard, name in summary["generations"].items())
     old = f"The totals before are kept for {keep_old} hours." if keep_old else "The totals before are dropped."

@@ -1,6 +1,4 @@
-"""`rta simulate`: visitors of a demo shop, as records on Kafka.   The options become a `SimulationPlan`; nothing more
-is here.
-"""
+"""`rta simulate`: visitors of a demo shop, as records on Kafka.   Turns the options into a `SimulationPlan`."""
 
 from __future__ import annotations
 
@@ -64,30 +62,30 @@ def command(
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
     plan = SimulationPlan(
-        start_ms=_start_ms(start),
+        start_ms=_read_start_ms(start),
         project=project,
         rate=rate,
         users=users,
         products=products,
-        sources=_sources(sources),
+        sources=_read_sources(sources),
         seed=seed,
         late=late,
         duplicates=duplicates,
         malformed=malformed,
-        duration_ms=None if duration == "none" else _duration_ms("--duration", duration),
-        backfill_ms=_duration_ms("--backfill", backfill) if backfill else None,
+        duration_ms=None if duration == "none" else _read_duration_ms("--duration", duration),
+        backfill_ms=_read_duration_ms("--backfill", backfill) if backfill else None,
         events_max=events or None,
     )
-    _check(plan)
+    _require_consistent(plan)
     connections = Connections(kafka=kafka, data_dir=data_dir)
     _require_project(connections, project)
-    _say_summary(_run(plan, connections.kafka_settings(), truth), as_json)
+    _print_summary(_run(plan, connections.kafka_settings(), truth), as_json)
 
 
 def _run(plan: SimulationPlan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]:
     from rtaplatform.simulate.run import SimulationRun, simulate
 
-    # Thousands of visits live at a time and none is a cycle: looking for cycles costs a third of the speed.
+    # Thousands of visits are alive at once, without cycles. Searching for cycles would cost a third of the speed.
     gc.set_threshold(100_000, 50, 100)
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,9 +94,9 @@ def _run(plan: SimulationPlan, kafka: KafkaSettings, truth: Path | None) -> dict
 
 
 def _require_project(connections: Connections, project: str) -> None:
-    """Raise SetupError where there is no such project: all its events would be dead letters.
+    """Raise SetupError if there is no such project: all events would be dead letters.
 
-    Not asked by the simulator of `rta up`, which knows no PostgreSQL, and sends the demo project's events.
+    The simulator of `rta up` skips this check, because it has no access to PostgreSQL and sends to the demo project.
     """
     if os.environ.get("RTA_SUPERVISED"):
         return
@@ -107,49 +105,53 @@ def _require_project(connections: Connections, project: str) -> None:
     except SetupError as error:
         if error.exit_code == _USAGE:
             raise
-        _say(f"No PostgreSQL is known, so nobody can say whether there is a project {project!r}.")
+        _say(f"No PostgreSQL is known, so it is not checked whether there is a project {project!r}.")
         return
     from rtaplatform.operate.project_operations import find_projects
 
-    found = asyncio.run(find_projects(catalog))
-    if project not in found:
-        raise _usage(f"There is no project {project!r}.", f"There are: {', '.join(sorted(found)[:20]) or 'none'}.")
+    slugs = asyncio.run(find_projects(catalog))
+    if project not in slugs:
+        raise _usage_error(
+            f"There is no project {project!r}.", f"There are: {', '.join(sorted(slugs)[:20]) or 'none'}."
+        )
 
 
-def _check(plan: SimulationPlan) -> None:
+def _require_consistent(plan: SimulationPlan) -> None:
     if plan.late + plan.duplicates + plan.malformed > 1:
-        raise _usage("--late, --duplicates and --malformed add up to more than 1.", "Lower one of them.")
+        raise _usage_error("--late, --duplicates and --malformed add up to more than 1.", "Lower one of them.")
     if plan.backfill_ms is not None and plan.rate == 0:
-        raise _usage("--backfill needs the average of events per second of history.", "Give --rate above 0.")
+        raise _usage_error("--backfill needs the average of events per second of history.", "Give --rate above 0.")
 
 
-def _sources(text: str) -> tuple[str, ...]:
+def _read_sources(text: str) -> tuple[str, ...]:
     from rtaplatform.simulate.shop.plan import SOURCES
 
-    found = tuple(name.strip() for name in text.split(","))
-    if not set(found) <= set(SOURCES):
-        raise _usage(f"--sources {text} names an unknown source.", f"Known are {', '.join(SOURCES)}.")
-    return tuple(dict.fromkeys(found))
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(SOURCES):
+        raise _usage_error(f"--sources {text} names an unknown source.", f"Known are {', '.join(SOURCES)}.")
+    return tuple(dict.fromkeys(names))
 
 
-def _duration_ms(option: str, text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise _usage(f"{option} {text} is not a length of time.", "Write a number and s, m, h or d, such as 90s or 7d.")
-    return int(float(found[1]) * _UNITS_MS[found[2]])
+def _read_duration_ms(option: str, text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise _usage_error(
+            f"{option} {text} is not a length of time.", "Write a number and s, m, h or d, such as 90s or 7d."
+        )
+    return int(float(match[1]) * _UNITS_MS[match[2]])
 
 
-def _start_ms(text: str) -> int:
+def _read_start_ms(text: str) -> int:
     if not text:
         return time.time_ns() // 1_000_000
     try:
-        moment = datetime.fromisoformat(text)
+        start = datetime.fromisoformat(text)
     except ValueError:
-        raise _usage(f"--start {text} is not a time.", "Write it as 2026-11-22T10:00:00Z.") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        raise _usage_error(f"--start {text} is not a time.", "Write it as 2026-11-22T10:00:00Z.") from None
+    return int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _usage(problem: str, remedy: str) -> SetupError:
+def _usage_error(problem: str, remedy: str) -> SetupError:
     return SetupError(problem, remedy, exit_code=_USAGE)
 
 
@@ -157,10 +159,10 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _say_summary(summary: dict[str, Any], as_json: bool) -> None:
-    typer.echo(json.dumps(summary) if as_json else _sentence(summary))
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    typer.echo(json.dumps(summary) if as_json else _describe_summary(summary))
 
 
-def _sentence(summary: dict[str, Any]) -> str:
+def _describe_summary(summary: dict[str, Any]) -> str:
     unsent = f"; {summary['unsent']:,} were given up" if summary["unsent"] else ""
     return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{unsent}."

@@ -1,4 +1,4 @@
-"""`rta status`: where an instance runs and how its parts are."""
+"""`rta status`: the address of an instance and the state of its parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def command(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Of the instance.  [default: .rta]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say where the instance of a data directory runs, and how its parts are. Exit code 3 where none is ready.
+    """Say where the instance of a data directory runs, and how its parts are. Exit code 3 if none is ready.
 
     Examples:
 
@@ -32,14 +32,14 @@ def command(
         rta status --data-dir /srv/rta --json
     """
     folder = folder_of(data_dir)
-    state = state_of(folder)
+    state = read_state(folder)
     print(json.dumps(state, indent=1) if as_json else _as_text(state))
     if state["state"] != "ready":
         raise typer.Exit(EXIT_AWAY)
 
 
-def state_of(folder: Path) -> dict[str, Any]:
-    """The facts, without a secret among them."""
+def read_state(folder: Path) -> dict[str, Any]:
+    """The state of the instance, without secrets."""
     running = read_running(folder)
     if running is None:
         return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
@@ -54,14 +54,14 @@ def state_of(folder: Path) -> dict[str, Any]:
         "kafka": running.addresses.kafka,
         "redis": mask_urls(running.addresses.redis),
         "postgres": mask_urls(running.addresses.postgres),
-        "profiles_lag_records": _profiles_lag(running.addresses.kafka),
-        "processes": _processes(running),
+        "profiles_lag_records": _read_profiles_lag(running.addresses.kafka),
+        "processes": _list_processes(running),
         "signals": {"api": f"{running.url}/metrics", **running.signals},
     }
 
 
-def _profiles_lag(bootstrap_servers: str) -> int | None:
-    """How many records the profiles have still to read; None where Kafka does not say."""
+def _read_profiles_lag(bootstrap_servers: str) -> int | None:
+    """The number of records that `rta profiles` has still to read. None if Kafka does not answer."""
     from rtaplatform.wiring import profiles_lag
 
     try:
@@ -70,21 +70,21 @@ def _profiles_lag(bootstrap_servers: str) -> int | None:
         return None
 
 
-def _processes(running: RunningInstance) -> list[dict[str, Any]]:
-    return [_process(name, pid) for name, pid in {"supervisor": running.pid, **running.children}.items()]
+def _list_processes(running: RunningInstance) -> list[dict[str, Any]]:
+    return [_describe_process(name, pid) for name, pid in {"supervisor": running.pid, **running.children}.items()]
 
 
-def _process(name: str, pid: int) -> dict[str, Any]:
+def _describe_process(name: str, pid: int) -> dict[str, Any]:
     try:
         process = psutil.Process(pid)
         family = [process, *(process.children(recursive=True) if name != "supervisor" else [])]
-        return {"name": name, "pid": pid, "memory_mb": round(sum(map(_memory, family)) / 1e6, 1)}
+        return {"name": name, "pid": pid, "memory_mb": round(sum(map(_read_memory, family)) / 1e6, 1)}
     except psutil.Error:
         return {"name": name, "pid": pid, "memory_mb": None}
 
 
-def _memory(process: psutil.Process) -> int:
-    """Its share of the memory: pages that several processes have are counted in parts."""
+def _read_memory(process: psutil.Process) -> int:
+    """The proportional memory of a process: shared pages are divided among the processes that use them."""
     try:
         return int(process.memory_full_info().pss)
     except (psutil.Error, AttributeError):

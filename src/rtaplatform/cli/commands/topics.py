@@ -1,4 +1,4 @@
-"""`rta topics`: what there is of each topic, how far it is counted, and accepting one that has changed."""
+"""`rta topics`: list topics and how far they are counted; accept a topic that has changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def list_topics(
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Each partition: where the log begins and ends, how far each shard has counted it, and why it stands still.
+    """List the partitions: the ends of the log, how far each shard has counted it, and why it is stopped.
 
     Examples:
 
@@ -31,7 +31,7 @@ def list_topics(
 
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
     rows = describe_topics(connections.kafka_settings(), connections.store_settings())
-    print(json.dumps(rows) if as_json else _table(rows), flush=True)
+    print(json.dumps(rows) if as_json else _format_table(rows), flush=True)
 
 
 @app.command()
@@ -41,7 +41,7 @@ def adopt(
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Accept a topic as it is now: counting goes on where its log can be read, and the gap is written down.
+    """Accept a topic as it is now: counting continues where its log can be read, and the gap is recorded.
 
     Examples:
 
@@ -54,11 +54,11 @@ def adopt(
         print(line, flush=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _format_table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'partition':24} {'begins':>10} {'ends':>10}  counted up to"]
     for row in rows:
-        counted = ", ".join(f"shard {shard}: {offset}" for shard, offset in row["counted"].items())
+        offsets = ", ".join(f"shard {shard}: {offset}" for shard, offset in row["counted"].items())
         stop = f"   STOPPED: {row['stopped']}" if row["stopped"] else ""
-        lines.append(f"{row['partition']:24} {row['begins']:>10} {row['ends']:>10}  {counted}{stop}")
-        lines += [f"{'':24} gap at {where}: {gap}" for where, gap in row["gaps"].items()]
+        lines.append(f"{row['partition']:24} {row['begins']:>10} {row['ends']:>10}  {offsets}{stop}")
+        lines += [f"{'':24} gap at {position}: {gap}" for position, gap in row["gaps"].items()]
     return "\n".join(lines)

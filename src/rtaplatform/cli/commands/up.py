@@ -1,7 +1,7 @@
 """`rta up`: the whole platform on this machine.
 
-Says each step, then where to look and what to try, then shows the live numbers: a table on a terminal, a line every
-LINE_SECONDS elsewhere.
+Prints each step of the start, then the address and commands to try, then the live numbers: a table on a terminal, else
+a line every LINE_SECONDS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 from rtaplatform.cli.commands.doctor import require_given
 from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
 from rtaplatform.cli.listener import resolve_host
-from rtaplatform.cli.live_summary import LiveSummaryReader, as_line, as_table
+from rtaplatform.cli.live_summary import LiveSummaryReader, format_line, format_table
 from rtaplatform.cli.table_key import reading_key
 from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
 from rtaplatform.local.supervisor.supervisor import StopRequested
@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 SIMULATED_EVENT_BYTES = 240  # in the log, compressed
-TABLE_SECONDS = 0.5
 
 
 def command(
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where everything is kept.  [default: .rta]")
+        Path | None, typer.Option(metavar="DIR", help="The folder for all data.  [default: .rta]")
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks one; else RTA_API_PORT.  [8000]")
@@ -45,14 +44,14 @@ def command(
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Written once all is ready: addresses and keys as JSON.")
     ] = None,
-    project: Annotated[str, typer.Option(help="Whose numbers the live table shows.")] = "demo",
+    project: Annotated[str, typer.Option(help="The project whose numbers the live table shows.")] = "demo",
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     postgres: PostgresOption = None,
 ) -> None:
     """Run the whole platform on this machine: Kafka, Valkey, PostgreSQL, workers, API, a simulated shop.
 
-    Ctrl-C stops it; started again it goes on where it was. A server that is given is not started.
+    Ctrl-C stops it. Started again, it continues where it was. A server that is given is not started.
 
     Examples:
 
@@ -62,27 +61,27 @@ def command(
 
         rta up --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
-    given, api = Connections(kafka, redis, postgres), ApiSettings()
-    wanted = LaunchOptions(
+    connections, api = Connections(kafka, redis, postgres), ApiSettings()
+    options = LaunchOptions(
         folder_of(data_dir), api.port if port is None else port, simulate, workers, ready_file,
-        kafka=given.given_kafka(), redis=given.given_redis(), postgres=given.given_postgres(),
+        kafka=connections.given_kafka(), redis=connections.given_redis(), postgres=connections.given_postgres(),
         settings=LocalSettings(), host=resolve_host(host or api.host)[1],
     )  # fmt: skip
-    require_given(given)
+    require_given(connections)
     try:
-        with StartSteps() as steps, running_platform(wanted, steps) as instance, reading_key(instance, project) as key:
+        with StartSteps() as steps, running_platform(options, steps) as instance, reading_key(instance, project) as key:
             steps.end()
-            _greet(wanted, instance)
+            _print_greeting(options, instance)
             _show_numbers(instance, LiveSummaryReader(instance.url, key))
     except StopRequested:
         say("Stopped.")
     except BrokenPipeError:
-        sys.stderr.write("Stopped: nobody reads what is said here any more.\n")
+        sys.stderr.write("Stopped: nobody reads this output any more.\n")
         raise
 
 
 class StartSteps:
-    """Prints each step with the seconds since the start, and on a terminal a sign of life beside the last one."""
+    """Prints each step with the seconds since the start, and on a terminal a spinner beside the last one."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -100,19 +99,19 @@ class StartSteps:
         self.end()
 
     def __call__(self, text: str) -> None:
-        """Say that a step begins, or that something has happened."""
+        """Print a step or an event."""
         say(f"{time.monotonic() - self._start:6.1f} s  {text}")
         if self._status:
             self._status.update(f"{text} …")
 
     def end(self) -> None:
-        """The steps are done; what is said from now on stands by itself."""
+        """End the spinner, because the steps are done."""
         if self._status:
             self._status.stop()
             self._status = None
 
 
-def _greet(wanted: LaunchOptions, instance: Instance) -> None:
+def _print_greeting(options: LaunchOptions, instance: Instance) -> None:
     keys, url = instance.keys, instance.url
     say(
         f"\nReady: {url}   (documentation at {url}/docs)\n\n"
@@ -121,23 +120,26 @@ def _greet(wanted: LaunchOptions, instance: Instance) -> None:
         "-H 'Content-Type: application/json' "
         """-d '{"anonymousId": "me", "event": "Product Viewed", "properties": {"product_id": "p-1"}}'\n"""
         f"  curl {url}/v1/metrics/orders -H 'Authorization: Bearer {keys.read_key}'\n\n"
-        f"{_about_disk(wanted)}Ctrl-C stops it.\n"
+        f"{_describe_disk_use(options)}Ctrl-C stops it.\n"
     )
 
 
-def _about_disk(wanted: LaunchOptions) -> str:
-    if wanted.kafka:
+def _describe_disk_use(options: LaunchOptions) -> str:
+    if options.kafka:
         return ""
-    most = wanted.settings.kafka_bytes_max / 1e9
-    line = f"Disk: the log of events takes at most {most:.1f} GB (RTA_KAFKA_BYTES_MAX), then the oldest events go.\n"
-    if wanted.events_per_second > 0:
-        a_day = wanted.events_per_second * SIMULATED_EVENT_BYTES * 86_400 / 1e9
-        line += f"      The simulated shop writes about {a_day:.1f} GB a day; --simulate 0 is without it.\n"
+    gigabytes_max = options.settings.kafka_bytes_max / 1e9
+    line = (
+        f"Disk: the log of events takes at most {gigabytes_max:.1f} GB (RTA_KAFKA_BYTES_MAX). "
+        "Then the oldest events are deleted.\n"
+    )
+    if options.events_per_second > 0:
+        gigabytes_per_day = options.events_per_second * SIMULATED_EVENT_BYTES * 86_400 / 1e9
+        line += f"      The simulated shop writes about {gigabytes_per_day:.1f} GB a day; --simulate 0 turns it off.\n"
     return line
 
 
 def _show_numbers(instance: Instance, reader: LiveSummaryReader) -> None:
-    """Until somebody asks to stop; the children are looked after by `ticks` meanwhile."""
+    """Show the numbers until a stop signal. Meanwhile `ticks` checks the children."""
     reader.start()
     if sys.stdout.isatty():
         _show_table(instance, reader)
@@ -148,9 +150,9 @@ def _show_numbers(instance: Instance, reader: LiveSummaryReader) -> None:
 def _show_table(instance: Instance, reader: LiveSummaryReader) -> None:
     from rich.live import Live
 
-    with Live(as_table(reader.latest), refresh_per_second=4, transient=True) as live:
+    with Live(format_table(reader.latest), refresh_per_second=4, transient=True) as live:
         for _ in instance.supervisor.ticks():
-            live.update(as_table(reader.latest))
+            live.update(format_table(reader.latest))
 
 
 def _show_lines(instance: Instance, reader: LiveSummaryReader) -> None:
@@ -158,11 +160,11 @@ def _show_lines(instance: Instance, reader: LiveSummaryReader) -> None:
     for _ in instance.supervisor.ticks():
         if time.monotonic() >= due:
             due += LINE_SECONDS
-            say(as_line(reader.latest))
+            say(format_line(reader.latest))
 
 
 def say(text: str) -> None:
-    """A line; one that finds no room where the output goes is lost, and ends nothing."""
+    """Print a line. If the output has no room for it, the line is lost, but nothing ends."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

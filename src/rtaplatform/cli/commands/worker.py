@@ -11,7 +11,7 @@ import typer
 
 from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
 from rtaplatform.cli.signals_server import serve_signals
-from rtaplatform.cli.stop_signals import on_signals
+from rtaplatform.cli.stop_signals import record_stop_signals
 
 if TYPE_CHECKING:
     from rtaplatform.wiring import WorkerParts
@@ -41,16 +41,16 @@ def command(
     settings = WorkerSettings()
     telemetry.configure_logging()
     serve_signals(metrics_port or settings.metrics_port)
-    # A batch makes many containers that live as long as the batch: looking through them again and again finds nothing.
+    # A batch makes many containers that live as long as the batch. The garbage collector would visit them in vain.
     gc.set_threshold(200_000, 20, 100)
-    run(build_worker(connections.kafka_settings(), connections.store_settings(), settings), on_signals())
+    run(build_worker(connections.kafka_settings(), connections.store_settings(), settings), record_stop_signals())
 
 
-def run(parts: WorkerParts, stopping: Sized) -> None:
-    """Turn by turn, until there is a reason to stop or a turn raises."""
+def run(parts: WorkerParts, received_signals: Sized) -> None:
+    """Run turns until a signal arrives or a turn raises."""
     try:
         guarded_at = -GUARD_SECONDS
-        while not stopping:
+        while not received_signals:
             if time.monotonic() - guarded_at >= GUARD_SECONDS:
                 guarded_at = time.monotonic()
                 parts.guard()

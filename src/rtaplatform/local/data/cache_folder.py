@@ -1,4 +1,4 @@
-"""Where things fetched once for all data directories are kept: the folder given, else the user's cache folder."""
+"""The folder for downloads that all data directories share: the configured one, or the user's cache folder."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 
-def cache_folder(given: Path | None) -> Path:
+def cache_folder(configured: Path | None) -> Path:
     """The folder, absolute; it need not exist yet."""
-    if given:
-        return given.expanduser().absolute()
+    if configured:
+        return configured.expanduser().absolute()
     caches = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is to be ignored.
+    # The XDG specification says to ignore a relative path.
     folder = Path(caches) if caches.startswith("/") else Path.home() / ".cache"
     return folder / "rtaplatform"

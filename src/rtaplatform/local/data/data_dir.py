@@ -1,9 +1,9 @@
-"""The data directory of `rta up`: made, checked, and its demo keys.
+"""The data directory of `rta up`: create and check it, and keep its demo keys.
 
-MARKER          what makes a folder a data directory of ours
-lock, run.json  who runs here (instance_file.py)
+MARKER          marks a folder as one of our data directories
+lock, run.json  the instance that runs here (instance_file.py)
 ports.json      the ports of the last run
-keys.json       the demo project's keys; they stay the same
+keys.json       the keys of the demo project, which never change
 kafka/ valkey/ postgres/ logs/
 """
 
@@ -33,7 +33,7 @@ LEFTOVER_SECONDS_MAX = 10.0
 
 @dataclass(frozen=True)
 class LocalDemoKeys:
-    """The keys of the demo project; secrets, though only of this machine's demo."""
+    """The keys of the demo project; secrets, though only for the demo on this machine."""
 
     write_key: str
     read_key: str
@@ -41,7 +41,7 @@ class LocalDemoKeys:
 
 
 def open_data_dir(path: Path) -> Path:
-    """The absolute path of a data directory that is ours, writable and has room. Raises SetupError."""
+    """Create or open a data directory. Returns its absolute path. Raises SetupError if it cannot be used."""
     folder = path.expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def open_data_dir(path: Path) -> Path:
 
 
 def require_ours(folder: Path) -> None:
-    """Raise SetupError where the folder is not one that this user and this version may use."""
+    """Raise SetupError if this user or this version may not use the folder."""
     if folder.stat().st_uid != os.geteuid():
         raise SetupError(
             f"{folder} belongs to another user ({folder.owner()}).",
@@ -68,17 +68,17 @@ def require_ours(folder: Path) -> None:
     marker = read_object(folder / MARKER)
     if entries - {LOCK_FILE} and MARKER not in entries:
         raise SetupError(
-            f"{folder} has other things in it, and was not made by `rta up`.", "Name a new folder with --data-dir."
+            f"{folder} has other files in it, and `rta up` did not create it.", "Name a new folder with --data-dir."
         )
     if MARKER in entries and marker.get("version") != VERSION:
         raise SetupError(
-            f"{folder} is of version {marker.get('version', 'unknown')}, this program knows {VERSION}.",
-            "Start the version that made it, or name another folder with --data-dir.",
+            f"{folder} has version {marker.get('version', 'unknown')}; this program needs {VERSION}.",
+            "Start the version that created it, or name another folder with --data-dir.",
         )
 
 
 def require_disk(folder: Path) -> None:
-    """Raise SetupError where less than DISK_BYTES_MIN are free."""
+    """Raise SetupError if less than DISK_BYTES_MIN are free."""
     free = shutil.disk_usage(folder).free
     if free < DISK_BYTES_MIN:
         raise SetupError(
@@ -88,7 +88,7 @@ def require_disk(folder: Path) -> None:
 
 
 def require_memory() -> None:
-    """Raise SetupError where less than MEMORY_BYTES_MIN are available."""
+    """Raise SetupError if less than MEMORY_BYTES_MIN are available."""
     available = available_memory()
     if available < MEMORY_BYTES_MIN:
         raise SetupError(
@@ -98,32 +98,32 @@ def require_memory() -> None:
 
 
 def available_memory() -> int:
-    """Bytes available on the machine, or in our control group where that has less."""
+    """Bytes available on the machine, or in our control group if it has less."""
     available = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        # What the group's page cache holds can be had back.
+        # The page cache of the group can be reclaimed.
         cached = int(dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["file"])
         available = min(available, int(limit) - int(used) + cached)
     return available
 
 
 def demo_keys(folder: Path) -> LocalDemoKeys:
-    """The demo project's keys, made on first use."""
+    """The keys of the demo project. Created on first use."""
     path = folder / "keys.json"
-    kept = read_object(path)
-    if kept.keys() != {"write_key", "read_key", "admin_key"}:
-        kept = {f"{kind}_key": make_key(kind) for kind in ("write", "read", "admin")}
-        write_private(path, json.dumps(kept, indent=1))
-    return LocalDemoKeys(**kept)
+    keys = read_object(path)
+    if keys.keys() != {"write_key", "read_key", "admin_key"}:
+        keys = {f"{kind}_key": make_key(kind) for kind in ("write", "read", "admin")}
+        write_private(path, json.dumps(keys, indent=1))
+    return LocalDemoKeys(**keys)
 
 
 def end_leftovers(folder: Path, seconds: float = LEFTOVER_SECONDS_MAX) -> None:
-    """Wait for children of an instance that was killed, and end those that stay. Call it with the lock held."""
-    kept = read_object(folder / RUN_FILE)
-    before = [_leftover(folder, pid) for pid in kept.get("children", {}).values()]
-    processes = [process for process in before if process]
+    """Wait for the children of an instance that was killed, and kill those that stay. Call it with the lock held."""
+    run_file = read_object(folder / RUN_FILE)
+    leftovers = [_find_leftover(folder, pid) for pid in run_file.get("children", {}).values()]
+    processes = [process for process in leftovers if process]
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     for process in alive:
         with suppress(psutil.Error):
@@ -133,12 +133,12 @@ def end_leftovers(folder: Path, seconds: float = LEFTOVER_SECONDS_MAX) -> None:
         (folder / RUN_FILE).unlink()
 
 
-def _leftover(folder: Path, pid: int) -> psutil.Process | None:
-    """The process, if it is one that an earlier instance started: older than the file that names it, in our folder."""
+def _find_leftover(folder: Path, pid: int) -> psutil.Process | None:
+    """The process, if an earlier instance started it: it is older than the file that names it, and in our folder."""
     try:
         process = psutil.Process(pid)
-        older = process.create_time() <= (folder / RUN_FILE).stat().st_mtime + 1
-        return process if older and folder in Path(process.cwd(), "x").parents else None
+        is_older = process.create_time() <= (folder / RUN_FILE).stat().st_mtime + 1
+        return process if is_older and folder in Path(process.cwd(), "x").parents else None
     except (psutil.Error, OSError):
         return None
 
@@ -147,6 +147,6 @@ def now_text() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def keys_of(folder: Path) -> dict[str, str]:
-    """The demo keys as the ready file has them."""
+def read_demo_keys(folder: Path) -> dict[str, str]:
+    """The demo keys, with the names of the ready file."""
     return asdict(demo_keys(folder))

@@ -1,6 +1,6 @@
-"""Where an instance that runs from a data directory can be reached: the file `run.json` beside its lock.
+"""The addresses of the instance that runs from a data directory: the file `run.json` beside its lock.
 
-The supervisor holds the lock as long as it lives, so a file that was left behind is not taken for an instance.
+The supervisor holds the lock as long as it lives, so a file left behind by a killed instance is recognized as stale.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOCK_FILE = "lock"
 
 @dataclass(frozen=True)
 class InstanceAddresses:
-    """Where the three servers are; the URLs hold passwords. What an external server does not need is empty."""
+    """The addresses of the three servers; URLs hold passwords. Those that a given server does not need are empty."""
 
     kafka: str
     redis: str
@@ -32,8 +32,8 @@ class InstanceAddresses:
     postgres_migrate: str = ""
 
     def environment(self) -> dict[str, str]:
-        """The variables from which a process of ours takes them."""
-        named = {
+        """The environment variables from which our processes read the addresses."""
+        variables = {
             "RTA_KAFKA_BOOTSTRAP_SERVERS": self.kafka,
             "RTA_REDIS_URL": self.redis,
             "RTA_REDIS_LOADER_URL": self.redis_loader,
@@ -41,23 +41,23 @@ class InstanceAddresses:
             "RTA_POSTGRES_URL": self.postgres,
             "RTA_POSTGRES_MIGRATE_URL": self.postgres_migrate,
         }
-        return {name: value for name, value in named.items() if value}
+        return {name: value for name, value in variables.items() if value}
 
 
 @dataclass(frozen=True)
 class RunningInstance:
-    """An instance that runs: the supervisor's pid, the children's, and the addresses."""
+    """A running instance: the pids of the supervisor and its children, and the addresses."""
 
     pid: int
     url: str
     started_at: str
     addresses: InstanceAddresses
     children: dict[str, int]
-    signals: dict[str, str] = field(default_factory=dict)  # name of a child → where it serves its signals
+    signals: dict[str, str] = field(default_factory=dict)  # name of a child → URL of its signals
 
 
 def read_running(data_dir: Path) -> RunningInstance | None:
-    """The instance that runs from `data_dir` now, None where there is none."""
+    """The instance that runs from `data_dir` now, or None."""
     if not is_locked(data_dir):
         return None
     values = read_object(data_dir / RUN_FILE)
@@ -73,7 +73,7 @@ def write_running(data_dir: Path, running: RunningInstance) -> None:
 
 
 def is_locked(data_dir: Path) -> bool:
-    """Whether a supervisor lives on this data directory."""
+    """Whether a supervisor runs on this data directory."""
     try:
         descriptor = os.open(data_dir / LOCK_FILE, os.O_RDONLY)
     except OSError:
@@ -89,7 +89,7 @@ def is_locked(data_dir: Path) -> bool:
 
 @contextmanager
 def holding_lock(data_dir: Path) -> Iterator[None]:
-    """Hold the directory's lock. Raises SetupError with exit code 5 where another process has it."""
+    """Hold the directory's lock. Raises SetupError with exit code 5 if another process has it."""
     descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take_lock(descriptor, data_dir)
@@ -103,9 +103,9 @@ def _take_lock(descriptor: int, data_dir: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         running = read_running(data_dir)
-        where = f"by process {running.pid} at {running.url}" if running else "by one that is starting"
+        holder = f"by process {running.pid} at {running.url}" if running else "by one that is starting"
         raise SetupError(
-            f"The data directory {data_dir} is in use {where}.",
+            f"The data directory {data_dir} is in use {holder}.",
             "Use that one, stop it, or start another with a --data-dir of its own.",
             exit_code=5,
         ) from error

@@ -1,7 +1,7 @@
-"""TCP ports on loopback: those of the last run where they are free, else free ones.
+"""Choose TCP ports on loopback: those of the last run if they are free, else other free ones.
 
-A port is looked at, not held: whoever takes it in between makes the server fail to start, and the next start
-chooses another.
+A port is checked but not reserved. If another program takes it in between, the server fails to start, and the next
+start chooses another port.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def _try_bind(port: int, host: str) -> OSError | None:
-    """What keeps a server from listening there; None: nothing."""
+    """The error that keeps a server from listening there, or None."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,23 +37,25 @@ def _try_bind(port: int, host: str) -> OSError | None:
 
 
 def keep_ports(path: Path, names: list[str]) -> dict[str, int]:
-    """A free port for each name, the one kept in `path` where it still is; what was chosen is kept there."""
-    kept = read_object(path)
+    """A free port for each name: the one saved in `path` if it is still free. The choice is saved there."""
+    saved_ports = read_object(path)
     ports: dict[str, int] = {}
     for name in names:
-        before = kept.get(name)
-        usable = isinstance(before, int) and before not in ports.values() and is_free(before)
-        ports[name] = before if usable and isinstance(before, int) else _any_free(set(ports.values()))
-    write_private(path, json.dumps(kept | ports))
+        saved_port = saved_ports.get(name)
+        is_usable = isinstance(saved_port, int) and saved_port not in ports.values() and is_free(saved_port)
+        ports[name] = (
+            saved_port if is_usable and isinstance(saved_port, int) else _choose_free_port(set(ports.values()))
+        )
+    write_private(path, json.dumps(saved_ports | ports))
     return ports
 
 
 def require_free(port: int, host: str = LOOPBACK) -> None:
-    """Raise SetupError saying why nobody can listen there: who has the port, where that can be seen, or no right to."""
+    """Raise SetupError if no server can listen there. It says why, and if possible which process has the port."""
     error = _try_bind(port, host)
     if error is None:
         return
-    another = "Choose another with --port, or --port 0 for any free one."
+    remedy = "Choose another with --port, or --port 0 for any free one."
     match error.errno:
         case errno.EACCES:
             raise SetupError(
@@ -61,11 +63,11 @@ def require_free(port: int, host: str = LOOPBACK) -> None:
                 "Choose another with --port, such as 8080, and put a proxy before it, or start as root.",
             )
         case errno.EADDRINUSE:
-            raise SetupError(f"Port {port} is taken{port_holder(port)}.", another)
+            raise SetupError(f"Port {port} is taken{describe_port_holder(port)}.", remedy)
         case errno.EADDRNOTAVAIL:
             raise SetupError(f"This machine has no address {host}.", "Choose one that it has with --host, or 0.0.0.0.")
         case _:
-            raise SetupError(f"Nobody can listen on {host}, port {port}: {error.strerror or error}.", another)
+            raise SetupError(f"Nobody can listen on {host}, port {port}: {error.strerror or error}.", remedy)
 
 
 def _first_open_port() -> int:
@@ -75,17 +77,17 @@ def _first_open_port() -> int:
         return 1024
 
 
-def _any_free(taken: set[int]) -> int:
+def _choose_free_port(excluded: set[int]) -> int:
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind((LOOPBACK, 0))
             port = int(probe.getsockname()[1])
-        if port not in taken:
+        if port not in excluded:
             return port
 
 
-def port_holder(port: int) -> str:
-    """ " by NAME (process ID)" of who listens on the port; "" where that cannot be seen."""
+def describe_port_holder(port: int) -> str:
+    """ " by NAME (process ID)" for the process that listens on the port; "" if it cannot be found."""
     try:
         pids = {
             c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.status == "LISTEN"

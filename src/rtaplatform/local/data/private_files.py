@@ -1,4 +1,4 @@
-"""Small private files of the data directory: written whole or not at all, readable to their owner alone."""
+"""Small private files of the data directory: written completely or not at all, and readable only by their owner."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` with mode 0600 by rename, so that a reader sees the old file or the new one, whole.
+    """Write `text` with mode 0600 by rename, so that a reader sees the whole old file or the whole new one.
 
-    Where there is no room nothing is left behind. Raises OSError.
+    If the disk is full, nothing is left behind. Raises OSError.
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -29,7 +29,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; empty where there is none, or none that can be read."""
+    """The JSON object in `path`. Empty if there is none, or if it cannot be read."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -37,8 +37,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def secret_of(path: Path) -> str:
-    """The random secret kept in `path`, made on first use."""
+def keep_secret(path: Path) -> str:
+    """The random secret in `path`. Created on first use."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, secrets.token_urlsafe(32))

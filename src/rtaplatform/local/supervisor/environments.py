@@ -1,7 +1,7 @@
-"""Which secrets each of our processes gets: its own and no others.
+"""The environment of each of our processes: every process gets only the secrets that it needs.
 
-A process that is taken over should open nothing that it has no work with: the simulator no store, a worker no catalog,
-the API no user that loads functions. Every variable that is not secret goes to all of them.
+An attacker who takes over a process should reach no server that it does not use: from the simulator no store, from a
+worker no catalog, from the API no user that loads functions. Variables that are not secret go to all processes.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "migrate": frozenset(
         {*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL", "RTA_POSTGRES_URL", "RTA_POSTGRES_MIGRATE_URL", *_DEMO_KEYS}
     ),
-    "worker": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL"}),  # it loads functions that were lost
+    "worker": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LOADER_URL"}),  # workers reload functions that were lost
     "api": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_REDIS_LIMITER_URL", "RTA_POSTGRES_URL"}),
-    "profiles": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_POSTGRES_URL"}),  # erasures reach into the store
+    "profiles": frozenset({*_KAFKA, "RTA_REDIS_URL", "RTA_POSTGRES_URL"}),  # erasures delete from the store
     "simulate": frozenset(_KAFKA),
 }
 
 
 def secret_variables() -> frozenset[str]:
-    """Every variable that is a secret or holds one: those of the settings, the demo keys, a key for the commands."""
-    found = {
+    """Every variable that is or contains a secret: from the settings, the demo keys, and RTA_KEY of the commands."""
+    names = {
         f"{cls.model_config['env_prefix']}{name.upper()}"
         for cls in vars(settings).values()
         if isinstance(cls, type) and issubclass(cls, settings.StageSettings)
         for name, field in cls.model_fields.items()
         if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
     }
-    return frozenset({*found, "RTA_REDIS_LIMITER_URL", "RTA_KEY", *_DEMO_KEYS})
+    return frozenset({*names, "RTA_REDIS_LIMITER_URL", "RTA_KEY", *_DEMO_KEYS})
 
 
-def environment_of(stage: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the processes of this stage get of `environment`."""
+def select_environment(stage: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environment` that the processes of this stage get."""
     hidden = secret_variables() - NEEDED[stage]
     return {name: value for name, value in environment.items() if name not in hidden}

@@ -1,7 +1,7 @@
-"""How many files a process may have open: connections are files, and Kafka has some for each part of its log.
+"""The limit of open files of a process. Connections are files, and Kafka has several for each segment of its log.
 
-Machines often allow 1,024 and let everybody raise it to much more. `rta up` does so for itself and its children, and
-`rta api` for its connections.
+Machines often allow 1,024 and let every user raise the limit. `rta up` raises it for itself and its children, `rta api`
+for its connections.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import resource
 from rtaplatform.core.errors import SetupError
 
 FILES_MIN = 1_024
-FILES_WANTED = 65_536
+FILES_MAX = 65_536
 
 
 def raise_limit() -> int:
-    """Raise it as far as is allowed and useful. Returns what holds now; raises SetupError where that is too few."""
-    files = raise_to(FILES_WANTED)
+    """Raise the limit as far as is allowed and useful. Returns the new limit; raises SetupError if it is too low."""
+    files = raise_to(FILES_MAX)
     require_enough(files)
     return files
 
 
-def raise_to(wanted: int) -> int:
-    """Raise it to `wanted`, or as far as this user may; it is never lowered. Returns what holds now."""
+def raise_to(target: int) -> int:
+    """Raise the limit to `target`, or as far as this user may; never lower it. Returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    reachable = target if hard == resource.RLIM_INFINITY else min(target, hard)
     if soft != resource.RLIM_INFINITY and soft < reachable:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
         return reachable
@@ -32,7 +32,7 @@ def raise_to(wanted: int) -> int:
 
 
 def require_enough(limit: int) -> None:
-    """Raise SetupError where so many are too few."""
+    """Raise SetupError if the limit is too low."""
     if limit != resource.RLIM_INFINITY and limit < FILES_MIN:
         raise SetupError(
             f"This process may have {limit} files open; {FILES_MIN} are needed.",
@@ -41,6 +41,6 @@ def require_enough(limit: int) -> None:
 
 
 def reachable_limit() -> int:
-    """What `raise_limit` would come to."""
+    """The limit that `raise_limit` would reach."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if hard == resource.RLIM_INFINITY else max(soft, min(hard, FILES_WANTED))
+    return soft if hard == resource.RLIM_INFINITY else max(soft, min(hard, FILES_MAX))

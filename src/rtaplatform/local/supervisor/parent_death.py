@@ -1,7 +1,7 @@
-"""Tie the life of a process of ours to its parent's.
+"""End a process when its parent ends.
 
-The supervisor does this for its direct children (spawn.py); a child that starts processes itself has them call
-`die_with_parent` as the first thing they do, so that killing any process takes all below it along.
+The supervisor arranges this for its direct children (spawn.py). Processes that a child starts must call
+`die_with_parent` first of all. So killing a process ends all its descendants.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rtaplatform.local.supervisor import spawn
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends. Does nothing outside Linux.
 
-    The tie is to the parent's *thread* that started this process: start such processes from a thread that stays.
+    The kernel watches the parent's *thread* that started this process: start such processes from a thread that stays.
     """
     if sys.platform == "linux":
         spawn.die_with(os.getppid())

@@ -1,4 +1,4 @@
-"""What /health/ready says, read as anybody would read it: whether the API serves, and what is wrong, a line each."""
+"""Read /health/ready over HTTP: whether the API is ready, and one line for each problem."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Readiness:
-    """`problems` may hold lines though it is ready: of servers that it can do without, and of what stands still.
+    """Whether the API is ready, and its problems.
 
-    `degraded` names what answers and cannot do all of its work.
+    A ready API may have problems too: servers that it can do without, partitions that stand still. `degraded` names
+    servers that answer but cannot do all of their work.
     """
 
     is_ready: bool
@@ -24,43 +25,43 @@ class Readiness:
 
 
 def read_readiness(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Readiness:
-    """Ask the API at `url`."""
+    """Read the readiness of the API at `url`."""
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=timeout_seconds) as answer:  # noqa: S310  # ours
-            return _readiness_of(answer.read(), is_ready=True)
+            return _parse_readiness(answer.read(), is_ready=True)
     except urllib.error.HTTPError as error:
-        found = _readiness_of(error.read(), is_ready=False)
-        return found if found.problems else Readiness(False, (f"the API answers with status {error.code}",))
+        readiness = _parse_readiness(error.read(), is_ready=False)
+        return readiness if readiness.problems else Readiness(False, (f"the API answers with status {error.code}",))
     except OSError as error:
-        why = getattr(error, "reason", error) or type(error).__name__
-        return Readiness(False, (f"the API does not answer ({why})",))
+        cause = getattr(error, "reason", error) or type(error).__name__
+        return Readiness(False, (f"the API does not answer ({cause})",))
 
 
-def _readiness_of(body: bytes, *, is_ready: bool) -> Readiness:
+def _parse_readiness(body: bytes, *, is_ready: bool) -> Readiness:
     try:
         detail = json.loads(body)
     except ValueError:
         return Readiness(is_ready)
-    degraded = _mapping(detail).get("degraded")
+    degraded = _as_mapping(detail).get("degraded")
     names = tuple(map(str, degraded)) if isinstance(degraded, list) else ()
-    return Readiness(is_ready, tuple(problems_of(detail)), names)
+    return Readiness(is_ready, tuple(list_problems(detail)), names)
 
 
-def problems_of(detail: Any) -> list[str]:
-    """Servers that are away or take no writes, partitions and shards that stand still, in the words of the API."""
-    detail = _mapping(detail)
-    servers = _mapping(detail.get("servers"))
-    freshness = _mapping(detail.get("freshness"))
-    lines = [_with_name(name, str(said)) for name, said in servers.items() if said != "answers"]
-    lines += [f"stopped: {what}: {why}" for what, why in _mapping(freshness.get("stops")).items()]
+def list_problems(detail: Any) -> list[str]:
+    """One line for each server that is away or takes no writes, and each partition or shard that stands still."""
+    detail = _as_mapping(detail)
+    servers = _as_mapping(detail.get("servers"))
+    freshness = _as_mapping(detail.get("freshness"))
+    lines = [_with_name(name, str(state)) for name, state in servers.items() if state != "answers"]
+    lines += [f"stopped: {part}: {reason}" for part, reason in _as_mapping(freshness.get("stops")).items()]
     lines += [f"shard {shard} is only partly written: `rta rebuild`" for shard in freshness.get("torn") or ()]
-    lines += [f"{name}: {said}" for name, said in freshness.items() if name in ("unknown", "quarantined") and said]
+    lines += [f"{name}: {state}" for name, state in freshness.items() if name in ("unknown", "quarantined") and state]
     return lines
 
 
-def _with_name(name: str, said: str) -> str:
-    return said if said.startswith(f"{name}:") else f"{name}: {said}"
+def _with_name(name: str, state: str) -> str:
+    return state if state.startswith(f"{name}:") else f"{name}: {state}"
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _as_mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}

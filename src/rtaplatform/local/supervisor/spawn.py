@@ -1,11 +1,13 @@
-"""The last step before a child becomes its server: `python -I -S spawn.py PARENT IDENTITY PROGRAM ARGUMENT …`.
+"""Prepare a child process and execute its program: `python -I -S spawn.py PARENT IDENTITY PROGRAM ARGUMENT …`.
 
-Runs as a script of its own, so that nothing of ours happens between fork and exec in a process with threads.
-It makes the child a session of its own (Ctrl-C reaches the supervisor only), gives up root where asked, ties the
-child's life to its parent's, and executes PROGRAM. The order matters: a change of uid forgets the tie.
+This is a separate script, because no Python code may run between fork and exec in a process with threads. It starts a
+new session (so that Ctrl-C reaches only the supervisor), drops root if asked, has the kernel kill the child when its
+parent ends, and executes PROGRAM. The order matters: a change of uid would cancel the kill.
 
-IDENTITY is `same`, or `UID:GID`, which keeps CAP_DAC_OVERRIDE alone, so that the folders above the data directory
-may stay closed to others, or `UID:GID:namespace`, which only looks like that user from inside.
+IDENTITY is one of
+    same                the user of the supervisor
+    UID:GID             that user, with CAP_DAC_OVERRIDE only: folders above the data directory may stay closed
+    UID:GID:namespace   a user namespace that shows that user inside, and is the supervisor's user outside
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ CLONE_NEWUSER = 0x10000000
 
 
 def main(arguments: list[str]) -> None:
-    """Take the steps above; end with status 127 where the program cannot be executed."""
+    """Take the steps above. Ends with status 127 if the program cannot be executed."""
     parent, identity, program = int(arguments[0]), arguments[1], arguments[2:]
     if os.getsid(0) != os.getpid():
         os.setsid()
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> None:
     take_identity(identity)
     die_with(parent)
     try:
-        os.execv(program[0], program)  # noqa: S606  # the argument list is ours
+        os.execv(program[0], program)  # noqa: S606  # the supervisor wrote the argument list
     except OSError as error:
         sys.stderr.write(f"cannot execute {program[0]}: {error.strerror}\n")
         sys.exit(127)
@@ -40,8 +42,8 @@ def main(arguments: list[str]) -> None:
 def take_identity(identity: str) -> None:
     if identity == "same":
         return
-    uid, gid, *how = identity.split(":")
-    if how == ["namespace"]:
+    uid, gid, *method = identity.split(":")
+    if method == ["namespace"]:
         enter_namespace(int(uid), int(gid))
     else:
         drop_root(int(uid), int(gid))
@@ -61,7 +63,7 @@ def drop_root(uid: int, gid: int) -> None:
 
 
 def enter_namespace(uid: int, gid: int) -> None:
-    """Appear as `uid` inside a user namespace that maps it to whoever we are outside."""
+    """Appear as `uid` inside a user namespace, which maps it to the current user outside."""
     outside_uid, outside_gid = os.geteuid(), os.getegid()
     _check(_libc().unshare(CLONE_NEWUSER), "unshare")
     for name, text in (
@@ -74,7 +76,7 @@ def enter_namespace(uid: int, gid: int) -> None:
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill us when `parent` ends; end at once where it has ended already."""
+    """Have the kernel kill this process when `parent` ends. Exits at once if `parent` has ended already."""
     _check(_libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGKILL)

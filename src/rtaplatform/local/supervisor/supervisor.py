@@ -1,9 +1,10 @@
-"""Start children, keep them running, stop them in order.
+"""Start child processes, keep them running, stop them in order.
 
-Promised: a child that ends is started again, with back-off, and a line says so, also while the disk is full; on
-SIGINT, SIGTERM or SIGHUP all end within STOP_SECONDS_MAX, the ones that use others first; no child outlives this
-process, however it ends (the kernel kills them: spawn.py). Everything happens in the main thread, since the kernel
-ties a child to its parent's thread.
+Promises:
+- A child that ends is started again, with back-off, and a line reports it, even while the disk is full.
+- On SIGINT, SIGTERM or SIGHUP all children end within STOP_SECONDS_MAX, dependent ones first.
+- No child outlives this process, however it ends: the kernel kills them (spawn.py).
+Everything happens in the main thread, because the kernel ties a child to the thread that started it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from rtaplatform.local.supervisor.child_process import ChildProcess, Command
 from rtaplatform.local.supervisor.embedded_server import Say
 
 BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-STEADY_SECONDS = 30.0  # a child that ran this long starts over with the shortest back-off
+STEADY_SECONDS = 30.0  # a child that ran this long is restarted with the shortest back-off
 STOP_SECONDS_MAX = 10.0
 TICK_SECONDS = 0.05
-_LOOK_SECONDS = 2.0
+_MAINTENANCE_SECONDS = 2.0
 _LOG_CHECK_SECONDS = 30.0
-_NOTE_AGAIN_SECONDS = 1.0
+_RETRY_CHANGE_SECONDS = 1.0
 
 
 class Tier(IntEnum):
-    """Who depends on whom: the greatest is stopped first."""
+    """The order of dependence: the greatest tier is stopped first."""
 
     SERVER = 1
     STAGE = 2
@@ -42,214 +43,218 @@ _TIER_STOP_SECONDS = {Tier.SOURCE: 1.0, Tier.STAGE: 4.0, Tier.SERVER: 4.0}
 
 
 class StopRequested(Exception):
-    """Somebody asked this process to stop."""
+    """A signal asked this process to stop."""
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """A process to keep running. `command` is asked anew for every start; `look` is called every few seconds."""
+    """A process to keep running. `command` is called for every start, `maintain` every few seconds."""
 
     name: str
     command: Callable[[], Command]
     tier: Tier = Tier.STAGE
     stop_signal: int = signal.SIGTERM
-    look: Callable[[], None] | None = None
+    maintain: Callable[[], None] | None = None
 
 
 @dataclass
 class _ManagedChild:
     child: ChildSpec
     process: ChildProcess
-    steady: bool = False  # it was seen to work, so its end is an accident to be repaired
+    is_steady: bool = False  # it has worked, so it is started again if it ends
     failures: int = 0
     started_at: float = 0.0
     start_again_at: float | None = None
-    then: Callable[[], None] | None = None  # it is to end by itself; called when it has succeeded
+    on_success: Callable[[], None] | None = None  # set for a child that ends by itself
 
 
 @dataclass
 class Supervisor:
-    """Keeps children; `say` is told of every end and every new start."""
+    """Keeps children running. `say` receives a line for every end and every restart."""
 
     logs: Path
     say: Say
-    on_change: Callable[[], None] = lambda: None  # told when there are other children than before; may raise OSError
-    _kept: dict[str, _ManagedChild] = field(default_factory=dict)
-    _stop_asked: int = 0
+    on_change: Callable[[], None] = lambda: None  # called when the set of children changes; may raise OSError
+    _managed: dict[str, _ManagedChild] = field(default_factory=dict)
+    _stop_requests: int = 0
     _next_log_check: float = 0.0
-    _next_look: float = 0.0
-    _note_again_at: float | None = None  # what `on_change` could not write
+    _next_maintenance: float = 0.0
+    _retry_change_at: float | None = None  # set while `on_change` fails
 
     def start(self, child: ChildSpec) -> None:
-        """Start a child; from `wait_for` on it is started again when it ends."""
-        kept = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"))
-        self._kept[child.name] = kept
+        """Start a child. After `wait_for` it is started again whenever it ends."""
+        managed = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"))
+        self._managed[child.name] = managed
         try:
-            self._launch(kept)
+            self._launch(managed)
         except OSError as error:
-            raise _not_started(child, error) from error
+            raise _start_error(child, error) from error
 
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until the child is ready, then keep it. Raises SetupError where it ends or takes too long."""
-        kept = self._kept[name]
+        """Wait until the child is ready, then keep it running. Raises SetupError if it ends or takes too long."""
+        managed = self._managed[name]
         for _ in self.ticks(seconds):
-            status = kept.process.exit_status()
-            if not kept.steady and status is not None:
-                raise _failed(kept.process, f"{name} ended while it was starting ({_ending(status)})")
+            status = managed.process.exit_status()
+            if not managed.is_steady and status is not None:
+                raise _failure(managed.process, f"{name} ended while it was starting ({_describe_status(status)})")
             if ready():
-                kept.steady = True
+                managed.is_steady = True
                 return
-        raise _failed(kept.process, f"{name} was not ready after {seconds:.0f} s")
+        raise _failure(managed.process, f"{name} was not ready after {seconds:.0f} s")
 
     def run_once(self, child: ChildSpec, seconds: float) -> None:
-        """Run a child that is to end by itself. Raises SetupError where it fails or takes too long."""
+        """Run a child that ends by itself. Raises SetupError if it fails or takes too long."""
         process = ChildProcess(child.name, self.logs / f"{child.name}.log")
         try:
             process.start(child.command())
         except OSError as error:
-            raise _not_started(child, error) from error
+            raise _start_error(child, error) from error
         try:
             for _ in self.ticks(seconds):
                 status = process.exit_status()
                 if status == 0:
                     return
                 if status is not None:
-                    raise _failed(process, f"{child.name} failed ({_ending(status)})")
-            raise _failed(process, f"{child.name} was not done after {seconds:.0f} s")
+                    raise _failure(process, f"{child.name} failed ({_describe_status(status)})")
+            raise _failure(process, f"{child.name} was not done after {seconds:.0f} s")
         finally:
             process.kill()
 
-    def run_beside(self, child: ChildSpec, then: Callable[[], None]) -> None:
-        """Run a child that is to end by itself, without waiting; `then` is called when it has succeeded."""
-        kept = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"), then=then)
-        self._kept[child.name] = kept
+    def run_in_background(self, child: ChildSpec, on_success: Callable[[], None]) -> None:
+        """Run a child that ends by itself, without waiting for it. `on_success` is called if it succeeds."""
+        managed = _ManagedChild(child, ChildProcess(child.name, self.logs / f"{child.name}.log"), on_success=on_success)
+        self._managed[child.name] = managed
         try:
-            self._launch(kept)
+            self._launch(managed)
         except OSError:
-            del self._kept[child.name]  # nobody needs it
+            del self._managed[child.name]  # such a child is optional
 
     def ticks(self, seconds: float | None = None) -> Iterator[None]:
-        """Look after the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
+        """Check the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while deadline is None or time.monotonic() < deadline:
-            if self._stop_asked:
+            if self._stop_requests:
                 raise StopRequested
-            self._look_after()
+            self._check_children()
             yield
             time.sleep(TICK_SECONDS)
 
     def pids(self) -> dict[str, int]:
-        """The children that run now."""
+        """The running children: name → process id."""
         return {
-            name: kept.process.pid for name, kept in self._kept.items() if kept.process.alive() and kept.process.pid
+            name: managed.process.pid
+            for name, managed in self._managed.items()
+            if managed.process.alive() and managed.process.pid
         }
 
     def stop(self) -> None:
-        """End all children, tier by tier; asked again meanwhile, at once."""
-        asked = self._stop_asked
+        """End all children, tier by tier. A further stop signal ends them at once."""
+        requests_before = self._stop_requests
         for tier in sorted(Tier, reverse=True):
-            processes = [(kept.child, kept.process) for kept in self._kept.values() if kept.child.tier == tier]
+            processes = [
+                (managed.child, managed.process) for managed in self._managed.values() if managed.child.tier == tier
+            ]
             for child, process in processes:
                 process.signal(child.stop_signal)
             deadline = time.monotonic() + _TIER_STOP_SECONDS[tier]
             while any(process.alive() for _, process in processes):
-                if time.monotonic() >= deadline or self._stop_asked > max(asked, 1):
+                if time.monotonic() >= deadline or self._stop_requests > max(requests_before, 1):
                     break
                 time.sleep(TICK_SECONDS)
             for _, process in processes:
                 process.kill()
-        self._kept.clear()
+        self._managed.clear()
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
-        """Inside, the signals that ask to stop raise StopRequested in `ticks`; at the end all children are stopped."""
+        """Within this context, stop signals raise StopRequested in `ticks`. At its end all children are stopped."""
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is ignored under nohup
             numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self._note_signal) for number in numbers}
+        old_handlers = {number: signal.signal(number, self._count_stop_signal) for number in numbers}
         try:
             yield
         finally:
             self.stop()
-            for number, handler in before.items():
+            for number, handler in old_handlers.items():
                 signal.signal(number, handler)
 
-    def _note_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop_asked += 1
+    def _count_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_requests += 1
 
-    def _launch(self, kept: _ManagedChild) -> None:
-        kept.started_at, kept.start_again_at = time.monotonic(), None
-        kept.process.start(kept.child.command())
-        self._note_change()
+    def _launch(self, managed: _ManagedChild) -> None:
+        managed.started_at, managed.start_again_at = time.monotonic(), None
+        managed.process.start(managed.child.command())
+        self._report_change()
 
-    def _note_change(self) -> None:
-        """A disk that is full ends nothing: what could not be written is written as soon as there is room."""
+    def _report_change(self) -> None:
+        """Call `on_change`. If it fails, as on a full disk, it is called again until it succeeds."""
         try:
             self.on_change()
-            self._note_again_at = None
+            self._retry_change_at = None
         except OSError as error:
-            if self._note_again_at is None:
+            if self._retry_change_at is None:
                 self.say(f"cannot note where the children run: {error.strerror}; trying again until it can")
-            self._note_again_at = time.monotonic() + _NOTE_AGAIN_SECONDS
+            self._retry_change_at = time.monotonic() + _RETRY_CHANGE_SECONDS
 
-    def _look_after(self) -> None:
-        for name, kept in list(self._kept.items()):
-            if kept.steady and not kept.process.alive():
-                self._repair(kept)
-            elif kept.then and kept.process.exit_status() is not None:
-                del self._kept[name]
-                if kept.process.exit_status() == 0:
-                    self._finish(kept.then)
-                self._note_change()
-        if self._note_again_at is not None and time.monotonic() >= self._note_again_at:
-            self._note_change()
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + _LOOK_SECONDS
-            for kept in self._kept.values():
-                if kept.child.look is not None and kept.steady and kept.process.alive():
-                    kept.child.look()
+    def _check_children(self) -> None:
+        for name, managed in list(self._managed.items()):
+            if managed.is_steady and not managed.process.alive():
+                self._repair(managed)
+            elif managed.on_success and managed.process.exit_status() is not None:
+                del self._managed[name]
+                if managed.process.exit_status() == 0:
+                    self._finish(managed.on_success)
+                self._report_change()
+        if self._retry_change_at is not None and time.monotonic() >= self._retry_change_at:
+            self._report_change()
+        if time.monotonic() >= self._next_maintenance:
+            self._next_maintenance = time.monotonic() + _MAINTENANCE_SECONDS
+            for managed in self._managed.values():
+                if managed.child.maintain is not None and managed.is_steady and managed.process.alive():
+                    managed.child.maintain()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
-            for kept in self._kept.values():
-                kept.process.trim_log()
+            for managed in self._managed.values():
+                managed.process.trim_log()
 
-    def _finish(self, then: Callable[[], None]) -> None:
+    def _finish(self, on_success: Callable[[], None]) -> None:
         try:
-            then()
+            on_success()
         except OSError as error:
             self.say(f"what was made cannot be kept: {error.strerror}")
 
-    def _repair(self, kept: _ManagedChild) -> None:
+    def _repair(self, managed: _ManagedChild) -> None:
         now = time.monotonic()
-        if kept.start_again_at is None:
-            if now - kept.started_at >= STEADY_SECONDS:
-                kept.failures = 0
-            ending = _ending(kept.process.exit_status() or 0)
-            kept.process.kill()  # what it left behind, too
-            self._wait_before_start(kept, f"{kept.child.name} ended ({ending})")
-        elif now >= kept.start_again_at:
+        if managed.start_again_at is None:
+            if now - managed.started_at >= STEADY_SECONDS:
+                managed.failures = 0
+            ending = _describe_status(managed.process.exit_status() or 0)
+            managed.process.kill()  # also kills the processes that it left behind
+            self._wait_before_start(managed, f"{managed.child.name} ended ({ending})")
+        elif now >= managed.start_again_at:
             try:
-                self._launch(kept)
+                self._launch(managed)
             except OSError as error:
-                self._wait_before_start(kept, f"{kept.child.name} cannot be started ({error.strerror})")
+                self._wait_before_start(managed, f"{managed.child.name} cannot be started ({error.strerror})")
 
-    def _wait_before_start(self, kept: _ManagedChild, problem: str) -> None:
-        pause = BACK_OFF_SECONDS[min(kept.failures, len(BACK_OFF_SECONDS) - 1)]
-        kept.failures += 1
-        kept.start_again_at = time.monotonic() + pause
+    def _wait_before_start(self, managed: _ManagedChild, problem: str) -> None:
+        pause = BACK_OFF_SECONDS[min(managed.failures, len(BACK_OFF_SECONDS) - 1)]
+        managed.failures += 1
+        managed.start_again_at = time.monotonic() + pause
         self.say(f"{problem}; starting it again in {pause:g} s")
 
 
-def _ending(status: int) -> str:
+def _describe_status(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
-def _not_started(child: ChildSpec, error: OSError) -> SetupError:
+def _start_error(child: ChildSpec, error: OSError) -> SetupError:
     remedy = "See whether the disk is full or read-only, and how many processes and open files this user may have."
     return SetupError(f"{child.name} cannot be started: {error.strerror}", remedy)
 
 
-def _failed(process: ChildProcess, problem: str) -> SetupError:
+def _failure(process: ChildProcess, problem: str) -> SetupError:
     lines = process.last_lines()
-    shown = f"{problem}. The end of its log:\n{lines}" if lines else f"{problem}; it wrote nothing."
-    return SetupError(shown, f"All of the log is in {process.log}. `rta doctor` checks what this machine has.")
+    message = f"{problem}. The end of its log:\n{lines}" if lines else f"{problem}; it wrote nothing."
+    return SetupError(message, f"All of the log is in {process.log}. `rta doctor` checks what this machine has.")

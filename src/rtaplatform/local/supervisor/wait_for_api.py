@@ -1,4 +1,4 @@
-"""Asks the API again and again whether it is ready, and says what is missing when that goes on."""
+"""Poll the API until it is ready, and report its problems if that takes long."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import time
 from rtaplatform.local.supervisor.embedded_server import Say
 from rtaplatform.local.supervisor.readiness import read_readiness
 
-SILENT_SECONDS = 10.0  # a start that takes longer says what it waits for
+SILENT_SECONDS = 10.0  # only a start that takes longer reports what it waits for
 
 
-class WaitingForReadiness:
-    """Asks the API, and says what is missing when that goes on, each time it is something else."""
+class ReadinessPoll:
+    """Polls the API. After a while it reports the problems, whenever they change."""
 
     def __init__(self, url: str, say: Say) -> None:
         self._url, self._say = url, say
-        self._say_at = time.monotonic() + SILENT_SECONDS
-        self._said: tuple[str, ...] = ()
+        self._report_at = time.monotonic() + SILENT_SECONDS
+        self._reported_problems: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
 
-    def is_over(self) -> bool:
-        found = read_readiness(self._url, timeout_seconds=1)
-        self.problems = found.problems
-        if not found.is_ready and time.monotonic() >= self._say_at and found.problems != self._said:
-            self._said = found.problems
-            self._say(f"Not ready yet: {'; '.join(found.problems)}")
-        return found.is_ready
+    def is_ready(self) -> bool:
+        readiness = read_readiness(self._url, timeout_seconds=1)
+        self.problems = readiness.problems
+        if (
+            not readiness.is_ready
+            and time.monotonic() >= self._report_at
+            and readiness.problems != self._reported_problems
+        ):
+            self._reported_problems = readiness.problems
+            self._say(f"Not ready yet: {'; '.join(readiness.problems)}")
+        return readiness.is_ready

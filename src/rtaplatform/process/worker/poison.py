@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from rtaplatform import __version__, telemetry
-from rtaplatform.core.errors import PlatformError
+from rtaplatform.core.errors import NOT_OF_A_RECORD
 from rtaplatform.core.events import Reason
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
@@ -38,8 +38,6 @@ from rtaplatform.stream.port import DeadLetter, Partition, RecordColumns
 
 ENDS_MAX = 3
 SUSPECTS_MAX = 100  # that are counted at once; the suspects behind them are counted at later ends
-# These are failures of the machine, a server or the installation, whichever record they meet.
-NOT_OF_A_RECORD = (PlatformError, MemoryError, OSError, ImportError, SyntaxError, SystemError)
 
 log_line = telemetry.logger("worker")
 

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
 
-from rtaplatform.catalog.entities.etags import Condition, etag_of, is_known, read_condition
+from rtaplatform.catalog.entities.etags import Condition, etag_of, is_current, read_condition
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
 from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, PageQuestion
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
@@ -116,7 +116,7 @@ def condition_of(request: AnyRequest) -> Condition | None:
 
 def answer_read(request: AnyRequest, content: Any, version: int) -> Response[bytes]:
     """JSON with its ETag; 304 where If-None-Match names it."""
-    if is_known(request.headers.get("if-none-match"), version):
+    if is_current(request.headers.get("if-none-match"), version):
         return Response(b"", status_code=304, headers={"ETag": etag_of(version)})
     return answer(content, ETag=etag_of(version))
 

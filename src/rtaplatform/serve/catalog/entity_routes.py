@@ -15,7 +15,7 @@ from litestar.params import FromPath
 
 from rtaplatform.catalog.entities import entity_rows, pages
 from rtaplatform.catalog.entities.entity_rows import EntityRef
-from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, row_of
+from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, answer_row
 from rtaplatform.catalog.entities.etags import etag_of
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object
 from rtaplatform.catalog.keys.key_format import CATALOG_READ, CATALOG_WRITE
@@ -62,7 +62,7 @@ def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         check_filters(kind, question.filters)
         project_id = access_of(request).project_id
         page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
-        return answer_list(request, [row_of(kind, row) for row in page.rows], kind.shown, page.next_cursor)
+        return answer_list(request, [answer_row(kind, row) for row in page.rows], kind.answer_fields, page.next_cursor)
 
     @get(
         f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": docs_of_read(kind)}, tags=tags,
@@ -72,7 +72,7 @@ def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         read_parameters(request, ())
         place = _place(request, kind, id)
         row = await run(request, lambda connection: entity_rows.read(connection, place))
-        return answer_read(request, row_of(kind, row), row.version)
+        return answer_read(request, answer_row(kind, row), row.version)
 
     return [list_all, read_one]
 
@@ -164,7 +164,7 @@ def _without_id(given: Any, id: str) -> Any:
 
 
 def _answer(kind: EntityType, row: Any, status: int = 200, **headers: str) -> Response[bytes]:
-    return answer(row_of(kind, row), status, ETag=etag_of(row.version), **headers)
+    return answer(answer_row(kind, row), status, ETag=etag_of(row.version), **headers)
 
 
 route_handlers: list[HTTPRouteHandler] = [

@@ -13,7 +13,7 @@ from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.entities.fields import ERASURE_FIELDS, read_object
 from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import InvalidParameter
-from rtaplatform.profiles.erasure_receipt import WhoToErase, show_receipt
+from rtaplatform.profiles.erasure_receipt import PersonToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
 from rtaplatform.serve.http.access import access_of
@@ -59,5 +59,5 @@ async def erase(
 ) -> dict[str, Any]:
     """The receipt; raises PreconditionFailed, Unavailable."""
     access = access_of(request)
-    who = WhoToErase(access.project, access.project_id, user_id, anonymous_ids)
+    who = PersonToErase(access.project, access.project_id, user_id, anonymous_ids)
     return await catalog_of(request).erasure.erase(who, condition)

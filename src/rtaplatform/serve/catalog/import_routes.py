@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from rtaplatform.catalog.entities.bulk import BulkResult, BulkRow, RowError, upsert
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
-from rtaplatform.catalog.imports.table_files import CsvRows, Item, JsonLines
+from rtaplatform.catalog.imports.table_files import CsvRows, ImportItem, JsonLines
 from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
@@ -43,9 +43,9 @@ FORM = "Send NDJSON (application/x-ndjson) or CSV with a header (text/csv), in U
 class Reader(Protocol):
     """`JsonLines` or `CsvRows`."""
 
-    def feed(self, chunk: bytes) -> Iterator[Item]: ...
+    def feed(self, chunk: bytes) -> Iterator[ImportItem]: ...
 
-    def end(self) -> Iterator[Item]: ...
+    def end(self) -> Iterator[ImportItem]: ...
 
 
 class _Import:
@@ -62,7 +62,7 @@ class _Import:
         self._lines = 0
         self.total, self.failed = BulkResult(), 0
 
-    async def take(self, items: Iterator[Item]) -> None:
+    async def take(self, items: Iterator[ImportItem]) -> None:
         is_over = False
         while not is_over:
             async with self._turns:
@@ -71,7 +71,7 @@ class _Import:
             if len(self._rows) >= ROWS_PER_CHUNK:
                 await self.flush()
 
-    def _take_some(self, items: Iterator[Item]) -> bool:
+    def _take_some(self, items: Iterator[ImportItem]) -> bool:
         """Take until a chunk is full or the turn is over; whether there are no more."""
         turn_ends = time.perf_counter() + TURN_SECONDS
         for item in items:

@@ -21,7 +21,7 @@ from rtaplatform.catalog.keys.key_admin import (
     KeyMaker,
     MadeKey,
     NewKey,
-    key_of,
+    answer_key,
 )
 from rtaplatform.catalog.keys.key_format import ADMIN
 from rtaplatform.core.errors import InvalidParameter
@@ -57,7 +57,7 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
         raise InvalidParameter("`revoked` is include or exclude.", field="revoked", allowed=list(REVOKED))
     project_id = access_of(request).project_id
     page = await run(request, lambda connection: key_admin.list_page(connection, project_id, question))
-    items = [key_of(row) for row in page.rows]
+    items = [answer_key(row) for row in page.rows]
     return answer_list(request, items, Key.__struct_fields__, page.next_cursor)
 
 
@@ -129,9 +129,9 @@ def _maker(request: AnyRequest) -> KeyMaker:
 
 
 def _answer(row: Any) -> Response[bytes]:
-    return answer(key_of(row), ETag=etag_of(row.version))
+    return answer(answer_key(row), ETag=etag_of(row.version))
 
 
 def _answer_made(made: MadeKey) -> Response[bytes]:
-    content = {**msgspec.to_builtins(key_of(made.row)), "key": made.key}
+    content = {**msgspec.to_builtins(answer_key(made.row)), "key": made.key}
     return answer(content, 201, ETag=etag_of(made.row.version), Location=location("keys", made.row.id))

@@ -15,7 +15,7 @@ from rtaplatform.catalog.entities.etags import etag_of
 from rtaplatform.catalog.entities.fields import read_object
 from rtaplatform.catalog.keys.key_format import ADMIN, CATALOG_READ
 from rtaplatform.catalog.projects import project_admin
-from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, Project, project_of
+from rtaplatform.catalog.projects.project_admin import PROJECT_FIELDS, Project, answer_project
 from rtaplatform.core.errors import NotFound, PlatformError
 from rtaplatform.serve.catalog import catalog_docs as docs
 from rtaplatform.serve.catalog.catalog_http import (
@@ -48,7 +48,7 @@ async def list_projects(request: AnyRequest) -> Response[bytes]:
     read_parameters(request, ("format",))
     project_id = access_of(request).project_id
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
-    return answer_list(request, [project_of(row)], Project.__struct_fields__)
+    return answer_list(request, [answer_project(row)], Project.__struct_fields__)
 
 
 @post("/v1/projects", opt={"scope": ADMIN, "docs": docs.CREATE_PROJECT}, tags=TAGS, summary="Make a project")
@@ -62,7 +62,7 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
     await limits.take(ALL_PROJECTS, "all")
     row, keys = await run(request, lambda connection: project_admin.create(connection, values, limits.projects_max))
     await _tell(request)
-    content = {"project": project_of(row), "keys": keys}
+    content = {"project": answer_project(row), "keys": keys}
     return answer(content, 201, ETag=etag_of(row.version), Location=location("projects", row.id))
 
 
@@ -73,7 +73,7 @@ async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes
     read_parameters(request, ())
     project_id = _own(request, id)
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
-    return answer_read(request, project_of(row), row.version)
+    return answer_read(request, answer_project(row), row.version)
 
 
 @patch(
@@ -87,7 +87,7 @@ async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[byte
     await dependencies_of(request).limits.take(PROJECT_CHANGES, project_id)
     row = await run(request, lambda connection: project_admin.patch(connection, project_id, given, condition))
     await _tell(request)
-    return answer(project_of(row), ETag=etag_of(row.version))
+    return answer(answer_project(row), ETag=etag_of(row.version))
 
 
 route_handlers: list[HTTPRouteHandler] = [list_projects, create_project, read_project, patch_project]

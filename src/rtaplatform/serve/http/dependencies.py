@@ -18,7 +18,7 @@ from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.collector import Collector
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.profiles.erasure_receipt import WhoToErase
+from rtaplatform.profiles.erasure_receipt import PersonToErase
 from rtaplatform.serve.connections.connection_limits import ConnectionLimits, make_connection_limits
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.health import Health
@@ -56,7 +56,7 @@ class TransactionRunner(Protocol):
 class PersonEraser(Protocol):
     """`profiles.erasure.PersonErasure`."""
 
-    async def erase(self, who: WhoToErase, condition: Condition | None = None) -> dict[str, Any]:
+    async def erase(self, who: PersonToErase, condition: Condition | None = None) -> dict[str, Any]:
         """The receipt; raises PreconditionFailed, Unavailable."""
         ...
 

@@ -1,6 +1,7 @@
 """The oracle's amounts: numbers to whole 10⁻⁴ units, the lines of an order, its currency (rule 5).
 
-Exact: as many digits as the text has, rounded once, half to even. What cannot be read is as if it were not there.
+Exact: all digits of the text are used, and the result is rounded once, half to even. An amount that cannot be read is
+treated as missing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ROOT = ("price", "quantity", "revenue", "total")
 
 
 class InvalidAmount(Exception):
-    """There is something that is no amount, or one beyond the range."""
+    """A value is not an amount, or is out of range."""
 
 
 class OracleLine(NamedTuple):
@@ -45,27 +46,27 @@ class OracleAmounts(NamedTuple):
 
 def amount(value: Any) -> int | None:
     """Return the amount in 10⁻⁴ units, None for null. Raises InvalidAmount."""
-    number = _decimal(value)
+    number = _to_decimal(value)
     return None if number is None else _scaled(number)
 
 
 def read_amounts(properties: dict[str, Any]) -> OracleAmounts:
     """Return all amounts of a commerce event."""
     problems: list[str] = []
-    root = {name: _given(properties.get(name), problems) for name in _ROOT}
-    entries = _entries(properties.get("products"), problems)
+    root = {name: _check_amount(properties.get(name), problems) for name in _ROOT}
+    entries = _read_entries(properties.get("products"), problems)
     if entries:
-        lines = [_line(entry.get("product_id"), entry, problems) for entry in entries]
-        lines = _without_what_overflows(lines, problems)
+        lines = [_read_line(entry.get("product_id"), entry, problems) for entry in entries]
+        lines = _drop_overflows(lines, problems)
     else:
-        named = [properties.get("product_id"), root["price"], root["quantity"]]
-        lines = [_line(named[0], root, problems)] if any(value is not None for value in named) else []
+        root_values = [properties.get("product_id"), root["price"], root["quantity"]]
+        lines = [_read_line(root_values[0], root, problems)] if any(value is not None for value in root_values) else []
     stated = next((amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
     return OracleAmounts(lines, stated, bool(problems))
 
 
 def lines_of(properties: dict[str, Any]) -> list[OracleLine]:
-    """Return the lines: `products`, else one from the root where it names anything."""
+    """Return the lines: `products`, or else one line from the root if it has any of the fields."""
     return read_amounts(properties).lines
 
 
@@ -75,24 +76,24 @@ def revenue_of(properties: dict[str, Any], lines: list[OracleLine]) -> int:
     return sum(line.amount for line in lines) if stated is None else stated
 
 
-def in_other_currency(given: Any, currency: str) -> bool:
-    """Tell whether an order's currency is another than the project's, or none that there can be."""
-    if not isinstance(given, str):
-        return given is not None
-    letters = list(given)
-    while letters and _is_beside(letters[-1]):
+def in_other_currency(code: Any, currency: str) -> bool:
+    """Return whether an order's currency differs from the project's, or is not a currency code at all."""
+    if not isinstance(code, str):
+        return code is not None
+    letters = list(code)
+    while letters and _is_ignorable(letters[-1]):
         letters.pop()
-    while letters and _is_beside(letters[0]):
+    while letters and _is_ignorable(letters[0]):
         letters.pop(0)
     text = "".join(letters)
     return bool(text) and not (re.fullmatch("[A-Za-z]{3}", text) and text.upper() == currency)
 
 
-def _is_beside(character: str) -> bool:
+def _is_ignorable(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
-def _entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
+def _read_entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
     if products is None or is_empty(products):
         return []
     if isinstance(products, dict):
@@ -100,17 +101,17 @@ def _entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
     if not isinstance(products, list):
         problems.append("products")
         return []
-    found = []
+    entries = []
     for entry in products:
         if isinstance(entry, dict) or is_empty(entry):
-            found.append(entry or {})
+            entries.append(entry or {})
         elif entry is not None:
             problems.append("products")
-    return found
+    return entries
 
 
-def _given(value: Any, problems: list[str]) -> Any:
-    """Return the value, or None where it is no amount."""
+def _check_amount(value: Any, problems: list[str]) -> Any:
+    """Return the value, or None if it is not an amount."""
     try:
         amount(value)
     except InvalidAmount:
@@ -119,8 +120,8 @@ def _given(value: Any, problems: list[str]) -> Any:
     return value
 
 
-def _line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> OracleLine:
-    price, quantity = (_decimal(_given(entry.get(name), problems)) for name in ("price", "quantity"))
+def _read_line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> OracleLine:
+    price, quantity = (_to_decimal(_check_amount(entry.get(name), problems)) for name in ("price", "quantity"))
     price = Decimal(0) if price is None else price
     quantity = Decimal(1) if quantity is None else quantity
     try:
@@ -131,31 +132,31 @@ def _line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> Oracle
     return OracleLine(product_id, _scaled(quantity), total)
 
 
-def _without_what_overflows(lines: list[OracleLine], problems: list[str]) -> list[OracleLine]:
+def _drop_overflows(lines: list[OracleLine], problems: list[str]) -> list[OracleLine]:
     for name in ("amount", "quantity"):
         sums: Counter[str] = Counter()
         for line in lines:
-            sums[_product(line.product_id)] += getattr(line, name)
+            sums[_product_name(line.product_id)] += getattr(line, name)
         if any(abs(total) > LARGEST for total in (*sums.values(), sum(sums.values()))):
             problems.append(name)
             lines = [line._replace(**{name: 0}) for line in lines]
     return lines
 
 
-def _product(value: Any) -> str:
+def _product_name(value: Any) -> str:
     from rtaplatform.simulate.oracle.oracle_event import dimension
 
     return dimension(value)
 
 
-def _decimal(value: Any) -> Decimal | None:
+def _to_decimal(value: Any) -> Decimal | None:
     if value is None:
         return None
     text, form = _number_text(value)
     if len(text) > _TEXT_MAX or not form.fullmatch(text):
         raise InvalidAmount(text[:50])
     mantissa, _, exponent = text.lower().partition("e")
-    # A mantissa is short, so beyond this exponent the number is nothing or too large anyway.
+    # The mantissa is short, so a number beyond this exponent is zero or too large anyway.
     return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
 
 

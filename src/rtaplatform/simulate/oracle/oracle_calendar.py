@@ -1,6 +1,6 @@
-"""The oracle's times: reading ISO 8601 and numbers, and the buckets of a time.   Code of its own.
+"""The oracle's times: reading ISO 8601 and numbers, and the buckets of a time.
 
-Milliseconds since 1970 throughout; None is "cannot be read".
+All times are milliseconds since 1970. None means that a time cannot be read.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _DATES_WITHOUT_TIME = (
 _CLOCK = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d))?)?(?:[.,](\d+))?", re.ASCII)
 _OFFSET = re.compile(r"(?:[Zz]|([+−-])(\d\d)(?::?(\d\d))?)$", re.ASCII)
 _JSON_NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_END_MS = 253_402_300_800_000  # of the year 9999
+_END_MS = 253_402_300_800_000  # the end of the year 9999
 
 
 def read_time(value: Any) -> int | None:
-    """Return the time of an ISO 8601 text, of a number or of its text, cut to ms; without an offset it is UTC."""
+    """Return the time of an ISO 8601 text (UTC without an offset) or of a number, also as text; cut to ms."""
     if isinstance(value, OracleNumber):
         return _read_number(value.text)
     if not isinstance(value, str):
         return None
-    found = _read_iso(value)
-    return _read_number(value) if found is None else found
+    time_ms = _read_iso(value)
+    return _read_number(value) if time_ms is None else time_ms
 
 
 def _read_number(text: str) -> int | None:
     if len(text) > 100 or not _JSON_NUMBER.fullmatch(text):
         return None
     number = Fraction(text)
-    return _known(floor(number * 1000 if number < 100_000_000_000 else number))
+    return _if_in_range(floor(number * 1000 if number < 100_000_000_000 else number))
 
 
 def _read_iso(text: str) -> int | None:
@@ -63,57 +63,57 @@ def _read_iso(text: str) -> int | None:
             break
     try:
         if not separator:
-            return _known(_day_ms(day, (*_DATES, *_DATES_WITHOUT_TIME)))
+            return _if_in_range(_day_ms(day, (*_DATES, *_DATES_WITHOUT_TIME)))
         offset = _OFFSET.search(clock)
         if offset is not None:
             clock = clock[: offset.start()]
-        return _known(_day_ms(day, _DATES) + _clock_ms(clock) - _offset_ms(offset))
+        return _if_in_range(_day_ms(day, _DATES) + _clock_ms(clock) - _offset_ms(offset))
     except (ValueError, OverflowError):
         return None
 
 
-def _known(ms: int) -> int | None:
+def _if_in_range(ms: int) -> int | None:
     return ms if 0 <= ms < _END_MS else None
 
 
 def _day_ms(text: str, forms: Any) -> int:
     for form, make in forms:
-        found = form.fullmatch(text)
-        if found is not None:
-            day: date = make(*map(int, found.groups()))
+        match = form.fullmatch(text)
+        if match is not None:
+            day: date = make(*map(int, match.groups()))
             return (day - date(1970, 1, 1)).days * DAY_MS
     raise ValueError(text)
 
 
 def _day_of_year(year: int, number: int) -> date:
-    found = date(year, 1, 1) + timedelta(days=number - 1)
-    if found.year != year:
+    day = date(year, 1, 1) + timedelta(days=number - 1)
+    if day.year != year:
         raise ValueError("no such day of the year")
-    return found
+    return day
 
 
 def _clock_ms(text: str) -> int:
-    found = _CLOCK.fullmatch(text)
-    if found is None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
         raise ValueError(text)
-    parts = [int(part) for part in found.groups()[:3] if part is not None]
+    parts = [int(part) for part in match.groups()[:3] if part is not None]
     units = (HOUR_MS, MINUTE_MS, 1000)
     ms = sum(part * unit for part, unit in zip(parts, units, strict=False))
-    digits = (found[4] or "0")[: 3 if len(parts) == 3 else 40]
+    digits = (match[4] or "0")[: 3 if len(parts) == 3 else 40]
     part = floor(Fraction(int(digits), 10 ** len(digits)) * units[len(parts) - 1])
     hour, minute, second = (*parts, 0, 0)[:3]
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and ms + part != DAY_MS):
         raise ValueError(text)
-    return ms if second == 60 else ms + part  # a leap second is the next minute's first
+    return ms if second == 60 else ms + part  # a leap second counts as the first second of the next minute
 
 
-def _offset_ms(found: re.Match[str] | None) -> int:
-    if found is None or found[1] is None:
+def _offset_ms(match: re.Match[str] | None) -> int:
+    if match is None or match[1] is None:
         return 0
-    hours, minutes = int(found[2]), int(found[3] or 0)
+    hours, minutes = int(match[2]), int(match[3] or 0)
     if hours > 23 or minutes > 59:
         raise ValueError("no such offset")
-    return (hours * HOUR_MS + minutes * MINUTE_MS) * (1 if found[1] == "+" else -1)
+    return (hours * HOUR_MS + minutes * MINUTE_MS) * (1 if match[1] == "+" else -1)
 
 
 def bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
@@ -123,30 +123,30 @@ def bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
     return {"minute": minute, "hour": hour, "day": day}
 
 
-def kept(kind: str, start_minute: int, stream_time: int) -> bool:
-    """Tell whether a bucket is still updated at this stream time (rule 4)."""
+def is_kept(kind: str, start_minute: int, stream_time: int) -> bool:
+    """Return whether a bucket is still updated at this stream time (rule 4)."""
     return start_minute * MINUTE_MS + RETENTION_MS[kind] > stream_time
 
 
-def kept_by_product(kind: str, start_minute: int, stream_time: int) -> bool:
-    """Tell whether persons of products are still counted in it: in hours for 8 days only (rule 5)."""
+def keeps_persons_by_product(kind: str, start_minute: int, stream_time: int) -> bool:
+    """Return whether a bucket still counts persons by product: an hour does so for 8 days only (rule 5)."""
     return kind != "hour" or start_minute * MINUTE_MS + 8 * DAY_MS > stream_time
 
 
 @lru_cache(maxsize=1 << 17)
 def _local_starts(minute: int, zone: str) -> tuple[int, int]:
-    place = _zone(zone)
-    local = _local(minute, place)
+    zone_info = _load_zone(zone)
+    local = _local(minute, zone_info)
     hour = minute
-    # Back through the local hour, minute by minute, and no further than a change of the clocks.
-    while local.minute and _same_hour(_local(hour - 1, place), local):
+    # Go back minute by minute through the local hour, but not beyond a change of the clocks.
+    while local.minute and _same_hour(_local(hour - 1, zone_info), local):
         hour -= 1
-    midnight = datetime(local.year, local.month, local.day, tzinfo=place)
+    midnight = datetime(local.year, local.month, local.day, tzinfo=zone_info)
     return hour, int(midnight.timestamp()) // 60
 
 
 @lru_cache
-def _zone(name: str) -> ZoneInfo:
+def _load_zone(name: str) -> ZoneInfo:
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 
@@ -155,5 +155,5 @@ def _same_hour(earlier: datetime, later: datetime) -> bool:
     return earlier.hour == later.hour and earlier.utcoffset() == later.utcoffset()
 
 
-def _local(minute: int, place: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(minute * 60, place)
+def _local(minute: int, zone_info: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(minute * 60, zone_info)

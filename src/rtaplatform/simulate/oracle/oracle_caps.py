@@ -1,8 +1,8 @@
-"""The oracle's view of caps: what may be in a bucket that holds fewer values than there were (rule 6).
+"""The oracle's check of full buckets: what must hold if a bucket has fewer seats than there were values (rule 6).
 
-Which values have a seat depends on which came first, so the oracle does not say which. It says what must hold of any:
-a value that has a seat has all its numbers; there are as many as there are seats; what is bounded is there whatever
-else came; and what stands for the others is their sum.
+Which values have a seat depends on their order of arrival, so the oracle does not predict it. These rules hold in any
+case: a value with a seat has all its numbers; every seat is taken; values of bounded kinds always have a seat; and the
+rest is the sum of the values without one.
 """
 
 from __future__ import annotations
@@ -24,47 +24,49 @@ Numbers = Mapping[str, int]
 
 
 class OracleSeats(NamedTuple):
-    """How many values a bucket holds, of combinations and of products."""
+    """How many seats a bucket has, for combinations and for products."""
 
     combinations: int = 10_000
     products: int = 100_000
     products_of_minute: int = 20_000
 
-    def of(self, rollup: str, kind: str) -> int:
+    def count_for(self, rollup: str, kind: str) -> int:
         if rollup != "products":
             return self.combinations
         return self.products_of_minute if kind == "minute" else self.products
 
 
 def rest_of(rollup: str, values: Values) -> Values:
-    """Return what counts for a value that has no seat; the value itself where it always has one."""
+    """Return the value under which a value without a seat is counted; the value itself if it always has one."""
     if rollup == "products":
         return ("",) if values == ("",) else (REST,)
-    name, source, *others = values
-    return (name if name in _NAMES else REST, source, *[REST] * len(others))
+    name, source, *other_values = values
+    return (name if name in _NAMES else REST, source, *[REST] * len(other_values))
 
 
-def faults(rollup: str, found: Mapping[Values, Numbers], true: Mapping[Values, Numbers], seats: int) -> list[str]:
-    """Return what is wrong with a bucket's values, a line each. Numbers by measure, none of them 0."""
+def find_faults(
+    rollup: str, counted: Mapping[Values, Numbers], true: Mapping[Values, Numbers], seats: int
+) -> list[str]:
+    """Return one line for each fault in a bucket's values. Numbers are by measure, and none of them is 0."""
     wrong = [
         f"{values}: {dict(numbers)} instead of {dict(true.get(values, {}))}"
-        for values, numbers in found.items()
+        for values, numbers in counted.items()
         if REST not in values and numbers != true.get(values, {})
     ]
     for is_named in (True, False):
-        ours = {values for values in true if (values[0] in _NAMES) == is_named}
-        free = {values for values in ours if rest_of(rollup, values) == values}
-        wrong += [f"{values} always has a seat, and has none" for values in sorted(free - found.keys())]
-        seated, due = len((ours - free) & found.keys()), min(seats, len(ours - free))
-        if seated != due:
-            wrong.append(f"{seated} values have a seat, not {due}")
+        group = {values for values in true if (values[0] in _NAMES) == is_named}
+        always_seated = {values for values in group if rest_of(rollup, values) == values}
+        wrong += [f"{values} always has a seat, and has none" for values in sorted(always_seated - counted.keys())]
+        seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))
+        if seated != seats_due:
+            wrong.append(f"{seated} values have a seat, not {seats_due}")
     rest: dict[Values, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for values, numbers in true.items():
-        if values not in found:
+        if values not in counted:
             for measure, number in numbers.items():
                 rest[rest_of(rollup, values)][measure] += number
-    for values in {values for values in found if REST in values} | rest.keys():
-        told = {measure: n for measure, n in rest[values].items() if n}
-        if dict(found.get(values, {})) != told:
-            wrong.append(f"{values} for all others: {dict(found.get(values, {}))} instead of {told}")
+    for values in {values for values in counted if REST in values} | rest.keys():
+        expected = {measure: n for measure, n in rest[values].items() if n}
+        if dict(counted.get(values, {})) != expected:
+            wrong.append(f"{values} for all others: {dict(counted.get(values, {}))} instead of {expected}")
     return wrong

@@ -1,4 +1,4 @@
-"""The oracle's counting: what one applied event adds to the buckets that are kept for it (rule 5)."""
+"""The oracle's counting: what one applied event adds to its buckets (rule 5)."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from rtaplatform.simulate.oracle.oracle_amounts import OracleLine, in_other_curr
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, dimension
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
 
-_NO_LINE = OracleLine("", 0, 0)  # what names no product counts for the product ""
+_NO_LINE = OracleLine("", 0, 0)  # an order without lines counts for the product ""
 Bucket = tuple[str, int]
 
 
 def count(
     truth: ProjectTruth, event: OracleEvent, buckets: list[Bucket], currency: str, *, by_product: list[Bucket]
 ) -> None:
-    """Add the event to each of these buckets. `currency`: the project's. `by_product`: those with its persons too."""
-    bot = any(mark.startswith("bot:") for mark in event.marks)
-    cells, products = (truth.bot_events, truth.bot_products) if bot else (truth.events, truth.products)
-    shared = truth.bot_shared if bot else truth.shared
+    """Add the event to these buckets. `currency`: the project's. `by_product`: the buckets with persons by product."""
+    is_bot = any(mark.startswith("bot:") for mark in event.marks)
+    cells, products = (truth.bot_events, truth.bot_products) if is_bot else (truth.events, truth.products)
+    shared = truth.bot_shared if is_bot else truth.shared
     numbers = _event_numbers(event, currency)
     per_product = _product_numbers(event, currency)
     for bucket in buckets:
-        cell = cells[(*bucket, event.name, event.source, event.country, event.device)]
+        counters = cells[(*bucket, event.name, event.source, event.country, event.device)]
         for name, number in numbers.items():
-            cell[name] += number
+            counters[name] += number
         for product, counts in per_product.items():
             for name, number in counts.items():
                 products[(*bucket, product)][name] += number
         if len(per_product) > 1:
             shared[bucket]["shared_orders" if event.track == "Order Completed" else "shared_checkouts"] += 1
-        if not bot:
+        if not is_bot:
             _count_person(truth, event, bucket, per_product if bucket in by_product else ())
 
 
@@ -53,10 +53,10 @@ def _event_numbers(event: OracleEvent, currency: str) -> dict[str, int]:
 
 
 def _product_numbers(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
-    """Return what each product of the event gains."""
-    single = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
-    if single is not None:
-        return {dimension(event.properties.get("product_id")): {single: 1}}
+    """Return the numbers that each product of the event gains."""
+    measure = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
+    if measure is not None:
+        return {dimension(event.properties.get("product_id")): {measure: 1}}
     if event.track not in ("Checkout Started", "Order Completed"):
         return {}
     return _line_numbers(event, lines_of(event.properties) or [_NO_LINE], currency)

@@ -1,4 +1,4 @@
-"""The oracle's reading of an event: its fields checked, its time, its person, its dimensions (rules 1, 2, 5)."""
+"""The oracle's reading of an event: checks its fields, finds its time, person and dimensions (rules 1, 2, 5)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
 class OracleEvent(NamedTuple):
-    """An event that is not dead. `track` is the name of a track as a dimension's value, else empty."""
+    """An event that can be counted. `track` is the name of a track call as a dimension's value, else empty."""
 
     name: str
     track: str
@@ -48,8 +48,8 @@ class OracleEvent(NamedTuple):
 
 
 def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, stream_time: int) -> OracleEvent:
-    """Return the event in an object whose project is known. Raises Unreadable with the reason."""
-    text = _fields(data)
+    """Return the event in an object whose project is known. Raises UnreadableRecord with the reason."""
+    text = _read_texts(data)
     properties, context = data.get("properties") or {}, data.get("context") or {}
     if text["type"] not in _TYPES:
         raise UnreadableRecord("unknown_type")
@@ -60,15 +60,15 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         raise UnreadableRecord("missing_identity")
     _check_ids(data, track, properties)
     fallback = stream_time if timestamp is None else timestamp
-    time, unreadable = _time(data, fallback)
+    time, unreadable = _read_event_time(data, fallback)
     if time - stream_time > 300_000:
         raise UnreadableRecord("time_in_future")
     return OracleEvent(
         name=_name_of_track(track) if track else f"${text['type']}",
         track=track,
-        source=_source(data, topic),
-        country=shown(_inside(context, "location", "country")),
-        device=shown(_inside(context, "device", "type")),
+        source=_read_source(data, topic),
+        country=show_dimension(_read_inner(context, "location", "country")),
+        device=show_dimension(_read_inner(context, "device", "type")),
         person=("u", text["userId"]) if text["userId"] else ("a", text["anonymousId"]),
         message_id=text["messageId"],
         properties=properties,
@@ -76,27 +76,27 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         time=time,
         unreadable_time=unreadable or "unreadable_time" in (data.get("marks") or []),
         unreadable_amounts=track in COMMERCE and read_amounts(properties).unreadable,
-        own_time=_own_time(data),
+        own_time=_read_own_time(data),
     )
 
 
-def shown(value: Any) -> str:
-    """Return a dimension's value as it is shown: what reads like "(none)" and is not has a backslash more."""
+def show_dimension(value: Any) -> str:
+    """Return a dimension's value as answers show it. A text that looks like "(none)" gets a backslash in front."""
     text = dimension(value)
     return "\\" + text if _LIKE_A_MARKER.fullmatch(text) else text or "(none)"
 
 
 def _name_of_track(track: str) -> str:
-    return "\\" + track if _LIKE_A_CALL.fullmatch(track) else shown(track)
+    return "\\" + track if _LIKE_A_CALL.fullmatch(track) else show_dimension(track)
 
 
 def dimension(value: Any) -> str:
     """Return a dimension's value: text without control characters, of at most 256 bytes."""
-    text = _CONTROLS.sub(" ", _plain(value))
+    text = _CONTROLS.sub(" ", _to_text(value))
     return text.encode()[:_DIMENSION_BYTES_MAX].decode(errors="ignore")
 
 
-def _plain(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, OracleNumber):
         return value.text
     if isinstance(value, bool):
@@ -104,13 +104,13 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _fields(data: dict[str, Any]) -> dict[str, str]:
+def _read_texts(data: dict[str, Any]) -> dict[str, str]:
     text = {}
     for name in _TEXT_FIELDS:
         value = data.get(name)
-        if not (value is None or isinstance(value, str) or (isinstance(value, OracleNumber) and value.whole)):
+        if not (value is None or isinstance(value, str) or (isinstance(value, OracleNumber) and value.is_whole)):
             raise UnreadableRecord("invalid_field")
-        text[name] = _plain(value)
+        text[name] = _to_text(value)
     for name in ("properties", "context"):
         value = data.get(name)
         if not (value is None or isinstance(value, dict) or is_empty(value)):
@@ -128,32 +128,32 @@ def _check_ids(data: dict[str, Any], track: str, properties: dict[str, Any]) -> 
         products = properties.get("products")
         entries = products.values() if isinstance(products, dict) else products if isinstance(products, list) else []
         ids += [entry.get("product_id") for entry in entries if isinstance(entry, dict)]
-    if any(len(_plain(value).encode()) > _ID_BYTES_MAX for value in ids):
+    if any(len(_to_text(value).encode()) > _ID_BYTES_MAX for value in ids):
         raise UnreadableRecord("id_too_long")
 
 
-def _time(data: dict[str, Any], fallback: int) -> tuple[int, bool]:
-    given = data.get("timestamp")
-    if given is None:
-        given = data.get("originalTimestamp")
-    if given is None:
+def _read_event_time(data: dict[str, Any], fallback: int) -> tuple[int, bool]:
+    value = data.get("timestamp")
+    if value is None:
+        value = data.get("originalTimestamp")
+    if value is None:
         return fallback, False
-    found = read_time(given)
-    return (fallback, True) if found is None else (found, False)
+    time_ms = read_time(value)
+    return (fallback, True) if time_ms is None else (time_ms, False)
 
 
-def _own_time(data: dict[str, Any]) -> int | None:
-    given = data["originalTimestamp"] if "originalTimestamp" in data else data.get("timestamp")
-    found = read_time(given)
+def _read_own_time(data: dict[str, Any]) -> int | None:
+    value = data["originalTimestamp"] if "originalTimestamp" in data else data.get("timestamp")
+    time_ms = read_time(value)
     # From 2000-01-01 until before 2100-01-01.
-    return found if found is not None and 946_684_800_000 <= found < 4_102_444_800_000 else None
+    return time_ms if time_ms is not None and 946_684_800_000 <= time_ms < 4_102_444_800_000 else None
 
 
-def _source(data: dict[str, Any], topic: str) -> str:
-    given = data.get("source")
-    return given if isinstance(given, str) and given in _SOURCES else _TOPIC_SOURCES.get(topic, "(none)")
+def _read_source(data: dict[str, Any], topic: str) -> str:
+    source = data.get("source")
+    return source if isinstance(source, str) and source in _SOURCES else _TOPIC_SOURCES.get(topic, "(none)")
 
 
-def _inside(context: dict[str, Any], name: str, field: str) -> Any:
-    found = context.get(name)
-    return found.get(field) if isinstance(found, dict) else None
+def _read_inner(context: dict[str, Any], name: str, field: str) -> Any:
+    inner = context.get(name)
+    return inner.get(field) if isinstance(inner, dict) else None

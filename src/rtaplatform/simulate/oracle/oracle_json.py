@@ -1,6 +1,6 @@
-"""The oracle's reading of a value: the bytes of a record to plain data, or the reason why not (rule 1).
+"""The oracle's reading of a value: from the bytes of a record to plain data, or a reason for a dead letter (rule 1).
 
-Numbers keep their text, since amounts are made from it and dimensions show it.
+Numbers keep their text: amounts are computed from it, and dimensions show it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class OracleNumber(NamedTuple):
     text: str
 
     @property
-    def whole(self) -> bool:
-        """Tell whether it is written as an integer."""
+    def is_whole(self) -> bool:
+        """Return whether it is written as an integer."""
         return self.text.lstrip("-").isdigit()
 
 
 class UnreadableRecord(Exception):
-    """The record is dead before its fields are looked at. `reason` as in the rules."""
+    """The record cannot be counted. `reason` is the one in the rules."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,36 +35,36 @@ class UnreadableRecord(Exception):
 
 
 def read_record(value: bytes | None, *, collected: bool) -> dict[str, Any]:
-    """Return the object in a record; what the collector has added to it has room of its own."""
+    """Return the object in a record. A collected record may be larger, by what the collector adds."""
     if collected:
         return read_object(value, bytes_max=40_960, keys_max=_COLLECTED_KEYS_MAX)
     return read_object(value, bytes_max=32_768)
 
 
 def is_empty(value: Any) -> bool:
-    """Tell whether it means an empty object, where an object belongs: an empty list, an empty text, false."""
+    """Return whether a value stands for an empty object: an empty list, an empty text, or false."""
     return value is False or value in ("", [])
 
 
 def read_object(value: bytes | None, *, bytes_max: int, keys_max: int = _KEYS_MAX) -> dict[str, Any]:
-    """Return the object in these bytes. Raises Unreadable with the first reason that applies."""
+    """Return the object in these bytes. Raises UnreadableRecord with the first reason that applies."""
     if value is not None and len(value) > bytes_max:
         raise UnreadableRecord("too_large")
     if not value:
         raise UnreadableRecord("empty")
-    text = _text(value)
+    text = _decode(value)
     depth, keys = _measure(text)
     if depth > _NESTING_MAX:
         raise UnreadableRecord("too_deep")
     if keys > keys_max:
         raise UnreadableRecord("too_many_keys")
-    found = _parse(text)
-    if not isinstance(found, dict):
+    data = _parse(text)
+    if not isinstance(data, dict):
         raise UnreadableRecord("not_an_object")
-    return found
+    return data
 
 
-def _text(value: bytes) -> str:
+def _decode(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -73,13 +73,13 @@ def _text(value: bytes) -> str:
 
 def _parse(text: str) -> Any:
     try:
-        found = _DECODER.decode(text)
+        data = _DECODER.decode(text)
         # An escape of half a surrogate pair is not text.
-        if "\\u" in text and _LONE_SURROGATE.search(json.dumps(found, ensure_ascii=False)):
+        if "\\u" in text and _LONE_SURROGATE.search(json.dumps(data, ensure_ascii=False)):
             raise UnreadableRecord("not_json")
     except ValueError:
         raise UnreadableRecord("not_json") from None
-    return found
+    return data
 
 
 def _no_constant(name: str) -> Any:
@@ -89,13 +89,13 @@ def _no_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=OracleNumber, parse_int=OracleNumber, parse_constant=_no_constant)
 
 
-# To its closing quote, or to the end of the text where it has none.
+# A string up to its closing quote, or up to the end of the text if it has none.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _SIGN = re.compile(r"[\[\]{}:]")
 
 
 def _measure(text: str) -> tuple[int, int]:
-    """Return how deep brackets nest, and the most colons in one pair of them: of any text, JSON or not."""
+    """Return how deep brackets nest, and the most colons within one pair. The text need not be JSON."""
     depth = keys = 0
     open_pairs: list[int] = []
     for sign in _SIGN.findall(_STRING.sub("", text)):

@@ -1,4 +1,4 @@
-"""The oracle's murmur2, as Kafka's Java client has it (org.apache.kafka.common.utils.Utils.murmur2)."""
+"""The oracle's murmur2, as in Kafka's Java client (org.apache.kafka.common.utils.Utils.murmur2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     state = _SEED ^ length
     for start in range(0, length - length % 4, 4):
-        state = ((state * _M) & _MASK) ^ _mixed(int.from_bytes(data[start : start + 4], "little"))
+        state = ((state * _M) & _MASK) ^ _mix(int.from_bytes(data[start : start + 4], "little"))
     rest = data[length - length % 4 :]
     if rest:
         state = ((state ^ int.from_bytes(rest, "little")) * _M) & _MASK
@@ -29,6 +29,6 @@ def to_positive(data: bytes) -> int:
     return murmur2(data) & 0x7FFFFFFF
 
 
-def _mixed(word: int) -> int:
+def _mix(word: int) -> int:
     word = (word * _M) & _MASK
     return ((word ^ (word >> 24)) * _M) & _MASK

@@ -1,7 +1,7 @@
-"""What the oracle found: plain dicts of exact numbers, and the same as JSON.
+"""The oracle's result: plain dicts of exact numbers, and the same as JSON.
 
-Amounts are whole 10⁻⁴ units, bucket starts minutes since 1970, kinds `minute`, `hour`, `day`. Records without a
-known project are under the project "".
+Amounts are whole 10⁻⁴ units. Bucket starts are minutes since 1970, and kinds are `minute`, `hour` and `day`. Records
+without a known project are under the project "".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EventCell = tuple[str, int, str, str, str, str]
 ProductCell = tuple[str, int, str]
 """kind, start, product_id"""
 PersonCell = tuple[str, int, str | None, str | None]
-"""kind, start, then source or product_id, or neither for all persons of the project"""
+"""kind, start, then source or product_id; neither of them for all persons of the project"""
 
 
 _NOTES = ("unchecked", "unreadable_time", "unreadable_amount")
@@ -47,7 +47,7 @@ def _shared_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
 
 @dataclass
 class ProjectTruth:
-    """The numbers of one project. `bot_…`: what marked bots did, kept apart. `shared`: events with several products."""
+    """The numbers of one project. `bot_…`: events marked as a bot's. `shared`: events with several products."""
 
     totals: dict[str, int] = field(default_factory=_totals)
     dead_by_reason: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -85,7 +85,7 @@ class Truth:
     dead: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it in a form that JSON can hold."""
         return {
             "projects": {slug: project.as_dict() for slug, project in sorted(self.projects.items())},
             "consumed": {
@@ -107,8 +107,8 @@ def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]]) -> list[dict[s
             "start": start,
             "source": source,
             "product_id": product,
-            "count": len(found),
-            "ids": sorted(f"{space}:{name}" for space, name in found),
+            "count": len(members),
+            "ids": sorted(f"{space}:{name}" for space, name in members),
         }
-        for (kind, start, source, product), found in ordered
+        for (kind, start, source, product), members in ordered
     ]

@@ -1,7 +1,7 @@
-"""The demo shop's products and people.   simulate: [catalog] → people, popularity → journey → traffic → sender.
+"""The demo shop's products and people.   simulate: [demo_catalog] → visitors, popularity → journey → traffic → sender.
 
-Pure functions of count and seed: PostgreSQL is seeded from them and events carry the same ids, prices and
-categories. Entry n is the same whatever the count, so a larger catalog only adds to a smaller one.
+Pure functions of count and seed. PostgreSQL is filled from them, and events carry the same ids, prices and categories.
+Entry n does not depend on the count, so a larger catalog only adds to a smaller one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def demo_users(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def demo_user(number: int, seed: int) -> dict[str, Any]:
-    """Return the one user `u-number`."""
+    """Return the user `u-number`."""
     rng = Random(f"user:{seed}:{number}")
     first, last = rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
     return {
@@ -92,6 +92,6 @@ def _product(number: int, seed: int) -> dict[str, Any]:
 
 
 def _price_cents(rng: Random, low: int, high: int) -> int:
-    """Cheap things are common: the square of a uniform number, and prices end as shops end them."""
+    """Cheap products are common: the square of a uniform number. Prices end as in shops."""
     cents = low + int((high - low) * rng.random() ** 2)
     return cents - cents % 100 + rng.choice((99, 90, 95, 50, 0))

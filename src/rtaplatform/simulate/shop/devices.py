@@ -1,6 +1,6 @@
-"""What a visitor comes with: device, system, browser, campaign.   simulate: [devices] → people.
+"""A visitor's device, system, browser and campaign.   simulate: [devices] → visitors.
 
-Each becomes the `context` of the events, in Segment's names.
+They become the `context` of the events, with Segment's names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REFERRERS = (
 
 
 def device_context(source: str, country: str, rng: Random) -> dict[str, Any]:
-    """Return the lasting part of a client's context."""
+    """Return the part of a client's context that does not change."""
     location = {"country": country}
     if source == "server":
         return {"location": location, "library": {"name": "analytics-python"}}
@@ -58,8 +58,8 @@ def device_context(source: str, country: str, rng: Random) -> dict[str, Any]:
     }
 
 
-def arrival(rng: Random) -> tuple[dict[str, str] | None, str]:
-    """Return campaign and referrer of a web session: campaigns, searches, and those who type the address."""
+def draw_arrival(rng: Random) -> tuple[dict[str, str] | None, str]:
+    """Return campaign and referrer of a web session: from a campaign, from a search, or by a typed address."""
     chance = rng.random()
     if chance < 0.2:
         return rng.choice(_CAMPAIGNS)

@@ -1,8 +1,8 @@
-"""What a visitor does, step by step.   simulate: people, popularity → [journey] → traffic.
+"""The steps of a visitor.   simulate: visitors, popularity → [journey] → traffic.
 
-A journey is an iterator of steps, each with the pause before it. It leaves at every stage with the probability
-shops see: about a third after the landing page, half with a full cart, a third in the checkout. What the shop's
-servers send afterwards is a journey of its own.
+A journey is an iterator of steps, each with the pause before it. It ends at each stage with the probability that real
+shops see: about a third after the landing page, half with a full cart, a third in the checkout. The events that the
+shop's servers send afterwards are a separate journey.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SEARCHES = ("gift", "black", "winter", "sale", "organic", "light")
 
 
 class JourneyStep(NamedTuple):
-    """One event to come. `name` is the event's, page's or screen's; `path` the page it happens on."""
+    """A future event. `name` is that of the event, page or screen; `path` is the page where it happens."""
 
     pause_ms: int
     type: str
@@ -54,7 +54,7 @@ class JourneyStep(NamedTuple):
 
 
 class DemoShop(NamedTuple):
-    """What all journeys share. `confirms`: the shop's servers send events too."""
+    """The values that all journeys share. `confirms`: the shop's servers send events too."""
 
     popularity: Popularity
     rng: Random
@@ -77,11 +77,11 @@ def journey(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
         order = Order(f"o-{shop.rng.getrandbits(48):012x}", currency, tuple(cart))
         yield from _buy(client, shop, order)
     if shop.rng.random() < _LOGOUT:
-        client.logged_in = False
+        client.is_logged_in = False
 
 
 def after_sales(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[JourneyStep]:
-    """Yield what the shop's servers send about an order, known by userId only."""
+    """Yield the events of the shop's servers about an order. They hold only the userId."""
     rng = shop.rng
     if confirm:
         yield _server(int(500 + rng.random() * 4_000), "Order Completed", _completed(order, rng))
@@ -92,7 +92,7 @@ def after_sales(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[Jour
 
 
 def standing_order(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
-    """Yield a purchase that no page saw: a subscription, or one by phone."""
+    """Yield a purchase without page views: a subscription, or an order by phone."""
     currency = "USD" if client.country == "US" else "EUR"
     lines = ((shop.popularity.draw(), 1 + int(shop.rng.random() * 3)),)
     order = Order(f"o-{shop.rng.getrandbits(48):012x}", currency, lines)
@@ -103,14 +103,14 @@ def _browse(
     client: VisitorClient, shop: DemoShop, currency: str, cart: list[tuple[dict[str, Any], int]]
 ) -> Iterator[JourneyStep]:
     rng = shop.rng
-    first = shop.popularity.draw()
-    category = first["category"]
+    product = shop.popularity.draw()
+    category = product["category"]
     if rng.random() < _SEARCH:
         yield _track(rng, "Products Searched", "/search", {"query": _SEARCHES[int(rng.random() * len(_SEARCHES))]})
     else:
         yield _page(client, shop, category, f"/c/{category.lower()}")
         yield _track(rng, "Product List Viewed", f"/c/{category.lower()}", {"category": category})
-    yield from _look_at(shop, first, currency, cart)
+    yield from _look_at(shop, product, currency, cart)
     while rng.random() < _VIEW_NEXT:
         yield from _look_at(shop, shop.popularity.draw(), currency, cart)
 
@@ -139,17 +139,17 @@ def _buy(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Journe
     yield _track(rng, "Checkout Started", "/checkout", checkout_properties(order))
     if rng.random() >= _ORDER:
         return
-    by_server = shop.confirms and client.logged_in and rng.random() < _SERVER_CONFIRMS
-    if by_server:
+    is_confirmed_by_server = shop.confirms and client.is_logged_in and rng.random() < _SERVER_CONFIRMS
+    if is_confirmed_by_server:
         yield _page(client, shop, "Thank You", "/thanks")._replace(order=order)
     else:
         yield _track(rng, "Order Completed", "/thanks", _completed(order, rng))._replace(order=order)
 
 
 def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterator[JourneyStep]:
-    if client.user_id is None or client.logged_in or shop.rng.random() >= probability:
+    if client.user_id is None or client.is_logged_in or shop.rng.random() >= probability:
         return
-    client.logged_in = True
+    client.is_logged_in = True
     yield JourneyStep(_think(shop.rng), "identify", "", "/login", {})
 
 
@@ -172,7 +172,7 @@ def _server(pause_ms: int, name: str, properties: dict[str, Any]) -> JourneyStep
 
 
 def _think(rng: Random) -> int:
-    """People look at a page for 18 s on average, most of them shorter; never over 30 minutes within a session."""
+    """The time spent on a page: 18 s on average, mostly shorter, never over 30 minutes within a session."""
     return min(1_700_000, 700 + int(-log(1 - rng.random()) * 18_000))
 
 

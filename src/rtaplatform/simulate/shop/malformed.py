@@ -1,7 +1,7 @@
-"""Broken records, of every kind that the rules quarantine.   simulate: [malformed] → traffic.
+"""Broken records, for every reason of a dead letter.   simulate: [malformed] → traffic.
 
-Each entry of `BREAKAGES` takes a good message and returns the value of a bad record; its key is the reason that
-docs/reference/rules.md gives it. Reasons with several causes have several entries.
+Each entry of `BREAKAGES` takes a good message and returns the value of a broken record. Its key is the reason from
+docs/reference/rules.md. A reason with several causes has several entries.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ BREAKAGES: tuple[tuple[str, Callable[[Message], bytes | None]], ...] = (
 )
 
 
-def broken(message: Message, good: SimulatedRecord, now_ms: int, rng: Random) -> SimulatedRecord:
-    """Return a record that will be quarantined. It carries the time it arrived at, in history too."""
+def break_record(message: Message, good: SimulatedRecord, now_ms: int, rng: Random) -> SimulatedRecord:
+    """Return a record that becomes a dead letter. Its timestamp is the time of arrival, in history too."""
     number = int(rng.random() * (len(BREAKAGES) + 1))
     if number == len(BREAKAGES):
         value: bytes | None = _with(timestamp=iso(now_ms + HOUR_MS))(message)

@@ -1,7 +1,7 @@
-"""What to simulate: one value, read from the command line, passed down.
+"""The plan of a simulation: one value, read from the command line and passed down.
 
-`start_ms` is the only absolute time in it. A live run begins there; history, and a run at full speed of a
-given length, end there.
+`start_ms` is its only absolute time. A live run begins there. History ends there, and so does a run at full speed with
+a given number of events.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 SOURCES = ("web", "ios", "android", "server")
 TIME_ZONE = "Europe/Berlin"
 FULL_SPEED_EVENTS_PER_SECOND = 2_000.0
-"""How close the events lie in their own time when `rate` is 0 and they are sent as fast as possible."""
+"""The rate of the events in their own time, if `rate` is 0 and they are sent as fast as possible."""
 
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """Shares are of all records, 0 to 1; `duration_ms`, `backfill_ms` and `events_max` None: without that limit."""
+    """Shares are of all records, 0 to 1. `duration_ms`, `backfill_ms` and `events_max`: None for no limit."""
 
     start_ms: int
     project: str = "demo"
@@ -34,7 +34,7 @@ class SimulationPlan:
 
     @property
     def events_per_second(self) -> float:
-        """Return the pace of the events in their own time."""
+        """Return the rate of the events in their own time."""
         return self.rate or FULL_SPEED_EVENTS_PER_SECOND
 
     @property

@@ -1,7 +1,7 @@
-"""Which product is wanted: Zipf's law over a ranking that drifts.   simulate: [popularity] → journey.
+"""The popularity of products: Zipf's law over a ranking that drifts.   simulate: [popularity] → journey.
 
-The ranking slowly permutes with the time of the events: neighbours change places all along, and now and then a
-product from the back becomes a hit. Time is that of the run, so the drift does not depend on the rate.
+The ranking changes slowly with the time of the events: neighbours swap all the time, and now and then a product from
+the back becomes a hit. The time is that of the run, so the drift does not depend on the rate.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _SWAPS_AT_ONCE_MAX = 10_000
 
 
 class Popularity:
-    """Draws products. `advance` must be told the time, which never goes back."""
+    """Draws products. `advance` takes the time, which must never go back."""
 
     def __init__(self, products: list[dict[str, Any]], rng: Random) -> None:
         self._rng = rng
         self._ranking = rng.sample(products, len(products))
-        self._cumulated = list(accumulate(rank**-_ZIPF_EXPONENT for rank in range(1, len(products) + 1)))
+        self._cumulative_weights = list(accumulate(rank**-_ZIPF_EXPONENT for rank in range(1, len(products) + 1)))
         self._swaps = 0
         self._next_ms = _SWAP_EVERY_MS
 
     def draw(self) -> dict[str, Any]:
-        """Return a product, popular ones more often."""
-        return self._ranking[bisect(self._cumulated, self._rng.random() * self._cumulated[-1])]
+        """Return a random product, a popular one more often."""
+        return self._ranking[bisect(self._cumulative_weights, self._rng.random() * self._cumulative_weights[-1])]
 
     def advance(self, now_ms: int) -> None:
-        """Let the ranking drift up to this time."""
+        """Let the ranking drift until this time."""
         if now_ms < self._next_ms:
             return
-        due = (now_ms - self._next_ms) // _SWAP_EVERY_MS + 1
-        self._next_ms += due * _SWAP_EVERY_MS
-        for _ in range(min(due, _SWAPS_AT_ONCE_MAX)):
+        swaps_due = (now_ms - self._next_ms) // _SWAP_EVERY_MS + 1
+        self._next_ms += swaps_due * _SWAP_EVERY_MS
+        for _ in range(min(swaps_due, _SWAPS_AT_ONCE_MAX)):
             self._swap()
 
     def ranking(self) -> list[str]:
-        """Return the product ids, most wanted first."""
+        """Return the product ids, the most popular first."""
         return [product["id"] for product in self._ranking]
 
     def _swap(self) -> None:

@@ -22,7 +22,7 @@ TOPICS = ("rta.events.web", "rta.events.mobile", "rta.events.server")
 
 
 class SimulatedRecord(NamedTuple):
-    """A record before Kafka has it. `timestamp` in ms; `value` None is a tombstone."""
+    """A record before it is sent. `timestamp` is in ms; a `value` of None is a tombstone."""
 
     topic: str
     key: bytes

@@ -1,4 +1,4 @@
-"""Carts and orders in Segment's e-commerce words.   simulate: [shopping] → journey.
+"""Carts and orders in the terms of Segment's e-commerce spec.   simulate: [shopping] → journey.
 
 Money is counted in cents and written with two digits.
 """
@@ -15,7 +15,7 @@ _SHIPPING_CENTS = 490
 
 @dataclass(frozen=True)
 class Order:
-    """What was bought. `lines`: product and quantity."""
+    """An order. `lines` are products with quantities."""
 
     order_id: str
     currency: str
@@ -41,7 +41,7 @@ def product_properties(product: dict[str, Any], currency: str, quantity: int = 1
 
 
 def order_properties(order: Order, *, single_line_at_root: bool) -> dict[str, Any]:
-    """Return the properties of Order Completed: one line may stand at the root, more stand in `products`."""
+    """Return the properties of Order Completed. A single line may be at the root; several are in `products`."""
     shipping = 0 if order.cents >= _FREE_SHIPPING_CENTS else _SHIPPING_CENTS
     head = {
         "order_id": order.order_id,
@@ -68,7 +68,7 @@ def order_lines(order: Order) -> list[dict[str, Any]]:
 
 
 def refund_properties(order: Order, rng: Random) -> dict[str, Any]:
-    """Return the properties of Order Refunded: all of it, or one line."""
+    """Return the properties of Order Refunded, for the whole order or for one line."""
     line = order.lines[int(rng.random() * len(order.lines))]
     refunded = order if rng.random() < 0.6 else Order(order.order_id, order.currency, (line,))
     return {

@@ -1,8 +1,8 @@
-"""Who comes: known users on their devices, anonymous people new and returning.   simulate: [people] → traffic.
+"""The visitors: known users on their devices, and new or returning anonymous ones.   simulate: [visitors] → traffic.
 
-A client is one browser or one installed app; a user may have several, each with an anonymousId of its own.
-Nobody is in two sessions at a time on one client. Memory is bounded: one client per user and source, and a ring
-of anonymous people who may come back.
+A client is one browser or one installed app. A user may have several, each with its own anonymousId. A client is in at
+most one session at a time. Memory is bounded: one client per user and source, and a ring of anonymous visitors who may
+return.
 """
 
 from __future__ import annotations
@@ -25,9 +25,19 @@ _COUNTRIES = WeightedChoice(COUNTRIES, COUNTRY_WEIGHTS)
 
 
 class VisitorClient:
-    """One browser or app: who uses it and what it sends along. `user_id` None: this person never logs in."""
+    """One browser or app, with its user and the context it sends. `user_id` is None for a visitor who never logs in."""
 
-    __slots__ = ("anonymous_id", "busy", "context", "country", "logged_in", "skew_ms", "source", "traits", "user_id")
+    __slots__ = (
+        "anonymous_id",
+        "context",
+        "country",
+        "is_busy",
+        "is_logged_in",
+        "skew_ms",
+        "source",
+        "traits",
+        "user_id",
+    )
 
     def __init__(self, source: str, country: str, user: dict[str, Any] | None, rng: Random) -> None:
         self.source = source
@@ -36,35 +46,35 @@ class VisitorClient:
         self.traits = {"email": user["email"], "name": user["name"], **user["traits"]} if user else {}
         self.anonymous_id = None if source == "server" else f"a-{rng.getrandbits(48):012x}"
         self.context = device_context(source, country, rng)
-        self.logged_in = source == "server"
-        self.busy = False
+        self.is_logged_in = source == "server"
+        self.is_busy = False
         self.skew_ms = int((rng.random() - 0.5) * 7_200_000) if rng.random() < _WRONG_CLOCKS else 0
 
 
 class Visitors:
-    """Chooses who comes next."""
+    """Chooses the next visitor."""
 
     def __init__(self, plan: SimulationPlan, rng: Random) -> None:
         self._plan, self._rng = plan, rng
         self._sources = WeightedChoice(plan.sources, [_SOURCE_WEIGHTS[source] for source in plan.sources])
-        self._known: dict[tuple[int, str], VisitorClient] = {}
+        self._user_clients: dict[tuple[int, str], VisitorClient] = {}
         self._ring: list[VisitorClient] = []
         self._ring_max = max(_RING_MIN, plan.users)
 
-    def visitor(self) -> VisitorClient:
-        """Return a client that is in no session, and mark it busy."""
+    def choose_visitor(self) -> VisitorClient:
+        """Return a client without a session, and mark it busy."""
         source = self._sources.draw(self._rng)
-        client = self._known_user(source) if source == "server" else self._client(source)
-        client.busy = True
+        client = self._known_user(source) if source == "server" else self._choose_client(source)
+        client.is_busy = True
         return client
 
-    def _client(self, source: str) -> VisitorClient:
+    def _choose_client(self, source: str) -> VisitorClient:
         chance = self._rng.random()
         if chance < _NEWCOMERS:
             return self._newcomer(source)
-        known = chance < _NEWCOMERS + (1 - _NEWCOMERS) * _KNOWN_AMONG_RETURNING
-        client = self._known_user(source) if known else self._returning(source)
-        return self._newcomer(source) if client.busy else client
+        is_known_user = chance < _NEWCOMERS + (1 - _NEWCOMERS) * _KNOWN_AMONG_RETURNING
+        client = self._known_user(source) if is_known_user else self._returning(source)
+        return self._newcomer(source) if client.is_busy else client
 
     def _newcomer(self, source: str) -> VisitorClient:
         country = _COUNTRIES.draw(self._rng)
@@ -81,14 +91,14 @@ class Visitors:
         return self._ring[int(self._rng.random() * len(self._ring))]
 
     def _known_user(self, source: str) -> VisitorClient:
-        # Low numbers come often: the regulars.
+        # Users with low numbers come often.
         number = 1 + int(self._plan.users * self._rng.random() ** 1.5)
-        found = self._known.get((number, source))
-        return found or self._first_visit(number, source)
+        client = self._user_clients.get((number, source))
+        return client or self._first_visit(number, source)
 
     def _first_visit(self, number: int, source: str) -> VisitorClient:
         user = demo_user(number, self._plan.seed)
         client = VisitorClient(source, user["traits"]["country"], user, self._rng)
         if source != "server" and self._rng.random() < _NEVER_LOG_IN:
             client.user_id = None
-        return self._known.setdefault((number, source), client)
+        return self._user_clients.setdefault((number, source), client)

@@ -1,6 +1,6 @@
-"""A session under way, and the message of each of its steps.   simulate: journey → [visits] → traffic.
+"""A session in progress, and the message of each of its steps.   simulate: journey → [visits] → traffic.
 
-Times as the collector would leave them: the client's own, corrected where its clock is wrong by over 30 s.
+Times are as the collector would write them: the client's own, corrected if its clock is wrong by over 30 s.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _SKEW_TOLERATED_MS = 30_000
 
 
 class Visit:
-    """Whose session it is, what it sends along, the step to come, and by how much it is sent late."""
+    """A session: its client, the context it sends, its next step, and by how much it is sent late."""
 
-    __slots__ = ("client", "coming", "context", "lag_ms", "marks", "referrer", "source", "steps")
+    __slots__ = ("client", "context", "lag_ms", "marks", "next_step", "referrer", "source", "steps")
 
     def __init__(self, client: VisitorClient, source: str, steps: Iterator[JourneyStep]) -> None:
         self.client, self.source, self.steps = client, source, steps
         self.context: dict[str, Any] = client.context
-        self.coming = next(steps)
+        self.next_step = next(steps)
         self.referrer = ""
         self.lag_ms = 0
         self.marks: list[str] = []
 
 
 class VisitSealing(NamedTuple):
-    """What all messages of a run share. `salt` sets the messageIds of one start apart from another's."""
+    """The values that all messages of a run share. `salt` makes the messageIds of every start different."""
 
     project: str
     salt: int
@@ -40,7 +40,7 @@ class VisitSealing(NamedTuple):
 
 
 def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: VisitSealing) -> dict[str, Any]:
-    """Return the message of a step that arrives at this time."""
+    """Return the message of a step that arrives at `received_ms`."""
     client = visit.client
     message: dict[str, Any] = {"projectId": sealing.project, "type": step.type}
     if step.type == "track":
@@ -50,7 +50,7 @@ def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: Visit
     message["messageId"] = message_id(sealing.rng, sealing.salt)
     if client.anonymous_id is not None:
         message["anonymousId"] = client.anonymous_id
-    if client.logged_in:
+    if client.is_logged_in:
         message["userId"] = client.user_id
     message["source"] = visit.source
     _add_times(message, visit, received_ms, sealing.rng)

@@ -1,4 +1,4 @@
-"""Weighted choice, with the weights added up once: `random.choices` adds them up for every draw."""
+"""Weighted choice that sums the weights only once; `random.choices` sums them for every draw."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class WeightedChoice(Generic[T]):
 
     def __init__(self, values: Sequence[T], weights: Iterable[float]) -> None:
         self._values = tuple(values)
-        self._cumulated = list(accumulate(weights))
+        self._cumulative_weights = list(accumulate(weights))
 
     def draw(self, rng: Random) -> T:
         """Return one of the values."""
-        return self._values[bisect(self._cumulated, rng.random() * self._cumulated[-1])]
+        return self._values[bisect(self._cumulative_weights, rng.random() * self._cumulative_weights[-1])]

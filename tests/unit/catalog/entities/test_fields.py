@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
-from rtaplatform.catalog.entities.etags import etag_of, is_known, read_condition
+from rtaplatform.catalog.entities.etags import etag_of, is_current, read_condition
 from rtaplatform.catalog.entities.fields import PRODUCT_FIELDS, USER_FIELDS, check_id, decode_with_id, read_object
 from rtaplatform.catalog.entities.merge_patch import is_same, merge
 from rtaplatform.catalog.entities.pages import PageQuestion, read_cursor, write_cursor
@@ -127,14 +127,14 @@ def test_a_condition_may_ask_that_there_is_none() -> None:
         condition = read_condition(None, header)
         assert condition is not None
         condition.check(None)
-        assert is_known(header, 0x1F)
+        assert is_current(header, 0x1F)
         with pytest.raises(PreconditionFailed):
             condition.check(0x1F)
     other = read_condition(None, '"1e"')
     assert other is not None
     other.check(0x1F)
-    assert not is_known('"1e"', 0x1F)
-    assert not is_known(None, 0x1F)
+    assert not is_current('"1e"', 0x1F)
+    assert not is_current(None, 0x1F)
 
 
 def test_a_number_comes_back_as_short_as_it_was() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
-from rtaplatform.catalog.imports.csv_cells import text_of
+from rtaplatform.catalog.imports.csv_cells import unescape
 from rtaplatform.catalog.imports.csv_header import DELIMITERS, header_pattern
 from rtaplatform.catalog.imports.csv_records import CsvLine, CsvRecords
 from rtaplatform.catalog.imports.table_files import CsvRows, JsonLines
@@ -71,8 +71,8 @@ def test_csv_is_read_as_it_is_written(
     found = values(read(CsvRows(PRODUCT), text.getvalue().encode(encoding), step))
     assert list(found) == [str(number) for number in range(len(cells))]
     for row, (name, a, b) in zip(found.values(), cells, strict=True):
-        filled = {key: text_of(cell) for key, cell in (("a", a), ("b", b)) if cell}
-        assert (row.get("name", ""), row.get("attributes", {})) == (text_of(name), filled)
+        filled = {key: unescape(cell) for key, cell in (("a", a), ("b", b)) if cell}
+        assert (row.get("name", ""), row.get("attributes", {})) == (unescape(name), filled)
 
 
 @given(st.lists(STRAY, max_size=8), st.sampled_from(",;"))

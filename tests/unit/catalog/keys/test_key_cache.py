@@ -147,7 +147,7 @@ async def test_a_key_made_a_moment_ago_is_listed_within_a_second() -> None:
     ring = ring_of(shelf, clock)
     assert await ring.find_from("1.2.3.4", "guess", may_guess=False) is None
     shelf.listed.append("new")
-    ring.change(["key_2"])
+    ring.note_change(["key_2"])
     clock.now += 1.1
     assert await ring.find_from("1.2.3.4", "new", may_guess=False) == ACCESS
     shelf.listed.append("newer")  # nobody tells: a pooler swallows notifications

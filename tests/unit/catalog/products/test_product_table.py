@@ -31,7 +31,7 @@ async def test_what_has_changed_since_a_version_is_told(
         if is_whole:
             await table.replace(dict(found))
         else:
-            table.put(ids, found)
+            table.update(ids, found)
         now = joined(table)
         past.append((table.version, now))
         for version, before in past:
@@ -44,9 +44,9 @@ async def test_what_has_changed_since_a_version_is_told(
 def test_a_price_changes_no_version_and_is_there() -> None:
     table = ProjectProductTable({"a": Product("x", "shoes", None, 1.0, "EUR", None)})
     version = table.version
-    table.put(["a"], {"a": Product("y", "shoes", None, 2.0, "EUR", None)})
+    table.update(["a"], {"a": Product("y", "shoes", None, 2.0, "EUR", None)})
     assert (table.version, table.by_id["a"].price) == (version, 2.0)
-    table.put(["a"], {})
+    table.update(["a"], {})
     assert table.by_id == {}
     assert (table.version > version, table.changed_since(version)) == (True, {"a"})
 
@@ -55,7 +55,7 @@ def test_of_too_many_changes_and_of_other_tables_versions_nothing_is_told() -> N
     table = ProjectProductTable({})
     version = table.version
     many = {f"p-{n}": Product("x", "shoes", None, None, None, None) for n in range(product_table.CHANGES_MAX + 1)}
-    table.put(many, many)
+    table.update(many, many)
     assert table.changed_since(version) is None
     assert table.changed_since(table.version) == set()
     assert ProjectProductTable({}).changed_since(table.version) is None

@@ -22,7 +22,7 @@ from rtaplatform.local.data.instance_file import (
     read_running,
     write_running,
 )
-from rtaplatform.local.data.private_files import read_object, secret_of, write_private
+from rtaplatform.local.data.private_files import keep_secret, read_object, write_private
 
 ADDRESSES = InstanceAddresses(
     "127.0.0.1:1", "redis://rta:x@127.0.0.1:2/0", "", "", "postgresql://rta:x@127.0.0.1:3/rta"
@@ -37,7 +37,7 @@ def test_a_new_directory_is_made_private(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(SetupError, match="has other things in it"):
+    with pytest.raises(SetupError, match="has other files in it"):
         data_dir.open_data_dir(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -77,9 +77,9 @@ def test_the_demo_keys_stay_the_same_and_are_private(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
-    secret = secret_of(tmp_path / "new folder" / "password")
+    secret = keep_secret(tmp_path / "new folder" / "password")
     assert len(secret) == 43
-    assert secret_of(tmp_path / "new folder" / "password") == secret
+    assert keep_secret(tmp_path / "new folder" / "password") == secret
 
 
 def test_a_broken_file_reads_as_empty(tmp_path: Path) -> None:

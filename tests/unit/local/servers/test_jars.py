@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtaplatform.local.servers.jars import trust_as_the_system_does
+from rtaplatform.local.servers.jars import trust_system_certificates
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_the_machine_trusts_is_trusted(bundle: Path) -> None:
     environment: dict[str, str] = {}
-    trust_as_the_system_does(environment)
+    trust_system_certificates(environment)
     assert environment == {"REQUESTS_CA_BUNDLE": str(bundle)}
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_choice_of_the_user_stands(bundle: Path, name: str) -> None:
     environment = {name: "mine.pem"}
-    trust_as_the_system_does(environment)
+    trust_system_certificates(environment)
     assert environment == {name: "mine.pem"}

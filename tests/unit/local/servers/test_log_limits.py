@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtaplatform.local.servers.log_limits import SEGMENT_BYTES_MIN, share_out
+from rtaplatform.local.servers.log_limits import SEGMENT_BYTES_MIN, divide_bytes
 
 EVENTS = frozenset({"rta.events.web", "rta.events.mobile", "rta.events.server"})
 OTHERS = ("rta.dead-letters", "rta.rejected", "rta.control")
@@ -15,7 +15,7 @@ GIB = 1 << 30
 @pytest.mark.parametrize("count", [1, 4, 16])
 def test_all_partitions_together_stay_below_the_limit(bytes_max: int, count: int) -> None:
     partitions = dict.fromkeys((*EVENTS, *OTHERS), count)
-    limits = share_out(bytes_max, partitions, EVENTS)
+    limits = divide_bytes(bytes_max, partitions, EVENTS)
     # Kafka keeps up to a segment more than it is told.
     kept = sum((one.retention_bytes + one.segment_bytes) * partitions[topic] for topic, one in limits.items())
     assert bytes_max * 3 // 4 < kept <= bytes_max * 7 // 8
@@ -23,16 +23,16 @@ def test_all_partitions_together_stay_below_the_limit(bytes_max: int, count: int
 
 
 def test_events_take_most_of_it() -> None:
-    limits = share_out(4 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 4), EVENTS)
+    limits = divide_bytes(4 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 4), EVENTS)
     events = sum(4 * one.retention_bytes for topic, one in limits.items() if topic in EVENTS)
     assert events > 2.5 * GIB
 
 
 def test_without_topics_there_is_nothing_to_limit() -> None:
-    assert share_out(GIB, {}, EVENTS) == {}
+    assert divide_bytes(GIB, {}, EVENTS) == {}
 
 
 def test_no_segment_is_larger_than_kafka_takes() -> None:
     """Benchmarks and large disks have limits of hundreds of gigabytes."""
-    limits = share_out(1024 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 1), EVENTS)
+    limits = divide_bytes(1024 * GIB, dict.fromkeys((*EVENTS, *OTHERS), 1), EVENTS)
     assert max(one.segment_bytes for one in limits.values()) == GIB

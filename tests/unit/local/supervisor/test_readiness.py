@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtaplatform.local.supervisor.readiness import Readiness, problems_of, read_readiness
+from rtaplatform.local.supervisor.readiness import Readiness, list_problems, read_readiness
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from rtaplatform.local.supervisor.readiness import Readiness, problems_of, read_
     ],
 )  # fmt: skip
 def test_each_thing_that_is_wrong_is_a_line(detail: object, lines: list[str]) -> None:
-    assert problems_of(detail) == lines
+    assert list_problems(detail) == lines
 
 
 def test_an_api_that_is_away_is_said_with_the_reason() -> None:

@@ -231,7 +231,7 @@ def test_a_first_start_that_fails_is_said(supervisor: Supervisor, tmp_path: Path
 
 def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
     looks: list[bool] = []
-    child = replace(sleeper(tmp_path), look=lambda: looks.append("sleeper" in supervisor.pids()))
+    child = replace(sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.pids()))
     with supervisor.stopping_on_signals():
         supervisor.start(child)
         for _ in supervisor.ticks(0.2):
