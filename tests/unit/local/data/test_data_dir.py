@@ -53,7 +53,7 @@ def test_a_file_is_no_data_directory(tmp_path: Path) -> None:
 def test_a_directory_of_another_version_is_refused(tmp_path: Path) -> None:
     folder = data_dir.open_data_dir(tmp_path / "data")
     write_private(folder / data_dir.MARKER, json.dumps({"version": 99}))
-    with pytest.raises(SetupError, match="is of version 99"):
+    with pytest.raises(SetupError, match="has version 99"):
         data_dir.open_data_dir(folder)
 
 
