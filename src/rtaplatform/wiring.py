@@ -178,13 +178,8 @@ def build_catalog(settings: CatalogSettings) -> CatalogParts:
     database = Database(settings)
     keys, products = KeyCache(database, settings), ProductTables(database)
     news = CatalogChanges(keys, products)
-    return CatalogParts(
-        database,
-        keys,
-        products,
-        news,
-        CatalogListener(settings, on_change=news.note_change, on_state=news.set_listening),
-    )
+    listener = CatalogListener(settings, on_change=news.note_change, on_state=news.set_listening)
+    return CatalogParts(database, keys, products, news, listener)
 
 
 def build_health(
