@@ -1,7 +1,9 @@
-"""Sums by the values that a question asks for, kept for each bucket of its window.   Stage 5 of 6, pure.
+"""A `WindowCache` for one question: the sums of each bucket by the question's dimensions.   Stage 5 of 6, pure.
 
-For questions that read whole buckets: of an hour's thousands of fields they need a few dozen sums. A bucket is
-grouped when it is read, and read again only when its totals have moved (window_cache.py).
+An hour may have thousands of fields, of which a question needs a few dozen sums. A bucket is grouped when it is read,
+and read again only when its totals have changed (window_cache.py). If the catalog changes a product that was grouped,
+all entries are dropped. Memory is bounded by the window's buckets; the meanings of fields are dropped when they become
+more than twice as many as the fields of the buckets.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from rtaplatform.analytics.cache.window_cache import SumsCache, Token, totals_of
+from rtaplatform.analytics.cache.window_cache import SumsCache, Token, list_total_fields
 from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, rows_of
@@ -19,92 +21,95 @@ from rtaplatform.analytics.read.rows import AnswerRows, Key, cells_of, listings_
 from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, field
 from rtaplatform.store.port import BucketContent, Read
 
-MEANINGS_SPARE = 64  # fields whose meaning is kept, beyond twice as many as the buckets have; then it begins anew
+MEANINGS_SPARE = 64  # in addition to twice as many meanings as the buckets have fields
 ROW_BYTES, MEANING_BYTES = 200, 300
 
 
 class ValueBucket(Struct, frozen=True):
-    """One bucket, grouped. `is_hiding`: it has a field that hides something of the answer's rows."""
+    """The sums of one bucket. `is_hiding`: one of its fields may belong to a row, but cannot be told apart."""
 
     sums: dict[Key, int]
     is_hiding: bool
-    fields: int
+    field_count: int
 
 
 class ValueTotals(SumsCache):
-    """The buckets of one question, whatever its limit."""
+    """The buckets of one question, for any limit."""
 
     def __init__(self, plan: QueryPlan, shape: SumsPlan) -> None:
         self._plan, self._shape = plan, shape
-        self._version: int | None = None  # of the products that are joined
+        self._version: int | None = None  # of the joined products
         self._reading = FieldReading(plan, shape)
-        super().__init__(shape.rollup, totals_of(shape.rollup, (shape.measure,), shape.with_bots))
+        super().__init__(shape.rollup, list_total_fields(shape.rollup, (shape.measure,), shape.with_bots))
 
-    def _forget_all(self) -> None:
+    def _clear(self) -> None:
         self._buckets: dict[Tile, ValueBucket] = {}
-        self._known: dict[Tile, Token] = {}
-        self._meanings: dict[bytes, FieldMeaning] = {}  # of the fields that were met
-        self._has_forgotten = False  # some fields that were met
-        self._rows = self._met = 0
+        self._tokens: dict[Tile, Token] = {}
+        self._meanings: dict[bytes, FieldMeaning] = {}  # of the fields that were grouped
+        self._has_dropped_meanings = False
+        self._row_count = self._field_count = 0
 
     @property
     def size(self) -> int:
-        return self._rows * ROW_BYTES + len(self._meanings) * MEANING_BYTES
+        return self._row_count * ROW_BYTES + len(self._meanings) * MEANING_BYTES
 
     @property
     def rows_kept(self) -> int:
-        """Of all buckets."""
-        return self._rows
+        """The rows of all buckets."""
+        return self._row_count
 
-    def _tokens_known(self) -> Mapping[Tile, Token]:
-        return self._known
+    def _list_tokens(self) -> Mapping[Tile, Token]:
+        return self._tokens
 
-    def _fields(self, tile: Tile) -> int:
-        return self._buckets[tile].fields
+    def _count_fields(self, tile: Tile) -> int:
+        return self._buckets[tile].field_count
 
-    def _drop(self, tile: Tile) -> None:
+    def _drop_bucket(self, tile: Tile) -> None:
         bucket = self._buckets.pop(tile)
-        self._rows -= len(bucket.sums)
-        self._met -= bucket.fields
-        del self._known[tile]
-        if len(self._meanings) > 2 * self._met + MEANINGS_SPARE:
+        self._row_count -= len(bucket.sums)
+        self._field_count -= bucket.field_count
+        del self._tokens[tile]
+        if len(self._meanings) > 2 * self._field_count + MEANINGS_SPARE:
             self._meanings.clear()
-            self._has_forgotten = True
+            self._has_dropped_meanings = True
 
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
-            is_known = self._version is not None and not self._has_forgotten
-            changed = products.changed_since(self._version or 0) if is_known else None
+            has_meanings = self._version is not None and not self._has_dropped_meanings
+            changed_ids = products.changed_since(self._version or 0) if has_meanings else None
             reading = FieldReading(self._plan, self._shape, products)
-            if changed is None or any(self._meaning_differs(id, reading) for id in changed):
-                self._forget_all()
+            if changed_ids is None or any(self._has_other_meaning(id, reading) for id in changed_ids):
+                self._clear()
             self._version, self._reading = products.version, reading
 
-    def _meaning_differs(self, product_id: str, reading: FieldReading) -> bool:
-        """Of a field that was met: what its buckets were grouped by holds no longer."""
-        names = [start + field(self._shape.measure, product_id) for start in ("", BOT_PREFIX)]
+    def _has_other_meaning(self, product_id: str, reading: FieldReading) -> bool:
+        """Whether a field of the product was grouped in a way that no longer holds."""
+        names = [prefix + field(self._shape.measure, product_id) for prefix in ("", BOT_PREFIX)]
         names += [SHORT_PREFIX + name for name in names]
-        known = [(name, self._meanings.get(name.encode())) for name in names]
-        return any(meaning is not None and meaning != reading.meaning(name) for name, meaning in known)
+        old_meanings = [(name, self._meanings.get(name.encode())) for name in names]
+        return any(meaning is not None and meaning != reading.meaning(name) for name, meaning in old_meanings)
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        return [*cells_of(self._rollup, tiles, self._totals), *listings_of(self._rollup, self._whole(tiles))]
+        return [
+            *cells_of(self._rollup, tiles, self._totals),
+            *listings_of(self._rollup, self._choose_whole_tiles(tiles)),
+        ]
 
-    def _put(self, tile: Tile, token: Token, listed: BucketContent) -> None:
-        before = self._known.get(tile)
-        if token != before:
-            if before is not None:
-                self._drop(tile)
-            bucket = self._buckets[tile] = self._grouped(listed.fields)
-            self._known[tile] = token
-            self._rows += len(bucket.sums)
-            self._met += bucket.fields
-        self._note_movement(tile, has_moved=before not in (None, token))
+    def _put_bucket(self, tile: Tile, token: Token, content: BucketContent) -> None:
+        old_token = self._tokens.get(tile)
+        if token != old_token:
+            if old_token is not None:
+                self._drop_bucket(tile)
+            bucket = self._buckets[tile] = self._group_fields(content.fields)
+            self._tokens[tile] = token
+            self._row_count += len(bucket.sums)
+            self._field_count += bucket.field_count
+        self._update_changing(tile, has_changed=old_token not in (None, token))
 
-    def _put_changes(self, tile: Tile, token: Token, since: str, listed: BucketContent | None) -> None:
-        """They are not asked for."""
+    def _apply_changes(self, tile: Tile, token: Token, since: str, content: BucketContent | None) -> None:
+        """Ignored: this cache reads no change logs."""
 
-    def _grouped(self, fields: Sequence[bytes]) -> ValueBucket:
+    def _group_fields(self, fields: Sequence[bytes]) -> ValueBucket:
         meanings, reading, sums, is_hiding = self._meanings, self._reading, dict[Key, int](), False
         for name, text in zip(fields[::2], fields[1::2], strict=True):
             meaning = meanings.get(name)
@@ -118,12 +123,12 @@ class ValueTotals(SumsCache):
 
     def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
         period = plan.period
-        spans = [self._sum(span.tiles) for span in period.spans]
-        before = None if period.previous is None else self._sum(period.previous)
+        point_sums = [self._sum_tiles(span.tiles) for span in period.spans]
+        previous_sums = None if period.previous is None else self._sum_tiles(period.previous)
         is_hiding = any(self._buckets[tile].is_hiding for tile in (*period.tiles, *(period.previous or ())))
-        return rows_of(plan, spans, before, is_hiding=is_hiding)
+        return rows_of(plan, point_sums, previous_sums, is_hiding=is_hiding)
 
-    def _sum(self, tiles: Sequence[Tile]) -> Mapping[Key, int]:
+    def _sum_tiles(self, tiles: Sequence[Tile]) -> Mapping[Key, int]:
         if len(tiles) == 1:
             return self._buckets[tiles[0]].sums
         sums: dict[Key, int] = {}

@@ -1,11 +1,15 @@
-"""What is kept of a question's buckets from one asking to the next.   Stage 5 of 6, pure.
+"""Caches the buckets of one rollup in one time window, from one question to the next.   Stage 5 of 6, pure.
 
-A bucket is read and added once, and compared afterwards by its totals alone. That is exact: every event adds to a
-count of the bucket that never falls, so equal totals, in the same generation and with the ledger nowhere behind where
-it was, are the same events. (A store that went back and was counted on unseen has the same events too; only which
-fields and sketches a full bucket has may differ.) What a snapshot completes is the snapshot's own moment, whatever was
-known before. One question at a time reads for a window: two whose snapshots came in the wrong order would look like a
-store that went back.
+Keeps what a subclass extracts from each bucket. A bucket is valid as long as its totals are unchanged. That is exact:
+every event adds to a total that never falls. Equal totals therefore mean the same events, provided that the generation
+is the same and no ledger row went back; otherwise everything is dropped. (If the store was restored from a backup and
+counted past the old position unnoticed, it has the same events too; only the choice of fields and sketches in a full
+bucket may differ.) After `take` succeeds, every bucket in the window reflects the same snapshot, regardless of when it
+was first read.
+
+Buckets that leave the window are dropped, so memory is bounded by the window; window_caches.py bounds all windows
+together. One question at a time uses a window: two snapshots taken in the wrong order would look like a store that
+went back.
 """
 
 from __future__ import annotations
@@ -24,202 +28,212 @@ from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS, SHARED
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import BucketContent, Read, ReadBucketLog, ReadBuckets, Snapshot
 
-PORTION = 50  # minutes, or larger buckets by their weight, that are new, in one read: none keeps the store for long
+PORTION = 50  # weight of new buckets in one read, so that no read occupies the store for long
 WEIGHTS = {BucketKind.MINUTE: 1, BucketKind.HOUR: 25, BucketKind.DAY: 25}
-WEIGHTS_OF_PRODUCTS = {BucketKind.MINUTE: 5, BucketKind.HOUR: 50, BucketKind.DAY: 50}  # there may be 100,000 of them
-FIELDS_AT_ONCE = 50_000  # of buckets that are read again in one read: some 20 ms of the store
-MISSES_MAX = 2  # readings in which something else had moved each time; then a small window is read whole, at one moment
+WEIGHTS_OF_PRODUCTS = {BucketKind.MINUTE: 5, BucketKind.HOUR: 50, BucketKind.DAY: 50}  # up to 100,000 fields
+FIELDS_AT_ONCE = 50_000  # fields of changed buckets in one read: some 20 ms of the store
+MISSES_MAX = 2  # incomplete reads in a row, because other buckets changed; then a small window is read whole
 
-Token = tuple[int, ...]  # a bucket's totals: equal ones are the same events
+Token = tuple[int, ...]  # a bucket's totals: equal tokens mean the same events
 
 
-def totals_of(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[str, ...]:
-    """The fields that tell whether anything was added to these measures of a bucket."""
+def list_total_fields(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[str, ...]:
+    """List the fields that show whether anything was added to these measures of a bucket."""
     if rollup != PRODUCTS.name:
-        counted = ["count"]
-    else:  # revenue may fall and units may stand still: the orders that they come with do not
-        beside = {"units": ["orders"], "revenue": ["orders"], **{name: [shared] for name, shared in SHARED.items()}}
-        counted = [name for measure in measures for name in (measure, *beside.get(measure, ()))]
+        totals = ["count"]
+    else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged
+        extra = {"units": ["orders"], "revenue": ["orders"], **{name: [shared] for name, shared in SHARED.items()}}
+        totals = [name for measure in measures for name in (measure, *extra.get(measure, ()))]
     prefixes = ("", BOT_PREFIX) if with_bots else ("",)
-    return tuple(dict.fromkeys(prefix + name for prefix in prefixes for name in counted))
+    return tuple(dict.fromkeys(prefix + name for prefix in prefixes for name in totals))
 
 
 class WindowCache(ABC):
-    """The buckets of one rollup in one window: where it stands, and which have moved; what is kept of one is a leaf's.
+    """The state that all window caches share: generation, ledger, and which buckets may change.
 
-    A base class, since the leaves are told apart by what they keep alone.
+    It is a base class because the subclasses differ only in what they keep of a bucket.
     """
 
-    numbers_of_field = 1  # as many numbers as it takes to handle a field that is listed
+    numbers_of_field = 1  # the work for one field of a bucket's content, in numbers (see side_thread.py)
 
     def __init__(self, rollup: str, totals: tuple[str, ...]) -> None:
         self._rollup, self._totals = rollup, totals
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self._generation, self._ledger = ("", False), dict[PartitionId, int]()
-        self._newest: Tile | None = None
-        self._moving: set[Tile] = set()  # not known to stand still
-        self._misses = 0  # readings, one after the other, that were not complete
-        self._forget_all()
+        self._newest_tile: Tile | None = None
+        self._changing: set[Tile] = set()  # changed at the last read, or expected to change
+        self._miss_count = 0  # incomplete reads in a row
+        self._clear()
 
-    # What a leaf keeps ---------------------------------------------------------------------------------------------
+    # For subclasses --------------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """About how many bytes it keeps."""
+        """Approximate bytes."""
 
     @abstractmethod
-    def _forget_all(self) -> None: ...
+    def _clear(self) -> None: ...
 
     @abstractmethod
-    def _tokens_known(self) -> Mapping[Tile, Token]:
-        """Of the buckets that are kept."""
+    def _list_tokens(self) -> Mapping[Tile, Token]:
+        """The token of each cached bucket."""
 
     @abstractmethod
-    def _fields(self, tile: Tile) -> int:
-        """About how many fields it takes to read this bucket, which is kept, again."""
+    def _count_fields(self, tile: Tile) -> int:
+        """About how many fields must be read to read this cached bucket again."""
 
     @abstractmethod
-    def _drop(self, tile: Tile) -> None: ...
+    def _drop_bucket(self, tile: Tile) -> None: ...
 
     @abstractmethod
-    def _put(self, tile: Tile, token: Token, listed: BucketContent) -> None:
-        """What the bucket holds, from its listing."""
+    def _put_bucket(self, tile: Tile, token: Token, content: BucketContent) -> None:
+        """Replace a bucket by its whole content."""
 
     @abstractmethod
-    def _put_changes(self, tile: Tile, token: Token, since: str, listed: BucketContent | None) -> None:
-        """What the bucket holds, from what it held at a position of its log."""
+    def _apply_changes(self, tile: Tile, token: Token, since: str, content: BucketContent | None) -> None:
+        """Update a bucket by what has changed since a position of its log; None if the log does not reach back."""
 
-    def _note_moved(self, moved: Iterable[Tile]) -> None:
-        """These are not as they are known."""
-        self._moving |= set(moved)
+    def _mark_changed(self, tiles: Iterable[Tile]) -> None:
+        """Note that these buckets have changed since they were cached."""
+        self._changing |= set(tiles)
 
     @abstractmethod
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        """The totals of all buckets, and what is not known of them or has probably changed."""
+        """The reads of all totals, and of the buckets that are new or have probably changed."""
 
-    def _listed_by(self, read: Read) -> tuple[Tile, ...]:
-        """The buckets of which this read lists what the leaf keeps."""
+    def _list_tiles(self, read: Read) -> tuple[Tile, ...]:
+        """The buckets whose whole content this read returns; empty if the read is none of this cache."""
         match read:
             case ReadBuckets(self._rollup, kind, starts):
                 return tuple((kind, start) for start in starts)
         return ()
 
-    # What all of them do -------------------------------------------------------------------------------------------
+    # For callers -----------------------------------------------------------------------------------------------
 
     def missing(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
-        """Buckets to be read before the question is asked, in portions; none where one read takes all of them."""
-        known = self._tokens_known()
+        """Portions of buckets to read before the question; none if the question can read all of them itself."""
+        tokens = self._list_tokens()
         weights = WEIGHTS_OF_PRODUCTS if self._rollup == PRODUCTS.name else WEIGHTS
-        new = in_portions([(tile, weights[tile[0]]) for tile in tiles if tile not in known], PORTION)
-        again = [(tile, self._fields(tile)) for tile in tiles if tile in known and self._is_read_whole(tile)]
-        moved = in_portions(again, FIELDS_AT_ONCE)
-        return [*(new if len(new) > 1 else ()), *(moved if len(moved) > 1 else ())]
+        new_weights = [(tile, weights[tile[0]]) for tile in tiles if tile not in tokens]
+        new_portions = split_in_portions(new_weights, PORTION)
+        reread_portions = split_in_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
+        return [
+            *(new_portions if len(new_portions) > 1 else ()),
+            *(reread_portions if len(reread_portions) > 1 else ()),
+        ]
 
     def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
-        """Drop the buckets that have left the window. The newest one is expected to move on."""
-        self._newest = newest
-        for tile in self._tokens_known().keys() - set(tiles):
-            self._drop(tile)
-            self._moving.discard(tile)
+        """Drop the buckets that have left the window. The newest bucket is expected to change."""
+        self._newest_tile = newest
+        for tile in self._list_tokens().keys() - set(tiles):
+            self._drop_bucket(tile)
+            self._changing.discard(tile)
 
     def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
-        """Bring these buckets to the snapshot's moment; False where some must be read again, whole.
+        """Update these buckets to the snapshot; False if some have changed and must be read again first.
 
-        `answers` has those to `reads` of the same buckets.
+        `answers` includes the answers to `reads(tiles)`.
         """
-        self._follow(snapshot)
-        tokens = self._tokens(tiles, answers)
+        self._drop_unless_continued(snapshot)
+        tokens = extract_tokens(self._rollup, tiles, self._totals, answers)
         for read, answer in answers.items():
-            if tiles_listed := self._listed_by(read):
-                for tile, listed in zip(tiles_listed, answer, strict=True):
+            if read_tiles := self._list_tiles(read):
+                for tile, content in zip(read_tiles, answer, strict=True):
                     if tile in tokens:
-                        self._put(tile, tokens[tile], listed)
+                        self._put_bucket(tile, tokens[tile], content)
             elif isinstance(read, ReadBucketLog) and read.rollup == self._rollup and (read.kind, read.start) in tokens:
                 tile = read.kind, read.start
-                self._put_changes(tile, tokens[tile], read.since, answer)
-        known = self._tokens_known()
-        moved = [tile for tile in tiles if known.get(tile) != tokens[tile]]
-        self._note_moved(moved)
-        self._misses = self._misses + 1 if moved else 0
-        return not moved
+                self._apply_changes(tile, tokens[tile], read.since, answer)
+        cached_tokens = self._list_tokens()
+        changed_tiles = [tile for tile in tiles if cached_tokens.get(tile) != tokens[tile]]
+        self._mark_changed(changed_tiles)
+        self._miss_count = self._miss_count + 1 if changed_tiles else 0
+        return not changed_tiles
 
-    def _follow(self, snapshot: Snapshot) -> None:
-        """Let go of everything where the snapshot's shard is not the one that was known, further on.
+    def _drop_unless_continued(self, snapshot: Snapshot) -> None:
+        """Drop everything unless the snapshot continues the last one: same generation, no ledger row behind.
 
-        What is read of one that is torn has half of a batch, and is no sound one's.
+        A partially applied shard counts as another generation, because it has half of a batch.
         """
-        ledger = {place: row.next_offset for place, row in snapshot.ledger.items()}
-        is_behind = any(ledger.get(place, 0) < offset for place, offset in self._ledger.items())
+        ledger = {partition: row.next_offset for partition, row in snapshot.ledger.items()}
+        is_behind = any(ledger.get(partition, 0) < offset for partition, offset in self._ledger.items())
         generation = (snapshot.generation, snapshot.torn)
         if generation != self._generation or is_behind:
-            self._moving.clear()
-            self._newest = None
-            self._forget_all()
+            self._changing.clear()
+            self._newest_tile = None
+            self._clear()
         self._generation, self._ledger = generation, ledger
 
-    def _tokens(self, tiles: Sequence[Tile], answers: Answers) -> dict[Tile, Token]:
-        found = table_of(cells_of(self._rollup, tiles, self._totals), answers)
-        nothing: Mapping[str, int] = {}
-        return {tile: tuple(found.get(tile, nothing).get(name, 0) for name in self._totals) for tile in tiles}
+    def _is_reread(self, tile: Tile) -> bool:
+        """Whether the next question reads more of this bucket than its totals."""
+        return tile in self._changing or self._is_all_reread
 
-    def _is_read(self, tile: Tile) -> bool:
-        """Whether more is read of it than its totals."""
-        return tile in self._moving or self._reads_all
-
-    def _is_read_whole(self, tile: Tile) -> bool:
-        """Whether it is read whole then, once it is known."""
-        return self._is_read(tile)
+    def _is_reread_whole(self, tile: Tile) -> bool:
+        """Whether the next question reads the whole of this cached bucket."""
+        return self._is_reread(tile)
 
     @property
-    def _reads_all(self) -> bool:
-        """Whether all buckets are read whole, since others have moved again and again, and they are small enough."""
-        return self._misses >= MISSES_MAX and sum(map(self._fields, self._tokens_known())) <= FIELDS_AT_ONCE
+    def _is_all_reread(self) -> bool:
+        """Whether all buckets are read whole: they are small enough, and others have changed at each read."""
+        return self._miss_count >= MISSES_MAX and sum(map(self._count_fields, self._list_tokens())) <= FIELDS_AT_ONCE
 
-    def _whole(self, tiles: Sequence[Tile]) -> list[Tile]:
-        """Those to be read whole at once: new ones, and of those to be read again as many as one read takes.
+    def _choose_whole_tiles(self, tiles: Sequence[Tile]) -> list[Tile]:
+        """The buckets to read whole now: all new ones, and as many changed ones as fit into one read.
 
-        What is left of them is compared by its totals, and read in portions before the next attempt.
+        The other changed buckets are compared by their totals, and read in portions before the next attempt.
         """
-        known = self._tokens_known()
-        again = [(tile, self._fields(tile)) for tile in tiles if tile in known and self._is_read_whole(tile)]
-        return [*(tile for tile in tiles if tile not in known), *next(iter(in_portions(again, FIELDS_AT_ONCE)), ())]
+        tokens = self._list_tokens()
+        reread_portions = split_in_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)
+        return [*(tile for tile in tiles if tile not in tokens), *(reread_portions[0] if reread_portions else ())]
 
-    def _note_movement(self, tile: Tile, has_moved: bool) -> None:
-        if tile == self._newest or has_moved:
-            self._moving.add(tile)
+    def _weigh_rereads(self, tiles: Sequence[Tile]) -> list[tuple[Tile, int]]:
+        """The cached buckets to read whole again, each with its number of fields."""
+        tokens = self._list_tokens()
+        return [(tile, self._count_fields(tile)) for tile in tiles if tile in tokens and self._is_reread_whole(tile)]
+
+    def _update_changing(self, tile: Tile, has_changed: bool) -> None:
+        """Note whether the bucket is expected to change again."""
+        if tile == self._newest_tile or has_changed:
+            self._changing.add(tile)
         else:
-            self._moving.discard(tile)
+            self._changing.discard(tile)
 
 
 class SumsCache(WindowCache):
-    """A window whose sums are the answer."""
+    """A window cache whose sums make up the rows of an answer."""
 
     @abstractmethod
     def prepare(self, products: ProductTable | None) -> None:
-        """What the next question joins: what was joined with other products goes."""
+        """Set the products to join; drop what was joined with attributes that have changed since."""
 
     @abstractmethod
     def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows: ...
 
 
-def in_portions(weighed: Iterable[tuple[Tile, int]], room_max: int) -> list[list[Tile]]:
-    """In their order, each portion as heavy as there is room; one that is heavier goes alone."""
+def extract_tokens(rollup: str, tiles: Sequence[Tile], totals: tuple[str, ...], answers: Answers) -> dict[Tile, Token]:
+    table = table_of(cells_of(rollup, tiles, totals), answers)
+    empty: Mapping[str, int] = {}
+    return {tile: tuple(table.get(tile, empty).get(name, 0) for name in totals) for tile in tiles}
+
+
+def split_in_portions(weighted_tiles: Iterable[tuple[Tile, int]], weight_max: int) -> list[list[Tile]]:
+    """Split in order, into portions of at most this weight; a heavier tile is a portion by itself."""
     portions: list[list[Tile]] = []
     room = 0
-    for tile, weight in weighed:
+    for tile, weight in weighted_tiles:
         if weight > room or not portions:
             portions.append([])
-            room = room_max
+            room = weight_max
         portions[-1].append(tile)
         room -= weight
     return portions
 
 
 @asynccontextmanager
-async def in_turn(windows: Iterable[WindowCache]) -> AsyncIterator[None]:
-    """Wait for all of these windows; in one order, so that none waits for one that waits for it."""
-    async with AsyncExitStack() as turns:
+async def lock_in_order(windows: Iterable[WindowCache]) -> AsyncIterator[None]:
+    """Hold the locks of these windows. All callers take them in the same order, so there is no deadlock."""
+    async with AsyncExitStack() as locks:
         for window in sorted(set(windows), key=id):
-            await turns.enter_async_context(window.turn)
+            await locks.enter_async_context(window.lock)
         yield

@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from rtaplatform.analytics.cache.number_columns import Numbers
-from rtaplatform.analytics.cache.number_columns import greatest as greatest_of
+from rtaplatform.analytics.cache.number_columns import Numbers, find_greatest
 from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
 from rtaplatform.analytics.read.distinct import Group, ranking_reads, total_read
 from rtaplatform.core.rollups import PRODUCT_ID
@@ -36,7 +35,7 @@ class RankedVisitors(Struct, frozen=True):
 
     def top(self, many: int) -> list[tuple[str, int]]:
         """By the greatest bound, then by name."""
-        found = [(-int(self.bounds[at]), self.names[at]) for at in greatest_of(self.bounds, many)]
+        found = [(-int(self.bounds[at]), self.names[at]) for at in find_greatest(self.bounds, many)]
         return [(name.decode(), -n) for n, name in heapq.nsmallest(many, found)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics.cache.number_columns import FORGOTTEN_AT, NumberColumns, add_by, greatest
+from rtaplatform.analytics.cache.number_columns import UNUSED_NAMES_MAX, NumberColumns, find_greatest, sum_by_code
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.core.time.buckets import BucketKind
 
@@ -32,23 +32,23 @@ def test_they_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[byte
     columns, plain = NumberColumns(), dict[int, dict[bytes, int]]()
     for act, number, fields in steps:
         if act == "put":
-            columns.put(tile(number), *texts(fields))
+            columns.put_bucket(tile(number), *texts(fields))
             plain[number] = dict(fields)
         elif act == "change" and number in plain:
-            columns.change(tile(number), *texts(fields))
+            columns.change_bucket(tile(number), *texts(fields))
             plain[number] |= fields
         elif act == "drop":
-            columns.drop(tile(number))
+            columns.drop_bucket(tile(number))
             plain.pop(number, None)
         elif act == "rest":
-            columns.rest([tile(number)])
+            columns.pack_buckets([tile(number)])
         sums = Counter[bytes]()
         for bucket in plain.values():
             sums.update(bucket)
         held = {name: int(n) for name, n in zip(columns.names, columns.sums, strict=True)}
         assert {name: n for name, n in held.items() if n} == {name: n for name, n in sums.items() if n}
-        assert {name for name in held if columns.is_in(name)} == set().union(*plain.values())
-        assert all(columns.count(tile(number)) == len(bucket) for number, bucket in plain.items())
+        assert {name for name in held if columns.has_name(name)} == set().union(*plain.values())
+        assert all(columns.count_fields(tile(number)) == len(bucket) for number, bucket in plain.items())
 
 
 def test_names_that_no_bucket_has_are_forgotten() -> None:
@@ -56,19 +56,19 @@ def test_names_that_no_bucket_has_are_forgotten() -> None:
     columns, sizes = NumberColumns(), list[int]()
     for minute in range(2_000):
         names = [b"p-%d-%d" % (minute, n) for n in range(10)]
-        columns.put(tile(minute), names, [b"1"] * 10)
-        columns.drop(tile(minute - 60))
+        columns.put_bucket(tile(minute), names, [b"1"] * 10)
+        columns.drop_bucket(tile(minute - 60))
         sizes.append(columns.size)
-        assert len(columns.names) <= 2 * 600 + FORGOTTEN_AT + 10
+        assert len(columns.names) <= 2 * 600 + UNUSED_NAMES_MAX + 10
     assert max(sizes[1_000:]) <= max(sizes[:1_000])
     assert int(columns.sums.sum()) == 600
-    assert columns.reshaped > 10
+    assert columns.reshape_count > 10
 
 
 @given(st.lists(st.integers(-5, 5) | st.integers(-(10**18), 10**18), max_size=30), st.integers(1, 10))
 def test_the_greatest_are_among_those_that_are_found(values: list[int], limit: int) -> None:
     for dtype in (np.int64, object):
-        found = greatest(np.array(values, dtype=dtype), limit)
+        found = find_greatest(np.array(values, dtype=dtype), limit)
         best = sorted((n for n in values if n), reverse=True)[:limit]
         assert sorted((values[at] for at in found), reverse=True)[:limit] == best
         assert all(values[at] for at in found)
@@ -78,5 +78,5 @@ def test_the_greatest_are_among_those_that_are_found(values: list[int], limit: i
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-9, 9) | st.just(2**60)), max_size=20))
 def test_sums_by_code_are_exact(pairs: list[tuple[int, int]]) -> None:
     codes = np.array([code for code, _ in pairs], dtype=np.int32)
-    sums = add_by(codes, np.array([n for _, n in pairs], dtype=np.int64), 4)
+    sums = sum_by_code(codes, np.array([n for _, n in pairs], dtype=np.int64), 4)
     assert [int(n) for n in sums] == [sum(n for c, n in pairs if c == code) for code in range(4)]

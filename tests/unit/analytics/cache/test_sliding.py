@@ -25,7 +25,7 @@ QUESTIONS = {
 @pytest.fixture(autouse=True)
 def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that hours of minutes are enough."""
-    monkeypatch.setattr(number_columns, "FORGOTTEN_AT", 64)
+    monkeypatch.setattr(number_columns, "UNUSED_NAMES_MAX", 64)
     monkeypatch.setattr(united_sketches, "VALUES_SPARE", 64)
 
 
@@ -58,5 +58,5 @@ async def test_what_is_kept_of_persons_by_category_is_bounded_too() -> None:
 
 def window_of(shop: Shop, query: Query) -> WindowCache:
     windows: WindowCaches = shop.engine._windows
-    (window,) = [*windows._moving.values(), *windows._fixed.values()]
+    (window,) = [*windows._sliding_windows.values(), *windows._fixed_windows.values()]
     return window
