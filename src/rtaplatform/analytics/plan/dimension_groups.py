@@ -1,4 +1,4 @@
-"""Which dimensions go together in a question of a metric.   Stage 5 of 6, pure; read by the API's description."""
+"""Which dimensions a question of a metric can combine.   Stage 5 of 6, pure; also used by the API's description."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from rtaplatform.core.rollups import PERSON_DIMENSIONS
 
 
 def groups_of(metric: Metric) -> list[tuple[str, ...]]:
-    """The dimensions that go together in a question of this metric."""
+    """The largest sets of dimensions that a question of this metric can combine."""
     match metric:
         case DerivedMetric():
             return _shared_groups(metric)
         case AdditiveMetric():
-            held = [source.dimensions for source in metric.sources]
-            return [one for one in held if not any(set(one) < set(other) for other in held)]
+            return _drop_subsets([source.dimensions for source in metric.sources])
         case DistinctMetric():
             return [joined_dimensions((name,)) for name in PERSON_DIMENSIONS]
         case LiveGauge():
@@ -28,8 +27,12 @@ def groups_of(metric: Metric) -> list[tuple[str, ...]]:
 
 
 def _shared_groups(metric: DerivedMetric) -> list[tuple[str, ...]]:
-    found = [metric.dimensions]
+    groups = [metric.dimensions]
     for part in metric.parts:
-        held = [(group, other) for group in found for other in groups_of(part)]
-        found = list(dict.fromkeys(tuple(d for d in group if d in other) for group, other in held))
-    return [one for one in found if not any(set(one) < set(other) for other in found)]
+        pairs = [(group, part_group) for group in groups for part_group in groups_of(part)]
+        groups = list(dict.fromkeys(tuple(d for d in group if d in part_group) for group, part_group in pairs))
+    return _drop_subsets(groups)
+
+
+def _drop_subsets(groups: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return [group for group in groups if not any(set(group) < set(other) for other in groups)]

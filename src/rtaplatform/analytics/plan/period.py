@@ -1,9 +1,9 @@
 """Query → the exact period it is answered for, cut into tiles.   Stage 5 of 6, pure.
 
-With an interval, `from` becomes the start of its bucket of that interval, so that each point is a whole bucket, but
-the last where `to` ends inside it. Otherwise `from` is rounded down to the smallest bucket that is kept for the whole
-period. `to` is rounded up to that bucket. The period before is tiled in the same way; where only coarser buckets
-reach back so far, both periods take those.
+With an interval, `from` is rounded down to a bucket of that interval. Each point is then a whole bucket, except the
+last one if `to` lies inside it. Without an interval, `from` is rounded down to the smallest bucket size that is kept
+for the whole period. `to` is rounded up to that size. The period of a comparison is tiled in the same way; if only
+coarser buckets reach back that far, both periods use those.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rtaplatform.analytics.ask.time_expressions import resolve, shown
-from rtaplatform.analytics.plan.tiling import Tile, finest_kept, kept_from, tile
+from rtaplatform.analytics.plan.tiling import Tile, find_finest_kept, find_first_kept, tile_range
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import POINTS_MAX, Anchor, Query
@@ -28,17 +28,17 @@ NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "
 
 
 class PointInterval(Struct, frozen=True):
-    """One point's bucket: its start, in minutes since 1970, and the tiles of the part inside the period."""
+    """A point: the start of its interval, in minutes since 1970, and the tiles of the part inside the period."""
 
     start: int
     tiles: tuple[Tile, ...]
 
 
 class Period(Struct, frozen=True):
-    """[start, end) in minutes since 1970. `tiles`: those of all spans; `whole`: the fewest that make it up.
+    """[start, end) in minutes since 1970. `tiles` are those of all spans; `whole` are the fewest that cover the period.
 
-    `before` is the period that it is compared with, `previous` its tiles: None where they are not asked for, or no
-    longer kept. `reasons` tell a person what is not as asked.
+    `before` is the period of the comparison, None if there is none; `previous` are its tiles, None if there is none or
+    it is no longer kept. `reasons` tell the user how the period differs from the requested one.
     """
 
     start: int
@@ -54,7 +54,7 @@ class Period(Struct, frozen=True):
 
 
 class PeriodRequest(Struct, frozen=True):
-    """What a period is cut for: the question, its zone, the project's, the clock, and the kinds that exist."""
+    """The query, its zone and the project's (`home`), the time, and the kinds of buckets that exist."""
 
     query: Query
     zone: str
@@ -65,8 +65,8 @@ class PeriodRequest(Struct, frozen=True):
 
 
 def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple[BucketKind, ...]) -> Period:
-    """Raises `InvalidParameter` where no buckets make up what is asked for."""
-    scene = PeriodRequest(
+    """Raises `InvalidParameter` if no buckets cover the period exactly."""
+    request = PeriodRequest(
         query,
         query.timezone or project.zone,
         query.week_start or project.week_start,
@@ -74,39 +74,39 @@ def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple
         now_ms,
         tuple(kinds),
     )
-    start_ms, end_ms = _instants(scene)
-    start = _floor_to_interval(scene, start_ms // MINUTE_MS)
-    finest = finest_kept(start, scene.home, now_ms, scene.kinds)
+    start_ms, end_ms = _resolve_ends(request)
+    start = _floor_to_interval(request, start_ms // MINUTE_MS)
+    finest = find_finest_kept(start, request.home, now_ms, request.kinds)
     last = -(-end_ms // MINUTE_MS)
-    for grain in scene.kinds[scene.kinds.index(finest) :]:
-        _require_grain(scene, grain)
-        period = _cut(scene, grain, start, last)
+    for grain in request.kinds[request.kinds.index(finest) :]:
+        _require_grain(request, grain)
+        period = _cut_with_grain(request, grain, start, last)
         if period is not None:
-            is_asked = (period.start, period.end) == _round(scene, finest, start, last)
-            return period if is_asked else replace(period, reasons=(_coarser(grain), *period.reasons))
+            is_asked = (period.start, period.end) == _round_ends(request, finest, start, last)
+            return period if is_asked else replace(period, reasons=(_say_coarser(grain), *period.reasons))
     raise InvalidParameter(
         "The period before is no longer kept in buckets of this size.", field="compare",
         hint="Use a shorter or a whole-day period.",
     )  # fmt: skip
 
 
-def _instants(scene: PeriodRequest) -> tuple[int, int]:
-    query = scene.query
-    start = resolve(query.start, scene.zone, scene.now_ms)
-    end = resolve(query.end, scene.zone, scene.now_ms)
-    problem = _problem(start, end, scene)
+def _resolve_ends(request: PeriodRequest) -> tuple[int, int]:
+    query = request.query
+    start = resolve(query.start, request.zone, request.now_ms)
+    end = resolve(query.end, request.zone, request.now_ms)
+    problem = _find_problem(start, end, request)
     if problem is not None:
         field, detail, allowed, hint = problem
         raise InvalidParameter(detail, field=field, allowed=allowed, hint=hint)
-    # A clock's `now` lies inside the bucket in progress, also in its first moment.
+    # `now` belongs to the bucket in progress, even in its first millisecond.
     return start, end + 1 if query.end.anchor is Anchor.NOW else end
 
 
-def _problem(start: int, end: int, scene: PeriodRequest) -> tuple[str, str, str, str] | None:
-    latest = shown((scene.now_ms + AHEAD_MS_MAX) // MINUTE_MS, scene.zone)
+def _find_problem(start: int, end: int, request: PeriodRequest) -> tuple[str, str, str, str] | None:
+    latest = shown((request.now_ms + AHEAD_MS_MAX) // MINUTE_MS, request.zone)
     if start < 0:
         return "from", "`from` is before 1970.", "1970-01-01T00:00:00Z and later", "For example from=-24h."
-    if end > scene.now_ms + AHEAD_MS_MAX + MINUTE_MS:
+    if end > request.now_ms + AHEAD_MS_MAX + MINUTE_MS:
         return "to", "`to` is more than a day ahead.", f"up to {latest}", "The default is now."
     if start >= end:
         return "from", "`from` is not before `to`.", "a time before `to`", "`to` is now where it is left out."
@@ -115,129 +115,130 @@ def _problem(start: int, end: int, scene: PeriodRequest) -> tuple[str, str, str,
     return None
 
 
-def _require_grain(scene: PeriodRequest, grain: BucketKind) -> None:
-    interval = scene.query.interval
+def _require_grain(request: PeriodRequest, grain: BucketKind) -> None:
+    interval = request.query.interval
     finest = KIND_OF.get(interval, BucketKind.DAY)
     kinds = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
     if kinds.index(grain) > kinds.index(finest):
-        why = f"kept for {KEPT[finest]} only" if finest in scene.kinds else NOT_KEPT
+        reason = f"kept for {KEPT[finest]} only" if finest in request.kinds else NOT_KEPT
         raise InvalidParameter(
-            f"Buckets of one {interval} are {why}, and this period (or the one it is compared with) begins earlier."
-            if finest in scene.kinds
-            else f"Buckets of one {interval} are {why}.",
+            f"Buckets of one {interval} are {reason}, and this period (or the one it is compared with) begins earlier."
+            if finest in request.kinds
+            else f"Buckets of one {interval} are {reason}.",
             field="interval", allowed=[i for i in ("hour", "day", "week", "month", "none") if i != interval],
             hint=f"Use interval={NAMES[grain]}, or a later `from`.",
         )  # fmt: skip
 
 
-def _floor_to_interval(scene: PeriodRequest, minute: int) -> int:
-    interval = scene.query.interval
-    return minute if interval == "none" else calendar.floor_to(minute, interval, scene.zone, scene.week_start)
+def _floor_to_interval(request: PeriodRequest, minute: int) -> int:
+    interval = request.query.interval
+    return minute if interval == "none" else calendar.floor_to(minute, interval, request.zone, request.week_start)
 
 
-def _cut(scene: PeriodRequest, grain: BucketKind, start: int, last: int) -> Period | None:
-    """None where the period before is not made up of buckets of this size."""
-    start, end = _round(scene, grain, start, last)
-    before = _period_before(scene, start, end)
+def _cut_with_grain(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> Period | None:
+    """None if buckets of this size do not cover the period of the comparison exactly."""
+    start, end = _round_ends(request, grain, start, last)
+    before = _find_previous_range(request, start, end)
     previous = None
-    if before is not None and _is_kept(before[0], scene):
-        previous = _tile(scene, *before)
+    if before is not None and _is_kept(before[0], request):
+        previous = _tile_range(request, *before)
         if previous is None:
             return None
-    spans = _spans(scene, grain, start, end)
-    tiles = tuple(each for span in spans for each in span.tiles)
+    spans = _cut_spans(request, grain, start, end)
+    tiles = tuple(tile for span in spans for tile in span.tiles)
     return Period(
-        start, end, scene.zone, spans, tiles,
-        whole=tuple(_tile(scene, start, end) or tiles),
+        start, end, request.zone, spans, tiles,
+        whole=tuple(_tile_range(request, start, end) or tiles),
         before=before,
         previous=None if previous is None else tuple(previous),
-        is_kept=_is_kept(start, scene),
-        reasons=_reasons(scene, start, before),
+        is_kept=_is_kept(start, request),
+        reasons=_list_reasons(request, start, before),
     )  # fmt: skip
 
 
-def _round(scene: PeriodRequest, grain: BucketKind, start: int, last: int) -> tuple[int, int]:
-    """Both ends on buckets of this size; with an interval the start is one already."""
-    if scene.query.interval == "none":
-        start = calendar.floor_to_kind(start, grain, scene.home)
-    end = calendar.floor_to_kind(last, grain, scene.home)
-    return start, end if end == last else calendar.next_of_kind(end, grain, scene.home)
+def _round_ends(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> tuple[int, int]:
+    """Round both ends to buckets of this size; with an interval, the start is rounded already."""
+    if request.query.interval == "none":
+        start = calendar.floor_to_kind(start, grain, request.home)
+    end = calendar.floor_to_kind(last, grain, request.home)
+    return start, end if end == last else calendar.next_of_kind(end, grain, request.home)
 
 
-def _is_kept(start: int, scene: PeriodRequest) -> bool:
-    return start > kept_from(BucketKind.DAY, scene.now_ms) - 24 * 60
+def _is_kept(start: int, request: PeriodRequest) -> bool:
+    return start > find_first_kept(BucketKind.DAY, request.now_ms) - 24 * 60
 
 
-def _reasons(scene: PeriodRequest, start: int, before: tuple[int, int] | None) -> tuple[str, ...]:
+def _list_reasons(request: PeriodRequest, start: int, before: tuple[int, int] | None) -> tuple[str, ...]:
     reasons = []
-    kept = f"nothing is kept for longer than {KEPT[BucketKind.DAY]}"
-    if not _is_kept(start, scene):
-        reasons.append(f"The period begins too early: {kept}.")
-    if before is not None and not _is_kept(before[0], scene):
-        reasons.append(f"`previous` is null, since its period begins too early: {kept}.")
+    retention = f"nothing is kept for longer than {KEPT[BucketKind.DAY]}"
+    if not _is_kept(start, request):
+        reasons.append(f"The period begins too early: {retention}.")
+    if before is not None and not _is_kept(before[0], request):
+        reasons.append(f"`previous` is null, since its period begins too early: {retention}.")
     return tuple(reasons)
 
 
-def _coarser(grain: BucketKind) -> str:
+def _say_coarser(grain: BucketKind) -> str:
     return f"`from` and `to` are whole {NAMES[grain]}s: the period before is not kept in smaller buckets."
 
 
-def _period_before(scene: PeriodRequest, start: int, end: int) -> tuple[int, int] | None:
-    match scene.query.compare:
+def _find_previous_range(request: PeriodRequest, start: int, end: int) -> tuple[int, int] | None:
+    match request.query.compare:
         case "previous_year":
-            return calendar.previous_year(start, end, scene.zone)
+            return calendar.previous_year(start, end, request.zone)
         case "previous_period":
-            return calendar.previous_period(start, end, scene.zone)
+            return calendar.previous_period(start, end, request.zone)
     return None
 
 
-def _spans(scene: PeriodRequest, grain: BucketKind, start: int, end: int) -> tuple[PointInterval, ...]:
-    buckets = _buckets(scene, start, end)
-    kind = KIND_OF.get(scene.query.interval)
-    if kind is None or (scene.zone != scene.home and kind is not BucketKind.MINUTE):
-        return tuple(PointInterval(low, _require_tiles(scene, grain, low, high)) for low, high in buckets)
-    # Each point but the last is a bucket that is kept: there may be thousands.
-    last = PointInterval(buckets[-1][0], _require_tiles(scene, grain, *buckets[-1]))
-    return (*(PointInterval(low, ((kind, low),)) for low, _ in buckets[:-1]), last)
+def _cut_spans(request: PeriodRequest, grain: BucketKind, start: int, end: int) -> tuple[PointInterval, ...]:
+    ranges = _list_point_ranges(request, start, end)
+    kind = KIND_OF.get(request.query.interval)
+    if kind is None or (request.zone != request.home and kind is not BucketKind.MINUTE):
+        return tuple(PointInterval(low, _require_tiles(request, grain, low, high)) for low, high in ranges)
+    # Each point but the last is one kept bucket. There may be thousands, so they are not tiled.
+    last = PointInterval(ranges[-1][0], _require_tiles(request, grain, *ranges[-1]))
+    return (*(PointInterval(low, ((kind, low),)) for low, _ in ranges[:-1]), last)
 
 
-def _buckets(scene: PeriodRequest, start: int, end: int) -> list[tuple[int, int]]:
-    """Per point its start and end. `start` is the start of the first."""
-    interval = scene.query.interval
+def _list_point_ranges(request: PeriodRequest, start: int, end: int) -> list[tuple[int, int]]:
+    """The start and end of each point. The first begins at `start`."""
+    interval = request.query.interval
     if interval == "none":
         return [(start, end)]
     if interval == "minute" and end - start <= POINTS_MAX:
-        return [(at, at + 1) for at in range(start, end)]
+        return [(minute, minute + 1) for minute in range(start, end)]
     if (end - start) // calendar.LEAST_MINUTES[interval] > POINTS_MAX * 1.1:
-        raise _too_many_points(interval)
-    found: list[tuple[int, int]] = []
-    at = start
-    while at < end:
-        following = calendar.next_start(at, interval, scene.zone, scene.week_start)
-        found.append((at, min(following, end)))
-        at = following
-    if len(found) > POINTS_MAX:
-        raise _too_many_points(interval)
-    return found
+        raise _make_points_error(interval)
+    ranges: list[tuple[int, int]] = []
+    point_start = start
+    while point_start < end:
+        next_start = calendar.next_start(point_start, interval, request.zone, request.week_start)
+        ranges.append((point_start, min(next_start, end)))
+        point_start = next_start
+    if len(ranges) > POINTS_MAX:
+        raise _make_points_error(interval)
+    return ranges
 
 
-def _too_many_points(interval: str) -> InvalidParameter:
+def _make_points_error(interval: str) -> InvalidParameter:
     return InvalidParameter(
         f"With interval={interval} the period has more than {POINTS_MAX} points.", field="interval",
         allowed=f"at most {POINTS_MAX} points", hint="Use a longer interval or a shorter period.",
     )  # fmt: skip
 
 
-def _require_tiles(scene: PeriodRequest, grain: BucketKind, start: int, end: int) -> tuple[Tile, ...]:
-    found = _tile(scene, start, end)
-    if found is None:
+def _require_tiles(request: PeriodRequest, grain: BucketKind, start: int, end: int) -> tuple[Tile, ...]:
+    tiles = _tile_range(request, start, end)
+    if tiles is None:
         raise InvalidParameter(
-            f"In the zone {scene.zone} the buckets of one {scene.query.interval} do not fall on the {NAMES[grain]}s of "
-            f"{scene.home}, which is all that is kept of this period (minutes: 48 hours, hours: 60 days).",
-            field="timezone", allowed=[scene.home], hint=f"Use timezone={scene.home}, or a later `from`.",
+            f"In the zone {request.zone} the buckets of one {request.query.interval} do not fall on the "
+            f"{NAMES[grain]}s of {request.home}, which is all that is kept of this period "
+            "(minutes: 48 hours, hours: 60 days).",
+            field="timezone", allowed=[request.home], hint=f"Use timezone={request.home}, or a later `from`.",
         )  # fmt: skip
-    return tuple(found)
+    return tuple(tiles)
 
 
-def _tile(scene: PeriodRequest, start: int, end: int) -> list[Tile] | None:
-    return tile(start, end, zone=scene.home, now_ms=scene.now_ms, kinds=scene.kinds)
+def _tile_range(request: PeriodRequest, start: int, end: int) -> list[Tile] | None:
+    return tile_range(start, end, zone=request.home, now_ms=request.now_ms, kinds=request.kinds)

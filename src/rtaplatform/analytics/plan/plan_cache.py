@@ -1,7 +1,8 @@
-"""The plans of the questions that were asked for last.   Stage 5 of 6, pure.
+"""Caches the plans of the current minute.   Stage 5 of 6, pure.
 
-A plan holds for a whole minute, and the next minute's takes its place: what no question can use any more is not kept.
-Metrics that are asked together share their period. Bounded in number and size.
+Keeps plans, and the periods that they share: metrics of one request usually have the same period. Entries are valid for
+the minute for which they were made; when the minute changes, all are dropped. The number of plans and the buckets of
+all periods are bounded; the oldest entry is dropped first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class PlanCache:
         self._minute = -1
 
     def plan(self, query: Query, project: ProjectSettings, now_ms: int) -> QueryPlan:
-        """Raises `InvalidParameter`, with the field and what would be right."""
+        """Raises `InvalidParameter`, which names the field and the allowed values."""
         minute = now_ms // MINUTE_MS
         if minute != self._minute:
             self._minute = minute
@@ -41,23 +42,23 @@ class PlanCache:
 
     @property
     def buckets(self) -> int:
-        """Of all periods that are kept."""
-        return sum(map(_size, self._periods.values()))
+        """The number of buckets of all cached periods."""
+        return sum(map(_count_buckets, self._periods.values()))
 
     def _cut(self, query: Query, project: ProjectSettings, now_ms: int, kinds: tuple[BucketKind, ...]) -> Period:
         key = (query, project, kinds)
         if key not in self._periods:
             self._periods[key] = cut_period(query, project, now_ms, kinds)
             while len(self._periods) > 1 and self.buckets > self._buckets_max:
-                self._drop(next(iter(self._periods)))
+                self._drop_period(next(iter(self._periods)))
         return self._periods[key]
 
-    def _drop(self, key: Any) -> None:
-        """With the plans that hold it."""
+    def _drop_period(self, key: Any) -> None:
+        """Drop a period and the plans that use it."""
         period = self._periods.pop(key)
         for name in [name for name, plan in self._plans.items() if plan.period is period]:
             del self._plans[name]
 
 
-def _size(period: Period) -> int:
+def _count_buckets(period: Period) -> int:
     return len(period.spans) + len(period.tiles) + len(period.previous or ())

@@ -1,7 +1,7 @@
 """Tile a period with the coarsest buckets that are kept.   Stage 5 of 6, pure.
 
-Promise: the tiles of a period are disjoint, cover it exactly, and are all kept; where no such tiles exist the
-answer is None, never a near miss. Times are minutes since 1970; tiles are buckets of the project's zone.
+The tiles of a period are disjoint, cover it exactly, and are all kept. If there are no such tiles, the answer is None,
+never an approximation. Times are minutes since 1970; tiles are buckets in the project's time zone.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ Tile = tuple[BucketKind, int]
 FINEST_FIRST = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
 
 
-def kept_from(kind: BucketKind, now_ms: int) -> int:
-    """The first minute from which buckets of this kind are kept whole; the one it falls into is kept too."""
+def find_first_kept(kind: BucketKind, now_ms: int) -> int:
+    """The minute from which buckets of this kind are kept, including the bucket that contains it."""
     return -((RETENTION_MS[kind] - now_ms) // MINUTE_MS)
 
 
-def finest_kept(start: int, zone: str, now_ms: int, kinds: Sequence[BucketKind] = FINEST_FIRST) -> BucketKind:
-    """The smallest kind of which all buckets from the one of `start` on are kept; days where none is."""
+def find_finest_kept(start: int, zone: str, now_ms: int, kinds: Sequence[BucketKind] = FINEST_FIRST) -> BucketKind:
+    """The smallest kind whose buckets are all kept from `start` on; days if there is none."""
     return next(
         (kind for kind in kinds if _is_kept(kind, floor_to_kind(start, kind, zone), zone, now_ms)), BucketKind.DAY
     )
 
 
-def tile(
+def tile_range(
     start: int, end: int, *, zone: str, now_ms: int, kinds: Sequence[BucketKind] = FINEST_FIRST
 ) -> list[Tile] | None:
-    """The fewest buckets that make up [start, end) exactly, or None."""
+    """The fewest buckets that cover [start, end) exactly, or None."""
     tiles: list[Tile] = []
-    at = start
-    while at < end:
-        found = _coarsest(at, end, zone, now_ms, kinds)
-        if found is None:
+    tile_start = start
+    while tile_start < end:
+        kind = _find_coarsest_kind(tile_start, end, zone, now_ms, kinds)
+        if kind is None:
             return None
-        tiles.append((found[0], at))
-        at = found[1]
+        tiles.append((kind, tile_start))
+        tile_start = next_of_kind(tile_start, kind, zone)
     return tiles
 
 
-def _coarsest(at: int, end: int, zone: str, now_ms: int, kinds: Sequence[BucketKind]) -> tuple[BucketKind, int] | None:
+def _find_coarsest_kind(start: int, end: int, zone: str, now_ms: int, kinds: Sequence[BucketKind]) -> BucketKind | None:
+    """The largest kind with a kept bucket that begins at `start` and ends by `end`."""
     for kind in reversed(kinds):
-        if floor_to_kind(at, kind, zone) != at:
+        if floor_to_kind(start, kind, zone) != start:
             continue
-        following = next_of_kind(at, kind, zone)
-        if following <= end and (kind is BucketKind.DAY or _is_kept(kind, at, zone, now_ms)):
-            return kind, following
+        is_inside = next_of_kind(start, kind, zone) <= end
+        if is_inside and (kind is BucketKind.DAY or _is_kept(kind, start, zone, now_ms)):
+            return kind
     return None
 
 
 def _is_kept(kind: BucketKind, start: int, zone: str, now_ms: int) -> bool:
-    return next_of_kind(start, kind, zone) > kept_from(kind, now_ms)
+    return next_of_kind(start, kind, zone) > find_first_kept(kind, now_ms)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, kept_from, tile
+from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, find_first_kept, tile_range
 from rtaplatform.core.time import calendar
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
 
@@ -28,23 +28,23 @@ def end_of(found: Tile, zone: str) -> int:
 )
 def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, length: int, age: int) -> None:
     now_ms = (start + length + age) * MINUTE_MS
-    tiles = tile(start, start + length, zone=zone, now_ms=now_ms)
+    tiles = tile_range(start, start + length, zone=zone, now_ms=now_ms)
     if tiles is None:
         # There is no tiling only where an edge lies inside the finest bucket that is kept.
-        assert start < kept_from(BucketKind.MINUTE, now_ms)
+        assert start < find_first_kept(BucketKind.MINUTE, now_ms)
         return
     assert tiles[0][1] == start
     assert [end_of(found, zone) for found in tiles] == [at for _, at in tiles[1:]] + [start + length]
     for kind, at in tiles:
         starts = bucket_starts(at, zone)
         assert at == {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}[kind]
-        assert kind is BucketKind.DAY or end_of((kind, at), zone) > kept_from(kind, now_ms)
+        assert kind is BucketKind.DAY or end_of((kind, at), zone) > find_first_kept(kind, now_ms)
 
 
 @settings(max_examples=60, deadline=None)
 @given(zone=st.sampled_from(ZONES), start=st.integers(NOW - 2 * YEAR, NOW), length=st.integers(1, 1500))
 def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: int) -> None:
-    tiles = tile(start, start + length, zone=zone, now_ms=start * MINUTE_MS) or []
+    tiles = tile_range(start, start + length, zone=zone, now_ms=start * MINUTE_MS) or []
     # As coarse as possible: never an hour's worth of minutes from an hour's start, nor a day's of hours.
     for (kind, at), following in zip(tiles, [at for _, at in tiles[1:]], strict=False):
         if kind is BucketKind.MINUTE and bucket_starts(at, zone).hour == at:
@@ -81,9 +81,9 @@ def test_a_day_of_clock_change_is_one_tile_of_its_own_length(zone: str, day: tup
     start = calendar.midnight(date(*day), zone)
     following = calendar.next_of_kind(start, BucketKind.DAY, zone)
     assert following - start == hours * 60
-    assert tile(start, following, zone=zone, now_ms=following * MINUTE_MS) == [(BucketKind.DAY, start)]
+    assert tile_range(start, following, zone=zone, now_ms=following * MINUTE_MS) == [(BucketKind.DAY, start)]
     assert ZoneInfo(zone)
 
 
 def test_only_the_kinds_that_exist_are_used() -> None:
-    assert tile(NOW + 1, NOW + 2, zone="UTC", now_ms=NOW * MINUTE_MS, kinds=FINEST_FIRST[1:]) is None
+    assert tile_range(NOW + 1, NOW + 2, zone="UTC", now_ms=NOW * MINUTE_MS, kinds=FINEST_FIRST[1:]) is None
