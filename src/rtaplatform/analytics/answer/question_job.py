@@ -15,7 +15,7 @@ from rtaplatform.analytics.plan.plan import DerivedPlan, OnlinePlan, PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import sums_reads, sums_rows
 from rtaplatform.analytics.read.derived import derived_rows
-from rtaplatform.analytics.read.distinct import Group, known_reads, persons_error, persons_reads, persons_rows
+from rtaplatform.analytics.read.distinct import Group, persons_error, persons_reads, persons_rows, sketch_gap_reads
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, ShownRows, cells_of, shown_rows
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS
@@ -80,7 +80,7 @@ def _number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
         case SumsPlan() if job.window is not None:
             return list(job.window.reads(tiles_of(planned)))
         case PersonsPlan() if job.window is not None:
-            return [*known_reads(planned, shape), *job.window.reads(union_tiles(planned))]
+            return [*sketch_gap_reads(planned, shape), *job.window.reads(union_tiles(planned))]
         case SumsPlan():
             return list(sums_reads(planned, shape))
         case PersonsPlan():

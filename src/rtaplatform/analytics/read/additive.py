@@ -1,4 +1,4 @@
-"""Metrics that add up: which cells to read, and how to add them.   Stage 5 of 6, pure."""
+"""Metrics that add up: which counters to read, and how to add them.   Stage 5 of 6, pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sums = Mapping[Key, int]
 
 
 class FieldMeaning(Struct, frozen=True):
-    """What a field says to a question: it belongs to a row, or hides something of its rows, or both, or neither."""
+    """What a field means to a question: `key` is its row, if it has one; `hides`: a part of a row may be in it."""
 
     key: Key | None = None
     hides: bool = False
@@ -33,78 +33,83 @@ def sums_reads(plan: QueryPlan, shape: SumsPlan) -> list[ReadFields]:
 
 
 def sums_rows(plan: QueryPlan, shape: SumsPlan, answers: Answers, products: ProductTable | None = None) -> AnswerRows:
-    """`products` is needed where the plan joins their attributes."""
+    """`products` is required if the plan joins their attributes."""
     table = table_of(sums_reads(plan, shape), answers)
     if shape.fields is not None and shape.is_total:
-        return _total_rows(plan, shape.fields, table)
+        return _add_totals(plan, shape.fields, table)
     reading, meanings = FieldReading(plan, shape, products), dict[str, FieldMeaning]()
-    found = {tile: add_fields(cells.items(), reading, meanings) for tile, cells in table.items()}
-    spans = [_united(span.tiles, found) for span in plan.period.spans]
-    before = None if plan.period.previous is None else _united(plan.period.previous, found)
-    return rows_of(plan, spans, before, is_hiding=any(is_hiding for _, is_hiding in found.values()))
+    buckets = {tile: add_fields(cells.items(), reading, meanings) for tile, cells in table.items()}
+    point_sums = [_add_buckets(span.tiles, buckets) for span in plan.period.spans]
+    previous_sums = None if plan.period.previous is None else _add_buckets(plan.period.previous, buckets)
+    return rows_of(plan, point_sums, previous_sums, is_hiding=any(is_hiding for _, is_hiding in buckets.values()))
 
 
-def rows_of(plan: QueryPlan, spans: Sequence[Sums], before: Sums | None, *, is_hiding: bool) -> AnswerRows:
-    """The rows of the greatest totals, or weighted sums, from the sums of each point and of the period before."""
-    totals = dict.fromkeys(before or (), 0)
-    for found in spans:
-        for key, number in found.items():
+def rows_of(plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | None, *, is_hiding: bool) -> AnswerRows:
+    """The rows with the greatest totals or weighted sums, from the sums of each point and of the previous period."""
+    totals = dict.fromkeys(previous_sums or (), 0)
+    for sums in point_sums:
+        for key, number in sums.items():
             totals[key] = totals.get(key, 0) + number
     keys: Iterable[Key] = [()]
     if plan.query.breakdown:
-        scores = _weighted(spans, plan.weights) if plan.weights else totals
+        scores = _add_weighted(point_sums, plan.weights) if plan.weights else totals
         keys = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (-scores.get(key, 0), key))
     rows = [
-        AnswerRow(key, totals.get(key, 0), None if before is None else before.get(key, 0), PointsOfRow(spans, key))
+        AnswerRow(
+            key,
+            totals.get(key, 0),
+            None if previous_sums is None else previous_sums.get(key, 0),
+            PointsOfRow(point_sums, key),
+        )
         for key in keys
     ]
     return AnswerRows(rows, error_of(is_hiding))
 
 
-def _weighted(spans: Sequence[Sums], weights: Sequence[int]) -> Sums:
+def _add_weighted(point_sums: Sequence[Sums], weights: Sequence[int]) -> Sums:
     scores: dict[Key, int] = {}
-    for found, weight in zip(spans, weights, strict=True):
-        for key, number in found.items():
+    for sums, weight in zip(point_sums, weights, strict=True):
+        for key, number in sums.items():
             scores[key] = scores.get(key, 0) + weight * number
     return scores
 
 
 class PointsOfRow(Struct, frozen=True):
-    """A row's points, looked up when they are read: of a hundred thousand rows a few are shown."""
+    """The points of a row, looked up when they are read: of 100,000 rows, few are shown."""
 
-    spans: Sequence[Sums]
+    point_sums: Sequence[Sums]
     key: Key
 
     def __iter__(self) -> Iterator[int]:
-        return (sums.get(self.key, 0) for sums in self.spans)
+        return (sums.get(self.key, 0) for sums in self.point_sums)
 
 
-def _total_rows(plan: QueryPlan, fields: tuple[str, ...], table: Mapping[Tile, Mapping[str, int]]) -> AnswerRows:
-    """Of one number a bucket: there may be thousands of points."""
-    nothing: Mapping[str, int] = {}
+def _add_totals(plan: QueryPlan, fields: tuple[str, ...], table: Mapping[Tile, Mapping[str, int]]) -> AnswerRows:
+    """Rows of one field per bucket. There may be thousands of points, so nothing is grouped."""
+    empty: Mapping[str, int] = {}
 
-    def total(tiles: Iterable[Tile]) -> int:
-        return sum([table.get(tile, nothing).get(name, 0) for tile in tiles for name in fields])
+    def add_tiles(tiles: Iterable[Tile]) -> int:
+        return sum([table.get(tile, empty).get(name, 0) for tile in tiles for name in fields])
 
-    points = [total(span.tiles) for span in plan.period.spans]
-    previous = None if plan.period.previous is None else total(plan.period.previous)
+    points = [add_tiles(span.tiles) for span in plan.period.spans]
+    previous = None if plan.period.previous is None else add_tiles(plan.period.previous)
     is_short = any(SHORT_PREFIX + name in cells for cells in table.values() for name in fields)
     return AnswerRows([AnswerRow((), sum(points), previous, points)], error_of(is_short))
 
 
 class FieldReading:
-    """How a question reads the fields of its rollup."""
+    """Interprets the fields of a rollup for one question."""
 
     def __init__(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None = None) -> None:
         self._shape, self._products = shape, products
-        self._picked = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
-        # A value that has a seat has a field of this measure, also where nothing was added to it.
+        self._breakdown_indices = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
+        # A value with a seat always has a field of this measure, which may be 0.
         self.may_be_empty = shape.rollup == PRODUCTS.name and shape.measure == ANCHORS[PRODUCTS.name]
 
     def meaning(self, name: str) -> FieldMeaning:
         if name.startswith(SHORT_PREFIX):
-            lacking = self.meaning(name[1:])
-            return HIDING if lacking.key is not None or lacking.hides else NOTHING
+            meaning = self.meaning(name[1:])
+            return HIDING if meaning.key is not None or meaning.hides else NOTHING
         shape = self._shape
         if name.startswith(BOT_PREFIX):
             if not shape.with_bots:
@@ -115,31 +120,34 @@ class FieldReading:
             return HIDING
         if measure != shape.measure or shape.is_total != (not values):
             return NOTHING
-        return FieldMeaning(()) if shape.is_total else self._of_values(values)
+        return FieldMeaning(()) if shape.is_total else self._interpret_values(values)
 
-    def _of_values(self, values: list[str]) -> FieldMeaning:
-        """What is not told apart any more may be what is asked for; it hides that unless it is asked for itself."""
+    def _interpret_values(self, values: list[str]) -> FieldMeaning:
+        """The meaning of a field with these values.
+
+        `(other)` may include a value that the filter asks for, so it hides a part of the row.
+        """
         shape = self._shape
         if shape.joined:
             assert self._products is not None
             values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.joined)
         is_hidden = False
-        for value, wanted in zip(values, shape.wanted, strict=True):
-            if wanted is not None and value not in wanted:
+        for value, filter_values in zip(values, shape.wanted, strict=True):
+            if filter_values is not None and value not in filter_values:
                 if value != OTHER:
                     return NOTHING
                 is_hidden = True
         if is_hidden:
             return HIDING
         is_open = any(v == OTHER and w is not None for v, w in zip(values, shape.wanted, strict=True))
-        key = tuple(values[at] for at in self._picked)
+        key = tuple(values[index] for index in self._breakdown_indices)
         return FieldMeaning(key, hides=is_open or OTHER in key)
 
 
 def add_fields(
     fields: Iterable[tuple[str, int]], reading: FieldReading, meanings: dict[str, FieldMeaning]
 ) -> tuple[dict[Key, int], bool]:
-    """A bucket's sums, and whether anything of them is hidden. `meanings` are kept for the next bucket."""
+    """Add up a bucket: its sums, and whether a part of them is hidden. `meanings` is a cache for the next bucket."""
     sums: dict[Key, int] = {}
     is_hiding = False
     for name, number in fields:
@@ -152,9 +160,9 @@ def add_fields(
     return sums, is_hiding
 
 
-def _united(tiles: Iterable[Tile], found: Mapping[Tile, tuple[Sums, bool]]) -> dict[Key, int]:
+def _add_buckets(tiles: Iterable[Tile], buckets: Mapping[Tile, tuple[Sums, bool]]) -> dict[Key, int]:
     sums: dict[Key, int] = {}
     for tile in tiles:
-        for key, number in found[tile][0].items() if tile in found else ():
+        for key, number in buckets[tile][0].items() if tile in buckets else ():
             sums[key] = sums.get(key, 0) + number
     return sums

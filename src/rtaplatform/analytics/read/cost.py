@@ -1,8 +1,8 @@
 """What a request costs, before anything is read.   Stage 5 of 6, pure.
 
-All queries of a request are answered in one piece, so they share one budget: of points, which are held, encoded and
-sent, and of counters and sketches, which the store reads in one transaction while nobody else is served. A large
-request counts as several reads of its key.
+All queries of a request are answered together, so they share one budget. It limits points, which the API holds,
+encodes and sends, and counters and sketches, which the store reads in one transaction that blocks other clients. A
+large request counts as several reads against its key's rate limit.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from rtaplatform.core.rollups import QUALITY
 POINTS_MAX = 100_000
 CELLS_MAX = 200_000
 SKETCHES_MAX = 50_000
-# What counts as one read: some 2 ms of a core of the API, or of the store, as a small question takes.
+# One read takes some 2 ms of a core in the API or in the store, as a small question does.
 POINTS_PER_READ = 1_000
 CELLS_PER_READ = 2_000
 SKETCHES_PER_READ = 500
-UNION_SKETCHES = 12  # to unite two sketches or more takes as long as so many more
+UNION_SKETCHES = 12  # the fixed cost of a union of two or more sketches, in sketches
 
 
 class RequestCost(Struct, frozen=True):
-    """`points` of all rows, or their totals; `cells`: counters read at one moment; `sketches` united."""
+    """`points` of all rows, `cells` (counters) read from the store, and `sketches` united by it."""
 
     points: int = 0
     cells: int = 0
@@ -42,12 +42,12 @@ class RequestCost(Struct, frozen=True):
 
 
 def cost_of(plans: Sequence[QueryPlan]) -> RequestCost:
-    """At most, as far as is known before the values of a breakdown are."""
+    """An upper bound, as far as it can be known before the values of a breakdown."""
     return sum(map(_cost, plans), RequestCost())
 
 
 def require_affordable(plans: Sequence[QueryPlan]) -> RequestCost:
-    """What the queries cost; raises `InvalidParameter` where they are too large for one request together."""
+    """The cost of the queries; raises `InvalidParameter` if together they are too large for one request."""
     cost = cost_of(plans)
     if cost.points > POINTS_MAX:
         raise _too_large(f"{cost.points} points", f"{POINTS_MAX} points")
@@ -57,8 +57,8 @@ def require_affordable(plans: Sequence[QueryPlan]) -> RequestCost:
 
 
 def require_few_sketches(groups: Sequence[tuple[QueryPlan, Sequence[Group]]]) -> None:
-    """The same for sketches, once the values are known."""
-    sketches = sum(_sketches(plan, [len(values) for _, values in found]) for plan, found in groups)
+    """Raise `InvalidParameter` if the groups unite too many sketches; called once the values are known."""
+    sketches = sum(_count_sketches(plan, [len(values) for _, values in rows]) for plan, rows in groups)
     if sketches > SKETCHES_MAX:
         plan = groups[0][0]
         raise InvalidParameter(
@@ -68,9 +68,9 @@ def require_few_sketches(groups: Sequence[tuple[QueryPlan, Sequence[Group]]]) ->
         )  # fmt: skip
 
 
-def _too_large(said: str, allowed: str) -> InvalidParameter:
+def _too_large(size: str, allowed: str) -> InvalidParameter:
     return InvalidParameter(
-        f"The request asks for {said} at once.", field="queries", allowed=f"at most {allowed} in one request",
+        f"The request asks for {size} at once.", field="queries", allowed=f"at most {allowed} in one request",
         hint="Ask for fewer metrics at once, longer intervals, shorter periods or a smaller `limit`.",
     )  # fmt: skip
 
@@ -88,15 +88,15 @@ def _cost_of_part(plan: QueryPlan, rows: int) -> RequestCost:
         case SumsPlan(fields=fields):
             return RequestCost(cells=buckets * (2 if fields is None else len(fields)))
         case PersonsPlan(values=values):
-            return RequestCost(sketches=_sketches(plan, [1] * rows if values is None else [len(values)]))
+            return RequestCost(sketches=_count_sketches(plan, [1] * rows if values is None else [len(values)]))
     return RequestCost()
 
 
-def _sketches(plan: QueryPlan, values: Sequence[int]) -> int:
-    """Of rows with so many values each."""
+def _count_sketches(plan: QueryPlan, value_counts: Sequence[int]) -> int:
+    """Count the sketches united for rows with these numbers of values."""
     period = plan.period
     unions = [period.whole, *((s.tiles for s in period.spans) if plan.query.interval != "none" else ())]
     if period.previous is not None:
         unions.append(period.previous)
     weights = [(len(tiles), UNION_SKETCHES) for tiles in unions]
-    return sum(tiles * n + (union if tiles * n > 1 else 0) for n in values for tiles, union in weights)
+    return sum(tiles * n + (union if tiles * n > 1 else 0) for n in value_counts for tiles, union in weights)

@@ -1,6 +1,6 @@
 """Derived metrics: a quotient or a difference of rows that were read at one moment.   Stage 5 of 6, pure.
 
-A row is there where any part has it; what a part does not have is 0. A quotient over 0 is null, and comes last.
+The answer has each row that any part has; a part without the row counts as 0. A quotient over 0 is null and comes last.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Key, ShownRow
 from rtaplatform.core.metrics import Combination, MetricPart
 from rtaplatform.core.query import Number
 
-Signs = list[tuple[int, int]]  # the place of a part, and 1 or -1
+Signs = list[tuple[int, int]]  # the index of a part, and 1 or -1
 
 
 class Formula:
-    """How a derived metric comes of its parts' numbers, as they are stored."""
+    """Computes a derived metric from the stored numbers of its parts."""
 
     def __init__(self, shape: DerivedPlan) -> None:
         metric = shape.metric
-        places: dict[MetricPart, int] = {part: at for at, part in enumerate(metric.parts)}
+        index_of: dict[MetricPart, int] = {part: index for index, part in enumerate(metric.parts)}
         scales = [part.shape.scale if isinstance(part.shape, SumsPlan) else 1 for part in shape.parts]
-        self._upper, self._upper_scale = _signs(metric.upper, places), scales[places[metric.upper.parts[0]]]
-        self._lower = None if metric.lower is None else _signs(metric.lower, places)
-        self._lower_scale = 1 if metric.lower is None else scales[places[metric.lower.parts[0]]]
+        self._upper, self._upper_scale = _signs(metric.upper, index_of), scales[index_of[metric.upper.parts[0]]]
+        self._lower = None if metric.lower is None else _signs(metric.lower, index_of)
+        self._lower_scale = 1 if metric.lower is None else scales[index_of[metric.lower.parts[0]]]
 
     def value(self, numbers: Sequence[int]) -> Number | None:
-        """Of one number of each part."""
-        upper = sum(sign * numbers[at] for at, sign in self._upper)
+        """The value for one number of each part."""
+        upper = sum(sign * numbers[index] for index, sign in self._upper)
         if self._lower is None:
             return divided(upper, self._upper_scale)
-        lower = sum(sign * numbers[at] for at, sign in self._lower)
-        # Whole numbers are divided once, so nothing is rounded twice.
+        lower = sum(sign * numbers[index] for index, sign in self._lower)
+        # Integers are divided once, so nothing is rounded twice.
         return divided(upper * self._lower_scale, lower * self._upper_scale) if lower else None
 
 
 def derived_rows(plan: QueryPlan, shape: DerivedPlan, found: Sequence[AnswerRows]) -> ShownRows:
-    """The rows with the greatest values, of the rows of each part."""
+    """The rows with the greatest values, from the rows of each part."""
     formula = Formula(shape)
     by_part = [{row.key: row for row in rows.rows} for rows in found]
     keys: Iterable[Key] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
@@ -63,8 +63,8 @@ def _row(
     )
 
 
-def _signs(combination: Combination, places: dict[MetricPart, int]) -> Signs:
-    return [(places[p], 1) for p in combination.plus] + [(places[p], -1) for p in combination.minus]
+def _signs(combination: Combination, index_of: dict[MetricPart, int]) -> Signs:
+    return [(index_of[p], 1) for p in combination.plus] + [(index_of[p], -1) for p in combination.minus]
 
 
 def _order(total: Number | None) -> tuple[bool, Number]:
@@ -72,8 +72,8 @@ def _order(total: Number | None) -> tuple[bool, Number]:
 
 
 def _error(errors: Sequence[float | None], *, is_quotient: bool) -> float | None:
-    """The relative standard error. Of a difference of estimates nobody can tell it: it may be nearly 0."""
-    known = [error for error in errors if error is not None]
-    if len(known) < len(errors) or (any(known) and not is_quotient):
+    """The relative standard error. That of a difference of estimates is unknown: the difference may be nearly 0."""
+    known_errors = [error for error in errors if error is not None]
+    if len(known_errors) < len(errors) or (any(known_errors) and not is_quotient):
         return None
-    return math.hypot(*known) if any(known) else 0
+    return math.hypot(*known_errors) if any(known_errors) else 0

@@ -1,9 +1,9 @@
 """Distinct persons: which sketches to unite.   Stage 5 of 6, pure.
 
-A point and the whole are unions of their own, since persons do not add up. A breakdown first asks which values
-there are, then (only where they are more than the limit) counts those that may be the greatest; the numbers shown
-are read again with everything else, in one moment. Of a product's attributes: the union of its products' sketches.
-The whole is united from the coarsest buckets that make it up, whatever the points are.
+Each point and the total are separate unions, because persons do not add up. A breakdown first reads which values exist.
+If they are more than the limit, it counts those that may be the greatest. The numbers of the answer are then read
+again, in the same snapshot as everything else. A category or brand is the union of its products' sketches. The total is
+united from the coarsest buckets that cover the period, whatever the points are.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rtaplatform.core.query import SKETCH_ERROR
 from rtaplatform.core.rollups import PERSONS, field
 from rtaplatform.store.port import Read, ReadFields, ReadPersons, ReadPersonValues
 
-Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches are united
+Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches it unites
 
-RANKED_AT_ONCE = 2_000  # sketches in one read, so that none keeps the store for long
+RANKED_AT_ONCE = 2_000  # sketches in one read, so that no read occupies the store for long
 
 
 def needs_values(plan: QueryPlan, shape: PersonsPlan) -> bool:
-    """Whether one must look first which values have sketches."""
+    """Whether the values that have sketches must be read first."""
     return shape.values is None and bool(plan.query.breakdown or shape.joined)
 
 
@@ -35,7 +35,7 @@ def values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
 def groups_of(
     plan: QueryPlan, shape: PersonsPlan, values: Sequence[str], products: ProductTable | None = None
 ) -> tuple[Group, ...]:
-    """The rows of the answer. `products` is needed where the plan joins their attributes."""
+    """The rows of the answer. `products` is required if the plan joins their attributes."""
     breakdown = plan.query.breakdown
     groups: dict[Key, list[str]] = {} if breakdown else {(): []}
     for value in values:
@@ -43,14 +43,14 @@ def groups_of(
         if shape.joined:
             assert products is not None
             attributes = attributes_of(products, value, shape.joined)
-        if all(w is None or v in w for v, w in zip(attributes, shape.wanted, strict=True)):
-            known = dict(zip((shape.dimension, *shape.joined), (value, *attributes), strict=True))
-            groups.setdefault(tuple(known[name] for name in breakdown), []).append(value)
-    return tuple((key, tuple(found)) for key, found in groups.items())
+        if all(allowed is None or v in allowed for v, allowed in zip(attributes, shape.wanted, strict=True)):
+            value_of = dict(zip((shape.dimension, *shape.joined), (value, *attributes), strict=True))
+            groups.setdefault(tuple(value_of[name] for name in breakdown), []).append(value)
+    return tuple((key, tuple(group_values)) for key, group_values in groups.items())
 
 
 def ranking_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
-    """The groups, in portions whose totals are read at once."""
+    """Split the groups into portions. The totals of a portion are read at once."""
     portions: list[list[Group]] = []
     room = 0
     for group in groups:
@@ -68,29 +68,30 @@ def total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons
 
 
 def persons_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
-    period, known = plan.period, known_reads(plan, shape)
-    asked = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
-    return [*known, *(ReadPersons(tiles, shape.dimension, values) for _, values in groups for tiles in asked)]
+    period = plan.period
+    unions = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
+    union_reads = [ReadPersons(tiles, shape.dimension, values) for _, values in groups for tiles in unions]
+    return [*sketch_gap_reads(plan, shape), *union_reads]
 
 
-def known_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
-    """What the buckets' records say of sketches that are not there, or that took nobody."""
+def sketch_gap_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
+    """The reads that show whether sketches are missing (no seat) or broken in any bucket."""
     period = plan.period
     tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
     return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.dimension) for measure in ("left_out", "broken")))
 
 
 def persons_error(plan: QueryPlan, shape: PersonsPlan, answers: Answers) -> float | None:
-    return None if table_of(known_reads(plan, shape), answers) else SKETCH_ERROR
+    return None if table_of(sketch_gap_reads(plan, shape), answers) else SKETCH_ERROR
 
 
 def persons_rows(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> AnswerRows:
-    rows = [_row(plan, shape, group, answers) for group in groups]
-    kept = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
-    return AnswerRows(sort_and_limit(kept, plan.query.limit), persons_error(plan, shape, answers))
+    rows = [_make_row(plan, shape, group, answers) for group in groups]
+    rows = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
+    return AnswerRows(sort_and_limit(rows, plan.query.limit), persons_error(plan, shape, answers))
 
 
-def _row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answers) -> AnswerRow:
+def _make_row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answers) -> AnswerRow:
     key, values = group
 
     def count(tiles: tuple[Tile, ...]) -> int:

@@ -1,7 +1,7 @@
-"""What the catalog says of products, joined to `product_id` when an answer is read.   Stage 5 of 6, pure.
+"""Category and brand of products, joined to `product_id` when an answer is computed.   Stage 5 of 6, pure.
 
-Unknown products and those without the attribute have the empty value, shown as `(none)`; what has no seat in a full
-bucket stays `(other)`, since nobody knows which products it was. The catalog is the port `ProductCatalog`.
+Unknown products and those without the attribute have the empty value, shown as `(none)`. Products without a seat in a
+full bucket stay `(other)`, because nobody knows which products they are. `ProductCatalog` is the port to the catalog.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtaplatform.core.values.dimensions import dimension
 
 
 class ProductLike(Protocol):
-    """What is shown of a product of the catalog, and joined."""
+    """The fields of a product that answers show or join."""
 
     @property
     def name(self) -> str | None: ...
@@ -33,39 +33,39 @@ class ProductLike(Protocol):
 
 
 class ProductTable(Protocol):
-    """A project's products. `version` changes whenever what is joined of them does, and is no other table's."""
+    """A project's products. `version` changes with each joined attribute; no two tables share one."""
 
     @property
     def version(self) -> int: ...
     @property
     def by_id(self) -> Mapping[str, ProductLike]: ...
     def changed_since(self, version: int) -> Collection[str] | None:
-        """Products that may be joined otherwise than at that version; None: nobody knows which."""
+        """Products whose joined attributes may have changed since that version; None if that is unknown."""
         ...
 
 
 class ProductCatalog(Protocol):
     async def products(self, project: str) -> ProductTable:
-        """Raises `Unavailable` where nothing is known of the project's products, `Rejected` where they are too many."""
+        """Raises `Unavailable` if the project's products are not loaded, `Rejected` if they are too many."""
         ...
 
     async def some(self, project: str, ids: Collection[str]) -> Mapping[str, ProductLike]:
-        """At least those of `ids` that there are, however many the project has; raises `Unavailable`."""
+        """At least the existing ones of `ids`, however many products the project has; raises `Unavailable`."""
         ...
 
 
 def attributes_of(table: ProductTable, product_id: str, names: Sequence[str]) -> list[str]:
-    """The values of these attributes, as a rollup would have stored them."""
+    """The values of these attributes, as a rollup would store them."""
     return [attribute_of(table, [product_id], name)[0] for name in names]
 
 
 def attribute_of(table: ProductTable, product_ids: Sequence[str], name: str) -> list[str]:
-    """An attribute of each of these products."""
-    read = _CATEGORY if name == "product_category" else _BRAND
-    found = map(table.by_id.get, product_ids)
-    values = ["" if product is None else _stored(read(product)) for product in found]
-    for at in [at for at, product_id in enumerate(product_ids) if product_id == OTHER]:
-        values[at] = OTHER
+    """One attribute of each product."""
+    read_attribute = _CATEGORY if name == "product_category" else _BRAND
+    products = map(table.by_id.get, product_ids)
+    values = ["" if product is None else _stored(read_attribute(product)) for product in products]
+    for index in [index for index, product_id in enumerate(product_ids) if product_id == OTHER]:
+        values[index] = OTHER
     return values
 
 

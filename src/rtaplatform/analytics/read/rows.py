@@ -1,4 +1,4 @@
-"""What the shapes have in common: rows before they are shown, and where answers to reads are found.   Stage 5 of 6."""
+"""Rows of answers, and the reads that all kinds of plans share.   Stage 5 of 6, pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[str, ...]  # a row's values, in the order of the breakdown
 
 
 class AnswerRow(Struct):
-    """One combination of the breakdown's values; numbers as they are stored."""
+    """One combination of the breakdown's values, with numbers as stored."""
 
     key: Key
     total: int
@@ -26,14 +26,14 @@ class AnswerRow(Struct):
 
 
 class AnswerRows(Struct):
-    """The rows of one answer, sorted and limited, and how far they may be off: `error` as in `Meta`."""
+    """The rows of one answer, sorted and limited. `error` as in `Meta`."""
 
     rows: list[AnswerRow]
     error: float | None
 
 
 class ShownRow(Struct, frozen=True):
-    """A row with numbers as they are shown."""
+    """A row with numbers as the API shows them."""
 
     key: Key
     total: Number | None
@@ -48,8 +48,8 @@ class ShownRows(Struct, frozen=True):
     error: float | None
 
 
-def shown_rows(found: AnswerRows, scale: int) -> ShownRows:
-    """`scale` divides what is stored."""
+def shown_rows(stored: AnswerRows, scale: int) -> ShownRows:
+    """Divide the stored numbers by `scale`."""
     rows = [
         ShownRow(
             row.key,
@@ -57,53 +57,53 @@ def shown_rows(found: AnswerRows, scale: int) -> ShownRows:
             None if row.previous is None else divided(row.previous, scale),
             [divided(number, scale) for number in row.points],
         )
-        for row in found.rows
+        for row in stored.rows
     ]
-    return ShownRows(rows, found.error)
+    return ShownRows(rows, stored.error)
 
 
 def divided(upper: int, lower: int) -> Number:
-    """A whole number where it is one."""
+    """An integer if the quotient is one."""
     return upper // lower if upper % lower == 0 else upper / lower
 
 
 def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[ReadFields]:
     """One read per kind of bucket."""
-    return [ReadFields(rollup, kind, starts, fields) for kind, starts in _by_kind(tiles)]
+    return [ReadFields(rollup, kind, starts, fields) for kind, starts in _group_by_kind(tiles)]
 
 
 def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[ReadBuckets]:
-    return [ReadBuckets(rollup, kind, starts) for kind, starts in _by_kind(tiles)]
+    return [ReadBuckets(rollup, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
 def counts_of(dimension: str, tiles: Iterable[Tile]) -> list[ReadPersonCounts]:
-    return [ReadPersonCounts(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
+    return [ReadPersonCounts(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
 def sketches_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
-    return [PersonSketches(dimension, kind, starts) for kind, starts in _by_kind(tiles)]
+    return [PersonSketches(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
-def _by_kind(tiles: Iterable[Tile]) -> list[tuple[BucketKind, tuple[int, ...]]]:
+def _group_by_kind(tiles: Iterable[Tile]) -> list[tuple[BucketKind, tuple[int, ...]]]:
     starts: dict[BucketKind, list[int]] = {}
     for kind, start in tiles:
         starts.setdefault(kind, []).append(start)
-    return [(kind, tuple(found)) for kind, found in starts.items()]
+    return [(kind, tuple(kind_starts)) for kind, kind_starts in starts.items()]
 
 
 def merge_reads(reads: Iterable[Read]) -> dict[Read, Read]:
-    """Each read → the one that answers it: cells of the same buckets are read once, with the fields of all."""
+    """Map each read to the one that answers it: fields of the same buckets are read together."""
     fields: dict[tuple[str, BucketKind, tuple[int, ...]], dict[str, None] | None] = {}
-    asked = list(dict.fromkeys(reads))
-    for read in asked:
+    reads = list(dict.fromkeys(reads))
+    for read in reads:
         if isinstance(read, ReadFields):
             group = (read.rollup, read.kind, read.starts)
-            known = fields.setdefault(group, {})
-            fields[group] = None if known is None or read.fields is None else known | dict.fromkeys(read.fields)
-    return {read: _merged(read, fields) for read in asked}
+            union = fields.setdefault(group, {})
+            fields[group] = None if union is None or read.fields is None else union | dict.fromkeys(read.fields)
+    return {read: _merge_read(read, fields) for read in reads}
 
 
-def _merged(read: Read, fields: Mapping[tuple[str, BucketKind, tuple[int, ...]], dict[str, None] | None]) -> Read:
+def _merge_read(read: Read, fields: Mapping[tuple[str, BucketKind, tuple[int, ...]], dict[str, None] | None]) -> Read:
     if not isinstance(read, ReadFields):
         return read
     union = fields[read.rollup, read.kind, read.starts]
@@ -120,7 +120,7 @@ def table_of(reads: Sequence[ReadFields], answers: Answers) -> dict[Tile, dict[s
 
 
 def error_of(is_hiding: bool) -> float | None:
-    """Of sums: they are right, or a cap has hidden something of them, and nobody knows how much."""
+    """The error of sums: 0, or unknown (None) if a cap has hidden a part of them."""
     return None if is_hiding else 0
 
 

@@ -1,8 +1,8 @@
 """The values of a dimension that have the most distinct persons.   Stage 5 of 6.
 
-Counting one value's persons unites its sketches, so counting all of them is what takes long. Of products most need no
-counting: cache/visitor_bounds.py knows how many persons each has at most. They are counted from the highest bound
-downwards, until no other one can be among the greatest.
+Counting the persons of a value unites its sketches, so counting all values takes long. Most products need not be
+counted, because cache/visitor_bounds.py knows an upper bound for each. Products are counted in descending order of
+their bounds, until no other product can be among the greatest.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from rtaplatform.analytics.read.distinct import Group, ranking_reads, total_read
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot
 
-MORE = 8  # counted beyond the limit at first
+SPARE = 8  # products counted in addition to the limit, at first
 
 Ask = Callable[[Sequence[Read]], Awaitable[Snapshot]]
 
 
 class RankedVisitors(Struct, frozen=True):
-    """Products, and at most how many persons each has. The list of names may have more at its end."""
+    """Products, and an upper bound of the persons of each. `names` may be longer than `bounds`."""
 
     names: Sequence[bytes]
     bounds: Numbers
 
     @property
-    def many(self) -> int:
+    def count(self) -> int:
+        """The number of products that may have persons."""
         return int((self.bounds > 0).sum())
 
-    def top(self, many: int) -> list[tuple[str, int]]:
-        """By the greatest bound, then by name."""
-        found = [(-int(self.bounds[at]), self.names[at]) for at in find_greatest(self.bounds, many)]
-        return [(name.decode(), -n) for n, name in heapq.nsmallest(many, found)]
+    def top(self, limit: int) -> list[tuple[str, int]]:
+        """The products with the greatest bounds, then by name."""
+        products = [(-int(self.bounds[index]), self.names[index]) for index in find_greatest(self.bounds, limit)]
+        return [(name.decode(), -bound) for bound, name in heapq.nsmallest(limit, products)]
 
 
 def is_bounded(plan: QueryPlan) -> bool:
-    """Whether the question asks for the products with the most persons, of all products.
+    """Whether the question ranks all products by persons, so that bounds help.
 
-    Compared with the period before, products that have persons in that one only may be among the rows.
+    With a comparison they do not: a product may be in the answer because of its persons in the previous period.
     """
     shape = plan.shape
     is_of_products = isinstance(shape, PersonsPlan) and shape.values is None and not shape.joined
@@ -50,48 +51,48 @@ def is_bounded(plan: QueryPlan) -> bool:
 
 
 async def greatest(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> tuple[Group, ...]:
-    """By the persons of each."""
-    return _first(await _count(ask, plan, shape, groups), plan.query.limit)
+    """The groups with the most persons."""
+    return _take_greatest(await _count_persons(ask, plan, shape, groups), plan.query.limit)
 
 
 async def greatest_products(
-    ask: Ask, plan: QueryPlan, shape: PersonsPlan, standing: RankedVisitors
+    ask: Ask, plan: QueryPlan, shape: PersonsPlan, ranking: RankedVisitors
 ) -> tuple[Group, ...]:
-    """By the persons of those that may have the most."""
-    limit, counts, many = plan.query.limit, dict[Group, int](), standing.many
-    at_once = limit + MORE
+    """The products with the most persons. Only those that may be among them are counted."""
+    limit, counts, product_count = plan.query.limit, dict[Group, int](), ranking.count
+    candidate_count = limit + SPARE
     while True:
-        most = standing.top(at_once)
-        groups = [((product,), (product,)) for product, _ in most]
-        counts |= await _count(ask, plan, shape, [group for group in groups if group not in counts])
-        if len(most) == many or _is_found(counts, limit, others_have=most[-1][1]):
-            return _first(counts, limit)
-        at_once *= 2
+        candidates = ranking.top(candidate_count)
+        groups = [((product,), (product,)) for product, _ in candidates]
+        counts |= await _count_persons(ask, plan, shape, [group for group in groups if group not in counts])
+        if len(candidates) == product_count or _is_decided(counts, limit, others_max=candidates[-1][1]):
+            return _take_greatest(counts, limit)
+        candidate_count *= 2
 
 
-async def _count(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:
+async def _count_persons(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:
     counts: dict[Group, int] = {}
     for portion in ranking_reads(plan, shape, groups):
         snapshot = await ask([total_read(plan, shape, group) for group in portion])
-        counts |= zip(portion, map(_number, snapshot.answers), strict=True)
+        counts |= zip(portion, map(_require_number, snapshot.answers), strict=True)
     return counts
 
 
-def _number(answer: object) -> int:
+def _require_number(answer: object) -> int:
     assert isinstance(answer, int)
     return answer
 
 
-def _first(counts: Mapping[Group, int], limit: int) -> tuple[Group, ...]:
+def _take_greatest(counts: Mapping[Group, int], limit: int) -> tuple[Group, ...]:
     return tuple(sorted(sorted(counts, key=lambda group: (-counts[group], group[0]))[:limit]))
 
 
-def _is_found(counts: Mapping[Group, int], limit: int, *, others_have: int) -> bool:
-    """Whether no product that is not counted, with at most so many persons, can pass the last one of the answer.
+def _is_decided(counts: Mapping[Group, int], limit: int, *, others_max: int) -> bool:
+    """Whether no other product, with at most `others_max` persons, can pass the last row of the answer.
 
-    Bound and count are both estimates, with the error that the answer states.
+    Bounds and counts are both estimates, with the error that the answer states.
     """
     if len(counts) < limit:
         return False
     last = heapq.nlargest(limit, counts.values())[-1]
-    return others_have < last
+    return others_max < last

@@ -69,7 +69,7 @@ STEP = st.tuples(st.lists(HAPPENING, max_size=8), st.integers(0, 90), st.boolean
 
 @pytest.fixture(autouse=True)
 def _only_the_highest_bounds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visitor_ranking, "MORE", 0)
+    monkeypatch.setattr(visitor_ranking, "SPARE", 0)
 
 
 async def answers_of(engine: Engine) -> list[Answer]:
