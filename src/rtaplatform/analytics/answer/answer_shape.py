@@ -1,4 +1,4 @@
-"""Rows → the contract's answer, with how fresh, whole and exact it is.   Stage 5 of 6, pure."""
+"""Rows → the API's answer, with its freshness, completeness and exactness.   Stage 5 of 6, pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answer_of(
 
 
 def rows_max(planned: QueryPlan) -> int:
-    """The limit that was asked for: the plan's is one more, to know whether there are further rows."""
+    """The requested limit. The plan's limit is one more, to tell whether there are further rows."""
     return planned.query.limit - 1 if planned.query.breakdown else 1
 
 

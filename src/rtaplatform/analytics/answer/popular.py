@@ -1,6 +1,6 @@
 """The most popular products of a window, joined with the catalog as it is now.   Stage 5 of 6.
 
-The catalog enriches and never blocks: where it is away, names are null. Only a filter by category needs it.
+If the catalog is unavailable, names are null. Only a filter by category requires it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtaplatform.core.query import LIMIT_MAX, Answer, Number, Popular, PopularPr
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.core.values.markers import NONE, OTHER_SHOWN, stored_value
 
-# How far back, as a regular expression: longer than anything that is kept.
+# How far back, as a regular expression. It allows longer windows than are kept.
 WINDOW = "^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d|[1-9][0-9]?w)$"
 METRIC_OF = {
     "views": "product_views",
@@ -36,7 +36,7 @@ class PopularProducts:
     async def popular(
         self, project: str, by: str, *, window: TimeExpression, limit: int, category: str | None = None
     ) -> Popular:
-        """The `limit` first by `by` (a key of METRIC_OF) since `window`, of one category where it is given."""
+        """The first `limit` products by `by` (a key of METRIC_OF) since `window`, of one category if it is given."""
         answer = (await self._engine.answer(project, [product_query(by, window, limit, category)]))[0]
         rows = product_rows(answer, limit)
         products = await known_products(self._catalog, project, [id for id, _ in rows])
@@ -45,13 +45,13 @@ class PopularProducts:
 
 
 def product_query(by: str, start: TimeExpression, limit: int, category: str | None, **more: Any) -> Query:
-    # Two rows more: what has no product, and what the cap hid, are no products.
+    # Two rows more: `(none)` and `(other)` are no products.
     query = Query(METRIC_OF[by], start=start, breakdown=(PRODUCT_ID,), limit=min(limit + 2, LIMIT_MAX), **more)
     return query if category is None else replace(query, filters=(("product_category", (category,)),))
 
 
 def product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
-    """The first rows that are of products, by their ids."""
+    """The ids and rows of the first `limit` products."""
     rows = [row for row in answer.results if row.total and row.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
     return [(stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
 
@@ -66,7 +66,7 @@ async def known_products(catalog: ProductCatalog, project: str, ids: Sequence[st
 def shown_product(
     product: ProductLike | None,
 ) -> tuple[str | None, Number | None, str | None, str | None, str | None]:
-    """Name, price, currency, category and image."""
+    """Name, price, currency, category and image of a product; all None if it is unknown."""
     if product is None:
         return None, None, None, None, None
     price = None if product.price is None else float(product.price)

@@ -1,4 +1,4 @@
-"""One question on its way: its plan, what it reads, and what comes of it.   Stage 5 of 6, pure."""
+"""One question: its plan, its reads, and the rows of its answer.   Stage 5 of 6, pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rtaplatform.core.metrics import ONLINE_WINDOW_MS
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Read, ReadFields, ReadOnline, Snapshot
 
-CLOCKS_APART_MS = 30_000  # what a visitor's clock may be ahead before it is corrected: he is here all the same
-UNITED_BYTES = 2_048  # registers that are united within a microsecond
-# What a period's meta tells: the measure of `quality` that holds it.
+CLOCKS_APART_MS = 30_000  # a visitor whose clock is ahead by no more (so it is not corrected) counts as online
+UNITED_BYTES = 2_048  # of registers, which are united within a microsecond
+# Counts in an answer's `meta`, and the measure of the rollup `quality` of each.
 QUALITY_MEASURES = {
     "late": "late",
     "duplicates": "duplicate",
@@ -36,9 +36,9 @@ QUALITY_MEASURES = {
 
 
 class QuestionJob(Struct, frozen=True):
-    """A plan, and what it needs beside: the rows of persons, what is known of its window, the catalog's products.
+    """A plan with the groups of persons to count, its window cache, and the catalog's products.
 
-    The job of a derived metric has those of its parts, and nothing of its own to read.
+    The job of a derived metric has the jobs of its parts, and reads nothing itself.
     """
 
     plan: QueryPlan
@@ -48,29 +48,29 @@ class QuestionJob(Struct, frozen=True):
     parts: tuple[QuestionJob, ...] = ()
 
     @property
-    def whole(self) -> tuple[QuestionJob, ...]:
-        """The jobs that read: its parts, else itself."""
+    def reading_jobs(self) -> tuple[QuestionJob, ...]:
+        """The jobs that read numbers: the parts if there are any, else the job itself."""
         return self.parts or (self,)
 
     @property
-    def numbers_of_field(self) -> int:
-        return 1 if self.window is None else self.window.numbers_of_field
+    def work_per_field(self) -> int:
+        return 1 if self.window is None else self.window.work_per_field
 
     @property
-    def beside(self) -> int:
-        """What it takes to join the window's products or to unite its persons, as so many numbers."""
+    def extra_work(self) -> int:
+        """The work of joining the window's products or uniting its sketches, in numbers (see side_thread.py)."""
         match self.window, self.plan.shape:
             case UnitedSketches() as window, _:
                 return window.size // UNITED_BYTES
             case ProductTotals() as window, SumsPlan() as shape:
-                return window.to_join(self.plan, shape, self.products)
+                return window.count_joins(self.plan, shape, self.products)
             case ValueTotals() as window, _ if self.plan.weights:
-                return window.rows_kept
+                return window.row_count
         return 0
 
 
 def reads_of(job: QuestionJob, now_ms: int) -> list[Read]:
-    numbers = [read for part in job.whole for read in _number_reads(part, now_ms)]
+    numbers = [read for part in job.reading_jobs for read in _number_reads(part, now_ms)]
     return [*quality_reads(job.plan), *currency_reads(job.plan), *numbers]
 
 
@@ -91,24 +91,24 @@ def _number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
             return []
 
 
-def read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
-    """Bring what is known of the job's windows to the snapshot's moment, if it is complete."""
-    taken = [_read_answers(part, answers, snapshot) for part in job.whole]
-    return all(taken)
+def update_windows(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+    """Update the job's windows to the snapshot; False if changed buckets must be read first."""
+    is_updated = [_update_window(part, answers, snapshot) for part in job.reading_jobs]
+    return all(is_updated)
 
 
-def _read_answers(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
+def _update_window(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot) -> bool:
     if job.window is None:
         return True
-    if isinstance(job.window, UnitedSketches):  # kept already
-        return job.window.take(snapshot, union_tiles(job.plan), answers)
+    if isinstance(job.window, UnitedSketches):  # its other buckets were dropped before its portions were read
+        return job.window.update(snapshot, union_tiles(job.plan), answers)
     tiles, period = tiles_of(job.plan), job.plan.period
-    job.window.keep(tiles, period.tiles[-1] if period.tiles else None)
-    return job.window.take(snapshot, tiles, answers)
+    job.window.drop_others(tiles, period.tiles[-1] if period.tiles else None)
+    return job.window.update(snapshot, tiles, answers)
 
 
 def shown_rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> ShownRows:
-    """The rows of the answer, and of a breakdown one more than its limit, where there are as many."""
+    """The rows of the answer; a breakdown has one row more than its limit, if there are as many."""
     planned, shape = job.plan, job.plan.shape
     if isinstance(shape, DerivedPlan):
         return derived_rows(planned, shape, [_stored_rows(part, answers, now_ms) for part in job.parts])
@@ -134,7 +134,7 @@ def _stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> 
 
 
 def tiles_of(planned: QueryPlan) -> tuple[Tile, ...]:
-    """All buckets of the question."""
+    """List all buckets of the question."""
     return (*planned.period.tiles, *(planned.period.previous or ()))
 
 

@@ -1,7 +1,7 @@
-"""Long work beside the event loop, which goes on meanwhile.   Stage 5 of 6.
+"""Runs long computations in a thread, so that the event loop continues.   Stage 5 of 6.
 
-One thread for all: work that takes long waits for other such work, and not what is quick. Python's threads take turns
-every few milliseconds, so no request waits longer than that for a large answer.
+There is one thread, so long computations wait for each other, and short ones do not wait. Python's threads take turns
+every few milliseconds, so no other request waits longer than that for a large answer.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-INLINE_MAX = 5_000  # numbers that are handled within some 5 ms
+INLINE_MAX = 5_000  # numbers; handling so many takes some 5 ms
 
-Found = TypeVar("Found")
+WorkResult = TypeVar("WorkResult")
 
 
 class SideThread:
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, "analytics")  # its thread begins with the first work
+        self._executor = ThreadPoolExecutor(1, "analytics")  # starts its thread with the first call
 
-    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
-        """Do `work`, which handles so many numbers. A caller that is cancelled waits for its end first."""
+    async def run(self, numbers: int, work: Callable[[], WorkResult]) -> WorkResult:
+        """Run `work`, which handles this many numbers. A cancelled caller waits until `work` has ended."""
         if numbers <= INLINE_MAX:
             return work()
-        done = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
         try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:  # what `work` changes is the caller's alone until it ends
-            while not done.done():
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:  # nobody else may use what `work` changes until it has ended
+            while not future.done():
                 with suppress(asyncio.CancelledError):
-                    await asyncio.wait([done])
+                    await asyncio.wait([future])
             raise

@@ -1,7 +1,7 @@
-"""The products that have the most now: each event counts half for every half-life of its age.   Stage 5 of 6.
+"""Trending products: an event's weight halves with each half-life of its age.   Stage 5 of 6.
 
-The half-life is a quarter of the window. Points of the window are weighted by their age when an answer is read, so
-nothing is kept for it: minutes in a window of up to 6 hours, hours in one of up to 15 days, days beyond.
+The half-life is a quarter of the window. The points of the window are weighted by their age when an answer is computed,
+so nothing is stored for it. Points are minutes in a window of up to 6 hours, hours up to 15 days, and days beyond.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TrendingProducts:
     async def trending(
         self, project: str, by: str, *, window_ms: int, limit: int, category: str | None = None
     ) -> Trending:
-        """The `limit` first by `by` (one of TRENDING_BY) until now, of one category where it is given."""
+        """The first `limit` products by `by` (one of TRENDING_BY) until now, of one category if it is given."""
         half_life_ms = window_ms // HALF_LIVES
         query = product_query(
             by, TimeExpression(Anchor.NOW, -window_ms), limit, category, interval=interval_of(window_ms),
@@ -53,7 +53,7 @@ class TrendingProducts:
         )  # fmt: skip
 
     async def _answer(self, project: str, query: Query) -> Answer:
-        """Compared with the period before, where that is made up of buckets that are kept."""
+        """Answer with a comparison, or without one if no kept buckets cover the previous period."""
         try:
             return (await self._engine.answer(project, [query]))[0]
         except InvalidParameter as error:
@@ -64,7 +64,7 @@ class TrendingProducts:
 
 
 def interval_of(window_ms: int) -> str:
-    """Points that are short beside the half-life, and not too many."""
+    """The interval whose points are short compared with the half-life, but not too many."""
     if window_ms <= MINUTES_UP_TO_MS:
         return "minute"
     return "hour" if window_ms <= HOURS_UP_TO_MS else "day"

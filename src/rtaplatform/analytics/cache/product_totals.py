@@ -140,7 +140,7 @@ class ProductTotals(SumsCache):
         length = len(SHORT_PREFIX)
         return {name[length:] for name in content.fields[::2] if name.startswith(self._short_prefixes)}
 
-    def to_join(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> int:
+    def count_joins(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> int:
         """Count the names that must be joined, or become rows, before the question is answered."""
         row_count = len(self._columns.names) if plan.query.breakdown and plan.query.limit == ALL_ROWS else 0
         return row_count + (self._products.count_joins(shape, plan.query.breakdown, products) if shape.joined else 0)

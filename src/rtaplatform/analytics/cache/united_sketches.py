@@ -56,7 +56,7 @@ def union_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
     return tuple(dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ()))))
 
 
-def bytes_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
+def sketch_size_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
     """The reads of the size of these buckets' product sketches, in bytes."""
     return cells_of(PERSONS.name, tiles, (field("bytes", PRODUCT_ID),))
 
@@ -64,7 +64,7 @@ def bytes_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
 class UnitedSketches(WindowCache):
     """The buckets of one period by some attributes, for any breakdown, filter and limit over these."""
 
-    numbers_of_field = 5  # reading a sketch takes as long as adding so many numbers
+    work_per_field = 5  # reading a sketch takes as long as adding so many numbers
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
@@ -100,12 +100,12 @@ class UnitedSketches(WindowCache):
 
     # Reading ------------------------------------------------------------------------------------------------------
 
-    def missing(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
+    def list_portions(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
         """New buckets one by one, because a bucket may have 32 MB of sketches."""
         new = [[tile] for tile in tiles if tile not in self._buckets]
-        return [*new, *super().missing([tile for tile in tiles if tile in self._buckets])]
+        return [*new, *super().list_portions([tile for tile in tiles if tile in self._buckets])]
 
-    def unknown(self, tiles: Sequence[Tile]) -> list[Tile]:
+    def list_new(self, tiles: Sequence[Tile]) -> list[Tile]:
         return [tile for tile in tiles if tile not in self._buckets]
 
     def _list_tokens(self) -> Mapping[Tile, Token]:
@@ -120,7 +120,7 @@ class UnitedSketches(WindowCache):
         return ()
 
     def _count_fields(self, tile: Tile) -> int:
-        return self._buckets[tile].product_count * self.numbers_of_field
+        return self._buckets[tile].product_count * self.work_per_field
 
     def _drop_bucket(self, tile: Tile) -> None:
         self._size -= self._buckets.pop(tile).registers.size

@@ -54,7 +54,7 @@ class ValueTotals(SumsCache):
         return self._row_count * ROW_BYTES + len(self._meanings) * MEANING_BYTES
 
     @property
-    def rows_kept(self) -> int:
+    def row_count(self) -> int:
         """The rows of all buckets."""
         return self._row_count
 

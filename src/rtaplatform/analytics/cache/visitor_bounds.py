@@ -34,7 +34,7 @@ class VisitorUpperBounds(WindowCache):
     def size(self) -> int:
         return self._columns.size
 
-    def standing(self) -> RankedVisitors:
+    def copy_ranking(self) -> RankedVisitors:
         """The bounds as of now: later changes of the window do not change them."""
         return RankedVisitors(self._columns.names, self._columns.sums.copy())
 

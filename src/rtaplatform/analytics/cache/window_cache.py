@@ -4,8 +4,8 @@ Keeps what a subclass extracts from each bucket. A bucket is valid as long as it
 every event adds to a total that never falls. Equal totals therefore mean the same events, provided that the generation
 is the same and no ledger row went back; otherwise everything is dropped. (If the store was restored from a backup and
 counted past the old position unnoticed, it has the same events too; only the choice of fields and sketches in a full
-bucket may differ.) After `take` succeeds, every bucket in the window reflects the same snapshot, regardless of when it
-was first read.
+bucket may differ.) After `update` succeeds, every bucket in the window reflects the same snapshot, regardless of when
+it was first read.
 
 Buckets that leave the window are dropped, so memory is bounded by the window; window_caches.py bounds all windows
 together. One question at a time uses a window: two snapshots taken in the wrong order would look like a store that
@@ -54,7 +54,7 @@ class WindowCache(ABC):
     It is a base class because the subclasses differ only in what they keep of a bucket.
     """
 
-    numbers_of_field = 1  # the work for one field of a bucket's content, in numbers (see side_thread.py)
+    work_per_field = 1  # the work for one field of a bucket's content, in numbers (see side_thread.py)
 
     def __init__(self, rollup: str, totals: tuple[str, ...]) -> None:
         self._rollup, self._totals = rollup, totals
@@ -111,7 +111,7 @@ class WindowCache(ABC):
 
     # For callers -----------------------------------------------------------------------------------------------
 
-    def missing(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
+    def list_portions(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
         """Portions of buckets to read before the question; none if the question can read all of them itself."""
         tokens = self._list_tokens()
         weights = WEIGHTS_OF_PRODUCTS if self._rollup == PRODUCTS.name else WEIGHTS
@@ -123,14 +123,14 @@ class WindowCache(ABC):
             *(reread_portions if len(reread_portions) > 1 else ()),
         ]
 
-    def keep(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
+    def drop_others(self, tiles: Sequence[Tile], newest: Tile | None) -> None:
         """Drop the buckets that have left the window. The newest bucket is expected to change."""
         self._newest_tile = newest
         for tile in self._list_tokens().keys() - set(tiles):
             self._drop_bucket(tile)
             self._changing.discard(tile)
 
-    def take(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
+    def update(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
         """Update these buckets to the snapshot; False if some have changed and must be read again first.
 
         `answers` includes the answers to `reads(tiles)`.

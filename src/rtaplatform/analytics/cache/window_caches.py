@@ -42,7 +42,7 @@ class WindowCaches:
         self._sliding_windows: dict[tuple[Any, ...], WindowCache] = {}
         self._fixed_windows: dict[tuple[Any, ...], WindowCache] = {}
 
-    def turns(self, plans: Iterable[QueryPlan]) -> AbstractAsyncContextManager[None]:
+    def lock(self, plans: Iterable[QueryPlan]) -> AbstractAsyncContextManager[None]:
         """Lock the windows of these questions, so that nobody else uses them."""
         windows = [self.find(plan) for plan in plans]
         return lock_in_order(window for window in windows if window is not None)

@@ -59,7 +59,7 @@ class LiveHub:
     @property
     def beside(self) -> SideThread:
         """Where what takes long is done."""
-        return self._engine.beside
+        return self._engine.side_thread
 
     @property
     def interval_s(self) -> float:

@@ -72,8 +72,8 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     answer = (await _answers(request, [query]))[0]
     if is_table:
         table = partial(write_answer, answer, query.breakdown)
-        return in_place_of(Answer, await engine_of(request).beside.run(points_in([answer]), table))
-    return (await encode_results(engine_of(request).beside, [answer]))[0]
+        return in_place_of(Answer, await engine_of(request).side_thread.run(points_in([answer]), table))
+    return (await encode_results(engine_of(request).side_thread, [answer]))[0]
 
 
 @post(
@@ -85,7 +85,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     read_parameters(request, ())
     engine, project = engine_of(request), access_of(request).project
     queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
-    return AnswerList(await encode_results(engine_of(request).beside, await _answers(request, queries)))
+    return AnswerList(await encode_results(engine_of(request).side_thread, await _answers(request, queries)))
 
 
 route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics.answer.side_thread import Found, SideThread
+from rtaplatform.analytics.answer.side_thread import SideThread, WorkResult
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import InvalidParameter, Unavailable
@@ -319,7 +319,7 @@ class NotingThread(SideThread):
         super().__init__()
         self.numbers: list[int] = []
 
-    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
+    async def run(self, numbers: int, work: Callable[[], WorkResult]) -> WorkResult:
         self.numbers.append(numbers)
         return await super().run(numbers, work)
 
@@ -332,13 +332,13 @@ async def test_after_a_change_only_the_changed_products_are_joined_anew() -> Non
     shop.take(Happening(NOON, "Product Viewed", product=f"p-{n}") for n in range(many))
     assert catalog.table is not None
     catalog.table.by_id = by_id = Noting(catalog.table.by_id)
-    shop.engine.beside = beside = NotingThread()
+    shop.engine.side_thread = side_thread = NotingThread()
 
     async def by_category() -> tuple[dict[tuple[str, ...], int], int, int]:
         by_id.looked_up.clear()
-        beside.numbers.clear()
+        side_thread.numbers.clear()
         found = rows(await ask(shop, "product_views", breakdown=["product_category"]))
-        return found, len(by_id.looked_up), max(beside.numbers)
+        return found, len(by_id.looked_up), max(side_thread.numbers)
 
     begun, looked_up, work = await by_category()
     assert (begun[("category 0",)], looked_up) == (134, many)

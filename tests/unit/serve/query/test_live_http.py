@@ -8,7 +8,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from rtaplatform.analytics.answer.side_thread import INLINE_MAX, Found, SideThread
+from rtaplatform.analytics.answer.side_thread import INLINE_MAX, SideThread, WorkResult
 from rtaplatform.serve.http.ticket_vault import TicketVault
 from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.serve.query import live_routes
@@ -369,7 +369,7 @@ class NotingThread(SideThread):
         super().__init__()
         self.numbers: list[int] = []
 
-    async def run(self, numbers: int, work: Callable[[], Found]) -> Found:
+    async def run(self, numbers: int, work: Callable[[], WorkResult]) -> WorkResult:
         self.numbers += [numbers] if numbers > INLINE_MAX else []
         return await super().run(numbers, work)
 
@@ -378,7 +378,7 @@ async def test_large_events_are_encoded_once_for_all_listeners_and_beside_the_ev
     site, beside = Site(), NotingThread()
     site.shop.take([Happening(NOON), Happening(NOON, "Signed Up"), Happening(NOON, "Signed In")])
     asked = {"metrics": "events", "from": "-2000m", "interval": "minute", "breakdown": "event"}
-    site.hub._engine.beside = beside
+    site.hub._engine.side_thread = beside
     running = asyncio.create_task(site.hub.run())
     clients = [Stream(site.app, "GET", "/v1/live", given=asked) for _ in range(3)]
     begun = [(await client.events(1))[0] for client in clients]
