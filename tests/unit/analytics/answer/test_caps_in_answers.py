@@ -101,9 +101,7 @@ async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     st.sampled_from([1, 2, 4]),
     st.lists(st.sampled_from(QUESTIONS), min_size=30, max_size=30),
 )
-def test_an_answer_is_right_or_says_that_it_is_not_exact(
-    batches: list[list[Happening]], seats: int, asked: list[dict[str, Any]]
-) -> None:
+def test_answer_is_right_or_not_exact(batches: list[list[Happening]], seats: int, asked: list[dict[str, Any]]) -> None:
     caps = Caps(products=seats, products_of_minute=seats, combinations=seats, sketch_bytes=300 * seats)
 
     async def run() -> list[str]:
@@ -149,7 +147,7 @@ UNTOUCHED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("metric", "given"), TOUCHED)
-async def test_whatever_a_cap_touches_says_so(metric: str, given: dict[str, Any]) -> None:
+async def test_answers_that_a_cap_touches_are_inexact(metric: str, given: dict[str, Any]) -> None:
     shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20, sketch_bytes=4_000))
     shop.take([*crowd(40), Happening(NOON, "Product Viewed", product="late", person="z")])
     meta = (await ask(shop, metric, **given)).meta
@@ -157,7 +155,7 @@ async def test_whatever_a_cap_touches_says_so(metric: str, given: dict[str, Any]
 
 
 @pytest.mark.parametrize(("metric", "given"), UNTOUCHED)
-async def test_and_nothing_else_does(metric: str, given: dict[str, Any]) -> None:
+async def test_answers_that_no_cap_touches_are_exact(metric: str, given: dict[str, Any]) -> None:
     shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20))
     shop.take([*crowd(40), Happening(NOON, "Order Completed", product="p-1", revenue=1)])
     # What hides views hides no order where all orders have a seat; here the product of this one has none.
@@ -272,7 +270,7 @@ def test_hours_of_persons_by_product_that_are_gone_are_refused() -> None:
         make_plan(query, PROJECT, NOON)
 
 
-async def test_who_is_ahead_is_not_online_yet() -> None:
+async def test_visitor_with_a_clock_far_ahead_is_not_online() -> None:
     shop = Shop()
     shop.take(Happening(NOON + ahead, person=str(ahead)) for ahead in (-300_001, -300_000, 0, 30_000, 30_001, 240_000))
     assert (await ask(shop, "online")).results[0].total == 3

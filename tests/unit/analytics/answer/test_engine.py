@@ -50,7 +50,7 @@ def shop() -> Shop:
     return shop
 
 
-async def test_the_answer_is_the_contracts(shop: Shop) -> None:
+async def test_answer_has_the_form_of_the_contract(shop: Shop) -> None:
     answer = await ask(shop, "orders", start="2026-11-22", end="2026-11-22T12:00", interval="hour", breakdown="source")
     points = [f"2026-11-22T{hour:02}:00:00+01:00" for hour in range(12)]
     assert answer == {
@@ -102,13 +102,13 @@ async def test_filters_and_breakdowns_agree(shop: Shop) -> None:
     assert [row["total"] for row in rows] == sorted((row["total"] for row in rows), reverse=True)
 
 
-async def test_no_value_is_shown_and_asked_for_as_none(shop: Shop) -> None:
+async def test_empty_value_is_shown_and_filtered_as_none(shop: Shop) -> None:
     rows = (await ask(shop, "orders", breakdown="country"))["results"]
     assert [row["dimensions"]["country"] for row in rows] == ["(none)", "DE"]
     assert (await ask(shop, "orders", country="(none)"))["results"][0]["total"] == 1
 
 
-async def test_limit_drops_the_rest(shop: Shop) -> None:
+async def test_rows_beyond_the_limit_are_dropped(shop: Shop) -> None:
     rows = (await ask(shop, "product_views", breakdown="product_id", limit="1"))["results"]
     assert [(row["dimensions"]["product_id"], row["total"]) for row in rows] == [("p-2", 2)]
 
@@ -158,7 +158,7 @@ async def test_without_a_comparison_there_is_no_period_before(shop: Shop) -> Non
     assert not {"previous_from", "previous_to"} & set(answer)
 
 
-async def test_what_is_older_than_all_buckets_is_told_with_its_reason(shop: Shop) -> None:
+async def test_period_older_than_all_buckets_has_a_reason(shop: Shop) -> None:
     meta = (await ask(shop, "events", start="2020-01-01"))["meta"]
     assert not meta["complete"]
     assert "400 days" in meta["reasons"][0]
@@ -168,13 +168,13 @@ async def test_what_is_older_than_all_buckets_is_told_with_its_reason(shop: Shop
     assert "`previous` is null" in answer["meta"]["reasons"][0]
 
 
-async def test_a_day_that_is_not_over_is_compared_by_whole_days_where_nothing_smaller_is_kept(shop: Shop) -> None:
+async def test_unfinished_day_is_compared_by_whole_days_if_only_days_are_kept(shop: Shop) -> None:
     answer = await ask(shop, "events", start="2026-11-22", compare="previous_year")
     assert (answer["to"], answer["previous_to"]) == ("2026-11-23T00:00:00+01:00", "2025-11-23T00:00:00+01:00")
     assert "whole days" in answer["meta"]["reasons"][0]
 
 
-async def test_rows_beyond_the_limit_are_told(shop: Shop) -> None:
+async def test_answer_tells_of_rows_beyond_the_limit(shop: Shop) -> None:
     for metric in ("product_views", "visitors"):
         for limit, more in (("1", True), ("2", False), ("1000", False)):
             answer = await ask(shop, metric, breakdown="product_id", limit=limit)
@@ -183,7 +183,7 @@ async def test_rows_beyond_the_limit_are_told(shop: Shop) -> None:
     assert "more_rows" not in (await ask(shop, "events"))["meta"]
 
 
-async def test_the_largest_questions_of_a_request_are_refused_together(shop: Shop) -> None:
+async def test_request_with_too_many_large_questions_is_refused(shop: Shop) -> None:
     asked = [("from", "-24h"), ("interval", "minute"), ("breakdown", "source"), ("limit", "60")]
     queries = [parse_parameters(name, asked) for name in ("events", "page_views", "product_views")]
     assert (await shop.engine.check("demo", queries[:1])).reads > 10
@@ -193,7 +193,7 @@ async def test_the_largest_questions_of_a_request_are_refused_together(shop: Sho
         assert refused.value.field == "queries"
 
 
-async def test_what_the_cap_hides_is_shown_as_other_or_said(shop: Shop) -> None:
+async def test_hidden_values_are_shown_as_other_or_make_the_answer_inexact(shop: Shop) -> None:
     hour = CellsKey("demo", ACTIVITY.name, BucketKind.HOUR, (NOON - HOUR) // MINUTE)
     shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {field("count", OTHER, "ios"): 4, "count": 4}}))
     answer = await ask(shop, "events", start="-72h", breakdown="event")
@@ -205,7 +205,7 @@ async def test_what_the_cap_hides_is_shown_as_other_or_said(shop: Shop) -> None:
         assert (await ask(shop, "events", start="-72h", **asked))["meta"]["exact"]
 
 
-async def test_late_and_duplicates_of_the_period_are_told(shop: Shop) -> None:
+async def test_answer_tells_late_and_duplicate_events_of_its_period(shop: Shop) -> None:
     counted = {measure: number for number, measure in enumerate(QUALITY_MEASURES.values(), 1)}
     shop.take([], **counted)
     meta = (await ask(shop, "visitors"))["meta"]
@@ -215,13 +215,13 @@ async def test_late_and_duplicates_of_the_period_are_told(shop: Shop) -> None:
     assert (await ask(shop, "events", start="-2h", end="-1h"))["meta"]["late"] == 0
 
 
-async def test_another_zone_of_the_project_is_seen_at_once(shop: Shop) -> None:
+async def test_new_zone_of_the_project_applies_at_once(shop: Shop) -> None:
     assert (await ask(shop, "events"))["timezone"] == "Europe/Berlin"
     shop.store.set_projects([ProjectSettings("demo", "Asia/Tokyo", "JPY")], "2")
     assert (await ask(shop, "revenue"))["currency"] == "JPY"
 
 
-async def test_all_queries_of_a_request_are_read_at_one_moment(shop: Shop) -> None:
+async def test_queries_of_a_request_share_one_snapshot(shop: Shop) -> None:
     calls: list[int] = []
     read = shop.store.read
 
@@ -294,7 +294,7 @@ async def test_every_answer_is_a_recount_of_its_period(happenings: list[Happenin
     zone=st.sampled_from(("Europe/Berlin", "America/New_York")),
     now=st.integers(NOON - 2 * HOUR, NOON + 11 * HOUR),
 )
-async def test_previous_is_a_recount_of_the_period_that_is_shown(
+async def test_previous_is_a_recount_of_its_period(
     happenings: list[Happening], start: str, interval: str, zone: str, now: int
 ) -> None:
     shop = Shop(PROJECT)
@@ -313,7 +313,7 @@ def _ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-async def test_metrics_asked_together_and_alone_agree(shop: Shop) -> None:
+async def test_metrics_together_and_alone_agree(shop: Shop) -> None:
     questions = [
         parse_parameters(name, given)
         for name in ("events", "page_views", "product_views", "orders", "revenue", "units")

@@ -24,7 +24,7 @@ async def popular(
     return await popular.popular("demo", by, window=DAY_AGO, limit=limit, category=category)
 
 
-async def test_the_first_products_with_what_the_catalog_knows() -> None:
+async def test_popular_products_have_their_catalog_fields() -> None:
     found = await popular(SHOES, limit=2)
     assert [(p.product_id, p.value, p.name, p.price) for p in found.results] == [
         ("p-3", 4, None, None),
@@ -33,7 +33,7 @@ async def test_the_first_products_with_what_the_catalog_knows() -> None:
     assert (found.by, found.start) == ("views", "2026-11-21T12:00:00+01:00")
 
 
-async def test_a_catalog_that_is_away_leaves_the_names_out() -> None:
+async def test_unavailable_catalog_leaves_the_names_out() -> None:
     found = await popular(None)
     assert [(p.product_id, p.name) for p in found.results][:2] == [("p-3", None), ("p-2", None)]
 
@@ -53,7 +53,7 @@ async def test_products_without_a_category() -> None:
     assert [p.product_id for p in found.results] == ["p-3"]
 
 
-async def test_a_category_cannot_be_asked_for_while_nothing_is_known() -> None:
+async def test_filter_by_category_needs_the_catalog() -> None:
     with pytest.raises(Unavailable):
         await popular(None, category="shoes")
 

@@ -12,7 +12,7 @@ from rtaplatform.analytics.answer.side_thread import INLINE_MAX, SideThread
 LONG = INLINE_MAX + 1
 
 
-async def test_long_work_is_done_while_the_event_loop_goes_on() -> None:
+async def test_long_work_does_not_block_the_event_loop() -> None:
     go_on = threading.Event()
     working = asyncio.create_task(SideThread().run(LONG, lambda: go_on.wait(10)))
     while not working.done() and not go_on.is_set():
@@ -21,18 +21,18 @@ async def test_long_work_is_done_while_the_event_loop_goes_on() -> None:
     assert await working
 
 
-async def test_what_is_quick_is_done_at_once() -> None:
+async def test_short_work_runs_at_once() -> None:
     assert await SideThread().run(INLINE_MAX, threading.get_ident) == threading.get_ident()
     assert await SideThread().run(LONG, threading.get_ident) != threading.get_ident()
 
 
-async def test_one_long_work_waits_for_another() -> None:
+async def test_long_works_wait_for_each_other() -> None:
     beside, order = SideThread(), list[int]()
     await asyncio.gather(*(beside.run(LONG, lambda n=n: order.append(n)) for n in range(5)))  # type: ignore[misc]
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_a_caller_that_goes_away_is_waited_for() -> None:
+async def test_cancelled_caller_waits_for_its_work() -> None:
     """What the work changes is the caller's alone until it ends."""
     beside, go_on, begun, ended = SideThread(), threading.Event(), threading.Event(), list[bool]()
 
@@ -53,6 +53,6 @@ async def test_a_caller_that_goes_away_is_waited_for() -> None:
     assert ended == [True]
 
 
-async def test_what_fails_in_the_thread_fails_here() -> None:
+async def test_errors_of_the_thread_are_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         await SideThread().run(LONG, lambda: 1 // 0)

@@ -28,7 +28,7 @@ def texts(fields: dict[bytes, int]) -> tuple[list[bytes], list[bytes]]:
 
 @settings(max_examples=200)
 @given(st.lists(STEP, max_size=20))
-def test_they_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[bytes, int]]]) -> None:
+def test_columns_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[bytes, int]]]) -> None:
     columns, plain = NumberColumns(), dict[int, dict[bytes, int]]()
     for act, number, fields in steps:
         if act == "put":
@@ -51,7 +51,7 @@ def test_they_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[byte
         assert all(columns.count_fields(tile(number)) == len(bucket) for number, bucket in plain.items())
 
 
-def test_names_that_no_bucket_has_are_forgotten() -> None:
+def test_names_without_a_bucket_are_forgotten() -> None:
     """A window slides on over products that are new each minute."""
     columns, sizes = NumberColumns(), list[int]()
     for minute in range(2_000):
@@ -66,7 +66,7 @@ def test_names_that_no_bucket_has_are_forgotten() -> None:
 
 
 @given(st.lists(st.integers(-5, 5) | st.integers(-(10**18), 10**18), max_size=30), st.integers(1, 10))
-def test_the_greatest_are_among_those_that_are_found(values: list[int], limit: int) -> None:
+def test_find_greatest_returns_exactly_the_greatest_and_their_ties(values: list[int], limit: int) -> None:
     for dtype in (np.int64, object):
         found = find_greatest(np.array(values, dtype=dtype), limit)
         best = sorted((n for n in values if n), reverse=True)[:limit]

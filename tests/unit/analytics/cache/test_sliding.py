@@ -30,7 +30,7 @@ def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
-async def test_what_is_kept_is_bounded_however_many_products_there_ever_were(question: dict[str, object]) -> None:
+async def test_sliding_window_forgets_products_that_have_left_it(question: dict[str, object]) -> None:
     shop = Shop(catalog=Catalog({}))
     asked = parse_object({"from": "-1h", **question})
     sizes: list[int] = []
@@ -43,7 +43,7 @@ async def test_what_is_kept_is_bounded_however_many_products_there_ever_were(que
     assert max(sizes[-30:]) <= 1.5 * max(sizes[60:100])
 
 
-async def test_what_is_kept_of_persons_by_category_is_bounded_too() -> None:
+async def test_sliding_window_forgets_sketches_that_have_left_it() -> None:
     """Its buckets are hours, and there may be new products in each."""
     shop = Shop(catalog=Catalog({}))
     asked = parse_object({"metric": "visitors", "from": "-3h", "breakdown": ["product_category"]})

@@ -47,7 +47,7 @@ class Store:
         yield ChangeNotification(0, None)
 
 
-async def test_where_the_ledger_stands_still_a_look_at_it_is_enough() -> None:
+async def test_unchanged_ledger_answers_from_the_cache() -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     assert (await kept.ask("demo", [VIEWS])).answers == (1,)
@@ -67,7 +67,7 @@ async def test_where_the_ledger_stands_still_a_look_at_it_is_enough() -> None:
     ],
     ids=lambda change: "-".join(change),
 )
-async def test_what_has_moved_is_read_again(change: dict[str, Any]) -> None:
+async def test_changed_ledger_is_read_again(change: dict[str, Any]) -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     await kept.ask("demo", [VIEWS])
@@ -76,14 +76,14 @@ async def test_what_has_moved_is_read_again(change: dict[str, Any]) -> None:
     assert store.asked == [(VIEWS,), (), (VIEWS,)]
 
 
-async def test_what_is_torn_is_not_kept() -> None:
+async def test_partially_applied_shard_is_not_cached() -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     store.now = replace(store.now, torn=True)
     assert [(await kept.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
 
 
-async def test_large_buckets_are_not_kept_but_where_their_logs_ended() -> None:
+async def test_large_buckets_are_not_cached_but_their_log_positions_are() -> None:
     store = Store()
     many = [b"x"] * 2_000
     store.answers = {WHOLE: [BucketContent(many, "7-0")], SINCE: BucketContent(many, "8-0")}
@@ -95,7 +95,7 @@ async def test_large_buckets_are_not_kept_but_where_their_logs_ended() -> None:
     assert store.asked.pop() == ()
 
 
-async def test_small_buckets_are_kept() -> None:
+async def test_small_buckets_are_cached() -> None:
     store = Store()
     store.answers = {WHOLE: [BucketContent([b"views", b"1"])]}
     kept = UnchangedAnswers(store)
@@ -104,7 +104,7 @@ async def test_small_buckets_are_kept() -> None:
     assert store.asked == [(WHOLE,), ()]
 
 
-async def test_stops_and_settings_are_those_of_now() -> None:
+async def test_cached_answers_come_with_current_stops_and_settings() -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     await kept.ask("demo", [VIEWS])
@@ -114,7 +114,7 @@ async def test_stops_and_settings_are_those_of_now() -> None:
 
 
 @pytest.mark.parametrize("projects", [None, {"demo"}])
-async def test_a_change_notification_saves_the_look(projects: set[str] | None) -> None:
+async def test_change_notification_saves_the_comparison_of_ledgers(projects: set[str] | None) -> None:
     store = Store()
     kept = UnchangedAnswers(store)
     await kept.ask("demo", [VIEWS])
@@ -125,7 +125,7 @@ async def test_a_change_notification_saves_the_look(projects: set[str] | None) -
     assert store.asked == [(VIEWS,), (VIEWS,), ()]
 
 
-async def test_no_more_is_kept_than_allowed() -> None:
+async def test_cache_is_bounded_by_projects_and_answers() -> None:
     store = Store()
     kept = UnchangedAnswers(store, projects_max=2, answers_max=1)
     for project in ("a", "b", "c", "c", "a"):
@@ -136,7 +136,7 @@ async def test_no_more_is_kept_than_allowed() -> None:
     assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
 
 
-async def test_answers_of_many_buckets_count_by_their_numbers() -> None:
+async def test_cache_is_bounded_by_numbers() -> None:
     store = Store()
     minutes = ReadFields("activity", BucketKind.MINUTE, tuple(range(1_000)), ("count",))
     store.answers = {minutes: [{"count": 1}] * 1_000}

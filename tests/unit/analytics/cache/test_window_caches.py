@@ -102,7 +102,7 @@ def shown(answer: Answer) -> tuple[Any, ...]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEP, min_size=1, max_size=6))
-def test_an_engine_that_keeps_answers_as_one_that_is_new(steps: list[tuple[list[Happening], int, bool]]) -> None:
+def test_caching_engine_answers_like_a_new_one(steps: list[tuple[list[Happening], int, bool]]) -> None:
     async def run() -> None:
         catalog = Catalog(PRODUCTS)
         shop = Shop(catalog=catalog)
@@ -120,7 +120,7 @@ def test_an_engine_that_keeps_answers_as_one_that_is_new(steps: list[tuple[list[
     asyncio.run(run())
 
 
-async def test_a_store_that_went_back_and_another_generation_are_read_again() -> None:
+async def test_caches_are_dropped_when_store_goes_back_or_generation_changes() -> None:
     """The buckets' totals are as they were, and yet they hold other events."""
     catalog = Catalog(PRODUCTS)
     shop = Shop(catalog=catalog)
@@ -144,7 +144,7 @@ async def test_a_store_that_went_back_and_another_generation_are_read_again() ->
     assert kept[0].results[0].dimensions["country"] == "FR"
 
 
-async def test_only_what_has_moved_is_read_again() -> None:
+async def test_only_changed_buckets_are_read_again() -> None:
     shop, whole = Shop(), list[int]()
     read = shop.store.read
 
@@ -169,7 +169,7 @@ async def test_only_what_has_moved_is_read_again() -> None:
     assert (await countries(), sum(whole)) == (6, 0)
 
 
-async def test_persons_of_products_are_counted_again_where_they_have_moved_and_never_many_hours_at_once() -> None:
+async def test_persons_of_products_are_recounted_in_changed_hours_only() -> None:
     shop, counted = Shop(), list[int]()
     read = shop.store.read
 
@@ -216,7 +216,7 @@ HIDDEN = [
 
 @pytest.mark.parametrize("hidden", HIDDEN, ids=["events", "bots", "money"])
 @pytest.mark.parametrize("is_turned", [False, True], ids=["", "the other way round"])
-async def test_what_the_cap_has_hidden_shows_where_it_did(hidden: dict[str, int], is_turned: bool) -> None:
+async def test_hidden_values_show_in_cached_answers_as_in_new_ones(hidden: dict[str, int], is_turned: bool) -> None:
     """Questions with the same sums may still show, or leave out, what belongs to no field."""
     shop = Shop(caps=FEW)
     overflow(shop, EVENTS.name, hidden)
@@ -235,7 +235,7 @@ async def test_what_the_cap_has_hidden_shows_where_it_did(hidden: dict[str, int]
 
 
 @pytest.mark.parametrize("metric", ["events", "product_views"])
-async def test_a_window_in_which_something_moves_at_each_reading_is_answered_all_the_same(metric: str) -> None:
+async def test_window_that_changes_at_each_read_is_answered(metric: str) -> None:
     """As while history is imported: never the same buckets twice."""
     shop, chance, count = Shop(), random.Random(7), 0
     read = shop.store.read
@@ -254,7 +254,7 @@ async def test_a_window_in_which_something_moves_at_each_reading_is_answered_all
         assert sum(int(result.total or 0) for result in answer.results) == count
 
 
-async def test_what_was_read_of_a_torn_shard_is_not_kept() -> None:
+async def test_reads_of_a_partially_applied_shard_are_not_cached() -> None:
     """Half of a batch: the bucket's total without its field. Then it goes on from before, to the same total."""
     catalog = Catalog(PRODUCTS)
     shop = Shop(catalog=catalog)
@@ -281,7 +281,7 @@ async def test_one_window_serves_every_limit(limit: int) -> None:
         assert [result.total for result in results] == [3, 2, 1][:asked]
 
 
-def test_windows_of_two_fixed_ends_are_few_and_go_first() -> None:
+def test_windows_with_two_fixed_ends_are_few_and_are_evicted_first() -> None:
     windows = WindowCaches(windows_max=6, fixed=3)
 
     def find(**given: Any) -> WindowCache:
@@ -313,9 +313,7 @@ async def test_named_fields_of_very_many_buckets_are_read_as_whole_buckets() -> 
 
 
 @pytest.mark.parametrize("metric", ["events", "product_views"])
-async def test_a_large_window_in_which_everything_moves_is_never_read_whole_at_once(
-    metric: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_large_changing_window_is_read_in_portions(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As while a history is imported. It is read in portions, and the answer is right or there is none."""
     monkeypatch.setattr(window_cache, "FIELDS_AT_ONCE", 1_000)
     shop, chance, count, largest = Shop(), random.Random(7), 0, 0

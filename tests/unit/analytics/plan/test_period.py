@@ -64,7 +64,7 @@ def iso(minute: int) -> str:
     ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000),
     st.sampled_from(("minute", "hour", "day", "week", "month")), st.sampled_from(("monday", "sunday", "saturday")),
 )  # fmt: skip
-def test_every_point_is_a_whole_bucket_but_the_last(
+def test_each_point_but_the_last_is_a_whole_bucket(
     zone: str, now: int, back: int, length: int, interval: str, week_start: str
 ) -> None:
     start, end = now - back, min(now - back + 1 + length, now)
@@ -91,7 +91,7 @@ def test_every_point_is_a_whole_bucket_but_the_last(
 
 @settings(max_examples=150, deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 90 * 1_440), st.integers(0, 3_000))
-def test_without_an_interval_both_ends_are_the_smallest_buckets_kept(
+def test_without_an_interval_both_ends_are_rounded_to_the_smallest_kept_bucket(
     zone: str, now: int, back: int, length: int
 ) -> None:
     start, end = now - back, min(now - back + 1 + length, now)
@@ -111,7 +111,7 @@ def test_without_an_interval_both_ends_are_the_smallest_buckets_kept(
 @given(ZONES, MINUTES, st.integers(0, 40), st.integers(1, 1_440))
 @example("Europe/Berlin", at("2026-10-25"), 0, 700)
 @example("Africa/Cairo", at("2024-04-26T01:00", "Africa/Cairo"), 1, 30)
-def test_from_a_local_midnight_the_same_hours_of_as_many_whole_days_before(
+def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
     zone: str, minute: int, days: int, more: int
 ) -> None:
     """The least number of days that is at least the period's length."""
@@ -132,7 +132,7 @@ def test_from_a_local_midnight_the_same_hours_of_as_many_whole_days_before(
 
 @settings(max_examples=100, deadline=None)
 @given(ZONES, MINUTES, st.integers(1, 50_000))
-def test_from_elsewhere_as_long_and_immediately_before(zone: str, start: int, length: int) -> None:
+def test_previous_period_from_another_time_is_as_long_and_adjacent(zone: str, start: int, length: int) -> None:
     assume(not is_midnight(start, zone))
     assert calendar.previous_period(start, start + length, zone) == (start - length, start)
 
@@ -141,7 +141,7 @@ def test_from_elsewhere_as_long_and_immediately_before(zone: str, start: int, le
 @given(ZONES, MINUTES, st.integers(1, 50_000))
 @example("Europe/Berlin", at("2028-02-29"), 1_440)
 @example("Europe/Berlin", at("2028-02-22"), 7 * 1_440)
-def test_a_year_before_has_the_same_local_dates_and_times(zone: str, start: int, length: int) -> None:
+def test_previous_year_has_the_same_local_dates_and_times(zone: str, start: int, length: int) -> None:
     low, high = calendar.previous_year(start, start + length, zone)
     for asked, found, leap_day in ((start, low, (2, 28)), (start + length, high, (3, 1))):
         wall = local(asked, zone).replace(tzinfo=None, fold=0)
@@ -192,14 +192,14 @@ def test_a_previous_year(start: str, end: str, low: str, high: str) -> None:
     [("-2d", "day", "2026-11-20"), ("-7d", "day", "2026-11-15"), ("-4w", "week", "2026-10-19"),
      ("-1w", "month", "2026-11-01"), ("-90m", "hour", "2026-11-22T11:00")],
 )  # fmt: skip
-def test_the_first_point_is_no_part_of_a_bucket(start: str, interval: str, first: str) -> None:
+def test_first_point_is_a_whole_bucket(start: str, interval: str, first: str) -> None:
     period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": start, "interval": interval})
     assert period.start == period.spans[0].start == at(first)
 
 
 @pytest.mark.parametrize("interval", ["none", "hour", "day"])
 @pytest.mark.parametrize("compare", [None, "previous_period"])
-def test_an_answers_own_period_asks_for_the_same_again(interval: str, compare: str | None) -> None:
+def test_period_of_an_answer_gives_the_same_answer_again(interval: str, compare: str | None) -> None:
     now = at("2026-11-22T12:34")
     for start in ("-5m", "-47h", "-48h", "-50h", "-20d", "-59d", "-61d", "2026-11-22"):
         asked = {"interval": interval, "compare": compare}
@@ -209,13 +209,13 @@ def test_an_answers_own_period_asks_for_the_same_again(interval: str, compare: s
             assert replace(again, reasons=()) == replace(period, reasons=())
 
 
-def test_the_whole_is_made_of_few_buckets_whatever_the_points_are() -> None:
+def test_total_has_few_tiles_whatever_the_points_are() -> None:
     period = period_of("Europe/Berlin", at("2026-11-22T12:34"), **{"from": "-40h", "interval": "minute"})
     assert len(period.tiles) == 2_401
     assert len(period.whole) < 150
 
 
-def test_a_day_that_a_zone_has_skipped_is_no_point() -> None:
+def test_day_skipped_by_a_zone_is_no_point() -> None:
     """Samoa had no 30 December 2011."""
     assert calendar.next_start(at("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == at(
         "2011-12-31", "Pacific/Apia"

@@ -63,7 +63,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("metric", "given", "rollup", "fields"), SHAPES)
-def test_the_smallest_rollup_and_the_fewest_fields(
+def test_plan_takes_the_smallest_rollup_and_the_fewest_fields(
     metric: str, given: dict[str, str], rollup: str, fields: tuple[str, ...] | None
 ) -> None:
     shape = plan_of(metric, **given).shape
@@ -113,7 +113,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("given", "points", "first"), POINTS)
-def test_every_bucket_of_the_interval_is_a_point(given: dict[str, str], points: int, first: str) -> None:
+def test_each_bucket_of_the_interval_is_a_point(given: dict[str, str], points: int, first: str) -> None:
     spans = plan_of("events", **given).period.spans
     assert (len(spans), local(spans[0].start)) == (points, first)
 
@@ -135,13 +135,13 @@ COMPARED = [
 
 
 @pytest.mark.parametrize(("given", "first"), COMPARED)
-def test_the_period_before_is_as_long_and_tiled_as_exactly(given: dict[str, str], first: str) -> None:
+def test_previous_period_is_as_long_and_tiled_as_exactly(given: dict[str, str], first: str) -> None:
     previous = plan_of("events", **given).period.previous
     assert previous
     assert local(previous[0][1]) == first
 
 
-def test_a_period_before_that_is_no_longer_kept_is_none() -> None:
+def test_previous_period_that_is_no_longer_kept_is_none() -> None:
     found = plan_of("events", start="2026-01-01", end="2026-11-01", compare="previous_year")
     assert found.period.previous is None
     assert found.period.is_kept
@@ -174,7 +174,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("metric", "given", "name"), REFUSED)
-def test_what_cannot_be_answered_is_refused_with_its_field(metric: str, given: dict[str, str], name: str) -> None:
+def test_refused_query_names_its_field(metric: str, given: dict[str, str], name: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         plan_of(metric, **given)
     assert refused.value.field == name
@@ -182,27 +182,27 @@ def test_what_cannot_be_answered_is_refused_with_its_field(metric: str, given: d
     assert refused.value.hint
 
 
-def test_a_plan_holds_for_its_minute() -> None:
+def test_plan_is_reused_within_its_minute() -> None:
     query, plans = parse_parameters("events", []), PlanCache()
     assert plans.plan(query, BERLIN, NOW) is plans.plan(query, BERLIN, NOW + 1_000)
     assert plans.plan(query, BERLIN, NOW) != plans.plan(query, BERLIN, NOW + MINUTE_MS)
 
 
-def test_plans_of_earlier_minutes_are_not_kept() -> None:
+def test_plans_of_earlier_minutes_are_dropped() -> None:
     query, plans = parse_parameters("events", [("from", "-24h"), ("interval", "minute")]), PlanCache()
     for minute in range(5):
         plans.plan(query, BERLIN, NOW + minute * MINUTE_MS)
         assert plans.buckets < 2 * 1_500
 
 
-def test_many_questions_of_one_minute_are_not_all_kept() -> None:
+def test_plans_of_one_minute_are_bounded() -> None:
     plans = PlanCache(buckets_max=5_000)
     for hours in range(1, 40):
         plans.plan(parse_parameters("events", [("from", f"-{hours}h"), ("interval", "minute")]), BERLIN, NOW)
         assert plans.buckets <= 5_000
 
 
-def test_metrics_that_are_asked_together_share_their_period() -> None:
+def test_metrics_of_one_request_share_their_period() -> None:
     plans = PlanCache()
     periods = [plans.plan(parse_parameters(name, []), BERLIN, NOW).period for name in ("events", "orders")]
     assert periods[0] is periods[1]

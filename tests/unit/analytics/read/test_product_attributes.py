@@ -112,13 +112,13 @@ async def test_a_change_of_the_catalog_shows_in_the_next_answer() -> None:
     assert rows(answer) == {(): 4}
 
 
-async def test_nothing_known_of_the_catalog_is_no_number() -> None:
+async def test_unknown_catalog_gives_no_number() -> None:
     with pytest.raises(Unavailable):
         await ask(shop_with(Catalog(None)), "product_views", breakdown=["product_category"])
 
 
 @pytest.mark.parametrize("interval", ["none", "hour"])
-async def test_what_the_cap_hid_stays_other_and_makes_a_filter_inexact(interval: str) -> None:
+async def test_hidden_products_stay_other_and_make_a_filter_inexact(interval: str) -> None:
     seats = 20
     shop = shop_with(Catalog(SHOES), Caps(products=seats, products_of_minute=seats))
     many = Delta(moves=[])
@@ -170,7 +170,7 @@ STEP = st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.boole
 @given(
     st.lists(st.tuples(st.lists(VIEW | SALE, max_size=6), st.integers(0, 90), st.booleans()), min_size=1, max_size=6)
 )
-def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list[Happening], int, bool]]) -> None:
+def test_cached_window_answers_as_if_everything_were_read(steps: list[tuple[list[Happening], int, bool]]) -> None:
     async def run() -> None:
         catalog = Catalog(SHOES)
         shop = Shop(catalog=catalog)
@@ -195,7 +195,7 @@ def test_a_kept_window_answers_as_if_everything_were_read(steps: list[tuple[list
     asyncio.run(run())
 
 
-async def test_a_store_that_went_back_is_read_again() -> None:
+async def test_store_that_went_back_is_read_again() -> None:
     """The bucket's totals are as they were, and yet it holds another event."""
     shop = Shop(catalog=Catalog(SHOES))
     empty = deepcopy(shop.store.shards[0])
@@ -207,7 +207,7 @@ async def test_a_store_that_went_back_is_read_again() -> None:
     assert rows(await ask(shop, "product_views", breakdown=["product_id"])) == {("p-2",): 1}
 
 
-async def test_what_sums_to_nothing_takes_no_place_of_what_is_below() -> None:
+async def test_rows_that_sum_to_zero_displace_no_others() -> None:
     """By category, of which one has sold and taken back alike, and one has taken back more than it sold."""
     shop = Shop(catalog=Catalog(SHOES))
     amounts = [("p-1", 5), ("p-9", -5), ("p-2", -3), ("p-5", 7)]
@@ -216,7 +216,7 @@ async def test_what_sums_to_nothing_takes_no_place_of_what_is_below() -> None:
     assert {key: total < 0 for key, total in found.items()} == {("(none)",): False, ("hats",): True}
 
 
-async def test_a_change_notification_saves_a_read_and_is_not_needed() -> None:
+async def test_change_notification_saves_a_read_but_is_not_required() -> None:
     """Whole buckets in the reads of each question: none where nothing moved, one, since it is small, after a
     notification; without a notification the ledger is looked at first.
     """
@@ -244,7 +244,7 @@ async def test_a_change_notification_saves_a_read_and_is_not_needed() -> None:
         assert await views(n) == [0]
 
 
-async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:
+async def test_concurrent_questions_of_one_window_agree_with_the_store() -> None:
     """Snapshots that come back in another order than they were taken in must not look like a store that went back."""
     shop, reads = Shop(catalog=Catalog(SHOES)), 0
     read = shop.store.read
@@ -268,7 +268,7 @@ async def test_questions_at_once_over_one_window_agree_with_the_store() -> None:
     assert seen == sorted(seen)
 
 
-async def test_of_a_large_bucket_only_what_has_changed_is_read() -> None:
+async def test_only_the_changes_of_a_large_bucket_are_read() -> None:
     """By its log; whole again where more has happened than the log keeps."""
     shop, asked = Shop(catalog=Catalog(SHOES)), list[Read]()
     read = shop.store.read
@@ -324,7 +324,7 @@ class NotingThread(SideThread):
         return await super().run(numbers, work)
 
 
-async def test_after_a_change_only_the_changed_products_are_joined_anew() -> None:
+async def test_only_changed_products_are_joined_again() -> None:
     """And the first join counts as work for the thread beside the event loop."""
     many = 400
     catalog = Catalog({f"p-{n}": Product("x", f"category {n % 3}") for n in range(many)})
@@ -351,7 +351,7 @@ async def test_after_a_change_only_the_changed_products_are_joined_anew() -> Non
     assert work < many
 
 
-async def test_a_change_that_moves_no_product_reads_no_bucket_again() -> None:
+async def test_catalog_change_without_effect_reads_no_bucket_again() -> None:
     catalog, listed = Catalog(SHOES), list[int]()
     shop = shop_with(catalog)
     read = shop.store.read

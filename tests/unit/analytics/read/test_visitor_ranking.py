@@ -51,7 +51,7 @@ async def by_counting_all(shop: Shop, asked: Any) -> list[Result]:
     st.integers(1, 12),
     st.sampled_from([{}, {"interval": "hour"}, {"compare": "previous_period"}]),
 )
-def test_the_greatest_are_those_of_counting_all(
+def test_ranking_equals_that_of_counting_all(
     steps: list[tuple[list[Happening], int]], limit: int, more: dict[str, Any]
 ) -> None:
     async def run() -> None:
@@ -74,7 +74,7 @@ def popular_first() -> list[Happening]:
     ]
 
 
-async def test_few_are_counted() -> None:
+async def test_ranking_counts_few_products() -> None:
     shop, counted = Shop(), set[tuple[str, ...]]()
     shop.take(popular_first())
     read = shop.store.read
@@ -136,9 +136,7 @@ def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PRODUCT, min_size=1, max_size=120), st.integers(1, 3))
-def test_no_product_that_is_not_counted_may_have_more_than_the_last_of_the_answer(
-    products: list[Product], limit: int
-) -> None:
+def test_no_uncounted_product_can_pass_the_last_row(products: list[Product], limit: int) -> None:
     groups, counted = ranked(products, limit)
     estimates = {f"p-{n:03}": product.estimate for n, product in enumerate(products)}
     best = sorted(counted, key=lambda name: (-estimates[name], name))[:limit]
@@ -148,11 +146,11 @@ def test_no_product_that_is_not_counted_may_have_more_than_the_last_of_the_answe
     assert max(bounds, default=0) <= min(estimates[name] for name in best)
 
 
-def test_without_products_there_are_none() -> None:
+def test_ranking_without_products_is_empty() -> None:
     assert ranked([], 3) == ((), [])
 
 
-def test_the_early_end_is_as_early_as_the_bound_allows_and_no_earlier() -> None:
+def test_ranking_ends_as_early_as_the_bounds_allow() -> None:
     """Of most products all visits are one person's; the one of many persons has fewer visits than those."""
     crowd = [exact(2_000 - n, 1) for n in range(60)]
     found, counted = ranked([*crowd, exact(500, 500), *(exact(400 - n, 400 - n) for n in range(40))], 1)
@@ -162,7 +160,7 @@ def test_the_early_end_is_as_early_as_the_bound_allows_and_no_earlier() -> None:
     assert len(counted) == 9
 
 
-async def test_where_the_server_takes_no_writes_all_are_counted() -> None:
+async def test_read_only_server_counts_all_products() -> None:
     shop, refused = Shop(), list[Read]()
     shop.take(popular_first())
     read = shop.store.read
@@ -178,7 +176,7 @@ async def test_where_the_server_takes_no_writes_all_are_counted() -> None:
     assert refused
 
 
-async def test_where_the_cap_has_hidden_all_events_of_a_product_it_is_found_all_the_same() -> None:
+async def test_product_whose_events_are_all_hidden_is_ranked() -> None:
     shop = Shop(caps=Caps(products=500))
     shop.take(popular_first())
     cells = {field("views", f"x-{n}"): 1 for n in range(500)}
