@@ -1,4 +1,4 @@
-"""A catalog in memory, for the tests of the join."""
+"""A catalog in memory, for tests that join products."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Table:
 
 
 class Catalog:
-    """`products` None: PostgreSQL is away, and nothing is known."""
+    """`products` None: PostgreSQL is unavailable, and no product is known."""
 
     def __init__(self, products: Mapping[str, Product] | None) -> None:
         self.table = None if products is None else Table(products)

@@ -1,4 +1,4 @@
-"""A shop in the memory store, for the tests of the analytics: events go in as the workers would fold them."""
+"""A shop in the memory store, for tests of analytics. Events are folded as the workers would."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRODUCT_MEASURES = {
 
 
 class Happening(Struct, frozen=True):
-    """One event as far as totals know it."""
+    """An event, as far as totals depend on it."""
 
     at_ms: int
     event: str = "$page"
@@ -46,7 +46,7 @@ class Happening(Struct, frozen=True):
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test sets."""
 
     def __init__(self, at_ms: int = NOON) -> None:
         self.at_ms = at_ms
@@ -56,7 +56,7 @@ class Clock:
 
 
 class Shop:
-    """`store` and `reader`: another one than the one in memory, which is both."""
+    """`store` and `reader` replace the memory store, which is both."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Shop:
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
     def next_move(self) -> Advance:
-        """Of one event."""
+        """The cells of one event."""
         return self._move(1)
 
     def _move(self, events: int) -> Advance:
@@ -99,7 +99,7 @@ class Shop:
 
 
 def keeping_nothing(shop: Shop, catalog: ProductCatalog | None = None) -> Engine:
-    """An engine over the same store that keeps nothing: every question is read whole, at one moment."""
+    """An engine over the same store without caches: it reads each question whole, in one snapshot."""
     return Engine(shop.reader, FreshnessTracker(), shop.clock, catalog, windows=WindowCaches(lambda _plan: False))
 
 

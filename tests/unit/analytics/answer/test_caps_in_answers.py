@@ -1,4 +1,4 @@
-"""The law of the caps: an answer is right, or it says that it is not exact, and does not guess by how much.
+"""The law of the caps: an answer is right, or says that it is not exact, without a guess by how much.
 
 Each question is asked of two shops that have counted the same: one whose buckets hold a few values, one without caps.
 """
@@ -58,7 +58,7 @@ HAPPENING = st.builds(
 
 
 def questions() -> list[dict[str, Any]]:
-    """Those that can be answered."""
+    """The questions that can be answered."""
     found = []
     for metric, breakdowns in BREAKDOWNS.items():
         for breakdown in breakdowns:
@@ -212,7 +212,7 @@ async def test_an_overflow_touches_the_answers_that_have_its_field_and_no_other(
 
 
 def order_of(shop: Shop, *products: str) -> None:
-    """One order of these products."""
+    """An order of these products."""
     cells: dict[str, int] = {}
     for product in products:
         cells |= {field("orders", product): 1, "orders": len(products)}

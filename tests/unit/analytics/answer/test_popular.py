@@ -1,4 +1,4 @@
-"""The most popular products, with what the catalog says of them."""
+"""Popular products, with their fields of the catalog."""
 
 from __future__ import annotations
 

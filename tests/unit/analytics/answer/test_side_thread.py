@@ -1,4 +1,4 @@
-"""Long work beside the event loop."""
+"""Long work runs in a thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_long_works_wait_for_each_other() -> None:
 
 
 async def test_cancelled_caller_waits_for_its_work() -> None:
-    """What the work changes is the caller's alone until it ends."""
+    """Nobody else may use what the work changes until it has ended."""
     beside, go_on, begun, ended = SideThread(), threading.Event(), threading.Event(), list[bool]()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Trending products: held against a recount in which every event is weighted by the age of its bucket."""
+"""Trending products, compared with a recount that weights each event by the age of its bucket."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_by_money_it_is_in_currency_units() -> None:
 
 
 async def test_in_zones_whose_hours_move_there_is_a_trend_without_comparison() -> None:
-    """Lord Howe moves its clocks by half an hour: hours before it are no hours of the period after it."""
+    """Lord Howe changes its clocks by half an hour: the hours before the change are not those after it."""
     project = ProjectSettings("demo", "Australia/Lord_Howe", "AUD")
     shop = Shop(project, store=in_memory(project))
     shop.clock.at_ms = _ms("2026-10-05T03:10:00+11:00")

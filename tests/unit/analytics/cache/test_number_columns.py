@@ -1,4 +1,4 @@
-"""Columns hold what plain dictionaries would, also where numbers are large, and forget what no bucket has."""
+"""Columns hold what dictionaries would, even with large numbers, and forget names without a bucket."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_columns_hold_what_dictionaries_would(steps: list[tuple[str, int, dict[b
         sums = Counter[bytes]()
         for bucket in plain.values():
             sums.update(bucket)
-        held = {name: int(n) for name, n in zip(columns.names, columns.sums, strict=True)}
-        assert {name: n for name, n in held.items() if n} == {name: n for name, n in sums.items() if n}
-        assert {name for name in held if columns.has_name(name)} == set().union(*plain.values())
+        sum_of = {name: int(n) for name, n in zip(columns.names, columns.sums, strict=True)}
+        assert {name: n for name, n in sum_of.items() if n} == {name: n for name, n in sums.items() if n}
+        assert {name for name in sum_of if columns.has_name(name)} == set().union(*plain.values())
         assert all(columns.count_fields(tile(number)) == len(bucket) for number, bucket in plain.items())
 
 
 def test_names_without_a_bucket_are_forgotten() -> None:
-    """A window slides on over products that are new each minute."""
+    """The window slides over products that are new each minute."""
     columns, sizes = NumberColumns(), list[int]()
     for minute in range(2_000):
         names = [b"p-%d-%d" % (minute, n) for n in range(10)]
@@ -68,11 +68,11 @@ def test_names_without_a_bucket_are_forgotten() -> None:
 @given(st.lists(st.integers(-5, 5) | st.integers(-(10**18), 10**18), max_size=30), st.integers(1, 10))
 def test_find_greatest_returns_exactly_the_greatest_and_their_ties(values: list[int], limit: int) -> None:
     for dtype in (np.int64, object):
-        found = find_greatest(np.array(values, dtype=dtype), limit)
+        indices = find_greatest(np.array(values, dtype=dtype), limit)
         best = sorted((n for n in values if n), reverse=True)[:limit]
-        assert sorted((values[at] for at in found), reverse=True)[:limit] == best
-        assert all(values[at] for at in found)
-        assert {at for at, n in enumerate(values) if n and best and n >= best[-1]} == set(found)
+        assert sorted((values[at] for at in indices), reverse=True)[:limit] == best
+        assert all(values[at] for at in indices)
+        assert {at for at, n in enumerate(values) if n and best and n >= best[-1]} == set(indices)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-9, 9) | st.just(2**60)), max_size=20))

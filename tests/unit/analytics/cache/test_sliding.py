@@ -1,4 +1,4 @@
-"""A window that slides over products that are new each minute keeps no more than what its buckets hold."""
+"""A window that slides over new products keeps no more than its buckets hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTIONS = {
 
 @pytest.fixture(autouse=True)
 def _few_forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that hours of minutes are enough."""
+    """Lower limits, so that a few hours of minutes are enough."""
     monkeypatch.setattr(number_columns, "UNUSED_NAMES_MAX", 64)
     monkeypatch.setattr(united_sketches, "VALUES_SPARE", 64)
 
@@ -44,7 +44,7 @@ async def test_sliding_window_forgets_products_that_have_left_it(question: dict[
 
 
 async def test_sliding_window_forgets_sketches_that_have_left_it() -> None:
-    """Its buckets are hours, and there may be new products in each."""
+    """The buckets are hours, each with new products."""
     shop = Shop(catalog=Catalog({}))
     asked = parse_object({"metric": "visitors", "from": "-3h", "breakdown": ["product_category"]})
     sizes: list[int] = []

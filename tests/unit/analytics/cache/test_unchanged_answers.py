@@ -1,4 +1,4 @@
-"""What is kept while the ledger stands still is what the store would answer, and is dropped when it moves."""
+"""Cached answers are those of the store, and are dropped when the ledger advances."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLACE = PartitionId("topic", 0)
 
 
 class Store:
-    """Answers each read as told, else with the number of the call; says what it was asked for."""
+    """Answers each read from `answers`, else with the number of the call; records all reads."""
 
     def __init__(self) -> None:
         self.now = Snapshot(
@@ -49,10 +49,10 @@ class Store:
 
 async def test_unchanged_ledger_answers_from_the_cache() -> None:
     store = Store()
-    kept = UnchangedAnswers(store)
-    assert (await kept.ask("demo", [VIEWS])).answers == (1,)
-    assert (await kept.ask("demo", [ORDERS, VIEWS])).answers == (2, 2)
-    assert (await kept.ask("demo", [VIEWS, ORDERS])).answers == (2, 2)
+    cache = UnchangedAnswers(store)
+    assert (await cache.ask("demo", [VIEWS])).answers == (1,)
+    assert (await cache.ask("demo", [ORDERS, VIEWS])).answers == (2, 2)
+    assert (await cache.ask("demo", [VIEWS, ORDERS])).answers == (2, 2)
     assert store.asked == [(VIEWS,), (ORDERS, VIEWS), ()]
 
 
@@ -69,70 +69,70 @@ async def test_unchanged_ledger_answers_from_the_cache() -> None:
 )
 async def test_changed_ledger_is_read_again(change: dict[str, Any]) -> None:
     store = Store()
-    kept = UnchangedAnswers(store)
-    await kept.ask("demo", [VIEWS])
+    cache = UnchangedAnswers(store)
+    await cache.ask("demo", [VIEWS])
     store.now = replace(store.now, **change)
-    assert (await kept.ask("demo", [VIEWS])).answers == (3,)
+    assert (await cache.ask("demo", [VIEWS])).answers == (3,)
     assert store.asked == [(VIEWS,), (), (VIEWS,)]
 
 
 async def test_partially_applied_shard_is_not_cached() -> None:
     store = Store()
-    kept = UnchangedAnswers(store)
+    cache = UnchangedAnswers(store)
     store.now = replace(store.now, torn=True)
-    assert [(await kept.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
+    assert [(await cache.ask("demo", [VIEWS])).answers for _ in range(2)] == [(1,), (2,)]
 
 
 async def test_large_buckets_are_not_cached_but_their_log_positions_are() -> None:
     store = Store()
-    many = [b"x"] * 2_000
-    store.answers = {WHOLE: [BucketContent(many, "7-0")], SINCE: BucketContent(many, "8-0")}
-    kept = UnchangedAnswers(store)
+    fields = [b"x"] * 2_000
+    store.answers = {WHOLE: [BucketContent(fields, "7-0")], SINCE: BucketContent(fields, "8-0")}
+    cache = UnchangedAnswers(store)
     for _ in range(2):
-        assert (await kept.ask("demo", [WHOLE])).answers == ([BucketContent(many, "7-0")],)
+        assert (await cache.ask("demo", [WHOLE])).answers == ([BucketContent(fields, "7-0")],)
     assert store.asked == [(WHOLE,), (WHOLE,)]
-    assert (await kept.ask("demo", [SINCE])).answers == (BucketContent([], "7-0"),)
+    assert (await cache.ask("demo", [SINCE])).answers == (BucketContent([], "7-0"),)
     assert store.asked.pop() == ()
 
 
 async def test_small_buckets_are_cached() -> None:
     store = Store()
     store.answers = {WHOLE: [BucketContent([b"views", b"1"])]}
-    kept = UnchangedAnswers(store)
+    cache = UnchangedAnswers(store)
     for _ in range(2):
-        assert (await kept.ask("demo", [WHOLE])).answers == ([BucketContent([b"views", b"1"])],)
+        assert (await cache.ask("demo", [WHOLE])).answers == ([BucketContent([b"views", b"1"])],)
     assert store.asked == [(WHOLE,), ()]
 
 
 async def test_cached_answers_come_with_current_stops_and_settings() -> None:
     store = Store()
-    kept = UnchangedAnswers(store)
-    await kept.ask("demo", [VIEWS])
+    cache = UnchangedAnswers(store)
+    await cache.ask("demo", [VIEWS])
     store.now = replace(store.now, stops={"topic:0": "gap"}, project=ProjectSettings("demo", "Europe/Paris", "USD"))
-    found = await kept.ask("demo", [VIEWS])
-    assert (found.answers, found.stops, found.project.zone) == ((1,), {"topic:0": "gap"}, "Europe/Paris")
+    snapshot = await cache.ask("demo", [VIEWS])
+    assert (snapshot.answers, snapshot.stops, snapshot.project.zone) == ((1,), {"topic:0": "gap"}, "Europe/Paris")
 
 
 @pytest.mark.parametrize("projects", [None, {"demo"}])
 async def test_change_notification_saves_the_comparison_of_ledgers(projects: set[str] | None) -> None:
     store = Store()
-    kept = UnchangedAnswers(store)
-    await kept.ask("demo", [VIEWS])
-    kept.touch(projects)
-    await kept.ask("demo", [VIEWS])
-    kept.touch({"another"})
-    await kept.ask("demo", [VIEWS])
+    cache = UnchangedAnswers(store)
+    await cache.ask("demo", [VIEWS])
+    cache.touch(projects)
+    await cache.ask("demo", [VIEWS])
+    cache.touch({"another"})
+    await cache.ask("demo", [VIEWS])
     assert store.asked == [(VIEWS,), (VIEWS,), ()]
 
 
 async def test_cache_is_bounded_by_projects_and_answers() -> None:
     store = Store()
-    kept = UnchangedAnswers(store, projects_max=2, answers_max=1)
+    cache = UnchangedAnswers(store, projects_max=2, answers_max=1)
     for project in ("a", "b", "c", "c", "a"):
-        await kept.ask(project, [VIEWS])
+        await cache.ask(project, [VIEWS])
     assert store.asked == [(VIEWS,), (VIEWS,), (VIEWS,), (), (VIEWS,)]
     for _ in range(2):
-        await kept.ask("a", [VIEWS, ORDERS])
+        await cache.ask("a", [VIEWS, ORDERS])
     assert store.asked[-2:] == [(VIEWS, ORDERS), (VIEWS, ORDERS)]
 
 
@@ -140,9 +140,9 @@ async def test_cache_is_bounded_by_numbers() -> None:
     store = Store()
     minutes = ReadFields("activity", BucketKind.MINUTE, tuple(range(1_000)), ("count",))
     store.answers = {minutes: [{"count": 1}] * 1_000}
-    kept = UnchangedAnswers(store, numbers_max=5_000)
+    cache = UnchangedAnswers(store, numbers_max=5_000)
     for project in ("a", "b", "c", "a"):
-        await kept.ask(project, [minutes])
-        assert kept.size <= 5_000
+        await cache.ask(project, [minutes])
+        assert cache.size <= 5_000
     assert store.asked == [(minutes,), (minutes,), (minutes,), (minutes,)]  # the third has pushed out the first
     assert (await UnchangedAnswers(store, numbers_max=500).ask("a", [minutes])).answers == (store.answers[minutes],)

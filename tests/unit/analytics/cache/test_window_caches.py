@@ -1,4 +1,4 @@
-"""What is kept of buckets changes no answer: an engine that keeps answers as one that reads everything each time."""
+"""Caches change no answer: an engine with caches answers like one that reads everything each time."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ async def answers_of(engine: Engine) -> list[Answer]:
 
 
 async def read_anew(shop: Shop, catalog: Catalog) -> list[Answer]:
-    """By an engine that keeps nothing."""
+    """The answers of an engine without caches."""
     return await answers_of(keeping_nothing(shop, catalog))
 
 
 def overflow(shop: Shop, rollup: str, hidden: dict[str, int], at_ms: int = NOON) -> None:
-    """Fill a rollup's buckets of that moment to the cap, and more: `hidden` goes to the field that takes the rest."""
+    """Fill a rollup's buckets to the cap; `hidden` then goes to the field for the rest."""
     names = {EVENTS.name: ("count", "x", "web", "XX"), PRODUCTS_ROLLUP.name: ("views",)}[rollup]
     full = Delta(moves=[shop.next_move()])
     fields = {field(*names, f"x-{n}"): 1 for n in range(SEATS)}
@@ -121,7 +121,7 @@ def test_caching_engine_answers_like_a_new_one(steps: list[tuple[list[Happening]
 
 
 async def test_caches_are_dropped_when_store_goes_back_or_generation_changes() -> None:
-    """The buckets' totals are as they were, and yet they hold other events."""
+    """The buckets have the same totals as before, but other events."""
     catalog = Catalog(PRODUCTS)
     shop = Shop(catalog=catalog)
     empty = deepcopy(shop.store.shards[0])
@@ -217,7 +217,7 @@ HIDDEN = [
 @pytest.mark.parametrize("hidden", HIDDEN, ids=["events", "bots", "money"])
 @pytest.mark.parametrize("is_turned", [False, True], ids=["", "the other way round"])
 async def test_hidden_values_show_in_cached_answers_as_in_new_ones(hidden: dict[str, int], is_turned: bool) -> None:
-    """Questions with the same sums may still show, or leave out, what belongs to no field."""
+    """Questions with the same sums may differ in whether they show events without a field."""
     shop = Shop(caps=FEW)
     overflow(shop, EVENTS.name, hidden)
     asked = [
@@ -236,7 +236,7 @@ async def test_hidden_values_show_in_cached_answers_as_in_new_ones(hidden: dict[
 
 @pytest.mark.parametrize("metric", ["events", "product_views"])
 async def test_window_that_changes_at_each_read_is_answered(metric: str) -> None:
-    """As while history is imported: never the same buckets twice."""
+    """As during an import of history: other buckets change each time."""
     shop, chance, count = Shop(), random.Random(7), 0
     read = shop.store.read
 
@@ -255,7 +255,7 @@ async def test_window_that_changes_at_each_read_is_answered(metric: str) -> None
 
 
 async def test_reads_of_a_partially_applied_shard_are_not_cached() -> None:
-    """Half of a batch: the bucket's total without its field. Then it goes on from before, to the same total."""
+    """Half of a batch: a total without its field. The store then goes back, and reaches the same total."""
     catalog = Catalog(PRODUCTS)
     shop = Shop(catalog=catalog)
     shop.take([Happening(NOON, country="DE")])
@@ -314,7 +314,7 @@ async def test_named_fields_of_very_many_buckets_are_read_as_whole_buckets() -> 
 
 @pytest.mark.parametrize("metric", ["events", "product_views"])
 async def test_large_changing_window_is_read_in_portions(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while a history is imported. It is read in portions, and the answer is right or there is none."""
+    """As during an import of history. The answer is right, or there is none."""
     monkeypatch.setattr(window_cache, "FIELDS_AT_ONCE", 1_000)
     shop, chance, count, largest = Shop(), random.Random(7), 0, 0
     read = shop.store.read

@@ -1,4 +1,4 @@
-"""Periods by a calendar that is counted by hand, in zones that change their clocks in every way."""
+"""Periods compared with an independent calendar, in zones with all kinds of clock changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def period_of(zone: str, now: int, **given: Any) -> Period:
 
 
 def period_or_none(zone: str, now: int, **given: Any) -> Period | None:
-    """None where what it asks for is no longer kept in buckets so small."""
+    """None if the requested period is no longer kept in such small buckets."""
     try:
         return period_of(zone, now, **given)
     except InvalidParameter as refused:
@@ -114,7 +114,7 @@ def test_without_an_interval_both_ends_are_rounded_to_the_smallest_kept_bucket(
 def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
     zone: str, minute: int, days: int, more: int
 ) -> None:
-    """The least number of days that is at least the period's length."""
+    """The smallest number of days that is at least the period's length."""
     first = local(minute, zone).date()
     start, end = first_of_day(first, zone), first_of_day(first + timedelta(days=days), zone) + more
     low, high = calendar.previous_period(start, end, zone)

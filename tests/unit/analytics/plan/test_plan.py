@@ -1,4 +1,4 @@
-"""Question → plan, as tables. No store."""
+"""Tables of questions and their plans, without a store."""
 
 from __future__ import annotations
 

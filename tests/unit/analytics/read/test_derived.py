@@ -1,4 +1,4 @@
-"""Ratios and differences of metrics, held against a recount of the events with fractions."""
+"""Ratios and differences of metrics, compared with a recount of the events in fractions."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_dimensions_are_those_that_all_parts_have() -> None:
 
 
 def test_an_amount_is_divided_once() -> None:
-    """0.0003 ÷ 3 is 0.0001, and not what two roundings make of it."""
+    """0.0003 ÷ 3 is 0.0001, because it is rounded once only."""
     from rtaplatform.analytics.read.rows import divided
 
     assert divided(3, 30_000) == 0.0001
@@ -262,7 +262,7 @@ async def test_every_number_is_a_recount(
 
 
 def _hold(answer: Any, counted: list[Happening], metric: str, breakdown: list[str], limit: int) -> None:
-    """Each number of the answer, and which rows there are in which order."""
+    """Each number of the answer, and the order of its rows."""
     first, last = _ms(answer["from"]), _ms(answer["to"])
     before = (_ms(answer["previous_from"]), _ms(answer["previous_to"])) if "previous_from" in answer else None
     keys: set[tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""Category and brand of products, joined to the numbers when they are read."""
+"""Category and brand of products, joined when an answer is computed."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_cached_window_answers_as_if_everything_were_read(steps: list[tuple[list
 
 
 async def test_store_that_went_back_is_read_again() -> None:
-    """The bucket's totals are as they were, and yet it holds another event."""
+    """The bucket has the same totals as before, but another event."""
     shop = Shop(catalog=Catalog(SHOES))
     empty = deepcopy(shop.store.shards[0])
     shop.take([Happening(NOON, "Product Viewed", product="p-1"), Happening(NOON)])
@@ -245,7 +245,7 @@ async def test_change_notification_saves_a_read_but_is_not_required() -> None:
 
 
 async def test_concurrent_questions_of_one_window_agree_with_the_store() -> None:
-    """Snapshots that come back in another order than they were taken in must not look like a store that went back."""
+    """Snapshots that arrive in another order must not look like a store that went back."""
     shop, reads = Shop(catalog=Catalog(SHOES)), 0
     read = shop.store.read
 
@@ -269,7 +269,7 @@ async def test_concurrent_questions_of_one_window_agree_with_the_store() -> None
 
 
 async def test_only_the_changes_of_a_large_bucket_are_read() -> None:
-    """By its log; whole again where more has happened than the log keeps."""
+    """From its log; or the whole bucket if more has changed than the log keeps."""
     shop, asked = Shop(catalog=Catalog(SHOES)), list[Read]()
     read = shop.store.read
 
@@ -313,7 +313,7 @@ class Noting(dict[str, Any]):
 
 
 class NotingThread(SideThread):
-    """How much work it was given at once, in numbers."""
+    """Records the work of each call, in numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -325,7 +325,7 @@ class NotingThread(SideThread):
 
 
 async def test_only_changed_products_are_joined_again() -> None:
-    """And the first join counts as work for the thread beside the event loop."""
+    """The first join counts as work for the side thread."""
     many = 400
     catalog = Catalog({f"p-{n}": Product("x", f"category {n % 3}") for n in range(many)})
     shop = Shop(catalog=catalog)

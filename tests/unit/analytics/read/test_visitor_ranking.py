@@ -1,4 +1,4 @@
-"""The products with the most persons are found as if each one had been counted, by counting few of them."""
+"""The ranking counts few products, and its result is as if all had been counted."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_ranking_equals_that_of_counting_all(
 
 
 def popular_first() -> list[Happening]:
-    """The n-th of 300 products has 600 / n views, each second one by another person."""
+    """The n-th of 300 products has 600 / n views; every second view is by another person."""
     return [
         Happening(NOON, "Product Viewed", product=f"p-{n}", person=f"u-{view // 2}")
         for n in range(1, 301)
@@ -118,7 +118,7 @@ def exact(visits: int, persons: int) -> Product:
 
 
 def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
-    """What is found, and which products were counted."""
+    """The ranking, and the products that were counted."""
     counted = list[str]()
     names = [b"p-%03d" % n for n in range(len(products))]
     standing = RankedVisitors(names, np.array([product.bound for product in products], dtype=np.int64))
@@ -151,7 +151,7 @@ def test_ranking_without_products_is_empty() -> None:
 
 
 def test_ranking_ends_as_early_as_the_bounds_allow() -> None:
-    """Of most products all visits are one person's; the one of many persons has fewer visits than those."""
+    """Most products have many visits by one person; the product with many persons has fewer visits."""
     crowd = [exact(2_000 - n, 1) for n in range(60)]
     found, counted = ranked([*crowd, exact(500, 500), *(exact(400 - n, 400 - n) for n in range(40))], 1)
     assert [group[1] for group in found] == [("p-060",)]
