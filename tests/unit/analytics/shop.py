@@ -90,7 +90,7 @@ class Shop:
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
     def next_move(self) -> Advance:
-        """The cells of one event."""
+        """The ledger's advance by one event."""
         return self._move(1)
 
     def _move(self, events: int) -> Advance:
