@@ -42,7 +42,7 @@ from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, sketch_retentio
 from rtaplatform.core.values.markers import stored_value
 
 NAMED_FIELDS_MAX = 256
-NAMED_CELLS_MAX = 50_000  # named fields of all buckets of a question: of more, whole buckets are read in portions
+NAMED_CELLS_MAX = 50_000  # named fields in all buckets of a question; beyond, whole buckets are read in portions
 POINTS_PER_ANSWER_MAX = 100_000
 ALL_KINDS = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
 DIMENSION_KINDS = (BucketKind.HOUR, BucketKind.DAY)
@@ -99,11 +99,11 @@ class QueryPlan(Struct, frozen=True):
     metric: Metric
     period: Period
     shape: PartShape | DerivedPlan
-    weights: tuple[int, ...] = ()  # of the points, where rows are sorted by a weighted sum of them
+    weights: tuple[int, ...] = ()  # of the points, if rows are sorted by their weighted sum
 
     @property
     def parts(self) -> tuple[QueryPlan, ...]:
-        """The plans of what is read: itself, where it is not derived."""
+        """The plans to read: the parts of a derived metric, else the plan itself."""
         return self.shape.parts if isinstance(self.shape, DerivedPlan) else (self,)
 
 
@@ -111,7 +111,7 @@ Cut = Callable[[Query, ProjectSettings, int, tuple[BucketKind, ...]], Period]
 
 
 def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cut_period) -> QueryPlan:
-    """Raises `InvalidParameter`, with the field and what would be right. `now_ms` is a whole minute."""
+    """Raises `InvalidParameter`, which names the field and the allowed values. `now_ms` is a whole minute."""
     metric = METRICS[query.metric]
     parts = _parts_of(metric)
     shapes = [_shape(query, part) for part in parts]
@@ -141,7 +141,7 @@ def _weights(query: Query, period: Period) -> tuple[int, ...]:
 
 
 def _cut_for(shapes: Sequence[PartShape], cut: Callable[[tuple[BucketKind, ...]], Period], now_ms: int) -> Period:
-    """One period that all of them can be read for."""
+    """Cut one period whose buckets exist for all of the shapes."""
     dimensions = [shape.dimension for shape in shapes if isinstance(shape, PersonsPlan) and shape.dimension]
     period = cut(DIMENSION_KINDS if dimensions else ALL_KINDS)
     kept_ms = min((sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
@@ -151,7 +151,7 @@ def _cut_for(shapes: Sequence[PartShape], cut: Callable[[tuple[BucketKind, ...]]
 
 
 def _has_hours_before(period: Period, ms: int) -> bool:
-    """Whether it has an hour that begins so early: of persons by product, none of those is kept."""
+    """Whether the period has hours that begin at `ms` or earlier, which are no longer kept for persons by dimension."""
     tiles = (*period.tiles, *period.whole, *(period.previous or ()))
     return any(kind is BucketKind.HOUR and start * MINUTE_MS <= ms for kind, start in tiles)
 
@@ -173,13 +173,13 @@ def _require_size(query: Query, period: Period) -> None:
 
 
 def _of_the_moment(query: Query) -> Query:
-    """`online` takes no period: it is asked of the last 5 minutes, whatever the question's other metrics take."""
+    """The query for `online`, which is always about the last 5 minutes."""
     last = TimeExpression(Anchor.NOW, -5 * MINUTE_MS)
     return Query("", last, NOW, timezone=query.timezone)
 
 
 def _period_asked(query: Query) -> Query:
-    """What of a query decides its period, so that questions of the same period are cut once."""
+    """The part of a query that decides its period, so that a common period is cut once."""
     return Query("", query.start, query.end, query.interval, query.timezone, query.week_start, compare=query.compare)
 
 
