@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
@@ -32,16 +33,34 @@ Values = Counter[tuple[str, bytes]]  # project, value → how many persons have 
 class Acquaintances:
     """A `PersonFold`. Bots are nobody's acquaintance."""
 
-    def persons_of(self, record: DecodedRecord) -> Iterable[PersonKey]:
-        assert record.event is not None
-        return () if record.event.is_bot else ((record.event.project, record.event.person),)
+    def persons_of(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+        events = (record.event for record in records)
+        return [(event.project, event.person) for event in events if event is not None and not event.is_bot]
 
-    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
-        event = record.event
+    def pointed_at(self, _key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
+        return ()
+
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> AcquaintanceBatch:
+        return AcquaintanceBatch(projects, persons)
+
+
+class AcquaintanceBatch:
+    """One batch of them. Each event changes a value at once."""
+
+    notes: Mapping[tuple[str, str], int] = MappingProxyType({})
+
+    def __init__(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> None:
+        self._projects, self._persons = projects, persons
+
+    def settle(self) -> None:
+        """Persons are counted under the ids of their events."""
+
+    def add(self, record: DecodedRecord) -> None:
+        event, persons = record.event, self._persons
         assert event is not None
         if event.is_bot:
             return
-        key = (event.project, event.person)
+        key, project = (event.project, event.person), self._projects[event.project]
         before = persons[key]
         first, last, times = VALUE.unpack(before) if before else (event.time_ms, event.time_ms, 0)
         after = VALUE.pack(min(first, event.time_ms), max(last, event.time_ms), times + 1)

@@ -24,7 +24,7 @@ from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import Partition, RecordColumns
 from tests.simulation.faults import Crash, Faults
-from tests.simulation.persons import Acquaintances, Witness
+from tests.simulation.persons import AcquaintanceBatch, Acquaintances, Witness
 from tests.simulation.planted_ports import PlantedWorker
 from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
 
@@ -57,13 +57,22 @@ class Unkind(Acquaintances):
     def __init__(self, world: PoisonedWorld) -> None:
         self._world = world
 
-    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> AcquaintanceBatch:
+        return UnkindBatch(projects, persons, self._world)
+
+
+class UnkindBatch(AcquaintanceBatch):
+    def __init__(self, projects: Mapping[str, ProjectSettings], persons: PersonStates, world: PoisonedWorld) -> None:
+        super().__init__(projects, persons)
+        self._world = world
+
+    def add(self, record: DecodedRecord) -> None:
         assert record.event is not None
         if record.event.name.encode() == UNFOLDABLE:
             raise KeyError(UNFOLDABLE)
-        if self._world.is_zone_missing and project.slug == "demo":
+        if self._world.is_zone_missing and record.event.project == "demo":
             raise LookupError("no such zone")  # as ZoneInfoNotFoundError is one
-        super().add(record, project, persons)
+        super().add(record)
 
 
 class PoisonedWorld(World):

@@ -95,6 +95,9 @@ class Counts:
     def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
         return ()
 
+    def pointed_at(self, _key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
+        return ()
+
     def fold(
         self,
         _projects: Mapping[str, ProjectSettings],

@@ -27,7 +27,7 @@ from rtaplatform.collect.body.envelope import (
 )
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.collect.producer import Undelivered
-from rtaplatform.collect.steps.placeholders import is_placeholder
+from rtaplatform.collect.steps.placeholders import has_placeholder
 from rtaplatform.collect.steps.steps import run_steps, to_record
 
 PORTION_EVENTS_MAX = 200
@@ -125,7 +125,7 @@ def _add_portion(stored: StoredEvents, portion: list[Draft], step_seconds: dict[
     stored.received += len(portion)
     stored.refused += refused
     stored.late += [draft.index for draft in ready if draft.is_late]
-    stored.placeholders += sum(map(is_placeholder, ready))
+    stored.placeholders += sum(map(has_placeholder, ready))
     stored.pending += map(to_record, ready)
     stored.pending_bytes += sum(len(draft.value) for draft in ready)
 

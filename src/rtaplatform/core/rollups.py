@@ -37,7 +37,19 @@ QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unre
 # Facts about a bucket's sketches, by their dimension: see docs/reference/store.md.
 PERSONS = Rollup("persons", ("dimension",), ("bytes", "left_out", "broken"))
 
-ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY, PERSONS)
+# Sums over persons. `d0` of `retention` is how many were first seen on that day, `d<n>` how many of these were active n
+# days later; `w0` and `w<n>` are the same by weeks, in the bucket of the week's first day.
+ACTIVES = Rollup("actives", (), ("dau", "wau", "mau", "month", "new"))
+RETENTION = Rollup("retention", (), ("d<days>", "w<weeks>"))
+SESSIONS = Rollup(
+    "sessions",
+    ("source", "country", "device"),
+    ("sessions", "events", "duration_ms", "bounces", "with_order", "with_add", "with_add_and_order"),
+)
+SESSION_LENGTHS = Rollup("session_lengths", ("length", "source", "country", "device"), ("sessions",))
+PEOPLE = (ACTIVES, RETENTION, SESSIONS, SESSION_LENGTHS)
+
+ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY, PERSONS, *PEOPLE)
 
 # Attributes of a product in the catalog, joined to `product_id` when an answer is made.
 PRODUCT_ID = "product_id"

@@ -6,15 +6,9 @@ They are counted as persons, as sent; a signal shows how many come.
 from __future__ import annotations
 
 from rtaplatform.collect.body.draft import Draft
-
-PLACEHOLDERS = frozenset(
-    (
-        "undefined", "null", "none", "nil", "nan", "n/a", "0", "-1", "true", "false", "[object object]", "{}", "[]",
-        "anonymous", "unknown", "00000000-0000-0000-0000-000000000000",
-    )
-)  # fmt: skip
+from rtaplatform.core.values.placeholders import is_placeholder
 
 
-def is_placeholder(draft: Draft) -> bool:
+def has_placeholder(draft: Draft) -> bool:
     """Whether one of the ids of a person is a placeholder."""
-    return any((draft.values.get(name) or "").lower() in PLACEHOLDERS for name in ("userId", "anonymousId"))
+    return any((text := draft.values.get(name)) and is_placeholder(text) for name in ("userId", "anonymousId"))

@@ -20,6 +20,7 @@ from rtaplatform.core.values.ids import ANONYMOUS, ID_BYTES_MAX, USER, is_too_lo
 from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
 from rtaplatform.core.values.json_text import is_empty_object
 from rtaplatform.core.values.markers import track_name
+from rtaplatform.core.values.placeholders import is_placeholder
 
 SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # such an id is within the limit of bytes, whatever its characters
 CACHED_DIMENSIONS_MAX = 65_536
@@ -51,6 +52,7 @@ class StrictFields(Struct, gc=False):
     messageId: str | None = None
     anonymousId: str | None = None
     userId: str | None = None
+    previousId: str | None = None
     source: str | None = None
     originalTimestamp: str | UnsetType | None = UNSET
     timestamp: str | None = None
@@ -77,13 +79,15 @@ class EventDimensions(Struct, frozen=True, eq=False, gc=False):
 class DecodedEvent(Struct, gc=False):
     """What the fold needs of an event. `own_ms` -1: it has no own time. `is_checked`: whether `id` is deduplicated.
 
-    `person` is a digest of the userId or else of the anonymousId, with different prefixes. `properties` is the JSON
+    `person` is a digest of the userId or else of the anonymousId, with different prefixes. `linked` is the anonymous id
+    that the event gives to its user; empty if it gives none. `properties` is the JSON
     text of an object, or empty.
     """
 
     project: str
     dimensions: EventDimensions
     person: bytes
+    linked: bytes
     time_ms: int
     own_ms: int
     id: int
@@ -112,6 +116,7 @@ class DecodedEvent(Struct, gc=False):
         return self.dimensions.is_bot
 
 
+_digest = xxhash.xxh3_64_digest
 _decode = msgspec.json.Decoder(StrictFields).decode
 
 
@@ -170,18 +175,17 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
     if properties and properties[0] != _OBJECT:
         properties = _read_non_object(properties, fields.projectId)
     name = fields.event if fields.type == "track" and fields.projectId and fields.event else _read_name(fields)
-    person, prefix = fields.userId, USER
-    if not person:
-        person, prefix = fields.anonymousId, ANONYMOUS
-        if not person:
-            raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
+    user, anonymous = fields.userId, fields.anonymousId
+    if not user and not anonymous:
+        raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")
     marks, message_id, source, context = fields.marks, fields.messageId, fields.source, fields.context
     if (
-        len(person) > SHORT_ID_CHARACTERS_MAX
+        (user and len(user) > SHORT_ID_CHARACTERS_MAX)
         or (message_id and len(message_id) > SHORT_ID_CHARACTERS_MAX)
-        or (prefix is USER and fields.anonymousId and len(fields.anonymousId) > SHORT_ID_CHARACTERS_MAX)
+        or (anonymous and len(anonymous) > SHORT_ID_CHARACTERS_MAX)
     ):
         _require_short_ids(fields)
+    person, linked = _identify(user, anonymous if fields.type != "alias" else _read_previous(fields))
     time_ms, own_ms = _read_times(fields)
     is_checked, is_bot, is_unreadable = bool(message_id), False, time_ms == UNREADABLE
     if marks:
@@ -196,7 +200,8 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
     return DecodedEvent(
         fields.projectId,
         _cached_dimensions.get(dimensions) or make_dimensions(*dimensions),
-        xxhash.xxh3_64_digest(prefix + person.encode()),
+        person,
+        linked,
         time_ms if time_ms >= 0 else record_timestamp_ms,
         own_ms if is_checked and OWN_TIME_FROM_MS <= own_ms < OWN_TIME_UNTIL_MS else -1,
         xxhash.xxh3_64_intdigest(message_id.encode()) if is_checked and message_id else 0,
@@ -204,6 +209,21 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
         is_unreadable,
         properties,
     )
+
+
+def _identify(user: str | None, anonymous: str | None) -> tuple[bytes, bytes]:
+    """The person of an event that names at least one of the two, and the anonymous id that it gives to its user."""
+    is_user = user is not None and not is_placeholder(user)
+    if not anonymous or (is_user and anonymous == user) or is_placeholder(anonymous):
+        return _digest(USER + user.encode() if user else ANONYMOUS + (anonymous or "").encode()), b""
+    linked = _digest(ANONYMOUS + anonymous.encode())
+    return (_digest(USER + user.encode()), linked) if is_user and user else (linked, b"")
+
+
+def _read_previous(fields: StrictFields) -> str | None:
+    """The anonymous id of an alias: the id that it gives to its user."""
+    previous = fields.previousId
+    return previous if fields.userId and previous and not is_too_long(previous) else fields.anonymousId
 
 
 def _require_short_ids(fields: StrictFields) -> None:

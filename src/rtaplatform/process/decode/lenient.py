@@ -27,6 +27,7 @@ class LenientFields(Struct):
     messageId: Raw = Raw()
     anonymousId: Raw = Raw()
     userId: Raw = Raw()
+    previousId: Raw = Raw()
     source: Raw = Raw()
     originalTimestamp: Raw = Raw()
     timestamp: Raw = Raw()
@@ -64,6 +65,7 @@ def read_leniently(value: bytes) -> StrictFields:
         messageId=_read_id("messageId", fields.messageId),
         anonymousId=_read_id("anonymousId", fields.anonymousId),
         userId=_read_id("userId", fields.userId),
+        previousId=_read_text(fields.previousId),
         source=dimension_text(fields.source),
         originalTimestamp=_read_time(fields.originalTimestamp),
         timestamp=_read_time(fields.timestamp) or None,
@@ -100,6 +102,12 @@ def _read_id(field: str, raw: Raw) -> str | None:
     elif isinstance(value, str):
         return value
     raise Quarantined(Reason.INVALID_FIELD, f"`{field}` must be text, an integer or null.")
+
+
+def _read_text(raw: Raw) -> str | None:
+    """Text, or None: a field of another type is no reason to refuse the event."""
+    value = plain_value(raw)
+    return value if isinstance(value, str) and not isinstance(value, NumberText) else None
 
 
 def _read_time(raw: Raw) -> Any:

@@ -19,10 +19,7 @@ from rtaplatform.core.events import Outcome
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY
 from rtaplatform.core.time.buckets import (
-    EXPIRY_SLACK_MS,
     MINUTE_MS,
-    PRODUCT_SKETCHES_OF_HOURS_MS,
-    RETENTION_MS,
     BucketKind,
     BucketStarts,
     bucket_starts,
@@ -32,14 +29,20 @@ from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
 from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import RepeatFilter
+from rtaplatform.process.fold.person_state import PersonNames, ids_in_minute
+from rtaplatform.process.fold.retention_levels import (
+    ALL,
+    DAY,
+    HOUR,
+    HOUR_WITHOUT_PRODUCTS,
+    NEW_MS,
+    NONE,
+    find_level,
+    kept_buckets,
+    minutes_in_store_from_ms,
+)
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import DeadLetter
-
-MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in BucketKind)
-NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # the minute bucket of a younger event is kept, wherever in the minute it lies
-# Levels of retention: NONE means late. `KINDS_KEPT`: how many of day, hour and minute are kept, by level.
-ALL, HOUR, HOUR_WITHOUT_PRODUCTS, DAY, NONE = 4, 3, 2, 1, 0
-KINDS_KEPT = (0, 1, 2, 2, 3)
 
 
 class MinuteTally(Struct):
@@ -58,15 +61,14 @@ class EventFold:
 
     def __init__(self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, server_s: int = 0) -> None:
         self._projects, self._server_s = projects, server_s
-        # Events before it have no minute bucket in the store any more.
-        self._minutes_from_ms = server_s * 1000 - MINUTES_KEPT_MS - EXPIRY_SLACK_MS[BucketKind.MINUTE] - MINUTE_MS
+        self._minutes_from_ms = minutes_in_store_from_ms(server_s)
         self._repeats = repeats
         self._minutes: dict[tuple[str, int, int], MinuteTally] = {}  # by project, minute, level
         self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), without applied
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)
-        self._online: dict[str, dict[bytes, int]] = {}
+        self._names = PersonNames()
         self._dead: dict[str, int] = {}  # origin → stream time
         self.dead_letters: list[DeadLetter] = []
 
@@ -117,7 +119,7 @@ class EventFold:
             self._note(project, "unreadable_amount", stream_time_ms)
         minute, level = time_ms // MINUTE_MS, ALL
         if stream_time_ms - time_ms >= NEW_MS:
-            level = _find_level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
+            level = find_level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
             if level == NONE:
                 return False
         if time_ms < self._minutes_from_ms:
@@ -149,11 +151,20 @@ class EventFold:
             if persons is None:
                 persons = tally.persons_by_product[product] = set()
             persons.add(person)
-        online = self._online.get(event.project)
+        online = self._names.online.get(event.project)
         if online is None:
-            online = self._online[event.project] = {}
+            online = self._names.online[event.project] = {}
         if time_ms > online.get(person, -1):
             online[person] = time_ms
+
+    def rename(self, names: PersonNames) -> None:
+        """Count persons under these ids. The names alone say who is online."""
+        self._names = names
+        for (project, minute, _), tally in self._minutes.items():
+            ids = ids_in_minute(names, project, minute)
+            for sets in (tally.persons_by_source, tally.persons_by_product) if ids else ():
+                for value, persons in sets.items():
+                    sets[value] = {ids.get(person, person) for person in persons}
 
     def delta(self) -> Delta:
         """What the batch adds. The worker adds positions and what else is compared."""
@@ -164,7 +175,8 @@ class EventFold:
             moves=[],
             cells=cells,
             sketches=self._sketches(),
-            online=self._online,
+            online=self._names.online,
+            left_online=self._names.left_online,
             blocks=self._repeats.writes(),
             loose=self._repeats.loose_writes(),
             dead=self._dead,
@@ -184,7 +196,7 @@ class EventFold:
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
         """The buckets that the store still keeps. It writes nothing to buckets that its own clock has expired."""
-        buckets = _kept_buckets(bucket_starts(minute, self._projects[project].zone), level)
+        buckets = kept_buckets(bucket_starts(minute, self._projects[project].zone), level)
         return buckets if self._server_s == 0 else [b for b in buckets if expires_at_s(*b) > self._server_s]
 
     def _spread_events(self, cells: dict[CellsKey, dict[str, int]]) -> None:
@@ -284,19 +296,3 @@ def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping
         return
     for name, n in fields.items():
         bucket[name] = bucket.get(name, 0) + n
-
-
-def _find_level(starts: BucketStarts, stream_time_ms: int) -> int:
-    """The level of retention at this stream time."""
-    if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > stream_time_ms:
-        return ALL
-    if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > stream_time_ms:
-        return HOUR
-    if starts.hour * MINUTE_MS + HOURS_KEPT_MS > stream_time_ms:
-        return HOUR_WITHOUT_PRODUCTS
-    return DAY if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else NONE
-
-
-def _kept_buckets(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:
-    kinds = [(BucketKind.DAY, starts.day), (BucketKind.HOUR, starts.hour), (BucketKind.MINUTE, starts.minute)]
-    return kinds[: KINDS_KEPT[level]]

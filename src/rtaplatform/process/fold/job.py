@@ -7,7 +7,6 @@ benchmarks of the loop use jobs of their own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, Protocol
 
 from rtaplatform.core.projects import ProjectSettings
@@ -15,7 +14,7 @@ from rtaplatform.process.fold.decode_run import DecodedRecord, decode_run
 from rtaplatform.process.fold.dedup import RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
 from rtaplatform.process.fold.loose_ids import LooseKey
-from rtaplatform.process.fold.person_state import PersonFold, PersonKey, PersonStates
+from rtaplatform.process.fold.person_state import PersonBatch, PersonFold, PersonKey, PersonStates
 from rtaplatform.store.port import Delta
 from rtaplatform.stream.port import DeadLetter, RecordColumns
 
@@ -72,6 +71,10 @@ class Job(Protocol):
         """The persons whose values folding these items needs."""
         ...
 
+    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+        """The persons whose values folding needs as well, because the value of `key` names them."""
+        ...
+
     def fold(
         self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
     ) -> BatchFold:
@@ -103,33 +106,41 @@ class EcommerceJob:
     def persons(self, items: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
         if self._person_fold is None:
             return ()
-        return chain.from_iterable(self._person_fold.persons_of(item) for item in items if item.event is not None)
+        return self._person_fold.persons_of(items)
+
+    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+        return () if self._person_fold is None else self._person_fold.pointed_at(key, value)
 
     def fold(
         self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
     ) -> BatchFold:
         fold = EventFold(projects, repeats, server_s)
-        return fold if self._person_fold is None else FoldWithPersons(fold, self._person_fold, projects, persons)
+        if self._person_fold is None:
+            return fold
+        return FoldWithPersons(fold, self._person_fold.begin(projects, persons), persons, server_s)
 
 
 class FoldWithPersons:
     """The sums of a batch, and what its counted events change in the values of persons."""
 
-    def __init__(
-        self, fold: EventFold, person_fold: PersonFold, projects: Mapping[str, ProjectSettings], persons: PersonStates
-    ) -> None:
-        self._fold, self._person_fold, self._projects, self._persons = fold, person_fold, projects, persons
+    def __init__(self, fold: EventFold, batch: PersonBatch, persons: PersonStates, server_s: int) -> None:
+        self._fold, self._batch, self._persons, self._server_s = fold, batch, persons, server_s
         self.dead_letters = fold.dead_letters
 
     def add(self, place: str, items: Sequence[DecodedRecord]) -> None:
         uncounted = set(map(id, self._fold.add(place, items)))
         for record in items:
             if record.event is not None and id(record) not in uncounted:
-                self._person_fold.add(record, self._projects[record.event.project], self._persons)
+                self._batch.add(record)
 
     def delta(self) -> Delta:
+        names = self._batch.settle()
+        if names is not None:
+            self._fold.rename(names)
         delta = self._fold.delta()
-        self._persons.add_to(delta)
+        self._persons.add_to(delta, self._server_s)
+        for (project, note), n in self._batch.notes.items():
+            delta.counts[f"{project}|{note}"] = n
         return delta
 
 

@@ -11,11 +11,16 @@ A `PersonFold` defines which values there are, and what follows from them. Witho
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Protocol
 
+from msgspec import Struct
+
 from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import MINUTE_MS, expires_at_s
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.store.port import CellsKey, Delta, PersonWrite
 
@@ -24,16 +29,70 @@ PersonKey = tuple[str, bytes]  # project, person
 FetchPersons = Callable[[Sequence[PersonKey]], list[bytes]]
 
 
+PointedAt = Callable[[PersonKey, bytes], Iterable[PersonKey]]
+
+
+class PersonNames(Struct):
+    """The ids under which persons are counted at the end of a batch, by project.
+
+    `canonical`: of an id that an event names, the id that is counted instead. `by_time`: of an id that has had several
+    users, the canonical ids before its first link, and from the time of each link on. `online`: the newest event of
+    each changed person, by canonical id. `left_online`: ids that are canonical no more.
+    """
+
+    canonical: dict[str, dict[bytes, bytes]] = {}
+    by_time: dict[str, dict[bytes, tuple[bytes, list[tuple[int, bytes]]]]] = {}
+    online: dict[str, dict[bytes, int]] = {}
+    left_online: dict[str, set[bytes]] = {}
+
+
+def ids_in_minute(names: PersonNames, project: str, minute: int) -> dict[bytes, bytes]:
+    """The id that is counted instead of another one; of an id with several users, as at the end of that minute."""
+    by_time, ids = names.by_time.get(project), names.canonical.get(project, {})
+    if not by_time:
+        return ids
+    until_ms = (minute + 1) * MINUTE_MS - 1
+    at_time = {
+        person: links[at - 1][1] if (at := bisect_right(links, until_ms, key=itemgetter(0))) else before
+        for person, (before, links) in by_time.items()
+    }
+    return ids | at_time
+
+
+class PersonBatch(Protocol):
+    """The persons of one batch in one shard."""
+
+    def add(self, record: DecodedRecord) -> None:
+        """Take an event that counts. Never called for duplicates, late events or dead letters."""
+        ...
+
+    def settle(self) -> PersonNames | None:
+        """Change the values, once all events are there. None: persons are counted under the ids of their events."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[tuple[str, str], int]:
+        """What the batch counts for operators: how often, by project and name."""
+        ...
+
+
 class PersonFold(Protocol):
     """How events change the values of persons. Pure."""
 
-    def persons_of(self, record: DecodedRecord) -> Iterable[PersonKey]:
-        """The persons whose values `add` will read."""
+    def persons_of(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+        """The persons whose values a batch of these records reads, as far as the records name them."""
         ...
 
-    def add(self, record: DecodedRecord, project: ProjectSettings, persons: PersonStates) -> None:
-        """Take an event that counts. Never called for duplicates, late events or dead letters."""
+    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+        """The persons whose values are read as well, because this value names them. Their values name nobody."""
         ...
+
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> PersonBatch: ...
+
+
+def point_at_nobody(_key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
+    """The `pointed_at` of values that name nobody."""
+    return ()
 
 
 class PersonCache:
@@ -46,14 +105,23 @@ class PersonCache:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def missing(self, keys: Iterable[PersonKey]) -> list[PersonKey]:
-        return [key for key in dict.fromkeys(keys) if key not in self._stored]
+    def missing(self, keys: Iterable[PersonKey], pointed_at: PointedAt = point_at_nobody) -> list[PersonKey]:
+        """Those of these keys that are not cached, and those that cached values of them point at."""
+        stored, missing = self._stored, dict[PersonKey, None]()
+        for key in keys:
+            value = stored.get(key)
+            if value is None:
+                missing[key] = None
+            elif value:
+                missing.update((other, None) for other in pointed_at(key, value[TOKEN_BYTES:]) if other not in stored)
+        return list(missing)
 
-    def load(self, keys: Iterable[PersonKey], fetch: FetchPersons) -> None:
-        """Fetch those of these values that are missing, in one call."""
-        missing = self.missing(keys)
+    def load(self, keys: Iterable[PersonKey], fetch: FetchPersons, pointed_at: PointedAt = point_at_nobody) -> None:
+        """Fetch those of these values that are missing, and those that they point at: in one call, or in two."""
+        missing = list(dict.fromkeys(key for key in keys if key not in self._stored))
         if missing:
             self._stored.update(zip(missing, fetch(missing), strict=True))
+            self.load(self.missing(missing, pointed_at), fetch)
 
     def __getitem__(self, key: PersonKey) -> bytes:
         self._stored.move_to_end(key)
@@ -104,9 +172,12 @@ class PersonStates:
         fields = self._cells.setdefault(key, {})
         fields[field] = fields.get(field, 0) + n
 
-    def add_to(self, delta: Delta) -> None:
+    def add_to(self, delta: Delta, server_s: int = 0) -> None:
+        """Add writes and increments. `server_s`: a time that the store's clock has passed; buckets expire by it."""
         delta.persons = [self._make_write(key, value) for key, value in self._values.items()]
         for key, fields in self._cells.items():
+            if server_s and expires_at_s(key.kind, key.start) <= server_s:
+                continue
             cells = delta.cells.setdefault(key, {})
             for field, n in fields.items():
                 cells[field] = cells.get(field, 0) + n

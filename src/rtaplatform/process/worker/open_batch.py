@@ -140,7 +140,8 @@ class OpenBatch:
         """Fold everything that waits, after asking the store once for each shard."""
         for shard in dict.fromkeys(pending.shard for pending in self._pending):
             missing = [pending.missing for pending in self._pending if pending.shard == shard]
-            self.parts.caches[shard].load(missing, self.parts.store, shard, self.positions.shards[shard].generation)
+            generation = self.positions.shards[shard].generation
+            self.parts.caches[shard].load(self.parts.job, missing, self.parts.store, shard, generation)
         for pending in self._pending:
             self._fold_run(pending)
         self._pending = []

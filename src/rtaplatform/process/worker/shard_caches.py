@@ -48,15 +48,18 @@ class ShardCaches:
         return MissingCopies(
             self.blocks.missing(job.block_names(items)),
             self.blocks.loose.missing(job.loose_ids(items)),
-            self.persons.missing(job.persons(items)),
+            self.persons.missing(job.persons(items), job.pointed_at),
         )
 
-    def load(self, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str) -> None:
-        """Ask the store for all of these, with one call for each kind."""
+    def load(
+        self, job: Job, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str
+    ) -> None:
+        """Ask the store for all of these, with one call for each kind; two for persons that point at others."""
         self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.blocks, shard, generation))
         loose = chain.from_iterable(m.loose for m in missing)
         self.blocks.loose.load(loose, partial(store.loose_ids, shard, generation))
-        self.persons.load(chain.from_iterable(m.persons for m in missing), partial(store.persons, shard, generation))
+        persons = chain.from_iterable(m.persons for m in missing)
+        self.persons.load(persons, partial(store.persons, shard, generation), job.pointed_at)
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
         """Begin to fold a batch over these copies. Folding does not change them; `accept` does."""

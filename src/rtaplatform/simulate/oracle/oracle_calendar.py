@@ -135,7 +135,7 @@ def keeps_persons_by_product(kind: str, start_minute: int, stream_time: int) -> 
 
 @lru_cache(maxsize=1 << 17)
 def _local_starts(minute: int, zone: str) -> tuple[int, int]:
-    zone_info = _load_zone(zone)
+    zone_info = zone_of(zone)
     local = _local(minute, zone_info)
     hour = minute
     # Go back minute by minute through the local hour, but not beyond a change of the clocks.
@@ -146,7 +146,8 @@ def _local_starts(minute: int, zone: str) -> tuple[int, int]:
 
 
 @lru_cache
-def _load_zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name."""
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rtaplatform.simulate.oracle.oracle_amounts import read_amounts
 from rtaplatform.simulate.oracle.oracle_calendar import read_time
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber, UnreadableRecord, is_empty
+from rtaplatform.simulate.oracle.oracle_people import ids_of
 
 COMMERCE = (
     "Product Viewed",
@@ -30,7 +31,10 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
 class OracleEvent(NamedTuple):
-    """An event that can be counted. `track` is the name of a track call as a dimension's value, else empty."""
+    """An event that can be counted. `track` is the name of a track call as a dimension's value, else empty.
+
+    `linked`: the anonymous id that it gives to its person, a user.
+    """
 
     name: str
     track: str
@@ -38,6 +42,7 @@ class OracleEvent(NamedTuple):
     country: str
     device: str
     person: tuple[str, str]
+    linked: tuple[str, str] | None
     message_id: str
     properties: dict[str, Any]
     marks: list[str]
@@ -59,6 +64,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
     if not text["anonymousId"] and not text["userId"]:
         raise UnreadableRecord("missing_identity")
     _check_ids(data, track, properties)
+    user, anonymous = ids_of(text["userId"], _read_anonymous(data, text))
     fallback = stream_time if timestamp is None else timestamp
     time, unreadable = _read_event_time(data, fallback)
     if time - stream_time > 300_000:
@@ -69,7 +75,8 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         source=_read_source(data, topic),
         country=show_dimension(_read_inner(context, "location", "country")),
         device=show_dimension(_read_inner(context, "device", "type")),
-        person=("u", text["userId"]) if text["userId"] else ("a", text["anonymousId"]),
+        person=user or anonymous or ("", ""),
+        linked=anonymous if user and anonymous else None,
         message_id=text["messageId"],
         properties=properties,
         marks=data.get("marks") or [],
@@ -78,6 +85,14 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         unreadable_amounts=track in COMMERCE and read_amounts(properties).unreadable,
         own_time=_read_own_time(data),
     )
+
+
+def _read_anonymous(data: dict[str, Any], text: dict[str, str]) -> str:
+    """Return the anonymous id. In an alias of a user, it is the id that becomes the user's."""
+    previous = data.get("previousId")
+    if text["type"] != "alias" or not text["userId"] or not isinstance(previous, str):
+        return text["anonymousId"]
+    return previous if 0 < len(previous.encode()) <= _ID_BYTES_MAX else text["anonymousId"]
 
 
 def show_dimension(value: Any) -> str:

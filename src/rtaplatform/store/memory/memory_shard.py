@@ -84,6 +84,9 @@ def write_batch(totals: MemoryTotals, delta: Delta, caps: Caps) -> None:
         newest = totals.online.setdefault(project, {})
         for person, at in seen.items():
             newest[person] = max(at, newest.get(person, 0))
+    for project, left in delta.left_online.items():
+        for person in left:
+            totals.online.get(project, {}).pop(person, None)
     write_ids(totals, delta)
     for person_write in delta.persons:
         at_key = (person_write.project, person_write.person)

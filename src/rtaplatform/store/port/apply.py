@@ -111,6 +111,7 @@ class Delta(Struct):
     cells: dict[CellsKey, dict[str, int]] = {}
     sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may be there twice
     online: dict[str, dict[bytes, int]] = {}  # project → person → newest event time, ms
+    left_online: Mapping[str, Collection[bytes]] = {}  # project → persons who are known under another id now
     blocks: list[BlockWrite] = []
     loose: list[LooseWrite] = []
     persons: list[PersonWrite] = []

@@ -1,0 +1,182 @@
+"""The oracle's persons: who is who, active days, cohorts, sessions; counted from all events at once (rule 7).
+
+It keeps every event and knows no order of reading but that of time: of several users on one anonymous id, the one whose
+link is the earliest takes its history.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from math import floor, log
+from typing import NamedTuple
+
+from rtaplatform.simulate.oracle.oracle_calendar import bucket_starts, zone_of
+
+_NOBODY = {
+    "", "null", "none", "nil", "nan", "undefined", "unknown", "guest", "anonymous", "anonymousid", "userid", "n/a",
+    "0", "-1", "true", "false", "{}", "[]", "[object object]",
+}  # fmt: skip
+_GAP = 30 * 60_000
+_TOGETHER = 36 * 3_600_000  # sessions that a link unites ended no longer before it
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Id = tuple[str, str]  # "u" or "a", and the text
+Cell = tuple[str, str, int]  # rollup, minute or hour or day, start in minutes
+
+
+class OracleVisit(NamedTuple):
+    """An event as far as people are concerned. `ids`: as `ids_of` says. `dimensions`: source, country, device."""
+
+    time: int
+    name: str
+    dimensions: tuple[str, str, str]
+    user: Id | None
+    anonymous: Id | None
+
+
+class OraclePersonRules(NamedTuple):
+    zone: str = "UTC"
+    week_start: str = "monday"
+
+
+def is_nobody(text: str) -> bool:
+    """Tell whether an id names nobody."""
+    bare = text.strip()
+    return bare.lower() in _NOBODY or set(bare) <= set("0-")
+
+
+def ids_of(user: str, anonymous: str) -> tuple[Id | None, Id | None]:
+    """Return whose event it is: user, anonymous id. With both it is a link."""
+    said = ("u", user) if user else ("a", anonymous)
+    is_user, is_anonymous = not is_nobody(user), not is_nobody(anonymous)
+    if is_user and is_anonymous and user != anonymous:
+        return ("u", user), ("a", anonymous)
+    if is_user:
+        return ("u", user), None
+    return (None, ("a", anonymous)) if is_anonymous else (said, None)
+
+
+class OraclePeople:
+    """The people of one project."""
+
+    def __init__(self, visits: Iterable[OracleVisit], rules: OraclePersonRules = OraclePersonRules()) -> None:  # noqa: B008
+        self._rules = rules
+        self._visits = sorted(visits, key=lambda visit: visit.time)
+        self._links: dict[Id, list[tuple[int, Id]]] = defaultdict(list)
+        for visit in self._visits:
+            if visit.user and visit.anonymous:
+                self._links[visit.anonymous].append((visit.time, visit.user))
+        self.persons: dict[Id, list[OracleVisit]] = defaultdict(list)
+        for visit in self._visits:
+            self.persons[self.person_of(visit)].append(visit)
+
+    def person_of(self, visit: OracleVisit) -> Id:
+        """Return the user, or the anonymous id that has none."""
+        if visit.user:
+            return visit.user
+        assert visit.anonymous
+        links = self._links.get(visit.anonymous)
+        if not links:
+            return visit.anonymous
+        at = bisect_right([time for time, _ in links], visit.time)
+        return links[max(0, at - 1)][1]
+
+    def canonical_of(self, person: Id) -> Id:
+        """Return the id of the person that was seen first."""
+        seen = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._ids(v, person)]
+        return min(seen)[2]
+
+    def number_of_days(self, person: Id) -> int:
+        """Return on how many local days the person was active."""
+        return len({self._local(visit.time) for visit in self.persons[person]})
+
+    def _ids(self, visit: OracleVisit, person: Id) -> list[Id]:
+        ids = [visit.user] if visit.user else []
+        if visit.anonymous and (visit.anonymous == person or self._links[visit.anonymous][0][1] == person):
+            ids.append(visit.anonymous)
+        return ids or [person]
+
+    # cells -----------------------------------------------------------------------------------------------------
+
+    def cells(self) -> dict[Cell, dict[str, int]]:
+        """Return everything that people add to the totals."""
+        found: dict[Cell, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for person, visits in self.persons.items():
+            for cell, name, n in (*self._days(visits), *self._sessions(person, visits)):
+                found[cell][name] += n
+        return {cell: {k: n for k, n in fields.items() if n} for cell, fields in found.items() if any(fields.values())}
+
+    def _days(self, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
+        days = {self._local(visit.time) for visit in visits}
+        for name, width in (("dau", 1), ("wau", 7), ("mau", 30)):
+            for day in {one + timedelta(days=more) for one in days for more in range(width)}:
+                yield self._cell("actives", day), name, 1
+        for month in {day.replace(day=1) for day in days}:
+            yield self._cell("actives", month), "month", 1
+        first = min(days)
+        yield self._cell("actives", first), "new", 1
+        week = self._week(first)
+        for day in days:
+            if (day - first).days <= 400:
+                yield self._cell("retention", first), f"d{(day - first).days}", 1
+        for age in {(self._week(day) - week).days // 7 for day in days if (day - first).days <= 400}:
+            yield self._cell("retention", week), f"w{age}", 1
+
+    def _sessions(self, person: Id, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
+        for session in self._sessions_of(person, visits):
+            begin, names = session[0], {visit.name for visit in session}
+            source, country, device = min(v.dimensions for v in session if v.time == begin.time)
+            duration = session[-1].time - begin.time
+            has_order, has_add = "Order Completed" in names, "Product Added" in names
+            numbers = {
+                "sessions": 1, "events": len(session), "duration_ms": duration, "bounces": int(len(session) == 1),
+                "with_order": int(has_order), "with_add": int(has_add),
+                "with_add_and_order": int(has_order and has_add),
+            }  # fmt: skip
+            place = "\x1f".join((source, country, device))
+            length = 0 if duration < 1_000 else 1 + floor(log(duration / 1_000) / log(1.1) + 1e-12)
+            for kind, start in bucket_starts(begin.time, self._rules.zone).items():
+                for name, n in numbers.items():
+                    yield ("sessions", kind, start), name, n
+                    yield ("sessions", kind, start), f"{name}\x1f{place}", n
+                if kind != "minute":
+                    yield ("session_lengths", kind, start), "sessions", 1
+                    yield ("session_lengths", kind, start), f"sessions\x1f{length}\x1f{place}", 1
+
+    def _sessions_of(self, person: Id, visits: list[OracleVisit]) -> Iterator[list[OracleVisit]]:
+        """Yield the sessions: of all ids together, but for what ended long before an anonymous id was linked."""
+        pages = [visit for visit in visits if visit.dimensions[0] != "server"]
+        together: list[OracleVisit] = []
+        for anonymous in {None, *(visit.anonymous for visit in pages if not visit.user)}:
+            mine = [v for v in pages if not v.user and v.anonymous == anonymous] if anonymous else []
+            linked = self._links[anonymous][0][0] if anonymous and person[0] == "u" else 0
+            for session in _split([v for v in mine if v.time < linked]):
+                if session[-1].time < linked - _TOGETHER:
+                    yield session
+                else:
+                    together += session
+            together += [v for v in mine if v.time >= linked]
+        together += [v for v in pages if v.user]
+        yield from _split(sorted(together, key=lambda visit: visit.time))
+
+    def _cell(self, rollup: str, day: date) -> Cell:
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone_of(self._rules.zone))
+        return rollup, "day", bucket_starts(int(noon.timestamp() * 1_000), self._rules.zone)["day"]
+
+    def _local(self, time: int) -> date:
+        return datetime.fromtimestamp(time / 1_000, zone_of(self._rules.zone)).date()
+
+    def _week(self, day: date) -> date:
+        return day - timedelta(days=(day.weekday() - _WEEKDAYS.index(self._rules.week_start)) % 7)
+
+
+def _split(visits: list[OracleVisit]) -> list[list[OracleVisit]]:
+    sessions: list[list[OracleVisit]] = []
+    for visit in visits:
+        if sessions and visit.time - sessions[-1][-1].time <= _GAP:
+            sessions[-1].append(visit)
+        else:
+            sessions.append([visit])
+    return sessions

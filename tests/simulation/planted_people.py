@@ -1,0 +1,226 @@
+"""Planted bugs of people: each would give another total, another value, or somebody online twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.process.decode.fast import EventDimensions
+from rtaplatform.process.fold.person_state import PersonKey, PersonNames, PersonStates
+from rtaplatform.process.people.contributions import PeopleTotals
+from rtaplatform.process.people.people_fold import CollectedEvents, PeopleBatch, PeopleFold
+from rtaplatform.process.people.person_value import MASK, Person, without_old_sessions
+from rtaplatform.process.people.sessions import Session
+from tests.simulation.people_world import PeopleWorld
+from tests.simulation.planted import home_of
+from tests.simulation.planted_shared import AbsentIsAnyVersion, PersonsNotCompared, TokensStay
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
+class PlantedFold(PeopleFold):
+    """A fold with another batch, or with other totals."""
+
+    batch: type[PeopleBatch] = PeopleBatch
+    totals: type[PeopleTotals] = PeopleTotals
+
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> PeopleBatch:
+        return self.batch(projects, persons, self.totals)
+
+
+# Links -------------------------------------------------------------------------------------------------------------
+
+
+class LinkAppliedTwice(PlantedFold):
+    """What a link changes is counted once more."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
+            before = self._value((project, user))
+            super()._unite(project, other, anonymous, user, linked_ms)
+            after = self._value((project, user))
+            if isinstance(before, Person) and isinstance(after, Person):
+                self._total(project).change((before, other), after)
+
+
+class HistoryStaysCounted(PlantedFold):
+    """What the anonymous id has contributed is not taken back."""
+
+    class totals(PeopleTotals):  # noqa: N801
+        def change(self, before: Sequence[Person], after: Person) -> None:
+            super().change(before[:1], after)
+
+
+class HistoryIsForgotten(PlantedFold):
+    """The user begins anew where the link is."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
+            """Nothing becomes the user's."""
+
+
+class LinksAreForgotten(PlantedFold):
+    """An event with both ids is the user's, and the next one without a user is somebody else's again."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _link(self, project: str, anonymous: bytes, user: bytes, events: CollectedEvents) -> None:
+            """Nobody is linked."""
+
+
+class CanonicalIsTheUser(PlantedFold):
+    """A login makes another visitor of the one who is there."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
+            super()._give(project, person, b"", events)
+
+
+class OldIdStaysOnline(PlantedFold):
+    """Who has logged in is online twice."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def settle(self) -> PersonNames:
+            names = super().settle()
+            names.left_online.clear()
+            return names
+
+
+# Days --------------------------------------------------------------------------------------------------------------
+
+
+class MaskShiftedByOneMore(PlantedFold):
+    """A new day moves the older ones one day too far."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _change(self, key: PersonKey, person: Person) -> None:
+            before = self._values.get(key)
+            if isinstance(before, Person) and before.newest_day < person.newest_day:
+                person = structs.replace(person, mask=(person.mask & ~1) << 1 & MASK | 1)
+            super()._change(key, person)
+
+
+class DayInTheWrongZone(PlantedFold):
+    """Days are those of UTC."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def __init__(self, projects: Mapping[str, ProjectSettings], *more: Any) -> None:
+            super().__init__({slug: structs.replace(p, zone="UTC") for slug, p in projects.items()}, *more)
+
+
+class WindowsCountEachDay(PlantedFold):
+    """Who is active on two days of a week counts twice in it."""
+
+    class totals(PeopleTotals):  # noqa: N801
+        def _change_days(self, before: Sequence[Person], after: Person) -> None:
+            super()._change_days((), after)
+            for person in before:
+                super()._change_days((), structs.replace(person, mask=0))
+
+
+class CohortDoesNotMove(PlantedFold):
+    """A late first event leaves the person in the cohort of a later day."""
+
+    class totals(PeopleTotals):  # noqa: N801
+        def _change_cohorts(self, before: Sequence[Person], after: Person) -> None:
+            if len(before) == 1:
+                after = structs.replace(after, first_ms=before[0].first_ms)
+            super()._change_cohorts(before, after)
+
+
+class FirstReadIsFirstSeen(PlantedFold):
+    """An earlier event does not move when a person was first seen."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _change(self, key: PersonKey, person: Person) -> None:
+            before = self._values.get(key)
+            first_ms = before.first_ms if isinstance(before, Person) else person.first_ms
+            super()._change(key, structs.replace(person, first_ms=first_ms))
+
+
+# Sessions ----------------------------------------------------------------------------------------------------------
+
+
+class MinusOneForgotten(PlantedFold):
+    """A session that has grown is counted beside what it was."""
+
+    class totals(PeopleTotals):  # noqa: N801
+        def _count_session(self, session: Session, n: int) -> None:
+            if n > 0:
+                super()._count_session(session, n)
+
+
+class SessionSplitAtMidnight(PlantedFold):
+    """Nothing of the day before is joined."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
+            by_day: dict[int, CollectedEvents] = {}
+            for event in sorted(events, key=lambda event: event[0]):
+                by_day.setdefault(event[0] // DAY, []).append(event)
+            for day, part in by_day.items():
+                held = self._value((project, person))
+                if isinstance(held, Person):
+                    kept = [s for s in held.sessions if s.start_ms // DAY == day]
+                    self._values[(project, person)] = structs.replace(held, sessions=kept)
+                super()._give(project, person, seen_as, part)
+
+
+class SessionsEndAtTheBatch(PlantedFold):
+    """A batch begins new sessions."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _change(self, key: PersonKey, person: Person) -> None:
+            super()._change(key, structs.replace(person, sessions=[]))
+
+
+class SessionsForgottenTooSoon(PlantedFold):
+    """What ended three hours ago cannot be joined any more."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _change(self, key: PersonKey, person: Person) -> None:
+            until_ms = person.newest_ms - 3 * HOUR
+            kept = [session for session in person.sessions if session.end_ms >= until_ms]
+            super()._change(key, structs.replace(without_old_sessions(person), sessions=kept))
+
+
+class ServersVisitPages(PlantedFold):
+    """What a server tells is a part of the session."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
+            super()._give(project, person, seen_as, [(at, _as_web(dimensions)) for at, dimensions in events])
+
+
+class OnlyTheFirstOfABatch(PlantedFold):
+    """Of the events of a person in a batch only the first is counted."""
+
+    class batch(PeopleBatch):  # noqa: N801
+        def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
+            super()._give(project, person, seen_as, events[:1])
+
+
+def _as_web(dimensions: EventDimensions) -> EventDimensions:
+    return structs.replace(dimensions, source="web") if dimensions.source == "server" else dimensions
+
+
+FOLDS = (
+    LinkAppliedTwice, HistoryStaysCounted, HistoryIsForgotten, LinksAreForgotten, CanonicalIsTheUser, OldIdStaysOnline,
+    MaskShiftedByOneMore, DayInTheWrongZone, WindowsCountEachDay, CohortDoesNotMove, FirstReadIsFirstSeen,
+    MinusOneForgotten, SessionSplitAtMidnight, SessionsEndAtTheBatch, SessionsForgottenTooSoon, ServersVisitPages,
+    OnlyTheFirstOfABatch,
+)  # fmt: skip
+STORES = (PersonsNotCompared, AbsentIsAnyVersion)
+WORKERS = (TokensStay,)
+PLANTS: tuple[type[Any], ...] = (*FOLDS, *STORES, *WORKERS)
+
+
+def planted_world(plant: type[Any], seed: int) -> PeopleWorld:
+    """The world of a seed with the plant in it."""
+    if plant in STORES:
+        return PeopleWorld(seed, home=home_of(plant), steps=100)
+    if plant in WORKERS:
+        return PeopleWorld(seed, worker=plant, steps=100)
+    return PeopleWorld(seed, fold=plant, steps=100)

@@ -1,0 +1,109 @@
+"""People in memory: batches of events → values and totals, beside what the oracle makes of the same events."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.process.decode.commerce import NOTHING
+from rtaplatform.process.decode.fast import read_event
+from rtaplatform.process.fold.decode_run import DecodedRecord
+from rtaplatform.process.fold.dedup import NO_LOOKUP
+from rtaplatform.process.fold.person_state import TOKEN_BYTES, PersonCache, PersonKey, PersonNames, PersonStates
+from rtaplatform.process.people.people_fold import PeopleFold
+from rtaplatform.process.people.person_value import PersonValue, decode_value
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OraclePersonRules, OracleVisit, ids_of
+from rtaplatform.store.port import Delta
+
+KINDS = {"m": "minute", "h": "hour", "d": "day"}
+Cells = dict[tuple[str, str, int], dict[str, int]]
+
+
+class Seen(NamedTuple):
+    """An event."""
+
+    time_ms: int
+    user: str = ""
+    anonymous: str = ""
+    name: str = "Product Viewed"
+    source: str = "web"
+    country: str = "DE"
+    device: str = "phone"
+
+
+class PeopleSite:
+    """A store of one project, and a worker that keeps no copies."""
+
+    def __init__(self, zone: str = "UTC", week_start: str = "monday") -> None:
+        self.project = ProjectSettings("demo", zone, week_start=week_start)
+        self.values: dict[PersonKey, bytes] = {}
+        self.online: dict[bytes, int] = {}
+        self.notes: Counter[str] = Counter()
+        self._cells: Counter[tuple[str, str, int, str]] = Counter()
+        self._fold = PeopleFold()
+
+    def take(self, *events: Seen) -> PersonNames:
+        """One batch."""
+        read = [_record(event) for event in events]
+        cache = PersonCache(1_000)
+        cache.load(self._fold.persons_of(read), self._fetch, self._fold.pointed_at)
+        people, delta = PersonStates(cache), Delta([])
+        batch = self._fold.begin({"demo": self.project}, people)
+        for each in read:
+            batch.add(each)
+        names = batch.settle()
+        people.add_to(delta)
+        for key, fields in delta.cells.items():
+            for name, n in fields.items():
+                self._cells[(key.rollup, KINDS[key.kind], key.start, name)] += n
+        self.values |= {(write.project, write.person): write.token + write.value for write in delta.persons}
+        for person, time_ms in names.online.get("demo", {}).items():
+            self.online[person] = max(time_ms, self.online.get(person, 0))
+        for person in names.left_online.get("demo", ()):
+            self.online.pop(person, None)
+        self.notes.update({what: n for (_, what), n in batch.notes.items()})
+        return names
+
+    def take_all(self, batches: Iterable[Sequence[Seen]]) -> PeopleSite:
+        for batch in batches:
+            self.take(*batch)
+        return self
+
+    def _fetch(self, keys: Sequence[PersonKey]) -> list[bytes]:
+        return [self.values.get(key, b"") for key in keys]
+
+    def cells(self) -> Cells:
+        found: Cells = {}
+        for (rollup, kind, start, name), n in self._cells.items():
+            if n:
+                found.setdefault((rollup, kind, start), {})[name] = n
+        return found
+
+    def digest(self) -> tuple[dict[PersonKey, PersonValue | None], Cells, dict[bytes, int]]:
+        """All that must not depend on order: values without their tokens, totals, who is online."""
+        values = {key: decode_value(value[TOKEN_BYTES:]) for key, value in self.values.items()}
+        return values, self.cells(), self.online
+
+    def total(self, rollup: str, name: str, kind: str = "day") -> int:
+        return sum(fields.get(name, 0) for (r, k, _), fields in self.cells().items() if (r, k) == (rollup, kind))
+
+
+def oracle_of(events: Iterable[Seen], zone: str = "UTC", week_start: str = "monday") -> OraclePeople:
+    visits = [
+        OracleVisit(e.time_ms, e.name, (e.source, e.country, e.device), *ids_of(e.user, e.anonymous)) for e in events
+    ]
+    return OraclePeople(visits, OraclePersonRules(zone, week_start))
+
+
+def _record(event: Seen) -> DecodedRecord:
+    message = {
+        "projectId": "demo", "type": "track", "event": event.name, "source": event.source,
+        "userId": event.user or None, "anonymousId": event.anonymous or None, "timestamp": iso_utc(event.time_ms),
+        "context": {"location": {"country": event.country}, "device": {"type": event.device}},
+    }  # fmt: skip
+    decoded = read_event(json.dumps(message).encode(), topic_source="web", record_timestamp_ms=event.time_ms)
+    return DecodedRecord(0, event.time_ms, decoded, NOTHING, None, NO_LOOKUP)
