@@ -26,7 +26,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.redis_errors import unavailable
-from rtaplatform.store.redis.redis_replies import read_outcome, read_state
+from rtaplatform.store.redis.redis_replies import read_outcome
 from rtaplatform.store.redis.redis_store import RedisStore
 
 KEYS_LOOKED_AT = 1_000  # by one SCAN
@@ -46,29 +46,7 @@ class RedisGenerations:
     # the port --------------------------------------------------------------------------------------------------
 
     def building(self, shard: int) -> ShardState | None:
-        while True:
-            with unavailable():
-                name = self._store.client.hget(redis_keys.shard_key(shard), "building")
-            if name is None:
-                return None
-            state = self._building(shard, bytes_of(name))
-            if state is not None:
-                return state
-
-    def _building(self, shard: int, name: bytes) -> ShardState | None:
-        """None where another one is built meanwhile."""
-        base = redis_keys.base(shard, name.decode())
-        with unavailable(), self._store.client.pipeline(transaction=True) as pipe:
-            pipe.hget(redis_keys.shard_key(shard), "building")
-            pipe.hgetall(f"{base}manifest")
-            pipe.hgetall(f"{base}ledger")
-            pipe.hgetall(redis_keys.projects_key(shard))
-            pipe.exists(f"{base}inflight")
-            now, manifest, ledger, projects, inflight = pipe.execute()
-        if now != name:
-            return None
-        head = {b"generation": name, b"schema": manifest[b"schema"], b"shards": manifest[b"shards"]}
-        return read_state(head, manifest, ledger, projects, bool(inflight))
+        return self._store.read_generation(shard, "building")
 
     def begin_building(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]

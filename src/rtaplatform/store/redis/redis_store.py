@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import redis
@@ -185,27 +185,33 @@ class RedisStore:
     # the port --------------------------------------------------------------------------------------------------
 
     def state(self, shard: int) -> ShardState | None:
+        return self.read_generation(shard, "generation")
+
+    def read_generation(self, shard: int, role: Literal["generation", "building"]) -> ShardState | None:
+        """Read the generation that the shard's record names under `role`; None where it names none."""
         while True:
             with unavailable():
-                generation = self._client.hget(redis_keys.shard_key(shard), "generation")
-                if generation is None:
+                name = self._client.hget(redis_keys.shard_key(shard), role)
+                if name is None:
                     return None
-                state = self._state(shard, text_of(generation))
+                state = self._read_named(shard, role, text_of(name))
             if state is not None:
                 return state
 
-    def _state(self, shard: int, generation: str) -> ShardState | None:
-        """None where the generation has changed meanwhile."""
-        base = redis_keys.base(shard, generation)
+    def _read_named(self, shard: int, role: str, name: str) -> ShardState | None:
+        """None where another generation has taken the role meanwhile."""
+        base = redis_keys.base(shard, name)
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(redis_keys.shard_key(shard))
             pipe.hgetall(f"{base}manifest")
             pipe.hgetall(f"{base}ledger")
             pipe.hgetall(redis_keys.projects_key(shard))
             pipe.exists(f"{base}inflight")
-            head, manifest, ledger, projects, inflight = pipe.execute()
-        if text_of(head.get(b"generation", b"")) != generation:
+            record, manifest, ledger, projects, inflight = pipe.execute()
+        if text_of(record.get(role.encode(), b"")) != name:
             return None
+        # The record has schema and shards of the current generation, a building one has them in its manifest.
+        head = record | manifest | {b"generation": name.encode()}
         return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
