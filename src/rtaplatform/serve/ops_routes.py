@@ -8,21 +8,19 @@ from html import escape
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get
-from litestar.datastructures import State
+from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import NotFound
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import BY_SLUG
 from rtaplatform.serve.openapi.document import written_document_of
 from rtaplatform.serve.openapi.openapi_pieces import RETRY_AFTER, closed_object, json_content, parameter
 
-AnyRequest = Request[Any, Any, State]
 OPEN = {"scope": None}
 _TEXT = {"type": "string"}
 _KIND = closed_object({"type": _TEXT, "slug": _TEXT, "status": {"type": "integer"}, "title": _TEXT, "remedy": _TEXT})
@@ -109,7 +107,7 @@ class DocsPage(OpenAPIRenderPlugin):
     def __init__(self) -> None:
         super().__init__(path="/", media_type=MediaType.HTML)
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: AnyRequest, openapi_schema: dict[str, Any]) -> bytes:
         return write_docs(openapi_schema).encode()
 
 

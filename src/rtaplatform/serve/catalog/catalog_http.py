@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import msgspec
-from litestar import Request, Response
-from litestar.datastructures import State
+from litestar import Response
 
 from rtaplatform.catalog.entities.etags import Condition, etag_of, is_current, read_condition
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
@@ -17,10 +16,9 @@ from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
 from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import catalog_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
-AnyRequest = Request[Any, Any, State]
 T = TypeVar("T")
 BODY_BYTES_MAX = 256 * 1024
 FORM = "Send one JSON object of at most 256 KiB, in UTF-8, gzipped or not."

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, delete, get, patch, post, put
-from litestar.datastructures import State
+from litestar import Response, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -45,9 +44,8 @@ from rtaplatform.serve.catalog.catalog_http import (
 )
 from rtaplatform.serve.catalog.erasure_routes import erase
 from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.dependencies import AnyRequest
 from rtaplatform.serve.http.parameters import read_parameters
-
-AnyRequest = Request[Any, Any, State]
 
 
 def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, Response, get, post
-from litestar.datastructures import State
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from rtaplatform.catalog.entities import pages
@@ -17,10 +16,9 @@ from rtaplatform.profiles.erasure_receipt import PersonToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import catalog_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of
 from rtaplatform.serve.http.parameters import read_parameters
 
-AnyRequest = Request[Any, Any, State]
 TAGS = ["erasures"]
 COLUMNS = ("id", "project", "user_id", "erased_at", "removed", "remains")
 

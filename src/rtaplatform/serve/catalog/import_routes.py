@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
-from litestar import Request, Response, post
-from litestar.datastructures import State
+from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from rtaplatform.catalog.entities.bulk import BulkResult, BulkRow, RowError, upsert
@@ -26,10 +25,9 @@ from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.bodies import stream_body
-from rtaplatform.serve.http.dependencies import catalog_of, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 
-AnyRequest = Request[Any, Any, State]
 ROWS_PER_CHUNK = 1_000
 CHUNK_SECONDS_MAX = 30.0
 PART_BYTES = 16_384  # what is split into lines at once

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, post
-from litestar.datastructures import State
+from litestar import Response, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -39,10 +38,9 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
 )
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 
-AnyRequest = Request[Any, Any, State]
 TAGS = ["keys"]
 REVOKED = ("exclude", "include")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
 
-from litestar import Request, Response, get, patch, post
-from litestar.datastructures import State
+from litestar import Response, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -30,11 +28,10 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
 )
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import catalog_of, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of, dependencies_of
 from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
 from rtaplatform.serve.http.parameters import read_parameters
 
-AnyRequest = Request[Any, Any, State]
 TAGS = ["projects"]
 TELL_SECONDS_MAX = 5.0
 

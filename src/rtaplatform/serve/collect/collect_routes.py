@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
-from litestar.datastructures import State
+from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -29,9 +28,8 @@ from rtaplatform.serve.collect.collect_docs import docs_of_batch, docs_of_call
 from rtaplatform.serve.http import limits
 from rtaplatform.serve.http.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
 from rtaplatform.serve.http.bodies import read_body
-from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of
 
-AnyRequest = Request[Any, Any, State]
 SINGLE_PATHS = {
     "track": ["/v1/track", "/v1/t"],
     "page": ["/v1/page", "/v1/p"],

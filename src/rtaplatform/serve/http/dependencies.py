@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 from sqlalchemy.engine import Connection
 
@@ -27,6 +28,7 @@ from rtaplatform.serve.http.tickets import Tickets
 from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
 
 T = TypeVar("T")
+AnyRequest = Request[Any, Any, Any]
 
 
 class KeyFinder(Protocol):

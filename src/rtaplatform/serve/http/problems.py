@@ -29,7 +29,6 @@ from rtaplatform.core import errors
 
 MEDIA_TYPE = "application/problem+json"
 _log = telemetry.logger("serve.problems")
-AnyRequest = Request[Any, Any, Any]
 
 
 class ProblemKind(Struct, frozen=True):
@@ -102,7 +101,7 @@ def kind_of(error: BaseException) -> ProblemKind:
     return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), _INTERNAL)
 
 
-def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
+def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The exception handler of the whole application."""
     kind = kind_of(error)
     if kind is _INTERNAL:

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
@@ -29,7 +29,7 @@ from rtaplatform.catalog.keys.key_format import digest
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
-from rtaplatform.serve.http.dependencies import Dependencies, dependencies_of, questions_of
+from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of, questions_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import describe
 from rtaplatform.serve.http.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
@@ -47,7 +47,6 @@ NEW_TICKET = "Ask for a new one with POST /v1/live/tickets."
 TICKET_IS_OVER = f"The ticket's {LIFE_SECONDS // 60} minutes are over."
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
-AnyRequest = Request[Any, Any, Any]
 
 
 class TicketAnswer(Struct, frozen=True):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
@@ -23,15 +22,13 @@ from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
 from rtaplatform.core.query import Answer, MetricItem, Query
 from rtaplatform.serve.http.access import access_of, take
 from rtaplatform.serve.http.csv_tables import TableResponse, in_place_of, wants_csv, write_answer, write_objects
-from rtaplatform.serve.http.dependencies import dependencies_of, questions_of
+from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, questions_of
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.query.answer_encoding import encode_results, points_in
 from rtaplatform.serve.query.query_docs import QUERIES_MAX, READ_METRIC, READ_QUERIES
 
 BODY_BYTES_MAX = 256 * 1024
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class MetricList(Struct, frozen=True):
