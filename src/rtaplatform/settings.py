@@ -1,7 +1,7 @@
-"""Settings, one frozen class per stage, read from the environment once, in `cli`, and passed down.
+"""Settings: one frozen class per stage. `cli` reads them from the environment once and passes them down.
 
-Units are in the names. No secret has a default. `docs/reference/settings.md` lists them all, and
-`tests/tidy` fails when one is missing there.
+Units are in the names. No secret has a default. `docs/reference/settings.md` lists all settings, and `tests/tidy` fails
+when one is missing there.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL
 
 
 def settings_config(prefix: str) -> SettingsConfigDict:
-    """Of every class: a variable that is set to nothing is not set."""
+    """Return the configuration of a settings class. A variable with an empty value counts as not set."""
     return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", env_ignore_empty=True)
 
 
 class StageSettings(BaseSettings):
-    """What all classes have in common. Kubernetes' own variables are not taken for settings."""
+    """The base of all settings. Variables that Kubernetes sets for services are ignored."""
 
     @model_validator(mode="before")
     @classmethod
     def _pass_over_service_links(cls, values: Any) -> Any:
-        """A service named `rta-api` brings RTA_API_PORT=tcp://10.0.0.7:8000 into every pod of its namespace."""
+        """Ignore variables such as RTA_API_PORT=tcp://10.0.0.7:8000, which Kubernetes sets for a service `rta-api`."""
         if not isinstance(values, dict):
             return values
         links = [
@@ -89,7 +89,7 @@ class KafkaSettings(StageSettings):
 
 
 class TopicSettings(StageSettings):
-    """How topics are created; an existing topic is left as it is."""
+    """How topics are created. An existing topic is not changed."""
 
     model_config = settings_config("RTA_TOPICS_")
 
@@ -100,7 +100,7 @@ class TopicSettings(StageSettings):
 
 
 class StoreSettings(StageSettings):
-    """Where Redis or Valkey is. `loader_url` is a user that may load functions; else that of `url` must be."""
+    """Where Redis or Valkey is. `loader_url` has a user that may load functions; without it the user of `url` must."""
 
     model_config = settings_config("RTA_REDIS_")
 
@@ -112,7 +112,7 @@ class StoreSettings(StageSettings):
 
 
 class CatalogSettings(StageSettings):
-    """Where PostgreSQL is. `migrate_url` is the role that owns the tables; else that of `url` must."""
+    """Where PostgreSQL is. `migrate_url` has the role that owns the tables; without it the role of `url` must."""
 
     model_config = settings_config("RTA_POSTGRES_")
 
@@ -125,7 +125,7 @@ class CatalogSettings(StageSettings):
 
 
 class WorkerSettings(StageSettings):
-    """How much a worker takes at once, and how much it keeps."""
+    """How much a worker reads at once, and how much it caches."""
 
     model_config = settings_config("RTA_WORKER_")
 
@@ -140,7 +140,7 @@ class WorkerSettings(StageSettings):
 
 
 class ProfilesSettings(StageSettings):
-    """How much the process of profiles takes at once."""
+    """How much the profiles process reads at once."""
 
     model_config = settings_config("RTA_PROFILES_")
 
@@ -164,17 +164,17 @@ class CollectSettings(StageSettings):
 
 
 class ApiHalf(StrEnum):
-    """One of the two halves of the API. A slow question holds up whatever shares its event loop: so they may run apart.
+    """One half of the API. The halves may run as two processes, so that a slow query does not delay collecting.
 
-    Each serves health, signals and the description of its own routes as well.
+    Each half also serves health, signals and the description of its own routes.
     """
 
-    COLLECT = "collect"  # what SDKs send to
-    QUERY = "query"  # everything else: questions, live answers, the catalog, projects, keys
+    COLLECT = "collect"  # the routes that SDKs send events to
+    QUERY = "query"  # all others: queries, live answers, the catalog, projects, keys
 
 
 class ApiSettings(StageSettings):
-    """How the API is served, and how much of bodies and answers may be under way in all. `only`: one half of it."""
+    """How the API is served, and how many bytes of bodies and answers it may hold. `only` selects one half."""
 
     model_config = settings_config("RTA_API_")
 
@@ -193,10 +193,10 @@ class ApiSettings(StageSettings):
 
 
 class LimitSettings(StageSettings):
-    """How much a key may ask for (0: no limit); all keys of a project together, `project_factor` times as much.
+    """The limits of a key; 0 means no limit. All keys of a project together have `project_factor` times as much.
 
-    From `nearly_full_percent` of the store's memory on, a project may send `guaranteed_events_per_hour`, the fewer the
-    less room is left. `trusted_proxies`: networks, by commas.
+    While the store is fuller than `nearly_full_percent`, a project may send at most `guaranteed_events_per_hour`, and
+    fewer the less room is left. `trusted_proxies` are networks, separated by commas.
     """
 
     model_config = settings_config("RTA_LIMITS_")

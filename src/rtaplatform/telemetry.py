@@ -1,7 +1,7 @@
-"""What the platform says about itself: structured logs, and the one list of all signals (Prometheus).
+"""Structured logs, and the one list of all signals (Prometheus).
 
-Promise: one log line is one line of JSON, whatever is in it; no key or password is ever logged. Signals
-have few labels with few values: never a project, a person or an event's name.
+Promise: a log line is one line of JSON, whatever it contains, and never has a key or password. Signals have few labels
+with few values: never a project, a person or the name of an event.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHARED: tuple[Any, ...] = (
 
 
 def configure_logging(level: str = "INFO", stream: IO[str] | None = None) -> None:
-    """Send our own lines and those of libraries to `stream` (stderr), as JSON lines."""
+    """Write our own log lines and those of libraries to `stream` (stderr by default), as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -50,7 +50,7 @@ def configure_logging(level: str = "INFO", stream: IO[str] | None = None) -> Non
 
 
 def one_line(value: Any, **options: Any) -> str:
-    """JSON in ASCII: line ends of every alphabet, escape sequences and DEL come out escaped; no URL with its login."""
+    """Write JSON in ASCII. All line ends, escape sequences and DEL are escaped, and logins in URLs are masked."""
     return mask_urls(json.dumps(value, ensure_ascii=True, **options).replace("\x7f", "\\u007f"))
 
 
@@ -76,7 +76,7 @@ def _histogram(name: str, about: str, *labels: str) -> Histogram:
     return Histogram(f"rta_{name}", about, labels, registry=REGISTRY, buckets=_FAST)
 
 
-# collect: the law is received = accepted + rejected + unknown.
+# collect: received = accepted + rejected + unknown.
 COLLECT_RECEIVED = _counter("collect_received", "Events received, each of a batch counted.")
 COLLECT_ACCEPTED = _counter("collect_accepted", "Events that Kafka has acknowledged.")
 COLLECT_REJECTED = _counter("collect_rejected", "Events refused, by reason.", "reason")
@@ -102,34 +102,44 @@ PROFILES_EVENTS = _counter(
     "outcome",
 )
 PROFILES_CLEANED = _counter("profiles_cleaned", "Traits left out of a profile, by reason.", "reason")
-PROFILES_BATCH_SECONDS = _histogram("profiles_batch_seconds", "One transaction of profiles.")
-PROFILES_WAITS = _counter("profiles_waits", "Times that the process of profiles waited for a server.", "server")
-PROFILES_LAG = _gauge("profiles_lag_records", "Records that the profiles have still to read, as the API sees it.")
+PROFILES_BATCH_SECONDS = _histogram("profiles_batch_seconds", "One transaction of the profiles process.")
+PROFILES_WAITS = _counter("profiles_waits", "How often the profiles process waited for a server.", "server")
+PROFILES_LAG = _gauge(
+    "profiles_lag_records", "Records that the profiles process has still to read, as the API sees it."
+)
 PROFILES_RECORD_AT = _gauge("profiles_record_at_seconds", "The time of the newest record read.", "topic", "partition")
 
-CATALOG_LISTENING = _gauge("catalog_listening", "1 while changes of the catalog are told by PostgreSQL.")
+CATALOG_LISTENING = _gauge("catalog_listening", "1 while PostgreSQL notifies this process of catalog changes.")
 
 # serve
-RATE_LIMITED = _counter("rate_limited", "Requests refused for their number, by class.", "kind")
-LIMITS_ALONE = _counter("limits_alone", "Portions of a limit counted by this process alone, Redis being away.")
-STORE_FILLED = _gauge("store_filled_ratio", "How full the store is: what is used, and what waits, of its maxmemory.")
-STORE_NEARLY_FULL = _gauge("store_nearly_full", "1 while projects that send much are refused for want of room.")
+RATE_LIMITED = _counter("rate_limited", "Requests refused by a rate limit, by kind.", "kind")
+LIMITS_ALONE = _counter(
+    "limits_alone", "Portions of a limit that this process counted alone, because Redis was unavailable."
+)
+STORE_FILLED = _gauge(
+    "store_filled_ratio", "How full the store is: used memory and that of waiting events, as a part of maxmemory."
+)
+STORE_NEARLY_FULL = _gauge(
+    "store_nearly_full", "1 while the store is nearly full and projects that send much are refused."
+)
 HTTP_REQUESTS = _counter("http_requests", "Requests, by route and status.", "route", "status")
 HTTP_SECONDS = _histogram("http_seconds", "Time to the first byte of the answer.", "route")
 CONNECTIONS_CUT = _counter(
-    "connections_cut", "Connections cut by us: stalled (its client takes nothing), room (too many are open).", "reason"
+    "connections_cut", "Connections cut by us: stalled (its client reads nothing), room (too many are open).", "reason"
 )
-BYTES_HELD = _gauge("bytes_held", "Bytes of bodies and answers that are under way, by which of both.", "of")
-HELD_REFUSED = _counter("held_refused", "Requests refused or dropped since too much was under way.", "of")
-BODIES_SLOW = _counter("bodies_slow", "Bodies given up since they came too slowly.")
+BYTES_HELD = _gauge("bytes_held", "Bytes held of request bodies or of answers, by which of the two.", "of")
+HELD_REFUSED = _counter("held_refused", "Requests refused or dropped because too many bytes were held.", "of")
+BODIES_SLOW = _counter("bodies_slow", "Bodies given up because they came too slowly.")
+LOOP_STANDSTILL = _gauge(
+    "loop_standstill_seconds", "The longest time in the last minute that the event loop was blocked."
+)
 QUERY_KEPT_BYTES = _gauge(
-    "query_kept_bytes", "Memory of what is kept between questions, names included, about.", "cache"
+    "query_kept_bytes", "Estimated memory of the caches between queries, names included.", "cache"
 )
-LOOP_STANDSTILL = _gauge("loop_standstill_seconds", "The event loop's longest standstill in the last minute.")
 
-# worker: the law is consumed = applied + duplicate + late + dead.
+# worker: consumed = applied + duplicate + late + dead.
 WORKER_RECORDS = _counter("worker_records", "Records consumed, by outcome.", "outcome")
-WORKER_APPLIES = _counter("worker_applies", "Calls of apply, by what came of it.", "result")
+WORKER_APPLIES = _counter("worker_applies", "Calls of apply, by outcome.", "result")
 WORKER_BATCH_SECONDS = _histogram(
     "worker_batch_seconds", "A batch, from its first record until it is known to be applied."
 )
@@ -140,12 +150,12 @@ WORKER_STOPPED = _gauge("worker_stopped", "Partitions and shards that stand stil
 
 # live
 LIVE_CONNECTIONS = _gauge("live_connections", "Open live connections.", "kind")
-LIVE_QUESTIONS = _gauge("live_questions", "Distinct questions computed per tick.")
+LIVE_QUESTIONS = _gauge("live_questions", "Live queries that are kept: distinct questions, however many listen.")
 LIVE_UPDATES = _counter("live_updates", "Updates sent.")
 LIVE_SNAPSHOTS = _counter("live_snapshots", "Snapshots sent.")
 LIVE_DROPPED = _counter("live_dropped", "Connections closed by us, by reason.", "reason")
-LIVE_WAIT_SECONDS = _histogram("live_wait_seconds", "How long a question waited for its turn to be computed.")
-LIVE_COMPUTE_SECONDS = _histogram("live_compute_seconds", "One tick: all questions that may have changed.")
+LIVE_WAIT_SECONDS = _histogram("live_wait_seconds", "How long a live query waited for its turn to be computed.")
+LIVE_COMPUTE_SECONDS = _histogram("live_compute_seconds", "One computation of a live query.")
 
 
 def exposition() -> bytes:

@@ -1,4 +1,4 @@
-"""The one place where adapters are named and put together; used by `cli`, `local` and tests only."""
+"""Put adapters together: the only module that names them.   Used by `cli`, `local` and tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rtaplatform.profiles.erasure import PersonErasure
 from rtaplatform.profiles.profile_worker import ProfileWorker
 from rtaplatform.serve.connections.connection_limits import make_connection_limits
 from rtaplatform.serve.connections.loop_standstill import watch_standstill
-from rtaplatform.serve.http.background import Work, going_on, keep_told, started_and_closed
+from rtaplatform.serve.http.background import BackgroundTask, keep_publishing, run_in_background, run_lifespan
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.dependencies import CatalogServices, QueryServices
 from rtaplatform.serve.http.dependencies import Dependencies as Dependencies  # the type of what is built here
@@ -83,122 +83,122 @@ def build_api(
     profiles_group: str,
     on_death: Callable[[], None] = lambda: None,
 ) -> Dependencies:
-    """Nothing is opened before `parts.lifespan` is entered. Without `limiter_url`, limits are this process's alone."""
-    known, reader, shards = build_catalog(catalog), RedisReader(store), RedisStore(store)
+    """Build the API. It opens nothing before its lifespan is entered. Without `limiter_url` it counts limits alone."""
+    catalog_parts, reader, redis_store = build_catalog(catalog), RedisReader(store), RedisStore(store)
     origins, bounds = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies)
-    watched = Watched(kafka, shards, StoreRoom(limits.nearly_full_percent / 100), workers_group, profiles_group)
-    producer = build_producer(kafka, collect, watched.clock)
-    publisher = ProjectPublisher(known.database, origins.replace, shards.set_projects)
-    engine = Engine(reader, watched.tracker, read_clock, known.products)
+    room = StoreRoom(limits.nearly_full_percent / 100)
+    watches = Watches(kafka, redis_store, room, workers_group, profiles_group)
+    producer = build_producer(kafka, collect, watches.clock)
+    publisher = ProjectPublisher(catalog_parts.database, origins.replace, redis_store.set_projects)
+    engine = Engine(reader, watches.tracker, read_clock, catalog_parts.products)
     hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
     tickets = build_tickets(limiter_url, store.connection_seconds_max)
 
-    def works() -> list[Work]:
-        observer = ShardObserver(partial(list_slugs, known.database), engine.observe, store.shards)
+    def make_tasks() -> list[BackgroundTask]:
+        observer = ShardObserver(partial(list_slugs, catalog_parts.database), engine.observe, store.shards)
         return [
             watch_standstill(),
-            *watched.works(),
+            *watches.make_tasks(),
             hub.run(),
             watch_ledgers(observer.observe),
-            keep_told(publisher.publish, known.news.projects_changed),
-            known.listener.run(),
-            known.keys.keep_writing_use(),
+            keep_publishing(publisher.publish, catalog_parts.changes.projects_changed),
+            catalog_parts.listener.run(),
+            catalog_parts.keys.keep_writing_use(),
         ]
 
-    close = partial(_close, known, producer, reader, shards)
+    close = partial(_close, catalog_parts, producer, reader, redis_store)
     return Dependencies(
-        keys=known.keys,
+        keys=catalog_parts.keys,
         collector=Collector(producer, bounds.turns),
-        health=build_health(known.database, shards, producer, watched, shard_count=store.shards),
+        health=build_health(catalog_parts.database, redis_store, producer, watches, shard_count=store.shards),
         settings=api,
         bounds=bounds,
         origins=origins,
         collect=collect,
-        limits=build_limits(limits, limiter_url, store.connection_seconds_max, watched.room),
-        questions=QueryServices(engine, hub, known.products, tickets),
-        catalog=CatalogServices(known.database, build_erasure(kafka, known.database, shards), publisher.publish),
+        limits=build_limits(limits, limiter_url, store.connection_seconds_max, watches.room),
+        questions=QueryServices(engine, hub, catalog_parts.products, tickets),
+        catalog=CatalogServices(
+            catalog_parts.database, build_erasure(kafka, catalog_parts.database, redis_store), publisher.publish
+        ),
         before_stop=hub.close,
-        lifespan=lambda: started_and_closed(producer.start, going_on(works, hub.close, on_death), close),
+        lifespan=lambda: run_lifespan(producer.start, run_in_background(make_tasks, hub.close, on_death), close),
     )
 
 
-class Watched:
-    """What is looked at again and again, whoever asks, and has a say in health."""
+class Watches:
+    """The parts that are sampled in the background and take part in health checks."""
 
     def __init__(
-        self, kafka: KafkaSettings, shards: RedisStore, room: StoreRoom, workers_group: str, profiles_group: str
+        self, kafka: KafkaSettings, redis_store: RedisStore, room: StoreRoom, workers_group: str, profiles_group: str
     ) -> None:
         self.clock, self.profiles, self.room = MachineClock(), ProfilesLag(), room
         self.tracker = FreshnessTracker(self.clock.fault)
-        self._shards, self._broker, self._workers_group = shards, Broker(kafka), workers_group
+        self._store, self._broker, self._workers_group = redis_store, Broker(kafka), workers_group
         self._group = GroupOffsets(kafka, profiles_group, self._broker)
 
-    def works(self) -> list[Work]:
+    def make_tasks(self) -> list[BackgroundTask]:
         return [
-            watch_clock(self.clock, lambda: asyncio.to_thread(self._shards.clock_s)),
+            watch_clock(self.clock, lambda: asyncio.to_thread(self._store.clock_s)),
             watch_ends(self.tracker, lambda: asyncio.to_thread(self._broker.ends), read_clock),
             seed_floors(self.tracker, lambda: asyncio.to_thread(self._broker.committed, self._workers_group)),
-            watch_room(self.room, self._look_at_memory),
+            watch_room(self.room, self._sample_memory),
             watch_profiles(self.profiles, lambda: asyncio.to_thread(self._group.look), read_clock),
         ]
 
     def checks(self) -> dict[str, Check]:
         return {"clock": self.clock.check, "profiles": self.profiles.check, "store": self.room.check}
 
-    async def _look_at_memory(self) -> RoomSample:
-        used, most = await asyncio.to_thread(self._shards.memory)
-        return RoomSample(used, most, *self.tracker.progress())
+    async def _sample_memory(self) -> RoomSample:
+        used, used_max = await asyncio.to_thread(self._store.memory)
+        return RoomSample(used, used_max, *self.tracker.progress())
 
 
 def build_producer(kafka: KafkaSettings, collect: CollectSettings, clock: MachineClock) -> EventProducer:
     return EventProducer(Producer, collector_config(kafka, collect), collect.delivery_timeout_ms / 1000, clock)
 
 
-async def _close(known: CatalogParts, producer: EventProducer, reader: RedisReader, shards: RedisStore) -> None:
-    """Close what the API's parts have opened."""
-    await known.products.close()
+async def _close(
+    catalog_parts: CatalogParts, producer: EventProducer, reader: RedisReader, redis_store: RedisStore
+) -> None:
+    """Close everything that the API has opened."""
+    await catalog_parts.products.close()
     await producer.stop(STOP_PRODUCER_SECONDS)
     await reader.close()
-    await known.database.close()
-    shards.close()
+    await catalog_parts.database.close()
+    redis_store.close()
 
 
 @dataclass(frozen=True)
 class CatalogParts:
-    """PostgreSQL, what is kept of it here, and what keeps that up to date."""
+    """PostgreSQL, the caches of its content, and the listener that keeps them up to date."""
 
     database: Database
     keys: KeyCache
     products: ProductTables
-    news: CatalogChanges
+    changes: CatalogChanges
     listener: CatalogListener
 
 
 def build_catalog(settings: CatalogSettings) -> CatalogParts:
     database = Database(settings)
     keys, products = KeyCache(database, settings), ProductTables(database)
-    news = CatalogChanges(keys, products)
-    listener = CatalogListener(settings, on_change=news.note_change, on_state=news.set_listening)
-    return CatalogParts(database, keys, products, news, listener)
+    changes = CatalogChanges(keys, products)
+    listener = CatalogListener(settings, on_change=changes.note_change, on_state=changes.set_listening)
+    return CatalogParts(database, keys, products, changes, listener)
 
 
 def build_health(
-    database: Database,
-    shards: RedisStore,
-    producer: EventProducer,
-    watched: Watched,
-    *,
-    shard_count: int,
+    database: Database, redis_store: RedisStore, producer: EventProducer, watches: Watches, *, shard_count: int
 ) -> Health:
-    async def freshness() -> object:
-        return watched.tracker.state(read_clock())
+    async def read_freshness() -> object:
+        return watches.tracker.state(read_clock())
 
-    async def manifests() -> None:
-        await asyncio.to_thread(require_manifests, shards, shard_count)
-        await asyncio.to_thread(shards.check_writes)
+    async def check_redis() -> None:
+        await asyncio.to_thread(require_manifests, redis_store, shard_count)
+        await asyncio.to_thread(redis_store.check_writes)
 
-    checks = {"postgres": database.check, "redis": manifests, "kafka": producer.check}
-    return Health({**checks, **watched.checks()}, freshness)
+    checks = {"postgres": database.check, "redis": check_redis, "kafka": producer.check}
+    return Health({**checks, **watches.checks()}, read_freshness)
 
 
 def build_limits(
@@ -219,7 +219,7 @@ def build_tickets(url: SecretStr | None, connection_seconds_max: float) -> Ticke
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """A worker, what looks after the store's settings and old generations, and what to close at the end."""
+    """A worker, `guard`, which checks the store's settings and deletes old generations, and `close`."""
 
     worker: worker.Worker
     guard: Callable[[], None]
@@ -229,31 +229,31 @@ class WorkerParts:
 def build_worker(
     kafka: KafkaSettings, store: StoreSettings, settings: WorkerSettings, job: Job = ECOMMERCE_JOB
 ) -> WorkerParts:
-    aggregates, log = RedisStore(store), KafkaConsumer(kafka, settings)  # what is open would keep a process from ending
-    cleaner = Cleaner(RedisGenerations(aggregates, store.shards), store.shards)
+    redis_store, log = RedisStore(store), KafkaConsumer(kafka, settings)  # unless closed, they keep the process alive
+    cleaner = Cleaner(RedisGenerations(redis_store, store.shards), store.shards)
     limits = WorkerLimits(
         dedup_ids_cached_max=settings.dedup_ids_cached_max, idle_compare_seconds=settings.idle_compare_ms / 1000
     )
-    made = worker.Worker(
+    new_worker = worker.Worker(
         log,
         KafkaDeadLetters(kafka),
-        aggregates,
+        redis_store,
         shards=store.shards,
         limits=limits,
         job=job,
-        quarantine=Quarantine(RedisEnds(aggregates)),
+        quarantine=Quarantine(RedisEnds(redis_store)),
     )
 
     def close() -> None:
         log.close()
-        aggregates.close()
+        redis_store.close()
 
-    return WorkerParts(made, partial(guard_store, aggregates, cleaner), close)
+    return WorkerParts(new_worker, partial(guard_store, redis_store, cleaner), close)
 
 
 @dataclass(frozen=True)
 class ProfilesParts:
-    """The process of profiles. Inside `running` erasures that were interrupted are finished beside it."""
+    """The profiles process. Inside `running` a background task completes erasures that were interrupted."""
 
     profiles: ProfileWorker
     erasure: PersonErasure
@@ -261,36 +261,36 @@ class ProfilesParts:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        beside = asyncio.create_task(self.erasure.keep_finishing())
+        finisher = asyncio.create_task(self.erasure.keep_finishing())
         try:
             yield
         finally:
-            beside.cancel()
-            await asyncio.gather(beside, return_exceptions=True)
+            finisher.cancel()
+            await asyncio.gather(finisher, return_exceptions=True)
             await self.close()
 
 
 def build_profiles(
     kafka: KafkaSettings, store: StoreSettings, catalog: CatalogSettings, settings: ProfilesSettings
 ) -> ProfilesParts:
-    """Made inside a running event loop."""
-    log, database, shards = CommittingConsumer(kafka, settings), Database(catalog), RedisStore(store)
+    """Build the profiles process. Must be called inside a running event loop."""
+    log, database, redis_store = CommittingConsumer(kafka, settings), Database(catalog), RedisStore(store)
 
     async def close() -> None:
         await asyncio.to_thread(log.close)
         await database.close()
-        shards.close()
+        redis_store.close()
 
     profiles = ProfileWorker(log, database, users_max=settings.batch_users_max)
-    return ProfilesParts(profiles, build_erasure(kafka, database, shards), close)
+    return ProfilesParts(profiles, build_erasure(kafka, database, redis_store), close)
 
 
 def profiles_lag(kafka: KafkaSettings, group_id: str) -> int:
-    """How many records the profiles have still to read. Raises Unavailable."""
+    """Return how many records the profiles process has still to read. Raises Unavailable."""
     return GroupOffsets(kafka, group_id, Broker(kafka)).look().behind
 
 
-def build_erasure(kafka: KafkaSettings, database: Database, shards: RedisStore) -> PersonErasure:
-    """Nothing to close beside what it is given."""
+def build_erasure(kafka: KafkaSettings, database: Database, redis_store: RedisStore) -> PersonErasure:
+    """Build the erasure of persons. It opens nothing beside its arguments."""
     control = ControlLog(kafka)
-    return PersonErasure(database, control.append, shards.forget, control.retention)
+    return PersonErasure(database, control.append, redis_store.forget, control.retention)

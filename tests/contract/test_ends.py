@@ -25,7 +25,7 @@ def test_they_outlive_a_generation_and_are_none_of_its_keys(parts: Parts) -> Non
     parts.ends.count_ends([A])
     state = parts.store.state(0)
     parts.generations.begin_building(0, expected="", generation="g2", topics={}, starts={})
-    parts.generations.switch(0, expected="g1", generation="g2", gone={})
+    parts.generations.switch(0, expected="g1", generation="g2", lost={})
     assert parts.ends.ends() == {A: 1}
     assert state is not None
 

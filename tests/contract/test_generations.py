@@ -41,7 +41,7 @@ def begin(parts: Parts, expected: str, generation: str, start: int = 0) -> str:
 
 
 def switch(parts: Parts, expected: str = "g1", generation: str = "g2", **gone: Any) -> Any:
-    return parts.generations.switch(0, expected=expected, generation=generation, gone=gone.get("gone", {}))
+    return parts.generations.switch(0, expected=expected, generation=generation, lost=gone.get("gone", {}))
 
 
 async def count(parts: Parts) -> int:

@@ -129,7 +129,7 @@ def test_a_torn_shard_is_whole_again(stack: Stack) -> None:
     stack.drain()
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
         for shard, generation in enumerate(generations(stack)):
-            tester.set(f"{redis_keys.base(shard, generation)}inflight", "half of a batch")
+            tester.set(f"{redis_keys.generation_prefix(shard, generation)}inflight", "half of a batch")
     send(stack, 200, "b")
     rebuild(stack)
     stack.drain()
@@ -176,14 +176,18 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
 
         def left() -> int:
-            return sum(1 for s, name in enumerate(before) for _ in tester.scan_iter(f"{redis_keys.base(s, name)}*"))
+            return sum(
+                1
+                for s, name in enumerate(before)
+                for _ in tester.scan_iter(f"{redis_keys.generation_prefix(s, name)}*")
+            )
 
-        assert cleaner.go_on(100) == 0
+        assert cleaner.run_steps(100) == 0
         kept = left()
         assert kept
         for shard, name in enumerate(before):
             tester.hset(redis_keys.retired_key(shard), name, 0)
-        assert cleaner.go_on(100) + cleaner.go_on(100) == kept
+        assert cleaner.run_steps(100) + cleaner.run_steps(100) == kept
         assert left() == 0
         assert not any(tester.exists(redis_keys.retired_key(shard)) for shard in range(stack.shards))
     store.close()
@@ -206,7 +210,7 @@ def test_the_totals_before_are_kept_as_long_as_it_is_told(stack: Stack, hours: i
     with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
         now = tester.time()[0]
         for shard, name in enumerate(before):
-            left = list(tester.scan_iter(f"{redis_keys.base(shard, name)}*"))
+            left = list(tester.scan_iter(f"{redis_keys.generation_prefix(shard, name)}*"))
             until_s = [int(at) for at in tester.hgetall(redis_keys.retired_key(shard)).values()]
             if hours:
                 assert left, said
@@ -244,7 +248,7 @@ def test_it_says_what_it_cannot_do(stack: Stack) -> None:
         tester.hset(redis_keys.shard_key(0), "schema", "0")
         assert "schema 0" in refusal(stack)
         tester.hset(redis_keys.shard_key(0), "schema", "1")
-        manifest = f"{redis_keys.base(0, generations(stack)[0])}manifest"
+        manifest = f"{redis_keys.generation_prefix(0, generations(stack)[0])}manifest"
         topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
         tester.hset(manifest, f"topic:{TOPIC}", "another")
         assert "made again" in refusal(stack)

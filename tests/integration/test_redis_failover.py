@@ -136,7 +136,7 @@ async def test_ready_tells_of_a_server_that_takes_no_writes(pair: Pair) -> None:
         True, {"status": "ready", "missing": [], "degraded": [], "servers": {"redis": "answers"}}
     )  # fmt: skip
     pair.demote_old()
-    health._seen = None
+    health._last_check = None
     ready, detail = await health.readiness()
     assert (ready, detail["missing"], detail["degraded"]) == (True, [], ["redis"])
     assert "read only replica" in detail["servers"]["redis"]

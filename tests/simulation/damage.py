@@ -113,7 +113,7 @@ class DamagedWorld(World):
             before = next_offset(text) if text else state.starts.get(place, 0)
             history = self.histories[state.generation]
             history.lost.setdefault(place, []).extend(records[history.since.get(place, 0) : before])
-            history.since[place] = next_offset(adoption.move.upto)
+            history.since[place] = next_offset(adoption.move.to_row)
             gaps = {adoption.origin: adoption.gap}
             assert self.store.adopt(0, state.generation, partition.topic, place.topic_id, [adoption.move], gaps), (
                 "nobody else was at work"

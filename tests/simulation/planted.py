@@ -60,7 +60,7 @@ class TotalsBeforePosition(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         checked = self.really(
-            shard, generation, Delta([Advance(m.place, m.after, m.after) for m in delta.moves if m.after])
+            shard, generation, Delta([Advance(m.place, m.from_row, m.from_row) for m in delta.moves if m.from_row])
         )
         if not delta.cells or not isinstance(checked, Applied):
             return self.really(shard, generation, delta)
@@ -76,7 +76,7 @@ class NoPositionCompared(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
-        moves = [Advance(m.place, ledger.get(m.place, ""), m.upto) for m in delta.moves]
+        moves = [Advance(m.place, ledger.get(m.place, ""), m.to_row) for m in delta.moves]
         return self.really(shard, generation, structs.replace(delta, moves=moves))
 
 
@@ -85,7 +85,7 @@ class NoGenerationCompared(Plain):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         ledger = self.shards[shard].totals.ledger
-        moves = [Advance(m.place, ledger.get(m.place, m.after), m.upto) for m in delta.moves]
+        moves = [Advance(m.place, ledger.get(m.place, m.from_row), m.to_row) for m in delta.moves]
         return self.really(shard, self.shards[shard].generation, structs.replace(delta, moves=moves))
 
 
@@ -95,7 +95,7 @@ class OffsetsComparedOnly(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         totals = self.shards[shard].totals
         for move in delta.moves:
-            totals.ledger.setdefault(move.place, move.after) if move.after else None
+            totals.ledger.setdefault(move.place, move.from_row) if move.from_row else None
         return self.really(shard, self.shards[shard].generation, delta)
 
 
@@ -229,7 +229,7 @@ class NoStreamTime(PlantedWorker):
 class _ConflictsIgnored(OtherRows):
     def rows_of_ignored(self, outcome: Outcome, generation: str, delta: Delta) -> Mapping[PartitionId, str] | None:
         is_ignored = isinstance(outcome, Conflicted) and not outcome.projects
-        return {move.place: move.after for move in delta.moves} if is_ignored else None
+        return {move.place: move.from_row for move in delta.moves} if is_ignored else None
 
 
 class ConflictIsLeftBehind(PlantedWorker):
@@ -245,7 +245,7 @@ class _FromAnywhere(Port):
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         if self.has_failed and (state := self.target.state(shard)) is not None:
-            moves = [Advance(move.place, state.ledger.get(move.place, ""), move.upto) for move in delta.moves]
+            moves = [Advance(move.place, state.ledger.get(move.place, ""), move.to_row) for move in delta.moves]
             delta = structs.replace(delta, moves=moves)
         outcome: Outcome = self.target.apply(shard, generation, delta)
         return outcome

@@ -89,7 +89,7 @@ class OtherRows(Port):
         return state
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        moves = [Advance(m.place, self._rows.get((shard, m.place), m.after), m.upto) for m in delta.moves]
+        moves = [Advance(m.place, self._rows.get((shard, m.place), m.from_row), m.to_row) for m in delta.moves]
         delta = structs.replace(delta, moves=moves)
         outcome: Outcome = self.target.apply(shard, generation, delta)
         for move in moves:

@@ -35,9 +35,9 @@ class RebuiltWorld(World):
 class SwitchWhileBehind(MemoryStore):
     """The switch does not look whether the new ledger is behind the old one."""
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
-        gone = dict(self.shards[shard].totals.ledger)
-        return super().switch(shard, expected=expected, generation=generation, gone=gone)
+    def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
+        lost = dict(self.shards[shard].totals.ledger)
+        return super().switch(shard, expected=expected, generation=generation, lost=lost)
 
 
 class AnyGenerationIsBuilt(MemoryStore):

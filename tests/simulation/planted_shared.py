@@ -85,7 +85,7 @@ class DedupOutsideTheCall(Plain):
     calls = 0
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        moves = [Advance(m.place, m.after, m.after) for m in delta.moves if m.after]
+        moves = [Advance(m.place, m.from_row, m.from_row) for m in delta.moves if m.from_row]
         outcome = self.really(shard, generation, Delta(moves, blocks=delta.blocks))
         self.calls += 1
         if not isinstance(outcome, Applied):
@@ -127,7 +127,7 @@ class _MovesRetried(Port):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         outcome: Outcome = self.target.apply(shard, generation, delta)
         if isinstance(outcome, Moved) and is_batch(delta):
-            moves = [Advance(m.place, outcome.rows[m.place], m.upto) for m in delta.moves]
+            moves = [Advance(m.place, outcome.rows[m.place], m.to_row) for m in delta.moves]
             outcome = self.target.apply(shard, outcome.generation, structs.replace(delta, moves=moves))
         return outcome
 

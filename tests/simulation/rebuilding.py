@@ -176,10 +176,10 @@ class WatchedStore:
             self._rebuilds.wrong.append("a rebuild has told of what nobody reads")
         return outcome
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
+    def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
         self._rebuilds.meanwhile()
         old = self._rebuilds.live()[shard][1]
-        outcome: SwitchOutcome = self._store.switch(shard, expected=expected, generation=generation, gone=gone)
+        outcome: SwitchOutcome = self._store.switch(shard, expected=expected, generation=generation, lost=lost)
         new = self._rebuilds.live()[shard][1]
         back = [place for place in old if _next_offset(new, place) < _next_offset(old, place)]
         self._rebuilds.wrong += [f"a switch has taken {place} back" for place in back]

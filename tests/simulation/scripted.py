@@ -159,4 +159,4 @@ class SwitchUnderACall(ScriptedWorld):
         """Nothing is counted yet, so nothing is behind."""
         read, generations = self.store.state(0).generation, self.home.generations
         built = generations.building(0).generation
-        assert generations.switch(0, expected=read, generation=built, gone={}) == Switched()
+        assert generations.switch(0, expected=read, generation=built, lost={}) == Switched()

@@ -119,7 +119,7 @@ def hash_of(text: str) -> int:
     return sum(text.encode())
 
 
-def catalog_of(truth: ProjectTruth) -> Catalog:
+def catalog_services_of(truth: ProjectTruth) -> Catalog:
     products = {product for _, _, product in truth.products}
     return Catalog({product: Product(product, category(product), brand="b") for product in products if product})
 
@@ -183,7 +183,7 @@ def ask(reader: Any, truth: ProjectTruth, shop: LargeShop, question: dict[str, A
     """Of the shop's day, in the evening."""
     clock, day = Clock(shop.begin_ms + 18 * 3_600_000), utc(shop.begin_ms + 7_200_000).date()
     period = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
-    engine = Engine(reader, FreshnessTracker(), clock, catalog_of(truth))
+    engine = Engine(reader, FreshnessTracker(), clock, catalog_services_of(truth))
 
     async def answer() -> Answer:
         (found,) = await engine.answer("demo", [parse_object({**period, **question})])

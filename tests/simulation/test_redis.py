@@ -71,8 +71,8 @@ class RedisHome:
     def tear(self, shard: int) -> None:
         state = self.store.state(shard)
         if state is not None:
-            self.tester.set(f"{redis_keys.base(shard, state.generation)}inflight", "half of a batch")
-            self.tester.hincrby(f"{redis_keys.base(shard, state.generation)}counts", HALF, 1)
+            self.tester.set(f"{redis_keys.generation_prefix(shard, state.generation)}inflight", "half of a batch")
+            self.tester.hincrby(f"{redis_keys.generation_prefix(shard, state.generation)}counts", HALF, 1)
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)
@@ -80,7 +80,7 @@ class RedisHome:
     def values(self) -> Values:
         found: Values = Counter()
         for shard in range(self.shards):
-            base = redis_keys.base(shard, self.store.state(shard).generation)
+            base = redis_keys.generation_prefix(shard, self.store.state(shard).generation)
             for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
                 project = key.decode().removeprefix(f"{base}person:")
                 found.update((project, value[TOKEN_BYTES:]) for value in self.tester.hvals(key))

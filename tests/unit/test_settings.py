@@ -29,7 +29,7 @@ def variable(cls: type[settings.StageSettings], name: str) -> str:
     return f"{cls.model_config['env_prefix']}{name.upper()}"
 
 
-def test_every_class_of_settings_is_one_of_these() -> None:
+def test_every_settings_class_is_listed_here() -> None:
     others = [cls for cls in vars(settings).values() if isinstance(cls, type) and cls.__name__.endswith("Settings")]
     assert set(others) - {BaseSettings, settings.StageSettings} == set(CLASSES)
     assert all(cls.model_config.get("env_ignore_empty") for cls in CLASSES)
@@ -45,7 +45,7 @@ def test_an_empty_variable_is_not_set(
 
 
 @pytest.mark.parametrize(("cls", "name"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
-def test_a_service_link_is_passed_over_or_named_with_its_remedy(
+def test_a_service_link_is_ignored_or_named_with_its_remedy(
     cls: type[settings.StageSettings],
     name: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -76,7 +76,7 @@ def test_a_service_link_is_passed_over_or_named_with_its_remedy(
         ("RTA_LIMITS_TRUSTED_PROXIES", "nope", "'nope' does not appear to be an IPv4 or IPv6 network."),
     ],
 )
-def test_a_wrong_value_is_said_in_our_words(
+def test_a_wrong_value_gives_a_plain_message(
     name: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -86,7 +86,7 @@ def test_a_wrong_value_is_said_in_our_words(
     assert describe_wrong_setting(caught.value).problem == f"{name} is {value!r}: {problem}"
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_settings_are_named() -> None:
     with pytest.raises(ValidationError) as caught:
         settings.KafkaSettings()  # type: ignore[call-arg]  # what is tested
     assert describe_wrong_setting(caught.value).problem == "RTA_KAFKA_BOOTSTRAP_SERVERS is not set."

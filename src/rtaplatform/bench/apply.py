@@ -25,7 +25,7 @@ from rtaplatform.settings import StoreSettings, WorkerSettings
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
 from rtaplatform.simulate.traffic import events
-from rtaplatform.store.port import Delta, LooseAsked, Outcome, ShardState
+from rtaplatform.store.port import Delta, LooseIdQuery, Outcome, ShardState
 from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.store.redis.shard_lifecycle import begin_missing
@@ -72,14 +72,14 @@ class TimedStore:
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         return self._store.blocks(shard, generation, names)
 
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        return self._store.loose_ids(shard, generation, asked)
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        return self._store.loose_ids(shard, generation, query)
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         return self._store.persons(shard, generation, keys)
 
-    def set_stop(self, shard: int, what: str, reason: str) -> None:
-        self._store.set_stop(shard, what, reason)
+    def set_stop(self, shard: int, subject: str, reason: str) -> None:
+        self._store.set_stop(shard, subject, reason)
 
 
 class ApplyCase(NamedTuple):

@@ -137,7 +137,7 @@ class TimedLog:
 def _results(job: CountsTask) -> dict[str, dict[str, int]]:
     """What Redis holds, in the words of the comparison."""
     found: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
-    base = redis_keys.base(0, GENERATION)
+    base = redis_keys.generation_prefix(0, GENERATION)
     with redis.Redis.from_url(job.redis, decode_responses=True) as client:
         for key in client.scan_iter(f"{base}c:*", count=10_000):
             *_, rollup, _kind, minute = key.split(":")

@@ -68,7 +68,7 @@ class RebuildRun:
 
     def check(self, *, partial: bool) -> list[str]:
         """Check whether the rebuild can run. Returns lines to print. Raises SetupError if it cannot."""
-        Cleaner(self._generations, self._shards).go_on(CLEANING_STEPS)
+        Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
         extents = self._extents()
         states = {shard: self._store.state(shard) for shard in self._chosen}
         lines = [line for shard, state in states.items() for line in self._check_shard(shard, state)]
@@ -129,7 +129,7 @@ class RebuildRun:
     def _retire_old_generations(self) -> None:
         for shard, generation in self._old_generations.items() if self._keep_old_hours != KEEP_OLD_HOURS else ():
             self._generations.keep_retired(shard, generation, self._keep_old_hours)
-        Cleaner(self._generations, self._shards).go_on(CLEANING_STEPS)
+        Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
 
     def _keep_room(self) -> None:
         """If memory runs out, drop the new generation: the live workers come first."""
@@ -142,7 +142,7 @@ class RebuildRun:
         if bytes_max and bytes_used > bytes_max * FULL:
             for shard in self._rebuild.remaining:
                 drop(self._generations, shard)
-            Cleaner(self._generations, self._shards).go_on(CLEANING_STEPS)
+            Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
             raise SetupError(
                 f"Redis is nearly full ({_mb(bytes_used)} of {_mb(bytes_max)} MB): the new totals were dropped.",
                 "Raise its maxmemory, take one shard at a time (--shard), or do without the old ones: --empty",
@@ -185,7 +185,7 @@ def abandon(store: StoreSettings, shard: int | None) -> list[str]:
     generations = RedisGenerations(aggregates, store.shards)
     chosen = range(store.shards) if shard is None else [shard]
     dropped = {number: drop(generations, number) for number in chosen}
-    Cleaner(generations, store.shards).go_on(CLEANING_STEPS)
+    Cleaner(generations, store.shards).run_steps(CLEANING_STEPS)
     aggregates.close()
     return [
         f"shard {number}: {f'dropped {name}' if name else 'nothing was being built'}"

@@ -1,4 +1,4 @@
-"""The API: routes, access, errors.   Stage 6 of 6; `wiring.py` makes the parts, `cli/commands/api.py` serves it."""
+"""The application of the API.   Stage 6 of 6.   `wiring.py` makes its parts, `cli/commands/api.py` serves it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DESCRIPTION = (
 
 
 def create_app(parts: Dependencies) -> Litestar:
-    """The application, whole or one half, not yet started: nothing is opened before its lifespan begins."""
+    """Make the application, whole or one half. It opens nothing before its lifespan begins."""
     app = Litestar(
         route_handlers=_route_handlers(parts.settings.only),
         state=State({"parts": parts}),
@@ -90,7 +90,7 @@ def _openapi() -> OpenAPIConfig:
 
 
 def _refuse_unknown_page(response: Response[Any]) -> Response[Any]:
-    """The framework answers unknown pages below /docs in HTML of its own."""
+    """Turn the framework's HTML for unknown pages below /docs into a problem document."""
     if response.status_code == 404:
         raise NotFoundException
     return response

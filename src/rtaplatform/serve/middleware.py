@@ -1,10 +1,10 @@
-"""The outermost layer: what every request must be, what every answer carries, and what is counted of both.
+"""The outermost layer: checks every request, adds headers to every response, and counts both.
 
 ```
-server → strictness → preflight → intake (body), outlet (answer) → application
+server → strictness → preflight → intake (body), outlet (response) → application
 ```
-Errors of the router carry the same headers as answers do: without them a page sees a network failure, and sends again
-what it should drop.
+Errors of the router get the same headers as other responses. Without them a page would see a network failure, and
+send again what it should drop.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SAFE: Headers = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-store"),
-    (b"server", b"rta"),  # the server would name itself
+    (b"server", b"rta"),  # otherwise the server adds its own name
 ]
 _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _PAGE_POLICY = (b"content-security-policy", PAGE_POLICY.encode())
-_ENDLESS = ("/v1/live", "/v1/events/live")  # what HEAD is not for
+_ENDLESS = ("/v1/live", "/v1/events/live")  # HEAD makes no sense for a stream
 _STREAMED = ("/v1/products/import", "/v1/users/import")
 
 
@@ -54,7 +54,7 @@ def wrap_application(app: ASGIApp, parts: Dependencies) -> ASGIApp:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(self, app: ASGIApp, parts: Dependencies, scope: Any, receive: Receive, send: Send) -> None:
         self._app, self._parts, self._receive, self._send = app, parts, receive, send
@@ -65,18 +65,18 @@ class _Exchange:
         self._origin = _find(self._headers, b"origin")
         self._is_collecting, self._is_querying = is_collecting(path), cors.is_querying(path)
         self._peer = tuple(scope["client"]) if scope.get("client") else None
-        self._begin = time.perf_counter()
+        self._start_s = time.perf_counter()
 
     async def run(self) -> None:
         with self._parts.bounds.exchanges.counted():
             if self._peer is None:
                 await self._run()
                 return
-            self._parts.bounds.warden.begin(self._peer)
+            self._parts.bounds.guard.begin(self._peer)
             try:
                 await self._run()
             finally:
-                self._parts.bounds.warden.end(self._peer)
+                self._parts.bounds.guard.end(self._peer)
 
     async def _run(self) -> None:
         try:
@@ -89,9 +89,9 @@ class _Exchange:
             if self._scope["method"] == "OPTIONS" and self._answers_preflight():
                 await self._answer_preflight()
             else:
-                await self._hand_on()
+                await self._run_application()
 
-    async def _hand_on(self) -> None:
+    async def _run_application(self) -> None:
         declared = _find(self._headers, b"content-length")
         intake = BodyIntake(
             self._receive, self._parts.bounds.bodies, self._address, turns=self._parts.bounds.turns,
@@ -112,20 +112,20 @@ class _Exchange:
 
     def _cut(self) -> None:
         if self._peer is not None:
-            self._parts.bounds.warden.cut(self._peer)
+            self._parts.bounds.guard.cut(self._peer)
 
     def _address(self) -> str:
         client = self._peer[0] if self._peer else ""
         forwarded = (_find(self._headers, b"x-forwarded-for") or b"").decode("latin-1")
         return forwarded_address(client, forwarded, self._parts.limits.trusted_proxies)
 
-    # what an answer carries ----------------------------------------------------------------------------------------
+    # responses ---------------------------------------------------------------------------------------------------
 
     async def _complete(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [*self._with_all_methods(list(message["headers"])), *_limit(self._scope), *self._cors()]
             message["headers"] = _with_safe(headers)
-            _count(self._scope, message["status"], self._begin)
+            _count(self._scope, message["status"], self._start_s)
         await self._send(message)
 
     async def _answer(self, start: Any, body: Any) -> None:
@@ -143,20 +143,20 @@ class _Exchange:
     def _may_ask(self, access: Any) -> bool:
         if self._origin is None:
             return False
-        known, origin = self._parts.origins, self._origin.decode("latin-1")
-        return known.is_known(origin) if access is None else known.may_ask(access.project, origin)
+        origins, origin = self._parts.origins, self._origin.decode("latin-1")
+        return origins.is_known(origin) if access is None else origins.may_ask(access.project, origin)
 
     def _answers_preflight(self) -> bool:
         return self._is_collecting or (self._is_querying and self._may_ask(None))
 
     async def _answer_preflight(self) -> None:
-        asked = _find(self._headers, b"access-control-request-headers") or b""
-        headers = _with_safe([*self._cors(), *cors.preflight_headers(asked)])
+        requested = _find(self._headers, b"access-control-request-headers") or b""
+        headers = _with_safe([*self._cors(), *cors.preflight_headers(requested)])
         await self._send({"type": "http.response.start", "status": 204, "headers": headers})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _with_all_methods(self, headers: Headers) -> Headers:
-        """To OPTIONS the framework names the methods of the handler that was registered first; here are the path's."""
+        """List all methods of the path for OPTIONS. The framework lists those of the first handler only."""
         template = self._scope.get("path_template")
         if self._scope["method"] != "OPTIONS" or template is None:
             return headers
@@ -174,21 +174,21 @@ def _find(headers: Any, name: bytes) -> bytes | None:
 
 
 def _with_safe(headers: Headers) -> Headers:
-    there = {name.lower() for name, _ in headers}
+    present = {name.lower() for name, _ in headers}
     is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
     added = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY]
-    return headers + [header for header in added if header[0] not in there]
+    return headers + [header for header in added if header[0] not in present]
 
 
 def _limit(scope: Any) -> Headers:
-    """What the key may still ask for; a refusal tells it itself."""
+    """Make the headers that tell what remains of the key's limit. A refusal has them already."""
     allowance = scope.get("state", {}).get("allowance")
     if allowance is None:
         return []
     return [(name.lower().encode(), value.encode()) for name, value in allowance.headers().items()]
 
 
-def _count(scope: Any, status: int, begin: float) -> None:
+def _count(scope: Any, status: int, start_s: float) -> None:
     route = scope.get("path_template") or "unknown"
     telemetry.HTTP_REQUESTS.labels(route, str(status)).inc()
-    telemetry.HTTP_SECONDS.labels(route).observe(time.perf_counter() - begin)
+    telemetry.HTTP_SECONDS.labels(route).observe(time.perf_counter() - start_s)

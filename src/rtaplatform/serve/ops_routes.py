@@ -1,4 +1,4 @@
-"""What operators and newcomers look at: health, signals, the API's description, and what a problem means."""
+"""Routes for operators and newcomers: health, signals, the API's description, and pages about problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtaplatform.core.errors import NotFound
 from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import BY_SLUG
-from rtaplatform.serve.openapi.document import written_document_of
+from rtaplatform.serve.openapi.document import encoded_document_of
 from rtaplatform.serve.openapi.openapi_pieces import RETRY_AFTER, closed_object, json_content, parameter
 
 OPEN = {"scope": None}
@@ -75,8 +75,8 @@ async def live() -> dict[str, str]:
     summary="Whether to send requests here, and what is missing",
 )  # fmt: skip
 async def ready(request: AnyRequest) -> Response[dict[str, Any]]:
-    good, detail = await dependencies_of(request).health.readiness()
-    return Response(detail, status_code=200 if good else 503, headers={} if good else {"Retry-After": "2"})
+    is_ready, detail = await dependencies_of(request).health.readiness()
+    return Response(detail, status_code=200 if is_ready else 503, headers={} if is_ready else {"Retry-After": "2"})
 
 
 @get("/metrics", opt={**OPEN, "docs": METRICS_DOCS}, tags=["operate"], summary="Our own signals, for Prometheus")
@@ -87,7 +87,7 @@ async def metrics() -> Response[bytes]:
 @get("/openapi.json", opt={**OPEN, "docs": DOCUMENT_DOCS}, tags=["operate"], summary="This description")
 async def openapi(request: AnyRequest) -> Response[bytes]:
     read_parameters(request, ())
-    return Response(written_document_of(request.app), media_type=MediaType.JSON)
+    return Response(encoded_document_of(request.app), media_type=MediaType.JSON)
 
 
 @get("/problems/{slug:str}", opt={**OPEN, "docs": PROBLEM_DOCS}, tags=["operate"], summary="What a problem means")
@@ -97,12 +97,12 @@ async def problem(slug: FromPath[str], request: AnyRequest) -> Response[Any]:
         raise NotFound("There is no such problem.", field="slug", allowed=sorted(BY_SLUG))
     if "text/html" not in request.headers.get("accept", ""):
         return Response({"type": f"/problems/{slug}", **msgspec.to_builtins(kind)}, media_type=MediaType.JSON)
-    words = f"<p>Status {kind.status}. <code>{escape(slug)}</code></p><p>{escape(kind.remedy)}</p>"
-    return _page(kind.title, words + '<p><a href="/docs">The API</a></p>')
+    body = f"<p>Status {kind.status}. <code>{escape(slug)}</code></p><p>{escape(kind.remedy)}</p>"
+    return _page(kind.title, body + '<p><a href="/docs">The API</a></p>')
 
 
 class DocsPage(OpenAPIRenderPlugin):
-    """The API's description as one plain page: no script, nothing from elsewhere."""
+    """The API's description as one plain page, without scripts and without content of other sites."""
 
     def __init__(self) -> None:
         super().__init__(path="/", media_type=MediaType.HTML)
@@ -112,7 +112,7 @@ class DocsPage(OpenAPIRenderPlugin):
 
 
 def write_docs(schema: dict[str, Any]) -> str:
-    """The whole page."""
+    """Write the whole page."""
     info = schema["info"]
     parts = [f"<p>{escape(info.get('description') or '')}</p>", '<p><a href="/openapi.json">openapi.json</a></p>']
     for path, methods in sorted(schema["paths"].items()):
@@ -124,10 +124,10 @@ def write_docs(schema: dict[str, Any]) -> str:
 
 def _write_operation(path: str, method: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}</td>"
-        f"<td>{'needed' if one.get('required') else ''}</td><td>{escape(one.get('description') or '')}</td></tr>"
-        for one in operation.get("parameters", ())
-        if "name" in one
+        f"<tr><td><code>{escape(entry['name'])}</code></td><td>{escape(entry['in'])}</td>"
+        f"<td>{'needed' if entry.get('required') else ''}</td><td>{escape(entry.get('description') or '')}</td></tr>"
+        for entry in operation.get("parameters", ())
+        if "name" in entry
     )
     statuses = ", ".join(escape(status) for status in operation["responses"])
     return (
@@ -139,15 +139,15 @@ def _write_operation(path: str, method: str, operation: dict[str, Any]) -> str:
     )
 
 
-def _page(title: str, words: str) -> Response[str]:
-    return Response(_html(title, words), media_type=MediaType.HTML)
+def _page(title: str, body: str) -> Response[str]:
+    return Response(_html(title, body), media_type=MediaType.HTML)
 
 
-def _html(title: str, words: str) -> str:
+def _html(title: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{words}</body></html>"
+        f"<body><h1>{escape(title)}</h1>{body}</body></html>"
     )
 
 

@@ -1,7 +1,7 @@
-"""The names of everything in Redis, and the shape of what is kept there.   Stage 4 of 6.
+"""The names of all keys in Redis.   Stage 4 of 6.
 
-Pure. One prefix a shard with its hash tag, `rta:{s00}:`, so that all of a project's state sits in one
-slot; below it one prefix a generation. docs/reference/store.md is the table of all keys.
+Pure. Each shard has a prefix with its hash tag, `rta:{s00}:`, so that all state of a project is in one slot. Below it
+each generation has a prefix. docs/reference/store.md lists all keys.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import CellsKey, SketchKey
 
 PREFIX = "rta:"
-ABSENT_KEY = f"{PREFIX}absent"  # never there: to delete it is a write that changes nothing
-# The parts of one library, in their order.
+ABSENT_KEY = f"{PREFIX}absent"  # never exists: deleting it is a write that changes nothing
+# The files of the Lua library, in the order in which they are joined.
 FUNCTIONS = ("rta_v1", "rta_v1_cells", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")
 
 
@@ -33,48 +33,49 @@ def stops_key(shard: int) -> str:
 
 
 def gaps_key(shard: int) -> str:
-    """What an operator has accepted not to count: `topic:partition:from` → a sentence."""
+    """Gaps that an operator has accepted: `topic:partition:from` → a sentence."""
     return f"{shard_prefix(shard)}gaps"
 
 
 def ends_key(shard: int) -> str:
-    """How often a record has ended a worker: `version|topic id:partition:offset` → number."""
+    """How often a record has ended a worker: `version|topic id:partition:offset` → count."""
     return f"{shard_prefix(shard)}ends"
 
 
 def retired_key(shard: int) -> str:
-    """Generations that are neither read nor built: name → the second since 1970 from which their keys may go."""
+    """Retired generations: name → the second since 1970 from which its keys may be deleted."""
     return f"{shard_prefix(shard)}retired"
 
 
-def channel(shard: int) -> str:
+def changes_channel(shard: int) -> str:
+    """The pub/sub channel of the shard's change notifications."""
     return f"{shard_prefix(shard)}moved"
 
 
-def base(shard: int, generation: str) -> str:
+def generation_prefix(shard: int, generation: str) -> str:
     return f"{shard_prefix(shard)}{generation}:"
 
 
-def cells(key: CellsKey) -> str:
-    return f"{cells_of(key.project, key.rollup, key.kind)}{key.start}"
+def cells_name(key: CellsKey) -> str:
+    return f"{cells_prefix(key.project, key.rollup, key.kind)}{key.start}"
 
 
-def cells_of(project: str, rollup: str, kind: BucketKind) -> str:
-    """What the names of buckets of one size begin with; their start follows."""
+def cells_prefix(project: str, rollup: str, kind: BucketKind) -> str:
+    """The names of all buckets of one size begin with this; the bucket's start follows."""
     return f"{project}:{rollup}:{kind.value}:"
 
 
-def sketch(key: SketchKey) -> str:
+def sketch_name(key: SketchKey) -> str:
     bucket = f"{key.project}:{key.kind.value}:{key.start}"
     return f"{bucket}:{key.dimension}:{key.value}" if key.dimension else bucket
 
 
-def sketch_index(project: str, kind: BucketKind, start: int, dimension: str) -> str:
-    """The set of a dimension's values that have a sketch in the bucket."""
+def sketch_index_name(project: str, kind: BucketKind, start: int, dimension: str) -> str:
+    """The name of the set of a dimension's values that have a sketch in the bucket."""
     return f"{project}:{kind.value}:{start}:{dimension}"
 
 
-def place(value: PartitionId) -> str:
+def write_place(value: PartitionId) -> str:
     return f"{value.topic_id}:{value.partition}"
 
 

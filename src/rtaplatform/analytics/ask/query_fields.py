@@ -1,4 +1,4 @@
-"""The typed fields of a query: each reader takes a metric and a raw value.   Stage 5 of 6, pure; see parse.py."""
+"""Readers of a query's fields: each turns a raw value into a typed one.   Stage 5 of 6, pure; for parse.py."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ VALUES_MAX = 100
 VALUE_BYTES_MAX = 1_024
 
 
-def _moment_of(field: str) -> Callable[[Metric, Any], Any]:
-    return lambda _metric, value: read_moment(_text(value, field), field)
+def _make_moment_reader(field: str) -> Callable[[Metric, Any], Any]:
+    return lambda _metric, value: read_moment(_require_text(value, field), field)
 
 
-def _one_of(field: str, allowed: Sequence[str]) -> Callable[[Metric, Any], str]:
+def _make_choice_reader(field: str, allowed: Sequence[str]) -> Callable[[Metric, Any], str]:
     def read(_metric: Metric, value: Any) -> str:
         if value not in allowed:
-            raise InvalidParameter(f"`{field}` cannot be {_quoted(value)}.", field=field, allowed=list(allowed))
+            raise InvalidParameter(f"`{field}` cannot be {_quote(value)}.", field=field, allowed=list(allowed))
         return str(value)
 
     return read
 
 
-def _timezone(_metric: Metric, value: Any) -> str:
+def _read_timezone(_metric: Metric, value: Any) -> str:
     if not is_known_zone(value):
         raise InvalidParameter(
-            f"{_quoted(value)} is not a time zone.", field="timezone", allowed="IANA names",
+            f"{_quote(value)} is not a time zone.", field="timezone", allowed="IANA names",
             hint="For example Europe/Berlin or UTC.",
         )  # fmt: skip
     return str(value)
 
 
-def _limit(_metric: Metric, value: Any) -> int:
-    # In JSON, 10.0 is a whole number too.
+def _read_limit(_metric: Metric, value: Any) -> int:
+    # In JSON, 10.0 is an integer too.
     if isinstance(value, bool) or value not in range(1, LIMIT_MAX + 1):
         raise InvalidParameter(
-            f"`limit` cannot be {_quoted(value)}.",
+            f"`limit` cannot be {_quote(value)}.",
             field="limit",
             allowed=f"1 to {LIMIT_MAX}",
             hint="The default is 10.",
@@ -54,7 +54,7 @@ def _limit(_metric: Metric, value: Any) -> int:
     return int(value)
 
 
-def _breakdown(metric: Metric, value: Any) -> tuple[str, ...]:
+def _read_breakdown(metric: Metric, value: Any) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
         raise InvalidParameter(
@@ -65,18 +65,18 @@ def _breakdown(metric: Metric, value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _filters(metric: Metric, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _read_filters(metric: Metric, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(value, dict):
         raise InvalidParameter(
             "`filters` is an object of lists.", field="filters", allowed=list(metric.dimensions),
             hint='For example {"source": ["web"]}.',
         )  # fmt: skip
-    return tuple(sorted((name, _values(metric, name, given)) for name, given in value.items()))
+    return tuple(sorted((name, _read_values(metric, name, raw_values)) for name, raw_values in value.items()))
 
 
-def _values(metric: Metric, name: str, given: Any) -> tuple[str, ...]:
+def _read_values(metric: Metric, name: str, raw_values: Any) -> tuple[str, ...]:
     _require_dimension(metric, name, name)
-    values = [given] if isinstance(given, str) else given
+    values = [raw_values] if isinstance(raw_values, str) else raw_values
     if (
         not isinstance(values, list)
         or not 1 <= len(values) <= VALUES_MAX
@@ -98,24 +98,24 @@ def _require_dimension(metric: Metric, name: str, field: str) -> None:
 
 
 READERS: dict[str, Callable[[Metric, Any], Any]] = {
-    "from": _moment_of("from"),
-    "to": _moment_of("to"),
-    "interval": _one_of("interval", INTERVALS),
-    "timezone": _timezone,
-    "week_start": _one_of("week_start", WEEKDAYS),
-    "breakdown": _breakdown,
-    "limit": _limit,
-    "compare": _one_of("compare", COMPARISONS),
-    "bots": _one_of("bots", BOTS),
-    "filters": _filters,
+    "from": _make_moment_reader("from"),
+    "to": _make_moment_reader("to"),
+    "interval": _make_choice_reader("interval", INTERVALS),
+    "timezone": _read_timezone,
+    "week_start": _make_choice_reader("week_start", WEEKDAYS),
+    "breakdown": _read_breakdown,
+    "limit": _read_limit,
+    "compare": _make_choice_reader("compare", COMPARISONS),
+    "bots": _make_choice_reader("bots", BOTS),
+    "filters": _read_filters,
 }
 
 
-def _text(value: Any, field: str) -> str:
+def _require_text(value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise InvalidParameter(f"`{field}` is text.", field=field, hint="For example -24h.")
     return value
 
 
-def _quoted(value: Any) -> str:
+def _quote(value: Any) -> str:
     return msgspec.json.encode(value, enc_hook=str).decode(errors="replace")[:100]

@@ -1,6 +1,6 @@
-"""Read a time as people write it in a query.   Stage 5 of 6, pure.
+"""Read times as people write them in queries.   Stage 5 of 6, pure.
 
-`now`, `-<n>` with m, h, d, w; ISO 8601 dates and times. Without offset it is wall time of the query's zone.
+A time is `now`, `-<n>` with m, h, d or w, or an ISO 8601 date or time. Without an offset it is in the query's zone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DAY = (
     f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29"
 )
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-# What can be read, as a regular expression for the API's description.
+# All times that can be read, as a regular expression for the API's description.
 PATTERN = (
     f"^(?:now|-[0-9]{{1,9}}[mhdw]|(?!0000)(?:{_DAY})"
     f"(?:[Tt ]{_CLOCK}(?::[0-5][0-9](?:[.,][0-9]{{1,9}})?)?(?:[Zz]|[+ -](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?)$"
@@ -36,7 +36,7 @@ _ABSOLUTE = re.compile(
 
 
 def read_moment(text: str, field: str) -> TimeExpression:
-    """Read `text`; raises `InvalidParameter` naming `field`."""
+    """Read a time. Raises `InvalidParameter` for `field`."""
     if text == "now":
         return NOW
     if match := _RELATIVE.fullmatch(text):
@@ -45,17 +45,17 @@ def read_moment(text: str, field: str) -> TimeExpression:
     if match is None:
         raise _unreadable(text, field)
     day, time, offset = match.groups()
-    # An unescaped + in a URL arrives as a blank.
+    # An unescaped + in a URL arrives as a space.
     zone = (offset or "").replace(" ", "+").replace("z", "Z")
     try:
-        when = datetime.fromisoformat(f"{day}T{(time or '00:00').replace(',', '.')}{zone}")
-        return _moment(when)
+        parsed = datetime.fromisoformat(f"{day}T{(time or '00:00').replace(',', '.')}{zone}")
+        return _to_expression(parsed)
     except (ValueError, OverflowError):
         raise _unreadable(text, field) from None
 
 
 def resolve(moment: TimeExpression, zone: str, now_ms: int) -> int:
-    """The instant, in milliseconds since 1970."""
+    """Return the instant in milliseconds since 1970."""
     if moment.anchor is Anchor.NOW:
         return now_ms + moment.ms
     if moment.anchor is Anchor.EPOCH:
@@ -66,7 +66,7 @@ def resolve(moment: TimeExpression, zone: str, now_ms: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def shown(minute: int, zone: str) -> str:
-    """A start as answers show it: with the offset of the query's zone."""
+    """Format the start of a point, with the offset of the query's zone."""
     return datetime.fromtimestamp(minute * 60, load_zone(zone)).isoformat()
 
 
@@ -74,10 +74,10 @@ def shown_instant(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _moment(when: datetime) -> TimeExpression:
-    anchor = Anchor.EPOCH if when.tzinfo is not None else Anchor.LOCAL
-    whole = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return TimeExpression(anchor, (whole - EPOCH) // timedelta(milliseconds=1))
+def _to_expression(time: datetime) -> TimeExpression:
+    anchor = Anchor.EPOCH if time.tzinfo is not None else Anchor.LOCAL
+    time_in_utc = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return TimeExpression(anchor, (time_in_utc - EPOCH) // timedelta(milliseconds=1))
 
 
 def _unreadable(text: str, field: str) -> InvalidParameter:

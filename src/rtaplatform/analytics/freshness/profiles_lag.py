@@ -1,8 +1,8 @@
-"""Whether the profiles go on: what their group has committed, against the ends of the logs.   Stage 5 of 6.
+"""Whether `rta profiles` makes progress: its committed offsets against the ends of the logs.   Stage 5 of 6.
 
-The pain: a `rta profiles` that hangs says nothing, and everything else goes on. Profiles grow old, and nobody is told.
-So the API looks every EVERY_S. A lag that has lasted STANDS_AFTER_S without a commit is told in `/health/ready`.
-A process that has just been started, or has just found Kafka again, has START_S for its first commit.
+The pain: a `rta profiles` that hangs says nothing, and everything else goes on. Profiles become stale, and nobody
+notices. So the API looks every EVERY_S. A lag without a commit for STANDS_AFTER_S shows in `/health/ready`. After the
+API has started, or Kafka has come back, the first commit may take START_S.
 """
 
 from __future__ import annotations
@@ -33,31 +33,33 @@ class Position(Protocol):
 
 
 class ProfilesLag:
-    """What was seen of the group last, and since when it has stood there."""
+    """The last seen position of the group, and since when it has not moved."""
 
     def __init__(self) -> None:
         self._offsets: Mapping[PartitionId, int] = {}
         self._behind = 0
         self._since: LogInstant | None = None
-        self._begun_s = self._now_s = 0.0
+        self._started_s = self._now_s = 0.0
 
     def note(self, position: Position, now: LogInstant) -> None:
-        """Take in what Kafka has said at `now`."""
+        """Note the position that Kafka reported at `now`."""
         if self._since is None:
-            self._begun_s = now.monotonic_s
+            self._started_s = now.monotonic_s
         if self._since is None or not position.behind or position.offsets != self._offsets:
             self._since = now
         self._offsets, self._behind, self._now_s = position.offsets, position.behind, now.monotonic_s
         telemetry.PROFILES_LAG.set(position.behind)
 
     def forget(self) -> None:
-        """Kafka does not say: nothing is known of the profiles either."""
+        """Forget the position: Kafka does not answer, so nothing is known of the profiles."""
         self._since = None
 
     def fault(self) -> str | None:
-        """That they stand still; None where they go on, or nothing is known."""
+        """Say that the profiles have stopped; None if they make progress, or nothing is known."""
         since = self._since
-        if since is None or self._now_s - since.monotonic_s < STANDS_AFTER_S or self._now_s - self._begun_s < START_S:
+        if since is None or self._now_s - since.monotonic_s < STANDS_AFTER_S:
+            return None
+        if self._now_s - self._started_s < START_S:
             return None
         return (
             f"they stand still: {self._behind:,} records behind since {iso_utc(since.wall_ms)}. "
@@ -65,19 +67,22 @@ class ProfilesLag:
         )
 
     async def check(self) -> None:
-        """Raise `Unable` where they stand still: all else can go on."""
+        """Raise `Unable` if the profiles have stopped; everything else can go on."""
         if fault := self.fault():
             raise Unable("profiles", fault)
 
 
 async def watch_profiles(
-    lag: ProfilesLag, look: Callable[[], Awaitable[Position]], clock: Callable[[], LogInstant], every_s: float = EVERY_S
+    lag: ProfilesLag,
+    read_position: Callable[[], Awaitable[Position]],
+    clock: Callable[[], LogInstant],
+    every_s: float = EVERY_S,
 ) -> None:
-    """Look until cancelled. What Kafka does not say is not guessed."""
+    """Note the group's position until cancelled."""
     while True:
         now = clock()
         try:
-            lag.note(await look(), now)
+            lag.note(await read_position(), now)
         except PlatformError:
             lag.forget()
         await asyncio.sleep(every_s)

@@ -1,6 +1,6 @@
-"""Looks at one project of each shard, so that health knows how each stands also while nobody asks.   Stage 5 of 6.
+"""Reads one project of each shard, so that health knows every shard even without queries.   Stage 5 of 6.
 
-Promise: what is wrong with one project or shard keeps no other from being looked at; it is said once in the log.
+Promise: an error of one project or shard does not stop the others from being read. It is logged once.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ log_line = telemetry.logger("observer")
 
 
 class ShardObserver:
-    """`slugs` lists the projects, `look` reads one; both raise Unavailable where the server is away."""
+    """`list_slugs` lists the projects, `read` reads one. Both raise Unavailable if the server is unavailable."""
 
     def __init__(
         self,
-        slugs: Callable[[], Awaitable[Iterable[str]]],
-        look: Callable[[str], Awaitable[object]],
+        list_slugs: Callable[[], Awaitable[Iterable[str]]],
+        read: Callable[[str], Awaitable[object]],
         shards: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._slugs, self._look, self._shards, self._now = slugs, look, shards, now
+        self._list_slugs, self._read, self._shards, self._now = list_slugs, read, shards, now
         self._chosen: dict[int, str] = {}
-        self._said: dict[int, str] = {}
-        self._read_at = float("-inf")
+        self._logged_errors: dict[int, str] = {}
+        self._listed_at = float("-inf")
 
     async def observe(self) -> None:
-        """Raises Unavailable. Projects that could not be listed are listed with the next call."""
+        """Read every shard. Raises Unavailable. If the projects cannot be listed, the next call tries again."""
         is_first = not self._chosen
-        if not is_first:  # what is known is looked at first: a catalog that hangs holds it up no longer
-            await self._look_at_all()
-        if self._now() - self._read_at >= PROJECTS_SECONDS:
-            self._chosen = {shard_of(slug, self._shards): slug for slug in await self._slugs()}
-            self._read_at = self._now()
+        if not is_first:  # known shards come first, so that a catalog that hangs does not delay them
+            await self._read_all()
+        if self._now() - self._listed_at >= PROJECTS_SECONDS:
+            self._chosen = {shard_of(slug, self._shards): slug for slug in await self._list_slugs()}
+            self._listed_at = self._now()
         if is_first:
-            await self._look_at_all()
+            await self._read_all()
 
-    async def _look_at_all(self) -> None:
+    async def _read_all(self) -> None:
         for shard, slug in self._chosen.items():
             try:
-                await self._look(slug)
-                self._said.pop(shard, None)
+                await self._read(slug)
+                self._logged_errors.pop(shard, None)
             except Unavailable:
-                raise  # the server of all shards
-            except Exception as error:  # noqa: BLE001  # what a damaged shard answers ends neither the round nor the API
-                said = f"{type(error).__name__}: {error}"
-                if self._said.get(shard) != said:
-                    self._said[shard] = said
-                    log_line.error("cannot_observe", shard=shard, project=slug, error=said)
+                raise  # it concerns all shards
+            except Exception as error:  # noqa: BLE001  # an error of a damaged shard must end neither the round nor the API
+                message = f"{type(error).__name__}: {error}"
+                if self._logged_errors.get(shard) != message:
+                    self._logged_errors[shard] = message
+                    log_line.error("shard_not_observed", shard=shard, project=slug, error=message)

@@ -1,10 +1,10 @@
-"""How fresh and how whole an answer is.   Stage 5 of 6, pure: fed by `watch.py` and by every snapshot read.
+"""How fresh and how complete an answer is.   Stage 5 of 6, pure: fed by `watch.py` and by every snapshot read.
 
-`as_of` is a proof, not an estimate: a sample says where the logs ended after an instant T, so a ledger that has
-passed all those ends holds everything appended before T. A broker that has just come back may not list all topics, or
-an end of earlier: such a sample proves nothing. Durations come from the monotonic clock. The greatest position ever
-ever seen per shard and partition is remembered, so a store that went back in time is noticed, by whatever generation it
-answers. Where the log itself has lost its end (`rta topics adopt` accepts that), what lay beyond it is forgotten.
+`as_of` is a proof, not an estimate. A sample has the ends of the logs after an instant T. A ledger that has passed all
+these ends includes everything appended before T. A broker that has just come back may list too few topics, or an older
+end; such a sample proves nothing. Durations come from the monotonic clock.
+The greatest position ever seen is kept per shard and partition, so a store that went back in time is noticed, whatever
+its generation. If the log itself has lost its end (`rta topics adopt` accepts that), positions beyond it are forgotten.
 `log_ends.py` has the samples and their limits.
 """
 
@@ -22,7 +22,7 @@ STUCK_S = 10.0
 
 
 class LedgerPosition(Struct):
-    """Where a shard stands in a partition, and since when."""
+    """The position of a shard in a partition, and since when it has not moved."""
 
     offset: int
     since_s: float
@@ -30,7 +30,7 @@ class LedgerPosition(Struct):
 
 
 class Freshness(Struct, frozen=True):
-    """What `meta` says. `reasons` are for operators: why it is not complete."""
+    """The freshness in an answer's `meta`. `reasons` tell operators why the answer is not complete."""
 
     as_of_ms: int | None
     lag_ms: int | None
@@ -51,7 +51,7 @@ class PartitionState(Struct, frozen=True):
 
 
 class FreshnessState(Struct, frozen=True):
-    """For health and signals. `sample_age_s` None: the log's ends were never read."""
+    """The state for health and signals. `sample_age_s` is None if the ends of the logs were never read."""
 
     sample_age_s: float | None
     partitions: list[PartitionState]
@@ -60,7 +60,7 @@ class FreshnessState(Struct, frozen=True):
 
 
 class FreshnessTracker:
-    """`clock_fault` says why the clock of this machine is wrong, if it is: then no `as_of` is told by it."""
+    """`clock_fault` says why this machine's clock is wrong, or None. With a wrong clock there is no `as_of`."""
 
     def __init__(self, clock_fault: Callable[[], str | None] = lambda: None) -> None:
         self._clock_fault = clock_fault
@@ -71,27 +71,27 @@ class FreshnessTracker:
         self._torn: set[int] = set()
 
     def sample(self, before: LogInstant, ends: Mapping[PartitionId, int]) -> None:
-        """`before` is read before the ends are asked for."""
+        """Add a sample of the logs' ends. `before` is a moment before they were read."""
         for place, end in self._ends.add(before, ends).items():
             self._forget_beyond(place, end)
 
     def seed(self, committed: Mapping[PartitionId, int]) -> None:
-        """The group's committed offsets: every shard's ledger was there once."""
+        """Note the group's committed offsets: every shard's ledger has been that far."""
         for place, offset in committed.items():
             self._floors[place] = max(offset, self._floors.get(place, 0))
 
     def observe(self, snapshot: Snapshot, now: LogInstant) -> Freshness:
-        """Take in a snapshot's ledger, and say how fresh and whole its answers are."""
+        """Note a snapshot's ledger, and return how fresh and complete its answers are."""
         shard = snapshot.shard
         self._stops[shard] = dict(snapshot.stops)
         (self._torn.add if snapshot.torn else self._torn.discard)(shard)
         offsets = self._offsets(snapshot)
-        self._forget_others(shard, offsets)
+        self._drop_other_partitions(shard, offsets)
         for place, offset in offsets.items():
             self._note((shard, place), offset, now)
             row = snapshot.ledger.get(place)
             if row is not None and row.last_offset < 0 and self._behind(shard, place):
-                self._look_whether_adopted(place)
+                self._accept_fall(place)
         as_of = self._as_of(snapshot, offsets)
         lag = None if as_of is None else max(0, self._age_ms(as_of, now))
         reasons, fault = self._reasons(snapshot, offsets, now), self._clock_fault()
@@ -100,7 +100,7 @@ class FreshnessTracker:
         return Freshness(None if as_of is None else as_of.wall_ms, lag, reasons)
 
     def state(self, now: LogInstant) -> FreshnessState:
-        newest, ends = self._ends.newest_at, self._ends.known
+        newest, ends = self._ends.newest_at, self._ends.latest
         return FreshnessState(
             None if newest is None else now.monotonic_s - newest.monotonic_s,
             [
@@ -110,13 +110,13 @@ class FreshnessTracker:
                 )
                 for (shard, place), position in sorted(self._positions.items())
             ],
-            {f"{shard}/{what}": why for shard, stops in self._stops.items() for what, why in stops.items()},
+            {f"{shard}/{subject}": reason for shard, stops in self._stops.items() for subject, reason in stops.items()},
             sorted(self._torn),
         )  # fmt: skip
 
     def progress(self) -> tuple[int, int]:
-        """Records that are counted, and that wait, about: of several shards each has its part of a partition."""
-        ends, shards = self._ends.known, len({shard for shard, _ in self._positions}) or 1
+        """Estimate how many records are counted, and how many wait. Each shard has its own part of a partition."""
+        ends, shards = self._ends.latest, len({shard for shard, _ in self._positions}) or 1
         counted = sum(position.offset for position in self._positions.values())
         waiting = sum(max(0, ends.get(place, 0) - position.offset) for (_, place), position in self._positions.items())
         return counted // shards, waiting // shards
@@ -124,13 +124,13 @@ class FreshnessTracker:
     # inside ----------------------------------------------------------------------------------------------------
 
     def _offsets(self, snapshot: Snapshot) -> dict[PartitionId, int]:
-        """The next offset of each partition that is known: without a row it is where the generation begins."""
-        known = set(snapshot.topics.values())
-        places = {*snapshot.ledger, *snapshot.starts, *self._ends.known}
+        """Return the next offset of each known partition. Without a row it is where the generation begins."""
+        topic_ids = set(snapshot.topics.values())
+        places = {*snapshot.ledger, *snapshot.starts, *self._ends.latest}
         return {
             place: snapshot.ledger[place].next_offset if place in snapshot.ledger else snapshot.starts.get(place, 0)
             for place in places
-            if place.topic_id in known
+            if place.topic_id in topic_ids
         }
 
     def _note(self, key: tuple[int, PartitionId], offset: int, now: LogInstant) -> None:
@@ -141,29 +141,29 @@ class FreshnessTracker:
             position.offset, position.since_s = offset, now.monotonic_s
             position.greatest = max(offset, position.greatest)
 
-    def _forget_others(self, shard: int, offsets: Mapping[PartitionId, int]) -> None:
-        """Partitions of a topic that was re-created are no longer ours to catch up with."""
+    def _drop_other_partitions(self, shard: int, offsets: Mapping[PartitionId, int]) -> None:
+        """Drop the positions of topics that were re-created: nothing is left to catch up with."""
         for key in [k for k in self._positions if k[0] == shard and k[1] not in offsets]:
             del self._positions[key]
 
-    def _look_whether_adopted(self, place: PartitionId) -> None:
-        """The row of one who has accepted a log without its end: nothing has been counted behind it yet."""
+    def _accept_fall(self, place: PartitionId) -> None:
+        """Accept the log's lower end: this row was written by `rta topics adopt`, and nothing was counted after it."""
         if (end := self._ends.accept_fall(place)) is not None:
             self._forget_beyond(place, end)
 
     def _forget_beyond(self, place: PartitionId, end: int) -> None:
-        """The log has lost its end, and holds nothing from here on: nobody is behind for what is gone."""
-        for (_, known), position in self._positions.items():
-            if known == place:
+        """Forget positions beyond `end`: the log has lost its records from there on, so no shard is behind for them."""
+        for (_, other), position in self._positions.items():
+            if other == place:
                 position.greatest = min(position.greatest, end)
         if place in self._floors:
             self._floors[place] = min(self._floors[place], end)
 
     def _as_of(self, snapshot: Snapshot, offsets: Mapping[PartitionId, int]) -> LogInstant | None:
         topics = frozenset(snapshot.topics.values())
-        proved = self._ends.proved_by(offsets, topics)
-        if proved is not None:
-            return proved
+        proof = self._ends.find_proof(offsets, topics)
+        if proof is not None:
+            return proof
         if not topics <= self._ends.topics:
             return None
         return self._as_of_records(offsets, snapshot.ledger)
@@ -173,7 +173,7 @@ class FreshnessTracker:
     ) -> LogInstant | None:
         """Behind every sample: the stream time of the partition that lags most is the best that is known."""
         oldest = self._ends.oldest_at
-        lagging = [place for place, end in self._ends.known.items() if end > offsets.get(place, 0)]
+        lagging = [place for place, end in self._ends.latest.items() if end > offsets.get(place, 0)]
         if oldest is None or not all(place in ledger for place in lagging):
             return None
         wall_ms = min([oldest.wall_ms, *(ledger[place].stream_time_ms for place in lagging)])
@@ -184,7 +184,7 @@ class FreshnessTracker:
         return round((now.monotonic_s - then.monotonic_s) * 1000)
 
     def _reasons(self, snapshot: Snapshot, offsets: Mapping[PartitionId, int], now: LogInstant) -> tuple[str, ...]:
-        reasons = [f"stopped {what}: {why}" for what, why in sorted(snapshot.stops.items())]
+        reasons = [f"stopped {subject}: {reason}" for subject, reason in sorted(snapshot.stops.items())]
         if snapshot.torn:
             reasons.append(f"shard {snapshot.shard} is torn")
         if self._ends.newest_at is None:
@@ -201,6 +201,8 @@ class FreshnessTracker:
         return max(0, max(position.greatest, self._floors.get(place, 0)) - position.offset)
 
     def _stuck_s(self, shard: int, place: PartitionId, offset: int, now: LogInstant) -> float:
-        """How long there has been something to read that was not read."""
-        unread = self._ends.unread_since(place, offset)
-        return 0.0 if unread is None else now.monotonic_s - max(unread, self._positions[shard, place].since_s)
+        """Return for how long there have been records to read, while the position did not move."""
+        unread_since_s = self._ends.unread_since(place, offset)
+        if unread_since_s is None:
+            return 0.0
+        return now.monotonic_s - max(unread_since_s, self._positions[shard, place].since_s)

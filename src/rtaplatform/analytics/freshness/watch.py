@@ -1,6 +1,6 @@
-"""The background tasks that keep `freshness` fed: the logs' ends, where the workers were, a ledger.   Stage 5 of 6.
+"""Background tasks that feed the freshness tracker: ends of the logs, committed offsets, ledgers.   Stage 5 of 6.
 
-Promise: they go on through any outage of Kafka or the store; meanwhile `as_of` stands still and the lag grows.
+Promise: they go on through any outage of Kafka or the store. Meanwhile `as_of` does not move and the lag grows.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def read_clock() -> LogInstant:
 
 
 async def watch_ends(
-    tracker: FreshnessTracker, ends: Callable[[], Awaitable[Mapping[PartitionId, int]]], clock: WatchClock
+    tracker: FreshnessTracker, read_ends: Callable[[], Awaitable[Mapping[PartitionId, int]]], clock: WatchClock
 ) -> None:
-    """Sample until cancelled. `ends` asks the log; `Unavailable` and time-outs are waited out."""
+    """Sample the ends of the logs until cancelled, through outages and time-outs too."""
     while True:
         before = clock()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                tracker.sample(before, await ends())
+                tracker.sample(before, await read_ends())
             await asyncio.sleep(SAMPLE_EVERY_S)
         except (PlatformError, TimeoutError):
             await asyncio.sleep(RETRY_EVERY_S)
@@ -44,20 +44,20 @@ async def watch_ends(
 
 async def seed_floors(
     tracker: FreshnessTracker,
-    committed: Callable[[], Awaitable[Mapping[PartitionId, int]]],
+    read_committed: Callable[[], Awaitable[Mapping[PartitionId, int]]],
     retry_every_s: float = RETRY_EVERY_S,
 ) -> None:
-    """Tell how far the workers have been before this process began, as soon as the log answers."""
+    """Tell the tracker how far the workers had come before this process started, as soon as Kafka answers."""
     while True:
         try:
-            tracker.seed(await committed())
+            tracker.seed(await read_committed())
             return
         except Unavailable:
             await asyncio.sleep(retry_every_s)
 
 
 async def watch_ledgers(observe: Callable[[], Awaitable[object]], every_s: float = 1.0) -> None:
-    """Look at the ledgers also while nobody asks, so that health and `complete` know since when they stand."""
+    """Observe the ledgers even without queries, so that health and `complete` know since when one has not moved."""
     while True:
         try:
             async with asyncio.timeout(TIMEOUT_S):

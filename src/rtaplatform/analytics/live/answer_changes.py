@@ -1,7 +1,7 @@
-"""What has changed between two answers to one question.   Stage 5 of 6, pure.
+"""The changes between two answers to the same queries.   Stage 5 of 6, pure.
 
-The law, a property test: *old answers, merged with the changes, are the new answers*. Where the points' times
-themselves have moved (a window that follows the clock), there is no merging: None says to send all.
+Promise, held by a property test: the old answers merged with the changes are the new answers. If the times of the
+points differ (the window has moved with the clock), the answers cannot be merged, and the result is None.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from rtaplatform.core.query import Answer, AnswerUpdate, Meta, Point, Result
 
 
 def answer_changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[AnswerUpdate] | None:
-    """The changes of the answers that differ, or None where only a fresh snapshot will do."""
-    found: list[AnswerUpdate] = []
+    """Return the updates of the answers that differ; None if a new snapshot is needed."""
+    updates: list[AnswerUpdate] = []
     for before, after in zip(old, new, strict=True):
         if before == after:
             continue
-        if not _same_times(before, after):
+        if not _have_same_times(before, after):
             return None
-        found.append(_change(before, after))
-    return found
+        updates.append(_make_update(before, after))
+    return updates
 
 
-def is_only_meta(found: Sequence[AnswerUpdate], old: Sequence[Answer]) -> bool:
-    """Whether only what moves all the time has changed: freshness, the counts of repeats, the period's edges."""
+def is_only_meta(updates: Sequence[AnswerUpdate], old: Sequence[Answer]) -> bool:
+    """Whether only data that moves all the time has changed: freshness, counts of duplicates, the period's ends."""
     metas = {answer.metric: answer.meta for answer in old}
     return all(
-        not change.results and not change.removed and _standing(change.meta) == _standing(metas[change.metric])
-        for change in found
+        not update.results
+        and not update.removed
+        and _without_moving(update.meta) == _without_moving(metas[update.metric])
+        for update in updates
     )
 
 
-def _standing(meta: Meta) -> Meta:
+def _without_moving(meta: Meta) -> Meta:
     return msgspec.structs.replace(meta, as_of=None, lag_ms=None, **dict.fromkeys(QUALITY_MEASURES, 0))
 
 
-def _same_times(before: Answer, after: Answer) -> bool:
+def _have_same_times(before: Answer, after: Answer) -> bool:
     if before.interval == "none":
         return True
     if not before.results or not after.results:
@@ -52,10 +54,10 @@ def _times(points: Sequence[Point]) -> list[str]:
     return [time for time, _ in points]
 
 
-def _change(before: Answer, after: Answer) -> AnswerUpdate:
+def _make_update(before: Answer, after: Answer) -> AnswerUpdate:
     old = {_key(result): result for result in before.results}
     new = {_key(result) for result in after.results}
-    changed = [_changed_result(old.get(_key(result)), result) for result in after.results]
+    changed = [_diff_result(old.get(_key(result)), result) for result in after.results]
     fields = {name: getattr(after, name) for name in Answer.__struct_fields__ if name != "results"}
     return AnswerUpdate(
         **fields,
@@ -64,7 +66,7 @@ def _change(before: Answer, after: Answer) -> AnswerUpdate:
     )
 
 
-def _changed_result(before: Result | None, after: Result) -> Result | None:
+def _diff_result(before: Result | None, after: Result) -> Result | None:
     if before is None:
         return after
     if before == after:

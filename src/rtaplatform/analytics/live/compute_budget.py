@@ -1,8 +1,9 @@
-"""Turns for computing live questions again: a budget for all of them, shared by projects.   Stage 5 of 6.
+"""A budget of computing time for all live queries, shared fairly by projects.   Stage 5 of 6.
 
-AT_ONCE computations run at once, and after each its place rests for as long as it took. So live questions take about
-half of the time, however many there are and however dear, and ordinary requests keep the other half. The next turn is
-the project's that has used the least lately: one with a single cheap question waits for no queue of another's.
+At most AT_ONCE computations run at once, each in a slot. After a computation its slot rests for as long as it took. So
+live queries take about half of the time, however many and expensive they are, and requests keep the other half. The
+next turn goes to the project that has used the least time lately: a project with one cheap query never waits behind
+the queue of another project.
 """
 
 from __future__ import annotations
@@ -24,57 +25,57 @@ REST_S_MAX = 10.0
 
 class ComputeBudget:
     def __init__(self, at_once: int = AT_ONCE, now: Callable[[], float] = time.monotonic) -> None:
-        self._free, self._now = at_once, now
+        self._free_slots, self._now = at_once, now
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._used: dict[str, tuple[float, float]] = {}  # project → seconds, and as of when
+        self._used: dict[str, tuple[float, float]] = {}  # project → seconds used, decayed up to this time
 
     @asynccontextmanager
     async def turn(self, project: str) -> AsyncIterator[None]:
-        """Compute inside; it begins when it is this project's turn."""
-        begun = self._now()
+        """Wait for the project's turn, and compute inside the context."""
+        queued_at = self._now()
         await self._enter(project)
-        entered = self._now()
-        telemetry.LIVE_WAIT_SECONDS.observe(entered - begun)
+        started_at = self._now()
+        telemetry.LIVE_WAIT_SECONDS.observe(started_at - queued_at)
         try:
             yield
         finally:
-            took = self._now() - entered
-            self.charge(project, took)
-            asyncio.get_running_loop().call_later(min(took, REST_S_MAX), self._hand_on)
+            seconds = self._now() - started_at
+            self.charge(project, seconds)
+            asyncio.get_running_loop().call_later(min(seconds, REST_S_MAX), self._pass_slot_on)
 
     def charge(self, project: str, seconds: float) -> None:
-        """Count what was computed outside of a turn: a stream's first answer."""
+        """Count computing time outside of a turn: the first answer of a stream."""
         self._used[project] = (self._used_by(project) + seconds, self._now())
         if len(self._used) > PROJECTS_MAX:
-            least = sorted(self._used, key=self._used_by)
-            for one in least[: PROJECTS_MAX // 2]:
-                del self._used[one]
+            least_first = sorted(self._used, key=self._used_by)
+            for idle_project in least_first[: PROJECTS_MAX // 2]:
+                del self._used[idle_project]
 
     async def _enter(self, project: str) -> None:
-        if self._free:
-            self._free -= 1
+        if self._free_slots:
+            self._free_slots -= 1
             return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(project, deque()).append(place)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(project, deque()).append(turn)
         try:
-            await place
+            await turn
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():  # it was given the turn at the same moment
-                self._hand_on()
+            if turn.done() and not turn.cancelled():  # it got its turn at the same moment
+                self._pass_slot_on()
             raise
 
-    def _hand_on(self) -> None:
+    def _pass_slot_on(self) -> None:
         while self._waiting:
             project = min(self._waiting, key=self._used_by)
             queue = self._waiting[project]
-            place = queue.popleft()
+            turn = queue.popleft()
             if not queue:
                 del self._waiting[project]
-            if not place.done():
-                place.set_result(None)
+            if not turn.done():
+                turn.set_result(None)
                 return
-        self._free += 1
+        self._free_slots += 1
 
     def _used_by(self, project: str) -> float:
-        seconds, at = self._used.get(project, (0.0, 0.0))
-        return seconds * math.exp2((at - self._now()) / HALF_LIFE_S)
+        seconds, as_of = self._used.get(project, (0.0, 0.0))
+        return seconds * math.exp2((as_of - self._now()) / HALF_LIFE_S)

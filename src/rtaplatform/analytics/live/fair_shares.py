@@ -1,8 +1,8 @@
-"""Who must give way where places are few: whoever holds the most.   Stage 5 of 6, pure.
+"""Fair shares of a limited number of places: the largest holder gives way.   Stage 5 of 6, pure.
 
-Everybody may take all places that are free. When none is, a project takes one from the project that holds the most,
-if it holds less itself; within a project, keys share in the same way. So nobody is kept out by what others hold, and
-nobody has a limit while there is room. The newest place of the holder goes first.
+While there are free places, everybody may take as many as they want. When all are taken, a project takes one from the
+project that holds the most, if it holds less itself. Within a project the keys share in the same way. So no holder can
+keep others out. Of the places of the largest holder the newest is given up.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ P = TypeVar("P", bound=Hashable)
 
 
 class ShareHolder(NamedTuple):
-    """Who holds a place: a key of a project."""
+    """The holder of a place: a key of a project."""
 
     project: str
     key: str
 
 
 class ReclaimedPlace(NamedTuple, Generic[P]):
-    """Whether the place is held now, and which places others had to give up for it."""
+    """Whether the place was taken, and which places others had to give up for it."""
 
     is_held: bool
     given_up: list[P]
 
 
 class FairShares(Generic[P]):
-    """Places by their holders. A place may weigh more than one."""
+    """Places and their holders. A place may have a weight above one."""
 
     def __init__(self, weight_max: int) -> None:
         self._weight_max, self._weight = weight_max, 0
@@ -42,22 +42,22 @@ class FairShares(Generic[P]):
         return len(self._holders)
 
     def take(self, holder: ShareHolder, place: P, weight: int = 1) -> ReclaimedPlace[P]:
-        """Hold a place, or let one that is held weigh this."""
-        held = self._holders.get(place, holder)
-        added = weight - self._places.get(held, {}).get(place, 0)
+        """Take a place, or give a place that is taken this weight."""
+        owner = self._holders.get(place, holder)
+        added = weight - self._places.get(owner, {}).get(place, 0)
         given_up: list[P] = []
         while self._weight + added > self._weight_max:
-            victim = self._victim_of(held, added, besides=place)
+            victim = self._choose_victim(owner, added, exclude=place)
             if victim is None:
-                # What was given up on the way stays given up: its holder had too much.
+                # Places already given up stay given up: their holders had too many.
                 return ReclaimedPlace(False, given_up)
             given_up.append(victim)
             self.leave(victim)
-        self._add(held, place, added)
+        self._add(owner, place, added)
         return ReclaimedPlace(True, given_up)
 
     def leave(self, place: P) -> None:
-        """Give a place back; one that is held no more is nobody's."""
+        """Give a place back. Does nothing if it is not taken."""
         holder = self._holders.pop(place, None)
         if holder is None:
             return
@@ -78,8 +78,8 @@ class FairShares(Generic[P]):
         places[place] = places.get(place, 0) + weight
         self._holders[place] = holder
 
-    def _victim_of(self, holder: ShareHolder, weight: int, besides: P) -> P | None:
-        """The newest place of who holds the most, if that is more than the asker would hold with one more."""
+    def _choose_victim(self, holder: ShareHolder, weight: int, exclude: P) -> P | None:
+        """Choose the newest place of the largest holder, if it has more than `holder` would have with `weight` more."""
         if not self._projects:
             return None
         project = max(self._projects, key=self._projects.__getitem__)
@@ -91,7 +91,7 @@ class FairShares(Generic[P]):
         key = max(keys, key=keys.__getitem__)
         if project == holder.project and keys[key] <= keys[holder.key] + weight:
             return None
-        return next((one for one in reversed(self._places[ShareHolder(project, key)]) if one != besides), None)
+        return next((place for place in reversed(self._places[ShareHolder(project, key)]) if place != exclude), None)
 
 
 def _subtract(counts: Counter[str], name: str, weight: int) -> None:

@@ -1,9 +1,11 @@
-"""All live questions of this process.   Stage 5 of 6: change notifications → [analytics] → serve/query/live_routes.py.
+"""All live queries of this process.   Stage 5 of 6: change notifications → [analytics] → serve/query/live_routes.py.
 
-Change notifications say which projects moved, and may be lost: after a reconnect of the store, another generation or a
-rewind all questions are computed again, and each is looked at every few seconds whatever the notifications say.
-Limits: connections, and QUESTIONS_MAX questions (a large one counts as several), of which those that nobody listens
-to go first. Both are shared fairly (`fair_shares.py`), and so is the time to compute (`compute_budget.py`).
+A change notification names the projects whose numbers have moved. Notifications may be lost, so each query is also
+computed again every few seconds. After a reconnect to the store, and when a new generation begins or the store goes
+back in time, all queries are computed again.
+Limits: connections, and QUESTIONS_MAX live queries. A large query counts as several; queries without listeners are
+dropped first. Both limits are shared fairly (`fair_shares.py`), and so is computing time (`compute_budget.py`).
+A question is a project and its tuple of queries; one `LiveQuery` serves all streams of the same question.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from rtaplatform.core.query import Query
 from rtaplatform.store.port import AggregateReader, ChangeNotification
 
 QUESTIONS_MAX = 500
-LINGER_S = 60.0  # a question's history outlives its last listener, for a reconnect
+LINGER_S = 60.0  # a live query outlives its last listener so long, for a reconnect
 RECONNECT_S = 1.0
 POINTS_PER_PLACE = 4_000
 HISTORY_POINTS_IN_ALL_MAX = 1_000_000
@@ -36,7 +38,7 @@ Question = tuple[str, tuple[Query, ...]]
 
 @dataclass(eq=False)
 class LiveSeat:
-    """One stream's place. `problem`: it was needed for somebody else."""
+    """The place of one stream. `problem` is set when the place was given to another project or key."""
 
     key: str = ""
     problem: PlatformError | None = None
@@ -48,17 +50,17 @@ class LiveHub:
     ) -> None:
         self._engine, self._reader = engine, reader
         self._interval_s, self._connections_max = interval_ms / 1000, connections_max
-        self._channels: dict[Question, LiveQuery] = {}
+        self._live_queries: dict[Question, LiveQuery] = {}
         self._questions: FairShares[Question] = FairShares(QUESTIONS_MAX)
         self._seats: FairShares[LiveSeat] = FairShares(connections_max)
-        self._channel_of: dict[LiveSeat, LiveQuery] = {}
+        self._query_of_seat: dict[LiveSeat, LiveQuery] = {}
         self._turns = ComputeBudget()
         self.connections = 0
         self.is_closing = False
 
     @property
     def beside(self) -> SideThread:
-        """Where what takes long is done."""
+        """The thread for long computations."""
         return self._engine.side_thread
 
     @property
@@ -66,59 +68,59 @@ class LiveHub:
         return self._interval_s
 
     async def run(self) -> None:
-        """Follow the store's change notifications until cancelled; waits out its outages."""
+        """Follow the store's change notifications until cancelled, through outages too."""
         while True:
             try:
                 async for notification in self._reader.change_notifications():
-                    self._spread(notification)
+                    self._notify(notification)
             except PlatformError:
-                self._spread(ChangeNotification(0, None))
+                self._notify(ChangeNotification(0, None))
             await asyncio.sleep(RECONNECT_S)
 
     def close(self) -> None:
         """Stop all computations and wake the listeners, so that their streams end."""
         self.is_closing = True
-        for channel in self._channels.values():
-            channel.close()
+        for live_query in self._live_queries.values():
+            live_query.close()
 
     @asynccontextmanager
     async def listen(
         self, project: str, queries: tuple[Query, ...], seat: LiveSeat | None = None
     ) -> AsyncIterator[tuple[LiveQuery, AnswerVersion]]:
-        """The channel of a question, joined, and its newest version. Raises what the question's answer raises."""
+        """Join the live query of a question. Yields it and its newest version. Raises what the computation raises."""
         seat, question = seat or LiveSeat(), (project, queries)
         holder = ShareHolder(project, seat.key)
         self._take_seat(holder, seat)
         try:
-            channel = self._channel_of[seat] = self._channel(question, holder)
+            live_query = self._query_of_seat[seat] = self._find_or_make(question, holder)
         except BaseException:
             self._seats.leave(seat)
             raise
         self.connections += 1
         telemetry.LIVE_CONNECTIONS.labels("sse").inc()
-        channel.listeners += 1
+        live_query.listeners += 1
         try:
-            # One first computation, however many join at once.
-            async with channel.joining:
-                version = await channel.join()
+            # Only one first computation, however many listeners join at once.
+            async with live_query.joining:
+                version = await live_query.join()
             self._take_question(holder, question, 1 + version.points // POINTS_PER_PLACE)
-            yield channel, version
+            yield live_query, version
         finally:
-            channel.leave()
+            live_query.leave()
             self._seats.leave(seat)
-            self._channel_of.pop(seat, None)
+            self._query_of_seat.pop(seat, None)
             self.connections -= 1
             telemetry.LIVE_CONNECTIONS.labels("sse").dec()
 
-    def _channel(self, question: Question, holder: ShareHolder) -> LiveQuery:
-        if question not in self._channels:
-            self._forget()
+    def _find_or_make(self, question: Question, holder: ShareHolder) -> LiveQuery:
+        if question not in self._live_queries:
+            self._drop_idle()
             self._take_question(holder, question, 1)
-            self._channels[question] = self._make_channel(*question)
-        telemetry.LIVE_QUESTIONS.set(len(self._channels))
-        return self._channels[question]
+            self._live_queries[question] = self._make_live_query(*question)
+        telemetry.LIVE_QUESTIONS.set(len(self._live_queries))
+        return self._live_queries[question]
 
-    def _make_channel(self, project: str, queries: tuple[Query, ...]) -> LiveQuery:
+    def _make_live_query(self, project: str, queries: tuple[Query, ...]) -> LiveQuery:
         turns = self._turns
         return LiveQuery(
             lambda: self._engine.reply(project, queries),
@@ -127,51 +129,51 @@ class LiveHub:
             budget=LiveBudget(
                 turn=lambda: turns.turn(project),
                 charge=lambda seconds: turns.charge(project, seconds),
-                history_points_max=self._history,
+                history_points_max=self._history_points_max,
             ),
         )
 
-    def _history(self) -> int:
-        """How many points of its past a question may keep."""
-        return HISTORY_POINTS_IN_ALL_MAX // max(1, len(self._channels))
+    def _history_points_max(self) -> int:
+        """Return how many points of its history a live query may keep."""
+        return HISTORY_POINTS_IN_ALL_MAX // max(1, len(self._live_queries))
 
     def _take_seat(self, holder: ShareHolder, seat: LiveSeat) -> None:
-        taken = self._seats.take(holder, seat)
-        for other in taken.given_up:
+        reclaimed = self._seats.take(holder, seat)
+        for other in reclaimed.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()
             other.problem = Busy(GIVES_WAY.format(what="stream"), retry_after_seconds=30)
-            if other in self._channel_of:
-                self._channel_of[other].wake()
-        if not taken.is_held:
+            if other in self._query_of_seat:
+                self._query_of_seat[other].wake()
+        if not reclaimed.is_held:
             raise Busy(
                 f"{self._connections_max} live connections are open, and this key has its share.",
                 retry_after_seconds=10,
             )
 
     def _take_question(self, holder: ShareHolder, question: Question, weight: int) -> None:
-        taken = self._questions.take(holder, question, weight)
-        for other in taken.given_up:
+        reclaimed = self._questions.take(holder, question, weight)
+        for other in reclaimed.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()
-            if (channel := self._channels.pop(other, None)) is not None:
-                channel.end(Busy(GIVES_WAY.format(what="question"), retry_after_seconds=30))
-        if not taken.is_held:
+            if (live_query := self._live_queries.pop(other, None)) is not None:
+                live_query.end(Busy(GIVES_WAY.format(what="question"), retry_after_seconds=30))
+        if not reclaimed.is_held:
             raise Busy(
                 f"{QUESTIONS_MAX} different live questions are open, and this key has its share.",
                 retry_after_seconds=10,
             )
 
-    def _spread(self, notification: ChangeNotification) -> None:
+    def _notify(self, notification: ChangeNotification) -> None:
         self._engine.touch(notification.projects)
-        self._forget()
-        for (project, _), channel in self._channels.items():
+        self._drop_idle()
+        for (project, _), live_query in self._live_queries.items():
             if notification.projects is None or project in notification.projects:
-                channel.touch()
+                live_query.touch()
 
-    def _forget(self) -> None:
+    def _drop_idle(self) -> None:
         now = asyncio.get_running_loop().time()
-        idle = [question for question, channel in self._channels.items() if channel.listeners == 0]
-        is_full = len(self._channels) >= QUESTIONS_MAX
+        idle = [question for question, live_query in self._live_queries.items() if live_query.listeners == 0]
+        is_full = len(self._live_queries) >= QUESTIONS_MAX
         for question in idle:
-            if is_full or now - self._channels[question].left_at > LINGER_S:
-                del self._channels[question]
+            if is_full or now - self._live_queries[question].left_at > LINGER_S:
+                del self._live_queries[question]
                 self._questions.leave(question)

@@ -1,10 +1,10 @@
-"""One live question: its newest answers, a short history, and who waits for them.   Stage 5 of 6.
+"""One live query: its newest answers, a short history, and its listeners.   Stage 5 of 6.
 
-One computation per question and tick, however many listen. A listener holds no queue: it remembers the version
-it has sent and asks for the changes since, so a slow one gets the newest values merged and holds nothing up.
-The first change is computed at once, the next ones at most every `interval_s`; what turned out to change nothing
-does not hold up what comes after it by more than LOOK_S. Without any, a look every
-IDLE_S keeps `as_of`, windows and `online` moving. A question that takes long is computed more seldom.
+A query is computed once per tick, however many listen. A listener has no queue: it remembers the version that it has
+sent and asks for the changes since then. So a slow listener gets the newest values in one update, and delays nobody.
+The first change is computed at once, the next ones at most every `interval_s`. After a computation that found no change
+the pause is at most LOOK_S. Without changes the query is still computed every IDLE_S, so that `as_of`, moving
+windows and `online` stay current. An expensive query is computed less often.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, AnswerUpdate
 
 IDLE_S = 2.0
-LOOK_S = 0.05  # on a busy site most change notifications are about other questions' numbers
+LOOK_S = 0.05  # short, since on a busy site most change notifications concern other queries
 RETRY_S = 1.0
-COST_FACTOR = 4  # a question may keep one core busy for a fifth of the time
+COST_FACTOR = 4  # the pause in computing times: a query may take a fifth of one core
 VERSIONS_MAX = 120
 HISTORY_POINTS_MAX = 20_000  # the newest version is kept whatever its size
 
 
 class AnswerVersion(Struct, frozen=True, eq=False):
-    """The answers of one moment. `id` is what `Last-Event-ID` brings back."""
+    """The answers of one moment. A client sends `id` back as `Last-Event-ID`."""
 
     id: str
     generation: str
@@ -42,7 +42,7 @@ class AnswerVersion(Struct, frozen=True, eq=False):
 
 
 class LiveBudget(Struct, frozen=True):
-    """What a question may take beside others: its turn to compute, what it is charged for, and points of its past."""
+    """A live query's share of common resources: turns to compute, a charge for computing, and points of history."""
 
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     charge: Callable[[float], None] = lambda _: None
@@ -63,41 +63,41 @@ class LiveQuery:
         self.joining = asyncio.Lock()
         self.listeners = 0
         self.left_at = 0.0
-        self.rendered: dict[str, asyncio.Task[bytes | None]] = {}  # what listeners share of their encoded events
-        self.error: PlatformError | None = None  # why the last computation failed; None once one succeeds
-        self.problem: PlatformError | None = None  # why it is computed no more, and its streams must end
+        self.rendered: dict[str, asyncio.Task[bytes | None]] = {}  # encoded events, shared by listeners
+        self.error: PlatformError | None = None  # why the last computation failed; None if it succeeded
+        self.problem: PlatformError | None = None  # why the live query has ended, and its streams must end
 
     def touch(self) -> None:
-        """Something has moved that may change the answers."""
+        """Compute the answers again soon: they may have changed."""
         self._dirty.set()
 
     async def join(self) -> AnswerVersion:
-        """The newest version, kept current from here on; raises what the first computation raises."""
-        # The running task keeps the newest current; after a pause it is stale.
+        """Return the newest version, and keep it current from now on. Raises what the first computation raises."""
+        # While the task runs the newest version is current; without it the version is stale.
         if self._task is None or self._task.done():
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
                 await self._refresh()
             finally:
-                self._budget.charge(time.monotonic() - begun)
+                self._budget.charge(time.monotonic() - start)
             self._task = asyncio.create_task(self._run(), name=f"live {self._name}")
             self._task.add_done_callback(lambda _: self.wake())
         return self._versions[-1]
 
     def leave(self) -> None:
-        """The counterpart of a listener's `listeners += 1`."""
+        """Remove a listener. Without listeners the computations stop."""
         self.listeners -= 1
         self.left_at = asyncio.get_running_loop().time()
         if self.listeners == 0:
             self.stop()
 
     def close(self) -> None:
-        """Stop, and let those that wait go on to see it."""
+        """Stop the computations and wake all listeners."""
         self.stop()
         self.wake()
 
     def end(self, problem: PlatformError) -> None:
-        """Stop for good, and let those that listen know why."""
+        """Stop for good; `problem` tells the listeners why."""
         self.problem = problem
         self.close()
 
@@ -113,19 +113,19 @@ class LiveQuery:
     def find(self, id: str) -> AnswerVersion | None:
         return next((version for version in self._versions if version.id == id), None)
 
-    def since(self, seen: AnswerVersion, latest: AnswerVersion | None = None) -> list[AnswerUpdate] | None:
-        """What has changed since `seen`, merged; None: send all (another generation, or the window has moved)."""
+    def updates_since(self, base: AnswerVersion, latest: AnswerVersion | None = None) -> list[AnswerUpdate] | None:
+        """Return the changes since `base`, merged. None if a snapshot is needed: new generation, or moved window."""
         latest = latest or self.latest
-        return answer_changes(seen.answers, latest.answers) if seen.generation == latest.generation else None
+        return answer_changes(base.answers, latest.answers) if base.generation == latest.generation else None
 
-    async def wait(self, seen: AnswerVersion, error: PlatformError | None, timeout_s: float) -> None:
-        """Until there is a newer version, or another error, than the listener has sent; or the time is over.
+    async def wait(self, sent_version: AnswerVersion, error: PlatformError | None, timeout_s: float) -> None:
+        """Wait for a newer version or another error than the listener has sent, or until the timeout.
 
-        Raises what has ended the computations, where that is a bug of ours: no stream goes on with old numbers.
+        Raises the error of a bug that has ended the computations: no stream goes on with old numbers.
         """
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
-        if self.latest is not seen or self.error is not error or self.problem is not None:
+        if self.latest is not sent_version or self.error is not error or self.problem is not None:
             return
         published = self._published
         with suppress(TimeoutError):
@@ -141,33 +141,34 @@ class LiveQuery:
                 async with asyncio.timeout(IDLE_S):
                     await self._dirty.wait()
             async with self._budget.turn():
-                began, published_at = loop.time(), self._published_at
+                start, published_at = loop.time(), self._published_at
                 try:
                     await self._refresh()
                 except PlatformError as error:
                     self._fail(error)
                     if isinstance(error, Rejected):
                         return
-                took = loop.time() - began
-            pause_s = min(LOOK_S, self._interval_s) if published_at == self._published_at else self._interval_s
-            await asyncio.sleep(max(pause_s - took, took * COST_FACTOR, RETRY_S if self.error else 0))
+                seconds = loop.time() - start
+            has_published = published_at != self._published_at
+            pause_s = self._interval_s if has_published else min(LOOK_S, self._interval_s)
+            await asyncio.sleep(max(pause_s - seconds, seconds * COST_FACTOR, RETRY_S if self.error else 0))
 
     async def _refresh(self) -> None:
-        # Cleared before the read: what moves during it asks for another.
+        # Cleared before the read, so that a change during the read causes another computation.
         self._dirty.clear()
         with telemetry.LIVE_COMPUTE_SECONDS.time():
             reply = await self._compute()
         self.error = None
-        if self._is_news(reply):
+        if self._must_publish(reply):
             self._publish(reply)
 
-    def _is_news(self, reply: Reply) -> bool:
+    def _must_publish(self, reply: Reply) -> bool:
         if not self._versions or self.latest.generation != reply.generation:
             return True
-        found = answer_changes(self.latest.answers, reply.answers)
-        if found is None or (found and not is_only_meta(found, self.latest.answers)):
+        updates = answer_changes(self.latest.answers, reply.answers)
+        if updates is None or (updates and not is_only_meta(updates, self.latest.answers)):
             return True
-        return bool(found) and asyncio.get_running_loop().time() - self._published_at >= IDLE_S
+        return bool(updates) and asyncio.get_running_loop().time() - self._published_at >= IDLE_S
 
     def _publish(self, reply: Reply) -> None:
         points = sum(1 + len(r.points) for answer in reply.answers for r in answer.results)
@@ -188,6 +189,6 @@ class LiveQuery:
             self.wake()
 
     def wake(self) -> None:
-        """Let those that wait look around."""
+        """Wake all listeners."""
         self._published.set()
         self._published = asyncio.Event()

@@ -72,7 +72,7 @@ def command(
         workers_group=WorkerSettings().group_id, profiles_group=ProfilesSettings().group_id,
         on_death=ending.note_death,
     )  # fmt: skip
-    parts.bounds.warden.connections_max = _connections_possible(settings)
+    parts.bounds.guard.connections_max = _connections_possible(settings)
     with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
         runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
         # Everything is closed. A thread that waits for a server that hangs must not keep this process alive.
@@ -123,12 +123,12 @@ async def _serve(
     from rtaplatform import telemetry
 
     log = telemetry.logger("api")
-    server = make_server(make_app(), listener, parts.bounds.warden.connections_max)
+    server = make_server(make_app(), listener, parts.bounds.guard.connections_max)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     host, port = listener.getsockname()[:2]
-    with parts.bounds.warden.watching(port):
+    with parts.bounds.guard.watching(port):
         serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
         # Objects from the start live as long as the process: the garbage collector need not visit them.
         gc.freeze()

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import structs
 
-from rtaplatform.store.port import LooseAsked, LooseWrite
+from rtaplatform.store.port import LooseIdQuery, LooseWrite
 
 ABSENT = -1  # in place of the stream time of a write, if the id is not stored
 LooseKey = tuple[str, int]  # set, id
-FetchLoose = Callable[[LooseAsked], list[list[int]]]
+FetchLoose = Callable[[LooseIdQuery], list[list[int]]]
 
 
 class LooseIds:
@@ -63,9 +63,9 @@ class LooseIds:
         self._read, self._sent = {}, {}
 
 
-def fetch_no_loose_ids(asked: LooseAsked) -> list[list[int]]:
+def fetch_no_loose_ids(query: LooseIdQuery) -> list[list[int]]:
     """The answer of a store that has none of these ids."""
-    return [[ABSENT] * len(ids) for _, ids in asked]
+    return [[ABSENT] * len(ids) for _, ids in query]
 
 
 def make_loose_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKey, int]) -> list[LooseWrite]:

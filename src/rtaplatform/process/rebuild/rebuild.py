@@ -35,7 +35,7 @@ from rtaplatform.store.port import (
     Delta,
     ErasedKeys,
     GenerationStore,
-    LooseAsked,
+    LooseIdQuery,
     Outcome,
     Replaced,
     ShardState,
@@ -56,7 +56,7 @@ class RebuildStore(GenerationStore, Protocol):
 
     def state(self, shard: int) -> ShardState | None: ...
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]: ...
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]: ...
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]: ...
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]: ...
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]: ...
     def clock_s(self) -> int: ...
@@ -85,9 +85,9 @@ class BuildingStore:
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return self._store.build(shard, generation, delta)
 
-    def set_stop(self, shard: int, what: str, reason: str) -> None:
+    def set_stop(self, shard: int, subject: str, reason: str) -> None:
         if reason:
-            self.stops[what] = reason
+            self.stops[subject] = reason
 
 
 class UncountedDeadLetters:
@@ -290,7 +290,7 @@ class Rebuild:
         name, lost_rows = self.names[shard], self._lost_rows.get(shard, {})
         while True:
             expected = self._current.get(shard, "")
-            outcome = self._store.switch(shard, expected=expected, generation=name, gone=lost_rows)
+            outcome = self._store.switch(shard, expected=expected, generation=name, lost=lost_rows)
             match outcome:
                 case Switched():
                     log_line.info("shard switched", shard=shard, generation=name)

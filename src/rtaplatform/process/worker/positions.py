@@ -146,7 +146,7 @@ class Positions:
 
     def accept(self, shard: int, moves: Sequence[Advance]) -> None:
         """Record that the shard's ledger has made these moves."""
-        self._rows[shard] |= {move.place: move.upto for move in moves}
+        self._rows[shard] |= {move.place: move.to_row for move in moves}
 
     def advance(self, runs: Mapping[Partition, RecordColumns]) -> None:
         """Record that these runs have been read, and given to all shards that need them."""

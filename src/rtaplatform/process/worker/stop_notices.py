@@ -12,7 +12,7 @@ log_line = telemetry.logger("worker")
 
 
 class StopStore(Protocol):
-    def set_stop(self, shard: int, what: str, reason: str) -> None: ...
+    def set_stop(self, shard: int, subject: str, reason: str) -> None: ...
 
 
 class StopNotices:

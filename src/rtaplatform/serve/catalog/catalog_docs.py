@@ -1,6 +1,6 @@
-"""What OpenAPI says of the catalog's routes, made from the same fields that check their bodies.   Stage 6 of 6.
+"""The OpenAPI descriptions of the catalog's routes, made from the fields that check their bodies.   Stage 6 of 6.
 
-Each value is the part of an operation that `openapi/document.py` puts into the document.
+Each value is a part of an operation; `openapi/document.py` puts it into the document.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 
 def docs_of_list(kind: EntityType) -> Docs:
-    words = {name: f"Only those whose {name} is this one." for name in kind.filters}
+    descriptions = {name: f"Only those whose {name} is this one." for name in kind.filters}
     enums = {name: kind.fields[name].schema["enum"][:-1] for name in kind.filters if "enum" in kind.fields[name].schema}
     searched, text = " or ".join((*kind.searched, "id")), {**STORED_TEXT, "maxLength": SEARCH_CHARS_MAX}
     return {
         "parameters": [
             *_PAGE,
             parameter("q", f"Only those whose {searched} begins like this.", text),
-            *(parameter(name, said, _filter_schema(enums.get(name))) for name, said in words.items()),
+            *(parameter(name, about, _filter_schema(enums.get(name))) for name, about in descriptions.items()),
         ],
-        "responses": {"200": json_content("A page.", _page_of(_thing(kind)))},
+        "responses": {"200": json_content("A page.", _page_of(_entity_schema(kind)))},
     }
 
 
@@ -52,14 +52,14 @@ def docs_of_create(kind: EntityType) -> Docs:
     body = object_of(kind.fields, {"id": {**_id_schema(kind), "type": ["string", "number"]}}, ["id"])
     return {
         "requestBody": body_schema({"application/json": body}),
-        "responses": {"201": json_content("It is created.", _thing(kind), {**_ETAG, **_LOCATION})},
+        "responses": {"201": json_content("It is created.", _entity_schema(kind), {**_ETAG, **_LOCATION})},
     }
 
 
 def docs_of_read(kind: EntityType) -> Docs:
     return {
         "parameters": [_id_parameter(kind), _KNOWN],
-        "responses": {"200": json_content("It.", _thing(kind), _ETAG), "304": _UNCHANGED},
+        "responses": {"200": json_content("It.", _entity_schema(kind), _ETAG), "304": _UNCHANGED},
     }
 
 
@@ -68,8 +68,10 @@ def docs_of_replace(kind: EntityType) -> Docs:
         "parameters": [_id_parameter(kind, is_written=True), _IF_MATCH, _IF_NONE_MATCH],
         "requestBody": body_schema({"application/json": object_of(kind.fields)}),
         "responses": {
-            "200": json_content("It is replaced: fields that are not given have their defaults.", _thing(kind), _ETAG),
-            "201": json_content("It is created.", _thing(kind), {**_ETAG, **_LOCATION}),
+            "200": json_content(
+                "It is replaced: fields that are not given have their defaults.", _entity_schema(kind), _ETAG
+            ),
+            "201": json_content("It is created.", _entity_schema(kind), {**_ETAG, **_LOCATION}),
         },
     }
 
@@ -79,7 +81,7 @@ def docs_of_patch(kind: EntityType) -> Docs:
     return {
         "parameters": [_id_parameter(kind), _IF_MATCH],
         "requestBody": body_schema({_MERGE_PATCH: body, "application/json": body}),
-        "responses": {"200": json_content("As it is now.", _thing(kind), _ETAG)},
+        "responses": {"200": json_content("As it is now.", _entity_schema(kind), _ETAG)},
     }
 
 
@@ -87,14 +89,14 @@ def docs_of_delete(kind: EntityType, *, can_erase: bool) -> Docs:
     responses: Docs = {"204": {"description": "It is deleted."}}
     parameters = [_id_parameter(kind), _IF_MATCH]
     if can_erase:
-        said = "true: erase the person, not only the profile; the answer is the receipt."
-        parameters.append(parameter("erase", said, {"type": "string", "enum": ["true", "false"], "default": "false"}))
+        about = "true: erase the person, not only the profile; the answer is the receipt."
+        parameters.append(parameter("erase", about, {"type": "string", "enum": ["true", "false"], "default": "false"}))
         responses["200"] = json_content("The person is erased: the receipt.", RECEIPT)
     return {"parameters": parameters, "responses": responses}
 
 
 def docs_of_import(kind: EntityType) -> Docs:
-    said = f"One object a line, as POST /v1/{kind.plural} takes it; only the fields that it has are changed."
+    about = f"One object a line, as POST /v1/{kind.plural} takes it; only the fields that it has are changed."
     number: Docs = {"type": "integer", "minimum": 0}
     error = closed_object(
         {"row": number, "id": nullable(TEXT), "field": nullable(TEXT), "detail": TEXT, "value": nullable(TEXT)}
@@ -104,7 +106,7 @@ def docs_of_import(kind: EntityType) -> Docs:
         "requestBody": {
             "required": True,
             "content": {
-                "application/x-ndjson": {"schema": {"type": "string", "minLength": 1, "description": said}},
+                "application/x-ndjson": {"schema": {"type": "string", "minLength": 1, "description": about}},
                 "text/csv": {
                     "schema": {
                         "type": "string",
@@ -124,15 +126,15 @@ def docs_of_import(kind: EntityType) -> Docs:
     }
 
 
-def object_of(fields: Fields, more: Docs | None = None, required: list[str] | None = None) -> Docs:
-    """A body's schema: these fields, no others."""
-    needed = [*(required or ()), *(name for name, field in fields.items() if field.is_required)]
-    properties = {**(more or {}), **{name: field.schema for name, field in fields.items()}}
+def object_of(fields: Fields, extra: Docs | None = None, required: list[str] | None = None) -> Docs:
+    """Make the schema of a body with these fields and no others."""
+    required_names = [*(required or ()), *(name for name, field in fields.items() if field.is_required)]
+    properties = {**(extra or {}), **{name: field.schema for name, field in fields.items()}}
     return {
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        **({"required": needed} if needed else {}),
+        **({"required": required_names} if required_names else {}),
     }
 
 
@@ -153,8 +155,8 @@ def _id_parameter(kind: EntityType, *, is_written: bool = False) -> Docs:
     return parameter("id", "The id in events, percent-encoded.", schema, "path")
 
 
-def _thing(kind: EntityType) -> Docs:
-    """The answer's schema: what is free in a request has one type in an answer."""
+def _entity_schema(kind: EntityType) -> Docs:
+    """Make the schema of a response. A field that takes several types in a request has one type here."""
     shapes = {name: field.schema for name, field in kind.fields.items()}
     shapes[kind.json_field] = {"type": "object"}
     shapes["anonymous_ids"] = {"type": "array", "items": TEXT}

@@ -1,4 +1,4 @@
-"""What the catalog's routes have in common: bodies, ids, conditions, answers.   Stage 6 of 6."""
+"""Helpers that the catalog's routes share: bodies, ids, conditions, responses.   Stage 6 of 6."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
 from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode_id(segment: str) -> str:
-    """The id of a path's segment, of whatever is there; raises InvalidParameter."""
+    """Decode an id from a path segment. Raises InvalidParameter."""
     try:
         id = unquote_to_bytes(segment.encode()).decode()
     except UnicodeDecodeError:
@@ -42,17 +42,17 @@ def decode_id(segment: str) -> str:
 
 
 def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
-    """The id of a path's segment, of something that may be made; raises InvalidParameter."""
+    """Decode the id of an entity that may be created. Raises InvalidParameter."""
     return check_id(decode_id(segment), reserved)
 
 
 async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
-    """`work` in a transaction; raises Unavailable."""
-    return await catalog_of(request).database.run(work, seconds=seconds)
+    """Run `work` in a transaction. Raises Unavailable."""
+    return await catalog_services_of(request).database.run(work, seconds=seconds)
 
 
 async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:
-    """The body; raises UnreadableBody, UnsupportedEncoding, UnsupportedType."""
+    """Read the JSON body. Raises UnreadableBody, UnsupportedEncoding, UnsupportedType."""
     check_type(request, types)
     body = await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
     if is_optional and not body:
@@ -66,13 +66,13 @@ async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *,
 
 
 def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None = None) -> str:
-    """The Content-Type without its parameters, the first of `types` where none is given; raises UnsupportedType."""
-    named, _, parameters = request.headers.get("content-type", "").partition(";")
-    named = named.strip().lower() or types[0]
-    if named not in types:
+    """Return the Content-Type without parameters, by default the first of `types`. Raises UnsupportedType."""
+    header_value, _, parameters = request.headers.get("content-type", "").partition(";")
+    media_type = header_value.strip().lower() or types[0]
+    if media_type not in types:
         raise UnsupportedType(
-            f"Content-Type `{named[:100]}` is none that this route takes.", field="Content-Type", allowed=list(types),
-            hint=hint or f"Send it as {types[0]}.",
+            f"Content-Type `{media_type[:100]}` is none that this route takes.",
+            field="Content-Type", allowed=list(types), hint=hint or f"Send it as {types[0]}.",
         )  # fmt: skip
     charset = _CHARSET.search(parameters)
     if charset and charset[1].lower() not in CHARSETS:
@@ -80,65 +80,65 @@ def check_type(request: AnyRequest, types: tuple[str, ...], *, hint: str | None 
             f"Charset `{charset[1][:100]}` is none that this route takes.", field="Content-Type",
             allowed=list(CHARSETS), hint="Send it in UTF-8.",
         )  # fmt: skip
-    return named
+    return media_type
 
 
 def read_question(
     request: AnyRequest, filters: tuple[str, ...], *, is_searched: bool, sorts: tuple[str, ...] = SORTS
 ) -> PageQuestion:
-    """A list's parameters; raises InvalidParameter."""
-    given = read_parameters(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
-    sort = given.get("sort", SORTS[0])
+    """Read the parameters of a list. Raises InvalidParameter."""
+    parameters = read_parameters(request, (*PAGE_PARAMETERS, "format", *(("q",) if is_searched else ()), *filters))
+    sort = parameters.get("sort", SORTS[0])
     if sort not in sorts:
         raise InvalidParameter(f"`sort` cannot be {sort[:100]!r}.", field="sort", allowed=list(sorts))
-    limit = read_limit(given, LIMIT_DEFAULT, LIMIT_MAX)
+    limit = read_limit(parameters, LIMIT_DEFAULT, LIMIT_MAX)
     for name in ("q", *filters):
-        if len(given.get(name, "")) > SEARCH_CHARS_MAX or "\x00" in given.get(name, ""):
-            said = f"`{name}` has at most {SEARCH_CHARS_MAX} characters, without NUL."
-            raise InvalidParameter(said, field=name, allowed=said)
-    chosen = tuple((name, given[name]) for name in filters if name in given)
-    return PageQuestion(sort, limit, given.get("cursor"), given.get("q"), chosen)
+        if len(parameters.get(name, "")) > SEARCH_CHARS_MAX or "\x00" in parameters.get(name, ""):
+            rule = f"`{name}` has at most {SEARCH_CHARS_MAX} characters, without NUL."
+            raise InvalidParameter(rule, field=name, allowed=rule)
+    filter_values = tuple((name, parameters[name]) for name in filters if name in parameters)
+    return PageQuestion(sort, limit, parameters.get("cursor"), parameters.get("q"), filter_values)
 
 
-def read_flag(given: dict[str, str], name: str) -> bool:
-    value = given.get(name, "false")
+def read_flag(parameters: dict[str, str], name: str) -> bool:
+    value = parameters.get(name, "false")
     if value not in ("true", "false"):
         raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=["true", "false"])
     return value == "true"
 
 
 def condition_of(request: AnyRequest) -> Condition | None:
-    """What If-Match and If-None-Match ask of a change."""
+    """Read the condition of a change: If-Match and If-None-Match."""
     return read_condition(request.headers.get("if-match"), request.headers.get("if-none-match"))
 
 
 def answer_read(request: AnyRequest, content: Any, version: int) -> Response[bytes]:
-    """JSON with its ETag; 304 where If-None-Match names it."""
+    """Respond with JSON and its ETag, or with 304 if If-None-Match has that ETag."""
     if is_current(request.headers.get("if-none-match"), version):
         return Response(b"", status_code=304, headers={"ETag": etag_of(version)})
     return answer(content, ETag=etag_of(version))
 
 
 def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
-    """JSON; header names with _ for -."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(_encode(content), status_code=status, media_type="application/json", headers=named)
+    """Respond with JSON. In header names _ stands for -."""
+    named_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(_encode(content), status_code=status, media_type="application/json", headers=named_headers)
 
 
 def answer_list(
     request: AnyRequest, items: Sequence[Any], columns: Sequence[str], next_cursor: str | None = None
 ) -> Response[bytes]:
-    """A page as JSON, or as CSV; the next page of a table is a link."""
+    """Respond with a page, as JSON or CSV. For CSV a header links to the next page."""
     if not wants_csv(request):
         return answer({"items": items, "next_cursor": next_cursor})
-    headers = {} if next_cursor is None else {"Link": f'<{_address_of(request, next_cursor)}>; rel="next"'}
+    headers = {} if next_cursor is None else {"Link": f'<{_link_to(request, next_cursor)}>; rel="next"'}
     return answer_table(write_objects(items, columns, headers))
 
 
-def _address_of(request: AnyRequest, cursor: str) -> str:
-    """The same question from this cursor on."""
-    given = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return f"{request.url.path}?{urlencode([*given, ('cursor', cursor)])}"
+def _link_to(request: AnyRequest, cursor: str) -> str:
+    """Return the URL of the same list from this cursor on."""
+    parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
 
 
 def no_content() -> Response[bytes]:

@@ -1,7 +1,7 @@
 """`/v1/users` and `/v1/products`: create, read, replace, merge patch, delete, list.   Stage 6 of 6.
 
-Written once for both: `catalog/entities/entity_types.py` says in what they differ. The project is the key's, so another
-project's thing is one that does not exist.
+The routes are the same for both; `catalog/entities/entity_types.py` has the differences. The project is that of the
+key, so an entity of another project does not exist.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from rtaplatform.serve.http.dependencies import AnyRequest
 from rtaplatform.serve.http.parameters import read_parameters
 
 
-def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
+def make_read_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     root, tags = f"/v1/{kind.plural}", [kind.plural]
 
     @get(
@@ -75,17 +75,17 @@ def reading_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     return [list_all, read_one]
 
 
-def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
+def make_write_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     root, tags = f"/v1/{kind.plural}", [kind.plural]
 
     @post(root, opt={"scope": CATALOG_WRITE, "docs": docs_of_create(kind)}, tags=tags, summary=f"Create a {kind.name}")
     async def create(request: AnyRequest) -> Response[bytes]:
         read_parameters(request, ())
-        given = await read_json(request)
-        if not isinstance(given, dict) or "id" not in given:
+        body = await read_json(request)
+        if not isinstance(body, dict) or "id" not in body:
             raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
-        id = check_id(given.pop("id"), kind.reserved)
-        place, values = EntityRef(kind, access_of(request).project_id, id), read_object(given, kind.fields)
+        id = check_id(body.pop("id"), kind.reserved)
+        place, values = EntityRef(kind, access_of(request).project_id, id), read_object(body, kind.fields)
         row = await run(request, lambda connection: entity_rows.create(connection, place, values))
         return _answer(kind, row, 201, Location=location(kind.plural, id))
 
@@ -114,19 +114,19 @@ def writing_routes(kind: EntityType) -> list[HTTPRouteHandler]:
             kind, await run(request, lambda connection: entity_rows.patch(connection, place, values, condition))
         )
 
-    return [create, replace, change, _deleting_route(kind)]
+    return [create, replace, change, _make_delete_route(kind)]
 
 
 def check_filters(kind: EntityType, filters: tuple[tuple[str, str], ...]) -> None:
-    """Raise InvalidParameter where a filter asks for what its field can never hold."""
+    """Raise InvalidParameter if a filter has a value that its field can never hold."""
     for name, value in filters:
         values = kind.fields[name].schema.get("enum")
         if values is not None and value not in values:
-            allowed = [one for one in values if one is not None]
+            allowed = [choice for choice in values if choice is not None]
             raise InvalidParameter(f"`{name}` cannot be {value[:100]!r}.", field=name, allowed=allowed)
 
 
-def _deleting_route(kind: EntityType) -> HTTPRouteHandler:
+def _make_delete_route(kind: EntityType) -> HTTPRouteHandler:
     can_erase = kind is USER
 
     @delete(
@@ -134,9 +134,9 @@ def _deleting_route(kind: EntityType) -> HTTPRouteHandler:
         opt={"scope": CATALOG_WRITE, "docs": docs_of_delete(kind, can_erase=can_erase)},
     )  # fmt: skip
     async def remove(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-        given = read_parameters(request, ("erase",) if can_erase else ())
+        parameters = read_parameters(request, ("erase",) if can_erase else ())
         place, condition = _place(request, kind, id), condition_of(request)
-        if read_flag(given, "erase"):
+        if read_flag(parameters, "erase"):
             return answer(await erase(request, place.id, condition=condition))
         await run(request, lambda connection: entity_rows.delete(connection, place, condition))
         return no_content()
@@ -152,13 +152,13 @@ def _place(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
     return EntityRef(kind, access_of(request).project_id, decode_id(segment))
 
 
-def _without_id(given: Any, id: str) -> Any:
-    """The body without its id, which may be there if it is the path's."""
-    if not isinstance(given, dict) or "id" not in given:
-        return given
-    if given["id"] != id:
+def _without_id(body: Any, id: str) -> Any:
+    """Return the body without its id, which must be the id of the path."""
+    if not isinstance(body, dict) or "id" not in body:
+        return body
+    if body["id"] != id:
         raise InvalidParameter("The id of the body is not that of the path.", field="id", allowed=id)
-    return {name: value for name, value in given.items() if name != "id"}
+    return {name: value for name, value in body.items() if name != "id"}
 
 
 def _answer(kind: EntityType, row: Any, status: int = 200, **headers: str) -> Response[bytes]:
@@ -166,5 +166,5 @@ def _answer(kind: EntityType, row: Any, status: int = 200, **headers: str) -> Re
 
 
 route_handlers: list[HTTPRouteHandler] = [
-    route for kind in (USER, PRODUCT) for route in (*reading_routes(kind), *writing_routes(kind))
+    route for kind in (USER, PRODUCT) for route in (*make_read_routes(kind), *make_write_routes(kind))
 ]

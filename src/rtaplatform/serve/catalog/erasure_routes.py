@@ -1,4 +1,4 @@
-"""`/v1/erasures`: people without a profile are erased as well, and every receipt can be read again.   Stage 6 of 6."""
+"""`/v1/erasures`: erase a person, with or without a profile; list the receipts.   Stage 6 of 6."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtaplatform.profiles.erasure_receipt import PersonToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of
 from rtaplatform.serve.http.parameters import read_parameters
 
 TAGS = ["erasures"]
@@ -33,8 +33,8 @@ async def erase_person(request: AnyRequest) -> Response[bytes]:
     values = read_object(await read_json(request), ERASURE_FIELDS)
     user_id, anonymous_ids = values.get("user_id"), values.get("anonymous_ids") or ()
     if user_id is None and not anonymous_ids:
-        said = "`user_id` or `anonymous_ids` is needed."
-        raise InvalidParameter(said, field="user_id", allowed=ERASURE_FIELDS["user_id"].schema)
+        detail = "`user_id` or `anonymous_ids` is needed."
+        raise InvalidParameter(detail, field="user_id", allowed=ERASURE_FIELDS["user_id"].schema)
     return answer(await erase(request, user_id, tuple(anonymous_ids)))
 
 
@@ -42,7 +42,7 @@ async def erase_person(request: AnyRequest) -> Response[bytes]:
     "/v1/erasures", opt={"scope": CATALOG_WRITE, "docs": LIST_ERASURES}, tags=TAGS, summary="List the receipts",
 )  # fmt: skip
 async def list_erasures(request: AnyRequest) -> Response[bytes]:
-    """Receipts of what is not complete yet have null for what was removed."""
+    """In the receipt of an erasure that is not complete yet, `removed` is null."""
     question = read_question(request, ("user_id",), is_searched=False, sorts=pages.TIME_SORTS)
     access = access_of(request)
     page = await run(request, lambda connection: pages.list_erasures(connection, access.project_id, question))
@@ -55,7 +55,7 @@ route_handlers: list[HTTPRouteHandler] = [list_erasures, erase_person]
 async def erase(
     request: AnyRequest, user_id: str | None, anonymous_ids: tuple[str, ...] = (), condition: Condition | None = None
 ) -> dict[str, Any]:
-    """The receipt; raises PreconditionFailed, Unavailable."""
+    """Erase a person and return the receipt. Raises PreconditionFailed, Unavailable."""
     access = access_of(request)
-    who = PersonToErase(access.project, access.project_id, user_id, anonymous_ids)
-    return await catalog_of(request).erasure.erase(who, condition)
+    person = PersonToErase(access.project, access.project_id, user_id, anonymous_ids)
+    return await catalog_services_of(request).erasure.erase(person, condition)

@@ -1,8 +1,8 @@
-"""`POST /v1/products/import`, `/v1/users/import`: many rows, upserted as they come.   Stage 6 of 6.
+"""`POST /v1/products/import`, `/v1/users/import`: upsert many rows while the body arrives.   Stage 6 of 6.
 
-NDJSON or CSV by Content-Type, gzipped or not. Memory is bounded by a chunk of rows and a chunk of bytes, however long
-the body is. Each chunk is a transaction of its own: where a server goes away in the middle, what was written stays,
-and sending all again changes nothing twice.
+The body is NDJSON or CSV by its Content-Type, gzipped or not. Memory holds one chunk of rows and one chunk of bytes,
+however long the body is. Each chunk of rows is a transaction. If a server fails in the middle, the written rows stay,
+and sending the whole body again is safe.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.bodies import stream_body
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of, dependencies_of
 from rtaplatform.serve.http.parameters import read_parameters
 
 ROWS_PER_CHUNK = 1_000
 CHUNK_SECONDS_MAX = 30.0
-PART_BYTES = 16_384  # what is split into lines at once
+PART_BYTES = 16_384  # split into lines at once
 TURN_SECONDS = 0.005
 ERRORS_SHOWN_MAX = 100
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -47,15 +47,15 @@ class Reader(Protocol):
 
 
 class _Import:
-    """The rows that wait for their chunk to be full, and what became of those before.
+    """One import: the rows of the current chunk, and the results of those before.
 
-    Whatever the rows are, the event loop is held for TURN_SECONDS at most, by one import in each of its rounds.
+    It blocks the event loop for at most TURN_SECONDS at a time, whatever the rows are. Imports take turns.
     """
 
     def __init__(self, request: AnyRequest, kind: EntityType) -> None:
         parts = dependencies_of(request)
         self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
-        self._turns, self._lines_max = catalog_of(request).import_turns, parts.settings.import_lines_max
+        self._turns, self._lines_max = catalog_services_of(request).import_turns, parts.settings.import_lines_max
         self._rows: list[BulkRow] = []
         self._lines = 0
         self.total, self.failed = BulkResult(), 0
@@ -70,7 +70,7 @@ class _Import:
                 await self.flush()
 
     def _take_some(self, items: Iterator[ImportItem]) -> bool:
-        """Take until a chunk is full or the turn is over; whether there are no more."""
+        """Take items until the chunk is full or the turn is over. Returns whether no items are left."""
         turn_ends = time.perf_counter() + TURN_SECONDS
         for item in items:
             self._lines += 1
@@ -79,8 +79,8 @@ class _Import:
             elif item is not None:
                 self._fail([item])
             if self._lines > self._lines_max:
-                said = f"The body has more than {self._lines_max} lines."
-                raise UnreadableBody(said, hint="Send the rest as an import of its own.")
+                detail = f"The body has more than {self._lines_max} lines."
+                raise UnreadableBody(detail, hint="Send the rest as an import of its own.")
             if time.perf_counter() > turn_ends or len(self._rows) >= ROWS_PER_CHUNK:
                 return False
         return True
@@ -100,7 +100,7 @@ class _Import:
         self.total.errors += errors[: ERRORS_SHOWN_MAX - len(self.total.errors)]
 
 
-def _importing_route(kind: EntityType) -> HTTPRouteHandler:
+def _make_import_route(kind: EntityType) -> HTTPRouteHandler:
     @post(
         f"/v1/{kind.plural}/import", status_code=200, tags=[kind.plural], summary=f"Bring in many {kind.plural}",
         description="Creates what is not there; of what is, only the fields of the row are changed. "
@@ -111,32 +111,32 @@ def _importing_route(kind: EntityType) -> HTTPRouteHandler:
         read_parameters(request, ())
         media = check_type(request, (*NDJSON_TYPES, CSV_TYPE), hint=FORM)
         reader: Reader = CsvRows(kind) if media == CSV_TYPE else JsonLines(kind)
-        done = _Import(request, kind)
+        import_ = _Import(request, kind)
         try:
-            await _read_all(request, reader, done)
+            await _read_all(request, reader, import_)
         except UnreadableBody as error:
             error.hint = error.hint or FORM
             raise
-        return answer({**msgspec.to_builtins(done.total), "failed": done.failed})
+        return answer({**msgspec.to_builtins(import_.total), "failed": import_.failed})
 
     return bring_in
 
 
-async def _read_all(request: AnyRequest, reader: Reader, done: _Import) -> None:
+async def _read_all(request: AnyRequest, reader: Reader, import_: _Import) -> None:
     is_empty = True
-    async for chunk in _body(request):
+    async for chunk in _stream(request):
         is_empty = is_empty and not chunk
         for start in range(0, len(chunk), PART_BYTES):
-            await done.take(reader.feed(chunk[start : start + PART_BYTES]))
+            await import_.take(reader.feed(chunk[start : start + PART_BYTES]))
     if is_empty:
         raise UnreadableBody("The body is empty.", hint="Send one row at least.")
-    await done.take(reader.end())
-    await done.flush()
+    await import_.take(reader.end())
+    await import_.flush()
 
 
-def _body(request: AnyRequest) -> AsyncIterator[bytes]:
+def _stream(request: AnyRequest) -> AsyncIterator[bytes]:
     limit = dependencies_of(request).settings.import_bytes_max
     return stream_body(request.receive, request.headers.get("content-encoding"), limit)
 
 
-route_handlers: list[HTTPRouteHandler] = [_importing_route(USER), _importing_route(PRODUCT)]
+route_handlers: list[HTTPRouteHandler] = [_make_import_route(USER), _make_import_route(PRODUCT)]

@@ -1,4 +1,4 @@
-"""`/v1/keys`: a project's own keys, for its administrators.   Stage 6 of 6."""
+"""`/v1/keys`: the keys of a project, for its administrators.   Stage 6 of 6."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REVOKED = ("exclude", "include")
     "/v1/keys", opt={"scope": ADMIN, "csv": True, "docs": docs.LIST_KEYS}, tags=TAGS, summary="List the project's keys"
 )
 async def list_keys(request: AnyRequest) -> Response[bytes]:
-    """What is shown of a key is how it begins and ends. `revoked=include` lists revoked ones as well."""
+    """Only the first and last characters of a key are shown. `revoked=include` lists revoked keys too."""
     question = read_question(request, ("revoked",), is_searched=False)
     if dict(question.filters).get("revoked", "exclude") not in REVOKED:
         raise InvalidParameter("`revoked` is include or exclude.", field="revoked", allowed=list(REVOKED))
@@ -64,8 +64,8 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     """`key` is the key itself: it is shown now and never again."""
     read_parameters(request, ())
     values = with_defaults(read_object(await read_json(request), KEY_FIELDS), KEY_FIELDS)
-    project_id, new, maker = access_of(request).project_id, NewKey(**values), _maker(request)
-    return _answer_made(await run(request, lambda connection: key_admin.create(connection, project_id, new, maker)))
+    project_id, new_key, maker = access_of(request).project_id, NewKey(**values), _maker(request)
+    return _answer_made(await run(request, lambda connection: key_admin.create(connection, project_id, new_key, maker)))
 
 
 @get("/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.READ_KEY}, tags=TAGS, summary="One key")
@@ -80,7 +80,7 @@ async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     summary="Change a key's name or its end",
 )  # fmt: skip
 async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-    """Scopes stay: make another key, so that nobody's key comes to open more or less than they were told."""
+    """Scopes cannot be changed, so that a key never opens more or less than its holder was told. Make another key."""
     read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     condition = condition_of(request)
@@ -95,14 +95,14 @@ async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     summary="Replace a key by a new one", status_code=201,
 )  # fmt: skip
 async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-    """The new key has the old one's name, scopes and end; the old one goes on for `grace_seconds`, a day by default."""
+    """The new key gets the old one's name, scopes and end. The old one stays valid for `grace_seconds` (a day)."""
     read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
-    given = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
-    grace = with_defaults(given, ROTATION_FIELDS)["grace_seconds"]
+    values = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
+    grace_seconds = with_defaults(values, ROTATION_FIELDS)["grace_seconds"]
     maker = _maker(request)
     return _answer_made(
-        await run(request, lambda connection: key_admin.rotate(connection, project_id, key_id, grace, maker))
+        await run(request, lambda connection: key_admin.rotate(connection, project_id, key_id, grace_seconds, maker))
     )
 
 
@@ -111,7 +111,7 @@ async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     status_code=200,
 )  # fmt: skip
 async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
-    """Every process refuses it within 60 s."""
+    """Every process refuses the key within 60 s."""
     read_parameters(request, ())
     project_id, key_id = access_of(request).project_id, decode_id(id)
     condition = condition_of(request)
@@ -130,6 +130,6 @@ def _answer(row: Any) -> Response[bytes]:
     return answer(answer_key(row), ETag=etag_of(row.version))
 
 
-def _answer_made(made: MadeKey) -> Response[bytes]:
-    content = {**msgspec.to_builtins(answer_key(made.row)), "key": made.key}
-    return answer(content, 201, ETag=etag_of(made.row.version), Location=location("keys", made.row.id))
+def _answer_made(made_key: MadeKey) -> Response[bytes]:
+    content = {**msgspec.to_builtins(answer_key(made_key.row)), "key": made_key.key}
+    return answer(content, 201, ETag=etag_of(made_key.row.version), Location=location("keys", made_key.row.id))

@@ -1,4 +1,4 @@
-"""`/v1/projects`: made with their keys; a key sees and changes its own project only.   Stage 6 of 6."""
+"""`/v1/projects`: create a project with its keys, read and change the key's own project.   Stage 6 of 6."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
 )
 from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_of, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of, dependencies_of
 from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
 from rtaplatform.serve.http.parameters import read_parameters
 
 TAGS = ["projects"]
-TELL_SECONDS_MAX = 5.0
+PUBLISH_SECONDS_MAX = 5.0
 
 
 @get(
@@ -54,11 +54,11 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
     read_parameters(request, ())
     values = read_object(await read_json(request), PROJECT_FIELDS)
     limits = dependencies_of(request).limits
-    # Each is told to all shards and workers. What fails costs as well: nobody tries out which slugs are taken.
+    # Every new project concerns all shards and workers. Failed attempts count too, so that nobody can probe for slugs.
     await limits.take(PROJECTS, access_of(request).project_id)
     await limits.take(ALL_PROJECTS, "all")
     row, keys = await run(request, lambda connection: project_admin.create(connection, values, limits.projects_max))
-    await _tell(request)
+    await _publish(request)
     content = {"project": answer_project(row), "keys": keys}
     return answer(content, 201, ETag=etag_of(row.version), Location=location("projects", row.id))
 
@@ -68,7 +68,7 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
 )  # fmt: skip
 async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     read_parameters(request, ())
-    project_id = _own(request, id)
+    project_id = _require_own(request, id)
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
     return answer_read(request, answer_project(row), row.version)
 
@@ -79,28 +79,28 @@ async def read_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes
 async def patch_project(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Slug, zone and currency stay: what has been counted depends on them."""
     read_parameters(request, ())
-    project_id, condition = _own(request, id), condition_of(request)
-    given = await read_json(request, PATCH_TYPES)
+    project_id, condition = _require_own(request, id), condition_of(request)
+    patch_values = await read_json(request, PATCH_TYPES)
     await dependencies_of(request).limits.take(PROJECT_CHANGES, project_id)
-    row = await run(request, lambda connection: project_admin.patch(connection, project_id, given, condition))
-    await _tell(request)
+    row = await run(request, lambda connection: project_admin.patch(connection, project_id, patch_values, condition))
+    await _publish(request)
     return answer(answer_project(row), ETag=etag_of(row.version))
 
 
 route_handlers: list[HTTPRouteHandler] = [list_projects, create_project, read_project, patch_project]
 
 
-def _own(request: AnyRequest, segment: str) -> str:
-    """The id, if it is the key's project; any other does not exist for this key."""
+def _require_own(request: AnyRequest, segment: str) -> str:
+    """Return the id if it is that of the key's project. Raises NotFound for any other."""
     id = decode_id(segment)
     if id != access_of(request).project_id:
         raise NotFound("There is no project with this id.", field="id")
     return id
 
 
-async def _tell(request: AnyRequest) -> None:
-    """Tell the shards of the projects at once. Where Redis is away they are told as soon as it is back."""
-    publish = catalog_of(request).publish_projects
-    # The project is there, and its keys are shown only now: nothing of Redis may keep them from the answer.
+async def _publish(request: AnyRequest) -> None:
+    """Publish the projects to the shards now. If Redis is unavailable, the background task does it later."""
+    publish = catalog_services_of(request).publish_projects
+    # The project exists, and its keys are shown only in this response: an error of Redis must not prevent it.
     with contextlib.suppress(PlatformError, TimeoutError):
-        await asyncio.wait_for(publish(), TELL_SECONDS_MAX)
+        await asyncio.wait_for(publish(), PUBLISH_SECONDS_MAX)

@@ -1,6 +1,6 @@
-"""What OpenAPI says of the collecting routes.   Stage 6 of 6.
+"""The OpenAPI descriptions of the collecting routes.   Stage 6 of 6.
 
-The schemas say what every event must have. What else may be wrong with one, `collect/steps/steps.py` decides, and says.
+The schemas have what every event needs. `collect/steps/steps.py` checks the rest, and its refusals explain it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ANSWER: Docs = {
         "Absent where there are none.",
     },
 }
-# Without a header the key stands in the body or the query.
+# Without a header the key is in the body or the query.
 _SECURITY: list[Docs] = [{"key": [COLLECT]}, {}]
 _STRICT = parameter("strict", "1 or true: 400 with the same body where any event is rejected.", {"type": "string"})
 
@@ -86,7 +86,7 @@ def docs_of_batch() -> Docs:
 
 
 def _answer(members: list[str]) -> Docs:
-    members_and_late = {one: _ANSWER[one] for one in (*members, "late")}
+    members_and_late = {name: _ANSWER[name] for name in (*members, "late")}
     schema = {"type": "object", "properties": members_and_late, "required": members}
     return {"200": {"description": "Kafka has it.", "content": {"application/json": {"schema": schema}}}}
 

@@ -1,9 +1,9 @@
 """The collecting routes: Segment's paths, in front of `collect/`.   Stage 6 of 6, and the entry to stage 1.
 
-Decides by content, not by Content-Type. A key stands in the header, the body or the query (docs/reference/api.md,
-Access). Unknown query parameters pass, as unknown fields do: a lost event is worse than a slip.
-The order is that of cost: a key in a header before the body is read, a key in the body before anything is made of
-it, and the limit of the key before the work that it limits.
+The body is read by its content, not by its Content-Type. The key is in the header, the body or the query
+(docs/reference/api.md, Access). Unknown query parameters are accepted, as unknown fields are: a lost event is worse
+than a typo. Cheap checks come first: a key in a header before the body is read, a key in the body before the body is
+parsed, and the limit of the key before the work that it limits.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_collecting(path: str) -> bool:
     return plain in _OPEN_TO_BROWSERS or (plain.startswith("/v1/projects/") and plain.endswith("/settings"))
 
 
-def _single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
+def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
     @post(
         paths,
         status_code=200,
@@ -94,12 +94,12 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
     tags=["collect"],
 )
 async def browser_settings(write_key: FromPath[str]) -> dict[str, Any]:
-    """The same for every key, so that nothing can be learned of which keys there are."""
+    """The same for every key, so that nobody can find out which keys exist."""
     return {"integrations": {"Segment.io": {"apiKey": unquote(write_key)}}}
 
 
 route_handlers: list[HTTPRouteHandler] = [
-    *(_single_route(kind, paths) for kind, paths in SINGLE_PATHS.items()),
+    *(_make_single_route(kind, paths) for kind, paths in SINGLE_PATHS.items()),
     collect_batch,
     browser_settings,
 ]
@@ -118,21 +118,21 @@ def _arrival_of(request: AnyRequest) -> RequestArrival:
 
 
 class _LimitCharge:
-    """What a request has taken of its key's events. What is taken stays taken: a refused request has cost something."""
+    """The events that a request has charged to its key's limit. A refused request keeps its charge."""
 
     def __init__(self, request: AnyRequest, access: KeyAccess) -> None:
-        self._request, self.access, self._taken = request, access, 0
+        self._request, self.access, self._charged = request, access, 0
 
     async def raise_to(self, events: int) -> None:
-        """Of more than the limit, the limit. Raises TooManyRequestsException."""
-        events = min(events, dependencies_of(self._request).limits.most_events() or events)
-        if events > self._taken:
-            await take(self._request, limits.COLLECT, self.access, events - self._taken)
-            self._taken = events
+        """Charge up to `events` in total, at most the limit. Raises TooManyRequestsException."""
+        events = min(events, dependencies_of(self._request).limits.events_max() or events)
+        if events > self._charged:
+            await take(self._request, limits.COLLECT, self.access, events - self._charged)
+            self._charged = events
 
 
 async def _receive(request: AnyRequest, parts: Dependencies) -> tuple[bytes, _LimitCharge]:
-    """The body, and its key, of which one event is taken: before the body is read, where the header has the key."""
+    """Read the body, find its key and charge one event: before the body is read, if the header has the key."""
     if (access := await _find_in_header(request, parts)) is not None:
         charge = _LimitCharge(request, access)
         await charge.raise_to(1)
@@ -150,7 +150,7 @@ async def _read(request: AnyRequest, parts: Dependencies) -> bytes:
 
 
 async def _find_in_header(request: AnyRequest, parts: Dependencies) -> KeyAccess | None:
-    """By Bearer or Basic. A Bearer that is not ours is passed over; a Basic user name that is not ours is refused."""
+    """Find a key in Bearer or Basic. An unknown Bearer is ignored, an unknown Basic user name is refused."""
     header = request.headers.get("authorization")
     bearer, user = bearer_of(header), basic_user_of(header)
     access = await find_key(request, parts, bearer or user)
@@ -160,16 +160,16 @@ async def _find_in_header(request: AnyRequest, parts: Dependencies) -> KeyAccess
 
 
 async def _find_elsewhere(request: AnyRequest, parts: Dependencies, body: bytes) -> KeyAccess:
-    """By the body, else by the query; raises Unauthorized, Forbidden."""
-    named = request.query_params.get("writeKey")
-    for key in find_write_keys(body) or ([named] if named else []):
+    """Find a key in the body, else in the query. Raises Unauthorized, Forbidden."""
+    query_key = request.query_params.get("writeKey")
+    for key in find_write_keys(body) or ([query_key] if query_key else []):
         if (access := await find_key(request, parts, key)) is not None:
             return _admit(request, parts, access)
     return await refuse_unknown(request)
 
 
 def _admit(request: AnyRequest, parts: Dependencies, access: KeyAccess) -> KeyAccess:
-    """Whom the key and, where a page sends, the project's list of origins let in; raises Forbidden."""
+    """Check the key's scope and, if a page sends, its origin. Raises Forbidden."""
     require_scope(access, COLLECT)
     origin = request.headers.get("origin")
     if origin is not None and not parts.origins.may_send(access.project, origin):

@@ -1,1 +1,1 @@
-"""What the HTTP server lacks: who may connect, how slow a client may be, how much of it is held, what is no HTTP."""
+"""Limits that the HTTP server lacks: on connections, on slow clients, on bytes held, and on malformed requests."""

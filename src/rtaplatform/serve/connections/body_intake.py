@@ -1,7 +1,7 @@
-"""A request's body as it comes: with a time limit, and with what is held of it counted.
+"""Receive a request's body with a time limit, and count the bytes of it that are held.
 
-A body may take GRACE_SECONDS, and a second more for each RATE_BYTES that have come. Only the time spent waiting for the
-client counts. What is too slow is answered with 408, what finds no room with 503; both close the connection.
+A body may take GRACE_SECONDS, and a second more for each RATE_BYTES received. Only time spent waiting for the client
+counts. A body that is too slow is answered with 408, one that finds no room with 503. Both close the connection.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 class BodyIntake:
-    """ASGI's `receive` of one request. `streams`: its handler keeps no more than a piece of the body."""
+    """ASGI's `receive` of one request. `streams` means that the handler never holds the whole body."""
 
     def __init__(
         self,
         receive: Receive,
-        held: ByteBudget,
+        budget: ByteBudget,
         address: Callable[[], str],
         *,
         turns: CooperativeQueue | None = None,
@@ -38,9 +38,9 @@ class BodyIntake:
         streams: bool = False,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._receive, self._held, self._address = receive, held, address
+        self._receive, self._budget, self._address = receive, budget, address
         self._declared, self._streams, self._grace_seconds = declared, streams, grace_seconds
-        self._holding: BudgetShare | None = None
+        self._share: BudgetShare | None = None
         self._turns = turns or CooperativeQueue()
         self._received, self._marked, self._waited = 0, 0, 0.0
         self._timeout: asyncio.Timeout | None = None
@@ -48,27 +48,27 @@ class BodyIntake:
         self.is_client_gone = False
 
     async def __call__(self) -> Any:
-        if self._is_complete:  # all that can come now is that the client has gone
-            return self._note_leaving(await self._receive())
+        if self._is_complete:  # the only message left is that the client has disconnected
+            return self._note_disconnect(await self._receive())
         await self.hold(self._declared)
-        message = self._note_leaving(await self._next())
+        message = self._note_disconnect(await self._receive_in_time())
         self._received += len(message.get("body", b""))
         if self._received - self._marked >= PROGRESS_BYTES:
             self._marked = self._received
-            if self._holding is not None:
-                self._holding.progress()
+            if self._share is not None:
+                self._share.progress()
         if not message.get("more_body", False):
             self._complete()
             if self._received > FREE_BYTES and not self._streams:
-                await self._turns.take()  # what is made of a large body keeps everybody else waiting
+                await self._turns.take()  # decoding a large body blocks the event loop
         await self.hold(self._received)
         return message
 
     async def hold_unpacked(self, total: int, limit: int) -> None:
-        """As `hold`, for what is made of the bytes received: a few kilobytes may be megabytes of work.
+        """Hold room for decompressed bytes: a few kilobytes received may become megabytes.
 
-        The first time room is taken for the largest body that there may be, and a turn. Bodies that took it step by
-        step could each hold a part, and wait for each other until all are refused.
+        The first call takes room for the largest body allowed, and a turn. Bodies that took room step by step could
+        each hold a part, and wait for each other until all are refused.
         """
         if total <= max(FREE_BYTES, self._received) or self._streams or self._is_unpacking:
             return
@@ -78,63 +78,63 @@ class BodyIntake:
             await self._turns.take()
 
     def end_unpacking(self, total: int) -> None:
-        """The body is whole: so much is held of it."""
-        if self._holding is not None:
-            self._held.shrink(self._holding, max(total, self._received))
+        """The body is complete: hold only this many bytes from now on."""
+        if self._share is not None:
+            self._budget.shrink(self._share, max(total, self._received))
 
     async def hold(self, total: int) -> None:
-        """Hold so much in all, as sent or as decompressed; raises Busy where there is no room."""
+        """Hold `total` bytes of this body from now on. Raises Busy if there is no room."""
         if total <= FREE_BYTES or self._streams:
             return
-        if self._holding is None:
-            self._holding = BudgetShare(self._address(), drop=None if self._is_complete else self._give_up)
+        if self._share is None:
+            self._share = BudgetShare(self._address(), drop=None if self._is_complete else self._give_up)
         try:
-            await self._held.take(self._holding, total)
+            await self._budget.take(self._share, total)
         except ByteBudgetSpent:
-            raise _too_much() from None
+            raise _no_room() from None
 
     def end(self) -> None:
         """The request has ended."""
-        if self._holding is not None:
-            self._held.release(self._holding)
+        if self._share is not None:
+            self._budget.release(self._share)
 
-    def _note_leaving(self, message: Any) -> Any:
+    def _note_disconnect(self, message: Any) -> Any:
         if message["type"] == "http.disconnect":
             self.is_client_gone = True
         return message
 
-    async def _next(self) -> Any:
+    async def _receive_in_time(self) -> Any:
         if self._is_dropped:
-            raise _too_much()
-        begun = time.monotonic()
-        left = self._grace_seconds + self._received / RATE_BYTES - self._waited
+            raise _no_room()
+        start = time.monotonic()
+        seconds_left = self._grace_seconds + self._received / RATE_BYTES - self._waited
         try:
-            async with asyncio.timeout(left) as self._timeout:
+            async with asyncio.timeout(seconds_left) as self._timeout:
                 return await self._receive()
         except TimeoutError:
             self._complete()
             if self._is_dropped:
-                raise _too_much() from None
+                raise _no_room() from None
             telemetry.BODIES_SLOW.inc()
             raise SlowBody(
-                f"The body came too slowly: {self._received} bytes in {self._waited + left:.0f} s.",
+                f"The body came too slowly: {self._received} bytes in {self._waited + seconds_left:.0f} s.",
                 hint=f"Send {RATE_BYTES} bytes a second at least.",
             ) from None
         finally:
             self._timeout = None
-            self._waited += time.monotonic() - begun
+            self._waited += time.monotonic() - start
 
     def _complete(self) -> None:
         self._is_complete = True
-        if self._holding is not None:
-            self._holding.drop = None
+        if self._share is not None:
+            self._share.drop = None
 
     def _give_up(self) -> None:
-        """Somebody else needs the room, and this client sends nothing."""
+        """Give up this body: another request needs the room, and this client sends nothing."""
         self._is_dropped = True
         if self._timeout is not None:
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
 
-def _too_much() -> Busy:
+def _no_room() -> Busy:
     return Busy("Too many large bodies are under way.", retry_after_seconds=RETRY_SECONDS)

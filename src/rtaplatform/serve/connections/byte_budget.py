@@ -1,9 +1,8 @@
-"""How many bytes of bodies, or of answers, are under way in this process: bounded in all, and per address.
+"""A budget for the bytes of request bodies, or of responses, that this process holds: in total and per address.
 
-Who wants more waits until others are done. One holder at a time may grow beyond the limit: else all could hold a part,
-and wait for each other. While somebody waits, who makes no progress is dropped: the client of a
-stalled upload or download loses its place to the next one. Small ones are free: what bounds them is the number of
-connections.
+A request that needs more waits until others are done. One holder at a time may exceed the limit; otherwise all could
+hold a part and wait for each other. While a request waits, a holder without progress is dropped: a stalled upload or
+download loses its place to the next. Small bodies are not counted; the number of connections bounds them.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from dataclasses import dataclass, field
 from rtaplatform import telemetry
 
 FREE_BYTES = 16 << 10
-ADDRESS_SHARE = 0.5  # so much of all one address may hold, while it holds anything at all
+ADDRESS_SHARE = 0.5  # of the budget for one address; its first body may take more
 STALLED_SECONDS = 2.0
-_LOOK_SECONDS = 0.25
+_RETRY_SECONDS = 0.25
 
 Drop = Callable[[], None]
 
 
 class ByteBudgetSpent(Exception):
-    """There was no room within the time that one waits."""
+    """No room became free within the waiting time."""
 
 
 @dataclass(eq=False)
 class BudgetShare:
-    """What one request holds. `drop` ends it, as long as it can be ended: None when it needs its client no more."""
+    """The bytes that one request holds. `drop` ends the request; None once it no longer depends on its client."""
 
     address: str
     drop: Drop | None = None
@@ -41,71 +40,73 @@ class BudgetShare:
 
 
 class ByteBudget:
-    """All holdings of one kind; `of` names it in signals."""
+    """The budget for one kind of bytes; `kind` is its name in signals."""
 
-    def __init__(self, of: str, bytes_max: int, *, wait_seconds: float, waiting_max: int = 1_000) -> None:
-        """At most `waiting_max` wait at once: what waits may be in memory already."""
-        self._of, self._bytes_max, self._wait_seconds = of, bytes_max, wait_seconds
-        self._holdings: dict[BudgetShare, None] = {}
+    def __init__(self, kind: str, bytes_max: int, *, wait_seconds: float, waiting_max: int = 1_000) -> None:
+        """At most `waiting_max` requests wait at once: the bytes of a waiting response are already in memory."""
+        self._kind, self._bytes_max, self._wait_seconds = kind, bytes_max, wait_seconds
+        self._shares: dict[BudgetShare, None] = {}
         self._bytes, self._by_address = 0, dict[str, int]()
-        self._growing: BudgetShare | None = None  # beyond the limit
+        self._growing: BudgetShare | None = None  # the one that may exceed the limit
         self._released = asyncio.Event()
         self._waiting, self._waiting_max = 0, waiting_max
-        telemetry.BYTES_HELD.labels(of).set_function(lambda: self._bytes)
+        telemetry.BYTES_HELD.labels(kind).set_function(lambda: self._bytes)
 
-    async def take(self, holding: BudgetShare, total: int) -> None:
-        """Let `holding` have `total` bytes in all; raises ByteBudgetSpent."""
-        if total <= max(FREE_BYTES, holding.bytes):
+    async def take(self, share: BudgetShare, total: int) -> None:
+        """Let the request hold `total` bytes. Waits for room; raises ByteBudgetSpent."""
+        if total <= max(FREE_BYTES, share.bytes):
             return
         deadline = time.monotonic() + self._wait_seconds
-        while not self._fits(holding, total) and not self._may_grow(holding):
-            if self._drop_stalled(holding):
+        while not self._fits(share, total) and not self._may_grow(share):
+            if self._drop_stalled(share):
                 continue
             if time.monotonic() >= deadline or self._waiting >= self._waiting_max:
-                telemetry.HELD_REFUSED.labels(self._of).inc()
+                telemetry.HELD_REFUSED.labels(self._kind).inc()
                 raise ByteBudgetSpent
             await self._wait()
-        self._add(holding, total - holding.bytes)
+        self._add(share, total - share.bytes)
 
-    def shrink(self, holding: BudgetShare, total: int) -> None:
-        """It holds so much and no more."""
-        if total < holding.bytes:
-            self._add(holding, total - holding.bytes)
+    def shrink(self, share: BudgetShare, total: int) -> None:
+        """Reduce what the request holds to `total` bytes."""
+        if total < share.bytes:
+            self._add(share, total - share.bytes)
             self._released.set()
 
-    def release(self, holding: BudgetShare) -> None:
-        """It holds nothing any more."""
-        if self._growing is holding:
+    def release(self, share: BudgetShare) -> None:
+        """The request holds nothing any more."""
+        if self._growing is share:
             self._growing = None
-        if holding not in self._holdings:
+        if share not in self._shares:
             return
-        self._add(holding, -holding.bytes)
-        del self._holdings[holding]
-        if not self._by_address[holding.address]:
-            del self._by_address[holding.address]
+        self._add(share, -share.bytes)
+        del self._shares[share]
+        if not self._by_address[share.address]:
+            del self._by_address[share.address]
         self._released.set()
 
-    def _fits(self, holding: BudgetShare, total: int) -> bool:
-        others = self._bytes - holding.bytes
-        of_address = self._by_address.get(holding.address, 0) - holding.bytes
-        fits_all = others + total <= self._bytes_max or not others
-        return fits_all and (of_address + total <= self._bytes_max * ADDRESS_SHARE or not of_address)
+    def _fits(self, share: BudgetShare, total: int) -> bool:
+        bytes_of_others = self._bytes - share.bytes
+        others_of_address = self._by_address.get(share.address, 0) - share.bytes
+        fits_all = bytes_of_others + total <= self._bytes_max or not bytes_of_others
+        return fits_all and (others_of_address + total <= self._bytes_max * ADDRESS_SHARE or not others_of_address)
 
-    def _may_grow(self, holding: BudgetShare) -> bool:
-        if not holding.bytes or self._growing not in (None, holding):
+    def _may_grow(self, share: BudgetShare) -> bool:
+        if not share.bytes or self._growing not in (None, share):
             return False
-        self._growing = holding
+        self._growing = share
         return True
 
-    def _drop_stalled(self, asking: BudgetShare) -> bool:
-        before = time.monotonic() - STALLED_SECONDS
-        stalled = [one for one in self._holdings if one.drop and one is not asking and one.progressed_at < before]
+    def _drop_stalled(self, requester: BudgetShare) -> bool:
+        """Drop the holder that has been without progress the longest. False if none is stalled."""
+        stalled_since = time.monotonic() - STALLED_SECONDS
+        others = [share for share in self._shares if share.drop and share is not requester]
+        stalled = [share for share in others if share.progressed_at < stalled_since]
         if not stalled:
             return False
-        victim = min(stalled, key=lambda one: one.progressed_at)
+        victim = min(stalled, key=lambda share: share.progressed_at)
         drop = victim.drop
         self.release(victim)
-        telemetry.HELD_REFUSED.labels(self._of).inc()
+        telemetry.HELD_REFUSED.labels(self._kind).inc()
         if drop is not None:
             drop()
         return True
@@ -114,15 +115,15 @@ class ByteBudget:
         self._released.clear()
         self._waiting += 1
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with asyncio.timeout(_RETRY_SECONDS):
                 await self._released.wait()
         except TimeoutError:
             return
         finally:
             self._waiting -= 1
 
-    def _add(self, holding: BudgetShare, more: int) -> None:
-        self._holdings[holding] = None
-        holding.bytes += more
-        self._bytes += more
-        self._by_address[holding.address] = self._by_address.get(holding.address, 0) + more
+    def _add(self, share: BudgetShare, added: int) -> None:
+        self._shares[share] = None
+        share.bytes += added
+        self._bytes += added
+        self._by_address[share.address] = self._by_address.get(share.address, 0) + added

@@ -1,14 +1,14 @@
-"""Which connections are cut, and when.   The HTTP server itself neither bounds them fairly nor drops slow readers.
+"""Cut connections.   The HTTP server itself neither shares connections fairly nor drops slow readers.
 
-Two rules, and no other connection is ever touched:
+There are two reasons to cut a connection:
 
-- *Room*: beyond `connections_max`, the address that has the most gives back first: connections without a request, the
-  longest silent first, then those whose request is the newest. Addresses of trusted proxies are exempt.
-- *Stalled*: the edge names a connection whose client takes nothing of its answer.
+- *Room*: beyond `connections_max`, the network with the most connections loses some. Connections without a request are
+  cut first, the longest silent first; then those whose request is the newest. Trusted proxies are exempt.
+- *Stalled*: `ResponseOutlet` has reported that the client reads nothing of its response.
 
-The process's own sockets are looked at, and only when there is something to cut. What is looked at is a duplicate of a
-descriptor: the server may close it meanwhile, and its number may belong to another file by then. A thread does this, so
-that connections are cut while the event loop is busy.
+The guard looks at the process's own sockets, and only when there is something to cut. It works on duplicates of
+descriptors: the server may close one meanwhile, and its number may then belong to another file. It runs in a thread,
+so that connections are cut while the event loop is busy.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from rtaplatform.serve.connections.networks import network_of
 
 Peer = tuple[str, int]
 LOOK_SECONDS = 0.1
-ROOM_SHARE = 0.75  # down to so much of the limit is cut, so that newcomers have room until the next look
+ROOM_SHARE = 0.75  # cut down to this part of the limit, so that new connections have room until the next look
 DESCRIPTORS = Path("/proc/self/fd")
-_LAST_RECEIVED = struct.Struct("52xI")  # tcp_info: milliseconds since the last byte came
-_log = telemetry.logger("serve.warden")
+_LAST_RECEIVED = struct.Struct("52xI")  # tcp_info: milliseconds since the last byte was received
+_log = telemetry.logger("serve.connection_guard")
 
 
 class OpenConnection(Struct, frozen=True):
@@ -47,7 +47,7 @@ class OpenConnection(Struct, frozen=True):
 
 
 class ConnectionGuard:
-    """`port`: the API's own. `is_exempt`: whether an address is a trusted proxy's."""
+    """Bounds the connections of one API process. `is_exempt` tells whether an address is a trusted proxy's."""
 
     def __init__(self, connections_max: int, *, is_exempt: Callable[[str], bool] = lambda address: False) -> None:
         self.connections_max, self._is_exempt = connections_max, is_exempt
@@ -55,28 +55,28 @@ class ConnectionGuard:
         self._stalled: set[Peer] = set()
         self._stop = threading.Event()
 
-    # what the edge tells ------------------------------------------------------------------------------------------
+    # reports of the middleware ------------------------------------------------------------------------------------
 
     def begin(self, peer: Peer) -> None:
-        """A request has begun on this connection."""
+        """A request begins on this connection."""
         self._requests[peer] = time.monotonic()
 
     def end(self, peer: Peer) -> None:
         self._requests.pop(peer, None)
 
     def cut(self, peer: Peer) -> None:
-        """Cut this connection soon: its client takes nothing."""
+        """Cut this connection soon: its client reads nothing."""
         self._stalled.add(peer)
 
     # the thread -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def watching(self, port: int) -> Iterator[None]:
-        """Look after the connections to this port; does nothing where the system does not show its descriptors."""
+        """Guard the connections to this port. Does nothing if the system does not list its descriptors."""
         if not DESCRIPTORS.exists():
             yield
             return
-        thread = threading.Thread(target=self._watch, args=(port,), name="warden", daemon=True)
+        thread = threading.Thread(target=self._watch, args=(port,), name="connection guard", daemon=True)
         thread.start()
         try:
             yield
@@ -87,25 +87,26 @@ class ConnectionGuard:
     def _watch(self, port: int) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             try:
-                self._look(port)
+                self._cut_connections(port)
             except OSError as error:
-                _log.warning("warden_failed", error=str(error))
+                _log.warning("connection_guard_failed", error=str(error))
 
-    def _look(self, port: int) -> None:
-        named, self._stalled = self._stalled, set()
+    def _cut_connections(self, port: int) -> None:
+        stalled, self._stalled = self._stalled, set()
         is_full = len(os.listdir(DESCRIPTORS)) > self.connections_max
-        if not named and not is_full:
+        if not stalled and not is_full:
             return
-        found = {connection.peer: connection for connection in self._connections(port)}
-        for_room = set(choose_for_room(self._not_exempt(found.values()), len(found), self.connections_max))
-        telemetry.CONNECTIONS_CUT.labels("stalled").inc(len(named & found.keys()))
+        connections = {connection.peer: connection for connection in self._connections(port)}
+        candidates = self._without_exempt(connections.values())
+        for_room = set(choose_for_room(candidates, len(connections), self.connections_max))
+        telemetry.CONNECTIONS_CUT.labels("stalled").inc(len(stalled & connections.keys()))
         telemetry.CONNECTIONS_CUT.labels("room").inc(len(for_room))
         if for_room:
-            _log.warning("connections_cut", count=len(for_room), open=len(found), limit=self.connections_max)
-        _cut(port, named | for_room)
+            _log.warning("connections_cut", count=len(for_room), open=len(connections), limit=self.connections_max)
+        _cut(port, stalled | for_room)
 
-    def _not_exempt(self, connections: Iterable[OpenConnection]) -> list[OpenConnection]:
-        return [one for one in connections if not self._is_exempt(one.peer[0])]
+    def _without_exempt(self, connections: Iterable[OpenConnection]) -> list[OpenConnection]:
+        return [connection for connection in connections if not self._is_exempt(connection.peer[0])]
 
     def _connections(self, port: int) -> Iterator[OpenConnection]:
         requests = dict(self._requests)
@@ -115,32 +116,32 @@ class ConnectionGuard:
 
 
 def choose_for_room(connections: list[OpenConnection], count: int, limit: int) -> Iterator[Peer]:
-    """Whom to cut where `count` are more than `limit`: always of the network that has the most left."""
+    """Choose connections to cut if `count` exceeds `limit`: always of the network with the most left."""
     if count <= limit:
         return
     by_network: dict[str, list[OpenConnection]] = defaultdict(list)
-    for connection in sorted(connections, key=_last_to_first_cut):
+    for connection in sorted(connections, key=_rank):
         by_network[network_of(connection.peer[0])].append(connection)
-    largest_first = [(-len(found), network) for network, found in by_network.items()]
+    largest_first = [(-len(members), network) for network, members in by_network.items()]
     heapify(largest_first)
     for _ in range(min(count - int(limit * ROOM_SHARE), len(connections))):
-        left, network = largest_first[0]
+        negative_count, network = largest_first[0]
         yield by_network[network].pop().peer
-        if left == -1:
+        if negative_count == -1:
             heappop(largest_first)
         else:
-            heapreplace(largest_first, (left + 1, network))
+            heapreplace(largest_first, (negative_count + 1, network))
 
 
-def _last_to_first_cut(connection: OpenConnection) -> tuple[bool, float]:
-    """With requests first, the oldest first; then without, those who spoke last first."""
+def _rank(connection: OpenConnection) -> tuple[bool, float]:
+    """Sort key; the last is cut first. Connections with a request come first, the oldest request first."""
     if connection.began_at is not None:
         return False, connection.began_at
     return True, float(connection.silent_ms)
 
 
 def _open_connections(port: int) -> Iterator[tuple[Peer, socket.socket]]:
-    """Each connection of this process to its own port. The socket is a duplicate, closed before the next one."""
+    """Yield each connection to this process's own port, with a duplicate socket that is closed afterwards."""
     for name in os.listdir(DESCRIPTORS):
         try:
             duplicate = os.dup(int(name))
@@ -169,7 +170,7 @@ def _peer_of(connection: socket.socket, port: int) -> Peer | None:
         host, peer_port = connection.getpeername()[:2]
         return str(host), int(peer_port)
     except (OSError, IndexError, TypeError):
-        return None  # the listener, a socket of another family, or one that has just ended
+        return None  # the listener, a socket of another family, or one that was just closed
 
 
 def _cut(port: int, peers: set[Peer]) -> None:
@@ -180,4 +181,4 @@ def _cut(port: int, peers: set[Peer]) -> None:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # it has ended by itself
+                continue  # it was closed meanwhile

@@ -1,4 +1,4 @@
-"""What bounds connections, requests, bodies and answers of one API process."""
+"""The limits of one API process: on connections, requests, bodies and responses."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rtaplatform.serve.connections.exchanges import Exchanges
 from rtaplatform.serve.connections.networks import is_within
 from rtaplatform.settings import ApiSettings
 
-BODY_WAIT_SECONDS = 10.0  # a large body waits so long for others to be done: not longer than for Kafka
+BODY_WAIT_SECONDS = 10.0  # a large body waits so long for room: as long as for Kafka
 ANSWER_WAIT_SECONDS = 1.0
-ANSWERS_WAITING_MAX = 4  # they are in memory already
+ANSWERS_WAITING_MAX = 4  # each is in memory already
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    warden: ConnectionGuard
+    guard: ConnectionGuard
     bodies: ByteBudget
     answers: ByteBudget
     turns: CooperativeQueue = field(default_factory=CooperativeQueue)
@@ -27,7 +27,7 @@ class ConnectionLimits:
 
 def make_connection_limits(settings: ApiSettings, trusted_proxies: str = "") -> ConnectionLimits:
     return ConnectionLimits(
-        warden=ConnectionGuard(settings.connections_max, is_exempt=is_within(trusted_proxies)),
+        guard=ConnectionGuard(settings.connections_max, is_exempt=is_within(trusted_proxies)),
         bodies=ByteBudget("bodies", settings.bodies_bytes_max, wait_seconds=BODY_WAIT_SECONDS),
         answers=ByteBudget(
             "answers",

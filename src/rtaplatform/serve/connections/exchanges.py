@@ -1,4 +1,4 @@
-"""The requests under way, so that a stop can end those that would go on for too long."""
+"""The requests that are being handled, so that a stop can end those that take too long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Exchanges:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Around one request."""
+        """Count one request while it is handled."""
         task = asyncio.current_task()
         if task is None or task in self._tasks:
             yield
@@ -27,7 +27,7 @@ class Exchanges:
             self._tasks.discard(task)
 
     def end_all(self) -> int:
-        """Cancel what is under way; how many that were. The edge answers each with 503, or closes it."""
+        """Cancel all requests and return their number. The middleware answers each with 503, or cuts its connection."""
         self.is_ending = True
         for task in self._tasks:
             task.cancel()

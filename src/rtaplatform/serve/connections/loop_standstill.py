@@ -1,4 +1,4 @@
-"""How long the event loop has stood still: everybody waits meanwhile, live probes and streams too."""
+"""Measure how long the event loop was blocked: meanwhile all requests, probes and streams wait."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _log = telemetry.logger("serve.standstill")
 
 
 class LoopStandstill:
-    """The longest standstill of the last minute, from ticks that came late."""
+    """The longest standstill of the last minute, measured by late ticks."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._late: deque[tuple[float, float]] = deque()  # when, how long; each longer than all that follow
+        self._late: deque[tuple[float, float]] = deque()  # time, delay; each delay is longer than all that follow
 
     def note(self, late_seconds: float) -> None:
-        at = self._now()
+        time_s = self._now()
         while self._late and self._late[-1][1] <= late_seconds:
             self._late.pop()
-        self._late.append((at, late_seconds))
-        self._forget(at)
+        self._late.append((time_s, late_seconds))
+        self._forget(time_s)
 
     def longest(self) -> float:
         self._forget(self._now())
         return self._late[0][1] if self._late else 0.0
 
-    def _forget(self, at: float) -> None:
-        while self._late and self._late[0][0] < at - WINDOW_SECONDS:
+    def _forget(self, time_s: float) -> None:
+        while self._late and self._late[0][0] < time_s - WINDOW_SECONDS:
             self._late.popleft()
 
 
 async def watch_standstill() -> None:
-    """Tick until cancelled; what comes late is told by a signal, and what comes very late by a line of the log too."""
+    """Tick until cancelled. A signal shows the delay of late ticks; a very late one is logged too."""
     standstill = LoopStandstill()
     telemetry.LOOP_STANDSTILL.set_function(standstill.longest)
     while True:
@@ -48,4 +48,4 @@ async def watch_standstill() -> None:
         late = max(0.0, time.monotonic() - due)
         standstill.note(late)
         if late > LOGGED_SECONDS:
-            _log.warning("event_loop_stood_still", seconds=round(late, 2))
+            _log.warning("event_loop_blocked", seconds=round(late, 2))

@@ -1,4 +1,4 @@
-"""Addresses, and the networks that they are in."""
+"""Addresses, and their networks."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
 def is_within(networks: str) -> Callable[[str], bool]:
-    """Whether an address is in one of these networks, which commas separate."""
-    known = [ip_network(part.strip()) for part in networks.split(",") if part.strip()]
+    """Return a function that tells whether an address is in one of these networks, which commas separate."""
+    parsed_networks = [ip_network(part.strip()) for part in networks.split(",") if part.strip()]
 
     def check(address: str) -> bool:
-        found = read_address(address)
-        return found is not None and any(found in network for network in known)
+        parsed = read_address(address)
+        return parsed is not None and any(parsed in network for network in parsed_networks)
 
     return check
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address; of IPv4 in IPv6's form the former."""
+    """Read an address. An IPv4 address in IPv6 notation becomes IPv4."""
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 def network_of(address: str) -> str:
-    """What one customer has: an address, or of IPv6 a network of 64 bits."""
-    found = read_address(address)
-    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found or address)
+    """Return what one customer has: an IPv4 address, or an IPv6 network of 64 bits."""
+    parsed = read_address(address)
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed or address)

@@ -1,4 +1,4 @@
-"""What the HTTP server lets pass and we do not: requests that a proxy in front may read in another way."""
+"""Refuse requests that the HTTP server accepts, but that a proxy in front may read differently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
-    """One Host, and a body of one length; raises MalformedRequest."""
+    """Require one Host header and an unambiguous body length. Raises MalformedRequest."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
         raise MalformedRequest(f"A request has one `Host`; this has {len(hosts)}.", field="Host")
@@ -27,9 +27,9 @@ def check_headers(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> 
 
 
 def path_to_route(raw_path: bytes, path: str) -> str:
-    """The path as routes see it: escapes that need not be are undone, all others stay, so that `a%2Fb` is one segment.
+    """Return the path for the router. Only needless escapes are decoded, so that `a%2Fb` stays one segment.
 
-    Ids are decoded once, by the route. Doubled slashes stay as well: no route has them.
+    The route decodes ids, once. Doubled slashes stay too: no route has them.
     """
     raw = raw_path.partition(b"?")[0].decode("latin-1")
     if "%" not in raw:

@@ -1,7 +1,7 @@
-"""An answer as it goes: in pieces, each with a time limit, and with what is held of it counted.
+"""Send a response in pieces, each with a time limit, and count the bytes of it that are held.
 
-The server takes a piece at once as long as its own buffers have room. They are small, so a client that reads nothing is
-noticed by the piece that waits. Its connection is then cut: the server would keep what it has of the answer for ever.
+The server accepts a piece at once while its own buffers have room. They are small, so a piece that has to wait shows
+that the client reads nothing. Its connection is then cut; otherwise the server would keep the response for ever.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class ResponseOutlet:
-    """ASGI's `send` of one request, for the application; `send` is what comes next. `cut` cuts its connection."""
+    """ASGI's `send` of one request, as the application sees it. `send` is the next layer; `cut` cuts the connection."""
 
     def __init__(
         self,
         send: Send,
-        held: ByteBudget,
+        budget: ByteBudget,
         address: Callable[[], str],
         *,
         cut: Callable[[], None],
         is_head: bool = False,
         stalled_seconds_max: float = STALLED_SECONDS_MAX,
     ) -> None:
-        self._send, self._held, self._address, self._cut, self._is_head = send, held, address, cut, is_head
+        self._send, self._budget, self._address, self._cut, self._is_head = send, budget, address, cut, is_head
         self._stalled_seconds_max = stalled_seconds_max
-        self._holding: BudgetShare | None = None
+        self._share: BudgetShare | None = None
         self._start: Any = None
         self._timeout: asyncio.Timeout | None = None
         self._has_started, self._is_done = False, False
@@ -46,26 +46,26 @@ class ResponseOutlet:
         if message["type"] != "http.response.body":
             self._start = message
             return
-        body, more = message.get("body", b""), message.get("more_body", False)
+        body, has_more = message.get("body", b""), message.get("more_body", False)
         if self._is_head:
-            body, more = b"", False
-        if not more and len(body) <= PIECE_BYTES:  # the server has room for one
+            body, has_more = b"", False
+        if not has_more and len(body) <= PIECE_BYTES:  # the server has room for one piece
             self._is_done = True
             await self._send_start()
             await self._send({"type": "http.response.body", "body": body})
             return
-        if len(body) > FREE_BYTES and not await self._finds_room(len(body)):
+        if len(body) > FREE_BYTES and not await self._take_room(len(body)):
             return
         await self._send_start()
-        await self._send_pieces(body, more)
+        await self._send_pieces(body, has_more)
 
     def end(self, *, is_client_gone: bool) -> None:
-        """The request has ended. An answer that is not whole by now never will be."""
+        """The request has ended. Cut the connection if the response is incomplete: nothing more will come."""
         if self._has_started and not self._is_done and not is_client_gone:
             self._cut()
 
     async def answer_instead(self, error: Busy) -> None:
-        """Answer with the error, or close the connection where another answer has begun."""
+        """Send an error response. If another response has begun, cut the connection."""
         if self._is_done:
             return
         self._is_done = True
@@ -77,11 +77,11 @@ class ResponseOutlet:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    async def _finds_room(self, size: int) -> bool:
-        self._holding = self._holding or BudgetShare(self._address(), drop=self._give_up)
-        self._holding.progress()
+    async def _take_room(self, size: int) -> bool:
+        self._share = self._share or BudgetShare(self._address(), drop=self._give_up)
+        self._share.progress()
         try:
-            await self._held.take(self._holding, size)
+            await self._budget.take(self._share, size)
         except ByteBudgetSpent:
             await self.answer_instead(Busy("Too many large answers are under way."))
             return False
@@ -92,27 +92,29 @@ class ResponseOutlet:
             self._has_started = True
             await self._send(self._start)
 
-    async def _send_pieces(self, body: bytes, more: bool) -> None:
+    async def _send_pieces(self, body: bytes, has_more: bool) -> None:
         try:
-            for at in range(0, max(1, len(body)), PIECE_BYTES):
-                is_last = at + PIECE_BYTES >= len(body)
-                piece = body if is_last and not at else body[at : at + PIECE_BYTES]
+            for start in range(0, max(1, len(body)), PIECE_BYTES):
+                is_last = start + PIECE_BYTES >= len(body)
+                piece = body if is_last and not start else body[start : start + PIECE_BYTES]
                 async with asyncio.timeout(self._stalled_seconds_max) as self._timeout:
-                    await self._send({"type": "http.response.body", "body": piece, "more_body": more or not is_last})
-                if self._holding is not None:
-                    self._holding.progress()
-            self._is_done = not more
+                    await self._send(
+                        {"type": "http.response.body", "body": piece, "more_body": has_more or not is_last}
+                    )
+                if self._share is not None:
+                    self._share.progress()
+            self._is_done = not has_more
         except TimeoutError:
             self._is_done = True
             self._cut()
-            if more:  # whoever makes a stream must learn that nobody takes it
+            if has_more:  # the producer of a stream must learn that nobody reads it
                 raise
         finally:
             self._timeout = None
-            if self._holding is not None:
-                self._held.release(self._holding)
+            if self._share is not None:
+                self._budget.release(self._share)
 
     def _give_up(self) -> None:
-        """Somebody else needs the room, and this client takes nothing."""
+        """Give up this response: another one needs the room, and this client reads nothing."""
         if self._timeout is not None:
             self._timeout.reschedule(asyncio.get_running_loop().time())

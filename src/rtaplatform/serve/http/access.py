@@ -1,10 +1,11 @@
-"""Who may do what.   Every route says which scope it needs; one that does not is closed.
+"""Access control.   Every route declares the scope that it needs. A route that declares none is closed.
 
-`opt={"scope": "read"}` on a route asks for a key with that scope, `opt={"scope": None}` says that it is open.
-`opt={"find_access": f}` replaces the look at the `Authorization` header (collecting: keys in bodies; live:
-tickets). Each request is taken from what its key may ask for in a minute (`limits.py`). The project comes from the
-key, never from the request; a refusal never tells whether a thing exists. A key that opens nothing is a guess, and
-counts for its client's address: beyond the limit only keys that exist are looked up from there.
+`opt={"scope": "read"}` on a route requires a key with that scope; `opt={"scope": None}` makes it open to everybody.
+`opt={"find_access": f}` replaces the look at the `Authorization` header: collecting finds keys in bodies, live streams
+have tickets. Each request counts against the limit of its key (`limits.py`). The project comes from the key, never
+from the request. A refusal never tells whether a thing exists.
+A key that opens nothing counts as a guess of the client's address. For an address with too many guesses, only keys
+that exist are looked up.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ FORWARDED_CHARS_MAX = 1_000
 
 
 async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """The guard of the whole application; raises Unauthorized, Forbidden, Unavailable."""
-    if connection.scope.get("method") == "OPTIONS":  # answered by the framework: the methods that there are
+    """Check each request before its handler runs. Raises Unauthorized, Forbidden, Unavailable."""
+    if connection.scope.get("method") == "OPTIONS":  # the framework answers with the methods of the path
         return
     scope = handler.opt.get("scope", _CLOSED)
     if scope is None or handler.opt.get("key_in_body"):
@@ -49,7 +50,7 @@ async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> 
 
 
 def access_of(connection: AnyConnection) -> KeyAccess:
-    """What the request's key opens; only on routes with a scope."""
+    """Return what the request's key opens; only on routes with a scope."""
     return cast(KeyAccess, connection.state.access)
 
 
@@ -62,14 +63,14 @@ def require_scope(access: KeyAccess | None, scope: str) -> KeyAccess:
 
 
 async def take(connection: AnyConnection, kind: str, access: KeyAccess, cost: int = 1) -> None:
-    """Take `cost` from what the key may ask for; the answer tells what is left. Raises TooManyRequestsException."""
+    """Charge `cost` to the key's limit. The response tells what remains. Raises TooManyRequestsException."""
     allowance = await dependencies_of(connection).limits.take_of_key(kind, access.key_id, access.project_id, cost)
     if allowance.limit:
         connection.scope["state"]["allowance"] = allowance
 
 
 async def find_key(connection: AnyConnection, parts: Dependencies, key: str | None) -> KeyAccess | None:
-    """What a key opens. One that opens nothing counts as a guess of the client's address."""
+    """Return what a key opens. A key that opens nothing counts as a guess of the client's address."""
     if not key:
         return None
     address = address_of(connection, parts)
@@ -80,7 +81,7 @@ async def find_key(connection: AnyConnection, parts: Dependencies, key: str | No
 
 
 async def _count_guess(connection: AnyConnection, parts: Dependencies, address: str) -> None:
-    """Whether it was one too many is told once no other key of the request opens anything."""
+    """Count one guess. If it is one too many, the refusal waits until the request's other keys are tried too."""
     state = connection.scope["state"]
     try:
         await parts.limits.take(UNKNOWN, address)
@@ -92,9 +93,9 @@ async def _count_guess(connection: AnyConnection, parts: Dependencies, address: 
 async def refuse_unknown(
     connection: AnyConnection, detail: str = "No key, or not a valid one.", hint: str | None = None
 ) -> NoReturn:
-    """Raise Unauthorized, or TooManyRequestsException where the client's address has tried too often."""
+    """Raise Unauthorized, or TooManyRequestsException if the client's address has guessed too often."""
     parts, state = dependencies_of(connection), connection.scope["state"]
-    # Who shows no key at all costs something where a body is read for it.
+    # A request without any key counts as a guess too, if it has a query or a body to read.
     if not state.get("has_guessed") and (connection.query_params or connection.scope.get("method") == "POST"):
         await _count_guess(connection, parts, address_of(connection, parts))
     if refusal := state.get("guess_refusal"):
@@ -103,35 +104,35 @@ async def refuse_unknown(
 
 
 def address_of(connection: AnyConnection, parts: Dependencies) -> str:
-    """The client's: what a trusted proxy says in X-Forwarded-For, and nobody else."""
+    """Return the client's address. X-Forwarded-For counts only if a trusted proxy sent it."""
     client, trusted = connection.client.host if connection.client else "", parts.limits.trusted_proxies
-    # Only where somebody is trusted: the header is a stranger's text.
-    said = connection.headers.getall("x-forwarded-for", []) if trusted else []
-    return forwarded_address(client, said, trusted)
+    # Anybody can send this header, so it is read only if there are trusted proxies.
+    forwarded = connection.headers.getall("x-forwarded-for", []) if trusted else []
+    return forwarded_address(client, forwarded, trusted)
 
 
 def forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
-    """The last address that is no trusted proxy's; of IPv6 the network, since a client has all of its addresses."""
+    """Return the last address that is no trusted proxy's; for IPv6 its network, since one client has all of it."""
     if not trusted:
-        return _shown(_address(client))
-    # Each proxy appends, to the line or as a line of its own: the last ones are the nearest.
-    said = ",".join(forwarded)[-FORWARDED_CHARS_MAX:].split(",")
-    address = _address(client)
-    while said and address is not None and any(address in network for network in trusted):
-        address = _address(said.pop().strip()) or address
-    return _shown(address)
+        return _write_address(_read_address(client))
+    # Each proxy appends an address, to the header or as a header of its own: the last ones are the nearest.
+    hops = ",".join(forwarded)[-FORWARDED_CHARS_MAX:].split(",")
+    address = _read_address(client)
+    while hops and address is not None and any(address in network for network in trusted):
+        address = _read_address(hops.pop().strip()) or address
+    return _write_address(address)
 
 
 @lru_cache(maxsize=4_096)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _read_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
-def _shown(address: IPv4Address | IPv6Address | None) -> str:
+def _write_address(address: IPv4Address | IPv6Address | None) -> str:
     if address is None:
         return "unknown"
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
@@ -142,13 +143,13 @@ async def find_bearer(connection: AnyConnection, parts: Any) -> KeyAccess | None
 
 
 def bearer_of(header: str | None) -> str | None:
-    """The key of `Bearer KEY`."""
+    """Return the key of `Bearer KEY`."""
     scheme, _, value = (header or "").partition(" ")
     return value.strip() or None if scheme.lower() == "bearer" else None
 
 
 def basic_user_of(header: str | None) -> str | None:
-    """The user name of `Basic …`; the password does not matter."""
+    """Return the user name of `Basic …`. The password is ignored."""
     scheme, _, value = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,8 +1,8 @@
-"""The works that go on beside the requests, and what happens when one of them dies.
+"""The background tasks of the API, and what happens when one of them dies.
 
-The pain: a work that has died is missed by nobody. The process says that it is ready, while times stand still or
-shards are told nothing. Each work waits for what may be away; what ends one all the same is a bug of ours, and ends
-the process, so that whoever keeps it starts it again with all its works.
+The pain: nobody misses a dead task. The process says that it is ready, while freshness stands still or shards get no
+new settings. Each task waits out the outages of servers. An error that ends one all the same is a bug of ours. It ends
+the process, so that a supervisor starts it again with all its tasks.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
 
-TELL_SECONDS = 30.0
+PUBLISH_EVERY_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
-Work = Coroutine[Any, Any, None]
+BackgroundTask = Coroutine[Any, Any, None]
 log_line = telemetry.logger("background")
 
 
 @asynccontextmanager
-async def going_on(
-    works: Callable[[], list[Work]], before_stop: Callable[[], None], on_death: Callable[[], None]
+async def run_in_background(
+    make_tasks: Callable[[], list[BackgroundTask]], before_stop: Callable[[], None], on_death: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """The works go on inside. `on_death` is called when one has died of an error; the others go on until the end."""
+    """Run the tasks inside the context. If one dies of an error `on_death` is called, and the others go on."""
 
-    def look(work: asyncio.Task[None]) -> None:
-        if not work.cancelled() and (error := work.exception()) is not None:
-            log_line.error("work_died", work=work.get_name(), exc_info=error)
+    def report_death(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log_line.error("background_task_died", task=task.get_name(), exc_info=error)
             on_death()
 
-    tasks = [asyncio.create_task(work, name=getattr(work, "__qualname__", "")) for work in works()]
+    tasks = [asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", "")) for coroutine in make_tasks()]
     for task in tasks:
-        task.add_done_callback(look)
+        task.add_done_callback(report_death)
     try:
         yield
     finally:
@@ -46,37 +46,39 @@ async def going_on(
 
 
 @asynccontextmanager
-async def started_and_closed(
+async def run_lifespan(
     start: Callable[[], Awaitable[None]],
-    going_on: AbstractAsyncContextManager[None],
+    background: AbstractAsyncContextManager[None],
     close: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
-    """Started, with the works going on beside; then closed."""
+    """Start, run the background tasks inside the context, then close."""
     await start()
     try:
-        async with going_on:
+        async with background:
             yield
     finally:
         await close()
 
 
-async def keep_told(tell: Callable[[], Awaitable[None]], news: asyncio.Event, *, every_s: float = TELL_SECONDS) -> None:
-    """Tell: when there are news, and again and again, since an emptied shard knows nothing.
+async def keep_publishing(
+    publish: Callable[[], Awaitable[None]], has_changed: asyncio.Event, *, every_s: float = PUBLISH_EVERY_SECONDS
+) -> None:
+    """Publish the projects after each change, and at intervals, since a shard that was emptied has lost them.
 
-    A shard that is damaged, or a server that refuses us, is said once in the log, and told again with the next turn.
+    An error, such as a damaged shard, is logged once. The next turn tries again.
     """
-    said = ""
+    logged_error = ""
     while True:
-        news.clear()
+        has_changed.clear()
         try:
-            await tell()
-            said = ""
+            await publish()
+            logged_error = ""
         except Unavailable:
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        except Exception as error:  # noqa: BLE001  # what a damaged server answers must not end the process again and again
-            if said != (said := f"{type(error).__name__}: {error}"):
-                log_line.error("cannot_tell_of_projects", error=said)
+        except Exception as error:  # noqa: BLE001  # a damaged server must not end the process again and again
+            if logged_error != (logged_error := f"{type(error).__name__}: {error}"):
+                log_line.error("projects_not_published", error=logged_error)
         with suppress(TimeoutError):
             async with asyncio.timeout(every_s):
-                await news.wait()
+                await has_changed.wait()

@@ -1,7 +1,7 @@
-"""Request bodies, read as they come and never held beyond the limit, before or after decompression.
+"""Read request bodies, never beyond the limit, before or after decompression.
 
 A body is gzip if it begins like gzip, whatever `Content-Encoding` says: proxies and SDKs lose the header, or the
-compression. What is held of it is counted by the edge's intake.
+compression. `BodyIntake` counts the bytes that are held.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from rtaplatform.serve.connections.body_intake import BodyIntake
 
 Receive = Callable[[], Awaitable[Any]]
 ENCODINGS = ("", "identity", "gzip", "x-gzip")
-_GZIP_BEGINS = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's window bits for gzip's format
 _PADDING = b" \t\r\n\0"
-_PART_BYTES_MAX = 64 << 10  # decompressed before it is asked whether there is room for it
+_PART_BYTES_MAX = 64 << 10  # decompressed at once, before the budget is asked for more room
 
 
 class ClientDisconnected(UnreadableBody):
-    """The client went away; nobody reads the answer."""
+    """The client has disconnected, and nobody reads the answer."""
 
 
 async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes:
-    """The body, decompressed; raises UnreadableBody, UnsupportedEncoding, SlowBody, Busy."""
+    """Read and decompress the body. Raises UnreadableBody, UnsupportedEncoding, SlowBody, Busy."""
     parts, total = [], 0
     async for part in stream_body(receive, encoding, limit):
         parts.append(part)
@@ -39,28 +39,28 @@ async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes
 
 
 def stream_body(receive: Receive, encoding: str | None, limit: int) -> AsyncIterator[bytes]:
-    """The body as it comes, in chunks of bounded size, decompressed; raises as read_body does."""
-    named = (encoding or "").strip().lower()
-    if named not in ENCODINGS:
+    """Yield the decompressed body in chunks of bounded size. Raises what `read_body` raises."""
+    name = (encoding or "").strip().lower()
+    if name not in ENCODINGS:
         raise UnsupportedEncoding(
-            f"Content-Encoding `{named[:50]}` is unknown.", field="Content-Encoding", allowed=["gzip", "identity"]
+            f"Content-Encoding `{name[:50]}` is unknown.", field="Content-Encoding", allowed=["gzip", "identity"]
         )
     return _read(receive, limit)
 
 
 async def _read(receive: Receive, limit: int) -> AsyncIterator[bytes]:
-    begin, chunks = b"", _chunks(receive, limit)
+    head, chunks = b"", _chunks(receive, limit)
     async for chunk in chunks:
-        begin += chunk
-        if len(begin) >= len(_GZIP_BEGINS):
+        head += chunk
+        if len(head) >= len(_GZIP_MAGIC):
             break
-    rest = _with_begin(begin, chunks)
-    async for part in _unzip(rest, limit) if begin.startswith(_GZIP_BEGINS) else rest:
+    body = _prepend(head, chunks)
+    async for part in _unzip(body, limit) if head.startswith(_GZIP_MAGIC) else body:
         yield part
 
 
-async def _with_begin(begin: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield begin
+async def _prepend(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
     async for chunk in chunks:
         yield chunk
 

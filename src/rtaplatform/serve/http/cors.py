@@ -1,8 +1,8 @@
-"""CORS: which pages may send here, which may ask here, and the headers that say so.   contract: "Origins".
+"""CORS: which origins may send events, which may query, and the response headers that allow it.
 
-Collecting is open to pages of any origin, with credentials or without (beacons have them). Where the project lists its
-origins, it is open to these only. Metrics, queries and live streams are open to the listed origins only. A preflight
-names no key: there it is answered to the origins that any project lists, and the answer itself goes by its project.
+Pages of any origin may send events, with credentials or without (beacons have them). If a project lists its origins,
+only these may. Metrics, queries and live streams are open to listed origins only. A preflight has no key, so it is
+allowed to origins that any project lists; the request itself is then checked by its own project.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _QUERYING = ("/v1/metrics", "/v1/query", "/v1/live")
 
 
 class CorsOrigins:
-    """The origins that projects list. Kept up to date by `keep_told`; a project that lists none is not here."""
+    """The origins that projects list, kept up to date by `keep_publishing`. A project that lists none is not here."""
 
     def __init__(self, by_project: Mapping[str, Sequence[str]] | None = None) -> None:
         self.replace(by_project or {})
@@ -36,7 +36,7 @@ class CorsOrigins:
         self.is_known = lru_cache(maxsize=1_000)(self._is_known)
 
     def may_send(self, project: str, origin: str) -> bool:
-        """Whether a page of this origin may collect for the project."""
+        """Whether pages of this origin may send events to the project."""
         entries = self._by_project.get(project)
         return entries is None or _is_listed(entries, origin)
 
@@ -44,7 +44,7 @@ class CorsOrigins:
         return _is_listed(self._by_project.get(project, ()), origin)
 
     def _is_known(self, origin: str) -> bool:
-        """Whether any project lists it."""
+        """Whether any project lists the origin."""
         return any(_is_listed(entries, origin) for entries in self._by_project.values())
 
 
@@ -53,12 +53,12 @@ def _is_listed(entries: Sequence[str], origin: str) -> bool:
 
 
 def is_querying(path: str) -> bool:
-    """Whether pages of listed origins may ask here."""
-    return path.startswith(_QUERYING) and any(path == one or path.startswith(f"{one}/") for one in _QUERYING)
+    """Whether the path is open to pages of listed origins."""
+    return path.startswith(_QUERYING) and any(path == prefix or path.startswith(f"{prefix}/") for prefix in _QUERYING)
 
 
 def headers_of_collecting(origin: bytes | None) -> Headers:
-    """Of answers to whoever may send; what a page may not read tells it of a failed network, and it sends again."""
+    """Make the headers of a response to events. Without them a page would see a failed network and send again."""
     if origin is None:
         return [(b"access-control-allow-origin", b"*"), _EXPOSED]
     return [*_allow(origin), (b"access-control-allow-credentials", b"true"), _EXPOSED, *_VARY]
@@ -70,11 +70,11 @@ def headers_of_querying(origin: bytes | None, *, may_ask: bool) -> Headers:
     return [*_allow(origin), _EXPOSED, *_VARY]
 
 
-def preflight_headers(asked: bytes) -> Headers:
-    """What a preflight is told beside the origin; `asked` is its Access-Control-Request-Headers."""
+def preflight_headers(requested: bytes) -> Headers:
+    """Make the other headers of a preflight response. `requested` is its Access-Control-Request-Headers."""
     return [
         (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
-        (b"access-control-allow-headers", asked if _HEADER_LIST.fullmatch(asked) else _USUAL_HEADERS),
+        (b"access-control-allow-headers", requested if _HEADER_LIST.fullmatch(requested) else _USUAL_HEADERS),
         (b"access-control-max-age", PREFLIGHT_SECONDS),
         (b"vary", b"Access-Control-Request-Headers"),
         (b"content-length", b"0"),

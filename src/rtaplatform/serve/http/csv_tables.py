@@ -1,7 +1,7 @@
-"""Answers and lists as CSV (RFC 4180), for `Accept: text/csv` or `format=csv`.   Stage 6 of 6.
+"""Write answers and lists as CSV (RFC 4180), for `Accept: text/csv` or `format=csv`.   Stage 6 of 6.
 
-One row for each result, or for each point where the question has an interval. What an event or a catalog named is text
-of strangers: a cell that a spreadsheet would take for a formula begins with an apostrophe.
+An answer has one row per result, or per point if the query has an interval. Texts come from events and catalogs, so
+from strangers: a cell that a spreadsheet would read as a formula gets an apostrophe in front.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtaplatform.core.query import Answer
 CSV, JSON = "text/csv", "application/json"
 FORMATS = {"csv": CSV, "json": JSON}
 META_HEADER = "RTA-Meta"
-# With an apostrophe that is there already, so that an import reads each cell as it was (catalog/imports/csv_cells.py).
+# Cells that begin with apostrophes get one too, so that an import restores each cell (catalog/imports/csv_cells.py).
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 Declared = TypeVar("Declared")
@@ -33,14 +33,14 @@ Row = Sequence[Any]
 
 
 class CsvText(Struct, frozen=True):
-    """What a handler returns in place of its answer; `headers` say what has no place in a table."""
+    """What a handler returns in place of its JSON answer. `headers` have what does not fit in a table."""
 
     text: bytes
     headers: dict[str, str] = {}
 
 
 class TableResponse(Response[Any]):
-    """The response of a route that answers in JSON or CSV."""
+    """The response class of a route that answers in JSON or CSV."""
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
         if isinstance(self.content, CsvText):
@@ -54,26 +54,27 @@ def answer_table(table: CsvText) -> Response[bytes]:
 
 
 def wants_csv(request: AnyConnection) -> bool:
-    """As `format` says, else as `Accept` prefers; JSON where it does not care. Raises InvalidParameter."""
+    """Whether to answer in CSV: by `format`, else by `Accept`. JSON is the default. Raises InvalidParameter."""
     accept = request.headers.get("accept", "")
-    named: list[str] = request.query_params.getall("format", []) if b"format" in request.scope["query_string"] else []
-    if len(named) > 1 or (named and named[0] not in FORMATS):
+    has_format = b"format" in request.scope["query_string"]
+    formats: list[str] = request.query_params.getall("format", []) if has_format else []
+    if len(formats) > 1 or (formats and formats[0] not in FORMATS):
         raise InvalidParameter(
-            f"`format` cannot be {','.join(named)[:100]!r}.", field="format", allowed=list(FORMATS),
+            f"`format` cannot be {','.join(formats)[:100]!r}.", field="format", allowed=list(FORMATS),
             hint="Leave it out for JSON.",
         )  # fmt: skip
-    if named:
-        return named[0] == "csv"
+    if formats:
+        return formats[0] == "csv"
     return "text/" in accept.lower() and _quality(accept, CSV) > _quality(accept, JSON)
 
 
 def in_place_of(declared: type[Declared], text: CsvText) -> Declared:
-    """For a handler that declares its JSON: `TableResponse` knows what it returns instead."""
+    """Type the CSV as the declared JSON, for a handler whose response class is `TableResponse`."""
     return cast(Declared, text)
 
 
 def write_answer(answer: Answer, breakdown: Sequence[str]) -> CsvText:
-    """The dimensions of the breakdown, then the numbers. `meta` is a header."""
+    """Write one answer: the dimensions of the breakdown, then the numbers. `meta` becomes a header."""
     has_points = answer.interval != "none"
     is_compared, is_money = answer.previous_from is not UNSET, answer.currency is not UNSET
     columns = [
@@ -92,7 +93,7 @@ def write_answer(answer: Answer, breakdown: Sequence[str]) -> CsvText:
 
 
 def write_objects(items: Sequence[Any], columns: Sequence[str], headers: dict[str, str] | None = None) -> CsvText:
-    """One row for each object of a list; what is a list or an object itself is JSON."""
+    """Write one row for each object. A value that is a list or an object is written as JSON."""
     plain = [msgspec.to_builtins(item) for item in items]
     return CsvText(_write(columns, ([item.get(name) for name in columns] for item in plain)), headers or {})
 
@@ -117,12 +118,12 @@ def _cell(value: Any) -> Any:
 
 
 def _quality(accept: str, media_type: str) -> float:
-    """How much `Accept` wants the type: by its most exact range (RFC 9110); 0 where it names only others."""
+    """Return the quality that `Accept` gives the type, by its most exact range (RFC 9110); 0 if no range matches."""
     ranges: dict[str, float] = {}
     for part in accept.split(",")[:50]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        said = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        ranges[name] = float(said) if re.fullmatch(r"[01](\.\d{0,3})?", said) else 0.0
+        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        ranges[name] = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
     for name in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         if name in ranges:
             return ranges[name]

@@ -1,4 +1,4 @@
-"""What the API is made of: ports, put together by `wiring.py`, handed to every route as `app.state.parts`."""
+"""The parts of the API. `wiring.py` makes them; every route finds them in `app.state`."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class KeyFinder(Protocol):
-    """`catalog.keys.key_cache.KeyCache`, or a dictionary in tests."""
+    """Finds out what a key opens: `catalog.keys.key_cache.KeyCache`, or a dictionary in tests."""
 
     async def find(self, key: str) -> KeyAccess | None:
-        """What a key opens, None where nothing; raises Unavailable."""
+        """Return what a key opens; None if it opens nothing. Raises Unavailable."""
         ...
 
     async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
-        """What the key with this SHA-256 opens; as `find`."""
+        """Like `find`, for the key with this SHA-256."""
         ...
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
-        """As `find`, for a stranger's key: one that may be a guess is looked up only if `may_guess`."""
+        """Like `find`, for a key that may be a guess: unless `may_guess`, it is looked up only if it exists."""
         ...
 
 
@@ -58,14 +58,14 @@ class TransactionRunner(Protocol):
 class PersonEraser(Protocol):
     """`profiles.erasure.PersonErasure`."""
 
-    async def erase(self, who: PersonToErase, condition: Condition | None = None) -> dict[str, Any]:
-        """The receipt; raises PreconditionFailed, Unavailable."""
+    async def erase(self, person: PersonToErase, condition: Condition | None = None) -> dict[str, Any]:
+        """Erase the person and return the receipt. Raises PreconditionFailed, Unavailable."""
         ...
 
 
 @dataclass(frozen=True)
 class QueryServices:
-    """What the routes of `serve/query` answer with."""
+    """The services behind the routes of `serve/query`."""
 
     engine: Engine
     hub: LiveHub
@@ -75,12 +75,12 @@ class QueryServices:
 
 @dataclass(frozen=True)
 class CatalogServices:
-    """What the routes of `serve/catalog` work with. `publish_projects` tells the shards of all projects, at once."""
+    """The services behind the routes of `serve/catalog`. `publish_projects` writes all projects to their shards now."""
 
     database: TransactionRunner
     erasure: PersonEraser
     publish_projects: Callable[[], Awaitable[None]]
-    # One import works at a time, for a moment: so many of them hold nobody up.
+    # Imports take turns, one chunk of rows at a time, so that many imports do not block other requests.
     import_turns: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -89,7 +89,7 @@ def _nothing() -> None: ...
 
 @dataclass(frozen=True)
 class Dependencies:
-    """`questions` and `catalog` are None in a process that only collects, as in tests."""
+    """All parts of the API. `questions` and `catalog` may be None if no route needs them, as in tests."""
 
     keys: KeyFinder
     collector: Collector
@@ -99,12 +99,12 @@ class Dependencies:
     limits: RateLimits = field(default_factory=lambda: RateLimits(LimitSettings()))
     questions: QueryServices | None = None
     catalog: CatalogServices | None = None
-    # Called when a stop is asked for: streams that would go on for ever end here.
+    # Called when the process is asked to stop: it ends the streams, which would never end by themselves.
     before_stop: Callable[[], None] = _nothing
     bounds: ConnectionLimits = field(default_factory=lambda: make_connection_limits(ApiSettings()))
-    # Which pages may ask and send.
+    # The origins whose pages may send events and query.
     origins: CorsOrigins = field(default_factory=CorsOrigins)
-    # Entered when the server starts, on its event loop; left after the last request.
+    # Entered on the event loop when the server starts, left after the last request.
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
 
 
@@ -116,14 +116,13 @@ def dependencies_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Dependenc
     return parts
 
 
-def questions_of(parts: Dependencies) -> QueryServices:
-    """What questions are answered with."""
-    assert parts.questions is not None, "routes of questions are put into a process without what answers them"
+def query_services_of(parts: Dependencies) -> QueryServices:
+    assert parts.questions is not None, "a process with query routes has no query services"
     return parts.questions
 
 
-def catalog_of(connection: ASGIConnection[Any, Any, Any, Any]) -> CatalogServices:
-    """What the catalog works with; raises Unavailable where this process has it not."""
+def catalog_services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> CatalogServices:
+    """Return the services of the catalog. Raises Unavailable if this process has none."""
     parts = dependencies_of(connection)
     if parts.catalog is None:
         raise Unavailable("postgres", "This process has no catalog.")

@@ -1,17 +1,16 @@
-"""How much a key and its project may ask for in a minute, and how often an address may try keys that are none.
+"""Rate limits: requests and events per key and project, and guesses of keys per address.
 
-Counted in Redis, for all processes together, by the library `limits`; a process takes a portion of a hundredth of
-the limit at a time and spends it by itself, so that almost no request waits for Redis. What a process has taken
-and not spent by the minute's end is lost: nobody ever gets more than the limit, and with n processes somebody may
-get n hundredths less. While Redis is away, every process counts by itself: the limit is one of each process then.
+All processes count together in Redis, by the library `limits`. A process takes a portion, a hundredth of the limit,
+and spends it by itself, so that almost no request waits for Redis. A portion that is not spent by the end of the
+minute is lost: nobody gets more than the limit, and with n processes a key may get n hundredths less. While Redis is
+unavailable, each process counts by itself, and each has the whole limit.
 
-Minutes are the clock's, so in one that begins in the middle of a minute twice the limit may pass. Projects are
-counted by the hour. All keys of a project together may ask for `project_factor` times what one of them may: nobody
-gets more of the platform by making more keys.
+Windows are minutes of the clock, so twice the limit may pass within 60 s that span two of them. Making projects is
+counted by the hour. All keys of a project together have `project_factor` times the limit of one key: more keys do not
+give a project more of the platform.
 
-The events of each project are counted by the hour whatever the settings are. Where the store is nearly full
-(`store_room.py`), a project that has sent more than its guaranteed events waits until there is room, and the others go
-on.
+The events of each project are counted by the hour whatever the settings are. While the store is nearly full
+(`store_room.py`), a project that has sent more than its guaranteed events is refused; the others go on.
 """
 
 from __future__ import annotations
@@ -40,22 +39,24 @@ PROJECTS, ALL_PROJECTS, PROJECT_CHANGES = "projects", "all_projects", "project_c
 KINDS = {"read": READ, "catalog:read": CATALOG, "catalog:write": CATALOG, "admin": ADMIN, "collect": COLLECT}
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3_600
 PORTIONS = 100
-GUARANTEED_PORTIONS = 1_000  # finer: where room is scarce, a small part of what is guaranteed counts
-ROOM_SECONDS = 60  # who waits for room tries again so soon
-METERS_MAX = 20_000  # of keys and projects, and as many of addresses
-REDIS_SECONDS = 0.25  # a request waits so long for Redis, once in AWAY_SECONDS
+GUARANTEED_PORTIONS = 1_000  # finer, since little of the guarantee is left when room is scarce
+ROOM_SECONDS = 60  # Retry-After of a refusal for want of room
+METERS_MAX = 20_000  # for keys and projects, and as many for addresses
+REDIS_SECONDS = 0.25  # a request waits so long for Redis; after a failure none waits for AWAY_SECONDS
 AWAY_SECONDS = 1.0
 PREFIX = "rta-limit"
 
 
 class Counter(Protocol):
-    """A storage of the library: adds to a count that is forgotten after `expiry` seconds, and tells it."""
+    """A storage of the library `limits`."""
 
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int: ...
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a count and return it. The count is forgotten `expiry` seconds after it began."""
+        ...
 
 
 class Allowance(Struct, frozen=True):
-    """What is left. A limit of 0 is none."""
+    """How much of a limit remains. A limit of 0 means that there is no limit."""
 
     limit: int
     remaining: int
@@ -70,16 +71,16 @@ class Allowance(Struct, frozen=True):
 
 
 class RateRule(NamedTuple):
-    """At most `limit` (0: any number) of `what` in each window."""
+    """At most `limit` in each window; 0 means no limit. `subject` names what is counted, for people."""
 
     limit: int
-    what: str
+    subject: str
     window_seconds: int = MINUTE_SECONDS
     portions: int = PORTIONS
 
 
 class _Meter:
-    """One key in one window: what was taken by all, and what of it this process has still to spend."""
+    """One key in one window: the count of all processes, and the part that this process may still spend."""
 
     __slots__ = ("local", "lock", "taken", "window")
 
@@ -95,24 +96,24 @@ class RateLimits:
         now: Callable[[], float] = time.time,
         room: StoreRoom | None = None,
     ) -> None:
-        """`counter` None: this process alone. `room` None: there is always room."""
+        """With `counter` None this process counts alone; with `room` None the store is never full."""
         self._room = room or StoreRoom()
         self.trusted_proxies = networks_of(settings.trusted_proxies)
         self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
         self._rules = rules_of(settings)
         self._shared, self._own, self._now = counter, MemoryStorage(), now
-        # Addresses have their own, so that strangers push out no key's.
+        # Addresses have meters of their own, so that strangers cannot push out those of keys.
         self._meters: dict[tuple[str, str], _Meter] = {}
         self._addresses: dict[tuple[str, str], _Meter] = {}
         self._away_until = 0.0
 
-    async def take(self, kind: str, who: str, cost: int = 1) -> Allowance:
-        """Take `cost` (of more than the limit: the limit); raises TooManyRequestsException where it is not left."""
+    async def take(self, kind: str, holder: str, cost: int = 1) -> Allowance:
+        """Take `cost`, at most the whole limit. Raises TooManyRequestsException if less than that remains."""
         rule = self._rules[kind]
         if rule.limit == 0:
             return Allowance(0, 0, 0)
-        meter, cost = self._meter(kind, who), min(cost, rule.limit)
-        await self._provide(meter, f"{kind}:{who}", rule, cost)
+        meter, cost = self._meter(kind, holder), min(cost, rule.limit)
+        await self._provide(meter, f"{kind}:{holder}", rule, cost)
         allowance = self._allowance(meter, rule)
         if meter.local < cost:
             telemetry.RATE_LIMITED.labels(kind).inc()
@@ -121,46 +122,46 @@ class RateLimits:
         return Allowance(rule.limit, max(0, allowance.remaining - cost), allowance.reset_seconds)
 
     async def take_of_key(self, kind: str, key_id: str, project_id: str, cost: int = 1) -> Allowance:
-        """Take from a key and from its project; the scarcest allowance. Raises TooManyRequestsException."""
-        taken = [await self.take(kind, key_id, cost), await self.take(of_project_kind(kind), project_id, cost)]
+        """Take from a key and from its project. Returns the scarcest allowance. Raises TooManyRequestsException."""
+        allowances = [await self.take(kind, key_id, cost), await self.take(of_project_kind(kind), project_id, cost)]
         if kind == COLLECT:
-            taken.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
+            allowances.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
             await self._take_guaranteed(project_id, cost)
-        limited = [allowance for allowance in taken if allowance.limit]
-        return min(limited, key=lambda allowance: allowance.remaining) if limited else taken[0]
+        limited = [allowance for allowance in allowances if allowance.limit]
+        return min(limited, key=lambda allowance: allowance.remaining) if limited else allowances[0]
 
-    def most_events(self) -> int:
-        """How many one request may take, at most; 0: any number."""
+    def events_max(self) -> int:
+        """Return how many events one request may take at most; 0 means no limit."""
         kinds = (COLLECT, of_project_kind(COLLECT), COLLECT_IN_AN_HOUR)
         return min((self._rules[kind].limit for kind in kinds if self._rules[kind].limit), default=0)
 
-    def is_spent(self, kind: str, who: str) -> bool:
-        """Whether nothing is left, as far as this process knows."""
-        meter, rule = self._meters_of(kind).get((kind, who)), self._rules[kind]
+    def is_spent(self, kind: str, holder: str) -> bool:
+        """Whether nothing remains, as far as this process knows."""
+        meter, rule = self._meters_of(kind).get((kind, holder)), self._rules[kind]
         is_now = meter is not None and meter.window == self._window(rule)
         return bool(rule.limit) and meter is not None and is_now and meter.local == 0 and meter.taken >= rule.limit
 
     # inside ----------------------------------------------------------------------------------------------------
 
     async def _take_guaranteed(self, project_id: str, cost: int) -> None:
-        """Counted always. Refused only where the store is nearly full, and the project has had its part."""
+        """Count always. Refuse only if the store is nearly full and the project has used up its guarantee."""
         rule = self._rules[GUARANTEED]
         if rule.limit == 0:
             return
         meter = self._meter(GUARANTEED, project_id)
         await self._provide(meter, f"{GUARANTEED}:{project_id}", rule, cost)
-        is_left = meter.local >= cost
+        has_enough = meter.local >= cost
         meter.local -= min(cost, meter.local)
         if self._room.share is None:
             return
         guaranteed = max(1, round(rule.limit * self._room.share))
-        if not is_left or meter.taken - meter.local > guaranteed:
+        if not has_enough or meter.taken - meter.local > guaranteed:
             telemetry.RATE_LIMITED.labels(GUARANTEED).inc()
             reset_seconds = min(ROOM_SECONDS, self._allowance(meter, rule).reset_seconds)
             raise nearly_full(self._room.filled_percent, Allowance(guaranteed, 0, reset_seconds))
 
     async def _provide(self, meter: _Meter, name: str, rule: RateRule, cost: int) -> None:
-        """Have so much to spend here, if that much is left."""
+        """Fetch portions until this process has `cost` to spend, or nothing remains."""
         if meter.local < cost and meter.taken < rule.limit:
             async with meter.lock:
                 if meter.local < cost and meter.taken < rule.limit:
@@ -172,12 +173,12 @@ class RateLimits:
     def _meters_of(self, kind: str) -> dict[tuple[str, str], _Meter]:
         return self._addresses if kind == UNKNOWN else self._meters
 
-    def _meter(self, kind: str, who: str) -> _Meter:
+    def _meter(self, kind: str, holder: str) -> _Meter:
         meters, window = self._meters_of(kind), self._window(self._rules[kind])
-        meter = meters.get((kind, who))
+        meter = meters.get((kind, holder))
         if meter is None or meter.window != window:
-            meters.pop((kind, who), None)
-            meter = meters[kind, who] = _Meter(window)
+            meters.pop((kind, holder), None)
+            meter = meters[kind, holder] = _Meter(window)
             while len(meters) > METERS_MAX:
                 del meters[next(iter(meters))]
         return meter
@@ -200,8 +201,8 @@ class RateLimits:
 
     def _allowance(self, meter: _Meter, rule: RateRule) -> Allowance:
         reset = math.ceil((meter.window + 1) * rule.window_seconds - self._now())
-        left = meter.local + max(0, rule.limit - meter.taken)
-        return Allowance(rule.limit, left, min(max(1, reset), rule.window_seconds))
+        remaining = meter.local + max(0, rule.limit - meter.taken)
+        return Allowance(rule.limit, remaining, min(max(1, reset), rule.window_seconds))
 
 
 def of_project_kind(kind: str) -> str:
@@ -209,7 +210,7 @@ def of_project_kind(kind: str) -> str:
 
 
 def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
-    """All limits by their kinds."""
+    """Return all limits by kind."""
     of_key = {
         COLLECT: RateRule(settings.collect_events_per_minute, "events of this key"),
         READ: RateRule(settings.reads_per_minute, "requests of this key"),
@@ -218,7 +219,7 @@ def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
     }
     of_project = {
         of_project_kind(kind): RateRule(
-            rule.limit * settings.project_factor, rule.what.replace("this key", "all keys of this project")
+            rule.limit * settings.project_factor, rule.subject.replace("this key", "all keys of this project")
         )
         for kind, rule in of_key.items()
     }
@@ -235,13 +236,15 @@ def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
 
 
 def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Networks out of a list by commas."""
+    """Read networks that commas separate."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def too_many(rule: RateRule, allowance: Allowance) -> TooManyRequestsException:
     window = "an hour" if rule.window_seconds == HOUR_SECONDS else "a minute"
-    return _refusal(f"More than {allowance.limit} {rule.what} in {window}; {allowance.remaining} are left.", allowance)
+    return _refusal(
+        f"More than {allowance.limit} {rule.subject} in {window}; {allowance.remaining} are left.", allowance
+    )
 
 
 def nearly_full(percent: int, allowance: Allowance) -> TooManyRequestsException:
@@ -259,7 +262,7 @@ def _refusal(detail: str, allowance: Allowance) -> TooManyRequestsException:
 
 
 def redis_counter(pool: ConnectionPool) -> RedisStorage:
-    """Counts in Redis, below PREFIX, which is all that its user may touch. Nothing is opened yet."""
-    # The library takes what leads to the server from the pool: so no error of its own can hold a password.
+    """Make a counter in Redis below PREFIX, the only keys that its user may touch. It opens nothing yet."""
+    # The library gets a pool instead of a URL, so that none of its errors can show a password.
     options: dict[str, Any] = {"connection_pool": pool}
     return RedisStorage("async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix=PREFIX, **options)

@@ -1,6 +1,6 @@
-"""Query parameters: an unknown one is an error that names what there is, so that a slip is not an empty answer.
+"""Read query parameters. An unknown one is an error that lists the known ones: a typo must not give an empty answer.
 
-Bytes that are not UTF-8 are refused for the same reason: read as U+FFFD they would ask for a value that nobody sent.
+Bytes that are not UTF-8 are refused for the same reason: decoded as U+FFFD they would be a value that nobody sent.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ LIMIT_DIGITS_MAX = 6
 
 
 def read_parameters(request: ASGIConnection[Any, Any, Any, Any], allowed: Sequence[str]) -> dict[str, str]:
-    """The parameters, each given once and each among `allowed`. Raises InvalidParameter."""
-    given: dict[str, str] = {}
+    """Read the parameters: each must be among `allowed` and occur once. Raises InvalidParameter."""
+    values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in allowed:
             detail = f"There is no parameter {name[:100]!r}."
             raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
-        if name in given:
+        if name in values:
             raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
-        given[name] = value
-    return given
+        values[name] = value
+    return values
 
 
-def read_limit(given: Mapping[str, str], default: int, largest: int) -> int:
-    """How many are asked for, from 1 to `largest`. Raises InvalidParameter."""
-    text = given.get("limit", str(default))
+def read_limit(parameters: Mapping[str, str], default: int, largest: int) -> int:
+    """Read `limit`, from 1 to `largest`. Raises InvalidParameter."""
+    text = parameters.get("limit", str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= LIMIT_DIGITS_MAX and 1 <= int(text) <= largest):
         raise InvalidParameter(f"`limit` cannot be {text[:100]!r}.", field="limit", allowed=f"1 to {largest}")
     return int(text)
 
 
 async def refuse_unreadable_query(request: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: raise ClientException where the query is not UTF-8. Collecting reads no text of its query."""
+    """A guard: raise ClientException if the query is not UTF-8. Collecting reads no text from its query."""
     query: bytes = request.scope["query_string"]
     if not query or handler.opt.get("scope") in (None, "collect"):
         return

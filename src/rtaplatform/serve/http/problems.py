@@ -1,7 +1,7 @@
-"""Errors as people and programs see them: `application/problem+json`, on every route.   Stage 6 of 6.
+"""Turn errors into `application/problem+json`, on every route.   Stage 6 of 6.
 
-One table: error → status. Every document has the same members; `code` and `message` repeat the slug and the
-detail, for SDKs that look for these. An error of our own is logged in full and shown not at all.
+KINDS is the one table from error to status. Every document has the same members. `code` and `message` repeat the slug
+and the detail, for SDKs that look for them. An error of our own is logged in full, and its text is never shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ProblemKind(Struct, frozen=True):
     remedy: str
 
 
-_NOT_FOUND = ProblemKind("not-found", 404, "Not found", "Check the name or id; lists tell what there is.")
+_NOT_FOUND = ProblemKind("not-found", 404, "Not found", "Check the name or id; the lists show what exists.")
 _INVALID = ProblemKind(
     "invalid-parameter", 422, "A parameter is wrong", "Correct `field`; `allowed` tells what it may be."
 )
@@ -59,7 +59,7 @@ KINDS: dict[type[BaseException], ProblemKind] = {
     errors.InvalidParameter: _INVALID,
     errors.UnreadableBody: _UNREADABLE,
     errors.MalformedRequest: _BAD_REQUEST,
-    errors.SlowBody: ProblemKind("slow-body", 408, "The body came too slowly", "Send it again, at once."),
+    errors.SlowBody: ProblemKind("slow-body", 408, "The body came too slowly", "Send it again, without pauses."),
     errors.UnsupportedEncoding: ProblemKind(
         "unsupported-encoding", 415, "Unknown Content-Encoding", "Send the body as it is, or gzipped."
     ),
@@ -67,7 +67,7 @@ KINDS: dict[type[BaseException], ProblemKind] = {
     errors.Unauthorized: _UNAUTHORIZED,
     errors.Forbidden: _FORBIDDEN,
     errors.Conflict: ProblemKind(
-        "conflict", 409, "It conflicts with what is there", "Read what is there, then decide."
+        "conflict", 409, "It conflicts with the current state", "Read the current state, then decide."
     ),
     errors.PreconditionFailed: ProblemKind(
         "precondition-failed", 412, "It has been changed", "Read it again, then send its new ETag as If-Match."
@@ -77,14 +77,14 @@ KINDS: dict[type[BaseException], ProblemKind] = {
         "batch-rejected", 400, "Events of the batch are rejected", "Correct the events listed in `rejected`."
     ),
     errors.Unavailable: ProblemKind(
-        "unavailable", 503, "A server behind is away", "Try again after `Retry-After` seconds."
+        "unavailable", 503, "A server is unavailable", "Try again after `Retry-After` seconds."
     ),
     errors.WrongClock: ProblemKind(
-        "wrong-clock", 503, "The clock of a machine is wrong", "Try again later; an operator has to set the clock."
+        "wrong-clock", 503, "A machine's clock is wrong", "Try again later; an operator has to set the clock."
     ),
     errors.Busy: ProblemKind("busy", 503, "Not at the moment", "Try again after `Retry-After` seconds."),
-    errors.Stopped: ProblemKind("stopped", 503, "Processing stands still", "An operator has to decide."),
-    NotFoundException: ProblemKind("unknown-route", 404, "No such route", "See /docs for what there is."),
+    errors.Stopped: ProblemKind("stopped", 503, "Processing has stopped", "An operator has to decide."),
+    NotFoundException: ProblemKind("unknown-route", 404, "No such route", "See /docs for all routes."),
     MethodNotAllowedException: ProblemKind("method-not-allowed", 405, "Not with this method", "See `Allow`."),
     TooManyRequestsException: ProblemKind("too-many-requests", 429, "Too many requests", "Wait as `Retry-After` says."),
     RequestEntityTooLarge: _UNREADABLE,
@@ -107,7 +107,7 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     if kind is _INTERNAL:
         _log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
     elif isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy):
-        _log.warning("server_away", server=error.server, detail=error.detail, path=request.url.path)
+        _log.warning("server_unavailable", server=error.server, detail=error.detail, path=request.url.path)
     document = describe(error)
     return Response(
         content=msgspec.json.encode(document),
@@ -118,18 +118,18 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 
 def problem_messages(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The answer as ASGI's messages, for what never comes to a route."""
+    """Return the response as ASGI messages, for requests that reach no route."""
     kind, body = kind_of(error), msgspec.json.encode(describe(error))
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_headers(error, kind)}
-    named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return (
-        {"type": "http.response.start", "status": kind.status, "headers": named},
+        {"type": "http.response.start", "status": kind.status, "headers": encoded},
         {"type": "http.response.body", "body": body},
     )
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The document of an error."""
+    """Return the problem document of an error."""
     kind = kind_of(error)
     facts = _facts(error)
     return {
@@ -142,7 +142,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         "hint": facts.get("hint") or kind.remedy,
         "code": kind.slug,
         "message": facts["detail"],
-        **_more(error),
+        **_extra_members(error),
     }
 
 
@@ -155,25 +155,25 @@ def _facts(error: BaseException) -> dict[str, Any]:
         case errors.WrongClock():
             return {"detail": f"{error.detail} Nothing is wrong with the request."}
         case errors.Unavailable():
-            return {"detail": f"{error.server} is away. Nothing is wrong with the request."}
+            return {"detail": f"{error.server} is unavailable. Nothing is wrong with the request."}
         case errors.Stopped():
             return {"detail": error.detail}
         case ValidationException():
-            return _of_validation(error)
+            return _validation_facts(error)
         case RequestEntityTooLarge():
             return {"detail": "The body is too large."}
         case HTTPException() if kind_of(error) is not _INTERNAL:
             return {"detail": error.detail}
-    return {"detail": "The request failed, by an error of ours. It is logged."}
+    return {"detail": "The request failed because of an error on our side. It is logged."}
 
 
-def _of_validation(error: ValidationException) -> dict[str, Any]:
+def _validation_facts(error: ValidationException) -> dict[str, Any]:
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
-    said = first if isinstance(first, dict) else {}
-    return {"detail": said.get("message") or error.detail, "field": said.get("key")}
+    violation = first if isinstance(first, dict) else {}
+    return {"detail": violation.get("message") or error.detail, "field": violation.get("key")}
 
 
-def _more(error: BaseException) -> dict[str, Any]:
+def _extra_members(error: BaseException) -> dict[str, Any]:
     if isinstance(error, EventRefused):
         return {"reason": error.reason.value}
     return error.answer if isinstance(error, BatchRefused) else {}
@@ -182,7 +182,7 @@ def _more(error: BaseException) -> dict[str, Any]:
 def _headers(error: Exception, kind: ProblemKind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, (errors.Busy, errors.SlowBody)):
-        headers["Connection"] = "close"  # what is left of the body is not read
+        headers["Connection"] = "close"  # the rest of the body is not read
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(max(1, error.retry_after_seconds))
     elif isinstance(error, errors.Stopped):

@@ -1,7 +1,7 @@
-"""What all API processes must agree on about tickets: the secrets that sign them, and which have opened a stream.
+"""State of tickets that all API processes share: the secrets that sign them, and which have opened a stream.
 
-It lives in Redis, as the limiter's user, below its prefix. While Redis is away, or where there is no such user, a
-process has its own: tickets then open streams at the process that issued them. Nothing here fails.
+It is in Redis, below the limiter's prefix, and with the limiter's user. While Redis is unavailable, or without such a
+user, a process has secrets of its own: then a ticket opens streams only at the process that issued it. No call fails.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rtaplatform.serve.http.limits import AWAY_SECONDS, PREFIX, REDIS_SECONDS
 
 DAY_SECONDS = 86_400
 SECRET_BYTES = 32
-SECRETS_MAX = 4  # of a day: more than one where Redis has forgotten the first
+SECRETS_MAX = 4  # of a day: a new one is made if Redis has lost the first
 READ_AGAIN_SECONDS = 10.0
-CLAIMS_MAX = 10_000  # of this process alone
+CLAIMS_MAX = 10_000  # kept in this process while Redis is unavailable
 
 
 class SharedValues(Protocol):
-    """The calls of a Redis client that are needed."""
+    """The part of a Redis client that the vault uses."""
 
     async def get(self, name: str) -> bytes | None: ...
 
@@ -35,8 +35,8 @@ class SharedValues(Protocol):
 
 
 def redis_values(pool: ConnectionPool) -> SharedValues:
-    """Values in Redis. Nothing is opened yet."""
-    # The client's calls are typed for both kinds of it, with and without a loop.
+    """Make a client for values in Redis. It opens nothing yet."""
+    # The client is typed for both its kinds, asynchronous and not.
     client: Any = Redis.from_pool(pool)
     shared: SharedValues = client
     return shared
@@ -44,7 +44,7 @@ def redis_values(pool: ConnectionPool) -> SharedValues:
 
 class TicketVault:
     def __init__(self, shared: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
-        """`shared` None: this process alone."""
+        """With `shared` None nothing is shared with other processes."""
         self._shared, self._now = shared, now
         self._own = secrets.token_bytes(SECRET_BYTES)
         self._secrets: dict[int, list[bytes]] = {}
@@ -53,35 +53,35 @@ class TicketVault:
         self._away_until = 0.0
 
     async def signing_secret(self, day: int) -> bytes:
-        """The secret for tickets of this day (since 1970)."""
+        """Return the secret that signs tickets of this day (days since 1970)."""
         if day not in self._secrets:
             await self._read(day)
         return (self._secrets.get(day) or [self._own])[0]
 
-    async def secrets_of(self, day: int, *, again: bool = False) -> list[bytes]:
-        """All that tickets of this day may be signed with; `again`: one is missing, as it seems."""
+    async def secrets_of(self, day: int, *, is_missing: bool = False) -> list[bytes]:
+        """Return the secrets that may have signed tickets of this day. `is_missing`: the known ones have not."""
         is_due = self._now() - self._read_at.get(day, 0.0) > READ_AGAIN_SECONDS
-        if day not in self._secrets or (again and is_due):
+        if day not in self._secrets or (is_missing and is_due):
             await self._read(day)
         return [*self._secrets.get(day, ()), self._own]
 
     async def claim(self, name: str, life_seconds: float) -> bool:
-        """Whether nobody has claimed this before."""
+        """Claim a name. False if it has been claimed before."""
         try:
             if (shared := self._reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return bool(await shared.set(_claim(name), b"1", ex=max(1, int(life_seconds)), nx=True))
+                    return bool(await shared.set(_claim_key(name), b"1", ex=max(1, int(life_seconds)), nx=True))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
         return self._claim_here(name, life_seconds)
 
     async def release(self, name: str) -> None:
-        """Take a claim back: nothing came of it."""
+        """Undo a claim."""
         self._claims.pop(name, None)
         try:
             if (shared := self._reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    await shared.delete(_claim(name))
+                    await shared.delete(_claim_key(name))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
 
@@ -100,25 +100,25 @@ class TicketVault:
         return True
 
     async def _read(self, day: int) -> None:
-        """The day's secret: what this process knows, or a new one, where Redis has none."""
+        """Read the day's secret. If Redis has none, store the one known here, or a new one."""
         if (shared := self._reachable()) is None:
             return
-        name, known = f"{PREFIX}:ticket-secret:{day}", self._secrets.get(day, [])
-        mine = known[0] if known else secrets.token_bytes(SECRET_BYTES)
+        name, old_secrets = f"{PREFIX}:ticket-secret:{day}", self._secrets.get(day, [])
+        proposal = old_secrets[0] if old_secrets else secrets.token_bytes(SECRET_BYTES)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                await shared.set(name, mine, ex=2 * DAY_SECONDS, nx=True)
-                found = await shared.get(name)
+                await shared.set(name, proposal, ex=2 * DAY_SECONDS, nx=True)
+                current = await shared.get(name)
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
             return
-        if found is not None and len(found) == SECRET_BYTES:
+        if current is not None and len(current) == SECRET_BYTES:
             self._read_at[day] = self._now()
-            self._secrets[day] = [found, *(one for one in known if one != found)][:SECRETS_MAX]
-        for old in [one for one in self._secrets if one < day - 1]:
-            del self._secrets[old]
-            self._read_at.pop(old, None)
+            self._secrets[day] = [current, *(secret for secret in old_secrets if secret != current)][:SECRETS_MAX]
+        for past_day in [known_day for known_day in self._secrets if known_day < day - 1]:
+            del self._secrets[past_day]
+            self._read_at.pop(past_day, None)
 
 
-def _claim(name: str) -> str:
+def _claim_key(name: str) -> str:
     return f"{PREFIX}:ticket:{name}"

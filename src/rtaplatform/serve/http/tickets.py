@@ -1,9 +1,9 @@
-"""Tickets: what a browser's EventSource shows instead of a key, which it cannot send in a header.   Stage 6 of 6.
+"""Tickets for live streams: a browser's EventSource cannot send a key in a header.   Stage 6 of 6.
 
-A ticket is signed and not kept, so others' tickets cannot push it out, and every API process can read it. It opens
-one stream and that stream's reconnects, for an hour after its issue. `EventSource` reconnects by itself, with the
-same URL and the last `id` it has seen: ids of a ticket's stream end in its `chain`, which nobody else can know.
-It is bytes in base64url: a version, the second of issue, a nonce, the SHA-256 of the key, and an HMAC of all these.
+A ticket is signed and not stored, so every API process can read it, and tickets of others cannot push it out. For an
+hour it opens one stream, and reconnects of that stream. `EventSource` reconnects by itself, with the same URL and the
+last `id` that it has seen. The ids of a ticket's stream end in its `chain`, which nobody else can know.
+The format is base64url of a version, the second of issue, a nonce, the SHA-256 of the key, and an HMAC of all these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from msgspec import Struct
 from rtaplatform.serve.http.ticket_vault import DAY_SECONDS, TicketVault
 
 LIFE_SECONDS = 3_600
-CLOCKS_APART_SECONDS = 300  # of two API processes
+CLOCKS_APART_SECONDS = 300  # by which the clocks of two API machines may differ
 _BODY = struct.Struct(">BI12s32s")  # version, issued at, nonce, SHA-256 of the key
 _VERSION, _MAC_BYTES, _CHAIN_BYTES = 1, 16, 9
 TICKET_CHARS = -(-(_BODY.size + _MAC_BYTES) * 4 // 3)
@@ -30,7 +30,7 @@ CHAIN_MARK = "~"
 
 
 class Ticket(Struct, frozen=True):
-    """A ticket of ours. `hashed` is the SHA-256 of its key; `ends_at` is in seconds since 1970."""
+    """A ticket with a valid signature. `hashed` is the SHA-256 of its key; `ends_at` is in seconds since 1970."""
 
     hashed: bytes
     nonce: str
@@ -48,25 +48,25 @@ class Tickets:
         self._vault, self._now = vault or TicketVault(), now
 
     async def issue(self, hashed: bytes) -> str:
-        """A ticket for what the key with this SHA-256 opens."""
+        """Issue a ticket for the key with this SHA-256."""
         now = int(self._now())
         body = _BODY.pack(_VERSION, now, secrets.token_bytes(12), hashed)
-        return _text(body + _mac(await self._vault.signing_secret(now // DAY_SECONDS), body))
+        return _encode(body + _mac(await self._vault.signing_secret(now // DAY_SECONDS), body))
 
     async def read(self, text: str) -> Ticket | None:
-        """The ticket, also when its hour is over; None where it is not ours, or older than a day."""
-        raw = _bytes(text)
+        """Read a ticket, even after its hour. None if it is not ours, or older than a day."""
+        raw = _decode(text)
         if raw is None or len(raw) != _BODY.size + _MAC_BYTES or raw[0] != _VERSION:
             return None
         body, mac = raw[: _BODY.size], raw[_BODY.size :]
         _, issued_at, nonce, hashed = _BODY.unpack(body)
         if not self._now() - DAY_SECONDS < issued_at <= self._now() + CLOCKS_APART_SECONDS:
             return None
-        secret = await self._secret_of(issued_at // DAY_SECONDS, body, mac)
+        secret = await self._find_secret(issued_at // DAY_SECONDS, body, mac)
         if secret is None:
             return None
-        chain = _text(_mac(secret, b"chain" + nonce)[:_CHAIN_BYTES])
-        return Ticket(hashed, _text(nonce), chain, issued_at + LIFE_SECONDS)
+        chain = _encode(_mac(secret, b"chain" + nonce)[:_CHAIN_BYTES])
+        return Ticket(hashed, _encode(nonce), chain, issued_at + LIFE_SECONDS)
 
     def is_over(self, ticket: Ticket) -> bool:
         return self._now() >= ticket.ends_at
@@ -75,17 +75,17 @@ class Tickets:
         return max(0.0, ticket.ends_at - self._now())
 
     async def claim(self, ticket: Ticket) -> bool:
-        """Whether this is the ticket's first stream."""
+        """Claim the ticket for a stream. False if it has opened one before."""
         return await self._vault.claim(ticket.nonce, self.seconds_left(ticket) + CLOCKS_APART_SECONDS)
 
     async def release(self, ticket: Ticket) -> None:
-        """No stream has come of the claim."""
+        """Undo a claim: no stream was opened."""
         await self._vault.release(ticket.nonce)
 
-    async def _secret_of(self, day: int, body: bytes, mac: bytes) -> bytes | None:
-        """The secret that has signed it."""
-        for again in (False, True):
-            for secret in await self._vault.secrets_of(day, again=again):
+    async def _find_secret(self, day: int, body: bytes, mac: bytes) -> bytes | None:
+        """Find the secret that the ticket was signed with."""
+        for is_missing in (False, True):
+            for secret in await self._vault.secrets_of(day, is_missing=is_missing):
                 if hmac.compare_digest(_mac(secret, body), mac):
                     return secret
         return None
@@ -95,11 +95,11 @@ def _mac(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, body, hashlib.sha256)[:_MAC_BYTES]
 
 
-def _text(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _bytes(text: str) -> bytes | None:
+def _decode(text: str) -> bytes | None:
     if len(text) != TICKET_CHARS or not text.isascii():
         return None
     try:

@@ -1,7 +1,7 @@
-"""The OpenAPI document: what the framework knows of the routes, completed by what they say themselves.
+"""Complete the OpenAPI document that the framework makes of the routes.
 
-`opt={"docs": {...}}` of a route is put into its operation. Every operation gets its security, with the scope that the
-key needs, and the problem documents that it can answer, so that the document tells all.
+`opt={"docs": {...}}` of a route is merged into its operation. Every operation gets its security, with the scope that
+the key needs, and the problem documents that it can return.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _WORDS = {
     "401": "No valid key.",
     "403": "The key does not open this.",
     "404": "There is no such thing.",
-    "409": "It exists, or conflicts.",
-    "412": "It is not as If-Match says.",
-    "415": "An encoding or type that is not known.",
+    "409": "It exists already, or conflicts.",
+    "412": "It does not have the ETag of If-Match.",
+    "415": "An unknown encoding or type.",
     "422": "A field or parameter is wrong.",
     "429": "Too many requests.",
-    "503": "A server behind is away; see Retry-After.",
+    "503": "A server is unavailable; see Retry-After.",
 }
 FORMAT = parameter(
     "format", "csv: a table, as with `Accept: text/csv`.", {"type": "string", "enum": list(FORMATS)}, example="json"
@@ -55,23 +55,23 @@ KEY: Document = {
 
 
 def document_of(app: Litestar) -> Document:
-    """The whole document."""
-    found = app.plugins.get(OpenAPIPlugin).provide_openapi_schema()
-    if "Problem" not in found.setdefault("components", {}).setdefault("schemas", {}):
-        _complete(found, app)
-    return found
+    """Return the whole document."""
+    document = app.plugins.get(OpenAPIPlugin).provide_openapi_schema()
+    if "Problem" not in document.setdefault("components", {}).setdefault("schemas", {}):
+        _complete(document, app)
+    return document
 
 
-def written_document_of(app: Litestar) -> bytes:
-    """As JSON, written once: everybody may ask for it, as often as they like."""
+def encoded_document_of(app: Litestar) -> bytes:
+    """Return the document as JSON. It is encoded once: everybody may request it as often as they like."""
     if "openapi_json" not in app.state:
         app.state["openapi_json"] = msgspec.json.encode(document_of(app))
-    written: bytes = app.state["openapi_json"]
-    return written
+    encoded: bytes = app.state["openapi_json"]
+    return encoded
 
 
 def _complete(document: Document, app: Litestar) -> None:
-    _allow_several(document)
+    _replace_one_of(document)
     document["components"]["schemas"] |= {"Problem": PROBLEM, **components()}
     document["components"]["securitySchemes"] = {"key": KEY}
     for route in app.routes:
@@ -84,10 +84,10 @@ def _complete(document: Document, app: Litestar) -> None:
                 _complete_operation(operation, handler.opt)
 
 
-def _allow_several(part: Any) -> None:
-    """The framework writes unions as oneOf, which a whole number breaks that is an integer and a number."""
-    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        _allow_several(one)
+def _replace_one_of(part: Any) -> None:
+    """Turn oneOf, which the framework writes for unions, into anyOf: a whole number is an integer and a number."""
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _replace_one_of(child)
     if isinstance(part, dict) and isinstance(part.get("oneOf"), list):
         part["anyOf"] = part.pop("oneOf")
 
@@ -112,9 +112,9 @@ def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
     if opt.get("scope") is not None:
         statuses |= {"401", "403", "429"}
     parameters = operation.get("parameters", ())
-    if any(one.get("in") == "path" for one in parameters):
+    if any(entry.get("in") == "path" for entry in parameters):
         statuses.add("404")
-    if any(one.get("name") == "If-Match" for one in parameters):
+    if any(entry.get("name") == "If-Match" for entry in parameters):
         statuses.add("412")
     if "requestBody" in operation:
         statuses |= {"400", "409", "415"}

@@ -1,7 +1,7 @@
-"""Parts that the OpenAPI document is made of.   Stage 6 of 6; pure.
+"""Building blocks of the OpenAPI document.   Stage 6 of 6; pure.
 
 `catalog/catalog_docs.py`, `collect/collect_docs.py` and `query/query_docs.py` make operations of them, `document.py`
-the document.
+makes the document.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rtaplatform.core.time.zones import zone_names
 
 Docs = dict[str, Any]
 TEXT: Docs = {"type": "string"}
-# What is stored holds no NUL, as PostgreSQL would have it.
+# PostgreSQL stores no text with NUL.
 STORED_TEXT: Docs = {"type": "string", "pattern": NO_NUL}
 JSON_VALUE: Docs = {
     "description": "A JSON value without NUL in its texts and keys.",
@@ -35,19 +35,19 @@ TIME_ZONE: Docs = {"$ref": "#/components/schemas/TimeZone"}
 
 
 def components() -> Docs:
-    """The schemas that several operations share."""
+    """Return the schemas that several operations share."""
     zone = {"type": "string", "enum": sorted(zone_names()), "description": "A name of the IANA time zone database."}
     return {"JsonValue": JSON_VALUE, "TimeZone": zone}
 
 
 def parameter(name: str, description: str, schema: Docs, place: str = "query", **more: Any) -> Docs:
-    """A parameter; those of the path are needed, the others are not unless `more` says so."""
-    fixed = {"name": name, "in": place, "required": place == "path", "description": description}
-    return {**fixed, **more, "schema": schema}
+    """Describe a parameter. Those in the path are required, others only if `more` says so."""
+    members = {"name": name, "in": place, "required": place == "path", "description": description}
+    return {**members, **more, "schema": schema}
 
 
 def comma_separated(name: str, description: str, items: Docs, *, items_max: int, example: str, **more: Any) -> Docs:
-    """A parameter that is a list, written `a,b`. Of an enumeration each value is there once."""
+    """Describe a parameter that is a list, written `a,b`. Values of an enumeration occur once."""
     schema = {"type": "array", "items": items, "minItems": 1, "maxItems": items_max, "uniqueItems": "enum" in items}
     return parameter(name, description, schema, style="form", explode=False, example=[example], **more)
 
@@ -66,6 +66,6 @@ def closed_object(properties: Docs) -> Docs:
 
 
 def nullable(schema: Docs) -> Docs:
-    """The schema with null; of an enumeration too."""
+    """Return the schema with null allowed, also in an enumeration."""
     values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
     return {**schema, "type": [schema["type"], "null"], **values}

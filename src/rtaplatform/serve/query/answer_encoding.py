@@ -1,7 +1,7 @@
-"""Large answers as JSON, beside the event loop.   Stage 6 of 6.
+"""Encode large answers as JSON outside the event loop.   Stage 6 of 6.
 
-An encoder lets nobody else go on until it is done, so each result of a large answer is encoded by itself, in the
-thread for long work.
+The encoder holds the interpreter lock until it is done. So each result of a large answer is encoded by itself, in the
+side thread.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rtaplatform.core.query import Answer, AnswerUpdate
 AnswerT = TypeVar("AnswerT", Answer, AnswerUpdate)
 
 
-def points_in(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> int:
+def count_points(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> int:
     return sum(1 + len(result.points) for answer in answers for result in answer.results)
 
 
 async def encode_results(beside: SideThread, answers: Sequence[Answer]) -> list[Answer]:
-    """The same answers, whose results are JSON already where they are large."""
-    points = points_in(answers)
+    """Return the answers. The results of large ones are encoded already."""
+    points = count_points(answers)
     if points <= INLINE_MAX:
         return list(answers)
-    return await beside.run(points, lambda: list(map(_encoded, answers)))
+    return await beside.run(points, lambda: list(map(_encode_large, answers)))
 
 
 def encode_event(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> bytes:
-    """What a live event holds; to be called beside the event loop where it is large."""
-    if points_in(answers) <= INLINE_MAX:
+    """Encode the data of a live event. If it is large, call this outside the event loop."""
+    if count_points(answers) <= INLINE_MAX:
         return msgspec.json.encode({"answers": answers})
-    return msgspec.json.encode({"answers": list(map(_encoded, answers))})
+    return msgspec.json.encode({"answers": list(map(_encode_large, answers))})
 
 
-def _encoded(answer: AnswerT) -> AnswerT:
+def _encode_large(answer: AnswerT) -> AnswerT:
     results: list[Any] = [msgspec.Raw(msgspec.json.encode(result)) for result in answer.results]
     return replace(answer, results=results)

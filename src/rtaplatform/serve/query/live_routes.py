@@ -1,9 +1,9 @@
-"""Live answers over SSE: a snapshot, then what changes.   Stage 6 of 6: analytics → [serve].
+"""Live answers over SSE: a snapshot, then updates.   Stage 6 of 6: analytics → [serve].
 
-Errors before the stream begins are problem documents, later ones an `event: problem` (never `error`, which is the
-browser's own). An outage is told and waited out. What ends a stream is told as well: a revoked key (looked at every
-KEY_CHECK_S), the end of its ticket's hour, its age, a stop. Who takes nothing for a while is dropped. A client comes
-back with the last id and gets what it has missed. WebSocket and the event feed are not here.
+An error before the stream begins is a problem document. A later one is an `event: problem` (never `error`, which is
+the browser's own). During an outage the stream reports the problem and waits. The stream also reports why it ends: the
+key was revoked (checked every KEY_CHECK_S), the ticket's hour or the stream's age limit is over, or the process stops.
+A client that reads nothing is dropped. A client that reconnects with its last id gets the updates that it has missed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rtaplatform.catalog.keys.key_format import digest
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
 from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
-from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of, questions_of
+from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of, query_services_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import describe
 from rtaplatform.serve.http.tickets import CHAIN_MARK, LIFE_SECONDS, Ticket
@@ -38,9 +38,9 @@ from rtaplatform.serve.query.query_docs import STREAM_LIVE
 from rtaplatform.serve.query.sse import EventStream, comment, event, id_line, opening
 
 KEY_CHECK_S = 30.0
-AGE_MAX_S = 3_600.0
-RENDERED_MAX = 16
-RETRY_MS = (1_000, 2_500)  # chosen at random, so that not all come back at once
+AGE_MAX_S = 3_600.0  # of a stream that was opened with a key
+RENDERED_MAX = 16  # encoded events that are kept per live query
+RETRY_MS = (1_000, 2_500)  # chosen at random, so that clients do not all reconnect at once
 LAST_ID_CHARS_MAX = 300
 SCOPE = "read"
 NEW_TICKET = "Ask for a new one with POST /v1/live/tickets."
@@ -54,7 +54,7 @@ class TicketAnswer(Struct, frozen=True):
 
 
 class LiveAdmission(Struct, frozen=True):
-    """By what a stream was opened: the hash of its key, and the ticket, if it was one."""
+    """What opens a stream: the hash of its key, and its ticket if it has one."""
 
     hashed: bytes
     ticket: Ticket | None = None
@@ -62,7 +62,7 @@ class LiveAdmission(Struct, frozen=True):
 
     @property
     def chain(self) -> str:
-        """What the ids of this stream's events end in."""
+        """The suffix of all event ids of this stream."""
         return f"{CHAIN_MARK}{self.ticket.chain}" if self.ticket else ""
 
     @property
@@ -71,26 +71,26 @@ class LiveAdmission(Struct, frozen=True):
 
 
 async def find_by_ticket(connection: AnyConnection, parts: Dependencies) -> KeyAccess | None:
-    """What the ticket of the query opens, else the key in the header. Raises Unauthorized."""
+    """Find the access of the ticket in the query, else of the key in the header. Raises Unauthorized."""
     text, last_id = connection.query_params.get("ticket"), _last_id_of(connection)
     if text is None:
         access = await find_bearer(connection, parts)
         hashed = digest(bearer_of(connection.headers.get("authorization")) or "")
         connection.scope["state"]["admission"] = LiveAdmission(hashed, last_id=last_id)
         return access
-    ticket = await questions_of(parts).tickets.read(text)
+    ticket = await query_services_of(parts).tickets.read(text)
     if ticket is None:
         await refuse_unknown(connection, "The ticket is none of ours, or older than a day.", NEW_TICKET)
-    if questions_of(parts).tickets.is_over(ticket):
+    if query_services_of(parts).tickets.is_over(ticket):
         raise Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET)
     connection.scope["state"]["admission"] = LiveAdmission(ticket.hashed, ticket, last_id)
     return await parts.keys.find_hashed(ticket.hashed)
 
 
 def _last_id_of(connection: AnyConnection) -> str | None:
-    """The header's, which a browser keeps up to date; else the parameter's, for who opens a stream anew."""
-    said = connection.headers.get("last-event-id") or connection.query_params.get("last_event_id")
-    return said[:LAST_ID_CHARS_MAX] if said else None
+    """Return the last event id: of the header, which a browser keeps up to date, else of the parameter."""
+    last_id = connection.headers.get("last-event-id") or connection.query_params.get("last_event_id")
+    return last_id[:LAST_ID_CHARS_MAX] if last_id else None
 
 
 @post("/v1/live/tickets", opt={"scope": SCOPE}, tags=["live"], summary="A ticket for a browser", status_code=200)
@@ -100,7 +100,7 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
     key = bearer_of(request.headers.get("authorization"))
     if key is None:
         raise Unauthorized("Tickets are made for keys.")
-    return TicketAnswer(await questions_of(dependencies_of(request)).tickets.issue(digest(key)))
+    return TicketAnswer(await query_services_of(dependencies_of(request)).tickets.issue(digest(key)))
 
 
 @get(
@@ -111,28 +111,30 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
     queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
     parts, access, admission = dependencies_of(request), access_of(request), request.state.admission
-    hub = questions_of(parts).hub
+    hub = query_services_of(parts).hub
     try:
         async with AsyncExitStack() as stack:
             await _claim(parts, admission, stack)
             seat = LiveSeat(access.key_id)
-            channel, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
-            listener = LiveListener(parts, channel, admission, seat, access.project)
-            held = stack.pop_all()
+            live_query, first = await stack.enter_async_context(hub.listen(access.project, queries, seat))
+            listener = LiveListener(parts, live_query, admission, seat, access.project)
+            resources = stack.pop_all()
     except Unavailable as error:
         if admission.ticket is None:
             raise
-        return EventStream(_only(error), _nothing, send_timeout_s=parts.settings.live_send_timeout_seconds)
+        return EventStream(
+            _stream_problem(error), _close_nothing, send_timeout_s=parts.settings.live_send_timeout_seconds
+        )
     chunks = listener.chunks(first)
-    return EventStream(chunks, held.aclose, send_timeout_s=parts.settings.live_send_timeout_seconds)
+    return EventStream(chunks, resources.aclose, send_timeout_s=parts.settings.live_send_timeout_seconds)
 
 
 async def _claim(parts: Dependencies, admission: LiveAdmission, stack: AsyncExitStack) -> None:
-    """A ticket opens one stream. The claim is taken back where no stream comes of it."""
+    """Claim the ticket, which opens one stream only. The claim is undone if no stream is opened."""
     ticket = admission.ticket
     if ticket is None or admission.is_reconnect:
         return
-    if not await questions_of(parts).tickets.claim(ticket):
+    if not await query_services_of(parts).tickets.claim(ticket):
         raise Unauthorized(
             "The ticket has opened its stream. Only a reconnect of that stream, with its last id, may use it again.",
             field="ticket", hint=NEW_TICKET,
@@ -140,142 +142,146 @@ async def _claim(parts: Dependencies, admission: LiveAdmission, stack: AsyncExit
 
     async def release(kind: type[BaseException] | None, *_: object) -> bool:
         if kind is not None:
-            await questions_of(parts).tickets.release(ticket)
+            await query_services_of(parts).tickets.release(ticket)
         return False
 
     stack.push_async_exit(release)
 
 
-async def _only(error: PlatformError) -> AsyncGenerator[bytes, None]:
-    """A stream that cannot begin yet. A browser gives up for ever at any status but 200, and this passes."""
+async def _stream_problem(error: PlatformError) -> AsyncGenerator[bytes, None]:
+    """Stream a temporary error. With any status but 200 a browser would give up for ever."""
     yield opening("later", _retry_ms()) + _problem(error)
 
 
-async def _nothing() -> None: ...
+async def _close_nothing() -> None: ...
 
 
 class LiveListener:
-    """One client of a channel: what it has been sent, and when."""
+    """One client of a live query: what it has been sent, and when."""
 
     def __init__(
-        self, parts: Dependencies, channel: LiveQuery, admission: LiveAdmission, seat: LiveSeat, project: str
+        self, parts: Dependencies, live_query: LiveQuery, admission: LiveAdmission, seat: LiveSeat, project: str
     ) -> None:
-        self._parts, self._channel, self._admission, self._project = parts, channel, admission, project
+        self._parts, self._live_query, self._admission, self._project = parts, live_query, admission, project
         self._seat = seat
-        self._hub = questions_of(parts).hub
+        self._hub = query_services_of(parts).hub
         self._error: PlatformError | None = None
         self._end: PlatformError | None = None
         self._now = asyncio.get_running_loop().time
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
-        self._beaten = self._checked = self._began = self._now()
-        self._life_s = questions_of(parts).tickets.seconds_left(admission.ticket) if admission.ticket else AGE_MAX_S
+        self._heartbeat_at = self._key_checked_at = self._began_at = self._now()
+        self._life_s = (
+            query_services_of(parts).tickets.seconds_left(admission.ticket) if admission.ticket else AGE_MAX_S
+        )
 
     async def chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
-        """The stream, until it must end."""
-        known = self._known()
-        yield opening("resumed" if known else "begun", _retry_ms())
-        for chunk in () if known else await self._snapshot(first):
+        """Yield the stream until it must end."""
+        resumed = self._find_resumed()
+        yield opening("resumed" if resumed else "begun", _retry_ms())
+        for chunk in () if resumed else await self._render_snapshot(first):
             yield chunk
-        seen = known or first
+        sent_version = resumed or first
         while True:
-            await self._channel.wait(seen, self._error, max(0.0, self._wake_at() - self._now()))
-            if (problem := await self._news_of_errors()) is not None:
+            await self._live_query.wait(sent_version, self._error, max(0.0, self._wake_at() - self._now()))
+            if (problem := await self._find_new_problem()) is not None:
                 yield _problem(problem)
             if self._end is not None:
                 return
-            if self._channel.latest is not seen:
+            if self._live_query.latest is not sent_version:
                 # Versions are published at most every `interval_s`, so updates come no closer than that.
-                latest = self._channel.latest
-                chunks, seen = await self._update(seen, latest), latest
+                latest = self._live_query.latest
+                chunks, sent_version = await self._render_update(sent_version, latest), latest
                 for chunk in chunks:
                     yield chunk
-            if self._now() - self._beaten >= self._heartbeat_s:
-                self._beaten = self._now()
+            if self._now() - self._heartbeat_at >= self._heartbeat_s:
+                self._heartbeat_at = self._now()
                 yield comment("heartbeat")
 
-    def _known(self) -> AnswerVersion | None:
-        """What the client has seen already."""
+    def _find_resumed(self) -> AnswerVersion | None:
+        """Find the version that a reconnecting client has seen."""
         last_id = self._admission.last_id
-        return self._channel.find(last_id.partition(CHAIN_MARK)[0]) if last_id else None
+        return self._live_query.find(last_id.partition(CHAIN_MARK)[0]) if last_id else None
 
     def _wake_at(self) -> float:
-        return min(self._beaten + self._heartbeat_s, self._began + self._life_s)
+        return min(self._heartbeat_at + self._heartbeat_s, self._began_at + self._life_s)
 
-    async def _news_of_errors(self) -> PlatformError | None:
-        """What the client has not been told of. What ends the stream is kept as `_end`."""
-        self._end = self._over() or await self._refusal_of_key()
+    async def _find_new_problem(self) -> PlatformError | None:
+        """Return a problem that the client does not know yet. If it ends the stream it is kept as `_end`."""
+        self._end = self._find_end() or await self._check_key()
         if self._end is not None:
             return self._end
-        if self._channel.error is self._error:
+        if self._live_query.error is self._error:
             return None
-        self._error = self._channel.error
+        self._error = self._live_query.error
         if isinstance(self._error, Rejected):
             self._end = self._error
         return self._error
 
-    def _over(self) -> PlatformError | None:
+    def _find_end(self) -> PlatformError | None:
         if self._hub.is_closing:
             return Busy("This process stops. Connect again with the last id.")
-        if (problem := self._seat.problem or self._channel.problem) is not None:
+        if (problem := self._seat.problem or self._live_query.problem) is not None:
             return problem
-        if self._now() - self._began < self._life_s:
+        if self._now() - self._began_at < self._life_s:
             return None
         if self._admission.ticket is not None:
             return Unauthorized(TICKET_IS_OVER, field="ticket", hint=f"{NEW_TICKET} Connect with it and the last id.")
         return Busy("The stream has reached its age limit. Connect again with the last id.", retry_after_seconds=1)
 
-    async def _snapshot(self, version: AnswerVersion) -> tuple[bytes, ...]:
+    async def _render_snapshot(self, version: AnswerVersion) -> tuple[bytes, ...]:
         telemetry.LIVE_SNAPSHOTS.inc()
-        rendered = await self._rendered(
+        rendered = await self._render(
             version.id, version.points, lambda: event("snapshot", encode_event(version.answers))
         )
         assert rendered is not None
         return self._with_id(version, rendered)
 
-    async def _update(self, seen: AnswerVersion, latest: AnswerVersion) -> tuple[bytes, ...]:
-        """What has changed from the one to the other; nothing where it has changed back."""
-        points = max(seen.points, latest.points)
-        rendered = await self._rendered(f"{seen.id} {latest.id}", points, lambda: self._changes(seen, latest))
+    async def _render_update(self, base: AnswerVersion, latest: AnswerVersion) -> tuple[bytes, ...]:
+        """Render the changes between two versions: nothing if there are none, a snapshot if they cannot be merged."""
+        points = max(base.points, latest.points)
+        rendered = await self._render(f"{base.id} {latest.id}", points, lambda: self._encode_update(base, latest))
         if rendered is None:
-            return await self._snapshot(latest)
+            return await self._render_snapshot(latest)
         if not rendered:
             return ()
         telemetry.LIVE_UPDATES.inc()
         return self._with_id(latest, rendered)
 
-    def _changes(self, seen: AnswerVersion, latest: AnswerVersion) -> bytes | None:
-        """The update; empty where nothing has changed, None where only a snapshot will do."""
-        found = self._channel.since(seen, latest)
-        return event("update", encode_event(found)) if found else None if found is None else b""
+    def _encode_update(self, base: AnswerVersion, latest: AnswerVersion) -> bytes | None:
+        """Encode the update: empty if nothing has changed, None if a snapshot is needed."""
+        updates = self._live_query.updates_since(base, latest)
+        if updates is None:
+            return None
+        return event("update", encode_event(updates)) if updates else b""
 
     def _with_id(self, version: AnswerVersion, rendered: bytes) -> tuple[bytes, ...]:
-        # Two chunks: the large one is the same bytes for all listeners.
+        # Two chunks, since the large one is shared by all listeners.
         return id_line(version.id + self._admission.chain), rendered
 
-    async def _rendered(self, name: str, points: int, render: Callable[[], bytes | None]) -> bytes | None:
-        """Compared and encoded once for all who have seen the same, and beside the event loop where it is large."""
-        cache = self._channel.rendered
+    async def _render(self, name: str, points: int, render: Callable[[], bytes | None]) -> bytes | None:
+        """Render once for all listeners that have seen the same version; outside the event loop if it is large."""
+        cache = self._live_query.rendered
         if name not in cache:
             while len(cache) >= RENDERED_MAX:
                 del cache[next(iter(cache))]
             cache[name] = asyncio.create_task(self._hub.beside.run(points, render))
-        # Shielded: the others wait for it too, and one listener that goes away must not end it.
+        # Shielded: other listeners wait for the task too, so one that disconnects must not cancel it.
         return await asyncio.shield(cache[name])
 
-    async def _refusal_of_key(self) -> PlatformError | None:
-        """Where nobody knows whether the key is still valid the stream ends too, but not as if it were revoked."""
-        if self._now() - self._checked < KEY_CHECK_S:
+    async def _check_key(self) -> PlatformError | None:
+        """Return an error if the key is not valid any more, or if nobody can tell."""
+        if self._now() - self._key_checked_at < KEY_CHECK_S:
             return None
-        self._checked = self._now()
+        self._key_checked_at = self._now()
         try:
             access = await self._parts.keys.find_hashed(self._admission.hashed)
         except Unavailable as error:
-            return self._dropped(error)
+            return self._count_drop(error)
         if access is None or SCOPE not in access.scopes or access.project != self._project:
-            return self._dropped(Unauthorized("The key is no longer valid."))
+            return self._count_drop(Unauthorized("The key is no longer valid."))
         return None
 
-    def _dropped(self, error: PlatformError) -> PlatformError:
+    def _count_drop(self, error: PlatformError) -> PlatformError:
         telemetry.LIVE_DROPPED.labels("key").inc()
         return error
 

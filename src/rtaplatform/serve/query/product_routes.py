@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import msgspec
-from litestar import Request, get
+from litestar import get
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
@@ -32,7 +32,7 @@ from rtaplatform.core.values.markers import shown_value
 from rtaplatform.serve.catalog.catalog_http import decode_id
 from rtaplatform.serve.http.access import access_of
 from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, in_place_of, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import dependencies_of, questions_of
+from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, query_services_of
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 from rtaplatform.serve.query.product_docs import (
     PERIOD_PARAMETERS,
@@ -47,8 +47,6 @@ from rtaplatform.serve.query.product_docs import (
 PRODUCTS_PARAMETERS = ("by", "window", "limit", "category", "format")
 DAY_WINDOW = "24h"
 
-AnyRequest = Request[Any, Any, Any]
-
 
 @get(
     "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
@@ -59,7 +57,7 @@ async def read_popular(request: AnyRequest) -> Popular:
     given = read_parameters(request, PRODUCTS_PARAMETERS)
     by = _by(given, tuple(METRIC_OF))
     is_table = wants_csv(request)
-    services = questions_of(dependencies_of(request))
+    services = query_services_of(dependencies_of(request))
     found = await PopularProducts(services.engine, services.products).popular(
         access_of(request).project,
         by,
@@ -81,7 +79,7 @@ async def read_trending(request: AnyRequest) -> Trending:
     given = read_parameters(request, PRODUCTS_PARAMETERS)
     by = _by(given, TRENDING_BY)
     is_table = wants_csv(request)
-    services = questions_of(dependencies_of(request))
+    services = query_services_of(dependencies_of(request))
     found = await TrendingProducts(services.engine, services.products).trending(
         access_of(request).project,
         by,
@@ -106,7 +104,7 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     stored = dimension(product_id)
     asked = msgspec.structs.replace(asked, filters=((PRODUCT_ID, (shown_value(stored),)),))
     is_table = wants_csv(request)
-    services, project = questions_of(dependencies_of(request)), access_of(request).project
+    services, project = query_services_of(dependencies_of(request)), access_of(request).project
     found = await read_totals(services.engine, project, asked, PRODUCT_METRICS)
     if is_table:
         return in_place_of(dict[str, Any], totals_table(found))

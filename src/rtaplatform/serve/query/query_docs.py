@@ -1,7 +1,8 @@
-"""What OpenAPI says of questions, made from the lists that the parser reads.   Stage 6 of 6.
+"""The OpenAPI descriptions of queries, made from the lists that the parser reads.   Stage 6 of 6.
 
-The handlers read the raw parameters, since everything wrong with them is one kind of problem document. Which dimensions
-go together depends on the metric: in a body the schema says so, one shape for each group; parameters have no such word.
+The handlers read raw parameters, so that everything wrong with them gives one kind of problem document. Which
+dimensions go together depends on the metric. The schema of a body has one shape for each group of dimensions;
+OpenAPI has no way to express this for parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ EXAMPLE_QUERY = {
 _TIME: Docs = {"type": "string", "pattern": PATTERN}
 _VALUE: Docs = {"type": "string", "minLength": 1, "maxLength": VALUE_BYTES_MAX}
 _VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1, "maxItems": VALUES_MAX}]}
-# By commas a value has none; one behind a backslash makes a value with a comma of two such.
+# Commas separate values. `\,` is a comma in a value; to this schema it looks like two values.
 _VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
 
@@ -77,7 +78,7 @@ _LIVE = (
 
 
 def _query() -> Docs:
-    """One query: what every metric takes, and one shape for each group of dimensions that go together."""
+    """Describe one query: the common fields, and one shape for each group of dimensions that go together."""
     shapes = [_shape(dimensions, metrics) for dimensions, metrics in _groups().items()]
     return {
         "type": "object",
@@ -127,7 +128,7 @@ def _breakdown(dimensions: tuple[str, ...]) -> Docs:
 
 
 def _event() -> Docs:
-    """One event of the stream; its `data` is JSON."""
+    """Describe one event of the stream; its `data` is JSON."""
     return {
         "type": "object",
         "properties": {

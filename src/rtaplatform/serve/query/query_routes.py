@@ -1,7 +1,7 @@
-"""Queries over HTTP: metrics, and several at once.   Stage 6 of 6: analytics → [serve].
+"""Queries over HTTP: one metric, and several queries.   Stage 6 of 6: analytics → [serve].
 
-The project is the key's. Everything wrong with a question is a `Rejected`, which `http/problems.py` turns into a
-problem document.
+The project is that of the key. A wrong query raises a `Rejected`, and `http/problems.py` turns it into a problem
+document.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
 from rtaplatform.core.query import Answer, MetricItem, Query
 from rtaplatform.serve.http.access import access_of, take
 from rtaplatform.serve.http.csv_tables import TableResponse, in_place_of, wants_csv, write_answer, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, questions_of
+from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, query_services_of
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_parameters
-from rtaplatform.serve.query.answer_encoding import encode_results, points_in
+from rtaplatform.serve.query.answer_encoding import count_points, encode_results
 from rtaplatform.serve.query.query_docs import QUERIES_MAX, READ_METRIC, READ_QUERIES
 
 BODY_BYTES_MAX = 256 * 1024
@@ -66,10 +66,10 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     """Total, points and comparison of one metric, filtered and broken down."""
     query = parse_parameters(name, request.query_params.multi_items(), besides=("format",))
     is_table = wants_csv(request)
-    answer = (await _answers(request, [query]))[0]
+    answer = (await _answer_queries(request, [query]))[0]
     if is_table:
         table = partial(write_answer, answer, query.breakdown)
-        return in_place_of(Answer, await engine_of(request).side_thread.run(points_in([answer]), table))
+        return in_place_of(Answer, await engine_of(request).side_thread.run(count_points([answer]), table))
     return (await encode_results(engine_of(request).side_thread, [answer]))[0]
 
 
@@ -81,30 +81,31 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     read_parameters(request, ())
     engine, project = engine_of(request), access_of(request).project
-    queries = [await _query(engine, project, n, given) for n, given in enumerate(_queries_of(await request.body()))]
-    return AnswerList(await encode_results(engine_of(request).side_thread, await _answers(request, queries)))
+    raw_queries = _read_queries(await request.body())
+    queries = [await _parse_query(engine, project, n, raw) for n, raw in enumerate(raw_queries)]
+    return AnswerList(await encode_results(engine_of(request).side_thread, await _answer_queries(request, queries)))
 
 
 route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries]
 
 
 def engine_of(request: AnyRequest) -> Engine:
-    return questions_of(dependencies_of(request)).engine
+    return query_services_of(dependencies_of(request)).engine
 
 
-def _queries_of(body: bytes) -> list[object]:
+def _read_queries(body: bytes) -> list[object]:
     if len(body) > BODY_BYTES_MAX:
         raise UnreadableBody(f"The body is over {BODY_BYTES_MAX} bytes.", hint="Send fewer queries at once.")
     try:
-        given = msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableBody(f"The body is not JSON: {error}") from None
-    if not isinstance(given, dict):
+    if not isinstance(content, dict):
         raise InvalidParameter("The body is an object.", hint='For example {"queries": [{"metric": "orders"}]}.')
-    unknown = next((name for name in given if name != "queries"), None)
+    unknown = next((name for name in content if name != "queries"), None)
     if unknown is not None:
         raise InvalidParameter(f"There is no field {unknown[:100]!r}.", field=unknown[:100], allowed=["queries"])
-    queries = given.get("queries")
+    queries = content.get("queries")
     if not isinstance(queries, list) or not 1 <= len(queries) <= QUERIES_MAX:
         raise InvalidParameter(
             f"`queries` is a list of 1 to {QUERIES_MAX} queries.",
@@ -114,8 +115,8 @@ def _queries_of(body: bytes) -> list[object]:
     return queries
 
 
-async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
-    """A large request is taken from the key's limit as several."""
+async def _answer_queries(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
+    """Answer the queries. Expensive ones count as several requests against the key's limit."""
     engine, access = engine_of(request), access_of(request)
     cost = await engine.check(access.project, queries)
     if cost.reads > 1:
@@ -123,10 +124,10 @@ async def _answers(request: AnyRequest, queries: Sequence[Query]) -> list[Answer
     return await engine.answer(access.project, queries)
 
 
-async def _query(engine: Engine, project: str, number: int, given: object) -> Query:
-    """Parse and plan one of several; an error's field says which one it was: `queries.3.from`."""
+async def _parse_query(engine: Engine, project: str, number: int, raw_query: object) -> Query:
+    """Parse and plan one of several queries. The field of an error names the query: `queries.3.from`."""
     try:
-        query = parse_object(given)
+        query = parse_object(raw_query)
         await engine.check(project, [query])
     except InvalidParameter as error:
         error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")

@@ -1,7 +1,7 @@
 """Server-sent events over ASGI, with a time limit for every send.   Stage 6 of 6.
 
-A client that does not take a chunk within the limit is dropped; one that goes away ends its generator at once.
-Whatever happens, `done` is awaited once, also where the first byte was never sent.
+A client that does not take a chunk within the limit is dropped. When a client disconnects, its generator ends at once.
+`close` is awaited once in any case, even if no byte was sent.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def event(name: str, data: bytes) -> bytes:
-    """One event; `data` is one line of JSON."""
+    """Write one event; `data` is one line of JSON."""
     return f"event: {name}\ndata: ".encode() + data + b"\n\n"
 
 
 def id_line(id: str) -> bytes:
-    """What goes before an event that has an id."""
+    """Write the line that gives the following event its id."""
     return f"id: {id}\n".encode()
 
 
@@ -34,7 +34,7 @@ def comment(text: str) -> bytes:
 
 
 def opening(text: str, retry_ms: int) -> bytes:
-    """A comment, and how long a browser waits before it reconnects."""
+    """Write a comment, and how long the browser must wait before it reconnects."""
     return f": {text}\nretry: {retry_ms}\n\n".encode()
 
 
@@ -42,35 +42,35 @@ class EventStream(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], done: Callable[[], Awaitable[object]], *, send_timeout_s: float
+        self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[object]], *, send_timeout_s: float
     ) -> None:
         super().__init__(
             media_type="text/event-stream",
-            # Proxies that compress or rewrite would hold events back.
+            # Proxies that compress or rewrite would delay events.
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
             status_code=200,
         )
-        self.chunks, self.done, self.send_timeout_s = chunks, done, send_timeout_s
+        self.chunks, self.close, self.send_timeout_s = chunks, close, send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             await self.chunks.aclose()
-            await self.done()
+            await self.close()
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_disconnected(receive))
+        sender = asyncio.create_task(self._send_all(send))
+        disconnect = asyncio.create_task(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
+            await asyncio.wait((sender, disconnect), return_when=asyncio.FIRST_COMPLETED)
+            if sender.done():
                 with suppress(TimeoutError, OSError):
-                    sending.result()
+                    sender.result()
         finally:
-            for task in (sending, leaving):
+            for task in (sender, disconnect):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await asyncio.gather(sender, disconnect, return_exceptions=True)
 
     async def _send_all(self, send: Send) -> None:
         async for chunk in self.chunks:
@@ -83,6 +83,6 @@ class EventStream(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,4 @@
-"""What a batch adds to buckets and sketches in memory, and who has a seat there.   Stage 4 of 6.   For
-`memory_store.py`.
-"""
+"""Counters and sketches in memory: how a batch adds to them, and which values get a seat.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -8,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from rtaplatform.core.caps import ANCHORS, BOUNDED, Caps, seats_of, without_seat
 from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, PRODUCTS, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX, field
-from rtaplatform.store.memory.memory_totals import MemoryTotals, flat
+from rtaplatform.store.memory.memory_totals import MemoryTotals, flatten
 from rtaplatform.store.port import CellsKey, SketchKey
 
 OVERFLOW = 2**63
-LOGGED_FROM = 4  # fields; Redis has 256, which no simulated bucket reaches
+LOGGED_FROM = 4  # fields; in Redis it is 256, which no simulated bucket reaches
 LOG_MAX = 5
 SKETCH_KEY_BYTES = 200
-SKETCH_BYTES = 12_304  # of a dense HyperLogLog; a sparse one has some three bytes a person
+SKETCH_BYTES = 12_304  # of a dense HyperLogLog; a sparse one takes about three bytes a person
 SPARSE_BYTES, PERSON_BYTES = 18, 3
 
 
@@ -24,21 +22,21 @@ def increment_cells(totals: MemoryTotals, key: CellsKey, fields: Mapping[str, in
     is_logged = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM
     before = dict(bucket) if is_logged else {}
     for name, n in fields.items():
-        where = name if name in bucket or key.rollup not in BOUNDED else _seat_of(bucket, key, name, caps)
-        total = bucket.get(where, 0) + n
+        seat = name if name in bucket or key.rollup not in BOUNDED else _find_seat(bucket, key, name, caps)
+        total = bucket.get(seat, 0) + n
         if -OVERFLOW <= total < OVERFLOW:
-            bucket[where] = total
+            bucket[seat] = total
         else:
-            bucket[SHORT_PREFIX] = bucket[SHORT_PREFIX + where] = 1
+            bucket[SHORT_PREFIX] = bucket[SHORT_PREFIX + seat] = 1
     if is_logged:
         changed = {name: n for name, n in bucket.items() if before.get(name) != n}
         log = totals.logs.setdefault(key, [])
-        log.append((log[-1][0] + 1 if log else 1, flat(changed)))
+        log.append((log[-1][0] + 1 if log else 1, flatten(changed)))
         del log[:-LOG_MAX]
 
 
-def _seat_of(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> str:
-    """The field that takes a field which is not there yet; a total always takes its own."""
+def _find_seat(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> str:
+    """Return the field that counts for a new field: itself, or that of `(other)`. A total always has its own."""
     measure, *values = name.split(SEPARATOR)
     instead = without_seat(key.rollup, tuple(values))
     bots = BOT_PREFIX if measure.startswith(BOT_PREFIX) else ""
@@ -58,14 +56,14 @@ def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], 
         totals.sketches.setdefault(key, set()).update(members)
         return
     record = totals.cells.setdefault(CellsKey(key.project, PERSONS.name, key.kind, key.start), {})
-    held, left_out = field("bytes", key.dimension), field("left_out", key.dimension)
+    size_field, left_out_field = field("bytes", key.dimension), field("left_out", key.dimension)
     before = totals.sketches.get(key)
-    if before is None and record.get(held, 0) >= caps.sketch_bytes:
-        record[left_out] = record.get(left_out, 0) + 1
+    if before is None and record.get(size_field, 0) >= caps.sketch_bytes:
+        record[left_out_field] = record.get(left_out_field, 0) + 1
         return
     after = (before or set()) | set(members)
     totals.sketches[key] = after
-    record[held] = record.get(held, 0) + _bytes_of(after) - _bytes_of(before)
+    record[size_field] = record.get(size_field, 0) + _bytes_of(after) - _bytes_of(before)
 
 
 def _bytes_of(members: set[bytes] | None) -> int:

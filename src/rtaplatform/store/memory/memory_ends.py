@@ -1,6 +1,4 @@
-"""How often records have ended a worker, in memory: the same promises as `store/redis/redis_ends.py`.   Stage 4 of
-6.
-"""
+"""Counts in memory how often a record has ended a worker, as `store/redis/redis_ends.py` does.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ ENDS_KEPT_MAX = 1_000
 
 
 class MemoryEnds:
-    """They go back in time with the first shard."""
+    """The counts are part of the first shard, and go back in time with it."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Ids that were seen, in memory: dedup blocks and loose ids, written, and forgotten by stream time.   Stage 4 of 6."""
+"""Dedup blocks and loose ids in memory: written by batches, deleted by stream time.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def write_ids(totals: MemoryTotals, delta: Delta) -> None:
 def _write_block(totals: MemoryTotals, block: BlockWrite) -> None:
     if not block.ids:
         return
-    kept = b"" if block.replace else totals.blocks.get(block.name, b"")[16:]
-    totals.blocks[block.name] = block.token + block.last_write_ms.to_bytes(8, "big") + kept + block.ids
+    old_ids = b"" if block.replace else totals.blocks.get(block.name, b"")[16:]
+    totals.blocks[block.name] = block.token + block.last_write_ms.to_bytes(8, "big") + old_ids + block.ids
 
 
 def _write_loose(totals: MemoryTotals, write: LooseWrite) -> None:
-    for each, at in zip(write.ids, write.written_ms, strict=True):
-        if at >= 0:
-            totals.loose.setdefault(write.name, {})[each] = at
+    for loose_id, written_ms in zip(write.ids, write.written_ms, strict=True):
+        if written_ms >= 0:
+            totals.loose.setdefault(write.name, {})[loose_id] = written_ms
 
 
 def _forget_loose(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
     for name in [name for name in totals.loose if redis_keys.dedup_partition_of(name) == dedup_partition]:
         ids = totals.loose[name]
-        for each in [each for each, at in ids.items() if at <= before]:
-            del ids[each]
+        for expired_id in [loose_id for loose_id, written_ms in ids.items() if written_ms <= before]:
+            del ids[expired_id]
 
 
 def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
-    old = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
-    for name in old:
+    expired = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
+    for name in expired:
         if redis_keys.dedup_partition_of(name) == dedup_partition:
             del totals.blocks[name]

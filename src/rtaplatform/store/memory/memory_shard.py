@@ -1,4 +1,4 @@
-"""What the server in memory holds of a shard, and how a batch is compared with it and written.   Stage 4 of 6."""
+"""A shard in memory: its content, and how a batch is compared with it and written.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rtaplatform.store.port import (
 
 
 class MemoryShard:
-    """All that a shard holds. Generations are kept apart, as in Redis."""
+    """The content of a shard. Each generation has totals of its own, as in Redis."""
 
     def __init__(self) -> None:
         self.generation = ""
         self.building = ""
-        self.retired: set[str] = set()  # kept for good: only cleaning would look at when they may go
+        self.retired: set[str] = set()  # never deleted: nothing cleans up here
         self.shards = 1
         self.manifests: dict[str, tuple[dict[str, str], dict[PartitionId, int]]] = {}
         self.projects: dict[str, ProjectSettings] = {}
@@ -38,15 +38,15 @@ class MemoryShard:
         return self.generations.setdefault(self.generation, MemoryTotals())
 
 
-def places_behind(at: MemoryShard, new: MemoryTotals, gone: dict[PartitionId, str]) -> list[PartitionId]:
-    """Places where the generation that is read has counted more; not those of topics that the new one does not know."""
-    topics, starts = at.manifests[at.building]
+def places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[PartitionId, str]) -> list[PartitionId]:
+    """List partitions where the current generation has counted further, of topics that the new one counts."""
+    topics, starts = shard.manifests[shard.building]
     return [
         place
-        for place, row in at.totals.ledger.items()
+        for place, row in shard.totals.ledger.items()
         if place.topic_id in topics.values()
-        and gone.get(place) != row
-        and next_offset(row) > (next_offset(new.ledger[place]) if place in new.ledger else starts.get(place, 0))
+        and lost.get(place) != row
+        and next_offset(row) > (next_offset(built.ledger[place]) if place in built.ledger else starts.get(place, 0))
     ]
 
 
@@ -56,8 +56,8 @@ def forget_persons(totals: MemoryTotals, project: str, persons: Sequence[bytes])
         totals.persons.pop((project, person), None)
 
 
-def conflict_of(at: MemoryShard, totals: MemoryTotals, delta: Delta) -> Conflicted | None:
-    found = Conflicted(
+def find_conflict(shard: MemoryShard, totals: MemoryTotals, delta: Delta) -> Conflicted | None:
+    conflict = Conflicted(
         blocks=[b.name for b in delta.blocks if totals.blocks.get(b.name, b"")[:8] != b.expected],
         persons=[
             (p.project, p.person)
@@ -65,14 +65,15 @@ def conflict_of(at: MemoryShard, totals: MemoryTotals, delta: Delta) -> Conflict
             if totals.persons.get((p.project, p.person), b"")[:8] != p.expected
         ],
         replayed=[origin for origin in delta.replayed if origin not in totals.dead],
-        projects=delta.projects_version not in (None, at.projects_version),
+        projects=delta.projects_version not in (None, shard.projects_version),
         loose=[w.name for w in delta.loose if _differs(totals.loose.get(w.name, {}), w)],
     )
-    return found if found.blocks or found.persons or found.replayed or found.projects or found.loose else None
+    has_changes = conflict.blocks or conflict.persons or conflict.replayed or conflict.projects or conflict.loose
+    return conflict if has_changes else None
 
 
 def _differs(stored: dict[bytes, int], write: LooseWrite) -> bool:
-    return [stored.get(each, -1) for each in write.ids] != write.expected_ms
+    return [stored.get(loose_id, -1) for loose_id in write.ids] != write.expected_ms
 
 
 def write_batch(totals: MemoryTotals, delta: Delta, caps: Caps) -> None:
@@ -80,24 +81,24 @@ def write_batch(totals: MemoryTotals, delta: Delta, caps: Caps) -> None:
         increment_cells(totals, key, fields, caps)
     for sketch, members in delta.sketches.items():
         add_members(totals, sketch, members, caps)
-    for project, seen in delta.online.items():
-        newest = totals.online.setdefault(project, {})
-        for person, at in seen.items():
-            newest[person] = max(at, newest.get(person, 0))
-    for project, left in delta.left_online.items():
-        for person in left:
+    for project, event_times in delta.online.items():
+        newest_ms = totals.online.setdefault(project, {})
+        for person, event_ms in event_times.items():
+            newest_ms[person] = max(event_ms, newest_ms.get(person, 0))
+    for project, persons in delta.left_online.items():
+        for person in persons:
             totals.online.get(project, {}).pop(person, None)
     write_ids(totals, delta)
     for person_write in delta.persons:
-        at_key = (person_write.project, person_write.person)
-        totals.persons.pop(at_key, None)
+        person_key = (person_write.project, person_write.person)
+        totals.persons.pop(person_key, None)
         if person_write.value:
-            totals.persons[at_key] = person_write.token + person_write.value
+            totals.persons[person_key] = person_write.token + person_write.value
     totals.dead |= delta.dead
     for origin in delta.replayed:
         totals.dead.pop(origin, None)
     for field, n in delta.counts.items():
         totals.counts[field] = totals.counts.get(field, 0) + n
-    for origin in [o for o, at in totals.dead.items() if at < delta.dead_before_ms]:
+    for origin in [o for o, dead_ms in totals.dead.items() if dead_ms < delta.dead_before_ms]:
         del totals.dead[origin]
-    totals.ledger |= {move.place: move.upto for move in delta.moves}
+    totals.ledger |= {move.place: move.to_row for move in delta.moves}

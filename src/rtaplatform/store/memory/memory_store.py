@@ -1,8 +1,7 @@
-"""The store in memory: the same promises as `store/redis/redis_store.py`, for simulations and unit tests.   Stage 4 of
-6.
+"""The store in memory, for simulations and unit tests.   Stage 4 of 6.   Same promises as `redis/redis_store.py`.
 
-One object stands for a server; `snapshot` and `restore` take it back in time, as a server that lost its last
-writes would. Sketches are exact sets. TTLs do nothing, since they decide nothing.
+One object stands for one server. `snapshot` and `restore` take it back in time, like a server that lost its last
+writes. Sketches are exact sets. Nothing expires, since no decision depends on expiry.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from rtaplatform.core.errors import NotFound, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
-from rtaplatform.store.memory.memory_shard import MemoryShard, conflict_of, forget_persons, places_behind, write_batch
-from rtaplatform.store.memory.memory_totals import MemoryTotals, answer
+from rtaplatform.store.memory.memory_shard import MemoryShard, find_conflict, forget_persons, places_behind, write_batch
+from rtaplatform.store.memory.memory_totals import MemoryTotals, answer_read
 from rtaplatform.store.port import (
     SCHEMA,
     Advance,
@@ -26,7 +25,7 @@ from rtaplatform.store.port import (
     ChangeNotification,
     Delta,
     ErasedKeys,
-    LooseAsked,
+    LooseIdQuery,
     Moved,
     Outcome,
     Read,
@@ -40,7 +39,7 @@ from rtaplatform.store.port import (
 
 
 class MemoryStore:
-    """Both sides of the port (`AggregateStore`, `AggregateReader`) over plain dicts."""
+    """`AggregateStore`, `GenerationStore` and `AggregateReader` over plain dicts."""
 
     def __init__(self, shards: int = 1, caps: Caps = CAPS) -> None:
         self.shards = [MemoryShard() for _ in range(shards)]
@@ -53,30 +52,30 @@ class MemoryStore:
     def begin(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
     ) -> str:
-        at = self.shards[shard]
-        if at.generation == expected:
-            at.generation, at.building, at.shards = generation, "", len(self.shards)
-            at.manifests[generation] = (dict(topics), dict(starts))
+        content = self.shards[shard]
+        if content.generation == expected:
+            content.generation, content.building, content.shards = generation, "", len(self.shards)
+            content.manifests[generation] = (dict(topics), dict(starts))
             self._publish(ChangeNotification(shard, None))
-        return at.generation
+        return content.generation
 
     def set_projects(self, projects: Sequence[ProjectSettings], version: str) -> None:
-        for number, at in enumerate(self.shards):
-            mine = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
-            known = ((mine[slug], project) for slug, project in at.projects.items() if slug in mine)
-            if not at.projects_version or any(new.folding != old.folding for new, old in known):
-                at.projects_version = version
-            at.projects = at.projects | mine
+        for number, content in enumerate(self.shards):
+            updates = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
+            pairs = ((updates[slug], project) for slug, project in content.projects.items() if slug in updates)
+            if not content.projects_version or any(update.folding != project.folding for update, project in pairs):
+                content.projects_version = version
+            content.projects = content.projects | updates
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Advance], gaps: dict[str, str]
     ) -> bool:
-        """Take a topic as it is now, each row from what stands there. False where the ledger has moved meanwhile."""
+        """Accept a topic as it is now, and advance its rows. False if the ledger has moved meanwhile."""
         if not isinstance(self.apply(shard, generation, Delta(list(moves))), Applied):
             return False
-        at = self.shards[shard]
-        at.manifests[generation][0][topic] = topic_id
-        at.gaps |= gaps
+        content = self.shards[shard]
+        content.manifests[generation][0][topic] = topic_id
+        content.gaps |= gaps
         return True
 
     def snapshot(self) -> list[MemoryShard]:
@@ -93,131 +92,131 @@ class MemoryStore:
     # the workers' side -----------------------------------------------------------------------------------------
 
     def state(self, shard: int) -> ShardState | None:
-        self._require()
-        at = self.shards[shard]
-        return self._state(shard, at.generation) if at.generation else None
+        self._require_reachable()
+        content = self.shards[shard]
+        return self._state(shard, content.generation) if content.generation else None
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        self._require()
+        self._require_reachable()
         outcome = self._apply(shard, self.shards[shard].generation, generation, delta)
         if isinstance(outcome, Applied):
             self._publish(ChangeNotification(shard, frozenset(k.project for k in delta.cells)))
         return outcome
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
-        self._require()
+        self._require_reachable()
         stored = self._generation(shard, generation).blocks
         return [stored.get(name, b"") for name in names]
 
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        self._require()
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        self._require_reachable()
         stored = self._generation(shard, generation).loose
-        return [[stored.get(name, {}).get(each, -1) for each in ids] for name, ids in asked]
+        return [[stored.get(name, {}).get(loose_id, -1) for loose_id in ids] for name, ids in query]
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        self._require()
+        self._require_reachable()
         stored = self._generation(shard, generation).persons
         return [stored.get(key, b"") for key in keys]
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        self._require()
-        known = self.shards[shard].projects
-        return {slug: known[slug] for slug in slugs if slug in known}
+        self._require_reachable()
+        projects = self.shards[shard].projects
+        return {slug: projects[slug] for slug in slugs if slug in projects}
 
     def clock_s(self) -> int:
         return 0
 
     def stops(self, shard: int) -> dict[str, str]:
-        self._require()
+        self._require_reachable()
         return dict(self.shards[shard].stops)
 
-    def set_stop(self, shard: int, what: str, reason: str) -> None:
-        self._require()
+    def set_stop(self, shard: int, subject: str, reason: str) -> None:
+        self._require_reachable()
         if reason:
-            self.shards[shard].stops[what] = reason
+            self.shards[shard].stops[subject] = reason
         else:
-            self.shards[shard].stops.pop(what, None)
+            self.shards[shard].stops.pop(subject, None)
 
-    # a rebuild's side ------------------------------------------------------------------------------------------
+    # the rebuilds' side -----------------------------------------------------------------------------------------
 
     def building(self, shard: int) -> ShardState | None:
-        self._require()
+        self._require_reachable()
         name = self.shards[shard].building
         return self._state(shard, name) if name else None
 
     def begin_building(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
     ) -> str:
-        self._require()
-        at = self.shards[shard]
-        if at.building == expected:
-            at.retired |= {expected} - {""}
-            at.building = generation
-            at.manifests[generation] = (dict(topics), dict(starts))
-        return at.building
+        self._require_reachable()
+        content = self.shards[shard]
+        if content.building == expected:
+            content.retired |= {expected} - {""}
+            content.building = generation
+            content.manifests[generation] = (dict(topics), dict(starts))
+        return content.building
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        self._require()
+        self._require_reachable()
         return self._apply(shard, self.shards[shard].building, generation, delta)
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
-        self._require()
-        at = self.shards[shard]
-        if at.building != generation:
+        self._require_reachable()
+        content = self.shards[shard]
+        if content.building != generation:
             return False
-        totals = at.generations.setdefault(generation, MemoryTotals())
+        totals = content.generations.setdefault(generation, MemoryTotals())
         if totals.control.get(erasure.place, 0) < erasure.upto:
             totals.control[erasure.place] = erasure.upto
             forget_persons(totals, erasure.project, erasure.persons)
         return True
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
-        self._require()
-        at = self.shards[shard]
-        if at.generation != expected or at.building != generation or not generation:
-            return Replaced(at.generation, at.building)
-        new = at.generations.setdefault(generation, MemoryTotals())
-        if new.inflight:
-            return Torn(new.inflight)
-        behind = places_behind(at, new, gone)
+    def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
+        self._require_reachable()
+        content = self.shards[shard]
+        if content.generation != expected or content.building != generation or not generation:
+            return Replaced(content.generation, content.building)
+        built = content.generations.setdefault(generation, MemoryTotals())
+        if built.inflight:
+            return Torn(built.inflight)
+        behind = places_behind(content, built, lost)
         if behind:
             return Behind(behind)
-        at.retired |= {at.generation} - {""}
-        at.generation, at.building, at.shards = generation, "", len(self.shards)
-        at.stops.clear()
+        content.retired |= {content.generation} - {""}
+        content.generation, content.building, content.shards = generation, "", len(self.shards)
+        content.stops.clear()
         self._publish(ChangeNotification(shard, None))
         return Switched()
 
     def retired(self, shard: int) -> set[str]:
-        self._require()
+        self._require_reachable()
         return set(self.shards[shard].retired)
 
     def forget(self, project: str, persons: Sequence[bytes]) -> None:
-        """Take persons out of what is kept of single ones, in every generation."""
-        self._require()
+        """Delete what is stored of these persons, in every generation."""
+        self._require_reachable()
         for totals in self.shards[shard_of(project, len(self.shards))].generations.values():
             forget_persons(totals, project, persons)
 
     # the readers' side -----------------------------------------------------------------------------------------
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        self._require()
+        self._require_reachable()
         shard = shard_of(project, len(self.shards))
-        at = self.shards[shard]
-        if not at.generation:
+        content = self.shards[shard]
+        if not content.generation:
             raise Stopped("shard", "no_manifest", "Run `rta rebuild`.")
-        if project not in at.projects:
+        if project not in content.projects:
             raise NotFound(f"There is no project {project!r}.")
         return Snapshot(
-            generation=at.generation,
-            topics=dict(at.manifests[at.generation][0]),
-            ledger={p: read_row(text) for p, text in at.totals.ledger.items()},
-            stops=dict(at.stops),
-            torn=bool(at.totals.inflight),
-            project=at.projects[project],
-            answers=tuple(answer(at.totals, project, read) for read in reads),
+            generation=content.generation,
+            topics=dict(content.manifests[content.generation][0]),
+            ledger={p: read_row(text) for p, text in content.totals.ledger.items()},
+            stops=dict(content.stops),
+            torn=bool(content.totals.inflight),
+            project=content.projects[project],
+            answers=tuple(answer_read(content.totals, project, read) for read in reads),
             shard=shard,
-            starts=dict(at.manifests[at.generation][1]),
+            starts=dict(content.manifests[content.generation][1]),
         )
 
     async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
@@ -233,13 +232,13 @@ class MemoryStore:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _require(self) -> None:
+    def _require_reachable(self) -> None:
         if self.is_away:
-            raise Unavailable("redis", "it is away")
+            raise Unavailable("redis", "it is unavailable")
 
     def _state(self, shard: int, generation: str) -> ShardState:
-        at = self.shards[shard]
-        totals, (topics, starts) = self._generation(shard, generation), at.manifests[generation]
+        content = self.shards[shard]
+        totals, (topics, starts) = self._generation(shard, generation), content.manifests[generation]
         return ShardState(
             generation=generation,
             schema=SCHEMA,
@@ -248,19 +247,23 @@ class MemoryStore:
             starts=dict(starts),
             ledger=dict(totals.ledger),
             torn=bool(totals.inflight),
-            projects_version=at.projects_version,
-            projects=dict(at.projects),
+            projects_version=content.projects_version,
+            projects=dict(content.projects),
         )
 
     def _apply(self, shard: int, current: str, generation: str, delta: Delta) -> Outcome:
-        """To the generation `current` of the shard, where that is the one that the caller means."""
-        at = self.shards[shard]
-        totals = at.generations.setdefault(current, MemoryTotals())
+        """Apply to the shard's generation `current`, if the caller means that one."""
+        content = self.shards[shard]
+        totals = content.generations.setdefault(current, MemoryTotals())
         if totals.inflight:
             return Torn(totals.inflight)
-        if not current or current != generation or any(totals.ledger.get(m.place, "") != m.after for m in delta.moves):
+        if (
+            not current
+            or current != generation
+            or any(totals.ledger.get(m.place, "") != m.from_row for m in delta.moves)
+        ):
             return Moved(current, {m.place: totals.ledger.get(m.place, "") for m in delta.moves})
-        conflict = conflict_of(at, totals, delta)
+        conflict = find_conflict(content, totals, delta)
         if conflict is not None:
             return conflict
         self._write(totals, delta)

@@ -1,4 +1,4 @@
-"""One generation in memory, and what readers ask of it.   Stage 4 of 6.   For `memory_store.py` alone."""
+"""One generation in memory, and the answers to reads of it.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from rtaplatform.store.port import (
 
 
 class MemoryTotals:
-    """One generation's totals, and the ledger that they include."""
+    """The totals of one generation, and its ledger: the positions that they include."""
 
     def __init__(self) -> None:
         self.ledger: dict[PartitionId, str] = {}
-        self.control: dict[PartitionId, int] = {}  # while it is built: what was read of rta.control
+        self.control: dict[PartitionId, int] = {}  # while it is being built: next offsets of rta.control
         self.inflight = ""
         self.cells: dict[CellsKey, dict[str, int]] = {}
         self.logs: dict[CellsKey, list[tuple[int, list[bytes]]]] = {}  # positions and changes of large buckets
@@ -46,67 +46,69 @@ class MemoryTotals:
         self.counts: dict[str, int] = {}
 
 
-def answer(totals: MemoryTotals, project: str, read: Read) -> Any:
+def answer_read(totals: MemoryTotals, project: str, read: Read) -> Any:
     match read:
         case ReadFields(rollup, kind, starts, fields):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
-            return [dict(b) if fields is None else _some(b, fields) for b in buckets]
+            return [dict(b) if fields is None else _select_fields(b, fields) for b in buckets]
         case ReadBuckets(rollup, kind, starts):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
             logs = [totals.logs.get(CellsKey(project, rollup, kind, start), []) for start in starts]
-            return [BucketContent(flat(b), _position(log)) for b, log in zip(buckets, logs, strict=True)]
+            return [BucketContent(flatten(b), _end_of(log)) for b, log in zip(buckets, logs, strict=True)]
         case ReadBucketLog(rollup, kind, start, since):
-            return _changes(totals.logs.get(CellsKey(project, rollup, kind, start), []), since)
+            return _read_changes(totals.logs.get(CellsKey(project, rollup, kind, start), []), since)
         case ReadPersons():
-            return len(_union(totals, project, read))
+            return len(_unite_sketches(totals, project, read))
         case ReadPersonValues(buckets, dimension):
-            wanted = {(project, kind, start, dimension) for kind, start in buckets}
-            return sorted({key.value for key in totals.sketches if key[:4] in wanted})
+            prefixes = {(project, kind, start, dimension) for kind, start in buckets}
+            return sorted({key.value for key in totals.sketches if key[:4] in prefixes})
         case ReadPersonCounts(dimension, kind, starts):
-            return [BucketContent(flat(_persons_of(totals, (project, kind, start, dimension)))) for start in starts]
+            return [
+                BucketContent(flatten(_count_persons(totals, (project, kind, start, dimension)))) for start in starts
+            ]
         case PersonSketches(dimension, kind, starts):
-            return [BucketContent(_sketches_of(totals, (project, kind, start, dimension))) for start in starts]
+            return [BucketContent(_read_sketches(totals, (project, kind, start, dimension))) for start in starts]
         case ReadOnline(since_ms, until_ms):
-            last = inf if until_ms is None else until_ms
-            return sum(since_ms <= at <= last for at in totals.online.get(project, {}).values())
+            last_ms = inf if until_ms is None else until_ms
+            return sum(since_ms <= seen_ms <= last_ms for seen_ms in totals.online.get(project, {}).values())
 
 
-def _some(bucket: Mapping[str, int], fields: Sequence[str]) -> dict[str, int]:
-    """These fields, and which of them lack something."""
-    short = [SHORT_PREFIX + name for name in fields] if SHORT_PREFIX in bucket else []
-    return {name: bucket[name] for name in (*fields, *short) if name in bucket}
+def _select_fields(bucket: Mapping[str, int], fields: Sequence[str]) -> dict[str, int]:
+    """Return these fields, and the marks of those that are incomplete."""
+    marks = [SHORT_PREFIX + name for name in fields] if SHORT_PREFIX in bucket else []
+    return {name: bucket[name] for name in (*fields, *marks) if name in bucket}
 
 
-def flat(fields: Mapping[str, int]) -> list[bytes]:
+def flatten(fields: Mapping[str, int]) -> list[bytes]:
     return [text for name, n in fields.items() for text in (name.encode(), b"%d" % n)]
 
 
-def _persons_of(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> dict[str, int]:
+def _count_persons(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> dict[str, int]:
     return {key.value: len(persons) for key, persons in totals.sketches.items() if key[:4] == bucket}
 
 
-def _sketches_of(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> list[bytes]:
-    found = [(key.value, persons) for key, persons in totals.sketches.items() if key[:4] == bucket]
-    return [text for value, persons in found for text in (value.encode(), hyperloglog(map(_eight_bytes, persons)))]
+def _read_sketches(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> list[bytes]:
+    members = [(key.value, persons) for key, persons in totals.sketches.items() if key[:4] == bucket]
+    return [text for value, persons in members for text in (value.encode(), hyperloglog(map(_eight_bytes, persons)))]
 
 
 def _eight_bytes(person: bytes) -> bytes:
-    """As workers send it; a test may name persons as it likes."""
+    """Return the person as workers send it. Tests use names of any length."""
     return person if len(person) == PERSON_BYTES else xxhash.xxh3_64_digest(person)
 
 
-def _position(log: Sequence[tuple[int, list[bytes]]]) -> str:
+def _end_of(log: Sequence[tuple[int, list[bytes]]]) -> str:
     return str(log[-1][0]) if log else ""
 
 
-def _changes(log: Sequence[tuple[int, list[bytes]]], since: str) -> BucketContent | None:
+def _read_changes(log: Sequence[tuple[int, list[bytes]]], since: str) -> BucketContent | None:
     positions = [str(position) for position, _ in log]
     if since not in positions:
         return None
     newer = log[positions.index(since) + 1 :]
-    return BucketContent([item for _, changes in newer for item in changes], _position(log))
+    return BucketContent([item for _, changes in newer for item in changes], _end_of(log))
 
 
-def _union(totals: MemoryTotals, project: str, read: ReadPersons) -> set[bytes]:
+def _unite_sketches(totals: MemoryTotals, project: str, read: ReadPersons) -> set[bytes]:
     keys = [SketchKey(project, *bucket, read.dimension, value) for bucket in read.buckets for value in read.values]
     return set().union(*(totals.sketches.get(key, set()) for key in keys))

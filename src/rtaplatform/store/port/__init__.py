@@ -1,7 +1,7 @@
-"""The port of the store: what the workers write and what the analytics read.   Stage 4 of 6.
+"""The port of the store: workers write through it, the analytics read through it.   Stage 4 of 6.
 
-Two adapters hold to it under one contract suite: `store/redis/redis_store.py` and `store/memory/memory_store.py`.
-A shard is named by its number; a project's shard is `shard_of(project, shards)`. Others import the port from here.
+It has two adapters, `store/redis/redis_store.py` and `store/memory/memory_store.py`, and one contract suite for both.
+A shard is identified by its number; a project's shard is `shard_of(project, shards)`. Import the port from here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtaplatform.store.port.apply import (
     CellsKey,
     Conflicted,
     Delta,
-    LooseAsked,
+    LooseIdQuery,
     LooseWrite,
     Moved,
     Outcome,
@@ -69,7 +69,7 @@ __all__ = [
     "Delta",
     "ErasedKeys",
     "GenerationStore",
-    "LooseAsked",
+    "LooseIdQuery",
     "LooseWrite",
     "Moved",
     "Outcome",

@@ -1,4 +1,4 @@
-"""What a batch changes in a shard, what comes of it, and `AggregateStore`, which the workers need.   Stage 4 of 6."""
+"""A batch's change to a shard (`Delta`), its outcome, and the workers' port `AggregateStore`.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ShardState(Struct, frozen=True):
     projects: dict[str, ProjectSettings]
 
     def next_offset(self, place: PartitionId) -> int:
-        """The first offset that is not counted yet: without a row it is where the generation begins."""
+        """Return the first offset not counted yet. A partition without a row begins where the generation does."""
         row = self.ledger.get(place)
         return next_offset(row) if row else self.starts.get(place, 0)
 
@@ -41,12 +41,12 @@ class CellsKey(NamedTuple):
     start: int
 
 
-# From so many persons on a sketch takes them as the registers that they come to. It is as large in the server anyway.
+# Above this many persons a HyperLogLog is sent instead of the list: the one in Redis has the dense encoding by then.
 PERSONS_LISTED_MAX = 1_500
 
 
 class SketchKey(NamedTuple):
-    """`dimension` "" is the sketch of all persons."""
+    """The key of a sketch. With `dimension` "" it counts all persons of the bucket."""
 
     project: str
     kind: BucketKind
@@ -56,10 +56,10 @@ class SketchKey(NamedTuple):
 
 
 class BlockWrite(Struct, frozen=True):
-    """New ids (8 bytes each) of a dedup block: appended, or instead of what has run out.
+    """New ids (8 bytes each) for a dedup block: appended, or with `replace` in place of expired ids.
 
-    `expected` is the token that was read (empty: no block), `token` the new one, 8 random bytes each.
-    Without ids it is a comparison only.
+    `expected` is the token that was read (empty: there was no block) and `token` the new one, 8 random bytes each.
+    A write without ids only compares.
     """
 
     name: str
@@ -82,11 +82,11 @@ class LooseWrite(Struct, frozen=True):
     written_ms: list[int]
 
 
-LooseAsked = Sequence[tuple[str, Sequence[bytes]]]  # set, ids
+LooseIdQuery = Sequence[tuple[str, Sequence[bytes]]]  # name of a set, ids to look up in it
 
 
 class PersonWrite(Struct, frozen=True):
-    """A person's value, whole; empty deletes it. Tokens as for blocks."""
+    """The new value of a person, as a whole; an empty one deletes it. The tokens work as in `BlockWrite`."""
 
     project: str
     person: bytes
@@ -96,57 +96,58 @@ class PersonWrite(Struct, frozen=True):
 
 
 class Advance(Struct, frozen=True):
-    """One partition's ledger row: from `after` (text as stored) to `upto`."""
+    """The move of one partition's ledger row, as stored text: from the row that the batch began at to the new one."""
 
     place: PartitionId
-    after: str
-    upto: str
+    from_row: str  # "": there was no row
+    to_row: str
 
 
 class Delta(Struct):
-    """All that a batch changes in one shard. Increments merge in any order."""
+    """Everything that a batch changes in one shard. Increments merge in any order."""
 
     moves: list[Advance]
-    projects_version: str | None = None  # compared where the batch used the projects
+    projects_version: str | None = None  # compared with the shard's unless None: the batch did not use the projects
     cells: dict[CellsKey, dict[str, int]] = {}
-    sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may be there twice
+    sketches: Mapping[SketchKey, Collection[bytes]] = {}  # a person may occur twice
     online: dict[str, dict[bytes, int]] = {}  # project → person → newest event time, ms
     left_online: Mapping[str, Collection[bytes]] = {}  # project → persons who are known under another id now
     blocks: list[BlockWrite] = []
     loose: list[LooseWrite] = []
     persons: list[PersonWrite] = []
     dead: dict[str, int] = {}  # origin → stream time, ms
-    replayed: list[str] = []  # origins that must still be quarantined; they are taken out
-    counts: dict[str, int] = {}  # for the law: "place|outcome" and "project|outcome"
-    expired_blocks: dict[
-        str, int
-    ] = {}  # "topic:dedup_partition" → stream time: blocks, and loose ids, written up to it may go
-    dead_before_ms: int = 0  # origins older than this may go: the dead-letter topic has forgotten them
+    replayed: list[str] = []  # origins that must still be in quarantine; apply removes them
+    counts: dict[str, int] = {}  # outcomes: "place|outcome" and "project|outcome"
+    expired_blocks: dict[str, int] = {}  # "topic:dedup partition" → stream time up to which blocks and loose ids expire
+    dead_before_ms: int = 0  # older origins may be deleted: the dead-letter topic no longer holds their records
 
 
 class Applied(Struct, frozen=True):
-    pass
+    """The whole delta was written, and the ledger advanced."""
 
 
 class Moved(Struct, frozen=True):
-    """Another worker was here, the store went back in time, or another generation began. Nothing was written."""
+    """The ledger or the generation is not the expected one. Nothing was written.
+
+    Another worker has advanced it, the store went back in time, or a new generation began.
+    """
 
     generation: str
     rows: dict[PartitionId, str]
 
 
 class Conflicted(Struct, frozen=True):
-    """What the batch was computed from has changed; the keys that did. Nothing was written."""
+    """Data that the batch was computed from has changed: these keys. Nothing was written."""
 
     blocks: list[str]
     persons: list[tuple[str, bytes]]
     replayed: list[str]
     projects: bool
-    loose: list[str] = []  # sets
+    loose: list[str] = []  # names of sets
 
 
 class Torn(Struct, frozen=True):
-    """An earlier call died half-way: the shard's totals can't be trusted."""
+    """The shard is partially applied: an earlier call, `by`, died half-way, and the totals cannot be trusted."""
 
     by: str
 
@@ -155,28 +156,33 @@ Outcome = Applied | Moved | Conflicted | Torn
 
 
 class AggregateStore(Protocol):
-    """What a worker needs. Errors: `Unavailable` (nothing is known of the outcome: read the ledger), `Stopped`."""
+    """The port that workers use.
+
+    Calls raise `Unavailable` when the outcome is unknown (read the ledger to find out), and `Stopped`.
+    """
 
     def state(self, shard: int) -> ShardState | None:
-        """None where the shard has no manifest."""
+        """Read the current generation; None if the shard has no manifest."""
 
-    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome: ...
+    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        """Write the delta and advance the ledger in one atomic call, or write nothing."""
+        ...
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
-        """Each block as stored (token, last write, ids), b"" where there is none."""
+        """Read blocks as stored: token, last write, ids. A missing block is b""."""
 
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        """For each set, the stream times at which these ids of it were written; -1 where there is none."""
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        """For each set, the stream times at which these ids were written; -1 for an absent id."""
         ...
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        """Each person's token and value, b"" where there is none."""
+        """Read the token and value of each person; b"" if there is none."""
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        """Those of these projects that the shard has been told of."""
+        """Read the settings of those of these projects that the shard knows."""
 
     def clock_s(self) -> int:
-        """The server's clock, in seconds: what buckets expire by. 0: nothing expires."""
+        """Read the server's clock in seconds; buckets expire by it. 0 means that nothing expires."""
 
-    def set_stop(self, shard: int, what: str, reason: str) -> None:
-        """Say in the shard that a partition stands still, and why; an empty reason takes it back."""
+    def set_stop(self, shard: int, subject: str, reason: str) -> None:
+        """Record in the shard that a partition or shard (`subject`) is stopped, and why; "" removes the record."""

@@ -1,4 +1,4 @@
-"""A generation that is built beside the one that is read; `GenerationStore`, which rebuilds need.   Stage 4 of 6."""
+"""`GenerationStore`, the port of rebuilds: a second generation is built beside the current one.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtaplatform.store.port.apply import Delta, Outcome, ShardState, Torn
 
 
 class ErasedKeys(Struct, frozen=True):
-    """A record of rta.control: these persons (8 bytes each) are forgotten. `upto`: the next offset of its partition."""
+    """An erasure record of rta.control. `persons` have 8 bytes each; `upto` is the offset after the record."""
 
     project: str
     persons: tuple[bytes, ...]
@@ -20,17 +20,17 @@ class ErasedKeys(Struct, frozen=True):
 
 
 class Switched(Struct, frozen=True):
-    """The generation that was built is the one that is read now."""
+    """The new generation is the current one now."""
 
 
 class Behind(Struct, frozen=True):
-    """Not switched: the one that is read has counted more in these places."""
+    """Not switched: the current generation has counted further in these partitions."""
 
     places: list[PartitionId]
 
 
 class Replaced(Struct, frozen=True):
-    """Not switched: another generation is read, or another one is being built."""
+    """Not switched: these are the generations that are current and being built, and they are not the expected ones."""
 
     generation: str
     building: str
@@ -40,25 +40,33 @@ SwitchOutcome = Switched | Behind | Replaced | Torn
 
 
 class GenerationStore(Protocol):
-    """What a rebuild needs. Errors as of `AggregateStore`, whose `state` and other reads it needs too."""
+    """The port that rebuilds use, beside the reads of `AggregateStore`. It raises the same errors."""
 
     def building(self, shard: int) -> ShardState | None:
-        """The generation that is being built; None where there is none."""
+        """Read the generation that is being built; None if there is none."""
 
     def begin_building(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
     ) -> str:
-        """Begin to build in place of `expected` ("": none); "" only drops that. Returns what is being built now."""
+        """Begin to build `generation` if `expected` is being built ("": none). Returns the one being built now.
 
-    def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        """`apply` to the generation that is being built. Nobody is told."""
-
-    def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
-        """Take persons out of what is built, once: what was read up to there before is passed over.
-
-        False where another one is built.
+        `generation` "" only drops the expected one.
         """
         ...
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
-        """Read what was built, in place of `expected`, if it is not behind; `gone`: rows whose records the log lost."""
+    def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
+        """Like `apply`, to the generation being built. No change notification is sent."""
+
+    def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
+        """Remove persons from the generation being built. A record that was handled before is skipped.
+
+        False if another generation is being built.
+        """
+        ...
+
+    def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
+        """Make `generation` current in place of `expected`, unless it is behind.
+
+        `lost` has ledger rows whose records the log has lost: they need not be caught up with.
+        """
+        ...

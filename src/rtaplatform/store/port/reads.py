@@ -1,4 +1,4 @@
-"""What can be read of a shard, its answers, and `AggregateReader`, which the analytics need.   Stage 4 of 6."""
+"""Reads of a shard, their answers, and the analytics' port `AggregateReader`.   Stage 4 of 6."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtaplatform.core.time.buckets import BucketKind
 
 
 class ReadFields(Struct, frozen=True):
-    """The fields of one rollup in some buckets of one size. `fields` None: all of them."""
+    """Fields of one rollup in buckets of one size. `fields` None means all of them."""
 
     rollup: str
     kind: BucketKind
@@ -22,7 +22,7 @@ class ReadFields(Struct, frozen=True):
 
 
 class ReadBuckets(Struct, frozen=True):
-    """All fields of one rollup in some buckets of one size, as they are stored."""
+    """All fields of one rollup in buckets of one size, as they are stored."""
 
     rollup: str
     kind: BucketKind
@@ -30,7 +30,7 @@ class ReadBuckets(Struct, frozen=True):
 
 
 class ReadBucketLog(Struct, frozen=True):
-    """What has changed in one bucket since a position of its log, which large buckets of products have."""
+    """The changes of one bucket since a position of its log. Only large product buckets have a log."""
 
     rollup: str
     kind: BucketKind
@@ -39,7 +39,7 @@ class ReadBucketLog(Struct, frozen=True):
 
 
 class ReadPersons(Struct, frozen=True):
-    """Distinct persons in the union of buckets and values of a dimension (the dimension "" has the value "": all)."""
+    """The number of distinct persons in the union of these buckets and values. Dimension "" with value "" means all."""
 
     buckets: tuple[tuple[BucketKind, int], ...]
     dimension: str = ""
@@ -47,14 +47,14 @@ class ReadPersons(Struct, frozen=True):
 
 
 class ReadPersonValues(Struct, frozen=True):
-    """The values of a dimension that have sketches in any of the buckets."""
+    """The values of a dimension that have a sketch in any of these buckets."""
 
     buckets: tuple[tuple[BucketKind, int], ...]
     dimension: str
 
 
 class ReadPersonCounts(Struct, frozen=True):
-    """Distinct persons of each value of a dimension, in each of some buckets of one size. May raise Unable."""
+    """The number of distinct persons for each value of a dimension, per bucket. May raise Unable."""
 
     dimension: str
     kind: BucketKind
@@ -62,7 +62,7 @@ class ReadPersonCounts(Struct, frozen=True):
 
 
 class PersonSketches(Struct, frozen=True):
-    """The HyperLogLog of each value of a dimension, in each of some buckets of one size. May raise Unable."""
+    """The HyperLogLog of each value of a dimension, per bucket. May raise Unable."""
 
     dimension: str
     kind: BucketKind
@@ -70,7 +70,7 @@ class PersonSketches(Struct, frozen=True):
 
 
 class ReadOnline(Struct, frozen=True):
-    """How many persons were seen last from `since_ms` on, and not after `until_ms`."""
+    """The number of persons whose last event lies between `since_ms` and `until_ms`, both included."""
 
     since_ms: int
     until_ms: int | None = None
@@ -86,13 +86,13 @@ Read = (
     | PersonSketches
     | ReadOnline
 )
-CellsAnswer = list[dict[str, int]]  # one per bucket, in the order asked
+CellsAnswer = list[dict[str, int]]  # one per bucket, in the order of the read
 
 
 class BucketContent(Struct, frozen=True):
-    """What a bucket holds: field or value, number as text or sketch, field, …; where one comes again, the last is true.
+    """A bucket's content as a flat list: name, number as text or sketch, name, … The last entry of a name counts.
 
-    `position` is the end of the bucket's log, "" where it has none: then it can't be followed from here.
+    `position` is the end of the bucket's log; "" if the bucket has no log, so its changes cannot be followed.
     """
 
     fields: list[bytes]
@@ -100,12 +100,13 @@ class BucketContent(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """Answers to some reads, and where the shard stood: all of one moment.
+    """The answers to some reads and the shard's position, all of one moment.
 
-    Per read: `ReadFields` → list of dicts (field → number, one per start), `ReadBuckets`, `ReadPersonCounts` and
-    `PersonSketches` → list of `BucketContent`, `ReadBucketLog` → `BucketContent`, or None where the log does not reach
-    back so far, `ReadPersons` and `ReadOnline` → number, `ReadPersonValues` → sorted list of values. Where a field
-    lacks what would have passed 64 bits, `!` and its name is a field too.
+    `ReadFields` → a list of dicts, field → number, one per start.
+    `ReadBuckets`, `ReadPersonCounts`, `PersonSketches` → a list of `BucketContent`.
+    `ReadBucketLog` → `BucketContent`, or None if the log does not reach back to the position.
+    `ReadPersons`, `ReadOnline` → a number. `ReadPersonValues` → a sorted list of values.
+    A field whose number would have passed 64 bits is incomplete: then `!` followed by its name is a field too.
     """
 
     generation: str
@@ -120,17 +121,21 @@ class Snapshot(Struct, frozen=True):
 
 
 class ChangeNotification(Struct, frozen=True):
-    """A shard has moved: these projects' numbers may have changed. None: all may (reconnect, new generation)."""
+    """The numbers of these projects may have changed. None means all of the shard: a reconnect, or a new generation."""
 
     shard: int
     projects: frozenset[str] | None
 
 
 class AggregateReader(Protocol):
-    """What the analytics need."""
+    """The port that the analytics use."""
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        """Raises `NotFound` for a project unknown to the shard, `Unavailable`, `Stopped` without manifest."""
+        """Answer all reads from one moment.
+
+        Raises `NotFound` if the shard does not know the project, `Stopped` if it has no manifest, `Unavailable`.
+        """
+        ...
 
     def change_notifications(self) -> AsyncIterator[ChangeNotification]:
-        """Never ends by itself; yields one with projects None first, and after each reconnect."""
+        """Yield change notifications for ever. The first one, and the first after each reconnect, has projects None."""

@@ -1,4 +1,4 @@
-"""A delta as the payload of `rta_apply_v4`.   Stage 4 of 6.   Pure; redis/functions/rta_v1.lua is its reader."""
+"""Encode a delta as the payload of `rta_apply_v4`.   Stage 4 of 6.   Pure; redis/functions/rta_v1.lua reads it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from rtaplatform.store import redis_keys
 from rtaplatform.store.port import PERSONS_LISTED_MAX, CellsKey, Delta, SketchKey
 
 EXACT_IN_LUA = 2**53  # Lua's numbers are doubles
-INCREMENT_MAX = 2**62  # more at once is refused
+INCREMENT_MAX = 2**62  # the function refuses a larger increment
 ONLINE_KEPT_MS = 15 * 60_000
 _encode = msgspec.msgpack.Encoder().encode
 _ENTRY = struct.Struct(">BQB8s")  # MessagePack's uint 64 and a text of 8 bytes
 
 
 class Retention(Struct, frozen=True):
-    """How long buckets are kept, and how many values one may have. A benchmark with old events has others."""
+    """How long buckets are kept, and how many values one may have. Benchmarks with old events use other rules."""
 
     expires_at_s: Callable[[BucketKind, int], int] = expires_at_s
     caps: Caps = CAPS
 
 
 KEEPING = Retention()
-# By rollup: the anchor of its values, and of each dimension which of its values are bounded.
+# Rollup → the anchor of its values, and for each dimension whether all its values are bounded, or which of them.
 RULES = {
-    name: [ANCHORS[name], [each if isinstance(each, bool) else sorted(each) for each in bounded]]
-    for name, bounded in BOUNDED.items()
+    name: [ANCHORS[name], [values if isinstance(values, bool) else sorted(values) for values in dimensions]]
+    for name, dimensions in BOUNDED.items()
 }
 
 
@@ -45,7 +45,7 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "generation": generation,
             "call": secrets.token_hex(8),
             "projects_version": False if delta.projects_version is None else delta.projects_version,
-            "moves": [[redis_keys.place(m.place), m.after, m.upto] for m in delta.moves],
+            "moves": [[redis_keys.write_place(m.place), m.from_row, m.to_row] for m in delta.moves],
             "blocks": [
                 [
                     b.name, _raw(b.expected), _raw(b.token), _raw(b.last_write_ms.to_bytes(8, "big")), _raw(b.ids),
@@ -65,8 +65,8 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "sketches": _sketches(delta.sketches, keeping),
             "sketch_bytes": keeping.caps.sketch_bytes,
             "rules": {name: RULES[name] for name in {key.rollup for key in delta.cells} & RULES.keys()},
-            "online": [_online(project, seen) for project, seen in delta.online.items()],
-            "dead": [item for origin, at in delta.dead.items() for item in (at, origin)],
+            "online": [_online(project, event_times) for project, event_times in delta.online.items()],
+            "dead": [item for origin, dead_ms in delta.dead.items() for item in (dead_ms, origin)],
             "dead_before": delta.dead_before_ms,
             "counts": _flat(delta.counts),
             "expired": [item for pair in delta.expired_blocks.items() for item in pair],
@@ -76,7 +76,7 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
 
 
 def _raw(value: bytes) -> msgspec.Raw:
-    """Bytes as MessagePack's str, the only kind of text that Redis's decoder knows."""
+    """Encode bytes as MessagePack's str, the only kind of text that Redis's decoder knows."""
     size = len(value)
     if size < 32:
         return msgspec.Raw(bytes((0xA0 | size,)) + value)
@@ -84,34 +84,35 @@ def _raw(value: bytes) -> msgspec.Raw:
 
 
 def _flat(fields: dict[str, int]) -> list[Any]:
+    """Flatten increments: field, number, … Numbers beyond 2^53 become text, those beyond 2^62 several increments."""
     values = fields.values()
     if values and 0 not in values and max(values) <= EXACT_IN_LUA and min(values) >= -EXACT_IN_LUA:
         return list(chain.from_iterable(fields.items()))
     flat: list[Any] = []
     for name, n in fields.items():
         if n:
-            for part in (n,) if -INCREMENT_MAX <= n <= INCREMENT_MAX else _parts(n):
+            for part in (n,) if -INCREMENT_MAX <= n <= INCREMENT_MAX else _split(n):
                 flat += (name, part if -EXACT_IN_LUA <= part <= EXACT_IN_LUA else str(part))
     return flat
 
 
-def _parts(n: int) -> list[int]:
-    """A sum of many large amounts, in increments that the function takes; four of the largest flag any field."""
-    sign, left = (1, n) if n > 0 else (-1, -n)
-    whole, rest = divmod(left, INCREMENT_MAX)
-    return [sign * INCREMENT_MAX] * min(whole, 4) + ([sign * rest] if rest else [])
+def _split(n: int) -> list[int]:
+    """Split a sum beyond ±2^62 into increments the function accepts. Four of the largest overflow any field."""
+    sign, magnitude = (1, n) if n > 0 else (-1, -n)
+    count, remainder = divmod(magnitude, INCREMENT_MAX)
+    return [sign * INCREMENT_MAX] * min(count, 4) + ([sign * remainder] if remainder else [])
 
 
 def _cells(key: CellsKey, fields: dict[str, int], keeping: Retention) -> list[Any]:
     expires_at_s, is_logged = keeping.expires_at_s(key.kind, key.start), key.rollup == PRODUCTS.name
     seats = keeping.caps.seats(key.rollup, key.kind)
-    return [redis_keys.cells(key), expires_at_s, seats, _flat(fields), is_logged, key.rollup]
+    return [redis_keys.cells_name(key), expires_at_s, seats, _flat(fields), is_logged, key.rollup]
 
 
 def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Retention) -> list[Any]:
-    """By bucket and dimension, each with its values and their persons in turn."""
+    """Group sketches by bucket and dimension. A group ends in a flat list: value, its persons, value, …"""
     groups: dict[tuple[str, BucketKind, int, str], list[Any]] = {}
-    pack = _digests if set(map(len, chain.from_iterable(sketches.values()))) == {8} else _texts
+    encode_members = _digests if set(map(len, chain.from_iterable(sketches.values()))) == {8} else _texts
     for key, members in sketches.items():
         if not members:
             continue
@@ -119,21 +120,21 @@ def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Retentio
         group = groups.get(bucket)
         if group is None:
             group = groups[bucket] = _group(key, keeping)
-        group[-1] += (key.value, pack(members))
+        group[-1] += (key.value, encode_members(members))
     return list(groups.values())
 
 
 def _group(key: SketchKey, keeping: Retention) -> list[Any]:
-    """Where the sketches of a bucket and dimension are, and what is known of them; without values yet."""
-    name = redis_keys.sketch_index(*key[:4]) if key.dimension else redis_keys.sketch(key)
+    """Describe the sketches of a bucket and dimension. The caller fills the empty list with values and persons."""
+    name = redis_keys.sketch_index_name(*key[:4]) if key.dimension else redis_keys.sketch_name(key)
     expires_at_s = keeping.expires_at_s(key.kind, key.start)
-    goes_at_s = expires_at_s - (RETENTION_MS[key.kind] - sketch_retention_ms(key.kind, key.dimension)) // 1000
-    record = redis_keys.cells(CellsKey(key.project, PERSONS.name, key.kind, key.start))
-    return [name, goes_at_s, key.dimension, record, expires_at_s, []]
+    sketch_expires_at_s = expires_at_s - (RETENTION_MS[key.kind] - sketch_retention_ms(key.kind, key.dimension)) // 1000
+    record = redis_keys.cells_name(CellsKey(key.project, PERSONS.name, key.kind, key.start))
+    return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, []]
 
 
 def _digests(persons: Collection[bytes]) -> msgspec.Raw:
-    """Persons of 8 bytes each, as all of ours have: a list of texts, or, of many, the sketch that they come to."""
+    """Encode persons of 8 bytes each: as a list of texts, or if there are many as a HyperLogLog."""
     if len(persons) < PERSONS_LISTED_MAX:
         return _eights(persons)
     from rtaplatform.core.sketches.hyperloglog import hyperloglog  # the API and small sites' workers need no NumPy
@@ -142,7 +143,7 @@ def _digests(persons: Collection[bytes]) -> msgspec.Raw:
 
 
 def _eights(values: Collection[bytes]) -> msgspec.Raw:
-    """A list of texts of 8 bytes each; of one or more."""
+    """Encode a list of one or more texts of 8 bytes each."""
     size = len(values)
     head = bytes((0x90 | size, 0xA8)) if size < 16 else b"\xdd" + size.to_bytes(4, "big") + b"\xa8"
     return msgspec.Raw(head + b"\xa8".join(values))
@@ -152,16 +153,16 @@ def _texts(persons: Collection[bytes]) -> list[msgspec.Raw]:
     return list(map(_raw, persons))
 
 
-def _online(project: str, seen: dict[bytes, int]) -> list[Any]:
-    newest = max(seen.values())
-    if set(map(len, seen)) == {8}:
-        flat: Any = _packed(seen)
+def _online(project: str, event_times: dict[bytes, int]) -> list[Any]:
+    newest = max(event_times.values())
+    if set(map(len, event_times)) == {8}:
+        flat: Any = _packed(event_times)
     else:
-        flat = [item for person, at in seen.items() for item in (at, _raw(person))]
+        flat = [item for person, time_ms in event_times.items() for item in (time_ms, _raw(person))]
     return [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]
 
 
-def _packed(seen: Mapping[bytes, int]) -> msgspec.Raw:
-    """A list of time and person in turn, for persons of 8 bytes."""
-    entries = b"".join([_ENTRY.pack(0xCF, at, 0xA8, person) for person, at in seen.items()])
-    return msgspec.Raw(b"\xdd" + (2 * len(seen)).to_bytes(4, "big") + entries)
+def _packed(event_times: Mapping[bytes, int]) -> msgspec.Raw:
+    """Encode a flat list: time, person, time, … for persons of 8 bytes."""
+    entries = b"".join([_ENTRY.pack(0xCF, time_ms, 0xA8, person) for person, time_ms in event_times.items()])
+    return msgspec.Raw(b"\xdd" + (2 * len(event_times)).to_bytes(4, "big") + entries)

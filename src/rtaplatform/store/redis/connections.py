@@ -1,8 +1,8 @@
-"""Connections to Redis or Valkey that are renewed every few seconds, each with a new look-up of the server's name.
+"""Connections to Redis or Valkey that are renewed every few seconds, with a new look-up of the server's name.
 
-The pain: after a fail-over the name, or a relay, leads to the new primary, while an old connection stays with a server
-that was demoted or cut off, and takes no writes, or answers from the past, for as long as nobody closes it.
-A connection is renewed between two commands only, so no command is sent twice.
+The pain: after a fail-over the name, or a relay, leads to the new primary. An old connection stays with the demoted
+server, which refuses writes or answers with old data, until somebody closes the connection.
+A connection is renewed only between two commands, so no command is sent twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 
 class _Age:
-    """When a connection was made, and whether that was long ago."""
+    """The age of a connection."""
 
     seconds_max = 0.0
     _made_at: float | None = None
@@ -37,7 +37,7 @@ class _Renewed(_Age):
     def connect(self) -> None:
         if self._is_old():
             self.disconnect()
-        super().connect()  # type: ignore[misc]  # of the class it is mixed into
+        super().connect()  # type: ignore[misc]  # defined by the class it is mixed into
         self._note_made()
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
@@ -60,26 +60,26 @@ class _AsyncRenewed(_Age):
 
 
 def connect(url: str, timeout_seconds: float, seconds_max: float) -> redis.Redis:
-    """A client whose connections live `seconds_max`. Nothing is opened yet; nothing is tried twice by the library."""
+    """Make a client whose connections live for `seconds_max`. It opens nothing yet, and the library retries nothing."""
     client = redis.Redis.from_url(url, **_options(timeout_seconds), retry=Retry(NoBackoff(), 0))
     _renew(client.connection_pool, _Renewed, seconds_max)
     return client
 
 
 def connect_async(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.Redis:
-    """The same, asynchronous."""
+    """Make the same for asyncio."""
     return aioredis.Redis.from_pool(async_pool(url, timeout_seconds, seconds_max))
 
 
 def async_pool(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.ConnectionPool:
-    """For a client of somebody else's."""
+    """Make the pool for a client that is made elsewhere."""
     pool = aioredis.ConnectionPool.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
     _renew(pool, _AsyncRenewed, seconds_max)
     return pool
 
 
 def connect_subscriber(url: str, timeout_seconds: float) -> aioredis.Redis:
-    """For subscriptions: its connections stay, and whoever subscribes renews them, since that may lose messages."""
+    """Make a client for subscriptions. The subscriber renews its connections itself, since that may lose messages."""
     return aioredis.Redis.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
 
 
@@ -93,6 +93,6 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
 
 
 def _renew(pool: Any, mixin: type[_Age], seconds_max: float) -> None:
-    """The pool's class of connections (plain, TLS, socket file), with the mixin before it."""
-    known = pool.connection_class
-    pool.connection_class = type(f"Renewed{known.__name__}", (mixin, known), {"seconds_max": seconds_max})
+    """Mix `mixin` into the pool's connection class (plain, TLS or socket file)."""
+    original = pool.connection_class
+    pool.connection_class = type(f"Renewed{original.__name__}", (mixin, original), {"seconds_max": seconds_max})

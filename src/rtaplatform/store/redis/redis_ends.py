@@ -1,8 +1,8 @@
-"""How often records have ended a worker, in Redis.   Stage 4 of 6.   The port is `EndCounts` of
+"""Counts in Redis how often a record has ended a worker.   Stage 4 of 6.   The port is `EndCounts` of
 process/worker/poison.py.
 
-Kept in the first shard, beside its totals, so that both go back in time together. Bounded: where there is no room
-everything is forgotten, and counted anew; then a record ends some workers more before it is quarantined.
+The counts are kept in the first shard beside its totals, so that both go back in time together. At most
+ENDS_KEPT_MAX are kept. Beyond that all are dropped, and a bad record ends a few more workers before quarantine.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class RedisEnds:
 
     def ends(self) -> dict[str, int]:
         with unavailable():
-            found: dict[Any, Any] = self._client.hgetall(self._key)
-        return {name.decode(): int(n) for name, n in found.items()}
+            counts: dict[Any, Any] = self._client.hgetall(self._key)
+        return {name.decode(): int(n) for name, n in counts.items()}
 
     def count_ends(self, names: Sequence[str]) -> None:
-        """One more for each."""
+        """Count one end more for each name."""
         with unavailable(), self._client.pipeline(transaction=True) as pipe:
             if self._client.hlen(self._key) + len(names) > ENDS_KEPT_MAX:
                 pipe.unlink(self._key)

@@ -1,7 +1,7 @@
-"""Generations beside the one that is read, in Redis or Valkey: built, switched to, cleaned away.   Stage 4 of 6.
+"""Generations beside the current one, in Redis or Valkey: build, switch, clean up.   Stage 4 of 6.
 
-Promise: each call is atomic, and what it answers is what happened; of `Unavailable` nothing is known. What was
-retired goes in portions, and each portion asks again whether it may.
+Promise: each call is atomic, and its reply says what happened; after `Unavailable` the outcome is unknown.
+A retired generation is deleted in chunks. Each chunk checks again that the generation may be deleted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_outcome
 from rtaplatform.store.redis.redis_store import RedisStore
 
-KEYS_LOOKED_AT = 1_000  # by one SCAN
+SCAN_COUNT = 1_000  # keys that one SCAN looks at
 SAMPLES = 500
-SAMPLED_EVERY = 20
-CLEANING_STEPS = 20  # of a thousand keys each, with each look of a worker's guard
+SAMPLED_EVERY = 20  # of a chunk every 20th key
+CLEANING_STEPS = 20  # of SCAN_COUNT keys each, whenever a worker looks after the store
 
 
 class RedisGenerations:
-    """`GenerationStore`, and `AggregateStore`'s reading side, over a `RedisStore`."""
+    """`GenerationStore` and the reads of `AggregateStore`, over a `RedisStore`."""
 
     def __init__(self, store: RedisStore, shards: int) -> None:
         self._store, self._shards = store, shards
@@ -55,9 +55,9 @@ class RedisGenerations:
         for name, topic_id in topics.items():
             fields += (f"topic:{name}", topic_id)
         for place, offset in starts.items():
-            fields += (f"start:{redis_keys.place(place)}", offset)
-        found: bytes = self._store.call("rta_begin_building_v1", shard, *fields)
-        return found.decode()
+            fields += (f"start:{redis_keys.write_place(place)}", offset)
+        name_built: bytes = self._store.call("rta_begin_building_v1", shard, *fields)
+        return name_built.decode()
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return read_outcome(
@@ -65,14 +65,14 @@ class RedisGenerations:
         )
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
-        where = (redis_keys.place(erasure.place), erasure.upto, erasure.project)
-        return bool(self._store.call("rta_erase_v1", shard, generation, *where, *erasure.persons) == b"OK")
+        record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)
+        return bool(self._store.call("rta_erase_v1", shard, generation, *record, *erasure.persons) == b"OK")
 
-    def switch(self, shard: int, *, expected: str, generation: str, gone: dict[PartitionId, str]) -> SwitchOutcome:
-        rows = [item for place, row in gone.items() for item in (redis_keys.place(place), row)]
-        said, *more = self._store.call("rta_switch_v1", shard, expected, generation, *rows)
-        words = [word.decode() for word in more]
-        match said:
+    def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
+        rows = [item for place, row in lost.items() for item in (redis_keys.write_place(place), row)]
+        status, *arguments = self._store.call("rta_switch_v1", shard, expected, generation, *rows)
+        words = [argument.decode() for argument in arguments]
+        match status:
             case b"OK":
                 return Switched()
             case b"BEHIND":
@@ -82,32 +82,32 @@ class RedisGenerations:
             case _:
                 return Replaced(*words)
 
-    # what is left behind ---------------------------------------------------------------------------------------
+    # retired generations ---------------------------------------------------------------------------------------
 
     def retired(self, shard: int) -> dict[str, int]:
-        """Generations that are neither read nor built, and the second since 1970 from which their keys may go."""
+        """Read the retired generations: name → the second since 1970 from which its keys may be deleted."""
         with unavailable():
-            found = self._store.client.hgetall(redis_keys.retired_key(shard))
-        return {bytes_of(name).decode(): int(at) for name, at in found.items()}
+            due_seconds = self._store.client.hgetall(redis_keys.retired_key(shard))
+        return {bytes_of(name).decode(): int(due_s) for name, due_s in due_seconds.items()}
 
     def keep_retired(self, shard: int, generation: str, hours: int) -> None:
-        """Let a retired generation go so many hours from now, instead of what its retirement said."""
+        """Keep a retired generation for this many hours from now, instead of the usual time."""
         with unavailable():
             seconds, _ = self._store.client.time()
             if self._store.client.hexists(redis_keys.retired_key(shard), generation):
                 self._store.client.hset(redis_keys.retired_key(shard), generation, seconds + hours * 3_600)
 
     def clean(self, shard: int) -> Iterator[int]:
-        """Delete what was retired and may go; a step looks at KEYS_LOOKED_AT keys, and yields how many it deleted."""
+        """Delete retired generations that are due. Each step scans SCAN_COUNT keys and yields how many it deleted."""
         with unavailable():
             seconds, _ = self._store.client.time()
-        for generation, at in self.retired(shard).items():
-            if at <= seconds:
+        for generation, due_s in self.retired(shard).items():
+            if due_s <= seconds:
                 yield from self._clean(shard, generation)
 
     def _clean(self, shard: int, generation: str) -> Iterator[int]:
-        prefix = redis_keys.base(shard, generation).encode()
-        for keys in self._portions(prefix):
+        prefix = redis_keys.generation_prefix(shard, generation).encode()
+        for keys in self._scan(prefix):
             names = [key[len(prefix) :] for key in keys]
             if names and not self._store.call("rta_clean_v1", shard, generation, *names):
                 return
@@ -115,45 +115,45 @@ class RedisGenerations:
         self._store.call("rta_clean_v1", shard, generation)
 
     def size(self, shard: int, generation: str) -> int:
-        """About how many bytes a generation takes: the number of its keys times the mean of a sample."""
-        keys, sample = 0, list[int]()
-        for portion in self._portions(redis_keys.base(shard, generation).encode()):
-            keys += len(portion)
+        """Estimate the bytes of a generation: the number of its keys times the mean size of a sample."""
+        count, sample = 0, list[int]()
+        for keys in self._scan(redis_keys.generation_prefix(shard, generation).encode()):
+            count += len(keys)
             if len(sample) < SAMPLES:
-                sample += self._bytes_of(portion[::SAMPLED_EVERY])
-        return keys * sum(sample) // len(sample) if sample else 0
+                sample += self._read_sizes(keys[::SAMPLED_EVERY])
+        return count * sum(sample) // len(sample) if sample else 0
 
-    def _bytes_of(self, keys: Sequence[bytes]) -> list[int]:
+    def _read_sizes(self, keys: Sequence[bytes]) -> list[int]:
         with unavailable(), self._store.client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.memory_usage(key.decode())
-            return [found or 0 for found in pipe.execute()]
+            return [size or 0 for size in pipe.execute()]
 
     def room(self) -> tuple[int, int]:
-        """Bytes that the server uses, and may use (0: no limit)."""
+        """Read how many bytes the server uses, and how many it may use (0: no limit)."""
         return self._store.memory()
 
-    def _portions(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """The keys below a prefix, as the server's SCAN brings them; often none in a portion."""
+    def _scan(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """Scan for the keys below a prefix. Many chunks are empty."""
         cursor = 0
         while True:
             with unavailable():
-                cursor, keys = self._store.client.scan(cursor, match=prefix + b"*", count=KEYS_LOOKED_AT)
+                cursor, keys = self._store.client.scan(cursor, match=prefix + b"*", count=SCAN_COUNT)
             yield [bytes_of(key) for key in keys]
             if not cursor:
                 return
 
 
 class Cleaner:
-    """Goes through what was retired, some steps at a time; a pass that was begun goes on with the next call."""
+    """Deletes retired generations a few steps at a time. The next call continues an unfinished pass."""
 
     def __init__(self, generations: RedisGenerations, shards: int) -> None:
         self._generations, self._shards = generations, shards
         self._steps: Iterator[int] | None = None
 
-    def go_on(self, steps_max: int) -> int:
-        """At most so many steps; after the end of a pass the next call begins another. Returns how many keys went."""
-        gone = 0
+    def run_steps(self, steps_max: int) -> int:
+        """Take at most `steps_max` steps and return how many keys were deleted. After a pass the next one begins."""
+        deleted = 0
         if self._steps is None:
             self._steps = (n for shard in range(self._shards) for n in self._generations.clean(shard))
         for _ in range(steps_max):
@@ -161,16 +161,16 @@ class Cleaner:
             if step is None:
                 self._steps = None
                 break
-            gone += step
-        return gone
+            deleted += step
+        return deleted
 
 
 def guard_store(store: RedisStore, cleaner: Cleaner) -> None:
-    """Look after the server's settings and what was retired; raises `Stopped` where the server may drop keys."""
-    # A server that is away is the worker's to wait for; one that may drop keys is nobody's to use.
+    """Check the server's settings and clean up. Raises `Stopped` if the server may evict keys."""
+    # An unreachable server is no error here: the worker itself waits for it.
     with suppress(Unavailable):
         store.check()
-        cleaner.go_on(CLEANING_STEPS)
+        cleaner.run_steps(CLEANING_STEPS)
 
 
 def bytes_of(value: bytes | str) -> bytes:

@@ -1,9 +1,9 @@
 """The store in Redis or Valkey, the readers' side.   Stage 4 of 6: process → [store] → analytics.
 
-Promise: one `read` is one MULTI: generation, ledger and totals of one moment, so that a ratio never
-mixes two. A server without the functions is `Unavailable`: `rta migrate` loads them, or the next worker.
-Change notifications come by pub/sub and may be lost; connections are renewed every few seconds, and after each time
-one says so.
+Promise: one `read` is one MULTI. Generation, ledger and totals are of one moment, so a ratio never mixes two.
+A server without the functions is `Unavailable`: `rta migrate` loads them, or the next worker.
+Change notifications come by pub/sub and may be lost. The connection is renewed every few seconds, and each new one
+begins with a notification that everything may have changed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_state
 
 RECONNECT_SECONDS = 0.5
-LISTEN_TIMES = 2  # a subscription lives so many times longer than a connection: each new one has all computed again
+LISTEN_TIMES = (
+    2  # a subscription lives so many times longer than a connection: after each, everything is computed again
+)
 FIELDS, COUNTS, SKETCHES = "rta_fields_v2", "rta_counts_v1", "rta_sketches_v1"
-ENTRIES_MAX = 64  # of a log: of more, the bucket is as soon read whole
+ENTRIES_MAX = 64  # log entries of one read: with more, reading the whole bucket costs no more
 
 
 class RedisReader:
@@ -61,8 +63,8 @@ class RedisReader:
         self._client = connect_async(url, seconds, settings.connection_seconds_max)
         self._subscriber = connect_subscriber(url, seconds)
         self._listen_seconds = settings.connection_seconds_max * LISTEN_TIMES
-        # As it comes, field and number in turn: a dictionary of 10,000 fields costs as much as reading them.
-        self._client.set_response_callback("HGETALL", _as_it_comes)
+        # The reply stays a flat list: building a dictionary of 10,000 fields would cost as much as reading them.
+        self._client.set_response_callback("HGETALL", _keep_reply)
         self._generations: dict[int, str] = {}
 
     async def close(self) -> None:
@@ -73,47 +75,47 @@ class RedisReader:
         shard = shard_of(project, self._shards)
         with unavailable(), _with_functions():
             while True:
-                generation = self._generations.get(shard) or await self._generation(shard)
-                snapshot = await self._read(shard, generation, project, reads)
+                generation = self._generations.get(shard) or await self._read_generation(shard)
+                snapshot = await self._read_once(shard, generation, project, reads)
                 if snapshot is not None:
                     return snapshot
                 self._generations.pop(shard, None)
 
-    async def _generation(self, shard: int) -> str:
-        found = await self._client.hget(redis_keys.shard_key(shard), "generation")
-        if found is None:
+    async def _read_generation(self, shard: int) -> str:
+        name = await self._client.hget(redis_keys.shard_key(shard), "generation")
+        if name is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
-        self._generations[shard] = _text(found)
+        self._generations[shard] = _text(name)
         return self._generations[shard]
 
-    async def _read(self, shard: int, generation: str, project: str, reads: Sequence[Read]) -> Snapshot | None:
-        """None where another generation has begun."""
-        base = redis_keys.base(shard, generation)
+    async def _read_once(self, shard: int, generation: str, project: str, reads: Sequence[Read]) -> Snapshot | None:
+        """None if another generation has become current."""
+        prefix = redis_keys.generation_prefix(shard, generation)
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(redis_keys.shard_key(shard))
-            pipe.hgetall(f"{base}manifest")
-            pipe.hgetall(f"{base}ledger")
+            pipe.hgetall(f"{prefix}manifest")
+            pipe.hgetall(f"{prefix}ledger")
             pipe.hget(redis_keys.projects_key(shard), project)
-            pipe.exists(f"{base}inflight")
+            pipe.exists(f"{prefix}inflight")
             pipe.hgetall(redis_keys.stops_key(shard))
             fields = [read for read in reads if isinstance(read, ReadFields) and read.fields is not None]
             pipe.fcall_ro(FIELDS, 1, redis_keys.shard_key(shard), generation, _payload(project, fields))
-            widths = [_ask(pipe, shard, generation, project, read) for read in reads]
-            head, manifest, ledger, known, inflight, stops, values, *replies = await pipe.execute()
-        head = _paired(head)
+            reply_counts = [_queue_read(pipe, shard, generation, project, read) for read in reads]
+            head, manifest, ledger, settings, inflight, stops, values, *replies = await pipe.execute()
+        head = _to_dict(head)
         if _text(head.get(b"generation", b"")) != generation:
             return None
-        if known is None:
+        if settings is None:
             raise NotFound(f"There is no project {project!r}.")
-        state = read_state(head, _paired(manifest), _paired(ledger), {}, bool(inflight))
+        state = read_state(head, _to_dict(manifest), _to_dict(ledger), {}, bool(inflight))
         return Snapshot(
             generation=generation,
             topics=state.topics,
             ledger={place: read_row(row) for place, row in state.ledger.items()},
-            stops={_text(what): _text(reason) for what, reason in _paired(stops).items()},
+            stops={_text(subject): _text(reason) for subject, reason in _to_dict(stops).items()},
             torn=state.torn,
-            project=msgspec.json.decode(known, type=ProjectSettings),
-            answers=_answers(reads, widths, iter(replies), iter(values)),
+            project=msgspec.json.decode(settings, type=ProjectSettings),
+            answers=_to_answers(reads, reply_counts, iter(replies), iter(values)),
             shard=shard,
             starts=state.starts,
         )
@@ -127,20 +129,20 @@ class RedisReader:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> AsyncIterator[ChangeNotification]:
-        """For a few seconds, on a connection of its own: after a fail-over the next one is to the new primary."""
-        channels = {redis_keys.channel(shard): shard for shard in range(self._shards)}
+        """Listen for a few seconds on a new connection: after a fail-over it leads to the new primary."""
+        channels = {redis_keys.changes_channel(shard): shard for shard in range(self._shards)}
         until = time.monotonic() + self._listen_seconds
         await self._subscriber.connection_pool.disconnect()
         async with self._subscriber.pubsub() as pubsub:
             await pubsub.subscribe(*channels)
             for shard in channels.values():
                 yield ChangeNotification(shard, None)
-            while (left := until - time.monotonic()) > 0:
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+            while (seconds_left := until - time.monotonic()) > 0:
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds_left)
                 if message is not None and message["type"] == "message":
-                    names = _text(message["data"])
+                    slugs = _text(message["data"])
                     yield ChangeNotification(
-                        channels[_text(message["channel"])], frozenset(names.split(",")) if names else None
+                        channels[_text(message["channel"])], frozenset(slugs.split(",")) if slugs else None
                     )
 
 
@@ -154,52 +156,52 @@ def _with_functions() -> Iterator[None]:
         if "Function not found" in str(error):
             raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
         raise
-    except redis.exceptions.WatchError as error:  # what an EXEC without an answer is to the client library
+    except redis.exceptions.WatchError as error:  # the client library raises it for an EXEC without a reply
         raise Unavailable("redis", "it has not executed the transaction") from error
 
 
-def _ask(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) -> int:
-    """Queue the commands of one read; returns how many replies it will have."""
-    base = redis_keys.base(shard, generation)
+def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) -> int:
+    """Queue the commands of one read. Returns how many replies they will have."""
+    prefix = redis_keys.generation_prefix(shard, generation)
     match read:
         case ReadFields(fields=fields) if fields is not None:
-            return 0  # `rta_fields_v2` reads them
+            return 0  # one call of `rta_fields_v2` serves all such reads
         case ReadFields():
             for name in _names(project, read):
-                pipe.hgetall(f"{base}c:{name}")
+                pipe.hgetall(f"{prefix}c:{name}")
             return len(read.starts)
         case ReadBuckets():
             for name in _names(project, read):
-                pipe.hgetall(f"{base}c:{name}")
-                pipe.xrevrange(f"{base}l:{name}", count=1)
+                pipe.hgetall(f"{prefix}c:{name}")
+                pipe.xrevrange(f"{prefix}l:{name}", count=1)
             return 2 * len(read.starts)
         case ReadBucketLog(rollup, kind, start, since):
             pipe.xrange(
-                f"{base}l:{redis_keys.cells_of(project, rollup, kind)}{start}", min=since, count=ENTRIES_MAX + 1
+                f"{prefix}l:{redis_keys.cells_prefix(project, rollup, kind)}{start}", min=since, count=ENTRIES_MAX + 1
             )
             return 1
         case ReadPersonCounts(dimension, kind, starts):
-            indexes = [redis_keys.sketch_index(project, kind, start, dimension) for start in starts]
+            indexes = [redis_keys.sketch_index_name(project, kind, start, dimension) for start in starts]
             pipe.fcall(COUNTS, 1, redis_keys.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case PersonSketches(dimension, kind, starts):
-            indexes = [redis_keys.sketch_index(project, kind, start, dimension) for start in starts]
+            indexes = [redis_keys.sketch_index_name(project, kind, start, dimension) for start in starts]
             pipe.fcall_ro(SKETCHES, 1, redis_keys.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case ReadPersons() | ReadPersonValues():
-            return _ask_sketches(pipe, base, project, read)
+            return _queue_sketches(pipe, prefix, project, read)
         case ReadOnline(since_ms, until_ms):
-            pipe.zcount(f"{base}online:{project}", since_ms, "+inf" if until_ms is None else until_ms)
+            pipe.zcount(f"{prefix}online:{project}", since_ms, "+inf" if until_ms is None else until_ms)
             return 1
 
 
-def _ask_sketches(pipe: Pipeline, base: str, project: str, read: ReadPersons | ReadPersonValues) -> int:
+def _queue_sketches(pipe: Pipeline, prefix: str, project: str, read: ReadPersons | ReadPersonValues) -> int:
     if isinstance(read, ReadPersonValues):
         for kind, start in read.buckets:
-            pipe.smembers(f"{base}px:{redis_keys.sketch_index(project, kind, start, read.dimension)}")
+            pipe.smembers(f"{prefix}px:{redis_keys.sketch_index_name(project, kind, start, read.dimension)}")
         return len(read.buckets)
     keys = [
-        f"{base}p:{redis_keys.sketch(SketchKey(project, kind, start, read.dimension, value))}"
+        f"{prefix}p:{redis_keys.sketch_name(SketchKey(project, kind, start, read.dimension, value))}"
         for kind, start in read.buckets
         for value in read.values
     ]
@@ -210,57 +212,57 @@ def _ask_sketches(pipe: Pipeline, base: str, project: str, read: ReadPersons | R
 
 
 def _payload(project: str, reads: Iterable[ReadFields]) -> bytes:
-    """What `rta_fields_v2` is asked."""
+    """Encode the payload of `rta_fields_v2`."""
     return msgspec.msgpack.encode([(_names(project, read), read.fields) for read in reads])
 
 
 def _names(project: str, read: ReadFields | ReadBuckets) -> list[str]:
-    begin = redis_keys.cells_of(project, read.rollup, read.kind)
-    return [f"{begin}{start}" for start in read.starts]
+    prefix = redis_keys.cells_prefix(project, read.rollup, read.kind)
+    return [f"{prefix}{start}" for start in read.starts]
 
 
-def _answers(
-    reads: Sequence[Read], widths: list[int], replies: Iterator[Any], values: Iterator[list[bytes | None]]
+def _to_answers(
+    reads: Sequence[Read], reply_counts: list[int], replies: Iterator[Any], values: Iterator[list[bytes | None]]
 ) -> tuple[Any, ...]:
-    """`values` are of the cells of which only some fields were asked for, a list a read: bucket by bucket."""
+    """Convert replies to the port's answers. `values` has one list for each read of some fields, bucket by bucket."""
     return tuple(
-        _numbers(read.fields, read.starts, next(values))
+        _to_numbers(read.fields, read.starts, next(values))
         if isinstance(read, ReadFields) and read.fields is not None
-        else _answer(read, list(islice(replies, width)))
-        for read, width in zip(reads, widths, strict=True)
+        else _to_answer(read, list(islice(replies, count)))
+        for read, count in zip(reads, reply_counts, strict=True)
     )
 
 
-def _numbers(fields: Sequence[str], starts: Sequence[int], values: Sequence[bytes | None]) -> list[dict[str, int]]:
-    """Each bucket takes as many values as there are fields."""
-    rest = iter(values)
+def _to_numbers(fields: Sequence[str], starts: Sequence[int], values: Sequence[bytes | None]) -> list[dict[str, int]]:
+    """`values` has one value per field and bucket, bucket by bucket."""
+    remaining = iter(values)
     try:
-        return [{f: int(n) for f, n in zip(fields, rest, strict=False) if n is not None} for _ in starts]
-    except ValueError:  # a number that lacks something has a mark behind it
+        return [{f: int(n) for f, n in zip(fields, remaining, strict=False) if n is not None} for _ in starts]
+    except ValueError:  # an incomplete number ends in a mark
         width = len(fields)
-        return [_marked(fields, values[width * at : width * (at + 1)]) for at in range(len(starts))]
+        return [_read_marked(fields, values[width * i : width * (i + 1)]) for i in range(len(starts))]
 
 
-def _marked(fields: Sequence[str], values: Sequence[bytes | None]) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _read_marked(fields: Sequence[str], values: Sequence[bytes | None]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
     for name, text in zip(fields, values, strict=True):
         if text is not None:
-            found[name] = int(text.rstrip(b"!"))
+            numbers[name] = int(text.rstrip(b"!"))
             if text.endswith(b"!"):
-                found[SHORT_PREFIX + name] = 1
-    return found
+                numbers[SHORT_PREFIX + name] = 1
+    return numbers
 
 
-def _answer(read: Read, replies: list[Any]) -> Any:
+def _to_answer(read: Read, replies: list[Any]) -> Any:
     match read:
         case ReadFields():
-            return [{f.decode(): int(n) for f, n in _paired(reply).items()} for reply in replies]
+            return [{f.decode(): int(n) for f, n in _to_dict(reply).items()} for reply in replies]
         case ReadBuckets():
             return [
-                BucketContent(fields, _position(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)
+                BucketContent(fields, _end_of(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)
             ]
         case ReadBucketLog(since=since):
-            return _changes(replies[0], since)
+            return _read_changes(replies[0], since)
         case ReadPersonCounts() | PersonSketches():
             return [BucketContent(counts) for counts in replies[0]]
         case ReadPersonValues():
@@ -269,24 +271,24 @@ def _answer(read: Read, replies: list[Any]) -> Any:
             return int(replies[0]) if replies else 0
 
 
-def _position(log: Sequence[tuple[bytes, Any]]) -> str:
+def _end_of(log: Sequence[tuple[bytes, Any]]) -> str:
     return _text(log[-1][0]) if log else ""
 
 
-def _changes(log: Sequence[tuple[bytes, dict[bytes, bytes]]], since: str) -> BucketContent | None:
-    """From the entry that was the last one, if it is still there, to the newest."""
+def _read_changes(log: Sequence[tuple[bytes, dict[bytes, bytes]]], since: str) -> BucketContent | None:
+    """Return the changes after entry `since`; None if that entry is gone, or if they are too many."""
     if not log or _text(log[0][0]) != since or len(log) > ENTRIES_MAX:
         return None
     entries = [msgspec.msgpack.decode(entry[b"changes"]) for _, entry in log[1:]]
     fields = [item.encode() if isinstance(item, str) else b"%d" % item for entry in entries for item in entry]
-    return BucketContent(fields, _position(log))
+    return BucketContent(fields, _end_of(log))
 
 
-def _as_it_comes(response: Any, **kwargs: Any) -> Any:
+def _keep_reply(response: Any, **kwargs: Any) -> Any:
     return response
 
 
-def _paired(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+def _to_dict(reply: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 

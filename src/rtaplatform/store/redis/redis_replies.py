@@ -1,4 +1,4 @@
-"""What the functions and hashes in Redis answer, as the port's words.   Stage 4 of 6, pure."""
+"""Replies of the Lua functions and hashes, converted to the port's types.   Stage 4 of 6, pure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def read_outcome(reply: Any, delta: Delta) -> Outcome:
         case "OK":
             return Applied()
         case "MOVED":
-            rows = iter(reply[2:])
-            found = {redis_keys.read_place(text_of(p)): text_of(row) for p, row in zip(rows, rows, strict=True)}
-            return Moved(text_of(reply[1]), found)
+            texts = iter(reply[2:])
+            rows = {redis_keys.read_place(text_of(p)): text_of(row) for p, row in zip(texts, texts, strict=True)}
+            return Moved(text_of(reply[1]), rows)
         case "CONFLICT":
             return Conflicted(
                 blocks=[delta.blocks[i].name for i in reply[1]],

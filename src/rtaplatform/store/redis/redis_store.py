@@ -1,8 +1,8 @@
 """The store in Redis or Valkey, the workers' side.   Stage 4 of 6: process → [store] → analytics.
 
-Promise: `apply` is one atomic call; what it answers is what happened. Where no answer came
-(`Unavailable`), nothing is known: read the ledger. No call is ever sent twice by the client library.
-The functions are loaded at the start, and again whenever a server answers that it does not have them.
+Promise: `apply` is one atomic call, and its reply says what happened. Without a reply (`Unavailable`) the outcome
+is unknown: read the ledger. The client library never sends a call twice.
+The Lua functions are loaded at the start, and again whenever a server replies that it does not have them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rtaplatform.store.port import (
     SCHEMA,
     Advance,
     Delta,
-    LooseAsked,
+    LooseIdQuery,
     Outcome,
     ShardState,
 )
@@ -34,7 +34,7 @@ from rtaplatform.store.redis.connections import connect
 from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_outcome, read_state, text_of
 
-PROJECTS_AT_ONCE = 1_000
+PROJECTS_PER_CALL = 1_000
 
 
 class RedisStore:
@@ -54,6 +54,7 @@ class RedisStore:
     # life cycle ------------------------------------------------------------------------------------------------
 
     def load_functions(self) -> None:
+        """Load the Lua library into the server. Raises `Unavailable`."""
         folder = resources.files("rtaplatform.store.redis").joinpath("functions")
         code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in redis_keys.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
@@ -61,25 +62,25 @@ class RedisStore:
             with unavailable(), self._connect(url.get_secret_value()) as loader:
                 loader.function_load(code, replace=True)
         except redis.exceptions.NoPermissionError as error:
-            # The API has no user for it: a worker loads them with the next batch.
+            # The API's user has no right to load functions. A worker loads them with its next batch.
             raise Unavailable("redis", "it does not have our functions: run `rta migrate`") from error
 
     def has_totals(self, shard: int) -> bool:
-        """Whether there is anything of a generation, current or not."""
+        """Whether the shard has keys of any generation, current or not."""
         return next(self._keys_of_generations(shard), None) is not None
 
     def delete_others(self, shard: int, generation: str) -> int:
-        """Delete what other generations than this have left. Returns the number of keys."""
-        kept = redis_keys.base(shard, generation).encode()
-        gone = 0
+        """Delete the keys of all generations but this one. Returns how many were deleted."""
+        kept_prefix = redis_keys.generation_prefix(shard, generation).encode()
+        deleted = 0
         for key in self._keys_of_generations(shard):
-            if not key.startswith(kept):
+            if not key.startswith(kept_prefix):
                 with unavailable():
-                    gone += self._client.unlink(key)
-        return gone
+                    deleted += self._client.unlink(key)
+        return deleted
 
     def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
-        names = (
+        keys_of_shard = (
             redis_keys.shard_key,
             redis_keys.projects_key,
             redis_keys.stops_key,
@@ -87,84 +88,84 @@ class RedisStore:
             redis_keys.ends_key,
             redis_keys.retired_key,
         )
-        apart = {key(shard).encode() for key in names}
+        no_generation = {key(shard).encode() for key in keys_of_shard}
         with unavailable():
             for key in self._client.scan_iter(f"{redis_keys.shard_prefix(shard)}*", count=1_000):
-                if key not in apart:
+                if key not in no_generation:
                     yield key
 
     def begin(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
     ) -> str:
-        """Make `generation` the current one if `expected` is ("": none yet). Returns the one that is current now."""
+        """Make `generation` current if `expected` is current ("": none yet). Returns the current one."""
         fields: list[str | int] = [expected, generation, SCHEMA, self._settings.shards]
         for name, topic_id in topics.items():
             fields += (f"topic:{name}", topic_id)
         for place, offset in starts.items():
-            fields += (f"start:{redis_keys.place(place)}", offset)
+            fields += (f"start:{redis_keys.write_place(place)}", offset)
         return text_of(self.call("rta_begin_v1", shard, *fields))
 
     def set_projects(self, projects: Sequence[ProjectSettings]) -> None:
-        """Tell each shard its projects; without a difference nothing changes, and none is forgotten."""
+        """Store the projects in their shards. Equal settings change nothing; no project is removed."""
         for shard in range(self._settings.shards):
-            mine = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
-            # In portions: the server answers nobody else meanwhile. Without projects it is told that there are none.
-            for first in range(0, max(1, len(mine)), PROJECTS_AT_ONCE):
-                portion = mine[first : first + PROJECTS_AT_ONCE]
-                pairs = [item for p in portion for item in (p.slug, msgspec.json.encode(p))]
+            shard_projects = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
+            # In chunks, since the server serves nobody else meanwhile. A shard without projects gets one empty call.
+            for first in range(0, max(1, len(shard_projects)), PROJECTS_PER_CALL):
+                chunk = shard_projects[first : first + PROJECTS_PER_CALL]
+                pairs = [item for p in chunk for item in (p.slug, msgspec.json.encode(p))]
                 self.call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
 
     def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
-        """Take persons (8 bytes each) out of what is kept of single ones. Totals and sketches stay. Safe to repeat."""
+        """Delete what is stored of single persons (8 bytes each). Totals and sketches stay. Safe to repeat."""
         shard = shard_of(project, self._settings.shards)
         while True:
             try:
                 with unavailable(), self._client.pipeline() as pipe:
                     return self._forget(pipe, shard, project, persons)
             except redis.WatchError:
-                continue  # another generation has begun meanwhile
+                continue  # another generation began meanwhile
 
     def _forget(self, pipe: Any, shard: int, project: str, persons: Sequence[bytes]) -> dict[str, int]:
-        """From the generation that is read, the one that is built, and those that are kept frozen."""
+        """Delete them from the current generation, the one being built, and the retired ones."""
         pipe.watch(redis_keys.shard_key(shard))
-        named = pipe.hmget(redis_keys.shard_key(shard), "generation", "building") + pipe.hkeys(
-            redis_keys.retired_key(shard)
-        )
+        generations = pipe.hmget(redis_keys.shard_key(shard), "generation", "building")
+        generations += pipe.hkeys(redis_keys.retired_key(shard))
         pipe.multi()
-        for generation in filter(None, named):
-            base = redis_keys.base(shard, text_of(generation))
-            pipe.zrem(f"{base}online:{project}", *persons)
-            pipe.hdel(f"{base}person:{project}", *persons)
-        pipe.publish(redis_keys.channel(shard), project)
-        *gone, _listeners = pipe.execute()
-        return {"online": sum(gone[::2]), "values": sum(gone[1::2])}
+        for generation in filter(None, generations):
+            prefix = redis_keys.generation_prefix(shard, text_of(generation))
+            pipe.zrem(f"{prefix}online:{project}", *persons)
+            pipe.hdel(f"{prefix}person:{project}", *persons)
+        pipe.publish(redis_keys.changes_channel(shard), project)
+        *deleted, _listeners = pipe.execute()
+        return {"online": sum(deleted[::2]), "values": sum(deleted[1::2])}
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Advance], gaps: dict[str, str]
     ) -> bool:
-        """Take a topic as it is now, each row from what stands there. False where the ledger has moved meanwhile."""
+        """Accept a topic as it is now, and advance its rows. False if the ledger has moved meanwhile."""
         payload = {
             "generation": generation,
             "topic": topic,
             "topic_id": topic_id,
-            "moves": [[redis_keys.place(move.place), move.after, move.upto] for move in moves],
+            "moves": [[redis_keys.write_place(move.place), move.from_row, move.to_row] for move in moves],
             "gaps": list(gaps.items()),
         }
         return text_of(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
 
     def stops(self, shard: int) -> dict[str, str]:
-        """What stands still, and why, as the workers have said."""
+        """Read the stops that workers have recorded: subject → reason."""
         with unavailable():
-            found = self._client.hgetall(redis_keys.stops_key(shard))
-        return {text_of(what): text_of(why) for what, why in found.items()}
+            stops = self._client.hgetall(redis_keys.stops_key(shard))
+        return {text_of(subject): text_of(reason) for subject, reason in stops.items()}
 
     def gaps(self, shard: int) -> dict[str, str]:
+        """Read the gaps that operators have accepted: where one begins → what is not counted."""
         with unavailable():
-            found = self._client.hgetall(redis_keys.gaps_key(shard))
-        return {text_of(where): text_of(what) for where, what in found.items()}
+            gaps = self._client.hgetall(redis_keys.gaps_key(shard))
+        return {text_of(start): text_of(description) for start, description in gaps.items()}
 
     def check(self) -> None:
-        """Raises `Stopped` where the server may drop keys of ours by itself, or refuses us a command that we need."""
+        """Raise `Stopped` if the server may evict our keys, or our user lacks the right to a command."""
         with unavailable():
             policy = text_of(self._client.info("memory").get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
@@ -175,7 +176,7 @@ class RedisStore:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
     def check_writes(self) -> None:
-        """Raise `Unable` where the server takes no writes: a replica, too few replicas, a full disk."""
+        """Raise `Unable` if the server takes no writes: it is a replica, has too few replicas, or a full disk."""
         with unavailable():
             self._client.unlink(redis_keys.ABSENT_KEY)
 
@@ -200,13 +201,13 @@ class RedisStore:
 
     def _read_named(self, shard: int, role: str, name: str) -> ShardState | None:
         """None where another generation has taken the role meanwhile."""
-        base = redis_keys.base(shard, name)
+        prefix = redis_keys.generation_prefix(shard, name)
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(redis_keys.shard_key(shard))
-            pipe.hgetall(f"{base}manifest")
-            pipe.hgetall(f"{base}ledger")
+            pipe.hgetall(f"{prefix}manifest")
+            pipe.hgetall(f"{prefix}ledger")
             pipe.hgetall(redis_keys.projects_key(shard))
-            pipe.exists(f"{base}inflight")
+            pipe.exists(f"{prefix}inflight")
             record, manifest, ledger, projects, inflight = pipe.execute()
         if text_of(record.get(role.encode(), b"")) != name:
             return None
@@ -220,43 +221,43 @@ class RedisStore:
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:
             return []
-        base = redis_keys.base(shard, generation)
+        prefix = redis_keys.generation_prefix(shard, generation)
         with unavailable():
-            found: list[Any] = self._client.mget([f"{base}b:{name}" for name in names])
-        return [value or b"" for value in found]
+            blocks: list[Any] = self._client.mget([f"{prefix}b:{name}" for name in names])
+        return [block or b"" for block in blocks]
 
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        base = redis_keys.base(shard, generation)
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        prefix = redis_keys.generation_prefix(shard, generation)
         with unavailable(), self._client.pipeline(transaction=False) as pipe:
-            for name, ids in asked:
+            for name, ids in query:
                 members: list[Any] = list(ids)
-                pipe.zmscore(f"{base}i:{name}", members)
-            found: list[Any] = pipe.execute()
-        return [[-1 if at is None else int(at) for at in written] for written in found]
+                pipe.zmscore(f"{prefix}i:{name}", members)
+            replies: list[Any] = pipe.execute()
+        return [[-1 if written_ms is None else int(written_ms) for written_ms in reply] for reply in replies]
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        base = redis_keys.base(shard, generation)
+        prefix = redis_keys.generation_prefix(shard, generation)
         with unavailable(), self._client.pipeline(transaction=False) as pipe:
             for project, person in keys:
-                pipe.hget(f"{base}person:{project}", person)
-            found: list[Any] = pipe.execute()
-        return [value or b"" for value in found]
+                pipe.hget(f"{prefix}person:{project}", person)
+            values: list[Any] = pipe.execute()
+        return [value or b"" for value in values]
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         with unavailable():
-            found: Any = self._client.hmget(redis_keys.projects_key(shard), list(slugs)) if slugs else []
-        known = zip(slugs, found, strict=True)
-        return {slug: msgspec.json.decode(value, type=ProjectSettings) for slug, value in known if value is not None}
+            texts: Any = self._client.hmget(redis_keys.projects_key(shard), list(slugs)) if slugs else []
+        pairs = zip(slugs, texts, strict=True)
+        return {slug: msgspec.json.decode(text, type=ProjectSettings) for slug, text in pairs if text is not None}
 
     def clock_s(self) -> int:
         with unavailable():
             try:
                 return int(self._client.time()[0])
-            except redis.ResponseError as error:  # a user who may not ask
+            except redis.ResponseError as error:  # our user lacks the right
                 raise Unavailable("redis", f"does not tell its time: {error}") from error
 
     def memory(self) -> tuple[int, int]:
-        """Bytes that the server uses, and may use (0: no limit)."""
+        """Read how many bytes the server uses, and how many it may use (0: no limit)."""
         with unavailable():
             try:
                 memory = self._client.info("memory")
@@ -264,20 +265,21 @@ class RedisStore:
                 raise Unavailable("redis", f"does not tell its memory: {error}") from error
         return int(memory["used_memory"]), int(memory.get("maxmemory", 0))
 
-    def set_stop(self, shard: int, what: str, reason: str) -> None:
+    def set_stop(self, shard: int, subject: str, reason: str) -> None:
         with unavailable():
             if reason:
-                self._client.hset(redis_keys.stops_key(shard), what, reason)
+                self._client.hset(redis_keys.stops_key(shard), subject, reason)
             else:
-                self._client.hdel(redis_keys.stops_key(shard), what)
+                self._client.hdel(redis_keys.stops_key(shard), subject)
 
     def call(self, function: str, shard: int, *args: Any) -> Any:
+        """Call a Lua function; load the library first if the server does not have it."""
         for attempt in (1, 2):
             try:
                 with unavailable():
                     return self._client.fcall(function, 1, redis_keys.shard_key(shard), *args)
             except redis.ResponseError as error:
-                # A restarted or fresh server: the call was refused as a whole, so it may be sent again.
+                # The server was restarted or is new. It refused the whole call, so the call may be sent again.
                 if attempt == 2 or "Function not found" not in str(error):
                     raise
                 self.load_functions()

@@ -1,7 +1,7 @@
-"""How a shard's totals begin: the first time, and again from the log's start.   Stage 4 of 6.
+"""Begin a shard's totals, for the first time or again from the start of the log.   Stage 4 of 6.
 
-A generation is a complete set of a shard's totals under a random name of its own, so that no roll-back
-of the store can bring back another one's name. It counts from the offsets in its manifest.
+A generation is a complete set of a shard's totals. Its name is random, so a store that goes back in time can never
+hold two generations of the same name. It counts from the offsets in its manifest.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rtaplatform.store.redis.redis_store import RedisStore
 def begin_missing(
     store: RedisStore, shards: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]
 ) -> list[int]:
-    """Begin the shards of an empty store. Returns their numbers; none where all have begun already.
+    """Begin the shards of an empty store. Returns their numbers: none if all have begun already.
 
-    Raises `SetupError` where only some have a manifest, or keys of ours are there without one: totals were lost
-    then, and counting on would be wrong.
+    Raises `SetupError` if only some shards have a manifest, or if there are keys of ours without one: then totals
+    were lost, and counting on would be wrong.
     """
     missing = [shard for shard in range(shards) if store.state(shard) is None]
     if missing and len(missing) < shards:
@@ -42,14 +42,14 @@ def begin_missing(
 
 
 def require_manifests(store: RedisStore, shards: int) -> None:
-    """Raise Stopped where a shard has no manifest, Unavailable where Redis is away."""
+    """Raise `Stopped` if a shard has no manifest, `Unavailable` if Redis cannot be reached."""
     for shard in range(shards):
         if store.state(shard) is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
 
 
 def begin_again(store: RedisStore, shard: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]) -> str:
-    """Empty a shard: a new generation, from the log's start. What the old ones held is deleted. Returns its name."""
+    """Begin a new generation from the start of the log, and delete all others. Returns its name."""
     state = store.state(shard)
     name = new_name()
     expected = state.generation if state else ""
@@ -63,5 +63,5 @@ def new_name() -> str:
 
 
 def first_offsets(lows: Iterable[tuple[PartitionId, int]]) -> dict[PartitionId, int]:
-    """Where a new generation begins: at the first record that the log still has."""
+    """Return the offsets at which a new generation begins: the first records that the log still has."""
     return {place: low for place, low in lows if low}

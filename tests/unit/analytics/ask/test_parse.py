@@ -12,7 +12,7 @@ from rtaplatform.core.query import Anchor, Query, TimeExpression
 HOUR = 3_600_000
 
 
-def test_nothing_given_is_the_last_day_up_to_now() -> None:
+def test_the_default_period_is_the_last_day() -> None:
     assert parse_parameters("events", []) == Query("events")
 
 
@@ -35,7 +35,7 @@ def test_all_parameters_are_read() -> None:
     )
 
 
-def test_a_post_asks_the_same_as_a_get() -> None:
+def test_post_and_get_give_the_same_query() -> None:
     by_url = parse_parameters("orders", [("from", "-1h"), ("source", "web"), ("breakdown", "event"), ("limit", "3")])
     by_body = parse_object(
         {"metric": "orders", "from": "-1h", "filters": {"source": ["web"]}, "breakdown": ["event"], "limit": 3}
@@ -64,7 +64,7 @@ def test_times_are_read_as_people_write_them(text: str, zone: str, instant: str)
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "-5", "-5y", "+5m", "2026-13-01", "2026-11-22T25:00", "1e9", "٣", "-٣h"]
 )
-def test_what_is_not_a_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         read_moment(text, "to")
     assert refused.value.field == "to"

@@ -45,11 +45,11 @@ def test_the_newest_sample_whose_ends_lie_within_is_found(
     ends = LogEndHistory()
     for number, sample in enumerate(samples):
         ends.add(at(number), sample)
-    found = ends.proved_by(offsets, frozenset({"web-1", "mobile-1"}))
+    found = ends.find_proof(offsets, frozenset({"web-1", "mobile-1"}))
     assert (None if found is None else found.monotonic_s) == proved(samples, offsets)
 
 
-def test_what_is_unread_is_known_since_the_first_sample_that_had_it() -> None:
+def test_records_are_unread_since_the_first_sample_that_had_them() -> None:
     ends = LogEndHistory()
     for second, end in enumerate((5, 5, 8, 8, 9)):
         ends.add(at(second), {A: end})
@@ -66,7 +66,7 @@ def test_an_end_that_was_lower_for_a_moment_has_not_fallen() -> None:
     ends.add(at(1), {A: 7})
     assert ends.add(at(FALLEN_S), {A: 7}) == {}
     assert ends.add(at(FALLEN_S + 0.5), {A: 11}) == {}
-    assert ends.known == {A: 11}
+    assert ends.latest == {A: 11}
 
 
 def test_an_end_that_stays_lower_has_fallen_in_all_samples() -> None:
@@ -74,6 +74,6 @@ def test_an_end_that_stays_lower_has_fallen_in_all_samples() -> None:
     ends.add(at(0), {A: 10})
     ends.add(at(1), {A: 7})
     assert ends.add(at(1 + FALLEN_S), {A: 8}) == {A: 8}
-    assert ends.known == {A: 8}
-    assert ends.proved_by({A: 8}, frozenset({"web-1"})) == at(1 + FALLEN_S)
-    assert ends.proved_by({A: 7}, frozenset({"web-1"})) is None
+    assert ends.latest == {A: 8}
+    assert ends.find_proof({A: 8}, frozenset({"web-1"})) == at(1 + FALLEN_S)
+    assert ends.find_proof({A: 7}, frozenset({"web-1"})) is None

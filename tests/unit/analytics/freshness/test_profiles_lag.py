@@ -33,7 +33,7 @@ def started() -> ProfilesLag:
     return lag
 
 
-async def test_a_lag_of_ten_seconds_without_a_commit_is_told() -> None:
+async def test_a_lag_of_ten_seconds_without_a_commit_is_a_fault() -> None:
     lag = started()
     for seconds in (0, 4):
         lag.note(seen(7, 1_200), at(seconds))
@@ -45,21 +45,21 @@ async def test_a_lag_of_ten_seconds_without_a_commit_is_told() -> None:
     await lag.check()
 
 
-async def test_a_lag_that_grows_while_commits_advance_is_none() -> None:
+async def test_a_growing_lag_with_commits_is_no_fault() -> None:
     lag = started()
     for turn in range(20):
         lag.note(seen(7 + turn, 1_000 * turn), at(5 * turn))
         await lag.check()
 
 
-async def test_who_has_nothing_to_read_stands_still_as_long_as_it_likes() -> None:
+async def test_a_group_with_nothing_to_read_is_no_fault() -> None:
     lag = started()
     lag.note(seen(7, 0), at(3_600))
     lag.note(seen(7, 1), at(3_605))
     await lag.check()
 
 
-async def test_a_start_has_half_a_minute_for_its_first_commit() -> None:
+async def test_the_first_commit_may_take_half_a_minute() -> None:
     lag = ProfilesLag()
     for seconds in (0, 15, 29):
         lag.note(seen(7, 5), at(seconds))
@@ -69,7 +69,7 @@ async def test_a_start_has_half_a_minute_for_its_first_commit() -> None:
         await lag.check()
 
 
-async def test_a_group_that_has_committed_nothing_is_told_as_well() -> None:
+async def test_a_group_without_commits_is_a_fault_too() -> None:
     lag = ProfilesLag()
     for seconds in (0, 31):
         lag.note(GroupPosition({}, 5), at(seconds))
@@ -77,7 +77,7 @@ async def test_a_group_that_has_committed_nothing_is_told_as_well() -> None:
         await lag.check()
 
 
-async def test_nothing_is_said_while_kafka_does_not_answer() -> None:
+async def test_without_answers_of_kafka_nothing_is_a_fault() -> None:
     lag = started()
     answers: list[GroupPosition | Unavailable] = [seen(7, 5), Unavailable("kafka", "away"), seen(7, 5)]
     asked = asyncio.Event()

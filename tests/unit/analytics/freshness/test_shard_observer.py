@@ -32,7 +32,7 @@ class _World:
 
 
 @pytest.mark.parametrize("trouble", [NotFound("no such project"), ValueError("a row that is none")])
-async def test_one_project_that_is_unknown_or_damaged_hides_no_other_shard(trouble: Exception) -> None:
+async def test_an_unknown_or_damaged_project_does_not_hide_other_shards(trouble: Exception) -> None:
     world = _World()
     observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: 0.0)
     for broken in range(SHARDS):
@@ -41,10 +41,10 @@ async def test_one_project_that_is_unknown_or_damaged_hides_no_other_shard(troub
             await observer.observe()
             await observer.observe()
         assert set(world.seen) == set(range(SHARDS)) - {broken}
-        assert [(line["event"], line["shard"]) for line in lines] == [("cannot_observe", broken)]
+        assert [(line["event"], line["shard"]) for line in lines] == [("shard_not_observed", broken)]
 
 
-async def test_postgres_away_at_the_start_is_asked_again_with_the_next_look() -> None:
+async def test_without_postgres_at_the_start_the_next_call_tries_again() -> None:
     world = _World()
     world.is_catalog_away = True
     observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: 0.0)
@@ -55,7 +55,7 @@ async def test_postgres_away_at_the_start_is_asked_again_with_the_next_look() ->
     assert set(world.seen) == set(range(SHARDS))
 
 
-async def test_postgres_away_later_hides_no_shard() -> None:
+async def test_without_postgres_known_shards_are_still_read() -> None:
     world, clock = _World(), [0.0]
     observer = ShardObserver(world.slugs, world.look, SHARDS, lambda: clock[0])
     await observer.observe()

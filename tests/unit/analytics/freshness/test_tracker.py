@@ -56,7 +56,7 @@ def test_a_clock_that_is_wrong_tells_no_as_of_and_no_answer_is_complete() -> Non
     assert tracker.observe(snapshot({A: 1}), at(1)) == Freshness(WALL, 1000, ())
 
 
-def test_a_broker_that_has_just_come_back_moves_nothing() -> None:
+def test_samples_of_a_broker_that_has_just_come_back_prove_nothing() -> None:
     two_topics = Snapshot(
         "g1", {"web": "web-1", "mobile": "mobile-1"}, {A: row(10), C: row(5)}, {}, False, ProjectSettings("demo"), ()
     )
@@ -67,7 +67,7 @@ def test_a_broker_that_has_just_come_back_moves_nothing() -> None:
     assert sampled((0, {C: 5})).observe(two_topics, at(1)).as_of_ms is None
 
 
-def test_lag_grows_while_the_log_is_not_asked() -> None:
+def test_lag_grows_without_samples() -> None:
     tracker = sampled((0, {A: 1}))
     assert tracker.observe(snapshot({A: 1}), at(30)).lag_ms == 30_000
 
@@ -121,7 +121,7 @@ def test_a_ledger_behind_where_it_was_is_incomplete_until_it_is_back() -> None:
     assert tracker.observe(snapshot({A: 10}), at(3)).is_complete
 
 
-def test_the_groups_committed_offsets_are_where_it_once_was() -> None:
+def test_committed_offsets_count_as_positions_once_reached() -> None:
     tracker = sampled((0, {A: 10}))
     tracker.seed({A: 10})
     assert not tracker.observe(snapshot({A: 7}), at(0)).is_complete
@@ -143,7 +143,7 @@ def test_a_recreated_topics_old_partitions_are_forgotten() -> None:
     assert [p.topic_id for p in tracker.state(at(2)).partitions] == ["web-2"]
 
 
-def test_health_is_told_lag_and_age_per_partition() -> None:
+def test_health_shows_lag_and_age_per_partition() -> None:
     tracker = sampled((0, {A: 12, B: 1}))
     tracker.observe(snapshot({A: 10, B: 1}, stops={"web-1:1": "truncated"}), at(1))
     state = tracker.state(at(4))
@@ -168,7 +168,7 @@ def adopted(offset: int) -> Snapshot:
     return Snapshot("g1", {"web": "web-1"}, {A: row}, {}, False, ProjectSettings("demo"), ())
 
 
-def test_who_accepts_a_log_without_its_end_is_whole_at_once() -> None:
+def test_answers_are_complete_once_a_truncated_log_is_accepted() -> None:
     tracker = sampled((0, {A: 1_000}))
     tracker.seed({A: 1_000})
     assert tracker.observe(snapshot({A: 1_000}), at(1)).is_complete
@@ -181,7 +181,7 @@ def test_who_accepts_a_log_without_its_end_is_whole_at_once() -> None:
     assert tracker.state(at(6)).partitions[0].lag == 0
 
 
-def test_who_has_not_seen_the_adoption_itself_notices_that_the_log_has_lost_its_end() -> None:
+def test_a_process_that_missed_the_adoption_notices_the_truncated_log() -> None:
     tracker = sampled((0, {A: 1_000}))
     tracker.observe(snapshot({A: 1_000}), at(1))
     for second in range(2, 14):
@@ -189,7 +189,7 @@ def test_who_has_not_seen_the_adoption_itself_notices_that_the_log_has_lost_its_
     assert tracker.observe(snapshot({A: 913}), at(13.5)) == Freshness(WALL + 13_000, 500, ())
 
 
-def test_a_store_that_went_back_is_behind_although_the_log_has_lost_its_end_too() -> None:
+def test_a_store_that_went_back_is_behind_even_with_a_truncated_log() -> None:
     tracker = sampled((0, {A: 1_000}))
     tracker.observe(snapshot({A: 1_000}), at(1))
     tracker.sample(at(2), {A: 900})
@@ -198,7 +198,7 @@ def test_a_store_that_went_back_is_behind_although_the_log_has_lost_its_end_too(
     assert tracker.observe(snapshot({A: 850}), at(14)).reasons[0] == "web-1:0 is 50 behind where it was"
 
 
-def test_acknowledged_events_behind_an_open_transaction_are_not_taken_for_counted() -> None:
+def test_events_behind_an_open_transaction_do_not_count_as_included() -> None:
     """The ends are high watermarks: readers stand before them, and so does the ledger."""
     tracker = sampled((0, {A: 10}), (1, {A: 30}))
     for second in range(2, 13):
@@ -208,7 +208,7 @@ def test_acknowledged_events_behind_an_open_transaction_are_not_taken_for_counte
     assert tracker.state(at(13)).partitions[0].lag == 20
 
 
-def test_progress_is_what_all_shards_have_counted_and_what_waits() -> None:
+def test_progress_has_the_counted_and_the_waiting_records_of_all_shards() -> None:
     tracker = sampled((0, {A: 100, B: 50}))
     assert tracker.progress() == (0, 0)
     tracker.observe(snapshot({A: 60, B: 50}), at(1))

@@ -23,13 +23,13 @@ from tests.unit.analytics.shop import Shop
 A, B = ShareHolder("a", "k1"), ShareHolder("b", "k1")
 
 
-def test_everybody_may_take_what_is_free() -> None:
+def test_everybody_may_take_free_places() -> None:
     shares: FairShares[int] = FairShares(10)
     assert all(shares.take(A, number).is_held for number in range(10))
     assert not shares.take(A, 10).is_held
 
 
-def test_who_has_most_gives_way_to_who_has_less() -> None:
+def test_the_largest_holder_gives_way_to_smaller_ones() -> None:
     shares: FairShares[int] = FairShares(10)
     for number in range(10):
         shares.take(A, number)
@@ -48,7 +48,7 @@ def test_keys_of_a_project_share_in_the_same_way() -> None:
     assert not shares.take(ShareHolder("a", "k4"), 6).is_held or len(shares) == 4
 
 
-def test_a_heavy_place_takes_the_room_of_several() -> None:
+def test_a_place_with_weight_counts_as_several() -> None:
     shares: FairShares[str] = FairShares(10)
     for name in "uvwxyz":
         shares.take(A, name)
@@ -145,9 +145,9 @@ async def test_no_key_keeps_others_from_connecting() -> None:
 async def test_history_is_bounded_for_all_questions_together() -> None:
     room = Room()
     await room.listen("demo", 1)
-    alone = room.hub._history()
+    alone = room.hub._history_points_max()
     await room.listen("demo", 2)
-    assert room.hub._history() == alone // 2
+    assert room.hub._history_points_max() == alone // 2
     await room.leave()
 
 
@@ -161,7 +161,7 @@ class Clock:
         return self.now
 
 
-async def test_a_cheap_question_waits_for_no_queue_of_another_project() -> None:
+async def test_a_cheap_query_does_not_wait_behind_another_project() -> None:
     clock, order = Clock(), list[str]()
     turns = ComputeBudget(at_once=1, now=clock)
 
@@ -179,7 +179,7 @@ async def test_a_cheap_question_waits_for_no_queue_of_another_project() -> None:
     assert order.index("cheap") == 1
 
 
-async def test_a_place_rests_for_as_long_as_it_worked() -> None:
+async def test_a_slot_rests_for_as_long_as_it_worked() -> None:
     turns = ComputeBudget(at_once=1)
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -189,7 +189,7 @@ async def test_a_place_rests_for_as_long_as_it_worked() -> None:
     assert loop.time() - begun >= 0.1  # three times 20 ms of work, and two of rest
 
 
-async def test_who_leaves_the_queue_takes_no_turn_with_it() -> None:
+async def test_a_cancelled_waiter_passes_its_turn_on() -> None:
     turns = ComputeBudget(at_once=1)
     async with turns.turn("demo"):
         gone = [asyncio.create_task(turns._enter("demo")) for _ in range(5)]
@@ -201,7 +201,7 @@ async def test_who_leaves_the_queue_takes_no_turn_with_it() -> None:
         pass
 
 
-async def test_what_is_known_of_projects_is_bounded() -> None:
+async def test_the_number_of_known_projects_is_bounded() -> None:
     turns = ComputeBudget()
     for number in range(3 * PROJECTS_MAX):
         turns.charge(f"p{number}", 0.001)

@@ -67,7 +67,7 @@ batches = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(batches=batches, steps=st.lists(st.integers(0, 90_000), min_size=6, max_size=6))
-async def test_snapshot_and_updates_are_the_fresh_answer(batches: list[list[Happening]], steps: list[int]) -> None:
+async def test_snapshot_plus_updates_is_the_fresh_answer(batches: list[list[Happening]], steps: list[int]) -> None:
     shop = Shop()
     last = (await shop.engine.reply("demo", QUESTION)).answers
     seen = as_json(last)
@@ -107,7 +107,7 @@ async def test_a_row_that_falls_out_is_removed() -> None:
     assert found[0].removed == [{"source": "web"}]
 
 
-async def test_a_window_that_has_moved_asks_for_a_snapshot() -> None:
+async def test_a_moved_window_needs_a_snapshot() -> None:
     shop = Shop()
     question = parse_live([("metrics", "events"), ("interval", "minute"), ("from", "-5m")])
     before = (await shop.engine.reply("demo", question)).answers
@@ -162,7 +162,7 @@ async def test_an_event_is_pushed_at_once() -> None:
         begun = asyncio.get_running_loop().time()
         await wait_for(channel, 1)
         assert asyncio.get_running_loop().time() - begun < 0.3
-        assert channel.since(first)
+        assert channel.updates_since(first)
     running.cancel()
 
 
@@ -186,7 +186,7 @@ async def test_many_listeners_cost_one_computation() -> None:
     running.cancel()
 
 
-async def test_updates_keep_their_distance_and_the_latest_wins() -> None:
+async def test_updates_are_at_least_an_interval_apart_and_the_latest_wins() -> None:
     shop = Shop()
     hub, engine = hub_of(shop, interval_ms=100)
     running = asyncio.create_task(hub.run())
@@ -224,24 +224,24 @@ async def test_a_reconnect_within_the_history_gets_the_changes_since() -> None:
     shop.take([Happening(NOON)])
     async with hub.listen("demo", EVENTS) as (channel, latest):
         assert channel.find(first.id) is first
-        found = channel.since(first)
+        found = channel.updates_since(first)
         assert found
         assert total(latest.answers) == 1
         assert channel.find("another") is None
 
 
-async def test_another_generation_or_a_rewind_is_sent_whole() -> None:
+async def test_a_new_generation_or_a_rewind_needs_a_snapshot() -> None:
     shop = Shop()
     hub, _ = hub_of(shop)
     running = asyncio.create_task(hub.run())
     async with hub.listen("demo", EVENTS) as (channel, first):
         shop.store.begin(0, expected="g1", generation="g2", topics={}, starts={})
         await channel.wait(first, None, 5)
-        assert channel.since(first) is None
+        assert channel.updates_since(first) is None
     running.cancel()
 
 
-async def test_an_outage_is_told_and_passes() -> None:
+async def test_listeners_learn_of_an_outage_and_its_end() -> None:
     shop = Shop()
     hub, _ = hub_of(shop)
     async with hub.listen("demo", EVENTS) as (channel, _):
@@ -256,7 +256,7 @@ async def test_an_outage_is_told_and_passes() -> None:
         assert channel.error is None
 
 
-async def test_what_is_wrong_is_refused_before_the_stream_begins() -> None:
+async def test_a_wrong_query_is_refused_before_the_stream_begins() -> None:
     hub, _ = hub_of(Shop(), connections_max=1)
     with pytest.raises(InvalidParameter):
         async with hub.listen("demo", parse_live([("metrics", "events"), ("from", "now")])):
@@ -268,7 +268,7 @@ async def test_what_is_wrong_is_refused_before_the_stream_begins() -> None:
     assert hub.connections == 0
 
 
-async def test_a_question_that_nobody_listens_to_is_not_computed() -> None:
+async def test_a_query_without_listeners_is_not_computed() -> None:
     hub, engine = hub_of(Shop())
     async with hub.listen("demo", EVENTS) as (channel, _):
         pass

@@ -21,7 +21,7 @@ from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, loose_without_e
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
-from rtaplatform.store.port import LooseAsked, LooseWrite
+from rtaplatform.store.port import LooseIdQuery, LooseWrite
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import differences, expected, held_in_memory
@@ -135,9 +135,9 @@ class Asked(MemoryStore):
         self.loose_calls: list[int] = []  # how many ids each asked for
         self.block_bytes = 0
 
-    def loose_ids(self, shard: int, generation: str, asked: LooseAsked) -> list[list[int]]:
-        self.loose_calls.append(sum(len(ids) for _, ids in asked))
-        return super().loose_ids(shard, generation, asked)
+    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        self.loose_calls.append(sum(len(ids) for _, ids in query))
+        return super().loose_ids(shard, generation, query)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         found = super().blocks(shard, generation, names)
@@ -241,7 +241,7 @@ def test_ids_in_flight_are_as_the_batch_wrote_them() -> None:
 def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
     ids, asked = LooseIds(), list[int]()
 
-    def fetch(sets: LooseAsked) -> list[list[int]]:
+    def fetch(sets: LooseIdQuery) -> list[list[int]]:
         asked.append(sum(len(each) for _, each in sets))
         return [[ABSENT] * len(each) for _, each in sets]
 

@@ -27,22 +27,22 @@ def test_a_healthy_partition_is_left_alone() -> None:
 def test_a_truncated_log_goes_on_at_its_end() -> None:
     adoption = adopt(PARTITION, extent(0, 80), state())
     assert adoption is not None
-    assert adoption.move.after == STANDING
-    assert adoption.move.upto == LedgerRow(80, -1, -1, "", -1, 1_000).text()
+    assert adoption.move.from_row == STANDING
+    assert adoption.move.to_row == LedgerRow(80, -1, -1, "", -1, 1_000).text()
     assert adoption.origin == "rta.events.web:0:80"
 
 
 def test_records_deleted_by_retention_are_a_gap() -> None:
     adoption = adopt(PARTITION, extent(130, 200), state())
     assert adoption is not None
-    assert adoption.move.upto.startswith("130|")
+    assert adoption.move.to_row.startswith("130|")
     assert "100 to 129" in adoption.gap
 
 
 def test_a_log_with_other_records_goes_on_after_the_counted_offset() -> None:
     adoption = adopt(PARTITION, extent(0, 200), state(), {99: "another"})
     assert adoption is not None
-    assert adoption.move.upto == LedgerRow(100, -1, -1, "", -1, 1_000).text()
+    assert adoption.move.to_row == LedgerRow(100, -1, -1, "", -1, 1_000).text()
     assert "record 99" in adoption.gap
     assert adopt(PARTITION, extent(0, 200), state(), {99: ""}) is not None, "nor need there be one"
     assert adopt(PARTITION, extent(0, 200), state(), {99: "ff"}) is None
@@ -59,5 +59,5 @@ def test_a_topic_made_again_is_counted_from_its_beginning() -> None:
     adoption = adopt(PARTITION, extent(0, 7, "two"), state())
     assert adoption is not None
     assert adoption.move.place == PartitionId("two", 0)
-    assert adoption.move.after == ""
-    assert adoption.move.upto.startswith("0|")
+    assert adoption.move.from_row == ""
+    assert adoption.move.to_row.startswith("0|")

@@ -156,9 +156,9 @@ def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
 def test_a_move_starts_at_the_shards_row() -> None:
     at = find(state({PLACE: row(9)}))
     move = at.move_past(0, WEB, record(12), NOW + 12)
-    assert (move.place, move.after, read_row(move.upto).next_offset) == (PLACE, row(9), 13)
+    assert (move.place, move.from_row, read_row(move.to_row).next_offset) == (PLACE, row(9), 13)
     at.accept(0, [move])
-    assert at.move_past(0, WEB, record(20), NOW).after == move.upto
+    assert at.move_past(0, WEB, record(20), NOW).from_row == move.to_row
     assert at.next_uncounted_offset(0, WEB) > 12
 
 
@@ -166,8 +166,8 @@ def test_quiet_shards_follow_and_those_ahead_stay() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
     at.advance({WEB: columns_of([record(5), record(6)])})
     behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
-    assert (behind.after, read_row(behind.upto).next_offset) == (row(4), 7)
-    assert ahead.after == ahead.upto == row(9)
+    assert (behind.from_row, read_row(behind.to_row).next_offset) == (row(4), 7)
+    assert ahead.from_row == ahead.to_row == row(9)
     assert at.offsets_to_commit() == {WEB: 7}
     assert find(state()).all_moves(0) == []
 

@@ -52,7 +52,7 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         await read(intake(Client(b"abc", ends=False), held(), grace_seconds=0.01))
 
 
-async def test_what_has_come_gives_more_time() -> None:
+async def test_received_bytes_give_more_time() -> None:
     slow = intake(Client(b"x" * (RATE_BYTES // 20), ends=False), held(), grace_seconds=0.001)
     begin = asyncio.get_running_loop().time()
     await slow()
@@ -61,7 +61,7 @@ async def test_what_has_come_gives_more_time() -> None:
     assert asyncio.get_running_loop().time() - begin >= 0.04
 
 
-async def test_who_has_sent_all_is_waited_for_without_end() -> None:
+async def test_a_complete_body_has_no_time_limit() -> None:
     client = Client(b"abc")
     whole = intake(client, held(), grace_seconds=0.01)
     assert await read(whole) == b"abc"
@@ -81,19 +81,19 @@ async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
     assert len(client.messages) == 2
 
 
-async def test_a_small_body_needs_none() -> None:
+async def test_a_small_body_needs_no_room() -> None:
     of = held()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
     assert len(await read(intake(Client(b"x" * 16_000), of, declared=16_000))) == 16_000
 
 
-async def test_a_stream_needs_none() -> None:
+async def test_a_streamed_body_needs_no_room() -> None:
     of = held()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
     assert len(await read(intake(Client(b"x" * MB, b"x" * MB), of, declared=2 * MB, streams=True))) == 2 * MB
 
 
-async def test_what_it_becomes_when_decompressed_counts() -> None:
+async def test_decompressed_bytes_count() -> None:
     of = held()
     await of.take(BudgetShare("10.0.0.2"), 7 * MB)
     with pytest.raises(Busy):
@@ -142,7 +142,7 @@ class GatedClient(Client):
         return await super().__call__()
 
 
-async def test_many_that_hold_a_part_already_do_not_wait_for_each_other() -> None:
+async def test_bodies_that_hold_a_part_do_not_wait_for_each_other() -> None:
     """Compressed bodies hold what comes of them while they wait for room to be unpacked."""
     of, gate, body = held(wait_seconds=3), asyncio.Event(), gzip.compress(os.urandom(100_000) + bytes(2 * MB))
 
@@ -160,7 +160,7 @@ async def test_many_that_hold_a_part_already_do_not_wait_for_each_other() -> Non
     assert await asyncio.gather(*reading) == [100_000 + 2 * MB] * 30
 
 
-async def test_who_waits_for_room_has_unpacked_next_to_nothing() -> None:
+async def test_a_body_that_waits_for_room_has_unpacked_almost_nothing() -> None:
     of, body = held(wait_seconds=60), gzip.compress(bytes(3 * MB))
     await of.take(BudgetShare("10.0.0.2"), 7 * MB)
     waiting = [asyncio.create_task(read(intake(Client(body), of))) for _ in range(50)]
@@ -177,7 +177,7 @@ async def test_who_waits_for_room_has_unpacked_next_to_nothing() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_what_is_held_is_given_back() -> None:
+async def test_held_bytes_are_given_back() -> None:
     of = held()
     for _ in range(5):
         one = intake(Client(b"x" * 3 * MB), of, declared=3 * MB)
@@ -186,14 +186,14 @@ async def test_what_is_held_is_given_back() -> None:
     await of.take(BudgetShare("10.0.0.2"), 4 * MB)
 
 
-async def test_a_body_that_stands_still_loses_its_place() -> None:
+async def test_a_stalled_body_loses_its_place() -> None:
     of = held()
     stalled = intake(Client(b"x" * 100, ends=False), of, declared=4 * MB)
     waiting = asyncio.ensure_future(read(stalled))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    for holding in of._holdings:
-        holding.progressed_at -= STALLED_SECONDS + 1
+    for share in of._shares:
+        share.progressed_at -= STALLED_SECONDS + 1
     await of.take(BudgetShare("10.0.0.2"), 6 * MB)
     with pytest.raises(Busy):
         await waiting

@@ -21,7 +21,7 @@ def held(*, wait_seconds: float = 0.0, waiting_max: int = 10) -> ByteBudget:
     return ByteBudget("tests", 8 * MB, wait_seconds=wait_seconds, waiting_max=waiting_max)
 
 
-async def test_beyond_the_limit_is_refused() -> None:
+async def test_more_than_the_limit_is_refused() -> None:
     all_held = held()
     await all_held.take(BudgetShare("a"), 4 * MB)
     await all_held.take(BudgetShare("b"), 4 * MB)
@@ -30,7 +30,7 @@ async def test_beyond_the_limit_is_refused() -> None:
     await all_held.take(BudgetShare("c"), FREE_BYTES)
 
 
-async def test_an_address_has_half_of_it() -> None:
+async def test_an_address_may_hold_half_of_the_budget() -> None:
     all_held = held()
     await all_held.take(BudgetShare("a"), 3 * MB)
     with pytest.raises(ByteBudgetSpent):
@@ -38,11 +38,11 @@ async def test_an_address_has_half_of_it() -> None:
     await all_held.take(BudgetShare("b"), 2 * MB)
 
 
-async def test_one_alone_may_be_larger_than_all() -> None:
+async def test_a_single_request_may_exceed_the_budget() -> None:
     await held().take(BudgetShare("a"), 50 * MB)
 
 
-async def test_a_holding_grows_by_what_is_more() -> None:
+async def test_a_share_grows_by_the_difference() -> None:
     all_held, one = held(), BudgetShare("a")
     for total in (1 * MB, 2 * MB, 4 * MB, 4 * MB):
         await all_held.take(one, total)
@@ -50,7 +50,7 @@ async def test_a_holding_grows_by_what_is_more() -> None:
     await all_held.take(BudgetShare("a"), 4 * MB)
 
 
-async def test_who_waits_goes_on_when_another_is_done() -> None:
+async def test_a_waiting_request_goes_on_when_another_is_done() -> None:
     all_held, first = held(wait_seconds=5), BudgetShare("a")
     await all_held.take(first, 8 * MB)
     waiting = asyncio.create_task(all_held.take(BudgetShare("b"), 2 * MB))
@@ -60,7 +60,7 @@ async def test_who_waits_goes_on_when_another_is_done() -> None:
     await waiting
 
 
-async def test_who_makes_no_progress_is_dropped_for_who_waits() -> None:
+async def test_a_stalled_request_is_dropped_for_a_waiting_one() -> None:
     dropped: list[str] = []
     all_held = held(wait_seconds=5)
     stalled, complete = BudgetShare("a", drop=lambda: dropped.append("a")), BudgetShare("b")
@@ -71,7 +71,7 @@ async def test_who_makes_no_progress_is_dropped_for_who_waits() -> None:
     assert dropped == ["a"]
 
 
-async def test_so_many_may_wait_and_no_more() -> None:
+async def test_the_number_of_waiting_requests_is_limited() -> None:
     all_held = held(wait_seconds=5, waiting_max=0)
     await all_held.take(BudgetShare("a"), 8 * MB)
     with pytest.raises(ByteBudgetSpent):

@@ -14,7 +14,7 @@ def connections(address: str, number: int, *, with_request: int = 0) -> list[Ope
     ]
 
 
-def test_below_the_limit_nobody_is_cut() -> None:
+def test_below_the_limit_no_connection_is_cut() -> None:
     assert list(choose_for_room(connections("10.0.0.1", 100), 100, 100)) == []
 
 
@@ -25,19 +25,19 @@ def test_the_address_with_the_most_gives_way() -> None:
     assert len(cut) == 200 - 135
 
 
-def test_who_is_longest_silent_goes_first_then_the_newest_request() -> None:
+def test_the_longest_silent_is_cut_first_then_the_newest_request() -> None:
     found = connections("10.0.0.1", 8, with_request=4)
     cut = [port for _, port in choose_for_room(found, 8, 4)]
     assert cut == [7, 6, 5, 4, 3]
 
 
-def test_many_addresses_give_way_alike() -> None:
+def test_many_addresses_lose_equally() -> None:
     found = [one for last in range(10) for one in connections(f"10.0.0.{last}", 10)]
     cut = [address for address, _ in choose_for_room(found, 100, 80)]
     assert {cut.count(f"10.0.0.{last}") for last in range(10)} == {4}
 
 
-def test_where_all_are_exempt_nobody_is_cut() -> None:
+def test_exempt_connections_are_never_cut() -> None:
     assert list(choose_for_room([], 500, 100)) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtaplatform.serve.connections.loop_standstill import WINDOW_SECONDS, LoopStandstill
 
 
-def test_the_longest_of_the_last_minute_is_told() -> None:
+def test_the_longest_standstill_of_the_last_minute_is_shown() -> None:
     clock = [0.0]
     standstill = LoopStandstill(lambda: clock[0])
     assert standstill.longest() == 0

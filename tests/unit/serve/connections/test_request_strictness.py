@@ -24,12 +24,12 @@ HOST = (b"host", b"api.example:8000")
         [HOST, (b"transfer-encoding", b"chunked"), (b"content-length", b"5")],
     ],
 )
-def test_what_two_servers_may_read_in_two_ways_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+def test_ambiguous_requests_are_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(MalformedRequest):
         check_headers(headers, "1.1")
 
 
-def test_what_has_one_reading_passes() -> None:
+def test_unambiguous_requests_pass() -> None:
     check_headers([HOST], "1.1")
     check_headers([HOST, (b"transfer-encoding", b"chunked")], "1.1")
     check_headers([(b"host", b"[::1]:80")], "1.1")
@@ -48,5 +48,5 @@ def test_what_has_one_reading_passes() -> None:
         (b"/v1/users/%C3%A4?x=%2F", "/v1/users/%C3%A4"),
     ],
 )
-def test_an_escape_is_undone_where_it_means_nothing(raw: bytes, routed: str) -> None:
+def test_needless_escapes_are_decoded(raw: bytes, routed: str) -> None:
     assert path_to_route(raw, "whatever the server has decoded") == routed

@@ -49,7 +49,7 @@ async def answer(of: ResponseOutlet, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES * 2, PIECE_BYTES * 2 + 1, MB, MB + 1])
-async def test_an_answer_comes_whole_in_pieces(size: int) -> None:
+async def test_a_response_arrives_complete_in_pieces(size: int) -> None:
     server, body = Server(), bytes(range(256)) * (size // 256) + bytes(size % 256)
     await answer(outlet(server), body)
     assert server.body == body
@@ -58,13 +58,13 @@ async def test_an_answer_comes_whole_in_pieces(size: int) -> None:
     assert server.cuts == 0
 
 
-async def test_who_takes_nothing_is_cut() -> None:
+async def test_a_client_that_reads_nothing_is_cut() -> None:
     server = Server(takes=3)
     await answer(outlet(server, stalled_seconds_max=0.01), bytes(MB))
     assert server.cuts == 1
 
 
-async def test_a_stream_that_nobody_takes_learns_it() -> None:
+async def test_a_stream_that_nobody_reads_gets_an_error() -> None:
     server = Server(takes=3)
     stream = outlet(server, stalled_seconds_max=0.01)
     await stream(START)
@@ -74,7 +74,7 @@ async def test_a_stream_that_nobody_takes_learns_it() -> None:
     assert server.cuts == 1
 
 
-async def test_a_stream_that_ends_in_the_middle_is_cut_unless_its_client_has_gone() -> None:
+async def test_an_incomplete_stream_is_cut_unless_its_client_has_disconnected() -> None:
     for is_client_gone in (True, False):
         server = Server()
         stream = outlet(server)
@@ -84,7 +84,7 @@ async def test_a_stream_that_ends_in_the_middle_is_cut_unless_its_client_has_gon
         assert server.cuts == (not is_client_gone)
 
 
-async def test_a_large_answer_without_room_is_503_instead() -> None:
+async def test_a_large_response_without_room_becomes_503() -> None:
     server, of = Server(), held()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
     await answer(outlet(server, of), bytes(MB))
@@ -92,12 +92,12 @@ async def test_a_large_answer_without_room_is_503_instead() -> None:
     assert (b"retry-after", b"2") in server.messages[0]["headers"]
 
 
-async def test_an_answer_that_stands_still_loses_its_place() -> None:
+async def test_a_stalled_response_loses_its_place() -> None:
     server, of = Server(takes=3), held()
     stalled = asyncio.ensure_future(answer(outlet(server, of), bytes(4 * MB)))
     await asyncio.sleep(0.01)
-    for holding in of._holdings:
-        holding.progressed_at -= STALLED_SECONDS + 1
+    for share in of._shares:
+        share.progressed_at -= STALLED_SECONDS + 1
     await of.take(BudgetShare("10.0.0.2"), 6 * MB)
     await stalled
     assert server.cuts == 1

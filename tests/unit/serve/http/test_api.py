@@ -152,12 +152,12 @@ async def test_every_error_is_a_problem_document(
     is_problem(await client.request(method, path, content=b"{}" if method == "POST" else None), status, code)
 
 
-async def test_method_not_allowed_names_what_is(client: httpx.AsyncClient) -> None:
+async def test_method_not_allowed_lists_the_allowed_methods(client: httpx.AsyncClient) -> None:
     answer = await client.put("/v1/track/")
     assert answer.headers["allow"] == "POST, OPTIONS"
 
 
-async def test_our_own_errors_show_nothing_of_the_inside(app: Litestar, client: httpx.AsyncClient) -> None:
+async def test_internal_errors_show_no_details(app: Litestar, client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/metrics/orders", headers={"Authorization": "Bearer r"})  # there is no engine
     document = is_problem(answer, 500, "internal-error")
     assert "engine" not in json.dumps(document)
@@ -172,7 +172,7 @@ async def test_problems_have_pages_for_programs_and_for_people(client: httpx.Asy
         assert "script" not in page.text
 
 
-async def test_docs_need_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+async def test_docs_load_nothing_from_other_sites(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
     assert "/v1/batch" in page.text
     assert "http" not in page.text.replace("http-equiv", "")
@@ -191,7 +191,7 @@ async def test_security_headers_are_on_every_answer(client: httpx.AsyncClient) -
 # Health ------------------------------------------------------------------------------------------------------------
 
 
-async def test_ready_says_what_is_missing_and_forgives_postgres_once_it_has_answered() -> None:
+async def test_ready_names_missing_servers_and_needs_postgres_only_once() -> None:
     away = {"postgres": True, "kafka": False}
 
     def check(name: str) -> Any:
@@ -209,11 +209,11 @@ async def test_ready_says_what_is_missing_and_forgives_postgres_once_it_has_answ
     kept = health()
     ready, detail = await kept.readiness()
     assert (ready, detail["missing"]) == (True, [])
-    away["postgres"], kept._seen = True, None
+    away["postgres"], kept._last_check = True, None
     ready, detail = await kept.readiness()
     assert ready
     assert detail["servers"]["postgres"] == "postgres: away"
-    away["kafka"], kept._seen = True, None
+    away["kafka"], kept._last_check = True, None
     ready, detail = await kept.readiness()
     assert (ready, detail["missing"]) == (False, ["kafka"])
 
@@ -261,7 +261,7 @@ async def test_batch_paths(client: httpx.AsyncClient, log: Log, path: str) -> No
         ("Bearer gone", None, None, 503, None),
     ],
 )
-async def test_where_the_key_stands(
+async def test_places_of_the_key(
     client: httpx.AsyncClient, log: Log, header: str | None, in_body: Any, query: str | None, status: int, project: Any
 ) -> None:
     event = {"type": "track", **TRACK}
@@ -278,7 +278,7 @@ async def test_where_the_key_stands(
     assert [record.key.split(b":")[0].decode() for record in log.records] == ([project] * 2 if project else [])
 
 
-async def test_body_is_decided_by_content_and_may_be_gzipped(client: httpx.AsyncClient, log: Log) -> None:
+async def test_body_is_read_by_content_and_may_be_gzipped(client: httpx.AsyncClient, log: Log) -> None:
     body = json.dumps({"batch": [{**TRACK, "type": "track"}]}).encode()
     for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded", ""):
         headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
@@ -314,7 +314,7 @@ async def test_bodies_have_limits(client: httpx.AsyncClient, body: bytes, encodi
         is_problem(answer, status, "unsupported-encoding" if status == 415 else "unreadable-body")
 
 
-async def test_body_without_a_length_is_bounded_as_well(client: httpx.AsyncClient) -> None:
+async def test_body_without_a_length_is_bounded_too(client: httpx.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(65):
             yield b" " * 65_536
@@ -336,7 +336,7 @@ async def test_strict_batch_is_400_with_the_same_body(client: httpx.AsyncClient,
     assert len(log.records) == 2
 
 
-async def test_kafka_away_is_503_with_retry_after(client: httpx.AsyncClient, log: Log) -> None:
+async def test_unavailable_kafka_is_503_with_retry_after(client: httpx.AsyncClient, log: Log) -> None:
     log.away = True
     answer = await client.post("/v1/track", json=TRACK, auth=("w", ""), headers={"Origin": "https://shop.example"})
     document = is_problem(answer, 503, "unavailable")
@@ -362,7 +362,7 @@ async def test_a_wrong_clock_is_not_ready() -> None:
     assert "4000 s ahead of Redis' clock" in detail["servers"]["clock"]
 
 
-async def test_postgres_away_does_not_show_where_it_is(client: httpx.AsyncClient) -> None:
+async def test_unavailable_postgres_does_not_show_its_address(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/track", json=TRACK, auth=("gone", ""))
     assert "10.1.2.3" not in answer.text
 

@@ -43,7 +43,7 @@ async def test_members_follow_each_other() -> None:
 @pytest.mark.parametrize(
     "body", [gzip.compress(PLAIN, mtime=0)[:-3], gzip.compress(PLAIN, mtime=0) + b"x", b"\x1f\x8bno"]
 )
-async def test_what_is_wrong_with_gzip_names_the_header(body: bytes) -> None:
+async def test_errors_of_gzip_name_the_header(body: bytes) -> None:
     with pytest.raises(UnreadableBody, match="gzip") as refused:
         await read(body, encoding="gzip")
     assert refused.value.field == "Content-Encoding"

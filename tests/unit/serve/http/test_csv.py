@@ -34,7 +34,7 @@ def rows_of(reply: Reply) -> list[list[str]]:
     return list(csv.reader(io.StringIO(reply.body.decode(), newline="")))
 
 
-async def test_a_metric_is_one_row_a_result(site: Site) -> None:
+async def test_a_metric_has_one_row_per_result(site: Site) -> None:
     reply = await site.ask("GET", "/v1/metrics/events", breakdown="event,source", format="csv")
     assert rows_of(reply) == [
         ["event", "source", "total"],
@@ -46,7 +46,7 @@ async def test_a_metric_is_one_row_a_result(site: Site) -> None:
     assert msgspec.json.decode(reply.headers["rta-meta"])["exact"] is True
 
 
-async def test_with_an_interval_it_is_one_row_a_point(site: Site) -> None:
+async def test_a_metric_with_an_interval_has_one_row_per_point(site: Site) -> None:
     given = {"from": "-1h", "interval": "hour", "compare": "previous_period", "format": "csv"}
     assert rows_of(await site.ask("GET", "/v1/metrics/revenue", **given)) == [
         ["time", "value", "total", "previous", "currency"],
@@ -88,7 +88,7 @@ async def test_accept_chooses(site: Site, accept: str, is_csv: bool) -> None:
     assert reply.headers["content-type"].startswith("text/csv") is is_csv
 
 
-async def test_format_is_stronger_than_accept_and_no_other_is_taken(site: Site) -> None:
+async def test_format_overrides_accept_and_unknown_formats_are_refused(site: Site) -> None:
     reply = await site.ask_raw("GET", "/v1/metrics/events", b"format=json", headers={"accept": "text/csv"})
     assert reply.json["metric"] == "events"
     for query in (b"format=xlsx", b"format=csv&format=json"):
@@ -96,13 +96,13 @@ async def test_format_is_stronger_than_accept_and_no_other_is_taken(site: Site) 
         assert (reply.status, reply.json["field"]) == (422, "format")
 
 
-async def test_what_is_wrong_is_a_problem_document_also_of_a_table(site: Site) -> None:
+async def test_errors_of_a_table_are_problem_documents_too(site: Site) -> None:
     reply = await site.ask_raw("GET", "/v1/metrics/events", b"interval=eon", headers={"accept": "text/csv"})
     assert (reply.status, reply.headers["content-type"]) == (422, "application/problem+json")
 
 
 @given(st.lists(st.text(), min_size=1))
-def test_every_text_comes_back_and_none_begins_a_formula(texts: list[str]) -> None:
+def test_every_text_can_be_read_back_and_none_is_a_formula(texts: list[str]) -> None:
     table = write_objects([{"a": text} for text in texts], ["a"]).text.decode("utf-8", "surrogatepass")
     cells = [row[0] if row else "" for row in csv.reader(io.StringIO(table, newline=""))][1:]
     for cell, text in zip(cells, texts, strict=True):

@@ -140,7 +140,7 @@ async def test_without_redis_the_limit_is_the_process_s_own() -> None:
     assert sum(shared.counts.values()) >= 100
 
 
-async def test_no_limit_is_none() -> None:
+async def test_a_limit_of_zero_is_no_limit() -> None:
     limits = limits_of(reads_per_minute=0)
     assert await taken(limits, 1_000) == 1_000
     assert not limits.is_spent(READ, "key_1")
@@ -171,13 +171,11 @@ async def test_meters_are_bounded() -> None:
         ("", [], "", "unknown"),
     ],
 )
-def test_only_a_trusted_proxy_tells_who_the_client_is(
-    client: str, forwarded: list[str], trusted: str, found: str
-) -> None:
+def test_only_a_trusted_proxy_names_the_client(client: str, forwarded: list[str], trusted: str, found: str) -> None:
     assert forwarded_address(client, forwarded, networks_of(trusted)) == found
 
 
-async def test_nothing_is_kept_of_what_strangers_forward() -> None:
+async def test_forwarded_addresses_of_strangers_are_ignored() -> None:
     """An address is kept, at most 4,096 of them; a header never is."""
     site = Site(limits=LimitSettings(trusted_proxies="127.0.0.0/8", unknown_keys_per_minute=0))
     tracemalloc.start()
@@ -194,7 +192,7 @@ async def test_nothing_is_kept_of_what_strangers_forward() -> None:
         tracemalloc.stop()
 
 
-async def test_answers_tell_what_is_left_and_refusals_are_problems() -> None:
+async def test_responses_tell_what_remains_and_refusals_are_problems() -> None:
     site = Site(limits=LimitSettings(reads_per_minute=2))
     first = await site.ask("GET", "/v1/metrics")
     assert first.status == 200
@@ -219,7 +217,7 @@ async def test_an_address_that_tries_keys_is_refused_while_known_keys_pass() -> 
     assert (await site.ask("GET", "/v1/metrics")).status == 200
 
 
-async def test_a_guess_counts_also_where_the_body_has_a_key() -> None:
+async def test_a_guess_counts_even_if_the_body_has_a_key() -> None:
     site = Site(limits=LimitSettings(unknown_keys_per_minute=3), collector=Taken())
     for number in range(5):
         answer = await site.ask("POST", "/v1/track", key=f"guess-{number}", body={"event": "x", "writeKey": "writer"})
@@ -239,7 +237,7 @@ async def test_no_event_is_read_before_its_key_is_known() -> None:
     assert collector.bodies == 0
 
 
-async def test_a_key_over_its_limit_has_nothing_parsed() -> None:
+async def test_a_body_of_a_key_over_its_limit_is_not_parsed() -> None:
     site = Site(limits=LimitSettings(project_events_per_hour=10), collector=Taken())
     large = b'{"batch": [' + b" " * 40 * 32_768 + b"]}"
     assert (await site.ask("POST", "/v1/batch", key="writer", body=large)).status == 200  # it takes all that there is
@@ -256,7 +254,7 @@ async def test_more_keys_give_a_project_no_more_than_its_share() -> None:
     assert (await limits.take_of_key(READ, "key_9", "prj_2")).limit == 10
 
 
-async def test_addresses_push_out_no_key_s_meter() -> None:
+async def test_addresses_cannot_push_out_meters_of_keys() -> None:
     limits = limits_of(reads_per_minute=10, unknown_keys_per_minute=1)
     assert await taken(limits, 20) == 10
     for number in range(METERS_MAX + 10):

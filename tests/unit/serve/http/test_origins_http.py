@@ -70,7 +70,7 @@ async def test_other_origins_may_not(client: httpx.AsyncClient, path: str) -> No
         assert [name for name in answer.headers if name.startswith("access-control")] == []
 
 
-async def test_without_an_origin_a_list_means_nothing(client: httpx.AsyncClient) -> None:
+async def test_requests_without_an_origin_ignore_the_list(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/track", json=EVENT, headers=headers(None, "listed"))).status_code == 200
 
 
@@ -90,7 +90,7 @@ async def test_errors_of_collecting_can_be_read_by_the_page(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("path", ["/v1/metrics", "/v1/metrics/events", "/v1/query", "/v1/live", "/v1/live/tickets"])
-async def test_a_preflight_to_ask_is_for_listed_origins(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_preflight_of_a_query_is_for_listed_origins(client: httpx.AsyncClient, path: str) -> None:
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
     answer = await client.options(path, headers={**headers(SHOP), **asked})
     assert (answer.status_code, answer.headers[ALLOWED]) == (204, SHOP)
@@ -104,7 +104,7 @@ async def test_a_preflight_to_ask_is_for_listed_origins(client: httpx.AsyncClien
 @pytest.mark.parametrize(
     ("origin", "key", "allowed"), [(SHOP, "listed", SHOP), (EVIL, "listed", None), (SHOP, "free", None)]
 )
-async def test_an_answer_goes_by_its_project(
+async def test_a_response_allows_the_origins_of_its_project(
     client: httpx.AsyncClient, origin: str, key: str, allowed: str | None
 ) -> None:
     answer = await client.get("/v1/metrics", headers=headers(origin, key))
@@ -138,7 +138,7 @@ async def test_head_answers_where_get_does(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health%2Flive", "//health/live", "/v1//metrics", "/health%2flive"])
-async def test_slashes_that_are_escaped_or_doubled_lead_nowhere(client: httpx.AsyncClient, path: str) -> None:
+async def test_escaped_or_doubled_slashes_match_no_route(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(httpx.URL(scheme="http", host="test", raw_path=path.encode()))
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 

@@ -37,7 +37,7 @@ async def passing(limits: RateLimits, project: str, requests: int, cost: int = 1
 @pytest.mark.parametrize(
     ("part", "share"), [(0.0, None), (0.849, None), (0.85, 1.0), (0.925, 0.5), (0.9999, SHARE_MIN), (1.2, SHARE_MIN)]
 )
-def test_the_less_room_is_left_the_less_a_project_may_send(part: float, share: float | None) -> None:
+def test_less_room_means_fewer_events_for_each_project(part: float, share: float | None) -> None:
     room = StoreRoom()
     room.note(filled(part))
     assert room.share == (None if share is None else pytest.approx(share))
@@ -64,21 +64,21 @@ def test_events_that_wait_take_their_part_of_the_room() -> None:
 
 
 @pytest.mark.parametrize("counted", [0, 999, -50_000])
-def test_nothing_is_concluded_from_a_few_events(counted: int) -> None:
+def test_few_events_give_no_estimate(counted: int) -> None:
     room = StoreRoom()
     room.note(RoomSample(1 * GB, 4 * GB, counted=60_000, waiting=0))
     room.note(RoomSample(2 * GB, 4 * GB, counted=60_000 + counted, waiting=9_000_000))
     assert room.filled_percent == 50
 
 
-def test_an_event_is_taken_to_need_no_more_than_the_worst_one_does() -> None:
+def test_the_estimate_per_event_has_an_upper_limit() -> None:
     room = StoreRoom()
     room.note(RoomSample(1 * GB, 4 * GB, counted=0, waiting=0))
     room.note(RoomSample(2 * GB, 4 * GB, counted=2_000, waiting=1_000_000))
     assert room.filled_percent == round((2 * GB + 1_000_000 * EVENT_BYTES_MAX) / (4 * GB) * 100)
 
 
-async def test_while_there_is_room_a_project_may_send_what_it_likes() -> None:
+async def test_with_room_left_no_project_is_limited() -> None:
     limits = limits_with(StoreRoom(), guaranteed_events_per_hour=1_000)
     assert await passing(limits, "large", 50, cost=100) == 5_000
 
@@ -96,7 +96,7 @@ async def test_a_nearly_full_store_is_kept_for_the_small() -> None:
     assert await passing(limits, "large", 20, cost=100) == 2_000
 
 
-async def test_the_small_go_on_to_the_last_and_each_hour_begins_anew() -> None:
+async def test_small_projects_go_on_and_each_hour_begins_anew() -> None:
     room = StoreRoom()
     room.note(filled(1.0))
     limits = limits_with(room, guaranteed_events_per_hour=100_000)
@@ -120,7 +120,7 @@ async def test_a_refusal_says_why_and_asks_to_come_back_soon() -> None:
     assert caught.value.headers["RateLimit-Remaining"] == "0"
 
 
-async def test_a_guarantee_of_nothing_turns_the_guard_off() -> None:
+async def test_a_guarantee_of_zero_turns_the_limit_off() -> None:
     room = StoreRoom()
     room.note(filled(0.99))
     assert await passing(limits_with(room, guaranteed_events_per_hour=0), "large", 20, cost=100) == 2_000
@@ -139,7 +139,7 @@ class Shared:
         return self.counts[key]
 
 
-async def test_processes_count_a_project_together_and_hardly_ever_ask() -> None:
+async def test_processes_count_a_project_together_with_few_calls() -> None:
     room, shared = StoreRoom(), Shared()
     settings = LimitSettings(guaranteed_events_per_hour=10_000, collect_events_per_minute=0, project_events_per_hour=0)
     each = [RateLimits(settings, shared, lambda: BEGIN, room) for _ in range(2)]
@@ -158,7 +158,7 @@ async def test_processes_count_a_project_together_and_hardly_ever_ask() -> None:
         assert await passing(limits, "small", 5) == 5
 
 
-async def test_health_tells_it_as_degraded_with_the_figures() -> None:
+async def test_health_shows_a_nearly_full_store_as_degraded() -> None:
     room = StoreRoom()
     await room.check()
     room.note(filled(0.9))
@@ -166,7 +166,7 @@ async def test_health_tells_it_as_degraded_with_the_figures() -> None:
         await room.check()
 
 
-async def test_what_the_store_said_last_holds_while_it_is_away() -> None:
+async def test_the_last_sample_holds_while_the_store_is_unavailable() -> None:
     room, answers, asked = StoreRoom(), [filled(0.9), Unavailable("redis", "away")], asyncio.Event()
 
     async def look() -> RoomSample:

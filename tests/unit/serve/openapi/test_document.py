@@ -45,7 +45,7 @@ def document() -> dict[str, Any]:
 @example("2000-02-29T23:59:59,123456789+02")
 @example("0000-01-01")
 @example("2026-01-10T00:00-0060")
-def test_the_pattern_of_times_is_what_is_read(text: str) -> None:
+def test_the_pattern_of_times_matches_what_is_read(text: str) -> None:
     try:
         read_moment(text, "from")
     except InvalidParameter:
@@ -72,7 +72,7 @@ def test_a_whole_number_may_be_written_with_a_point(limit: float) -> None:
 
 
 @pytest.mark.parametrize("limit", [10.5, True, 0, 1_001, float("inf"), "10"])
-def test_what_is_no_limit_is_refused(limit: object) -> None:
+def test_an_invalid_limit_is_refused(limit: object) -> None:
     with pytest.raises(InvalidParameter):
         parse_object({"metric": "events", "limit": limit})
 
@@ -80,7 +80,7 @@ def test_what_is_no_limit_is_refused(limit: object) -> None:
 @pytest.mark.parametrize(
     ("window", "fits"), [("24h", True), ("99w", True), ("100w", False), ("0m", False), ("1y", False)]
 )
-async def test_the_pattern_of_windows_is_what_is_read(window: str, fits: bool) -> None:
+async def test_the_pattern_of_windows_matches_what_is_read(window: str, fits: bool) -> None:
     answer = await Site().ask("GET", "/v1/products/popular", window=window)
     assert (answer.status == 200) is fits is bool(re.search(WINDOW, window))
 
@@ -93,14 +93,14 @@ def test_every_operation_names_its_scope_where_programs_look(document: dict[str,
             assert ({"401", "403"} <= operation["responses"].keys()) is (scope is not None), (method, path)
 
 
-def test_all_that_wait_are_told_how_long(document: dict[str, Any]) -> None:
+def test_every_503_and_429_has_retry_after(document: dict[str, Any]) -> None:
     for item in document["paths"].values():
         for operation in item.values():
             for status in {"429", "503"} & operation["responses"].keys():
                 assert operation["responses"][status]["headers"]["Retry-After"]["required"]
 
 
-def test_the_document_refers_to_nothing_that_is_not_there(document: dict[str, Any]) -> None:
+def test_every_reference_in_the_document_exists(document: dict[str, Any]) -> None:
     named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(re.findall(r"'\$ref': '([^']+)'", str(document))) <= named
 

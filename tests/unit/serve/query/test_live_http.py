@@ -27,7 +27,7 @@ def stream(site: Site, **more: object) -> Stream:
     return Stream(site.app, "GET", "/v1/live", given={**EVENTS}, **more)  # type: ignore[arg-type]  # passed on
 
 
-async def test_a_snapshot_then_what_changes() -> None:
+async def test_a_stream_is_a_snapshot_then_updates() -> None:
     site = Site()
     running = asyncio.create_task(site.hub.run())
     client = stream(site)
@@ -59,7 +59,7 @@ async def test_a_reconnect_gets_the_updates_since() -> None:
     await unknown.leave()
 
 
-async def test_heartbeats_come_also_when_nothing_changes() -> None:
+async def test_heartbeats_come_even_without_changes() -> None:
     site = Site(live_heartbeat_seconds=0.05)
     client = stream(site)
     await client.events(1)
@@ -68,7 +68,7 @@ async def test_heartbeats_come_also_when_nothing_changes() -> None:
     await client.leave()
 
 
-async def test_a_client_that_takes_nothing_is_dropped() -> None:
+async def test_a_client_that_reads_nothing_is_dropped() -> None:
     site = Site(live_send_timeout_seconds=0.05)
     client = stream(site, is_stuck=True)
     await asyncio.wait_for(client.task, 2)
@@ -374,7 +374,7 @@ class NotingThread(SideThread):
         return await super().run(numbers, work)
 
 
-async def test_large_events_are_encoded_once_for_all_listeners_and_beside_the_event_loop() -> None:
+async def test_large_events_are_encoded_once_and_outside_the_event_loop() -> None:
     site, beside = Site(), NotingThread()
     site.shop.take([Happening(NOON), Happening(NOON, "Signed Up"), Happening(NOON, "Signed In")])
     asked = {"metrics": "events", "from": "-2000m", "interval": "minute", "breakdown": "event"}

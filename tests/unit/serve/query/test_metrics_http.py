@@ -125,7 +125,7 @@ async def test_the_key_must_open_reading(site: Site, key: str | None, status: in
     assert (await site.ask("POST", "/v1/live/tickets", key=key)).status == status
 
 
-async def test_the_store_away_is_503(site: Site) -> None:
+async def test_an_unavailable_store_is_503(site: Site) -> None:
     site.shop.store.is_away = True
     assert (await site.ask("GET", "/v1/metrics/events")).status == 503
 

@@ -48,7 +48,7 @@ def test_increments_are_exact_and_none_is_too_large_for_the_function(n: int) -> 
         assert isinstance(part, str) == (abs(int(str(part))) > 2**53)  # Lua's numbers are doubles
 
 
-def test_nothing_is_no_increment_and_an_absurd_sum_stays_short() -> None:
+def test_zero_is_no_increment_and_a_huge_sum_stays_short() -> None:
     assert increments(0) == []
     assert len(increments(2**90)) <= 5
     assert sum(int(str(part)) for _, part in increments(2**90)) >= 2**64  # enough to flag any field
@@ -70,7 +70,7 @@ def test_loose_ids_are_three_columns(number: int) -> None:
     assert found == [["demo:t:3", "t:3", [each.decode() for each in ids], [-1] * number, [5] * number]]
 
 
-def test_each_call_has_a_name_of_its_own() -> None:
+def test_each_call_has_its_own_name() -> None:
     delta = Delta([Advance(PartitionId("id", 0), "", "row")])
     assert payload(delta)["call"] != payload(delta)["call"]
     assert payload(delta)["moves"] == [["id:0", "", "row"]]
@@ -93,7 +93,7 @@ def test_sketches_travel_by_bucket_and_dimension() -> None:
     ]
 
 
-def test_sketches_of_an_hour_by_product_go_after_eight_days() -> None:
+def test_hourly_sketches_by_product_expire_after_eight_days() -> None:
     keys = [
         SketchKey("demo", kind, 60, *key)
         for kind in (BucketKind.HOUR, BucketKind.DAY)
@@ -105,7 +105,7 @@ def test_sketches_of_an_hour_by_product_go_after_eight_days() -> None:
     assert [(each[4] - 3_600) // day_s for each in found] == [60 + 1, 60 + 1, 400 + 2, 400 + 2]
 
 
-def test_the_rules_of_the_rollups_in_use_go_along() -> None:
+def test_the_payload_has_the_rules_of_its_rollups() -> None:
     found: Any = payload(Delta([], cells={CellsKey("demo", "products", BucketKind.HOUR, 60): {"views": 1}}))
     assert found["rules"] == {"products": ["views", [[""]]]}
     assert found["cells"][0][2:] == [100_000, ["views", 1], True, "products"]
@@ -113,7 +113,7 @@ def test_the_rules_of_the_rollups_in_use_go_along() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 15, 16, 40, PERSONS_LISTED_MAX - 1])
 @pytest.mark.parametrize("size", [7, 8])
-def test_persons_of_a_sketch_are_a_list(number: int, size: int) -> None:
+def test_few_persons_of_a_sketch_are_a_list(number: int, size: int) -> None:
     persons = {f"{n:0{size}}".encode() for n in range(number)}
     found: Any = payload(Delta([], sketches={ALL: persons}))["sketches"]
     assert [sorted(each[-1][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
@@ -124,14 +124,14 @@ def test_persons_of_different_length_are_a_list() -> None:
     assert found[0][-1] == ["", ["12345678", "1", "12345678"]]
 
 
-def test_many_persons_travel_as_a_sketch_in_a_text() -> None:
+def test_many_persons_are_a_hyperloglog() -> None:
     persons = [f"{n:08}".encode() for n in range(PERSONS_LISTED_MAX)]
     sent = encode("g1", Delta([], sketches={ALL: persons}))
     assert b"\xdb" + BYTES.to_bytes(4, "big") + hyperloglog(persons) in sent
 
 
 @pytest.mark.parametrize("size", [7, 8, 9])
-def test_who_is_online_is_one_list_of_times_and_persons(size: int) -> None:
+def test_online_is_one_list_of_times_and_persons(size: int) -> None:
     seen = {bytes([65 + n]) * size: 2**41 + n for n in range(20)}
     flat = [item for person, at in seen.items() for item in (at, person.decode())]
     newest = max(seen.values())
@@ -144,8 +144,8 @@ def test_all_keys_of_a_shard_share_its_hash_tag() -> None:
         redis_keys.shard_key(7),
         redis_keys.projects_key(7),
         redis_keys.stops_key(7),
-        redis_keys.channel(7),
-        redis_keys.base(7, "g"),
+        redis_keys.changes_channel(7),
+        redis_keys.generation_prefix(7, "g"),
     ]
     assert all(name.startswith("rta:{s07}:") for name in names)
     assert not redis_keys.shard_key(1).startswith(redis_keys.shard_prefix(10))
@@ -153,7 +153,7 @@ def test_all_keys_of_a_shard_share_its_hash_tag() -> None:
 
 def test_places_and_rows_are_read_back() -> None:
     place = PartitionId("AbC-_:x", 12)
-    assert redis_keys.read_place(redis_keys.place(place)) == place
+    assert redis_keys.read_place(redis_keys.write_place(place)) == place
     row = LedgerRow(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
     assert read_row(row.text()) == row
     assert redis_keys.dedup_partition_of("demo:rta.events.web:3:29916666") == redis_keys.dedup_partition_of(
@@ -162,7 +162,7 @@ def test_places_and_rows_are_read_back() -> None:
     assert redis_keys.dedup_partition_of("demo:rta.events.web:3") == "rta.events.web:3"
 
 
-def test_a_project_is_in_one_shard_of_those_there_are() -> None:
+def test_a_project_is_in_one_of_the_shards() -> None:
     for shards in (1, 2, 3, 16):
         found = {shard_of(f"p{n}", shards) for n in range(300)}
         assert found == set(range(shards))

@@ -43,7 +43,7 @@ def test_what_passes_is_waited_out(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_a_server_that_refuses_writes_alone_says_so(error: Exception) -> None:
+def test_refused_writes_are_unable(error: Exception) -> None:
     refuses_writes = any(word in str(error) for word in ("MISCONF", "NOREPLICAS", "read only"))
     with pytest.raises(Unavailable) as raised, unavailable():
         raise error
@@ -51,13 +51,13 @@ def test_a_server_that_refuses_writes_alone_says_so(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("before", ["", PIPED, PIPED + "('"])
-def test_a_key_of_another_type_stops(before: str) -> None:
+def test_a_key_of_another_type_is_stopped(before: str) -> None:
     with pytest.raises(Stopped), unavailable():
         raise redis.ResponseError(before + "WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 @pytest.mark.parametrize("error", OURS, ids=str)
-def test_errors_about_our_own_call_stay_what_they_are(error: Exception) -> None:
+def test_errors_about_our_own_call_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, unavailable():
         raise error
     assert raised.value is error

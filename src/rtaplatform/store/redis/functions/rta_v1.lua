@@ -1,19 +1,28 @@
 #!lua name=rta_v1
 -- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
--- The first part of the library: what is looked at before anything is written.
+-- First part of the library: steps 1 (compare) and 2 (validate) of `apply`. They write nothing.
+-- The second part adds to counters, the third writes everything else.
 --
--- A function is isolated, but not all-or-nothing: an error after the first write leaves what was
--- written. So `apply` compares and validates everything first, then sets a marker, writes only what
--- cannot fail (increments through pcall), and clears the marker with the ledger's advance. A marker that is
--- still there tells of a batch torn by a bug of this very code; or of damage, which no retry mends.
+-- A Redis function is isolated, but not all-or-nothing: an error after the first write leaves the earlier writes.
+-- So `apply` compares and validates everything first. Then it sets a marker, makes only writes that cannot fail
+-- (increments through pcall), advances the ledger and clears the marker. A marker that is still set means that a bug of
+-- this code left a batch partially applied, or that a key was damaged. No retry repairs either.
 --
--- Keys: KEYS[1] is `rta:{sNN}:shard`; all others are built from its prefix, so that no payload can
--- leave the shard. The payload is MessagePack; docs/reference/store.md describes it and the layout.
--- Numbers over 2^53 are not exact in Lua: they travel as text, and only what is within is added here.
--- The fields of one list differ from each other where all its increments are numbers (store/redis/apply_payload.py).
--- The second part adds to a bucket, the third writes everything else.
+-- KEYS[1] is `rta:{sNN}:shard`. All other keys are built from its prefix, so no payload can leave the shard.
+-- `root` is the prefix of the shard's keys, `base` the prefix of one generation's keys below it.
+-- Numbers over 2^53 are not exact in Lua. They travel as text, and Redis adds them, not this code.
+-- If all increments of a list are numbers, its fields differ from each other (store/redis/apply_payload.py).
+--
+-- The payload is MessagePack (docs/reference/store.md). Its entries are lists, by position:
+--   move    1 partition, 2 expected ledger row, 3 new row
+--   block   1 name, 2 expected token, 3 new token, 4 last write (8 bytes), 5 ids, 6 last write (ms), 7 index, 8 replace?
+--   set     1 name, 2 index, 3 loose ids, 4 expected times, 5 new times
+--   person  1 project, 2 person, 3 expected token, 4 new token, 5 value
+--   cells   1 name, 2 expiry, 3 seats, 4 field, increment, …, 5 has a change log?, 6 rollup
+--   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …, 7 sizes
+--   online  1 project, 2 oldest time to keep, 3 expiry, 4 time, person, …
 
-local CHUNK = 1000 -- unpack() fails near 4,000 values, after earlier writes
+local CHUNK = 1000 -- unpack() fails near 4,000 values, and earlier writes would stay
 local KEY_MAX = 1024
 local SKETCH_BYTES = 12304 -- of a dense HyperLogLog
 local EXACT = 9007199254740992 -- 2^53
@@ -46,13 +55,13 @@ local function ledger_differs(ledger, moves)
   return false
 end
 
--- Whether the ids of a set were written at other times than those that were read; -1: not at all.
+-- Whether any id of a set has another time than expected; -1 means that the id is absent.
 local function loose_differ(base, set)
   local ids, expected = set[3], set[4]
   for first = 1, #ids, CHUNK do
-    local held = redis.call('ZMSCORE', base .. 'i:' .. set[1], unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
-    for j = 1, #held do
-      if (held[j] and tonumber(held[j]) or -1) ~= expected[first + j - 1] then return true end
+    local times = redis.call('ZMSCORE', base .. 'i:' .. set[1], unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
+    for j = 1, #times do
+      if (times[j] and tonumber(times[j]) or -1) ~= expected[first + j - 1] then return true end
     end
   end
   return false
@@ -85,7 +94,7 @@ local function is_text(value, longest) return type(value) == 'string' and #value
 
 local function is_token(value) return type(value) == 'string' and #value == 8 end
 
--- A whole number within ±2^62: as a Lua number up to 2^53, as text beyond.
+-- Whether n is a whole number within ±2^62: a Lua number up to 2^53, text beyond.
 local function is_increment(n)
   if type(n) == 'number' then return n == math.floor(n) and n >= -EXACT and n <= EXACT end
   if type(n) ~= 'string' or not string.find(n, '^-?[1-9]%d*$') then return false end
@@ -97,15 +106,15 @@ local function is_time(n) return type(n) == 'number' and n == math.floor(n) and 
 
 local function check(condition, what) if not condition then error({invalid = what}) end end
 
--- Another type under one of our keys is damage that no retry mends. Returns whether the key is there.
-local function check_type(key, wanted)
+-- Fail if the key has another type: that is damage, which no retry repairs. Returns whether the key exists.
+local function check_type(key, expected)
   check(is_text(key, KEY_MAX), 'key')
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= wanted then error({damaged = key}) end
-  return found ~= 'none'
+  local key_type = redis.call('TYPE', key).ok
+  if key_type ~= 'none' and key_type ~= expected then error({damaged = key}) end
+  return key_type ~= 'none'
 end
 
--- By number, as `write` goes through it: ipairs would stop at a hole.
+-- Goes by index, as `write` does: ipairs would stop at a hole.
 local function check_list(list, is_right, what)
   check(type(list) == 'table', what)
   for i = 1, #list do check(is_right(list[i]), what) end
@@ -118,7 +127,7 @@ end
 
 local function is_name(value) return is_text(value, 8192) end
 
--- The longest of all lists, looked at without a call an entry where it is as it should be.
+-- The longest of all lists. Entries that are right are checked without a function call each.
 local function check_increments(list)
   check(type(list) == 'table' and #list % 2 == 0, 'cells')
   for i = 1, #list, 2 do
@@ -130,17 +139,17 @@ local function check_increments(list)
   end
 end
 
--- Time and person in turn; as long a list, looked at in the same way.
+-- A list of time, person, … It is as long, and is checked in the same way.
 local function check_online(list)
   check(type(list) == 'table' and #list % 2 == 0, 'online')
   for i = 1, #list, 2 do
-    local at, person = list[i], list[i + 1]
-    if type(at) ~= 'number' or at % 1 ~= 0 or at < 0 or at > EXACT then check(false, 'online') end
+    local time, person = list[i], list[i + 1]
+    if type(time) ~= 'number' or time % 1 ~= 0 or time < 0 or time > EXACT then check(false, 'online') end
     if type(person) ~= 'string' or #person > 8192 then check(false, 'online') end
   end
 end
 
--- Persons, or the sketch that they come to. The list is looked at as by `check_list`, without a call an entry.
+-- A list of persons, or a ready HyperLogLog. The list is checked without a function call per entry.
 local function check_persons(list)
   if type(list) == 'string' then
     return check(#list == SKETCH_BYTES and string.sub(list, 1, 5) == 'HYLL\0', 'sketches')
@@ -151,13 +160,13 @@ local function check_persons(list)
   end
 end
 
--- Of a bucket, or of one value of a dimension in it.
+-- The key of a bucket's sketch, or of the sketch of the value at position i of a group.
 local function sketch_key(group, i)
   return 'p:' .. (group[3] ~= '' and (group[1] .. ':' .. group[6][i]) or group[1])
 end
 
--- As `check_type` for a text that is never empty, at half the price: there are thousands of them in a call. Returns its
--- bytes, 0 where it is not there.
+-- Like `check_type` for a string that is never empty, at half the cost: a call has thousands of them. Returns its size
+-- in bytes, 0 if it does not exist.
 local function sketch_size(key)
   check(is_text(key, KEY_MAX), 'key')
   local size = redis.pcall('STRLEN', key)
@@ -167,17 +176,17 @@ end
 
 local function is_table(value) return type(value) == 'table' end
 
--- By rollup: its anchor, and of each dimension whether its values are bounded, or which of them. Lists become sets.
+-- Rollup → its anchor, and for each dimension whether all values are bounded, or a list of them. Lists become sets.
 local function check_rules(rules)
   check(is_table(rules), 'rules')
   for _, rule in pairs(rules) do
     check(is_table(rule) and is_text(rule[1], 64) and is_table(rule[2]), 'rules')
-    for at, bounded in ipairs(rule[2]) do
+    for i, bounded in ipairs(rule[2]) do
       check(type(bounded) == 'boolean' or is_table(bounded), 'rules')
       if type(bounded) == 'table' then
         local names = {}
         for _, name in ipairs(bounded) do names[name] = true end
-        rule[2][at] = names
+        rule[2][i] = names
       end
     end
   end
@@ -194,7 +203,7 @@ local function check_sketches(base, group)
   check(is_time(group[5]) and is_table(group[6]) and #group[6] % 2 == 0, 'sketches')
   check_type(base .. 'c:' .. group[4], 'hash')
   if group[3] ~= '' then check_type(base .. 'px:' .. group[1], 'set') end
-  group[7] = {} -- their bytes
+  group[7] = {} -- the sizes of the sketches in bytes
   for i = 1, #group[6], 2 do
     check(is_text(group[6][i], 512), 'sketches')
     check_persons(group[6][i + 1])
@@ -202,7 +211,7 @@ local function check_sketches(base, group)
   end
 end
 
--- As long a list as those of increments, looked at in the same way.
+-- As long as the lists of increments, and checked in the same way.
 local function check_loose(base, set)
   check(is_text(set[1], KEY_MAX) and is_text(set[2], KEY_MAX), 'loose')
   check_type(base .. 'i:' .. set[1], 'zset')

@@ -1,31 +1,32 @@
--- The second part of the library: what a batch adds to a bucket, and who has a seat in it.
+-- Second part of the library: add a batch to the counters of a bucket, and give seats to new values.
 --
--- A value (one combination of a rollup's dimensions) is in with all its measures, or with none. It is in where the field
--- of its rollup's anchor is there; that is made with 0 where another measure comes first. `#kind` counts the seats taken.
--- core/caps.py says how many there are, and which values are bounded: those stay where the others become OTHER.
+-- A value is one combination of a rollup's dimensions. A bucket has it with all its measures, or not at all. It has it if
+-- the field of the rollup's anchor measure exists; that field is created with 0 if another measure comes first.
+-- The field `#kind` counts the seats that are taken. core/caps.py says how many seats there are, and which values are
+-- bounded: a bounded value keeps its name without a seat, all others are counted as OTHER.
 
-local LOGGED_FROM = 256 -- fields: a smaller bucket is as soon read whole
+local LOGGED_FROM = 256 -- fields; reading a smaller bucket as a whole costs no more than its log
 local LOGGED_MAX = 500 -- fields changed by one call
 local LOG_MAX, LOG_SECONDS = 64, 60
 local OTHER = '\30'
 
 -- Seats -----------------------------------------------------------------------------------------------------------
 
--- A value → what stands for it where it has no seat, nil where it always has one; and the kind of seat that it takes.
+-- Returns what a value is counted as if it gets no seat (nil: it needs none), and the kind of seat that it takes.
 local function without_seat(dimensions, value)
-  local at, stays, instead, kind = 0, true, {}, 'open'
+  local position, is_bounded, replacement, kind = 0, true, {}, 'open'
   for part in string.gmatch(value, '\31([^\31]*)') do
-    at = at + 1
-    local bounded = dimensions[at]
+    position = position + 1
+    local bounded = dimensions[position]
     if type(bounded) == 'table' then bounded = bounded[part] end
-    if bounded and at == 1 then kind = 'named' end
+    if bounded and position == 1 then kind = 'named' end
     if not bounded then
-      stays, part = false, OTHER
+      is_bounded, part = false, OTHER
     end
-    instead[at] = '\31' .. part
+    replacement[position] = '\31' .. part
   end
-  if stays then return nil, kind end
-  return table.concat(instead), kind
+  if is_bounded then return nil, kind end
+  return table.concat(replacement), kind
 end
 
 local function log_field(log, field, n)
@@ -35,15 +36,16 @@ local function log_field(log, field, n)
   end
 end
 
--- A value of which no field is known to this call: true where it is in, else what stands for it. `bots`: '~' or ''.
+-- For a value that this call meets first: true if the bucket has it or gives it a seat, else what it is counted as.
+-- `bots` is '~' for the counters of bots, else ''.
 local function admit(bucket, bots, measure, value)
   local anchor = bots .. bucket.anchor
   if measure ~= anchor and bucket.size > 0 and redis.call('HEXISTS', bucket.key, anchor .. value) == 1 then return true end
-  local instead, kind = without_seat(bucket.dimensions, value)
-  if not instead then return true end
+  local replacement, kind = without_seat(bucket.dimensions, value)
+  if not replacement then return true end
   kind = '#' .. bots .. kind
   local taken = bucket.taken[kind] or tonumber(redis.call('HGET', bucket.key, kind) or '0')
-  if taken >= bucket.seats then return instead end
+  if taken >= bucket.seats then return replacement end
   bucket.taken[kind], bucket.has_new = taken + 1, true
   if measure ~= anchor then
     redis.call('HSET', bucket.key, anchor .. value, 0)
@@ -52,17 +54,17 @@ local function admit(bucket, bots, measure, value)
   return true
 end
 
--- The field that takes a field which is not there yet; a total always takes its own.
-local function seat_of(bucket, field)
+-- The field that counts for a new field: the field itself, or that of OTHER. A total always has its own.
+local function find_seat(bucket, field)
   local measure, value = string.match(field, '^([^\31]*)(\31.*)$')
   if not measure or not bucket.anchor then return field end
   local bots = string.sub(measure, 1, 1) == '~' and '~' or ''
-  local place = bucket.known[bots .. value]
-  if place == nil then
-    place = admit(bucket, bots, measure, value)
-    bucket.known[bots .. value] = place
+  local admission = bucket.admissions[bots .. value]
+  if admission == nil then
+    admission = admit(bucket, bots, measure, value)
+    bucket.admissions[bots .. value] = admission
   end
-  return place == true and field or measure .. place
+  return admission == true and field or measure .. admission
 end
 
 local function note_seats(bucket)
@@ -75,7 +77,8 @@ end
 
 -- Sums ------------------------------------------------------------------------------------------------------------
 
--- `log`, where there is one, takes the field and its new number. What could not be added is told beside it.
+-- Adds n to a field. An increment that would overflow is skipped, and the field is flagged with `!`.
+-- `log`, if given, gets the field and its new number.
 local function increment(key, field, n, log)
   local reply = redis.pcall('HINCRBY', key, field, n)
   if type(reply) == 'table' and reply.err then
@@ -88,30 +91,30 @@ local function increment(key, field, n, log)
   end
 end
 
--- Within ±2^53 Lua adds whole numbers exactly; beyond, and where a field holds no such number, HINCRBY does it.
-local function sum_of(held, n)
-  if not held then return n end
-  local sum = #held < 16 and tonumber(held)
+-- The sum if Lua can add it exactly, which is within ±2^53; else false: HINCRBY must add it.
+local function sum_of(stored, n)
+  if not stored then return n end
+  local sum = #stored < 16 and tonumber(stored)
   sum = sum and sum + n
   return sum and sum >= -EXACT and sum <= EXACT and sum
 end
 
--- Increments of different fields, all of them Lua numbers: one read and one write a chunk, instead of calls a field.
+-- Add increments of different fields, all of them Lua numbers: with one read and one write per chunk, not per field.
 local function add_chunk(bucket, list, first, last)
-  local names, count, sums, top, full, key = {}, 0, {}, 0, {}, bucket.key
+  local names, count, sums, top, redirected, key = {}, 0, {}, 0, {}, bucket.key
   for i = first, last, 2 do
     count = count + 1
     names[count] = list[i]
   end
-  local held = bucket.size > 0 and redis.call('HMGET', key, unpack(names)) or {}
+  local stored = bucket.size > 0 and redis.call('HMGET', key, unpack(names)) or {}
   for i = 1, count do
     local name, n = names[i], list[first + 2 * i - 1]
-    local place = held[i] and name or seat_of(bucket, name)
-    if place ~= name then
-      local sum = (full[place] or 0) + n
-      if sum >= -EXACT and sum <= EXACT then full[place] = sum else increment(key, place, n, bucket.log) end
+    local seat = stored[i] and name or find_seat(bucket, name)
+    if seat ~= name then
+      local sum = (redirected[seat] or 0) + n
+      if sum >= -EXACT and sum <= EXACT then redirected[seat] = sum else increment(key, seat, n, bucket.log) end
     else
-      local sum = sum_of(held[i], n)
+      local sum = sum_of(stored[i], n)
       if sum then
         sums[top + 1], sums[top + 2] = name, sum
         top = top + 2
@@ -122,13 +125,13 @@ local function add_chunk(bucket, list, first, last)
   end
   if top > 0 then redis.call('HSET', key, unpack(sums)) end
   if bucket.log then for i = 1, top do bucket.log[#bucket.log + 1] = sums[i] end end
-  for name, n in pairs(full) do increment(key, name, n, bucket.log) end
+  for name, n in pairs(redirected) do increment(key, name, n, bucket.log) end
 end
 
 local function add_one_by_one(bucket, list)
   for i = 1, #list, 2 do
     local field = list[i]
-    if bucket.anchor and redis.call('HEXISTS', bucket.key, field) == 0 then field = seat_of(bucket, field) end
+    if bucket.anchor and redis.call('HEXISTS', bucket.key, field) == 0 then field = find_seat(bucket, field) end
     increment(bucket.key, field, list[i + 1], bucket.log)
   end
 end
@@ -138,8 +141,8 @@ local function all_numbers(list)
   return true
 end
 
--- What a call has changed in a large bucket, as fields and their new numbers, so that a reader who knows the bucket need
--- not read it whole. A log that is not there, or has no such position any more, tells nothing: the bucket does.
+-- Log the changes of a large bucket, as fields and their new numbers, so that a reader who has the bucket need not read
+-- all of it again. If the log is missing, or no longer has a reader's position, the reader reads the bucket.
 local function log_changes(key, log)
   local reply = log and not log.is_broken
     and redis.pcall('XADD', key, 'MAXLEN', '~', LOG_MAX, '*', 'changes', cmsgpack.pack(log))
@@ -150,19 +153,19 @@ local function log_changes(key, log)
   end
 end
 
--- `rules`: by rollup its anchor and its dimensions; a rollup without one has seats for all.
+-- `rules`: rollup → its anchor and its dimensions. A rollup without a rule has a seat for every value.
 local function write_cells(base, cells, rules, now)
-  if cells[2] <= now then return end -- its expiry has passed: writing it would only delete it again
+  if cells[2] <= now then return end -- it has expired: Redis would delete it at once
   local key, list, rule = base .. 'c:' .. cells[1], cells[4], rules[cells[6]] or {}
   local size = redis.call('HLEN', key)
   local is_logged = cells[5] and size >= LOGGED_FROM
   local bucket = {
-    key = key, size = size, seats = cells[3], anchor = rule[1], dimensions = rule[2], known = {}, taken = {},
+    key = key, size = size, seats = cells[3], anchor = rule[1], dimensions = rule[2], admissions = {}, taken = {},
     log = is_logged and #list <= 2 * LOGGED_MAX and {} or nil,
   }
   if not all_numbers(list) or (not rule[1] and #list <= 8) then
     add_one_by_one(bucket, list)
-  elseif size == 0 and not rule[1] then -- there is nothing to add to, and nobody to turn away
+  elseif size == 0 and not rule[1] then -- a new bucket without seats: nothing to add up or to turn away
     each_chunk(list, 1, function(i, j) redis.call('HSET', key, unpack(list, i, j)) end)
   else
     for i = 1, #list, 2 * CHUNK do add_chunk(bucket, list, i, math.min(i + 2 * CHUNK - 1, #list)) end

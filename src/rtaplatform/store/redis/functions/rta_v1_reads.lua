@@ -1,50 +1,50 @@
--- The sixth part of the library: reading for the analytics. It changes no number, and is called inside their MULTI.
+-- Sixth part of the library: reads for the analytics, called inside their MULTI. No number changes.
 
--- Some fields of many buckets in one call: as commands of a MULTI each would cost a reader two replies and a future.
--- args: the generation, and a MessagePack list of [names of buckets, fields]. Answers one list of values for each, bucket
--- by bucket in the order of the fields, with nil where there is no such field, and `!` after one that lacks something.
+-- Read some fields of many buckets in one call: as commands of a MULTI each would cost the reader two replies.
+-- args: the generation, and a MessagePack list of [bucket names, fields]. Returns one list of values for each, bucket by
+-- bucket in the order of the fields: nil for a missing field, and `!` after the number of an incomplete one.
 local function read_fields(keys, args)
-  local base, found = prefix_of(keys[1]) .. args[1] .. ':c:', {}
-  for _, asked in ipairs(cmsgpack.unpack(args[2])) do
-    local names, fields, values, n = asked[1], asked[2], {}, 0
+  local base, answers = prefix_of(keys[1]) .. args[1] .. ':c:', {}
+  for _, read in ipairs(cmsgpack.unpack(args[2])) do
+    local names, fields, values, n = read[1], read[2], {}, 0
     for i = 1, #names do
       local key = base .. names[i]
       for first = 1, #fields, CHUNK do
         local last = math.min(first + CHUNK - 1, #fields)
-        local held = redis.call('HMGET', key, '!', unpack(fields, first, last))
-        for j = 2, #held do
-          local value = held[j]
-          if held[1] and value and redis.call('HEXISTS', key, '!' .. fields[first + j - 2]) == 1 then value = value .. '!' end
+        local reply = redis.call('HMGET', key, '!', unpack(fields, first, last))
+        for j = 2, #reply do
+          local value = reply[j]
+          if reply[1] and value and redis.call('HEXISTS', key, '!' .. fields[first + j - 2]) == 1 then value = value .. '!' end
           values[n + j - 1] = value
         end
-        n = n + #held - 1
+        n = n + #reply - 1
       end
     end
-    found[#found + 1] = values
+    answers[#answers + 1] = values
   end
-  return found
+  return answers
 end
 
--- How many persons each value of a dimension has, in some buckets; a MULTI would need to know the values. No `no-writes`:
--- the server writes the count that it has found into the sketch, so that the next one is free.
--- args: the generation, and a MessagePack list of the names of the buckets' indexes. Answers value, count, … for each.
+-- Count the persons of each value of a dimension, in some buckets. A MULTI would need to know the values in advance.
+-- Not `no-writes`: PFCOUNT stores its result in the sketch, so that the next count is free.
+-- args: the generation, and a MessagePack list of index names, one per bucket. Returns value, count, … for each.
 local function count_persons(keys, args)
-  local base, found = prefix_of(keys[1]) .. args[1] .. ':', {}
+  local base, answers = prefix_of(keys[1]) .. args[1] .. ':', {}
   for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
     local values, counts = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}
     for i = 1, #values do
       counts[2 * i - 1] = values[i]
       counts[2 * i] = tostring(redis.call('PFCOUNT', base .. 'p:' .. bucket .. ':' .. values[i]))
     end
-    found[#found + 1] = counts
+    answers[#answers + 1] = counts
   end
-  return found
+  return answers
 end
 
--- The sketches of each value of a dimension in some buckets, as they are kept.
--- args: as of `count_persons`. Answers value, sketch, … for each.
+-- Read the sketches of each value of a dimension in some buckets, as stored.
+-- args: as in `count_persons`. Returns value, sketch, … for each.
 local function read_sketches(keys, args)
-  local base, found = prefix_of(keys[1]) .. args[1] .. ':', {}
+  local base, answers = prefix_of(keys[1]) .. args[1] .. ':', {}
   for _, bucket in ipairs(cmsgpack.unpack(args[2])) do
     local values, sketches, n = redis.call('SMEMBERS', base .. 'px:' .. bucket), {}, 0
     for first = 1, #values, CHUNK do
@@ -56,9 +56,9 @@ local function read_sketches(keys, args)
         end
       end
     end
-    found[#found + 1] = sketches
+    answers[#answers + 1] = sketches
   end
-  return found
+  return answers
 end
 
 redis.register_function{function_name = 'rta_fields_v2', callback = read_fields, flags = {'no-writes'}}

@@ -1,7 +1,7 @@
--- The fourth part of the library: what is done to a shard as a whole.
--- Begin a generation, adopt a topic, tell the projects, probe rights; and the names under which all of it is called.
+-- Fourth part of the library: calls about a whole shard. Begin a generation, adopt a topic, set projects, probe rights.
+-- At its end the functions of the first four parts are registered.
 
--- Begin a generation: only where `expected` is the current one (empty: the shard has none). Returns the current one.
+-- Begin a generation if `expected` is the current one (empty: the shard has none). Returns the current one.
 local function begin(keys, args)
   local root = prefix_of(keys[1])
   local expected, generation = args[1], args[2]
@@ -16,48 +16,48 @@ local function begin(keys, args)
   return generation
 end
 
--- An operator takes a topic as it is now: its id, and the rows of its partitions, each from what stands there. What was
--- skipped is written down as a gap. Answers like `apply`: OK, or MOVED with what stands there.
+-- Accept a topic as it is now, for an operator: its id, and new ledger rows of its partitions, each from the expected
+-- row. Skipped records are stored as gaps. Returns OK, or MOVED with the actual rows, like `apply`.
 local function adopt(keys, args)
   local root = prefix_of(keys[1])
-  local wanted = cmsgpack.unpack(args[1])
+  local adoption = cmsgpack.unpack(args[1])
   local generation = redis.call('HGET', keys[1], 'generation') or ''
   local base = root .. generation .. ':'
-  if generation == '' or wanted.generation ~= generation or ledger_differs(base .. 'ledger', wanted.moves) then
-    return moved(base .. 'ledger', generation, wanted.moves)
+  if generation == '' or adoption.generation ~= generation or ledger_differs(base .. 'ledger', adoption.moves) then
+    return moved(base .. 'ledger', generation, adoption.moves)
   end
-  redis.call('HSET', base .. 'manifest', 'topic:' .. wanted.topic, wanted.topic_id)
-  advance(base .. 'ledger', wanted.moves)
-  for _, gap in ipairs(wanted.gaps) do redis.call('HSET', root .. 'gaps', gap[1], gap[2]) end
+  redis.call('HSET', base .. 'manifest', 'topic:' .. adoption.topic, adoption.topic_id)
+  advance(base .. 'ledger', adoption.moves)
+  for _, gap in ipairs(adoption.gaps) do redis.call('HSET', root .. 'gaps', gap[1], gap[2]) end
   redis.call('PUBLISH', root .. 'moved', '')
   return {'OK'}
 end
 
--- What folding an event depends on: all of a project's record but the first day of its week.
+-- The settings that folding depends on: all of a project's record but the first day of its week.
 local function folding(project)
   return (string.gsub(project, '"week_start":"%a*"', ''))
 end
 
--- Tell the shard its projects: args are a new version, then slug, JSON, … A project that is not named stays: an empty
--- catalog must not turn a site's events into dead letters. The version is new only where what a batch was computed from
--- has changed; a project that is new changes nothing for the others, and holds up no worker.
+-- Store projects in the shard. args: a new version, then slug, JSON, … A project that is not named stays: an empty catalog
+-- must not turn a site's events into dead letters. The version changes only if settings that folding depends on have
+-- changed. A new project changes nothing for the others, and delays no worker.
 local function set_projects(keys, args)
   local key = prefix_of(keys[1]) .. 'projects'
-  local is_changed, told = redis.call('HEXISTS', key, ':version') == 0, {}
+  local is_changed, updated = redis.call('HEXISTS', key, ':version') == 0, {}
   for i = 2, #args, 2 do
-    local known = redis.call('HGET', key, args[i])
-    if known ~= args[i + 1] then
-      is_changed = is_changed or (known and folding(known) ~= folding(args[i + 1]))
+    local stored = redis.call('HGET', key, args[i])
+    if stored ~= args[i + 1] then
+      is_changed = is_changed or (stored and folding(stored) ~= folding(args[i + 1]))
       redis.call('HSET', key, args[i], args[i + 1])
-      told[#told + 1] = args[i]
+      updated[#updated + 1] = args[i]
     end
   end
   if is_changed then redis.call('HSET', key, ':version', args[1]) end
-  if #told > 0 then redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', table.concat(told, ',')) end
+  if #updated > 0 then redis.call('PUBLISH', prefix_of(keys[1]) .. 'moved', table.concat(updated, ',')) end
   return redis.call('HGET', key, ':version')
 end
 
--- Use every command that `apply` uses, on keys of its own, so that a missing right is found before a batch is torn by it.
+-- Run every command that `apply` uses, on keys of its own: a missing right is found before it can tear a batch.
 local function probe(keys)
   local base = prefix_of(keys[1]) .. 'probe:'
   local hash, zset, set, text, sketch = base .. 'hash', base .. 'zset', base .. 'set', base .. 'text', base .. 'sketch'
@@ -98,8 +98,8 @@ local function probe(keys)
   return 'OK'
 end
 
--- A call that takes more than the one before has a new name, so that a worker who needs it finds out at once whether it
--- is there: it calls `probe` at its start, and loads the library where that is missing.
+-- A function that takes more than its predecessor gets a new name. A worker calls `probe` at its start, and loads the
+-- library if the server does not have that version.
 local function apply(keys, args) return write_batch(keys, args, 'generation') end
 local function build(keys, args) return write_batch(keys, args, 'building') end
 

@@ -1,12 +1,11 @@
--- The third part of the library: what a batch writes, once the first part has found nothing against it. The steps go on
--- from there: 3 mark, 4 write, 5 advance.
+-- Third part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
 
 local LOOSE_FORGOTTEN = 1000 -- ids of a dedup partition that go with a call, and twice as many as it adds
-local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its own: a key, its expiry, its place in an index
+local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its registers: key, expiry, entry of the index
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
 
--- Returns whether the sketch may have grown, nil where the text under the key is no sketch: it takes nobody.
+-- Returns whether the sketch may have grown; nil if the string under the key is no sketch.
 local function add_persons(base, key, persons, size)
   local reply, has_grown = nil, true
   if type(persons) == 'table' then
@@ -38,17 +37,17 @@ local function note_persons(base, group, now, noted)
   end
 end
 
--- A value is let in as long as the bucket's sketches of its dimension are not as large as they may be; one that is in
--- takes everybody. The bucket's record of persons tells how large they are, and whether anyone was left out or lost.
+-- A new value gets a sketch while the sketches of its dimension in this bucket are below `bytes_max`. An existing sketch
+-- takes every person. The bucket's record of persons holds their size, and how many values were left out or broken.
 -- The expiry of a sketch and of its index never changes.
 local function write_sketches(base, group, now, bytes_max)
   if group[2] <= now then return end
   local index, list = group[3] ~= '' and base .. 'px:' .. group[1], group[6]
-  local held = index and tonumber(redis.call('HGET', base .. 'c:' .. group[4], 'bytes\31' .. group[3]) or '0') or 0
+  local bytes_before = index and tonumber(redis.call('HGET', base .. 'c:' .. group[4], 'bytes\31' .. group[3]) or '0') or 0
   local noted = {bytes = 0, left_out = 0, broken = 0}
   for i = 1, #list, 2 do
     local key, size = base .. sketch_key(group, i), group[7][i]
-    if size > 0 or not index or held + noted.bytes < bytes_max then
+    if size > 0 or not index or bytes_before + noted.bytes < bytes_max then
       local has_grown = add_persons(base, key, list[i + 1], size)
       if has_grown == nil then noted.broken = noted.broken + 1 end
       if size == 0 then
@@ -89,18 +88,18 @@ end
 -- Ids that are in no block, each with the stream time of its write. The index of the dedup partition has the set too, as its name and a
 -- colon, from the first of its ids on. Returns how many were written.
 local function write_loose(base, set)
-  local pairs_of, oldest = {}, nil
+  local scores, oldest = {}, nil
   for i = 1, #set[3] do
-    local at = set[5][i]
-    if at >= 0 then
-      pairs_of[#pairs_of + 1] = at
-      pairs_of[#pairs_of + 1] = set[3][i]
-      if not oldest or at < oldest then oldest = at end
+    local written = set[5][i]
+    if written >= 0 then
+      scores[#scores + 1] = written
+      scores[#scores + 1] = set[3][i]
+      if not oldest or written < oldest then oldest = written end
     end
   end
-  each_chunk(pairs_of, 1, function(i, j) redis.call('ZADD', base .. 'i:' .. set[1], unpack(pairs_of, i, j)) end)
+  each_chunk(scores, 1, function(i, j) redis.call('ZADD', base .. 'i:' .. set[1], unpack(scores, i, j)) end)
   if oldest then redis.call('ZADD', base .. 'bx:' .. set[2], 'NX', oldest, set[1] .. ':') end
-  return #pairs_of / 2
+  return #scores / 2
 end
 
 local function write_person(base, person)
@@ -109,11 +108,11 @@ local function write_person(base, person)
   else redis.call('HSET', key, person[2], person[4] .. person[5]) end
 end
 
--- The oldest ids of a set, at most so many; the index says from when on there are more. Returns how many went.
-local function forget_loose(base, index, name, before, most)
+-- Delete the oldest ids of a set, at most so many, and note in the index when the next one is due. Returns how many.
+local function forget_loose(base, index, name, before, count_max)
   local key = base .. 'i:' .. string.sub(name, 1, -2)
   local due = redis.pcall('ZCOUNT', key, '-inf', before)
-  local n = type(due) == 'number' and math.min(due, most) or 0
+  local n = type(due) == 'number' and math.min(due, count_max) or 0
   if n > 0 then redis.call('ZREMRANGEBYRANK', key, 0, n - 1) end
   local oldest = type(due) == 'number' and redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   if oldest then redis.call('ZADD', index, oldest, name) else redis.call('ZREM', index, name) end
@@ -159,12 +158,12 @@ local function write(base, batch, now)
 end
 
 local function advance(ledger, moves)
-  local row = {}
+  local rows = {}
   for _, move in ipairs(moves) do
-    row[#row + 1] = move[1]
-    row[#row + 1] = move[3]
+    rows[#rows + 1] = move[1]
+    rows[#rows + 1] = move[3]
   end
-  each_chunk(row, 1, function(i, j) redis.call('HSET', ledger, unpack(row, i, j)) end)
+  each_chunk(rows, 1, function(i, j) redis.call('HSET', ledger, unpack(rows, i, j)) end)
 end
 
 local function changes_nothing(batch)
@@ -179,7 +178,7 @@ local function changes_nothing(batch)
   return true
 end
 
--- Steps 1 and 2: the answer where there is nothing to write, else nil, the batch and where it goes. Writes nothing.
+-- Steps 1 and 2. Returns a reply if there is nothing to write, else nil, the batch and the prefix to write below.
 local function examine(root, shard_key, payload, current)
   local batch = cmsgpack.unpack(payload)
   local generation = redis.call('HGET', shard_key, current) or ''
@@ -200,27 +199,30 @@ local function examine(root, shard_key, payload, current)
   return nil, batch, base
 end
 
--- A key of ours was overwritten: what it held is lost, so the shard stays torn until it is counted again.
+-- A key of ours was overwritten and its content is lost: the shard stays stopped until it is counted again.
 local function stop(root, shard_key, current, why)
   local generation = redis.pcall('HGET', shard_key, current)
   if type(generation) == 'string' then redis.call('SET', root .. generation .. ':inflight', why) end
   return {'TORN', why}
 end
 
--- Why `examine` has failed. Nothing has been written.
+-- Turn an error of `examine` into a reply. Nothing has been written.
 local function refuse(root, shard_key, current, problem)
   if type(problem) == 'table' and problem.invalid then return redis.error_reply('INVALID ' .. problem.invalid) end
   if type(problem) == 'table' and problem.damaged then
     return stop(root, shard_key, current, 'damaged: another type under ' .. problem.damaged)
   end
-  -- A server's error is a table in Redis and a text in Valkey; other texts are Lua's own, about a shape it can't read.
-  local said = type(problem) == 'table' and problem.err or problem
-  if string.find(said, '^WRONGTYPE ') then return stop(root, shard_key, current, 'damaged: another type under a key') end
-  if string.find(said, '^%u+ ') and not string.find(said, 'strings or integers', 1, true) then return {err = said} end
+  -- The server's errors are tables in Redis and strings in Valkey. Other strings are Lua's own: a wrong payload.
+  local message = type(problem) == 'table' and problem.err or problem
+  if string.find(message, '^WRONGTYPE ') then
+    return stop(root, shard_key, current, 'damaged: another type under a key')
+  end
+  local is_servers = string.find(message, '^%u+ ') and not string.find(message, 'strings or integers', 1, true)
+  if is_servers then return {err = message} end
   return redis.error_reply('INVALID payload')
 end
 
--- `current`: the field of the shard's record that names the generation, the one that is read or the one being built.
+-- `current` names the field of the shard's record that has the generation: `generation` or `building`.
 local function write_batch(keys, args, current)
   local root = prefix_of(keys[1])
   local is_examined, answer, batch, base = pcall(examine, root, keys[1], args[1], current)
