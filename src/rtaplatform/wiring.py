@@ -84,42 +84,39 @@ def build_api(
     on_death: Callable[[], None] = lambda: None,
 ) -> Dependencies:
     """Build the API. It opens nothing before its lifespan is entered. Without `limiter_url` it counts limits alone."""
-    catalog_parts, reader, redis_store = build_catalog(catalog), RedisReader(store), RedisStore(store)
+    parts, reader, redis_store = build_catalog(catalog), RedisReader(store), RedisStore(store)
     origins, bounds = CorsOrigins(), make_connection_limits(api, limits.trusted_proxies)
-    room = StoreRoom(limits.nearly_full_percent / 100)
-    watches = Watches(kafka, redis_store, room, workers_group, profiles_group)
+    watches = Watches(kafka, redis_store, StoreRoom(limits.nearly_full_percent / 100), workers_group, profiles_group)
     producer = build_producer(kafka, collect, watches.clock)
-    publisher = ProjectPublisher(catalog_parts.database, origins.replace, redis_store.set_projects)
-    engine = Engine(reader, watches.tracker, read_clock, catalog_parts.products)
+    publisher = ProjectPublisher(parts.database, origins.replace, redis_store.set_projects)
+    engine = Engine(reader, watches.tracker, read_clock, parts.products)
     hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
     tickets = build_tickets(limiter_url, store.connection_seconds_max)
 
     def make_tasks() -> list[BackgroundTask]:
-        observer = ShardObserver(partial(list_slugs, catalog_parts.database), engine.observe, store.shards)
+        observer = ShardObserver(partial(list_slugs, parts.database), engine.observe, store.shards)
         return [
             watch_standstill(),
             *watches.make_tasks(),
             hub.run(),
             watch_ledgers(observer.observe),
-            keep_publishing(publisher.publish, catalog_parts.changes.projects_changed),
-            catalog_parts.listener.run(),
-            catalog_parts.keys.keep_writing_use(),
+            keep_publishing(publisher.publish, parts.changes.projects_changed),
+            parts.listener.run(),
+            parts.keys.keep_writing_use(),
         ]
 
-    close = partial(_close, catalog_parts, producer, reader, redis_store)
+    close = partial(_close, parts, producer, reader, redis_store)
     return Dependencies(
-        keys=catalog_parts.keys,
+        keys=parts.keys,
         collector=Collector(producer, bounds.turns),
-        health=build_health(catalog_parts.database, redis_store, producer, watches, shard_count=store.shards),
+        health=build_health(parts.database, redis_store, producer, watches, shard_count=store.shards),
         settings=api,
         bounds=bounds,
         origins=origins,
         collect=collect,
         limits=build_limits(limits, limiter_url, store.connection_seconds_max, watches.room),
-        questions=QueryServices(engine, hub, catalog_parts.products, tickets),
-        catalog=CatalogServices(
-            catalog_parts.database, build_erasure(kafka, catalog_parts.database, redis_store), publisher.publish
-        ),
+        questions=QueryServices(engine, hub, parts.products, tickets),
+        catalog=CatalogServices(parts.database, build_erasure(kafka, parts.database, redis_store), publisher.publish),
         before_stop=hub.close,
         lifespan=lambda: run_lifespan(producer.start, run_in_background(make_tasks, hub.close, on_death), close),
     )

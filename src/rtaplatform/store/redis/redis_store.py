@@ -195,25 +195,9 @@ class RedisStore:
                 name = self._client.hget(redis_keys.shard_key(shard), role)
                 if name is None:
                     return None
-                state = self._read_named(shard, role, text_of(name))
+                state = _read_named(self._client, shard, role, text_of(name))
             if state is not None:
                 return state
-
-    def _read_named(self, shard: int, role: str, name: str) -> ShardState | None:
-        """None where another generation has taken the role meanwhile."""
-        prefix = redis_keys.generation_prefix(shard, name)
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.hgetall(redis_keys.shard_key(shard))
-            pipe.hgetall(f"{prefix}manifest")
-            pipe.hgetall(f"{prefix}ledger")
-            pipe.hgetall(redis_keys.projects_key(shard))
-            pipe.exists(f"{prefix}inflight")
-            record, manifest, ledger, projects, inflight = pipe.execute()
-        if text_of(record.get(role.encode(), b"")) != name:
-            return None
-        # The record has schema and shards of the current generation, a building one has them in its manifest.
-        head = record | manifest | {b"generation": name.encode()}
-        return read_state(head, manifest, ledger, projects, bool(inflight))
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return read_outcome(self.call("rta_apply_v4", shard, encode(generation, delta, self.keeping)), delta)
@@ -284,3 +268,20 @@ class RedisStore:
                     raise
                 self.load_functions()
         raise AssertionError("unreachable")
+
+
+def _read_named(client: redis.Redis, shard: int, role: str, name: str) -> ShardState | None:
+    """None where another generation has taken the role meanwhile."""
+    prefix = redis_keys.generation_prefix(shard, name)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hgetall(redis_keys.shard_key(shard))
+        pipe.hgetall(f"{prefix}manifest")
+        pipe.hgetall(f"{prefix}ledger")
+        pipe.hgetall(redis_keys.projects_key(shard))
+        pipe.exists(f"{prefix}inflight")
+        record, manifest, ledger, projects, inflight = pipe.execute()
+    if text_of(record.get(role.encode(), b"")) != name:
+        return None
+    # The record has schema and shards of the current generation, a building one has them in its manifest.
+    head = record | manifest | {b"generation": name.encode()}
+    return read_state(head, manifest, ledger, projects, bool(inflight))
