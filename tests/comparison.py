@@ -10,7 +10,7 @@ from typing import Any
 
 from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, SEATS_PREFIX, SEPARATOR
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
-from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
 from rtaplatform.store.memory.memory_store import MemoryStore
 
 KIND = {"minute": "m", "hour": "h", "day": "d"}
@@ -58,16 +58,35 @@ def expected(truth: Truth) -> Totals:
         for products, bot in ((of.products, ""), (of.bot_products, BOT_PREFIX)):
             for (kind, start, product_id), numbers in products.items():
                 _spread(wanted, (project, "products", KIND[kind], start), bot, numbers, [product_id])
+        _put_sales(wanted, project, of)
         for rollup, rows_, bot in (
             ("products", of.shared, ""), ("products", of.bot_shared, BOT_PREFIX), ("quality", of.quality, ""),
         ):  # fmt: skip
             for (kind, start), numbers in rows_.items():
                 _spread(wanted, (project, rollup, KIND[kind], start), bot, numbers, [])
-        for (kind, start, source, product), ids in of.persons.items():
+        _put_persons(wanted, project, of)
+    return wanted
+
+
+def _put_persons(wanted: Totals, project: str, of: ProjectTruth) -> None:
+    for persons, buyers in ((of.persons, ""), (of.buyers, "buyers")):
+        for (kind, start, source, product), ids in persons.items():
             dimension = "source" if source is not None else "product_id" if product is not None else ""
+            if buyers:
+                dimension = f"buyers_{dimension}".rstrip("_")
             if not dimension or kind != "minute":
                 wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(ids)
-    return wanted
+
+
+def _put_sales(wanted: Totals, project: str, of: ProjectTruth) -> None:
+    """The rollup `sales`, of hours and days: its rows, and how many events have several products."""
+    for sales, shared, bot in ((of.sales, of.shared, ""), (of.bot_sales, of.bot_shared, BOT_PREFIX)):
+        for (kind, start, *dimensions), numbers in sales.items():
+            _spread(wanted, (project, "sales", KIND[kind], start), bot, numbers, dimensions)
+        for (kind, start), counts in shared.items():
+            if kind != "minute":
+                ours = {name: counts[name] for name in ("shared_views", "shared_adds", "shared_orders")}
+                _spread(wanted, (project, "sales", KIND[kind], start), bot, ours, [])
 
 
 def differences(
@@ -106,7 +125,7 @@ def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int
         {field_: n for field_, n in each.items() if n and not field_.startswith(SEATS_PREFIX)}
         for each in (found, wanted)
     )
-    if rollup not in ("activity", "events", "products"):
+    if rollup not in ("activity", "events", "products", "sales"):
         return _differ(str(name), found, wanted)
     lines = _differ(str(name), *({f: n for f, n in each.items() if SEPARATOR not in f} for each in (found, wanted)))
     for prefix in ("", BOT_PREFIX):

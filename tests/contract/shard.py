@@ -48,7 +48,7 @@ class Shard:
     def call(self, payload: Any) -> Any:
         raw = payload if isinstance(payload, bytes) else msgspec.msgpack.encode(payload)
         client = self.store._client
-        return client.fcall("rta_apply_v4", 1, f"{PREFIX}shard", raw)
+        return client.fcall("rta_apply_v5", 1, f"{PREFIX}shard", raw)
 
     def digest(self) -> dict[str, tuple[bytes, int]]:
         """Every key, with what it holds and when it goes."""
@@ -68,8 +68,8 @@ def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
     moves = [["topic-web:0", row(after) if after else "", row(upto)]]
     return {
         "generation": "g1", "call": "00112233", "projects_version": False, "moves": moves, "blocks": [],
-        "loose": [], "persons": [], "replayed": [], "cells": [], "sketches": [], "sketch_bytes": 1_000_000, "rules": {},
-        "online": [], "dead": [], "dead_before": 0,
+        "loose": [], "orders": [], "persons": [], "replayed": [], "cells": [], "sketches": [],
+        "sketch_bytes": 1_000_000, "rules": {}, "online": [], "dead": [], "dead_before": 0,
         "counts": [], "expired": [], "projects": ["demo"], **parts,
     }  # fmt: skip
 
@@ -79,6 +79,7 @@ def first_batch() -> dict[str, Any]:
         0, 1,
         blocks=[["demo:t:3:1", "", "token-01", "12345678", "id-00001", 5, "t:3", False]],
         loose=[["demo:t:3", "t:3", ["loose-01", "loose-02"], [-1, -1], [5, 5]]],
+        orders=[["demo", ["order-01", "order-02"], [-1, -1], [5, 5]]],
         persons=[["demo", "u-1", "", "token-01", "value"]],
         dead=[NOW_MS, "t:0:0", NOW_MS, "t:0:1"],
     )  # fmt: skip
@@ -104,6 +105,10 @@ def full_batch() -> dict[str, Any]:
         loose=[
             ["demo:t:3", "t:3", ["loose-01", "loose-03"], [5, -1], [-1, 6]],
             ["demo:t:4", "t:4", ["loose-01"], [-1], [6]],
+        ],
+        orders=[
+            ["demo", ["order-01", "order-03"], [5, -1], [-1, 6]],
+            ["~demo", ["order-01"], [-1], [6]],
         ],
         persons=[["demo", "u-1", "token-01", "token-02", "value 2"], ["demo", "u-2", "", "token-02", ""]],
         replayed=["t:0:0"],

@@ -58,7 +58,7 @@ def test_a_right_that_is_missing_tears_at_worst_and_never_counts_twice(shard: Sh
     answers = []
     for _ in range(3):
         try:
-            answers.append(limited.fcall("rta_apply_v4", 1, f"{PREFIX}shard", raw)[0].decode())
+            answers.append(limited.fcall("rta_apply_v5", 1, f"{PREFIX}shard", raw)[0].decode())
         except redis.ResponseError as error:
             assert "no permission" in str(error)  # noqa: PT017  (of several calls, each may fail)
             answers.append("NOPERM")

@@ -23,12 +23,12 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.simulation.world import PROJECTS, START_MS, Home, Kept, MemoryHome, World
 
-FEW = Caps(products=6, products_of_minute=3, combinations=4, sketch_bytes=1_000)
+FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, sketch_bytes=1_000)
 WEB = Partition("rta.events.web", 0)
 
 
 def seats_of(caps: Caps) -> OracleSeats:
-    return OracleSeats(caps.combinations, caps.products, caps.products_of_minute)
+    return OracleSeats(caps.combinations, caps.products, caps.products_of_minute, caps.sales)
 
 
 class CappedWorld(World):

@@ -69,7 +69,8 @@ def _names(outcome: Outcome) -> list[str]:
     """What a worker was told, and for a conflict of what it was."""
     if not isinstance(outcome, Conflicted):
         return [type(outcome).__name__]
-    return [f"conflict of {part}" for part in ("blocks", "loose", "persons", "projects") if getattr(outcome, part)]
+    parts = ("blocks", "loose", "orders", "persons", "projects")
+    return [f"conflict of {part}" for part in parts if getattr(outcome, part)]
 
 
 def start_call(call: Callable[[], Outcome], *, at_once: bool = True) -> Callable[[], Outcome]:

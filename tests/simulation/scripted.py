@@ -145,6 +145,28 @@ class TwoMeetInALooseId(ScriptedWorld):
             running.worker.turn()
 
 
+class TwoMeetInAnOrder(ScriptedWorld):
+    """Two workers read reports of one order before either has counted it. A bot's: no person decides."""
+
+    def script(self) -> None:
+        both = self.workers[:2]
+        event = {
+            "projectId": "demo",
+            "type": "track",
+            "event": "Order Completed",
+            "userId": "anna",
+            "marks": ["bot:agent"],
+            "properties": {"order_id": "o-1", "product_id": "p-1", "price": 5},
+        }
+        for number, running in enumerate(both):
+            report = json.dumps({**event, "messageId": f"m-{number}"}).encode()
+            self.broker.append(Partition(WEB, number), START_MS, b"demo:%d" % number, report)
+            running.log.assign([Partition(WEB, number)])
+            self.until_a_call_is_under_way(running.worker.turn)
+        for running in both:
+            running.worker.turn()
+
+
 class SwitchUnderACall(ScriptedWorld):
     """Two rebuilds build one generation, and the other one switches to it while a call is under way."""
 

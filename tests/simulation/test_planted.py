@@ -11,11 +11,17 @@ import pytest
 from rtaplatform.process.fold.person_state import TOKEN_BYTES
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Applied, Conflicted, Delta, Outcome, PersonWrite
-from tests.simulation import capped, planted, planted_shared, poisoned
+from tests.simulation import capped, planted, planted_orders, planted_shared, poisoned
 from tests.simulation.world import World
 
 SEEDS_MAX = 60
-PLANTS: tuple[type[Any], ...] = (*planted.PLANTS, *planted_shared.PLANTS, *capped.PLANTS, *poisoned.PLANTS)
+PLANTS: tuple[type[Any], ...] = (
+    *planted.PLANTS,
+    *planted_shared.PLANTS,
+    *planted_orders.PLANTS,
+    *capped.PLANTS,
+    *poisoned.PLANTS,
+)
 
 
 def world_of(plant: type[Any], seed: int) -> World:
@@ -24,6 +30,8 @@ def world_of(plant: type[Any], seed: int) -> World:
         return capped.planted_world(plant, seed)
     if plant in poisoned.PLANTS:
         return poisoned.planted_world(plant, seed)
+    if plant in planted_orders.PLANTS:
+        return planted_orders.planted_world(plant, seed)
     ours = plant in planted_shared.PLANTS
     return planted_shared.planted_world(plant, seed) if ours else planted.planted_world(plant, seed)
 

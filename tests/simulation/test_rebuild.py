@@ -80,9 +80,14 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
 
     Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of
-    a duplicate may differ, and the block that holds an id. What was added and taken back is as if it had never been.
+    a duplicate may differ, and the block that holds an id. Of an order that several partitions report any may be first,
+    so the time of an order and the minute of a repeat may differ. What was added and taken back is as if it had never
+    been.
     """
-    cells = {key: {field: n for field, n in fields.items() if n} for key, fields in totals.cells.items()}
+    cells = {
+        key: {field: n for field, n in fields.items() if n and field != "repeated_order"}
+        for key, fields in totals.cells.items()
+    }
     newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)
     ids = {
         name: sorted(block[16 + at : 24 + at] for at in range(0, len(block) - 16, 8))
@@ -99,6 +104,7 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
         "sketches": totals.sketches,
         "online": totals.online,
         "persons": {key: value[8:] for key, value in totals.persons.items()},
+        "orders": {project: set(orders) for project, orders in totals.orders.items()},
         "dead": totals.dead,
         "ledger": totals.ledger,
         "counts": {} if without_quality else totals.counts,

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import planted, planted_rebuilds, planted_shared
+from tests.simulation import planted, planted_orders, planted_rebuilds, planted_shared
 from tests.simulation.world import World
 
 SEEDS = range(6)  # of sizes of batches and caches: the script is the same
 SCRIPTED = [
     (plant, world, module.planted_world)
-    for module in (planted, planted_shared, planted_rebuilds)
+    for module in (planted, planted_orders, planted_shared, planted_rebuilds)
     for plant, world in module.SCRIPTED.items()
 ]
 

@@ -20,5 +20,6 @@ def test_the_worlds_hold_what_they_are_made_for() -> None:
         for _ in range(world.steps):
             world.step()
         met += world.outcomes
-    for outcome in ("Applied", "Moved", "Torn", "conflict of blocks", "conflict of persons", "conflict of projects"):
+    parts = ("blocks", "orders", "persons", "projects")
+    for outcome in ("Applied", "Moved", "Torn", *(f"conflict of {part}" for part in parts)):
         assert met[outcome] >= 3, (outcome, met)

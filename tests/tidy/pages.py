@@ -141,8 +141,8 @@ def metrics_page() -> str:
         f"The intervals are {', '.join(INTERVALS)}. [rules.md](rules.md) says how a record becomes numbers.",
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
-        "These rollups are kept per minute, hour and day. A query is answered from the first rollup that has its "
-        "dimensions. If none has them, the query is refused.",
+        "These rollups are kept per minute, hour and day, `sales` per hour and day only. A query is answered from the "
+        "first rollup that has its dimensions. If none has them, the query is refused.",
         _table(("rollup", "dimensions", "measures"), kept),
     )
 

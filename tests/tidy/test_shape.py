@@ -19,18 +19,20 @@ FUNCTION_LINES_MAX = 50
 FIELDS_MAX = 12
 METHODS_MAX = 15
 LONG_FILES = {
-    "src/rtaplatform/process/rebuild/rebuild.py": 338,  # the worker's loop and the switch, which must be read together
+    "src/rtaplatform/process/rebuild/rebuild.py": 340,  # the worker's loop and the switch, which must be read together
 }
 LONG_FUNCTIONS: dict[str, int] = {}
 MANY_FIELDS = {
     # What is written down elsewhere and has as many: a document of the API, a profile of settings, a plan, an event.
-    "Delta": 14,  # each kind of what one atomic call changes
+    "Delta": 15,  # each kind of what one atomic call changes
     "LimitSettings": 15,  # one setting an allowance
     "Meta": 14,  # the `meta` of an answer
     "Query": 13,  # the parameters of a question, and two that the API's own pages ask with
-    "OracleEvent": 14,  # the fields of an event that count
+    "OracleEvent": 15,  # the fields of an event that count
     "StrictFields": 13,  # the fields of a record that count
     "LenientFields": 13,  # the same
+    "ProjectTruth": 13,  # what the oracle counts of a project
+    "MemoryTotals": 13,  # each kind of what a generation holds
     "SimulationPlan": 13,  # what `rta simulate` is asked for
     # State of one long life.
     "BodyIntake": 16,  # room of all bodies and of each address

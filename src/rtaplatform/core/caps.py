@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, SALES
 from rtaplatform.core.time.buckets import BucketKind
 
 ANY = True
@@ -29,9 +29,10 @@ BOUNDED: Mapping[str, tuple[frozenset[str] | bool, ...]] = {
     ACTIVITY.name: (NAMES, ANY),
     EVENTS.name: (NAMES, ANY, False, False),
     PRODUCTS.name: (frozenset({NO_PRODUCT}),),
+    SALES.name: (frozenset({NO_PRODUCT}), False, ANY),
 }
 # A combination with a seat has the field of this measure, with 0 if nothing was added to it.
-ANCHORS: Mapping[str, str] = {ACTIVITY.name: "count", EVENTS.name: "count", PRODUCTS.name: "views"}
+ANCHORS: Mapping[str, str] = {ACTIVITY.name: "count", EVENTS.name: "count", PRODUCTS.name: "views", SALES.name: "views"}
 
 
 class Caps(Struct, frozen=True):
@@ -40,11 +41,12 @@ class Caps(Struct, frozen=True):
     products: int = 100_000
     products_of_minute: int = 20_000
     combinations: int = 10_000
+    sales: int = 50_000
     sketch_bytes: int = 32 * 2**20
 
     def seats(self, rollup: str, kind: BucketKind) -> int:
         if rollup != PRODUCTS.name:
-            return self.combinations
+            return self.sales if rollup == SALES.name else self.combinations
         return self.products_of_minute if kind is BucketKind.MINUTE else self.products
 
 

@@ -1,7 +1,7 @@
 """The properties of a commerce event: its ids, lines and currency.   Pure; read by collector and workers.
 
-Names follow Segment's E-commerce V2 spec. An event is refused only for an id that is too long (docs/reference/rules.md,
-1 and 5).
+Names follow Segment's E-commerce V2 spec; `values/commerce_names.py` has those of other specs. An event is refused only
+for an id that is too long (docs/reference/rules.md, 1 and 5).
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from functools import lru_cache
 import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.core.events import COMMERCE_EVENTS
-from rtaplatform.core.values.dimensions import dimension
 from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_text import dimension_text, is_empty_object, is_nothing
 
@@ -70,11 +68,6 @@ _decode_entries = msgspec.json.Decoder(list[ProductEntry]).decode
 _decode_entry = msgspec.json.Decoder(ProductEntry).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-
-
-def is_commerce(event: str) -> bool:
-    """Whether products and amounts are read of track events of this name."""
-    return event in COMMERCE_EVENTS or dimension(event) in COMMERCE_EVENTS
 
 
 def read_properties(text: bytes) -> CommerceProperties:

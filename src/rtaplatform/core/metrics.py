@@ -11,11 +11,13 @@ from msgspec import Struct
 
 from rtaplatform.core.rollups import (
     ACTIVITY,
+    BUYERS,
     EVENTS,
     PERSON_DIMENSIONS,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
     PRODUCTS,
+    SALES,
     SCALE,
     Rollup,
 )
@@ -57,6 +59,7 @@ class DistinctMetric(Struct, frozen=True, tag=True):
     unit: str
     description: str
     dimensions: tuple[str, ...] = (*PERSON_DIMENSIONS, *PRODUCT_ATTRIBUTES)
+    of: str = ""  # which persons: BUYERS, or "" for all
 
 
 class LiveGauge(Struct, frozen=True, tag=True):
@@ -115,8 +118,11 @@ def _of_events(measure: str, *events: str) -> tuple[MetricSource, ...]:
     return (MetricSource(ACTIVITY, measure, events), MetricSource(EVENTS, measure, events))
 
 
-def _commerce(measure: str, product_measure: str, event: str) -> tuple[MetricSource, ...]:
-    return (*_of_events(measure, event), MetricSource(PRODUCTS, product_measure))
+def _commerce(measure: str, product_measure: str, *events: str) -> tuple[MetricSource, ...]:
+    by_product = [MetricSource(PRODUCTS, product_measure)]
+    if product_measure in SALES.measures:
+        by_product.append(MetricSource(SALES, product_measure))
+    return (*_of_events(measure, *events), *by_product)
 
 
 def _quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
@@ -129,12 +135,19 @@ PRODUCT_VIEWS = AdditiveMetric(
 ADDS_TO_CART = AdditiveMetric(
     "adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")
 )
-ORDERS = AdditiveMetric("orders", "count", "Order Completed events.", _commerce("count", "orders", "Order Completed"))
+ORDERS = AdditiveMetric("orders", "count", "Orders completed.", _commerce("orders", "orders", "Order Completed"))
 REVENUE = AdditiveMetric(
     "revenue",
     "money",
     "Money taken, in the project's currency.",
     _commerce("revenue", "revenue", "Order Completed"),
+    SCALE,
+)
+REFUNDS = AdditiveMetric(
+    "refunds",
+    "money",
+    "Money paid back for orders that were refunded or cancelled, in the project's currency.",
+    _commerce("refunds", "refunds", "Order Refunded", "Order Cancelled"),
     SCALE,
 )
 # A part only: their amounts are not in `revenue`.
@@ -149,6 +162,7 @@ METRICS: dict[str, Metric] = {
         AdditiveMetric("events", "count", "Events of all six call types.", _of_events("count")),
         AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
         DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId."),
+        DistinctMetric("buyers", "count", "Distinct persons with an order.", of=BUYERS),
         LiveGauge("online", "count", "Distinct persons seen in the last 5 minutes."),
         PRODUCT_VIEWS,
         ADDS_TO_CART,
@@ -165,6 +179,7 @@ METRICS: dict[str, Metric] = {
             Combination((REVENUE,)),
             Combination((ORDERS,), (FOREIGN_ORDERS,)),
         ),
+        REFUNDS,
         _quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
         _quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
         _quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),

@@ -26,13 +26,25 @@ class Rollup(Struct, frozen=True):
     measures: tuple[str, ...]
 
 
-ACTIVITY = Rollup("activity", ("event", "source"), ("count", "units", "revenue", "other_currencies"))
-EVENTS = Rollup("events", ("event", "source", "country", "device"), ("count", "units", "revenue", "other_currencies"))
-PRODUCTS = Rollup("products", ("product_id",), ("views", "adds", "checkouts", "orders", "units", "revenue"))
-# Totals of `products` only: events with several different products, which a sum over products counts several times.
-SHARED = {"checkouts": "shared_checkouts", "orders": "shared_orders"}
+_OF_EVENTS = ("count", "orders", "units", "revenue", "refunds", "other_currencies")
+ACTIVITY = Rollup("activity", ("event", "source"), _OF_EVENTS)
+EVENTS = Rollup("events", ("event", "source", "country", "device"), _OF_EVENTS)
+PRODUCTS = Rollup(
+    "products",
+    ("product_id",),
+    ("views", "adds", "checkouts", "orders", "units", "revenue", "refunds", "refunded_units"),
+)
+# What sells where: kept by hour and day only.
+SALES = Rollup("sales", ("product_id", "country", "source"), ("views", "adds", "orders", "units", "revenue"))
+BY_PRODUCT = frozenset((PRODUCTS.name, SALES.name))
+# Totals of these two only: events with several different products, which a sum over products counts several times.
+SHARED = {name: f"shared_{name}" for name in ("views", "adds", "checkouts", "orders")}
+# In totals of `products` only, too: refunds with lines. Amounts may fall, so sums alone do not tell whether one came.
+REFUND_EVENTS = "refund_events"
 # By stream time, not by the event's time: records that did not count, and parts of events that could not be read.
-QUALITY = Rollup("quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time", "unreadable_amount"))
+QUALITY = Rollup(
+    "quality", (), ("duplicate", "late", "dead", "unchecked", "unreadable_time", "unreadable_amount", "repeated_order")
+)
 
 # Facts about a bucket's sketches, by their dimension: see docs/reference/store.md.
 PERSONS = Rollup("persons", ("dimension",), ("bytes", "left_out", "broken"))
@@ -49,7 +61,7 @@ SESSIONS = Rollup(
 SESSION_LENGTHS = Rollup("session_lengths", ("length", "source", "country", "device"), ("sessions",))
 PEOPLE = (ACTIVES, RETENTION, SESSIONS, SESSION_LENGTHS)
 
-ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, QUALITY, PERSONS, *PEOPLE)
+ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, PERSONS, *PEOPLE)
 
 # Attributes of a product in the catalog, joined to `product_id` when an answer is made.
 PRODUCT_ID = "product_id"
@@ -57,6 +69,13 @@ PRODUCT_ATTRIBUTES = ("product_category", "product_brand")
 
 # Distinct persons are HyperLogLog sketches: of all, for minutes, hours and days; by one of these, for hours and days.
 PERSON_DIMENSIONS = ("source", "product_id")
+# Those of persons with an order have names of their own: `buyers`, `buyers_source`, `buyers_product_id`; no minutes.
+BUYERS = "buyers"
+
+
+def sketch_dimension(of: str, dimension: str) -> str:
+    """The name under which sketches are kept. `of`: BUYERS, or "" for all visitors. `dimension` "": all values."""
+    return f"{of}_{dimension}" if of and dimension else of or dimension
 
 
 def field(measure: str, *values: str) -> str:

@@ -13,7 +13,9 @@ from rtaplatform.store.port import CellsKey, SketchKey
 PREFIX = "rta:"
 ABSENT_KEY = f"{PREFIX}absent"  # never exists: deleting it is a write that changes nothing
 # The files of the Lua library, in the order in which they are joined.
-FUNCTIONS = ("rta_v1", "rta_v1_cells", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads")
+FUNCTIONS = (
+    "rta_v1", "rta_v1_cells", "rta_v1_orders", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads",
+)  # fmt: skip
 
 
 def shard_prefix(shard: int) -> str:

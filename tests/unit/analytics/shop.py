@@ -15,7 +15,7 @@ from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, field
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, SALES, field
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Advance, Applied, CellsKey, Delta, SketchKey
@@ -128,7 +128,7 @@ def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
     h, prefix = happening, "~" if happening.is_bot else ""
     measures = {"count": 1}
     if h.event == "Order Completed":
-        measures |= {"units": 10_000, "revenue": h.revenue, "other_currencies": int(h.is_foreign)}
+        measures |= {"orders": 1, "units": 10_000, "revenue": h.revenue, "other_currencies": int(h.is_foreign)}
     values = {ACTIVITY.name: (h.event, h.source), EVENTS.name: (h.event, h.source, h.country, "phone")}
     for rollup, dimensions in values.items():
         for key in keys_at(project, rollup, h.at_ms):
@@ -141,8 +141,18 @@ def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
                 _sell(delta, key, prefix + measure, h.product, 10_000 if measure == "units" else 1)
             if h.revenue:
                 _sell(delta, key, prefix + "revenue", h.product, h.revenue)
+        _fold_sales(delta, project, h, prefix)
     if not h.is_bot:
         _see(delta, project, h)
+
+
+def _fold_sales(delta: Delta, project: ProjectSettings, h: Happening, prefix: str) -> None:
+    sold = {PRODUCT_MEASURES[h.event]: 1, "units": 10_000 if h.revenue else 0, "revenue": h.revenue}
+    for key in keys_at(project, SALES.name, h.at_ms):
+        for measure in SALES.measures:
+            if key.kind is not BucketKind.MINUTE and sold.get(measure):
+                _add(delta, key, prefix + measure, sold[measure])
+                _add(delta, key, prefix + field(measure, h.product, h.country, h.source), sold[measure])
 
 
 def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) -> None:
@@ -157,6 +167,8 @@ def _see(delta: Delta, project: ProjectSettings, h: Happening) -> None:
         sketches = [("", "")]
         if key.kind is not BucketKind.MINUTE:
             sketches += [("source", h.source), *([("product_id", h.product)] if h.product else [])]
+            if h.event == "Order Completed":
+                sketches += [("buyers", ""), ("buyers_source", h.source), ("buyers_product_id", h.product)]
         for dimension, value in sketches:
             sketch = SketchKey(project.slug, key.kind, key.start, dimension, value)
             delta.sketches.setdefault(sketch, set()).add(person)

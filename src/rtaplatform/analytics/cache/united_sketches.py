@@ -45,7 +45,7 @@ class UnionBucket(Struct, frozen=True):
 def may_unite(plan: QueryPlan) -> bool:
     """Whether the question asks for persons by attributes of all products."""
     shape = plan.shape
-    if not isinstance(shape, PersonsPlan) or shape.values is not None or not shape.joined:
+    if not isinstance(shape, PersonsPlan) or shape.of or shape.values is not None or not shape.joined:
         return False
     return set(plan.query.breakdown) <= set(shape.joined)
 

@@ -24,7 +24,7 @@ from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, Answers, cells_of, table_of
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.rollups import BOT_PREFIX, PRODUCTS, SHARED
+from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, REFUND_EVENTS, SHARED
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import BucketContent, Read, ReadBucketLog, ReadBuckets, Snapshot
 
@@ -39,10 +39,11 @@ Token = tuple[int, ...]  # a bucket's totals: equal tokens mean the same events
 
 def list_total_fields(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[str, ...]:
     """List the fields that show whether anything was added to these measures of a bucket."""
-    if rollup != PRODUCTS.name:
+    if rollup not in BY_PRODUCT:
         totals = ["count"]
-    else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged
-        extra = {"units": ["orders"], "revenue": ["orders"], **{name: [shared] for name, shared in SHARED.items()}}
+    else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged; so with refunds
+        extra = {"units": ["orders"], "revenue": ["orders"], "refunds": [REFUND_EVENTS]}
+        extra |= {name: [shared] for name, shared in SHARED.items()}
         totals = [name for measure in measures for name in (measure, *extra.get(measure, ()))]
     prefixes = ("", BOT_PREFIX) if with_bots else ("",)
     return tuple(dict.fromkeys(prefix + name for prefix in prefixes for name in totals))
@@ -114,7 +115,7 @@ class WindowCache(ABC):
     def list_portions(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
         """Portions of buckets to read before the question; none if the question can read all of them itself."""
         tokens = self._list_tokens()
-        weights = WEIGHTS_OF_PRODUCTS if self._rollup == PRODUCTS.name else WEIGHTS
+        weights = WEIGHTS_OF_PRODUCTS if self._rollup in BY_PRODUCT else WEIGHTS
         new_weights = [(tile, weights[tile[0]]) for tile in tiles if tile not in tokens]
         new_portions = split_in_portions(new_weights, PORTION)
         reread_portions = split_in_portions(self._weigh_rereads(tiles), FIELDS_AT_ONCE)

@@ -22,7 +22,7 @@ from rtaplatform.core.time.buckets import DAY_MS, MINUTE_MS, BucketKind
 RANGE_DAYS_MAX = 3_660
 AHEAD_MS_MAX = DAY_MS
 KEPT = {BucketKind.MINUTE: "48 hours", BucketKind.HOUR: "60 days", BucketKind.DAY: "400 days"}
-NOT_KEPT = "not kept for persons by dimension, or (by product) for 8 days only"
+NOT_KEPT = "not kept for persons by dimension and for sales by place, or (persons by product) for 8 days only"
 KIND_OF = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
 

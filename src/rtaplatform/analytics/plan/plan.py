@@ -32,11 +32,13 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import ALL_ROWS, NOW, Anchor, Query, TimeExpression
 from rtaplatform.core.rollups import (
     BOT_PREFIX,
+    BY_PRODUCT,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
-    PRODUCTS,
+    SALES,
     SHARED,
     field,
+    sketch_dimension,
 )
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, sketch_retention_ms
 from rtaplatform.core.values.markers import stored_value
@@ -71,12 +73,21 @@ class SumsPlan(Struct, frozen=True):
 
 
 class PersonsPlan(Struct, frozen=True):
-    """Unions of sketches. `values` None: of every value that has one; of products, those with the attributes wanted."""
+    """Unions of sketches. `values` None: of every value that has one; of products, those with the attributes wanted.
+
+    `of`: BUYERS, or "" for all persons.
+    """
 
     dimension: str
     values: tuple[str, ...] | None
     joined: tuple[str, ...] = ()
     wanted: tuple[frozenset[str] | None, ...] = ()  # per attribute; None: any value
+    of: str = ""
+
+    @property
+    def kept_as(self) -> str:
+        """The dimension under which the store has the sketches."""
+        return sketch_dimension(self.of, self.dimension)
 
 
 class OnlinePlan(Struct, frozen=True):
@@ -142,8 +153,9 @@ def _weights(query: Query, period: Period) -> tuple[int, ...]:
 
 def _cut_for(shapes: Sequence[PartShape], cut: Callable[[tuple[BucketKind, ...]], Period], now_ms: int) -> Period:
     """Cut one period whose buckets exist for all of the shapes."""
-    dimensions = [shape.dimension for shape in shapes if isinstance(shape, PersonsPlan) and shape.dimension]
-    period = cut(DIMENSION_KINDS if dimensions else ALL_KINDS)
+    dimensions = [shape.kept_as for shape in shapes if isinstance(shape, PersonsPlan) and shape.kept_as]
+    has_sales = any(isinstance(shape, SumsPlan) and shape.rollup == SALES.name for shape in shapes)
+    period = cut(DIMENSION_KINDS if dimensions or has_sales else ALL_KINDS)
     kept_ms = min((sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
     if dimensions and _has_hours_before(period, now_ms - kept_ms):
         period = cut((BucketKind.DAY,))
@@ -188,7 +200,7 @@ def _shape(query: Query, metric: AdditiveMetric | DistinctMetric | LiveGauge) ->
         case AdditiveMetric():
             return _sums(query, metric)
         case DistinctMetric():
-            return _persons(query)
+            return replace(_persons(query), of=metric.of)
         case LiveGauge():
             return OnlinePlan()
 
@@ -217,7 +229,7 @@ def _sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
 
 def _shared(query: Query, source: MetricSource, wanted: tuple[frozenset[str] | None, ...]) -> str | None:
     """Where a row adds up several products: an event of two of them counts in both, and once in the row's truth."""
-    if source.rollup.name != PRODUCTS.name or PRODUCT_ID in query.breakdown:
+    if source.rollup.name not in BY_PRODUCT or PRODUCT_ID in query.breakdown:
         return None
     products = wanted[source.rollup.dimensions.index(PRODUCT_ID)]
     return None if products is not None and len(products) == 1 else SHARED.get(source.measure)

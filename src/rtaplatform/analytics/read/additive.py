@@ -12,7 +12,7 @@ from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, error_of, table_of
 from rtaplatform.core.caps import ANCHORS
-from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCT_ID, PRODUCTS, SEPARATOR, SHORT_PREFIX
+from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, OTHER, PRODUCT_ID, SEPARATOR, SHORT_PREFIX
 from rtaplatform.store.port import ReadFields
 
 Sums = Mapping[Key, int]
@@ -104,7 +104,7 @@ class FieldReading:
         self._shape, self._products = shape, products
         self._breakdown_indices = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
         # A value with a seat always has a field of this measure, which may be 0.
-        self.may_be_empty = shape.rollup == PRODUCTS.name and shape.measure == ANCHORS[PRODUCTS.name]
+        self.may_be_empty = shape.rollup in BY_PRODUCT and shape.measure == ANCHORS[shape.rollup]
 
     def meaning(self, name: str) -> FieldMeaning:
         if name.startswith(SHORT_PREFIX):

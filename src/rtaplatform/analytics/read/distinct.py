@@ -29,7 +29,7 @@ def needs_values(plan: QueryPlan, shape: PersonsPlan) -> bool:
 
 
 def values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
-    return ReadPersonValues((*plan.period.tiles, *(plan.period.previous or ())), shape.dimension)
+    return ReadPersonValues((*plan.period.tiles, *(plan.period.previous or ())), shape.kept_as)
 
 
 def groups_of(
@@ -64,13 +64,13 @@ def ranking_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) 
 
 
 def total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons:
-    return ReadPersons(plan.period.whole, shape.dimension, group[1])
+    return ReadPersons(plan.period.whole, shape.kept_as, group[1])
 
 
 def persons_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
     period = plan.period
     unions = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
-    union_reads = [ReadPersons(tiles, shape.dimension, values) for _, values in groups for tiles in unions]
+    union_reads = [ReadPersons(tiles, shape.kept_as, values) for _, values in groups for tiles in unions]
     return [*sketch_gap_reads(plan, shape), *union_reads]
 
 
@@ -78,7 +78,7 @@ def sketch_gap_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
     """The reads that show whether sketches are missing (no seat) or broken in any bucket."""
     period = plan.period
     tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
-    return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.dimension) for measure in ("left_out", "broken")))
+    return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.kept_as) for measure in ("left_out", "broken")))
 
 
 def persons_error(plan: QueryPlan, shape: PersonsPlan, answers: Answers) -> float | None:
@@ -95,7 +95,7 @@ def _make_row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answer
     key, values = group
 
     def count(tiles: tuple[Tile, ...]) -> int:
-        return int(answers[ReadPersons(tiles, shape.dimension, values)])
+        return int(answers[ReadPersons(tiles, shape.kept_as, values)])
 
     previous = plan.period.previous
     return AnswerRow(

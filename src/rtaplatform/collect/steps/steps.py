@@ -20,9 +20,10 @@ from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_j
 from rtaplatform.collect.steps.bots import MARK, is_bot_of_visitor, is_crawler
 from rtaplatform.collect.steps.event_source import find_source
 from rtaplatform.collect.steps.event_time import set_times
-from rtaplatform.core.commerce import find_long_id, is_commerce, read_properties
+from rtaplatform.core.commerce import find_long_id, read_properties
 from rtaplatform.core.events import CALL_TYPES, COLLECTED_BYTES_MAX, KEYS_MAX, TOPIC_OF_SOURCE, Reason
 from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.values.commerce_names import is_commerce, read_as_v2
 from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
 
@@ -131,7 +132,8 @@ def check_ids(draft: Draft) -> Draft | DraftRefused:
     properties = draft.values.get("properties")
     if long_id is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
         text = bytes(draft.fields["properties"])
-        path = find_long_id(read_properties(text)) if len(text) > ID_BYTES_MAX else None
+        is_long = len(text) > ID_BYTES_MAX
+        path = find_long_id(read_properties(read_as_v2(draft.values["event"], text))) if is_long else None
         long_id = path and f"properties.{path}"
     if long_id is not None:
         return _refuse(draft, Reason.ID_TOO_LONG, long_id, f"`{long_id}` has more than {ID_BYTES_MAX} bytes.")

@@ -78,7 +78,7 @@ def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
 
 def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
     """How long sketches of persons by this dimension ("" for all persons) are kept."""
-    is_short = kind is BucketKind.HOUR and dimension == "product_id"
+    is_short = kind is BucketKind.HOUR and dimension in ("product_id", "buyers_product_id")
     return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 

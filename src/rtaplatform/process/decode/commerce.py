@@ -1,6 +1,7 @@
 """What a commerce event adds: units, revenue, and the counters of each product.   Stage 3 of 6.   Pure.
 
-Names and properties follow Segment's E-commerce V2 spec. Rule 5 of docs/reference/rules.md defines the amounts.
+Names and properties follow Segment's E-commerce V2 spec, and those of other specs are read as these. Rule 5 of
+docs/reference/rules.md defines the amounts.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ from rtaplatform.core.caps import NO_PRODUCT
 from rtaplatform.core.commerce import CommerceProperties, find_long_id, read_entries, read_properties
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import AMOUNT_MAX, Reason
-from rtaplatform.core.rollups import SEPARATOR, SHARED
+from rtaplatform.core.rollups import REFUND_EVENTS, SEPARATOR, SHARED
 from rtaplatform.core.values.amounts import AmountError, amount_text, is_in_range, scaled, scaled_product
+from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS, properties_in_v2
 from rtaplatform.core.values.dimensions import dimension
 from rtaplatform.core.values.ids import ID_BYTES_MAX
 from rtaplatform.core.values.json_text import dimension_text
+from rtaplatform.process.decode.order_id import NO_ORDER, read_order_id
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
+REFUNDS = frozenset(("Order Refunded", "Order Cancelled"))
 CACHED_PROPERTIES_BYTES_MAX = 512
 PERSONS_BY_PRODUCT = frozenset((VIEWED, ADDED, ORDERED))
+# What an event adds to each of its products.
+PRODUCT_MEASURES = {VIEWED: "views", ADDED: "adds", CHECKOUT: "checkouts", ORDERED: "orders"}
 
 ProductCells = dict[str, dict[str, int]]  # product_id → measure → increment
 
@@ -31,18 +37,22 @@ class EventCommerce(Struct, eq=False, gc=False):
 
     `has_unreadable`: it has an amount that could not be read. `person_products`: the products whose distinct persons it
     adds to. `fields`: for each entry of `products`, the total's field in the rollup, the product's field, and the
-    increment. `shared_field`: the total that an event with several products adds to.
+    increment. `shared_field`: the total that a refund, or an event with several products, adds to. `order_id`: the id
+    by which an order is recognised, if it has one.
     Equal events share one object: they are compared by `is`, not by `==`.
     """
 
+    orders: int = 0
     units: int = 0
     revenue: int = 0
+    refunds: int = 0
     other_currencies: int = 0
     has_unreadable: bool = False
     products: ProductCells = {}
     person_products: tuple[str, ...] = ()
     fields: tuple[tuple[str, str, int], ...] = ()
     shared_field: str = ""
+    order_id: bytes = NO_ORDER
 
 
 class OrderLine(Struct, gc=False):
@@ -89,6 +99,7 @@ NOTHING, UNREADABLE = EventCommerce(), EventCommerce(has_unreadable=True)
 def read_commerce(name: str, properties: bytes, currency: str) -> EventCommerce:
     """Read what an event adds. `properties` is an object's JSON text, or empty; `currency` is the project's.
 
+    `name` is a dimension's value, as it was sent.
     Raises `Quarantined` with `id_too_long`.
     """
     if not properties:
@@ -99,11 +110,14 @@ def read_commerce(name: str, properties: bytes, currency: str) -> EventCommerce:
 
 
 def _read(name: str, text: bytes, currency: str) -> EventCommerce:
+    foreign = FOREIGN_EVENTS.get(name)
+    if foreign is not None:
+        name, text = foreign.event, properties_in_v2(foreign, text)
     properties = read_properties(text)
     long_id = find_long_id(properties) if len(text) > ID_BYTES_MAX else None
     if long_id is not None:
         raise Quarantined(Reason.ID_TOO_LONG, f"`properties.{long_id}` has more than {ID_BYTES_MAX} bytes.")
-    commerce = _read_increments(name, properties, currency)
+    commerce = _read_increments(name, properties, currency, views_entries=bool(foreign and foreign.views_entries))
     if not commerce.products:
         return commerce
     commerce.fields = tuple(
@@ -112,8 +126,12 @@ def _read(name: str, text: bytes, currency: str) -> EventCommerce:
         for measure, n in measures.items()
         if n
     )
-    if len(commerce.products) > 1:
-        commerce.shared_field = SHARED["orders" if name == ORDERED else "checkouts"]
+    if len(commerce.products) > 1 and name in PRODUCT_MEASURES:
+        commerce.shared_field = SHARED[PRODUCT_MEASURES[name]]
+    if name in REFUNDS:
+        commerce.shared_field = REFUND_EVENTS
+    if name == ORDERED:
+        commerce.order_id = read_order_id(properties.order_id)
     if name in PERSONS_BY_PRODUCT:
         commerce.person_products = tuple(commerce.products)
     return commerce
@@ -123,14 +141,17 @@ def _read(name: str, text: bytes, currency: str) -> EventCommerce:
 _read_cached = lru_cache(maxsize=32_768)(_read)
 
 
-def _read_increments(name: str, properties: CommerceProperties, currency: str) -> EventCommerce:
+def _read_increments(name: str, properties: CommerceProperties, currency: str, *, views_entries: bool) -> EventCommerce:
     reader = AmountReader()
     lines = _read_lines(properties, reader)
     stated_revenue = _read_stated_revenue(properties, reader)
+    is_in_currency = properties.currency in ("", currency)
     if name == ORDERED:
-        commerce = _count_order(lines, stated_revenue, is_in_currency=properties.currency in ("", currency))
+        commerce = _count_order(lines, stated_revenue, is_in_currency=is_in_currency)
+    elif name in REFUNDS:
+        commerce = _count_refund(lines, stated_revenue, is_in_currency=is_in_currency)
     else:
-        products = _count_products(name, properties, lines)
+        products = _count_products(name, properties.product_id, lines, views_entries=views_entries)
         commerce = EventCommerce(products=products) if products else NOTHING
     if reader.is_complete:
         return commerce
@@ -140,11 +161,13 @@ def _read_increments(name: str, properties: CommerceProperties, currency: str) -
     return commerce
 
 
-def _count_products(name: str, properties: CommerceProperties, lines: list[OrderLine]) -> ProductCells:
-    if name == CHECKOUT:
-        return {line.product: {"checkouts": 1} for line in lines or [NO_LINE]}
-    measure = {VIEWED: "views", ADDED: "adds"}.get(name)
-    return {dimension(properties.product_id): {measure: 1}} if measure else {}
+def _count_products(name: str, root: str | None, lines: list[OrderLine], *, views_entries: bool) -> ProductCells:
+    measure = PRODUCT_MEASURES.get(name)
+    if measure is None:
+        return {}
+    if name != CHECKOUT and not (views_entries and root is None):
+        return {dimension(root): {measure: 1}}
+    return {line.product: {measure: 1} for line in lines or [NO_LINE]}
 
 
 def _count_order(lines: list[OrderLine], stated_revenue: int | None, *, is_in_currency: bool) -> EventCommerce:
@@ -155,10 +178,24 @@ def _count_order(lines: list[OrderLine], stated_revenue: int | None, *, is_in_cu
         cells["revenue"] += line.amount if is_in_currency else 0
     revenue = sum(line.amount for line in lines) if stated_revenue is None else stated_revenue
     return EventCommerce(
+        orders=1,
         units=sum(line.quantity for line in lines),
         revenue=revenue if is_in_currency else 0,
         other_currencies=0 if is_in_currency else 1,
         products=products,
+    )
+
+
+def _count_refund(lines: list[OrderLine], stated_amount: int | None, *, is_in_currency: bool) -> EventCommerce:
+    """What is paid back: the stated amount, else that of the lines. Products have their lines only."""
+    products: ProductCells = {}
+    for line in lines:
+        cells = products.setdefault(line.product, {"refunds": 0, "refunded_units": 0})
+        cells["refunded_units"] += line.quantity
+        cells["refunds"] += line.amount if is_in_currency else 0
+    amount = sum(line.amount for line in lines) if stated_amount is None else stated_amount
+    return EventCommerce(
+        refunds=amount if is_in_currency else 0, other_currencies=0 if is_in_currency else 1, products=products
     )
 
 

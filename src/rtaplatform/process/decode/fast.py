@@ -15,6 +15,7 @@ from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, Reason
 from rtaplatform.core.rollups import field
 from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.commerce_names import event_name
 from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, dimension
 from rtaplatform.core.values.ids import ANONYMOUS, ID_BYTES_MAX, USER, is_too_long
 from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
@@ -64,7 +65,8 @@ class StrictFields(Struct, gc=False):
 class EventDimensions(Struct, frozen=True, eq=False, gc=False):
     """The dimensions of an event. Equal ones are usually the same object: they are compared by `is`, not by `==`.
 
-    `activity` and `events` are the suffixes of their fields in the rollups of these names.
+    `activity`, `events` and `sales` are the suffixes of their fields in the rollups of these names. If an event of
+    another spec was sent, `sent_name` differs from `name`, and its properties have other names too.
     """
 
     name: str
@@ -74,6 +76,8 @@ class EventDimensions(Struct, frozen=True, eq=False, gc=False):
     is_bot: bool
     activity: str
     events: str
+    sales: str
+    sent_name: str
 
 
 class DecodedEvent(Struct, gc=False):
@@ -245,8 +249,10 @@ def make_dimensions(name: str, source: str, country: str | None, device: str | N
     key = (name, source, country, device, is_bot)
     dimensions = _cached_dimensions.get(key)
     if dimensions is None:
-        values = (dimension(name), source, dimension(country), dimension(device))
-        dimensions = EventDimensions(*values, is_bot, field("", *values[:2]), field("", *values))
+        sent_name = dimension(name)
+        values = (event_name(sent_name), source, dimension(country), dimension(device))
+        suffixes = (field("", *values[:2]), field("", *values), field("", values[2], source))
+        dimensions = EventDimensions(*values, is_bot, *suffixes, sent_name)
         if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
             if len(_cached_dimensions) >= CACHED_DIMENSIONS_MAX:
                 _cached_dimensions.clear()

@@ -106,10 +106,10 @@ def decode_run(
 def _decode_record(
     event: DecodedEvent, project: ProjectSettings, topic: str, dedup_partition: int, stream_time_ms: int, shards: int
 ) -> DecodedRecord:
-    slug, name, commerce, lookup = project.slug, event.dimensions.name, NOTHING, NO_LOOKUP
+    slug, dimensions, commerce, lookup = project.slug, event.dimensions, NOTHING, NO_LOOKUP
     event.project = slug  # one string object for all events, whose hash is computed already
-    if name in COMMERCE_EVENTS:
-        commerce = read_commerce(name, event.properties, project.currency)
+    if dimensions.name in COMMERCE_EVENTS:
+        commerce = read_commerce(dimensions.sent_name, event.properties, project.currency)
     if event.time_ms > stream_time_ms + FUTURE_MS_MAX:
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:

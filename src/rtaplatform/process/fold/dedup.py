@@ -17,6 +17,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS
+from rtaplatform.process.fold.known_orders import KnownOrders, OrderFilter
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, make_loose_writes
 from rtaplatform.store.port import BlockWrite, LooseWrite
 
@@ -184,10 +185,15 @@ def _add_ids(ids: set[int], new: array[int]) -> set[int]:
 
 
 class RepeatFilter:
-    """Tells repeats from new ids in one batch. It must be asked in the order of the records."""
+    """Tells repeats from new ids in one batch. It must be asked in the order of the records.
 
-    def __init__(self, cache: BlockCache) -> None:
+
+    `orders` does the same for orders.
+    """
+
+    def __init__(self, cache: BlockCache, known_orders: KnownOrders | None = None) -> None:
         self._cache = cache
+        self.orders = OrderFilter(KnownOrders() if known_orders is None else known_orders)
         self._views: dict[str, BlockView] = {}
         self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as read from the store
         self._written: dict[LooseKey, int] = {}  # when this batch wrote them

@@ -11,13 +11,24 @@ their sums are spread over rollups and buckets.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform.core.events import Outcome
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVITY, BOT_PREFIX, EVENTS, PRODUCTS, QUALITY
+from rtaplatform.core.rollups import (
+    ACTIVITY,
+    BOT_PREFIX,
+    BUYERS,
+    EVENTS,
+    PRODUCT_ID,
+    PRODUCTS,
+    QUALITY,
+    SALES,
+    sketch_dimension,
+)
 from rtaplatform.core.time.buckets import (
     MINUTE_MS,
     BucketKind,
@@ -41,6 +52,7 @@ from rtaplatform.process.fold.retention_levels import (
     kept_buckets,
     minutes_in_store_from_ms,
 )
+from rtaplatform.process.fold.tally import activity_and_events, merge_fields, products_and_sales
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import DeadLetter
 
@@ -48,12 +60,14 @@ from rtaplatform.stream.port import DeadLetter
 class MinuteTally(Struct):
     """The events of one project, minute and level of retention, before they are spread over rollups and buckets.
 
-    `counts`: how many events are equal; equal events share these two objects. Bots are in no set of persons.
+    `counts`: how many events are equal; equal events share these two objects. Bots are in no set of persons. `buyers`:
+    persons with an order, by dimension and value of their sketches.
     """
 
     counts: dict[tuple[EventDimensions, EventCommerce], int]
     persons_by_source: dict[str, set[bytes]]
     persons_by_product: dict[str, set[bytes]]
+    buyers: dict[tuple[str, str], set[bytes]]
 
 
 class EventFold:
@@ -123,22 +137,29 @@ class EventFold:
             if level == NONE:
                 return False
         if time_ms < self._minutes_from_ms:
-            minute, level = self._coarsen(bucket_starts(minute, self._projects[project].zone), level)
+            starts = bucket_starts(minute, self._projects[project].zone)
+            minute, level = _coarsen(starts, level, self._server_s)
         key = (project, minute, level)
         tally = self._minutes.get(key)
         if tally is None:
-            tally = self._minutes[key] = MinuteTally({}, {}, {})
-        counts, counts_key = tally.counts, (dimensions, commerce)
+            tally = self._minutes[key] = MinuteTally({}, {}, {}, {})
+        is_repeat = commerce.order_id and self._is_repeated_order(event, commerce.order_id, stream_time_ms)
+        counts, counts_key = tally.counts, (dimensions, NOTHING if is_repeat else commerce)
         counts[counts_key] = counts.get(counts_key, 0) + 1
         if not dimensions.is_bot:
             self._add_person(event, commerce, tally)
+            if commerce.orders and not is_repeat:
+                _add_buyer(event, commerce, tally)
         return True
 
-    def _coarsen(self, starts: BucketStarts, level: int) -> tuple[int, int]:
-        """One minute and level for all events of the same hour or day: the store has no minute buckets of them."""
-        if expires_at_s(BucketKind.HOUR, starts.hour) > self._server_s:
-            return starts.hour, min(level, HOUR)
-        return starts.day, DAY
+    def _is_repeated_order(self, event: DecodedEvent, order_id: bytes, stream_time_ms: int) -> bool:
+        """Whether the order was counted before; then it is noted. A bot's order takes none from a person."""
+        project = event.project
+        owner = BOT_PREFIX + project if event.dimensions.is_bot else project
+        is_repeat = self._repeats.orders.is_repeat((owner, order_id), stream_time_ms)
+        if is_repeat:
+            self._note(project, "repeated_order", stream_time_ms)
+        return is_repeat
 
     def _add_person(self, event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
         person, source, time_ms = event.person, event.dimensions.source, event.time_ms
@@ -162,7 +183,10 @@ class EventFold:
         self._names = names
         for (project, minute, _), tally in self._minutes.items():
             ids = ids_in_minute(names, project, minute)
-            for sets in (tally.persons_by_source, tally.persons_by_product) if ids else ():
+            all_sets: tuple[dict[Any, set[bytes]], ...] = (
+                tally.persons_by_source, tally.persons_by_product, tally.buyers,
+            )  # fmt: skip
+            for sets in all_sets if ids else ():
                 for value, persons in sets.items():
                     sets[value] = {ids.get(person, person) for person in persons}
 
@@ -179,6 +203,7 @@ class EventFold:
             left_online=self._names.left_online,
             blocks=self._repeats.writes(),
             loose=self._repeats.loose_writes(),
+            orders=self._repeats.orders.writes(),
             dead=self._dead,
             counts=self._counts(),
         )
@@ -202,18 +227,20 @@ class EventFold:
     def _spread_events(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         """Add the sums by dimensions and by product to each bucket of their rollups."""
         for (project, minute, level), tally in self._minutes.items():
-            products = _sum_by_product(tally.counts)
-            activity, events = _activity_and_events(_sum_by_dimensions(tally.counts))
+            products, sales = products_and_sales(tally.counts)
+            activity, events = activity_and_events(tally.counts)
             for kind, start in self._buckets(project, minute, level):
-                _merge(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
-                _merge(cells, CellsKey(project, EVENTS.name, kind, start), events)
+                merge_fields(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
+                merge_fields(cells, CellsKey(project, EVENTS.name, kind, start), events)
                 if products:
-                    _merge(cells, CellsKey(project, PRODUCTS.name, kind, start), products)
+                    merge_fields(cells, CellsKey(project, PRODUCTS.name, kind, start), products)
+                if sales and kind is not BucketKind.MINUTE:
+                    merge_fields(cells, CellsKey(project, SALES.name, kind, start), sales)
 
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
         for (project, minute, measure), n in self._quality.items():
             for kind, start in self._buckets(project, minute, ALL):
-                _merge(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
+                merge_fields(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
         """All persons by minute, hour and day; the persons of a source or product by hour and day only."""
@@ -226,73 +253,28 @@ class EventFold:
                     continue
                 for source, persons in tally.persons_by_source.items():
                     parts[SketchKey(project, kind, start, "source", source)].append(persons)
-                if kind is BucketKind.DAY or level > HOUR_WITHOUT_PRODUCTS:
+                has_products = kind is BucketKind.DAY or level > HOUR_WITHOUT_PRODUCTS
+                if has_products:
                     for product, persons in tally.persons_by_product.items():
-                        parts[SketchKey(project, kind, start, "product_id", product)].append(persons)
+                        parts[SketchKey(project, kind, start, PRODUCT_ID, product)].append(persons)
+                for (dimension, value), persons in tally.buyers.items():
+                    if has_products or dimension != BUYERS_BY_PRODUCT:
+                        parts[SketchKey(project, kind, start, dimension, value)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
-EventCounts = Mapping[tuple[EventDimensions, EventCommerce], int]
+def _coarsen(starts: BucketStarts, level: int, server_s: int) -> tuple[int, int]:
+    """One minute and level for all events of the same hour or day: the store has no minute buckets of them."""
+    if expires_at_s(BucketKind.HOUR, starts.hour) > server_s:
+        return starts.hour, min(level, HOUR)
+    return starts.day, DAY
 
 
-def _sum_by_dimensions(counts: EventCounts) -> dict[EventDimensions, list[int]]:
-    """Count, units, revenue, orders in other currencies: in the order of the rollup's measures."""
-    sums: dict[EventDimensions, list[int]] = {}
-    for (dimensions, commerce), n in counts.items():
-        measures = sums.get(dimensions)
-        if measures is None:
-            measures = sums[dimensions] = [0, 0, 0, 0]
-        measures[0] += n
-        if commerce is not NOTHING:
-            measures[1] += commerce.units * n
-            measures[2] += commerce.revenue * n
-            measures[3] += commerce.other_currencies * n
-    return sums
+BUYERS_BY_SOURCE, BUYERS_BY_PRODUCT = sketch_dimension(BUYERS, "source"), sketch_dimension(BUYERS, PRODUCT_ID)
 
 
-def _activity_and_events(sums: Mapping[EventDimensions, Sequence[int]]) -> tuple[dict[str, int], dict[str, int]]:
-    """The fields of the rollups `activity` and `events`: each measure's total, and its sums by dimensions."""
-    totals: dict[str, int] = {}
-    activity: dict[str, int] = {}
-    events: dict[str, int] = {}
-    for measure, dimensions, n in _iterate_measures(sums):
-        totals[measure] = totals.get(measure, 0) + n
-        activity_field, events_field = measure + dimensions.activity, measure + dimensions.events
-        activity[activity_field] = activity.get(activity_field, 0) + n
-        events[events_field] = events.get(events_field, 0) + n
-    return totals | activity, totals | events
-
-
-def _iterate_measures(sums: Mapping[EventDimensions, Sequence[int]]) -> Iterator[tuple[str, EventDimensions, int]]:
-    for dimensions, values in sums.items():
-        names = BOT_MEASURES if dimensions.is_bot else EVENTS.measures
-        for name, n in zip(names, values, strict=True):
-            if n:
-                yield name, dimensions, n
-
-
-BOT_MEASURES = tuple(BOT_PREFIX + measure for measure in EVENTS.measures)
-
-
-def _sum_by_product(counts: EventCounts) -> dict[str, int]:
-    """The fields of the rollup `products`: each measure's total, and its sums by product."""
-    fields: dict[str, int] = {}
-    for (dimensions, commerce), n in counts.items():
-        for total_field, product_field, increment in commerce.fields:
-            if dimensions.is_bot:
-                total_field, product_field = BOT_PREFIX + total_field, BOT_PREFIX + product_field
-            fields[total_field] = fields.get(total_field, 0) + increment * n
-            fields[product_field] = fields.get(product_field, 0) + increment * n
-        if commerce.shared_field:
-            field = BOT_PREFIX + commerce.shared_field if dimensions.is_bot else commerce.shared_field
-            fields[field] = fields.get(field, 0) + n
-    return fields
-
-
-def _merge(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping[str, int]) -> None:
-    bucket = cells.get(key)
-    if bucket is None:
-        cells[key] = dict(fields)
-        return
-    for name, n in fields.items():
-        bucket[name] = bucket.get(name, 0) + n
+def _add_buyer(event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
+    names = [(BUYERS, ""), (BUYERS_BY_SOURCE, event.dimensions.source)]
+    names += [(BUYERS_BY_PRODUCT, product) for product in commerce.person_products]
+    for name in names:
+        tally.buyers.setdefault(name, set()).add(event.person)

@@ -123,9 +123,10 @@ class InFlight:
                 _export_counts(call, batch.positions.extents, self._gauges)
             case Conflicted(projects=True):
                 raise StateIsStale("projects have changed")
-            case Conflicted():
+            case Conflicted(orders=stored_orders):
                 for other in self._calls:
                     batch.parts.caches[other.shard].drop(other.delta)
+                batch.parts.caches[call.shard].orders.learn(stored_orders)
                 raise BatchConflict(batch.records)
             case Torn():
                 self._stops.add(batch.positions.stops, f"shard {call.shard}", SHARD_IS_TORN)

@@ -1,7 +1,7 @@
-"""What a worker caches of one shard: dedup blocks, loose ids, values of persons, members of sketches.   Stage 3 of 6.
+"""What a worker caches of one shard: dedup blocks, loose ids, orders, persons, members of sketches.   Stage 3 of 6.
 
 All of it is a copy of what the store will have once the batch in flight has been applied. `apply` compares blocks,
-loose ids and persons with the store, so a stale copy of them can never decide. The members of sketches are not
+loose ids, orders and persons with the store, so a stale copy of them can never decide. The members of sketches are not
 compared: they are dropped whenever the ledger is read again.
 """
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
 from rtaplatform.process.fold.job import BatchFold, Job
+from rtaplatform.process.fold.known_orders import KnownOrders
 from rtaplatform.process.fold.loose_ids import LooseKey
 from rtaplatform.process.fold.person_state import PersonCache, PersonKey, PersonStates
 from rtaplatform.process.fold.sketch_members import SketchMemberCache
@@ -41,6 +42,7 @@ class ShardCaches:
     def __init__(self, limits: WorkerLimits, shards: int) -> None:
         self.blocks = BlockCache(limits.dedup_ids_cached_max // shards)  # and the loose ids
         self.persons = PersonCache(limits.person_values_cached_max // shards)
+        self.orders = KnownOrders(max(1, limits.orders_known_max // shards))
         self.members = SketchMemberCache(limits.persons_known_max // shards)
 
     def missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
@@ -63,18 +65,20 @@ class ShardCaches:
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
         """Begin to fold a batch over these copies. Folding does not change them; `accept` does."""
-        return job.fold(projects, RepeatFilter(self.blocks), PersonStates(self.persons), server_s)
+        return job.fold(projects, RepeatFilter(self.blocks, self.orders), PersonStates(self.persons), server_s)
 
     def accept(self, delta: Delta) -> None:
         """The delta is sent: update the copies as if it had been applied."""
         self.blocks.accept(delta.blocks)
         self.blocks.loose.accept(delta.loose)
+        self.orders.accept(delta.orders)
         self.persons.accept(delta.persons)
         self.members.accept(delta.sketches)
 
     def drop(self, delta: Delta) -> None:
         """The delta met a conflict: drop the copies that it was computed from."""
         self.blocks.drop(write.name for write in delta.blocks)
+        self.orders.take_back(delta.orders)
         self.persons.drop((write.project, write.person) for write in delta.persons)
 
     def clear(self) -> None:
@@ -90,4 +94,5 @@ class ShardCaches:
     def trim(self) -> None:
         """Drop the least recently used copies, down to the limits. Call it between batches only."""
         self.blocks.trim()
+        self.orders.trim()
         self.persons.trim()

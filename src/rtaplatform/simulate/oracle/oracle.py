@@ -2,7 +2,8 @@
 
 Promise: it shares no code with the workers, so one mistake cannot make both of them wrong in the same way.
 Input: records in the order of their offsets within each partition. Partitions may be mixed in any way, because every
-decision depends only on the stream time of the record's own partition (a dedup partition lies in one partition).
+decision depends only on the stream time of the record's own partition (a dedup partition lies in one partition). Only
+the question which of two equal orders in several partitions is the repeat depends on how they are mixed.
 Limits: it keeps every id and every person in memory. 300,000 records take seconds; it is not made for days of traffic.
 """
 
@@ -22,10 +23,11 @@ from rtaplatform.simulate.oracle.oracle_calendar import (
     is_kept,
     keeps_persons_by_product,
 )
-from rtaplatform.simulate.oracle.oracle_counting import count
+from rtaplatform.simulate.oracle.oracle_counting import count, gain_of
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_event
 from rtaplatform.simulate.oracle.oracle_json import UnreadableRecord, read_record
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
+from rtaplatform.simulate.oracle.oracle_orders import OracleOrders
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 
 _DEDUP_PARTITIONS = 16
@@ -81,6 +83,7 @@ class Oracle:
         self._stream_times: dict[tuple[str, int], int] = defaultdict(int)
         self._blocks: dict[tuple[Any, ...], _OracleBlock] = defaultdict(_OracleBlock)
         self._loose_ids: dict[tuple[Any, ...], int] = {}  # id outside any block → stream time at which it was written
+        self._orders = OracleOrders()
 
     def add(self, record: Consumed) -> None:
         """Count one record as applied, duplicate, late or dead."""
@@ -127,7 +130,11 @@ class Oracle:
             return
         self.truth.projects[project].totals["applied"] += 1
         by_product = [bucket for bucket in buckets if keeps_persons_by_product(*bucket, now)]
-        count(self.truth.projects[project], event, buckets, self._rules[project].currency, by_product=by_product)
+        is_repeat = self._orders.is_repeat(project, event, now)
+        if is_repeat:
+            self._count_outcome(project, "repeated_order", now)
+        gain = gain_of(event, self._rules[project].currency, is_repeat=is_repeat)
+        count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
 
     def _count_outcome(self, project: str, outcome: str, now: int) -> None:
         truth = self.truth.projects[project]

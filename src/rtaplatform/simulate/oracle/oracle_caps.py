@@ -29,10 +29,11 @@ class OracleSeats(NamedTuple):
     combinations: int = 10_000
     products: int = 100_000
     products_of_minute: int = 20_000
+    sales: int = 50_000
 
     def count_for(self, rollup: str, kind: str) -> int:
         if rollup != "products":
-            return self.combinations
+            return self.sales if rollup == "sales" else self.combinations
         return self.products_of_minute if kind == "minute" else self.products
 
 
@@ -40,6 +41,8 @@ def rest_of(rollup: str, values: Values) -> Values:
     """Return the value under which a value without a seat is counted; the value itself if it always has one."""
     if rollup == "products":
         return ("",) if values == ("",) else (REST,)
+    if rollup == "sales":
+        return (values[0] and REST, REST, values[2])
     name, source, *other_values = values
     return (name if name in _NAMES else REST, source, *[REST] * len(other_values))
 
@@ -54,7 +57,7 @@ def find_faults(
         if REST not in values and numbers != true.get(values, {})
     ]
     for is_named in (True, False):
-        group = {values for values in true if (values[0] in _NAMES) == is_named}
+        group = {values for values in true if (values[0] in ({""} if rollup == "sales" else _NAMES)) == is_named}
         always_seated = {values for values in group if rest_of(rollup, values) == values}
         wrong += [f"{values} always has a seat, and has none" for values in sorted(always_seated - counted.keys())]
         seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))

@@ -3,35 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from rtaplatform.simulate.oracle.oracle_amounts import OracleLine, in_other_currency, lines_of, revenue_of
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, dimension
-from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, SalesCell
 
 _NO_LINE = OracleLine("", 0, 0)  # an order without lines counts for the product ""
 Bucket = tuple[str, int]
+_PAID_BACK = ("Order Refunded", "Order Cancelled")
+_SHARED = {
+    "Product Viewed": "shared_views",
+    "Product Added": "shared_adds",
+    "Checkout Started": "shared_checkouts",
+    "Order Completed": "shared_orders",
+}
+
+
+class Gain(NamedTuple):
+    """What an event adds: to its own cell, to each of its products, and the products that its person has to do with."""
+
+    numbers: dict[str, int]
+    by_product: dict[str, dict[str, int]]
+    products: set[str]
+
+
+def gain_of(event: OracleEvent, currency: str, *, is_repeat: bool) -> Gain:
+    """Return what the event adds, in a project of that currency. A repeated order is an event and nothing else."""
+    by_product = _product_numbers(event, currency)
+    if is_repeat:
+        return Gain({"count": 1}, {}, set(by_product))
+    return Gain(_event_numbers(event, currency), by_product, set(by_product))
 
 
 def count(
-    truth: ProjectTruth, event: OracleEvent, buckets: list[Bucket], currency: str, *, by_product: list[Bucket]
+    truth: ProjectTruth, event: OracleEvent, buckets: list[Bucket], gain: Gain, *, by_product: list[Bucket]
 ) -> None:
-    """Add the event to these buckets. `currency`: the project's. `by_product`: the buckets with persons by product."""
+    """Add the event to these buckets. `by_product`: the buckets with persons by product."""
     is_bot = any(mark.startswith("bot:") for mark in event.marks)
     cells, products = (truth.bot_events, truth.bot_products) if is_bot else (truth.events, truth.products)
     shared = truth.bot_shared if is_bot else truth.shared
-    numbers = _event_numbers(event, currency)
-    per_product = _product_numbers(event, currency)
     for bucket in buckets:
         counters = cells[(*bucket, event.name, event.source, event.country, event.device)]
-        for name, number in numbers.items():
+        for name, number in gain.numbers.items():
             counters[name] += number
-        for product, counts in per_product.items():
+        for product, counts in gain.by_product.items():
             for name, number in counts.items():
                 products[(*bucket, product)][name] += number
-        if len(per_product) > 1:
-            shared[bucket]["shared_orders" if event.track == "Order Completed" else "shared_checkouts"] += 1
+        if bucket[0] != "minute":
+            _count_sales(truth.bot_sales if is_bot else truth.sales, event, bucket, gain)
+        if len(gain.by_product) > 1 and event.track in _SHARED:
+            shared[bucket][_SHARED[event.track]] += 1
+        if gain.by_product and event.track in _PAID_BACK:
+            shared[bucket]["refund_events"] += 1
         if not is_bot:
-            _count_person(truth, event, bucket, per_product if bucket in by_product else ())
+            _count_person(truth, event, bucket, gain.products if bucket in by_product else ())
+            if gain.numbers.get("orders") and bucket[0] != "minute":
+                _count_buyer(truth, event, bucket, gain.products if bucket in by_product else ())
+
+
+def _count_sales(sales: dict[SalesCell, dict[str, int]], event: OracleEvent, bucket: Bucket, gain: Gain) -> None:
+    for product, counts in gain.by_product.items():
+        for name in ("views", "adds", "orders", "units", "revenue"):
+            if counts.get(name):
+                sales[(*bucket, product, event.country, event.source)][name] += counts[name]
 
 
 def _count_person(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
@@ -42,21 +77,34 @@ def _count_person(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, produ
             truth.persons[(*bucket, None, product)].add(event.person)
 
 
+def _count_buyer(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
+    for place in ((None, None), (event.source, None), *((None, product) for product in products)):
+        truth.buyers[(*bucket, *place)].add(event.person)
+
+
 def _event_numbers(event: OracleEvent, currency: str) -> dict[str, int]:
+    if event.track in _PAID_BACK:
+        foreign = _in_other_currency(event, currency)
+        back = 0 if foreign else revenue_of(event.properties, lines_of(event.properties))
+        return {"count": 1, "refunds": back, "other_currencies": int(foreign)}
     if event.track != "Order Completed":
         return {"count": 1}
     lines = lines_of(event.properties)
     units = sum(line.quantity for line in lines)
     if _in_other_currency(event, currency):
-        return {"count": 1, "units": units, "other_currencies": 1}
-    return {"count": 1, "units": units, "revenue": revenue_of(event.properties, lines)}
+        return {"count": 1, "orders": 1, "units": units, "other_currencies": 1}
+    return {"count": 1, "orders": 1, "units": units, "revenue": revenue_of(event.properties, lines)}
 
 
 def _product_numbers(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
     """Return the numbers that each product of the event gains."""
     measure = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
     if measure is not None:
-        return {dimension(event.properties.get("product_id")): {measure: 1}}
+        root = [event.properties.get("product_id")]
+        lines = [line.product_id for line in lines_of(event.properties) or [_NO_LINE]]
+        return {dimension(product): {measure: 1} for product in (lines if event.by_lines else root)}
+    if event.track in _PAID_BACK:
+        return _paid_back(event, currency)
     if event.track not in ("Checkout Started", "Order Completed"):
         return {}
     return _line_numbers(event, lines_of(event.properties) or [_NO_LINE], currency)
@@ -73,6 +121,17 @@ def _line_numbers(event: OracleEvent, lines: list[OracleLine], currency: str) ->
         gain["units"] += line.quantity
         gain["revenue"] += 0 if _in_other_currency(event, currency) else line.amount
     return gains
+
+
+def _paid_back(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
+    """Return what each product among the lines of a refund loses; none where there are no lines."""
+    back: dict[str, dict[str, int]] = {}
+    for line in lines_of(event.properties):
+        of_product = back.setdefault(dimension(line.product_id), {"refunds": 0, "refunded_units": 0})
+        of_product["refunded_units"] += line.quantity
+        if not _in_other_currency(event, currency):
+            of_product["refunds"] += line.amount
+    return back
 
 
 def _in_other_currency(event: OracleEvent, currency: str) -> bool:

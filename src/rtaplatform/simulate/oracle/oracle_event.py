@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rtaplatform.simulate.oracle.oracle_amounts import read_amounts
 from rtaplatform.simulate.oracle.oracle_calendar import read_time
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber, UnreadableRecord, is_empty
+from rtaplatform.simulate.oracle.oracle_names import retell
 from rtaplatform.simulate.oracle.oracle_people import ids_of
 
 COMMERCE = (
@@ -33,7 +34,8 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 class OracleEvent(NamedTuple):
     """An event that can be counted. `track` is the name of a track call as a dimension's value, else empty.
 
-    `linked`: the anonymous id that it gives to its person, a user.
+    `linked`: the anonymous id that it gives to its person, a user. Name and properties are those of the second spec;
+    `by_lines` as of `Retold`.
     """
 
     name: str
@@ -50,6 +52,7 @@ class OracleEvent(NamedTuple):
     unreadable_time: bool
     unreadable_amounts: bool
     own_time: int | None
+    by_lines: bool
 
 
 def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, stream_time: int) -> OracleEvent:
@@ -60,7 +63,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         raise UnreadableRecord("unknown_type")
     if text["type"] == "track" and not text["event"]:
         raise UnreadableRecord("missing_event")
-    track = dimension(text["event"]) if text["type"] == "track" else ""
+    track, properties, by_lines = retell(dimension(text["event"]) if text["type"] == "track" else "", properties)
     if not text["anonymousId"] and not text["userId"]:
         raise UnreadableRecord("missing_identity")
     _check_ids(data, track, properties)
@@ -84,6 +87,7 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         unreadable_time=unreadable or "unreadable_time" in (data.get("marks") or []),
         unreadable_amounts=track in COMMERCE and read_amounts(properties).unreadable,
         own_time=_read_own_time(data),
+        by_lines=by_lines,
     )
 
 

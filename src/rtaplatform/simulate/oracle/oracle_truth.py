@@ -14,11 +14,13 @@ EventCell = tuple[str, int, str, str, str, str]
 """kind, start, name, source, country, device"""
 ProductCell = tuple[str, int, str]
 """kind, start, product_id"""
+SalesCell = tuple[str, int, str, str, str]
+"""kind, start, product_id, country, source"""
 PersonCell = tuple[str, int, str | None, str | None]
 """kind, start, then source or product_id; neither of them for all persons of the project"""
 
 
-_NOTES = ("unchecked", "unreadable_time", "unreadable_amount")
+_NOTES = ("unchecked", "unreadable_time", "unreadable_amount", "repeated_order")
 
 
 def _counts(*names: str) -> defaultdict[Any, dict[str, int]]:
@@ -26,11 +28,15 @@ def _counts(*names: str) -> defaultdict[Any, dict[str, int]]:
 
 
 def _event_cells() -> defaultdict[EventCell, dict[str, int]]:
-    return _counts("count", "units", "revenue", "other_currencies")
+    return _counts("count", "orders", "units", "revenue", "refunds", "other_currencies")
 
 
 def _product_cells() -> defaultdict[ProductCell, dict[str, int]]:
-    return _counts("views", "adds", "checkouts", "orders", "units", "revenue")
+    return _counts("views", "adds", "checkouts", "orders", "units", "revenue", "refunds", "refunded_units")
+
+
+def _sales_cells() -> defaultdict[SalesCell, dict[str, int]]:
+    return _counts("views", "adds", "orders", "units", "revenue")
 
 
 def _quality_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
@@ -42,7 +48,7 @@ def _totals() -> dict[str, int]:
 
 
 def _shared_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
-    return _counts("shared_orders", "shared_checkouts")
+    return _counts("shared_views", "shared_adds", "shared_checkouts", "shared_orders", "refund_events")
 
 
 @dataclass
@@ -55,9 +61,12 @@ class ProjectTruth:
     bot_events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
     products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
     bot_products: dict[ProductCell, dict[str, int]] = field(default_factory=_product_cells)
+    sales: dict[SalesCell, dict[str, int]] = field(default_factory=_sales_cells)
+    bot_sales: dict[SalesCell, dict[str, int]] = field(default_factory=_sales_cells)
     shared: dict[tuple[str, int], dict[str, int]] = field(default_factory=_shared_cells)
     bot_shared: dict[tuple[str, int], dict[str, int]] = field(default_factory=_shared_cells)
     persons: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    buyers: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     quality: dict[tuple[str, int], dict[str, int]] = field(default_factory=_quality_cells)
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,7 +80,9 @@ class ProjectTruth:
             "bot_events": _rows(self.bot_events, event_names),
             "products": _rows(self.products, product_names),
             "bot_products": _rows(self.bot_products, product_names),
+            "sales": _rows(self.sales, ("kind", "start", "product_id", "country", "source")),
             "persons": _person_rows(self.persons),
+            "buyers": _person_rows(self.buyers),
             "quality": _rows(self.quality, ("kind", "start")),
         }
 

@@ -1,7 +1,9 @@
-"""Dedup blocks and loose ids in memory: written by batches, deleted by stream time.   Stage 4 of 6."""
+"""Dedup blocks, loose ids and orders in memory: written by batches, deleted by stream time.   Stage 4 of 6."""
 
 from __future__ import annotations
 
+from rtaplatform.core.ledger import read_row
+from rtaplatform.core.time.buckets import DAY_MS
 from rtaplatform.store import redis_keys
 from rtaplatform.store.memory.memory_totals import MemoryTotals
 from rtaplatform.store.port import (
@@ -9,6 +11,9 @@ from rtaplatform.store.port import (
     Delta,
     LooseWrite,
 )
+
+ORDERS_KEPT_MS = 7 * DAY_MS
+ORDERS_LAG_MS = 28 * DAY_MS  # a partition that is further behind, or was not written to for so long, keeps none
 
 
 def write_ids(totals: MemoryTotals, delta: Delta) -> None:
@@ -46,3 +51,31 @@ def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> N
     for name in expired:
         if redis_keys.dedup_partition_of(name) == dedup_partition:
             del totals.blocks[name]
+
+
+def orders_differing(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, bytes], int]:
+    """The orders that are stored with other times than the batch took for true, and the times that are stored."""
+    return {
+        (write.project, each): stored
+        for write in delta.orders
+        for each, expected in zip(write.ids, write.expected_ms, strict=True)
+        if (stored := totals.orders.get(write.project, {}).get(each, -1)) != expected
+    }
+
+
+def write_orders(totals: MemoryTotals, delta: Delta) -> None:
+    """Before the ledger moves: what may go is judged by the rows that are there."""
+    before = _orders_before_ms(totals) if delta.orders else -1
+    for write in delta.orders:
+        orders = totals.orders.setdefault(write.project, {})
+        for each, at in zip(write.ids, write.written_ms, strict=True):
+            if at >= 0:
+                orders[each] = at
+        for each in [each for each, at in orders.items() if at <= before]:
+            del orders[each]
+
+
+def _orders_before_ms(totals: MemoryTotals) -> int:
+    """Orders counted up to then decide nothing any more, in whichever partition is furthest behind."""
+    times = [read_row(row).stream_time_ms for row in totals.ledger.values()]
+    return max(min(times), max(times) - ORDERS_LAG_MS) - ORDERS_KEPT_MS if times else -1

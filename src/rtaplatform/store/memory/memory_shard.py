@@ -8,7 +8,7 @@ from rtaplatform.core.caps import Caps
 from rtaplatform.core.ledger import PartitionId, next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.store.memory.memory_cells import add_members, increment_cells
-from rtaplatform.store.memory.memory_ids import write_ids
+from rtaplatform.store.memory.memory_ids import orders_differing, write_ids, write_orders
 from rtaplatform.store.memory.memory_totals import MemoryTotals
 from rtaplatform.store.port import (
     Conflicted,
@@ -67,9 +67,10 @@ def find_conflict(shard: MemoryShard, totals: MemoryTotals, delta: Delta) -> Con
         replayed=[origin for origin in delta.replayed if origin not in totals.dead],
         projects=delta.projects_version not in (None, shard.projects_version),
         loose=[w.name for w in delta.loose if _differs(totals.loose.get(w.name, {}), w)],
+        orders=orders_differing(totals, delta),
     )
-    has_changes = conflict.blocks or conflict.persons or conflict.replayed or conflict.projects or conflict.loose
-    return conflict if has_changes else None
+    parts = (conflict.blocks, conflict.persons, conflict.replayed, conflict.projects, conflict.loose, conflict.orders)
+    return conflict if any(parts) else None
 
 
 def _differs(stored: dict[bytes, int], write: LooseWrite) -> bool:
@@ -89,6 +90,7 @@ def write_batch(totals: MemoryTotals, delta: Delta, caps: Caps) -> None:
         for person in persons:
             totals.online.get(project, {}).pop(person, None)
     write_ids(totals, delta)
+    write_orders(totals, delta)
     for person_write in delta.persons:
         person_key = (person_write.project, person_write.person)
         totals.persons.pop(person_key, None)

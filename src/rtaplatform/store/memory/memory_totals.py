@@ -41,6 +41,7 @@ class MemoryTotals:
         self.online: dict[str, dict[bytes, int]] = {}
         self.blocks: dict[str, bytes] = {}
         self.loose: dict[str, dict[bytes, int]] = {}  # set → id → stream time of its write
+        self.orders: dict[str, dict[bytes, int]] = {}  # project → order id → stream time at which it was counted
         self.persons: dict[tuple[str, bytes], bytes] = {}
         self.dead: dict[str, int] = {}
         self.counts: dict[str, int] = {}

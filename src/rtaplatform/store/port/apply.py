@@ -85,6 +85,19 @@ class LooseWrite(Struct, frozen=True):
 LooseIdQuery = Sequence[tuple[str, Sequence[bytes]]]  # name of a set, ids to look up in it
 
 
+class OrderWrite(Struct, frozen=True):
+    """Order ids (8 bytes each) of a project, with the stream time at which each was counted last.
+
+    `expected_ms` are the times that the batch took for true, `written_ms` the new ones. -1: the id was not there; it is
+    only compared.
+    """
+
+    project: str
+    ids: list[bytes]
+    expected_ms: list[int]
+    written_ms: list[int]
+
+
 class PersonWrite(Struct, frozen=True):
     """The new value of a person, as a whole; an empty one deletes it. The tokens work as in `BlockWrite`."""
 
@@ -114,6 +127,7 @@ class Delta(Struct):
     left_online: Mapping[str, Collection[bytes]] = {}  # project → persons who are known under another id now
     blocks: list[BlockWrite] = []
     loose: list[LooseWrite] = []
+    orders: list[OrderWrite] = []
     persons: list[PersonWrite] = []
     dead: dict[str, int] = {}  # origin → stream time, ms
     replayed: list[str] = []  # origins that must still be in quarantine; apply removes them
@@ -144,6 +158,7 @@ class Conflicted(Struct, frozen=True):
     replayed: list[str]
     projects: bool
     loose: list[str] = []  # names of sets
+    orders: dict[tuple[str, bytes], int] = {}  # project and id → the stored time, -1 if there is none
 
 
 class Torn(Struct, frozen=True):

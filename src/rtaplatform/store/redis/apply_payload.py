@@ -1,4 +1,4 @@
-"""Encode a delta as the payload of `rta_apply_v4`.   Stage 4 of 6.   Pure; redis/functions/rta_v1.lua reads it."""
+"""Encode a delta as the payload of `rta_apply_v5`.   Stage 4 of 6.   Pure; redis/functions/rta_v1.lua reads it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
                 [w.name, redis_keys.dedup_partition_of(w.name), _eights(w.ids), w.expected_ms, w.written_ms]
                 for w in delta.loose
             ],
+            "orders": [[w.project, _eights(w.ids), w.expected_ms, w.written_ms] for w in delta.orders],
             "persons": [
                 [p.project, _raw(p.person), _raw(p.expected), _raw(p.token), _raw(p.value)] for p in delta.persons
             ],

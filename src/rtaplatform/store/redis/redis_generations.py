@@ -61,7 +61,7 @@ class RedisGenerations:
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return read_outcome(
-            self._store.call("rta_build_v4", shard, encode(generation, delta, self._store.keeping)), delta
+            self._store.call("rta_build_v5", shard, encode(generation, delta, self._store.keeping)), delta
         )
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:

@@ -34,9 +34,17 @@ def read_outcome(reply: Any, delta: Delta) -> Outcome:
                 replayed=[delta.replayed[i] for i in reply[3]],
                 projects=bool(reply[4]),
                 loose=[delta.loose[i].name for i in reply[5]],
+                orders=_orders(reply[6], delta),
             )
         case _:
             return Torn(text_of(reply[1]))
+
+
+def _orders(flat: list[int], delta: Delta) -> dict[tuple[str, bytes], int]:
+    """Set, place in it and stored time in turn."""
+    parts = iter(flat)
+    of = delta.orders
+    return {(of[i].project, of[i].ids[j]): at for i, j, at in zip(parts, parts, parts, strict=True)}
 
 
 def read_state(

@@ -171,7 +171,7 @@ class RedisStore:
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
-            self.call("rta_probe_v5", 0)
+            self.call("rta_probe_v6", 0)
         except redis.ResponseError as error:
             raise Stopped("redis", "rights", f"The user lacks a right that apply needs: {error}") from error
 
@@ -200,7 +200,7 @@ class RedisStore:
                 return state
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v4", shard, encode(generation, delta, self.keeping)), delta)
+        return read_outcome(self.call("rta_apply_v5", shard, encode(generation, delta, self.keeping)), delta)
 
     def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:

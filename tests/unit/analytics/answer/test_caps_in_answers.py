@@ -27,13 +27,24 @@ PRODUCTS = {
     "p-1": Product("Shoe", "shoes", brand="Acme"), "p-2": Product("Hat", "hats", brand="Acme"),
     "p-3": Product("Boot", "shoes", brand="Bolt"), "(none)": Product("Odd", "(none)"), "p-5": Product("Odd", "(other)"),
 }  # fmt: skip
-EVENTS = ["$page", "Product Viewed", "Order Completed", "flood 1", "flood 2", "flood 3", "(other)", "(none)"]
+EVENTS = [
+    "$page",
+    "Product Viewed",
+    "Product Added",
+    "Order Completed",
+    "flood 1",
+    "flood 2",
+    "flood 3",
+    "(other)",
+    "(none)",
+]
 BREAKDOWNS: dict[str, list[list[str]]] = {
     "events": [[], ["event"], ["source"], ["country"], ["event", "source"], ["source", "country"]],
     "page_views": [[], ["source"], ["country"]],
-    "orders": [[], ["source"], ["country"], ["product_id"], ["product_category"]],
+    "orders": [[], ["source"], ["country"], ["product_id"], ["product_category"], ["product_id", "country"]],
     "revenue": [[], ["event"], ["country"], ["product_id"], ["product_brand", "product_category"]],
     "product_views": [[], ["product_id"], ["product_category"], ["product_id", "product_brand"]],
+    "adds_to_cart": [[], ["product_id", "source"], ["country", "product_category"]],
     "visitors": [[], ["product_id"], ["source"], ["product_category"]],
 }
 FILTERS: list[dict[str, list[str]]] = [
@@ -48,7 +59,7 @@ WINDOWS: list[dict[str, Any]] = [
 HAPPENING = st.builds(
     lambda minutes, event, source, country, product, bot, person: Happening(
         NOON - minutes * 60_000, event, source=source, country=country, is_bot=bot, person=person,
-        product=product if event in ("Product Viewed", "Order Completed") else "",
+        product=product if event in ("Product Viewed", "Product Added", "Order Completed") else "",
         revenue=30_000 if event == "Order Completed" else 0,
     ),
     st.integers(0, 200), st.sampled_from(EVENTS), st.sampled_from(["web", "ios"]),
@@ -102,7 +113,7 @@ async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     st.lists(st.sampled_from(QUESTIONS), min_size=30, max_size=30),
 )
 def test_answer_is_right_or_not_exact(batches: list[list[Happening]], seats: int, asked: list[dict[str, Any]]) -> None:
-    caps = Caps(products=seats, products_of_minute=seats, combinations=seats, sketch_bytes=300 * seats)
+    caps = Caps(products=seats, products_of_minute=seats, combinations=seats, sales=seats, sketch_bytes=300 * seats)
 
     async def run() -> list[str]:
         capped, true = (Shop(catalog=Catalog(PRODUCTS), caps=each) for each in (caps, CAPS))

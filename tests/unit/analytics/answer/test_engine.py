@@ -108,6 +108,34 @@ async def test_empty_value_is_shown_and_filtered_as_none(shop: Shop) -> None:
     assert (await ask(shop, "orders", country="(none)"))["results"][0]["total"] == 1
 
 
+async def test_what_sells_where(shop: Shop) -> None:
+    sold = [("p-1", "DE", "web"), ("p-1", "DE", "ios"), ("p-1", "FR", "web"), ("p-2", "FR", "web")]
+    shop.take(
+        Happening(NOON - HOUR, "Order Completed", product=product, country=country, source=source, revenue=50_000)
+        for product, country, source in sold
+    )
+    rows = (await ask(shop, "revenue", start="-2h", breakdown="product_id,country", source="web", limit="3"))["results"]
+    found = {(row["dimensions"]["product_id"], row["dimensions"]["country"]): row["total"] for row in rows}
+    assert found[("p-1", "FR")] == found[("p-2", "FR")] == 5
+    one = await ask(shop, "units", start="-3h", interval="hour", product_id="p-1", country="FR")
+    assert one["results"][0]["total"] == 1
+    with pytest.raises(InvalidParameter, match="not kept"):
+        await ask(shop, "units", interval="minute", product_id="p-1", country="FR")
+
+
+async def test_buyers_are_persons_with_an_order(shop: Shop) -> None:
+    shop.take([order(NOON - HOUR, "p-1", 10_000, person="d"), order(NOON - 2 * HOUR, "p-2", 10_000, person="d")])
+    answer = await ask(shop, "buyers", start="-3h", interval="hour")
+    assert (answer["results"][0]["total"], [n for _, n in answer["results"][0]["points"]]) == (3, [0, 3, 1, 0])
+    assert (answer["meta"]["exact"], answer["meta"]["error"]) == (False, 0.0081)
+    for breakdown, found in (("source", {"web": 2, "ios": 1}), ("product_id", {"p-1": 2, "p-2": 2})):
+        rows = (await ask(shop, "buyers", breakdown=breakdown))["results"]
+        assert {row["dimensions"][breakdown]: row["total"] for row in rows} == found
+    assert (await ask(shop, "buyers", product_id="p-1"))["results"][0]["total"] == 2
+    with pytest.raises(InvalidParameter, match="not kept"):
+        await ask(shop, "buyers", interval="minute")
+
+
 async def test_rows_beyond_the_limit_are_dropped(shop: Shop) -> None:
     rows = (await ask(shop, "product_views", breakdown="product_id", limit="1"))["results"]
     assert [(row["dimensions"]["product_id"], row["total"]) for row in rows] == [("p-2", 2)]

@@ -59,6 +59,12 @@ SHAPES = [
     ("orders", {"product_id": "p-1,p-2", "breakdown": "product_id"}, "products",
      (field("orders", "p-1"), field("orders", "p-2"), field("orders", OTHER))),
     ("units", {"product_id": "(none)"}, "products", (field("units", ""),)),
+    ("refunds", {"source": "web"}, "activity",
+     (field("refunds", "Order Cancelled", "web"), field("refunds", "Order Refunded", "web"))),
+    ("orders", {"breakdown": "product_id,country"}, "sales", None),
+    ("revenue", {"product_id": "p-1", "country": "DE", "source": "web"}, "sales",
+     (field("revenue", "p-1", "DE", "web"), field("revenue", OTHER, OTHER, "web"))),
+    ("adds_to_cart", {"source": "web", "product_category": "shoes"}, "sales", None),
 ]  # fmt: skip
 
 
@@ -75,6 +81,8 @@ def test_persons_are_read_by_one_dimension() -> None:
     assert plan_of("visitors").shape == PersonsPlan("", ("",))
     assert plan_of("visitors", source="web,ios").shape == PersonsPlan("source", ("ios", "web"))
     assert plan_of("visitors", breakdown="product_id").shape == PersonsPlan("product_id", None)
+    assert plan_of("buyers").shape == PersonsPlan("", ("",), of="buyers")
+    assert plan_of("buyers", source="web").shape == PersonsPlan("source", ("web",), of="buyers")
     assert plan_of("online").shape == OnlinePlan()
 
 
@@ -166,7 +174,7 @@ REFUSED = [
     ("events", {"interval": "day", "start": "-50d", "timezone": "Asia/Kolkata"}, "timezone"),
     ("events", {"interval": "day", "start": "-90d", "timezone": "UTC"}, "timezone"),
     ("orders", {"breakdown": "event,product_id"}, "breakdown"),
-    ("orders", {"product_id": "p", "country": "DE"}, "product_id"),
+    ("orders", {"product_id": "p", "device": "phone"}, "product_id"),
     ("visitors", {"source": "web", "breakdown": "product_id"}, "breakdown"),
     ("visitors", {"source": "web", "product_id": "p"}, "source"),
     ("events", {"interval": "minute", "start": "-40h", "breakdown": "source", "limit": "1000"}, "limit"),

@@ -189,7 +189,7 @@ def test_dimensions_are_those_that_all_parts_have() -> None:
         with pytest.raises(InvalidParameter):
             parse_object({"metric": "view_to_cart", **asked})
     with pytest.raises(InvalidParameter):
-        make_plan(parse_object({"metric": "view_to_cart", "breakdown": ["source", "product_id"]}), PROJECT, NOON)
+        make_plan(parse_object({"metric": "view_to_cart", "breakdown": ["device", "product_id"]}), PROJECT, NOON)
 
 
 def test_an_amount_is_divided_once() -> None:

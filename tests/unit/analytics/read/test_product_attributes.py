@@ -94,9 +94,9 @@ async def test_every_product_metric_has_the_attributes_and_no_other() -> None:
     assert having == {name for name, metric in METRICS.items() if "product_id" in metric.dimensions}
 
 
-async def test_a_product_s_attribute_beside_the_source_is_refused_with_the_nearest() -> None:
+async def test_a_product_s_attribute_beside_the_device_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidParameter) as caught:
-        await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category", "source"])
+        await ask(shop_with(Catalog(SHOES)), "product_views", breakdown=["product_category", "device"])
     assert "product_category" in caught.value.allowed["products"]
 
 

@@ -13,6 +13,7 @@ from rtaplatform.collect.body.envelope import RequestArrival, draft_batch, draft
 from rtaplatform.collect.steps.steps import run_steps
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, Reason
+from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS
 from rtaplatform.process.decode.commerce import read_commerce
 from rtaplatform.process.decode.fast import read_event
 from tests.unit.process.decode.odd_records import Json, text_of
@@ -51,7 +52,7 @@ PROPERTIES = st.one_of(
         {},
         optional={
             "price": LOOSE, "quantity": NUMBERS, "revenue": LOOSE, "total": LOOSE, "products": LINES, "product_id": IDS,
-            "order_id": IDS, "currency": LOOSE,
+            "order_id": IDS, "currency": LOOSE, "transaction_id": IDS, "id": IDS, "items": LINES, "value": LOOSE,
         },
     ),
 )  # fmt: skip
@@ -79,7 +80,9 @@ TIMES = st.one_of(
 EVENTS = st.fixed_dictionaries(
     {
         "event": st.one_of(
-            LOOSE, st.sampled_from(["Order Completed", "Product Viewed", "Order\tCompleted", "Order\x01Completed", "x"])
+            LOOSE,
+            st.sampled_from([*FOREIGN_EVENTS]),
+            st.sampled_from(["Order Completed", "Product Viewed", "Order\tCompleted", "Order\x01Completed", "x"]),
         )
     },
     optional={
@@ -100,7 +103,7 @@ def reason_of_worker(value: bytes, *, was_collected: bool = False) -> Reason | N
     try:
         event = read_event(value, topic_source="web", record_timestamp_ms=NOW_MS, was_collected=was_collected)
         if event.name in COMMERCE_EVENTS:
-            read_commerce(event.name, event.properties, "EUR")
+            read_commerce(event.dimensions.sent_name, event.properties, "EUR")
     except Quarantined as error:
         return Reason(error.reason)
     return Reason.TIME_IN_FUTURE if event.time_ms > NOW_MS + 300_000 else None
@@ -167,6 +170,10 @@ def test_no_worker_quarantines_an_accepted_event_of_a_batch(events: list[Any], s
         b'{"event":"Order\\tCompleted","userId":"u","properties":{"order_id":"' + b"o" * 257 + b'"}}',
         b'{"event":"x","userId":"u",' + b",".join(b'"k%d":1' % n for n in range(998)) + b"}",
         b'{"event":"x","userId":"u",' + b",".join(b'"k%d":1' % n for n in range(999)) + b"}",
+        b'{"event":"purchase","userId":"u","properties":{"transaction_id":"' + b"o" * 257 + b'"}}',
+        b'{"event":"view_item","userId":"u","properties":{"items":[{"item_id":"' + b"p" * 257 + b'"}]}}',
+        b'{"event":"Viewed\tProduct","userId":"u","properties":{"id":"' + b"p" * 257 + b'"}}',
+        b'{"event":"Completed Order","userId":"u","properties":{"id":"' + b"p" * 257 + b'"}}',
         b'{"event":"x","userId":"u","properties":[ ],"context":""}',
         b'{"event":"x","userId":"u","properties":true}',
     ],

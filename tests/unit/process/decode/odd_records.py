@@ -191,29 +191,48 @@ times = st.one_of(
 )  # fmt: skip
 CURRENCIES = [" EUR", "eur\n", "EUR\u200b", "\ufeffUSD", "US$", "EURO", "E UR", "€", " ", "\u0601EUR", "ＥUR", 978]
 lines = st.fixed_dictionaries(
-    {}, optional={"product_id": st.one_of(st.sampled_from(["p1", "p2"]), odd), "price": amounts, "quantity": amounts}
+    {},
+    optional={
+        "product_id": st.one_of(st.sampled_from(["p1", "p2"]), odd),
+        "id": st.one_of(st.sampled_from(["p3"]), odd),
+        "item_id": st.one_of(st.sampled_from(["p2"]), odd),
+        "price": amounts,
+        "quantity": amounts,
+    },
 )
 good_lines = st.fixed_dictionaries(
     {"product_id": st.sampled_from(["p1", "p2", Json("7.50")])},
     optional={"price": st.sampled_from(["1.25", 3, Json("0.33333")]), "quantity": st.sampled_from([1, 2, Json("0.5")])},
 )
+# Each partition has orders of its own (`log_of`): of two equal ones in several, whichever is read first would count.
+order_ids = weighted(
+    (8, st.sampled_from(["o1", "o2"])),
+    (2, st.sampled_from([None, "", " ", "undefined", 0, Json("0.0"), "\tNULL", True, [], {"a": 1}, "-"])),
+    (1, st.sampled_from(["x" * 257, "ä" * 128 + "x", Json("7" * 257)])),
+)
+entries = weighted(
+    (5, st.lists(good_lines, max_size=4)),
+    (3, st.lists(lines, max_size=3)),
+    (2, st.lists(st.one_of(lines, st.sampled_from([*EMPTIES, 5, "p1"])), max_size=3)),
+    (2, st.dictionaries(st.sampled_from(["0", "2", "p1"]), st.one_of(lines, odd), max_size=3)),
+    (1, odd),
+)
 properties = st.fixed_dictionaries(
     {},
     optional={
         "product_id": weighted((5, st.sampled_from(["p1", "p2"])), (4, odd), (1, st.sampled_from(LONG_IDS))),
-        "order_id": weighted((5, st.sampled_from(["o1", 7])), (1, odd), (1, st.sampled_from(LONG_IDS))),
+        "order_id": order_ids,
         "price": weighted((5, amounts), (1, odd)),
         "quantity": amounts,
         "revenue": amounts,
         "total": amounts,
         "currency": st.one_of(st.sampled_from(["EUR", "eur", "USD", "", "ß", *CURRENCIES]), odd),
-        "products": weighted(
-            (5, st.lists(good_lines, max_size=4)),
-            (3, st.lists(lines, max_size=3)),
-            (2, st.lists(st.one_of(lines, st.sampled_from([*EMPTIES, 5, "p1"])), max_size=3)),
-            (2, st.dictionaries(st.sampled_from(["0", "2", "p1"]), st.one_of(lines, odd), max_size=3)),
-            (1, odd),
-        ),
+        "products": entries,
+        "id": weighted((5, st.sampled_from(["p1", 7])), (1, odd), (1, st.sampled_from(LONG_IDS))),
+        "orderId": order_ids,
+        "transaction_id": order_ids,
+        "value": amounts,
+        "items": entries,
     },
 )
 good_properties = st.fixed_dictionaries(
@@ -224,10 +243,14 @@ EVENTS = [
     "Product Viewed", "Product Added", "Product Removed", "Checkout Started", "Order Completed", "Order Refunded",
     "Order Cancelled", "Order\tCompleted",
 ]  # fmt: skip
+FOREIGN = [
+    "Viewed Product", "Added Product", "Removed Product", "Completed Order", "view_item", "add_to_cart",
+    "remove_from_cart", "begin_checkout", "purchase", "refund",
+]  # fmt: skip
 good = {
     "projectId": st.sampled_from(["demo", "other", "howe"]),
     "type": st.sampled_from(["track", "track", "track", "page", "screen", "identify", "group", "alias"]),
-    "event": st.sampled_from([*EVENTS, "Order Completed", "Signed Up"]),
+    "event": weighted((2, st.sampled_from([*EVENTS, "Order Completed", "Signed Up"])), (1, st.sampled_from(FOREIGN))),
     "messageId": weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
     "anonymousId": weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
 }
@@ -304,7 +327,9 @@ sent = st.builds(
     topic=st.sampled_from(list(TOPICS)),
     key=st.sampled_from([b"", b"demo:a1", b"demo:a2", b"\xff"]),
     value=values,
-    apart_ms=st.sampled_from([0, 1, 1_000, 50_000, HOUR, DAY - 1, DAY, 3 * DAY, -HOUR, None, 31 * DAY]),
+    apart_ms=st.sampled_from(
+        [0, 1, 1_000, 50_000, HOUR, DAY - 1, DAY, 3 * DAY, 7 * DAY - 1, 7 * DAY, -HOUR, None, 31 * DAY]
+    ),
     was_collected=st.booleans(),
 )
 
@@ -317,7 +342,10 @@ def log_of(records: Iterable[Sent]) -> MemoryBroker:
     for each in records:
         now += each.apart_ms or 0
         partition = Partition(each.topic, bucket_of(each.key, TOPICS[each.topic]))
-        record = broker.append(partition, -1 if each.apart_ms is None else now, each.key, each.value)
+        value = each.value
+        for order in (b'"o1"', b'"o2"'):
+            value = value and value.replace(order, order[:-1] + f'-{partition}"'.encode())
+        record = broker.append(partition, -1 if each.apart_ms is None else now, each.key, value)
         record.was_collected = each.was_collected
     return broker
 

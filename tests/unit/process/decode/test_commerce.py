@@ -103,8 +103,33 @@ def test_views_and_adds_are_of_the_root_and_others_of_nothing() -> None:
     fields = {"product_id": 7, "products": [{"product_id": "q"}], "price": 3}
     assert read("Product Viewed", fields).products == {"7": {"views": 1}}
     assert read("Product Added", fields).products == {"7": {"adds": 1}}
-    for name in ("Product Removed", "Order Refunded", "Order Cancelled"):
-        assert read(name, fields) is NOTHING
+    assert read("Product Removed", fields) is NOTHING
+
+
+@pytest.mark.parametrize("name", ["Order Refunded", "Order Cancelled", "refund"])
+def test_a_refund_is_what_was_stated_else_its_lines(name: str) -> None:
+    entries: list[dict[str, Any]] = [
+        {"product_id": "p", "price": 2, "quantity": 3},
+        {"product_id": "q", "price": 1},
+        {"product_id": "p"},
+    ]
+    of_lines = {
+        "p": {"refunds": 60_000, "refunded_units": 40_000},
+        "q": {"refunds": 10_000, "refunded_units": 10_000},
+    }
+    assert (read(name, {"total": 5, "order_id": "o"}).refunds, read(name, {"order_id": "o"}).refunds) == (50_000, 0)
+    assert read(name, {"total": 5}).products == {}, "the whole order: its products are not known here"
+    found = read(name, lines(*entries))
+    assert (found.refunds, found.products, found.orders, found.revenue) == (70_000, of_lines, 0, 0)
+    stated = read(name, {**lines(*entries), "revenue": 99})
+    assert (stated.refunds, stated.products) == (990_000, of_lines)
+    assert (found.order_id, found.shared_field, found.person_products) == (b"", "refund_events", ())
+
+
+def test_a_refund_in_another_currency_gives_units_and_no_money() -> None:
+    found = read("Order Refunded", {**lines({"product_id": "p", "price": 2}), "currency": "USD", "total": 2})
+    assert (found.refunds, found.other_currencies) == (0, 1)
+    assert found.products == {"p": {"refunds": 0, "refunded_units": 10_000}}
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ def test_products_of_an_order() -> None:
     lines = [{"product_id": "p-1", "price": 2}, {"product_id": "p-1", "price": 3, "quantity": 2}, {"price": 9}]
     found = counted(order(products=lines, revenue=1)).products
     assert dict(found)[(*HERE, "p-1")] == {
-        "views": 0, "adds": 0, "checkouts": 0, "orders": 1, "units": 30_000, "revenue": 80_000,
+        "views": 0, "adds": 0, "checkouts": 0, "orders": 1, "units": 30_000, "revenue": 80_000, "refunds": 0,
+        "refunded_units": 0,
     }  # fmt: skip
     assert found[*HERE, ""]["revenue"] == 90_000
     assert {cell[2] for cell in found} == {"p-1", ""}
@@ -197,7 +198,9 @@ def test_views_and_adds_take_the_root_product() -> None:
 
 def test_another_currency_gives_units_but_no_revenue() -> None:
     found = counted(order(product_id="p-1", price=5, currency="usd"))
-    assert found.events[CELL] == {"count": 1, "units": 10_000, "revenue": 0, "other_currencies": 1}
+    assert found.events[CELL] == {
+        "count": 1, "orders": 1, "units": 10_000, "revenue": 0, "refunds": 0, "other_currencies": 1,
+    }  # fmt: skip
     assert found.products[*HERE, "p-1"]["revenue"] == 0
     for same in ("eur", "EUR", "", " ", None, " EUR", "eur\n", "EUR\u200b", "\ufeffEUR"):
         assert _order_cell(price=5, currency=same)["revenue"] == 50_000
@@ -207,8 +210,8 @@ def test_another_currency_gives_units_but_no_revenue() -> None:
 
 def test_only_orders_have_revenue() -> None:
     found = counted(track("Order Refunded", {"total": 5, "product_id": "p-1"}))
-    assert {numbers["revenue"] for numbers in found.events.values()} == {0}
-    assert not found.products
+    assert {(numbers["revenue"], numbers["refunds"]) for numbers in found.events.values()} == {(0, 50_000)}
+    assert found.products[*HERE, "p-1"]["refunded_units"] == 10_000
 
 
 def test_source_is_the_topics_where_it_is_not_said() -> None:

@@ -1,7 +1,7 @@
 #!lua name=rta_v1
 -- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
 -- First part of the library: steps 1 (compare) and 2 (validate) of `apply`. They write nothing.
--- The second part adds to counters, the third writes everything else.
+-- The second part adds to counters, the third has the orders, the fourth writes everything else.
 --
 -- A Redis function is isolated, but not all-or-nothing: an error after the first write leaves the earlier writes.
 -- So `apply` compares and validates everything first. Then it sets a marker, makes only writes that cannot fail
@@ -17,6 +17,7 @@
 --   move    1 partition, 2 expected ledger row, 3 new row
 --   block   1 name, 2 expected token, 3 new token, 4 last write (8 bytes), 5 ids, 6 last write (ms), 7 index, 8 replace?
 --   set     1 name, 2 index, 3 loose ids, 4 expected times, 5 new times
+--   orders  1 project, 2 order ids, 3 expected times, 4 new times
 --   person  1 project, 2 person, 3 expected token, 4 new token, 5 value
 --   cells   1 name, 2 expiry, 3 seats, 4 field, increment, …, 5 has a change log?, 6 rollup
 --   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …, 7 sizes
@@ -67,7 +68,8 @@ local function loose_differ(base, set)
   return false
 end
 
-local function conflicts(root, base, batch)
+-- `orders`: those that differ, as the third part finds them.
+local function conflicts(root, base, batch, orders)
   local blocks, persons, replayed, loose = {}, {}, {}, {}
   for i, block in ipairs(batch.blocks) do
     if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
@@ -84,8 +86,8 @@ local function conflicts(root, base, batch)
   end
   local version = redis.call('HGET', root .. 'projects', ':version') or ''
   local projects = (batch.projects_version and batch.projects_version ~= version) and 1 or 0
-  if #blocks + #persons + #replayed + #loose + projects == 0 then return nil end
-  return {'CONFLICT', blocks, persons, replayed, projects, loose}
+  if #blocks + #persons + #replayed + #loose + #orders + projects == 0 then return nil end
+  return {'CONFLICT', blocks, persons, replayed, projects, loose, orders}
 end
 
 -- 2 validate ------------------------------------------------------------------------------------------------------
@@ -211,20 +213,23 @@ local function check_sketches(base, group)
   end
 end
 
--- As long as the lists of increments, and checked in the same way.
+-- Ids with expected and new times: as long as the lists of increments, and checked in the same way.
+local function check_ids(ids, expected, written, what)
+  check(is_table(ids) and is_table(expected) and is_table(written), what)
+  check(#ids == #expected and #ids == #written, what)
+  for i = 1, #ids do
+    local id, before, after = ids[i], expected[i], written[i]
+    if type(id) ~= 'string' or #id ~= 8 then check(false, what) end
+    if type(before) ~= 'number' or before % 1 ~= 0 or before < -1 or before > EXACT then check(false, what) end
+    if type(after) ~= 'number' or after % 1 ~= 0 or after < -1 or after > EXACT then check(false, what) end
+  end
+end
+
 local function check_loose(base, set)
   check(is_text(set[1], KEY_MAX) and is_text(set[2], KEY_MAX), 'loose')
   check_type(base .. 'i:' .. set[1], 'zset')
   check_type(base .. 'bx:' .. set[2], 'zset')
-  local ids, expected, written = set[3], set[4], set[5]
-  check(is_table(ids) and is_table(expected) and is_table(written), 'loose')
-  check(#ids == #expected and #ids == #written, 'loose')
-  for i = 1, #ids do
-    local id, before, after = ids[i], expected[i], written[i]
-    if type(id) ~= 'string' or #id ~= 8 then check(false, 'loose') end
-    if type(before) ~= 'number' or before % 1 ~= 0 or before < -1 or before > EXACT then check(false, 'loose') end
-    if type(after) ~= 'number' or after % 1 ~= 0 or after < -1 or after > EXACT then check(false, 'loose') end
-  end
+  check_ids(set[3], set[4], set[5], 'loose')
 end
 
 local function validate(base, batch)

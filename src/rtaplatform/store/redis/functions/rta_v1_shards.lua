@@ -1,5 +1,5 @@
--- Fourth part of the library: calls about a whole shard. Begin a generation, adopt a topic, set projects, probe rights.
--- At its end the functions of the first four parts are registered.
+-- Fifth part of the library: calls about a whole shard. Begin a generation, adopt a topic, set projects, probe rights.
+-- At its end the functions of the first five parts are registered.
 
 -- Begin a generation if `expected` is the current one (empty: the shard has none). Returns the current one.
 local function begin(keys, args)
@@ -66,6 +66,7 @@ local function probe(keys)
   redis.call('HGET', hash, 'a')
   redis.call('HMGET', hash, 'a')
   redis.call('HLEN', hash)
+  redis.call('HVALS', hash)
   redis.call('HEXISTS', hash, 'a')
   redis.call('HDEL', hash, 'a')
   redis.call('ZADD', zset, 'GT', 1, 'a')
@@ -103,9 +104,9 @@ end
 local function apply(keys, args) return write_batch(keys, args, 'generation') end
 local function build(keys, args) return write_batch(keys, args, 'building') end
 
-redis.register_function('rta_probe_v5', probe)
-redis.register_function('rta_apply_v4', apply)
-redis.register_function('rta_build_v4', build)
+redis.register_function('rta_probe_v6', probe)
+redis.register_function('rta_apply_v5', apply)
+redis.register_function('rta_build_v5', build)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

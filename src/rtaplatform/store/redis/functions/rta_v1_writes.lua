@@ -1,4 +1,4 @@
--- Third part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
+-- Fourth part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
 
 local LOOSE_FORGOTTEN = 1000 -- ids of a dedup partition that go with a call, and twice as many as it adds
 local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its registers: key, expiry, entry of the index
@@ -146,6 +146,7 @@ local function write(base, batch, now)
   for _, block in ipairs(batch.blocks) do write_block(base, block) end
   local added = {}
   for _, set in ipairs(batch.loose) do added[set[2]] = (added[set[2]] or 0) + write_loose(base, set) end
+  write_orders(base, batch)
   for _, person in ipairs(batch.persons) do write_person(base, person) end
   each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
   each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
@@ -175,7 +176,7 @@ local function changes_nothing(batch)
   for _, set in ipairs(batch.loose) do
     for i = 1, #set[5] do if set[5][i] ~= -1 then return false end end
   end
-  return true
+  return not changes_orders(batch)
 end
 
 -- Steps 1 and 2. Returns a reply if there is nothing to write, else nil, the batch and the prefix to write below.
@@ -191,11 +192,12 @@ local function examine(root, shard_key, payload, current)
   if generation == '' or batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
     return moved(ledger, generation, batch.moves)
   end
-  local conflict = conflicts(root, base, batch)
+  local conflict = conflicts(root, base, batch, orders_differing(base, batch))
   if conflict then return conflict end
   if changes_nothing(batch) then return {'OK'} end
   -- 2 validate
   validate(base, batch)
+  check_orders(base, batch)
   return nil, batch, base
 end
 
