@@ -153,7 +153,7 @@ async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more
         resources.files("rtaplatform.store.redis").joinpath("functions", f"{part}.lua").read_text()
         for part in redis_keys.FUNCTIONS
     )
-    older = "\n".join(line for line in code.splitlines() if not re.search("_v[45]'|counts_v1'|sketches_v1'", line))
+    older = "\n".join(line for line in code.splitlines() if not re.search("_v[56]'|counts_v1'|sketches_v1'", line))
     assert older != code
     reader = RedisReader(shard.settings)
     newer = ReadPersonCounts("product_id", BucketKind.HOUR, ()), PersonSketches("product_id", BucketKind.HOUR, ())

@@ -77,9 +77,9 @@ async def test_thousands_of_orders_are_compared_and_written_in_one_call(parts: P
 
 def ledger(after: Advance | None, place_number: int, at_ms: int) -> Advance:
     """The place's row with that stream time, after another one."""
-    offset = 1 if after is None else int(after.upto.split("|")[0]) + 1
+    offset = 1 if after is None else int(after.to_row.split("|")[0]) + 1
     place = PLACE._replace(partition=place_number)
-    return Advance(place, "" if after is None else after.upto, LedgerRow(offset, 0, at_ms, "ff", 0, at_ms).text())
+    return Advance(place, "" if after is None else after.to_row, LedgerRow(offset, 0, at_ms, "ff", 0, at_ms).text())
 
 
 async def test_orders_go_once_no_partition_can_meet_them_within_seven_days(parts: Parts) -> None:

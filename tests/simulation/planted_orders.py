@@ -40,7 +40,7 @@ class OrdersOutsideTheCall(Plain):
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         if not delta.orders:
             return self.really(shard, generation, delta)
-        still = [structs.replace(move, upto=move.after) for move in delta.moves if move.after]
+        still = [structs.replace(move, to_row=move.from_row) for move in delta.moves if move.from_row]
         outcome = self.really(shard, generation, Delta(still, orders=delta.orders))
         self.calls += 1
         if not isinstance(outcome, Applied):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from typing import Protocol
 
 from rtaplatform import telemetry
@@ -308,12 +309,15 @@ class Rebuild:
                     )
 
     def _find_lost_rows(self, shard: int, places: Sequence[PartitionId]) -> None:
-        """Find live ledger rows beyond the log's end. Their records are lost: the switch cannot wait for them."""
+        """Find live ledger rows beyond the log's end. Their records are lost: the switch cannot wait for them.
+
+        A partition that is not known here was added meanwhile: its records are read with the next look at the log.
+        """
         state = self._live_state(shard)
         extents = self._log.extents(self._log.assignment()[1])  # read after the ledger, so that no end is too old
         highs = {extent.place: extent.high for extent in extents.values()}
         rows = {place: state.ledger.get(place, "") for place in places} if state else {}
-        self._lost_rows[shard] = {p: row for p, row in rows.items() if next_offset(row) > highs.get(p, 0)}
+        self._lost_rows[shard] = {p: row for p, row in rows.items() if next_offset(row) > highs.get(p, inf)}
 
 
 def _can_resume(state: ShardState, shards: int, extents: Mapping[Partition, OffsetRange]) -> bool:

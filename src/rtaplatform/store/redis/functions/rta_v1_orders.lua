@@ -39,11 +39,15 @@ end
 
 -- Up to then no order decides any more, in whichever partition is furthest behind; by the rows before the ledger moves.
 local function orders_before(ledger)
-  local oldest, newest = nil, 0
-  for _, row in ipairs(redis.call('HVALS', ledger)) do
-    local at = tonumber(string.match(row, '|(%d+)$')) or 0
-    oldest, newest = math.min(oldest or at, at), math.max(newest, at)
-  end
+  local oldest, newest, cursor = nil, 0, '0'
+  repeat
+    local page = redis.call('HSCAN', ledger, cursor, 'COUNT', CHUNK)
+    cursor = page[1]
+    for i = 2, #page[2], 2 do
+      local at = tonumber(string.match(page[2][i], '|(%d+)$')) or 0
+      oldest, newest = math.min(oldest or at, at), math.max(newest, at)
+    end
+  until cursor == '0'
   return math.max(oldest or 0, newest - ORDERS_LAG_MS) - ORDERS_KEPT_MS
 end
 
