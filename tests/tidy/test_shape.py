@@ -47,20 +47,20 @@ MANY_FIELDS = {
 }
 MANY_METHODS = {
     # Adapters: as many as the calls of their port and of their life cycle.
-    "KafkaConsumer": 18,
-    "MemoryStore": 31,
-    "RedisStore": 28,
+    "KafkaConsumer": 18,  # the calls of the log's port, and the life of an assignment: take, seek, pause, lose
+    "MemoryStore": 31,  # the ports of worker, reader, rebuild and operator in one object, so that tests see one state
+    "RedisStore": 28,  # the calls of the worker's port, and what operators and the start of a process ask
     # Caches and loops: few public methods over short private steps.
-    "Engine": 17,
-    "FreshnessTracker": 17,
-    "KeyCache": 18,
-    "LiveQuery": 17,
-    "Positions": 19,
-    "ProductTables": 18,
-    "ProductTotals": 19,
-    "TimeOrderedLog": 19,
-    "UnitedSketches": 18,
-    "WindowCache": 21,
+    "Engine": 17,  # one answer in short private steps
+    "FreshnessTracker": 17,  # each question about freshness by itself, and the steps of a refresh
+    "KeyCache": 18,  # one look-up in short steps: fresh, stale, guess, PostgreSQL away
+    "LiveQuery": 17,  # listeners that come and go, and the steps of one computation
+    "Positions": 19,  # how a ledger is taken over, compared and repaired: one step a method
+    "ProductTables": 18,  # the table of each project: read, changed by notifications, dropped
+    "ProductTotals": 19,  # buckets that come, change and go, and the questions about their sums
+    "TimeOrderedLog": 19,  # the calls of the log's port, and the merging of partitions by time
+    "UnitedSketches": 18,  # sketches that come, change and go, and their unions by row
+    "WindowCache": 21,  # buckets that come, change and go, within limits of memory and age
 }
 WITHOUT_DOCSTRING = {
     "tests/unit/analytics/answer/test_engine.py",
