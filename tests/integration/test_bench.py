@@ -45,7 +45,7 @@ def test_latency_is_told_at_each_share_of_the_greatest_rate(
 
 def test_every_question_is_answered_and_timed(stack: BenchStack, capsys: pytest.CaptureFixture[str]) -> None:
     report, size = BenchReport("query", as_json=True, seed=1), query.RowSize(2_000, 100, 200)
-    query.measure_on(stack, report, size, asked=2, meanwhile=50, seed=1)
+    query.measure_on(stack, report, size, times=2, meanwhile=50, seed=1)
     told = rows(capsys)
     asked = [(meanwhile, question) for meanwhile in (0, 50) for question in query.QUESTIONS]
     assert [(row["meanwhile"], row["question"]) for row in told] == asked

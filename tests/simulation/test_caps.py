@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.query import Answer
-from rtaplatform.core.time.buckets import bucket_starts, utc
+from rtaplatform.core.time.buckets import bucket_starts
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
 from rtaplatform.store.redis.apply_payload import Retention
@@ -181,7 +181,7 @@ def wrong_answers(reader: Any, truth: ProjectTruth, shop: LargeShop) -> list[str
 
 def ask(reader: Any, truth: ProjectTruth, shop: LargeShop, question: dict[str, Any]) -> Answer:
     """Of the shop's day, in the evening."""
-    clock, day = Clock(shop.begin_ms + 18 * 3_600_000), utc(shop.begin_ms + 7_200_000).date()
+    clock, day = Clock(shop.begin_ms + 18 * 3_600_000), datetime.fromtimestamp(shop.begin_ms / 1000 + 7_200, UTC).date()
     period = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
     engine = Engine(reader, FreshnessTracker(), clock, catalog_services_of(truth))
 

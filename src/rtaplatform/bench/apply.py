@@ -1,10 +1,13 @@
 """How long does one call of the store take, and how large is it, as rates, batches, projects and products grow?
 
-The real worker folds a simulated shop's records, out of memory, into a Valkey of its own; what is timed is its calls of
-`apply`: the encoding apart, and the call from the first byte sent to the answer. First in steady state: events come at
-a rate, and a batch is what has come in the time that a worker waits for one. Then batches of given sizes, one after the
-other, as while it catches up. Python's garbage collector is off: it would look through the records that only this
-process keeps.
+The benchmark starts its own Valkey. A real worker reads a simulated shop's records from memory and writes them there.
+The benchmark times each `apply` call of the worker. It measures the encoding separately from the call, which lasts
+from the first byte sent to the answer.
+
+The first cases measure the steady state. Events arrive at a fixed rate, and a batch holds the events that arrived while
+the worker waited. The other cases measure a worker that catches up. Batches have a fixed size and follow one another.
+
+Python's garbage collector is off. Otherwise it would scan the records in memory, which a real worker does not hold.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ RATES = (500, 2_000, 5_000, 10_000)  # events a second, for one worker
 
 
 class TimedStore:
-    """An `AggregateStore` that remembers how long each call took, and how large it was."""
+    """An `AggregateStore` that records the duration and the size of each call."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
@@ -49,14 +52,14 @@ class TimedStore:
         self.sizes: list[int] = []
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        begun = time.perf_counter()
+        start_s = time.perf_counter()
         size = len(encode(generation, delta))
-        encoded = time.perf_counter()
+        encoded_s = time.perf_counter()
         outcome = self._store.apply(shard, generation, delta)
-        whole = time.perf_counter() - encoded
+        total_s = time.perf_counter() - encoded_s
         if delta.cells:
-            self.encoding.append(encoded - begun)
-            self.calls.append(max(0.0, whole - (encoded - begun)))
+            self.encoding.append(encoded_s - start_s)
+            self.calls.append(max(0.0, total_s - (encoded_s - start_s)))
             self.sizes.append(size)
         return outcome
 
@@ -88,7 +91,8 @@ class ApplyCase(NamedTuple):
     products: int
 
 
-# Each varies one thing against a batch of one project with few products. 20,000 is the default size.
+# Each case changes one value of the base case: batches of 10,000 records, one project, 200 products.
+# 20,000 records is the default batch size of a worker.
 CASES = (
     *(ApplyCase(size, 1, 200) for size in (BATCH // 10, BATCH, BATCH * 2, BATCH * 4)),
     *(ApplyCase(BATCH, projects, 200) for projects in (10, 100)),
@@ -105,51 +109,51 @@ def measure(
     cases: Sequence[ApplyCase] = CASES,
     rates: Sequence[int] = RATES,
 ) -> None:
-    """A row for each rate, of so many seconds, and one for each case, of so many calls."""
+    """Report one row per rate, measured for `seconds`, and one row per case, measured over `calls`."""
     gc.collect()
     gc.disable()
     try:
         for rate in rates:
             with running_valkey() as (settings, _pid):
-                _say(report, _steady(settings, rate, seconds=seconds, seed=seed), {"events_per_s": rate})
+                _report_calls(report, _measure_rate(settings, rate, seconds=seconds, seed=seed), {"events_per_s": rate})
         for case in cases:
             with running_valkey() as (settings, _pid):
-                _say(report, _counted(settings, case, calls=calls, seed=seed), case._asdict())
+                _report_calls(report, _measure_batches(settings, case, calls=calls, seed=seed), case._asdict())
     finally:
         gc.enable()
 
 
-def _say(report: BenchReport, timed: TimedStore, case: Mapping[str, int]) -> None:
-    sizes = {f"p{n}_kb": round(percentile(timed.sizes, n / 100) / 1000, 1) for n in (50, 99)}
-    encoding_ms = round(percentile(timed.encoding, 0.5) * 1000, 2)
-    report.row(**case, calls=len(timed.calls), **milliseconds(timed.calls), encoding_p50_ms=encoding_ms, **sizes)
+def _report_calls(report: BenchReport, store: TimedStore, case: Mapping[str, int]) -> None:
+    sizes = {f"p{n}_kb": round(percentile(store.sizes, n / 100) / 1000, 1) for n in (50, 99)}
+    encoding_ms = round(percentile(store.encoding, 0.5) * 1000, 2)
+    report.row(**case, calls=len(store.calls), **milliseconds(store.calls), encoding_p50_ms=encoding_ms, **sizes)
 
 
-def _steady(settings: StoreSettings, rate: int, *, seconds: float, seed: int) -> TimedStore:
-    """Events as they come, which a worker takes every WAIT_S."""
+def _measure_rate(settings: StoreSettings, rate: int, *, seconds: float, seed: int) -> TimedStore:
+    """Events arrive at the rate. The worker takes a batch every WAIT_S seconds."""
     start, name = time.time_ns() // 1_000_000, "site-0"
     plan = SimulationPlan(start, project=name, rate=float(rate), products=200, seed=seed)
     records = list(islice(events(plan), int(rate * seconds)))
-    with _working(settings, [name], BATCH) as (broker, worker, timed):
+    with _running_worker(settings, [name], BATCH) as (broker, worker, store):
         due = time.monotonic()
         for at in range(0, len(records), round(rate * WAIT_S)):
             _append(broker, iter(records[at : at + round(rate * WAIT_S)]))
             worker.turn()
             due += WAIT_S
             time.sleep(max(0.0, due - time.monotonic()))
-    return timed
+    return store
 
 
-def _counted(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int) -> TimedStore:
+def _measure_batches(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int) -> TimedStore:
     names = [f"site-{n}" for n in range(case.projects)]
     records = _records(names, case.batch * calls, case.products, seed)
-    with _working(settings, names, case.batch) as (broker, worker, timed):
+    with _running_worker(settings, names, case.batch) as (broker, worker, store):
         for _ in range(calls):
-            # A batch has records of all partitions, as those of a worker that keeps up.
+            # A batch has records of all partitions, like the batches of a worker that keeps up.
             _append(broker, islice(records, case.batch))
-            while not (worker.is_settled and _is_read(broker, worker)):  # else records are made beside the call
+            while not (worker.is_settled and _is_read(broker, worker)):  # records must not be made during a call
                 worker.turn()
-    return timed
+    return store
 
 
 def _is_read(broker: MemoryBroker, worker: Worker) -> bool:
@@ -157,26 +161,26 @@ def _is_read(broker: MemoryBroker, worker: Worker) -> bool:
 
 
 @contextmanager
-def _working(
+def _running_worker(
     settings: StoreSettings, names: Sequence[str], batch: int
 ) -> Iterator[tuple[MemoryBroker, Worker, TimedStore]]:
-    """A worker that has taken its partitions of an empty log; at the end all that it was given is in the store."""
-    broker, store = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)), RedisStore(settings)
-    store.load_functions()
-    store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
-    begin_missing(store, settings.shards, dict(broker.ids), {})
-    log, timed = MemoryLog(broker, batch), TimedStore(store)
+    """A worker that owns all partitions of an empty log. At the end it writes all remaining records to the store."""
+    broker, redis_store = MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)), RedisStore(settings)
+    redis_store.load_functions()
+    redis_store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
+    begin_missing(redis_store, settings.shards, dict(broker.ids), {})
+    log, store = MemoryLog(broker, batch), TimedStore(redis_store)
     log.assign(broker.all_partitions())
-    worker = Worker(log, log, timed, shards=settings.shards)
+    worker = Worker(log, log, store, shards=settings.shards)
     worker.turn()
-    yield broker, worker, timed
+    yield broker, worker, store
     while not worker.is_settled:
         worker.turn()
-    store.close()
+    redis_store.close()
 
 
 def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[SimulatedRecord]:
-    """The records of all projects in turn, ending about now."""
+    """The records of all projects in turn. The last ones have a time close to now."""
     start = time.time_ns() // 1_000_000 - int(total / RATE * 1000)
     streams = [
         events(SimulationPlan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))

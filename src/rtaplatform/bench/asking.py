@@ -1,4 +1,4 @@
-"""A client that keeps its connection, and how long answers take it."""
+"""An HTTP client that keeps its connection and can time its requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HttpQuestion(NamedTuple):
 
 
 class HttpAsker:
-    """Asks an API under one key, one question after the other, over one connection."""
+    """Sends questions to an API, one after the other, with one key and over one connection."""
 
     def __init__(self, url: str, key: str) -> None:
         place = urllib.parse.urlsplit(url)
@@ -30,16 +30,16 @@ class HttpAsker:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def ask(self, question: HttpQuestion) -> bytes:
-        """The body of the answer. Raises AssertionError where it is not 200."""
+        """Return the body of the answer. Raises AssertionError if the status is not 200."""
         body = None if question.body is None else msgspec.json.encode(question.body)
         self._connection.request(question.method, question.path, body, self._headers)
         answer = self._connection.getresponse()
-        said = answer.read()
-        assert answer.status == 200, (question, said)
-        return said
+        content = answer.read()
+        assert answer.status == 200, (question, content)
+        return content
 
-    def timed(self, question: HttpQuestion) -> float:
-        """Seconds from the first byte sent to the last one read."""
-        begun = time.perf_counter()
+    def time_answer(self, question: HttpQuestion) -> float:
+        """Return the seconds from the first byte sent to the last byte read."""
+        start_s = time.perf_counter()
         self.ask(question)
-        return time.perf_counter() - begun
+        return time.perf_counter() - start_s

@@ -1,6 +1,7 @@
-"""The job of the comparison, in place of the platform's own, for `counts.py` alone.
+"""The job of the comparison. Only `counts.py` uses it, in place of the platform's own job.
 
-Per minute of the events' time: the count by event, and by event and product, distinct users, the revenue of orders.
+It computes for each minute of event time: the count by event, the count by event and product, the distinct users, and
+the revenue of orders.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def decode_events(run: RecordColumns, items: Sequence[Any], stream_time_ms: int 
 
 
 class Counts:
-    """The job, without a look at repeats."""
+    """The job without deduplication."""
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(BenchEvent).decode
@@ -112,7 +113,7 @@ Minute = tuple[dict[str, dict[str, int]], list[str]]  # counts by event and prod
 
 
 class CountsFold:
-    """Increments of one batch."""
+    """Collects the increments of one batch."""
 
     def __init__(self, repeats: RepeatFilter) -> None:
         self._repeats = repeats
@@ -123,19 +124,19 @@ class CountsFold:
 
     def add(self, place: str, read: Sequence[BenchEvent]) -> None:
         minutes = self._minutes
-        for each in read:
-            minute, event, product = each.timestamp[:16], each.event, each.properties.product_id
-            found = minutes.get(minute)
-            if found is None:
-                found = minutes[minute] = ({}, [])
-            events, users = found
+        for bench_event in read:
+            minute, event, product = bench_event.timestamp[:16], bench_event.event, bench_event.properties.product_id
+            counts = minutes.get(minute)
+            if counts is None:
+                counts = minutes[minute] = ({}, [])
+            events, users = counts
             products = events.get(event)
             if products is None:
                 products = events[event] = {}
             products[product] = products.get(product, 0) + 1
-            users.append(each.userId)
+            users.append(bench_event.userId)
             if event == ORDERED:
-                cents = round(each.properties.price * 100) * each.properties.quantity
+                cents = round(bench_event.properties.price * 100) * bench_event.properties.quantity
                 self._revenue[minute] = self._revenue.get(minute, 0) + cents
         self._counts[f"{place}|consumed"] = self._counts.get(f"{place}|consumed", 0) + len(read)
 
@@ -159,7 +160,7 @@ class CountsFold:
 
 
 class CountsOnce(Counts):
-    """The job, each messageId once."""
+    """The job with deduplication: it counts each messageId once."""
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(IdentifiedEvent).decode  # type: ignore[assignment]  # more fields

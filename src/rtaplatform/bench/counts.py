@@ -1,8 +1,8 @@
 """How fast is the core alone: Kafka → counts by minute → Redis, exactly once, on the peers' job?
 
-The real log, worker and store, with a job of its own (`counting_job.py`). It keeps the contract that all peers of the
-comparison keep: its surroundings name servers, topic and number of events; it prints `FIRST` and `LAST` with a time in
-ms, and writes the results, read back from Redis, to a file.
+The benchmark runs the real log, worker and store with a special job (`counting_job.py`). It follows the contract of the
+comparison, like all peers. Environment variables name the servers, the topic and the number of events. The program
+prints `FIRST` and `LAST` with a time in ms. At the end it reads the results back from Redis and writes them to a file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WAIT_MS_MAX = 300
 
 @dataclass(frozen=True)
 class CountsTask:
-    """What the surroundings name."""
+    """The task that the environment variables describe."""
 
     kafka: str
     topic: str
@@ -52,7 +52,7 @@ class CountsTask:
 
     @classmethod
     def read(cls) -> CountsTask:
-        """Raises KeyError where a name is missing."""
+        """Read the environment. Raises KeyError if a variable is missing."""
         of = os.environ
         return cls(
             of["BENCH_KAFKA"], of["BENCH_TOPIC"], int(of["BENCH_EVENTS"]), of["BENCH_REDIS"],
@@ -66,13 +66,13 @@ class CountsTask:
 
 
 def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
-    """Run the job. Returns 0, or 1 where a process failed."""
+    """Run the job. Returns 0, or 1 if a process failed."""
     store, broker = job.store(), Broker(KafkaSettings(bootstrap_servers=job.kafka))
     topic_id, partitions = broker.topics([job.topic])[job.topic]
     store.load_functions()
     store.set_projects([PROJECT])
     store.begin(0, expected="", generation=GENERATION, topics={job.topic: topic_id}, starts={})
-    del broker  # its threads must not be there when processes are forked
+    del broker  # its threads must have ended before the fork
     store.close()
     children = []
     for number in range(processes):
@@ -83,12 +83,12 @@ def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
         children.append(pid)
     failed = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
     if not any(failed):
-        job.result.write_text(json.dumps(_results(job)))
+        job.result.write_text(json.dumps(_read_results(job)))
     return int(any(failed))
 
 
 def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Counts) -> int:
-    gc.disable()  # a batch's objects are gone with it, and none is in a cycle
+    gc.disable()  # objects live as long as their batch, and none is in a cycle
     kafka = KafkaSettings(bootstrap_servers=task.kafka)
     settings = WorkerSettings(
         group_id=task.run, group_protocol="classic", batch_events_max=batch,
@@ -107,7 +107,7 @@ def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Co
 
 
 def _say(word: str) -> None:
-    """In one piece: several processes share the output."""
+    """Write the line in one call, because several processes share the output."""
     os.write(1, f"{word} {time.time_ns() // 1_000_000}\n".encode())
 
 
@@ -117,7 +117,7 @@ def _is_done(worker: Worker, ends: Mapping[Partition, int]) -> bool:
 
 
 class TimedLog:
-    """The log, which says when the first record is there."""
+    """A log that prints `FIRST` when the first record arrives."""
 
     def __init__(self, log: KafkaConsumer) -> None:
         self._log = log
@@ -134,19 +134,19 @@ class TimedLog:
         return getattr(self._log, name)
 
 
-def _results(job: CountsTask) -> dict[str, dict[str, int]]:
-    """What Redis holds, in the words of the comparison."""
-    found: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
+def _read_results(job: CountsTask) -> dict[str, dict[str, int]]:
+    """Read the results from Redis, in the format of the comparison."""
+    results: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
     base = redis_keys.generation_prefix(0, GENERATION)
     with redis.Redis.from_url(job.redis, decode_responses=True) as client:
         for key in client.scan_iter(f"{base}c:*", count=10_000):
             *_, rollup, _kind, minute = key.split(":")
             for field, n in client.hgetall(key).items():
                 name = "" if rollup == "revenue" else "|" + field.replace(SEPARATOR, "|")
-                found["revenue_cents" if rollup == "revenue" else rollup][f"{minute}{name}"] = int(n)
+                results["revenue_cents" if rollup == "revenue" else rollup][f"{minute}{name}"] = int(n)
         for key in client.scan_iter(f"{base}p:*", count=10_000):
-            found["uniques"][key.rsplit(":", 1)[1]] = client.pfcount(key)
-    return found
+            results["uniques"][key.rsplit(":", 1)[1]] = client.pfcount(key)
+    return results
 
 
 def main(*, processes: int, batch: int, once: bool) -> int:

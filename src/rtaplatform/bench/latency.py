@@ -1,8 +1,9 @@
 """How long from an event on Kafka to the live stream, at 1, 10, 50 and 90 % of the rate that can be counted?
 
-That rate is what is counted while a process of its own produces as fast as it can: it needs the same cores. Then it
-produces shares of that rate, and single events of a name of their own go beside it, at random moments; each is waited
-for on `GET /v1/live`.
+The benchmark first finds the greatest rate. A separate process produces events as fast as it can, on the same cores,
+and the benchmark measures how many are counted per second. Then the process produces at shares of that rate. Meanwhile
+the benchmark sends single probe events at random moments. Probes have their own event name. For each probe, the
+benchmark waits until `GET /v1/live` shows it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from datetime import UTC, datetime
 import httpx
 from confluent_kafka import Producer
 
-from rtaplatform.bench.pipeline import counted, wait_counted
+from rtaplatform.bench.pipeline import read_counted, wait_counted
 from rtaplatform.bench.report import BenchReport, milliseconds
-from rtaplatform.bench.stack import PROJECT, BenchStack, beside, running_stack, say
+from rtaplatform.bench.stack import PROJECT, BenchStack, run_in_background, running_stack, say
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import producer_config
@@ -28,10 +29,10 @@ from rtaplatform.stream.kafka.config import producer_config
 SHARES = (0.01, 0.1, 0.5, 0.9)
 TOPIC = "rta.events.web"
 PERSONS, PRODUCTS = 20_000, 2_000
-TOLD_SECONDS_MAX = 60.0
+SHOWN_SECONDS_MAX = 60.0
 DRAINED_SECONDS_MAX = 600.0
 TICK_SECONDS = 0.02
-FLAT_OUT = 10_000_000.0  # events a second, which nobody produces
+FLAT_OUT = 10_000_000.0  # events a second, more than any process can produce
 
 
 def measure(report: BenchReport, *, probes: int, backlog: int, workers: int, seed: int) -> None:
@@ -40,43 +41,43 @@ def measure(report: BenchReport, *, probes: int, backlog: int, workers: int, see
 
 
 def measure_on(stack: BenchStack, report: BenchReport, *, probes: int, backlog: int, seed: int) -> None:
-    """The greatest rate of a platform that runs already, and the delays at shares of it."""
+    """Report the greatest rate of a running platform, and the delays at shares of that rate."""
     store = stack.store()
-    rate = _greatest_rate(stack, store, backlog, seed)
+    rate = _find_greatest_rate(stack, store, backlog, seed)
     report.row(greatest_events_per_s=round(rate))
     for share in SHARES:
-        with beside(_keep_producing, stack, rate * share, seed):
-            taken = _probed(stack, probes, seed)
+        with run_in_background(_keep_producing, stack, rate * share, seed):
+            taken = _send_probes(stack, probes, seed)
         report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
-        _drained(stack, store)
+        _wait_drained(stack, store)
     store.close()
 
 
-def _greatest_rate(stack: BenchStack, store: RedisStore, backlog: int, seed: int) -> float:
-    """Records counted a second, while more are produced than are counted; the first tenth is left out."""
+def _find_greatest_rate(stack: BenchStack, store: RedisStore, backlog: int, seed: int) -> float:
+    """Return the records counted per second while production is faster. The first tenth is left out."""
     say(f"Counting {backlog:,} events while more are produced")
-    total, moments = counted(store), []
-    with beside(_keep_producing, stack, FLAT_OUT, seed):
+    total, moments = read_counted(store), []
+    with run_in_background(_keep_producing, stack, FLAT_OUT, seed):
         for share in (0.1, 0.9):
             wait_counted(store, total + share * backlog, DRAINED_SECONDS_MAX)
-            total = counted(store)
+            total = read_counted(store)
             moments.append((time.monotonic(), total))
         if sum(Broker(stack.kafka_settings).ends().values()) - total < backlog // 10:
             say("One producer is not enough to find the greatest rate: this is its rate.")
-    _drained(stack, store)
-    (begun, first), (ended, last) = moments
-    return (last - first) / (ended - begun)
+    _wait_drained(stack, store)
+    (start_s, first), (end_s, last) = moments
+    return (last - first) / (end_s - start_s)
 
 
-def _drained(stack: BenchStack, store: RedisStore) -> None:
+def _wait_drained(stack: BenchStack, store: RedisStore) -> None:
     wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
 
 
 def _keep_producing(stack: BenchStack, events_per_s: float, seed: int) -> None:
     producer, chance = _producer(stack), random.Random(seed)
-    begun, sent = time.monotonic(), 0
+    start_s, sent = time.monotonic(), 0
     while True:
-        for _ in range(int((time.monotonic() - begun) * events_per_s) - sent):
+        for _ in range(int((time.monotonic() - start_s) * events_per_s) - sent):
             _send(producer, f"a-{chance.randrange(PERSONS)}", _view(chance))
             sent += 1
         time.sleep(TICK_SECONDS)
@@ -92,7 +93,7 @@ def _view(chance: random.Random) -> str:
 
 
 def _send(producer: Producer, person: str, rest: str) -> None:
-    """With a time of its own, as SDKs send it: ids of such events are known by minute."""
+    """Send an event with its own timestamp, as SDKs do. Such events are deduplicated by minute."""
     common = f'"projectId":"{PROJECT}","type":"track","timestamp":"{datetime.now(UTC).isoformat()}"'
     value = f'{{{common},"anonymousId":"{person}",{rest}}}'
     while True:
@@ -104,32 +105,32 @@ def _send(producer: Producer, person: str, rest: str) -> None:
     producer.poll(0)
 
 
-def _probed(stack: BenchStack, probes: int, seed: int) -> list[float]:
-    """Seconds from each probe's sending to its showing on the stream."""
+def _send_probes(stack: BenchStack, probes: int, seed: int) -> list[float]:
+    """Send probes. Return the seconds until the stream showed each of them."""
     name, chance = f"Probe {secrets.token_hex(4)}", random.Random(seed)
     stream, producer, taken = LatencyStream(stack.url, stack.keys.read_key, name), _producer(stack), []
     stream.wait_for(0)
     for number in range(1, probes + 1):
         time.sleep(chance.uniform(0.05, 0.35))  # at any moment of the stream's ticks
-        begun = time.perf_counter()
+        start_s = time.perf_counter()
         _send(producer, secrets.token_hex(6), f'"event":"{name}"')
-        taken.append(stream.wait_for(number) - begun)
+        taken.append(stream.wait_for(number) - start_s)
     return taken
 
 
 class LatencyStream:
-    """The greatest total that the live stream has told of an event, and when."""
+    """Follows the live stream of one event. Holds the highest total so far, and the time when it arrived."""
 
     def __init__(self, url: str, key: str, event: str) -> None:
-        self._told, self._total, self._at = threading.Condition(), -1, 0.0
+        self._changed, self._total, self._at = threading.Condition(), -1, 0.0
         address = f"{url}/v1/live?metrics=events&event={urllib.parse.quote(event)}"
         threading.Thread(target=self._run, args=(address, {"Authorization": f"Bearer {key}"}), daemon=True).start()
 
     def wait_for(self, total: int) -> float:
-        """When the stream said so much, by the clock of `perf_counter`. Raises TimeoutError."""
-        with self._told:
-            if not self._told.wait_for(lambda: self._total >= total, TOLD_SECONDS_MAX):
-                raise TimeoutError(f"the stream did not tell of event {total}")
+        """Wait for the total and return the time of its arrival, from `perf_counter`. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._total >= total, SHOWN_SECONDS_MAX):
+                raise TimeoutError(f"the stream did not show event {total}")
             return self._at
 
     def _run(self, address: str, headers: dict[str, str]) -> None:
@@ -141,7 +142,7 @@ class LatencyStream:
 
     def _take(self, answers: list[dict[str, list[dict[str, int]]]]) -> None:
         totals = [result["total"] for answer in answers for result in answer["results"]]
-        with self._told:
+        with self._changed:
             if totals and totals[0] > self._total:
                 self._total, self._at = totals[0], time.perf_counter()
-                self._told.notify_all()
+                self._changed.notify_all()

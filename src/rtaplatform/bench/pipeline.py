@@ -1,10 +1,12 @@
 """How many events a second does everything that runs by default count: dedup, all rollups, dead letters?
 
-The log is filled from the simulator's seed first; then the workers drain it. The rate is that between the moments at
-which a fifth and four fifths were counted, so that neither start nor end is in it: of several workers, the first has
-its partitions seconds before the last, and has counted them sooner. What lies between is also told in parts: how the
-rate moves, and what grows with what is there. CPU is said by process: on a machine that others use as well, it tells
-more than the clock.
+The simulator first fills the log from a seed. Then the workers drain it. The rate is measured from the moment when a
+fifth of the records are counted to the moment when four fifths are counted. This leaves out the start and the end,
+when only some of the workers are busy: the first worker gets its partitions seconds before the last one, and finishes
+sooner.
+
+The report also splits the measured time into parts. They show whether the rate changes while the store fills up. CPU
+time is reported per process. On a shared machine it is more reliable than elapsed time.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def measure(report: BenchReport, *, events_total: int, workers: int, users: int,
 def fill(
     kafka: KafkaSettings, total: int, *, users: int, products: int, seed: int, rate: float = EVENTS_PER_SECOND
 ) -> None:
-    """The first so many records of the seed, with repeats, late and broken ones, ending about now."""
+    """Write the first `total` records of the seed, including repeats, late and broken ones. They end close to now."""
     span_ms = int(total / rate * 1000)
     plan = SimulationPlan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
@@ -56,8 +58,8 @@ def fill(
     sender.finish()
 
 
-def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, seed: int) -> None:
-    """Records of the seed at that rate, as they happen, without end."""
+def keep_sending(kafka: KafkaSettings, rate: float, users: int, products: int, seed: int) -> None:
+    """Send records of the seed in real time, at the rate, without end."""
     plan = SimulationPlan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
     for record in events(plan):
@@ -69,7 +71,7 @@ def keep_coming(kafka: KafkaSettings, rate: float, users: int, products: int, se
 
 
 class PipelineSample(NamedTuple):
-    """How much was counted, and what CPU each process had used, in seconds."""
+    """The number of records counted so far, and the CPU seconds that each process has used."""
 
     at: float
     counted: int
@@ -84,27 +86,31 @@ def _drain(report: BenchReport, servers: BenchServers, children: list[subprocess
     for share in SHARES:
         wait_counted(store, share * total, DRAINED_SECONDS_MAX)
         cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
-        moments.append(PipelineSample(time.monotonic(), counted(store), cpu))
+        moments.append(PipelineSample(time.monotonic(), read_counted(store), cpu))
     wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
     for share, first, last in zip(SHARES, moments, moments[1:], strict=False):
-        if last.counted > first.counted:  # of a small log, several parts may be counted at once
-            report.row(from_share=share, **_between(first, last))
-    report.row(**_between(moments[0], moments[-1]))
+        if last.counted > first.counted:  # one batch may cover several parts of a small log
+            report.row(from_share=share, **_compare_samples(first, last))
+    report.row(**_compare_samples(moments[0], moments[-1]))
 
 
-def _between(first: PipelineSample, last: PipelineSample) -> dict[str, float]:
+def _compare_samples(first: PipelineSample, last: PipelineSample) -> dict[str, float]:
     n = max(1, last.counted - first.counted)
-    used = {f"{name}_cpu_us": round((last.cpu[name] - first.cpu[name]) / n * 1e6, 2) for name in first.cpu}
-    return {"events_per_s": round(n / max(last.at - first.at, 1e-9)), "cpu_us": round(sum(used.values()), 2), **used}
+    parts = {f"{name}_cpu_us": round((last.cpu[name] - first.cpu[name]) / n * 1e6, 2) for name in first.cpu}
+    return {
+        "events_per_s": round(n / max(last.at - first.at, 1e-9)),
+        "cpu_us": round(sum(parts.values()), 2),
+        **parts,
+    }
 
 
-def counted(store: RedisStore) -> int:
-    """How many records the shard's ledger is past."""
+def read_counted(store: RedisStore) -> int:
+    """Return the number of records that the ledger of shard 0 has passed."""
     state = store.state(0)
     return sum(next_offset(row) for row in state.ledger.values()) if state else 0
 
 
 def wait_counted(store: RedisStore, total: float, seconds: float) -> None:
-    """Until the ledger is past so many records. Raises TimeoutError."""
-    wait_until(lambda: counted(store) >= total, f"{total:,.0f} records counted", seconds)
+    """Wait until the ledger has passed `total` records. Raises TimeoutError."""
+    wait_until(lambda: read_counted(store) >= total, f"{total:,.0f} records counted", seconds)

@@ -1,8 +1,8 @@
-"""How long does each endpoint take over HTTP, with so many events counted?
+"""How long does each endpoint take over HTTP, with a given number of events counted?
 
-The events of a day of the simulated shop are written to Kafka and counted by the real workers; then every question is
-asked, one after the other, on one connection: at rest, and while events come and are counted. The same question over
-longer and longer periods shows how cost grows.
+The benchmark writes a day of simulated events to Kafka, and the real workers count them. Then it asks every question,
+one after the other, on one connection. It does so once at rest, and once while events arrive and are counted. Some
+questions are repeated over longer and longer periods, to show how their cost grows.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import time
 from typing import NamedTuple
 
 from rtaplatform.bench.asking import HttpAsker, HttpQuestion
-from rtaplatform.bench.pipeline import fill, keep_coming, wait_counted
+from rtaplatform.bench.pipeline import fill, keep_sending, wait_counted
 from rtaplatform.bench.products import fill_catalog
 from rtaplatform.bench.report import BenchReport, milliseconds
 from rtaplatform.bench.servers import cpu_seconds
-from rtaplatform.bench.stack import BenchStack, beside, running_stack, say
+from rtaplatform.bench.stack import BenchStack, run_in_background, running_stack, say
 from rtaplatform.stream.kafka.broker import Broker
 
 DAY_SECONDS = 86_400
 COUNTED_SECONDS_MAX = 7_200.0
-PAUSE_SECONDS = 0.06  # between questions: longer than a worker waits for its batch, so that something has moved
+PAUSE_SECONDS = 0.06  # between questions: longer than a worker waits for its batch, so that totals have changed
 DASHBOARD = ("events", "page_views", "visitors", "orders", "revenue", "product_views")
 QUESTIONS = {
     "the list of metrics": HttpQuestion("/v1/metrics"),
@@ -53,25 +53,25 @@ class RowSize(NamedTuple):
     products: int
 
 
-def measure(report: BenchReport, size: RowSize, *, asked: int, meanwhile: int, workers: int, seed: int) -> None:
+def measure(report: BenchReport, size: RowSize, *, times: int, meanwhile: int, workers: int, seed: int) -> None:
     with running_stack(workers=workers) as stack:
-        measure_on(stack, report, size, asked=asked, meanwhile=meanwhile, seed=seed)
+        measure_on(stack, report, size, times=times, meanwhile=meanwhile, seed=seed)
 
 
-def measure_on(stack: BenchStack, report: BenchReport, size: RowSize, *, asked: int, meanwhile: int, seed: int) -> None:
-    """Fill a platform that runs already, and ask it. `meanwhile`: events a second, the second time."""
+def measure_on(stack: BenchStack, report: BenchReport, size: RowSize, *, times: int, meanwhile: int, seed: int) -> None:
+    """Fill a running platform and ask it. `meanwhile` is the number of events per second during the second run."""
     fill_catalog(stack.postgres, size.products)
     say(f"Writing {size.events:,} events")
     rate = size.events / DAY_SECONDS
     fill(stack.kafka_settings, size.events, users=size.persons, products=size.products, seed=seed, rate=rate)
-    _wait(stack)
-    _ask(report, stack, asked, 0)
+    _wait_counted(stack)
+    _ask(report, stack, times, 0)
     if meanwhile:
-        with beside(keep_coming, stack.kafka_settings, meanwhile, size.persons, size.products, seed + 1):
-            _ask(report, stack, asked, meanwhile)
+        with run_in_background(keep_sending, stack.kafka_settings, meanwhile, size.persons, size.products, seed + 1):
+            _ask(report, stack, times, meanwhile)
 
 
-def _wait(stack: BenchStack) -> None:
+def _wait_counted(stack: BenchStack) -> None:
     store, total = stack.store(), sum(Broker(stack.kafka_settings).ends().values())
     say(f"Counting {total:,} records")
     wait_counted(store, total, COUNTED_SECONDS_MAX)
@@ -81,13 +81,13 @@ def _wait(stack: BenchStack) -> None:
 def _ask(report: BenchReport, stack: BenchStack, times: int, meanwhile: int) -> None:
     asker, api = HttpAsker(stack.url, stack.keys.read_key), stack.pids["api"]
     for name, question in QUESTIONS.items():
-        first, size = asker.timed(question), len(asker.ask(question))
+        first, size = asker.time_answer(question), len(asker.ask(question))
         cpu = cpu_seconds(api)
-        taken = []
+        durations = []
         for _ in range(times):
-            taken.append(asker.timed(question))
-            time.sleep(PAUSE_SECONDS if meanwhile else 0)  # at rest there is nothing to come between
+            durations.append(asker.time_answer(question))
+            time.sleep(PAUSE_SECONDS if meanwhile else 0)  # at rest, nothing changes between questions
         cpu_ms = round((cpu_seconds(api) - cpu) / times * 1000, 2)
         first_ms = round(first * 1000, 1)
-        row = {"first_ms": first_ms, **milliseconds(taken), "api_cpu_ms": cpu_ms, "bytes": size}
+        row = {"first_ms": first_ms, **milliseconds(durations), "api_cpu_ms": cpu_ms, "bytes": size}
         report.row(meanwhile=meanwhile, question=name, **row)

@@ -1,7 +1,7 @@
-"""How many records a second does a rebuild read, beside what workers count of the same log?
+"""How many records a second does a rebuild read, compared with a worker on the same log?
 
-The log is filled from the simulator's seed, and workers count it. Then `rta rebuild` counts it again, alone, as an
-operator would run it; its own figure is shown, with its CPU and that of the store.
+The simulator fills the log from a seed, and a worker counts it. Then `rta rebuild` runs alone and counts it again, as
+an operator would run it. The report shows the rate that `rta rebuild` prints, and the CPU time of the servers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REBUILT_SECONDS_MAX = 1_800.0
 
 
 def measure(report: BenchReport, *, events_total: int, users: int, products: int, rate: float, seed: int) -> None:
-    """`rate`: events a second in their own time; the lower it is, the more buckets each batch has."""
+    """`rate` is in events per second of event time. A lower rate gives each batch more buckets."""
     with running_servers() as servers:
         report.say(f"filling the log with {events_total:,} events")
         fill(servers.kafka, events_total, users=users, products=products, seed=seed, rate=rate)
@@ -31,7 +31,7 @@ def measure(report: BenchReport, *, events_total: int, users: int, products: int
 
 
 def _count_with_a_worker(servers: BenchServers, total: int) -> float:
-    """Seconds that one worker takes, its start included, as a rebuild's is."""
+    """Return the seconds that one worker takes, including its start."""
     store, begin = RedisStore(servers.store), time.monotonic()
     child = servers.spawn("worker")
     try:
@@ -46,12 +46,12 @@ def _count_with_a_worker(servers: BenchServers, total: int) -> float:
 def _rebuild(servers: BenchServers) -> dict[str, float]:
     before = {name: cpu_seconds(pid) for name, pid in servers.pids.items()}
     child = servers.spawn("rebuild", "--json", "--keep-old", "0", stdout=subprocess.PIPE)
-    said, _ = child.communicate(timeout=REBUILT_SECONDS_MAX)
+    output, _ = child.communicate(timeout=REBUILT_SECONDS_MAX)
     if child.returncode:
         raise RuntimeError(f"rta rebuild has ended with {child.returncode}")
-    summary = json.loads(said)
-    used = {name: cpu_seconds(pid) - before[name] for name, pid in servers.pids.items()}
+    summary = json.loads(output)
+    cpu_s = {name: cpu_seconds(pid) - before[name] for name, pid in servers.pids.items()}
     return {
         "records_per_s": summary["rate"],
-        **{f"{name}_cpu_us": round(seconds / summary["records"] * 1e6, 2) for name, seconds in used.items()},
+        **{f"{name}_cpu_us": round(seconds / summary["records"] * 1e6, 2) for name, seconds in cpu_s.items()},
     }

@@ -1,6 +1,6 @@
-"""What every benchmark says: what was measured, on which machine, of which commit, and the percentiles.
+"""Print the report of a benchmark: the question, the machine, the commit and the percentiles.
 
-Figures go to standard output as lines a person can read; with `--json` as one object a line.
+Figures go to standard output as readable lines, or with `--json` as one object per line.
 """
 
 from __future__ import annotations

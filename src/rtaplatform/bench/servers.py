@@ -1,4 +1,4 @@
-"""Kafka and Valkey of a benchmark's own, with topics and shards begun: what counting needs, and no more."""
+"""Start a Kafka and a Valkey for one benchmark, with topics and shards: the minimum that counting needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rtaplatform.stream.kafka.broker import Broker
 PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
 ANSWER_SECONDS_MAX = 60.0
 EVENT_PARTITIONS = 12
-LINES_SHOWN = 20  # of each log, where something fails
+LINES_SHOWN = 20  # of each log, after a failure
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class BenchServers:
     logs: Path
 
     def spawn(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """One of our own commands, as `rta` would run it; what it says goes to a log, shown where something fails."""
+        """Start an `rta` command. Its error output goes to a log, which is shown after a failure."""
         assert self.store.loader_url is not None
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -57,31 +57,31 @@ class BenchServers:
 
 @contextmanager
 def running_servers() -> Iterator[BenchServers]:
-    """Started, with topics and shards; at the end both are killed and their folder goes."""
+    """Start Kafka and Valkey with topics and shards. At the end kill both and remove their folder."""
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
         folder = Path(name)
         ports = keep_ports(folder / "ports.json", ["kafka", "controller", "valkey"])
         kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
         valkey = Valkey(folder / "valkey", ports["valkey"])
         pids = {server.name: _start(server, folder, ends) for server in (kafka, valkey)}
-        found = BenchServers(
+        servers = BenchServers(
             KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
             StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))),
             pids,
             folder / "logs",
         )
-        _begin(found)
+        _begin(servers)
         try:
-            yield found
+            yield servers
         except Exception:
-            for log in found.logs.glob("*.spawned.log"):
+            for log in servers.logs.glob("*.spawned.log"):
                 sys.stderr.write("\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]) + "\n")
             raise
 
 
 @contextmanager
 def running_valkey() -> Iterator[tuple[StoreSettings, int]]:
-    """A Valkey alone, without functions or shards, and its process; at the end it is killed and its folder goes."""
+    """Start only a Valkey, without functions or shards. Yields its settings and process id. At the end kill it."""
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
         folder = Path(name)
         valkey = Valkey(folder / "valkey", keep_ports(folder / "ports.json", ["valkey"])["valkey"])
@@ -110,7 +110,7 @@ def _begin(servers: BenchServers) -> None:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """A server that is away may come yet. Raises TimeoutError."""
+    """Wait until the condition holds. An unavailable server counts as false. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not _holds(condition):
         if time.monotonic() > deadline:
@@ -126,6 +126,6 @@ def _holds(condition: Callable[[], bool]) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and those that it has started and that still run."""
+    """Return the user and system time of a process and of its running children."""
     process = psutil.Process(pid)
     return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))

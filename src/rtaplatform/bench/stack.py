@@ -1,6 +1,6 @@
-"""A platform of a benchmark's own: embedded servers and the real processes, in a temporary folder.
+"""Start a whole platform for one benchmark: embedded servers and the real processes, in a temporary folder.
 
-The API is the process of `rta api`, on a port of its own; limits are taken from keys as always, but are out of reach.
+The API runs as its own process, as with `rta api`, on its own port. Rate limits are active, but too high to be reached.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rtaplatform.store.redis.redis_store import RedisStore
 
 PROJECT, PROJECT_ID, ZONE = "demo", "prj_demo", "Europe/Berlin"
 LIMIT = "1000000000"
-LOG_BYTES_MAX = 1 << 40  # what is not yet counted must stay
+LOG_BYTES_MAX = 1 << 40  # records that are not yet counted must stay
 LIMITS = {f"RTA_LIMITS_{name}_PER_MINUTE": LIMIT for name in ("READS", "CATALOG", "ADMIN", "COLLECT_EVENTS")}
 
 
 @dataclass(frozen=True)
 class BenchStack:
-    """Where it runs, and what opens it."""
+    """The addresses, keys and processes of the platform."""
 
     url: str
     keys: LocalDemoKeys
@@ -54,18 +54,18 @@ class BenchStack:
 
 @contextmanager
 def running_stack(*, workers: int, events_per_second: float = 0) -> Iterator[BenchStack]:
-    """Start everything; inside it is ready; at the end it is stopped, and its folder removed."""
+    """Start everything and wait until it is ready. At the end stop it and remove its folder."""
     os.environ.update(LIMITS)
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as folder:
         settings = LocalSettings(kafka_bytes_max=LOG_BYTES_MAX)
-        wanted = LaunchOptions(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
-        with running_platform(wanted, say) as instance, _interrupted_by_signals():
+        options = LaunchOptions(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
+        with running_platform(options, say) as instance, _raise_on_signals():
             yield _stack(instance)
 
 
 @contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end what is measured: the supervisor would notice them between its ticks only."""
+def _raise_on_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM interrupt the benchmark at once. The supervisor reacts to them only at its next tick."""
     before = [signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield
@@ -82,8 +82,8 @@ def _stack(instance: Instance) -> BenchStack:
 
 
 @contextmanager
-def beside(work: Callable[..., None], *args: Any) -> Iterator[None]:
-    """Work without end, by a process of its own, until the end of the block. Raises where it ended before."""
+def run_in_background(work: Callable[..., None], *args: Any) -> Iterator[None]:
+    """Run endless work in a separate process until the block ends. Raises RuntimeError if the work ends sooner."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
     process.start()
     try:
@@ -96,5 +96,5 @@ def beside(work: Callable[..., None], *args: Any) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """What goes on; figures go to standard output."""
+    """Print progress to standard error. Standard output is for figures."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Product views in the store, through the workers' own `apply`: history to the cap, and a steady stream beside."""
+"""Write product views with the workers' `apply`: a full history first, then a steady stream of new views."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
-from rtaplatform.bench.stack import PROJECT, ZONE, BenchStack, beside
+from rtaplatform.bench.stack import PROJECT, ZONE, BenchStack, run_in_background
 from rtaplatform.core.caps import CAPS
 from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
 from rtaplatform.core.rollups import PRODUCTS, field
@@ -23,7 +23,7 @@ HOURS, MINUTES_AT_EDGE = 26, 70
 
 
 class ViewsLedger:
-    """Applies deltas as a worker would: each moves the ledger of one partition."""
+    """Applies deltas like a worker. Each delta moves the ledger of one partition."""
 
     def __init__(self, store: RedisStore) -> None:
         state = store.state(0)
@@ -46,7 +46,7 @@ class ViewsLedger:
 
 
 def fill(stack: BenchStack, products: int, seed: int) -> int:
-    """The hours of a day and the minutes at its edges, each to its cap, or with all products; the number of buckets."""
+    """Fill the hours of a day and the minutes at its edges up to the cap. Return the number of buckets."""
     ledger, chance = ViewsLedger(stack.store()), random.Random(seed)
     now = int(time.time()) // 60
     hours = sorted({bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
@@ -60,9 +60,9 @@ def fill(stack: BenchStack, products: int, seed: int) -> int:
     return len(buckets)
 
 
-def writing(stack: BenchStack, products: int, *, views_per_second: int, seed: int) -> AbstractContextManager[None]:
-    """Views are counted as they come, until the end of the block."""
-    return beside(_write, stack, products, views_per_second, seed)
+def write_views(stack: BenchStack, products: int, *, views_per_second: int, seed: int) -> AbstractContextManager[None]:
+    """Write new views in a separate process until the block ends."""
+    return run_in_background(_write, stack, products, views_per_second, seed)
 
 
 def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -> None:
@@ -78,14 +78,14 @@ def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _cells(views: Sequence[str], each: int) -> dict[str, int]:
-    cells: dict[str, int] = {"views": len(views) * each}
+def _cells(views: Sequence[str], views_per_product: int) -> dict[str, int]:
+    cells: dict[str, int] = {"views": len(views) * views_per_product}
     for product in views:
         name = field("views", product)
-        cells[name] = cells.get(name, 0) + each
+        cells[name] = cells.get(name, 0) + views_per_product
     return cells
 
 
 def _product(products: int, chance: random.Random) -> str:
-    """Few are popular, most are not."""
+    """Choose a product. A few products are popular, most are not."""
     return f"p-{int(products * chance.random() ** 2)}"

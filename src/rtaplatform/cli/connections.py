@@ -79,14 +79,14 @@ class Connections:
         url = None if self.redis else self._look_up(LIMITER_VARIABLE)
         return SecretStr(url) if url else None
 
-    def given_kafka(self) -> str | None:
+    def find_given_kafka(self) -> str | None:
         """Kafka from the option or the environment, or None. Raises SetupError."""
         return self._read_given("--kafka", self.kafka, KAFKA_VARIABLE)
 
-    def given_redis(self) -> str | None:
+    def find_given_redis(self) -> str | None:
         return self._read_given("--redis", self.redis, REDIS_VARIABLE)
 
-    def given_postgres(self) -> str | None:
+    def find_given_postgres(self) -> str | None:
         return self._read_given("--postgres", self.postgres, POSTGRES_VARIABLE)
 
     def find_running(self) -> RunningInstance | None:

@@ -67,11 +67,11 @@ SECRET = "p" + "#s/w@r:d%41+"
     ("variable", "read"),
     [
         ("RTA_REDIS_URL", Connections.store_settings),
-        ("RTA_REDIS_URL", Connections.given_redis),
+        ("RTA_REDIS_URL", Connections.find_given_redis),
         ("RTA_REDIS_LOADER_URL", Connections.store_settings),
         ("RTA_REDIS_LIMITER_URL", Connections.limiter_url),
         ("RTA_POSTGRES_URL", Connections.catalog_settings),
-        ("RTA_POSTGRES_URL", Connections.given_postgres),
+        ("RTA_POSTGRES_URL", Connections.find_given_postgres),
     ],
 )
 def test_a_raw_special_character_is_said_with_the_variable_and_without_the_secret(

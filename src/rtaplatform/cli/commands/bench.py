@@ -125,7 +125,7 @@ def measure_query(
     from rtaplatform.bench.report import BenchReport
 
     report = BenchReport("query", as_json=as_json, seed=seed, events=events, persons=persons, products=products)
-    measure(report, RowSize(events, persons, products), asked=asked, meanwhile=meanwhile, workers=workers, seed=seed)
+    measure(report, RowSize(events, persons, products), times=asked, meanwhile=meanwhile, workers=workers, seed=seed)
 
 
 @app.command("latency")

@@ -83,17 +83,21 @@ def examine(folder: Path, port: int, connections: Connections) -> list[CheckFind
 def _choose_checks(connections: Connections) -> dict[str, Callable[[], str]]:
     """Checks of the given servers, and of the programs for those that are embedded."""
     checks: dict[str, Callable[[], str]] = {}
-    if not connections.given_kafka():
+    if not connections.find_given_kafka():
         checks |= {"java": lambda: find_java().banner, "kafka": _count_jars}
-    if not connections.given_redis():
+    if not connections.find_given_redis():
         checks["valkey"] = lambda: _read_version(valkey.find_binary())
-    if not connections.given_postgres():
+    if not connections.find_given_postgres():
         checks["postgres"] = lambda: _read_version(postgres.find_program("postgres"))
     return checks | _check_given_servers(connections)
 
 
 def _check_given_servers(connections: Connections) -> dict[str, Callable[[], str]]:
-    kafka, redis, database = connections.given_kafka(), connections.given_redis(), connections.given_postgres()
+    kafka, redis, database = (
+        connections.find_given_kafka(),
+        connections.find_given_redis(),
+        connections.find_given_postgres(),
+    )
     checks: dict[str, Callable[[], str]] = {}
     if not (kafka or redis or database):
         return checks

@@ -64,7 +64,8 @@ def command(
     connections, api = Connections(kafka, redis, postgres), ApiSettings()
     options = LaunchOptions(
         folder_of(data_dir), api.port if port is None else port, simulate, workers, ready_file,
-        kafka=connections.given_kafka(), redis=connections.given_redis(), postgres=connections.given_postgres(),
+        kafka=connections.find_given_kafka(), redis=connections.find_given_redis(),
+        postgres=connections.find_given_postgres(),
         settings=LocalSettings(), host=resolve_host(host or api.host)[1],
     )  # fmt: skip
     require_given(connections)

@@ -7,7 +7,7 @@ hour, a new hour bucket begins at the change.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -85,7 +85,3 @@ def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
 def expires_at_s(kind: BucketKind, start: int) -> int:
     """When Redis may expire the bucket, in seconds since 1970. This only cleans up; no decision depends on it."""
     return (start * MINUTE_MS + RETENTION_MS[kind] + EXPIRY_SLACK_MS[kind]) // 1000
-
-
-def utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

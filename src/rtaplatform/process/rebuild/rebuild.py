@@ -92,7 +92,7 @@ class BuildingStore:
 
 
 class UncountedDeadLetters:
-    """Writes only new dead letters. Live workers have written those of all that the live generation has counted."""
+    """Passes on only dead letters of records that the live generation has not counted. Live workers wrote the rest."""
 
     def __init__(self, dead_letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
         self._dead_letters, self._counted = dead_letters, counted

@@ -84,7 +84,7 @@ def after_sales(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[Jour
     """Yield the events of the shop's servers about an order. They hold only the userId."""
     rng = shop.rng
     if confirm:
-        yield _server(int(500 + rng.random() * 4_000), "Order Completed", _completed(order, rng))
+        yield _server(int(500 + rng.random() * 4_000), "Order Completed", _draw_order_properties(order, rng))
     if rng.random() < _SHIPPED:
         yield _server(_minutes(rng, 90), "Order Shipped", {"order_id": order.order_id})
     if rng.random() < _REFUND:
@@ -143,7 +143,7 @@ def _buy(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Journe
     if is_confirmed_by_server:
         yield _page(client, shop, "Thank You", "/thanks")._replace(order=order)
     else:
-        yield _track(rng, "Order Completed", "/thanks", _completed(order, rng))._replace(order=order)
+        yield _track(rng, "Order Completed", "/thanks", _draw_order_properties(order, rng))._replace(order=order)
 
 
 def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterator[JourneyStep]:
@@ -153,7 +153,7 @@ def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterato
     yield JourneyStep(_think(shop.rng), "identify", "", "/login", {})
 
 
-def _completed(order: Order, rng: Random) -> dict[str, Any]:
+def _draw_order_properties(order: Order, rng: Random) -> dict[str, Any]:
     return order_properties(order, single_line_at_root=rng.random() < 0.5)
 
 

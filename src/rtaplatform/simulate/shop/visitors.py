@@ -71,12 +71,12 @@ class Visitors:
     def _choose_client(self, source: str) -> VisitorClient:
         chance = self._rng.random()
         if chance < _NEWCOMERS:
-            return self._newcomer(source)
+            return self._create_newcomer(source)
         is_known_user = chance < _NEWCOMERS + (1 - _NEWCOMERS) * _KNOWN_AMONG_RETURNING
-        client = self._known_user(source) if is_known_user else self._returning(source)
-        return self._newcomer(source) if client.is_busy else client
+        client = self._known_user(source) if is_known_user else self._choose_returning(source)
+        return self._create_newcomer(source) if client.is_busy else client
 
-    def _newcomer(self, source: str) -> VisitorClient:
+    def _create_newcomer(self, source: str) -> VisitorClient:
         country = _COUNTRIES.draw(self._rng)
         client = VisitorClient(source, country, None, self._rng)
         if len(self._ring) < self._ring_max:
@@ -85,9 +85,9 @@ class Visitors:
             self._ring[int(self._rng.random() * self._ring_max)] = client
         return client
 
-    def _returning(self, source: str) -> VisitorClient:
+    def _choose_returning(self, source: str) -> VisitorClient:
         if not self._ring:
-            return self._newcomer(source)
+            return self._create_newcomer(source)
         return self._ring[int(self._rng.random() * len(self._ring))]
 
     def _known_user(self, source: str) -> VisitorClient:
