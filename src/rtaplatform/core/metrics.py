@@ -180,6 +180,12 @@ METRICS: dict[str, Metric] = {
             Combination((ORDERS,), (FOREIGN_ORDERS,)),
         ),
         REFUNDS,
+        DerivedMetric(
+            "net_revenue",
+            "money",
+            "`revenue` − `refunds`, each counted at its own time.",
+            Combination((REVENUE,), (REFUNDS,)),
+        ),
         _quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
         _quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
         _quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),

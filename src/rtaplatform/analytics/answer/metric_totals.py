@@ -16,8 +16,8 @@ from rtaplatform.core.query import Answer, Meta, MetricTotal, MetricTotals, Quer
 
 # The funnel of a product, in order.
 PRODUCT_METRICS = (
-    "product_views", "adds_to_cart", "checkouts", "orders", "units", "revenue", "visitors",
-    "view_to_cart", "cart_to_order", "view_to_order",
+    "product_views", "adds_to_cart", "checkouts", "orders", "units", "revenue", "refunds", "net_revenue",
+    "visitors", "buyers", "view_to_cart", "cart_to_order", "view_to_order",
 )  # fmt: skip
 
 

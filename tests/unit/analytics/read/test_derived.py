@@ -18,12 +18,12 @@ from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS, AdditiveMetric, Combination, DerivedMetric, DistinctMetric
 from rtaplatform.core.query import Answer
-from rtaplatform.core.rollups import ACTIVITY, OTHER, PRODUCTS, field
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, REFUND_EVENTS, field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.serve.http.csv_tables import write_answer
 from rtaplatform.store.port import CellsKey, Delta
 from tests.unit.analytics.catalog import Catalog, Product
-from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
+from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing, keys_at
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 VIEWED, ADDED, ORDERED = "Product Viewed", "Product Added", "Order Completed"
@@ -134,6 +134,38 @@ async def test_only_foreign_orders_have_no_average() -> None:
     shop = Shop()
     shop.take(ordered("p-1", 3, revenue=0, is_foreign=True))
     assert (await ask(shop, "average_order_value")).results[0].total is None
+
+
+def refund(shop: Shop, at_ms: int, product: str, amount: int, source: str = "web") -> None:
+    """What the workers add for a refund of one line."""
+    values = {
+        ACTIVITY.name: ("Order Refunded", source), EVENTS.name: ("Order Refunded", source, "DE", "phone"),
+        PRODUCTS.name: (product,),
+    }  # fmt: skip
+    cells = {
+        key: {"refunds": amount, field("refunds", *dimensions): amount, "count": 1, REFUND_EVENTS: 1}
+        for rollup, dimensions in values.items()
+        for key in keys_at(shop.project, rollup, at_ms)
+    }
+    shop.store.apply(0, "g1", Delta(moves=[shop.next_move()], cells=cells))
+
+
+async def test_net_revenue_is_less_what_was_paid_back_at_its_own_time() -> None:
+    shop = Shop(catalog=Catalog(CATALOG))
+    shop.take([*ordered("p-1", 2, revenue=100_000), *ordered("p-2", revenue=50_001, source="ios")])
+    shop.take([Happening(NOON - 2 * DAY, ORDERED, product="p-3", revenue=70_000)])
+    refund(shop, NOON, "p-1", 30_000)
+    refund(shop, NOON, "p-3", 70_000)
+    answer = await ask(shop, "net_revenue")
+    assert (answer.unit, answer.currency, answer.results[0].total) == ("money", "EUR", 15.0001)
+    assert (answer.meta.exact, answer.meta.other_currencies) == (True, 0)
+    assert rows(await ask(shop, "net_revenue", breakdown=["source"])) == {("web",): 10, ("ios",): 5.0001}
+    by_product = await ask(shop, "net_revenue", breakdown=["product_id"])
+    assert list(rows(by_product).items()) == [(("p-1",), 17), (("p-2",), 5.0001), (("p-3",), -7)]
+    assert rows(await ask(shop, "net_revenue", breakdown=["product_category"]))[("(none)",)] == -7
+    days = await ask(shop, "net_revenue", **{"from": "2026-11-20"}, interval="day")
+    assert [n for _, n in days.results[0].points] == [7, 0, 15.0001]
+    assert days.results[0].total == 22.0001
 
 
 async def test_bots_are_left_out_of_both_sides_or_in_both(shop: Shop) -> None:

@@ -44,8 +44,8 @@ async def test_a_products_own_funnel(site: Site) -> None:
     assert found.status == 200
     numbers = {name: part["total"] for name, part in found.json.items() if isinstance(part, dict) and "total" in part}
     assert numbers == {
-        "product_views": 4, "adds_to_cart": 2, "checkouts": 1, "orders": 1, "units": 1, "revenue": 3, "visitors": 3,
-        "view_to_cart": 0.5, "cart_to_order": 0.5, "view_to_order": 0.25,
+        "product_views": 4, "adds_to_cart": 2, "checkouts": 1, "orders": 1, "units": 1, "revenue": 3, "refunds": 0,
+        "net_revenue": 3, "visitors": 3, "buyers": 1, "view_to_cart": 0.5, "cart_to_order": 0.5, "view_to_order": 0.25,
     }  # fmt: skip
     assert found.json["revenue"] == {"unit": "money", "total": 3, "previous": None, "error": 0, "currency": "EUR"}
     assert found.json["visitors"]["error"] == found.json["meta"]["error"] == 0.0081
