@@ -361,6 +361,13 @@ async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None
     assert (await parts.reader.read("demo", reads)).answers == (1, 2, 1, 2)
 
 
+async def test_who_is_known_under_another_id_leaves_the_online_set(parts: Parts) -> None:
+    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS}}))
+    later = {"demo": {b"c": NOW_MS}}
+    parts.store.apply(0, "g1", advance(1, 2, online=later, left_online={"demo": {b"a", b"nobody"}}))
+    assert (await parts.reader.read("demo", [ReadOnline(0)])).answers == (2,)
+
+
 async def test_an_unknown_project_is_said_to_be_unknown(parts: Parts) -> None:
     with pytest.raises(NotFound):
         await parts.reader.read("nobody", [ReadOnline(0)])

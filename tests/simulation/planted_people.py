@@ -10,9 +10,9 @@ from msgspec import structs
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.decode.fast import EventDimensions
 from rtaplatform.process.fold.person_state import PersonKey, PersonNames, PersonStates
-from rtaplatform.process.people.contributions import PeopleTotals
-from rtaplatform.process.people.people_fold import CollectedEvents, PeopleBatch, PeopleFold
-from rtaplatform.process.people.person_value import MASK, Person, without_old_sessions
+from rtaplatform.process.people.contributions import Days, PeopleTotals
+from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
+from rtaplatform.process.people.person_value import MASK, CollectedEvents, Person, without_old_sessions
 from rtaplatform.process.people.sessions import Session
 from tests.simulation.people_world import PeopleWorld
 from tests.simulation.planted import home_of
@@ -114,20 +114,18 @@ class WindowsCountEachDay(PlantedFold):
     """Who is active on two days of a week counts twice in it."""
 
     class totals(PeopleTotals):  # noqa: N801
-        def _change_days(self, before: Sequence[Person], after: Person) -> None:
-            super()._change_days((), after)
-            for person in before:
-                super()._change_days((), structs.replace(person, mask=0))
+        def _change_days(self, newest_day: int, before: Sequence[Days], after: Days, persons: int) -> None:
+            super()._change_days(newest_day, (), after, persons)
 
 
 class CohortDoesNotMove(PlantedFold):
     """A late first event leaves the person in the cohort of a later day."""
 
     class totals(PeopleTotals):  # noqa: N801
-        def _change_cohorts(self, before: Sequence[Person], after: Person) -> None:
+        def _change_cohorts(self, newest_day: int, before: Sequence[Days], after: Days, persons: int) -> None:
             if len(before) == 1:
-                after = structs.replace(after, first_ms=before[0].first_ms)
-            super()._change_cohorts(before, after)
+                after = after._replace(first=before[0].first)
+            super()._change_cohorts(newest_day, before, after, persons)
 
 
 class FirstReadIsFirstSeen(PlantedFold):
@@ -157,7 +155,7 @@ class SessionSplitAtMidnight(PlantedFold):
 
     class batch(PeopleBatch):  # noqa: N801
         def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
-            by_day: dict[int, CollectedEvents] = {}
+            by_day: dict[int, list[tuple[int, EventDimensions]]] = {}
             for event in sorted(events, key=lambda event: event[0]):
                 by_day.setdefault(event[0] // DAY, []).append(event)
             for day, part in by_day.items():

@@ -13,9 +13,9 @@ from tests.simulation.planted_people import PLANTS, planted_world
 SEEDS_MAX = 30
 
 
-def test_people_are_the_oracles_through_crashes_repeats_and_stale_workers(seed: int) -> None:
-    wrong = PeopleWorld(seed).run()
-    assert not wrong, f"seed {seed}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
+def test_people_are_the_oracles_through_crashes_repeats_and_stale_workers(seed_of_people: int) -> None:
+    wrong = PeopleWorld(seed_of_people).run()
+    assert not wrong, f"seed {seed_of_people}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
 def test_a_fifth_of_all_calls_may_conflict() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, SALES
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, SALES, SESSION_LENGTHS, SESSIONS
 from rtaplatform.core.time.buckets import BucketKind
 
 ANY = True
@@ -30,9 +30,18 @@ BOUNDED: Mapping[str, tuple[frozenset[str] | bool, ...]] = {
     EVENTS.name: (NAMES, ANY, False, False),
     PRODUCTS.name: (frozenset({NO_PRODUCT}),),
     SALES.name: (frozenset({NO_PRODUCT}), False, ANY),
+    SESSIONS.name: (ANY, False, False),
+    SESSION_LENGTHS.name: (ANY, ANY, False, False),
 }
 # A combination with a seat has the field of this measure, with 0 if nothing was added to it.
-ANCHORS: Mapping[str, str] = {ACTIVITY.name: "count", EVENTS.name: "count", PRODUCTS.name: "views", SALES.name: "views"}
+ANCHORS: Mapping[str, str] = {
+    ACTIVITY.name: "count",
+    EVENTS.name: "count",
+    PRODUCTS.name: "views",
+    SALES.name: "views",
+    SESSIONS.name: "sessions",
+    SESSION_LENGTHS.name: "sessions",
+}
 
 
 class Caps(Struct, frozen=True):

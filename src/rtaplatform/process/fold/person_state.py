@@ -10,10 +10,11 @@ A `PersonFold` defines which values there are, and what follows from them. Witho
 
 from __future__ import annotations
 
-import secrets
+import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Protocol
 
@@ -174,7 +175,11 @@ class PersonStates:
 
     def add_to(self, delta: Delta, server_s: int = 0) -> None:
         """Add writes and increments. `server_s`: a time that the store's clock has passed; buckets expire by it."""
-        delta.persons = [self._make_write(key, value) for key, value in self._values.items()]
+        tokens = os.urandom(TOKEN_BYTES * len(self._values))
+        delta.persons = [
+            self._make_write(key, value, tokens[at : at + TOKEN_BYTES])
+            for at, (key, value) in zip(count(step=TOKEN_BYTES), self._values.items(), strict=False)
+        ]
         for key, fields in self._cells.items():
             if server_s and expires_at_s(key.kind, key.start) <= server_s:
                 continue
@@ -182,9 +187,9 @@ class PersonStates:
             for field, n in fields.items():
                 cells[field] = cells.get(field, 0) + n
 
-    def _make_write(self, key: PersonKey, value: bytes) -> PersonWrite:
+    def _make_write(self, key: PersonKey, value: bytes, new_token: bytes) -> PersonWrite:
         """An unchanged value is compared too, and keeps its token, so that other workers' copies stay valid."""
         stored = self._read[key]
         expected, is_same = stored[:TOKEN_BYTES], value == stored[TOKEN_BYTES:]
-        token = expected if is_same and expected else secrets.token_bytes(TOKEN_BYTES)
+        token = expected if is_same and expected else new_token
         return PersonWrite(*key, expected, token, value)

@@ -19,9 +19,9 @@ from rtaplatform.process.fold.person_state import PersonKey, PersonNames, Person
 from rtaplatform.process.people.contributions import PeopleTotals
 from rtaplatform.process.people.identity import Alias, user_at, with_link
 from rtaplatform.process.people.person_value import (
+    CollectedEvents,
     Erased,
     Person,
-    PersonEvent,
     PersonValue,
     as_of,
     decode_value,
@@ -30,12 +30,8 @@ from rtaplatform.process.people.person_value import (
     unite_persons,
     without_old_sessions,
 )
-from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER
 
-FLAGS = {"Order Completed": HAS_ORDER, "Product Added": HAS_ADD}
-SERVER = "server"
 ALIAS_TAG = b"\x01"  # after the byte that says how many fields there are
-CollectedEvents = list[tuple[int, EventDimensions]]
 
 
 class PeopleFold:
@@ -73,10 +69,11 @@ class PeopleBatch:
         totals: Callable[[ProjectSettings], PeopleTotals] = PeopleTotals,
     ) -> None:
         self._projects, self._persons, self._make_totals = projects, persons, totals
-        self._events: defaultdict[tuple[str, bytes, bytes], CollectedEvents] = defaultdict(list)
+        self._events: defaultdict[tuple[str, bytes, bytes], list[tuple[int, EventDimensions]]] = defaultdict(list)
         self._values: dict[PersonKey, PersonValue | None] = {}
         self._totals: dict[str, PeopleTotals] = {}
-        self._roots: dict[PersonKey, None] = {}  # persons that have changed, in order
+        self._changed: dict[PersonKey, None] = {}  # in order
+        self._roots: dict[PersonKey, None] = {}  # persons among them
         self._left: defaultdict[str, set[bytes]] = defaultdict(set)  # ids that may be canonical no more
         self.notes: Counter[tuple[str, str]] = Counter()  # (project, signal)
 
@@ -118,7 +115,7 @@ class PeopleBatch:
             if conflicts:
                 self.notes[(project, "identity_conflicts")] += conflicts
         if alias is not found:
-            self._values[key] = alias
+            self._set(key, alias)
 
     def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
         """The history of an anonymous id becomes its first user's."""
@@ -135,7 +132,7 @@ class PeopleBatch:
             united = unite_persons(*both, anonymous)
             self._total(project).change(both, united)
             self._left[project].add(found.canonical or user)
-            if self._was_stored((project, user)) and self._was_stored((project, anonymous)):
+            if self._persons[(project, user)] and self._persons[(project, anonymous)]:
                 self.notes[(project, "late_links")] += 1
         self._change((project, user), united)
 
@@ -148,14 +145,14 @@ class PeopleBatch:
             is_own = isinstance(named, Alias) and named.heir == person
             self._give(project, person, anonymous if is_own else b"", events)
             return
-        by_user: defaultdict[bytes, CollectedEvents] = defaultdict(list)
+        by_user: defaultdict[bytes, list[tuple[int, EventDimensions]]] = defaultdict(list)
         for event in events:
             by_user[user_at(found, event[0])].append(event)
         for user, theirs in by_user.items():
             self._give(project, user, person if user == found.heir else b"", theirs)
         newest_ms = max(time_ms for time_ms, _ in events)
         if newest_ms > found.newest_ms:
-            self._values[(project, person)] = structs.replace(found, newest_ms=newest_ms)
+            self._set((project, person), structs.replace(found, newest_ms=newest_ms))
 
     def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
         """Events to a person."""
@@ -163,7 +160,7 @@ class PeopleBatch:
         if before is not None and not isinstance(before, Person):
             return  # erased
         zone = self._projects[project].zone
-        after, late = take_events(before, list(map(_person_event, events)), zone, seen_as)
+        after, late = take_events(before, events, zone, seen_as)
         if late:
             self.notes[(project, "late_state")] += late
         self._total(project).change((before,) if before is not None else (), after)
@@ -178,11 +175,12 @@ class PeopleBatch:
             self._values[key] = decode_value(self._persons[key])
         return self._values[key]
 
-    def _was_stored(self, key: PersonKey) -> bool:
-        return bool(self._persons[key])
+    def _set(self, key: PersonKey, value: PersonValue) -> None:
+        self._values[key] = value
+        self._changed[key] = None
 
     def _change(self, key: PersonKey, person: Person) -> None:
-        self._values[key] = person
+        self._set(key, person)
         self._roots[key] = None
 
     def _total(self, project: str) -> PeopleTotals:
@@ -192,9 +190,11 @@ class PeopleBatch:
         return found
 
     def _store(self) -> None:
-        for key, value in self._values.items():
-            if value is not None:
-                self._persons[key] = encode_value(value)
+        """What was read and has not changed is compared all the same."""
+        for key in self._changed:
+            value = self._values[key]
+            assert value is not None
+            self._persons[key] = encode_value(value)
 
     # names -----------------------------------------------------------------------------------------------------
 
@@ -224,9 +224,3 @@ class PeopleBatch:
     def _canonical(self, project: str, person: bytes) -> bytes:
         found = self._value((project, person))
         return found.canonical or person if isinstance(found, Person) else person
-
-
-def _person_event(event: tuple[int, EventDimensions]) -> PersonEvent:
-    time_ms, dimensions = event
-    flags = None if dimensions.source == SERVER else FLAGS.get(dimensions.name, 0)
-    return PersonEvent(time_ms, flags, dimensions.source, dimensions.country, dimensions.device)

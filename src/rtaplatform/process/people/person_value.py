@@ -8,15 +8,15 @@ traffic: sessions take events that are up to 24 hours older, days those up to 32
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
+from rtaplatform.process.decode.fast import EventDimensions
 from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.local_days import local_day
-from rtaplatform.process.people.sessions import Session, unite_sessions
+from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session, unite_sessions
 
 SESSION_LATE_MS = 24 * HOUR_MS
 # Sessions are kept longer than an event may be late, so that a link that comes late finds what it unites.
@@ -44,20 +44,13 @@ class Erased(Struct, frozen=True, array_like=True, tag=2):
     """A person who was erased: nothing is kept any more."""
 
 
+FLAGS = {"Order Completed": HAS_ORDER, "Product Added": HAS_ADD}
+SERVER = "server"  # the source whose events are in no session
+CollectedEvents = Sequence[tuple[int, EventDimensions]]  # times, and what the events are
 PersonValue = Person | Alias | Erased
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PersonValue).decode
 ERASED_VALUE = _encode(Erased())
-
-
-class PersonEvent(NamedTuple):
-    """What a person's value needs of an event. `flags` None: it is in no session, as those of servers are."""
-
-    time_ms: int
-    flags: int | None
-    source: str
-    country: str
-    device: str
 
 
 def decode_value(stored: bytes) -> PersonValue | None:
@@ -69,41 +62,48 @@ def encode_value(value: PersonValue) -> bytes:
     return _encode(value)
 
 
-def take_events(
-    before: Person | None, events: Sequence[PersonEvent], zone: str, seen_as: bytes = b""
-) -> tuple[Person, int]:
+def take_events(before: Person | None, events: CollectedEvents, zone: str, seen_as: bytes = b"") -> tuple[Person, int]:
     """The person with these events more, and how many of them came too late for days or sessions.
 
     `seen_as`: the anonymous id that they name, where it belongs to the person; empty: only the person's own id.
     Sessions that have grown old are still there: `without_old_sessions` takes them away, once they are counted.
     """
     if before is None:
-        before = Person(
-            events[0].time_ms, seen_as, events[0].time_ms, local_day(events[0].time_ms // MINUTE_MS, zone), 0, []
-        )
-    first_ms, canonical, newest_ms, newest_day, mask = structs.astuple(before)[:5]
+        first_ms = events[0][0]
+        before = Person(first_ms, seen_as, first_ms, local_day(first_ms // MINUTE_MS, zone), 0, [])
+    first_ms, canonical, mask = before.first_ms, before.canonical, before.mask
+    newest_ms, newest_day = before.newest_ms, before.newest_day
     sessions: list[Session] = []
     late = 0
-    for time_ms, flags, *dimensions in events:
+    for time_ms, dimensions in events:
         day = local_day(time_ms // MINUTE_MS, zone)
-        if newest_day - day > DAYS_LATE:
-            late += 1
-            continue
-        if day > newest_day:
-            mask = mask << (day - newest_day) & MASK if day - newest_day < MASK_DAYS else 0
-            newest_day = day
+        if day != newest_day:
+            if newest_day - day > DAYS_LATE:
+                late += 1
+                continue
+            if day > newest_day:
+                mask = mask << (day - newest_day) & MASK if day - newest_day < MASK_DAYS else 0
+                newest_day = day
         mask |= 1 << (newest_day - day)
-        newest_ms = max(newest_ms, time_ms)
-        if time_ms < first_ms or (time_ms == first_ms and _is_smaller(seen_as, canonical)):
+        if time_ms > newest_ms:
+            newest_ms = time_ms
+        elif time_ms <= first_ms and (time_ms < first_ms or _is_smaller(seen_as, canonical)):
             first_ms, canonical = time_ms, seen_as
-        if flags is None:
+        if dimensions.source == SERVER:
             continue
         if newest_ms - time_ms > SESSION_LATE_MS:
             late += 1
         else:
-            sessions.append(Session(time_ms, 0, 1, flags, *dimensions))
-    united = unite_sessions([*before.sessions, *sessions]) if sessions else before.sessions
+            sessions.append(_session_of(time_ms, dimensions))
+    united = before.sessions
+    if sessions:
+        united = unite_sessions([*united, *sessions]) if united or len(sessions) > 1 else sessions
     return Person(first_ms, canonical, newest_ms, newest_day, mask, united), late
+
+
+def _session_of(time_ms: int, dimensions: EventDimensions) -> Session:
+    flags = FLAGS.get(dimensions.name, 0)
+    return Session(time_ms, 0, 1, flags, dimensions.source, dimensions.country, dimensions.device)
 
 
 def unite_persons(user: Person, other: Person, other_id: bytes) -> Person:

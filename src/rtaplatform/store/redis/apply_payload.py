@@ -66,7 +66,10 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "sketches": _sketches(delta.sketches, keeping),
             "sketch_bytes": keeping.caps.sketch_bytes,
             "rules": {name: RULES[name] for name in {key.rollup for key in delta.cells} & RULES.keys()},
-            "online": [_online(project, event_times) for project, event_times in delta.online.items()],
+            "online": [
+                _online(project, event_times, delta.left_online.get(project, ()))
+                for project, event_times in delta.online.items()
+            ],
             "dead": [item for origin, dead_ms in delta.dead.items() for item in (dead_ms, origin)],
             "dead_before": delta.dead_before_ms,
             "counts": _flat(delta.counts),
@@ -154,13 +157,14 @@ def _texts(persons: Collection[bytes]) -> list[msgspec.Raw]:
     return list(map(_raw, persons))
 
 
-def _online(project: str, event_times: dict[bytes, int]) -> list[Any]:
+def _online(project: str, event_times: dict[bytes, int], left: Collection[bytes]) -> list[Any]:
     newest = max(event_times.values())
     if set(map(len, event_times)) == {8}:
         flat: Any = _packed(event_times)
     else:
         flat = [item for person, time_ms in event_times.items() for item in (time_ms, _raw(person))]
-    return [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]
+    entry = [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]
+    return [*entry, _texts(left)] if left else entry
 
 
 def _packed(event_times: Mapping[bytes, int]) -> msgspec.Raw:

@@ -34,7 +34,7 @@ from rtaplatform.store.redis.connections import connect
 from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_outcome, read_state, text_of
 
-PROJECTS_PER_CALL = 1_000
+PROJECTS_PER_CALL = VALUES_PER_CALL = 1_000
 
 
 class RedisStore:
@@ -221,11 +221,17 @@ class RedisStore:
 
     def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         prefix = redis_keys.generation_prefix(shard, generation)
+        portions = [keys[first : first + VALUES_PER_CALL] for first in range(0, len(keys), VALUES_PER_CALL)]
+        calls = [(slug, [p for s, p in part if s == slug]) for part in portions for slug in {s for s, _ in part}]
         with unavailable(), self._client.pipeline(transaction=False) as pipe:
-            for project, person in keys:
-                pipe.hget(f"{prefix}person:{project}", person)
-            values: list[Any] = pipe.execute()
-        return [value or b"" for value in values]
+            for project, persons in calls:
+                pipe.hmget(f"{prefix}person:{project}", persons)
+            replies: list[Any] = pipe.execute()
+        pairs = (
+            (slug, zip(persons, reply, strict=True)) for (slug, persons), reply in zip(calls, replies, strict=True)
+        )
+        values = {(slug, person): value for slug, pair in pairs for person, value in pair}
+        return [values[key] or b"" for key in keys]
 
     def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         with unavailable():

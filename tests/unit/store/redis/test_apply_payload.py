@@ -137,6 +137,8 @@ def test_online_is_one_list_of_times_and_persons(size: int) -> None:
     newest = max(seen.values())
     online = [["demo", newest - ONLINE_KEPT_MS, (newest + ONLINE_KEPT_MS) // 1000, flat]]
     assert payload(Delta([], online={"demo": seen}))["online"] == online
+    left = Delta([], online={"demo": seen}, left_online={"demo": [b"old id", b"other id"], "quiet": [b"nobody"]})
+    assert payload(left)["online"] == [[*online[0], ["old id", "other id"]]]
 
 
 def test_all_keys_of_a_shard_share_its_hash_tag() -> None:

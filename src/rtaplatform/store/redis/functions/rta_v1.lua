@@ -21,7 +21,7 @@
 --   person  1 project, 2 person, 3 expected token, 4 new token, 5 value
 --   cells   1 name, 2 expiry, 3 seats, 4 field, increment, …, 5 has a change log?, 6 rollup
 --   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …, 7 sizes
---   online  1 project, 2 oldest time to keep, 3 expiry, 4 time, person, …
+--   online  1 project, 2 oldest time to keep, 3 expiry, 4 time, person, …, 5 persons that leave, if any
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, and earlier writes would stay
 local KEY_MAX = 1024
@@ -246,6 +246,7 @@ local function validate(base, batch)
     check_type(base .. 'online:' .. online[1], 'zset')
     check(is_time(online[2]) and is_time(online[3]), 'online')
     check_online(online[4])
+    if online[5] then check_list(online[5], is_name, 'online') end
   end
   for _, block in ipairs(batch.blocks) do
     check_type(base .. 'b:' .. block[1], 'string')

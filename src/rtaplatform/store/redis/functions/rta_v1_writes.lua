@@ -69,6 +69,7 @@ local function write_online(base, online, now)
   if online[3] <= now then return end
   local key = base .. 'online:' .. online[1]
   each_chunk(online[4], 1, function(i, j) redis.call('ZADD', key, 'GT', unpack(online[4], i, j)) end)
+  each_chunk(online[5] or {}, 1, function(i, j) redis.call('ZREM', key, unpack(online[5], i, j)) end)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. online[2])
   redis.call('EXPIREAT', key, online[3])
 end
