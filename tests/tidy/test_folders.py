@@ -20,6 +20,9 @@ TOP = {"__init__.py", "settings.py", "telemetry.py", "wiring.py"}
 NAMES_OF_A_ROW = re.compile(r"`((?:[\w-]+/)*(?:[\w-]+\.(?:py|lua)|[\w-]+/))`|\[([\w-]+/)\]\(")
 # Its table lists commands, not files.
 WITHOUT_TABLE = {"bench"}
+CAMEL_CASE = re.compile(r"[A-Z][A-Za-z]*[a-z][A-Za-z]*")
+# May shrink, never grow. `Key`, `Outcome` are two things each; the options and `Say` are the same one, written twice.
+ALIASES_OF_TWO_THINGS = {"JsonOption", "Key", "Outcome", "ProjectOption", "Say"}
 
 
 def _folders() -> list[Path]:
@@ -51,7 +54,15 @@ def test_class_names_are_unique_in_the_package() -> None:
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name_of(path))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+        for name in _aliases(tree_of(path)):
+            places[name].append(name_of(path))
+    assert {name for name, found in places.items() if len(found) > 1} == ALIASES_OF_TWO_THINGS
+
+
+def _aliases(tree: ast.Module) -> list[str]:
+    """The names of types that a module gives by assignment, as in `Sums = Mapping[RowKey, int]`."""
+    targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]
+    return [t.id for t in targets if isinstance(t, ast.Name) and CAMEL_CASE.fullmatch(t.id)]
 
 
 def test_no_folder_has_over_14_modules() -> None:

@@ -27,7 +27,7 @@ class ProfileKey(NamedTuple):
     user_id: str
 
 
-Key = tuple[str, str]  # project id, user id
+UserKey = tuple[str, str]  # project id, user id
 
 _PROJECTS = text("SELECT slug, id FROM projects WHERE slug = ANY(CAST(:slugs AS text[]))")
 _SHARE = text(
@@ -97,8 +97,8 @@ def write_batch(connection: Connection, batch: Mapping[ProfileKey, Sequence[Iden
 
 
 def _without_erased(
-    connection: Connection, batch: Mapping[Key, list[IdentifyTraits]]
-) -> dict[Key, list[IdentifyTraits]]:
+    connection: Connection, batch: Mapping[UserKey, list[IdentifyTraits]]
+) -> dict[UserKey, list[IdentifyTraits]]:
     """The batch without the events of erased users. Events after such a user was created again remain."""
     remaining = dict(batch)
     for project_id, user_id, created_ms in connection.execute(_ERASED, _columns(sorted(batch))):
@@ -111,7 +111,7 @@ def _without_erased(
     return remaining
 
 
-def _columns(keys: Sequence[Key]) -> dict[str, Any]:
+def _columns(keys: Sequence[UserKey]) -> dict[str, Any]:
     return {"projects": [project for project, _ in keys], "ids": [id for _, id in keys]}
 
 

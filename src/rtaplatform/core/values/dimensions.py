@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from rtaplatform.core.events import DIMENSION_BYTES_MAX
+from rtaplatform.core.values.ids import CONTROL
 
 CACHED_CHARACTERS_MAX = 64  # longer texts are rare, and could fill a cache
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def dimension(value: str | None) -> str:
@@ -20,7 +19,7 @@ def dimension(value: str | None) -> str:
 
 def _clean_dimension(value: str) -> str:
     if not value.isprintable():
-        value = _CONTROL.sub(" ", value)
+        value = CONTROL.sub(" ", value)
     if len(value) * 4 > DIMENSION_BYTES_MAX and len(value.encode()) > DIMENSION_BYTES_MAX:
         value = value.encode()[:DIMENSION_BYTES_MAX].decode(errors="ignore")
     return value

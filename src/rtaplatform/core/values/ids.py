@@ -14,7 +14,7 @@ import xxhash
 ID_BYTES_MAX = 256  # of UTF-8
 # Prefixes of persons: a user, or an anonymous id without a user.
 USER, ANONYMOUS = b"u:", b"a:"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_too_long(text: str) -> bool:
@@ -25,7 +25,7 @@ def is_too_long(text: str) -> bool:
 
 def has_control(text: str) -> bool:
     """Whether the text has control characters: such an id would be shown as another one."""
-    return not text.isprintable() and _CONTROL.search(text) is not None
+    return not text.isprintable() and CONTROL.search(text) is not None
 
 
 def persons_of(user_id: str | None, anonymous_ids: Iterable[str]) -> list[bytes]:

@@ -28,7 +28,7 @@ _ALIKE = bytes.maketrans(b"{}", b"[]")
 _DROPPED = bytes(byte for byte in range(256) if byte not in _KEPT)
 _OPEN, _CLOSE, _COLON = b"[]:"
 
-Signs = NDArray[np.bool_]
+SignFlags = NDArray[np.bool_]
 Depths = NDArray[np.int64]
 
 
@@ -76,13 +76,13 @@ def find_excess(value: bytes, keys_max: int) -> JsonFlaw | None:
     return None
 
 
-def _depths(opens: Signs, closes: Signs) -> Depths:
+def _depths(opens: SignFlags, closes: SignFlags) -> Depths:
     """How many brackets are open after each sign; a closing bracket without an opening one is ignored."""
     sums = np.cumsum(opens.astype(np.int64) - closes)
     return sums - np.minimum(np.minimum.accumulate(sums), 0)
 
 
-def _most_keys(opens: Signs, colons: Signs, depths: Depths, deepest: int) -> int:
+def _most_keys(opens: SignFlags, colons: SignFlags, depths: Depths, deepest: int) -> int:
     """The most colons directly in one pair of brackets. A colon belongs to the last bracket opened to its depth."""
     most = 0
     for depth in range(1, deepest + 1):

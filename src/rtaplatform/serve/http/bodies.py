@@ -7,13 +7,11 @@ compression. `BodyIntake` counts the bytes that are held.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 from rtaplatform.core.errors import UnreadableBody, UnsupportedEncoding
-from rtaplatform.serve.connections.body_intake import BodyIntake
+from rtaplatform.serve.connections.body_intake import BodyIntake, Receive
 
-Receive = Callable[[], Awaitable[Any]]
 ENCODINGS = ("", "identity", "gzip", "x-gzip")
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's window bits for gzip's format

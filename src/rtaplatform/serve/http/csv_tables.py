@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from litestar import Response
-from litestar.connection import ASGIConnection
 from litestar.response.base import ASGIResponse
 from msgspec import UNSET, Struct
 
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import Answer
+from rtaplatform.serve.http.access import AnyConnection
 
 CSV, JSON = "text/csv", "application/json"
 FORMATS = {"csv": CSV, "json": JSON}
@@ -28,7 +28,6 @@ META_HEADER = "RTA-Meta"
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 Declared = TypeVar("Declared")
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
 Row = Sequence[Any]
 
 

@@ -12,11 +12,9 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
 import msgspec
 from litestar import get, post
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
@@ -28,7 +26,7 @@ from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.catalog.keys.key_format import digest
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
-from rtaplatform.serve.http.access import access_of, bearer_of, find_bearer, refuse_unknown
+from rtaplatform.serve.http.access import AnyConnection, access_of, bearer_of, find_bearer, refuse_unknown
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of, query_services_of
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.problems import describe
@@ -45,8 +43,6 @@ LAST_ID_CHARS_MAX = 300
 SCOPE = "read"
 NEW_TICKET = "Ask for a new one with POST /v1/live/tickets."
 TICKET_IS_OVER = f"The ticket's {LIFE_SECONDS // 60} minutes are over."
-
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 class TicketAnswer(Struct, frozen=True):

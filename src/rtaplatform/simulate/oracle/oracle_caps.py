@@ -19,8 +19,8 @@ _NAMES = frozenset(
     )
 )  # fmt: skip
 
-Values = tuple[str, ...]
-Numbers = Mapping[str, int]
+OracleValues = tuple[str, ...]
+OracleNumbers = Mapping[str, int]
 
 
 class OracleSeats(NamedTuple):
@@ -37,7 +37,7 @@ class OracleSeats(NamedTuple):
         return self.products_of_minute if kind == "minute" else self.products
 
 
-def rest_of(rollup: str, values: Values) -> Values:
+def rest_of(rollup: str, values: OracleValues) -> OracleValues:
     """Return the value under which a value without a seat is counted; the value itself if it always has one."""
     if rollup == "products":
         return ("",) if values == ("",) else (REST,)
@@ -48,7 +48,7 @@ def rest_of(rollup: str, values: Values) -> Values:
 
 
 def find_faults(
-    rollup: str, counted: Mapping[Values, Numbers], true: Mapping[Values, Numbers], seats: int
+    rollup: str, counted: Mapping[OracleValues, OracleNumbers], true: Mapping[OracleValues, OracleNumbers], seats: int
 ) -> list[str]:
     """Return one line for each fault in a bucket's values. Numbers are by measure, and none of them is 0."""
     wrong = [
@@ -63,7 +63,7 @@ def find_faults(
         seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))
         if seated != seats_due:
             wrong.append(f"{seated} values have a seat, not {seats_due}")
-    rest: dict[Values, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    rest: dict[OracleValues, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for values, numbers in true.items():
         if values not in counted:
             for measure, number in numbers.items():

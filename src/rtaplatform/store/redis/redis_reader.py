@@ -44,7 +44,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.store.redis.connections import connect_async, connect_subscriber
 from rtaplatform.store.redis.redis_errors import unavailable
-from rtaplatform.store.redis.redis_replies import read_state
+from rtaplatform.store.redis.redis_replies import read_state, text_of
 
 RECONNECT_SECONDS = 0.5
 LISTEN_TIMES = (
@@ -85,7 +85,7 @@ class RedisReader:
         name = await self._client.hget(redis_keys.shard_key(shard), "generation")
         if name is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
-        self._generations[shard] = _text(name)
+        self._generations[shard] = text_of(name)
         return self._generations[shard]
 
     async def _read_once(self, shard: int, generation: str, project: str, reads: Sequence[Read]) -> Snapshot | None:
@@ -103,7 +103,7 @@ class RedisReader:
             reply_counts = [_queue_read(pipe, shard, generation, project, read) for read in reads]
             head, manifest, ledger, settings, inflight, stops, values, *replies = await pipe.execute()
         head = _to_dict(head)
-        if _text(head.get(b"generation", b"")) != generation:
+        if text_of(head.get(b"generation", b"")) != generation:
             return None
         if settings is None:
             raise NotFound(f"There is no project {project!r}.")
@@ -112,7 +112,7 @@ class RedisReader:
             generation=generation,
             topics=state.topics,
             ledger={place: read_row(row) for place, row in state.ledger.items()},
-            stops={_text(subject): _text(reason) for subject, reason in _to_dict(stops).items()},
+            stops={text_of(subject): text_of(reason) for subject, reason in _to_dict(stops).items()},
             torn=state.torn,
             project=msgspec.json.decode(settings, type=ProjectSettings),
             answers=_to_answers(reads, reply_counts, iter(replies), iter(values)),
@@ -140,9 +140,9 @@ class RedisReader:
             while (seconds_left := until - time.monotonic()) > 0:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds_left)
                 if message is not None and message["type"] == "message":
-                    slugs = _text(message["data"])
+                    slugs = text_of(message["data"])
                     yield ChangeNotification(
-                        channels[_text(message["channel"])], frozenset(slugs.split(",")) if slugs else None
+                        channels[text_of(message["channel"])], frozenset(slugs.split(",")) if slugs else None
                     )
 
 
@@ -266,18 +266,18 @@ def _to_answer(read: Read, replies: list[Any]) -> Any:
         case ReadPersonCounts() | PersonSketches():
             return [BucketContent(counts) for counts in replies[0]]
         case ReadPersonValues():
-            return sorted({_text(value) for reply in replies for value in reply})
+            return sorted({text_of(value) for reply in replies for value in reply})
         case _:
             return int(replies[0]) if replies else 0
 
 
 def _end_of(log: Sequence[tuple[bytes, Any]]) -> str:
-    return _text(log[-1][0]) if log else ""
+    return text_of(log[-1][0]) if log else ""
 
 
 def _read_changes(log: Sequence[tuple[bytes, dict[bytes, bytes]]], since: str) -> BucketContent | None:
     """Return the changes after entry `since`; None if that entry is gone, or if they are too many."""
-    if not log or _text(log[0][0]) != since or len(log) > ENTRIES_MAX:
+    if not log or text_of(log[0][0]) != since or len(log) > ENTRIES_MAX:
         return None
     entries = [msgspec.msgpack.decode(entry[b"changes"]) for _, entry in log[1:]]
     fields = [item.encode() if isinstance(item, str) else b"%d" % item for entry in entries for item in entry]
@@ -290,7 +290,3 @@ def _keep_reply(response: Any, **kwargs: Any) -> Any:
 
 def _to_dict(reply: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
