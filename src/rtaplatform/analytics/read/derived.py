@@ -39,15 +39,15 @@ class Formula:
         return divided(upper * self._lower_scale, lower * self._upper_scale) if lower else None
 
 
-def derived_rows(plan: QueryPlan, shape: DerivedPlan, found: Sequence[AnswerRows]) -> ShownRows:
+def derived_rows(plan: QueryPlan, shape: DerivedPlan, parts: Sequence[AnswerRows]) -> ShownRows:
     """The rows with the greatest values, from the rows of each part."""
     formula = Formula(shape)
-    by_part = [{row.key: row for row in rows.rows} for rows in found]
+    by_part = [{row.key: row for row in rows.rows} for rows in parts]
     keys: Iterable[Key] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
     totals = {key: formula.value([rows[key].total if key in rows else 0 for rows in by_part]) for key in keys}
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (*_order(totals[key]), key))
     rows = [_row(formula, key, totals[key], [rows.get(key) for rows in by_part], plan) for key in first]
-    return ShownRows(rows, _error([rows.error for rows in found], is_quotient=shape.metric.lower is not None))
+    return ShownRows(rows, _error([rows.error for rows in parts], is_quotient=shape.metric.lower is not None))
 
 
 def _row(

@@ -75,21 +75,21 @@ def read_as_v2(event: str, properties: bytes) -> bytes:
 
 def properties_in_v2(foreign: ForeignEvent, properties: bytes) -> bytes:
     """The properties (an object's JSON text) with V2's names beside the other spec's."""
-    found = _with_names(_decode_object(properties), foreign.properties)
-    products = bytes(found.get("products", Raw()))
+    renamed = _with_names(_decode_object(properties), foreign.properties)
+    products = bytes(renamed.get("products", Raw()))
     if products[:1] == b"[":
-        found["products"] = Raw(_encode([_entry(raw, foreign) for raw in _decode_list(products)]))
+        renamed["products"] = Raw(_encode([_entry(raw, foreign) for raw in _decode_list(products)]))
     elif products[:1] == b"{":
-        found["products"] = Raw(_encode({key: _entry(raw, foreign) for key, raw in _decode_object(products).items()}))
-    return _encode(found)
+        renamed["products"] = Raw(_encode({key: _entry(raw, foreign) for key, raw in _decode_object(products).items()}))
+    return _encode(renamed)
 
 
 def _entry(raw: Raw, foreign: ForeignEvent) -> Raw:
     return Raw(_encode(_with_names(_decode_object(raw), foreign.entry))) if bytes(raw)[:1] == b"{" else raw
 
 
-def _with_names(found: dict[str, Raw], names: Mapping[str, str]) -> dict[str, Raw]:
+def _with_names(fields: dict[str, Raw], names: Mapping[str, str]) -> dict[str, Raw]:
     for ours, theirs in names.items():
-        if theirs in found and is_nothing(found.get(ours, Raw())):
-            found[ours] = found[theirs]
-    return found
+        if theirs in fields and is_nothing(fields.get(ours, Raw())):
+            fields[ours] = fields[theirs]
+    return fields

@@ -44,14 +44,14 @@ class KnownOrders:
     def accept(self, writes: Iterable[OrderWrite]) -> None:
         """The batch is sent: they are as they will be if it is applied."""
         for write in writes:
-            for each, expected_ms, written_ms in zip(write.ids, write.expected_ms, write.written_ms, strict=True):
-                self._put((write.project, each), expected_ms if written_ms == ABSENT else written_ms)
+            for order_id, expected_ms, written_ms in zip(write.ids, write.expected_ms, write.written_ms, strict=True):
+                self._put((write.project, order_id), expected_ms if written_ms == ABSENT else written_ms)
 
     def take_back(self, writes: Iterable[OrderWrite]) -> None:
         """The batch was refused: they are as they were before it."""
         for write in writes:
-            for each, expected_ms in zip(write.ids, write.expected_ms, strict=True):
-                self._put((write.project, each), expected_ms)
+            for order_id, expected_ms in zip(write.ids, write.expected_ms, strict=True):
+                self._put((write.project, order_id), expected_ms)
 
     def trim(self) -> None:
         """Let the oldest go, down to the limit. Between batches only."""
@@ -69,8 +69,8 @@ class KnownOrders:
 class OrderFilter:
     """The orders of one batch against what is known: asks and remembers in the order of the records."""
 
-    def __init__(self, known: KnownOrders) -> None:
-        self._known = known
+    def __init__(self, known_orders: KnownOrders) -> None:
+        self._known = known_orders
         self._expected: dict[OrderKey, int] = {}
         self._written: dict[OrderKey, int] = {}
 
@@ -89,11 +89,11 @@ class OrderFilter:
         """Every order that was asked for, to be compared, with what was written of it: one for each project."""
         sets: dict[str, OrderWrite] = {}
         for key, expected_ms in self._expected.items():
-            project, each = key
+            project, order_id = key
             write = sets.get(project)
             if write is None:
                 write = sets[project] = OrderWrite(project, [], [], [])
-            write.ids.append(each)
+            write.ids.append(order_id)
             write.expected_ms.append(expected_ms)
             write.written_ms.append(self._written.get(key, ABSENT))
         return list(sets.values())

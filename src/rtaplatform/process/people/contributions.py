@@ -100,11 +100,11 @@ class PeopleTotals:
 
     def _change_sessions(self, before: Sequence[Session], after: Sequence[Session]) -> None:
         """What has not changed is the same object. Most often a session is new, or only the last one has grown."""
-        known = len(before)
-        if before and len(after) == known and all(map(is_, before[:-1], after)):
+        count_before = len(before)
+        if before and len(after) == count_before and all(map(is_, before[:-1], after)):
             self._grow_session(before[-1], after[-1])
             return
-        if len(after) == known + 1 and all(map(is_, before, after)):
+        if len(after) == count_before + 1 and all(map(is_, before, after)):
             self._count_session(after[-1], 1)
             return
         had, has = set(map(id, before)), set(map(id, after))

@@ -26,9 +26,9 @@ def local_day(minute: int, zone: str) -> int:
 @lru_cache(maxsize=65_536)
 def day_bucket(day: int, zone: str) -> int | None:
     """Where the day's bucket starts, in minutes since 1970. None: the zone has skipped that day (Samoa, 2011)."""
-    wanted, tz = date.fromordinal(day + EPOCH), load_zone(zone)
-    start = day_start(datetime(wanted.year, wanted.month, wanted.day, tzinfo=tz), tz)
-    return start if datetime.fromtimestamp(start * 60, tz).date() == wanted else None
+    local_date, tz = date.fromordinal(day + EPOCH), load_zone(zone)
+    start = day_start(datetime(local_date.year, local_date.month, local_date.day, tzinfo=tz), tz)
+    return start if datetime.fromtimestamp(start * 60, tz).date() == local_date else None
 
 
 @lru_cache(maxsize=4_096)

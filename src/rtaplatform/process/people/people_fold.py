@@ -51,9 +51,9 @@ class PeopleFold:
         """The users of an anonymous id."""
         if value[1:2] != ALIAS_TAG:  # of nearly all: they need not be decoded
             return ()
-        found = decode_value(value)
-        assert isinstance(found, Alias)
-        return [(key[0], user) for user in {found.heir, *(user for _, user in found.links)}]
+        alias = decode_value(value)
+        assert isinstance(alias, Alias)
+        return [(key[0], user) for user in {alias.heir, *(user for _, user in alias.links)}]
 
     def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> PeopleBatch:
         return PeopleBatch(projects, persons)
@@ -101,37 +101,37 @@ class PeopleBatch:
     def _link(self, project: str, anonymous: bytes, user: bytes, events: CollectedEvents) -> None:
         """Give an anonymous id to a user, as of the time of each event that names both."""
         key = (project, anonymous)
-        found = self._value(key)
-        if isinstance(found, Erased):
+        value = self._value(key)
+        if isinstance(value, Erased):
             return
-        if isinstance(found, Alias):
-            alias = found
+        if isinstance(value, Alias):
+            alias = value
         else:
-            alias = Alias(user, -1 if found is None else found.newest_ms, [])
-            if found is not None:
-                self._unite(project, found, anonymous, user, min(time_ms for time_ms, _ in events))
+            alias = Alias(user, -1 if value is None else value.newest_ms, [])
+            if value is not None:
+                self._unite(project, value, anonymous, user, min(time_ms for time_ms, _ in events))
         for time_ms in sorted(time_ms for time_ms, _ in events):
             alias, conflicts = with_link(alias, time_ms, user)
             if conflicts:
                 self.notes[(project, "identity_conflicts")] += conflicts
-        if alias is not found:
+        if alias is not value:
             self._set(key, alias)
 
     def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
         """The history of an anonymous id becomes its first user's."""
         self._roots.pop((project, anonymous), None)
         self._left[project].add(anonymous)
-        found = self._value((project, user))
-        if found is not None and not isinstance(found, Person):
+        value = self._value((project, user))
+        if value is not None and not isinstance(value, Person):
             return  # erased
-        if found is None:
+        if value is None:
             united = other if other.canonical else structs.replace(other, canonical=anonymous)
         else:
-            newest_ms, zone = max(found.newest_ms, other.newest_ms, linked_ms), self._projects[project].zone
-            both = as_of(found, newest_ms, zone), as_of(other, newest_ms, zone)
+            newest_ms, zone = max(value.newest_ms, other.newest_ms, linked_ms), self._projects[project].zone
+            both = as_of(value, newest_ms, zone), as_of(other, newest_ms, zone)
             united = unite_persons(*both, anonymous)
             self._total(project).change(both, united)
-            self._left[project].add(found.canonical or user)
+            self._left[project].add(value.canonical or user)
             if self._persons[(project, user)] and self._persons[(project, anonymous)]:
                 self.notes[(project, "late_links")] += 1
         self._change((project, user), united)
@@ -139,20 +139,20 @@ class PeopleBatch:
     # events ----------------------------------------------------------------------------------------------------
 
     def _take(self, project: str, person: bytes, anonymous: bytes, events: CollectedEvents) -> None:
-        found = self._value((project, person))
-        if not isinstance(found, Alias):
+        value = self._value((project, person))
+        if not isinstance(value, Alias):
             named = self._value((project, anonymous)) if anonymous else None
             is_own = isinstance(named, Alias) and named.heir == person
             self._give(project, person, anonymous if is_own else b"", events)
             return
         by_user: defaultdict[bytes, list[tuple[int, EventDimensions]]] = defaultdict(list)
         for event in events:
-            by_user[user_at(found, event[0])].append(event)
+            by_user[user_at(value, event[0])].append(event)
         for user, theirs in by_user.items():
-            self._give(project, user, person if user == found.heir else b"", theirs)
+            self._give(project, user, person if user == value.heir else b"", theirs)
         newest_ms = max(time_ms for time_ms, _ in events)
-        if newest_ms > found.newest_ms:
-            self._set((project, person), structs.replace(found, newest_ms=newest_ms))
+        if newest_ms > value.newest_ms:
+            self._set((project, person), structs.replace(value, newest_ms=newest_ms))
 
     def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
         """Events to a person."""
@@ -184,10 +184,10 @@ class PeopleBatch:
         self._roots[key] = None
 
     def _total(self, project: str) -> PeopleTotals:
-        found = self._totals.get(project)
-        if found is None:
-            found = self._totals[project] = self._make_totals(self._projects[project])
-        return found
+        totals = self._totals.get(project)
+        if totals is None:
+            totals = self._totals[project] = self._make_totals(self._projects[project])
+        return totals
 
     def _store(self) -> None:
         """What was read and has not changed is compared all the same."""
@@ -202,9 +202,9 @@ class PeopleBatch:
         """Who is who at the end of the batch."""
         names = PersonNames()
         for project, person in self._roots:
-            found = self._values[(project, person)]
-            assert isinstance(found, Person)
-            names.online.setdefault(project, {})[found.canonical or person] = found.newest_ms
+            value = self._values[(project, person)]
+            assert isinstance(value, Person)
+            names.online.setdefault(project, {})[value.canonical or person] = value.newest_ms
         for project, ids in self._left.items():
             names.left_online[project] = ids - names.online.get(project, {}).keys()
         for project, person, _anonymous in self._events:
@@ -212,15 +212,15 @@ class PeopleBatch:
         return names
 
     def _name(self, names: PersonNames, project: str, person: bytes) -> None:
-        found = self._values[(project, person)]
-        if isinstance(found, Alias) and len({user for _, user in found.links} | {found.heir}) > 1:
-            users = [(time_ms, self._canonical(project, user)) for time_ms, user in found.links]
-            names.by_time.setdefault(project, {})[person] = (self._canonical(project, found.heir), users)
+        value = self._values[(project, person)]
+        if isinstance(value, Alias) and len({user for _, user in value.links} | {value.heir}) > 1:
+            users = [(time_ms, self._canonical(project, user)) for time_ms, user in value.links]
+            names.by_time.setdefault(project, {})[person] = (self._canonical(project, value.heir), users)
             return
-        canonical = self._canonical(project, found.heir if isinstance(found, Alias) else person)
+        canonical = self._canonical(project, value.heir if isinstance(value, Alias) else person)
         if canonical != person:
             names.canonical.setdefault(project, {})[person] = canonical
 
     def _canonical(self, project: str, person: bytes) -> bytes:
-        found = self._value((project, person))
-        return found.canonical or person if isinstance(found, Person) else person
+        value = self._value((project, person))
+        return value.canonical or person if isinstance(value, Person) else person

@@ -142,7 +142,7 @@ def without_old_sessions(person: Person) -> Person:
     before_ms = person.newest_ms - SESSIONS_KEPT_MS
     if not person.sessions or person.sessions[0].end_ms >= before_ms:
         return person
-    return structs.replace(person, sessions=[each for each in person.sessions if each.end_ms >= before_ms])
+    return structs.replace(person, sessions=[session for session in person.sessions if session.end_ms >= before_ms])
 
 
 def _is_smaller(id_: bytes, than: bytes) -> bool:

@@ -58,7 +58,7 @@ async def read_popular(request: AnyRequest) -> Popular:
     by = _by(given, tuple(METRIC_OF))
     is_table = wants_csv(request)
     services = query_services_of(dependencies_of(request))
-    found = await PopularProducts(services.engine, services.products).popular(
+    answer = await PopularProducts(services.engine, services.products).popular(
         access_of(request).project,
         by,
         window=TimeExpression(Anchor.NOW, -_window_ms(given)),
@@ -66,8 +66,8 @@ async def read_popular(request: AnyRequest) -> Popular:
         category=_category(given.get("category")),
     )
     if is_table:
-        return in_place_of(Popular, _table(found.results, PopularProduct.__struct_fields__, found.meta))
-    return found
+        return in_place_of(Popular, _table(answer.results, PopularProduct.__struct_fields__, answer.meta))
+    return answer
 
 
 @get(
@@ -80,7 +80,7 @@ async def read_trending(request: AnyRequest) -> Trending:
     by = _by(given, TRENDING_BY)
     is_table = wants_csv(request)
     services = query_services_of(dependencies_of(request))
-    found = await TrendingProducts(services.engine, services.products).trending(
+    answer = await TrendingProducts(services.engine, services.products).trending(
         access_of(request).project,
         by,
         window_ms=_window_ms(given),
@@ -88,8 +88,8 @@ async def read_trending(request: AnyRequest) -> Trending:
         category=_category(given.get("category")),
     )
     if is_table:
-        return in_place_of(Trending, _table(found.results, TrendingProduct.__struct_fields__, found.meta))
-    return found
+        return in_place_of(Trending, _table(answer.results, TrendingProduct.__struct_fields__, answer.meta))
+    return answer
 
 
 @get(
@@ -100,33 +100,33 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     """Views, carts, checkouts, orders, units, revenue, distinct viewers and the rates between them, of one moment."""
     read_parameters(request, (*PERIOD_PARAMETERS, "format"))
     product_id = decode_id(id)
-    asked = parse_parameters("visitors", request.query_params.multi_items(), besides=("format",))
+    query = parse_parameters("visitors", request.query_params.multi_items(), besides=("format",))
     stored = dimension(product_id)
-    asked = msgspec.structs.replace(asked, filters=((PRODUCT_ID, (shown_value(stored),)),))
+    query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (shown_value(stored),)),))
     is_table = wants_csv(request)
     services, project = query_services_of(dependencies_of(request)), access_of(request).project
-    found = await read_totals(services.engine, project, asked, PRODUCT_METRICS)
+    totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)
     if is_table:
-        return in_place_of(dict[str, Any], totals_table(found))
+        return in_place_of(dict[str, Any], totals_table(totals))
     products = await known_products(services.products, project, [stored])
     shown = dict(zip(SHOWN_OF_PRODUCT, shown_product(products.get(stored)), strict=True))
-    return {"product_id": product_id, **shown, **document_of_totals(found)}
+    return {"product_id": product_id, **shown, **document_of_totals(totals)}
 
 
 route_handlers: list[BaseRouteHandler] = [read_popular, read_trending, read_product_metrics]
 
 
-def document_of_totals(found: MetricTotals) -> dict[str, Any]:
+def document_of_totals(totals: MetricTotals) -> dict[str, Any]:
     """The period, each metric by its name, and `meta`."""
-    period = {"from": found.start, "to": found.end, "timezone": found.timezone}
-    if found.previous_from is not msgspec.UNSET:
-        period |= {"previous_from": found.previous_from, "previous_to": str(found.previous_to)}
-    return {**period, **found.totals, "meta": found.meta}
+    period = {"from": totals.start, "to": totals.end, "timezone": totals.timezone}
+    if totals.previous_from is not msgspec.UNSET:
+        period |= {"previous_from": totals.previous_from, "previous_to": str(totals.previous_to)}
+    return {**period, **totals.totals, "meta": totals.meta}
 
 
-def totals_table(found: MetricTotals) -> Any:
-    rows = [{"metric": name, **msgspec.to_builtins(total)} for name, total in found.totals.items()]
-    return _table(rows, TOTAL_COLUMNS, found.meta)
+def totals_table(totals: MetricTotals) -> Any:
+    rows = [{"metric": name, **msgspec.to_builtins(total)} for name, total in totals.totals.items()]
+    return _table(rows, TOTAL_COLUMNS, totals.meta)
 
 
 def _table(rows: Any, columns: tuple[str, ...], meta: Any) -> Any:

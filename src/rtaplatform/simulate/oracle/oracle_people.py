@@ -49,13 +49,13 @@ def is_nobody(text: str) -> bool:
 
 def ids_of(user: str, anonymous: str) -> tuple[Id | None, Id | None]:
     """Return whose event it is: user, anonymous id. With both it is a link."""
-    said = ("u", user) if user else ("a", anonymous)
+    stated_id = ("u", user) if user else ("a", anonymous)
     is_user, is_anonymous = not is_nobody(user), not is_nobody(anonymous)
     if is_user and is_anonymous and user != anonymous:
         return ("u", user), ("a", anonymous)
     if is_user:
         return ("u", user), None
-    return (None, ("a", anonymous)) if is_anonymous else (said, None)
+    return (None, ("a", anonymous)) if is_anonymous else (stated_id, None)
 
 
 class OraclePeople:
@@ -102,11 +102,11 @@ class OraclePeople:
 
     def cells(self) -> dict[Cell, dict[str, int]]:
         """Return everything that people add to the totals."""
-        found: dict[Cell, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        totals: dict[Cell, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for person, visits in self.persons.items():
             for cell, name, n in (*self._days(visits), *self._sessions(person, visits)):
-                found[cell][name] += n
-        return {cell: {k: n for k, n in fields.items() if n} for cell, fields in found.items() if any(fields.values())}
+                totals[cell][name] += n
+        return {cell: {k: n for k, n in fields.items() if n} for cell, fields in totals.items() if any(fields.values())}
 
     def _days(self, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
         days = {self._local(visit.time) for visit in visits}

@@ -56,10 +56,10 @@ def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> N
 def orders_differing(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, bytes], int]:
     """The orders that are stored with other times than the batch took for true, and the times that are stored."""
     return {
-        (write.project, each): stored
+        (write.project, order_id): stored
         for write in delta.orders
-        for each, expected in zip(write.ids, write.expected_ms, strict=True)
-        if (stored := totals.orders.get(write.project, {}).get(each, -1)) != expected
+        for order_id, expected in zip(write.ids, write.expected_ms, strict=True)
+        if (stored := totals.orders.get(write.project, {}).get(order_id, -1)) != expected
     }
 
 
@@ -68,11 +68,11 @@ def write_orders(totals: MemoryTotals, delta: Delta) -> None:
     before = _orders_before_ms(totals) if delta.orders else -1
     for write in delta.orders:
         orders = totals.orders.setdefault(write.project, {})
-        for each, at in zip(write.ids, write.written_ms, strict=True):
+        for order_id, at in zip(write.ids, write.written_ms, strict=True):
             if at >= 0:
-                orders[each] = at
-        for each in [each for each, at in orders.items() if at <= before]:
-            del orders[each]
+                orders[order_id] = at
+        for order_id in [order_id for order_id, at in orders.items() if at <= before]:
+            del orders[order_id]
 
 
 def _orders_before_ms(totals: MemoryTotals) -> int:
