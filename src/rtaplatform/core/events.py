@@ -64,7 +64,7 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
-class Outcome(StrEnum):
+class RecordOutcome(StrEnum):
     """What becomes of a record: exactly one of these, so `consumed` is their sum."""
 
     APPLIED = "applied"

@@ -9,7 +9,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Measure what the platform does on this machine.")
 
 SeedOption = Annotated[int, typer.Option(help="The same seed makes the same load.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @app.command("pipeline")
@@ -19,7 +19,7 @@ def measure_pipeline(
     users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
     products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How many events a second does everything that runs by default count?
 
@@ -43,7 +43,7 @@ def measure_rebuild(
     users: Annotated[int, typer.Option(min=1, help="Registered users of the shop.")] = 20_000,
     products: Annotated[int, typer.Option(min=1, help="Products of the shop.")] = 2_000,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How many records a second does a rebuild read, beside what a worker counts of the same log?
 
@@ -85,7 +85,7 @@ def measure_products(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long questions are asked.")] = 60,
     views: Annotated[int, typer.Option(min=20, help="Views a second that are counted meanwhile.")] = 2_000,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How long do popular products and questions by category take, with many products?
 
@@ -111,7 +111,7 @@ def measure_query(
     meanwhile: Annotated[int, typer.Option(min=0, help="Events a second that come while all is asked again.")] = 500,
     workers: Annotated[int, typer.Option(min=1, help="Workers that count the events.")] = 2,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How long does each endpoint take, with so many events counted?
 
@@ -134,7 +134,7 @@ def measure_latency(
     backlog: Annotated[int, typer.Option(min=1_000, help="Events that say which rate can be counted.")] = 500_000,
     workers: Annotated[int, typer.Option(min=1, help="Workers that share it.")] = 1,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How long from an event to the live stream, at 1, 10, 50 and 90 % of the rate that can be counted?
 
@@ -156,7 +156,7 @@ def measure_apply(
     calls: Annotated[int, typer.Option(min=1, help="Calls that are timed, in each case.")] = 100,
     seconds: Annotated[float, typer.Option(min=1, help="Time of each rate, in steady state.")] = 10,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How long does one call of the store take, and how large is it, as rates, batches, projects and products grow?
 
@@ -176,7 +176,7 @@ def measure_apply(
 def measure_memory(
     events: Annotated[int, typer.Option(min=1_000, help="Events of the shop, counted in three steps.")] = 1_000_000,
     seed: SeedOption = 1,
-    as_json: JsonOption = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """How much memory do an event, a bucket, a dedup id and a person take, and the processes?
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rtaplatform.catalog.keys.operator_keys import KeyRow
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
-ProjectOption = Annotated[str, typer.Option(help="The project's slug.")]
+SlugOption = Annotated[str, typer.Option(help="The project's slug.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEADINGS = ("ID", "KEY", "STATE", "LAST USED", "SCOPES", "NAME")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -45,7 +45,7 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help="After 30m, 12h, 90d or 4w, or at a time in ISO 8601.")
     ] = None,
-    project: ProjectOption = "demo",
+    project: SlugOption = "demo",
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -73,7 +73,7 @@ def create(
 
 @app.command("list")
 def list_all(
-    project: ProjectOption = "demo",
+    project: SlugOption = "demo",
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -102,7 +102,7 @@ def list_all(
 @app.command("revoke")
 def revoke(
     key_id: Annotated[str, typer.Argument(help="As `rta keys list` shows it.")],
-    project: ProjectOption = "demo",
+    project: SlugOption = "demo",
     postgres: PostgresOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,

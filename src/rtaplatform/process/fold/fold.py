@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rtaplatform.core.events import Outcome
+from rtaplatform.core.events import RecordOutcome
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import (
     ACTIVITY,
@@ -78,7 +78,9 @@ class EventFold:
         self._minutes_from_ms = minutes_in_store_from_ms(server_s)
         self._repeats = repeats
         self._minutes: dict[tuple[str, int, int], MinuteTally] = {}  # by project, minute, level
-        self._outcomes: Counter[tuple[str, str, Outcome]] = Counter()  # (place, project, outcome), without applied
+        self._outcomes: Counter[tuple[str, str, RecordOutcome]] = (
+            Counter()
+        )  # (place, project, outcome), without applied
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)
@@ -95,12 +97,12 @@ class EventFold:
             if event is None:
                 self._add_dead_letter(place, record)
             elif event.is_checked and self._repeats.is_repeat(record.lookup, event.id, record.stream_time_ms):
-                self._add_uncounted(place, event.project, Outcome.DUPLICATE, record.stream_time_ms)
+                self._add_uncounted(place, event.project, RecordOutcome.DUPLICATE, record.stream_time_ms)
             elif self._count(event, record.commerce, record.stream_time_ms):
                 applied[event.project] = applied.get(event.project, 0) + 1
                 continue
             else:
-                self._add_uncounted(place, event.project, Outcome.LATE, record.stream_time_ms)
+                self._add_uncounted(place, event.project, RecordOutcome.LATE, record.stream_time_ms)
             uncounted.append(record)
         for project, n in applied.items():
             self._applied[(place, project)] += n
@@ -111,9 +113,9 @@ class EventFold:
         assert dead_letter is not None
         self.dead_letters.append(dead_letter)
         self._dead[dead_letter.origin] = record.stream_time_ms
-        self._add_uncounted(place, dead_letter.project, Outcome.DEAD, record.stream_time_ms)
+        self._add_uncounted(place, dead_letter.project, RecordOutcome.DEAD, record.stream_time_ms)
 
-    def _add_uncounted(self, place: str, project: str, outcome: Outcome, stream_time_ms: int) -> None:
+    def _add_uncounted(self, place: str, project: str, outcome: RecordOutcome, stream_time_ms: int) -> None:
         self._outcomes[(place, project, outcome)] += 1
         if project:
             self._quality[(project, stream_time_ms // MINUTE_MS, outcome)] += 1
@@ -211,7 +213,7 @@ class EventFold:
     def _counts(self) -> dict[str, int]:
         """How many records had each outcome, by partition and by project."""
         counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in self._notes.items()})
-        applied = ((place, project, Outcome.APPLIED, n) for (place, project), n in self._applied.items())
+        applied = ((place, project, RecordOutcome.APPLIED, n) for (place, project), n in self._applied.items())
         uncounted = ((*key, n) for key, n in self._outcomes.items())
         for place, project, outcome, n in (*applied, *uncounted):
             counts[f"{place}|consumed"] += n

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.core.events import Outcome as RecordOutcome
+from rtaplatform.core.events import RecordOutcome
 from rtaplatform.process.worker.gauges import PartitionGauges
 from rtaplatform.process.worker.limits import BatchConflict, StateIsStale
 from rtaplatform.process.worker.open_batch import OpenBatch, ShardBatch
