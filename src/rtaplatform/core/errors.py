@@ -26,6 +26,8 @@ Anything else is our own bug and is an assertion or a plain exception.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -44,7 +46,13 @@ class Rejected(PlatformError):
 class NotFound(Rejected): ...
 
 
-class InvalidParameter(Rejected): ...
+class InvalidParameter(Rejected):
+    @classmethod
+    def unknown(cls, name: str, allowed: Sequence[str]) -> InvalidParameter:
+        """The error for a parameter that does not exist, with the name that it may have been meant for."""
+        near = difflib.get_close_matches(name[:100], allowed, n=1)
+        hint = f"Did you mean {near[0]}?" if near else None
+        return cls(f"There is no parameter {name[:100]!r}.", field=name[:100], allowed=list(allowed), hint=hint)
 
 
 class UnreadableBody(Rejected): ...

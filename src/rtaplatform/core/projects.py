@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+SLUG = "[a-z0-9][a-z0-9_-]{0,62}"  # a regular expression: the `projectId` of events
+
 
 class ProjectSettings(Struct, frozen=True):
     """The settings of a project that workers and readers need."""

@@ -51,7 +51,7 @@ def parse_object(raw_query: object) -> Query:
         raise InvalidParameter("A query is an object.", hint='For example {"metric": "orders", "from": "-1h"}.')
     unknown = next((name for name in raw_query if name not in (*PARAMETERS, "metric", "filters")), None)
     if unknown is not None:
-        raise _unknown_parameter(unknown, ("metric", "filters", *PARAMETERS))
+        raise InvalidParameter.unknown(unknown, ("metric", "filters", *PARAMETERS))
     if not isinstance(raw_query.get("metric"), str):
         raise InvalidParameter("`metric` is missing.", field="metric", allowed=list(METRICS))
     fields = {name: value for name, value in raw_query.items() if name != "metric" and value is not None}
@@ -90,7 +90,7 @@ def _read_url_fields(pairs: Iterable[tuple[str, str]], besides: Sequence[str]) -
         if name in besides:
             continue
         if name not in PARAMETERS and name not in DIMENSIONS:
-            raise _unknown_parameter(name, (*PARAMETERS, *besides, *DIMENSIONS))
+            raise InvalidParameter.unknown(name, (*PARAMETERS, *besides, *DIMENSIONS))
         if name in texts and name not in LISTS:
             raise InvalidParameter(f"`{name}` is given twice.", field=name, allowed="one value", hint="Give it once.")
         texts.setdefault(name, []).append(text)
@@ -138,11 +138,3 @@ def split_values(text: str) -> list[str]:
         if value.end() == len(text):
             return values
         start = value.end() + 1
-
-
-def _unknown_parameter(name: str, allowed: Sequence[str]) -> InvalidParameter:
-    near = difflib.get_close_matches(name[:100], allowed, n=1)
-    hint = f"Did you mean {near[0]}?" if near else None
-    return InvalidParameter(
-        f"There is no parameter {name[:100]!r}.", field=name[:100], allowed=list(allowed), hint=hint
-    )

@@ -33,10 +33,11 @@ from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, make_id
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
 from rtaplatform.core.errors import Conflict, InvalidParameter, NotFound
 from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN
+from rtaplatform.core.projects import SLUG
 from rtaplatform.core.time.calendar import WEEKDAYS
 from rtaplatform.core.time.zones import is_known_zone
 
-SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
+SLUG_PATTERN = f"^{SLUG}$"
 ORIGINS_MAX = 100
 
 
@@ -78,7 +79,9 @@ _ORIGIN = pattern_field(
     ORIGIN_PATTERN, ORIGIN_CHARS_MAX,
     "An origin is scheme://host[:port] without a path, https://*.example.com, or null.",
 )  # fmt: skip
-_SLUG = pattern_field(SLUG, 63, "A slug has 1 to 63 small letters, digits, - and _, and begins with none of the last.")
+_SLUG = pattern_field(
+    SLUG_PATTERN, 63, "A slug has 1 to 63 small letters, digits, - and _, and begins with none of the last."
+)
 CHANGEABLE: Fields = {
     "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
     "week_start": choice_field(WEEKDAYS, "monday"),
@@ -94,7 +97,7 @@ CHANGEABLE: Fields = {
     "settings": Field(_read_settings, OBJECT_SCHEMA, {}),
 }
 FIXED: Fields = {
-    "slug": Field(_SLUG.read, {"type": "string", "pattern": SLUG}, is_required=True),
+    "slug": Field(_SLUG.read, {"type": "string", "pattern": SLUG_PATTERN}, is_required=True),
     "zone": Field(_read_zone, {"type": ["string", "null"], "description": "An IANA name.", "default": "UTC"}, "UTC"),
     "currency": choice_field(CURRENCIES, "EUR"),
 }

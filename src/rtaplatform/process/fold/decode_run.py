@@ -15,7 +15,7 @@ from msgspec import Struct
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
 from rtaplatform.core.ledger import DEDUP_PARTITIONS
-from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.projects import SLUG, ProjectSettings
 from rtaplatform.core.sharding import shard_of
 from rtaplatform.core.values.murmur2 import buckets_of
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce, read_commerce
@@ -28,7 +28,7 @@ from rtaplatform.stream.port import DeadLetter, RecordColumns
 BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJECT)])
 
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SLUG = re.compile(SLUG)
 
 
 class DecodedRecord(Struct, gc=False):

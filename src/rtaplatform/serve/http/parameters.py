@@ -23,8 +23,7 @@ def read_parameters(request: ASGIConnection[Any, Any, Any, Any], allowed: Sequen
     values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in allowed:
-            detail = f"There is no parameter {name[:100]!r}."
-            raise InvalidParameter(detail, field=name[:100], allowed=list(allowed))
+            raise InvalidParameter.unknown(name, allowed)
         if name in values:
             raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
         values[name] = value
