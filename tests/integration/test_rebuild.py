@@ -251,7 +251,7 @@ def test_it_says_what_it_cannot_do(stack: Stack) -> None:
         manifest = f"{redis_keys.generation_prefix(0, generations(stack)[0])}manifest"
         topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
         tester.hset(manifest, f"topic:{TOPIC}", "another")
-        assert "made again" in refusal(stack)
+        assert "was re-created" in refusal(stack)
         tester.hset(manifest, f"topic:{TOPIC}", topic_id)
         tester.config_set("maxmemory", int(tester.info("memory")["used_memory"] * 1.05))
         assert "maxmemory" in refusal(stack)
