@@ -142,7 +142,8 @@ def metrics_page() -> str:
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
         "These rollups are kept per minute, hour and day, `sales` per hour and day only. A query is answered from the "
-        "first rollup that has its dimensions. If none has them, the query is refused.",
+        "first rollup that has its dimensions. If none has them, the query is refused. `actives`, `retention`, "
+        "`sessions` and `session_lengths` are defined, and the workers do not fill them yet.",
         _table(("rollup", "dimensions", "measures"), kept),
     )
 

@@ -39,8 +39,8 @@ class PopularProducts:
         """The first `limit` products by `by` (a key of METRIC_OF) since `window`, of one category if it is given."""
         answer = (await self._engine.answer(project, [product_query(by, window, limit, category)]))[0]
         rows = product_rows(answer, limit)
-        products = await known_products(self._catalog, project, [id for id, _ in rows])
-        results = [PopularProduct(id, row.total or 0, *shown_product(products.get(id))) for id, row in rows]
+        products = await find_products(self._catalog, project, [id for id, _ in rows])
+        results = [PopularProduct(id, row.total or 0, *catalog_fields(products.get(id))) for id, row in rows]
         return Popular(by, answer.start, answer.end, results, answer.meta)
 
 
@@ -56,14 +56,15 @@ def product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
     return [(stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
 
 
-async def known_products(catalog: ProductCatalog, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
+async def find_products(catalog: ProductCatalog, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
+    """Those of these products that the catalog has; none if it is unavailable."""
     try:
         return await catalog.some(project, ids)
     except (Unavailable, Rejected):
         return {}
 
 
-def shown_product(
+def catalog_fields(
     product: ProductLike | None,
 ) -> tuple[str | None, Number | None, str | None, str | None, str | None]:
     """Name, price, currency, category and image of a product; all None if it is unknown."""

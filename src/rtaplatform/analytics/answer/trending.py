@@ -11,7 +11,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.answer.popular import METRIC_OF, known_products, product_query, product_rows, shown_product
+from rtaplatform.analytics.answer.popular import METRIC_OF, catalog_fields, find_products, product_query, product_rows
 from rtaplatform.analytics.plan.decay import ONE, decay_weights
 from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.errors import InvalidParameter
@@ -40,12 +40,12 @@ class TrendingProducts:
         )  # fmt: skip
         answer = await self._answer(project, query)
         rows = product_rows(answer, limit)
-        products = await known_products(self._catalog, project, [id for id, _ in rows])
+        products = await find_products(self._catalog, project, [id for id, _ in rows])
         results = []
         for id, row in rows:
             value, score = row.total or 0, score_of(answer, row, half_life_ms)
             change = (value - row.previous) / row.previous if row.previous else None
-            shown = shown_product(products.get(id))
+            shown = catalog_fields(products.get(id))
             results.append(TrendingProduct(id, value, score, row.previous, change, *shown))
         return Trending(
             by, answer.start, answer.end, half_life_ms // 1000, results, answer.meta,

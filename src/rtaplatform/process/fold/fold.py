@@ -78,9 +78,8 @@ class EventFold:
         self._minutes_from_ms = minutes_in_store_from_ms(server_s)
         self._repeats = repeats
         self._minutes: dict[tuple[str, int, int], MinuteTally] = {}  # by project, minute, level
-        self._outcomes: Counter[tuple[str, str, RecordOutcome]] = (
-            Counter()
-        )  # (place, project, outcome), without applied
+        # By partition, project and outcome; applied records are counted apart.
+        self._outcomes: Counter[tuple[str, str, RecordOutcome]] = Counter()
         self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
         self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
         self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)

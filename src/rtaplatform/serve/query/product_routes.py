@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import get
@@ -11,7 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform.analytics.answer.metric_totals import PRODUCT_METRICS, read_totals
-from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts, known_products, shown_product
+from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts, catalog_fields, find_products
 from rtaplatform.analytics.answer.trending import TRENDING_BY, TrendingProducts
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.analytics.ask.time_expressions import UNIT_MS
@@ -54,16 +54,14 @@ DAY_WINDOW = "24h"
 )  # fmt: skip
 async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
-    given = read_parameters(request, PRODUCTS_PARAMETERS)
-    by = _by(given, tuple(METRIC_OF))
-    is_table = wants_csv(request)
+    ranking, is_table = _read_ranking(request, tuple(METRIC_OF)), wants_csv(request)
     services = query_services_of(dependencies_of(request))
     answer = await PopularProducts(services.engine, services.products).popular(
         access_of(request).project,
-        by,
-        window=TimeExpression(Anchor.NOW, -_window_ms(given)),
-        limit=read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
-        category=_category(given.get("category")),
+        ranking.by,
+        window=TimeExpression(Anchor.NOW, -ranking.window_ms),
+        limit=ranking.limit,
+        category=ranking.category,
     )
     if is_table:
         return in_place_of(Popular, _table(answer.results, PopularProduct.__struct_fields__, answer.meta))
@@ -76,16 +74,14 @@ async def read_popular(request: AnyRequest) -> Popular:
 )  # fmt: skip
 async def read_trending(request: AnyRequest) -> Trending:
     """The first products of a window, where each event counts half for every quarter of the window that it is old."""
-    given = read_parameters(request, PRODUCTS_PARAMETERS)
-    by = _by(given, TRENDING_BY)
-    is_table = wants_csv(request)
+    ranking, is_table = _read_ranking(request, TRENDING_BY), wants_csv(request)
     services = query_services_of(dependencies_of(request))
     answer = await TrendingProducts(services.engine, services.products).trending(
         access_of(request).project,
-        by,
-        window_ms=_window_ms(given),
-        limit=read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
-        category=_category(given.get("category")),
+        ranking.by,
+        window_ms=ranking.window_ms,
+        limit=ranking.limit,
+        category=ranking.category,
     )
     if is_table:
         return in_place_of(Trending, _table(answer.results, TrendingProduct.__struct_fields__, answer.meta))
@@ -108,8 +104,8 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)
     if is_table:
         return in_place_of(dict[str, Any], totals_table(totals))
-    products = await known_products(services.products, project, [stored])
-    shown = dict(zip(SHOWN_OF_PRODUCT, shown_product(products.get(stored)), strict=True))
+    products = await find_products(services.products, project, [stored])
+    shown = dict(zip(SHOWN_OF_PRODUCT, catalog_fields(products.get(stored)), strict=True))
     return {"product_id": product_id, **shown, **document_of_totals(totals)}
 
 
@@ -131,6 +127,26 @@ def totals_table(totals: MetricTotals) -> Any:
 
 def _table(rows: Any, columns: tuple[str, ...], meta: Any) -> Any:
     return write_objects(rows, columns, {META_HEADER: msgspec.json.encode(meta).decode()})
+
+
+class RankingRequest(NamedTuple):
+    """The parameters of a list of products: the number that ranks them, how far back, how many, of which category."""
+
+    by: str
+    window_ms: int
+    limit: int
+    category: str | None
+
+
+def _read_ranking(request: AnyRequest, allowed: tuple[str, ...]) -> RankingRequest:
+    """Raises InvalidParameter. `allowed`: the values of `by`."""
+    given = read_parameters(request, PRODUCTS_PARAMETERS)
+    return RankingRequest(
+        _by(given, allowed),
+        _window_ms(given),
+        read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
+        _category(given.get("category")),
+    )
 
 
 def _by(given: dict[str, str], allowed: tuple[str, ...]) -> str:
