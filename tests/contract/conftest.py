@@ -15,11 +15,10 @@ from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.local.servers.valkey import Valkey
-from rtaplatform.process.worker.poison import EndCounts
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.memory.memory_store import MemoryStore
-from rtaplatform.store.port import AggregateReader, AggregateStore
+from rtaplatform.store.port import AggregateReader, AggregateStore, EndCounts
 from rtaplatform.store.redis.apply_payload import Retention
 from rtaplatform.store.redis.redis_ends import RedisEnds
 from rtaplatform.store.redis.redis_generations import RedisGenerations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rtaplatform.store.memory.memory_ends import ENDS_KEPT_MAX as KEPT_IN_MEMORY
-from rtaplatform.store.redis.redis_ends import ENDS_KEPT_MAX
+from rtaplatform.store.port import ENDS_KEPT_MAX
 from tests.contract.conftest import Parts
 
 A, B = "0.1.0|topic-web:0:17", "0.1.0|topic-web:0:18"
@@ -31,7 +30,6 @@ def test_they_outlive_a_generation_and_are_none_of_its_keys(parts: Parts) -> Non
 
 
 def test_they_are_bounded_and_what_comes_last_is_counted(parts: Parts) -> None:
-    assert ENDS_KEPT_MAX == KEPT_IN_MEMORY
     for first in range(0, 3 * ENDS_KEPT_MAX, 100):
         names = [f"0.1.0|topic-web:0:{offset}" for offset in range(first, first + 100)]
         parts.ends.count_ends(names)

@@ -132,6 +132,13 @@ def empty_catalog(postgres: Postgres, *, is_migrated: bool = True) -> None:
         migrate.upgrade(postgres.owner_url, app_role=APP_ROLE)
 
 
+def read_revision(url: str) -> str | None:
+    """The revision of a database's tables. None if it was never migrated."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()
+    return None if row is None else row[0]
+
+
 def flush(valkey: Running[Valkey]) -> None:
     """Empty the store: keys and functions."""
     with redis.Redis.from_url(valkey.server.url(TESTER)) as client:

@@ -26,7 +26,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
-from tests.integration.servers import APP_ROLE, Running, empty_catalog
+from tests.integration.servers import APP_ROLE, Running, empty_catalog, read_revision
 
 KEYS = SeededDemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
 
@@ -61,11 +61,11 @@ async def database(postgres_server: Running[Postgres], settings: CatalogSettings
 
 async def test_migrations_go_up_and_down_on_data(database: Database, postgres_server: Running[Postgres]) -> None:
     url = postgres_server.server.owner_url
-    assert await asyncio.to_thread(migrate.read_current_revision, url) == migrate.read_head_revision()
+    assert await asyncio.to_thread(read_revision, url) == migrate.read_head_revision()
     await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)
     assert len(await list_projects(database)) == 1
     await asyncio.to_thread(migrate.downgrade, url, "base")
-    assert await asyncio.to_thread(migrate.read_current_revision, url) is None
+    assert await asyncio.to_thread(read_revision, url) is None
     with pytest.raises(Unavailable):
         await database.check()
     await asyncio.to_thread(migrate.upgrade, url, app_role=APP_ROLE)

@@ -19,7 +19,7 @@ from rtaplatform.core.errors import Unable, Unavailable
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
 from tests.integration.catalog_site import Site, open_site
-from tests.integration.servers import Running, empty_catalog
+from tests.integration.servers import Running, empty_catalog, read_revision
 
 LOOPBACK = "127.0.0.1"
 
@@ -95,7 +95,8 @@ async def test_a_url_may_name_several_hosts(url: str, postgres_server: Running[P
     database = database_at(several)
     await database.run(write)
     await database.close()
-    assert await asyncio.to_thread(migrate.read_current_revision, several) == migrate.read_head_revision()
+    await asyncio.to_thread(migrate.upgrade, several)
+    assert await asyncio.to_thread(read_revision, several) == migrate.read_head_revision()
 
 
 @pytest.mark.parametrize("options", ["timezone=Asia/Tokyo", "datestyle=German", "client_encoding=latin1"])

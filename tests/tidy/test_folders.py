@@ -22,7 +22,7 @@ NAMES_OF_A_ROW = re.compile(r"`((?:[\w-]+/)*(?:[\w-]+\.(?:py|lua)|[\w-]+/))`|\[(
 WITHOUT_TABLE = {"bench"}
 CAMEL_CASE = re.compile(r"[A-Z][A-Za-z]*[a-z][A-Za-z]*")
 # May shrink, never grow. `Key`, `Outcome` are two things each; the options and `Say` are the same one, written twice.
-ALIASES_OF_TWO_THINGS = {"JsonOption", "Key", "Say"}
+ALIASES_OF_TWO_THINGS = {"Key"}
 
 
 def _folders() -> list[Path]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -51,13 +50,6 @@ def downgrade(url: str, revision: str) -> None:
     _migrate(url, lambda config: command.downgrade(config, revision))
 
 
-def read_current_revision(url: str) -> str | None:
-    """The revision of the database. None if it was never migrated."""
-    revisions: list[str | None] = []
-    _migrate(url, lambda config: revisions.append(_read_revision(config.attributes["connection"])))
-    return revisions[0]
-
-
 def read_head_revision() -> str:
     """The newest revision, which this version of the platform needs."""
     revision = ScriptDirectory.from_config(_make_config()).get_current_head()
@@ -76,10 +68,6 @@ def _read_role(url: str) -> str:
             return connection.info.user
     except psycopg.Error as error:
         raise Unavailable("postgres", (str(error).strip().splitlines() or ["No answer."])[0]) from error
-
-
-def _read_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _make_config() -> Config:

@@ -35,6 +35,7 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help="That of a running `rta up`, to use its servers.  [default: .rta]"),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 KAFKA_VARIABLE = "RTA_KAFKA_BOOTSTRAP_SERVERS"
 POSTGRES_VARIABLE, MIGRATE_VARIABLE = "RTA_POSTGRES_URL", "RTA_POSTGRES_MIGRATE_URL"

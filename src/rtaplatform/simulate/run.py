@@ -15,7 +15,7 @@ from typing import Any
 
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.progress import Progress
-from rtaplatform.simulate.sender import Say, Sender, read_partition_counts
+from rtaplatform.simulate.sender import Notify, Sender, read_partition_counts
 from rtaplatform.simulate.sent_truth import SentLog, SentTruth, read_log_ends
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import SimulatedRecord, iso
@@ -31,7 +31,7 @@ class SimulationRun:
 
     plan: SimulationPlan
     kafka: KafkaSettings
-    say: Say
+    say: Notify
     is_stopped: Callable[[], bool]
     sent_by_topic: Counter[str] = field(default_factory=Counter)
     unsent: int = 0

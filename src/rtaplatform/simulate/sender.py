@@ -20,7 +20,7 @@ from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
 from rtaplatform.stream.kafka.config import client_config, producer_config
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 _QUEUE_MESSAGES_MAX = 50_000
 _QUEUE_KBYTES_MAX = 65_536
 _FIRST_ANSWER_SECONDS_MAX = 30
@@ -62,7 +62,7 @@ def silent_logger() -> logging.Logger:
 class Sender:
     """One producer. When `is_stopped` returns True, it no longer waits for anything."""
 
-    def __init__(self, settings: KafkaSettings, *, say: Say, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, settings: KafkaSettings, *, say: Notify, is_stopped: Callable[[], bool]) -> None:
         self._say, self._is_stopped = say, is_stopped
         self._failure: str | None = None
         self._is_away = False

@@ -17,7 +17,7 @@ from typing import IO, Annotated, Any, cast
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, folder_of
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, folder_of
 from rtaplatform.core.errors import SetupError
 
 app = typer.Typer(no_args_is_help=True, help="Import and export users and products.")
@@ -54,7 +54,6 @@ FormatOption = Annotated[Format | None, typer.Option("--format", help="Else by t
 ProjectOption = Annotated[
     str | None, typer.Option(metavar="SLUG", help="Their project: exit code 2 if the key opens another one.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("import")

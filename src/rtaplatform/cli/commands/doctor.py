@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.connections import Connections, JsonOption, KafkaOption, PostgresOption, RedisOption, folder_of
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import data_dir as datadir
 from rtaplatform.local.data import ports
@@ -43,7 +43,7 @@ def command(
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     postgres: PostgresOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check everything that `rta up` needs, and every server that is given. Exit code 3 if something is missing.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, PostgresOption
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, PostgresOption
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 SlugOption = Annotated[str, typer.Option(help="The project's slug.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HEADINGS = ("ID", "KEY", "STATE", "LAST USED", "SCOPES", "NAME")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

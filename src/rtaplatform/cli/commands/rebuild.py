@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, KafkaOption, RedisOption
 from rtaplatform.cli.stop_signals import record_stop_signals
 from rtaplatform.core.errors import SetupError
 
@@ -28,7 +28,7 @@ def command(
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Count everything again from the log, beside the live totals, then switch to the new ones.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from rtaplatform.cli.connections import folder_of
+from rtaplatform.cli.connections import JsonOption, folder_of
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.server_addresses import mask_urls
 from rtaplatform.local.data.instance_file import RunningInstance, is_locked, read_running
@@ -21,7 +21,7 @@ EXIT_AWAY = 3
 
 def command(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Of the instance.  [default: .rta]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say where the instance of a data directory runs, and how its parts are. Exit code 3 if none is ready.
 

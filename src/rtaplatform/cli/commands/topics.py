@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, KafkaOption, RedisOption
 
 app = typer.Typer(no_args_is_help=True, help="List topics; accept a re-created or truncated one.")
 
@@ -17,7 +17,7 @@ def list_topics(
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the partitions: the ends of the log, how far each shard has counted it, and why it is stopped.
 

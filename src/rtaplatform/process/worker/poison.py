@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -34,20 +34,13 @@ from rtaplatform.process.fold.job import DecodedRun, Job
 from rtaplatform.process.fold.loose_ids import fetch_no_loose_ids
 from rtaplatform.process.fold.person_state import PersonCache, PersonStates
 from rtaplatform.process.worker.positions import Positions
+from rtaplatform.store.port import EndCounts
 from rtaplatform.stream.port import DeadLetter, Partition, RecordColumns
 
 ENDS_MAX = 3
 SUSPECTS_MAX = 100  # that are counted at once; the suspects behind them are counted at later ends
 
 log_line = telemetry.logger("worker")
-
-
-class EndCounts(Protocol):
-    """How often each record has ended a worker, by name. Kept beside the totals, and bounded in number."""
-
-    def ends(self) -> dict[str, int]: ...
-    def count_ends(self, names: Sequence[str]) -> None: ...
-    def forget_ends(self, names: Sequence[str]) -> None: ...
 
 
 class RecordRaised(Exception):

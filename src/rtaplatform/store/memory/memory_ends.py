@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtaplatform.store.memory.memory_store import MemoryStore
-
-ENDS_KEPT_MAX = 1_000
+from rtaplatform.store.port import ENDS_KEPT_MAX
 
 
 class MemoryEnds:

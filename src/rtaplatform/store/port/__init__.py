@@ -27,6 +27,7 @@ from rtaplatform.store.port.apply import (
     SketchKey,
     Torn,
 )
+from rtaplatform.store.port.end_counts import ENDS_KEPT_MAX, EndCounts
 from rtaplatform.store.port.generations import (
     Behind,
     ErasedKeys,
@@ -53,6 +54,7 @@ from rtaplatform.store.port.reads import (
 )
 
 __all__ = [
+    "ENDS_KEPT_MAX",
     "NO_TOTALS",
     "PERSONS_LISTED_MAX",
     "SCHEMA",
@@ -68,6 +70,7 @@ __all__ = [
     "ChangeNotification",
     "Conflicted",
     "Delta",
+    "EndCounts",
     "ErasedKeys",
     "GenerationStore",
     "LooseIdQuery",

@@ -1,8 +1,6 @@
-"""Counts in Redis how often a record has ended a worker.   Stage 4 of 6.   The port is `EndCounts` of
-process/worker/poison.py.
+"""Counts in Redis how often a record has ended a worker.   Stage 4 of 6.   The port is `EndCounts`.
 
-The counts are kept in the first shard beside its totals, so that both go back in time together. At most
-ENDS_KEPT_MAX are kept. Beyond that all are dropped, and a bad record ends a few more workers before quarantine.
+The counts are kept in the first shard beside its totals, so that both go back in time together.
 """
 
 from __future__ import annotations
@@ -11,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtaplatform.store import redis_keys
+from rtaplatform.store.port import ENDS_KEPT_MAX
 from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_store import RedisStore
-
-ENDS_KEPT_MAX = 1_000
 
 
 class RedisEnds:
