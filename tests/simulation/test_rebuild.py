@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rtaplatform.core.rollups import CHANGES
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.memory.memory_totals import MemoryTotals
 from tests.simulation.planted_rebuilds import PLANTS, planted_world
@@ -85,7 +86,7 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     been.
     """
     cells = {
-        key: {field: n for field, n in fields.items() if n and field != "repeated_order"}
+        key: {field: n for field, n in fields.items() if n and field not in ("repeated_order", CHANGES)}
         for key, fields in totals.cells.items()
     }
     newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)

@@ -4,7 +4,7 @@ A field of a bucket is named `measure US value US value …` (US = U+001F, which
 `measure` alone is the bucket's total, which is exact even if the cap on values (caps.py) sends some to `OTHER`. Fields
 of events marked as bots begin with `~`. The field `!` and a name says that this field lacks amounts that would have
 exceeded 64 bits; `!` alone says that the bucket has such fields. The field `#` and a kind of seats counts the seats
-taken.
+taken. `#changes` counts the calls that changed a bucket whose numbers may fall.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ OTHER = "\x1e"  # stands in a field for the values that have no seat in a full b
 BOT_PREFIX = "~"
 SHORT_PREFIX = "!"
 SEATS_PREFIX = "#"
+CHANGES = "#changes"  # how often depends on the batches, so no digest has it
 
 SCALE = 10_000  # amounts and quantities are integers in 10⁻⁴ units
 
@@ -51,15 +52,19 @@ PERSONS = Rollup("persons", ("dimension",), ("bytes", "left_out", "broken"))
 
 # Sums over persons. `d0` of `retention` is how many were first seen on that day, `d<n>` how many of these were active n
 # days later; `w0` and `w<n>` are the same by weeks, in the bucket of the week's first day.
-ACTIVES = Rollup("actives", (), ("dau", "wau", "mau", "month", "new"))
+ACTIVES = Rollup("actives", (), ("dau", "wau", "mau", "new"))
 RETENTION = Rollup("retention", (), ("d<days>", "w<weeks>"))
 SESSIONS = Rollup(
     "sessions",
     ("source", "country", "device"),
     ("sessions", "events", "duration_ms", "bounces", "with_order", "with_add", "with_add_and_order"),
 )
-SESSION_LENGTHS = Rollup("session_lengths", ("length", "source", "country", "device"), ("sessions",))
-PEOPLE = (ACTIVES, RETENTION, SESSIONS, SESSION_LENGTHS)
+# Sessions by their length (time/session_lengths.py), by hour and day only; of all, and by the same dimensions.
+LENGTHS = Rollup("lengths", ("length",), ("sessions",))
+SESSION_LENGTHS = Rollup("session_lengths", ("length", *SESSIONS.dimensions), ("sessions",))
+PEOPLE = (ACTIVES, RETENTION, SESSIONS, LENGTHS, SESSION_LENGTHS)
+# A late event may begin a session earlier, and a link make one of two. Their buckets have `CHANGES`.
+FALLING = frozenset((SESSIONS.name, LENGTHS.name, SESSION_LENGTHS.name))
 
 ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, PERSONS, *PEOPLE)
 

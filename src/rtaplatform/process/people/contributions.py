@@ -13,11 +13,12 @@ from operator import is_
 from typing import NamedTuple
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVES, RETENTION, SESSION_LENGTHS, SESSIONS, field
+from rtaplatform.core.rollups import ACTIVES, CHANGES, FALLING, LENGTHS, RETENTION, SESSION_LENGTHS, SESSIONS, field
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
-from rtaplatform.process.people.local_days import day_bucket, first_of_month, first_of_week, local_day
+from rtaplatform.core.time.session_lengths import length_index
+from rtaplatform.process.people.local_days import day_bucket, first_of_week, local_day
 from rtaplatform.process.people.person_value import MASK_DAYS, Person, aligned_mask
-from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session, length_index
+from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session
 from rtaplatform.store.port import CellsKey
 
 AGE_DAYS_MAX = 400
@@ -74,9 +75,6 @@ class PeopleTotals:
             had = [covered_days(days.mask, width) for days in before]
             for bit, n in _changes(had, covered_days(after.mask, width)):
                 self._days[(measure, newest_day + MONTH_DAYS - 1 - bit)] += n * persons
-        for days, n in (*((days, -persons) for days in before), (after, persons)):
-            for month in {first_of_month(day) for day in days_of(days.mask, newest_day)}:
-                self._days[("month", month)] += n
 
     # first days and what follows -------------------------------------------------------------------------------
 
@@ -165,6 +163,9 @@ class PeopleTotals:
         for (place, index), n in self._lengths.items():
             if n:
                 self._spread_length(cells, place, index, n)
+        for key, fields in cells.items():
+            if key.rollup in FALLING and fields:
+                fields[CHANGES] = 1
         return cells
 
     def _spread(self, cells: Cells, place: SessionPlace, sums: Sequence[tuple[str, int]]) -> None:
@@ -176,9 +177,10 @@ class PeopleTotals:
     def _spread_length(self, cells: Cells, place: SessionPlace, index: int, n: int) -> None:
         minute, *dimensions = place
         starts = bucket_starts(minute, self._project.zone)
-        fields = [("sessions", n), (field("sessions", str(index), *dimensions), n)]
-        for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
-            _add(cells[CellsKey(self._project.slug, SESSION_LENGTHS.name, kind, start)], fields)
+        for rollup, values in ((LENGTHS, ()), (SESSION_LENGTHS, dimensions)):
+            fields = [("sessions", n), (field("sessions", str(index), *values), n)]
+            for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
+                _add(cells[CellsKey(self._project.slug, rollup.name, kind, start)], fields)
 
 
 def _place_of(session: Session) -> SessionPlace:

@@ -31,10 +31,5 @@ def day_bucket(day: int, zone: str) -> int | None:
     return start if datetime.fromtimestamp(start * 60, tz).date() == local_date else None
 
 
-@lru_cache(maxsize=4_096)
-def first_of_month(day: int) -> int:
-    return date.fromordinal(day + EPOCH).replace(day=1).toordinal() - EPOCH
-
-
 def first_of_week(day: int, week_start: str) -> int:
     return day - (day + EPOCH_WEEKDAY - WEEKDAYS.index(week_start)) % 7

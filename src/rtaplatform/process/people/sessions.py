@@ -7,15 +7,12 @@ several events are first, the smallest of these.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 GAP_MS = 30 * 60_000
 HAS_ORDER, HAS_ADD = 1, 2
-# Bounds of lengths in ms: the first is 1 s, and each is a tenth more than the one before. The last is over a month.
-LENGTH_BOUNDS_MS = [-(-1_000 * 11**i // 10**i) for i in range(160)]
 
 
 class Session(Struct, frozen=True, array_like=True, gc=False):
@@ -60,11 +57,6 @@ def unite_sessions(sessions: Iterable[Session]) -> list[Session]:
             united.append(session)
         end_ms = united[-1].end_ms
     return united
-
-
-def length_index(length_ms: int) -> int:
-    """The log bucket of a length: 0 for less than a second; bucket i begins at 1.1^(i - 1) seconds."""
-    return bisect_right(LENGTH_BOUNDS_MS, length_ms)
 
 
 def _order(session: Session) -> tuple[int, str, str, str]:

@@ -113,8 +113,6 @@ class OraclePeople:
         for name, width in (("dau", 1), ("wau", 7), ("mau", 30)):
             for day in {one + timedelta(days=more) for one in days for more in range(width)}:
                 yield self._cell("actives", day), name, 1
-        for month in {day.replace(day=1) for day in days}:
-            yield self._cell("actives", month), "month", 1
         first = min(days)
         yield self._cell("actives", first), "new", 1
         week = self._week(first)
@@ -136,14 +134,15 @@ class OraclePeople:
                 "with_add_and_order": int(has_order and has_add),
             }  # fmt: skip
             place = "\x1f".join((source, country, device))
-            length = 0 if duration < 1_000 else 1 + floor(log(duration / 1_000) / log(1.1) + 1e-12)
+            length = 0 if duration == 0 else 1 + floor(log(duration) / log(1.1) + 1e-12)
             for kind, start in bucket_starts(begin.time, self._rules.zone).items():
                 for name, n in numbers.items():
                     yield ("sessions", kind, start), name, n
                     yield ("sessions", kind, start), f"{name}\x1f{place}", n
                 if kind != "minute":
-                    yield ("session_lengths", kind, start), "sessions", 1
-                    yield ("session_lengths", kind, start), f"sessions\x1f{length}\x1f{place}", 1
+                    for rollup, values in (("lengths", f"{length}"), ("session_lengths", f"{length}\x1f{place}")):
+                        yield (rollup, kind, start), "sessions", 1
+                        yield (rollup, kind, start), f"sessions\x1f{values}", 1
 
     def _sessions_of(self, person: Id, visits: list[OracleVisit]) -> Iterator[list[OracleVisit]]:
         """Yield the sessions: of all ids together, but for what ended long before an anonymous id was linked."""

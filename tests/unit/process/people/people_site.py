@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.rollups import CHANGES
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.process.decode.commerce import NOTHING
 from rtaplatform.process.decode.fast import read_event
@@ -79,7 +80,7 @@ class PeopleSite:
     def cells(self) -> Cells:
         found: Cells = {}
         for (rollup, kind, start, name), n in self._cells.items():
-            if n:
+            if n and name != CHANGES:
                 found.setdefault((rollup, kind, start), {})[name] = n
         return found
 
