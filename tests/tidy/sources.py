@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "rtaplatform"
-_FOLDERS = ("src", "tests", "docs", "benchmarks", "requirements", ".ci", "dashboard")
+_FOLDERS = ("src", "tests", "docs", "benchmarks", "requirements", ".ci", "dashboard", "web")
 _SKIPPED = {"__pycache__", "node_modules", "dist"}
 
 

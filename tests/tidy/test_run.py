@@ -24,6 +24,7 @@ def test_every_test_lies_in_a_group() -> None:
         "acceptance",
         "attacks",
         "chaos",
+        "web",
     }
     assert run.NEEDS.keys() <= set(run.find_groups())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.core.events import BATCH_EVENTS_MAX
 from rtaplatform.core.values.ids import ID_BYTES_MAX
-from rtaplatform.serve.openapi.openapi_pieces import Docs, parameter
+from rtaplatform.serve.openapi.openapi_pieces import TEXT, Docs, closed_object, json_content, parameter
 
 _TEXT_OR_NUMBER: Docs = {"type": ["string", "integer", "null"]}
 _ID: Docs = {**_TEXT_OR_NUMBER, "maxLength": ID_BYTES_MAX, "description": f"At most {ID_BYTES_MAX} bytes of UTF-8."}
@@ -45,6 +45,28 @@ _ANSWER: Docs = {
 # Without a header the key is in the body or the query.
 _SECURITY: list[Docs] = [{"key": [COLLECT]}, {}]
 _STRICT = parameter("strict", "1 or true: 400 with the same body where any event is rejected.", {"type": "string"})
+
+_SCRIPT: Docs = {"text/javascript": {"schema": {"type": "string"}}}
+TRACKER_DOCS: Docs = {
+    "responses": {
+        "200": {"description": "The script; compressed where gzip is accepted.", "content": _SCRIPT},
+        "304": {"description": "`If-None-Match` names this version."},
+    }
+}
+_SEGMENT = closed_object({"apiKey": TEXT, "apiHost": TEXT, "protocol": {"type": "string", "enum": ["http", "https"]}})
+SETTINGS_DOCS: Docs = {
+    "responses": {
+        "200": json_content(
+            "Where to send: to the host that was asked, and nowhere else.",
+            closed_object(
+                {
+                    "integrations": closed_object({"Segment.io": _SEGMENT}),
+                    "metrics": closed_object({"host": TEXT, "sampleRate": {"const": 0}}),
+                }
+            ),
+        )
+    }
+}
 
 
 def docs_of_call(kind: str) -> Docs:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import MediaType, Response, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_format import COLLECT
@@ -24,6 +22,7 @@ from rtaplatform.collect.body.envelope import RequestArrival
 from rtaplatform.collect.body.write_keys import find_write_keys
 from rtaplatform.core.errors import Forbidden
 from rtaplatform.core.events import EVENT_BYTES_MAX
+from rtaplatform.serve.collect import page_routes
 from rtaplatform.serve.collect.collect_docs import docs_of_batch, docs_of_call
 from rtaplatform.serve.http import limits
 from rtaplatform.serve.http.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
@@ -39,7 +38,6 @@ SINGLE_PATHS = {
     "alias": ["/v1/alias", "/v1/a"],
 }
 BATCH_PATHS = ["/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"]
-SETTINGS_PATH = "/v1/projects/{write_key:str}/settings"
 _OPEN_TO_BROWSERS = frozenset([*BATCH_PATHS, *(path for paths in SINGLE_PATHS.values() for path in paths)])
 _encode = msgspec.json.Encoder().encode
 
@@ -87,21 +85,10 @@ async def collect_batch(request: AnyRequest) -> Response[bytes]:
     return _answer(await collect(batch, charge.access.project, arrival))
 
 
-@get(
-    SETTINGS_PATH,
-    opt={"scope": None},
-    summary="What a browser SDK asks before it sends",
-    tags=["collect"],
-)
-async def browser_settings(write_key: FromPath[str]) -> dict[str, Any]:
-    """The same for every key, so that nobody can find out which keys exist."""
-    return {"integrations": {"Segment.io": {"apiKey": unquote(write_key)}}}
-
-
 route_handlers: list[HTTPRouteHandler] = [
     *(_make_single_route(kind, paths) for kind, paths in SINGLE_PATHS.items()),
     collect_batch,
-    browser_settings,
+    *page_routes.route_handlers,
 ]
 
 
