@@ -15,9 +15,10 @@ BYTES_MAX = 3_000  # compressed
 SETTINGS = "/v1/projects/whatever/settings"
 
 
-async def ask(path: str, *, method: str = "GET", only: ApiHalf | None = None, **headers: str) -> Reply:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await Site(only=only).ask_raw(method, path, b"", key=None, headers=named)
+async def ask(path: str, **headers: str) -> Reply:
+    return await Site().ask_raw(
+        "GET", path, b"", key=None, headers={n.replace("_", "-"): v for n, v in headers.items()}
+    )
 
 
 def test_the_tracker_has_at_most_three_kilobytes() -> None:
@@ -66,14 +67,14 @@ async def test_another_version_is_sent_anew() -> None:
 
 
 async def test_head_has_the_headers_alone() -> None:
-    reply = await ask("/rta.js", method="HEAD")
+    reply = await Site().ask("HEAD", "/rta.js", key=None)
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["content-length"] == str(len(read_tracker().plain))
 
 
 async def test_only_the_collecting_half_serves_it() -> None:
-    assert (await ask("/rta.js", only=ApiHalf.COLLECT)).status == 200
-    assert (await ask("/rta.js", only=ApiHalf.QUERY)).status == 404
+    assert (await Site(only=ApiHalf.COLLECT).ask("GET", "/rta.js", key=None)).status == 200
+    assert (await Site(only=ApiHalf.QUERY).ask("GET", "/rta.js", key=None)).status == 404
 
 
 def test_it_is_described() -> None:
