@@ -153,7 +153,11 @@ class ProfilesSettings(StageSettings):
 
 
 class CollectSettings(StageSettings):
-    """What the collector accepts, and how long it waits for Kafka."""
+    """What the collector accepts, and how long it waits for Kafka.
+
+    `location_file` is a file in MaxMind's format, for the countries of visitors. `denied_properties` are names of
+    properties and traits that are never stored, separated by commas.
+    """
 
     model_config = settings_config("RTA_COLLECT_")
 
@@ -161,6 +165,8 @@ class CollectSettings(StageSettings):
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     linger_ms: Annotated[int, Field(ge=0)] = 5
     queue_kbytes_max: Annotated[int, Field(ge=1_024)] = 65_536
+    location_file: File | None = None
+    denied_properties: str = ""
 
 
 class ApiHalf(StrEnum):

@@ -24,6 +24,7 @@ from rtaplatform.catalog.products.product_tables import ProductTables
 from rtaplatform.catalog.projects.project_list import list_slugs
 from rtaplatform.catalog.projects.project_publisher import ProjectPublisher
 from rtaplatform.collect.collector import Collector
+from rtaplatform.collect.enrich.locations import LocationFile
 from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
@@ -36,7 +37,7 @@ from rtaplatform.serve.connections.connection_limits import make_connection_limi
 from rtaplatform.serve.connections.loop_standstill import watch_standstill
 from rtaplatform.serve.http.background import BackgroundTask, keep_publishing, run_in_background, run_lifespan
 from rtaplatform.serve.http.cors import CorsOrigins
-from rtaplatform.serve.http.dependencies import CatalogServices, QueryServices
+from rtaplatform.serve.http.dependencies import CatalogServices, CollectIntake, QueryServices
 from rtaplatform.serve.http.dependencies import Dependencies as Dependencies  # the type of what is built here
 from rtaplatform.serve.http.health import Check, Health
 from rtaplatform.serve.http.limits import REDIS_SECONDS, RateLimits, redis_counter
@@ -113,7 +114,7 @@ def build_api(
         settings=api,
         bounds=bounds,
         origins=origins,
-        collect=collect,
+        intake=build_intake(collect),
         limits=build_limits(limits, limiter_url, store.connection_seconds_max, watches.room),
         questions=QueryServices(engine, hub, parts.products, tickets),
         catalog=CatalogServices(parts.database, build_erasure(kafka, parts.database, redis_store), publisher.publish),
@@ -148,6 +149,12 @@ class Watches:
     async def _sample_memory(self) -> RoomSample:
         used, used_max = await asyncio.to_thread(self._store.memory)
         return RoomSample(used, used_max, *self.tracker.progress())
+
+
+def build_intake(collect: CollectSettings) -> CollectIntake:
+    file = LocationFile(collect.location_file) if collect.location_file is not None else None
+    denied = frozenset(filter(None, map(str.strip, collect.denied_properties.split(","))))
+    return CollectIntake(collect.batch_bytes_max, denied, file.find if file is not None else None)
 
 
 def build_producer(kafka: KafkaSettings, collect: CollectSettings, clock: MachineClock) -> EventProducer:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -61,7 +62,7 @@ def settings_page() -> str:
             for name, field in cls.model_fields.items()
         ]
         name = re.sub(r"Settings$", "", cls.__name__)
-        parts += [f"## {name}", cls.__doc__ or "", _table(("variable", "kind", "limits", "default"), rows)]
+        parts += [f"## {name}", inspect.getdoc(cls) or "", _table(("variable", "kind", "limits", "default"), rows)]
     return _page("Settings", *parts)
 
 

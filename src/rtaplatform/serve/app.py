@@ -40,7 +40,7 @@ def create_app(parts: Dependencies) -> Litestar:
         exception_handlers={Exception: answer_problem},
         lifespan=[_lifespan],
         openapi_config=_openapi(),
-        request_max_body_size=parts.collect.batch_bytes_max,
+        request_max_body_size=parts.intake.body_bytes_max,
         debug=False,
         logging_config=None,
         pdb_on_exception=False,

@@ -14,7 +14,7 @@ from rtaplatform.catalog.keys.key_format import digest
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.http.dependencies import Dependencies, QueryServices
+from rtaplatform.serve.http.dependencies import CollectIntake, Dependencies, QueryServices
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
@@ -54,7 +54,7 @@ class Site:
 
     def __init__(
         self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None,
-        collector: Any = None, tickets: Tickets | None = None, **settings: Any,
+        collector: Any = None, tickets: Tickets | None = None, find_location: Any = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
         self.hub = LiveHub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
@@ -62,6 +62,7 @@ class Site:
         self.parts = Dependencies(
             keys=self.keys, collector=collector, health=Health({}), questions=self.services,
             settings=ApiSettings(**settings), limits=RateLimits(limits or LimitSettings()),
+            intake=CollectIntake(find_location=find_location),
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 

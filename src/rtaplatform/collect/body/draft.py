@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform.collect.body.batch_defaults import BatchDefaults
+from rtaplatform.collect.enrich.locations import NOWHERE, VisitorLocation
+from rtaplatform.collect.enrich.user_agents import NO_HINTS, ClientHints
 from rtaplatform.core.errors import Rejected
 from rtaplatform.core.events import Reason
+
+
+class RequestClient(Struct, frozen=True):
+    """What the request tells of its client. `languages`: Accept-Language. The client's address is in none of them."""
+
+    languages: str = ""
+    hints: ClientHints = NO_HINTS
+    location: VisitorLocation = NOWHERE
+    find_location: Callable[[str], VisitorLocation] | None = None  # of another address
+
+
+UNKNOWN_CLIENT = RequestClient()
 
 
 class RequestContext(Struct, frozen=True):
@@ -22,6 +37,8 @@ class RequestContext(Struct, frozen=True):
     is_retry: bool = False
     is_from_browser: bool = False
     user_agent: str | None = None  # of the request
+    client: RequestClient = UNKNOWN_CLIENT
+    denied: frozenset[str] = frozenset()  # names of properties and traits that are not stored
     time: Any = None  # of the batch, for events without a time
     defaults: BatchDefaults = BatchDefaults()
 
@@ -35,6 +52,7 @@ class Draft(Struct):
     fields: dict[str, Any] = {}
     values: dict[str, Any] = {}
     marks: list[str] = []
+    additions: dict[str, Any] = {}  # what steps add to the context
     source: str = ""
     is_late: bool = False  # too old to be counted
     value: bytes = b""

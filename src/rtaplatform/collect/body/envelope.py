@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from rtaplatform.collect.body.batch_cutting import cut_batch, too_many_events
 from rtaplatform.collect.body.batch_defaults import read_defaults
-from rtaplatform.collect.body.draft import Draft, RequestContext
+from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, Draft, RequestClient, RequestContext
 from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_client_time, trim_white_space
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import BATCH_EVENTS_MAX
@@ -50,6 +50,8 @@ class RequestArrival(Struct, frozen=True):
     is_retry: bool = False
     is_from_browser: bool = False
     user_agent: str | None = None
+    client: RequestClient = UNKNOWN_CLIENT
+    denied: frozenset[str] = frozenset()
 
 
 class _Envelope(Struct, rename="camel"):
@@ -116,6 +118,8 @@ def draft_batch(batch: EventBatch, project: str, arrival: RequestArrival) -> Ite
         is_retry=arrival.is_retry,
         is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
+        client=arrival.client,
+        denied=arrival.denied,
         time=batch.timestamp,
         defaults=read_defaults(batch.context, batch.integrations),
     )
@@ -132,6 +136,8 @@ def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) 
         is_retry=arrival.is_retry,
         is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
+        client=arrival.client,
+        denied=arrival.denied,
     )
     return Draft(request, 0, trim_white_space(body))
 

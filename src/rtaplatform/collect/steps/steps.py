@@ -18,6 +18,14 @@ from msgspec import Raw
 from rtaplatform.collect.body.draft import CollectedRecord, Draft, DraftRefused
 from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_json
 from rtaplatform.collect.steps.bots import MARK, is_bot_of_visitor, is_crawler
+from rtaplatform.collect.steps.enrichment import (
+    add_language,
+    add_location,
+    add_origin_of_visit,
+    add_technology,
+    remove_denied,
+    write_additions,
+)
 from rtaplatform.collect.steps.event_source import find_source
 from rtaplatform.collect.steps.event_time import set_times
 from rtaplatform.core.commerce import find_long_id, read_properties
@@ -200,6 +208,12 @@ STEPS: tuple[Step, ...] = (
     assign_id,
     set_source,
     mark_bots,
+    add_technology,
+    add_location,
+    add_language,
+    add_origin_of_visit,
+    write_additions,
+    remove_denied,
     correct_clock,
     write_value,
 )

@@ -8,7 +8,6 @@ parsed, and the limit of the key before the work that it limits.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -18,11 +17,11 @@ from litestar.handlers import HTTPRouteHandler
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.catalog.keys.key_rows import KeyAccess
-from rtaplatform.collect.body.envelope import RequestArrival
 from rtaplatform.collect.body.write_keys import find_write_keys
 from rtaplatform.core.errors import Forbidden
 from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve.collect import page_routes
+from rtaplatform.serve.collect.arrivals import read_arrival
 from rtaplatform.serve.collect.collect_docs import docs_of_batch, docs_of_call
 from rtaplatform.serve.http import limits
 from rtaplatform.serve.http.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
@@ -58,7 +57,8 @@ def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
         tags=["collect"],
     )
     async def collect(request: AnyRequest) -> Response[bytes]:
-        parts, arrival = dependencies_of(request), _arrival_of(request)
+        parts = dependencies_of(request)
+        arrival = read_arrival(request, parts)
         body, charge = await _receive(request, parts)
         return _answer(await parts.collector.collect_single(body, kind, charge.access.project, arrival))
 
@@ -75,7 +75,8 @@ def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
     tags=["collect"],
 )
 async def collect_batch(request: AnyRequest) -> Response[bytes]:
-    parts, arrival = dependencies_of(request), _arrival_of(request)
+    parts = dependencies_of(request)
+    arrival = read_arrival(request, parts)
     body, charge = await _receive(request, parts)
     await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
     batch = await parts.collector.read_batch(body)
@@ -90,18 +91,6 @@ route_handlers: list[HTTPRouteHandler] = [
     collect_batch,
     *page_routes.route_handlers,
 ]
-
-
-def _arrival_of(request: AnyRequest) -> RequestArrival:
-    headers = request.headers
-    retries = headers.get("x-retry-count", "")
-    return RequestArrival(
-        received_ms=time.time_ns() // 1_000_000,
-        sent_at=headers.get("sentat"),
-        is_retry=retries.isdecimal() and int(retries[:9]) > 0,
-        is_from_browser="origin" in headers or "sec-fetch-mode" in headers,
-        user_agent=headers.get("user-agent"),
-    )
 
 
 class _LimitCharge:
@@ -131,7 +120,7 @@ async def _receive(request: AnyRequest, parts: Dependencies) -> tuple[bytes, _Li
 
 
 async def _read(request: AnyRequest, parts: Dependencies) -> bytes:
-    body = await read_body(request.receive, request.headers.get("content-encoding"), parts.collect.batch_bytes_max)
+    body = await read_body(request.receive, request.headers.get("content-encoding"), parts.intake.body_bytes_max)
     telemetry.COLLECT_BYTES.inc(len(body))
     return body
 

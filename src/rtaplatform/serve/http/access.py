@@ -111,6 +111,13 @@ def address_of(connection: AnyConnection, parts: Dependencies) -> str:
     return forwarded_address(client, forwarded, trusted)
 
 
+def is_from_trusted_proxy(connection: AnyConnection, parts: Dependencies) -> bool:
+    """Tell whether a trusted proxy has sent the request, so that the headers that proxies add can be believed."""
+    trusted = parts.limits.trusted_proxies
+    address = _read_address(connection.client.host) if trusted and connection.client else None
+    return address is not None and any(address in network for network in trusted)
+
+
 def forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the last address that is no trusted proxy's; for IPv6 its network, since one client has all of it."""
     if not trusted:

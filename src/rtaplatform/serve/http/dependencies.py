@@ -18,6 +18,7 @@ from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.collector import Collector
+from rtaplatform.collect.enrich.locations import VisitorLocation
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.profiles.erasure_receipt import PersonToErase
 from rtaplatform.serve.connections.connection_limits import ConnectionLimits, make_connection_limits
@@ -25,7 +26,7 @@ from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
-from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings
+from rtaplatform.settings import ApiSettings, LimitSettings
 
 T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
@@ -74,6 +75,15 @@ class QueryServices:
 
 
 @dataclass(frozen=True)
+class CollectIntake:
+    """How collecting requests are read. `find_location` tells where an address is, if there is a file of locations."""
+
+    body_bytes_max: int = 4 << 20
+    denied: frozenset[str] = frozenset()  # properties and traits that are not stored
+    find_location: Callable[[str], VisitorLocation] | None = None
+
+
+@dataclass(frozen=True)
 class CatalogServices:
     """The services behind the routes of `serve/catalog`. `publish_projects` writes all projects to their shards now."""
 
@@ -95,7 +105,7 @@ class Dependencies:
     collector: Collector
     health: Health
     settings: ApiSettings = field(default_factory=ApiSettings)
-    collect: CollectSettings = field(default_factory=CollectSettings)
+    intake: CollectIntake = CollectIntake()
     limits: RateLimits = field(default_factory=lambda: RateLimits(LimitSettings()))
     questions: QueryServices | None = None
     catalog: CatalogServices | None = None

@@ -1,0 +1,172 @@
+"""The steps that add what the request tells of a visitor: technology, location, language, origin of the visit.
+
+Pure.   Stage 1 of 6. A step adds to `context` what is absent there. What the client says itself stays as it is, with
+one exception: SDKs of apps name the system (`ios`) as the type of the device, which becomes the kind of the device.
+The headers of a request describe a visitor only if a browser or an app has sent it. A server's describe the server.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from rtaplatform.collect.body.draft import Draft
+from rtaplatform.collect.body.json_reading import decode
+from rtaplatform.collect.enrich.channels import find_channel, host_of, read_address
+from rtaplatform.collect.enrich.languages import read_preferred
+from rtaplatform.collect.enrich.locations import NOWHERE
+from rtaplatform.collect.enrich.user_agents import NO_HINTS, find_device_of_app, read_technology
+
+_APP_SYSTEMS = ("ios", "ipados", "android", "tvos", "watchos", "androidtv")
+_APP_SOURCES = ("ios", "android")
+_VERBATIM = msgspec.json.Decoder(dict[str, Raw])
+
+
+def add_technology(draft: Draft) -> Draft:
+    """Add `device.type`, `os.name` and, for visitors of pages, `browser.name`."""
+    context = draft.values.get("context") or {}
+    device, os = _member(context, "device"), _member(context, "os")
+    kind = _text(device, "type")
+    if kind.lower() in _APP_SYSTEMS:
+        model = f"{_text(device, 'model')} {_text(device, 'name')}"
+        _add(draft, "device", {"type": find_device_of_app(kind.lower(), model)})
+    agent, hints = _text(context, "userAgent"), NO_HINTS
+    if draft.request.is_from_browser:
+        agent, hints = agent or draft.request.user_agent or "", draft.request.client.hints
+    if not agent:
+        return draft
+    technology = read_technology(agent, hints)
+    if technology.device and not kind:
+        _add(draft, "device", {"type": technology.device})
+    if technology.os and not _text(os, "name"):
+        _add(draft, "os", {"name": technology.os})
+    if technology.browser and draft.source not in _APP_SOURCES and "browser" not in context:
+        _add(draft, "browser", {"name": technology.browser})
+    return draft
+
+
+def add_location(draft: Draft) -> Draft:
+    """Add `location.country` and `location.region`, by the visitor's address: `context.ip`, else the request's."""
+    context, client = draft.values.get("context") or {}, draft.request.client
+    if _text(_member(context, "location"), "country"):
+        return draft
+    location, own_address = NOWHERE, _text(context, "ip")
+    if own_address and client.find_location is not None:
+        location = client.find_location(own_address)
+    elif draft.request.is_from_browser or draft.source in _APP_SOURCES:
+        location = client.location
+    if location.country:
+        region = {"region": location.region} if location.region else {}
+        _add(draft, "location", {"country": location.country, **region})
+    return draft
+
+
+def add_language(draft: Draft) -> Draft:
+    """Add `locale`, of a request that a browser has sent."""
+    request, context = draft.request, draft.values.get("context") or {}
+    if request.client.languages and request.is_from_browser and not _text(context, "locale"):
+        locale = read_preferred(request.client.languages)
+        if locale:
+            draft.additions = {**draft.additions, "locale": locale}
+    return draft
+
+
+def add_origin_of_visit(draft: Draft) -> Draft:
+    """Add `campaign`, `referrer.host` and `channel`, of an event on a page.
+
+    A link from a page of the same host is none of the three: the visit goes on.
+    """
+    context = draft.values.get("context") or {}
+    page, properties = _member(context, "page"), draft.values.get("properties") or {}
+    url = _text(page, "url") or _text(properties, "url")
+    address = read_address(url or _text(page, "search"))
+    referrer = _text(page, "referrer") or _text(properties, "referrer") or _text(_member(context, "referrer"), "url")
+    if draft.source != "web" and not url:
+        return draft
+    campaign = _member(context, "campaign")
+    if not campaign:
+        campaign = dict(address.campaign)
+        if address.click_source:
+            campaign.setdefault("source", address.click_source)
+        if campaign:
+            _add(draft, "campaign", campaign)
+    source, host = _text(campaign, "source"), host_of(referrer)
+    is_own = bool(host) and host == address.host
+    if host and not is_own:
+        _add(draft, "referrer", {"host": host})
+    if "channel" not in context and not (is_own and not source and not address.is_paid_click):
+        channel = find_channel(
+            "" if is_own else host, source, _text(campaign, "medium"), is_paid_click=address.is_paid_click
+        )
+        draft.additions = {**draft.additions, "channel": channel}
+    return draft
+
+
+def remove_denied(draft: Draft) -> Draft:
+    """Remove what the operator does not want to be stored, from `properties`, `traits` and `context.traits`."""
+    denied = draft.request.denied
+    if not denied:
+        return draft
+    for name in ("properties", "traits"):
+        value = draft.values.get(name)
+        if isinstance(value, dict) and not denied.isdisjoint(value):
+            draft.fields[name] = _without(draft.fields[name], denied)
+            draft.values[name] = {key: member for key, member in value.items() if key not in denied}
+    traits = _member(draft.values.get("context") or {}, "traits")
+    if not denied.isdisjoint(traits):
+        context = _open_context(draft)
+        context["traits"] = _without(context["traits"], denied)
+    return draft
+
+
+def _without(raw: Any, denied: frozenset[str]) -> dict[str, Any]:
+    members = raw if isinstance(raw, dict) else _read_members(raw)
+    return {name: value for name, value in members.items() if name not in denied}
+
+
+def _read_members(raw: Raw) -> dict[str, Any]:
+    """The members of an object, each as sent."""
+    members = decode(raw, _VERBATIM)
+    return {**members}
+
+
+def write_additions(draft: Draft) -> Draft:
+    """Write what the steps above have added into the event's context, whose other members stay as they were sent."""
+    if not draft.additions:
+        return draft
+    context = _open_context(draft)
+    values = draft.values.get("context") or {}
+    for name, addition in draft.additions.items():
+        if isinstance(addition, dict) and values.get(name):
+            addition = {**_read_members(context[name]), **addition}
+        context[name] = addition
+    return draft
+
+
+def _open_context(draft: Draft) -> dict[str, Any]:
+    """The event's context to add to: its members as sent."""
+    own = draft.fields.get("context")
+    if isinstance(own, dict):
+        return own
+    members = _read_members(own) if own is not None and draft.values.get("context") else {}
+    draft.fields["context"] = members
+    return members
+
+
+def _add(draft: Draft, name: str, members: dict[str, str]) -> None:
+    """Add members to an object of the context, if it is one or absent."""
+    value = (draft.values.get("context") or {}).get(name)
+    if value is None or isinstance(value, dict):
+        draft.additions = {**draft.additions, name: members}
+
+
+def _member(context: dict[str, Any], name: str) -> dict[str, Any]:
+    member = context.get(name)
+    return member if isinstance(member, dict) else {}
+
+
+def _text(members: dict[str, Any], name: str) -> str:
+    value = members.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,47 @@
+"""What a collecting request tells apart from its body: times, browser, languages, location.   Stage 6 of 6.
+
+The client's address is looked up for a location here and goes no further. A location that a proxy names counts only if
+the proxy is a trusted one.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, RequestClient
+from rtaplatform.collect.body.envelope import RequestArrival
+from rtaplatform.collect.enrich.locations import NOWHERE, VisitorLocation, read_proxy_headers
+from rtaplatform.collect.enrich.user_agents import read_hints
+from rtaplatform.serve.http.access import address_of, is_from_trusted_proxy
+from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies
+
+
+def read_arrival(request: AnyRequest, parts: Dependencies) -> RequestArrival:
+    headers = request.headers
+    retries = headers.get("x-retry-count", "")
+    return RequestArrival(
+        received_ms=time.time_ns() // 1_000_000,
+        sent_at=headers.get("sentat"),
+        is_retry=retries.isdecimal() and int(retries[:9]) > 0,
+        is_from_browser="origin" in headers or "sec-fetch-mode" in headers,
+        user_agent=headers.get("user-agent"),
+        client=_read_client(request, parts),
+        denied=parts.intake.denied,
+    )
+
+
+def _read_client(request: AnyRequest, parts: Dependencies) -> RequestClient:
+    headers = request.headers
+    languages = headers.get("accept-language", "")
+    hints = read_hints(headers.get("sec-ch-ua-mobile"), headers.get("sec-ch-ua-platform"))
+    location = _find_location(request, parts)
+    if not languages and hints is UNKNOWN_CLIENT.hints and location is NOWHERE and parts.intake.find_location is None:
+        return UNKNOWN_CLIENT
+    return RequestClient(languages, hints, location, parts.intake.find_location)
+
+
+def _find_location(request: AnyRequest, parts: Dependencies) -> VisitorLocation:
+    location = read_proxy_headers(request.headers) if is_from_trusted_proxy(request, parts) else NOWHERE
+    if location is NOWHERE and parts.intake.find_location is not None:
+        location = parts.intake.find_location(address_of(request, parts))
+    return location
