@@ -17,6 +17,7 @@ from rtaplatform.catalog.keys.key_admin import NewKey
 from rtaplatform.catalog.keys.operator_keys import create_key, revoke_key
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import CatalogSettings
 
 T = TypeVar("T")
@@ -31,11 +32,11 @@ class ReadingKey(NamedTuple):
     key: str
 
 
-async def find_projects(catalog: CatalogSettings) -> list[str]:
-    """The slugs of all projects."""
+async def find_projects(catalog: CatalogSettings) -> dict[str, ProjectSettings]:
+    """All projects by their slugs."""
     database = Database(catalog)
     try:
-        return [project.slug for project in await list_projects(database)]
+        return {project.slug: project for project in await list_projects(database)}
     finally:
         await database.close()
 

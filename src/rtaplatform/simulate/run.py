@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.progress import Progress
 from rtaplatform.simulate.sender import Notify, Sender, read_partition_counts
 from rtaplatform.simulate.sent_truth import SentLog, SentTruth, read_log_ends
-from rtaplatform.simulate.shop.plan import SimulationPlan
+from rtaplatform.simulate.shop.demo_catalog import CURRENCY
+from rtaplatform.simulate.shop.plan import TIME_ZONE, SimulationPlan
 from rtaplatform.simulate.shop.records import SimulatedRecord, iso
 from rtaplatform.simulate.traffic import events
 
@@ -27,12 +29,16 @@ _SERVE_EVERY = 256
 
 @dataclass
 class SimulationRun:
-    """A run and its results. `is_stopped` is checked all the time."""
+    """A run and its results. `is_stopped` is checked all the time.
+
+    `project`: the settings by which the truth is counted; by default those of the demo project.
+    """
 
     plan: SimulationPlan
     kafka: KafkaSettings
     say: Notify
     is_stopped: Callable[[], bool]
+    project: ProjectSettings | None = None
     sent_by_topic: Counter[str] = field(default_factory=Counter)
     unsent: int = 0
     started: float = field(default_factory=time.time)
@@ -56,7 +62,7 @@ class SimulationRun:
 def simulate(run: SimulationRun, truth_file: Path | None = None) -> dict[str, Any]:
     """Send the plan's records and return the summary. Raises Unavailable, SetupError."""
     counts = read_partition_counts(run.kafka, is_stopped=run.is_stopped)
-    truth = SentTruth(run.plan.project, SentLog(counts, read_log_ends(run.kafka, counts))) if truth_file else None
+    truth = SentTruth(_settings_of(run), SentLog(counts, read_log_ends(run.kafka, counts))) if truth_file else None
     sender = Sender(run.kafka, say=run.say, is_stopped=run.is_stopped)
     try:
         with Progress("simulate", "sent", expected_count(run.plan), say=run.say) as progress:
@@ -66,6 +72,10 @@ def simulate(run: SimulationRun, truth_file: Path | None = None) -> dict[str, An
         if truth is not None and truth_file is not None:
             truth.write(truth_file, run.summary())
     return run.summary()
+
+
+def _settings_of(run: SimulationRun) -> ProjectSettings:
+    return run.project or ProjectSettings(run.plan.project, TIME_ZONE, CURRENCY)
 
 
 def expected_count(plan: SimulationPlan) -> int | None:

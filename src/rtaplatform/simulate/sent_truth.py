@@ -19,12 +19,11 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not in its stubs
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
 from rtaplatform.simulate.sender import silent_logger
-from rtaplatform.simulate.shop.demo_catalog import CURRENCY
-from rtaplatform.simulate.shop.plan import TIME_ZONE
 from rtaplatform.simulate.shop.records import SimulatedRecord
 from rtaplatform.stream.kafka.config import client_config
 
@@ -59,11 +58,12 @@ class SentLog:
 
 
 class SentTruth:
-    """Counts the true numbers of one run."""
+    """Counts the true numbers of one run for a project with these settings."""
 
-    def __init__(self, project: str, log: SentLog) -> None:
+    def __init__(self, project: ProjectSettings, log: SentLog) -> None:
         self._log = log
-        self._oracle = Oracle({project: {"zone": TIME_ZONE, "currency": CURRENCY}})
+        rules = {"zone": project.zone, "currency": project.currency, "week_start": project.week_start}
+        self._oracle = Oracle({project.slug: rules})
 
     def add(self, record: SimulatedRecord) -> None:
         """Count a record that was sent."""

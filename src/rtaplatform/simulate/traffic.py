@@ -1,8 +1,8 @@
 """The stream of records of a simulated shop.   simulate: pace, people, journey, malformed → [traffic] → sender.
 
 Promise: the same plan gives the same records, byte for byte. Another start time shifts the times and changes the
-messageIds, but nothing else. (History follows the hour of the day, so another start also shifts its rhythm.) Memory is
-bounded.
+messageIds. It also changes who is awake: visitors' countries and the rhythm of history follow the hour of the day.
+Memory is bounded.
 Limits: every time slot takes a step that is due, or else opens a session. So the rate is exact, and steps wait a little
 when many are due.
 """
@@ -16,15 +16,16 @@ from random import Random
 from typing import Any
 
 from rtaplatform.simulate.resends import Resends
+from rtaplatform.simulate.shop.after_sales import after_sales, standing_order
 from rtaplatform.simulate.shop.demo_catalog import demo_products
-from rtaplatform.simulate.shop.devices import draw_arrival
-from rtaplatform.simulate.shop.journey import DemoShop, JourneyStep, after_sales, journey, standing_order
+from rtaplatform.simulate.shop.journey import DemoShop, JourneyStep, journey
 from rtaplatform.simulate.shop.malformed import break_record
 from rtaplatform.simulate.shop.pace import slots
+from rtaplatform.simulate.shop.people.devices import draw_arrival
+from rtaplatform.simulate.shop.people.visitors import VisitorClient, Visitors
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.popularity import Popularity
 from rtaplatform.simulate.shop.records import TOPIC_OF_SOURCE, SimulatedRecord, record_of
-from rtaplatform.simulate.shop.visitors import VisitorClient, Visitors
 from rtaplatform.simulate.shop.visits import Visit, VisitSealing, message_of
 
 _LATE_MIN_MS, _LATE_MAX_MS = 5 * 60_000, 6 * 3_600_000
@@ -79,11 +80,10 @@ class _Traffic:
     def _continue_visit(self, visit: Visit, step: JourneyStep, slot_ms: int) -> None:
         client = visit.client
         if step.order is not None and self._shop.confirms and client.is_logged_in:
-            confirm = step.type != "track"
-            self._follow_up(client, after_sales(step.order, self._shop, confirm=confirm), slot_ms)
+            self._follow_up(client, after_sales(step.order, self._shop, confirm=step.confirm), slot_ms)
         next_step = next(visit.steps, None)
         if next_step is None:
-            client.is_busy = False
+            self._visitors.release(client, self._plan.first_ms + slot_ms)
             return
         visit.next_step = next_step
         self._push(slot_ms + next_step.pause_ms, visit)
@@ -102,7 +102,7 @@ class _Traffic:
         heappush(self._due, (due_ms, self._visits, visit))
 
     def _open_visit(self, slot_ms: int) -> Visit:
-        client = self._visitors.choose_visitor()
+        client = self._visitors.choose_visitor(self._plan.first_ms + slot_ms)
         if client.source == "server":
             visit = Visit(client, "server", standing_order(client, self._shop))
         else:

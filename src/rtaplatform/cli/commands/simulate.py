@@ -21,6 +21,7 @@ from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
+    from rtaplatform.core.projects import ProjectSettings
     from rtaplatform.settings import KafkaSettings
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
@@ -78,11 +79,13 @@ def command(
     )
     _require_consistent(plan)
     connections = Connections(kafka=kafka, data_dir=data_dir)
-    _require_project(connections, project)
-    _print_summary(_run(plan, connections.kafka_settings(), truth), as_json)
+    settings = _require_project(connections, project)
+    _print_summary(_run(plan, connections.kafka_settings(), settings, truth), as_json)
 
 
-def _run(plan: SimulationPlan, kafka: KafkaSettings, truth: Path | None) -> dict[str, Any]:
+def _run(
+    plan: SimulationPlan, kafka: KafkaSettings, project: ProjectSettings | None, truth: Path | None
+) -> dict[str, Any]:
     from rtaplatform.simulate.run import SimulationRun, simulate
 
     # Thousands of visits are alive at once, without cycles. Searching for cycles would cost a third of the speed.
@@ -90,30 +93,32 @@ def _run(plan: SimulationPlan, kafka: KafkaSettings, truth: Path | None) -> dict
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    return simulate(SimulationRun(plan, kafka, _say, stopped.is_set), truth)
+    return simulate(SimulationRun(plan, kafka, _say, stopped.is_set, project), truth)
 
 
-def _require_project(connections: Connections, project: str) -> None:
-    """Raise SetupError if there is no such project: all events would be dead letters.
+def _require_project(connections: Connections, project: str) -> ProjectSettings | None:
+    """Return the project; None if it cannot be looked up. Raise SetupError if there is none.
 
-    The simulator of `rta up` skips this check, because it has no access to PostgreSQL and sends to the demo project.
+    All events of an unknown project would be dead letters. The simulator of `rta up` skips this check, because it has
+    no access to PostgreSQL and sends to the demo project.
     """
     if os.environ.get("RTA_SUPERVISED"):
-        return
+        return None
     try:
         catalog = connections.catalog_settings()
     except SetupError as error:
         if error.exit_code == _USAGE:
             raise
         _say(f"No PostgreSQL is known, so it is not checked whether there is a project {project!r}.")
-        return
+        return None
     from rtaplatform.operate.project_operations import find_projects
 
-    slugs = asyncio.run(find_projects(catalog))
-    if project not in slugs:
+    projects = asyncio.run(find_projects(catalog))
+    if project not in projects:
         raise _usage_error(
-            f"There is no project {project!r}.", f"There are: {', '.join(sorted(slugs)[:20]) or 'none'}."
+            f"There is no project {project!r}.", f"There are: {', '.join(sorted(projects)[:20]) or 'none'}."
         )
+    return projects[project]
 
 
 def _require_consistent(plan: SimulationPlan) -> None:

@@ -24,10 +24,11 @@ from rtaplatform.simulate.oracle.oracle_calendar import (
     keeps_persons_by_product,
 )
 from rtaplatform.simulate.oracle.oracle_counting import count, gain_of
-from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_event
+from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_event, visit_of
 from rtaplatform.simulate.oracle.oracle_json import UnreadableRecord, read_record
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
 from rtaplatform.simulate.oracle.oracle_orders import OracleOrders
+from rtaplatform.simulate.oracle.oracle_people import OraclePersonRules
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 
 _DEDUP_PARTITIONS = 16
@@ -54,10 +55,11 @@ class Consumed(Protocol):
 
 
 class OracleRules(NamedTuple):
-    """The settings of a project that its numbers depend on: an IANA time zone and a currency code."""
+    """The settings of a project that its numbers depend on: an IANA time zone, a currency code, a day of the week."""
 
     zone: str
     currency: str
+    week_start: str = "monday"
 
 
 @dataclass
@@ -67,7 +69,7 @@ class _OracleBlock:
 
 
 def recount(records: Iterable[Consumed], *, projects: Mapping[str, Mapping[str, str]]) -> Truth:
-    """Return the true numbers of these records. `projects`: slug → {zone, currency}."""
+    """Return the true numbers of these records. `projects`: slug → {zone, currency, and perhaps week_start}."""
     oracle = Oracle(projects)
     for record in records:
         oracle.add(record)
@@ -79,7 +81,9 @@ class Oracle:
 
     def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
         self.truth = Truth()
-        self._rules = {slug: OracleRules(rules["zone"], rules["currency"]) for slug, rules in projects.items()}
+        self._rules = {slug: OracleRules(**rules) for slug, rules in projects.items()}
+        for slug, rules in self._rules.items():
+            self.truth.projects[slug].rules = OraclePersonRules(rules.zone, rules.week_start)
         self._stream_times: dict[tuple[str, int], int] = defaultdict(int)
         self._blocks: dict[tuple[Any, ...], _OracleBlock] = defaultdict(_OracleBlock)
         self._loose_ids: dict[tuple[Any, ...], int] = {}  # id outside any block → stream time at which it was written
@@ -135,6 +139,8 @@ class Oracle:
             self._count_outcome(project, "repeated_order", now)
         gain = gain_of(event, self._rules[project].currency, is_repeat=is_repeat)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
+        if not any(mark.startswith("bot:") for mark in event.marks):
+            self.truth.projects[project].visits.append(visit_of(event))
 
     def _count_outcome(self, project: str, outcome: str, now: int) -> None:
         truth = self.truth.projects[project]

@@ -9,7 +9,7 @@ from rtaplatform.simulate.oracle.oracle_amounts import read_amounts
 from rtaplatform.simulate.oracle.oracle_calendar import read_time
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber, UnreadableRecord, is_empty
 from rtaplatform.simulate.oracle.oracle_names import retell
-from rtaplatform.simulate.oracle.oracle_people import ids_of
+from rtaplatform.simulate.oracle.oracle_people import OracleVisit, ids_of
 
 COMMERCE = (
     "Product Viewed",
@@ -89,6 +89,17 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         own_time=_read_own_time(data),
         by_lines=by_lines,
     )
+
+
+def visit_of(event: OracleEvent) -> OracleVisit:
+    """Return the event as far as people are concerned. What is shown as (none) is empty text there."""
+    place = (event.source, _bare(event.country), _bare(event.device))
+    user, anonymous = (event.person, event.linked) if event.person[0] == "u" else (None, event.person)
+    return OracleVisit(event.time, event.track, place, user, anonymous)
+
+
+def _bare(shown: str) -> str:
+    return "" if shown == "(none)" else shown[1:] if _LIKE_A_MARKER.fullmatch(shown) else shown
 
 
 def _read_anonymous(data: dict[str, Any], text: dict[str, str]) -> str:

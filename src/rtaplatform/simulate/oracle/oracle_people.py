@@ -88,6 +88,15 @@ class OraclePeople:
         seen = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._ids(v, person)]
         return min(seen)[2]
 
+    def heir_of(self, one: Id) -> Id:
+        """Return the user to whom the history of an anonymous id went; any other id itself."""
+        links = self._links.get(one)
+        return links[0][1] if links else one
+
+    def number_of_sessions(self, person: Id) -> int:
+        """Return how many sessions the person had."""
+        return sum(1 for _ in self._sessions_of(person, self.persons[person]))
+
     def number_of_days(self, person: Id) -> int:
         """Return on how many local days the person was active."""
         return len({self._local(visit.time) for visit in self.persons[person]})

@@ -10,6 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OraclePersonRules, OracleVisit
+from rtaplatform.simulate.oracle.oracle_report import people_rows, unite
+
 EventCell = tuple[str, int, str, str, str, str]
 """kind, start, name, source, country, device"""
 ProductCell = tuple[str, int, str]
@@ -53,8 +56,12 @@ def _shared_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
 
 @dataclass
 class ProjectTruth:
-    """The numbers of one project. `bot_…`: events marked as a bot's. `shared`: events with several products."""
+    """The numbers of one project. `bot_…`: events marked as a bot's. `shared`: events with several products.
 
+    `persons` and `buyers` hold the ids of events; `visits` say who is who.
+    """
+
+    rules: OraclePersonRules = field(default_factory=OraclePersonRules)
     totals: dict[str, int] = field(default_factory=_totals)
     dead_by_reason: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
@@ -68,9 +75,15 @@ class ProjectTruth:
     persons: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     buyers: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     quality: dict[tuple[str, int], dict[str, int]] = field(default_factory=_quality_cells)
+    visits: list[OracleVisit] = field(default_factory=list)
+
+    def people(self) -> OraclePeople:
+        """Count the people of all visits."""
+        return OraclePeople(self.visits, self.rules)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return lists of rows, sorted; a person is `u:` or `a:` and the id."""
+        """Return lists of rows, sorted; a person is `u:` or `a:` and the id. Linked ids are one person."""
+        people = self.people()
         event_names = ("kind", "start", "name", "source", "country", "device")
         product_names = ("kind", "start", "product_id")
         return {
@@ -81,9 +94,10 @@ class ProjectTruth:
             "products": _rows(self.products, product_names),
             "bot_products": _rows(self.bot_products, product_names),
             "sales": _rows(self.sales, ("kind", "start", "product_id", "country", "source")),
-            "persons": _person_rows(self.persons),
-            "buyers": _person_rows(self.buyers),
+            "persons": _person_rows(self.persons, people),
+            "buyers": _person_rows(self.buyers, people),
             "quality": _rows(self.quality, ("kind", "start")),
+            **people_rows(people),
         }
 
 
@@ -110,8 +124,9 @@ def _rows(cells: dict[Any, dict[str, int]], names: tuple[str, ...]) -> list[dict
     return [{**dict(zip(names, key, strict=True)), **numbers} for key, numbers in sorted(cells.items())]
 
 
-def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]]) -> list[dict[str, Any]]:
+def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]], people: OraclePeople) -> list[dict[str, Any]]:
     ordered = sorted(persons.items(), key=lambda item: tuple((part is not None, part) for part in item[0]))
+    united = [(cell, unite(ids, people)) for cell, ids in ordered]
     return [
         {
             "kind": kind,
@@ -121,5 +136,5 @@ def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]]) -> list[dict[s
             "count": len(members),
             "ids": sorted(f"{space}:{name}" for space, name in members),
         }
-        for (kind, start, source, product), members in ordered
+        for (kind, start, source, product), members in united
     ]

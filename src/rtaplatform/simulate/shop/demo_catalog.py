@@ -44,8 +44,8 @@ _FIRST_NAMES = (
 _LAST_NAMES = ("Adler", "Bauer", "Conti", "Dubois", "Engel", "Fischer", "Garcia", "Huber", "Jansen", "Kowalski", "Lang")
 _PLANS = ("free", "free", "free", "basic", "premium")
 
-COUNTRIES = ("DE", "AT", "CH", "FR", "NL", "GB", "US", "PL", "IT", "ES", "SE", "DK")
-COUNTRY_WEIGHTS = (38, 8, 7, 9, 6, 7, 4, 5, 5, 5, 3, 3)
+COUNTRIES = ("DE", "AT", "CH", "FR", "NL", "GB", "US", "PL", "IT", "ES", "SE", "DK", "BR", "JP", "IN", "NP", "AU")
+COUNTRY_WEIGHTS = (38, 8, 7, 9, 6, 7, 4, 5, 5, 5, 3, 3, 3, 2, 2, 1, 2)
 
 
 def demo_products(count: int, seed: int) -> list[dict[str, Any]]:

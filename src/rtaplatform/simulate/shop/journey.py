@@ -1,8 +1,9 @@
 """The steps of a visitor.   simulate: visitors, popularity → [journey] → traffic.
 
 A journey is an iterator of steps, each with the pause before it. It ends at each stage with the probability that real
-shops see: about a third after the landing page, half with a full cart, a third in the checkout. The events that the
-shop's servers send afterwards are a separate journey.
+shops see: about a third after the landing page, half with a full cart, a third in the checkout. Now and then a visitor
+leaves the page open and comes back to it after more than half an hour. The events that the shop's servers send
+afterwards are a separate journey (`after_sales.py`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,9 @@ from math import log
 from random import Random
 from typing import Any, NamedTuple
 
+from rtaplatform.simulate.shop.people.visitors import VisitorClient
 from rtaplatform.simulate.shop.popularity import Popularity
-from rtaplatform.simulate.shop.shopping import (
-    Order,
-    checkout_properties,
-    order_properties,
-    product_properties,
-    refund_properties,
-)
-from rtaplatform.simulate.shop.visitors import VisitorClient
+from rtaplatform.simulate.shop.shopping import Order, checkout_properties, draw_order_properties, product_properties
 
 _BOUNCE = 0.32
 _BROWSE_ON = 0.72
@@ -35,15 +30,20 @@ _LOGIN_AT_LANDING = 0.3
 _LOGIN_AT_CHECKOUT = 0.8
 _LOGOUT = 0.15
 _SERVER_CONFIRMS = 0.3
-_SHIPPED = 0.9
-_REFUND = 0.05
+_BOTH_REPORT = 0.1
+_RELOADS = 0.05
+_AWAY = 0.015
+_AWAY_MIN_MS, _AWAY_MEAN_MS = 31 * 60_000, 60 * 60_000
 _DOLLARS_IN_US = 0.5
 _SITE = "https://shop.example.com"
 _SEARCHES = ("gift", "black", "winter", "sale", "organic", "light")
 
 
 class JourneyStep(NamedTuple):
-    """A future event. `name` is that of the event, page or screen; `path` is the page where it happens."""
+    """A future event. `name` is that of the event, page or screen; `path` is the page where it happens.
+
+    `order`: it was placed with this step. `confirm`: then the shop's servers report it, too.
+    """
 
     pause_ms: int
     type: str
@@ -51,6 +51,7 @@ class JourneyStep(NamedTuple):
     path: str
     properties: dict[str, Any]
     order: Order | None = None
+    confirm: bool = False
 
 
 class DemoShop(NamedTuple):
@@ -70,33 +71,17 @@ def journey(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
     currency = "USD" if client.country == "US" and shop.rng.random() < _DOLLARS_IN_US else "EUR"
     cart: list[tuple[dict[str, Any], int]] = []
     while True:
-        yield from _browse(client, shop, currency, cart)
+        steps = _browse(client, shop, currency, cart)
+        if shop.rng.random() < _AWAY:
+            yield next(steps)._replace(pause_ms=_stay_away(shop.rng))
+        yield from steps
         if shop.rng.random() >= _BROWSE_ON:
             break
     if cart:
         order = Order(f"o-{shop.rng.getrandbits(48):012x}", currency, tuple(cart))
         yield from _buy(client, shop, order)
     if shop.rng.random() < _LOGOUT:
-        client.is_logged_in = False
-
-
-def after_sales(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[JourneyStep]:
-    """Yield the events of the shop's servers about an order. They hold only the userId."""
-    rng = shop.rng
-    if confirm:
-        yield _server(int(500 + rng.random() * 4_000), "Order Completed", _draw_order_properties(order, rng))
-    if rng.random() < _SHIPPED:
-        yield _server(_minutes(rng, 90), "Order Shipped", {"order_id": order.order_id})
-    if rng.random() < _REFUND:
-        yield _server(_minutes(rng, 600), "Order Refunded", refund_properties(order, rng))
-
-
-def standing_order(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
-    """Yield a purchase without page views: a subscription, or an order by phone."""
-    currency = "USD" if client.country == "US" else "EUR"
-    lines = ((shop.popularity.draw(), 1 + int(shop.rng.random() * 3)),)
-    order = Order(f"o-{shop.rng.getrandbits(48):012x}", currency, lines)
-    yield from after_sales(order, shop, confirm=True)
+        client.log_out(shop.rng)
 
 
 def _browse(
@@ -139,22 +124,29 @@ def _buy(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Journe
     yield _track(rng, "Checkout Started", "/checkout", checkout_properties(order))
     if rng.random() >= _ORDER:
         return
-    is_confirmed_by_server = shop.confirms and client.is_logged_in and rng.random() < _SERVER_CONFIRMS
-    if is_confirmed_by_server:
-        yield _page(client, shop, "Thank You", "/thanks")._replace(order=order)
-    else:
-        yield _track(rng, "Order Completed", "/thanks", _draw_order_properties(order, rng))._replace(order=order)
+    yield from _order(client, shop, order)
+
+
+def _order(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[JourneyStep]:
+    """The thank-you page, which reports the order, or leaves that to the server, or both do. Some load it again."""
+    rng = shop.rng
+    chance = rng.random() if shop.confirms and client.is_logged_in else 1.0
+    if chance < _SERVER_CONFIRMS:
+        yield _page(client, shop, "Thank You", "/thanks")._replace(order=order, confirm=True)
+        return
+    report = _track(rng, "Order Completed", "/thanks", draw_order_properties(order, rng))
+    yield report._replace(order=order, confirm=chance < _SERVER_CONFIRMS + _BOTH_REPORT)
+    while rng.random() < _RELOADS:
+        yield report._replace(pause_ms=_think(rng))
 
 
 def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterator[JourneyStep]:
     if client.user_id is None or client.is_logged_in or shop.rng.random() >= probability:
         return
     client.is_logged_in = True
+    if client.habits.aliases:
+        yield JourneyStep(_think(shop.rng), "alias", "", "/login", {})
     yield JourneyStep(_think(shop.rng), "identify", "", "/login", {})
-
-
-def _draw_order_properties(order: Order, rng: Random) -> dict[str, Any]:
-    return order_properties(order, single_line_at_root=rng.random() < 0.5)
 
 
 def _page(client: VisitorClient, shop: DemoShop, name: str, path: str) -> JourneyStep:
@@ -167,14 +159,11 @@ def _track(rng: Random, name: str, path: str, properties: dict[str, Any]) -> Jou
     return JourneyStep(_think(rng), "track", name, path, properties)
 
 
-def _server(pause_ms: int, name: str, properties: dict[str, Any]) -> JourneyStep:
-    return JourneyStep(pause_ms, "track", name, "", properties)
-
-
 def _think(rng: Random) -> int:
     """The time spent on a page: 18 s on average, mostly shorter, never over 30 minutes within a session."""
     return min(1_700_000, 700 + int(-log(1 - rng.random()) * 18_000))
 
 
-def _minutes(rng: Random, mean: int) -> int:
-    return 60_000 + int(-log(1 - rng.random()) * mean * 60_000)
+def _stay_away(rng: Random) -> int:
+    """The time in which a visitor leaves the page open and does something else: half an hour to some hours."""
+    return _AWAY_MIN_MS + int(-log(1 - rng.random()) * _AWAY_MEAN_MS)

@@ -1,32 +1,24 @@
 """When records are sent, in milliseconds after the first.   simulate: [pace] → traffic.
 
-A live run is even. History follows the hours of the day in the project's time zone, and keeps the average rate exactly.
+A live run is even. History follows the hours of the day in the visitors' countries, and keeps the average rate exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import count, islice, takewhile
 
 from rtaplatform.core.time.buckets import MINUTE_MS
-from rtaplatform.core.time.zones import load_zone
-from rtaplatform.simulate.shop.plan import TIME_ZONE, SimulationPlan
+from rtaplatform.simulate.shop.people.countries import busyness_of_all
+from rtaplatform.simulate.shop.plan import SimulationPlan
 
-# How busy each local hour is, in any unit: quiet at night, a small peak at noon, the highest in the evening.
-_HOURS = (5, 3, 2, 2, 2, 3, 6, 10, 14, 17, 19, 21, 23, 22, 21, 21, 22, 24, 27, 30, 31, 27, 19, 10)
+_QUARTER_MINUTES = 15  # within a quarter of an hour the busyness is taken for constant
 
 
 def slots(plan: SimulationPlan) -> Iterator[int]:
     """Yield one time per record, in rising order."""
     times = _space_evenly(plan) if plan.backfill_ms is None else _space_by_hour(plan, plan.backfill_ms)
     return times if plan.events_max is None else islice(times, plan.events_max)
-
-
-def busyness(local: datetime) -> float:
-    """Return how busy this local time is, interpolated between the values of the hours."""
-    weight, next_weight = _HOURS[local.hour], _HOURS[(local.hour + 1) % 24]
-    return weight + (next_weight - weight) * local.minute / 60
 
 
 def _space_evenly(plan: SimulationPlan) -> Iterator[int]:
@@ -41,7 +33,7 @@ def _space_evenly(plan: SimulationPlan) -> Iterator[int]:
 
 def _space_by_hour(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
     minutes = max(1, span_ms // MINUTE_MS)
-    weights = [_weight(plan.first_ms + minute * MINUTE_MS) for minute in range(minutes)]
+    weights = _weigh_minutes(plan.first_ms, minutes)
     events_per_weight = plan.events_per_second * span_ms / 1000 / sum(weights)
     expected, count_before = 0.0, 0
     for minute, weight in enumerate(weights):
@@ -52,5 +44,7 @@ def _space_by_hour(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
             yield minute * MINUTE_MS + position * MINUTE_MS // number
 
 
-def _weight(time_ms: int) -> float:
-    return busyness(datetime.fromtimestamp(time_ms / 1000, load_zone(TIME_ZONE)))
+def _weigh_minutes(first_ms: int, minutes: int) -> list[float]:
+    """Return how busy each minute is."""
+    quarters = [busyness_of_all(first_ms + minute * MINUTE_MS) for minute in range(0, minutes, _QUARTER_MINUTES)]
+    return [quarters[minute // _QUARTER_MINUTES] for minute in range(minutes)]

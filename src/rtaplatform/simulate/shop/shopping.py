@@ -67,13 +67,22 @@ def order_lines(order: Order) -> list[dict[str, Any]]:
     return [product_properties(product, order.currency, quantity) for product, quantity in order.lines]
 
 
+def draw_order_properties(order: Order, rng: Random) -> dict[str, Any]:
+    """Return the properties of Order Completed in one of the two forms that a single line may have."""
+    return order_properties(order, single_line_at_root=rng.random() < 0.5)
+
+
+def whole_refund(order: Order) -> dict[str, Any]:
+    """Return the properties of Order Cancelled, or of an Order Refunded that pays everything back."""
+    return {
+        "order_id": order.order_id,
+        "total": order.cents / 100,
+        "currency": order.currency,
+        "products": order_lines(order),
+    }
+
+
 def refund_properties(order: Order, rng: Random) -> dict[str, Any]:
     """Return the properties of Order Refunded, for the whole order or for one line."""
     line = order.lines[int(rng.random() * len(order.lines))]
-    refunded = order if rng.random() < 0.6 else Order(order.order_id, order.currency, (line,))
-    return {
-        "order_id": order.order_id,
-        "total": refunded.cents / 100,
-        "currency": order.currency,
-        "products": order_lines(refunded),
-    }
+    return whole_refund(order if rng.random() < 0.6 else Order(order.order_id, order.currency, (line,)))

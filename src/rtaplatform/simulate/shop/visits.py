@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from rtaplatform.simulate.shop.journey import JourneyStep
+from rtaplatform.simulate.shop.people.visitors import VisitorClient
 from rtaplatform.simulate.shop.records import iso, message_id
-from rtaplatform.simulate.shop.visitors import VisitorClient
 
 _SITE = "https://shop.example.com"
 _SKEW_TOLERATED_MS = 30_000
@@ -48,20 +48,29 @@ def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: Visit
     elif step.name:
         message["name"] = step.name
     message["messageId"] = message_id(sealing.rng, sealing.salt)
-    if client.anonymous_id is not None:
-        message["anonymousId"] = client.anonymous_id
-    if client.is_logged_in:
-        message["userId"] = client.user_id
+    _add_ids(message, client, step)
     message["source"] = visit.source
     _add_times(message, visit, received_ms, sealing.rng)
     if step.type == "identify":
         message["traits"] = client.traits
-    else:
+    elif step.type != "alias":
         message["properties"] = step.properties
     message["context"] = _context(visit, step)
     if visit.marks:
         message["marks"] = visit.marks
     return message
+
+
+def _add_ids(message: dict[str, Any], client: VisitorClient, step: JourneyStep) -> None:
+    """A login and an alias always hold both ids; after that some clients send the userId alone."""
+    user_id = client.user_id if client.is_logged_in else client.habits.lost_user_id
+    if step.type == "alias":
+        message["previousId"] = client.anonymous_id
+    names_device = client.habits.sends_both or not client.is_logged_in or step.type in ("alias", "identify")
+    if client.anonymous_id is not None and names_device:
+        message["anonymousId"] = client.anonymous_id
+    if user_id is not None:
+        message["userId"] = user_id
 
 
 def _add_times(message: dict[str, Any], visit: Visit, received_ms: int, rng: Random) -> None:
