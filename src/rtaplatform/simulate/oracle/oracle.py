@@ -83,7 +83,7 @@ class Oracle:
         self.truth = Truth()
         self._rules = {slug: OracleRules(**rules) for slug, rules in projects.items()}
         for slug, rules in self._rules.items():
-            self.truth.projects[slug].rules = OraclePersonRules(rules.zone, rules.week_start)
+            self.truth.rules[slug] = OraclePersonRules(rules.zone, rules.week_start)
         self._stream_times: dict[tuple[str, int], int] = defaultdict(int)
         self._blocks: dict[tuple[Any, ...], _OracleBlock] = defaultdict(_OracleBlock)
         self._loose_ids: dict[tuple[Any, ...], int] = {}  # id outside any block → stream time at which it was written
@@ -140,7 +140,7 @@ class Oracle:
         gain = gain_of(event, self._rules[project].currency, is_repeat=is_repeat)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
         if not any(mark.startswith("bot:") for mark in event.marks):
-            self.truth.projects[project].visits.append(visit_of(event))
+            self.truth.visits[project].append(visit_of(event))
 
     def _count_outcome(self, project: str, outcome: str, now: int) -> None:
         truth = self.truth.projects[project]

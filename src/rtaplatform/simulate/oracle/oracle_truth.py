@@ -58,10 +58,9 @@ def _shared_cells() -> defaultdict[tuple[str, int], dict[str, int]]:
 class ProjectTruth:
     """The numbers of one project. `bot_…`: events marked as a bot's. `shared`: events with several products.
 
-    `persons` and `buyers` hold the ids of events; `visits` say who is who.
+    `persons` and `buyers` hold the ids of events. Who is who is in the visits of `Truth`.
     """
 
-    rules: OraclePersonRules = field(default_factory=OraclePersonRules)
     totals: dict[str, int] = field(default_factory=_totals)
     dead_by_reason: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     events: dict[EventCell, dict[str, int]] = field(default_factory=_event_cells)
@@ -75,15 +74,9 @@ class ProjectTruth:
     persons: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     buyers: dict[PersonCell, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     quality: dict[tuple[str, int], dict[str, int]] = field(default_factory=_quality_cells)
-    visits: list[OracleVisit] = field(default_factory=list)
 
-    def people(self) -> OraclePeople:
-        """Count the people of all visits."""
-        return OraclePeople(self.visits, self.rules)
-
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, people: OraclePeople) -> dict[str, Any]:
         """Return lists of rows, sorted; a person is `u:` or `a:` and the id. Linked ids are one person."""
-        people = self.people()
         event_names = ("kind", "start", "name", "source", "country", "device")
         product_names = ("kind", "start", "product_id")
         return {
@@ -103,16 +96,25 @@ class ProjectTruth:
 
 @dataclass
 class Truth:
-    """The numbers of all projects. `consumed` by (topic, partition); `dead` by origin `topic:partition:offset`."""
+    """The numbers of all projects. `consumed` by (topic, partition); `dead` by origin `topic:partition:offset`.
+
+    `visits` and `rules` by slug: what `people` are counted from.
+    """
 
     projects: dict[str, ProjectTruth] = field(default_factory=lambda: defaultdict(ProjectTruth))
     consumed: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     dead: dict[str, str] = field(default_factory=dict)
+    visits: dict[str, list[OracleVisit]] = field(default_factory=lambda: defaultdict(list))
+    rules: dict[str, OraclePersonRules] = field(default_factory=dict)
+
+    def people(self, slug: str) -> OraclePeople:
+        """Count the people of a project."""
+        return OraclePeople(self.visits.get(slug, ()), self.rules.get(slug, OraclePersonRules()))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it in a form that JSON can hold."""
         return {
-            "projects": {slug: project.as_dict() for slug, project in sorted(self.projects.items())},
+            "projects": {slug: project.as_dict(self.people(slug)) for slug, project in sorted(self.projects.items())},
             "consumed": {
                 f"{topic}:{partition}": number for (topic, partition), number in sorted(self.consumed.items())
             },
