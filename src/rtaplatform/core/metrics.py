@@ -1,7 +1,7 @@
 """The metrics, each defined once as a value.   Read by planner, API, docs and tests.
 
 A metric names the rollups that hold it, smallest first, the measure, and the events that count; or it is derived: a
-quotient or a difference of others, computed when an answer is read.
+quotient, a difference or a quantile of others, computed when an answer is read.
 Units: `count`, `money` (10⁻⁴ of a currency unit inside, currency units outside), `ratio`, `number`, `seconds`.
 """
 
@@ -10,15 +10,19 @@ from __future__ import annotations
 from msgspec import Struct
 
 from rtaplatform.core.rollups import (
+    ACTIVES,
     ACTIVITY,
     BUYERS,
     EVENTS,
+    LENGTHS,
     PERSON_DIMENSIONS,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
     PRODUCTS,
     SALES,
     SCALE,
+    SESSION_LENGTHS,
+    SESSIONS,
     Rollup,
 )
 
@@ -71,7 +75,17 @@ class LiveGauge(Struct, frozen=True, tag=True):
     dimensions: tuple[str, ...] = ()
 
 
-MetricPart = AdditiveMetric | DistinctMetric
+class DailyMetric(Struct, frozen=True, tag=True):
+    """A number that each local day has of its own: `measure` of `actives`. A period has that of its last day."""
+
+    name: str
+    unit: str
+    description: str
+    measure: str
+    dimensions: tuple[str, ...] = ()
+
+
+MetricPart = AdditiveMetric | DistinctMetric | DailyMetric
 
 
 class Combination(Struct, frozen=True):
@@ -106,7 +120,25 @@ class DerivedMetric(Struct, frozen=True, tag=True):
         return tuple(d for d in first if d != "event" and all(d in dimensions for dimensions in others))
 
 
-Metric = AdditiveMetric | DistinctMetric | LiveGauge | DerivedMetric
+class QuantileMetric(Struct, frozen=True, tag=True):
+    """The length that this share of the sessions does not exceed, within `LENGTH_ERROR`."""
+
+    name: str
+    unit: str
+    description: str
+    share_percent: int
+    counts: AdditiveMetric  # sessions, with a dimension `length`
+
+    @property
+    def parts(self) -> tuple[MetricPart, ...]:
+        return (self.counts,)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return tuple(d for d in self.counts.dimensions if d != LENGTH)
+
+
+Metric = AdditiveMetric | DistinctMetric | LiveGauge | DailyMetric | DerivedMetric | QuantileMetric
 
 
 def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,6 +155,10 @@ def _commerce(measure: str, product_measure: str, *events: str) -> tuple[MetricS
     if product_measure in SALES.measures:
         by_product.append(MetricSource(SALES, product_measure))
     return (*_of_events(measure, *events), *by_product)
+
+
+def _of_sessions(measure: str, scale: int = 1) -> AdditiveMetric:
+    return AdditiveMetric(measure, "count", f"`{measure}` of sessions.", (MetricSource(SESSIONS, measure),), scale)
 
 
 def _quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
@@ -156,14 +192,70 @@ FOREIGN_ORDERS = AdditiveMetric(
     _of_events("other_currencies", "Order Completed"),
 )  # fmt: skip
 
+ACTIVE_USERS = DailyMetric("active_users", "count", "Distinct persons active on the day.", "dau")
+MONTHLY_ACTIVE_USERS = DailyMetric(
+    "monthly_active_users", "count", "Distinct persons active on one of the 30 days up to the day.", "mau"
+)
+VISITORS = DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId.")
+SESSION_COUNT = AdditiveMetric(
+    "sessions", "count", "Sessions that begin in the period: events of a person without a gap of over 30 minutes.",
+    (MetricSource(SESSIONS, "sessions"),),
+)  # fmt: skip
+WITH_ADD, WITH_BOTH = _of_sessions("with_add"), _of_sessions("with_add_and_order")
+LENGTH = "length"  # a dimension of its rollups, and of no question
+COUNTS_BY_LENGTH = AdditiveMetric(
+    "sessions by length", "count", "Sessions of a length.",
+    (MetricSource(LENGTHS, "sessions"), MetricSource(SESSION_LENGTHS, "sessions")),
+)  # fmt: skip
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         AdditiveMetric("events", "count", "Events of all six call types.", _of_events("count")),
         AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
-        DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId."),
+        VISITORS,
+        AdditiveMetric(
+            "new_visitors", "count", "Persons who were first seen on a day.", (MetricSource(ACTIVES, "new"),)
+        ),
         DistinctMetric("buyers", "count", "Distinct persons with an order.", of=BUYERS),
         LiveGauge("online", "count", "Distinct persons seen in the last 5 minutes."),
+        ACTIVE_USERS,
+        DailyMetric(
+            "weekly_active_users", "count", "Distinct persons active on one of the 7 days up to the day.", "wau"
+        ),
+        MONTHLY_ACTIVE_USERS,
+        _quotient(
+            "stickiness", "ratio", "`active_users` ÷ `monthly_active_users` of the same day.", ACTIVE_USERS,
+            MONTHLY_ACTIVE_USERS,
+        ),
+        SESSION_COUNT,
+        _quotient("sessions_per_visitor", "number", "`sessions` ÷ `visitors`.", SESSION_COUNT, VISITORS),
+        _quotient(
+            "events_per_session", "number", "Events in sessions ÷ `sessions`.", _of_sessions("events"), SESSION_COUNT
+        ),
+        _quotient(
+            "session_duration", "seconds", "Mean length of a session, from its first to its last event.",
+            _of_sessions("duration_ms", 1_000), SESSION_COUNT,
+        ),
+        QuantileMetric(
+            "session_duration_median", "seconds", "Length that half of the sessions do not exceed.", 50,
+            COUNTS_BY_LENGTH,
+        ),
+        QuantileMetric(
+            "session_duration_p95", "seconds", "Length that 95 % of the sessions do not exceed.", 95, COUNTS_BY_LENGTH
+        ),
+        _quotient(
+            "bounce_rate", "ratio", "Sessions of one event ÷ `sessions`.", _of_sessions("bounces"), SESSION_COUNT
+        ),
+        _quotient(
+            "conversion_rate", "ratio", "Sessions with an order ÷ `sessions`.", _of_sessions("with_order"),
+            SESSION_COUNT,
+        ),
+        DerivedMetric(
+            "cart_abandonment_rate", "ratio",
+            "1 − sessions with an add to cart and an order ÷ sessions with an add to cart.",
+            Combination((WITH_ADD,), (WITH_BOTH,)), Combination((WITH_ADD,)),
+        ),
         PRODUCT_VIEWS,
         ADDS_TO_CART,
         AdditiveMetric(
@@ -173,23 +265,18 @@ METRICS: dict[str, Metric] = {
         AdditiveMetric("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), SCALE),
         REVENUE,
         DerivedMetric(
-            "average_order_value",
-            "money",
-            "`revenue` ÷ orders in the project's currency.",
-            Combination((REVENUE,)),
-            Combination((ORDERS,), (FOREIGN_ORDERS,)),
+            "average_order_value", "money", "`revenue` ÷ orders in the project's currency.",
+            Combination((REVENUE,)), Combination((ORDERS,), (FOREIGN_ORDERS,)),
         ),
         REFUNDS,
         DerivedMetric(
-            "net_revenue",
-            "money",
-            "`revenue` − `refunds`, each counted at its own time.",
+            "net_revenue", "money", "`revenue` − `refunds`, each counted at its own time.",
             Combination((REVENUE,), (REFUNDS,)),
         ),
         _quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
         _quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
         _quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),
     )
-}
+}  # fmt: skip
 DIMENSIONS = tuple(dict.fromkeys(d for metric in METRICS.values() for d in metric.dimensions))
 ONLINE_WINDOW_MS = 5 * 60_000

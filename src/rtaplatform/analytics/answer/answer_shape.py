@@ -16,7 +16,8 @@ from rtaplatform.analytics.answer.question_job import (
 )
 from rtaplatform.analytics.ask.time_expressions import shown, shown_instant
 from rtaplatform.analytics.freshness.tracker import Freshness
-from rtaplatform.analytics.plan.plan import OnlinePlan, QueryPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import OnlinePlan
 from rtaplatform.analytics.read.rows import ShownRow, ShownRows, table_of
 from rtaplatform.core.query import Answer, Meta, Result
 from rtaplatform.core.values.markers import shown_value

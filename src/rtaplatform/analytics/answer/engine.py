@@ -24,8 +24,9 @@ from rtaplatform.analytics.cache.window_cache import SumsCache, WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
 from rtaplatform.analytics.freshness.tracker import Freshness, FreshnessTracker
 from rtaplatform.analytics.freshness.watch import WatchClock
-from rtaplatform.analytics.plan.plan import DerivedPlan, OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import DerivedPlan, QueryPlan
 from rtaplatform.analytics.plan.plan_cache import PlanCache
+from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.cost import RequestCost, require_affordable, require_few_sketches
 from rtaplatform.analytics.read.distinct import Group, groups_of, needs_values, values_read
@@ -151,7 +152,7 @@ class Engine:
                 return QuestionJob(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
-            case OnlinePlan():
+            case OnlinePlan() | DailyPlan():
                 return QuestionJob(planned)
             case DerivedPlan(parts=parts):
                 return QuestionJob(planned, parts=tuple([await self._prepare(part) for part in parts]))

@@ -11,14 +11,17 @@ from rtaplatform.analytics.cache.product_totals import ProductTotals
 from rtaplatform.analytics.cache.united_sketches import UnitedSketches, union_tiles
 from rtaplatform.analytics.cache.value_totals import ValueTotals
 from rtaplatform.analytics.cache.window_cache import SumsCache
-from rtaplatform.analytics.plan.plan import DerivedPlan, OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import DerivedPlan, QueryPlan
+from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import sums_reads, sums_rows
+from rtaplatform.analytics.read.daily import daily_reads, daily_rows
 from rtaplatform.analytics.read.derived import derived_rows
 from rtaplatform.analytics.read.distinct import Group, persons_error, persons_reads, persons_rows, sketch_gap_reads
 from rtaplatform.analytics.read.product_attributes import ProductTable
+from rtaplatform.analytics.read.quantiles import quantile_rows
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, ShownRows, cells_of, shown_rows
-from rtaplatform.core.metrics import ONLINE_WINDOW_MS
+from rtaplatform.core.metrics import ONLINE_WINDOW_MS, QuantileMetric
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Read, ReadFields, ReadOnline, Snapshot
 
@@ -85,6 +88,8 @@ def _number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
             return list(sums_reads(planned, shape))
         case PersonsPlan():
             return persons_reads(planned, shape, job.groups)
+        case DailyPlan():
+            return list(daily_reads(planned, shape))
         case OnlinePlan():
             return [_online_read(now_ms)]
         case DerivedPlan():
@@ -111,7 +116,10 @@ def shown_rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int
     """The rows of the answer; a breakdown has one row more than its limit, if there are as many."""
     planned, shape = job.plan, job.plan.shape
     if isinstance(shape, DerivedPlan):
-        return derived_rows(planned, shape, [_stored_rows(part, answers, now_ms) for part in job.parts])
+        rows = [_stored_rows(part, answers, now_ms) for part in job.parts]
+        if isinstance(shape.metric, QuantileMetric):
+            return quantile_rows(planned, shape.metric, rows[0])
+        return derived_rows(planned, shape.metric, shape.parts, rows)
     scale = shape.scale if isinstance(shape, SumsPlan) else 1
     return shown_rows(_stored_rows(job, answers, now_ms), scale)
 
@@ -127,6 +135,8 @@ def _stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> 
             return AnswerRows(job.window.rows(planned, shape), persons_error(planned, shape, answers))
         case PersonsPlan():
             return persons_rows(planned, shape, job.groups, answers)
+        case DailyPlan():
+            return daily_rows(planned, shape, answers)
         case OnlinePlan():
             return AnswerRows([AnswerRow((), int(answers[_online_read(now_ms)]), None, [])], error=0)
         case DerivedPlan():

@@ -17,7 +17,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from rtaplatform.analytics.cache.number_columns import NumberColumns, Numbers, find_greatest, sum_by_code
-from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.read.product_attributes import ProductTable, attribute_of
 from rtaplatform.analytics.read.rows import AnswerRow, Key
 from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR

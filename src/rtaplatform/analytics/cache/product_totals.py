@@ -16,7 +16,8 @@ from msgspec import Struct
 from rtaplatform.analytics.cache.number_columns import NumberColumns
 from rtaplatform.analytics.cache.product_columns import ProductColumns
 from rtaplatform.analytics.cache.window_cache import SumsCache, Token, list_total_fields
-from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, cells_of, error_of, listings_of

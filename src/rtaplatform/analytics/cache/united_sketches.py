@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from rtaplatform.analytics.cache.product_columns import list_keys
 from rtaplatform.analytics.cache.visitor_bounds import MEASURES
 from rtaplatform.analytics.cache.window_cache import Token, WindowCache, list_total_fields
-from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.distinct import point_tiles
 from rtaplatform.analytics.read.product_attributes import ProductTable

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from rtaplatform.analytics.cache.window_cache import SumsCache, Token, list_total_fields
-from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, rows_of
 from rtaplatform.analytics.read.product_attributes import ProductTable

@@ -1,11 +1,11 @@
 """Caches the buckets of one rollup in one time window, from one question to the next.   Stage 5 of 6, pure.
 
 Keeps what a subclass extracts from each bucket. A bucket is valid as long as its totals are unchanged. That is exact:
-every event adds to a total that never falls. Equal totals therefore mean the same events, provided that the generation
-is the same and no ledger row went back; otherwise everything is dropped. (If the store was restored from a backup and
-counted past the old position unnoticed, it has the same events too; only the choice of fields and sketches in a full
-bucket may differ.) After `update` succeeds, every bucket in the window reflects the same snapshot, regardless of when
-it was first read.
+every event adds to a total that never falls; where numbers may fall, the calls that changed the bucket are counted
+(`CHANGES`). Equal totals therefore mean the same events, provided that the generation is the same and no ledger row
+went back; otherwise everything is dropped. (If the store was restored from a backup and counted past the old position
+unnoticed, it has the same events too; only the choice of fields and sketches in a full bucket may differ.) After
+`update` succeeds, every bucket in the window reflects the same snapshot, regardless of when it was first read.
 
 Buckets that leave the window are dropped, so memory is bounded by the window; window_caches.py bounds all windows
 together. One question at a time uses a window: two snapshots taken in the wrong order would look like a store that
@@ -19,12 +19,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, Answers, cells_of, table_of
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, REFUND_EVENTS, SHARED
+from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, CHANGES, FALLING, REFUND_EVENTS, SHARED
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import BucketContent, Read, ReadBucketLog, ReadBuckets, Snapshot
 
@@ -39,6 +40,8 @@ Token = tuple[int, ...]  # a bucket's totals: equal tokens mean the same events
 
 def list_total_fields(rollup: str, measures: Iterable[str], with_bots: bool) -> tuple[str, ...]:
     """List the fields that show whether anything was added to these measures of a bucket."""
+    if rollup in FALLING:
+        return ("sessions", CHANGES)
     if rollup not in BY_PRODUCT:
         totals = ["count"]
     else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged; so with refunds

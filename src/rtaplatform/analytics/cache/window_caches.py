@@ -19,7 +19,8 @@ from rtaplatform.analytics.cache.united_sketches import UnitedSketches, may_unit
 from rtaplatform.analytics.cache.value_totals import ValueTotals
 from rtaplatform.analytics.cache.visitor_bounds import VisitorUpperBounds
 from rtaplatform.analytics.cache.window_cache import WindowCache, lock_in_order
-from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import PersonsPlan, SumsPlan
 from rtaplatform.analytics.read.visitor_ranking import is_bounded
 from rtaplatform.core.query import Anchor
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rtaplatform.core.metrics import (
+    LENGTH,
     AdditiveMetric,
+    DailyMetric,
     DerivedMetric,
     DistinctMetric,
     LiveGauge,
     Metric,
+    QuantileMetric,
     joined_dimensions,
 )
 from rtaplatform.core.rollups import PERSON_DIMENSIONS
@@ -22,8 +27,15 @@ def groups_of(metric: Metric) -> list[tuple[str, ...]]:
             return _drop_subsets([source.dimensions for source in metric.sources])
         case DistinctMetric():
             return [joined_dimensions((name,)) for name in PERSON_DIMENSIONS]
-        case LiveGauge():
+        case QuantileMetric(counts=counts):
+            return _drop_subsets([tuple(d for d in group if d != LENGTH) for group in groups_of(counts)])
+        case LiveGauge() | DailyMetric():
             return [()]
+
+
+def can_filter(metric: Metric, names: Sequence[str]) -> bool:
+    """Whether questions of this metric can have filters of all these dimensions at once."""
+    return any(set(names) <= set(group) for group in groups_of(metric))
 
 
 def _shared_groups(metric: DerivedMetric) -> list[tuple[str, ...]]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from rtaplatform.analytics.plan.plan import QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, error_of, table_of
 from rtaplatform.core.caps import ANCHORS
-from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, OTHER, PRODUCT_ID, SEPARATOR, SHORT_PREFIX
+from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, FALLING, OTHER, PRODUCT_ID, SEPARATOR, SHORT_PREFIX
 from rtaplatform.store.port import ReadFields
 
 Sums = Mapping[Key, int]
@@ -103,8 +104,9 @@ class FieldReading:
     def __init__(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None = None) -> None:
         self._shape, self._products = shape, products
         self._breakdown_indices = tuple(shape.dimensions.index(name) for name in plan.query.breakdown)
-        # A value with a seat always has a field of this measure, which may be 0.
-        self.may_be_empty = shape.rollup in BY_PRODUCT and shape.measure == ANCHORS[shape.rollup]
+        # A value with a seat always has a field of this measure, which may be 0. Numbers of sessions may fall to 0.
+        is_anchor = shape.rollup in BY_PRODUCT and shape.measure == ANCHORS[shape.rollup]
+        self.may_be_empty = is_anchor or shape.rollup in FALLING
 
     def meaning(self, name: str) -> FieldMeaning:
         if name.startswith(SHORT_PREFIX):

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rtaplatform.analytics.plan.plan import OnlinePlan, PersonsPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.analytics.read.distinct import Group
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.rollups import QUALITY
@@ -87,6 +88,8 @@ def _cost_of_part(plan: QueryPlan, rows: int) -> RequestCost:
     match plan.shape:
         case SumsPlan(fields=fields):
             return RequestCost(cells=buckets * (2 if fields is None else len(fields)))
+        case DailyPlan():
+            return RequestCost(cells=len(plan.period.spans) + 1)
         case PersonsPlan(values=values):
             return RequestCost(sketches=_count_sketches(plan, [1] * rows if values is None else [len(values)]))
     return RequestCost()

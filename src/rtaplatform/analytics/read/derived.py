@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
-from rtaplatform.analytics.plan.plan import DerivedPlan, QueryPlan, SumsPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Key, ShownRow, ShownRows, divided
-from rtaplatform.core.metrics import Combination, MetricPart
+from rtaplatform.core.metrics import Combination, DerivedMetric, MetricPart
 from rtaplatform.core.query import Number
 
 Signs = list[tuple[int, int]]  # the index of a part, and 1 or -1
@@ -21,10 +22,9 @@ Signs = list[tuple[int, int]]  # the index of a part, and 1 or -1
 class Formula:
     """Computes a derived metric from the stored numbers of its parts."""
 
-    def __init__(self, shape: DerivedPlan) -> None:
-        metric = shape.metric
+    def __init__(self, metric: DerivedMetric, parts: Sequence[QueryPlan]) -> None:
         index_of: dict[MetricPart, int] = {part: index for index, part in enumerate(metric.parts)}
-        scales = [part.shape.scale if isinstance(part.shape, SumsPlan) else 1 for part in shape.parts]
+        scales = [part.shape.scale if isinstance(part.shape, SumsPlan) else 1 for part in parts]
         self._upper, self._upper_scale = _signs(metric.upper, index_of), scales[index_of[metric.upper.parts[0]]]
         self._lower = None if metric.lower is None else _signs(metric.lower, index_of)
         self._lower_scale = 1 if metric.lower is None else scales[index_of[metric.lower.parts[0]]]
@@ -39,15 +39,17 @@ class Formula:
         return divided(upper * self._lower_scale, lower * self._upper_scale) if lower else None
 
 
-def derived_rows(plan: QueryPlan, shape: DerivedPlan, parts: Sequence[AnswerRows]) -> ShownRows:
+def derived_rows(
+    plan: QueryPlan, metric: DerivedMetric, part_plans: Sequence[QueryPlan], parts: Sequence[AnswerRows]
+) -> ShownRows:
     """The rows with the greatest values, from the rows of each part."""
-    formula = Formula(shape)
+    formula = Formula(metric, part_plans)
     by_part = [{row.key: row for row in rows.rows} for rows in parts]
     keys: Iterable[Key] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
     totals = {key: formula.value([rows[key].total if key in rows else 0 for rows in by_part]) for key in keys}
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (*_order(totals[key]), key))
     rows = [_row(formula, key, totals[key], [rows.get(key) for rows in by_part], plan) for key in first]
-    return ShownRows(rows, _error([rows.error for rows in parts], is_quotient=shape.metric.lower is not None))
+    return ShownRows(rows, _error([rows.error for rows in parts], is_quotient=metric.lower is not None))
 
 
 def _row(

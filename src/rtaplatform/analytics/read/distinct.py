@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, sort_and_limit, table_of

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from msgspec import Struct
 
 from rtaplatform.analytics.cache.number_columns import Numbers, find_greatest
-from rtaplatform.analytics.plan.plan import PersonsPlan, QueryPlan
+from rtaplatform.analytics.plan.plan import QueryPlan
+from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.read.distinct import Group, ranking_reads, total_read
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.ask.parse import parse_object, parse_parameters
+from rtaplatform.analytics.plan.metric_intervals import intervals_of
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
-from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
+from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.query import Answer, MetricItem, Query
 from rtaplatform.serve.http.access import access_of, take
 from rtaplatform.serve.http.csv_tables import TableResponse, in_place_of, wants_csv, write_answer, write_objects
@@ -49,7 +50,7 @@ async def list_metrics(request: AnyRequest) -> MetricList:
     items = [
         MetricItem(
             metric.name, metric.unit, metric.description, list(metric.dimensions),
-            ["none"] if isinstance(metric, LiveGauge) else list(INTERVALS),
+            list(intervals_of(metric)),
         )
         for metric in METRICS.values()
     ]  # fmt: skip

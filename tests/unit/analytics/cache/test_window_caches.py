@@ -17,7 +17,8 @@ from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.cache import window_cache
 from rtaplatform.analytics.cache.window_cache import WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
-from rtaplatform.analytics.plan.plan import SumsPlan, make_plan
+from rtaplatform.analytics.plan.plan import make_plan
+from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.read import visitor_ranking
 from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unavailable

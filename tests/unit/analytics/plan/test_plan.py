@@ -7,8 +7,9 @@ from datetime import datetime
 import pytest
 
 from rtaplatform.analytics.ask.parse import parse_parameters
-from rtaplatform.analytics.plan.plan import OnlinePlan, PersonsPlan, QueryPlan, SumsPlan, make_plan
+from rtaplatform.analytics.plan.plan import QueryPlan, make_plan
 from rtaplatform.analytics.plan.plan_cache import PlanCache
+from rtaplatform.analytics.plan.shapes import OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import OTHER, field

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rtaplatform.analytics.ask.parse import parse_object
-from rtaplatform.analytics.plan.plan import PersonsPlan, make_plan
+from rtaplatform.analytics.plan.plan import make_plan
+from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.read.visitor_ranking import RankedVisitors, greatest_products
 from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unable
