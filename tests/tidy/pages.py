@@ -120,14 +120,16 @@ def signals_page() -> str:
 
 
 def metrics_page() -> str:
+    from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, intervals_of
     from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
     from rtaplatform.core.rollups import ROLLUPS
 
+    intervals = {INTERVALS: "all", INTERVALS[1:]: "hour and longer", DAY_INTERVALS: "day and longer"}
     rows = [
         (
             f"`{metric.name}`", metric.unit, metric.description,
             ", ".join(f"`{name}`" for name in metric.dimensions) or "none",
-            "takes no period" if isinstance(metric, LiveGauge) else "all",
+            "takes no period" if isinstance(metric, LiveGauge) else intervals[intervals_of(metric)],
         )
         for metric in METRICS.values()
     ]  # fmt: skip
@@ -139,12 +141,15 @@ def metrics_page() -> str:
         "Metrics",
         "`GET /v1/metrics/{name}` answers these metrics, and `GET /v1/metrics` lists them. [api.md](api.md#questions) "
         "describes periods, comparison (`compare=previous_period`, `previous_year`) and `POST /v1/query`. "
-        f"The intervals are {', '.join(INTERVALS)}. [rules.md](rules.md) says how a record becomes numbers.",
+        f"The intervals are {', '.join(INTERVALS)}. [rules.md](rules.md) says how a record becomes numbers. "
+        "Metrics with intervals from a day on count local days of the project's zone; [api.md](api.md#people) says "
+        "what their totals are.",
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
-        "These rollups are kept per minute, hour and day, `sales` per hour and day only. A query is answered from the "
+        "These rollups are kept per minute, hour and day, `sales`, `lengths` and `session_lengths` per hour and day, "
+        "`actives` and `retention` per day only. A query is answered from the "
         "first rollup that has its dimensions. If none has them, the query is refused. `actives`, `retention`, "
-        "`sessions` and `session_lengths` are defined, and the workers do not fill them yet.",
+        "`sessions`, `lengths` and `session_lengths` are defined, and the workers do not fill them yet.",
         _table(("rollup", "dimensions", "measures"), kept),
     )
 

@@ -36,6 +36,15 @@ class OracleVisit(NamedTuple):
     anonymous: Id | None
 
 
+class OracleSession(NamedTuple):
+    """A session: its first event's time and dimensions, its length, and the names of all of its events."""
+
+    start: int
+    length: int
+    dimensions: tuple[str, str, str]
+    names: list[str]
+
+
 class OraclePersonRules(NamedTuple):
     zone: str = "UTC"
     week_start: str = "monday"
@@ -99,7 +108,24 @@ class OraclePeople:
 
     def number_of_days(self, person: Id) -> int:
         """Return on how many local days the person was active."""
-        return len({self._local(visit.time) for visit in self.persons[person]})
+        return len(self.days_of(person))
+
+    def days_of(self, person: Id) -> set[date]:
+        """Return the local days on which the person was active."""
+        return {self._local(visit.time) for visit in self.persons[person]}
+
+    def sessions_of(self, person: Id) -> list[OracleSession]:
+        """Return the person's sessions."""
+        found = []
+        for visits in self._sessions_of(person, self.persons[person]):
+            dimensions = min(visit.dimensions for visit in visits if visit.time == visits[0].time)
+            length = visits[-1].time - visits[0].time
+            found.append(OracleSession(visits[0].time, length, dimensions, [visit.name for visit in visits]))
+        return found
+
+    def week_of(self, day: date) -> date:
+        """Return the first day of its week."""
+        return day - timedelta(days=(day.weekday() - _WEEKDAYS.index(self._rules.week_start)) % 7)
 
     def _ids(self, visit: OracleVisit, person: Id) -> list[Id]:
         ids = [visit.user] if visit.user else []
@@ -113,7 +139,7 @@ class OraclePeople:
         """Return everything that people add to the totals."""
         totals: dict[Cell, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for person, visits in self.persons.items():
-            for cell, name, n in (*self._days(visits), *self._sessions(person, visits)):
+            for cell, name, n in (*self._days(visits), *self._sessions(person)):
                 totals[cell][name] += n
         return {cell: {k: n for k, n in fields.items() if n} for cell, fields in totals.items() if any(fields.values())}
 
@@ -124,27 +150,25 @@ class OraclePeople:
                 yield self._cell("actives", day), name, 1
         first = min(days)
         yield self._cell("actives", first), "new", 1
-        week = self._week(first)
+        week = self.week_of(first)
         for day in days:
             if (day - first).days <= 400:
                 yield self._cell("retention", first), f"d{(day - first).days}", 1
-        for age in {(self._week(day) - week).days // 7 for day in days if (day - first).days <= 400}:
+        for age in {(self.week_of(day) - week).days // 7 for day in days if (day - first).days <= 400}:
             yield self._cell("retention", week), f"w{age}", 1
 
-    def _sessions(self, person: Id, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
-        for session in self._sessions_of(person, visits):
-            begin, names = session[0], {visit.name for visit in session}
-            source, country, device = min(v.dimensions for v in session if v.time == begin.time)
-            duration = session[-1].time - begin.time
+    def _sessions(self, person: Id) -> Iterator[tuple[Cell, str, int]]:
+        for session in self.sessions_of(person):
+            duration, names, events = session.length, set(session.names), len(session.names)
             has_order, has_add = "Order Completed" in names, "Product Added" in names
             numbers = {
-                "sessions": 1, "events": len(session), "duration_ms": duration, "bounces": int(len(session) == 1),
+                "sessions": 1, "events": events, "duration_ms": duration, "bounces": int(events == 1),
                 "with_order": int(has_order), "with_add": int(has_add),
                 "with_add_and_order": int(has_order and has_add),
             }  # fmt: skip
-            place = "\x1f".join((source, country, device))
+            place = "\x1f".join(session.dimensions)
             length = 0 if duration == 0 else 1 + floor(log(duration) / log(1.1) + 1e-12)
-            for kind, start in bucket_starts(begin.time, self._rules.zone).items():
+            for kind, start in bucket_starts(session.start, self._rules.zone).items():
                 for name, n in numbers.items():
                     yield ("sessions", kind, start), name, n
                     yield ("sessions", kind, start), f"{name}\x1f{place}", n
@@ -175,9 +199,6 @@ class OraclePeople:
 
     def _local(self, time: int) -> date:
         return datetime.fromtimestamp(time / 1_000, zone_of(self._rules.zone)).date()
-
-    def _week(self, day: date) -> date:
-        return day - timedelta(days=(day.weekday() - _WEEKDAYS.index(self._rules.week_start)) % 7)
 
 
 def _split(visits: list[OracleVisit]) -> list[list[OracleVisit]]:

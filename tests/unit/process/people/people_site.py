@@ -44,7 +44,7 @@ class PeopleSite:
         self.values: dict[PersonKey, bytes] = {}
         self.online: dict[bytes, int] = {}
         self.notes: Counter[str] = Counter()
-        self._cells: Counter[tuple[str, str, int, str]] = Counter()
+        self.totals: Counter[tuple[str, str, int, str]] = Counter()
         self._fold = PeopleFold()
 
     def take(self, *events: Seen) -> PersonNames:
@@ -60,7 +60,7 @@ class PeopleSite:
         people.add_to(delta)
         for key, fields in delta.cells.items():
             for name, n in fields.items():
-                self._cells[(key.rollup, KINDS[key.kind], key.start, name)] += n
+                self.totals[(key.rollup, KINDS[key.kind], key.start, name)] += n
         self.values |= {(write.project, write.person): write.token + write.value for write in delta.persons}
         for person, time_ms in names.online.get("demo", {}).items():
             self.online[person] = max(time_ms, self.online.get(person, 0))
@@ -79,7 +79,7 @@ class PeopleSite:
 
     def cells(self) -> Cells:
         found: Cells = {}
-        for (rollup, kind, start, name), n in self._cells.items():
+        for (rollup, kind, start, name), n in self.totals.items():
             if n and name != CHANGES:
                 found.setdefault((rollup, kind, start), {})[name] = n
         return found

@@ -1,0 +1,135 @@
+"""A shop whose people are counted as the workers would, and the oracle's answers to questions about them.
+
+The answers are made from the raw events and share no code with what counts people or reads their numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OracleSession
+from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
+from tests.unit.analytics.shop import Shop
+from tests.unit.process.people.people_site import PeopleSite, Seen, oracle_of
+
+KIND = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
+Number = float | None
+
+
+class PeopleShop(Shop):
+    """`visit` counts people only, and the sketches of visitors."""
+
+    def __init__(self, project: ProjectSettings, now_ms: int) -> None:
+        super().__init__(project)
+        self.clock.at_ms = now_ms
+        self.site, self.events = PeopleSite(project.zone, project.week_start), list[Seen]()
+
+    def visit(self, *events: Seen) -> None:
+        """One batch."""
+        before = Counter(self.site.totals)
+        self.site.take(*events)
+        self.events += events
+        delta = Delta(moves=[self._move(len(events))])
+        for (rollup, kind, start, name), n in self.site.totals.items():
+            if change := n - before[(rollup, kind, start, name)]:
+                delta.cells.setdefault(CellsKey(self.project.slug, rollup, KIND[kind], start), {})[name] = change
+        for event in events:
+            self._see(delta, event)
+        state = self.store.state(0)
+        assert state is not None
+        assert isinstance(self.store.apply(0, state.generation, delta), Applied)
+
+    def _see(self, delta: Delta, event: Seen) -> None:
+        assert isinstance(delta.sketches, dict)
+        starts = bucket_starts(event.time_ms // MINUTE_MS, self.project.zone)
+        for kind, start in zip(BucketKind, starts, strict=True):
+            for dimension, value in (("", ""), *((("source", event.source),) if kind != "m" else ())):
+                sketch = SketchKey(self.project.slug, kind, start, dimension, value)
+                delta.sketches.setdefault(sketch, set()).add((event.user or event.anonymous).encode())
+
+    def truth(self) -> OraclePeople:
+        return oracle_of(self.events, self.project.zone, self.project.week_start)
+
+
+class Span(NamedTuple):
+    """A period: [start, end) in milliseconds, and its last local day."""
+
+    start_ms: int
+    end_ms: int
+    last: date
+
+
+def active(people: OraclePeople, last: date, days: int = 1) -> int:
+    """Persons who were active on one of so many days up to the last."""
+    window = {last - timedelta(days=back) for back in range(days)}
+    return sum(bool(window & people.days_of(person)) for person in people.persons)
+
+
+def new(people: OraclePeople, days: Iterable[date]) -> int:
+    firsts = Counter(min(people.days_of(person)) for person in people.persons)
+    return sum(firsts[day] for day in days)
+
+
+def sessions_of(people: OraclePeople) -> list[OracleSession]:
+    return [session for person in people.persons for session in people.sessions_of(person)]
+
+
+def sessions_in(
+    sessions: Sequence[OracleSession], span: Span, filters: dict[str, str] | None = None
+) -> list[OracleSession]:
+    """Those that begin in the period, with these values of source, country and device."""
+    names = ("source", "country", "device")
+    return [
+        session
+        for session in sessions
+        if span.start_ms <= session.start < span.end_ms
+        and all(session.dimensions[names.index(name)] == value for name, value in (filters or {}).items())
+    ]
+
+
+def share(part: float, whole: float) -> Number:
+    return part / whole if whole else None
+
+
+def longest_of(sessions: Sequence[OracleSession], percent: int) -> Number:
+    """The least length, in seconds, that so many of 100 sessions do not exceed."""
+    lengths = sorted(session.length for session in sessions)
+    place = next((n for n in range(1, len(lengths) + 1) if n * 100 >= percent * len(lengths)), 0)
+    return lengths[place - 1] / 1_000 if lengths else None
+
+
+def count_having(sessions: Sequence[OracleSession], *names: str) -> int:
+    return sum(all(name in session.names for name in names) for session in sessions)
+
+
+ADD, ORDER = "Product Added", "Order Completed"
+OF_SESSIONS: dict[str, Callable[[Sequence[OracleSession]], Number]] = {
+    "sessions": len,
+    "events_per_session": lambda found: share(sum(len(s.names) for s in found), len(found)),
+    "bounce_rate": lambda found: share(sum(len(s.names) == 1 for s in found), len(found)),
+    "session_duration": lambda found: share(sum(s.length for s in found) / 1_000, len(found)),
+    "session_duration_median": lambda found: longest_of(found, 50),
+    "session_duration_p95": lambda found: longest_of(found, 95),
+    "conversion_rate": lambda found: share(count_having(found, ORDER), len(found)),
+    "cart_abandonment_rate": lambda found: share(
+        count_having(found, ADD) - count_having(found, ADD, ORDER), count_having(found, ADD)
+    ),
+}
+OF_DAYS: dict[str, Callable[[OraclePeople, date], Number]] = {
+    "active_users": active,
+    "weekly_active_users": lambda people, day: active(people, day, 7),
+    "monthly_active_users": lambda people, day: active(people, day, 30),
+    "stickiness": lambda people, day: share(active(people, day), active(people, day, 30)),
+}
+WITHIN = {"session_duration_median": 0.05, "session_duration_p95": 0.05}
+
+
+def is_as_told(metric: str, told: Number, true: Number) -> bool:
+    if told is None or true is None:
+        return told is true
+    return abs(told - true) <= WITHIN.get(metric, 1e-12) * abs(true)
