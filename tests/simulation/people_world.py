@@ -114,7 +114,7 @@ class PeopleWitness(Oracle):
         held = {key: decode_value(value[8:]) for shard in store.shards for key, value in shard.totals.persons.items()}
         found = {key: (v.first_ms, v.newest_ms, v.mask.bit_count()) for key, v in held.items() if isinstance(v, Person)}
         wanted = {
-            (slug, _key(person)): (visits[0].time, visits[-1].time, people.number_of_days(person))
+            (slug, _key(person)): (visits[0].time, visits[-1].time, len(people.days_of(person)))
             for slug, people in self.people().items()
             for person, visits in people.persons.items()
         }

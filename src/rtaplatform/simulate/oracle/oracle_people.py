@@ -106,10 +106,6 @@ class OraclePeople:
         """Return how many sessions the person had."""
         return sum(1 for _ in self._sessions_of(person, self.persons[person]))
 
-    def number_of_days(self, person: Id) -> int:
-        """Return on how many local days the person was active."""
-        return len(self.days_of(person))
-
     def days_of(self, person: Id) -> set[date]:
         """Return the local days on which the person was active."""
         return {self._local(visit.time) for visit in self.persons[person]}
