@@ -51,7 +51,7 @@ def _person_row(people: OraclePeople, person: Id) -> dict[str, Any]:
         "first_seen_ms": visits[0].time,
         "last_seen_ms": visits[-1].time,
         "events": len(visits),
-        "days": people.number_of_days(person),
+        "days": len(people.days_of(person)),
         "sessions": people.number_of_sessions(person),
     }
 
