@@ -112,12 +112,12 @@ class OraclePeople:
 
     def sessions_of(self, person: Id) -> list[OracleSession]:
         """Return the person's sessions."""
-        found = []
+        sessions = []
         for visits in self._sessions_of(person, self.persons[person]):
             dimensions = min(visit.dimensions for visit in visits if visit.time == visits[0].time)
             length = visits[-1].time - visits[0].time
-            found.append(OracleSession(visits[0].time, length, dimensions, [visit.name for visit in visits]))
-        return found
+            sessions.append(OracleSession(visits[0].time, length, dimensions, [visit.name for visit in visits]))
+        return sessions
 
     def week_of(self, day: date) -> date:
         """Return the first day of its week."""

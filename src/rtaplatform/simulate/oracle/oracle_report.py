@@ -12,7 +12,7 @@ from typing import Any
 from rtaplatform.simulate.oracle.oracle_people import Cell, Id, OraclePeople
 
 _US = "\x1f"
-_ACTIVE = {"dau": "daily", "wau": "weekly", "mau": "monthly", "month": "calendar_month", "new": "new"}
+_ACTIVE = {"dau": "daily", "wau": "weekly", "mau": "monthly", "new": "new"}
 
 
 def people_rows(people: OraclePeople) -> dict[str, list[dict[str, Any]]]:
