@@ -70,12 +70,11 @@ def expected(truth: Truth) -> Totals:
 
 def _put_persons(wanted: Totals, project: str, of: ProjectTruth) -> None:
     for persons, buyers in ((of.persons, ""), (of.buyers, "buyers")):
-        for (kind, start, source, product), ids in persons.items():
-            dimension = "source" if source is not None else "product_id" if product is not None else ""
-            if buyers:
-                dimension = f"buyers_{dimension}".rstrip("_")
-            if not dimension or kind != "minute":
-                wanted.persons[(project, KIND[kind], start, dimension, source or product or "")] = len(ids)
+        for (kind, start, dimension, value), ids in persons.items():
+            kept_as = f"{buyers}_{dimension}".strip("_")
+            if not kept_as or kind != "minute":
+                stored = value if dimension == "product_id" else _stored(value)
+                wanted.persons[(project, KIND[kind], start, kept_as, stored)] = len(ids)
 
 
 def _put_sales(wanted: Totals, project: str, of: ProjectTruth) -> None:
@@ -163,11 +162,16 @@ def _projects(wanted: Totals) -> set[str]:
 
 def _spread(wanted: Totals, cell: CellName, bot: str, numbers: dict[str, int], dimensions: Iterable[Any]) -> None:
     fields = wanted.cells.setdefault(cell, {})
-    values = ["" if v == "(none)" else v[1:] if LIKE_A_MARKER.fullmatch(v) else v for v in map(str, dimensions)]
+    values = [_stored(v) for v in map(str, dimensions)]
     for measure, n in numbers.items():
         _put(fields, bot + measure, n)
         if values:
             _put(fields, SEPARATOR.join([bot + measure, *values]), n)
+
+
+def _stored(value: str) -> str:
+    """The value as stored, of one as shown."""
+    return "" if value == "(none)" else value[1:] if LIKE_A_MARKER.fullmatch(value) else value
 
 
 def _put(into: dict[str, int], name: str, n: int) -> None:

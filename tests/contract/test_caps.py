@@ -15,7 +15,7 @@ from rtaplatform.store.port import Applied, CellsKey, ReadFields, ReadPersonCoun
 from tests.contract.conftest import Parts
 from tests.contract.test_store import MINUTE, advance
 
-FEW = Caps(products=20, products_of_minute=8, combinations=12, sketch_bytes=4_000)
+FEW = Caps(products=20, products_of_minute=8, combinations=12, product_sketch_bytes=4_000, place_sketch_bytes=2_000)
 HOUR = MINUTE // 60 * 60
 Bucket = dict[str, int]
 
@@ -159,9 +159,9 @@ async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) ->
 # Sketches -----------------------------------------------------------------------------------------------------------
 
 
-def sketches(names: range, persons: int = 1) -> dict[SketchKey, set[bytes]]:
+def sketches(names: range, persons: int = 1, dimension: str = "product_id") -> dict[SketchKey, set[bytes]]:
     members = {n.to_bytes(8, "big") for n in range(persons)}
-    return {SketchKey("demo", BucketKind.HOUR, HOUR, "product_id", f"p{n}"): members for n in names}
+    return {SketchKey("demo", BucketKind.HOUR, HOUR, dimension, f"p{n}"): members for n in names}
 
 
 async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_told(parts: Parts) -> None:
@@ -174,13 +174,26 @@ async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_tol
     ).answers[0]
     assert 10 <= len(listed) <= 20
     assert record[field("left_out", "product_id")] == 40 - len(listed)
-    assert FEW.sketch_bytes <= record[field("bytes", "product_id")] <= FEW.sketch_bytes + 1_000
+    assert FEW.product_sketch_bytes <= record[field("bytes", "product_id")] <= FEW.product_sketch_bytes + 1_000
     writer.apply(sketches=sketches(range(1), persons=9))
     counts: Any = (await parts.reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (HOUR,))])).answers[
         0
     ]
     held = dict(zip(counts[0].fields[::2], counts[0].fields[1::2], strict=True))
     assert held[b"p0"] == b"9"
+
+
+@pytest.mark.parametrize("dimension", ["country", "device", "buyers_country"])
+async def test_sketches_of_places_have_a_smaller_limit_of_their_own(parts: Parts, dimension: str) -> None:
+    writer = Writer(parts)
+    writer.apply(sketches=sketches(range(3)))
+    for n in range(40):
+        writer.apply(sketches=sketches(range(n, n + 1), dimension=dimension))
+    record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
+    size = record[field("bytes", dimension)]
+    assert FEW.place_sketch_bytes <= size <= FEW.place_sketch_bytes + 1_000
+    assert 20 < record[field("left_out", dimension)] < 40
+    assert field("left_out", "product_id") not in record
 
 
 async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) -> None:
@@ -193,4 +206,8 @@ async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) 
 def test_the_true_caps_are_those_of_the_design() -> None:
     assert [CAPS.seats("products", kind) for kind in BucketKind] == [20_000, 100_000, 100_000]
     assert {CAPS.seats(rollup, kind) for rollup in ("activity", "events") for kind in BucketKind} == {10_000}
-    assert CAPS.sketch_bytes > 20_000 * (200 + 200)
+    assert CAPS.sketch_bytes("product_id") == CAPS.sketch_bytes("buyers_product_id") > 20_000 * (200 + 200)
+
+
+def test_every_country_has_a_sketch_even_if_each_has_very_many_persons() -> None:
+    assert CAPS.sketch_bytes("country") == CAPS.sketch_bytes("buyers_country") > 249 * (12_304 + 200)

@@ -73,7 +73,7 @@ def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, t
 )
 def test_what_is_no_sketch_is_refused_before_anything_is_written(store: RedisStore, tester: Any, wrong: str) -> None:
     payload = msgspec.msgpack.decode(encode("g1", delta(0, {key("ios"): [b"12345678"]})))
-    payload["sketches"][0][-1][1] = wrong
+    payload["sketches"][0][5][1] = wrong
     before = sorted(tester.keys())
     with pytest.raises(redis.ResponseError, match="INVALID sketches"):
         store._client.fcall("rta_apply_v5", 1, "rta:{s00}:shard", msgspec.msgpack.encode(payload))

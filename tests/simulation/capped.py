@@ -23,7 +23,7 @@ from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.simulation.world import PROJECTS, START_MS, Home, Kept, MemoryHome, World
 
-FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, sketch_bytes=1_000)
+FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, product_sketch_bytes=1_000)
 WEB = Partition("rta.events.web", 0)
 
 

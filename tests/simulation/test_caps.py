@@ -36,7 +36,7 @@ from tests.unit.analytics.catalog import Catalog, Product
 from tests.unit.analytics.shop import Clock
 
 SHOP = LargeShop(products=30_000, names=3_000)
-CAPS_OF_SHOP = Caps(products=10_000, products_of_minute=100, combinations=1_000, sketch_bytes=2 * 2**20)
+CAPS_OF_SHOP = Caps(products=10_000, products_of_minute=100, combinations=1_000, product_sketch_bytes=2 * 2**20)
 DAY_MS = 86_400_000
 YESTERDAY_MS = bucket_starts(time.time_ns() // 60_000_000_000, "Europe/Berlin").day * 60_000 - DAY_MS + 3_600_000
 LARGEST = LargeShop(products=103_000, names=12_000, begin_ms=YESTERDAY_MS)

@@ -17,7 +17,16 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, SALES, SESSION_LENGTHS, SESSIONS
+from rtaplatform.core.rollups import (
+    ACTIVITY,
+    EVENTS,
+    OTHER,
+    PRODUCTS,
+    SALES,
+    SESSION_LENGTHS,
+    SESSIONS,
+    is_by_product,
+)
 from rtaplatform.core.time.buckets import BucketKind
 
 ANY = True
@@ -45,18 +54,28 @@ ANCHORS: Mapping[str, str] = {
 
 
 class Caps(Struct, frozen=True):
-    """Seats of each kind in a bucket. `sketch_bytes`: from this size on, a bucket gets no sketches of new products."""
+    """Seats of each kind in a bucket.
+
+    `product_sketch_bytes`: from this size on, a bucket gets no sketches of new products; `place_sketch_bytes`: likewise
+    of new sources, countries or devices, each of which may have so much. A sketch takes at most 12.5 KB, so that every
+    country has one.
+    """
 
     products: int = 100_000
     products_of_minute: int = 20_000
     combinations: int = 10_000
     sales: int = 50_000
-    sketch_bytes: int = 32 * 2**20
+    product_sketch_bytes: int = 32 * 2**20
+    place_sketch_bytes: int = 4 * 2**20
 
     def seats(self, rollup: str, kind: BucketKind) -> int:
         if rollup != PRODUCTS.name:
             return self.sales if rollup == SALES.name else self.combinations
         return self.products_of_minute if kind is BucketKind.MINUTE else self.products
+
+    def sketch_bytes(self, dimension: str) -> int:
+        """`dimension`: the name under which the sketches are kept."""
+        return self.product_sketch_bytes if is_by_product(dimension) else self.place_sketch_bytes
 
 
 CAPS = Caps()

@@ -73,14 +73,19 @@ PRODUCT_ID = "product_id"
 PRODUCT_ATTRIBUTES = ("product_category", "product_brand")
 
 # Distinct persons are HyperLogLog sketches: of all, for minutes, hours and days; by one of these, for hours and days.
-PERSON_DIMENSIONS = ("source", "product_id")
-# Those of persons with an order have names of their own: `buyers`, `buyers_source`, `buyers_product_id`; no minutes.
+PERSON_DIMENSIONS = ("source", "country", "device", PRODUCT_ID)
+# Those of persons with an order have names of their own: `buyers`, `buyers_source`, `buyers_product_id` …; no minutes.
 BUYERS = "buyers"
 
 
 def sketch_dimension(of: str, dimension: str) -> str:
     """The name under which sketches are kept. `of`: BUYERS, or "" for all visitors. `dimension` "": all values."""
     return f"{of}_{dimension}" if of and dimension else of or dimension
+
+
+def is_by_product(kept_as: str) -> bool:
+    """Whether the sketches kept under this name are those of products."""
+    return kept_as in (PRODUCT_ID, sketch_dimension(BUYERS, PRODUCT_ID))
 
 
 def field(measure: str, *values: str) -> str:

@@ -166,9 +166,11 @@ def _see(delta: Delta, project: ProjectSettings, h: Happening) -> None:
     for key in keys_at(project, "", h.at_ms):
         sketches = [("", "")]
         if key.kind is not BucketKind.MINUTE:
-            sketches += [("source", h.source), *([("product_id", h.product)] if h.product else [])]
+            places = [("source", h.source), ("country", h.country), ("device", "phone")]
+            sketches += [*places, *([("product_id", h.product)] if h.product else [])]
             if h.event == "Order Completed":
-                sketches += [("buyers", ""), ("buyers_source", h.source), ("buyers_product_id", h.product)]
+                bought = [*places, ("product_id", h.product)]
+                sketches += [("buyers", ""), *((f"buyers_{name}", value) for name, value in bought)]
         for dimension, value in sketches:
             sketch = SketchKey(project.slug, key.kind, key.start, dimension, value)
             delta.sketches.setdefault(sketch, set()).add(person)

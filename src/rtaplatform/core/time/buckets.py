@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from rtaplatform.core.rollups import is_by_product
 from rtaplatform.core.time.zones import load_zone
 
 MINUTE_MS = 60_000
@@ -78,7 +79,7 @@ def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
 
 def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
     """How long sketches of persons by this dimension ("" for all persons) are kept."""
-    is_short = kind is BucketKind.HOUR and dimension in ("product_id", "buyers_product_id")
+    is_short = kind is BucketKind.HOUR and is_by_product(dimension)
     return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -23,11 +24,9 @@ from rtaplatform.core.rollups import (
     BOT_PREFIX,
     BUYERS,
     EVENTS,
-    PRODUCT_ID,
     PRODUCTS,
     QUALITY,
     SALES,
-    sketch_dimension,
 )
 from rtaplatform.core.time.buckets import (
     MINUTE_MS,
@@ -41,6 +40,7 @@ from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import RepeatFilter
 from rtaplatform.process.fold.person_state import PersonNames, ids_in_minute
+from rtaplatform.process.fold.persons_by_place import by_place, by_product
 from rtaplatform.process.fold.retention_levels import (
     ALL,
     DAY,
@@ -61,13 +61,14 @@ class MinuteTally(Struct):
     """The events of one project, minute and level of retention, before they are spread over rollups and buckets.
 
     `counts`: how many events are equal; equal events share these two objects. Bots are in no set of persons. `buyers`:
-    persons with an order, by dimension and value of their sketches.
+    persons with an order. An event has all places in its dimensions, so it is added to one set for them.
     """
 
     counts: dict[tuple[EventDimensions, EventCommerce], int]
-    persons_by_source: dict[str, set[bytes]]
+    persons: dict[EventDimensions, set[bytes]]
     persons_by_product: dict[str, set[bytes]]
-    buyers: dict[tuple[str, str], set[bytes]]
+    buyers: dict[EventDimensions, set[bytes]]
+    buyers_by_product: dict[str, set[bytes]]
 
 
 class EventFold:
@@ -143,7 +144,7 @@ class EventFold:
         key = (project, minute, level)
         tally = self._minutes.get(key)
         if tally is None:
-            tally = self._minutes[key] = MinuteTally({}, {}, {}, {})
+            tally = self._minutes[key] = MinuteTally({}, {}, {}, {}, {})
         is_repeat = commerce.order_id and self._is_repeated_order(event, commerce.order_id, stream_time_ms)
         counts, counts_key = tally.counts, (dimensions, NOTHING if is_repeat else commerce)
         counts[counts_key] = counts.get(counts_key, 0) + 1
@@ -163,10 +164,10 @@ class EventFold:
         return is_repeat
 
     def _add_person(self, event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
-        person, source, time_ms = event.person, event.dimensions.source, event.time_ms
-        persons = tally.persons_by_source.get(source)
+        person, dimensions, time_ms = event.person, event.dimensions, event.time_ms
+        persons = tally.persons.get(dimensions)
         if persons is None:
-            persons = tally.persons_by_source[source] = set()
+            persons = tally.persons[dimensions] = set()
         persons.add(person)
         for product in commerce.person_products:
             persons = tally.persons_by_product.get(product)
@@ -185,7 +186,7 @@ class EventFold:
         for (project, minute, _), tally in self._minutes.items():
             ids = ids_in_minute(names, project, minute)
             all_sets: tuple[dict[Any, set[bytes]], ...] = (
-                tally.persons_by_source, tally.persons_by_product, tally.buyers,
+                tally.persons, tally.persons_by_product, tally.buyers, tally.buyers_by_product,
             )  # fmt: skip
             for sets in all_sets if ids else ():
                 for value, persons in sets.items():
@@ -244,23 +245,27 @@ class EventFold:
                 merge_fields(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
     def _sketches(self) -> dict[SketchKey, set[bytes]]:
-        """All persons by minute, hour and day; the persons of a source or product by hour and day only."""
+        """All persons by minute, hour and day; those of a place or product, and buyers, by hour and day only."""
         parts: defaultdict[SketchKey, list[set[bytes]]] = defaultdict(list)
         for (project, minute, level), tally in self._minutes.items():
-            all_persons = set[bytes]().union(*tally.persons_by_source.values())  # every event has a source
-            for kind, start in self._buckets(project, minute, level) if all_persons else ():
-                parts[SketchKey(project, kind, start, "", "")].append(all_persons)
+            buckets = self._buckets(project, minute, level) if tally.persons else ()
+            if not buckets:
+                continue
+            of_places = {("", ""): set[bytes]().union(*tally.persons.values())}
+            of_places |= by_place("", tally.persons)
+            if tally.buyers:
+                of_places[(BUYERS, "")] = set[bytes]().union(*tally.buyers.values())
+                of_places |= by_place(BUYERS, tally.buyers)
+            of_products = by_product("", tally.persons_by_product) | by_product(BUYERS, tally.buyers_by_product)
+            for kind, start in buckets:
                 if kind is BucketKind.MINUTE:
+                    parts[SketchKey(project, kind, start, "", "")].append(of_places["", ""])
                     continue
-                for source, persons in tally.persons_by_source.items():
-                    parts[SketchKey(project, kind, start, "source", source)].append(persons)
                 has_products = kind is BucketKind.DAY or level > HOUR_WITHOUT_PRODUCTS
-                if has_products:
-                    for product, persons in tally.persons_by_product.items():
-                        parts[SketchKey(project, kind, start, PRODUCT_ID, product)].append(persons)
-                for (dimension, value), persons in tally.buyers.items():
-                    if has_products or dimension != BUYERS_BY_PRODUCT:
-                        parts[SketchKey(project, kind, start, dimension, value)].append(persons)
+                for (dimension, value), persons in chain(
+                    of_places.items(), of_products.items() if has_products else ()
+                ):
+                    parts[SketchKey(project, kind, start, dimension, value)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
@@ -271,11 +276,7 @@ def _coarsen(starts: BucketStarts, level: int, server_s: int) -> tuple[int, int]
     return starts.day, DAY
 
 
-BUYERS_BY_SOURCE, BUYERS_BY_PRODUCT = sketch_dimension(BUYERS, "source"), sketch_dimension(BUYERS, PRODUCT_ID)
-
-
 def _add_buyer(event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
-    names = [(BUYERS, ""), (BUYERS_BY_SOURCE, event.dimensions.source)]
-    names += [(BUYERS_BY_PRODUCT, product) for product in commerce.person_products]
-    for name in names:
-        tally.buyers.setdefault(name, set()).add(event.person)
+    tally.buyers.setdefault(event.dimensions, set()).add(event.person)
+    for product in commerce.person_products:
+        tally.buyers_by_product.setdefault(product, set()).add(event.person)

@@ -70,16 +70,24 @@ def _count_sales(sales: dict[SalesCell, dict[str, int]], event: OracleEvent, buc
 
 
 def _count_person(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
-    truth.persons[(*bucket, None, None)].add(event.person)
-    truth.persons[(*bucket, event.source, None)].add(event.person)
-    if event.track in ("Product Viewed", "Product Added", "Order Completed"):
-        for product in products:
-            truth.persons[(*bucket, None, product)].add(event.person)
+    seen = products if event.track in ("Product Viewed", "Product Added", "Order Completed") else ()
+    for place in _places(event, seen):
+        truth.persons[(*bucket, *place)].add(event.person)
 
 
 def _count_buyer(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
-    for place in ((None, None), (event.source, None), *((None, product) for product in products)):
+    for place in _places(event, products):
         truth.buyers[(*bucket, *place)].add(event.person)
+
+
+def _places(event: OracleEvent, products: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Return the dimensions and values by which the event's person is counted."""
+    yield "", ""
+    yield "source", event.source
+    yield "country", event.country
+    yield "device", event.device
+    for product in products:
+        yield "product_id", product
 
 
 def _event_numbers(event: OracleEvent, currency: str) -> dict[str, int]:

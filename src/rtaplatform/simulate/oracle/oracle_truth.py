@@ -19,8 +19,9 @@ ProductCell = tuple[str, int, str]
 """kind, start, product_id"""
 SalesCell = tuple[str, int, str, str, str]
 """kind, start, product_id, country, source"""
-PersonCell = tuple[str, int, str | None, str | None]
-"""kind, start, then source or product_id; neither of them for all persons of the project"""
+PersonCell = tuple[str, int, str, str]
+"""kind, start, then a dimension of `PERSON_DIMENSIONS` and its value; both are "" for all persons of the project"""
+PERSON_DIMENSIONS = ("source", "country", "device", "product_id")
 
 
 _NOTES = ("unchecked", "unreadable_time", "unreadable_amount", "repeated_order")
@@ -127,16 +128,14 @@ def _rows(cells: dict[Any, dict[str, int]], names: tuple[str, ...]) -> list[dict
 
 
 def _person_rows(persons: dict[PersonCell, set[tuple[str, str]]], people: OraclePeople) -> list[dict[str, Any]]:
-    ordered = sorted(persons.items(), key=lambda item: tuple((part is not None, part) for part in item[0]))
-    united = [(cell, unite(ids, people)) for cell, ids in ordered]
+    united = [(cell, unite(ids, people)) for cell, ids in sorted(persons.items())]
     return [
         {
             "kind": kind,
             "start": start,
-            "source": source,
-            "product_id": product,
+            **{name: value if name == dimension else None for name in PERSON_DIMENSIONS},
             "count": len(members),
             "ids": sorted(f"{space}:{name}" for space, name in members),
         }
-        for (kind, start, source, product), members in united
+        for (kind, start, dimension, value), members in united
     ]

@@ -58,7 +58,7 @@ def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], 
     record = totals.cells.setdefault(CellsKey(key.project, PERSONS.name, key.kind, key.start), {})
     size_field, left_out_field = field("bytes", key.dimension), field("left_out", key.dimension)
     before = totals.sketches.get(key)
-    if before is None and record.get(size_field, 0) >= caps.sketch_bytes:
+    if before is None and record.get(size_field, 0) >= caps.sketch_bytes(key.dimension):
         record[left_out_field] = record.get(left_out_field, 0) + 1
         return
     after = (before or set()) | set(members)

@@ -64,7 +64,7 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
             "replayed": delta.replayed,
             "cells": [_cells(key, fields, keeping) for key, fields in delta.cells.items()],
             "sketches": _sketches(delta.sketches, keeping),
-            "sketch_bytes": keeping.caps.sketch_bytes,
+            "sketch_bytes": keeping.caps.product_sketch_bytes,  # of a function that reads no limit in the groups
             "rules": {name: RULES[name] for name in {key.rollup for key in delta.cells} & RULES.keys()},
             "online": [
                 _online(project, event_times, delta.left_online.get(project, ()))
@@ -114,7 +114,7 @@ def _cells(key: CellsKey, fields: dict[str, int], keeping: Retention) -> list[An
 
 
 def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Retention) -> list[Any]:
-    """Group sketches by bucket and dimension. A group ends in a flat list: value, its persons, value, …"""
+    """Group sketches by bucket and dimension. A group has a flat list: value, its persons, value, …"""
     groups: dict[tuple[str, BucketKind, int, str], list[Any]] = {}
     encode_members = _digests if set(map(len, chain.from_iterable(sketches.values()))) == {8} else _texts
     for key, members in sketches.items():
@@ -124,7 +124,7 @@ def _sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Retentio
         group = groups.get(bucket)
         if group is None:
             group = groups[bucket] = _group(key, keeping)
-        group[-1] += (key.value, encode_members(members))
+        group[5] += (key.value, encode_members(members))
     return list(groups.values())
 
 
@@ -134,7 +134,8 @@ def _group(key: SketchKey, keeping: Retention) -> list[Any]:
     expires_at_s = keeping.expires_at_s(key.kind, key.start)
     sketch_expires_at_s = expires_at_s - (RETENTION_MS[key.kind] - sketch_retention_ms(key.kind, key.dimension)) // 1000
     record = redis_keys.cells_name(CellsKey(key.project, PERSONS.name, key.kind, key.start))
-    return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, []]
+    bytes_max = keeping.caps.sketch_bytes(key.dimension)
+    return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, [], bytes_max]
 
 
 def _digests(persons: Collection[bytes]) -> msgspec.Raw:

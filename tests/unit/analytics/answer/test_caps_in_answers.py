@@ -113,7 +113,9 @@ async def wrong(capped: Shop, true: Shop, question: dict[str, Any]) -> str:
     st.lists(st.sampled_from(QUESTIONS), min_size=30, max_size=30),
 )
 def test_answer_is_right_or_not_exact(batches: list[list[Happening]], seats: int, asked: list[dict[str, Any]]) -> None:
-    caps = Caps(products=seats, products_of_minute=seats, combinations=seats, sales=seats, sketch_bytes=300 * seats)
+    caps = Caps(
+        products=seats, products_of_minute=seats, combinations=seats, sales=seats, product_sketch_bytes=300 * seats
+    )
 
     async def run() -> list[str]:
         capped, true = (Shop(catalog=Catalog(PRODUCTS), caps=each) for each in (caps, CAPS))
@@ -159,7 +161,7 @@ UNTOUCHED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("metric", "given"), TOUCHED)
 async def test_answers_that_a_cap_touches_are_inexact(metric: str, given: dict[str, Any]) -> None:
-    shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20, sketch_bytes=4_000))
+    shop = Shop(catalog=Catalog(PRODUCTS), caps=Caps(products=20, products_of_minute=20, product_sketch_bytes=4_000))
     shop.take([*crowd(40), Happening(NOON, "Product Viewed", product="late", person="z")])
     meta = (await ask(shop, metric, **given)).meta
     assert (meta.exact, meta.error) == (False, None)

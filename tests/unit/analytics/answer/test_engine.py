@@ -150,6 +150,21 @@ async def test_persons_by_a_dimension_are_unions(shop: Shop) -> None:
     assert (both["meta"]["exact"], both["meta"]["error"]) == (False, 0.0081)
 
 
+async def test_persons_by_country_and_device_are_unions_too(shop: Shop) -> None:
+    shop.take([
+        Happening(NOON - HOUR, country="FR", person="x"),
+        Happening(NOON - 2 * HOUR, country="FR", person="x"),
+        Happening(NOON - HOUR, "Order Completed", country="FR", person="y", product="p-1"),
+    ])  # fmt: skip
+    visitors, buyers = {"DE": 3, "FR": 2, "(none)": 1}, {"DE": 1, "FR": 1, "(none)": 1}
+    for metric, everyone, by_country in (("visitors", 5, visitors), ("buyers", 3, buyers)):
+        rows = (await ask(shop, metric, breakdown="country", start="-3h"))["results"]
+        assert {row["dimensions"]["country"]: row["total"] for row in rows} == by_country
+        assert (await ask(shop, metric, device="phone", start="-3h"))["results"][0]["total"] == everyone
+    with pytest.raises(InvalidParameter):
+        await ask(shop, "visitors", breakdown="country", source="web")
+
+
 async def test_persons_by_a_dimension_with_many_values_are_ranked(shop: Shop) -> None:
     shop.take(
         Happening(NOON - HOUR, "Product Viewed", product=f"q-{n:02}", person=f"v-{m}")

@@ -240,7 +240,7 @@ def test_the_parts_of_a_difference_keep_their_scale_and_of_estimates_it_has_no_e
     difference = DerivedMetric("less", "money", "", Combination((revenue,), (revenue,)))
     assert difference.parts == (revenue,)
     assert DerivedMetric("each", "number", "", Combination((revenue,)), Combination((visitors,))).dimensions == (
-        "source", "product_id", "product_category", "product_brand",
+        "source", "country", "device", "product_id", "product_category", "product_brand",
     )  # fmt: skip
 
 

@@ -127,12 +127,13 @@ def test_a_bots_events_are_apart_and_it_is_no_person() -> None:
     assert not delta.online
 
 
-def test_persons_are_counted_by_source_and_product_in_hours_and_days_only() -> None:
-    delta, _ = fold(record(message(type="track", event="Product Viewed", properties={"product_id": "p"})))
+def test_persons_are_counted_by_place_and_product_in_hours_and_days_only() -> None:
+    context = {"location": {"country": "DE"}}
+    viewed = message(type="track", event="Product Viewed", properties={"product_id": "p"}, context=context)
+    delta, _ = fold(record(viewed))
     found = {(key.kind.value, key.dimension, key.value) for key in delta.sketches}
-    assert found == {(k, "", "") for k in "mhd"} | {
-        (k, d, v) for k in "hd" for d, v in (("source", "web"), ("product_id", "p"))
-    }
+    places = [("source", "web"), ("country", "DE"), ("device", ""), ("product_id", "p")]
+    assert found == {(k, "", "") for k in "mhd"} | {(k, d, v) for k in "hd" for d, v in places}
     delta, _ = fold(record(message(type="track", event="Checkout Started", properties={"product_id": "p"})))
     assert not [key for key in delta.sketches if key.dimension == "product_id"]
 

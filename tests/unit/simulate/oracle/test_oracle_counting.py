@@ -228,9 +228,22 @@ def test_persons_are_distinct_by_project_source_and_product() -> None:
         track("Checkout Started", viewed, messageId="3", anonymousId="a-3"),
     )
     both = {("a", "a-1"), ("u", "a-1")}
-    assert found.persons[*HERE, None, "p-1"] == both
-    assert found.persons[*HERE, None, None] == both | {("a", "a-3")}
-    assert found.persons[*HERE, "web", None] == both | {("a", "a-3")}
+    assert found.persons[*HERE, "product_id", "p-1"] == both
+    assert found.persons[*HERE, "", ""] == both | {("a", "a-3")}
+    assert found.persons[*HERE, "source", "web"] == both | {("a", "a-3")}
+
+
+def test_persons_are_distinct_by_country_and_device() -> None:
+    def seen(message_id: str, person: str, country: str | None, device: str | None) -> Raw:
+        context = {"location": {"country": country}, "device": {"type": device}}
+        return track("$page", {}, messageId=message_id, anonymousId=person, context=context)
+
+    found = counted(seen("1", "a-1", "DE", "phone"), seen("2", "a-1", "FR", "phone"), seen("3", "a-2", None, "(none)"))
+    names = {cell[2:]: len(members) for cell, members in found.persons.items() if cell[:2] == HERE}
+    assert {name: n for name, n in names.items() if name[0] in ("country", "device")} == {
+        ("country", "DE"): 1, ("country", "FR"): 1, ("country", "(none)"): 1,
+        ("device", "phone"): 1, ("device", "\\(none)"): 1,
+    }  # fmt: skip
 
 
 def test_bots_are_kept_apart_and_are_nobody() -> None:

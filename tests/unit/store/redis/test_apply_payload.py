@@ -86,11 +86,18 @@ def test_sketches_travel_by_bucket_and_dimension() -> None:
     sketches = {SketchKey("demo", BucketKind.HOUR, 60, *key): {b"p"} for key in keys}
     found = payload(Delta([], sketches=sketches))["sketches"]
     assert isinstance(found, list)
-    assert [(each[0], *each[2:4], each[-1]) for each in found] == [
+    assert [(each[0], *each[2:4], each[5]) for each in found] == [
         ("demo:h:60:source", "source", "demo:persons:h:60", ["web", ["p"], "ios", ["p"]]),
         ("demo:h:60", "", "demo:persons:h:60", ["", ["p"]]),
         ("demo:h:60:product_id", "product_id", "demo:persons:h:60", ["p", ["p"]]),
     ]
+
+
+def test_a_group_has_the_bytes_that_its_dimension_may_take() -> None:
+    names = ("product_id", "buyers_product_id", "country", "buyers_device")
+    keys = [SketchKey("demo", BucketKind.HOUR, 60, name, "x") for name in names]
+    found: Any = payload(Delta([], sketches={key: {b"p"} for key in keys}))["sketches"]
+    assert [each[6] // 2**20 for each in found] == [32, 32, 4, 4]
 
 
 def test_hourly_sketches_by_product_expire_after_eight_days() -> None:
@@ -116,12 +123,12 @@ def test_the_payload_has_the_rules_of_its_rollups() -> None:
 def test_few_persons_of_a_sketch_are_a_list(number: int, size: int) -> None:
     persons = {f"{n:0{size}}".encode() for n in range(number)}
     found: Any = payload(Delta([], sketches={ALL: persons}))["sketches"]
-    assert [sorted(each[-1][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
+    assert [sorted(each[5][1]) for each in found] == ([sorted(map(bytes.decode, persons))] if persons else [])
 
 
 def test_persons_of_different_length_are_a_list() -> None:
     found: Any = payload(Delta([], sketches={ALL: [b"12345678", b"1", b"12345678"]}))["sketches"]
-    assert found[0][-1] == ["", ["12345678", "1", "12345678"]]
+    assert found[0][5] == ["", ["12345678", "1", "12345678"]]
 
 
 def test_many_persons_are_a_hyperloglog() -> None:

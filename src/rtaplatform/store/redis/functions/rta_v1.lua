@@ -20,7 +20,8 @@
 --   orders  1 project, 2 order ids, 3 expected times, 4 new times
 --   person  1 project, 2 person, 3 expected token, 4 new token, 5 value
 --   cells   1 name, 2 expiry, 3 seats, 4 field, increment, …, 5 has a change log?, 6 rollup
---   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …, 7 sizes
+--   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …,
+--           7 bytes from which on no value gets a new sketch, 8 sizes
 --   online  1 project, 2 oldest time to keep, 3 expiry, 4 time, person, …, 5 persons that leave, if any
 
 local CHUNK = 1000 -- unpack() fails near 4,000 values, and earlier writes would stay
@@ -200,16 +201,18 @@ local function check_cells(base, cells)
   check_increments(cells[4])
 end
 
-local function check_sketches(base, group)
+local function check_sketches(base, group, bytes_max)
   check(is_text(group[1], KEY_MAX) and is_time(group[2]) and is_text(group[3], 64), 'sketches')
   check(is_time(group[5]) and is_table(group[6]) and #group[6] % 2 == 0, 'sketches')
   check_type(base .. 'c:' .. group[4], 'hash')
   if group[3] ~= '' then check_type(base .. 'px:' .. group[1], 'set') end
-  group[7] = {} -- the sizes of the sketches in bytes
+  group[7] = group[7] or bytes_max -- an older worker sends one limit for all groups
+  check(is_time(group[7]), 'sketches')
+  group[8] = {} -- the sizes of the sketches in bytes
   for i = 1, #group[6], 2 do
     check(is_text(group[6][i], 512), 'sketches')
     check_persons(group[6][i + 1])
-    group[7][i] = sketch_size(base .. sketch_key(group, i))
+    group[8][i] = sketch_size(base .. sketch_key(group, i))
   end
 end
 
@@ -241,7 +244,7 @@ local function validate(base, batch)
   end
   check_rules(batch.rules)
   for _, cells in ipairs(batch.cells) do check_cells(base, cells) end
-  for _, group in ipairs(batch.sketches) do check_sketches(base, group) end
+  for _, group in ipairs(batch.sketches) do check_sketches(base, group, batch.sketch_bytes) end
   for _, online in ipairs(batch.online) do
     check_type(base .. 'online:' .. online[1], 'zset')
     check(is_time(online[2]) and is_time(online[3]), 'online')

@@ -37,17 +37,17 @@ local function note_persons(base, group, now, noted)
   end
 end
 
--- A new value gets a sketch while the sketches of its dimension in this bucket are below `bytes_max`. An existing sketch
--- takes every person. The bucket's record of persons holds their size, and how many values were left out or broken.
--- The expiry of a sketch and of its index never changes.
-local function write_sketches(base, group, now, bytes_max)
+-- A new value gets a sketch while the sketches of its dimension in this bucket are below the group's limit. An existing
+-- sketch takes every person. The bucket's record of persons holds their size, and how many values were left out or
+-- broken. The expiry of a sketch and of its index never changes.
+local function write_sketches(base, group, now)
   if group[2] <= now then return end
   local index, list = group[3] ~= '' and base .. 'px:' .. group[1], group[6]
   local bytes_before = index and tonumber(redis.call('HGET', base .. 'c:' .. group[4], 'bytes\31' .. group[3]) or '0') or 0
   local noted = {bytes = 0, left_out = 0, broken = 0}
   for i = 1, #list, 2 do
-    local key, size = base .. sketch_key(group, i), group[7][i]
-    if size > 0 or not index or bytes_before + noted.bytes < bytes_max then
+    local key, size = base .. sketch_key(group, i), group[8][i]
+    if size > 0 or not index or bytes_before + noted.bytes < group[7] then
       local has_grown = add_persons(base, key, list[i + 1], size)
       if has_grown == nil then noted.broken = noted.broken + 1 end
       if size == 0 then
@@ -142,7 +142,7 @@ end
 
 local function write(base, batch, now)
   for _, cells in ipairs(batch.cells) do write_cells(base, cells, batch.rules, now) end
-  for _, group in ipairs(batch.sketches) do write_sketches(base, group, now, batch.sketch_bytes) end
+  for _, group in ipairs(batch.sketches) do write_sketches(base, group, now) end
   for _, online in ipairs(batch.online) do write_online(base, online, now) end
   for _, block in ipairs(batch.blocks) do write_block(base, block) end
   local added = {}
