@@ -1,6 +1,7 @@
 -- Fourth part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
 
 local LOOSE_FORGOTTEN = 1000 -- ids of a dedup partition that go with a call, and twice as many as it adds
+local SETTLED_MINUTES = 5 -- after so many minutes, few ids are added to a dedup window any more
 local SKETCH_KEY_BYTES = 200 -- about what a sketch takes beside its registers: key, expiry, entry of the index
 
 -- 4 write ---------------------------------------------------------------------------------------------------------
@@ -74,11 +75,23 @@ local function write_online(base, online, now)
   redis.call('EXPIREAT', key, online[3])
 end
 
+-- A string that has been appended to has room for about as much again. SET gives it the room that it needs.
+local function trim_block(key)
+  local block = redis.pcall('GET', key) -- this call has not checked that key
+  if type(block) == 'string' then redis.call('SET', key, block) end
+end
+
+-- A dedup window is appended to while its minute lasts, and for some minutes more. A later id is added without growth
+-- slack. The first ids of a minute trim the window that is SETTLED_MINUTES older.
 local function write_block(base, block)
   if #block[5] == 0 then return end
   local key = base .. 'b:' .. block[1]
+  local place, minute = string.match(block[1], '^(.*:)(%d+)$')
   if block[8] or block[2] == '' then
     redis.call('SET', key, block[3] .. block[4] .. block[5])
+    if minute then trim_block(base .. 'b:' .. place .. string.format('%d', minute - SETTLED_MINUTES)) end
+  elseif minute and block[6] >= (minute + SETTLED_MINUTES) * 60000 then
+    redis.call('SET', key, block[3] .. block[4] .. string.sub(redis.call('GET', key), 17) .. block[5])
   else
     redis.call('SETRANGE', key, 0, block[3] .. block[4])
     redis.call('APPEND', key, block[5])
