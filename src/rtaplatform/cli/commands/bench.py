@@ -186,7 +186,7 @@ def measure_memory(
 
         rta bench memory --events 10000
     """
-    from rtaplatform.bench.memory import measure
+    from rtaplatform.bench.memory.memory import measure
     from rtaplatform.bench.report import BenchReport
 
     measure(BenchReport("memory", as_json=as_json, seed=seed), events=events, seed=seed)

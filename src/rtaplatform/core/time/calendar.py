@@ -83,6 +83,8 @@ def _days_before(minute: int, days: int, zone: str) -> int:
 def _year_before(minute: int, zone: str, leap_day: tuple[int, int]) -> int:
     local = datetime.fromtimestamp(minute * 60, load_zone(zone))
     month, day = leap_day if (local.month, local.day) == (2, 29) else (local.month, local.day)
+    if is_midnight(minute, zone):  # where midnight is skipped, the day begins at another time than a year earlier
+        return midnight(date(local.year - 1, month, day), zone)
     return int(local.replace(year=local.year - 1, month=month, day=day).timestamp()) // 60
 
 

@@ -1,0 +1,80 @@
+"""What things take in the real server, beside what docs/reference/memory.md says; its example, recomputed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rtaplatform.bench.memory.memory_items import MemoryItem, list_items
+from rtaplatform.store.port import Applied
+from tests.contract.shard import Shard
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/memory.md").read_text()
+STATED = {
+    (name, int(in_one)): int(size)
+    for name, in_one, size in re.findall(r"^\| ([a-z ]+) \| (\d+) \| (\d+) \|$", PAGE, re.M)
+}
+EXAMPLE = {name: int(size) for name, size in re.findall(r"^\| ([a-z, ]+) \| ([\d]+) \|$", PAGE, re.M)}
+ITEMS = {(item.name, item.in_one): item for item in list_items("demo", persons=20_000)}
+ROUNDED_UP_BY = 1.5  # at most: a stated number is no less than the measured one, and not much more
+PERSON_BYTES_MAX = 450
+
+
+def measure(shard: Shard, item: MemoryItem) -> float:
+    """Bytes of one thing: of all keys that appear, and by which those that were there have grown."""
+    before = read_sizes(shard)
+    for delta in item.make_deltas():
+        assert shard.store.apply(0, "g1", delta) == Applied()
+    return (read_sizes(shard) - before) / item.count
+
+
+def read_sizes(shard: Shard) -> int:
+    keys = list(shard.tester.scan_iter("*", count=1_000))
+    with shard.tester.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.memory_usage(key, samples=0)
+        return sum(pipe.execute())
+
+
+@pytest.mark.parametrize("thing", list(STATED), ids=str)
+def test_the_page_says_what_a_thing_takes(shard: Shard, thing: tuple[str, int]) -> None:
+    measured: float = measure(shard, ITEMS[thing])
+    assert measured <= STATED[thing] <= measured * ROUNDED_UP_BY, measured
+
+
+def test_a_person_with_a_link_and_online_takes_at_most_450_bytes() -> None:
+    assert STATED["person", 20_000] <= PERSON_BYTES_MAX
+
+
+def sketch(persons: float) -> float:
+    return STATED["sketch", 1] + 4.5 * persons if persons < 1_000 else STATED["sketch", 10_000]
+
+
+@pytest.mark.parametrize("persons", [1, 10, 100, 1_000, 10_000])
+def test_a_sketch_takes_no_more_than_the_formula_says(shard: Shard, persons: int) -> None:
+    assert measure(shard, ITEMS["sketch", persons]) <= sketch(persons)
+
+
+def by_place(persons: int) -> float:
+    return 2 * 3 * sketch(persons / 3) + 40 * sketch(persons / 40)
+
+
+def test_the_example_is_what_the_formulas_give() -> None:
+    minutes, hours, days = 48 * 60, 60 * 24, 400
+    size = {name: STATED[f"field of {name}", 1_000] for name in ("activity", "events", "products", "sales")}
+    found = {
+        "persons": 1_000_000 * STATED["visitor", 20_000] + 100_000 * STATED["person", 20_000],
+        "dedup windows": 1_000_000 * STATED["dedup id", 100_000] + 1_440 * 16 * 160,
+        "orders": 7 * 5_000 * STATED["order id", 100_000],
+        "activity": (30 * minutes + 40 * hours + 45 * days) * size["activity"],
+        "events": (150 * minutes + 500 * hours + 800 * days) * size["events"],
+        "products": (300 * minutes + 2_500 * hours + 4_000 * days) * size["products"],
+        "sales": (4_000 * hours + 12_000 * days) * size["sales"],
+        "all persons": minutes * sketch(400) + hours * sketch(5_000) + days * sketch(50_000),
+        "persons by source, country, device": hours * by_place(5_000) + days * by_place(50_000),
+        "persons by product": 8 * 24 * 1_500 * sketch(10) + days * 2_000 * sketch(80),
+    }
+    found["together"] = sum(found.values())
+    assert {name: round(size / 10**6) for name, size in found.items()} == EXAMPLE
