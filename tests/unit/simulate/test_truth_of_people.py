@@ -178,9 +178,8 @@ def test_visitors_and_buyers_are_persons(truth: dict[str, Any], people: dict[str
     for name, messages in people.items():
         for message in messages:
             wanted[_start(_day(message))].add(name)
-    whole = [
-        row for row in truth["persons"] if row["kind"] == "day" and not row["source"] and row["product_id"] is None
-    ]
+    dimensions = ("source", "country", "device", "product_id")
+    whole = [row for row in truth["persons"] if row["kind"] == "day" and all(row[name] is None for name in dimensions)]
     assert {row["start"]: set(row["ids"]) for row in whole} == wanted
     buyers = {name for row in truth["buyers"] if row["kind"] == "day" for name in row["ids"]}
     assert buyers == {
