@@ -16,6 +16,7 @@ from rtaplatform.store.memory.memory_store import MemoryStore
 KIND = {"minute": "m", "hour": "h", "day": "d"}
 KIND_OF = {short: kind for kind, short in KIND.items()}
 LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
+KEYS_AT_ONCE = 1_000  # of the store, read in one round trip
 CellName = tuple[str, str, str, int]  # project, rollup, kind, start
 
 
@@ -194,25 +195,49 @@ def held_in_redis(client: Any) -> Totals:
     for shard_key in client.scan_iter("rta:{s*}:shard"):
         generation = client.hget(shard_key, "generation")
         base = shard_key[: -len(b"shard")] + generation + b":"
-        for key in client.scan_iter(base + b"*", count=1_000):
-            _take_key(found, client, key, key[len(base) :].decode())
+        keys = list(client.scan_iter(base + b"*", count=KEYS_AT_ONCE))
+        for first in range(0, len(keys), KEYS_AT_ONCE):
+            _take_keys(found, client, len(base), keys[first : first + KEYS_AT_ONCE])
     return found
 
 
-def _take_key(found: Totals, client: Any, key: bytes, name: str) -> None:
+def _take_keys(found: Totals, client: Any, prefix: int, keys: list[bytes]) -> None:
+    """Ask for all of these keys in one round trip: a large shop has hundreds of thousands."""
+    names = [key[prefix:].decode() for key in keys]
+    with client.pipeline(transaction=False) as pipe:
+        taken = [name for key, name in zip(keys, names, strict=True) if _ask_for(pipe, key, name)]
+        for name, value in zip(taken, pipe.execute(), strict=True):
+            _take_value(found, name, value)
+
+
+def _ask_for(pipe: Any, key: bytes, name: str) -> bool:
+    """Add the command that reads a key, if it is one that is compared."""
+    kind = name.partition(":")[0]
+    if kind in ("c", "counts"):
+        pipe.hgetall(key)
+    elif kind == "p":
+        pipe.pfcount(key)
+    elif kind == "dead":
+        pipe.zrange(key, 0, -1)
+    else:
+        return False
+    return True
+
+
+def _take_value(found: Totals, name: str, value: Any) -> None:
     kind, _, rest = name.partition(":")
     if kind == "c":
         project, rollup, size, start = rest.split(":")
-        found.cells[(project, rollup, size, int(start))] = _numbers(client.hgetall(key))
+        found.cells[(project, rollup, size, int(start))] = _numbers(value)
     elif kind == "p":
         project, size, start, *of = rest.split(":", 4)
-        dimension, value = of if of else ("", "")
-        found.persons[(project, size, int(start), dimension, value)] = client.pfcount(key)
+        dimension, value_of = of if of else ("", "")
+        found.persons[(project, size, int(start), dimension, value_of)] = value
     elif kind == "counts":
-        for field_, n in _numbers(client.hgetall(key)).items():
+        for field_, n in _numbers(value).items():
             found.counts[field_] = found.counts.get(field_, 0) + n
-    elif kind == "dead":
-        found.dead |= {origin.decode() for origin in client.zrange(key, 0, -1)}
+    else:
+        found.dead |= {origin.decode() for origin in value}
 
 
 def _numbers(fields: dict[bytes, bytes]) -> dict[str, int]:

@@ -60,10 +60,14 @@ def record(message_id: str, at_ms: int, person: str, *, project: str = "demo", *
 
 @dataclass(frozen=True)
 class LargeShop:
-    """One day: a view of each product, then many of one that came last; a flood of names; orders after all that."""
+    """One day: a view of each product, then many of one that came last; a flood of names; orders after all that.
+
+    `views_in_event`: how many products an event views. With more than one, it is a GA4 event that lists them.
+    """
 
     products: int
     names: int
+    views_in_event: int = 1
     begin_ms: int = START_MS // 86_400_000 * 86_400_000  # an hour after midnight in Berlin, in winter
 
     def records(self, seed: int) -> Iterator[tuple[int, bytes]]:
@@ -73,11 +77,11 @@ class LargeShop:
         def next_one(**fields: Any) -> tuple[int, bytes]:
             nonlocal number
             number += 1
-            at_ms = self.begin_ms + number * 36_000_000 // (self.products + self.names + 1_000)
+            at_ms = self.begin_ms + number * 36_000_000 // (self.products // self.views_in_event + self.names + 1_000)
             return at_ms, record(f"m-{number}", at_ms, f"v-{number % 5_000}", **fields)
 
-        for n in range(self.products):
-            yield next_one(event="Product Viewed", properties={"product_id": f"p-{n}"})
+        for n in range(0, self.products, self.views_in_event):
+            yield next_one(**viewed(range(n, min(n + self.views_in_event, self.products))))
             if n % 50 == 0:
                 bought = [{"product_id": f"p-{chance.randint(0, n)}", "price": 2.5} for _ in range(2)]
                 yield next_one(event="Order Completed", properties={"order_id": f"o-{n}", "products": bought})
@@ -89,6 +93,13 @@ class LargeShop:
                 late = {"order_id": f"late {n}", "product_id": "hit", "price": 3}
                 yield next_one(event="Order Completed", properties=late)
                 yield next_one(type="page")
+
+
+def viewed(products: range) -> dict[str, Any]:
+    """An event that views these products."""
+    if len(products) == 1:
+        return {"event": "Product Viewed", "properties": {"product_id": f"p-{products[0]}"}}
+    return {"event": "view_item", "properties": {"items": [{"item_id": f"p-{n}"} for n in products]}}
 
 
 def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
