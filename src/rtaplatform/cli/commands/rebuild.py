@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from typing import Annotated, Any
@@ -76,6 +77,7 @@ def _rebuild(connections: Connections, shard: int | None, *, partial: bool, keep
 
     telemetry.configure_logging("WARNING")
     received_signals = record_stop_signals()
+    gc.set_threshold(200_000, 20, 100)  # as in `rta worker`: what a batch makes lives as long as the batch
     kafka, store, worker = connections.kafka_settings(), connections.store_settings(), WorkerSettings()
     run = RebuildRun(kafka, store, shard, worker=worker, keep_old_hours=keep_old)
     try:
