@@ -1,9 +1,10 @@
 """`./rta test` and `./rta check`: every test group that this machine can run.
 
-A group is a folder of tests; NEEDS says which of them need more than Python. Groups that share nothing with their
-neighbours (SIDE_BY_SIDE) run on all cores. The others start servers and watch clocks; they run after them, one by one.
-What cannot run is named at the end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test
-ran), 2 usage, 3 something that `--all` demands is missing, 130 interrupted.
+A group is a folder of tests; NEEDS says which of them need more than Python. Groups run in three parts, one after the
+other. SIDE_BY_SIDE: the tests use the processors, and any of them may run beside any other, on all cores. IN_PAIRS: the
+tests mostly wait for servers, so two files run at a time, each process with servers of its own. All others watch clocks
+and memory, so they run alone. What cannot run is named at the end, with what to install. Exit codes: 0 what ran
+passed, 1 it did not (or no test ran), 2 usage, 3 something that `--all` demands is missing, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ LINT = (
 )
 QUICK = ("tidy", "unit", "contract", "simulation")
 SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
+IN_PAIRS = ("integration", "acceptance")
 QUICK_SEEDS = 20
 SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -161,13 +163,15 @@ def test_quickly() -> int:
 
 
 def _run(groups: Sequence[str], *arguments: str) -> int:
-    """Pytest's exit code: of what failed, if anything did; "no test" only where neither half had one."""
-    halves = (
+    """Pytest's exit code: of what failed, if anything did; "no test" only where no part had one."""
+    parts = (
         ([group for group in groups if group in SIDE_BY_SIDE], ("--numprocesses=auto", "--dist=worksteal")),
-        ([group for group in groups if group not in SIDE_BY_SIDE], ()),
+        # Tests of a file share what it starts. The order is kept: a file of few tests may be a long one.
+        ([group for group in groups if group in IN_PAIRS], ("-n2", "--dist=loadfile", "--no-loadscope-reorder")),
+        ([group for group in groups if group not in SIDE_BY_SIDE + IN_PAIRS], ()),
     )
     codes = [
-        _pytest(*options, *arguments, folders=[f"tests/{group}" for group in half]) for half, options in halves if half
+        _pytest(*options, *arguments, folders=[f"tests/{group}" for group in part]) for part, options in parts if part
     ]
     wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
     return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
