@@ -178,7 +178,9 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
     properties = bytes(fields.properties)
     if properties and properties[0] != _OBJECT:
         properties = _read_non_object(properties, fields.projectId)
-    name = fields.event if fields.type == "track" and fields.projectId and fields.event else _read_name(fields)
+    event = fields.event
+    is_plain = event and event[0] not in "$\\" and fields.type == "track" and fields.projectId
+    name = event if event and is_plain else _read_name(fields)
     user, anonymous = fields.userId, fields.anonymousId
     if not user and not anonymous:
         raise Quarantined(Reason.MISSING_IDENTITY, "It has neither anonymousId nor userId.")

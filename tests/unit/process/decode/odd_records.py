@@ -250,7 +250,10 @@ FOREIGN = [
 good = {
     "projectId": st.sampled_from(["demo", "other", "howe"]),
     "type": st.sampled_from(["track", "track", "track", "page", "screen", "identify", "group", "alias"]),
-    "event": weighted((2, st.sampled_from([*EVENTS, "Order Completed", "Signed Up"])), (1, st.sampled_from(FOREIGN))),
+    "event": weighted(
+        (2, st.sampled_from([*EVENTS, "Order Completed", "Signed Up", "$page", "\\$page", "$x"])),
+        (1, st.sampled_from(FOREIGN)),
+    ),
     "messageId": weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
     "anonymousId": weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
 }

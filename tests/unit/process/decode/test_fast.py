@@ -231,6 +231,13 @@ def test_calls_are_counted_under_names_of_their_own() -> None:
     }  # fmt: skip
 
 
+def test_a_track_with_the_name_of_another_call_is_none_of_its_calls() -> None:
+    for sent in ("$page", "$alias", "\\$page"):
+        assert read(type="track", event=sent).name == "\\" + sent
+    for sent in ("$pages", "\\x", "$"):
+        assert read(type="track", event=sent).name == sent
+
+
 # Marks -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,153 @@
+"""Imported history, and workers that were down for days: the totals are the oracle's, and answers say what was late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.ask.parse import parse_object
+from rtaplatform.analytics.freshness.tracker import FreshnessTracker
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.stream.memory import MemoryBroker, MemoryLog
+from rtaplatform.stream.port import Partition
+from tests.comparison import check_the_law, differences, expected
+from tests.simulation.capped import record
+from tests.simulation.world import PROJECTS, Home, Kept, MemoryHome
+from tests.unit.analytics.shop import Clock
+
+TOPIC, PARTITIONS = "rta.events.web", 4
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+NOW_MS = 1_795_345_200_000  # noon in Berlin
+Sent = tuple[int, int, int]  # partition, Kafka timestamp, the event's own time
+
+
+class Site:
+    """A log of four partitions, and a worker that reads it when it is told to."""
+
+    def __init__(self, home: Home | None = None) -> None:
+        self.broker = MemoryBroker({TOPIC: PARTITIONS})
+        self.home = home or MemoryHome(1)
+        topic_id = self.broker.ids[TOPIC]
+        starts = {PartitionId(topic_id, n): 0 for n in range(PARTITIONS)}
+        self.home.store.begin(0, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
+        self.home.set_projects("v1")
+        self.places = [Partition(TOPIC, n) for n in range(PARTITIONS)]
+        log = MemoryLog(self.broker, 500)
+        log.assign(self.places)
+        self.worker = Worker(log, log, self.home.store, shards=1, sleep=lambda _: None, clock=lambda: 0.0)
+
+    def append(self, number: int, sent: Sent) -> None:
+        partition, timestamp_ms, own_ms = sent
+        person, name = f"p-{number % 40}", ("Product Viewed", "Order Completed", "$page")[number % 3]
+        fields: dict[str, Any] = {"event": name, "properties": {"product_id": f"p-{number % 7}", "price": 2}}
+        self.broker.append(
+            self.places[partition], timestamp_ms, person.encode(), record(f"m-{number}", own_ms, person, **fields)
+        )
+
+    def read_all(self) -> None:
+        ends = {place: len(self.broker.records.get(place, ())) for place in self.places}
+        while not self.worker.is_settled or any(
+            self.worker.positions.next_read_offset(place) != end for place, end in ends.items()
+        ):
+            self.worker.turn()
+            assert not self.worker.positions.stops
+
+    def truth(self) -> Truth:
+        kept = (
+            Kept(*place, r.offset, r.timestamp_ms, r.key, r.value)
+            for place in self.places
+            for r in self.broker.records.get(place, ())
+        )
+        return recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+
+    def check(self) -> Truth:
+        truth, held = self.truth(), self.home.held()
+        assert differences(held, expected(truth)) == []
+        assert check_the_law(held) == []
+        return truth
+
+    async def meta(self, now_ms: int, **given: Any) -> dict[str, Any]:
+        engine = Engine(self.home.store, FreshnessTracker(), Clock(now_ms), None)
+        answers = await engine.answer("demo", [parse_object({"metric": "events", **given})])
+        meta = answers[0].meta
+        return {"total": answers[0].results[0].total, "late": meta.late, "duplicates": meta.duplicates}
+
+
+def in_order(days: int, timestamp_of: Callable[[int], int]) -> Iterator[Sent]:
+    """An event every two hours of so many days up to now."""
+    chance = Random(days)
+    for own_ms in range(NOW_MS - days * DAY_MS, NOW_MS, 2 * HOUR_MS):
+        yield chance.randrange(PARTITIONS), timestamp_of(own_ms), own_ms
+
+
+@pytest.mark.parametrize("days", [30, 390, 900])
+async def test_history_that_is_imported_in_order_counts_as_it_happened(days: int) -> None:
+    """Its Kafka timestamps are the events' own, so stream time follows: nothing is late, however long ago it was."""
+    site = Site()
+    for number, sent in enumerate(in_order(days, lambda own_ms: own_ms)):
+        site.append(number, sent)
+    site.read_all()
+    truth = site.check().projects["demo"].totals
+    assert (truth["late"], truth["dead"], truth["duplicate"]) == (0, 0, 0)
+    assert await site.meta(NOW_MS, **{"from": "-28d"}) == {"total": 28 * 12, "late": 0, "duplicates": 0}
+
+
+async def test_history_that_is_sent_as_if_it_were_new_keeps_what_is_kept_and_says_what_was_late() -> None:
+    """Its Kafka timestamps are of today: minutes and hours that would have gone are not made, and old days are late."""
+    site = Site()
+    events = list(in_order(900, lambda _: NOW_MS - 1_000))
+    for number, sent in enumerate(events):
+        site.append(number, sent)
+    site.read_all()
+    truth = site.check().projects["demo"].totals
+    assert 0.5 * len(events) < truth["late"] < 0.6 * len(events)
+    meta = await site.meta(NOW_MS, **{"from": "-1h"})
+    assert meta["late"] == truth["late"]
+    assert (await site.meta(NOW_MS, **{"from": "-300d", "to": "-10d"}))["late"] == 0, "they were late today"
+    assert (await site.meta(NOW_MS, **{"from": "2026-05-01", "to": "2026-06-01"}))["total"] == 31 * 12
+
+
+@pytest.mark.parametrize("days", [3, 9])
+async def test_a_worker_that_was_down_for_days_counts_as_one_that_was_not(days: int) -> None:
+    """Some events reach the log hours or days after they happened, and some are sent twice."""
+    here, away = Site(), Site()
+    chance = Random(days)
+    for number, at_ms in enumerate(range(NOW_MS - days * DAY_MS, NOW_MS, 10 * 60_000)):
+        delay_ms = chance.choice((0, 0, 0, 3, 30, 60, 24 * 70, 24 * 420)) * HOUR_MS
+        sent = (number % PARTITIONS, at_ms, at_ms - delay_ms)
+        for site in (here, away):
+            site.append(number, sent)
+            if number % 11 == 0:
+                site.append(number, sent)
+        here.read_all()
+    away.read_all()
+    truth = away.check().projects["demo"].totals
+    here.check()
+    assert here.home.held() == away.home.held()
+    assert truth["late"] > 10
+    assert truth["duplicate"] > 10
+    for site in (here, away):
+        meta = await site.meta(NOW_MS, **{"from": f"-{days + 1}d"})
+        assert (meta["late"], meta["duplicates"]) == (truth["late"], truth["duplicate"])
+
+
+async def test_partitions_that_are_read_far_apart_agree_with_the_oracle() -> None:
+    """One partition is read to its end while the others wait at its beginning, days behind."""
+    site = Site()
+    for number, at_ms in enumerate(range(NOW_MS - 5 * DAY_MS, NOW_MS, 10 * 60_000)):
+        site.append(number, (0, at_ms, at_ms))
+    site.read_all()
+    for number, at_ms in enumerate(range(NOW_MS - 5 * DAY_MS, NOW_MS, 10 * 60_000), 10_000):
+        site.append(number, (1 + number % 2, at_ms, at_ms - (number % 5) * 30 * HOUR_MS))
+        if number % 9 == 0:
+            site.append(number, (1 + number % 2, at_ms, at_ms - (number % 5) * 30 * HOUR_MS))
+    site.read_all()
+    truth = site.check().projects["demo"].totals
+    assert (truth["late"], truth["duplicate"]) == (0, 80)
