@@ -51,7 +51,7 @@ MANY_METHODS = {
     "MemoryStore": 31,  # the ports of worker, reader, rebuild and operator in one object, so that tests see one state
     "RedisStore": 28,  # the calls of the worker's port, and what operators and the start of a process ask
     # Caches and loops: few public methods over short private steps.
-    "Engine": 17,  # one answer in short private steps
+    "Engine": 16,  # one answer in short private steps
     "FreshnessTracker": 17,  # each question about freshness by itself, and the steps of a refresh
     "KeyCache": 18,  # one look-up in short steps: fresh, stale, guess, PostgreSQL away
     "LiveQuery": 17,  # listeners that come and go, and the steps of one computation

@@ -194,6 +194,22 @@ class MetricTotals(Struct, frozen=True):
     previous_to: str | UnsetType = UNSET
 
 
+class Cohort(Struct, frozen=True):
+    """The persons first seen in a day or week: how many, and how many of them were active so many periods later."""
+
+    start: str
+    size: int
+    retained: list[int]
+
+
+class RetentionTable(Struct, frozen=True):
+    """The cohorts of a period, by time. A list `retained` ends with the period in progress."""
+
+    cohort: str
+    cohorts: list[Cohort]
+    meta: Meta
+
+
 class MetricItem(Struct, frozen=True):
     name: str
     unit: str

@@ -22,7 +22,7 @@ from rtaplatform.serve.http.parameters import refuse_unreadable_query
 from rtaplatform.serve.http.problems import answer_problem
 from rtaplatform.serve.middleware import wrap_application
 from rtaplatform.serve.openapi.document import document_of
-from rtaplatform.serve.query import live_routes, product_routes, query_routes
+from rtaplatform.serve.query import engagement_routes, live_routes, product_routes, query_routes
 from rtaplatform.settings import ApiHalf
 
 DESCRIPTION = (
@@ -60,6 +60,7 @@ def _query_handlers() -> list[ControllerRouterHandler]:
     return [
         *query_routes.route_handlers,
         *product_routes.route_handlers,
+        *engagement_routes.route_handlers,
         *live_routes.route_handlers,
         *entity_routes.route_handlers,
         *import_routes.route_handlers,

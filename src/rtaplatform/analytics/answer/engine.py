@@ -7,7 +7,7 @@ how fresh, complete and exact it is. Raises `Rejected` (the question is wrong), 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -36,7 +36,7 @@ from rtaplatform.analytics.read.visitor_ranking import greatest, greatest_produc
 from rtaplatform.core.errors import InvalidParameter, Unable, Unavailable
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer, Query
-from rtaplatform.store.port import AggregateReader, BucketContent, Read, Snapshot
+from rtaplatform.store.port import AggregateReader, BucketContent, Read, ReadFields, Snapshot
 
 ATTEMPTS_MAX = 8
 POINTS_AT_ONCE = 500  # planning more takes some milliseconds, so other requests get a turn after it
@@ -50,6 +50,16 @@ class Reply(Struct, frozen=True):
     answers: list[Answer]
     generation: str
     digest: str
+
+
+class BesideReading(Struct, frozen=True):
+    """An answer with its plan, and the answers to further reads of the same moment."""
+
+    answer: Answer
+    plan: QueryPlan
+    now_ms: int
+    reads: list[ReadFields]
+    answers: Answers
 
 
 class Engine:
@@ -84,6 +94,22 @@ class Engine:
                 return reply
         raise Unavailable("redis", f"the settings or the history of {project} keep changing")
 
+    async def read_beside(
+        self, project: str, query: Query, make_reads: Callable[[QueryPlan], list[ReadFields]]
+    ) -> BesideReading:
+        """Answer a query without breakdown, and read more of the same moment. `make_reads` may refuse the query."""
+        for _ in range(ATTEMPTS_MAX):
+            settings, now_ms = await self.project(project), self._clock().wall_ms
+            plan = self._plans.plan(query, settings, now_ms)
+            job, reads = await self._prepare(plan), make_reads(plan)
+            snapshot, answers = await self._read(settings.slug, [job], now_ms, reads)
+            if snapshot.project == settings:
+                fresh = self._freshness.observe(snapshot, self._clock())
+                answer = answer_of(job, answers, snapshot, fresh, now_ms)
+                return BesideReading(answer, plan, now_ms, reads, answers)
+            self._projects[settings.slug] = snapshot.project
+        raise Unavailable("redis", f"the settings of {project} keep changing")
+
     async def _reply(
         self, plans: Sequence[QueryPlan], cost: RequestCost, settings: ProjectSettings, now_ms: int
     ) -> Reply | None:
@@ -109,8 +135,10 @@ class Engine:
         )
         return Reply(answers, snapshot.generation, _digest(snapshot))
 
-    async def _read(self, slug: str, jobs: Sequence[QuestionJob], now_ms: int) -> tuple[Snapshot, Answers]:
-        merged = merge_reads(read for job in jobs for read in reads_of(job, now_ms))
+    async def _read(
+        self, slug: str, jobs: Sequence[QuestionJob], now_ms: int, more_reads: Sequence[Read] = ()
+    ) -> tuple[Snapshot, Answers]:
+        merged = merge_reads([*more_reads, *(read for job in jobs for read in reads_of(job, now_ms))])
         reads = list(dict.fromkeys(merged.values()))
         snapshot = await self._unchanged_answers.ask(slug, reads)
         answers = dict(zip(reads, snapshot.answers, strict=True))
@@ -189,14 +217,14 @@ class Engine:
                 return await self._prepare_union(planned, window, products)
         values = shape.values or ("",)
         if needs_values(planned, shape):
-            answer = (await self._read_cached(planned, [values_read(planned, shape)])).answers[0]
+            answer = (await self._unchanged_answers.ask(planned.project.slug, [values_read(planned, shape)])).answers[0]
             assert isinstance(answer, list)
             values = tuple(str(value) for value in answer)
         elif not planned.query.breakdown and not shape.joined:
             return QuestionJob(planned, (((), values),))
         groups = groups_of(planned, shape, values, products)
         if planned.query.breakdown and len(groups) > planned.query.limit:
-            groups = await greatest(partial(self._read_uncached, planned), planned, shape, groups)
+            groups = await greatest(partial(self._reader.read, planned.project.slug), planned, shape, groups)
         return QuestionJob(planned, groups, products=products)
 
     async def _prepare_union(self, planned: QueryPlan, window: UnitedSketches, products: ProductTable) -> QuestionJob:
@@ -215,23 +243,17 @@ class Engine:
     async def _rank_products(
         self, planned: QueryPlan, shape: PersonsPlan, bounds: VisitorUpperBounds
     ) -> tuple[Group, ...]:
-        tiles = planned.period.tiles
+        tiles, slug = planned.period.tiles, planned.project.slug
         bounds.drop_others(tiles, None)  # no newest bucket: recounting costs more than finding out that it has changed
         for _ in range(ATTEMPTS_MAX):
             await self._read_portions(planned, bounds, tiles)
             reads = bounds.reads(tiles)
-            snapshot = await self._read_cached(planned, reads)
+            snapshot = await self._unchanged_answers.ask(slug, reads)
             if bounds.update(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
-                read = self._read_cached if planned.query.limit <= KEPT_COUNTS_MAX else self._read_uncached
-                return await greatest_products(partial(read, planned), planned, shape, bounds.copy_ranking())
+                is_kept = planned.query.limit <= KEPT_COUNTS_MAX  # else the answers are too many to be kept
+                read = self._unchanged_answers.ask if is_kept else self._reader.read
+                return await greatest_products(partial(read, slug), planned, shape, bounds.copy_ranking())
         raise Unavailable("redis", f"the history of {planned.project.slug} keeps changing")
-
-    async def _read_cached(self, planned: QueryPlan, reads: Sequence[Read]) -> Snapshot:
-        return await self._unchanged_answers.ask(planned.project.slug, reads)
-
-    async def _read_uncached(self, planned: QueryPlan, reads: Sequence[Read]) -> Snapshot:
-        """For reads with too many answers to cache."""
-        return await self._reader.read(planned.project.slug, reads)
 
 
 def _count_fields(snapshot: Snapshot) -> int:

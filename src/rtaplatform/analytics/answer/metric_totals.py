@@ -12,6 +12,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from rtaplatform.analytics.answer.engine import Engine
+from rtaplatform.analytics.plan.dimension_groups import can_filter
+from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.query import Answer, Meta, MetricTotal, MetricTotals, Query
 
 # The funnel of a product, in order.
@@ -20,15 +22,38 @@ PRODUCT_METRICS = (
     "visitors", "buyers", "view_to_cart", "cart_to_order", "view_to_order",
 )  # fmt: skip
 
+ENGAGEMENT_METRICS = (
+    "visitors", "new_visitors", "active_users", "weekly_active_users", "monthly_active_users", "stickiness", "online",
+    "sessions", "sessions_per_visitor", "events_per_session", "bounce_rate", "session_duration",
+    "session_duration_median", "session_duration_p95", "conversion_rate", "cart_abandonment_rate", "buyers",
+)  # fmt: skip
+ENGAGEMENT_DIMENSIONS = METRICS["sessions"].dimensions
+
+
+def queries_of_totals(query: Query, names: Sequence[str]) -> list[Query]:
+    """One query for each of these metrics that can have the filters of `query`, all for one period."""
+    filters = [name for name, _ in query.filters]
+    answered = [name for name in names if can_filter(METRICS[name], filters)]
+    return [replace(query, metric=name, beside=tuple(names)) for name in answered]
+
 
 async def read_totals(engine: Engine, project: str, query: Query, names: Sequence[str]) -> MetricTotals:
-    """Totals of these metrics, for the filters and the period of `query`."""
-    answers = await engine.answer(project, [replace(query, metric=name, beside=tuple(names)) for name in names])
-    first = answers[0]
+    """Totals of these metrics, for the filters and the period of `query`.
+
+    The total of a metric that cannot have these filters is null. The first metric that can has a period.
+    """
+    answers = await engine.answer(project, queries_of_totals(query, names))
+    first, totals = answers[0], {answer.metric: _total(answer) for answer in answers}
+    missing = [name for name in names if name not in totals]
+    totals |= {name: MetricTotal(METRICS[name].unit, None, None, None) for name in missing}
+    meta = _merge_meta(answers)
+    if missing:
+        reason = f"{', '.join(missing)}: null, since they are not kept by {', '.join(n for n, _ in query.filters)}."
+        meta = replace(meta, reasons=[*(meta.reasons or ()), reason])
     return MetricTotals(
         first.start, first.end, first.timezone,
-        {answer.metric: _total(answer) for answer in answers},
-        _merge_meta(answers),
+        {name: totals[name] for name in names},
+        meta,
         first.previous_from, first.previous_to,
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ OpenAPI has no way to express this for parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
 from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
 from rtaplatform.analytics.ask.time_expressions import PATTERN
@@ -45,6 +47,18 @@ COMPARE = parameter(
     "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
     one_of(COMPARISONS), example="previous_period",
 )  # fmt: skip
+
+
+def filters_of(dimensions: Sequence[str]) -> tuple[Docs, ...]:
+    return tuple(
+        comma_separated(
+            name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
+            _VALUE_OF_URL, items_max=VALUES_MAX, example="(none)",
+        )
+        for name in dimensions
+    )  # fmt: skip
+
+
 _SHARED = (
     *FROM_AND_TO,
     parameter("interval", "Length of a point; none: no points.", one_of(INTERVALS), example="hour"),
@@ -57,13 +71,7 @@ _SHARED = (
     parameter("limit", "How many combinations.", limit_schema(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
     COMPARE,
     parameter("bots", "include: count events marked as bots.", one_of(BOTS), example="exclude"),
-    *(
-        comma_separated(
-            name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
-            _VALUE_OF_URL, items_max=VALUES_MAX, example="(none)",
-        )
-        for name in DIMENSIONS
-    ),
+    *filters_of(DIMENSIONS),
 )  # fmt: skip
 _METRIC = parameter("name", "As in GET /v1/metrics.", one_of(tuple(METRICS)), "path", example="orders")
 _LIVE = (

@@ -1,0 +1,169 @@
+"""Engagement and retention over HTTP, each number against a recount of the raw events."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from datetime import date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople
+from tests.unit.analytics.people_shop import (
+    OF_DAYS,
+    OF_SESSIONS,
+    PeopleShop,
+    Span,
+    is_as_told,
+    new,
+    sessions_in,
+    sessions_of,
+)
+from tests.unit.analytics.read.test_people_metrics import (
+    MORNINGS,
+    NOON,
+    WEEKDAYS,
+    ZONES,
+    any_world,
+    berlin,
+    instant,
+    world,
+)
+from tests.unit.process.people.people_site import Seen
+from tests.unit.serve.parts_of_tests import Site
+
+HOUR, DAY = 3_600_000, 86_400_000
+
+
+def recount(people: OraclePeople, cohort: str, start: date, today: date, periods: int) -> list[int]:
+    """How many of those who were first seen in the day or week were active so many of them later."""
+    step = timedelta(days=7 if cohort == "week" else 1)
+    found: Counter[int] = Counter()
+    for person in people.persons:
+        days = people.days_of(person)
+        if start <= min(days) < start + step:
+            found.update({(day - start) // step for day in days})
+    begun = (today - start) // step + 1
+    return [found[age] for age in range(min(periods, begun))]
+
+
+@pytest.mark.parametrize("cohort", ["day", "week"])
+@pytest.mark.parametrize("seed", range(6))
+async def test_retention_is_the_oracles(seed: int, cohort: str) -> None:
+    shop, rng = any_world(seed)
+    people, periods = shop.truth(), rng.choice([1, 4, 8, 30])
+    answer = await Site(shop).ask("GET", "/v1/retention", cohort=cohort, periods=str(periods), **{"from": "-30d"})
+    assert answer.status == 200
+    cohorts = answer.json["cohorts"]
+    today = datetime.fromtimestamp(shop.clock.at_ms / 1000, datetime.fromisoformat(cohorts[-1]["start"]).tzinfo).date()
+    starts = [datetime.fromisoformat(one["start"]).date() for one in cohorts]
+    assert starts[-1] == (today if cohort == "day" else people.week_of(today))
+    assert [one["retained"] for one in cohorts] == [recount(people, cohort, start, today, periods) for start in starts]
+    assert [one["size"] for one in cohorts] == [one["retained"][0] for one in cohorts]
+    assert (answer.json["meta"]["exact"], answer.json["meta"]["error"]) == (True, 0)
+
+
+async def test_without_a_start_there_are_as_many_cohorts_as_periods() -> None:
+    shop = berlin()
+    shop.visit(Seen(NOON - 2 * DAY, "u"), Seen(NOON, "u"))
+    answer = await Site(shop).ask("GET", "/v1/retention", periods="3")
+    assert [(one["start"], one["retained"]) for one in answer.json["cohorts"]] == [
+        ("2026-11-20T00:00:00+01:00", [1, 0, 1]), ("2026-11-21T00:00:00+01:00", [0, 0]),
+        ("2026-11-22T00:00:00+01:00", [0]),
+    ]  # fmt: skip
+    weeks = await Site(shop).ask("GET", "/v1/retention", cohort="week", periods="2", to="2026-11-23")
+    assert [one["retained"] for one in weeks.json["cohorts"]] == [[0, 0], [1]]
+
+
+async def test_retention_as_a_table() -> None:
+    shop = berlin()
+    shop.visit(Seen(NOON - DAY, "u"))
+    answer = await Site(shop).ask("GET", "/v1/retention", periods="2", format="csv")
+    assert list(csv.reader(io.StringIO(answer.body.decode()))) == [
+        ["start", "size", "0", "1"], ["2026-11-21T00:00:00+01:00", "1", "1", "0"],
+        ["2026-11-22T00:00:00+01:00", "0", "0", ""],
+    ]  # fmt: skip
+
+
+REFUSED = [
+    ({"cohort": "month"}, "cohort"), ({"periods": "0"}, "periods"), ({"periods": "401"}, "periods"),
+    ({"cohort": "week", "periods": "58"}, "periods"), ({"periods": "x"}, "periods"), ({"from": "soon"}, "from"),
+    ({"from": "now", "to": "-1d"}, "from"), ({"timezone": "UTC"}, "timezone"), ({"limit": "3"}, "limit"),
+    ({"from": "-2000d", "periods": "400"}, "periods"),
+    ({"from": "-3500d"}, "from"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "field"), REFUSED, ids=str)
+async def test_wrong_values_of_retention_are_named(given: dict[str, str], field: str) -> None:
+    answer = await Site(berlin()).ask("GET", "/v1/retention", **given)
+    assert (answer.status, answer.json["field"]) == (422, field)
+
+
+def totals(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: part["total"] for name, part in document.items() if isinstance(part, dict) and "total" in part}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_engagement_is_the_oracles(seed: int) -> None:
+    rng = Random(f"engagement {seed}")
+    zone = rng.choice(ZONES)
+    shop = world(seed, instant(rng.choice(MORNINGS)), zone, rng.choice(WEEKDAYS))
+    answer = (await Site(shop).ask("GET", "/v1/engagement", **{"from": "-6d"})).json
+    people, numbers = shop.truth(), totals(answer)
+    start, end = (instant(answer[name]) for name in ("from", "to"))
+    today = datetime.fromtimestamp((end - 1) / 1000, datetime.fromisoformat(answer["to"]).tzinfo).date()
+    sessions = sessions_in(sessions_of(people), Span(start, end, today))
+    for metric, count in OF_SESSIONS.items():
+        assert is_as_told(metric, numbers[metric], count(sessions)), metric
+    for metric, count_day in OF_DAYS.items():
+        assert is_as_told(metric, numbers[metric], count_day(people, today)), metric
+    first = datetime.fromisoformat(answer["from"]).date()
+    assert numbers["new_visitors"] == new(people, [first + timedelta(days=n) for n in range((today - first).days + 1)])
+    assert answer["meta"]["error"] == 0.05
+    assert numbers["sessions_per_visitor"] == numbers["sessions"] / numbers["visitors"]
+
+
+async def test_what_a_filter_does_not_reach_is_null_and_said() -> None:
+    shop = berlin()
+    shop.visit(Seen(NOON - HOUR, "u"), Seen(NOON, "v", source="ios"))
+    answer = (await Site(shop).ask("GET", "/v1/engagement", source="ios")).json
+    numbers = totals(answer)
+    assert (numbers["sessions"], numbers["visitors"], numbers["sessions_per_visitor"]) == (1, 1, 1)
+    assert (numbers["active_users"], numbers["online"]) == (None, None)
+    assert "active_users" in answer["meta"]["reasons"][-1]
+    both = (await Site(shop).ask("GET", "/v1/engagement")).json
+    assert (both["from"], both["to"]) == (answer["from"], answer["to"])  # whole days, whatever the filter
+
+
+async def test_engagement_compares_and_has_units() -> None:
+    shop = berlin()
+    shop.visit(Seen(NOON - DAY, "u"), Seen(NOON - HOUR, "u"), Seen(NOON, "v"))
+    answer = (await Site(shop).ask("GET", "/v1/engagement", compare="previous_period", **{"from": "2026-11-22"})).json
+    assert answer["active_users"] == {"unit": "count", "total": 2, "previous": 1, "error": 0}
+    assert (answer["previous_from"], answer["previous_to"]) == (
+        "2026-11-21T00:00:00+01:00",
+        "2026-11-22T00:00:00+01:00",
+    )
+    assert answer["session_duration_p95"]["unit"] == "seconds"
+    assert (answer["stickiness"]["total"], answer["new_visitors"]["total"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [({"timezone": "UTC"}, "timezone"), ({"interval": "day"}, "interval"), ({"event": "x"}, "event")],
+    ids=str,
+)
+async def test_wrong_values_of_engagement_are_named(given: dict[str, str], field: str) -> None:
+    answer = await Site(berlin()).ask("GET", "/v1/engagement", **given)
+    assert (answer.status, answer.json["field"]) == (422, field)
+
+
+async def test_engagement_as_a_table() -> None:
+    answer = await Site(PeopleShop(ProjectSettings("demo", "UTC"), NOON)).ask("GET", "/v1/engagement", format="csv")
+    table = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    assert {row["metric"] for row in table} >= {*OF_DAYS, *OF_SESSIONS, "new_visitors", "online"}
