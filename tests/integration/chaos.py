@@ -91,12 +91,12 @@ class Stack:
         """One of our own commands, as `rta` would run it, or another module with the same environment."""
         log = (self.folder / f"{arguments[0]}.log").open("ab")
         child = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], env=self._environment(), stdout=log, stderr=log
+            [sys.executable, "-m", module, *arguments], env=self.environment(), stdout=log, stderr=log
         )
         self.children.append(child)
         return child
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         store = self.store_settings
         assert store.loader_url is not None
         return os.environ | {

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "keys": ("keys", "Make, list and revoke API keys.", True),
     "topics": ("topics", "List topics; accept a re-created or truncated one.", True),
     "rebuild": ("rebuild", "Count everything again from the log, beside the live totals.", False),
+    "reconcile": ("reconcile", "Compare the live totals with a recount of the log.", False),
     "catalog": ("catalog", "Import users and products.", True),
     "bench": ("bench", "Measure what the platform does on this machine.", True),
 }

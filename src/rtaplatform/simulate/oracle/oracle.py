@@ -10,7 +10,7 @@ Limits: it keeps every id and every person in memory. 300,000 records take secon
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +24,7 @@ from rtaplatform.simulate.oracle.oracle_calendar import (
     keeps_persons_by_product,
 )
 from rtaplatform.simulate.oracle.oracle_counting import count, gain_of
+from rtaplatform.simulate.oracle.oracle_erased import OracleErased
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_event, visit_of
 from rtaplatform.simulate.oracle.oracle_json import UnreadableRecord, read_record
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
@@ -54,6 +55,9 @@ class Consumed(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
 
 
+CountsBucket = Callable[[str, int], bool]
+
+
 class OracleRules(NamedTuple):
     """The settings of a project that its numbers depend on: an IANA time zone, a currency code, a day of the week."""
 
@@ -79,8 +83,12 @@ def recount(records: Iterable[Consumed], *, projects: Mapping[str, Mapping[str, 
 class Oracle:
     """Counts one record at a time. `truth` is correct after each."""
 
-    def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, projects: Mapping[str, Mapping[str, str]], *, counts: CountsBucket | None = None) -> None:
+        """`counts` tells whether a bucket, by kind and start, is wanted. All events are remembered nevertheless."""
         self.truth = Truth()
+        self._counts: CountsBucket = counts or (lambda _kind, _start: True)
+        self._set_aside: set[str] = set()
+        self._erased: dict[str, OracleErased] = defaultdict(OracleErased)
         self._rules = {slug: OracleRules(**rules) for slug, rules in projects.items()}
         for slug, rules in self._rules.items():
             self.truth.rules[slug] = OraclePersonRules(rules.zone, rules.week_start)
@@ -88,6 +96,14 @@ class Oracle:
         self._blocks: dict[tuple[Any, ...], _OracleBlock] = defaultdict(_OracleBlock)
         self._loose_ids: dict[tuple[Any, ...], int] = {}  # id outside any block → stream time at which it was written
         self._orders = OracleOrders()
+
+    def set_aside(self, origin: str) -> None:
+        """Count the record at `topic:partition:offset` as dead: a worker of the platform could not count it."""
+        self._set_aside.add(origin)
+
+    def erase(self, project: str, user: str, anonymous: Iterable[str]) -> None:
+        """Forget a person from now on: their events count, but no longer for a person (rule 7)."""
+        self._erased[project].add(user, anonymous, self.truth.visits[project])
 
     def add(self, record: Consumed) -> None:
         """Count one record as applied, duplicate, late or dead."""
@@ -100,6 +116,8 @@ class Oracle:
             data = read_record(record.value, collected=_was_collected(record))
             project = self._read_project(data)
             event = read_event(data, topic=record.topic, timestamp=record.timestamp, stream_time=now)
+            if self._set_aside and f"{record.topic}:{record.partition}:{record.offset}" in self._set_aside:
+                raise UnreadableRecord("internal")
         except UnreadableRecord as error:
             self._quarantine(record, project, error.reason, now)
         else:
@@ -133,6 +151,7 @@ class Oracle:
             self._count_outcome(project, "late", now)
             return
         self.truth.projects[project].totals["applied"] += 1
+        buckets = [bucket for bucket in buckets if self._counts(*bucket)]
         by_product = [bucket for bucket in buckets if keeps_persons_by_product(*bucket, now)]
         is_repeat = self._orders.is_repeat(project, event, now)
         if is_repeat:
@@ -140,14 +159,24 @@ class Oracle:
         gain = gain_of(event, self._rules[project].currency, is_repeat=is_repeat)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
         if not any(mark.startswith("bot:") for mark in event.marks):
-            self.truth.visits[project].append(visit_of(event))
+            self._note_visit(project, event)
+
+    def _note_visit(self, project: str, event: OracleEvent) -> None:
+        visit = visit_of(event)
+        if project in self._erased:
+            remaining = self._erased[project].without(visit)
+            if remaining is None:
+                return
+            visit = remaining
+        self.truth.visits[project].append(visit)
 
     def _count_outcome(self, project: str, outcome: str, now: int) -> None:
         truth = self.truth.projects[project]
         truth.totals[outcome] += 1
         zone = self._rules[project].zone if project else "UTC"
         for bucket in bucket_starts(now, zone).items():
-            truth.quality[bucket][outcome] += 1
+            if self._counts(*bucket):
+                truth.quality[bucket][outcome] += 1
 
     def _check_duplicate(self, event: OracleEvent, record: Consumed, project: str, now: int) -> bool:
         """Return whether the id was seen before. If not, remember it (rule 3)."""

@@ -71,6 +71,12 @@ class Broker:
             if p in low and p in high and p in stable
         }
 
+    def offsets_at(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
+        """The first offset of each partition whose record is not older; the end if there is none."""
+        spec: OffsetSpec = OffsetSpec.for_timestamp(time_ms)  # type: ignore[no-untyped-call]  # untyped there
+        offsets, ends = self._offsets(partitions, spec), self._offsets(partitions, LATEST)
+        return {p: offset if offset >= 0 else ends[p] for p, offset in offsets.items() if p in ends}
+
     def ends(self) -> dict[PartitionId, int]:
         """The end of each partition of the event topics: the next offset. All of a topic's partitions, or none.
 

@@ -1,0 +1,132 @@
+"""The event log up to given positions, in the order of time, as the oracle wants it.   Names adapters.
+
+Only committed records are read. Partitions are merged by stream time, so that of two equal orders in two partitions
+the earlier one comes first. Each partition has a bounded queue in memory. Errors: `Unavailable`, `SetupError`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from rtaplatform.core.control_records import ErasureRecord, read_erasure
+from rtaplatform.core.errors import SetupError, Unavailable
+from rtaplatform.core.ledger import PartitionId
+from rtaplatform.settings import KafkaSettings
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import CONTROL
+from rtaplatform.stream.kafka.partition_reader import KafkaPartitions
+from rtaplatform.stream.port import LogRecord, OffsetRange, Partition
+
+_READ_SECONDS = 0.2
+_SILENT_SECONDS_MAX = 30.0
+_COLLECTED = (("rta-collected", b"1"),)
+
+
+class LoggedRecord(NamedTuple):
+    """A record as the oracle reads it. `timestamp` is None if Kafka has none."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class LogExtent(NamedTuple):
+    """A partition and what of it is read: from `begin` up to, but without, `end`. `lost`: records before that are gone."""
+
+    partition: Partition
+    begin: int
+    end: int
+    lost: int = 0
+
+
+class LogInOrder:
+    """Reads the event topics and `rta.control`. Call `close` at the end."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._reader = KafkaPartitions(kafka)
+        self._broker = Broker(kafka)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def extents(
+        self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int], since_ms: int | None
+    ) -> list[LogExtent]:
+        """Return what to read of each partition. `since_ms`: no record that is older. Raises SetupError."""
+        partitions = [p for p in self._reader.partitions() if p.topic != CONTROL]
+        ranges = self._reader.extents(partitions)
+        since = self._broker.offsets_at(partitions, since_ms) if since_ms is not None else {}
+        extents = [_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
+        for place in ends.keys() - {extent.place for extent in ranges.values()}:
+            raise SetupError(
+                f"The totals include partition {place.partition} of a topic that is gone ({place.topic_id}).",
+                "`rta topics list` shows what is there. Records of a deleted topic cannot be counted again.",
+                exit_code=4,
+            )
+        return extents
+
+    def records(self, extents: list[LogExtent]) -> Iterator[LoggedRecord | ErasureRecord]:
+        """Yield the records, and the erasures among them, in order of stream time."""
+        controls = [p for p in self._reader.partitions() if p.topic == CONTROL]
+        ranges = self._reader.extents(controls)
+        streams = [self._stream(LogExtent(p, ranges[p].low, ranges[p].readable)) for p in sorted(ranges)]
+        streams += [self._stream(extent) for extent in extents]
+        for _, _, record in heapq.merge(*streams, key=lambda item: item[:2]):
+            if record.partition.topic != CONTROL:
+                yield _logged(record)
+            elif (erasure := read_erasure(record.value)) is not None:
+                yield erasure
+
+    def _stream(self, extent: LogExtent) -> Iterator[tuple[int, tuple[Partition, int], LogRecord]]:
+        """Yield the records of one partition with their stream times."""
+        if extent.begin >= extent.end:
+            return
+        self._reader.seek(extent.partition, extent.begin)
+        stream_time, heard_at = 0, time.monotonic()
+        while True:
+            batch = self._reader.read(extent.partition, _READ_SECONDS)
+            for run in batch.runs:
+                heard_at = time.monotonic()
+                for index, offset in enumerate(run.offsets):
+                    if offset >= extent.end:
+                        return
+                    stream_time = max(stream_time, run.timestamps_ms[index])
+                    yield stream_time, (extent.partition, offset), run.record(index)
+                    heard_at = time.monotonic()
+                if run.offsets[-1] + 1 >= extent.end:
+                    return
+            if batch.ends.get(extent.partition, -1) >= extent.end:
+                return
+            if time.monotonic() - heard_at > _SILENT_SECONDS_MAX:
+                raise Unavailable("kafka", f"does not give the records of {extent.partition} up to {extent.end}")
+
+
+def _extent(
+    partition: Partition,
+    of: OffsetRange,
+    starts: Mapping[PartitionId, int],
+    ends: Mapping[PartitionId, int],
+    since: int | None,
+) -> LogExtent:
+    start, end = starts.get(of.place, 0), ends.get(of.place, 0)
+    begin = max(start, of.low, since or 0)
+    return LogExtent(partition, min(begin, end), end, lost=max(0, min(of.low, end) - start))
+
+
+def _logged(record: LogRecord) -> LoggedRecord:
+    return LoggedRecord(
+        record.partition.topic,
+        record.partition.number,
+        record.offset,
+        None if record.timestamp_ms < 0 else record.timestamp_ms,
+        record.key,
+        record.value,
+        _COLLECTED if record.was_collected else (),
+    )

@@ -1,0 +1,63 @@
+"""The period of a recount: whole local days of a project, and the buckets in them.   Pure."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from rtaplatform.core.errors import SetupError
+from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, bucket_starts, day_start
+from rtaplatform.core.time.zones import load_zone
+
+DAYS_MAX = 62
+_DAY_MINUTES, _HOUR_MINUTES = 1_440, 60
+# A bucket that goes so soon is not compared: it may be deleted while it is read.
+_SOON_MS = 3_600_000
+
+
+class ReconcilePeriod(NamedTuple):
+    """Starts of buckets in minutes since 1970, those that are still kept. `end` is the first minute after the period."""
+
+    first_day: date
+    last_day: date
+    begin: int
+    end: int
+    starts: dict[BucketKind, tuple[int, ...]]
+
+    def covers(self, start: int) -> bool:
+        """Tell whether a bucket with this start lies in the period."""
+        return self.begin <= start < self.end
+
+
+def period_of(first: date | None, last: date | None, zone: str, now_ms: int) -> ReconcilePeriod:
+    """Return the days from `first` to `last`, both included; by default yesterday and today. Raises SetupError."""
+    tz = load_zone(zone)
+    today = datetime.fromtimestamp(now_ms / 1000, tz).date()
+    last_day = last or today
+    first_day = first or last_day - timedelta(days=1)
+    if first_day > last_day or (last_day - first_day).days >= DAYS_MAX:
+        raise SetupError(
+            f"The period from {first_day} to {last_day} is not 1 to {DAYS_MAX} days.",
+            "See --from and --to.",
+            exit_code=2,
+        )
+    begin, end = _midnight(first_day, tz), _midnight(last_day + timedelta(days=1), tz)
+    return ReconcilePeriod(
+        first_day, last_day, begin, end, _starts(begin, min(end, now_ms // 60_000 + 6), zone, now_ms)
+    )
+
+
+def _starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:
+    found: dict[BucketKind, set[int]] = {kind: set() for kind in BucketKind}
+    for minute in range(begin, end):
+        for kind, start in zip(BucketKind, bucket_starts(minute, zone), strict=True):
+            found[kind].add(start)
+    return {
+        kind: tuple(s for s in sorted(starts) if s * 60_000 + RETENTION_MS[kind] > now_ms + _SOON_MS)
+        for kind, starts in found.items()
+    }
+
+
+def _midnight(day: date, tz: ZoneInfo) -> int:
+    return day_start(datetime(day.year, day.month, day.day, 12, tzinfo=tz), tz)

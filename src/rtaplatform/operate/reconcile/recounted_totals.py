@@ -1,0 +1,85 @@
+"""The oracle's numbers under the names that the store uses, for one project and period.   Pure.
+
+Only names are translated here; everything that counts is in `simulate/oracle`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SEPARATOR
+from rtaplatform.core.time.buckets import BucketKind
+from rtaplatform.operate.reconcile.live_totals import WHOLE, ReconciledTotals
+from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople
+from rtaplatform.simulate.oracle.oracle_report import unite
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
+
+_KINDS = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
+_LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
+_PEOPLE = {rollup.name for rollup in WHOLE[-4:]}
+
+
+def totals_of(truth: ProjectTruth, people: OraclePeople, period: ReconcilePeriod) -> ReconciledTotals:
+    """Return what the store should hold of the buckets in the period."""
+    totals = ReconciledTotals()
+    for rows, bot in ((truth.events, ""), (truth.bot_events, BOT_PREFIX)):
+        for (kind, start, *values), numbers in rows.items():
+            _add(totals, ("events", kind, start), bot, numbers, values)
+            _add(totals, ("activity", kind, start), bot, numbers, values[:2])
+    for of_products, bot in ((truth.products, ""), (truth.bot_products, BOT_PREFIX)):
+        for (kind, start, product), numbers in of_products.items():
+            _add(totals, ("products", kind, start), bot, numbers, [product])
+    for sales, bot in ((truth.sales, ""), (truth.bot_sales, BOT_PREFIX)):
+        for (kind, start, *values), numbers in sales.items():
+            _add(totals, ("sales", kind, start), bot, numbers, values)
+    _add_sums(totals, truth)
+    _add_people(totals, people)
+    _add_persons(totals, truth, people)
+    return _within(totals, period)
+
+
+def _add_sums(totals: ReconciledTotals, truth: ProjectTruth) -> None:
+    for shared, bot in ((truth.shared, ""), (truth.bot_shared, BOT_PREFIX)):
+        for (kind, start), numbers in shared.items():
+            _add(totals, ("products", kind, start), bot, numbers, [])
+            if kind != "minute":
+                ours = {name: numbers[name] for name in ("shared_views", "shared_adds", "shared_orders")}
+                _add(totals, ("sales", kind, start), bot, ours, [])
+    for (kind, start), numbers in truth.quality.items():
+        _add(totals, ("quality", kind, start), "", numbers, [])
+
+
+def _add_people(totals: ReconciledTotals, people: OraclePeople) -> None:
+    for (rollup, kind, start), numbers in people.cells().items():
+        if rollup in _PEOPLE:
+            totals.cells[rollup, _KINDS[kind], start] = dict(numbers)
+
+
+def _add_persons(totals: ReconciledTotals, truth: ProjectTruth, people: OraclePeople) -> None:
+    for name, by_place in (("", truth.persons), (BUYERS, truth.buyers)):
+        for (kind, start, source, product), ids in by_place.items():
+            if kind == "day" and source is None and product is None:
+                totals.persons[name, BucketKind.DAY, start] = len(unite(ids, people))
+
+
+def _add(
+    totals: ReconciledTotals, place: tuple[str, Any, Any], bot: str, numbers: Mapping[str, int], values: Iterable[Any]
+) -> None:
+    rollup, kind, start = place
+    cell = totals.cells.setdefault((rollup, _KINDS[kind], start), {})
+    stored = ["" if v == "(none)" else v[1:] if _LIKE_A_MARKER.fullmatch(v) else v for v in map(str, values)]
+    for measure, number in numbers.items():
+        for name in (bot + measure, SEPARATOR.join((bot + measure, *stored))) if stored else (bot + measure,):
+            if number:
+                cell[name] = cell.get(name, 0) + number
+
+
+def _within(totals: ReconciledTotals, period: ReconcilePeriod) -> ReconciledTotals:
+    kept = {kind: set(starts) for kind, starts in period.starts.items()}
+    return ReconciledTotals(
+        {place: cell for place, cell in totals.cells.items() if place[2] in kept[place[1]]},
+        {place: n for place, n in totals.persons.items() if place[2] in kept[place[1]]},
+    )

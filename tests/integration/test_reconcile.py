@@ -1,0 +1,106 @@
+"""`rta reconcile` on real servers: no difference after everything that happens; a total changed by hand is found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from rtaplatform.store import redis_keys
+from rtaplatform.store.redis.redis_store import RedisStore
+from tests.integration.chaos import Stack, until
+from tests.integration.servers import TESTER
+
+SHARES = ("--late", "0.05", "--duplicates", "0.05", "--malformed", "0.02", "--users", "300")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    running = Stack.start(tmp_path / "a stack", shards=2)
+    yield running
+    running.stop()
+
+
+def reconcile(stack: Stack, *options: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "rtaplatform.cli.main", "reconcile", "--json", *options],
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout, done.stderr[-3_000:]
+    of: dict[str, Any] = json.loads(done.stdout)["projects"][0]
+    return done.returncode, of
+
+
+def metrics(of: dict[str, Any]) -> dict[str, float]:
+    return {metric["name"]: metric["recount"] for metric in of["metrics"]}
+
+
+def change_a_day(stack: Stack, rollup: str, field: str, by: int) -> str:
+    """Add to a counter of a day, as nobody may. Returns the key."""
+    store = RedisStore(stack.store_settings)
+    states = {shard: store.state(shard) for shard in range(stack.shards)}
+    store.close()
+    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+        for shard, state in states.items():
+            assert state is not None
+            for key in tester.scan_iter(f"{redis_keys.generation_prefix(shard, state.generation)}c:demo:{rollup}:d:*"):
+                tester.hincrby(key, field, by)
+                return str(key)
+    raise AssertionError("no such bucket")
+
+
+def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebuilt(stack: Stack) -> None:
+    stack.spawn("simulate", "--rate", "3", "--backfill", "2d", "--seed", "5", *SHARES).wait(300)
+    workers = [stack.spawn("worker"), stack.spawn("worker")]
+    stack.drain()
+    code, history = reconcile(stack)
+    assert (code, history["buckets"]) == (0, []), history
+    numbers = metrics(history)
+    assert all(numbers[name] for name in ("events", "orders", "revenue", "refunds", "duplicates", "repeated_orders"))
+
+    visitors = stack.spawn("simulate", "--rate", "300", "--duration", "25s", *SHARES)
+    for _ in range(2):
+        stack.kill(workers.pop())
+        workers.append(stack.spawn("worker"))
+        code, while_running = reconcile(stack)
+        assert (code, while_running["buckets"]) == (0, []), while_running
+    visitors.wait(120)
+    stack.drain()
+    rebuilt = stack.spawn("rebuild")
+    assert rebuilt.wait(200) == 0
+    code, after = reconcile(stack)
+    assert (code, after["buckets"]) == (0, []), after
+    assert metrics(after)["events"] > numbers["events"]
+
+
+def test_a_total_that_was_changed_by_hand_is_found(stack: Stack) -> None:
+    stack.spawn("worker")
+    stack.spawn("simulate", "--rate", "0", "--events", "5000", *SHARES).wait(120)
+    stack.drain()
+    assert reconcile(stack)[0] == 0
+    change_a_day(stack, "activity", "orders", 3)
+    code, of = reconcile(stack)
+    assert code == 4
+    differing = {metric["name"]: metric["difference"] for metric in of["metrics"] if metric["difference"]}
+    assert differing.get("orders") == 3
+    assert [(b["rollup"], b["kind"], b["what"]) for b in of["buckets"]] == [("activity", "day", "orders")]
+    change_a_day(stack, "products", "views\x1fp-1", -1)
+    assert any("p-1" in bucket["what"] for bucket in reconcile(stack)[1]["buckets"])
+
+
+def test_wrong_usage_and_servers_that_are_away(stack: Stack) -> None:
+    for options, code in ((("--project", "nobody"), 2), (("--from", "soon"), 2), (("--kafka", "127.0.0.1:1"), 3)):
+        command = [sys.executable, "-m", "rtaplatform.cli.main", "reconcile", *options]
+        done = subprocess.run(command, env=stack.environment(), capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, done.stderr
+    until(lambda: True, "the end")
