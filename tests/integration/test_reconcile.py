@@ -101,6 +101,8 @@ def test_a_total_that_was_changed_by_hand_is_found(stack: Stack) -> None:
 def test_wrong_usage_and_servers_that_are_away(stack: Stack) -> None:
     for options, code in ((("--project", "nobody"), 2), (("--from", "soon"), 2), (("--kafka", "127.0.0.1:1"), 3)):
         command = [sys.executable, "-m", "rtaplatform.cli.main", "reconcile", *options]
-        done = subprocess.run(command, env=stack.environment(), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, env=stack.environment(), capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == code, done.stderr
     until(lambda: True, "the end")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SCALE, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX
 from rtaplatform.core.time.buckets import BucketKind
-from rtaplatform.operate.reconcile.live_totals import Place, ReconciledTotals
+from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals, sums_of
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
 
 SKETCH_ERROR_MAX = 0.033
@@ -20,6 +20,7 @@ _SKETCH_SLACK = 2
 _KIND_NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
 _CAPPED = ("activity", "events", "products", "sales")
 _OF_PEOPLE = ("actives", "retention", "sessions", "session_lengths")
+_ROLLUPS = {rollup.name: rollup for rollup in WHOLE}
 Cell = Mapping[str, int]
 
 
@@ -130,21 +131,29 @@ def compare_buckets(
         if place not in live.cells:  # not among what was read, as the minutes of some rollups
             continue
         cells = [_plain(totals.cells.get(place, {})) for totals in (live, recount)]
-        by_sums = kind is not BucketKind.DAY or rollup in _CAPPED
-        for name in sorted(cells[0].keys() | cells[1].keys()):
+        for name in _comparable(place, cells):
             numbers = [cell.get(name, 0) for cell in cells]
-            if numbers[0] != numbers[1] and not (by_sums and SEPARATOR in name):
+            if numbers[0] != numbers[1]:
                 yield DifferingBucket(rollup, _KIND_NAMES[kind], start, name.replace(SEPARATOR, " · "), *numbers)
         if kind is BucketKind.DAY and rollup in _CAPPED:
             yield from _faults(place, cells)
+
+
+def _comparable(place: Place, cells: list[dict[str, int]]) -> list[str]:
+    """The fields that must be equal: those that were read, without the values of a bucket that may be full."""
+    rollup, kind, _ = place
+    names = cells[0].keys() | cells[1].keys()
+    if kind is not BucketKind.DAY:
+        return sorted(names & set(sums_of(_ROLLUPS[rollup])))
+    return sorted(name for name in names if rollup not in _CAPPED or SEPARATOR not in name)
 
 
 def _faults(place: Place, cells: list[dict[str, int]]) -> Iterator[DifferingBucket]:
     """Where a full bucket has no seat for a value, the sums of the rest are compared."""
     rollup, kind, start = place
     for bot in ("", BOT_PREFIX):
-        values = [_by_values(cell, bot) for cell in cells]
-        for fault in find_faults(rollup, *values, OracleSeats().count_for(rollup, _KIND_NAMES[kind])):
+        live, recount = (_by_values(cell, bot) for cell in cells)
+        for fault in find_faults(rollup, live, recount, OracleSeats().count_for(rollup, _KIND_NAMES[kind])):
             yield DifferingBucket(rollup, _KIND_NAMES[kind], start, bot + fault)
 
 

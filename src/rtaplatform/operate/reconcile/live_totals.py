@@ -119,6 +119,6 @@ def _reads(period: ReconcilePeriod) -> tuple[list[Read], list[str]]:
 
 def sums_of(rollup: Rollup) -> tuple[str, ...]:
     """The fields of a bucket's sums, those of bots too."""
-    more = (*SHARED.values(), REFUND_EVENTS) if rollup is PRODUCTS else ()
+    more = (*SHARED.values(), REFUND_EVENTS) if rollup in (PRODUCTS, SALES) else ()
     measures = (*rollup.measures, *more)
     return (*measures, *(BOT_PREFIX + name for name in measures))

@@ -38,7 +38,7 @@ class LoggedRecord(NamedTuple):
 
 
 class LogExtent(NamedTuple):
-    """A partition and what of it is read: from `begin` up to, but without, `end`. `lost`: records before that are gone."""
+    """A partition and what of it is read: from `begin` up to, but without, `end`. `lost`: records that are gone."""
 
     partition: Partition
     begin: int

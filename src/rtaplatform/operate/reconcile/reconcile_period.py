@@ -11,13 +11,13 @@ from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, bucket_start
 from rtaplatform.core.time.zones import load_zone
 
 DAYS_MAX = 62
-_DAY_MINUTES, _HOUR_MINUTES = 1_440, 60
+_AHEAD_MINUTES = 7  # an event may be up to five minutes ahead
 # A bucket that goes so soon is not compared: it may be deleted while it is read.
 _SOON_MS = 3_600_000
 
 
 class ReconcilePeriod(NamedTuple):
-    """Starts of buckets in minutes since 1970, those that are still kept. `end` is the first minute after the period."""
+    """`starts` of the buckets that are still kept, in minutes since 1970; `end` is the first minute after the period."""
 
     first_day: date
     last_day: date
@@ -43,9 +43,8 @@ def period_of(first: date | None, last: date | None, zone: str, now_ms: int) -> 
             exit_code=2,
         )
     begin, end = _midnight(first_day, tz), _midnight(last_day + timedelta(days=1), tz)
-    return ReconcilePeriod(
-        first_day, last_day, begin, end, _starts(begin, min(end, now_ms // 60_000 + 6), zone, now_ms)
-    )
+    until = min(end, now_ms // 60_000 + _AHEAD_MINUTES)
+    return ReconcilePeriod(first_day, last_day, begin, end, _starts(begin, until, zone, now_ms))
 
 
 def _starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:

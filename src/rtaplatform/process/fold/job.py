@@ -88,6 +88,11 @@ class EcommerceJob:
     def __init__(self, person_fold: PersonFold | None = None) -> None:
         self._person_fold = person_fold
 
+    @property
+    def counts_people(self) -> bool:
+        """Whether days, cohorts and sessions are counted."""
+        return self._person_fold is not None
+
     def decode(
         self, run: RecordColumns, stream_time_ms: int, projects: Mapping[str, ProjectSettings], shards: int
     ) -> DecodedRun:

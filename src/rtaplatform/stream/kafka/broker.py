@@ -73,7 +73,7 @@ class Broker:
 
     def offsets_at(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
         """The first offset of each partition whose record is not older; the end if there is none."""
-        spec: OffsetSpec = OffsetSpec.for_timestamp(time_ms)  # type: ignore[no-untyped-call]  # untyped there
+        spec: OffsetSpec = OffsetSpec.for_timestamp(time_ms)
         offsets, ends = self._offsets(partitions, spec), self._offsets(partitions, LATEST)
         return {p: offset if offset >= 0 else ends[p] for p, offset in offsets.items() if p in ends}
 
