@@ -14,7 +14,7 @@ import redis
 
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_store import RedisStore
-from tests.integration.chaos import Stack, until
+from tests.integration.chaos import Stack
 from tests.integration.servers import TESTER
 
 SHARES = ("--late", "0.05", "--duplicates", "0.05", "--malformed", "0.02", "--users", "300")
@@ -105,4 +105,3 @@ def test_wrong_usage_and_servers_that_are_away(stack: Stack) -> None:
             command, env=stack.environment(), capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == code, done.stderr
-    until(lambda: True, "the end")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, RedisOption
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, KafkaOption, RedisOption
 from rtaplatform.cli.stop_signals import record_stop_signals
 from rtaplatform.core.errors import NotFound, SetupError
 
@@ -33,7 +33,7 @@ def command(
     kafka: KafkaOption = None,
     redis: RedisOption = None,
     data_dir: DataDirOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Count a period again from the log, by an independent program, and compare it with the live totals.
 

@@ -17,7 +17,7 @@ _SOON_MS = 3_600_000
 
 
 class ReconcilePeriod(NamedTuple):
-    """`starts` of the buckets that are still kept, in minutes since 1970; `end` is the first minute after the period."""
+    """`starts` of buckets that are still kept, in minutes since 1970; `end` is the first minute after the period."""
 
     first_day: date
     last_day: date
