@@ -61,7 +61,7 @@ def test_other_periods_are_refused(first: str, last: str) -> None:
 
 def test_equal_totals_have_no_difference(counted: ReconciledTotals) -> None:
     live = copy_of(counted)
-    rows = compare_metrics(live, counted, with_people=True, ids={})
+    rows = compare_metrics(live, counted, with_people=True, ids=counted.persons)
     assert all(row.is_equal for row in rows)
     assert {row.name: row.recount for row in rows}["events"] > 3_000
     assert list(compare_buckets(live, counted, with_people=True)) == []
@@ -71,7 +71,7 @@ def test_a_changed_sum_of_a_day_is_a_metric_and_a_bucket(counted: ReconciledTota
     live = copy_of(counted)
     place = next(p for p in live.cells if p[:2] == ("activity", BucketKind.DAY))
     live.cells[place]["revenue"] += 50_000
-    rows = compare_metrics(live, counted, with_people=True, ids={})
+    rows = compare_metrics(live, counted, with_people=True, ids=counted.persons)
     assert {row.name: row.difference for row in rows if not row.is_equal} == {"revenue": 5, "net_revenue": 5}
     assert [(b.rollup, b.what) for b in compare_buckets(live, counted, with_people=True)] == [("activity", "revenue")]
 

@@ -19,9 +19,9 @@ SKETCH_ERROR_MAX = 0.033
 _SKETCH_SLACK = 2
 _KIND_NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
 _CAPPED = ("activity", "events", "products", "sales")
-_OF_PEOPLE = ("actives", "retention", "sessions", "session_lengths")
+_OF_PEOPLE = ("actives", "retention", "sessions", "lengths", "session_lengths")
 _ROLLUPS = {rollup.name: rollup for rollup in WHOLE}
-Cell = Mapping[str, int]
+CellFields = Mapping[str, int]
 
 
 class ComparedMetric(NamedTuple):
@@ -114,9 +114,10 @@ def _distinct(
 ) -> ComparedMetric:
     days = [place for place in live.persons.keys() | recount.persons.keys() if place[0] == of]
     sums = [sum(totals.persons.get(day, 0) for day in days) for totals in (live, recount)]
-    allowed = sum(
-        ids.get(day, 0) * (1 + SKETCH_ERROR_MAX) - recount.persons.get(day, 0) + _SKETCH_SLACK for day in days
-    )
+    allowed = 0.0
+    for day in days:
+        persons = recount.persons.get(day, 0)
+        allowed += ids.get(day, persons) * (1 + SKETCH_ERROR_MAX) - persons + _SKETCH_SLACK
     return ComparedMetric(f"{name}, all days", sums[0], sums[1], round(allowed, 1))
 
 
@@ -157,11 +158,11 @@ def _faults(place: Place, cells: list[dict[str, int]]) -> Iterator[DifferingBuck
             yield DifferingBucket(rollup, _KIND_NAMES[kind], start, bot + fault)
 
 
-def _plain(cell: Cell) -> dict[str, int]:
+def _plain(cell: CellFields) -> dict[str, int]:
     return {name: n for name, n in cell.items() if n and not name.startswith((SEATS_PREFIX, SHORT_PREFIX))}
 
 
-def _by_values(cell: Cell, bot: str) -> dict[tuple[str, ...], dict[str, int]]:
+def _by_values(cell: CellFields, bot: str) -> dict[tuple[str, ...], dict[str, int]]:
     rows: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for name, number in cell.items():
         measure, *values = name.split(SEPARATOR)

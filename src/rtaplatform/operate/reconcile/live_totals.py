@@ -18,6 +18,7 @@ from rtaplatform.core.rollups import (
     BOT_PREFIX,
     BUYERS,
     EVENTS,
+    LENGTHS,
     PRODUCTS,
     QUALITY,
     REFUND_EVENTS,
@@ -35,8 +36,8 @@ from rtaplatform.store.port import Read, ReadFields, ReadPersons, Snapshot
 from rtaplatform.store.redis.redis_reader import RedisReader
 
 Place = tuple[str, BucketKind, int]  # rollup or name of a sketch, kind, start
-WHOLE = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, ACTIVES, RETENTION, SESSIONS, SESSION_LENGTHS)
-_HOURS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, SESSIONS, SESSION_LENGTHS)
+WHOLE = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, ACTIVES, RETENTION, SESSIONS, LENGTHS, SESSION_LENGTHS)
+_HOURS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, SESSIONS, LENGTHS, SESSION_LENGTHS)
 _MINUTES = (ACTIVITY, PRODUCTS, QUALITY, SESSIONS)
 
 

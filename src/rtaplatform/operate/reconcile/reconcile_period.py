@@ -48,13 +48,13 @@ def period_of(first: date | None, last: date | None, zone: str, now_ms: int) -> 
 
 
 def _starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:
-    found: dict[BucketKind, set[int]] = {kind: set() for kind in BucketKind}
+    starts_of: dict[BucketKind, set[int]] = {kind: set() for kind in BucketKind}
     for minute in range(begin, end):
         for kind, start in zip(BucketKind, bucket_starts(minute, zone), strict=True):
-            found[kind].add(start)
+            starts_of[kind].add(start)
     return {
         kind: tuple(s for s in sorted(starts) if s * 60_000 + RETENTION_MS[kind] > now_ms + _SOON_MS)
-        for kind, starts in found.items()
+        for kind, starts in starts_of.items()
     }
 
 

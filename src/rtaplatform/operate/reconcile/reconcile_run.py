@@ -161,8 +161,8 @@ def _count_ids(truth: ProjectTruth, period: ReconcilePeriod) -> Mapping[Place, i
     return {
         (name, BucketKind.DAY, start): len(ids)
         for name, by_place in (("", truth.persons), ("buyers", truth.buyers))
-        for (kind, start, source, product), ids in by_place.items()
-        if kind == "day" and start in days and source is None and product is None
+        for (kind, start, dimension, _), ids in by_place.items()
+        if kind == "day" and start in days and not dimension
     }
 
 

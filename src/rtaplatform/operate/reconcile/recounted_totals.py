@@ -19,7 +19,7 @@ from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
 
 _KINDS = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 _LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
-_PEOPLE = {rollup.name for rollup in WHOLE[-4:]}
+_PEOPLE = {rollup.name for rollup in WHOLE[-5:]}
 
 
 def totals_of(truth: ProjectTruth, people: OraclePeople, period: ReconcilePeriod) -> ReconciledTotals:
@@ -60,8 +60,8 @@ def _add_people(totals: ReconciledTotals, people: OraclePeople) -> None:
 
 def _add_persons(totals: ReconciledTotals, truth: ProjectTruth, people: OraclePeople) -> None:
     for name, by_place in (("", truth.persons), (BUYERS, truth.buyers)):
-        for (kind, start, source, product), ids in by_place.items():
-            if kind == "day" and source is None and product is None:
+        for (kind, start, dimension, _), ids in by_place.items():
+            if kind == "day" and not dimension:
                 totals.persons[name, BucketKind.DAY, start] = len(unite(ids, people))
 
 
