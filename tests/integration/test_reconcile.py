@@ -60,7 +60,7 @@ def change_a_day(stack: Stack, rollup: str, field: str, by: int) -> str:
 
 
 def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebuilt(stack: Stack) -> None:
-    stack.spawn("simulate", "--rate", "3", "--backfill", "2d", "--seed", "5", *SHARES).wait(300)
+    stack.spawn("simulate", "--rate", "0.2", "--backfill", "2d", "--seed", "5", *SHARES).wait(300)
     workers = [stack.spawn("worker"), stack.spawn("worker")]
     stack.drain()
     code, history = reconcile(stack)
@@ -68,7 +68,7 @@ def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebui
     numbers = metrics(history)
     assert all(numbers[name] for name in ("events", "orders", "revenue", "refunds", "duplicates", "repeated_orders"))
 
-    visitors = stack.spawn("simulate", "--rate", "300", "--duration", "25s", *SHARES)
+    visitors = stack.spawn("simulate", "--rate", "100", "--duration", "20s", *SHARES)
     for _ in range(2):
         stack.kill(workers.pop())
         workers.append(stack.spawn("worker"))
@@ -85,7 +85,7 @@ def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebui
 
 def test_a_total_that_was_changed_by_hand_is_found(stack: Stack) -> None:
     stack.spawn("worker")
-    stack.spawn("simulate", "--rate", "0", "--events", "5000", *SHARES).wait(120)
+    stack.spawn("simulate", "--rate", "0", "--events", "3000", *SHARES).wait(120)
     stack.drain()
     assert reconcile(stack)[0] == 0
     change_a_day(stack, "activity", "orders", 3)

@@ -1,7 +1,7 @@
 """Live totals against the recount: one row for each metric, and each bucket that differs.   Pure.
 
 Counts must be equal. Distinct persons are estimates, so they may be off by 3.3 %, and by those whose link came after
-they were counted.
+they were counted. Of an order that two partitions report, either report may have counted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import NamedTuple
 from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SCALE, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals, sums_of
+from rtaplatform.operate.reconcile.recounted_totals import OpenOrders
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
 
+NOTHING_OPEN = OpenOrders({}, {})
 SKETCH_ERROR_MAX = 0.033
 _SKETCH_SLACK = 2
 _KIND_NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
@@ -101,11 +103,22 @@ _METRICS_OF_PEOPLE: tuple[tuple[str, Callable[[ReconciledTotals], int], int], ..
 
 
 def compare_metrics(
-    live: ReconciledTotals, recount: ReconciledTotals, *, with_people: bool, ids: Mapping[Place, int]
+    live: ReconciledTotals,
+    recount: ReconciledTotals,
+    *,
+    with_people: bool,
+    ids: Mapping[Place, int],
+    orders: OpenOrders = NOTHING_OPEN,
 ) -> list[ComparedMetric]:
     """Return one row for each metric. `ids`: how many ids the visitors of a day had before links united them."""
     metrics = _METRICS + (_METRICS_OF_PEOPLE if with_people else ())
-    rows = [ComparedMetric(name, read(live) / scale, read(recount) / scale) for name, read, scale in metrics]
+    bounds = [ReconciledTotals(dict(cells)) for cells in orders]
+    rows = [
+        ComparedMetric(
+            name, read(live) / scale, read(recount) / scale, max(abs(read(bound)) for bound in bounds) / scale
+        )
+        for name, read, scale in metrics
+    ]
     return rows + [_distinct(name, of, live, recount, ids) for name, of in (("visitors", ""), ("buyers", BUYERS))]
 
 
@@ -122,7 +135,7 @@ def _distinct(
 
 
 def compare_buckets(
-    live: ReconciledTotals, recount: ReconciledTotals, *, with_people: bool
+    live: ReconciledTotals, recount: ReconciledTotals, *, with_people: bool, orders: OpenOrders = NOTHING_OPEN
 ) -> Iterator[DifferingBucket]:
     """Yield what differs, bucket by bucket: all fields of days, the sums of hours and minutes."""
     for place in sorted(live.cells.keys() | recount.cells.keys()):
@@ -132,12 +145,21 @@ def compare_buckets(
         if place not in live.cells:  # not among what was read, as the minutes of some rollups
             continue
         cells = [_plain(totals.cells.get(place, {})) for totals in (live, recount)]
+        cells[1] = _with_open_orders(place, cells, orders)
         for name in _comparable(place, cells):
             numbers = [cell.get(name, 0) for cell in cells]
             if numbers[0] != numbers[1]:
                 yield DifferingBucket(rollup, _KIND_NAMES[kind], start, name.replace(SEPARATOR, " · "), *numbers)
         if kind is BucketKind.DAY and rollup in _CAPPED:
             yield from _faults(place, cells)
+
+
+def _with_open_orders(place: Place, cells: list[dict[str, int]], orders: OpenOrders) -> dict[str, int]:
+    """The recount, and where another report of an order may have counted, what is live."""
+    live, recount = cells
+    names = orders.less.get(place, {}).keys() | orders.more.get(place, {}).keys()
+    chosen = {n: live.get(n, 0) for n in names if orders.allows(place, n, live.get(n, 0) - recount.get(n, 0))}
+    return {name: number for name, number in (recount | chosen).items() if number}
 
 
 def _comparable(place: Place, cells: list[dict[str, int]]) -> list[str]:

@@ -25,7 +25,7 @@ from rtaplatform.operate.reconcile.compared_totals import (
 from rtaplatform.operate.reconcile.live_totals import LiveTotals, Place, read_live, read_project
 from rtaplatform.operate.reconcile.log_in_order import LogExtent, LoggedRecord, LogInOrder
 from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod, period_of
-from rtaplatform.operate.reconcile.recounted_totals import totals_of
+from rtaplatform.operate.reconcile.recounted_totals import open_orders, totals_of
 from rtaplatform.operate.reconcile.set_aside_records import read_set_aside
 from rtaplatform.process.fold.job import ECOMMERCE_JOB
 from rtaplatform.settings import KafkaSettings, StoreSettings
@@ -151,8 +151,10 @@ def _compare(result: Reconciliation, oracle: Oracle, extents: list[LogExtent], r
     recount = totals_of(truth, oracle.truth.people(slug), period)
     lost = sum(extent.lost for extent in extents)
     with_people = ECOMMERCE_JOB.counts_people and not lost and request.back_ms is None
-    result.metrics = compare_metrics(live.totals, recount, with_people=with_people, ids=_count_ids(truth, period))
-    result.buckets = list(compare_buckets(live.totals, recount, with_people=with_people))
+    orders = open_orders(oracle.truth.alternatives[slug], period)
+    ids = _count_ids(truth, period)
+    result.metrics = compare_metrics(live.totals, recount, with_people=with_people, ids=ids, orders=orders)
+    result.buckets = list(compare_buckets(live.totals, recount, with_people=with_people, orders=orders))
     result.remarks = list(_remarks(result, lost, with_people))
 
 

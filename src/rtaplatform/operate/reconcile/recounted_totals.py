@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SEPARATOR
 from rtaplatform.core.time.buckets import BucketKind
-from rtaplatform.operate.reconcile.live_totals import WHOLE, ReconciledTotals
+from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals
 from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod
 from rtaplatform.simulate.oracle.oracle_people import OraclePeople
 from rtaplatform.simulate.oracle.oracle_report import unite
@@ -22,8 +22,40 @@ _LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
 _PEOPLE = {rollup.name for rollup in WHOLE[-5:]}
 
 
+class OpenOrders(NamedTuple):
+    """By place and field: what totals may have less, or more, where another report of an order was read first."""
+
+    less: dict[Place, dict[str, int]]
+    more: dict[Place, dict[str, int]]
+
+    def allows(self, place: Place, name: str, difference: int) -> bool:
+        """Tell whether live less recount may come from there."""
+        return -self.less.get(place, {}).get(name, 0) <= difference <= self.more.get(place, {}).get(name, 0)
+
+
+def open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
+    """Return what is open because two partitions have reports of the same order. `pairs`: counted, and not counted."""
+    bounds = OpenOrders({}, {})
+    for counted, other in pairs:
+        ours, theirs = (_within(_cells_of(truth), period).cells for truth in (counted, other))
+        for place in ours.keys() | theirs.keys():
+            mine, yours = ours.get(place, {}), theirs.get(place, {})
+            for name in mine.keys() | yours.keys():
+                change = yours.get(name, 0) - mine.get(name, 0)
+                fields = (bounds.more if change > 0 else bounds.less).setdefault(place, {})
+                fields[name] = fields.get(name, 0) + abs(change)
+    return bounds
+
+
 def totals_of(truth: ProjectTruth, people: OraclePeople, period: ReconcilePeriod) -> ReconciledTotals:
     """Return what the store should hold of the buckets in the period."""
+    totals = _cells_of(truth)
+    _add_people(totals, people)
+    _add_persons(totals, truth, people)
+    return _within(totals, period)
+
+
+def _cells_of(truth: ProjectTruth) -> ReconciledTotals:
     totals = ReconciledTotals()
     for rows, bot in ((truth.events, ""), (truth.bot_events, BOT_PREFIX)):
         for (kind, start, *values), numbers in rows.items():
@@ -36,9 +68,7 @@ def totals_of(truth: ProjectTruth, people: OraclePeople, period: ReconcilePeriod
         for (kind, start, *values), numbers in sales.items():
             _add(totals, ("sales", kind, start), bot, numbers, values)
     _add_sums(totals, truth)
-    _add_people(totals, people)
-    _add_persons(totals, truth, people)
-    return _within(totals, period)
+    return totals
 
 
 def _add_sums(totals: ReconciledTotals, truth: ProjectTruth) -> None:

@@ -28,9 +28,9 @@ from rtaplatform.simulate.oracle.oracle_erased import OracleErased
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_event, visit_of
 from rtaplatform.simulate.oracle.oracle_json import UnreadableRecord, read_record
 from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
-from rtaplatform.simulate.oracle.oracle_orders import OracleOrders
+from rtaplatform.simulate.oracle.oracle_orders import OracleOrders, OracleReport
 from rtaplatform.simulate.oracle.oracle_people import OraclePersonRules
-from rtaplatform.simulate.oracle.oracle_truth import Truth
+from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
 
 _DEDUP_PARTITIONS = 16
 _BLOCK_LIFE_MS = DAY_MS
@@ -153,13 +153,24 @@ class Oracle:
         self.truth.projects[project].totals["applied"] += 1
         buckets = [bucket for bucket in buckets if self._counts(*bucket)]
         by_product = [bucket for bucket in buckets if keeps_persons_by_product(*bucket, now)]
-        is_repeat = self._orders.is_repeat(project, event, now)
-        if is_repeat:
+        report = OracleReport(event, (record.topic, record.partition), buckets, by_product)
+        first = self._orders.find_first(project, report, now)
+        if first is not None:
             self._count_outcome(project, "repeated_order", now)
-        gain = gain_of(event, self._rules[project].currency, is_repeat=is_repeat)
+            if first.place != report.place:
+                self.truth.alternatives[project].append((self._alone(project, first), self._alone(project, report)))
+        gain = gain_of(event, self._rules[project].currency, is_repeat=first is not None)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
         if not any(mark.startswith("bot:") for mark in event.marks):
             self._note_visit(project, event)
+
+    def _alone(self, project: str, report: OracleReport) -> ProjectTruth:
+        """Return what the order adds where this report of it is the one that counts."""
+        truth = ProjectTruth()
+        gain = gain_of(report.event, self._rules[project].currency, is_repeat=False)
+        numbers = {name: number for name, number in gain.numbers.items() if name != "count"}
+        count(truth, report.event, report.buckets, gain._replace(numbers=numbers), by_product=report.by_product)
+        return truth
 
     def _note_visit(self, project: str, event: OracleEvent) -> None:
         visit = visit_of(event)

@@ -1,9 +1,11 @@
 """The oracle's orders: which of them were counted before (rule 5).
 
-Every order id is kept for good, with the stream time at which it was counted last.
+Every order id is kept for good, with its last counted report and the stream time of that.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from rtaplatform.simulate.oracle.oracle_event import OracleEvent, dimension
 
@@ -11,23 +13,36 @@ _WEEK_MS = 7 * 24 * 3_600_000
 _LOST = {"undefined", "null", "none", "nil", "nan", "n/a", "-1", "true", "false", "unknown", "[object object]"}
 
 
+class OracleReport(NamedTuple):
+    """An order as reported: the event, its topic and partition, its buckets, and those with persons by product."""
+
+    event: OracleEvent
+    place: tuple[str, int]
+    buckets: list[tuple[str, int]]
+    by_product: list[tuple[str, int]]
+
+
 class OracleOrders:
     """The orders of all projects. Those of marked bots are known by themselves."""
 
     def __init__(self) -> None:
-        self._counted: dict[tuple[str, bool, str], int] = {}
+        self._counted: dict[tuple[str, bool, str], tuple[int, OracleReport]] = {}
 
-    def is_repeat(self, project: str, event: OracleEvent, now: int) -> bool:
-        """Tell whether the event is an order that was counted less than a week before or after, and note it if not."""
+    def find_first(self, project: str, report: OracleReport, now: int) -> OracleReport | None:
+        """Return the report of the same order that was counted less than a week before or after.
+
+        If there is none, note this one, and return None. What is no order is not noted.
+        """
+        event = report.event
         name = _name_of(event)
         if not name:
-            return False
+            return None
         place = (project, any(mark.startswith("bot:") for mark in event.marks), name)
         counted = self._counted.get(place)
-        if counted is not None and -_WEEK_MS < now - counted < _WEEK_MS:
-            return True
-        self._counted[place] = now
-        return False
+        if counted is not None and -_WEEK_MS < now - counted[0] < _WEEK_MS:
+            return counted[1]
+        self._counted[place] = (now, report)
+        return None
 
 
 def _name_of(event: OracleEvent) -> str:

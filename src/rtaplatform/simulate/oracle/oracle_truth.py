@@ -99,7 +99,8 @@ class ProjectTruth:
 class Truth:
     """The numbers of all projects. `consumed` by (topic, partition); `dead` by origin `topic:partition:offset`.
 
-    `visits` and `rules` by slug: what `people` are counted from.
+    `visits` and `rules` by slug: what `people` are counted from. `alternatives` by slug: of two reports of an order in
+    two partitions, what the counted one has added, and what the other one would have.
     """
 
     projects: dict[str, ProjectTruth] = field(default_factory=lambda: defaultdict(ProjectTruth))
@@ -107,6 +108,7 @@ class Truth:
     dead: dict[str, str] = field(default_factory=dict)
     visits: dict[str, list[OracleVisit]] = field(default_factory=lambda: defaultdict(list))
     rules: dict[str, OraclePersonRules] = field(default_factory=dict)
+    alternatives: dict[str, list[tuple[ProjectTruth, ProjectTruth]]] = field(default_factory=lambda: defaultdict(list))
 
     def people(self, slug: str) -> OraclePeople:
         """Count the people of a project."""
