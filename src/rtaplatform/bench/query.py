@@ -42,6 +42,10 @@ QUESTIONS = {
     "popular by revenue": HttpQuestion("/v1/products/popular?by=revenue"),
     "popular by visitors": HttpQuestion("/v1/products/popular?by=visitors"),
     "six metrics at once": HttpQuestion("/v1/query", {"queries": [{"metric": name} for name in DASHBOARD]}),
+    "engagement": HttpQuestion("/v1/engagement"),
+    "engagement of 30 days": HttpQuestion("/v1/engagement?from=-30d"),
+    "sessions by source and country": HttpQuestion("/v1/metrics/sessions?breakdown=source,country&interval=hour"),
+    "retention of 90 days": HttpQuestion("/v1/retention?periods=90"),
     "products": HttpQuestion("/v1/products?limit=50"),
     "a product": HttpQuestion("/v1/products/p-1"),
 }
