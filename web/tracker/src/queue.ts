@@ -40,7 +40,7 @@ export const clear = (): void => {
 
 const bound = (): void => {
   const lost = queue.splice(0, queue.length - QUEUE_EVENTS_MAX).length;
-  if (lost) warn("events lost", lost);
+  if (lost) warn("lost", lost);
 };
 
 const bodyOf = (batch: QueuedEvent[]): string =>

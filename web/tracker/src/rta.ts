@@ -11,7 +11,7 @@ type Method = (...given: any[]) => unknown;
 
 declare const VERSION: string;
 
-const TITLE_MS = 100; // single-page applications set the title after the address
+const TITLE_MS = 50; // single-page applications set the title after the address
 const COMMERCE = [
   "Product Viewed",
   "Product Added",
@@ -26,6 +26,7 @@ const engagedSeconds = Number(options.engaged ?? 10);
 
 let referrer = document.referrer;
 let page: ReturnType<typeof readPage>;
+let query: string; // of the address as last seen
 
 const readPage = () => ({
   path: location.pathname + (hash ? location.hash : ""),
@@ -53,6 +54,7 @@ const view = (name?: string, properties?: Fields): void => {
   sendEngaged();
   begin(engagedSeconds);
   const seen = (page = readPage());
+  query = seen.search;
   send("page", { name, properties }, seen);
   setTimeout(() => page === seen && (seen.title = document.title), TITLE_MS);
 };
@@ -65,7 +67,9 @@ const sendEngaged = (): void => {
 /** Filters and drafts change the query by replaceState: only another path is another page there. */
 const navigated = (isReplaced?: boolean): void => {
   const { path, search } = readPage();
-  if (path === page.path && (isReplaced || search === page.search)) return;
+  const isSame = path === page.path && (isReplaced || search === query);
+  query = search;
+  if (isSame) return;
   referrer = page.url;
   view();
 };
@@ -115,13 +119,15 @@ const rta: Record<string, Method | string> = {
 const start = (): void => {
   const scope = window as unknown as { rta?: any };
   const early = scope.rta;
-  if (early?.version) return;
-  if (!options.key) return warn("data-key is missing");
+  if (early?.version === VERSION) return;
+  if (!options.key) return warn("no data-key");
   for (const event of COMMERCE) rta[methodOf(event)] = (properties?: Fields) => track(event, properties);
   scope.rta = rta;
   addEventListener("submit", (event) => {
-    const { id, dataset } = event.target as HTMLFormElement;
-    if (dataset.rtaSubmit) track(dataset.rtaSubmit, { form: id });
+    const form = event.target as HTMLFormElement;
+    const name = form.getAttribute("data-rta-submit");
+    // Not `form.id`, which is a field of this name where the form has one.
+    if (name) track(name, { form: form.getAttribute("id") });
   }, true);
   if (!isOff("links")) followLinks();
   listen();

@@ -49,12 +49,17 @@ const save = (): void => {
   });
 };
 
-/** 1: send. 0: drop. undefined: hold in memory until the visitor has chosen. */
-export const consent = (): 0 | 1 | undefined => {
+const decide = (): 0 | 1 | undefined => {
   const isRefused =
     "dnt" in options &&
     (navigator.doNotTrack === "1" || (navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl);
-  return load().ok ?? (isRefused ? 0 : options.consent === "required" ? undefined : 1);
+  return state.ok ?? (isRefused ? 0 : options.consent === "required" ? undefined : 1);
+};
+
+/** 1: send. 0: drop. undefined: hold in memory until the visitor has chosen. */
+export const consent = (): 0 | 1 | undefined => {
+  load();
+  return decide();
 };
 
 /** Keep the visitor's choice; a refusal leaves nothing else. */
@@ -87,7 +92,7 @@ export const forget = (): void => {
 };
 
 const remember = (): void => {
-  if (consent()) save();
+  if (decide()) save();
 };
 
 /** Take the events that could not be sent before. */
