@@ -139,6 +139,12 @@ QUERY_KEPT_BYTES = _gauge(
 
 # worker: consumed = applied + duplicate + late + dead.
 WORKER_RECORDS = _counter("worker_records", "Records consumed, by outcome.", "outcome")
+WORKER_PERSON_NOTES = _counter(
+    "worker_person_notes",
+    "Where persons depend on the order of reading: identity_conflicts, late_state (events that are too old), "
+    "late_links (of two who are in sketches already).",
+    "note",
+)
 WORKER_APPLIES = _counter("worker_applies", "Calls of apply, by outcome.", "result")
 WORKER_BATCH_SECONDS = _histogram(
     "worker_batch_seconds", "A batch, from its first record until it is known to be applied."

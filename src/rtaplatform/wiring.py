@@ -28,6 +28,7 @@ from rtaplatform.collect.enrich.locations import LocationFile
 from rtaplatform.collect.machine_clock import MachineClock, watch_clock
 from rtaplatform.collect.producer import EventProducer
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
+from rtaplatform.process.people.erased import TOMBSTONE
 from rtaplatform.process.worker import worker
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.poison import Quarantine
@@ -92,7 +93,6 @@ def build_api(
     publisher = ProjectPublisher(parts.database, origins.replace, redis_store.set_projects)
     engine = Engine(reader, watches.tracker, read_clock, parts.products)
     hub = LiveHub(engine, reader, interval_ms=api.live_interval_ms, connections_max=api.live_connections_max)
-    tickets = build_tickets(limiter_url, store.connection_seconds_max)
 
     def make_tasks() -> list[BackgroundTask]:
         observer = ShardObserver(partial(list_slugs, parts.database), engine.observe, store.shards)
@@ -116,7 +116,7 @@ def build_api(
         origins=origins,
         intake=build_intake(collect),
         limits=build_limits(limits, limiter_url, store.connection_seconds_max, watches.room),
-        questions=QueryServices(engine, hub, parts.products, tickets),
+        questions=QueryServices(engine, hub, parts.products, build_tickets(limiter_url, store.connection_seconds_max)),
         catalog=CatalogServices(parts.database, build_erasure(kafka, parts.database, redis_store), publisher.publish),
         before_stop=hub.close,
         lifespan=lambda: run_lifespan(producer.start, run_in_background(make_tasks, hub.close, on_death), close),
@@ -296,5 +296,5 @@ def profiles_lag(kafka: KafkaSettings, group_id: str) -> int:
 
 def build_erasure(kafka: KafkaSettings, database: Database, redis_store: RedisStore) -> PersonErasure:
     """Build the erasure of persons. It opens nothing beside its arguments."""
-    control = ControlLog(kafka)
-    return PersonErasure(database, control.append, redis_store.forget, control.retention)
+    control, forget = ControlLog(kafka), partial(redis_store.forget, tombstone=TOMBSTONE)
+    return PersonErasure(database, control.append, forget, control.retention)

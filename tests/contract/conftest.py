@@ -18,7 +18,7 @@ from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.memory.memory_store import MemoryStore
-from rtaplatform.store.port import AggregateReader, AggregateStore, EndCounts
+from rtaplatform.store.port import AggregateReader, AggregateStore, EndCounts, Tombstone
 from rtaplatform.store.redis.apply_payload import Retention
 from rtaplatform.store.redis.redis_ends import RedisEnds
 from rtaplatform.store.redis.redis_generations import RedisGenerations
@@ -28,6 +28,8 @@ from tests.contract.shard import Shard
 from tests.integration.servers import TESTER, Running, flush
 
 TOPICS = {"rta.events.web": "topic-web"}
+# A value that names another id of its person is `also ` and this id.
+TOMBSTONE = Tombstone(b"erased", lambda value: [value[5:]] if value.startswith(b"also ") else [])
 BERLIN = ProjectSettings("demo", "Europe/Berlin", "EUR")
 
 
@@ -39,7 +41,7 @@ class Parts:
     reader: AggregateReader
     kind: str
     generations: Any
-    forget: Callable[[str, Sequence[bytes]], Any]
+    forget: Callable[[str, Sequence[bytes], Tombstone], Any]
     ends: EndCounts
     generation: str = "g1"
 

@@ -12,15 +12,17 @@ from rtaplatform.store.port import (
     Advance,
     Applied,
     Behind,
+    Conflicted,
     Delta,
     ErasedKeys,
     Moved,
+    PersonWrite,
     ReadFields,
     ReadOnline,
     Replaced,
     Switched,
 )
-from tests.contract.conftest import TOPICS, Parts
+from tests.contract.conftest import TOMBSTONE, TOPICS, Parts
 from tests.contract.test_store import BLOCK, CELLS, MINUTE, NOW_MS, PLACE, advance, block, row
 
 CONTROL = PartitionId("topic-control", 0)
@@ -172,24 +174,71 @@ async def test_the_stops_of_the_old_one_end_with_the_switch(building: Parts) -> 
 async def test_a_person_is_erased_once_where_the_log_says_so(building: Parts) -> None:
     seen = {"demo": {b"a" * 8: NOW_MS, b"b" * 8: NOW_MS}}
     building.generations.build(0, "g2", advance(0, 1, online=seen))
-    erasure = ErasedKeys("demo", (b"a" * 8,), CONTROL, 1)
+    erasure = ErasedKeys("demo", (b"a" * 8,), CONTROL, 1, TOMBSTONE)
     assert building.generations.erase(0, "g2", erasure)
     building.generations.build(0, "g2", advance(1, 2, online=seen))
     assert building.generations.erase(0, "g2", erasure)
     assert not building.generations.erase(0, "g9", erasure)
-    assert building.generations.erase(0, "g2", ErasedKeys("demo", (b"b" * 8,), CONTROL, 2))
+    assert building.generations.erase(0, "g2", ErasedKeys("demo", (b"b" * 8,), CONTROL, 2, TOMBSTONE))
     switch(building)
     assert (await building.reader.read("demo", [ReadOnline(NOW_MS - 1)])).answers == (1,)
 
 
-async def test_who_is_erased_leaves_every_generation(building: Parts) -> None:
-    seen = {"demo": {b"a" * 8: NOW_MS}}
-    building.store.apply(0, "g1", advance(0, 1, online=seen))
-    building.generations.build(0, "g2", advance(0, 1, online=seen))
-    building.forget("demo", [b"a" * 8])
-    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (0,)
-    switch(building)
-    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (0,)
+PERSON, OTHER_ID, SOMEBODY = b"a" * 8, b"o" * 8, b"s" * 8
+
+
+def seen_person(first: int) -> Delta:
+    """A person with a value, online under another id, and somebody else."""
+    write = PersonWrite("demo", PERSON, b"", b"T" * 8, b"also " + OTHER_ID)
+    online = {"demo": {PERSON: NOW_MS, OTHER_ID: NOW_MS, SOMEBODY: NOW_MS}}
+    return advance(first, first + 1, persons=[write], online=online)
+
+
+def value_in(parts: Parts, generation: str) -> bytes:
+    return parts.store.persons(0, generation, [("demo", PERSON)])[0]
+
+
+async def test_who_is_erased_leaves_a_tombstone_in_every_generation(building: Parts) -> None:
+    building.store.apply(0, "g1", seen_person(0))
+    assert building.generations.build(0, "g2", seen_person(0)) == Applied()
+    assert switch(building) == Switched()
+    assert begin(building, "", "g3") == "g3"
+    building.generations.build(0, "g3", seen_person(0))
+    building.forget("demo", [PERSON], TOMBSTONE)
+    tokens = {value_in(building, generation)[:8] for generation in ("g1", "g2")}
+    assert tokens.isdisjoint({b"T" * 8, b""})
+    assert [value_in(building, generation)[8:] for generation in ("g1", "g2")] == [b"erased"] * 2
+    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (1,)
+    # What is built counts the time before the erasure yet.
+    assert value_in(building, "g3") == b"T" * 8 + b"also " + OTHER_ID
+    assert switch(building, "g2", "g3") == Switched()
+    assert value_in(building, "g3")[8:] == b"erased"
+    assert value_in(building, "g3")[:8] != b"T" * 8
+    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (1,)
+
+
+async def test_a_worker_that_knew_the_person_is_refused(parts: Parts) -> None:
+    parts.store.apply(0, "g1", seen_person(0))
+    parts.forget("demo", [PERSON, SOMEBODY], TOMBSTONE)
+    known = PersonWrite("demo", PERSON, b"T" * 8, b"U" * 8, b"more")
+    absent = PersonWrite("demo", SOMEBODY, b"", b"U" * 8, b"new")
+    outcome = parts.store.apply(0, "g1", advance(1, 2, persons=[known, absent]))
+    assert outcome == Conflicted([], [("demo", PERSON), ("demo", SOMEBODY)], [], False)
+
+
+async def test_an_erasure_in_the_log_leaves_a_tombstone_in_what_is_built(building: Parts) -> None:
+    building.generations.build(0, "g2", seen_person(0))
+    assert building.generations.erase(0, "g2", ErasedKeys("demo", (PERSON,), CONTROL, 1, TOMBSTONE))
+    assert value_in(building, "g2")[8:] == b"erased"
+    assert switch(building) == Switched()
+    assert (await building.reader.read("demo", [ReadOnline(0)])).answers == (1,)
+
+
+async def test_who_is_erased_twice_is_counted_once(parts: Parts) -> None:
+    parts.store.apply(0, "g1", seen_person(0))
+    removed = [parts.forget("demo", [PERSON, SOMEBODY], TOMBSTONE) for _ in range(2)]
+    if parts.kind == "redis":
+        assert removed == [{"online": 3, "values": 1}, {"online": 0, "values": 0}]
 
 
 async def test_listeners_hear_of_the_switch_and_of_nothing_that_is_built(building: Parts) -> None:

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from rtaplatform.catalog.database import Database
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.values.ids import persons_of
+from rtaplatform.process.people.erased import TOMBSTONE
 from rtaplatform.profiles import profile_rows
 from rtaplatform.profiles.erasure import PersonErasure
 from rtaplatform.profiles.erasure_receipt import PersonToErase
@@ -65,7 +66,7 @@ class Failing:
         self._call(lambda: self._control.append(key, value))
 
     def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
-        found: dict[str, int] = self._call(lambda: self._store.forget(project, persons))
+        found: dict[str, int] = self._call(lambda: self._store.forget(project, persons, TOMBSTONE))
         return found
 
     def kept(self) -> dict[str, tuple[int, int]]:

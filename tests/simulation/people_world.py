@@ -8,21 +8,16 @@ values, totals and who is online must be the oracle's, in whatever order the par
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from rtaplatform.core.values.ids import persons_of
 from rtaplatform.process.fold.job import EcommerceJob, Job
 from rtaplatform.process.people.people_fold import PeopleFold
-from rtaplatform.process.people.person_value import Person, decode_value
-from rtaplatform.simulate.oracle.oracle import Oracle
-from rtaplatform.simulate.oracle.oracle_event import OracleEvent
-from rtaplatform.simulate.oracle.oracle_people import Id, OraclePeople, OraclePersonRules, OracleVisit
 from rtaplatform.simulate.shop.records import SimulatedRecord, iso
-from tests.comparison import KIND, CellName, Totals, expected
+from tests.comparison import Totals, expected
 from tests.simulation.home import PROJECTS
+from tests.simulation.persons import Witness, differing, key_of, values_in
 from tests.simulation.world import START_MS, Kept, World
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -57,36 +52,11 @@ class PeopleWorld(World):
         return witness.differences(self.home.held(), self.home.store)
 
 
-class PeopleWitness(Oracle):
-    """The oracle, which also writes down who was where."""
-
-    def __init__(self, projects: Mapping[str, Mapping[str, str]]) -> None:
-        super().__init__(projects)
-        self.visits: dict[str, list[OracleVisit]] = defaultdict(list)
-
-    def _kept_buckets(self, event: OracleEvent, project: str, now: int) -> list[tuple[str, int]]:
-        buckets = super()._kept_buckets(event, project, now)
-        if buckets and not any(mark.startswith("bot:") for mark in event.marks):
-            country, device = ("" if text == "(none)" else text for text in (event.country, event.device))
-            user, anonymous = (event.person, event.linked) if event.person[0] == "u" else (None, event.person)
-            self.visits[project].append(
-                OracleVisit(event.time, event.track, (event.source, country, device), user, anonymous)
-            )
-        return buckets
-
-    def people(self) -> dict[str, OraclePeople]:
-        zones = {project.slug: project.zone for project in PROJECTS}
-        return {slug: OraclePeople(visits, OraclePersonRules(zones[slug])) for slug, visits in self.visits.items()}
-
-    def cells(self) -> dict[CellName, dict[str, int]]:
-        return {
-            (slug, rollup, KIND[kind], start): fields
-            for slug, people in self.people().items()
-            for (rollup, kind, start), fields in people.cells().items()
-        }
+class PeopleWitness(Witness):
+    """Compares all that has to do with people, and makes no allowances."""
 
     def differences(self, found: Totals, store: Any) -> list[str]:
-        wanted = {**expected(self.truth).cells, **self.cells()}
+        wanted = expected(self.truth).cells
         wrong = []
         for name in sorted(wanted.keys() | found.cells.keys()):
             got, want = (
@@ -95,11 +65,11 @@ class PeopleWitness(Oracle):
             )
             if got != want and name[1] != "persons":
                 wrong.append(f"{name}: {got} instead of {want}")
-        return wrong + self._wrong_online(store) + self._wrong_values(store)
+        return wrong + self._wrong_online(store) + differing(values_in(store), self.values())
 
     def _wrong_online(self, store: Any) -> list[str]:
         wanted = {
-            slug: {_key(people.canonical_of(p)): max(v.time for v in visits) for p, visits in people.persons.items()}
+            slug: {key_of(people.canonical_of(p)): max(v.time for v in visits) for p, visits in people.persons.items()}
             for slug, people in self.people().items()
         }
         found = {slug: seen for shard in store.shards for slug, seen in shard.totals.online.items()}
@@ -108,19 +78,6 @@ class PeopleWitness(Oracle):
             for slug, seen in wanted.items()
             if found.get(slug) != seen
         ]
-
-    def _wrong_values(self, store: Any) -> list[str]:
-        """Each person has one value, with the right first and last time and the days within the mask."""
-        held = {key: decode_value(value[8:]) for shard in store.shards for key, value in shard.totals.persons.items()}
-        found = {key: (v.first_ms, v.newest_ms, v.mask.bit_count()) for key, v in held.items() if isinstance(v, Person)}
-        wanted = {
-            (slug, _key(person)): (visits[0].time, visits[-1].time, len(people.days_of(person)))
-            for slug, people in self.people().items()
-            for person, visits in people.persons.items()
-        }
-        return [
-            f"{key}: {found.get(key)} instead of {value}" for key, value in wanted.items() if found.get(key) != value
-        ] + [f"{key} is nobody" for key in found.keys() - wanted.keys()]
 
 
 def visits(rng: Random) -> Iterator[SimulatedRecord]:
@@ -154,8 +111,3 @@ def _visit(rng: Random, project: str, device: str, number: int) -> SimulatedReco
     message |= {"anonymousId": device} if names_device else {}
     key = f"{project}:{device if names_device else user}".encode()
     return SimulatedRecord(TOPICS[source], key, json.dumps(message).encode(), LAST_MS + 60_000)
-
-
-def _key(person: Id) -> bytes:
-    space, text = person
-    return persons_of(text if space == "u" else None, () if space == "u" else (text,))[0]

@@ -18,13 +18,14 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.process.fold.person_state import PersonStates
+from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
 from rtaplatform.process.worker.poison import ENDS_MAX, IsolatedFold, Poisoned, Quarantine, RecordRaised
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import Partition, RecordColumns
 from tests.simulation.faults import Crash, Faults
-from tests.simulation.persons import AcquaintanceBatch, Acquaintances, Witness
+from tests.simulation.persons import Witness
 from tests.simulation.planted_ports import PlantedWorker
 from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
 
@@ -53,15 +54,15 @@ class Prone(EcommerceJob):
         return super().decode(run, stream_time_ms, projects, shards)
 
 
-class Unkind(Acquaintances):
+class Unkind(PeopleFold):
     def __init__(self, world: PoisonedWorld) -> None:
         self._world = world
 
-    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> AcquaintanceBatch:
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> PeopleBatch:
         return UnkindBatch(projects, persons, self._world)
 
 
-class UnkindBatch(AcquaintanceBatch):
+class UnkindBatch(PeopleBatch):
     def __init__(self, projects: Mapping[str, ProjectSettings], persons: PersonStates, world: PoisonedWorld) -> None:
         super().__init__(projects, persons)
         self._world = world

@@ -129,7 +129,10 @@ class Rebuilds:
     def finish(self, rebuild: Rebuild) -> list[str]:
         self.is_calm = True
         for _ in range(STEPS_MAX):
-            self._step(rebuild)
+            try:
+                self._step(rebuild)
+            except self.world.deaths:  # the operator begins it again
+                rebuild = self.new(rebuild.remaining, 0.0)
             self.world.clock += 0.7
             if not rebuild.remaining:
                 return self.wrong

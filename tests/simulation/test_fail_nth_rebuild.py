@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-import xxhash
 
+from rtaplatform.core.values.ids import persons_of
+from rtaplatform.process.people.erased import TOMBSTONE
 from rtaplatform.process.rebuild.rebuild import Rebuild
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.worker.limits import WorkerLimits
@@ -15,7 +16,6 @@ from rtaplatform.stream.kafka.config import CONTROL
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog, MemoryPartitions
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import Crash, start_call
-from tests.simulation.persons import acquainted
 from tests.simulation.test_fail_nth_call import ERRORS, NOTHING_FAILS, SHARDS, TURNS_MAX, Failing, Plan, Scenario
 from tests.simulation.test_rebuild import digest
 from tests.simulation.world import PROJECTS, TOPICS
@@ -32,11 +32,11 @@ class Rebuilding:
         self.before = self._digests()
 
     def _erase_somebody(self) -> None:
-        person = f"a:{self._visitor()}"
-        value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": "nobody", "anonymousIds": [person[2:]]}
+        visitor = self._visitor()
+        value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": "nobody", "anonymousIds": [visitor]}
         newest = max(records[-1].timestamp_ms for records in self.live.broker.records.values())
         self.live.broker.append(Partition(CONTROL, 0), newest + 1, b"", json.dumps(value).encode())
-        self.live.store.forget(PROJECTS[0].slug, [xxhash.xxh3_64_digest(person.encode())])
+        self.live.store.forget(PROJECTS[0].slug, persons_of("nobody", [visitor]), TOMBSTONE)
 
     def _visitor(self) -> str:
         values = (_read(record.value) for records in self.live.broker.records.values() for record in records)
@@ -67,7 +67,6 @@ class Rebuilding:
             Failing(store, self.plan),
             shards=SHARDS,
             limits=WorkerLimits(dedup_ids_cached_max=10, person_values_cached_max=4),
-            job=acquainted(),
             start_call=start_call,
             sleep=lambda _: None,
             clock=lambda: self.clock,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from rtaplatform.core.rollups import CHANGES
+from rtaplatform.core.events import PersonNote
+from rtaplatform.core.rollups import FALLING, PERSONS, SEATS_PREFIX
+from rtaplatform.process.people.identity import Alias
+from rtaplatform.process.people.person_value import decode_value
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.memory.memory_totals import MemoryTotals
 from tests.simulation.planted_rebuilds import PLANTS, planted_world
@@ -83,12 +87,21 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     Which of two equal records came first, across partitions that were added, is not for us to say: then the minute of
     a duplicate may differ, and the block that holds an id. Of an order that several partitions report any may be first,
     so the time of an order and the minute of a repeat may differ. What was added and taken back is as if it had never
-    been.
+    been, but that a session keeps the seats of all places that it has had. Which ids of linked people are in a sketch
+    depends on what was read before the link.
     """
+    linked = linked_ids(totals)
     cells = {
-        key: {field: n for field, n in fields.items() if n and field not in ("repeated_order", CHANGES)}
+        key: {
+            field: n
+            for field, n in fields.items()
+            if n and field != "repeated_order" and not (key.rollup in FALLING and field.startswith(SEATS_PREFIX))
+        }
         for key, fields in totals.cells.items()
+        if key.rollup != PERSONS.name or not linked[key.project]
     }
+    sketches = {key: members - linked[key.project] for key, members in totals.sketches.items()}
+    counts = {name: n for name, n in totals.counts.items() if name.rpartition("|")[2] not in set(PersonNote)}
     newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)
     ids = {
         name: sorted(block[16 + at : 24 + at] for at in range(0, len(block) - 16, 8))
@@ -102,13 +115,23 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
         "cells": {
             key: fields for key, fields in cells.items() if fields and not (without_quality and key[1] == "quality")
         },
-        "sketches": totals.sketches,
+        "sketches": {key: members for key, members in sketches.items() if members},
         "online": totals.online,
         "persons": {key: value[8:] for key, value in totals.persons.items()},
         "orders": {project: set(orders) for project, orders in totals.orders.items()},
         "dead": totals.dead,
         "ledger": totals.ledger,
-        "counts": {} if without_quality else totals.counts,
+        "counts": {} if without_quality else counts,
         "blocks": {} if without_quality else ids,
         "loose": {} if without_quality else loose,
     }
+
+
+def linked_ids(totals: MemoryTotals) -> dict[str, set[bytes]]:
+    """By project, the anonymous ids that have users, and these users."""
+    linked: dict[str, set[bytes]] = defaultdict(set)
+    for (project, person), stored in totals.persons.items():
+        value = decode_value(stored[8:])
+        if isinstance(value, Alias):
+            linked[project] |= {person, value.heir, *(user for _, user in value.links)}
+    return linked

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,14 +15,14 @@ import pytest
 import redis
 
 from rtaplatform.local.servers.valkey import Valkey
-from rtaplatform.process.fold.person_state import TOKEN_BYTES
+from rtaplatform.process.fold.person_state import PersonKey
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import RedisGenerations
 from rtaplatform.store.redis.redis_store import RedisStore
 from tests.comparison import Totals, held_in_redis
 from tests.contract.conftest import store_settings
 from tests.integration.servers import TESTER, Running, flush
-from tests.simulation.persons import Values
+from tests.simulation.persons import Values, values_of
 from tests.simulation.world import HALF, PROJECTS, World
 
 SKETCH_TOLERANCE = 0.04
@@ -78,13 +77,13 @@ class RedisHome:
         return held_in_redis(self.tester)
 
     def values(self) -> Values:
-        found: Values = Counter()
+        stored = dict[PersonKey, bytes]()
         for shard in range(self.shards):
             base = redis_keys.generation_prefix(shard, self.store.state(shard).generation)
             for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
                 project = key.decode().removeprefix(f"{base}person:")
-                found.update((project, value[TOKEN_BYTES:]) for value in self.tester.hvals(key))
-        return found
+                stored |= {(project, person): value for person, value in self.tester.hgetall(key).items()}
+        return values_of(stored)
 
     def _keys(self, shard: int) -> list[bytes]:
         return sorted(set(self.tester.scan_iter(f"{redis_keys.shard_prefix(shard)}*", count=1_000)))

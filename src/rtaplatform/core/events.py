@@ -71,3 +71,11 @@ class RecordOutcome(StrEnum):
     DUPLICATE = "duplicate"
     LATE = "late"
     DEAD = "dead"
+
+
+class PersonNote(StrEnum):
+    """What is counted where a person depends on the order in which events were read (rule 7)."""
+
+    IDENTITY_CONFLICTS = "identity_conflicts"
+    LATE_STATE = "late_state"
+    LATE_LINKS = "late_links"

@@ -196,7 +196,7 @@ ACTIVE_USERS = DailyMetric("active_users", "count", "Distinct persons active on 
 MONTHLY_ACTIVE_USERS = DailyMetric(
     "monthly_active_users", "count", "Distinct persons active on one of the 30 days up to the day.", "mau"
 )
-VISITORS = DistinctMetric("visitors", "count", "Distinct persons, by userId, else anonymousId.")
+VISITORS = DistinctMetric("visitors", "count", "Distinct persons: users with all linked devices, else anonymous ids.")
 SESSION_COUNT = AdditiveMetric(
     "sessions", "count", "Sessions that begin in the period: events of a person without a gap of over 30 minutes.",
     (MetricSource(SESSIONS, "sessions"),),

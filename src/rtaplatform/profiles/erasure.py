@@ -4,7 +4,7 @@ The steps have a fixed order, and each may be repeated. After a crash the erasur
 again, or by `finish_pending`, which the process of profiles calls regularly:
     1 PostgreSQL   the tombstone and the deletion, in one transaction; from here on no event restores the profile
     2 Kafka        the record in `rta.control`, acknowledged; a rebuild obeys it (docs/reference/control.md)
-    3 Redis        the person's entries in the sets of persons, and the person's value
+    3 Redis        tombstones in the place of the person's values, and the person's entries in the online set
     4 PostgreSQL   the receipt; it replaces the data that was stored for steps 2 and 3
 """
 
@@ -73,7 +73,7 @@ _FINISH = text(
 class PersonErasure:
     """Erases persons.
 
-    `append_record` appends to `rta.control`; `forget` removes persons (8 bytes each) from the shard of a project;
+    `append_record` appends to `rta.control`; `forget` puts tombstones in the place of persons (8 bytes each);
     `read_retention` reads how long each topic keeps records.
     """
 

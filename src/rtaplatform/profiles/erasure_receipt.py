@@ -10,7 +10,6 @@ from msgspec import Struct
 from rtaplatform.core.time.timestamps import iso_utc
 
 SKETCH_MS = 402 * 86_400_000  # a day's bucket, and the slack of its expiry
-ONLINE_MS = 15 * 60_000
 
 
 class PersonToErase(Struct, frozen=True):
@@ -130,9 +129,9 @@ def _list_other_places(erasure: ErasureInProgress) -> list[dict[str, Any]]:
     return [
         _describe_place("Redis, sketches of persons", sketches, "", until=iso_utc(erasure.at_ms + SKETCH_MS)),
         _describe_place(
-            "Redis, who is online",
-            "8 bytes made of an id, only if more events of this person are counted",
-            f"{ONLINE_MS // 60_000} min after each such event",
+            "Redis, tombstones",
+            "hashes of the ids, 8 bytes each, and of further anonymous ids that belong to the user",
+            "as long as the totals exist",
         ),
         _describe_postgres(erasure),
         _describe_place(

@@ -15,6 +15,7 @@ from rtaplatform.process.fold.dedup import RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
 from rtaplatform.process.fold.loose_ids import LooseKey
 from rtaplatform.process.fold.person_state import PersonBatch, PersonFold, PersonKey, PersonStates
+from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.store.port import Delta
 from rtaplatform.stream.port import DeadLetter, RecordColumns
 
@@ -149,4 +150,4 @@ class FoldWithPersons:
         return delta
 
 
-ECOMMERCE_JOB = EcommerceJob()
+ECOMMERCE_JOB = EcommerceJob(PeopleFold())

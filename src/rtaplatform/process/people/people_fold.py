@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
+from rtaplatform.core.events import PersonNote
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.decode.fast import EventDimensions
 from rtaplatform.process.fold.decode_run import DecodedRecord
@@ -75,7 +76,7 @@ class PeopleBatch:
         self._changed: dict[PersonKey, None] = {}  # in order
         self._roots: dict[PersonKey, None] = {}  # persons among them
         self._left: defaultdict[str, set[bytes]] = defaultdict(set)  # ids that may be canonical no more
-        self.notes: Counter[tuple[str, str]] = Counter()  # (project, signal)
+        self.notes: Counter[tuple[str, str]] = Counter()  # (project, note)
 
     def add(self, record: DecodedRecord) -> None:
         event = record.event
@@ -113,7 +114,7 @@ class PeopleBatch:
         for time_ms in sorted(time_ms for time_ms, _ in events):
             alias, conflicts = with_link(alias, time_ms, user)
             if conflicts:
-                self.notes[(project, "identity_conflicts")] += conflicts
+                self.notes[(project, PersonNote.IDENTITY_CONFLICTS)] += conflicts
         if alias is not value:
             self._set(key, alias)
 
@@ -133,7 +134,7 @@ class PeopleBatch:
             self._total(project).change(both, united)
             self._left[project].add(value.canonical or user)
             if self._persons[(project, user)] and self._persons[(project, anonymous)]:
-                self.notes[(project, "late_links")] += 1
+                self.notes[(project, PersonNote.LATE_LINKS)] += 1
         self._change((project, user), united)
 
     # events ----------------------------------------------------------------------------------------------------
@@ -162,10 +163,12 @@ class PeopleBatch:
         zone = self._projects[project].zone
         after, late = take_events(before, events, zone, seen_as)
         if late:
-            self.notes[(project, "late_state")] += late
+            self.notes[(project, PersonNote.LATE_STATE)] += late
         self._total(project).change((before,) if before is not None else (), after)
         if before is not None and before.canonical != after.canonical:
             self._left[project].add(before.canonical or person)
+            if self._persons[(project, person)]:
+                self.notes[(project, PersonNote.LATE_LINKS)] += 1
         self._change((project, person), without_old_sessions(after))
 
     # values ----------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
-from rtaplatform.core.values.ids import persons_of
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
+from rtaplatform.process.people.erased import erased_keys
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.worker.in_flight import CallStarter, start_calls_in_thread
 from rtaplatform.process.worker.limits import WorkerLimits
@@ -34,7 +34,6 @@ from rtaplatform.store.port import (
     SCHEMA,
     Behind,
     Delta,
-    ErasedKeys,
     GenerationStore,
     LooseIdQuery,
     Outcome,
@@ -265,9 +264,8 @@ class Rebuild:
         shard = shard_of(erasure.project_id, self._shards)
         if shard not in self.remaining:
             return
-        persons = tuple(persons_of(erasure.user_id, erasure.anonymous_ids))
         place = self._log.extents([partition])[partition].place
-        if not self._store.erase(shard, self.names[shard], ErasedKeys(erasure.project_id, persons, place, offset + 1)):
+        if not self._store.erase(shard, self.names[shard], erased_keys(erasure, place, offset)):
             raise NotBuilt(shard)
 
     def _is_control_read(self) -> bool:

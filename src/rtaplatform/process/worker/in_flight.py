@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
-from rtaplatform.core.events import RecordOutcome
+from rtaplatform.core.events import PersonNote, RecordOutcome
 from rtaplatform.process.worker.gauges import PartitionGauges
 from rtaplatform.process.worker.limits import BatchConflict, StateIsStale
 from rtaplatform.process.worker.open_batch import OpenBatch, ShardBatch
@@ -154,6 +154,9 @@ class InFlight:
         )
 
 
+_PERSON_NOTES = frozenset(map(str, PersonNote))
+
+
 def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange], gauges: PartitionGauges) -> None:
     """Add what an applied call has counted to the signals."""
     places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in call.batch.folded)]
@@ -161,5 +164,9 @@ def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange]
         n = sum(call.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
         if n:
             telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
+    for name, n in call.delta.counts.items():
+        note = name.rpartition("|")[2]
+        if note in _PERSON_NOTES:
+            telemetry.WORKER_PERSON_NOTES.labels(note).inc(n)
     for partition in call.batch.folded:
         gauges.show_advance(partition)

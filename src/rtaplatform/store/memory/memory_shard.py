@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from rtaplatform.core.caps import Caps
@@ -14,6 +15,7 @@ from rtaplatform.store.port import (
     Conflicted,
     Delta,
     LooseWrite,
+    Tombstone,
 )
 
 
@@ -23,6 +25,7 @@ class MemoryShard:
     def __init__(self) -> None:
         self.generation = ""
         self.building = ""
+        self.erasing: list[tuple[str, tuple[bytes, ...], Tombstone]] = []  # who was erased while it is built
         self.retired: set[str] = set()  # never deleted: nothing cleans up here
         self.shards = 1
         self.manifests: dict[str, tuple[dict[str, str], dict[PartitionId, int]]] = {}
@@ -50,10 +53,14 @@ def places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[PartitionI
     ]
 
 
-def forget_persons(totals: MemoryTotals, project: str, persons: Sequence[bytes]) -> None:
+def forget_persons(totals: MemoryTotals, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> None:
+    """Put tombstones in the place of their values, and take them out of the online set."""
+    online = totals.online.get(project, {})
     for person in persons:
-        totals.online.get(project, {}).pop(person, None)
-        totals.persons.pop((project, person), None)
+        stored = totals.persons.get((project, person), b"")
+        totals.persons[(project, person)] = secrets.token_bytes(8) + tombstone.value
+        for name in {person, *(tombstone.other_ids(stored[8:]) if stored else ())}:
+            online.pop(name, None)
 
 
 def find_conflict(shard: MemoryShard, totals: MemoryTotals, delta: Delta) -> Conflicted | None:

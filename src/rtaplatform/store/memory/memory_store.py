@@ -34,6 +34,7 @@ from rtaplatform.store.port import (
     Snapshot,
     Switched,
     SwitchOutcome,
+    Tombstone,
     Torn,
 )
 
@@ -151,7 +152,7 @@ class MemoryStore:
         content = self.shards[shard]
         if content.building == expected:
             content.retired |= {expected} - {""}
-            content.building = generation
+            content.building, content.erasing = generation, []
             content.manifests[generation] = (dict(topics), dict(starts))
         return content.building
 
@@ -167,7 +168,7 @@ class MemoryStore:
         totals = content.generations.setdefault(generation, MemoryTotals())
         if totals.control.get(erasure.place, 0) < erasure.upto:
             totals.control[erasure.place] = erasure.upto
-            forget_persons(totals, erasure.project, erasure.persons)
+            forget_persons(totals, erasure.project, erasure.persons, erasure.tombstone)
         return True
 
     def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
@@ -181,6 +182,9 @@ class MemoryStore:
         behind = places_behind(content, built, lost)
         if behind:
             return Behind(behind)
+        for erasure in content.erasing:
+            forget_persons(built, *erasure)
+        content.erasing.clear()
         content.retired |= {content.generation} - {""}
         content.generation, content.building, content.shards = generation, "", len(self.shards)
         content.stops.clear()
@@ -191,11 +195,15 @@ class MemoryStore:
         self._require_reachable()
         return set(self.shards[shard].retired)
 
-    def forget(self, project: str, persons: Sequence[bytes]) -> None:
-        """Delete what is stored of these persons, in every generation."""
+    def forget(self, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> None:
+        """Put tombstones in the place of these persons, in every generation; in one that is built, when it switches."""
         self._require_reachable()
-        for totals in self.shards[shard_of(project, len(self.shards))].generations.values():
-            forget_persons(totals, project, persons)
+        content = self.shards[shard_of(project, len(self.shards))]
+        for name, totals in content.generations.items():
+            if name == content.building:
+                content.erasing.append((project, tuple(persons), tombstone))
+            else:
+                forget_persons(totals, project, persons, tombstone)
 
     # the readers' side -----------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from rtaplatform.store.port.generations import (
     Replaced,
     Switched,
     SwitchOutcome,
+    Tombstone,
 )
 from rtaplatform.store.port.reads import (
     AggregateReader,
@@ -94,5 +95,6 @@ __all__ = [
     "Snapshot",
     "SwitchOutcome",
     "Switched",
+    "Tombstone",
     "Torn",
 ]

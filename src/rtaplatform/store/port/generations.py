@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.store.port.apply import Delta, Outcome, ShardState, Torn
+
+
+class Tombstone(NamedTuple):
+    """What takes the place of an erased person's value, and a function that reads an erased value (without its token).
+
+    `other_ids` returns the ids, beside its own, under which the person of the value may be in the online set.
+    """
+
+    value: bytes
+    other_ids: Callable[[bytes], Collection[bytes]]
 
 
 class ErasedKeys(Struct, frozen=True):
@@ -17,6 +28,7 @@ class ErasedKeys(Struct, frozen=True):
     persons: tuple[bytes, ...]
     place: PartitionId
     upto: int
+    tombstone: Tombstone
 
 
 class Switched(Struct, frozen=True):
@@ -58,7 +70,9 @@ class GenerationStore(Protocol):
         """Like `apply`, to the generation being built. No change notification is sent."""
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
-        """Remove persons from the generation being built. A record that was handled before is skipped.
+        """Put tombstones in the place of persons of the generation being built, and take them out of the online set.
+
+        A record that was handled before is skipped.
 
         False if another generation is being built.
         """

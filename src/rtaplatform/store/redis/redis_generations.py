@@ -25,6 +25,7 @@ from rtaplatform.store.port import (
     Torn,
 )
 from rtaplatform.store.redis.apply_payload import encode
+from rtaplatform.store.redis.person_erasure import TOKEN_BYTES, find_other_ids, make_pairs
 from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_outcome
 from rtaplatform.store.redis.redis_store import RedisStore
@@ -66,7 +67,11 @@ class RedisGenerations:
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)
-        return bool(self._store.call("rta_erase_v1", shard, generation, *record, *erasure.persons) == b"OK")
+        stored = self._store.persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
+        left = find_other_ids([value[TOKEN_BYTES:] for value in stored], erasure.tombstone)
+        pairs = [*make_pairs(erasure.persons, erasure.tombstone), *((other, b"") for other in left)]
+        items = [item for pair in pairs for item in pair]
+        return bool(self._store.call("rta_erase_v2", shard, generation, *record, *items) == b"OK")
 
     def switch(self, shard: int, *, expected: str, generation: str, lost: dict[PartitionId, str]) -> SwitchOutcome:
         rows = [item for place, row in lost.items() for item in (redis_keys.write_place(place), row)]

@@ -28,9 +28,11 @@ from rtaplatform.store.port import (
     LooseIdQuery,
     Outcome,
     ShardState,
+    Tombstone,
 )
 from rtaplatform.store.redis.apply_payload import KEEPING, Retention, encode
 from rtaplatform.store.redis.connections import connect
+from rtaplatform.store.redis.person_erasure import forget_persons
 from rtaplatform.store.redis.redis_errors import unavailable
 from rtaplatform.store.redis.redis_replies import read_outcome, read_state, text_of
 
@@ -115,29 +117,9 @@ class RedisStore:
                 pairs = [item for p in chunk for item in (p.slug, msgspec.json.encode(p))]
                 self.call("rta_projects_v1", shard, secrets.token_hex(8), *pairs)
 
-    def forget(self, project: str, persons: Sequence[bytes]) -> dict[str, int]:
-        """Delete what is stored of single persons (8 bytes each). Totals and sketches stay. Safe to repeat."""
-        shard = shard_of(project, self._settings.shards)
-        while True:
-            try:
-                with unavailable(), self._client.pipeline() as pipe:
-                    return self._forget(pipe, shard, project, persons)
-            except redis.WatchError:
-                continue  # another generation began meanwhile
-
-    def _forget(self, pipe: Any, shard: int, project: str, persons: Sequence[bytes]) -> dict[str, int]:
-        """Delete them from the current generation, the one being built, and the retired ones."""
-        pipe.watch(redis_keys.shard_key(shard))
-        generations = pipe.hmget(redis_keys.shard_key(shard), "generation", "building")
-        generations += pipe.hkeys(redis_keys.retired_key(shard))
-        pipe.multi()
-        for generation in filter(None, generations):
-            prefix = redis_keys.generation_prefix(shard, text_of(generation))
-            pipe.zrem(f"{prefix}online:{project}", *persons)
-            pipe.hdel(f"{prefix}person:{project}", *persons)
-        pipe.publish(redis_keys.changes_channel(shard), project)
-        *deleted, _listeners = pipe.execute()
-        return {"online": sum(deleted[::2]), "values": sum(deleted[1::2])}
+    def forget(self, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> dict[str, int]:
+        """Put tombstones in the place of single persons (8 bytes each). Totals and sketches stay. Safe to repeat."""
+        return forget_persons(self._client, shard_of(project, self._settings.shards), project, persons, tombstone)
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Advance], gaps: dict[str, str]

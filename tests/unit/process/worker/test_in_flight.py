@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from unittest.mock import Mock
 
 import pytest
 
+from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.events import Reason
+from rtaplatform.core.events import PersonNote, Reason
 from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.process.worker.in_flight import BatchDeadLetters
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -17,6 +20,7 @@ from rtaplatform.store.port import Applied
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import DeadLetter, LogRecord, Partition
 
+NOW_MS = 1_795_000_000_000
 DEAD_LETTER = DeadLetter(
     LogRecord(Partition("rta.events.web", 0), 7, 0, b"k", b"x", -1, False), "", Reason.NOT_JSON, ""
 )
@@ -70,3 +74,27 @@ def test_while_kafka_takes_no_dead_letters_a_worker_waits_longer_each_time() -> 
     while len(waits) < 6:
         worker.turn()
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+
+
+def test_what_persons_owe_to_the_order_of_reading_is_a_signal() -> None:
+    """A link unites two persons who were both counted; an event is older than what the person's value takes."""
+    broker, store = MemoryBroker({"rta.events.web": 1}), MemoryStore(1)
+    store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts={})
+    store.set_projects([ProjectSettings("demo", "UTC", "EUR")], "v1")
+    log, before = MemoryLog(broker), _person_notes()
+    log.assign(broker.all_partitions())
+    worker = Worker(log, log, store, shards=1, sleep=Mock())
+    both = {"userId": "u", "anonymousId": "a"}
+    for ids, days in (({"userId": "u"}, 0), ({"anonymousId": "a"}, 0), (both, 0), ({"userId": "u"}, 40)):
+        time_ms = NOW_MS - days * 86_400_000
+        event = {"projectId": "demo", "type": "track", "event": "e", "timestamp": iso_utc(time_ms), **ids}
+        broker.append(Partition("rta.events.web", 0), NOW_MS, b"k", json.dumps(event).encode())
+        worker.turn()
+        worker.turn()
+    changes = {note: n - before[note] for note, n in _person_notes().items()}
+    assert changes == {"late_links": 1, "late_state": 1, "identity_conflicts": 0}
+    assert store.shards[0].totals.counts["demo|late_links"] == 1
+
+
+def _person_notes() -> dict[str, float]:
+    return {str(note): telemetry.WORKER_PERSON_NOTES.labels(note)._value.get() for note in PersonNote}

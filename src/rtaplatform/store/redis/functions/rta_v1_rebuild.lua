@@ -67,6 +67,12 @@ local function find_behind(root, old, base, lost)
   return places
 end
 
+-- Put a tombstone in the place of a person's value. An empty value: another id of somebody, which only leaves the online set.
+local function put_tombstone(base, project, id, value)
+  redis.call('ZREM', base .. 'online:' .. project, id)
+  if value ~= '' then redis.call('HSET', base .. 'person:' .. project, id, value) end
+end
+
 -- Make the built generation current, unless it is behind. Args: the expected current generation, the built one, then
 -- place, row, … of ledger rows whose records the log has lost.
 -- Returns OK, or MOVED with current and building, or TORN with the call, or BEHIND with places.
@@ -81,29 +87,30 @@ local function switch(keys, args)
   for i = 3, #args, 2 do lost[args[i]] = args[i + 1] end
   local places = find_behind(root, current, base, lost)
   if #places > 0 then return {'BEHIND', unpack(places, 1, math.min(#places, CHUNK))} end
+  -- Persons who were erased after the rebuild had passed that place of the log. Each field is an id and a project.
+  local erasing = redis.call('HGETALL', base .. 'erasing')
+  for i = 1, #erasing, 2 do
+    put_tombstone(base, string.sub(erasing[i], 9), string.sub(erasing[i], 1, 8), erasing[i + 1])
+  end
   local manifest = redis.call('HMGET', base .. 'manifest', 'schema', 'shards')
   redis.call('HSET', keys[1], 'schema', manifest[1], 'shards', manifest[2], 'generation', generation)
   redis.call('HDEL', keys[1], 'building')
   retire(root, current, now() + KEPT_SECONDS)
   -- The stops were those of the old generation. Workers check again, and record a stop that still holds.
-  redis.call('DEL', root .. 'stops', base .. 'control')
+  redis.call('DEL', root .. 'stops', base .. 'control', base .. 'erasing')
   redis.call('PUBLISH', root .. 'moved', '')
   return {'OK'}
 end
 
--- Apply an erasure record of rta.control to the generation being built: delete what is stored of these persons, and
--- advance the position in that log. A record before that position changes nothing: the persons may have come back since.
--- Args: generation, place, upto, project, person, … Returns OK or MOVED.
+-- Apply an erasure record of rta.control to the generation being built: put tombstones in the place of these persons, and
+-- advance the position in that log. A record before that position changes nothing.
+-- Args: generation, place, upto, project, then id, token and value, … Returns OK or MOVED.
 local function erase(keys, args)
   local root, generation, place, upto, project = prefix_of(keys[1]), unpack(args, 1, 4)
   local base = root .. generation .. ':'
   if field(keys[1], 'building') ~= generation then return 'MOVED' end
   if tonumber(redis.call('HGET', base .. 'control', place) or '0') >= tonumber(upto) then return 'OK' end
-  for i = 5, #args, CHUNK do
-    local j = math.min(i + CHUNK - 1, #args)
-    redis.call('ZREM', base .. 'online:' .. project, unpack(args, i, j))
-    redis.call('HDEL', base .. 'person:' .. project, unpack(args, i, j))
-  end
+  for i = 5, #args, 2 do put_tombstone(base, project, args[i], args[i + 1]) end
   redis.call('HSET', base .. 'control', place, upto)
   return 'OK'
 end
@@ -122,5 +129,5 @@ end
 
 redis.register_function('rta_begin_building_v1', begin_building)
 redis.register_function('rta_switch_v1', switch)
-redis.register_function('rta_erase_v1', erase)
+redis.register_function('rta_erase_v2', erase)
 redis.register_function('rta_clean_v1', clean)
