@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,21 +141,29 @@ def test(arguments: list[str]) -> int:
 
 
 def check(tests: Callable[[], int]) -> int:
-    """Lint and types, all of them, then the tests; what took longest and what failed is named last."""
-    begun, took = time.monotonic(), dict[str, float]()
+    """Lint and types beside the tests, which leave a core free now and then. What failed is named last."""
+    began_at, took = time.monotonic(), dict[str, float]()
+    with ThreadPoolExecutor(1) as pool:
+        lint = pool.submit(_lint, took)
+        started = time.monotonic()
+        code = tests()
+        took["tests, the slowest of which are listed above"] = time.monotonic() - started
+        failed = lint.result()
+    _tell_times(took, time.monotonic() - began_at)
+    for line in failed:
+        print(f"FAILED: {line}", flush=True)
+    return code or (EXIT_FAILED if failed else 0)
+
+
+def _lint(took: dict[str, float]) -> list[str]:
+    """The commands that fail. `took` gets the seconds of each."""
     failed = []
     for command in LINT:
         started = time.monotonic()
         if not _passes(command):
             failed.append(" ".join(command))
         took[" ".join(command)] = time.monotonic() - started
-    started = time.monotonic()
-    code = tests()
-    took["tests, the slowest of which are listed above"] = time.monotonic() - started
-    _tell_times(took, time.monotonic() - begun)
-    for line in failed:
-        print(f"FAILED: {line}", flush=True)
-    return code or (EXIT_FAILED if failed else 0)
+    return failed
 
 
 def test_quickly() -> int:
@@ -186,8 +195,12 @@ def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
 
 
 def _passes(command: Sequence[str]) -> bool:
-    print(f"$ {' '.join(command)}", flush=True)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
+    """Its output is printed in one piece, since tests print beside it."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    print(f"\n$ {' '.join(command)}\n{done.stdout.decode(errors='replace')}", flush=True)
+    return done.returncode == 0
 
 
 def _tell_times(took: dict[str, float], seconds: float) -> None:
