@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
-./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds
+./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds;
+                                          without full buckets and the tests of the tester
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -36,6 +37,12 @@ QUICK = ("tidy", "unit", "contract", "simulation")
 SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
 IN_PAIRS = ("integration", "acceptance")
 QUICK_SEEDS = 20
+# Left to the whole check: tests of the tester, and buckets with as many products as the caps allow.
+NOT_QUICK = (
+    "tests/simulation/test_planted.py",
+    "tests/simulation/test_scripted.py",
+    "tests/simulation/test_caps.py",
+)
 SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
 PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5
@@ -168,7 +175,8 @@ def _lint(took: dict[str, float]) -> list[str]:
 
 def test_quickly() -> int:
     """What needs Python alone and is done in minutes."""
-    return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS)) else 0
+    left_out = [f"--ignore={path}" for path in NOT_QUICK]
+    return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS), *left_out) else 0
 
 
 def _run(groups: Sequence[str], *arguments: str) -> int:
