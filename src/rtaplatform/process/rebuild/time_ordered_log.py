@@ -19,6 +19,7 @@ from itertools import accumulate, chain
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.core.time.timestamps import TIME_MS_MAX
 from rtaplatform.stream.port import (
+    PORTION,
     LogRecord,
     OffsetRange,
     Partition,
@@ -28,7 +29,6 @@ from rtaplatform.stream.port import (
 )
 
 WAIT_SECONDS = 0.05
-PORTION_OF_ALL = 2_000  # records handed out at once: of all partitions, so runs are short, and each run costs something
 
 
 class PartitionBuffer:
@@ -136,7 +136,7 @@ class TimeOrderedLog:
 
     def poll(self, at_most: int | None = None) -> PollResult:
         """The next records in order of stream time; none while a record of `rta.control` waits to be taken."""
-        room = min(PORTION_OF_ALL, self._batch_max - self._records, at_most or PORTION_OF_ALL)
+        room = min(PORTION, self._batch_max - self._records, at_most or PORTION)
         runs = self._take_earliest(room) if self._control is None and self._fill_all() else []
         self._records += sum(map(len, runs))
         self._bytes += sum(len(value or b"") for run in runs for value in run.values)
