@@ -1,24 +1,21 @@
 """The event log up to given positions, in the order of time, as the oracle wants it.   Names adapters.
 
 Only committed records are read. Partitions are merged by stream time, so that of two equal orders in two partitions
-the earlier one comes first. Each partition has a bounded queue in memory. Errors: `Unavailable`, `SetupError`.
+the earlier one comes first. Each partition has a bounded queue in memory. Errors: `Unavailable`.
 """
 
 from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rtaplatform.core.control_records import ErasureRecord, read_erasure
-from rtaplatform.core.errors import SetupError, Unavailable
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.config import CONTROL
-from rtaplatform.stream.kafka.partition_reader import KafkaPartitions
-from rtaplatform.stream.port import LogRecord, OffsetRange, Partition
+from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, PartitionReader
 
 _READ_SECONDS = 0.2
 _SILENT_SECONDS_MAX = 30.0
@@ -46,31 +43,33 @@ class LogExtent(NamedTuple):
     lost: int = 0
 
 
+OffsetsAt = Callable[[Sequence[Partition], int], Mapping[Partition, int]]
+
+
 class LogInOrder:
-    """Reads the event topics and `rta.control`. Call `close` at the end."""
+    """Reads the event topics and `rta.control`. `offsets_at`: the first offsets of partitions from a time on."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._reader = KafkaPartitions(kafka)
-        self._broker = Broker(kafka)
-
-    def close(self) -> None:
-        self._reader.close()
+    def __init__(self, reader: PartitionReader, offsets_at: OffsetsAt) -> None:
+        self._reader, self._offsets_at = reader, offsets_at
 
     def extents(
         self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int], since_ms: int | None
     ) -> list[LogExtent]:
-        """Return what to read of each partition. `since_ms`: no record that is older. Raises SetupError."""
+        """Return what to read of each partition. `since_ms`: no record that is older.
+
+        A partition of a deleted topic is among them: everything of it is lost.
+        """
         partitions = [p for p in self._reader.partitions() if p.topic != CONTROL]
         ranges = self._reader.extents(partitions)
-        since = self._broker.offsets_at(partitions, since_ms) if since_ms is not None else {}
+        since = self._offsets_at(partitions, since_ms) if since_ms is not None else {}
         extents = [_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
-        for place in ends.keys() - {extent.place for extent in ranges.values()}:
-            raise SetupError(
-                f"The totals include partition {place.partition} of a topic that is gone ({place.topic_id}).",
-                "`rta topics list` shows what is there. Records of a deleted topic cannot be counted again.",
-                exit_code=4,
+        gone = sorted(ends.keys() - {extent.place for extent in ranges.values()})
+        return extents + [
+            LogExtent(
+                Partition(f"deleted topic {place.topic_id}", place.partition), 0, 0, ends[place] - starts.get(place, 0)
             )
-        return extents
+            for place in gone
+        ]
 
     def records(self, extents: list[LogExtent]) -> Iterator[LoggedRecord | ErasureRecord]:
         """Yield the records, and the erasures among them, in order of stream time."""

@@ -31,6 +31,8 @@ from rtaplatform.process.fold.job import ECOMMERCE_JOB
 from rtaplatform.settings import KafkaSettings, StoreSettings
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.partition_reader import KafkaPartitions
 
 DEDUP_MS, ORDERS_MS = 24 * 3_600_000, 7 * 24 * 3_600_000
 _SHOW_EVERY = 2_000
@@ -91,7 +93,8 @@ def reconcile(
     period = period_of(request.first, request.last, zone, now_ms)
     live = read_live(store, request.project, period)
     _require_whole(live)
-    log = LogInOrder(kafka)
+    reader = KafkaPartitions(kafka)
+    log = LogInOrder(reader, Broker(kafka).offsets_at)
     try:
         since_ms = None if request.back_ms is None else period.begin * 60_000 - request.back_ms
         extents = log.extents(live.starts, live.ends, since_ms)
@@ -101,7 +104,7 @@ def reconcile(
             oracle.set_aside(origin)
         _count(log, extents, oracle, result, show, stopped)
     finally:
-        log.close()
+        reader.close()
     _compare(result, oracle, extents, request)
     result.seconds = time.monotonic() - started
     return result
