@@ -153,23 +153,27 @@ class Oracle:
         self.truth.projects[project].totals["applied"] += 1
         buckets = [bucket for bucket in buckets if self._counts(*bucket)]
         by_product = [bucket for bucket in buckets if keeps_persons_by_product(*bucket, now)]
-        report = OracleReport(event, (record.topic, record.partition), buckets, by_product)
+        report = OracleReport(event, (record.topic, record.partition), buckets, by_product, now)
         first = self._orders.find_first(project, report, now)
         if first is not None:
             self._count_outcome(project, "repeated_order", now)
             if first.place != report.place:
-                self.truth.alternatives[project].append((self._alone(project, first), self._alone(project, report)))
+                pair = (self._alone(project, first, report), self._alone(project, report, first))
+                self.truth.alternatives[project].append(pair)
         gain = gain_of(event, self._rules[project].currency, is_repeat=first is not None)
         count(self.truth.projects[project], event, buckets, gain, by_product=by_product)
         if not any(mark.startswith("bot:") for mark in event.marks):
             self._note_visit(project, event)
 
-    def _alone(self, project: str, report: OracleReport) -> ProjectTruth:
-        """Return what the order adds where this report of it is the one that counts."""
+    def _alone(self, project: str, report: OracleReport, repeat: OracleReport) -> ProjectTruth:
+        """Return what the order adds where this report of it is the one that counts, and the other one the repeat."""
         truth = ProjectTruth()
         gain = gain_of(report.event, self._rules[project].currency, is_repeat=False)
         numbers = {name: number for name, number in gain.numbers.items() if name != "count"}
         count(truth, report.event, report.buckets, gain._replace(numbers=numbers), by_product=report.by_product)
+        for bucket in bucket_starts(repeat.now, self._rules[project].zone).items():
+            if self._counts(*bucket):
+                truth.quality[bucket]["repeated_order"] += 1
         return truth
 
     def _note_visit(self, project: str, event: OracleEvent) -> None:

@@ -14,12 +14,16 @@ _LOST = {"undefined", "null", "none", "nil", "nan", "n/a", "-1", "true", "false"
 
 
 class OracleReport(NamedTuple):
-    """An order as reported: the event, its topic and partition, its buckets, and those with persons by product."""
+    """An order as reported: the event, its topic and partition, its buckets, and those with persons by product.
+
+    `now`: the stream time at which it was read.
+    """
 
     event: OracleEvent
     place: tuple[str, int]
     buckets: list[tuple[str, int]]
     by_product: list[tuple[str, int]]
+    now: int
 
 
 class OracleOrders:
