@@ -60,7 +60,7 @@ def change_a_day(stack: Stack, rollup: str, field: str, by: int) -> str:
 
 
 def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebuilt(stack: Stack) -> None:
-    stack.spawn("simulate", "--rate", "0.2", "--backfill", "2d", "--seed", "5", *SHARES).wait(300)
+    stack.spawn("simulate", "--rate", "0.4", "--backfill", "17h", "--seed", "5", *SHARES).wait(300)
     workers = [stack.spawn("worker"), stack.spawn("worker")]
     stack.drain()
     code, history = reconcile(stack)
