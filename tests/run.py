@@ -101,6 +101,7 @@ TOXIPROXY = Tool("toxiproxy, or Go 1.17 to build it", has_toxiproxy, "apt instal
 PGBOUNCER = Tool("PgBouncer", has_pgbouncer, "apt install pgbouncer")
 MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with SYS_ADMIN")
 NODE = Tool("Node 18 with npm", has_node, "apt install nodejs npm")
+CHROMIUM = Tool("Chromium", lambda: shutil.which("chromium") is not None, "apt install chromium")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA, PGBOUNCER),
@@ -108,6 +109,7 @@ NEEDS: dict[str, tuple[Tool, ...]] = {
     "attacks": (JAVA,),
     "compatibility": (REDIS,),
     "web": (NODE,),
+    "browser": (JAVA, CHROMIUM, NODE),
     "chaos": (JAVA, TOXIPROXY, MOUNTS),
 }
 

@@ -23,6 +23,7 @@ def test_every_test_lies_in_a_group() -> None:
         "integration",
         "acceptance",
         "attacks",
+        "browser",
         "chaos",
         "web",
     }
