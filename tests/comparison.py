@@ -130,7 +130,11 @@ def differences(
     lines += _differ("counts", counts, wanted.counts)
     lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
     for who in sorted(found.persons.keys() | wanted.persons.keys()):
-        got, least, most = found.persons.get(who, 0), wanted.persons.get(who, 0), wanted.persons_max.get(who, 0)
+        got, least, most = (
+            found.persons.get(who, 0),
+            wanted.persons.get(who, 0),
+            wanted.persons_max.get(who, wanted.persons.get(who, 0)),
+        )
         if who not in found.persons and _left_out(found, who):
             continue
         slack = 2 if distinct_tolerance else 0
