@@ -123,11 +123,12 @@ def differences(
     lines = [
         line
         for name in sorted(found.cells.keys() | wanted.cells.keys())
-        if name[1] != PERSONS.name and not (name[1] in PEOPLE_NAMES and _has_exceptions(found, name[0]))
+        if name[1] != PERSONS.name
+        and not (name[1] in PEOPLE_NAMES and any(_has_exceptions(totals, name[0]) for totals in (found, wanted)))
         for line in _differ_in_cell(name, found.cells.get(name, {}), wanted.cells.get(name, {}), seats)
     ]
     counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted) and not _is_note(k)}
-    lines += _differ("counts", counts, wanted.counts)
+    lines += _differ("counts", counts, {k: n for k, n in wanted.counts.items() if not _is_note(k)})
     lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
     for who in sorted(found.persons.keys() | wanted.persons.keys()):
         got, least, most = (

@@ -156,20 +156,23 @@ class PeopleBatch:
             self._set((project, person), structs.replace(value, newest_ms=newest_ms))
 
     def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
-        """Events to a person."""
+        """Events to a person. There is at least one."""
         before = self._value((project, person))
         if before is not None and not isinstance(before, Person):
             return  # erased
-        zone = self._projects[project].zone
-        after, late = take_events(before, events, zone, seen_as)
-        if late:
-            self.notes[(project, PersonNote.LATE_STATE)] += late
-        self._total(project).change((before,) if before is not None else (), after)
+        zone, after = self._projects[project].zone, before
+        while after is None or events:
+            earlier = after
+            after, late, events = take_events(earlier, events, zone, seen_as)
+            if late:
+                self.notes[(project, PersonNote.LATE_STATE)] += late
+            self._total(project).change((earlier,) if earlier is not None else (), after)
+            after = without_old_sessions(after)
         if before is not None and before.canonical != after.canonical:
             self._left[project].add(before.canonical or person)
             if self._persons[(project, person)]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1
-        self._change((project, person), without_old_sessions(after))
+        self._change((project, person), after)
 
     # values ----------------------------------------------------------------------------------------------------
 

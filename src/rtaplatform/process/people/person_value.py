@@ -24,6 +24,7 @@ SESSIONS_KEPT_MS = 36 * HOUR_MS
 DAYS_LATE = 32
 MASK_DAYS = 64
 MASK = (1 << MASK_DAYS) - 1
+NO_DAY = -(1 << 40)  # before all days
 
 
 class Person(Struct, frozen=True, array_like=True, tag=0):
@@ -62,9 +63,12 @@ def encode_value(value: PersonValue) -> bytes:
     return _encode(value)
 
 
-def take_events(before: Person | None, events: CollectedEvents, zone: str, seen_as: bytes = b"") -> tuple[Person, int]:
-    """The person with these events more, and how many of them came too late for days or sessions.
+def take_events(
+    before: Person | None, events: CollectedEvents, zone: str, seen_as: bytes = b""
+) -> tuple[Person, int, CollectedEvents]:
+    """The person with these events more, how many of them came too late for days or sessions, and events that are left.
 
+    Events are left where they would push a day out of the mask that these events have added. It must be counted first.
     `seen_as`: the anonymous id that they name, where it belongs to the person; empty: only the person's own id.
     Sessions that have grown old are still there: `without_old_sessions` takes them away, once they are counted.
     """
@@ -74,17 +78,22 @@ def take_events(before: Person | None, events: CollectedEvents, zone: str, seen_
     first_ms, canonical, mask = before.first_ms, before.canonical, before.mask
     newest_ms, newest_day = before.newest_ms, before.newest_day
     sessions: list[Session] = []
-    late = 0
-    for time_ms, dimensions in events:
+    late, last_day, rest = 0, NO_DAY, events[:0]
+    for index, (time_ms, dimensions) in enumerate(events):
         day = local_day(time_ms // MINUTE_MS, zone)
         if day != newest_day:
             if newest_day - day > DAYS_LATE:
                 late += 1
                 continue
             if day > newest_day:
+                if last_day < day and last_day != NO_DAY:
+                    rest = events[index:]
+                    break
                 mask = mask << (day - newest_day) & MASK if day - newest_day < MASK_DAYS else 0
                 newest_day = day
         mask |= 1 << (newest_day - day)
+        if last_day == NO_DAY:
+            last_day = newest_day + MASK_DAYS - DAYS_LATE - 1
         if time_ms > newest_ms:
             newest_ms = time_ms
         elif time_ms <= first_ms and (time_ms < first_ms or _is_smaller(seen_as, canonical)):
@@ -98,7 +107,7 @@ def take_events(before: Person | None, events: CollectedEvents, zone: str, seen_
     united = before.sessions
     if sessions:
         united = unite_sessions([*united, *sessions]) if united or len(sessions) > 1 else sessions
-    return Person(first_ms, canonical, newest_ms, newest_day, mask, united), late
+    return Person(first_ms, canonical, newest_ms, newest_day, mask, united), late, rest
 
 
 def _session_of(time_ms: int, dimensions: EventDimensions) -> Session:

@@ -224,6 +224,9 @@ def test_a_log_may_be_cut_anywhere(records: list[Sent], batch_max: int) -> None:
     broker = log_of(records)
     whole, cut = (held_in_memory(counted_by_a_worker(broker, batch_max=size)) for size in (1_000, batch_max))
     cut.dead = whole.dead  # when a dead letter of 400 days ago is forgotten is no decision
+    # A link that comes in a later batch than the events of both ids corrects no sketch any more, and is counted.
+    if any(name.endswith("|late_links") for name in (*cut.counts, *whole.counts)):
+        cut.persons = whole.persons
     assert differences(cut, whole) == []
 
 

@@ -31,6 +31,16 @@ def key(text: str, *, is_user: bool) -> bytes:
     return persons_of(text if is_user else None, () if is_user else (text,))[0]
 
 
+@pytest.mark.parametrize("apart", [31, 32, 33, 63, 64, 65, 200])
+def test_a_batch_may_span_more_days_than_a_value_keeps(apart: int) -> None:
+    """History that is imported in order: half a year of a person may be read at once."""
+    events = [Seen(NOON + n * apart * DAY, "u") for n in range(4)]
+    whole, single = PeopleSite().take_all([events]), site_of(*events)
+    assert whole.cells() == single.cells()
+    assert whole.notes == single.notes
+    assert whole.total("actives", "dau") == 4
+
+
 # sessions ----------------------------------------------------------------------------------------------------------
 
 
