@@ -6,7 +6,6 @@ Bots report orders of others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -30,30 +29,6 @@ def with_orders(records: Iterator[SimulatedRecord], project: str, rng: Random) -
             yield _report({**order, "marks": ["bot:agent"]} if is_by_bot else order, record.timestamp, rng)
             if rng.random() < REFUNDS:
                 yield _report(_refund(order, record.timestamp, rng), record.timestamp, rng)
-
-
-def with_one_reporter(records: Iterator[SimulatedRecord]) -> Iterator[SimulatedRecord]:
-    """These records, without an order's report by another client than its first.
-
-    Page and server report an order at different times, and either report may count. So the totals would depend on the
-    order of reading.
-    """
-    reporters: dict[str, tuple[str, bytes | None]] = {}
-    for record in records:
-        order_id = _reported_order(record.value)
-        if order_id and reporters.setdefault(order_id, (record.topic, record.key)) != (record.topic, record.key):
-            continue
-        yield record
-
-
-def _reported_order(value: bytes | None) -> str:
-    if value is None or b'"Order Completed"' not in value:
-        return ""
-    try:
-        order_id = json.loads(value)["properties"]["order_id"]
-    except (ValueError, LookupError, TypeError):
-        return ""  # broken on purpose: it becomes a dead letter
-    return order_id if isinstance(order_id, str) else ""
 
 
 def _order(project: str, at_ms: int, rng: Random) -> dict[str, Any]:

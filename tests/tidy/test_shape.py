@@ -33,7 +33,7 @@ MANY_FIELDS = {
     "LenientFields": 13,  # the same
     "ProjectTruth": 13,  # what the oracle counts of a project
     "MemoryTotals": 13,  # each kind of what a generation holds
-    "SimulationPlan": 13,  # what `rta simulate` is asked for
+    "SimulationPlan": 14,  # what `rta simulate` is asked for
     # State of one long life.
     "BodyIntake": 16,  # room of all bodies and of each address
     "Kafka": 14,  # paths, ports and sizes of an embedded server

@@ -44,7 +44,7 @@ class _Traffic:
         self._sealing = VisitSealing(plan.project, Random(plan.start_ms).getrandbits(128), rng)
         self._visitors = Visitors(plan, rng)
         popularity = Popularity(demo_products(plan.products, plan.seed), rng)
-        self._shop = DemoShop(popularity, rng, "server" in plan.sources)
+        self._shop = DemoShop(popularity, rng, "server" in plan.sources, plan.double_reports)
         self._due: list[tuple[int, int, Visit]] = []
         self._resends = Resends(rng)
         self._visits = self._events = self._late = 0

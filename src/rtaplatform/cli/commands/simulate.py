@@ -42,6 +42,9 @@ def command(
     late: Annotated[float, typer.Option(**_SHARE, help="Share sent minutes to hours late.")] = 0.03,
     duplicates: Annotated[float, typer.Option(**_SHARE, help="Share sent again.")] = 0.02,
     malformed: Annotated[float, typer.Option(**_SHARE, help="Share that is broken.")] = 0.01,
+    double_reports: Annotated[
+        float, typer.Option(min=0, max=0.7, help="Share of orders that page and server both report.")
+    ] = 0.1,
     backfill: Annotated[str, typer.Option(help="History of this length (7d) at full speed, then end.")] = "",
     events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
     project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",
@@ -73,6 +76,7 @@ def command(
         late=late,
         duplicates=duplicates,
         malformed=malformed,
+        double_reports=double_reports,
         duration_ms=None if duration == "none" else _read_duration_ms("--duration", duration),
         backfill_ms=_read_duration_ms("--backfill", backfill) if backfill else None,
         events_max=events or None,

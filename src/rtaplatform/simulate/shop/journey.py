@@ -30,7 +30,6 @@ _LOGIN_AT_LANDING = 0.3
 _LOGIN_AT_CHECKOUT = 0.8
 _LOGOUT = 0.15
 _SERVER_CONFIRMS = 0.3
-_BOTH_REPORT = 0.1
 _RELOADS = 0.05
 _AWAY = 0.015
 _AWAY_MIN_MS, _AWAY_MEAN_MS = 31 * 60_000, 60 * 60_000
@@ -55,11 +54,15 @@ class JourneyStep(NamedTuple):
 
 
 class DemoShop(NamedTuple):
-    """The values that all journeys share. `confirms`: the shop's servers send events too."""
+    """The values that all journeys share. `confirms`: the shop's servers send events too.
+
+    `double_reports`: the share of the orders of signed-in visitors that page and server both report.
+    """
 
     popularity: Popularity
     rng: Random
     confirms: bool
+    double_reports: float
 
 
 def journey(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
@@ -135,7 +138,7 @@ def _order(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Jour
         yield _page(client, shop, "Thank You", "/thanks")._replace(order=order, confirm=True)
         return
     report = _track(rng, "Order Completed", "/thanks", draw_order_properties(order, rng))
-    yield report._replace(order=order, confirm=chance < _SERVER_CONFIRMS + _BOTH_REPORT)
+    yield report._replace(order=order, confirm=chance < _SERVER_CONFIRMS + shop.double_reports)
     while rng.random() < _RELOADS:
         yield report._replace(pause_ms=_think(rng))
 

@@ -16,7 +16,8 @@ FULL_SPEED_EVENTS_PER_SECOND = 2_000.0
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """Shares are of all records, 0 to 1. `duration_ms`, `backfill_ms` and `events_max`: None for no limit."""
+    """Shares are of all records, 0 to 1; `double_reports` is a share of orders, which page and server both report.
+    `duration_ms`, `backfill_ms` and `events_max`: None for no limit."""
 
     start_ms: int
     project: str = "demo"
@@ -28,6 +29,7 @@ class SimulationPlan:
     late: float = 0.03
     duplicates: float = 0.02
     malformed: float = 0.01
+    double_reports: float = 0.1
     duration_ms: int | None = None
     backfill_ms: int | None = None
     events_max: int | None = None
