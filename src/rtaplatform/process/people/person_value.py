@@ -72,9 +72,7 @@ def take_events(
     `seen_as`: the anonymous id that they name, where it belongs to the person; empty: only the person's own id.
     Sessions that have grown old are still there: `without_old_sessions` takes them away, once they are counted.
     """
-    if before is None:
-        first_ms = events[0][0]
-        before = Person(first_ms, seen_as, first_ms, local_day(first_ms // MINUTE_MS, zone), 0, [])
+    before = before or _begin_person(events[0][0], seen_as, zone)
     first_ms, canonical, mask = before.first_ms, before.canonical, before.mask
     newest_ms, newest_day = before.newest_ms, before.newest_day
     sessions: list[Session] = []
@@ -86,7 +84,7 @@ def take_events(
                 late += 1
                 continue
             if day > newest_day:
-                if last_day < day and last_day != NO_DAY:
+                if NO_DAY < last_day < day:
                     rest = events[index:]
                     break
                 mask = mask << (day - newest_day) & MASK if day - newest_day < MASK_DAYS else 0
@@ -108,6 +106,11 @@ def take_events(
     if sessions:
         united = unite_sessions([*united, *sessions]) if united or len(sessions) > 1 else sessions
     return Person(first_ms, canonical, newest_ms, newest_day, mask, united), late, rest
+
+
+def _begin_person(first_ms: int, seen_as: bytes, zone: str) -> Person:
+    """A person whose first event is about to be taken."""
+    return Person(first_ms, seen_as, first_ms, local_day(first_ms // MINUTE_MS, zone), 0, [])
 
 
 def _session_of(time_ms: int, dimensions: EventDimensions) -> Session:
