@@ -22,13 +22,15 @@ from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
     from rtaplatform.core.projects import ProjectSettings
-    from rtaplatform.settings import KafkaSettings
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _USAGE = 2
 _SHARE = {"min": 0.0, "max": 1.0}
+DoubleReportsOption = Annotated[
+    float, typer.Option(min=0, max=0.7, help="Share of orders that page and server both report.")
+]
 
 
 def command(
@@ -42,9 +44,7 @@ def command(
     late: Annotated[float, typer.Option(**_SHARE, help="Share sent minutes to hours late.")] = 0.03,
     duplicates: Annotated[float, typer.Option(**_SHARE, help="Share sent again.")] = 0.02,
     malformed: Annotated[float, typer.Option(**_SHARE, help="Share that is broken.")] = 0.01,
-    double_reports: Annotated[
-        float, typer.Option(min=0, max=0.7, help="Share of orders that page and server both report.")
-    ] = 0.1,
+    double_reports: DoubleReportsOption = 0.1,
     backfill: Annotated[str, typer.Option(help="History of this length (7d) at full speed, then end.")] = "",
     events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
     project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",
@@ -82,22 +82,19 @@ def command(
         events_max=events or None,
     )
     _require_consistent(plan)
-    connections = Connections(kafka=kafka, data_dir=data_dir)
-    settings = _require_project(connections, project)
-    _print_summary(_run(plan, connections.kafka_settings(), settings, truth), as_json)
+    _print_summary(_run(plan, Connections(kafka=kafka, data_dir=data_dir), truth), as_json)
 
 
-def _run(
-    plan: SimulationPlan, kafka: KafkaSettings, project: ProjectSettings | None, truth: Path | None
-) -> dict[str, Any]:
+def _run(plan: SimulationPlan, connections: Connections, truth: Path | None) -> dict[str, Any]:
     from rtaplatform.simulate.run import SimulationRun, simulate
 
+    project = _require_project(connections, plan.project)
     # Thousands of visits are alive at once, without cycles. Searching for cycles would cost a third of the speed.
     gc.set_threshold(100_000, 50, 100)
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    return simulate(SimulationRun(plan, kafka, _say, stopped.is_set, project), truth)
+    return simulate(SimulationRun(plan, connections.kafka_settings(), _say, stopped.is_set, project), truth)
 
 
 def _require_project(connections: Connections, project: str) -> ProjectSettings | None:
