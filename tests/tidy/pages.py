@@ -148,8 +148,7 @@ def metrics_page() -> str:
         "## Rollups",
         "These rollups are kept per minute, hour and day, `sales`, `lengths` and `session_lengths` per hour and day, "
         "`actives` and `retention` per day only. A query is answered from the "
-        "first rollup that has its dimensions. If none has them, the query is refused. `actives`, `retention`, "
-        "`sessions`, `lengths` and `session_lengths` are defined, and the workers do not fill them yet.",
+        "first rollup that has its dimensions. If none has them, the query is refused.",
         _table(("rollup", "dimensions", "measures"), kept),
     )
 

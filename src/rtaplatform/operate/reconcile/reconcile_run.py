@@ -2,7 +2,7 @@
 
 The live totals and the positions that they include are read at one moment. Then the log is read up to exactly these
 positions, so workers may go on meanwhile. The oracle shares no code with them.
-Limits: about 15,000 records a second. Ids, orders and persons of everything that is read are held in memory.
+Limits: ids, orders and persons of everything that is read are held in memory. One core counts.
 """
 
 from __future__ import annotations
