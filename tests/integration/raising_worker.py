@@ -9,6 +9,7 @@ from rtaplatform.cli.commands.worker import run
 from rtaplatform.cli.stop_signals import record_stop_signals
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
+from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
 from rtaplatform.stream.port import RecordColumns
 from rtaplatform.wiring import build_worker
@@ -28,4 +29,4 @@ class Raising(EcommerceJob):
 if __name__ == "__main__":
     telemetry.configure_logging()
     settings = KafkaSettings(), StoreSettings(), WorkerSettings()  # type: ignore[call-arg]  # of the environment
-    run(build_worker(*settings, job=Raising()), record_stop_signals())
+    run(build_worker(*settings, job=Raising(PeopleFold())), record_stop_signals())
