@@ -74,18 +74,19 @@ def add_language(draft: Draft) -> Draft:
 
 
 def add_origin_of_visit(draft: Draft) -> Draft:
-    """Add `campaign`, `referrer.host` and `channel`, of an event on a page.
+    """Add `campaign`, `referrer.host` and `channel`, of an event that names its page, its referrer or its campaign.
 
     A link from a page of the same host is none of the three: the visit goes on.
     """
     context = draft.values.get("context") or {}
     page, properties = _member(context, "page"), draft.values.get("properties") or {}
     url = _text(page, "url") or _text(properties, "url")
-    address = read_address(url or _text(page, "search"))
+    query = _text(page, "search")
+    address = read_address(url or query)
     referrer = _text(page, "referrer") or _text(properties, "referrer") or _text(_member(context, "referrer"), "url")
-    if draft.source != "web" and not url:
-        return draft
     campaign = _member(context, "campaign")
+    if not (url or query or referrer or campaign):
+        return draft
     if not campaign:
         campaign = dict(address.campaign)
         if address.click_source:

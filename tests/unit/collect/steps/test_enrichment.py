@@ -108,6 +108,10 @@ def test_a_page_without_a_referrer_is_a_direct_visit() -> None:
     assert context_of({"page": {"url": "https://shop.example/"}})["channel"] == "direct"
 
 
+def test_an_event_without_a_page_has_no_channel() -> None:
+    assert "context" not in taken({**TRACK, "source": "web"})
+
+
 def test_a_batch_of_one_page_is_enriched_event_by_event() -> None:
     records, _ = batch(
         {
