@@ -37,7 +37,10 @@ class Unsayable(NamedTuple):
 
 
 _ONE = r"(queries\.\d+\.)?"
-_QUESTIONS = r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query|GET /v1/products/\{id\}/metrics"
+_QUESTIONS = (
+    r"GET /v1/metrics/\{name\}|GET /v1/live|POST /v1/query|GET /v1/products/\{id\}/metrics"
+    "|GET /v1/engagement|GET /v1/retention"
+)
 _BY_PARAMETERS = ("GET /v1/metrics/{name}", "GET /v1/live")
 UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "(from|to)", "from is before to, after 1970 and at most 10 years long: a clock"),
