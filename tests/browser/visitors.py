@@ -32,7 +32,11 @@ class Visitors:
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def script(self, attributes: str = "", *, src: str | None = None) -> str:
-        """The one line, which is in every page from now on."""
+        """The one line, which is in every page from now on. Without an attribute for it, reading time is not sent:
+        on a slow machine a test may take as long as a reader.
+        """
+        if "data-engaged" not in attributes:
+            attributes += ' data-engaged="off"'
         where = src or f"{self.project.platform.url}/rta.js"
         self.site.head = f'<script defer src="{where}" data-key="{self.project.write_key}" {attributes}></script>'
         return self.site.head
