@@ -23,7 +23,7 @@ from rtaplatform.collect.collector import Collector
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.http.dependencies import Dependencies
 from rtaplatform.serve.http.health import Health
-from rtaplatform.serve.http.limits import COLLECT, RateLimits, redis_counter
+from rtaplatform.serve.http.limits import COLLECT, RateLimits, make_redis_counter
 from rtaplatform.settings import LimitSettings
 from tests.integration.servers import start_valkey
 from tests.unit.serve.parts_of_tests import Keys, Stream
@@ -53,7 +53,7 @@ async def measure(url: str, requests: int) -> None:
     limits = {
         "no limits": RateLimits(LimitSettings(collect_events_per_minute=0)),
         "of this process": RateLimits(LimitSettings()),
-        "in Valkey": RateLimits(LimitSettings(), redis_counter(url)),
+        "in Valkey": RateLimits(LimitSettings(), make_redis_counter(url)),
     }
     apps = {about: create_app(_parts(one)) for about, one in limits.items()}
     rates: dict[str, list[float]] = {about: [] for about in limits}

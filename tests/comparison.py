@@ -12,7 +12,11 @@ from rtaplatform.core.rollups import BOT_PREFIX, PEOPLE, PERSONS, SEATS_PREFIX, 
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
 from rtaplatform.simulate.oracle.oracle_people import Id, OracleVisit
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
+from rtaplatform.simulate.oracle.origins.oracle_properties import PropertyTruth
+from rtaplatform.simulate.oracle.origins.oracle_traits import TraitNumbers
+from rtaplatform.simulate.oracle.origins.oracle_visits import VisitTruth
 from rtaplatform.store.memory.memory_store import MemoryStore
+from tests.comparison_of_traits import is_of_traits, wrong_cells, wrong_persons
 
 KIND = {"minute": "m", "hour": "h", "day": "d"}
 KIND_OF = {short: kind for kind, short in KIND.items()}
@@ -20,6 +24,10 @@ LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
 KEYS_AT_ONCE = 1_000  # of the store, read in one round trip
 PEOPLE_NAMES = {rollup.name for rollup in PEOPLE}
 EXCEPTIONS = ("identity_conflicts", "late_state")  # what a store counts where persons depend on the order of reading
+CAPPED = (
+    "activity", "events", "products", "sales", "pages", "acquisition", "technology", "regions", "sessions",
+    "session_lengths", "origins", "session_pages",
+)  # fmt: skip
 CellName = tuple[str, str, str, int]  # project, rollup, kind, start
 SketchName = tuple[str, str, int, str, str]
 
@@ -36,6 +44,7 @@ class Totals:
     persons: dict[SketchName, int] = field(default_factory=dict)
     persons_max: dict[SketchName, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    traits: dict[str, TraitNumbers] = field(default_factory=dict)  # by project: what should be counted by them
     dead: set[str] = field(default_factory=set)
 
 
@@ -55,7 +64,7 @@ def held_in_memory(store: MemoryStore) -> Totals:
 
 
 def expected(truth: Truth) -> Totals:
-    wanted = Totals(dead=set(truth.dead))
+    wanted = Totals(dead=set(truth.dead), traits={slug: of.settle() for slug, of in truth.traits.items()})
     for project, of in truth.projects.items():
         for outcome, n in of.totals.items():
             _put(wanted.counts, f"{project}|{outcome}", n)
@@ -74,9 +83,11 @@ def expected(truth: Truth) -> Totals:
         ):  # fmt: skip
             for (kind, start), numbers in rows_.items():
                 _spread(wanted, (project, rollup, KIND[kind], start), bot, numbers, [])
+        _put_visits(wanted, project, truth.origins[project])
+        _put_properties(wanted, project, truth.properties[project])
         _put_persons(wanted, project, of, _groups(truth.visits[project]))
     for project in truth.visits:
-        for (rollup, kind, start), fields in truth.people(project).cells().items():
+        for (rollup, kind, start), fields in truth.count_people(project).count_cells().items():
             wanted.cells[(project, rollup, KIND[kind], start)] = dict(fields)
     return wanted
 
@@ -84,7 +95,8 @@ def expected(truth: Truth) -> Totals:
 def _groups(visits: Iterable[OracleVisit]) -> dict[Id, frozenset[Id]]:
     """All ids that are linked with each other, over however many links, by each of them."""
     groups: dict[Id, frozenset[Id]] = {}
-    for _, _, _, user, anonymous in visits:
+    for visit in visits:
+        user, anonymous = visit.user, visit.anonymous
         ids = {one for one in (user, anonymous) if one}
         if len({groups.get(one) for one in ids}) == 1 and groups.get(min(ids)):
             continue
@@ -102,6 +114,18 @@ def _put_persons(wanted: Totals, project: str, of: ProjectTruth, groups: dict[Id
                 name = (project, KIND[kind], start, kept_as, stored)
                 groups_here = {groups[one] for one in ids}
                 wanted.persons[name], wanted.persons_max[name] = len(groups_here), sum(map(len, groups_here))
+
+
+def _put_visits(wanted: Totals, project: str, of: VisitTruth) -> None:
+    for cells, bot in ((of.cells, ""), (of.of_bots, BOT_PREFIX)):
+        for (rollup, kind, start, values), numbers in cells.items():
+            _spread(wanted, (project, rollup, KIND[kind], start), bot, numbers, values)
+
+
+def _put_properties(wanted: Totals, project: str, of: PropertyTruth) -> None:
+    for cells, bot in ((of.cells, ""), (of.of_bots, BOT_PREFIX)):
+        for (rollup, kind, start, values), numbers in cells.items():
+            _spread(wanted, (project, rollup, KIND[kind], start), bot, numbers, values)
 
 
 def _put_sales(wanted: Totals, project: str, of: ProjectTruth) -> None:
@@ -124,13 +148,19 @@ def differences(
         line
         for name in sorted(found.cells.keys() | wanted.cells.keys())
         if name[1] != PERSONS.name
+        and not is_of_traits(wanted.traits, name[0], name[1])
         and not (name[1] in PEOPLE_NAMES and any(_has_exceptions(totals, name[0]) for totals in (found, wanted)))
         for line in _differ_in_cell(name, found.cells.get(name, {}), wanted.cells.get(name, {}), seats)
     ]
     counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted) and not _is_note(k)}
     lines += _differ("counts", counts, {k: n for k, n in wanted.counts.items() if not _is_note(k)})
     lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
+    for project, truth in wanted.traits.items():
+        lines += wrong_cells(found.cells, project, truth, seats)
+        lines += wrong_persons(found.persons, found.cells, project, truth, distinct_tolerance)
     for who in sorted(found.persons.keys() | wanted.persons.keys()):
+        if is_of_traits(wanted.traits, who[0], who[3]):
+            continue
         got, least, most = (
             found.persons.get(who, 0),
             wanted.persons.get(who, 0),
@@ -167,7 +197,7 @@ def _differ_in_cell(name: CellName, found: dict[str, int], wanted: dict[str, int
         {field_: n for field_, n in each.items() if n and not field_.startswith(SEATS_PREFIX)}
         for each in (found, wanted)
     )
-    if rollup not in ("activity", "events", "products", "sales", "sessions", "session_lengths"):
+    if rollup not in CAPPED and not rollup.startswith(("property.", "user.")):
         return _differ(str(name), found, wanted)
     lines = _differ(str(name), *({f: n for f, n in each.items() if SEPARATOR not in f} for each in (found, wanted)))
     for prefix in ("", BOT_PREFIX):

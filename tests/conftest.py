@@ -59,7 +59,7 @@ def servers(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="run the simulation of this seed only")
-    parser.addoption("--seeds", type=int, default=300, help="how many seeds to run")
+    parser.addoption("--seeds", type=int, default=100, help="how many seeds to run")
     parser.addoption("--events", type=int, default=300_000, help="how many events there are in a chaos run")
     parser.addoption("--calm", action="store_true", help="wait in a chaos run until all is in, after each fault")
     parser.addoption("--slow-clients", type=int, default=240, help="how many slow clients an attack has")

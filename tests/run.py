@@ -35,13 +35,14 @@ LINT = (
 )
 QUICK = ("tidy", "unit", "contract", "simulation")
 SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
-IN_PAIRS = ("integration", "acceptance")
+IN_PAIRS = ("web", "integration", "acceptance", "browser")
 QUICK_SEEDS = 20
 # Left to the whole check: tests of the tester, and buckets with as many products as the caps allow.
 NOT_QUICK = (
     "tests/simulation/test_planted.py",
     "tests/simulation/test_scripted.py",
     "tests/simulation/test_caps.py",
+    "tests/simulation/test_malformed_requests.py",
 )
 SLOWEST_SHOWN = 15
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -102,6 +103,7 @@ PGBOUNCER = Tool("PgBouncer", has_pgbouncer, "apt install pgbouncer")
 MOUNTS = Tool("the right to mount", may_mount, "run as root, in a container with SYS_ADMIN")
 NODE = Tool("Node 18 with npm", has_node, "apt install nodejs npm")
 CHROMIUM = Tool("Chromium", lambda: shutil.which("chromium") is not None, "apt install chromium")
+GO = Tool("Go 1.19", lambda: shutil.which("go") is not None, "apt install golang-go")
 # Group → what it needs beside Python. A group that is not listed needs nothing.
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "integration": (JAVA, PGBOUNCER),
@@ -109,7 +111,7 @@ NEEDS: dict[str, tuple[Tool, ...]] = {
     "attacks": (JAVA,),
     "compatibility": (REDIS,),
     "web": (NODE,),
-    "browser": (JAVA, CHROMIUM, NODE),
+    "browser": (JAVA, CHROMIUM, NODE, GO),
     "chaos": (JAVA, TOXIPROXY, MOUNTS),
 }
 

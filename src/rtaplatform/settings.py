@@ -32,7 +32,7 @@ def _require_existing(path: Path) -> Path:
     return path
 
 
-def _upper(value: Any) -> Any:
+def _to_upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
@@ -44,10 +44,10 @@ def _require_power_of_two(partitions: int) -> int:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 File = Annotated[Path, AfterValidator(_require_existing)]
-SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
+SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_to_upper)]
 
 
-def settings_config(prefix: str) -> SettingsConfigDict:
+def make_config(prefix: str) -> SettingsConfigDict:
     """Return the configuration of a settings class. A variable with an empty value counts as not set."""
     return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -75,7 +75,7 @@ class StageSettings(BaseSettings):
 class KafkaSettings(StageSettings):
     """Where Kafka is and how to reach it."""
 
-    model_config = settings_config("RTA_KAFKA_")
+    model_config = make_config("RTA_KAFKA_")
 
     bootstrap_servers: str
     security_protocol: SecurityProtocol = "PLAINTEXT"
@@ -91,7 +91,7 @@ class KafkaSettings(StageSettings):
 class TopicSettings(StageSettings):
     """How topics are created. An existing topic is not changed."""
 
-    model_config = settings_config("RTA_TOPICS_")
+    model_config = make_config("RTA_TOPICS_")
 
     partitions: Annotated[int, Field(ge=1, le=16), AfterValidator(_require_power_of_two)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
@@ -102,7 +102,7 @@ class TopicSettings(StageSettings):
 class StoreSettings(StageSettings):
     """Where Redis or Valkey is. `loader_url` has a user that may load functions; without it the user of `url` must."""
 
-    model_config = settings_config("RTA_REDIS_")
+    model_config = make_config("RTA_REDIS_")
 
     url: SecretStr
     loader_url: SecretStr | None = None
@@ -114,7 +114,7 @@ class StoreSettings(StageSettings):
 class CatalogSettings(StageSettings):
     """Where PostgreSQL is. `migrate_url` has the role that owns the tables; without it the role of `url` must."""
 
-    model_config = settings_config("RTA_POSTGRES_")
+    model_config = make_config("RTA_POSTGRES_")
 
     url: SecretStr
     migrate_url: SecretStr | None = None
@@ -127,7 +127,7 @@ class CatalogSettings(StageSettings):
 class WorkerSettings(StageSettings):
     """How much a worker reads at once, and how much it caches."""
 
-    model_config = settings_config("RTA_WORKER_")
+    model_config = make_config("RTA_WORKER_")
 
     group_id: str = "rta-workers"
     group_protocol: Literal["consumer", "classic"] = "consumer"  # before 4.0 it falls back
@@ -142,7 +142,7 @@ class WorkerSettings(StageSettings):
 class ProfilesSettings(StageSettings):
     """How much the profiles process reads at once."""
 
-    model_config = settings_config("RTA_PROFILES_")
+    model_config = make_config("RTA_PROFILES_")
 
     group_id: str = "rta-profiles"
     group_protocol: Literal["consumer", "classic"] = "consumer"  # before 4.0 it falls back
@@ -156,10 +156,11 @@ class CollectSettings(StageSettings):
     """What the collector accepts, and how long it waits for Kafka.
 
     `location_file` is a file in MaxMind's format, for the countries of visitors. `denied_properties` are names of
-    properties and traits that are never stored, separated by commas.
+    properties and traits that are never stored, separated by commas. A visitor of pages with more than
+    `bot_events_per_minute` is marked as a bot from then on; 0 marks nobody.
     """
 
-    model_config = settings_config("RTA_COLLECT_")
+    model_config = make_config("RTA_COLLECT_")
 
     batch_bytes_max: int = 4 * 1024 * 1024
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
@@ -167,6 +168,7 @@ class CollectSettings(StageSettings):
     queue_kbytes_max: Annotated[int, Field(ge=1_024)] = 65_536
     location_file: File | None = None
     denied_properties: str = ""
+    bot_events_per_minute: Annotated[int, Field(ge=0)] = 3_000
 
 
 class ApiHalf(StrEnum):
@@ -182,17 +184,17 @@ class ApiHalf(StrEnum):
 class ApiSettings(StageSettings):
     """How the API is served, and how many bytes of bodies and answers it may hold. `only` selects one half."""
 
-    model_config = settings_config("RTA_API_")
+    model_config = make_config("RTA_API_")
 
     host: str = "127.0.0.1"
     port: Port = 8000
     only: ApiHalf | None = None
     live_interval_ms: Annotated[int, Field(ge=50)] = 250
     live_heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
-    live_connections_max: Annotated[int, Field(ge=1)] = 2_000
-    live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    live_connections_max: Annotated[int, Field(ge=1)] = 3_000
+    live_send_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     connections_max: Annotated[int, Field(ge=32)] = 4_096
-    bodies_bytes_max: Annotated[int, Field(ge=1 << 20)] = 16 << 20
+    bodies_bytes_max: Annotated[int, Field(ge=1 << 20)] = 12 << 20
     answers_bytes_max: Annotated[int, Field(ge=1 << 20)] = 32 << 20
     import_bytes_max: Annotated[int, Field(ge=1_000)] = 1 << 30
     import_lines_max: Annotated[int, Field(ge=1_000)] = 5_000_000
@@ -201,13 +203,19 @@ class ApiSettings(StageSettings):
 class LimitSettings(StageSettings):
     """The limits of a key; 0 means no limit. All keys of a project together have `project_factor` times as much.
 
+    Within a key, each API process counts `address_events_per_minute` and, of pages and apps,
+    `browser_events_per_minute` for each address, and `person_events_per_minute` for each person who sends alone.
+
     While the store is fuller than `nearly_full_percent`, a project may send at most `guaranteed_events_per_hour`, and
     fewer the less room is left. `trusted_proxies` are networks, separated by commas.
     """
 
-    model_config = settings_config("RTA_LIMITS_")
+    model_config = make_config("RTA_LIMITS_")
 
     collect_events_per_minute: Annotated[int, Field(ge=0)] = 3_000_000
+    address_events_per_minute: Annotated[int, Field(ge=0)] = 2_000_000
+    browser_events_per_minute: Annotated[int, Field(ge=0)] = 120_000
+    person_events_per_minute: Annotated[int, Field(ge=0)] = 100_000
     reads_per_minute: Annotated[int, Field(ge=0)] = 120_000
     catalog_per_minute: Annotated[int, Field(ge=0)] = 300_000
     admin_per_minute: Annotated[int, Field(ge=0)] = 60_000
@@ -227,7 +235,7 @@ class LimitSettings(StageSettings):
 class LocalSettings(StageSettings):
     """The embedded servers of `rta up`."""
 
-    model_config = settings_config("RTA_")
+    model_config = make_config("RTA_")
 
     data_dir: Path = Path(".rta")
     cache_dir: Path | None = None

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from rtaplatform.catalog.keys.key_format import ADMIN, CATALOG_READ, CATALOG_WRITE, COLLECT, READ, SCOPES
 from rtaplatform.local.servers.postgres import Postgres
-from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.openapi.document import make_document
 from tests.integration.catalog_site import KEYS, Site, open_site
 from tests.integration.servers import Running
 
@@ -50,7 +50,7 @@ def operations(site: Site) -> list[Operation]:
     """All that need a key."""
     return [
         Operation(method.upper(), path, operation["x-scope"])
-        for path, item in document_of(site.app)["paths"].items()
+        for path, item in make_document(site.app)["paths"].items()
         for method, operation in item.items()
         if method in METHODS and "x-scope" in operation
     ]

@@ -30,6 +30,7 @@ from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.kafka.broker import Broker
 from tests.integration.chaos import until
+from tests.integration.log_ends import read_end
 from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = SeededDemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
@@ -103,25 +104,30 @@ def read_all(running: Servers) -> list[Message]:
     """Everything in the event topics."""
     consumer = Consumer({"bootstrap.servers": running.kafka_bootstrap_servers, "group.id": "tests"})
     try:
+        places = [TopicPartition(topic, partition, 0) for topic in EVENT_TOPICS for partition in range(4)]
+        ends = {(place.topic, place.partition): read_end(consumer, place) for place in places}
+        left = {place: end for place, end in ends.items() if end}
+        # All at once: what a consumer asks later waits for the fetch that is under way, half a second each time.
+        consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in left])
         found: list[Message] = []
-        for topic in EVENT_TOPICS:
-            for partition in range(4):
-                _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-                consumer.assign([TopicPartition(topic, partition, 0)])
-                while end:
-                    message = consumer.poll(10)
-                    assert message is not None
-                    assert message.error() is None
-                    found.append(message)
-                    if (message.offset() or 0) >= end - 1:
-                        break
+        while left:
+            message = consumer.poll(10)
+            assert message is not None
+            assert message.error() is None
+            found.append(message)
+            place = str(message.topic()), message.partition() or 0
+            if (message.offset() or 0) >= ends[place] - 1:
+                left.pop(place, None)
         return found
     finally:
         consumer.close()
 
 
 def named(messages: list[Message], event: str) -> list[tuple[Message, dict[str, Any]]]:
-    decoded = [(message, json.loads(message.value() or b"{}")) for message in messages]
+    """The records of this event. Other tests' records need not even be JSON."""
+    decoded = [
+        (message, json.loads(value)) for message in messages if event.encode() in (value := message.value() or b"")
+    ]
     return [(message, record) for message, record in decoded if record.get("event") == event]
 
 

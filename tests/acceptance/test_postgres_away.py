@@ -33,7 +33,18 @@ class Platform:
     """`rta api` and `rta worker`, running in front of the session's servers."""
 
     url: str
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    environment: dict[str, str]
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, command: str) -> None:
+        with (self.folder / f"{command}.log").open("ab") as log:
+            words = [sys.executable, "-m", "rtaplatform.cli.main", command]
+            place: dict[str, Any] = {"env": self.environment, "cwd": self.folder}
+            self.processes[command] = subprocess.Popen(words, **place, stdout=log, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        until(lambda: httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200, 240)
 
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
         return httpx.request(method, self.url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30, **options)
@@ -65,18 +76,16 @@ def platform(servers: Servers, tmp_path: Path) -> Iterator[Platform]:
         "RTA_API_PORT": str(port),
         "RTA_WORKER_GROUP_ID": "rta-away",
     }
-    found = Platform(f"http://127.0.0.1:{port}")
+    found = Platform(f"http://127.0.0.1:{port}", environment, tmp_path)
     for command in ("api", "worker"):
-        with (tmp_path / f"{command}.log").open("ab") as log:
-            words = [sys.executable, "-m", "rtaplatform.cli.main", command]
-            found.processes.append(subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=log, stderr=log))
+        found.start(command)
     try:
-        until(lambda: httpx.get(f"{found.url}/health/ready", timeout=5).status_code == 200, 60)
+        found.wait_until_ready()
         yield found
     finally:
-        for process in found.processes:
+        for process in found.processes.values():
             process.terminate()
-        for process in found.processes:
+        for process in found.processes.values():
             process.wait(timeout=20)
 
 

@@ -35,7 +35,7 @@ def filled(stack: Stack, now: int) -> Stack:
         url=SecretStr(stack.servers.redis_url), loader_url=SecretStr(stack.servers.redis_loader_url)
     )
     store = RedisStore(settings)
-    state = store.state(0)
+    state = store.read_state(0)
     assert state is not None
     names = {field("count", f"event-{n}", "web"): n + 1 for n in range(EVENTS)}
     products = {field("views", f"p-{n}"): 1 for n in range(PRODUCTS_PER_HOUR)}

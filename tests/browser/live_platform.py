@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import httpx
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.integration.log_ends import read_end
 
 SOURCE = Path(__file__).parents[2] / "src"
 READY_SECONDS_MAX = 180.0
@@ -29,6 +32,38 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = ARRIVE_SE
         time.sleep(0.1)
 
 
+class TopicLog:
+    """What the topic of web pages has got. Each record is read once, by a consumer that stays.
+
+    Whatever a consumer asks waits for the fetch that is under way, half a second: the ends are another one's question.
+    With a new consumer and one partition after the other, each look took three seconds.
+    """
+
+    def __init__(self, kafka: str) -> None:
+        self._places = [TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)]
+        self._values: list[list[bytes]] = [[] for _ in self._places]
+        self._next = [0 for _ in self._places]
+        config: dict[str, Any] = {"bootstrap.servers": kafka, "group.id": "tests", "enable.auto.commit": False}
+        self._consumer, self._asker = Consumer(config), Consumer(config)
+        self._consumer.assign(self._places)
+
+    def read(self) -> list[bytes]:
+        """All values until now, in the order of the partitions."""
+        ends = [read_end(self._asker, place) for place in self._places]
+        while any(position < end for position, end in zip(self._next, ends, strict=True)):
+            message = self._consumer.poll(10)
+            assert message is not None
+            assert message.error() is None, message.error()
+            number = message.partition() or 0
+            self._values[number].append(message.value() or b"")
+            self._next[number] = (message.offset() or 0) + 1
+        return list(chain.from_iterable(self._values))
+
+    def close(self) -> None:
+        self._consumer.close()
+        self._asker.close()
+
+
 @dataclass
 class LivePlatform:
     """A running platform without simulated visitors."""
@@ -36,6 +71,7 @@ class LivePlatform:
     folder: Path
     process: subprocess.Popen[bytes]
     ready: dict[str, Any] = field(default_factory=dict)
+    log: TopicLog | None = None  # once it is up
 
     @classmethod
     def start(cls, folder: Path) -> LivePlatform:
@@ -50,9 +86,12 @@ class LivePlatform:
         platform = cls(folder, process)
         wait_for(platform._is_up, f"rta up: {(folder / 'output.txt').read_text()}", READY_SECONDS_MAX)
         platform.ready = json.loads((folder / "ready.json").read_text())
+        platform.log = TopicLog(platform.ready["kafka"])
         return platform
 
     def stop(self) -> None:
+        if self.log is not None:
+            self.log.close()
         self.process.terminate()
         self.process.wait(30)
 
@@ -61,22 +100,19 @@ class LivePlatform:
         address: str = self.ready["url"]
         return address
 
-    def create_project(self, slug: str) -> LiveProject:
+    def create_project(self, slug: str, **settings: str) -> LiveProject:
         answer = httpx.post(
-            f"{self.url}/v1/projects", json={"slug": slug}, timeout=30,
+            f"{self.url}/v1/projects", json={"slug": slug, **settings}, timeout=30,
             headers={"Authorization": f"Bearer {self.ready['admin_key']}"},
         )  # fmt: skip
         assert answer.status_code == 201, answer.text
         keys = answer.json()["keys"]
-        return LiveProject(self, slug, keys["write_key"], keys["read_key"])
+        return LiveProject(self, slug, keys["write_key"], keys["read_key"], keys["admin_key"])
 
-    def records(self) -> list[Record]:
-        """Everything that pages have sent, in the order of the partitions."""
-        consumer = Consumer({"bootstrap.servers": self.ready["kafka"], "group.id": "tests"})
-        try:
-            return [read_record(message) for partition in range(PARTITIONS) for message in _read(consumer, partition)]
-        finally:
-            consumer.close()
+    def values(self) -> list[bytes]:
+        """Everything that was sent for web pages, in the order of the partitions. Some of it may be no JSON at all."""
+        assert self.log is not None
+        return self.log.read()
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, (self.folder / "output.txt").read_text()
@@ -91,10 +127,11 @@ class LiveProject:
     slug: str
     write_key: str
     read_key: str
+    admin_key: str
 
     def records(self) -> list[Record]:
         """By the time of the client, then as they were sent."""
-        own = [record for record in self.platform.records() if record["projectId"] == self.slug]
+        own = [json.loads(value) for value in self.platform.values() if f'"projectId":"{self.slug}"'.encode() in value]
         return sorted(own, key=lambda record: str(record["originalTimestamp"]))
 
     def wait_for_records(self, number: int) -> list[Record]:
@@ -103,6 +140,21 @@ class LiveProject:
         records = self.records()
         assert len({record["messageId"] for record in records}) == number, [_short(record) for record in records]
         return records
+
+    def wait_for_messages(self, number: int) -> list[Record]:
+        """One record for each message: a sender whose page closed before the answer came sends the message again."""
+        wait_for(lambda: len(self._messages()) >= number, f"{number} messages, there are {len(self._messages())}")
+        time.sleep(1)  # and no more
+        messages = self._messages()
+        assert len(messages) == number, [_short(record) for record in messages]
+        return messages
+
+    def _messages(self) -> list[Record]:
+        """The first record of each message id."""
+        first: dict[str, Record] = {}
+        for record in self.records():
+            first.setdefault(record["messageId"], record)
+        return list(first.values())
 
     def total(self, metric: str, **parameters: str) -> float:
         return self.totals(metric, **parameters).get((), 0)
@@ -118,26 +170,6 @@ class LiveProject:
 
     def wait_for_total(self, metric: str, total: float) -> None:
         wait_for(lambda: self.total(metric) == total, f"{metric}: {total}, is {self.total(metric)}")
-
-
-def read_record(message: Message) -> Record:
-    value = message.value()
-    assert value is not None
-    record: Record = json.loads(value)
-    return record
-
-
-def _read(consumer: Consumer, partition: int) -> list[Message]:
-    place = TopicPartition(TOPIC, partition, 0)
-    _, end = consumer.get_watermark_offsets(place, timeout=10)
-    consumer.assign([place])
-    messages = list[Message]()
-    while end and (not messages or (messages[-1].offset() or 0) < end - 1):
-        message = consumer.poll(10)
-        assert message is not None
-        assert message.error() is None
-        messages.append(message)
-    return messages
 
 
 def _short(record: Record) -> tuple[Any, ...]:

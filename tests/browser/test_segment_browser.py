@@ -57,7 +57,7 @@ def test_segments_script_and_ours_ask_no_other_host(
     page.goto(f"{site.url}/again")
     page.evaluate(CALLS % (project.write_key, f"{site.url}{PREFIX}"))
     # A page view of ours for each page, and three calls of Segment's, of which the order counts once.
-    records = project.wait_for_records(8)
+    records = project.wait_for_messages(8)
     browser.close()
     libraries = sorted(record["context"]["library"]["name"] for record in records)
     assert libraries == ["analytics.js"] * 6 + ["rta.js"] * 2

@@ -100,14 +100,14 @@ def lose_the_tail(site: Site, rng: Random) -> Iterator[None]:
 @contextmanager
 def _frozen(*processes: ChildProcess) -> Iterator[None]:
     for process in processes:
-        process.signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGSTOP)
     for process in processes:
         until(lambda process=process: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "a stop")
     try:
         yield
     finally:
         for process in processes:
-            process.signal(signal.SIGCONT)
+            process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -235,7 +235,7 @@ def fill_disk_of_valkey(site: Site, _rng: Random) -> Iterator[None]:
 def fill_disk_of_kafka(site: Site, _rng: Random) -> Iterator[None]:
     """The broker ends; it is started again when there is room, as a supervisor would."""
     site.disks["kafka"].fill()
-    until(lambda: not site.kafka.process.alive(), "the end of a broker on a full disk", 60)
+    until(lambda: not site.kafka.process.is_alive(), "the end of a broker on a full disk", 60)
     with site.history.server_down("kafka"):
         yield
     site.disks["kafka"].free()

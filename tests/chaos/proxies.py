@@ -19,7 +19,7 @@ import httpx
 
 from rtaplatform.local.data.cache_folder import cache_folder
 from rtaplatform.local.data.ports import LOOPBACK
-from rtaplatform.local.supervisor.child_process import ChildProcess, Command, plain_environment
+from rtaplatform.local.supervisor.child_process import ChildProcess, Command, make_plain_environment
 from rtaplatform.settings import LocalSettings
 
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server"
@@ -91,7 +91,7 @@ class Proxies:
     def start(cls, folder: Path, port: int) -> Proxies:
         process = ChildProcess("toxiproxy", folder / "logs" / "toxiproxy.log")
         argv = (str(build_program()), "-host", LOOPBACK, "-port", str(port))
-        process.start(Command(argv, folder, plain_environment()))
+        process.start(Command(argv, folder, make_plain_environment()))
         return cls(process, f"http://{LOOPBACK}:{port}")
 
     def answers(self) -> bool:

@@ -69,7 +69,7 @@ class Rebuilds:
             self._start()
         built = self._built()
         self._found = built if self._found is None else self._found
-        return built not in ({}, self._found) and self.process.alive()
+        return built not in ({}, self._found) and self.process.is_alive()
 
     def look(self) -> bool:
         """Start it again where it has ended before its end. Raises while the store is away."""
@@ -77,7 +77,7 @@ class Rebuilds:
             self._expect_rewind("a switch was taken back")
             self._is_wanted = True
             self._start()
-        if self._is_wanted and not self.process.alive():
+        if self._is_wanted and not self.process.is_alive():
             self._judge_end()
         return True
 
@@ -95,7 +95,7 @@ class Rebuilds:
         while True:
             self.ensure()
             self.process.kill()
-            if self.process.exit_status() == -signal.SIGKILL:
+            if self.process.read_exit_status() == -signal.SIGKILL:
                 self._note("killed")
                 left = self._built()
                 if left:
@@ -121,11 +121,14 @@ class Rebuilds:
 
     def _let_go(self) -> None:
         """A day passes for what was read before: running workers delete it."""
-        with self._generations() as generations, redis.Redis.from_url(self.stack.valkey.server.url(TESTER)) as tester:
+        with (
+            self._generations() as generations,
+            redis.Redis.from_url(self.stack.valkey.server.make_url(TESTER)) as tester,
+        ):
             for shard in range(self.stack.shards):
-                retired = generations.retired(shard)
+                retired = generations.read_retired(shard)
                 for name in sorted(retired, key=retired.__getitem__)[:-KEPT_GENERATIONS]:
-                    tester.hset(redis_keys.retired_key(shard), name, 0)
+                    tester.hset(redis_keys.make_retired_key(shard), name, 0)
 
     # how it went -----------------------------------------------------------------------------------------------
 
@@ -144,9 +147,9 @@ class Rebuilds:
         self.process.start(self.command())
 
     def _judge_end(self) -> None:
-        status, read = self.process.exit_status(), self._read()
+        status, read = self.process.read_exit_status(), self._read()
         if status == 0:
-            said = json.loads(self.process.last_lines(1))
+            said = json.loads(self.process.read_last_lines(1))
             self._names = {int(shard): name for shard, name in said["generations"].items()}
             self._is_wanted = False
             self._note("switched, gone on with" if said["resumed"] else "switched")
@@ -155,7 +158,7 @@ class Rebuilds:
         else:
             self._note(f"ended with {status}")
             if status != AGAIN:
-                self.wrong.append(f"a rebuild has ended with {status}:\n{self.process.last_lines(20)}")
+                self.wrong.append(f"a rebuild has ended with {status}:\n{self.process.read_last_lines(20)}")
             self._start()
 
     def _expect_rewind(self, what: str) -> None:
@@ -169,7 +172,7 @@ class Rebuilds:
     def _built(self) -> dict[int, Built]:
         """By shard, what is being built and has counted something."""
         with self._generations() as generations:
-            states = {shard: generations.building(shard) for shard in range(self.stack.shards)}
+            states = {shard: generations.read_building(shard) for shard in range(self.stack.shards)}
         found = {
             shard: Built(state.generation, sum(map(next_offset, state.ledger.values())))
             for shard, state in states.items()
@@ -179,7 +182,7 @@ class Rebuilds:
 
     def _read(self) -> dict[int, str]:
         with self._generations() as generations:
-            states = {shard: generations.state(shard) for shard in range(self.stack.shards)}
+            states = {shard: generations.read_state(shard) for shard in range(self.stack.shards)}
         return {shard: state.generation if state else "" for shard, state in states.items()}
 
     @contextmanager

@@ -12,7 +12,7 @@ from rtaplatform.core.ledger import PartitionId
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import DEAD_LETTERS, client_config
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, make_client_config
 from tests.integration.chaos import PROJECT, Stack
 
 
@@ -21,7 +21,7 @@ class Recount:
 
     def __init__(self, stack: Stack) -> None:
         oracle = Oracle({PROJECT.slug: {"zone": PROJECT.zone, "currency": PROJECT.currency}})
-        ids = {name: topic_id for name, (topic_id, _) in Broker(stack.kafka_settings).topics().items()}
+        ids = {name: topic_id for name, (topic_id, _) in Broker(stack.kafka_settings).describe_topics().items()}
         self.truth: Truth = oracle.truth
         self._applied: dict[PartitionId, array[int]] = {}
         totals = oracle.truth.projects[PROJECT.slug].totals
@@ -44,9 +44,9 @@ class Recount:
 def dead_letters_of(stack: Stack) -> set[str]:
     """The origins of all dead letters in Kafka."""
     config: dict[str, Any] = {"group.id": "letters", "auto.offset.reset": "error", "enable.partition.eof": True}
-    consumer = Consumer(client_config(stack.kafka_settings) | config)
+    consumer = Consumer(make_client_config(stack.kafka_settings) | config)
     try:
-        partitions = range(Broker(stack.kafka_settings).topics([DEAD_LETTERS])[DEAD_LETTERS][1])
+        partitions = range(Broker(stack.kafka_settings).describe_topics([DEAD_LETTERS])[DEAD_LETTERS][1])
         consumer.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in partitions])
         found, left = set[str](), set(partitions)
         while left:

@@ -80,7 +80,7 @@ class Site:
 
     def admin(self) -> redis.Redis:
         """Valkey, as a user that may do anything."""
-        return redis.Redis.from_url(self.valkey.server.url(TESTER), socket_timeout=10)
+        return redis.Redis.from_url(self.valkey.server.make_url(TESTER), socket_timeout=10)
 
     def written_by_valkey(self) -> Path:
         """The append-only file that is written to."""
@@ -109,11 +109,11 @@ class Site:
         """Every child runs: a fault that ends one has started it again."""
         servers = [self.kafka.process, self.valkey.process, self.postgres.process]
         for child in [*self.workers, *self.api, *servers]:
-            assert child.alive(), f"{child.name} has ended by itself:\n{child.last_lines(40)}"
+            assert child.is_alive(), f"{child.name} has ended by itself:\n{child.read_last_lines(40)}"
 
     def stop(self) -> None:
         for child in [*self.workers, *self.api, self.rebuilds.process]:
-            child.signal(signal.SIGCONT)
+            child.send_signal(signal.SIGCONT)
             child.stop(signal.SIGTERM, 10)
 
     def _process(self, name: str) -> ChildProcess:
@@ -126,9 +126,9 @@ class Site:
         environment = os.environ | {
             "PYTHONPATH": str(Path(rtaplatform.__file__).parents[1]),
             "RTA_KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{self.ports[kafka]}",
-            "RTA_REDIS_URL": server.url("rta").replace(*at),
-            "RTA_REDIS_LOADER_URL": server.url("rta-loader").replace(*at),
-            "RTA_REDIS_LIMITER_URL": server.url("rta-limiter").replace(*at),
+            "RTA_REDIS_URL": server.make_url("rta").replace(*at),
+            "RTA_REDIS_LOADER_URL": server.make_url("rta-loader").replace(*at),
+            "RTA_REDIS_LIMITER_URL": server.make_url("rta-limiter").replace(*at),
             "RTA_REDIS_SHARDS": str(SHARDS),
             "RTA_POSTGRES_URL": self.postgres.server.url,
             "RTA_API_PORT": str(self.ports["api"]),
@@ -179,7 +179,7 @@ def _kafka(folder: Path, ports: dict[str, int]) -> Kafka:
 
 def _speed_up(kafka: Running[Kafka]) -> None:
     """Kafka is started again and again: with an archive of its classes, as `rta up` makes one, in half of the time."""
-    command = kafka.server.archive_command()
+    command = kafka.server.make_archive_command()
     if command is not None:
         done = run_to_completion(command, ARCHIVE_SECONDS_MAX)
         assert done.returncode == 0, done.stderr[-1_000:]

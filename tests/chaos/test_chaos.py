@@ -58,7 +58,7 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
             backlog, visitors = _let_in(site, seed, events, seconds_of(plan))
             _do_faults(site, plan, watcher, pytestconfig.getoption("--calm"))
             until(lambda: _in_the_log(site) >= events, f"{events:,} events", EVENTS_SECONDS_MAX)
-            visitors.signal(signal.SIGTERM)
+            visitors.send_signal(signal.SIGTERM)
             sent = _sent(backlog) + _sent(visitors)
             _await_rest(site, watcher)
         wrong = _find_wrong(site, watcher, sent)
@@ -105,13 +105,13 @@ def _await_calm(watcher: Watcher) -> None:
 
 
 def _in_the_log(site: Site) -> int:
-    return sum(Broker(site.stack.kafka_settings).ends().values())
+    return sum(Broker(site.stack.kafka_settings).read_ends().values())
 
 
 def _sent(crowd: ChildProcess) -> int:
-    until(lambda: not crowd.alive(), f"the end of {crowd.name}")
-    assert crowd.exit_status() == 0, crowd.last_lines(40)
-    said = json.loads(crowd.last_lines(1))
+    until(lambda: not crowd.is_alive(), f"the end of {crowd.name}")
+    assert crowd.read_exit_status() == 0, crowd.read_last_lines(40)
+    said = json.loads(crowd.read_last_lines(1))
     assert said["unsent"] == 0
     return int(said["sent"])
 

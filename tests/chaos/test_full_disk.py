@@ -30,7 +30,7 @@ def test_what_was_written_after_a_full_disk_is_there_after_the_next_start(tmp_pa
     port = keep_ports(tmp_path / "ports.json", ["valkey"])["valkey"]
     valkey = started(Valkey(tmp_path / "valkey", port, extra_users={TESTER: "~* &* +@all"}), tmp_path)
     try:
-        with redis.Redis.from_url(valkey.server.url(TESTER)) as client:
+        with redis.Redis.from_url(valkey.server.make_url(TESTER)) as client:
 
             def persistence(name: str) -> object:
                 return client.info("persistence")[name]
@@ -47,7 +47,7 @@ def test_what_was_written_after_a_full_disk_is_there_after_the_next_start(tmp_pa
             until(lambda: not persistence("aof_rewrite_in_progress"), "the rewrite")
             keys = client.dbsize()
         valkey.restart()
-        with redis.Redis.from_url(valkey.server.url(TESTER)) as client:
+        with redis.Redis.from_url(valkey.server.make_url(TESTER)) as client:
             assert (client.get("after"), client.dbsize()) == (VALUE, keys)
     finally:
         valkey.stop()

@@ -104,7 +104,7 @@ class Watcher:
     def _ask_ends(self, broker: Broker) -> None:
         since = time.monotonic()
         try:
-            ends = broker.ends()
+            ends = broker.read_ends()
         except Unavailable:
             return
         self._history.ends.append(Ends(Span(since, time.monotonic()), _wall_ms(), ends))
@@ -112,7 +112,7 @@ class Watcher:
     def _ask_ledger(self, store: RedisStore) -> None:
         since = time.monotonic()
         try:
-            state = store.state(shard_of(PROJECT, SHARDS))
+            state = store.read_state(shard_of(PROJECT, SHARDS))
         except Unavailable:
             return
         if state is not None:

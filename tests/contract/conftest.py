@@ -72,12 +72,14 @@ def parts(request: pytest.FixtureRequest, caps: Caps) -> Iterator[Parts]:
 
 def store_settings(valkey: Running[Valkey], shards: int = 1) -> StoreSettings:
     return StoreSettings(
-        url=SecretStr(valkey.server.url("rta")), loader_url=SecretStr(valkey.server.url("rta-loader")), shards=shards
+        url=SecretStr(valkey.server.make_url("rta")),
+        loader_url=SecretStr(valkey.server.make_url("rta-loader")),
+        shards=shards,
     )
 
 
 def tester_url(valkey: Running[Valkey]) -> str:
-    return valkey.server.url(TESTER)
+    return valkey.server.make_url(TESTER)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def server(valkey_server: Running[Valkey]) -> Iterator[Shard]:
     flush(valkey_server)
     store = RedisStore(store_settings(valkey_server))
     store.load_functions()
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as tester:
         yield Shard(store, store_settings(valkey_server), tester)
     store.close()
 

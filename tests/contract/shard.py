@@ -19,6 +19,7 @@ from rtaplatform.store.port import CellsKey
 from rtaplatform.store.redis.redis_store import RedisStore
 
 NOW_MS = int(time.time() * 1000)
+SEEN_MS = NOW_MS + 3_600_000  # of who is online: no clock passes it while the tests run
 MINUTE = NOW_MS // 60_000
 SOON_S = NOW_MS // 1000 + 86_400
 PREFIX = "rta:{s00}:"
@@ -48,7 +49,7 @@ class Shard:
     def call(self, payload: Any) -> Any:
         raw = payload if isinstance(payload, bytes) else msgspec.msgpack.encode(payload)
         client = self.store._client
-        return client.fcall("rta_apply_v5", 1, f"{PREFIX}shard", raw)
+        return client.fcall("rta_apply_v6", 1, f"{PREFIX}shard", raw)
 
     def digest(self) -> dict[str, tuple[bytes, int]]:
         """Every key, with what it holds and when it goes."""
@@ -74,13 +75,16 @@ def payload(after: int, upto: int, **parts: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+NO_TOKEN = "\0" * 8  # expected of a person who has no value
+
+
 def first_batch() -> dict[str, Any]:
     return payload(
         0, 1,
         blocks=[["demo:t:3:1", "", "token-01", "12345678", "id-00001", 5, "t:3", False]],
         loose=[["demo:t:3", "t:3", ["loose-01", "loose-02"], [-1, -1], [5, 5]]],
         orders=[["demo", ["order-01", "order-02"], [-1, -1], [5, 5]]],
-        persons=[["demo", "u-1", "", "token-01", "value"]],
+        persons=[["demo", ["u-1"], NO_TOKEN, ["token-01value"]]],
         dead=[NOW_MS, "t:0:0", NOW_MS, "t:0:1"],
     )  # fmt: skip
 
@@ -110,7 +114,7 @@ def full_batch() -> dict[str, Any]:
             ["demo", ["order-01", "order-03"], [5, -1], [-1, 6]],
             ["~demo", ["order-01"], [-1], [6]],
         ],
-        persons=[["demo", "u-1", "token-01", "token-02", "value 2"], ["demo", "u-2", "", "token-02", ""]],
+        persons=[["demo", ["u-1", "u-2"], "token-01" + NO_TOKEN, ["token-02value 2", ""]]],
         replayed=["t:0:0"],
         rules={"activity": ["count", [["$page"], True]]},
         cells=[

@@ -15,7 +15,14 @@ from rtaplatform.store.port import Applied, CellsKey, ReadFields, ReadPersonCoun
 from tests.contract.conftest import Parts
 from tests.contract.test_store import MINUTE, advance
 
-FEW = Caps(products=20, products_of_minute=8, combinations=12, product_sketch_bytes=4_000, place_sketch_bytes=2_000)
+FEW = Caps(
+    products=20,
+    products_of_minute=8,
+    combinations=12,
+    property_values=5,
+    product_sketch_bytes=4_000,
+    place_sketch_bytes=2_000,
+)
 HOUR = MINUTE // 60 * 60
 Bucket = dict[str, int]
 
@@ -140,6 +147,24 @@ async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
     writer.write(key, {"views": 4, field("views", ""): 4, "adds": 2, field("adds", ""): 2})
     found = await bucket(parts, "products")
     assert (found[field("views", "")], found[field("adds", "")]) == (4, 2)
+
+
+async def test_a_declared_property_has_seats_for_values_and_always_one_for_none(parts: Parts) -> None:
+    writer, key = Writer(parts), CellsKey("demo", "property.coupon", BucketKind.HOUR, HOUR)
+    writer.write(key, {"count": 50} | {field("count", f"c{n}"): 1 for n in range(50)})
+    writer.write(key, {"count": 4, field("count", ""): 3, field("count", "c0"): 1})
+    found = values(await bucket(parts, key.rollup, BucketKind.HOUR, HOUR), "count")
+    assert (found[("",)], found[(OTHER,)], len(found)) == (3, 50 - FEW.property_values, FEW.property_values + 2)
+
+
+async def test_values_by_event_keep_the_name_of_a_commerce_event_beyond_the_seats(parts: Parts) -> None:
+    writer, key = Writer(parts), CellsKey("demo", "property.coupon+event", BucketKind.DAY, HOUR)
+    writer.write(key, {"count": 30} | {field("count", f"c{n}", "Order Completed"): 1 for n in range(30)})
+    writer.write(key, {"count": 30} | {field("count", f"d{n}", "Signed Up"): 1 for n in range(30)})
+    writer.write(key, {"count": 30} | {field("count", "", f"flood {n}"): 1 for n in range(30)})
+    found = values(await bucket(parts, key.rollup, BucketKind.DAY, HOUR), "count")
+    assert found[OTHER, "Order Completed"] == 30 - FEW.combinations
+    assert (found[OTHER, OTHER], found["", OTHER]) == (30, 30 - FEW.combinations)
 
 
 async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) -> None:

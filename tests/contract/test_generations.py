@@ -23,7 +23,7 @@ from rtaplatform.store.port import (
     Switched,
 )
 from tests.contract.conftest import TOMBSTONE, TOPICS, Parts
-from tests.contract.test_store import BLOCK, CELLS, MINUTE, NOW_MS, PLACE, advance, block, row
+from tests.contract.test_store import BLOCK, CELLS, MINUTE, NOW_MS, PLACE, SEEN_MS, advance, block, row
 
 CONTROL = PartitionId("topic-control", 0)
 
@@ -61,19 +61,19 @@ async def test_what_is_built_is_not_read_until_the_switch(building: Parts) -> No
     assert await count(building) == 5
     assert switch(building) == Switched()
     assert await count(building) == 7
-    state = building.store.state(0)
+    state = building.store.read_state(0)
     assert state is not None
     assert (state.generation, state.ledger, state.topics) == ("g2", {PLACE: row(5)}, TOPICS)
     assert state.projects["demo"].zone == "Europe/Berlin"
-    assert building.generations.building(0) is None
+    assert building.generations.read_building(0) is None
 
 
 async def test_what_is_built_has_a_manifest_and_a_ledger_of_its_own(parts: Parts) -> None:
-    assert parts.generations.building(0) is None
+    assert parts.generations.read_building(0) is None
     begin(parts, "", "g2", start=3)
     parts.store.apply(0, "g1", advance(0, 5))
     parts.generations.build(0, "g2", advance(0, 4))
-    state = parts.generations.building(0)
+    state = parts.generations.read_building(0)
     assert state is not None
     assert (state.generation, state.ledger, state.starts, state.torn) == ("g2", {PLACE: row(4)}, {PLACE: 3}, False)
     assert state.projects["demo"].zone == "Europe/Berlin"
@@ -110,7 +110,7 @@ async def test_a_generation_that_is_behind_is_not_read(building: Parts) -> None:
     building.store.apply(0, "g1", advance(0, 5))
     building.generations.build(0, "g2", Delta([Advance(PLACE, "", row(4)), Advance(other, "", row(9))]))
     assert switch(building) == Behind([PLACE])
-    state = building.store.state(0)
+    state = building.store.read_state(0)
     assert state is not None
     assert state.generation == "g1"
     building.generations.build(0, "g2", advance(4, 5))
@@ -147,22 +147,22 @@ async def test_only_what_is_expected_is_replaced(building: Parts) -> None:
 
 async def test_a_generation_that_is_dropped_is_built_no_more(building: Parts) -> None:
     assert begin(building, "g2", "") == ""
-    assert building.generations.building(0) is None
+    assert building.generations.read_building(0) is None
     assert building.generations.build(0, "g2", advance(0, 1)) == Moved("", {PLACE: ""})
     assert switch(building) == Replaced("g1", "")
-    assert set(building.generations.retired(0)) == {"g2"}
+    assert set(building.generations.read_retired(0)) == {"g2"}
 
 
 async def test_what_was_read_before_is_kept_as_retired(building: Parts) -> None:
     switch(building)
-    assert set(building.generations.retired(0)) == {"g1"}
+    assert set(building.generations.read_retired(0)) == {"g1"}
 
 
 async def test_blocks_are_those_of_the_generation(building: Parts) -> None:
     building.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
     building.generations.build(0, "g2", advance(0, 1, blocks=[block(b"", b"B" * 8, b"2" * 8)]))
-    assert building.generations.blocks(0, "g2", [BLOCK])[0][:8] == b"B" * 8
-    assert building.store.blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
+    assert building.generations.read_blocks(0, "g2", [BLOCK])[0][:8] == b"B" * 8
+    assert building.store.read_blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
 
 
 async def test_the_stops_of_the_old_one_end_with_the_switch(building: Parts) -> None:
@@ -172,7 +172,7 @@ async def test_the_stops_of_the_old_one_end_with_the_switch(building: Parts) -> 
 
 
 async def test_a_person_is_erased_once_where_the_log_says_so(building: Parts) -> None:
-    seen = {"demo": {b"a" * 8: NOW_MS, b"b" * 8: NOW_MS}}
+    seen = {"demo": {b"a" * 8: SEEN_MS, b"b" * 8: SEEN_MS}}
     building.generations.build(0, "g2", advance(0, 1, online=seen))
     erasure = ErasedKeys("demo", (b"a" * 8,), CONTROL, 1, TOMBSTONE)
     assert building.generations.erase(0, "g2", erasure)
@@ -190,12 +190,12 @@ PERSON, OTHER_ID, SOMEBODY = b"a" * 8, b"o" * 8, b"s" * 8
 def seen_person(first: int) -> Delta:
     """A person with a value, online under another id, and somebody else."""
     write = PersonWrite("demo", PERSON, b"", b"T" * 8, b"also " + OTHER_ID)
-    online = {"demo": {PERSON: NOW_MS, OTHER_ID: NOW_MS, SOMEBODY: NOW_MS}}
+    online = {"demo": {PERSON: SEEN_MS, OTHER_ID: SEEN_MS, SOMEBODY: SEEN_MS}}
     return advance(first, first + 1, persons=[write], online=online)
 
 
 def value_in(parts: Parts, generation: str) -> bytes:
-    return parts.store.persons(0, generation, [("demo", PERSON)])[0]
+    return parts.store.read_persons(0, generation, [("demo", PERSON)])[0]
 
 
 async def test_who_is_erased_leaves_a_tombstone_in_every_generation(building: Parts) -> None:
@@ -224,6 +224,24 @@ async def test_a_worker_that_knew_the_person_is_refused(parts: Parts) -> None:
     absent = PersonWrite("demo", SOMEBODY, b"", b"U" * 8, b"new")
     outcome = parts.store.apply(0, "g1", advance(1, 2, persons=[known, absent]))
     assert outcome == Conflicted([], [("demo", PERSON), ("demo", SOMEBODY)], [], False)
+
+
+async def test_of_many_persons_of_several_projects_exactly_the_changed_ones_are_named(parts: Parts) -> None:
+    """So many that the server compares them in parts. Some have no value."""
+    keys = [(f"p-{n // 1_500}", n.to_bytes(8, "big")) for n in range(2_600)]
+    first = [PersonWrite(*key, b"", b"T" * 8, b"value" if n % 3 else b"") for n, key in enumerate(keys)]
+    assert parts.store.apply(0, "g1", advance(0, 1, persons=first)) == Applied()
+    stored = [b"T" * 8 + b"value" if n % 3 else b"" for n in range(len(keys))]
+    assert parts.store.read_persons(0, "g1", keys) == stored
+
+    changed = {0, 1, 999, 1_000, 1_499, 1_500, 2_599}  # 0, 999 and 1,500 are taken for present, and are not
+    tokens = [b"" if n % 3 == 0 else b"T" * 8 for n in range(len(keys))]
+    wrong = [(b"" if token else b"T" * 8) if n in changed else token for n, token in enumerate(tokens)]
+    second = [PersonWrite(*key, token, b"U" * 8, b"more") for key, token in zip(keys, wrong, strict=True)]
+    assert parts.store.apply(0, "g1", advance(1, 2, persons=second)) == Conflicted(
+        [], [keys[n] for n in sorted(changed)], [], False
+    )
+    assert parts.store.read_persons(0, "g1", keys) == stored
 
 
 async def test_an_erasure_in_the_log_leaves_a_tombstone_in_what_is_built(building: Parts) -> None:

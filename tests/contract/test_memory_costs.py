@@ -20,6 +20,7 @@ EXAMPLE = {name: int(size) for name, size in re.findall(r"^\| ([a-z, ]+) \| ([\d
 ITEMS = {(item.name, item.in_one): item for item in list_items("demo", persons=20_000)}
 ROUNDED_UP_BY = 1.5  # at most: a stated number is no less than the measured one, and not much more
 PERSON_BYTES_MAX = 450
+NAMES = ("activity", "events", "products", "sales", "pages", "acquisition")
 
 
 def measure(shard: Shard, item: MemoryItem) -> float:
@@ -63,7 +64,7 @@ def by_place(persons: int) -> float:
 
 def test_the_example_is_what_the_formulas_give() -> None:
     minutes, hours, days = 48 * 60, 60 * 24, 400
-    size = {name: STATED[f"field of {name}", 1_000] for name in ("activity", "events", "products", "sales")}
+    size = {name: STATED[f"field of {name}", 1_000] for name in NAMES}
     found = {
         "persons": 1_000_000 * STATED["visitor", 20_000] + 100_000 * STATED["person", 20_000],
         "dedup windows": 1_000_000 * STATED["dedup id", 100_000] + 1_440 * 16 * 160,
@@ -75,6 +76,10 @@ def test_the_example_is_what_the_formulas_give() -> None:
         "all persons": minutes * sketch(400) + hours * sketch(5_000) + days * sketch(50_000),
         "persons by source, country, device": hours * by_place(5_000) + days * by_place(50_000),
         "persons by product": 8 * 24 * 1_500 * sketch(10) + days * 2_000 * sketch(80),
+        "pages": (1_000 * hours + 1_500 * days) * size["pages"],
+        "acquisition, technology, regions": (300 * hours + 700 * days) * size["acquisition"],
+        "persons by page": 8 * 24 * 1_000 * sketch(15) + days * 1_500 * sketch(100),
+        "persons by visit": 8 * 24 * 70 * sketch(5_000 / 8) + days * 70 * sketch(50_000 / 8),
     }
     found["together"] = sum(found.values())
     assert {name: round(size / 10**6) for name, size in found.items()} == EXAMPLE

@@ -40,7 +40,7 @@ def store(valkey_server: Running[Valkey]) -> Iterator[RedisStore]:
 
 @pytest.fixture
 def tester(valkey_server: Running[Valkey]) -> Iterator[Any]:
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as tester:
         yield tester
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_sketch_is_refused_before_anything_is_written(store: RedisSto
     payload["sketches"][0][5][1] = wrong
     before = sorted(tester.keys())
     with pytest.raises(redis.ResponseError, match="INVALID sketches"):
-        store._client.fcall("rta_apply_v5", 1, "rta:{s00}:shard", msgspec.msgpack.encode(payload))
+        store._client.fcall("rta_apply_v6", 1, "rta:{s00}:shard", msgspec.msgpack.encode(payload))
     assert sorted(tester.keys()) == before
 
 
@@ -84,7 +84,7 @@ def test_a_sketch_that_is_no_text_is_damage(store: RedisStore, tester: Any) -> N
     name = f"{BASE}p:demo:h:{HOUR}:source:ios"
     tester.sadd(name, "a")
     sent = encode("g1", delta(0, {key("ios"): [b"12345678"]}))
-    found = store._client.fcall("rta_apply_v5", 1, "rta:{s00}:shard", sent)
+    found = store._client.fcall("rta_apply_v6", 1, "rta:{s00}:shard", sent)
     assert found == [b"TORN", f"damaged: another type under {name}".encode()]
 
 

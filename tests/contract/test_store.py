@@ -40,6 +40,7 @@ from tests.contract.conftest import Parts
 
 PLACE = PartitionId("topic-web", 0)
 NOW_MS = int(time.time() * 1000)
+SEEN_MS = NOW_MS + 3_600_000  # of who is online: no clock passes it while the tests run
 MINUTE = NOW_MS // 60_000
 CELLS = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
 BLOCK = f"demo:rta.events.web:3:{MINUTE}"
@@ -136,7 +137,7 @@ async def test_totals_and_position_move_together(parts: Parts) -> None:
     snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1), None)])
     assert snapshot.answers == ([{"count": 7, field("count", "a", "web"): 5, "#open": 1}, {}],)
     assert snapshot.ledger == {PLACE: read_row(row(7))}
-    state = parts.store.state(0)
+    state = parts.store.read_state(0)
     assert state is not None
     assert state.ledger == {PLACE: row(7)}
     assert state.starts == {PLACE: 0}
@@ -173,7 +174,7 @@ async def test_blocks_are_appended_under_their_token(parts: Parts) -> None:
     first, second = b"A" * 8, b"B" * 8
     parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", first, b"1" * 8)]))
     parts.store.apply(0, "g1", advance(1, 2, blocks=[block(first, second, b"2" * 8)]))
-    stored = parts.store.blocks(0, "g1", [BLOCK, "demo:rta.events.web:3:1"])
+    stored = parts.store.read_blocks(0, "g1", [BLOCK, "demo:rta.events.web:3:1"])
     assert stored == [second + NOW_MS.to_bytes(8, "big") + b"1" * 8 + b"2" * 8, b""]
 
 
@@ -183,7 +184,7 @@ async def test_a_stale_block_is_a_conflict_and_nothing_is_written(parts: Parts, 
     delta = advance(1, 2, blocks=[block(stale, b"B" * 8, b"2" * 8)], cells={CELLS: {"count": 1}})
     assert parts.store.apply(0, "g1", delta) == Conflicted([BLOCK], [], [], False)
     assert await cells(parts) == {}
-    state = parts.store.state(0)
+    state = parts.store.read_state(0)
     assert state is not None
     assert state.ledger == {PLACE: row(1)}
 
@@ -191,13 +192,13 @@ async def test_a_stale_block_is_a_conflict_and_nothing_is_written(parts: Parts, 
 async def test_a_block_without_new_ids_is_only_compared(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
     assert parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"")])) == Applied()
-    assert parts.store.blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
+    assert parts.store.read_blocks(0, "g1", [BLOCK])[0][:8] == b"A" * 8
 
 
 async def test_a_block_that_ran_out_is_replaced(parts: Parts) -> None:
     parts.store.apply(0, "g1", advance(0, 1, blocks=[block(b"", b"A" * 8, b"1" * 8)]))
     parts.store.apply(0, "g1", advance(1, 2, blocks=[block(b"A" * 8, b"B" * 8, b"2" * 8, replace=True)]))
-    assert parts.store.blocks(0, "g1", [BLOCK])[0][16:] == b"2" * 8
+    assert parts.store.read_blocks(0, "g1", [BLOCK])[0][16:] == b"2" * 8
 
 
 async def test_blocks_are_forgotten_by_stream_time(parts: Parts) -> None:
@@ -205,19 +206,19 @@ async def test_blocks_are_forgotten_by_stream_time(parts: Parts) -> None:
     parts.store.apply(
         0, "g1", advance(1, 2, expired_blocks={"rta.events.web:3": NOW_MS - 1, "rta.events.web:4": NOW_MS})
     )
-    assert parts.store.blocks(0, "g1", [BLOCK]) != [b""]
+    assert parts.store.read_blocks(0, "g1", [BLOCK]) != [b""]
     parts.store.apply(0, "g1", advance(2, 3, expired_blocks={"rta.events.web:3": NOW_MS}))
-    assert parts.store.blocks(0, "g1", [BLOCK]) == [b""]
+    assert parts.store.read_blocks(0, "g1", [BLOCK]) == [b""]
 
 
 async def test_persons_are_written_under_their_token(parts: Parts) -> None:
     write = PersonWrite("demo", b"u-1", b"", b"A" * 8, b"value")
     assert parts.store.apply(0, "g1", advance(0, 1, persons=[write])) == Applied()
-    assert parts.store.persons(0, "g1", [("demo", b"u-1"), ("demo", b"u-2")]) == [b"A" * 8 + b"value", b""]
+    assert parts.store.read_persons(0, "g1", [("demo", b"u-1"), ("demo", b"u-2")]) == [b"A" * 8 + b"value", b""]
     assert parts.store.apply(0, "g1", advance(1, 2, persons=[write])) == Conflicted([], [("demo", b"u-1")], [], False)
     erase = PersonWrite("demo", b"u-1", b"A" * 8, b"B" * 8, b"")
     assert parts.store.apply(0, "g1", advance(1, 2, persons=[erase])) == Applied()
-    assert parts.store.persons(0, "g1", [("demo", b"u-1")]) == [b""]
+    assert parts.store.read_persons(0, "g1", [("demo", b"u-1")]) == [b""]
 
 
 async def test_a_dead_letter_is_replayed_once(parts: Parts) -> None:
@@ -237,7 +238,7 @@ async def test_origins_are_forgotten_with_the_dead_letters(parts: Parts) -> None
 
 
 async def test_changed_projects_are_a_conflict(parts: Parts) -> None:
-    state = parts.store.state(0)
+    state = parts.store.read_state(0)
     assert state is not None
     assert state.projects_version
     assert parts.store.apply(0, "g1", advance(0, 1, projects_version=state.projects_version)) == Applied()
@@ -245,19 +246,19 @@ async def test_changed_projects_are_a_conflict(parts: Parts) -> None:
 
 
 async def test_a_new_project_is_found_and_changes_nothing_for_batches_under_way(parts: Parts) -> None:
-    before = parts.store.state(0)
+    before = parts.store.read_state(0)
     assert before is not None
     shop, berlin = ProjectSettings("shop", "Asia/Tokyo", "JPY"), before.projects["demo"]
     tell(parts, [shop, structs.replace(berlin, week_start="sunday")])
-    assert parts.store.projects(0, ["shop", "nobody"]) == {"shop": shop}
-    assert parts.store.projects(0, []) == {}
+    assert parts.store.read_projects(0, ["shop", "nobody"]) == {"shop": shop}
+    assert parts.store.read_projects(0, []) == {}
     assert version_of(parts) == before.projects_version
     tell(parts, [structs.replace(berlin, currency="USD")])
     assert version_of(parts) != before.projects_version
 
 
 def version_of(parts: Parts) -> str:
-    state = parts.store.state(0)
+    state = parts.store.read_state(0)
     assert state is not None
     return state.projects_version
 
@@ -355,15 +356,15 @@ async def test_many_persons_join_the_few_that_are_there_and_few_the_many(parts: 
 
 
 async def test_online_keeps_the_newest_time_of_each_person(parts: Parts) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS - 400_000}}))
-    parts.store.apply(0, "g1", advance(1, 2, online={"demo": {b"a": NOW_MS - 500_000}}))
-    reads = [ReadOnline(NOW_MS - 300_000), ReadOnline(0), ReadOnline(0, NOW_MS - 1), ReadOnline(0, NOW_MS)]
+    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": SEEN_MS, b"b": SEEN_MS - 400_000}}))
+    parts.store.apply(0, "g1", advance(1, 2, online={"demo": {b"a": SEEN_MS - 500_000}}))
+    reads = [ReadOnline(SEEN_MS - 300_000), ReadOnline(0), ReadOnline(0, SEEN_MS - 1), ReadOnline(0, SEEN_MS)]
     assert (await parts.reader.read("demo", reads)).answers == (1, 2, 1, 2)
 
 
 async def test_who_is_known_under_another_id_leaves_the_online_set(parts: Parts) -> None:
-    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": NOW_MS, b"b": NOW_MS}}))
-    later = {"demo": {b"c": NOW_MS}}
+    parts.store.apply(0, "g1", advance(0, 1, online={"demo": {b"a": SEEN_MS, b"b": SEEN_MS}}))
+    later = {"demo": {b"c": SEEN_MS}}
     parts.store.apply(0, "g1", advance(1, 2, online=later, left_online={"demo": {b"a", b"nobody"}}))
     assert (await parts.reader.read("demo", [ReadOnline(0)])).answers == (2,)
 

@@ -194,7 +194,7 @@ def test_a_shard_key_of_another_type_is_torn_and_stops_whoever_reads_it(shard: S
     assert shard.call(full_batch())[0] == b"TORN"
     assert shard.digest() == before
     with pytest.raises(Stopped):
-        shard.store.state(0)
+        shard.store.read_state(0)
 
 
 def test_a_worker_stops_at_damage_and_does_not_try_for_ever(shard: Shard) -> None:
@@ -253,6 +253,6 @@ def test_a_marker_of_another_call_tears_every_call(shard: Shard) -> None:
         assert shard.call(batch) == [b"TORN", b"some call"]
     assert shard.store.apply(0, "g1", Delta(moves=[])) == Torn("some call")
     assert shard.digest() == before
-    state = shard.store.state(0)
+    state = shard.store.read_state(0)
     assert state is not None
     assert state.torn

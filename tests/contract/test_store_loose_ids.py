@@ -22,12 +22,12 @@ async def test_loose_ids_are_remembered_with_the_time_of_their_write(parts: Part
     writes = [loose((one, -1, NOW_MS), (two, -1, -1)), loose((two, -1, 0), name=other)]
     assert parts.store.apply(0, "g1", advance(0, 1, loose=writes)) == Applied()
     asked = [(SET, [two, one]), (other, [one, two]), ("demo:rta.events.web:4", [one])]
-    assert parts.store.loose_ids(0, "g1", asked) == [[-1, NOW_MS], [-1, 0], [-1]]
-    assert parts.store.loose_ids(0, "g0", [(SET, [one])]) == [[-1]]
-    assert parts.store.loose_ids(0, "g1", []) == []
+    assert parts.store.read_loose_ids(0, "g1", asked) == [[-1, NOW_MS], [-1, 0], [-1]]
+    assert parts.store.read_loose_ids(0, "g0", [(SET, [one])]) == [[-1]]
+    assert parts.store.read_loose_ids(0, "g1", []) == []
     rewritten = loose((one, NOW_MS, NOW_MS + DAY_MS))
     assert parts.store.apply(0, "g1", advance(1, 2, loose=[rewritten])) == Applied()
-    assert parts.store.loose_ids(0, "g1", [(SET, [one])]) == [[NOW_MS + DAY_MS]]
+    assert parts.store.read_loose_ids(0, "g1", [(SET, [one])]) == [[NOW_MS + DAY_MS]]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def test_a_loose_id_that_is_not_as_it_was_read_is_a_conflict(parts: Parts,
     delta = advance(1, 2, loose=[well, stale], cells={CELLS: {"count": 1}})
     assert parts.store.apply(0, "g1", delta) == Conflicted([], [], [], False, [SET])
     assert await cells(parts) == {}
-    assert parts.store.loose_ids(0, "g1", [(well.name, well.ids)]) == [[-1]]
+    assert parts.store.read_loose_ids(0, "g1", [(well.name, well.ids)]) == [[-1]]
 
 
 async def test_a_comparison_of_loose_ids_alone_writes_nothing(parts: Parts) -> None:
@@ -47,13 +47,13 @@ async def test_a_comparison_of_loose_ids_alone_writes_nothing(parts: Parts) -> N
     assert parts.store.apply(0, "g1", Delta([], loose=[loose((b"1" * 8, 5, -1))])) == Conflicted(
         [], [], [], False, [SET]
     )
-    assert parts.store.loose_ids(0, "g1", [(SET, [b"1" * 8])]) == [[-1]]
+    assert parts.store.read_loose_ids(0, "g1", [(SET, [b"1" * 8])]) == [[-1]]
 
 
 async def test_thousands_of_loose_ids_are_compared_and_written_in_one_call(parts: Parts) -> None:
     ids = [n.to_bytes(8, "little") for n in range(5_500)]
     assert parts.store.apply(0, "g1", advance(0, 1, loose=[loose(*((each, -1, NOW_MS) for each in ids))])) == Applied()
-    assert parts.store.loose_ids(0, "g1", [(SET, ids)]) == [[NOW_MS] * len(ids)]
+    assert parts.store.read_loose_ids(0, "g1", [(SET, ids)]) == [[NOW_MS] * len(ids)]
     last_differs = advance(1, 2, loose=[loose(*((each, NOW_MS, -1) for each in ids), (b"another.", 5, -1))])
     assert parts.store.apply(0, "g1", last_differs) == Conflicted([], [], [], False, [SET])
 
@@ -70,10 +70,10 @@ async def test_loose_ids_are_forgotten_by_stream_time(parts: Parts) -> None:
         (4, 10),
     ):  # after 4 calls none is left; a call without a due one is none
         parts.store.apply(0, "g1", advance(after, after + 1, expired_blocks={"rta.events.web:3": NOW_MS + upto}))
-        found = parts.store.loose_ids(0, "g1", [(SET, [each for each, _, _ in ids]), (other.name, other.ids)])
+        found = parts.store.read_loose_ids(0, "g1", [(SET, [each for each, _, _ in ids]), (other.name, other.ids)])
         assert found == [[at if at > NOW_MS + upto else -1 for _, _, at in ids], [-1]]
-    assert parts.store.loose_ids(0, "g1", [(elsewhere.name, elsewhere.ids)]) == [[NOW_MS]]
+    assert parts.store.read_loose_ids(0, "g1", [(elsewhere.name, elsewhere.ids)]) == [[NOW_MS]]
     again = loose((b"1" * 8, -1, NOW_MS))
     assert parts.store.apply(0, "g1", advance(5, 6, loose=[again])) == Applied()
     parts.store.apply(0, "g1", advance(6, 7, expired_blocks={"rta.events.web:3": NOW_MS}))
-    assert parts.store.loose_ids(0, "g1", [(SET, again.ids)]) == [[-1]]
+    assert parts.store.read_loose_ids(0, "g1", [(SET, again.ids)]) == [[-1]]

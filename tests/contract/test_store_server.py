@@ -29,7 +29,7 @@ def store(valkey_server: Running[Valkey]) -> Iterator[RedisStore]:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_server_that_evicts_is_refused(store: RedisStore, valkey_server: Running[Valkey], policy: str) -> None:
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as tester:
         tester.config_set("maxmemory-policy", policy)
         try:
             with pytest.raises(Stopped, match="noeviction"):
@@ -47,7 +47,7 @@ async def test_a_server_that_takes_no_writes_counts_no_sketches_and_still_answer
     store.begin(0, expected="", generation="g1", topics=TOPICS, starts={})
     store.set_projects([ProjectSettings("demo")])
     reader, buckets = RedisReader(settings), ((BucketKind.HOUR, 0),)
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as tester:
         tester.config_set("min-replicas-to-write", 1)
         try:
             with pytest.raises(Unable):
@@ -68,19 +68,19 @@ def test_where_some_shards_have_lost_their_totals_none_is_begun_anew(valkey_serv
     store.begin(1, expected="", generation="g1", topics=TOPICS, starts={})
     with pytest.raises(SetupError, match="lost the totals of shard 0"):
         begin_missing(store, 2, TOPICS, {})
-    assert store.state(0) is None
+    assert store.read_state(0) is None
     store.close()
 
 
 @pytest.mark.parametrize("name", ["rta:{s00}:g1:ledger", "rta:{s00}:x", "rta:{s01}:g7:c:demo:activity:d:0"])
 def test_keys_of_ours_without_a_manifest_are_not_counted_on(valkey_server: Running[Valkey], name: str) -> None:
     flush(valkey_server)
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as tester:
         tester.set(name, "x")
     store = RedisStore(store_settings(valkey_server, shards=2))
     with pytest.raises(SetupError, match="not the manifest"):
         begin_missing(store, 2, TOPICS, {})
-    assert store.state(int(name[6:8])) is None
+    assert store.read_state(int(name[6:8])) is None
     store.close()
 
 

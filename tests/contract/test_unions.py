@@ -30,9 +30,13 @@ from rtaplatform.store.port import (
     Snapshot,
 )
 from tests.contract.conftest import BERLIN, Parts
-from tests.contract.test_store import MINUTE, NOW_MS, advance
+from tests.contract.test_store import NOW_MS as REAL_NOW_MS
+from tests.contract.test_store import advance
 from tests.unit.analytics.catalog import Catalog, Product
 
+# The last noon: near midnight a window of 24 hours is a whole day, and then it is read as one.
+NOW_MS = (REAL_NOW_MS - 43_200_000) // 86_400_000 * 86_400_000 + 43_200_000
+MINUTE = NOW_MS // 60_000
 CATALOG = {
     f"p-{n}": Product(f"Product {n}", ("shoes", "hats", "coats")[n % 3], brand=f"brand {n % 5}") for n in range(30)
 }

@@ -51,8 +51,8 @@ class CatalogStack:
     def lag(self, group: str) -> int:
         """Records that the group has not committed."""
         broker = Broker(self.kafka)
-        committed = broker.committed(group)
-        return sum(end - max(committed.get(place, 0), 0) for place, end in broker.ends().items())
+        committed = broker.read_committed(group)
+        return sum(end - max(committed.get(place, 0), 0) for place, end in broker.read_ends().items())
 
 
 def prepare(servers: Servers) -> CatalogStack:
@@ -67,11 +67,11 @@ def prepare(servers: Servers) -> CatalogStack:
     asyncio.run(seed())
     broker = Broker(stack.kafka)
     broker.create_topics(TopicSettings())
-    until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
     flush(servers.valkey)
     store = RedisStore(stack.store)
     store.load_functions()
     store.set_projects([ProjectSettings("demo", "Europe/Berlin", "EUR")])
-    begin_missing(store, 1, {name: topic_id for name, (topic_id, _) in broker.topics().items()}, {})
+    begin_missing(store, 1, {name: topic_id for name, (topic_id, _) in broker.describe_topics().items()}, {})
     store.close()
     return stack

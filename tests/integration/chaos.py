@@ -20,30 +20,17 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.settings import KafkaSettings, StoreSettings, TopicSettings
-from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.store.redis.shard_lifecycle import begin_missing
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import client_config
+from rtaplatform.stream.kafka.config import make_client_config
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_redis
 from tests.integration.servers import TESTER, Running, start_kafka, start_valkey
 
 PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR")
 DRAINED_SECONDS_MAX = 120
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A record as the oracle wants it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Any
 
 
 @dataclass
@@ -61,12 +48,12 @@ class Stack:
         folder.mkdir(parents=True)
         stack = cls(start_kafka(folder), start_valkey(folder), folder, shards)
         broker = Broker(stack.kafka_settings)
-        until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
-        until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+        until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+        until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
         store = RedisStore(stack.store_settings)
         store.load_functions()
         store.set_projects([PROJECT])
-        begin_missing(store, shards, {name: i for name, (i, _) in broker.topics().items()}, {})
+        begin_missing(store, shards, {name: i for name, (i, _) in broker.describe_topics().items()}, {})
         return stack
 
     def stop(self) -> None:
@@ -84,7 +71,9 @@ class Stack:
     def store_settings(self) -> StoreSettings:
         server = self.valkey.server
         return StoreSettings(
-            url=SecretStr(server.url("rta")), loader_url=SecretStr(server.url("rta-loader")), shards=self.shards
+            url=SecretStr(server.make_url("rta")),
+            loader_url=SecretStr(server.make_url("rta-loader")),
+            shards=self.shards,
         )
 
     def spawn(self, *arguments: str, module: str = "rtaplatform.cli.main") -> subprocess.Popen[bytes]:
@@ -114,12 +103,12 @@ class Stack:
 
     # what is true ----------------------------------------------------------------------------------------------
 
-    def records(self) -> Iterator[Kept]:
+    def records(self) -> Iterator[ConsumedRecord]:
         """All that Kafka holds for readers; each partition in its order."""
         config = {"group.id": "oracle", "auto.offset.reset": "error", "enable.partition.eof": True}
-        consumer = Consumer(client_config(self.kafka_settings) | config)
+        consumer = Consumer(make_client_config(self.kafka_settings) | config)
         try:
-            extents = Broker(self.kafka_settings).extents(self._partitions())
+            extents = Broker(self.kafka_settings).read_extents(self._partitions())
             there = {partition for partition, extent in extents.items() if extent.high}
             consumer.assign([TopicPartition(partition.topic, partition.number, 0) for partition in there])
             yield from _until_their_ends(consumer, there)
@@ -129,7 +118,7 @@ class Stack:
     def _partitions(self) -> list[Partition]:
         return [
             Partition(name, n)
-            for name, (_, count) in Broker(self.kafka_settings).topics().items()
+            for name, (_, count) in Broker(self.kafka_settings).describe_topics().items()
             for n in range(count)
         ]
 
@@ -139,7 +128,7 @@ class Stack:
         )
 
     def held(self) -> Totals:
-        with redis.Redis.from_url(self.valkey.server.url(TESTER)) as client:
+        with redis.Redis.from_url(self.valkey.server.make_url(TESTER)) as client:
             return held_in_redis(client)
 
     def drain(self) -> None:
@@ -147,9 +136,9 @@ class Stack:
         broker, store = Broker(self.kafka_settings), RedisStore(self.store_settings)
 
         def at_the_end() -> bool:
-            ends = {place: end for place, end in broker.ends().items() if end}
+            ends = {place: end for place, end in broker.read_ends().items() if end}
             for shard in range(self.shards):
-                state = store.state(shard)
+                state = store.read_state(shard)
                 assert state is not None
                 for place, end in ends.items():
                     if int(state.ledger.get(place, "0").split("|")[0]) != end:
@@ -164,7 +153,7 @@ class Stack:
         return differences(found, self.wanted(), distinct_tolerance=0.04) + check_the_law(found)
 
 
-def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[Kept]:
+def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[ConsumedRecord]:
     while left:
         for message in consumer.consume(2_000, 0.2):
             partition = Partition(str(message.topic()), message.partition() or 0)
@@ -176,8 +165,9 @@ def _until_their_ends(consumer: Consumer, left: set[Partition]) -> Iterator[Kept
             kind, at = message.timestamp()
             key: Any = message.key()
             value: Any = message.value()
-            offset = message.offset() or 0
-            yield Kept(partition.topic, partition.number, offset, at if kind else None, key, value, message.headers())
+            headers: Any = message.headers()
+            time_ms, offset = at if kind else None, message.offset() or 0
+            yield ConsumedRecord(partition.topic, partition.number, offset, time_ms, key, value, headers)
 
 
 def until(condition: Any, what: str, seconds: float = 30.0) -> None:

@@ -12,7 +12,7 @@ from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
 from rtaplatform.stream.port import RecordColumns
-from rtaplatform.wiring import build_worker
+from rtaplatform.wiring.worker import build_worker
 
 MARKER = b"our readers choke on this"
 

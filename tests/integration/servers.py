@@ -14,8 +14,10 @@ from typing import Generic, TypeVar
 
 import psycopg
 import redis
+from confluent_kafka.admin import AdminClient
 
 from rtaplatform.catalog import migrate
+from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.local.data.cache_folder import cache_folder
 from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.kafka import Kafka
@@ -23,7 +25,9 @@ from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.local.supervisor.child_process import ChildProcess
 from rtaplatform.local.supervisor.embedded_server import EmbeddedServer
-from rtaplatform.settings import LocalSettings
+from rtaplatform.settings import KafkaSettings, LocalSettings, TopicSettings
+from rtaplatform.stream.kafka.broker import Broker
+from rtaplatform.stream.kafka.config import make_client_config
 
 ANSWER_SECONDS_MAX = 60.0
 APP_ROLE = "rta"
@@ -41,11 +45,13 @@ class Running(Generic[ServerT]):
 
     def start(self) -> None:
         self.server.prepare(print)
-        self.process.start(self.server.command())
+        self.process.start(self.server.make_command())
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while not self.server.answers():
-            assert self.process.alive(), f"{self.server.name} ended:\n{self.process.last_lines(40)}"
-            assert time.monotonic() < deadline, f"{self.server.name} does not answer:\n{self.process.last_lines(40)}"
+            assert self.process.is_alive(), f"{self.server.name} ended:\n{self.process.read_last_lines(40)}"
+            assert time.monotonic() < deadline, (
+                f"{self.server.name} does not answer:\n{self.process.read_last_lines(40)}"
+            )
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -61,10 +67,10 @@ class Running(Generic[ServerT]):
 
     def freeze(self) -> None:
         """Let it hang, as a long pause would; `thaw` lets it go on. PostgreSQL's sessions are frozen with it."""
-        self.process.signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.process.signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
 
 def start_kafka(folder: Path) -> Running[Kafka]:
@@ -98,19 +104,19 @@ class Servers:
     @property
     def redis_url(self) -> str:
         """The workers' and readers' user."""
-        return self.valkey.server.url("rta")
+        return self.valkey.server.make_url("rta")
 
     @property
     def redis_loader_url(self) -> str:
-        return self.valkey.server.url("rta-loader")
+        return self.valkey.server.make_url("rta-loader")
 
     @property
     def redis_limiter_url(self) -> str:
-        return self.valkey.server.url("rta-limiter")
+        return self.valkey.server.make_url("rta-limiter")
 
     @property
     def redis_tester_url(self) -> str:
-        return self.valkey.server.url(TESTER)
+        return self.valkey.server.make_url(TESTER)
 
     @property
     def postgres_url(self) -> str:
@@ -121,6 +127,20 @@ class Servers:
     def postgres_owner_url(self) -> str:
         """The database `rta`, as the role that migrates."""
         return self.postgres.server.owner_url
+
+
+def empty_log(servers: Servers) -> None:
+    """Event topics without a record, made anew: for tests whose numbers must be those of their own events alone."""
+    settings = KafkaSettings(bootstrap_servers=servers.kafka_bootstrap_servers)
+    broker, admin = Broker(settings), AdminClient(make_client_config(settings))
+    there = list(broker.describe_topics(EVENT_TOPICS))
+    for future in admin.delete_topics(there).values() if there else ():
+        future.result()
+    deadline = time.monotonic() + ANSWER_SECONDS_MAX
+    while broker.describe_topics(EVENT_TOPICS):
+        assert time.monotonic() < deadline, "the topics are still there"
+        time.sleep(0.1)
+    broker.create_topics(TopicSettings())
 
 
 def empty_catalog(postgres: Postgres, *, is_migrated: bool = True) -> None:
@@ -141,7 +161,7 @@ def read_revision(url: str) -> str | None:
 
 def flush(valkey: Running[Valkey]) -> None:
     """Empty the store: keys and functions."""
-    with redis.Redis.from_url(valkey.server.url(TESTER)) as client:
+    with redis.Redis.from_url(valkey.server.make_url(TESTER)) as client:
         client.flushall()
         client.function_flush()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.platform import LaunchOptions, StageProcesses, running_platform
-from rtaplatform.local.supervisor.parent_death import die_with_parent
+from rtaplatform.local.supervisor.spawn import die_with
 from rtaplatform.local.supervisor.supervisor import StopRequested
 
 ME = (sys.executable, "-m", "tests.integration.standin")
@@ -39,7 +39,7 @@ def platform(data_dir: str, ready_file: str, port: str = "0") -> None:
     wanted = LaunchOptions(Path(data_dir), int(port), 10, 2, Path(ready_file), stages=stages)
     try:
         with running_platform(wanted, lambda text: print(text, flush=True)) as instance:
-            for _ in instance.supervisor.ticks():
+            for _ in instance.supervisor.tick():
                 pass
     except SetupError as error:
         print(error, flush=True)
@@ -53,12 +53,12 @@ def api() -> None:
 
 
 def with_grandchild() -> None:
-    subprocess.Popen([*ME, "grandchild"])
+    subprocess.Popen([*ME, "grandchild", str(os.getpid())])
     time.sleep(3600)
 
 
-def grandchild() -> None:
-    die_with_parent()
+def grandchild(parent: str) -> None:
+    die_with(int(parent))  # also if the parent has ended while this process was starting
     time.sleep(3600)
 
 
@@ -79,6 +79,6 @@ if __name__ == "__main__":
     }
     role, *arguments = sys.argv[1:]
     arguments = [word for word in arguments if word != "--replace-demo-keys"]
-    while arguments[:1] == ["--rate"]:
+    while arguments[:1] in (["--rate"], ["--malformed"]):
         arguments = arguments[2:]
     roles[role](*arguments)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.bench import apply, latency, query, rebuild
+from rtaplatform.bench.collecting import collector_cost, offered_load
 from rtaplatform.bench.memory import memory
 from rtaplatform.bench.report import BenchReport
 from rtaplatform.bench.stack import BenchStack, running_stack
@@ -54,6 +55,25 @@ def test_every_question_is_answered_and_timed(stack: BenchStack, capsys: pytest.
         made_of(row, "p50_ms", "p99_ms", "bytes")
 
 
+def test_collecting_is_told_step_by_step_and_beside_a_plain_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    collector_cost.measure(BenchReport("collect", as_json=True, seed=1), events_total=200, batch_events=20)
+    *steps, singles, single_requests, batches, batch_requests, loop = rows(capsys)
+    assert [row["way"] for row in steps] == ["steps of a single", "steps of a batch"]
+    for row in steps:
+        made_of(row, "read_event_us", "write_value_us")
+    for row in (singles, single_requests, batches, batch_requests, loop):
+        made_of(row, "events_per_cpu_s", "cpu_us")
+
+
+def test_three_loads_of_calls_are_told(stack: BenchStack, capsys: pytest.CaptureFixture[str]) -> None:
+    offered_load.measure_on(stack, BenchReport("collect", as_json=True, seed=1), seconds=1)
+    greatest, half, too_much = rows(capsys)
+    assert [row["way"] for row in (greatest, half, too_much)] == ["greatest rate", "0.5 of it", "3 of it"]
+    made_of(greatest, "calls_per_s", "api_cpu_us", "status_200", "p50_ms")
+    made_of(half, "calls_per_s", "goodput", "p99_ms")
+    made_of(too_much, "calls_per_s", "goodput")
+
+
 def test_a_rebuild_is_timed_beside_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
     report = BenchReport("rebuild", as_json=True, seed=1)
     rebuild.measure(report, events_total=2_000, users=100, products=50, rate=20.0, seed=1)
@@ -77,9 +97,10 @@ def test_calls_of_the_store_are_timed_and_weighed(capsys: pytest.CaptureFixture[
 def test_memory_is_told_of_each_thing_and_of_the_processes(capsys: pytest.CaptureFixture[str]) -> None:
     memory.measure(BenchReport("memory", as_json=True, seed=1), events=1_000, seed=1, persons=2_000)
     told = rows(capsys)
+    rollups = ("activity", "events", "sales", "pages", "acquisition", "sessions")
     assert [row["of"] for row in told] == [
         *["field of products"] * 5,
-        *[f"field of {name}" for name in ("activity", "events", "sales", "sessions") for _ in range(2)],
+        *[f"field of {name}" for name in rollups for _ in range(2)],
         *["sketch"] * 5,
         *["dedup id"] * 3,
         *["loose id"] * 3,

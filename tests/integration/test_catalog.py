@@ -16,7 +16,7 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
 from rtaplatform.catalog.keys.key_admin import NewKey
 from rtaplatform.catalog.keys.key_cache import KeyCache
-from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, digest, make_key
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, hash_key, make_key
 from rtaplatform.catalog.keys.key_roster import LISTED_BYTES, read_listed
 from rtaplatform.catalog.keys.operator_keys import create_key, list_keys, revoke_key
 from rtaplatform.catalog.products.product_tables import ProductTables
@@ -25,7 +25,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.local.servers.postgres import Postgres
 from rtaplatform.settings import CatalogSettings
-from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
+from rtaplatform.simulate.shop.demo_catalog import draw_products, draw_users
 from tests.integration.servers import APP_ROLE, Running, empty_catalog, read_revision
 
 KEYS = SeededDemoKeys(write="rta_w_demo", read="rta_r_demo", admin="rta_a_demo")
@@ -54,7 +54,7 @@ def settings(url: str) -> CatalogSettings:
 async def database(postgres_server: Running[Postgres], settings: CatalogSettings) -> AsyncIterator[Database]:
     await asyncio.to_thread(empty_catalog, postgres_server.server)
     found = Database(settings)
-    await seed_demo(found, KEYS, users=demo_users(50, 1), products=demo_products(20, 1))
+    await seed_demo(found, KEYS, users=draw_users(50, 1), products=draw_products(20, 1))
     yield found
     await found.close()
 
@@ -73,7 +73,7 @@ async def test_migrations_go_up_and_down_on_data(database: Database, postgres_se
 
 
 async def test_seed_is_idempotent(database: Database) -> None:
-    users, products = demo_users(2_000, 1), demo_products(200, 1)
+    users, products = draw_users(2_000, 1), draw_products(200, 1)
     for _ in range(2):
         await seed_demo(database, KEYS, users=users, products=products)
     counts = await database.run(
@@ -140,7 +140,7 @@ async def test_the_roster_lists_the_keys_that_open_something(database: Database,
     assert await database.run(lambda connection: revoke_key(connection, "demo", made.row.id))
     listed = await database.run(read_listed)
     assert sorted(listed[at : at + LISTED_BYTES] for at in range(0, len(listed), LISTED_BYTES)) == sorted(
-        digest(key)[:LISTED_BYTES] for key in (KEYS.write, KEYS.read, KEYS.admin)
+        hash_key(key)[:LISTED_BYTES] for key in (KEYS.write, KEYS.read, KEYS.admin)
     )
     assert await ring.find_from("1.2.3.4", expired.key, may_guess=False) is None
 

@@ -291,6 +291,9 @@ async def test_projects_are_made_with_their_keys_and_published(site: Site, clien
         assert (await own.get(path)).json() == project
         renamed = await own.patch(path, json={"name": "Shop", "settings": {"a": {"b": 1}}, "zone": "Asia/Tokyo"})
         assert (renamed.status_code, renamed.json()["settings"]) == (200, {"a": {"b": 1}})
+        declared = await own.patch(path, json={"event_properties": ["plan", "coupon", "plan"]})
+        assert declared.json()["event_properties"] == ["plan", "coupon"]
+        assert site.published == 3
         for field, value in (("zone", "UTC"), ("slug", "x"), ("currency", "EUR"), ("id", "prj_x")):
             assert (await own.patch(path, json={field: value})).json()["field"] == field
     for body in (
@@ -298,6 +301,7 @@ async def test_projects_are_made_with_their_keys_and_published(site: Site, clien
         {"slug": "-x"},
         {"slug": "x", "zone": "Mars/Olympus"},
         {"slug": "x", "currency": "ZZZ"},
+        {"slug": "x", "event_properties": ["a.b"]},
     ):
         assert (await client.post("/v1/projects", json=body)).status_code == 422
 

@@ -32,8 +32,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
 
 def make_topics(kafka: KafkaSettings) -> None:
     broker = Broker(kafka)
-    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
-    until(lambda: len(broker.ends()) == 12, "the topics' leaders")
+    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
 
 
 def produce(kafka: KafkaSettings, name: str, records: int, timestamp_ms: int = 1_000) -> None:
@@ -86,7 +86,7 @@ def test_it_goes_on_where_it_was_through_restarts_gaps_and_new_topics(kafka: Kaf
     log.close()
 
     admin.delete_topics([WEB])[WEB].result()
-    until(lambda: WEB not in Broker(kafka).topics(), "the topic to go")
+    until(lambda: WEB not in Broker(kafka).describe_topics(), "the topic to go")
     make_topics(kafka)
     produce(kafka, "d", 60)
     log = CommittingConsumer(kafka, settings)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import DEAD_LETTERS, client_config, producer_config
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, make_client_config, make_producer_config
 from rtaplatform.stream.kafka.dead_letters import KEY_BYTES_KEPT, VALUE_BYTES_KEPT
 from rtaplatform.stream.port import Partition
 from tests.integration.chaos import Stack, until
@@ -29,9 +29,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def dead_letters(stack: Stack) -> list[Message]:
-    count = Broker(stack.kafka_settings).topics([DEAD_LETTERS])[DEAD_LETTERS][1]
-    extents = Broker(stack.kafka_settings).extents(Partition(DEAD_LETTERS, n) for n in range(count))
-    consumer = Consumer(client_config(stack.kafka_settings) | {"group.id": "reader", "auto.offset.reset": "error"})
+    count = Broker(stack.kafka_settings).describe_topics([DEAD_LETTERS])[DEAD_LETTERS][1]
+    extents = Broker(stack.kafka_settings).read_extents(Partition(DEAD_LETTERS, n) for n in range(count))
+    consumer = Consumer(make_client_config(stack.kafka_settings) | {"group.id": "reader", "auto.offset.reset": "error"})
     try:
         consumer.assign([TopicPartition(DEAD_LETTERS, p.number, extent.low) for p, extent in extents.items()])
         wanted = sum(extent.high - extent.low for extent in extents.values())
@@ -48,7 +48,7 @@ def dead_letters(stack: Stack) -> list[Message]:
 
 
 def test_the_largest_records_hold_nobody_up_and_their_beginning_is_kept(stack: Stack) -> None:
-    producer = Producer(producer_config(stack.kafka_settings) | {"message.max.bytes": 2_000_000})
+    producer = Producer(make_producer_config(stack.kafka_settings) | {"message.max.bytes": 2_000_000})
     value, key = b"v" * (LARGEST - 100), b"k" * (LARGEST - 100)
     producer.produce(TOPIC, value, b"key", partition=0)
     producer.produce(TOPIC, b"{}", key, partition=0)

@@ -29,6 +29,7 @@ from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.control_log import ControlLog
 from tests.integration.catalog_stack import PROJECT_ID, CatalogStack, prepare
+from tests.integration.log_ends import read_end
 from tests.integration.servers import Servers
 
 CANARY = "canary-4711@example.com"
@@ -70,7 +71,7 @@ class Failing:
         return found
 
     def kept(self) -> dict[str, tuple[int, int]]:
-        found: dict[str, tuple[int, int]] = self._call(self._control.retention)
+        found: dict[str, tuple[int, int]] = self._call(self._control.read_retention)
         return found
 
     def _call(self, act: Any) -> Any:
@@ -97,7 +98,7 @@ def put_user(stack: CatalogStack, user: str) -> None:
 
 def put_online(stack: CatalogStack, persons: Sequence[bytes]) -> None:
     store = RedisStore(stack.store)
-    state = store.state(0)
+    state = store.read_state(0)
     assert state is not None
     store.apply(0, state.generation, Delta([], online={"demo": dict.fromkeys([*persons, b"somebody"], AFTER_MS)}))
     store.close()
@@ -128,16 +129,16 @@ def dump_of_redis(stack: CatalogStack) -> bytes:
 
 def control_records(stack: CatalogStack, whose: str) -> list[dict[str, Any]]:
     broker, found = Broker(stack.kafka), []
-    [(_, count)] = broker.topics(["rta.control"]).values()
+    [(_, count)] = broker.describe_topics(["rta.control"]).values()
     consumer = Consumer({"bootstrap.servers": stack.servers.kafka_bootstrap_servers, "group.id": "tests"})
-    for number in range(count):
-        _, end = consumer.get_watermark_offsets(TopicPartition("rta.control", number), timeout=10)
-        consumer.assign([TopicPartition("rta.control", number, 0)])
-        for _ in range(end):
-            message = consumer.poll(10)
-            assert message is not None
-            if message.key() == f"demo:{whose}".encode():
-                found.append(json.loads(message.value() or b""))
+    places = [TopicPartition("rta.control", number, 0) for number in range(count)]
+    ends = [read_end(consumer, place) for place in places]
+    consumer.assign(places)  # all at once: what a consumer asks later waits for the fetch that is under way
+    for _ in range(sum(ends)):
+        message = consumer.poll(10)
+        assert message is not None
+        if message.key() == f"demo:{whose}".encode():
+            found.append(json.loads(message.value() or b""))
     consumer.close()
     return found
 

@@ -15,7 +15,7 @@ from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.settings import KafkaSettings, LocalSettings, ProfilesSettings, TopicSettings, WorkerSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import make_producer_config
 from rtaplatform.stream.kafka.consumer import KafkaConsumer
 from rtaplatform.stream.kafka.group_consumer import CommittingConsumer
 from tests.integration.chaos import until
@@ -36,9 +36,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     running = started(server, folder)
     settings = KafkaSettings(bootstrap_servers=server.bootstrap_servers)
     broker = Broker(settings)
-    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.topics()), "the topics")
-    until(lambda: len(broker.ends()) == 12, "the topics' leaders")
-    producer = Producer(producer_config(settings))
+    until(lambda: bool(broker.create_topics(TopicSettings()) or broker.describe_topics()), "the topics")
+    until(lambda: len(broker.read_ends()) == 12, "the topics' leaders")
+    producer = Producer(make_producer_config(settings))
     for number in range(RECORDS):
         producer.produce(WEB, b"%d" % number, b"k%d" % number)
     assert producer.flush(20) == 0
@@ -55,7 +55,7 @@ class Reader:
         self.values: set[bytes] = set()
 
     def turn(self) -> None:
-        version, ours = self.log.assignment()
+        version, ours = self.log.read_assignment()
         if version != self.version:
             self.log.seek(dict.fromkeys(ours, 0))
             self.version = version
@@ -77,12 +77,12 @@ def test_workers_share_the_partitions_and_read_everything(kafka: KafkaSettings, 
     sizes = [0, 0]
 
     def is_shared() -> bool:
-        sizes[:] = [len(reader.log.assignment()[1]) for reader in readers]
+        sizes[:] = [len(reader.log.read_assignment()[1]) for reader in readers]
         return sizes == [6, 6] and len(readers[0].values | readers[1].values) == RECORDS
 
     turn_until(readers, is_shared)
     readers[0].log.close()
-    turn_until(readers[1:], lambda: len(readers[1].log.assignment()[1]) == 12)
+    turn_until(readers[1:], lambda: len(readers[1].log.read_assignment()[1]) == 12)
     readers[1].log.close()
 
 
@@ -100,4 +100,4 @@ def test_profiles_read_and_go_on_where_they_were(kafka: KafkaSettings, protocol:
             continue  # a partition that has just been assigned may not be sought yet
     log.commit()
     log.close()
-    assert sum(Broker(kafka).committed(settings.group_id).values()) == RECORDS
+    assert sum(Broker(kafka).read_committed(settings.group_id).values()) == RECORDS

@@ -7,11 +7,13 @@ from litestar.exceptions import TooManyRequestsException
 from pydantic import SecretStr
 
 from rtaplatform.local.servers.valkey import Valkey
-from rtaplatform.serve.http.limits import COLLECT, PORTIONS, READ, REDIS_SECONDS, Counter, RateLimits, redis_counter
+from rtaplatform.serve.collect.daily_salt import KEPT_SECONDS, DailySalt
+from rtaplatform.serve.http.limits import COLLECT, READ, REDIS_SECONDS, Counter, RateLimits, make_redis_counter
 from rtaplatform.serve.http.tickets import LIFE_SECONDS
+from rtaplatform.serve.limits.limit_rules import PORTIONS
 from rtaplatform.settings import LimitSettings
-from rtaplatform.store.redis.connections import async_pool
-from rtaplatform.wiring import build_tickets
+from rtaplatform.store.redis.connections import make_async_pool
+from rtaplatform.wiring.api_parts import build_shared_values, build_tickets
 from tests.integration.servers import TESTER, Running
 
 LIMIT = 500
@@ -19,7 +21,7 @@ SETTINGS = LimitSettings(reads_per_minute=LIMIT, collect_events_per_minute=LIMIT
 
 
 def counter(valkey: Running[Valkey]) -> Counter:
-    return redis_counter(async_pool(valkey.server.url("rta-limiter"), REDIS_SECONDS, 4))
+    return make_redis_counter(make_async_pool(valkey.server.make_url("rta-limiter"), REDIS_SECONDS, 4))
 
 
 async def passing(limits: RateLimits, kind: str, times: int) -> int:
@@ -38,7 +40,7 @@ async def test_processes_share_what_the_limiter_s_user_counts(valkey_server: Run
     one, two = (RateLimits(SETTINGS, counter(valkey_server), lambda: at) for _ in range(2))
     passed = await passing(one, READ, LIMIT // 2) + await passing(two, READ, LIMIT)
     assert LIMIT - 2 * LIMIT // PORTIONS <= passed <= LIMIT
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         names = [name for name in client.scan_iter("*") if b"key_1" in name]
         assert names
         assert all(name.startswith(b"rta-limit:") for name in names)
@@ -57,19 +59,23 @@ async def test_the_store_away_limits_all_the_same_and_its_return_is_noticed(valk
         valkey_server.start()
     now[0] += 60
     assert await passing(limits, COLLECT, 10) == 10
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         assert client.exists(f"rta-limit:{COLLECT}:key_1:{int(now[0] // 60)}")
 
 
 async def test_processes_agree_on_tickets_as_the_limiter_s_user(valkey_server: Running[Valkey]) -> None:
-    url = valkey_server.server.url("rta-limiter")
-    one, two = (build_tickets(SecretStr(url), connection_seconds_max=4) for _ in range(2))
+    url = valkey_server.server.make_url("rta-limiter")
+    (one, first), (two, second) = (build_tickets(SecretStr(url), connection_seconds_max=4) for _ in range(2))
     ticket = await two.read(await one.issue(b"k" * 32))
     assert ticket is not None
+    session = await second.read(await first.open(b"k" * 32))
+    assert session is not None
+    code = await first.make_code(b"k" * 32)
+    assert [await second.take_code(code), await first.take_code(code)] == [b"k" * 32, None]
     assert [await two.claim(ticket), await one.claim(ticket)] == [True, False]
     await two.release(ticket)
     assert [await one.claim(ticket), await two.claim(ticket)] == [True, False]
-    with redis.Redis.from_url(valkey_server.server.url(TESTER)) as client:
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
         names = list(client.scan_iter("*ticket*"))
         assert len(names) == 2
         assert all(name.startswith(b"rta-limit:") and client.ttl(name) > LIFE_SECONDS / 2 for name in names)
@@ -81,3 +87,12 @@ async def test_processes_agree_on_tickets_as_the_limiter_s_user(valkey_server: R
         assert [await two.claim(again), await two.claim(again)] == [True, False]
     finally:
         valkey_server.start()
+
+
+async def test_processes_share_the_salt_of_the_day_which_redis_forgets(valkey_server: Running[Valkey]) -> None:
+    url = SecretStr(valkey_server.server.make_url("rta-limiter"))
+    one, two = (DailySalt(build_shared_values(url, connection_seconds_max=4)) for _ in range(2))
+    assert await one.read() == await two.read()
+    with redis.Redis.from_url(valkey_server.server.make_url(TESTER)) as client:
+        [name] = client.scan_iter("rta-limit:visitor-salt:*")
+        assert 0 < client.ttl(name) <= KEPT_SECONDS

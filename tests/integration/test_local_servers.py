@@ -46,7 +46,7 @@ def test_kafka_does_not_make_topics_by_itself(kafka_server: Running[Kafka]) -> N
 
 
 def test_valkey_keeps_what_was_written_through_kill_9(valkey_server: Running[Valkey]) -> None:
-    with redis.Redis.from_url(valkey_server.server.url(), decode_responses=True) as client:
+    with redis.Redis.from_url(valkey_server.server.make_url(), decode_responses=True) as client:
         client.set("rta:kept", "1")
         valkey_server.restart()
         assert client.get("rta:kept") == "1"
@@ -74,12 +74,12 @@ def test_valkey_keeps_what_was_written_through_kill_9(valkey_server: Running[Val
     ids=" ".join,
 )
 def test_the_workers_user_is_refused(valkey_server: Running[Valkey], command: tuple[str, ...]) -> None:
-    with redis.Redis.from_url(valkey_server.server.url("rta")) as client, pytest.raises(NoPermissionError):
+    with redis.Redis.from_url(valkey_server.server.make_url("rta")) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
 
 
 def test_the_limiter_stays_on_its_own_keys(valkey_server: Running[Valkey]) -> None:
-    with redis.Redis.from_url(valkey_server.server.url("rta-limiter")) as client:
+    with redis.Redis.from_url(valkey_server.server.make_url("rta-limiter")) as client:
         assert client.eval("return redis.call('incr', KEYS[1])", 1, "rta-limit:x") == 1
         with pytest.raises(NoPermissionError):
             client.eval("return redis.call('incr', KEYS[1])", 1, "rta:x")
@@ -89,9 +89,9 @@ def test_the_loader_loads_what_the_worker_calls(valkey_server: Running[Valkey]) 
     library = (
         "#!lua name=probe\nredis.register_function('probe', function(keys) return redis.call('set', keys[1], 'x') end)"
     )
-    with redis.Redis.from_url(valkey_server.server.url("rta-loader")) as loader:
+    with redis.Redis.from_url(valkey_server.server.make_url("rta-loader")) as loader:
         loader.function_load(library, replace=True)
-        with redis.Redis.from_url(valkey_server.server.url("rta")) as worker:
+        with redis.Redis.from_url(valkey_server.server.make_url("rta")) as worker:
             assert worker.fcall("probe", 1, "rta:probe") == b"OK"
             with pytest.raises(redis.RedisError):
                 worker.fcall("probe", 1, "not-ours")

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from rtaplatform.process.worker.poison import ENDS_MAX
 from rtaplatform.store import redis_keys
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import make_producer_config
 from tests.integration.chaos import Stack, until
 from tests.integration.raising_worker import MARKER
 from tests.integration.servers import TESTER
@@ -37,12 +37,12 @@ def start(stack: Stack) -> subprocess.Popen[bytes]:
 
 
 def ends(stack: Stack) -> list[int]:
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
-        return sorted(int(n) for n in tester.hgetall(redis_keys.ends_key(0)).values())
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
+        return sorted(int(n) for n in tester.hgetall(redis_keys.make_ends_key(0)).values())
 
 
 def send(stack: Stack) -> None:
-    producer = Producer(producer_config(stack.kafka_settings))
+    producer = Producer(make_producer_config(stack.kafka_settings))
     for n in range(EVENTS):
         event = {"projectId": "demo", "type": "page", "messageId": f"m-{n}", "userId": "u"}
         producer.produce(TOPIC, POISON if n == POISON_AT else json.dumps(event).encode(), b"demo:u", partition=0)

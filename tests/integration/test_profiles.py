@@ -114,7 +114,7 @@ async def catch_up(stack: CatalogStack, group: str) -> None:
 
 
 def every_partition(broker: Broker) -> list[Partition]:
-    return [Partition(name, number) for name, (_, count) in broker.topics().items() for number in range(count)]
+    return [Partition(name, number) for name, (_, count) in broker.describe_topics().items() for number in range(count)]
 
 
 def rows(stack: CatalogStack) -> dict[str, dict[str, Any]]:
@@ -172,7 +172,7 @@ async def test_the_group_says_from_outside_how_far_it_is(stack: CatalogStack, so
     offsets = GroupOffsets(stack.kafka, group, broker)
     source.send(f"{group}-0", START_MS, {"plan": "x"})
     source.flush()
-    there = sum(extent.readable - extent.low for extent in broker.extents(every_partition(broker)).values())
+    there = sum(extent.readable - extent.low for extent in broker.read_extents(every_partition(broker)).values())
     assert offsets.look() == GroupPosition({}, there)
     await catch_up(stack, group)
     before = offsets.look()

@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform.local.servers.valkey import Valkey
-from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, RateLimits, redis_counter
+from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, RateLimits, make_redis_counter
 from rtaplatform.settings import LimitSettings, StoreSettings
-from rtaplatform.store.redis.connections import async_pool
+from rtaplatform.store.redis.connections import make_async_pool
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
 from tests.contract.conftest import store_settings
@@ -139,9 +139,9 @@ async def test_any_command_of_the_limiter_may_fail_once(
 ) -> None:
     """Two keys, of which one has used much more: neither is ever told the other's count."""
     flush(valkey_server)
-    url = through(behind, valkey_server.server.url("rta-limiter"))
+    url = through(behind, valkey_server.server.make_url("rta-limiter"))
     for n in range(1, 6):
-        now, counter = [1_000_000_000.0 + n * 60], redis_counter(async_pool(url, REDIS_SECONDS, 3_600))
+        now, counter = [1_000_000_000.0 + n * 60], make_redis_counter(make_async_pool(url, REDIS_SECONDS, 3_600))
         limits = RateLimits(LimitSettings(collect_events_per_minute=1_000), counter, lambda now=now: now[0])  # type: ignore[misc]  # a default
         behind.plan = Plan(n, WAYS[way])
         for step in range(6):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,15 +14,17 @@ import redis
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.core.rollups import SEATS_PREFIX
 from rtaplatform.operate.rebuild_run import KEEP_OLD_HOURS, RebuildRun, abandon
 from rtaplatform.settings import WorkerSettings
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import Cleaner, RedisGenerations
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import make_producer_config
 from rtaplatform.stream.kafka.control_log import ControlLog
 from rtaplatform.stream.port import Partition
+from tests.comparison import Totals
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
 
@@ -41,7 +44,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def generations(stack: Stack) -> list[str]:
     store = RedisStore(stack.store_settings)
     try:
-        states = [store.state(shard) for shard in range(stack.shards)]
+        states = [store.read_state(shard) for shard in range(stack.shards)]
     finally:
         store.close()
     return [state.generation for state in states if state]
@@ -57,14 +60,14 @@ def rebuild(stack: Stack, *, keep_old_hours: int = KEEP_OLD_HOURS) -> dict[str, 
     try:
         running.check(partial=False)
         while running.step():
-            running.progress()
-        return running.summary()
+            running.read_progress()
+        return running.summarise()
     finally:
         running.close()
 
 
 def send(stack: Stack, count: int, prefix: str) -> None:
-    producer = Producer(producer_config(stack.kafka_settings))
+    producer = Producer(make_producer_config(stack.kafka_settings))
     for number in range(count):
         event = {"projectId": "demo", "type": "page", "messageId": f"{prefix}-{number}", "userId": f"u-{number}"}
         producer.produce(TOPIC, json.dumps(event).encode(), f"demo:u-{number}".encode())
@@ -74,8 +77,8 @@ def send(stack: Stack, count: int, prefix: str) -> None:
 def dead_letters(stack: Stack) -> int:
     """How many dead letters were ever written, overwritten ones too."""
     broker = Broker(stack.kafka_settings)
-    count = broker.topics(["rta.dead-letters"])["rta.dead-letters"][1]
-    extents = broker.extents(Partition("rta.dead-letters", number) for number in range(count))
+    count = broker.describe_topics(["rta.dead-letters"])["rta.dead-letters"][1]
+    extents = broker.read_extents(Partition("rta.dead-letters", number) for number in range(count))
     return sum(extent.high for extent in extents.values())
 
 
@@ -109,19 +112,28 @@ def test_it_switches_under_load_through_kills_and_the_totals_are_the_oracles(sta
     assert not wrong, f"{len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
+def without_traces_of_batches(held: Totals) -> Totals:
+    """Leave out seats, counts of changes, and what fell to 0: where a worker cuts its batches decides about them."""
+    cells = {
+        cell: {name: n for name, n in fields.items() if n and not name.startswith(SEATS_PREFIX)}
+        for cell, fields in held.cells.items()
+    }
+    return replace(held, cells=cells)
+
+
 def test_at_rest_it_brings_the_same_and_writes_no_dead_letter_again(stack: Stack) -> None:
-    stack.spawn("worker")
     sent = stack.spawn(
         "simulate", "--rate", "0", "--events", "20000", "--malformed", "0.02", "--duplicates", "0.05", *ONE_REPORT
     )
     until(lambda: sent.poll() is not None, "the visitors' end", 60)
+    stack.spawn("worker")
     stack.drain()
     live, written, before = stack.held(), dead_letters(stack), generations(stack)
     assert live.dead
     summary = rebuild(stack)
     assert summary["records"] == 20_000
     assert set(generations(stack)).isdisjoint(before)
-    assert stack.held() == live
+    assert without_traces_of_batches(stack.held()) == without_traces_of_batches(live)
     assert dead_letters(stack) == written
     send(stack, 10, "after")
     stack.drain()
@@ -132,9 +144,9 @@ def test_a_torn_shard_is_whole_again(stack: Stack) -> None:
     stack.spawn("worker")
     send(stack, 300, "a")
     stack.drain()
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         for shard, generation in enumerate(generations(stack)):
-            tester.set(f"{redis_keys.generation_prefix(shard, generation)}inflight", "half of a batch")
+            tester.set(f"{redis_keys.make_generation_prefix(shard, generation)}inflight", "half of a batch")
     send(stack, 200, "b")
     rebuild(stack)
     stack.drain()
@@ -149,7 +161,7 @@ def test_who_is_erased_stays_erased_in_what_is_built(stack: Stack) -> None:
     ControlLog(stack.kafka_settings).append(b"demo:user:u-0", json.dumps(record).encode())
     stack.drain()
     rebuild(stack)
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         online = [tester.zcard(key) for key in tester.scan_iter("rta:*:online:demo")]
     # The old generation, which nobody has told, has both; the new one has the other person.
     assert sorted(online) == [1, 2]
@@ -162,10 +174,10 @@ def test_a_server_that_goes_away_meanwhile_is_waited_for(stack: Stack) -> None:
         running.check(partial=False)
         server.kill()
         assert running.step()
-        running.progress()
+        running.read_progress()
         server.start()
         while running.step():
-            running.progress()
+            running.read_progress()
         running.close()
     assert stack.check() == []
 
@@ -178,23 +190,23 @@ def test_what_was_read_before_goes_after_a_day_and_not_sooner(stack: Stack) -> N
     rebuild(stack)
     store = RedisStore(stack.store_settings)
     cleaner = Cleaner(RedisGenerations(store, stack.shards), stack.shards)
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
 
         def left() -> int:
             return sum(
                 1
                 for s, name in enumerate(before)
-                for _ in tester.scan_iter(f"{redis_keys.generation_prefix(s, name)}*")
+                for _ in tester.scan_iter(f"{redis_keys.make_generation_prefix(s, name)}*")
             )
 
         assert cleaner.run_steps(100) == 0
         kept = left()
         assert kept
         for shard, name in enumerate(before):
-            tester.hset(redis_keys.retired_key(shard), name, 0)
+            tester.hset(redis_keys.make_retired_key(shard), name, 0)
         assert cleaner.run_steps(100) + cleaner.run_steps(100) == kept
         assert left() == 0
-        assert not any(tester.exists(redis_keys.retired_key(shard)) for shard in range(stack.shards))
+        assert not any(tester.exists(redis_keys.make_retired_key(shard)) for shard in range(stack.shards))
     store.close()
     assert stack.check() == []
 
@@ -212,11 +224,11 @@ def test_the_totals_before_are_kept_as_long_as_it_is_told(stack: Stack, hours: i
     until(lambda: rebuilder.poll() is not None, "the rebuild's end", 60)
     said = (stack.folder / "rebuild.log").read_text()
     assert rebuilder.returncode == 0, said
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         now = tester.time()[0]
         for shard, name in enumerate(before):
-            left = list(tester.scan_iter(f"{redis_keys.generation_prefix(shard, name)}*"))
-            until_s = [int(at) for at in tester.hgetall(redis_keys.retired_key(shard)).values()]
+            left = list(tester.scan_iter(f"{redis_keys.make_generation_prefix(shard, name)}*"))
+            until_s = [int(at) for at in tester.hgetall(redis_keys.make_retired_key(shard)).values()]
             if hours:
                 assert left, said
                 assert [0 < at - now <= hours * 3_600 for at in until_s] == [True]
@@ -237,7 +249,7 @@ def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
     assert "unfinished" in again.check(partial=False)[0]
     while again.step():
         pass
-    assert again.summary()["resumed"] == [0]
+    assert again.summarise()["resumed"] == [0]
     again.close()
     store = RedisStore(stack.store_settings)
     RedisGenerations(store, stack.shards).begin_building(1, expected="", generation="g", topics={}, starts={})
@@ -249,11 +261,11 @@ def test_an_unfinished_one_is_gone_on_with_or_abandoned(stack: Stack) -> None:
 def test_it_says_what_it_cannot_do(stack: Stack) -> None:
     with pytest.raises(SetupError, match="no shard 9"):
         begun(stack, 9)
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
-        tester.hset(redis_keys.shard_key(0), "schema", "0")
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
+        tester.hset(redis_keys.make_shard_key(0), "schema", "0")
         assert "schema 0" in refusal(stack)
-        tester.hset(redis_keys.shard_key(0), "schema", "1")
-        manifest = f"{redis_keys.generation_prefix(0, generations(stack)[0])}manifest"
+        tester.hset(redis_keys.make_shard_key(0), "schema", "1")
+        manifest = f"{redis_keys.make_generation_prefix(0, generations(stack)[0])}manifest"
         topic_id = tester.hget(manifest, f"topic:{TOPIC}") or b""
         tester.hset(manifest, f"topic:{TOPIC}", "another")
         assert "was re-created" in refusal(stack)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import redis
+from confluent_kafka import Producer
 
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_store import RedisStore
+from rtaplatform.stream.kafka.config import make_producer_config
 from tests.integration.chaos import Stack
 from tests.integration.servers import TESTER
 
@@ -48,19 +50,33 @@ def metrics(of: dict[str, Any]) -> dict[str, float]:
 def change_a_day(stack: Stack, rollup: str, field: str, by: int) -> str:
     """Add to a counter of a day, as nobody may. Returns the key."""
     store = RedisStore(stack.store_settings)
-    states = {shard: store.state(shard) for shard in range(stack.shards)}
+    states = {shard: store.read_state(shard) for shard in range(stack.shards)}
     store.close()
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         for shard, state in states.items():
             assert state is not None
-            for key in tester.scan_iter(f"{redis_keys.generation_prefix(shard, state.generation)}c:demo:{rollup}:d:*"):
+            for key in tester.scan_iter(
+                f"{redis_keys.make_generation_prefix(shard, state.generation)}c:demo:{rollup}:d:*"
+            ):
                 tester.hincrby(key, field, by)
                 return str(key)
     raise AssertionError("no such bucket")
 
 
+def refund(stack: Stack) -> None:
+    """An order and its refund, for certain: in the hours of the simulation there may be none."""
+    producer = Producer(make_producer_config(stack.kafka_settings))
+    amounts = {"order_id": "o-refunded", "currency": "EUR", "revenue": 12, "total": 12}
+    for name in ("Order Completed", "Order Refunded"):
+        event = {"projectId": "demo", "type": "track", "event": name, "messageId": name, "userId": "u-refunded"}
+        value = json.dumps({**event, "properties": amounts}).encode()
+        producer.produce("rta.events.server", value, b"demo:u-refunded")
+    assert producer.flush(20) == 0
+
+
 def test_nothing_differs_while_workers_go_on_and_are_killed_and_totals_are_rebuilt(stack: Stack) -> None:
     stack.spawn("simulate", "--rate", "0.4", "--backfill", "17h", "--seed", "5", *SHARES).wait(300)
+    refund(stack)
     workers = [stack.spawn("worker"), stack.spawn("worker")]
     stack.drain()
     code, history = reconcile(stack)

@@ -20,9 +20,9 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.local.data.ports import LOOPBACK, keep_ports
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.serve.http.health import Health
-from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, Counter, RateLimits, redis_counter
+from rtaplatform.serve.http.limits import COLLECT, REDIS_SECONDS, Counter, RateLimits, make_redis_counter
 from rtaplatform.settings import LimitSettings, StoreSettings
-from rtaplatform.store.redis.connections import async_pool
+from rtaplatform.store.redis.connections import make_async_pool
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.store.redis.redis_store import RedisStore
 from tests.integration.chaos import until
@@ -45,13 +45,15 @@ class Pair:
 
     def url(self, user: str = "rta") -> str:
         """Through the relay. The two servers know the same passwords."""
-        return self.old.server.url(user).replace(f"{LOOPBACK}:{self.old.server.port}", f"{LOOPBACK}:{self.relay.port}")
+        return self.old.server.make_url(user).replace(
+            f"{LOOPBACK}:{self.old.server.port}", f"{LOOPBACK}:{self.relay.port}"
+        )
 
     def settings(self) -> StoreSettings:
         return StoreSettings(url=SecretStr(self.url()), loader_url=SecretStr(self.url("rta-loader")))
 
     def demote_old(self) -> None:
-        with redis.Redis.from_url(self.old.server.url(TESTER)) as tester:
+        with redis.Redis.from_url(self.old.server.make_url(TESTER)) as tester:
             tester.replicaof(LOOPBACK, str(self.new.server.port))
 
 
@@ -74,10 +76,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running[Val
 @pytest.fixture
 def pair(both: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
     for running, generation in zip(both, ("old", "new"), strict=True):
-        with redis.Redis.from_url(running.server.url(TESTER)) as tester:
+        with redis.Redis.from_url(running.server.make_url(TESTER)) as tester:
             tester.replicaof("NO", "ONE")
         flush(running)
-        url, loader = (SecretStr(running.server.url(user)) for user in ("rta", "rta-loader"))
+        url, loader = (SecretStr(running.server.make_url(user)) for user in ("rta", "rta-loader"))
         store = RedisStore(StoreSettings(url=url, loader_url=loader))
         store.begin(0, expected="", generation=generation, topics={"t": "t-1"}, starts={PartitionId("t-1", 0): 0})
         store.set_projects([PROJECT])
@@ -88,15 +90,15 @@ def pair(both: tuple[Running[Valkey], Running[Valkey]]) -> Iterator[Pair]:
 
 
 def counter(url: str) -> Counter:
-    return redis_counter(async_pool(url, REDIS_SECONDS, 4))
+    return make_redis_counter(make_async_pool(url, REDIS_SECONDS, 4))
 
 
 async def all_follow(pair: Pair, store: RedisStore, reader: RedisReader, limits: RateLimits) -> bool:
     """Workers' side, questions, and limits, each with one more call."""
     await limits.take(COLLECT, "key_1", PORTION)
-    state = store.state(0)
+    state = store.read_state(0)
     asked = (await reader.read("demo", [])).generation
-    with redis.Redis.from_url(pair.new.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(pair.new.server.make_url(TESTER)) as tester:
         is_counted = next(tester.scan_iter("rta-limit*"), None) is not None
     return state is not None and (state.generation, asked, is_counted) == ("new", "new", True)
 
@@ -132,12 +134,12 @@ async def test_ready_tells_of_a_server_that_takes_no_writes(pair: Pair) -> None:
         await asyncio.to_thread(store.check_writes)
 
     health = Health({"redis": check})
-    assert await health.readiness() == (
+    assert await health.check_readiness() == (
         True, {"status": "ready", "missing": [], "degraded": [], "servers": {"redis": "answers"}}
     )  # fmt: skip
     pair.demote_old()
     health._last_check = None
-    ready, detail = await health.readiness()
+    ready, detail = await health.check_readiness()
     assert (ready, detail["missing"], detail["degraded"]) == (True, [], ["redis"])
     assert "read only replica" in detail["servers"]["redis"]
     store.close()

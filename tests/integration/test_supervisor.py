@@ -21,7 +21,7 @@ import pytest
 import redis
 
 from rtaplatform.local.data.instance_file import RunningInstance, read_running
-from rtaplatform.local.supervisor.environments import NEEDED, secret_variables
+from rtaplatform.local.supervisor.environments import NEEDED, list_secret_variables
 
 READY_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 10.0
@@ -114,7 +114,7 @@ def test_no_secret_is_on_a_command_line(up: Up) -> None:
 def test_each_process_has_its_own_secrets_and_no_others(up: Up) -> None:
     ours = {name: pid for name, pid in up.running().children.items() if name.partition("-")[0] in NEEDED}
     assert {name.partition("-")[0] for name in ours} == NEEDED.keys() - {"migrate"}
-    secrets = secret_variables() | {"RTA_KAFKA_BOOTSTRAP_SERVERS"}
+    secrets = list_secret_variables() | {"RTA_KAFKA_BOOTSTRAP_SERVERS"}
     for name, pid in up.running().children.items():
         words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         found = {word.partition("=")[0] for word in words if word} & secrets

@@ -24,7 +24,7 @@ from rtaplatform.operate.rebuild_run import RebuildRun
 from rtaplatform.settings import TopicSettings, WorkerSettings
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import client_config, producer_config
+from rtaplatform.stream.kafka.config import make_client_config, make_producer_config
 from tests.integration.chaos import Stack, until
 from tests.integration.servers import TESTER
 
@@ -35,7 +35,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
 try:
-    assert Broker(KafkaSettings(bootstrap_servers=sys.argv[1])).committed(sys.argv[2]) == {}
+    assert Broker(KafkaSettings(bootstrap_servers=sys.argv[1])).read_committed(sys.argv[2]) == {}
 except Unavailable:
     pass
 """
@@ -49,7 +49,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def send(stack: Stack, count: int, prefix: str) -> None:
-    producer = Producer(producer_config(stack.kafka_settings))
+    producer = Producer(make_producer_config(stack.kafka_settings))
     for number in range(count):
         event = {"projectId": "demo", "type": "page", "messageId": f"{prefix}-{number}", "userId": "u"}
         producer.produce(TOPIC, json.dumps(event).encode(), f"demo:{number}".encode())
@@ -59,7 +59,7 @@ def send(stack: Stack, count: int, prefix: str) -> None:
 def stops(stack: Stack) -> dict[str, str]:
     store = RedisStore(stack.store_settings)
     try:
-        return store.stops(0)
+        return store.read_stops(0)
     finally:
         store.close()
 
@@ -68,7 +68,7 @@ def test_a_topic_made_again_stops_until_it_is_adopted(stack: Stack) -> None:
     stack.spawn("worker")
     send(stack, 40, "first")
     stack.drain()
-    admin = AdminClient(client_config(stack.kafka_settings))
+    admin = AdminClient(make_client_config(stack.kafka_settings))
     admin.delete_topics([TOPIC])[TOPIC].result()
     time.sleep(1)
     until(lambda: Broker(stack.kafka_settings).create_topics(TopicSettings()) == [TOPIC], "the topic, again")
@@ -91,7 +91,7 @@ def test_what_retention_took_before_it_was_counted_stops_until_it_is_adopted(sta
     counted = ends(stack)
     send(stack, 60, "second")
     kept_from = {partition: offset + 3 for partition, offset in counted.items()}
-    admin = AdminClient(client_config(stack.kafka_settings))
+    admin = AdminClient(make_client_config(stack.kafka_settings))
     for future in admin.delete_records([TopicPartition(TOPIC, n, at) for n, at in kept_from.items()]).values():
         future.result()
     stack.spawn("worker")
@@ -124,7 +124,7 @@ def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopte
     stack.drain()
     stack.kill(worker)
     counted = ends(stack)
-    with redis.Redis.from_url(stack.valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(stack.valkey.server.make_url(TESTER)) as tester:
         ledger = next(tester.scan_iter("rta:{s00}:*:ledger"))
         place = next(name for name in tester.hkeys(ledger) if name.endswith(b":0"))
         row = read_row(tester.hget(ledger, place).decode())
@@ -149,7 +149,7 @@ def test_partitions_that_are_added_are_counted_and_repeats_found_in_them(stack: 
     stack.spawn("worker")
     send(stack, 200, "both")
     stack.drain()
-    admin = AdminClient(client_config(stack.kafka_settings))
+    admin = AdminClient(make_client_config(stack.kafka_settings))
     admin.create_partitions([NewPartitions(TOPIC, 8)])[TOPIC].result()
     until(lambda: len(ends(stack)) == 8, "the new partitions")
     send(stack, 300, "both")  # the first 200 have been there, most of them in another partition

@@ -13,7 +13,7 @@ from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.store.redis.redis_reader import RedisReader
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import make_producer_config
 from tests.integration.chaos import Stack, until
 
 
@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_aborted_records_do_not_count_and_markers_do_not_hold_the_ledger_up(stack: Stack) -> None:
     before = applied(stack)
-    producer = Producer(producer_config(stack.kafka_settings) | {"transactional.id": "a shop"})
+    producer = Producer(make_producer_config(stack.kafka_settings) | {"transactional.id": "a shop"})
     producer.init_transactions()
     for number in range(4):
         producer.begin_transaction()
@@ -48,14 +48,14 @@ def test_aborted_records_do_not_count_and_markers_do_not_hold_the_ledger_up(stac
 
 
 def test_events_behind_an_open_transaction_are_told_as_not_counted(stack: Stack) -> None:
-    stranger = Producer(producer_config(stack.kafka_settings) | {"transactional.id": "a stranger"})
+    stranger = Producer(make_producer_config(stack.kafka_settings) | {"transactional.id": "a stranger"})
     stranger.init_transactions()
     stranger.begin_transaction()
     for number in range(4):
         stranger.produce("rta.events.web", b"{}", b"k", number)
     stranger.flush()
     before = applied(stack)
-    producer = Producer(producer_config(stack.kafka_settings))
+    producer = Producer(make_producer_config(stack.kafka_settings))
     for index in range(20):
         event = {"projectId": "demo", "type": "page", "messageId": str(index), "userId": "u"}
         producer.produce("rta.events.web", json.dumps(event).encode(), f"demo:{index}".encode())
@@ -80,7 +80,7 @@ def freshness(stack: Stack, seconds_later: float) -> tuple[int, bool]:
     async def look() -> tuple[int, bool]:
         snapshot = await reader.read("demo", [])
         await reader.close()
-        tracker.sample(LogInstant(0, 0.0), broker.ends())
+        tracker.sample(LogInstant(0, 0.0), broker.read_ends())
         tracker.observe(snapshot, LogInstant(0, 0.0))
         now = LogInstant(round(seconds_later * 1000), seconds_later)
         found = tracker.observe(snapshot, now)

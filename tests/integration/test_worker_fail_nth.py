@@ -20,6 +20,7 @@ from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
@@ -29,8 +30,9 @@ from tests.integration.cutting import CUTS, DONE_SILENT, SILENT, Plan, Proxy, na
 from tests.integration.servers import TESTER, Running, flush
 from tests.integration.test_reader_fail_nth import ERRORS, EVERY_TENTH, TIMEOUT_SECONDS, discarded, through
 from tests.simulation.faults import start_call
+from tests.simulation.home import RULES
 from tests.simulation.persons import Witness
-from tests.simulation.world import PROJECTS, Kept, traffic
+from tests.simulation.world import PROJECTS, traffic
 
 RECORDS, SHARDS, TURNS_MAX = 40, 2, 100
 TOPICS = {"rta.events.web": 2, "rta.events.mobile": 1, "rta.events.server": 1}
@@ -52,7 +54,7 @@ def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
     flush(valkey)
     broker, witness = _filled_log()
     direct = store_settings(valkey, SHARDS)
-    with redis.Redis.from_url(valkey.server.url(TESTER)) as tester:
+    with redis.Redis.from_url(valkey.server.make_url(TESTER)) as tester:
         store = RedisStore(direct)
         for shard in range(SHARDS):
             store.begin(shard, expected="", generation="g1", topics=dict(broker.ids), starts={})
@@ -62,7 +64,7 @@ def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
         cut = RedisStore(StoreSettings(url=url, shards=SHARDS, timeout_seconds=TIMEOUT_SECONDS))
         port.plan = plan
         log = MemoryLog(broker, batch_max=9, portion_max=4)
-        log.assign(broker.all_partitions())
+        log.assign(broker.list_partitions())
         clock = iter(range(10**6))
         worker = Worker(
             log, log, cut, shards=SHARDS, start_call=start_call, sleep=lambda _: None,
@@ -83,7 +85,7 @@ def run(valkey: Running[Valkey], port: Proxy) -> list[str]:
 def _filled_log() -> tuple[MemoryBroker, Witness]:
     broker, witness = (
         MemoryBroker(TOPICS),
-        Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS}),
+        Witness(RULES),
     )
     start_ms = time.time_ns() // 1_000_000
     for sent in islice(traffic(7, Random(7), 300.0, start_ms), RECORDS):
@@ -91,7 +93,7 @@ def _filled_log() -> tuple[MemoryBroker, Witness]:
         broker.append(partition, sent.timestamp, sent.key, sent.value)
     for p, records in broker.records.items():
         for r in records:
-            witness.add(Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
+            witness.add(ConsumedRecord(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
     return broker, witness
 
 
@@ -99,7 +101,7 @@ def _is_at_the_end(store: RedisStore, broker: MemoryBroker) -> bool:
     ends = {
         PartitionId(broker.ids[p.topic], p.number): len(records) for p, records in broker.records.items() if records
     }
-    states = [store.state(shard) for shard in range(SHARDS)]
+    states = [store.read_state(shard) for shard in range(SHARDS)]
     return all(int(s.ledger.get(place, "0").split("|")[0]) == end for s in states if s for place, end in ends.items())
 
 

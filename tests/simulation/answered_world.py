@@ -17,10 +17,11 @@ from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.errors import PlatformError
 from rtaplatform.core.query import Answer, Query
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_people import OraclePeople
-from tests.simulation.home import PROJECTS
+from tests.simulation.home import PROJECTS, RULES
 from tests.simulation.people_world import LAST_MS, PeopleWitness, PeopleWorld
-from tests.simulation.world import Kept, Running
+from tests.simulation.world import Running
 from tests.unit.analytics.people_shop import OF_DAYS, OF_SESSIONS, Span, is_as_told, new, sessions_in, sessions_of
 
 NOW_MS = LAST_MS + 90_000
@@ -62,10 +63,10 @@ class AnsweredWorld(PeopleWorld):
             ]
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
-        witness = PeopleWitness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = PeopleWitness(RULES)
         for partition, records in self.broker.records.items():
             for r in records:
-                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
+                witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return [line for slug, people in witness.people().items() for line in self._wrong_answers(slug, people)]
 
     def _wrong_answers(self, slug: str, people: OraclePeople) -> list[str]:
@@ -82,7 +83,7 @@ class AnsweredWorld(PeopleWorld):
                 elif answer.metric in OF_DAYS:
                     true = OF_DAYS[answer.metric](people, span.last)
                 else:
-                    days = {min(people.days_of(person)) for person in people.persons}
+                    days = {min(people.find_days(person)) for person in people.persons}
                     first = datetime.fromisoformat(answer.start).date()
                     true = new(people, [day for day in days if first <= day <= span.last])
                 if not is_as_told(answer.metric, row.total, true):

@@ -11,9 +11,11 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.caps import BOUNDED, NAMES, Caps, without_seat
+from rtaplatform.core.declarations import is_declared
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.rollups import PRODUCTS, SEATS_PREFIX, SEPARATOR, field
 from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -21,14 +23,15 @@ from rtaplatform.store.memory.memory_totals import MemoryTotals as Held
 from rtaplatform.store.port import CellsKey, Delta
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
-from tests.simulation.world import PROJECTS, START_MS, Home, Kept, MemoryHome, World
+from tests.simulation.home import RULES
+from tests.simulation.world import START_MS, Home, MemoryHome, World
 
-FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, product_sketch_bytes=1_000)
+FEW = Caps(products=6, products_of_minute=3, combinations=4, sales=5, property_values=3, product_sketch_bytes=1_000)
 WEB = Partition("rta.events.web", 0)
 
 
 def seats_of(caps: Caps) -> OracleSeats:
-    return OracleSeats(caps.combinations, caps.products, caps.products_of_minute, caps.sales)
+    return OracleSeats(caps.combinations, caps.products, caps.products_of_minute, caps.sales, caps.property_values)
 
 
 class CappedWorld(World):
@@ -123,8 +126,8 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
 def recounted(broker: MemoryBroker) -> Truth:
     from rtaplatform.simulate.oracle.oracle import recount
 
-    kept = (Kept(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in broker.records[WEB])
-    return recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    kept = (ConsumedRecord(*WEB, r.offset, r.timestamp_ms, r.key, r.value) for r in broker.records[WEB])
+    return recount(kept, projects=RULES)
 
 
 # Planted bugs --------------------------------------------------------------------------------------------------------
@@ -213,8 +216,23 @@ class LeftOutInSilence(Capped):
                 bucket.pop(field("left_out", "product_id"), None)
 
 
+class NoneOfAPropertyIsNowhere(Capped):
+    """Events without a declared property are not counted by it, so its rows no longer sum to all events."""
+
+    def spoil(self, bucket: dict[str, int], key: CellsKey, fields: dict[str, int]) -> dict[str, int]:
+        return {name: n for name, n in fields.items() if not (is_declared(key.rollup) and name == field("count", ""))}
+
+
+class PropertyHasSeatsOfCombinations(Capped):
+    """The values of a property take as many seats as combinations do."""
+
+    def __init__(self, shards: int = 1, caps: Caps = FEW) -> None:
+        super().__init__(shards, structs.replace(caps, property_values=caps.combinations))
+
+
 PLANTS: tuple[type[Capped], ...] = (
     CapCountsFields, FloodHidesCommerce, SeatsComeFree, TotalOfTheSeatedOnly, LeftOutInSilence,
+    NoneOfAPropertyIsNowhere, PropertyHasSeatsOfCombinations,
 )  # fmt: skip
 
 

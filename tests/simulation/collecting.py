@@ -113,6 +113,9 @@ class Librdkafka:
             self._plan.way = "no other one" if way == "fatal by callback twice" else ""
             self._config["error_cb"](KafkaError(KafkaError._FATAL, SECRET, True))
 
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.silent)
+
     def end_silence(self) -> None:
         """librdkafka's verdict on what nobody waits for any more."""
         reports, self.silent = self.silent, []

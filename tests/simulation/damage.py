@@ -14,9 +14,11 @@ from typing import Any
 from rtaplatform.core.ledger import PartitionId, next_offset
 from rtaplatform.process.rebuild.adoption import adopt
 from rtaplatform.process.worker.positions import fingerprint
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.stream.port import LogRecord, Partition
+from tests.simulation.home import RULES
 from tests.simulation.persons import Witness
-from tests.simulation.world import PROJECTS, Kept, World
+from tests.simulation.world import World
 
 INCARNATIONS_APART = 1_000  # partitions between one incarnation of a topic and the next, as the oracle is told
 
@@ -61,7 +63,7 @@ class DamagedWorld(World):
         self.all_arrives()
         before = self.next_of(partition)
         self.broker.truncate(partition, lost)
-        if self.store.state(0).ledger.get(self.place_of(partition), "").split("|")[1:2] != ["-1"]:
+        if self.store.read_state(0).ledger.get(self.place_of(partition), "").split("|")[1:2] != ["-1"]:
             for _ in range(self.rng.choice([0, 0, 3, 20])):
                 self.arrive()
         self.damages += 1
@@ -84,9 +86,9 @@ class DamagedWorld(World):
 
     def operate(self) -> None:
         """Accept the topics that were made again."""
-        state = self.store.state(0)
+        state = self.store.read_state(0)
         known = {} if state is None else state.topics
-        for partition in self.broker.all_partitions():
+        for partition in self.broker.list_partitions():
             place = self.place_of(partition)
             if known.get(partition.topic, place.topic_id) != place.topic_id:
                 if state.ledger.get(place):
@@ -103,8 +105,8 @@ class DamagedWorld(World):
     def accept(self, partition: Partition, records: list[LogRecord]) -> None:
         """Take the partition as it is; `records`: those that were there. What can't be taken is counted again."""
         self.past = []
-        state, place = self.store.state(0), self.place_of(partition)
-        extent = self.log(self.broker).extents([partition])[partition]
+        state, place = self.store.read_state(0), self.place_of(partition)
+        extent = self.log(self.broker).read_extents([partition])[partition]
         adoption = adopt(partition, extent, state, self.hashes(partition))
         if adoption is None:
             self.begin_again(0)
@@ -118,7 +120,7 @@ class DamagedWorld(World):
             assert self.store.adopt(0, state.generation, partition.topic, place.topic_id, [adoption.move], gaps), (
                 "nobody else was at work"
             )
-        self.past = [self.snapshot()]
+        self.past = [self.take_snapshot()]
 
     def all_arrives(self) -> None:
         """What is on its way is there before the log is cut: nobody has read more than the ledger will tell."""
@@ -126,7 +128,7 @@ class DamagedWorld(World):
             self.deliver()
         for number in range(len(self.workers)):
             self.replace(number)
-        self.past = [self.snapshot()]
+        self.past = [self.take_snapshot()]
 
     def nothing_is_counted(self, partition: Partition) -> None:
         """Workers see it, and must leave it alone."""
@@ -139,14 +141,14 @@ class DamagedWorld(World):
     # helpers ---------------------------------------------------------------------------------------------------
 
     def choose(self) -> Partition:
-        return self.rng.choice(self.broker.all_partitions())
+        return self.rng.choice(self.broker.list_partitions())
 
     def place_of(self, partition: Partition) -> PartitionId:
         return PartitionId(self.broker.ids[partition.topic], partition.number)
 
     def next_of(self, partition: Partition) -> int:
         """The offset that the shard counts next."""
-        state, place = self.store.state(0), self.place_of(partition)
+        state, place = self.store.read_state(0), self.place_of(partition)
         text = state.ledger.get(place, "")
         return next_offset(text) if text else state.starts.get(place, 0)
 
@@ -164,17 +166,17 @@ class DamagedWorld(World):
     # the end ---------------------------------------------------------------------------------------------------
 
     def recount(self) -> Witness:
-        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = Witness(RULES)
         for topic in self.broker.ids:
             self._keep(topic)
-        state = self.store.state(0)
+        state = self.store.read_state(0)
         history = self.histories[state.generation]
         for place, text in sorted(state.ledger.items(), key=lambda row: len(row[0].topic_id)):
             partition, records = self.archive[place]
             counted = history.lost.get(place, []) + records[history.since.get(place, 0) : next_offset(text)]
             number = partition.number + INCARNATIONS_APART * len(place.topic_id)
             for r in counted:
-                witness.add(Kept(partition.topic, number, r.offset, r.timestamp_ms, r.key, r.value))
+                witness.add(ConsumedRecord(partition.topic, number, r.offset, r.timestamp_ms, r.key, r.value))
         dead = {_as_in_the_log(origin): reason for origin, reason in witness.truth.dead.items()}
         witness.truth.dead = dead
         return witness

@@ -28,7 +28,7 @@ class Faults:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._target, name)
-        return self._shaky(value) if callable(value) and name not in ("assignment", "seek", "commit") else value
+        return self._shaky(value) if callable(value) and name not in ("read_assignment", "seek", "commit") else value
 
     def _shaky(self, call: Callable[..., T]) -> Callable[..., T]:
         def attempt(*args: Any, **kwargs: Any) -> T:

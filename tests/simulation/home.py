@@ -12,7 +12,19 @@ from tests.comparison import Totals, held_in_memory
 from tests.simulation.persons import Values, values_in
 
 HALF = "demo|applied"  # what a torn batch has written, of all that it should have
-PROJECTS = [ProjectSettings("demo", "Europe/Berlin", "EUR"), ProjectSettings("other", "Asia/Kolkata", "USD")]
+PROJECTS = [
+    ProjectSettings("demo", "Europe/Berlin", "EUR", event_properties=("query", "currency", "quantity", "products")),
+    ProjectSettings("other", "Asia/Kolkata", "USD", user_traits=("country", "plan")),
+]
+RULES = {
+    project.slug: {
+        "zone": project.zone,
+        "currency": project.currency,
+        "event_properties": project.event_properties,
+        "user_traits": project.user_traits,
+    }
+    for project in PROJECTS
+}  # of the oracle
 
 
 class Home(Protocol):
@@ -23,7 +35,7 @@ class Home(Protocol):
 
     def set_projects(self, version: str) -> None: ...
     def touch_projects(self, version: str) -> None: ...
-    def snapshot(self, shard: int) -> Any: ...
+    def take_snapshot(self, shard: int) -> Any: ...
     def restore(self, shard: int, past: Any) -> None: ...
     def empty(self, shard: int) -> None: ...
     def tear(self, shard: int) -> None: ...
@@ -42,7 +54,7 @@ class MemoryHome:
         for shard in self.store.shards:
             shard.projects_version = version
 
-    def snapshot(self, shard: int) -> Any:
+    def take_snapshot(self, shard: int) -> Any:
         return pickle.dumps(self.store.shards[shard])
 
     def restore(self, shard: int, past: Any) -> None:

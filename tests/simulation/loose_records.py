@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from random import Random
 
-from rtaplatform.simulate.shop.records import SimulatedRecord, encode, iso
+from rtaplatform.simulate.shop.records import SimulatedRecord, encode, write_time
 
 SHARE, REPEATS, REPEATED_OF = 0.3, 0.6, 20
 EDGES_MS = [hours * 3_600_000 for hours in (-73, -72, -48, -47, 0, 1, 25, 26)]
@@ -46,4 +46,4 @@ def _made_of(record: SimulatedRecord, rng: Random, seconds_apart: float) -> list
 
 def _edge(record: SimulatedRecord, rng: Random, seconds_apart: float) -> str:
     apart_ms = int(seconds_apart * 1_000)
-    return iso(record.timestamp + rng.choice(EDGES_MS) + rng.randint(-30 * apart_ms, 30 * apart_ms))
+    return write_time(record.timestamp + rng.choice(EDGES_MS) + rng.randint(-30 * apart_ms, 30 * apart_ms))

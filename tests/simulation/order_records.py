@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from rtaplatform.simulate.shop.records import TOPIC_OF_SOURCE, SimulatedRecord, encode, iso
+from rtaplatform.simulate.shop.records import TOPIC_OF_SOURCE, SimulatedRecord, encode, write_time
 
 SHARE, REPEATS, REPEATED_OF, REFUNDS, BOTS = 0.15, 0.6, 12, 0.3, 0.2
 NAMES = ("Order Completed", "Completed Order", "purchase")
@@ -45,7 +45,7 @@ def _order(project: str, at_ms: int, rng: Random) -> dict[str, Any]:
         "event": name,
         "userId": f"buyer-{rng.randrange(6)}",
         "source": rng.choice(["web", "server"]),
-        "timestamp": iso(at_ms),
+        "timestamp": write_time(at_ms),
         "properties": foreign if name == "purchase" else same,
     }
 
@@ -54,7 +54,7 @@ def _refund(order: dict[str, Any], at_ms: int, rng: Random) -> dict[str, Any]:
     """What is paid back of it, later: all of it, some lines, or more than it had cost."""
     properties = {**order["properties"], **rng.choice([{}, {"total": 3}, {"revenue": "1000"}, {"products": None}])}
     name = rng.choice(["Order Refunded", "Order Cancelled", "refund"])
-    return {**order, "event": name, "timestamp": iso(at_ms), "properties": properties}
+    return {**order, "event": name, "timestamp": write_time(at_ms), "properties": properties}
 
 
 def _report(order: dict[str, Any], at_ms: int, rng: Random) -> SimulatedRecord:

@@ -14,16 +14,23 @@ from typing import Any
 
 from rtaplatform.process.fold.job import EcommerceJob, Job
 from rtaplatform.process.people.people_fold import PeopleFold
-from rtaplatform.simulate.shop.records import SimulatedRecord, iso
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
+from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
+from rtaplatform.simulate.shop.records import SimulatedRecord, write_time
 from tests.comparison import Totals, expected
-from tests.simulation.home import PROJECTS
+from tests.comparison_of_traits import is_of_traits, wrong_cells
+from tests.simulation.home import PROJECTS, RULES
 from tests.simulation.persons import Witness, differing, key_of, values_in
-from tests.simulation.world import START_MS, Kept, World
+from tests.simulation.world import START_MS, World
 
 HOUR, DAY = 3_600_000, 86_400_000
 LAST_MS = START_MS + 20 * HOUR
 DEVICES = {f"d{n}": f"u{n % 4}" if n < 9 else "" for n in range(12)}
 NAMES = ("Product Viewed", "Product Viewed", "Product Added", "Order Completed", "Checkout Started")
+ORIGINS: tuple[dict[str, Any], ...] = (
+    {}, {"channel": "direct"}, {"channel": "email", "campaign": {"source": "may", "name": "sale"}},
+    {"channel": "search", "referrer": {"host": "search.example"}},
+)  # fmt: skip
 TOPICS = {"web": "rta.events.web", "ios": "rta.events.mobile", "server": "rta.events.server"}
 
 
@@ -45,10 +52,10 @@ class PeopleWorld(World):
         return EcommerceJob(self.fold())
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
-        witness = PeopleWitness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = PeopleWitness(RULES)
         for partition, records in self.broker.records.items():
             for r in records:
-                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
+                witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness.differences(self.home.held(), self.home.store)
 
 
@@ -56,9 +63,13 @@ class PeopleWitness(Witness):
     """Compares all that has to do with people, and makes no allowances."""
 
     def differences(self, found: Totals, store: Any) -> list[str]:
-        wanted = expected(self.truth).cells
-        wrong = []
+        totals = expected(self.truth)
+        wanted, traits, wrong, seats = totals.cells, totals.traits, list[str](), OracleSeats()
+        for slug, of in traits.items():
+            wrong += wrong_cells(found.cells, slug, of, seats)
         for name in sorted(wanted.keys() | found.cells.keys()):
+            if is_of_traits(traits, name[0], name[1]):
+                continue
             got, want = (
                 {field: n for field, n in cells.get(name, {}).items() if n and not field.startswith("#")}
                 for cells in (found.cells, wanted)
@@ -69,7 +80,9 @@ class PeopleWitness(Witness):
 
     def _wrong_online(self, store: Any) -> list[str]:
         wanted = {
-            slug: {key_of(people.canonical_of(p)): max(v.time for v in visits) for p, visits in people.persons.items()}
+            slug: {
+                key_of(people.find_canonical(p)): max(v.time for v in visits) for p, visits in people.persons.items()
+            }
             for slug, people in self.people().items()
         }
         found = {slug: seen for shard in store.shards for slug, seen in shard.totals.online.items()}
@@ -104,8 +117,11 @@ def _visit(rng: Random, project: str, device: str, number: int) -> SimulatedReco
         names_user, user = True, rng.choice(["undefined", "null", "0", " None "])
     message = {
         "projectId": project, "type": "track", "event": rng.choice(NAMES), "messageId": f"m{number}", "source": source,
-        "timestamp": iso(time_ms), "properties": {"product_id": "p-1", "price": 1},
-        "context": {"location": {"country": rng.choice(["DE", "AT"])}, "device": {"type": "phone"}},
+        "timestamp": write_time(time_ms), "properties": {"product_id": "p-1", "price": 1},
+        "context": {
+            "location": {"country": rng.choice(["DE", "AT"])}, "device": {"type": "phone"},
+            "page": {"path": rng.choice(["/a", "/b", "/c"])}, **rng.choice(ORIGINS),
+        },
     }  # fmt: skip
     message |= {"userId": user} if names_user else {}
     message |= {"anonymousId": device} if names_device else {}

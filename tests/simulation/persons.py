@@ -18,11 +18,11 @@ class Witness(Oracle):
     """The oracle, which also says what value each person has."""
 
     def people(self) -> dict[str, OraclePeople]:
-        return {slug: self.truth.people(slug) for slug in self.truth.visits}
+        return {slug: self.truth.count_people(slug) for slug in self.truth.visits}
 
     def values(self) -> Values:
         return {
-            (slug, key_of(person)): (visits[0].time, visits[-1].time, len(people.days_of(person)))
+            (slug, key_of(person)): (visits[0].time, visits[-1].time, len(people.find_days(person)))
             for slug, people in self.people().items()
             for person, visits in people.persons.items()
         }

@@ -141,8 +141,8 @@ class LooseForgottenTooSoon(Plain):
 class LostShardIsNew(MemoryStore):
     """A shard without a manifest is begun where Kafka stands, as if it were new."""
 
-    def state(self, shard: int) -> ShardState | None:
-        state = super().state(shard)
+    def read_state(self, shard: int) -> ShardState | None:
+        state = super().read_state(shard)
         if state is None:
             self.begin(shard, expected="", generation="again", topics={}, starts={})
             topics = {name: f"{name}-1" for name in ("rta.events.web", "rta.events.mobile", "rta.events.server")}
@@ -150,7 +150,7 @@ class LostShardIsNew(MemoryStore):
             self.shards[shard].manifests["again"] = (topics, {})
             self.shards[shard].totals.ledger |= rows
             self.set_projects(PROJECTS, "again")
-            return super().state(shard)
+            return super().read_state(shard)
         return state
 
 
@@ -244,7 +244,7 @@ class _FromAnywhere(Port):
     has_failed = False
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        if self.has_failed and (state := self.target.state(shard)) is not None:
+        if self.has_failed and (state := self.target.read_state(shard)) is not None:
             moves = [Advance(move.place, state.ledger.get(move.place, ""), move.to_row) for move in delta.moves]
             delta = structs.replace(delta, moves=moves)
         outcome: Outcome = self.target.apply(shard, generation, delta)
@@ -330,15 +330,15 @@ class ResetToLatest(MemoryLog):
     """After each assignment reading goes on at the end."""
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        ends = self.extents(positions)
+        ends = self.read_extents(positions)
         super().seek({p: offset if offset else ends[p].high for p, offset in positions.items()})
 
 
 class NewPartitionsFromTheEnd(MemoryLog):
     """A partition that was added is read from where it ends."""
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return {p: e for p, e in super().extents(partitions).items() if p.number < 4}
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return {p: e for p, e in super().read_extents(partitions).items() if p.number < 4}
 
 
 def home_of(store: type[MemoryStore]) -> type[MemoryHome]:

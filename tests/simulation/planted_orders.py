@@ -90,10 +90,25 @@ class _OrdersOfFold(Port):
         raise NotImplementedError
 
 
+class _NoneIsARepeat:
+    def is_repeat(self, _key: OrderKey, _stream_time_ms: int) -> bool:
+        return False
+
+
 class _AddsAll(_OrdersOfFold):
     def change(self, fold: Any) -> None:
-        really = fold._is_repeated_order
-        fold._is_repeated_order = lambda *of: bool(really(*of)) and False
+        orders, really = fold._orders, fold._orders.decide
+
+        def decide(asked: Any) -> Any:
+            if orders._decided is None:
+                really(asked)
+                repeats = orders.repeats
+                orders.take_back()
+                really(_NoneIsARepeat())
+                orders.repeats = repeats
+            return orders._decided
+
+        orders.decide = decide
 
 
 class RepeatsAddUnits(PlantedWorker):

@@ -8,12 +8,13 @@ from typing import Any
 from msgspec import structs
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.process.decode.fast import EventDimensions
+from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
 from rtaplatform.process.fold.person_state import PersonKey, PersonNames, PersonStates
 from rtaplatform.process.people.contributions import Days, PeopleTotals
 from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
 from rtaplatform.process.people.person_value import MASK, CollectedEvents, Person, without_old_sessions
 from rtaplatform.process.people.sessions import Session
+from rtaplatform.process.people.visit_totals import VisitTotals
 from tests.simulation.people_world import PeopleWorld
 from tests.simulation.planted import home_of
 from tests.simulation.planted_shared import AbsentIsAnyVersion, PersonsNotCompared, TokensStay
@@ -82,8 +83,8 @@ class OldIdStaysOnline(PlantedFold):
     """Who has logged in is online twice."""
 
     class batch(PeopleBatch):  # noqa: N801
-        def settle(self) -> PersonNames:
-            names = super().settle()
+        def settle(self, orders: Any = ()) -> PersonNames:
+            names = super().settle(orders)
             names.left_online.clear()
             return names
 
@@ -155,9 +156,9 @@ class SessionSplitAtMidnight(PlantedFold):
 
     class batch(PeopleBatch):  # noqa: N801
         def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
-            by_day: dict[int, list[tuple[int, EventDimensions]]] = {}
-            for event in sorted(events, key=lambda event: event[0]):
-                by_day.setdefault(event[0] // DAY, []).append(event)
+            by_day: dict[int, list[DecodedEvent]] = {}
+            for event in sorted(events, key=lambda event: event.time_ms):
+                by_day.setdefault(event.time_ms // DAY, []).append(event)
             for day, part in by_day.items():
                 held = self._value((project, person))
                 if isinstance(held, Person):
@@ -189,7 +190,8 @@ class ServersVisitPages(PlantedFold):
 
     class batch(PeopleBatch):  # noqa: N801
         def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
-            super()._give(project, person, seen_as, [(at, _as_web(dimensions)) for at, dimensions in events])
+            on_pages = [structs.replace(event, dimensions=_as_web(event.dimensions)) for event in events]
+            super()._give(project, person, seen_as, on_pages)
 
 
 class OnlyTheFirstOfABatch(PlantedFold):
@@ -200,6 +202,61 @@ class OnlyTheFirstOfABatch(PlantedFold):
             super()._give(project, person, seen_as, events[:1])
 
 
+# Origins and pages -------------------------------------------------------------------------------------------------
+
+
+class PlantedVisits(PlantedFold):
+    """A fold with other totals by origin and page."""
+
+    visits: type[VisitTotals] = VisitTotals
+
+    def begin(self, projects: Mapping[str, ProjectSettings], persons: PersonStates) -> PeopleBatch:
+        visits = self.visits
+
+        class Totals(PeopleTotals):
+            def __init__(self, project: ProjectSettings) -> None:
+                super().__init__(project)
+                self._visits = visits(project)
+
+        return self.batch(projects, persons, Totals)
+
+
+class OrderBelongsToTheLastVisit(PlantedVisits):
+    """An order is given to the visit that began last, not to the one in which it fell."""
+
+    class visits(VisitTotals):  # noqa: N801
+        def change_orders(self, before: Sequence[Person], after: Person) -> None:
+            for person, n in (*((person, -1) for person in before), (after, 1)):
+                for order in person.orders:
+                    self.count_order(order, person.sessions[-1].origin if person.sessions else "", n)
+
+
+class OrderStaysWhereItWas(PlantedVisits):
+    """A late event that begins the visit does not move its order."""
+
+    class visits(VisitTotals):  # noqa: N801
+        def change_orders(self, before: Sequence[Person], after: Person) -> None:
+            held = [order for person in before for order in person.orders]
+            new = [order for order in after.orders if order not in held]
+            super().change_orders((), structs.replace(after, orders=new))
+
+
+class EntryIsCountedTwice(PlantedVisits):
+    """After a late event both pages are entries."""
+
+    class visits(VisitTotals):  # noqa: N801
+        def count_pages(self, session: Session, n: int) -> None:
+            super().count_pages(session, max(n, 0))
+
+
+class ExitIsTheEntry(PlantedVisits):
+    """The last page does not move as a session goes on."""
+
+    class visits(VisitTotals):  # noqa: N801
+        def move_exit(self, old: Session, new: Session) -> None:
+            """Leave it."""
+
+
 def _as_web(dimensions: EventDimensions) -> EventDimensions:
     return structs.replace(dimensions, source="web") if dimensions.source == "server" else dimensions
 
@@ -208,7 +265,7 @@ FOLDS = (
     LinkAppliedTwice, HistoryStaysCounted, HistoryIsForgotten, LinksAreForgotten, CanonicalIsTheUser, OldIdStaysOnline,
     MaskShiftedByOneMore, DayInTheWrongZone, WindowsCountEachDay, CohortDoesNotMove, FirstReadIsFirstSeen,
     MinusOneForgotten, SessionSplitAtMidnight, SessionsEndAtTheBatch, SessionsForgottenTooSoon, ServersVisitPages,
-    OnlyTheFirstOfABatch,
+    OnlyTheFirstOfABatch, OrderBelongsToTheLastVisit, OrderStaysWhereItWas, EntryIsCountedTwice, ExitIsTheEntry,
 )  # fmt: skip
 STORES = (PersonsNotCompared, AbsentIsAnyVersion)
 WORKERS = (TokensStay,)

@@ -83,8 +83,8 @@ class OtherRows(Port):
         """None: the outcome is not ignored."""
         raise NotImplementedError
 
-    def state(self, shard: int) -> ShardState | None:
-        state: ShardState | None = self.target.state(shard)
+    def read_state(self, shard: int) -> ShardState | None:
+        state: ShardState | None = self.target.read_state(shard)
         self._rows = {key: row for key, row in self._rows.items() if key[0] != shard}
         return state
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.process.rebuild.rebuild import Rebuild, UncountedDeadLetters
+from rtaplatform.process.rebuild.rebuild import Rebuild
+from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLetters
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import ChangeNotification, Delta, Outcome, SwitchOutcome
 from rtaplatform.stream.port import Partition
@@ -71,7 +72,7 @@ class BothAreOneLedger(MemoryStore):
 class EveryDeadLetterAgain(Rebuild):
     """What the live workers have quarantined is quarantined once more."""
 
-    def _counted(self, partition: Partition) -> int:
+    def _find_counted_offset(self, partition: Partition) -> int:
         return 0
 
 
@@ -80,7 +81,7 @@ class NoDeadLetters(Rebuild):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._dead_letters = UncountedDeadLetters(_Nowhere(), self._counted)
+        self._dead_letters = UncountedDeadLetters(_Nowhere(), self._find_counted_offset)
 
 
 class _Nowhere:

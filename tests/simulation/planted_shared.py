@@ -102,8 +102,8 @@ class RetryAfterTorn(Plain):
         self.shards[shard].totals.inflight = ""
         return self.really(shard, generation, delta)
 
-    def state(self, shard: int) -> ShardState | None:
-        state = super().state(shard)
+    def read_state(self, shard: int) -> ShardState | None:
+        state = super().read_state(shard)
         return state and structs.replace(state, torn=False)
 
 
@@ -170,8 +170,8 @@ class _OldValues(Port):
             self._refused |= {key: value for key, value in written.items() if key in outcome.persons}
         return outcome
 
-    def persons(self, shard: int, generation: str, keys: Sequence[PersonKey]) -> list[bytes]:
-        found = self.target.persons(shard, generation, keys)
+    def read_persons(self, shard: int, generation: str, keys: Sequence[PersonKey]) -> list[bytes]:
+        found = self.target.read_persons(shard, generation, keys)
         return [stored[:8] + self._refused.pop(key, stored[8:]) for key, stored in zip(keys, found, strict=True)]
 
 
@@ -189,7 +189,7 @@ class _AllEventsForPersons(Port):
 
         def add_all(place: str, records: Sequence[DecodedRecord]) -> list[DecodedRecord]:
             add(place, records)
-            return []
+            return [record for record in records if record.event is not None]
 
         folding._fold.add = add_all  # type: ignore[method-assign]  # the plant
         return folding
@@ -214,12 +214,12 @@ class NoFingerprint(PlantedWorker):
 class _TopicsAsCounted(Port):
     """The log, where each topic has the id that was counted."""
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        state = self.worker.store.state(0)
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        state = self.worker.store.read_state(0)
         topics = state.topics if state else {}
         return {
             p: structs.replace(e, place=e.place._replace(topic_id=topics.get(p.topic, e.place.topic_id)))
-            for p, e in self.target.extents(partitions).items()
+            for p, e in self.target.read_extents(partitions).items()
         }
 
 
@@ -232,19 +232,19 @@ class BareOffsets(NoFingerprint):
 class GapsAreSkipped(MemoryLog):
     """An offset that is out of range is set to the nearest that is there."""
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return {p: structs.replace(e, low=0, high=2**40) for p, e in super().extents(partitions).items()}
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return {p: structs.replace(e, low=0, high=2**40) for p, e in super().read_extents(partitions).items()}
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        there = super().extents(positions)
+        there = super().read_extents(positions)
         super().seek({p: min(max(offset, there[p].low), there[p].high) for p, offset in positions.items()})
 
 
 class MissingRowIsZero(Plain):
     """A partition without a row is read from offset 0, wherever its generation began."""
 
-    def state(self, shard: int) -> ShardState | None:
-        state = super().state(shard)
+    def read_state(self, shard: int) -> ShardState | None:
+        state = super().read_state(shard)
         return state and structs.replace(state, starts={})
 
 

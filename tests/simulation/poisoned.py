@@ -7,7 +7,7 @@ set a good record aside. The oracle knows poison by its marker, as dead letters 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -21,13 +21,15 @@ from rtaplatform.process.fold.person_state import PersonStates
 from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
 from rtaplatform.process.worker.poison import ENDS_MAX, IsolatedFold, Poisoned, Quarantine, RecordRaised
 from rtaplatform.process.worker.positions import Positions
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.port import Delta, Outcome
 from rtaplatform.stream.port import Partition, RecordColumns
 from tests.simulation.faults import Crash, Faults
+from tests.simulation.home import RULES
 from tests.simulation.persons import Witness
 from tests.simulation.planted_ports import PlantedWorker
-from tests.simulation.world import PROJECTS, START_MS, Kept, Running, World
+from tests.simulation.world import START_MS, Running, World
 
 UNREADABLE, UNFOLDABLE, FLAKY = b"raises when read", b"raises when folded", b"raises until three ends are counted"
 POISON = (UNREADABLE, UNFOLDABLE)
@@ -67,13 +69,13 @@ class UnkindBatch(PeopleBatch):
         super().__init__(projects, persons)
         self._world = world
 
-    def add(self, record: DecodedRecord) -> None:
-        assert record.event is not None
-        if record.event.name.encode() == UNFOLDABLE:
-            raise KeyError(UNFOLDABLE)
-        if self._world.is_zone_missing and record.event.project == "demo":
-            raise LookupError("no such zone")  # as ZoneInfoNotFoundError is one
-        super().add(record)
+    def add(self, records: Sequence[DecodedRecord]) -> None:
+        for event in filter(None, (record.event for record in records)):
+            if event.name.encode() == UNFOLDABLE:
+                raise KeyError(UNFOLDABLE)
+            if self._world.is_zone_missing and event.project == "demo":
+                raise LookupError("no such zone")  # as ZoneInfoNotFoundError is one
+        super().add(records)
 
 
 class PoisonedWorld(World):
@@ -135,7 +137,7 @@ class PoisonedWorld(World):
 
     def send(self, name: bytes) -> None:
         self.sent += 1
-        partition = self.rng.choice(self.broker.all_partitions())
+        partition = self.rng.choice(self.broker.list_partitions())
         newest = max((records[-1].timestamp_ms for records in self.broker.records.values()), default=START_MS)
         self.broker.append(partition, newest, b"demo:u", EVENT % (name, self.sent))
 
@@ -155,12 +157,12 @@ class PoisonedWorld(World):
             return super().after_a_turn(running)
         except self.deaths:
             another = self.new_worker(fault_rate=0.0)
-            another.log.assign(running.log.assignment()[1])
+            another.log.assign(running.log.read_assignment()[1])
             return another
 
     def check(self, *, distinct_tolerance: float = 0.0) -> list[str]:
         last = self.new_worker(fault_rate=0.0)
-        last.log.assign(self.broker.all_partitions())
+        last.log.assign(self.broker.list_partitions())
         self.after_a_turn(last)
         wrong = super().check(distinct_tolerance=distinct_tolerance)
         dead_letters = self.broker.dead_letters.values()
@@ -172,11 +174,11 @@ class PoisonedWorld(World):
         return wrong + [f"{name} is passed, and counted" for name in counted if name.split("|")[1] not in lasts]
 
     def recount(self) -> Witness:
-        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = Witness(RULES)
         for partition, records in self.broker.records.items():
             for r in records:
                 value = LIKE_POISON if any(kind in (r.value or b"") for kind in POISON) else r.value
-                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, value))
+                witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, value))
         return witness
 
 
@@ -216,7 +218,7 @@ class CountedOnUnavailable(PlantedWorker):
         self, log: Any, dead_letters: Any, store: Any, *, quarantine: Quarantine, shards: int, **more: Any
     ) -> None:
         super().__init__(log, dead_letters, store, quarantine=quarantine, shards=shards, **more)
-        self._extents, self._accused, self._numbers = log.extents, quarantine, range(shards)
+        self._extents, self._accused, self._numbers = log.read_extents, quarantine, range(shards)
 
     def turn(self) -> None:
         try:
@@ -227,7 +229,7 @@ class CountedOnUnavailable(PlantedWorker):
             raise
 
     def _hold_against_the_next(self) -> None:
-        states = [state for shard in self._numbers if (state := self.store.state(shard)) is not None]
+        states = [state for shard in self._numbers if (state := self.store.read_state(shard)) is not None]
         for extent in self._extents(self.positions.extents).values():
             offset = min(next_offset(state.ledger.get(extent.place, "")) for state in states)
             if offset < extent.high:

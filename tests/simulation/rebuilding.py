@@ -116,7 +116,7 @@ class Rebuilds:
         return rebuild
 
     def live(self) -> Live:
-        states = {shard: self.world.store.state(shard) for shard in range(self.world.shards)}
+        states = {shard: self.world.store.read_state(shard) for shard in range(self.world.shards)}
         return {shard: (s.generation, s.ledger) if s else ("", {}) for shard, s in states.items()}
 
     # the end ---------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Rebuilds:
         return [f"the rebuild of {rebuild.remaining} never came to its end"]
 
     def _is_torn(self, shard: int) -> bool:
-        state = self.world.store.state(shard)
+        state = self.world.store.read_state(shard)
         return state is None or state.torn
 
     def _step(self, rebuild: Rebuild) -> None:

@@ -93,7 +93,7 @@ class StoreGoesBackUnderACall(ScriptedWorld):
         worker = self.workers[0]
         worker.log.assign([self.view(WEB, "anna", has_id=False)])
         self._count(worker)
-        past = self.snapshot()
+        past = self.take_snapshot()
         self.view(WEB, "bob", has_id=False)
         self._count(worker)
         self.before_next_call = lambda: self.home.restore(0, past[0])
@@ -175,10 +175,10 @@ class SwitchUnderACall(ScriptedWorld):
         rebuild = self.rebuilds.new()
         self.before_next_call = self._switch
         self.rebuilds.finish(rebuild)
-        assert self.store.state(0).generation == rebuild.names[0]
+        assert self.store.read_state(0).generation == rebuild.names[0]
 
     def _switch(self) -> None:
         """Nothing is counted yet, so nothing is behind."""
-        read, generations = self.store.state(0).generation, self.home.generations
-        built = generations.building(0).generation
+        read, generations = self.store.read_state(0).generation, self.home.generations
+        built = generations.read_building(0).generation
         assert generations.switch(0, expected=read, generation=built, lost={}) == Switched()

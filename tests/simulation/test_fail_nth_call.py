@@ -19,13 +19,15 @@ from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import Totals, check_the_law, differences, expected, held_in_memory
 from tests.simulation.faults import Crash, start_call
+from tests.simulation.home import RULES
 from tests.simulation.persons import Values, Witness, differing, values_in
-from tests.simulation.world import PROJECTS, START_MS, TOPICS, Kept, traffic
+from tests.simulation.world import PROJECTS, START_MS, TOPICS, traffic
 
 RECORDS, SHARDS, TURNS_MAX = 60, 2, 400
 LATE = b'{"projectId":"demo","type":"page","messageId":"old","anonymousId":"a","timestamp":"2020-01-01"}'
@@ -53,7 +55,7 @@ class Failing:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._target, name)
-        return call if name == "assignment" else self._counted(name, call)
+        return call if name == "read_assignment" else self._counted(name, call)
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def attempt(*args: Any, **kwargs: Any) -> Any:
@@ -105,7 +107,7 @@ class Scenario:
 
     def worker(self) -> Worker:
         log = MemoryLog(self.broker, batch_max=5, portion_max=2)
-        log.assign(self.broker.all_partitions())
+        log.assign(self.broker.list_partitions())
         return Worker(
             Failing(log, self.plan),
             Failing(log, self.plan),
@@ -136,10 +138,10 @@ class Scenario:
 def wanted() -> tuple[Totals, Values]:
     scenario = Scenario(NOTHING_FAILS())
     scenario.begin()
-    witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    witness = Witness(RULES)
     for p, records in scenario.broker.records.items():
         for r in records:
-            witness.add(Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
+            witness.add(ConsumedRecord(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value))
     return expected(witness.truth), witness.values()
 
 
@@ -158,7 +160,10 @@ def test_the_scenario_has_all_that_can_become_of_a_record() -> None:
 def test_any_call_may_fail_once(error: str, is_after: bool) -> None:
     clean = NOTHING_FAILS()
     assert Scenario(clean).run() == []
-    names = {"poll", "extents", "seek", "commit", "quarantine", "state", "blocks", "loose_ids", "persons", "apply"}
+    names = {
+        "poll", "read_extents", "seek", "commit", "quarantine", "read_state", "read_blocks", "read_loose_ids",
+        "read_persons", "apply",
+    }  # fmt: skip
     assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):
         plan = Plan(n, ERRORS[error], is_after)

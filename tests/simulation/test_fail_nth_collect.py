@@ -14,7 +14,7 @@ from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.serve.http import limits
-from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
@@ -22,7 +22,8 @@ from rtaplatform.telemetry import REGISTRY
 from tests.comparison import check_the_law, differences, expected, held_in_memory
 from tests.simulation.collecting import WAYS, Plan, Site, requests
 from tests.simulation.faults import start_call
-from tests.simulation.world import PROJECTS, TOPICS, Kept
+from tests.simulation.home import RULES
+from tests.simulation.world import PROJECTS, TOPICS
 
 REQUESTS = requests()
 EVENTS = sum(len(sending.ids) for sending in REQUESTS)
@@ -76,17 +77,17 @@ def miscounted(stored: list[CollectedRecord]) -> list[str]:
         partition = Partition(record.topic, bucket_of(record.key, TOPICS[record.topic]))
         broker.append(partition, record.timestamp_ms, record.key, record.value)
     log = MemoryLog(broker)
-    log.assign(broker.all_partitions())
+    log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=1, start_call=start_call, sleep=lambda _: None, clock=lambda: 0.0)
     for _ in range(20):
         worker.turn()
     found = held_in_memory(store)
     kept = (
-        Kept(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
+        ConsumedRecord(p.topic, p.number, r.offset, r.timestamp_ms, r.key, r.value)
         for p, rs in broker.records.items()
         for r in rs
     )
-    truth = recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    truth = recount(kept, projects=RULES)
     applied = found.counts.get("demo|applied", 0)
     wrong = differences(found, expected(truth)) + check_the_law(found)
     return wrong + ([] if applied == EVENTS else [f"{applied} events are counted of {EVENTS}"])

@@ -87,8 +87,8 @@ def test_any_call_of_a_rebuild_may_fail_once(error: str, is_after: bool) -> None
     clean = NOTHING_FAILS()
     assert Rebuilding(clean).run() == []
     names = {
-        "partitions", "extents", "seek", "read", "building", "begin_building", "state", "blocks", "loose_ids",
-        "persons", "build", "erase", "switch",
+        "list_partitions", "read_extents", "seek", "read", "read_building", "begin_building", "read_state",
+        "read_blocks", "read_loose_ids", "read_persons", "build", "erase", "switch",
     }  # fmt: skip
     assert names <= set(clean.calls)
     for n in range(1, len(clean.calls) + 1):

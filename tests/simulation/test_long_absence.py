@@ -13,13 +13,14 @@ from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.process.worker.worker import Worker
-from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import check_the_law, differences, expected
 from tests.simulation.capped import record
-from tests.simulation.world import PROJECTS, Home, Kept, MemoryHome
+from tests.simulation.home import RULES
+from tests.simulation.world import Home, MemoryHome
 from tests.unit.analytics.shop import Clock
 
 TOPIC, PARTITIONS = "rta.events.web", 4
@@ -61,11 +62,11 @@ class Site:
 
     def truth(self) -> Truth:
         kept = (
-            Kept(*place, r.offset, r.timestamp_ms, r.key, r.value)
+            ConsumedRecord(*place, r.offset, r.timestamp_ms, r.key, r.value)
             for place in self.places
             for r in self.broker.records.get(place, ())
         )
-        return recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        return recount(kept, projects=RULES)
 
     def check(self) -> Truth:
         truth, held = self.truth(), self.home.held()

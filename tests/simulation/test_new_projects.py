@@ -89,8 +89,8 @@ class CountingStore(MemoryStore):
     questions = 0
     made_after: tuple[int, str] = (0, "")
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        found = super().projects(shard, slugs)
+    def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
+        found = super().read_projects(shard, slugs)
         self.questions += 1
         if self.questions == self.made_after[0]:
             self.set_projects([ProjectSettings(self.made_after[1])], "v-late")
@@ -137,7 +137,7 @@ def test_projects_lie_in_the_shard_of_their_slug(site: Site) -> None:
     names = [f"shop-{number}" for number in range(20)]
     site.store.set_projects([ProjectSettings(name) for name in names], "v1")
     for name in names:
-        assert site.store.projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: ProjectSettings(name)}
+        assert site.store.read_projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: ProjectSettings(name)}
 
 
 def settle(site: Site, turns: int = 8) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
+from tests.simulation.home import RULES
 from tests.simulation.persons import Witness
-from tests.simulation.world import PROJECTS, Kept, World
+from tests.simulation.world import World
 
 WEB = "rta.events.web"
 COUNTS = (3, 6, 12)
@@ -41,14 +43,14 @@ class UnevenWorld(World):
 
     def recount(self) -> Witness:
         """Of what is counted."""
-        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = Witness(RULES)
         for partition, records in self.broker.records.items():
             for r in records if partition.topic != WEB else ():
-                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
+                witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness
 
     def stops(self) -> set[str]:
-        return {f"{what}: {why.partition(':')[0]}" for what, why in self.store.stops(0).items()}
+        return {f"{what}: {why.partition(':')[0]}" for what, why in self.store.read_stops(0).items()}
 
 
 @pytest.mark.parametrize("partitions", COUNTS)

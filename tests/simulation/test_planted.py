@@ -63,10 +63,10 @@ def late_write(token: Callable[[bytes], bytes]) -> tuple[Outcome, bytes]:
         return store.apply(0, "g", Delta([], persons=[PersonWrite("demo", person, expected, token(expected), value)]))
 
     def read() -> bytes:
-        return store.persons(0, "g", [("demo", person)])[0]
+        return store.read_persons(0, "g", [("demo", person)])[0]
 
     write(b"", b"a")
-    past = store.snapshot()
+    past = store.take_snapshot()
     write(read()[:TOKEN_BYTES], b"ab")
     known = read()
     store.restore(past)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from rtaplatform.core.events import PersonNote
-from rtaplatform.core.rollups import FALLING, PERSONS, SEATS_PREFIX
+from rtaplatform.core.rollups import FALLING, PERSONS, SEATS_PREFIX, SEPARATOR, TRAIT_PREFIX
 from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.person_value import decode_value
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -81,6 +82,16 @@ def test_what_a_rebuild_has_begun_itself_is_not_gone_on_with() -> None:
     assert rebuild.resumed == set()
 
 
+def sum_over_traits(fields: Mapping[str, int]) -> Counter[str]:
+    """The fields of a rollup by trait, and perhaps by event, without the trait."""
+    sums: Counter[str] = Counter()
+    for name, n in fields.items():
+        measure, *values = name.split(SEPARATOR)
+        if not name.startswith(SEATS_PREFIX):
+            sums[SEPARATOR.join((measure, "any", *values[1:])) if values else measure] += n
+    return sums
+
+
 def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     """All that a generation holds but tokens, and blocks that may go; sketches are exact sets here.
 
@@ -88,7 +99,8 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
     a duplicate may differ, and the block that holds an id. Of an order that several partitions report any may be first,
     so the time of an order and the minute of a repeat may differ. What was added and taken back is as if it had never
     been, but that a session keeps the seats of all places that it has had. Which ids of linked people are in a sketch
-    depends on what was read before the link.
+    depends on what was read before the link. By which trait an event counts depends on what was read before it in other
+    partitions, so the sums over all traits are compared; test_declared_traits.py compares each.
     """
     linked = linked_ids(totals)
     cells = {
@@ -97,10 +109,15 @@ def digest(totals: MemoryTotals, without_quality: bool) -> dict[str, Any]:
             for field, n in fields.items()
             if n and field != "repeated_order" and not (key.rollup in FALLING and field.startswith(SEATS_PREFIX))
         }
-        for key, fields in totals.cells.items()
+        for key, whole in totals.cells.items()
+        for fields in (sum_over_traits(whole) if key.rollup.startswith(TRAIT_PREFIX) else whole,)
         if key.rollup != PERSONS.name or not linked[key.project]
     }
-    sketches = {key: members - linked[key.project] for key, members in totals.sketches.items()}
+    sketches = {
+        key: members - linked[key.project]
+        for key, members in totals.sketches.items()
+        if not key.dimension.startswith(TRAIT_PREFIX)
+    }
     counts = {name: n for name, n in totals.counts.items() if name.rpartition("|")[2] not in set(PersonNote)}
     newest = max((int(row.split("|")[-1]) for row in totals.ledger.values()), default=0)
     ids = {

@@ -37,7 +37,7 @@ class RedisHome:
         self.shards = shards
         self.store: Any = RedisStore(store_settings(valkey, shards))
         self.generations = RedisGenerations(self.store, shards)
-        self.tester: Any = redis.Redis.from_url(valkey.server.url(TESTER))
+        self.tester: Any = redis.Redis.from_url(valkey.server.make_url(TESTER))
 
     def set_projects(self, version: str) -> None:
         self.store.set_projects(PROJECTS)
@@ -46,7 +46,7 @@ class RedisHome:
         for key in self.tester.scan_iter("rta:{s*}:projects"):
             self.tester.hset(key, ":version", version)
 
-    def snapshot(self, shard: int) -> Dumped:
+    def take_snapshot(self, shard: int) -> Dumped:
         keys = self._keys(shard)
         with self.tester.pipeline(transaction=True) as pipe:
             for key in keys:
@@ -68,10 +68,10 @@ class RedisHome:
         self.restore(shard, {})
 
     def tear(self, shard: int) -> None:
-        state = self.store.state(shard)
+        state = self.store.read_state(shard)
         if state is not None:
-            self.tester.set(f"{redis_keys.generation_prefix(shard, state.generation)}inflight", "half of a batch")
-            self.tester.hincrby(f"{redis_keys.generation_prefix(shard, state.generation)}counts", HALF, 1)
+            self.tester.set(f"{redis_keys.make_generation_prefix(shard, state.generation)}inflight", "half of a batch")
+            self.tester.hincrby(f"{redis_keys.make_generation_prefix(shard, state.generation)}counts", HALF, 1)
 
     def held(self) -> Totals:
         return held_in_redis(self.tester)
@@ -79,14 +79,14 @@ class RedisHome:
     def values(self) -> Values:
         stored = dict[PersonKey, bytes]()
         for shard in range(self.shards):
-            base = redis_keys.generation_prefix(shard, self.store.state(shard).generation)
+            base = redis_keys.make_generation_prefix(shard, self.store.read_state(shard).generation)
             for key in self.tester.scan_iter(f"{base}person:*", count=1_000):
                 project = key.decode().removeprefix(f"{base}person:")
                 stored |= {(project, person): value for person, value in self.tester.hgetall(key).items()}
         return values_of(stored)
 
     def _keys(self, shard: int) -> list[bytes]:
-        return sorted(set(self.tester.scan_iter(f"{redis_keys.shard_prefix(shard)}*", count=1_000)))
+        return sorted(set(self.tester.scan_iter(f"{redis_keys.make_shard_prefix(shard)}*", count=1_000)))
 
 
 @pytest.fixture

@@ -21,18 +21,20 @@ from rtaplatform.process.rebuild.rebuild import Rebuild
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.poison import Quarantine
 from rtaplatform.process.worker.worker import Worker
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import SimulatedRecord as Sent
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.port import Outcome
-from rtaplatform.store.redis.shard_lifecycle import first_offsets
+from rtaplatform.store.redis.shard_lifecycle import find_first_offsets
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 from tests.comparison import check_the_law, differences, expected
 from tests.simulation.faults import Crash, Faults, Writes, start_call
 from tests.simulation.home import HALF as HALF
 from tests.simulation.home import PROJECTS as PROJECTS
+from tests.simulation.home import RULES
 from tests.simulation.home import Home as Home
 from tests.simulation.home import MemoryHome as MemoryHome
 from tests.simulation.loose_records import with_loose_ids
@@ -49,19 +51,6 @@ SETTLING_TURNS_MAX = 3_000
 class Running:
     worker: Worker
     log: MemoryLog
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A record as the oracle wants it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes | None
-    headers: None = None
 
 
 class World:
@@ -97,7 +86,7 @@ class World:
         self.begun = 0
         for shard in range(self.shards):
             self.begin(shard)
-        self.past = [self.snapshot()]
+        self.past = [self.take_snapshot()]
         self.clock = 0.0
         self.late: list[Callable[[], object]] = []  # calls on their way, whose senders have given up
         self.outcomes: Counter[str] = Counter()  # of `apply`, as the workers were told
@@ -156,7 +145,7 @@ class World:
 
     def replace(self, number: int) -> None:
         """A worker is gone, and another one begins in its place."""
-        owned = self.workers[number].log.assignment()[1]
+        owned = self.workers[number].log.read_assignment()[1]
         self.workers[number] = self.new_worker()
         self.workers[number].log.assign(owned)
 
@@ -181,10 +170,10 @@ class World:
 
     def overlap(self) -> None:
         """A paused worker that still believes to own everything."""
-        self.rng.choice(self.workers).log.assign(self.broker.all_partitions())
+        self.rng.choice(self.workers).log.assign(self.broker.list_partitions())
 
     def remember(self) -> None:
-        self.past.append(self.snapshot())
+        self.past.append(self.take_snapshot())
 
     def roll_back(self) -> None:
         """The store comes back without its last writes: all shards, or one of them."""
@@ -212,7 +201,7 @@ class World:
     def tear_a_shard(self) -> None:
         """A batch was written half; workers must leave it alone until the operator begins it again."""
         shard = self.rng.randrange(self.shards)
-        if self.store.state(shard) is not None:
+        if self.store.read_state(shard) is not None:
             self.home.tear(shard)
             before, roll_backs = self.ledger(shard), self.roll_backs
             for _ in range(6):
@@ -233,23 +222,23 @@ class World:
             self.share_out()
 
     def ledger(self, shard: int) -> dict[PartitionId, str]:
-        state = self.store.state(shard)
+        state = self.store.read_state(shard)
         return state.ledger if state else {}
 
     def begin_again(self, shard: int) -> None:
-        state = self.store.state(shard)
+        state = self.store.read_state(shard)
         self.begin(shard, expected=state.generation if state else "")
 
     def begin(self, shard: int, expected: str = "") -> None:
         self.begun += 1
         topics = dict(self.broker.ids)
         lows = ((PartitionId(topics[p.topic], p.number), low) for p, low in self.broker.low.items())
-        starts = first_offsets(lows)
+        starts = find_first_offsets(lows)
         self.store.begin(shard, expected=expected, generation=f"g{self.begun}", topics=topics, starts=starts)
         self.home.set_projects(f"v{self.begun}")
 
-    def snapshot(self) -> list[Any]:
-        return [self.home.snapshot(shard) for shard in range(self.shards)]
+    def take_snapshot(self) -> list[Any]:
+        return [self.home.take_snapshot(shard) for shard in range(self.shards)]
 
     def new_worker(self, fault_rate: float | None = None) -> Running:
         batch_max = self.rng.choice([7, 50, 300])
@@ -285,7 +274,7 @@ class World:
         return start_call(call, at_once=self.rng.random() < 0.5)
 
     def share_out(self) -> None:
-        owners = {partition: self.rng.choice(self.workers) for partition in self.broker.all_partitions()}
+        owners = {partition: self.rng.choice(self.workers) for partition in self.broker.list_partitions()}
         for running in self.workers:
             running.log.assign(p for p, owner in owners.items() if owner is running)
 
@@ -300,7 +289,7 @@ class World:
 
     def settle(self) -> list[str]:
         healthy = self.new_worker(fault_rate=0.0)
-        healthy.log.assign(self.broker.all_partitions())
+        healthy.log.assign(self.broker.list_partitions())
         for turn in range(SETTLING_TURNS_MAX):
             if turn % 3 == 0:
                 self.deliver()
@@ -321,7 +310,7 @@ class World:
             p: len(records) for p, records in self.broker.records.items() if len(records) > self.broker.low.get(p, 0)
         }
         for shard in range(self.shards):
-            ledger = self.store.state(shard).ledger
+            ledger = self.store.read_state(shard).ledger
             for partition, end in ends.items():
                 row = ledger.get(PartitionId(self.broker.ids[partition.topic], partition.number), "0")
                 if int(row.split("|")[0]) != end:
@@ -343,15 +332,15 @@ class World:
         wrong += [f"origin {origin} without a dead letter" for origin in sorted(found.dead - dead_letters)]
         consumed = sum(n for name, n in found.counts.items() if name.endswith("|consumed"))
         total = sum(witness.truth.consumed.values())
-        stops = {shard: said for shard in range(self.shards) if (said := self.store.stops(shard))}
+        stops = {shard: said for shard in range(self.shards) if (said := self.store.read_stops(shard))}
         wrong += [f"all is well, and yet it says {stops}"] if stops else []
         return wrong + ([] if consumed == total else [f"consumed {consumed} of {total} records"])
 
     def recount(self) -> Witness:
-        witness = Witness({p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+        witness = Witness(RULES)
         for partition, records in self.broker.records.items():
             for r in records:
-                witness.add(Kept(*partition, r.offset, r.timestamp_ms, r.key, r.value))
+                witness.add(ConsumedRecord(*partition, r.offset, r.timestamp_ms, r.key, r.value))
         return witness
 
 
@@ -367,7 +356,7 @@ def traffic(seed: int, rng: Random, seconds_apart: float, start_ms: int = START_
     ]  # fmt: skip
     streams = [
         with_orders(
-            with_loose_ids(events(plan), Random(f"{seed} {plan.project}"), seconds_apart),
+            with_loose_ids(draw_events(plan), Random(f"{seed} {plan.project}"), seconds_apart),
             plan.project,
             Random(f"orders of {seed} {plan.project}"),
         )

@@ -121,8 +121,9 @@ def signals_page() -> str:
 
 def metrics_page() -> str:
     from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, intervals_of
+    from rtaplatform.core.declarations import DECLARED_MAX, METRIC, by_value, by_value_and_event
     from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
-    from rtaplatform.core.rollups import ROLLUPS
+    from rtaplatform.core.rollups import ROLLUPS, WITHOUT_MINUTES
 
     intervals = {INTERVALS: "all", INTERVALS[1:]: "hour and longer", DAY_INTERVALS: "day and longer"}
     rows = [
@@ -133,6 +134,7 @@ def metrics_page() -> str:
         )
         for metric in METRICS.values()
     ]  # fmt: skip
+    without_minutes = ", ".join(f"`{one.name}`" for one in ROLLUPS if one.name in WITHOUT_MINUTES)
     kept = [
         (f"`{one.name}`", " × ".join(one.dimensions) or "none", ", ".join(f"`{m}`" for m in one.measures))
         for one in ROLLUPS
@@ -146,10 +148,28 @@ def metrics_page() -> str:
         "what their totals are.",
         _table(("metric", "unit", "what it counts", "dimensions", "intervals"), rows),
         "## Rollups",
-        "These rollups are kept per minute, hour and day, `sales`, `lengths` and `session_lengths` per hour and day, "
-        "`actives` and `retention` per day only. A query is answered from the "
+        f"These rollups are kept per minute, hour and day; {without_minutes} per hour and day; `actives` and "
+        "`retention` per day only. A query is answered from the "
         "first rollup that has its dimensions. If none has them, the query is refused.",
         _table(("rollup", "dimensions", "measures"), kept),
+        f"A property that the project declares, up to {DECLARED_MAX}, has two more, per hour and day: "
+        f"`{by_value('<name>').name}`, and `{by_value_and_event('<name>').name}` with the event's name. Both have the "
+        f"measure `count`, and answer `{METRIC}` "
+        "([ask by a property of your own](../how-to/ask-by-your-own-property.md)).",
+        _traits_of_users(),
+    )
+
+
+def _traits_of_users() -> str:
+    from rtaplatform.core.declarations import DECLARED_MAX, TRAIT_METRICS, by_trait, by_trait_and_event
+
+    return (
+        f"A trait of users that the project declares, up to {DECLARED_MAX}, has two likewise: "
+        f"`{by_trait('<trait>').name}` with the measures {', '.join(f'`{m}`' for m in by_trait('<trait>').measures)}, "
+        f"and `{by_trait_and_event('<trait>').name}` with `count`. They answer "
+        f"{', '.join(f'`{name}`' for name in TRAIT_METRICS if name != 'visitors')}. `visitors` has sketches by value. "
+        "All count by the trait that was known of the person when the event was counted "
+        "([ask by a trait of your users](../how-to/ask-by-a-trait-of-your-users.md))."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@lru_cache(maxsize=1_000)
+@cache  # of all: most rules look at every file, and a cache that is one too small has none of them
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
@@ -52,12 +52,15 @@ def imports_of(path: Path) -> Iterator[Import]:
                 yield Import(module, f"{node.module}.{alias.name}")
 
 
-def our_imports() -> Iterator[Import]:
+@cache
+def our_imports() -> tuple[Import, ...]:
     """Imports between our modules; targets as `folder.module` or a module of the package itself."""
-    for path in files(".py", below="src/rtaplatform"):
-        for one in imports_of(path):
-            if one.target.startswith("rtaplatform."):
-                yield Import(one.module, _module_in(one.target.removeprefix("rtaplatform.").split(".")))
+    return tuple(
+        Import(one.module, _module_in(one.target.removeprefix("rtaplatform.").split(".")))
+        for path in files(".py", below="src/rtaplatform")
+        for one in imports_of(path)
+        if one.target.startswith("rtaplatform.")
+    )
 
 
 def _module_in(parts: list[str]) -> str:

@@ -6,7 +6,7 @@ import re
 
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.settings import TopicSettings
-from rtaplatform.stream.kafka.broker import _config
+from rtaplatform.stream.kafka.broker import _make_config
 from rtaplatform.stream.kafka.config import DEAD_LETTERS
 from tests.tidy.sources import PACKAGE
 
@@ -22,7 +22,7 @@ def _lua_functions() -> dict[str, str]:
 def test_only_what_is_shown_expires() -> None:
     """0003. A TTL on what decides lets a wall clock count: after a weekend's pause, repeats came twice."""
     functions = _lua_functions()
-    assert functions.keys() >= {*MAY_EXPIRE, "write_block", "write_loose", "write_person", "advance", "write_batch"}
+    assert functions.keys() >= {*MAY_EXPIRE, "write_block", "write_loose", "write_persons", "advance", "write_batch"}
     expiring = {name for name, body in functions.items() if re.search(r"EXPIRE|'(?:PX|EX)'|SETEX", body)}
     assert expiring == MAY_EXPIRE
 
@@ -35,11 +35,11 @@ def test_projects_are_never_taken_from_a_shard() -> None:
 def test_topics_of_events_refuse_timestamps_ahead() -> None:
     """0007. One record of next year would make all that follow late."""
     for topic in EVENT_TOPICS:
-        config = _config(topic, TopicSettings())
+        config = _make_config(topic, TopicSettings())
         assert config["message.timestamp.after.max.ms"] == str(FUTURE_MS_MAX)
         assert config["message.timestamp.type"] == "CreateTime"
         assert config["retention.ms"] == "-1"
-    assert _config(DEAD_LETTERS, TopicSettings())["cleanup.policy"] == "compact,delete"
+    assert _make_config(DEAD_LETTERS, TopicSettings())["cleanup.policy"] == "compact,delete"
 
 
 def test_functions_use_no_clock_to_decide() -> None:

@@ -21,7 +21,6 @@ MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|Users|root|work|mnt|private|data
 # Names that do not tell what a variable holds.
 NAMELESS = {"found", "each", "said", "begun", "asked", "wanted", "known", "held"}
 NAMELESS_LISTED = {
-    "src/rtaplatform/analytics/plan/shapes.py": 6,
     "src/rtaplatform/cli/commands/bench.py": 1,  # the name of an option
 }
 TEXTS = (".py", ".lua", ".md", ".toml", ".in", ".txt", ".sh", ".ts", ".tsx", ".yaml", ".yml", "")

@@ -16,7 +16,7 @@ from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
 from rtaplatform.process.worker.positions import row_after
 from rtaplatform.store.port import Delta
-from rtaplatform.stream.port import LogRecord, Partition, columns_of
+from rtaplatform.stream.port import LogRecord, Partition, make_columns
 from tests.tidy.sources import ROOT
 
 TEXT = (ROOT / "ARCHITECTURE.md").read_text()
@@ -32,7 +32,7 @@ def _record() -> LogRecord:
 
 
 def _delta(record: LogRecord) -> Delta:
-    items = decode_run(columns_of([record]), 0, PROJECTS, 4).items
+    items = decode_run(make_columns([record]), 0, PROJECTS, 4).items
     cache = BlockCache(10)
     cache.load((item.lookup.block for item in items), lambda names: [b""] * len(names))
     fold = EventFold(PROJECTS, RepeatFilter(cache))

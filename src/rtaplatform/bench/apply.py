@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
-from rtaplatform.bench.report import BenchReport, milliseconds, percentile
+from rtaplatform.bench.report import BenchReport, find_percentile, find_percentiles_ms
 from rtaplatform.bench.servers import running_valkey
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.values.murmur2 import murmur2
@@ -27,7 +27,7 @@ from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings, WorkerSettings
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.port import Delta, LooseIdQuery, Outcome, ShardState
 from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.redis_store import RedisStore
@@ -63,23 +63,23 @@ class TimedStore:
             self.sizes.append(size)
         return outcome
 
-    def state(self, shard: int) -> ShardState | None:
-        return self._store.state(shard)
+    def read_state(self, shard: int) -> ShardState | None:
+        return self._store.read_state(shard)
 
-    def clock_s(self) -> int:
-        return self._store.clock_s()
+    def read_clock_s(self) -> int:
+        return self._store.read_clock_s()
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        return self._store.projects(shard, slugs)
+    def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
+        return self._store.read_projects(shard, slugs)
 
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
-        return self._store.blocks(shard, generation, names)
+    def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        return self._store.read_blocks(shard, generation, names)
 
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
-        return self._store.loose_ids(shard, generation, query)
+    def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        return self._store.read_loose_ids(shard, generation, query)
 
-    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        return self._store.persons(shard, generation, keys)
+    def read_persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        return self._store.read_persons(shard, generation, keys)
 
     def set_stop(self, shard: int, subject: str, reason: str) -> None:
         self._store.set_stop(shard, subject, reason)
@@ -124,16 +124,18 @@ def measure(
 
 
 def _report_calls(report: BenchReport, store: TimedStore, case: Mapping[str, int]) -> None:
-    sizes = {f"p{n}_kb": round(percentile(store.sizes, n / 100) / 1000, 1) for n in (50, 99)}
-    encoding_ms = round(percentile(store.encoding, 0.5) * 1000, 2)
-    report.row(**case, calls=len(store.calls), **milliseconds(store.calls), encoding_p50_ms=encoding_ms, **sizes)
+    sizes = {f"p{n}_kb": round(find_percentile(store.sizes, n / 100) / 1000, 1) for n in (50, 99)}
+    encoding_ms = round(find_percentile(store.encoding, 0.5) * 1000, 2)
+    report.add_row(
+        **case, calls=len(store.calls), **find_percentiles_ms(store.calls), encoding_p50_ms=encoding_ms, **sizes
+    )
 
 
 def _measure_rate(settings: StoreSettings, rate: int, *, seconds: float, seed: int) -> TimedStore:
     """Events arrive at the rate. The worker takes a batch every WAIT_S seconds."""
     start, name = time.time_ns() // 1_000_000, "site-0"
     plan = SimulationPlan(start, project=name, rate=float(rate), products=200, seed=seed)
-    records = list(islice(events(plan), int(rate * seconds)))
+    records = list(islice(draw_events(plan), int(rate * seconds)))
     with _running_worker(settings, [name], BATCH) as (broker, worker, store):
         due = time.monotonic()
         for at in range(0, len(records), round(rate * WAIT_S)):
@@ -146,7 +148,7 @@ def _measure_rate(settings: StoreSettings, rate: int, *, seconds: float, seed: i
 
 def _measure_batches(settings: StoreSettings, case: ApplyCase, *, calls: int, seed: int) -> TimedStore:
     names = [f"site-{n}" for n in range(case.projects)]
-    records = _records(names, case.batch * calls, case.products, seed)
+    records = _draw_records(names, case.batch * calls, case.products, seed)
     with _running_worker(settings, names, case.batch) as (broker, worker, store):
         for _ in range(calls):
             # A batch has records of all partitions, like the batches of a worker that keeps up.
@@ -170,7 +172,7 @@ def _running_worker(
     redis_store.set_projects([ProjectSettings(name, "Europe/Berlin", "EUR") for name in names])
     begin_missing(redis_store, settings.shards, dict(broker.ids), {})
     log, store = MemoryLog(broker, batch), TimedStore(redis_store)
-    log.assign(broker.all_partitions())
+    log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=settings.shards)
     worker.turn()
     yield broker, worker, store
@@ -179,11 +181,11 @@ def _running_worker(
     redis_store.close()
 
 
-def _records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[SimulatedRecord]:
+def _draw_records(names: Sequence[str], total: int, products: int, seed: int) -> Iterator[SimulatedRecord]:
     """The records of all projects in turn. The last ones have a time close to now."""
     start = time.time_ns() // 1_000_000 - int(total / RATE * 1000)
     streams = [
-        events(SimulationPlan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))
+        draw_events(SimulationPlan(start, project=name, rate=RATE / len(names), products=products, seed=seed + n))
         for n, name in enumerate(names)
     ]
     return (record for turn in zip_longest(*streams) for record in turn if record is not None)

@@ -63,7 +63,7 @@ class CountsRun:
 
     def skip_to(self, offset: int) -> CountsRun:
         first = bisect_left(self.columns.offsets, offset)
-        return decode_events(self.columns.part(first, len(self)), self.items[first:]) if first else self
+        return decode_events(self.columns.cut(first, len(self)), self.items[first:]) if first else self
 
     def items_of(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
@@ -140,22 +140,27 @@ class CountsFold:
                 self._revenue[minute] = self._revenue.get(minute, 0) + cents
         self._counts[f"{place}|consumed"] = self._counts.get(f"{place}|consumed", 0) + len(read)
 
+    def take_back(self) -> None:
+        """Do nothing: this job has no persons and no orders."""
+
     def delta(self) -> Delta:
         cells: dict[CellsKey, dict[str, int]] = {}
         users: dict[SketchKey, list[bytes]] = {}
         for minute, (events, persons) in self._minutes.items():
-            start = _minute(minute)
-            cells[_key("products", start)] = {
+            start = _read_minute(minute)
+            cells[_make_cells_key("products", start)] = {
                 f"{event}{SEPARATOR}{product}": n
                 for event, products in events.items()
                 for product, n in products.items()
             }
-            cells[_key("counts", start)] = {event: sum(products.values()) for event, products in events.items()}
+            cells[_make_cells_key("counts", start)] = {
+                event: sum(products.values()) for event, products in events.items()
+            }
             users[SketchKey(PROJECT.slug, BucketKind.MINUTE, start, "", "")] = list(
                 map(xxhash.xxh3_64_digest, map(str.encode, persons))
             )
         for minute, cents in self._revenue.items():
-            cells[_key("revenue", _minute(minute))] = {"cents": cents}
+            cells[_make_cells_key("revenue", _read_minute(minute))] = {"cents": cents}
         return Delta([], cells=cells, sketches=users, blocks=self._repeats.writes(), counts=self._counts)
 
 
@@ -200,11 +205,11 @@ class CountsFoldOnce(CountsFold):
         super().add(place, [event for event, lookup, identity, at in read if not is_repeat(lookup, identity, at)])
 
 
-def _key(rollup: str, start: int) -> CellsKey:
+def _make_cells_key(rollup: str, start: int) -> CellsKey:
     return CellsKey(PROJECT.slug, rollup, BucketKind.MINUTE, start)
 
 
-def _minute(text: str) -> int:
+def _read_minute(text: str) -> int:
     at = read_time_ms(text + ":00.000Z")
     assert at is not None, text
     return at // MINUTE_MS

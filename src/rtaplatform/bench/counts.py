@@ -21,7 +21,7 @@ import redis
 from pydantic import SecretStr
 
 from rtaplatform.bench.counting_job import PROJECT, Counts, CountsOnce
-from rtaplatform.bench.report import commit, machine
+from rtaplatform.bench.report import describe_commit, describe_machine
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
@@ -68,7 +68,7 @@ class CountsTask:
 def count(job: CountsTask, *, processes: int, batch: int, once: bool) -> int:
     """Run the job. Returns 0, or 1 if a process failed."""
     store, broker = job.store(), Broker(KafkaSettings(bootstrap_servers=job.kafka))
-    topic_id, partitions = broker.topics([job.topic])[job.topic]
+    topic_id, partitions = broker.describe_topics([job.topic])[job.topic]
     store.load_functions()
     store.set_projects([PROJECT])
     store.begin(0, expected="", generation=GENERATION, topics={job.topic: topic_id}, starts={})
@@ -99,7 +99,7 @@ def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Co
         log, KafkaDeadLetters(kafka), task.store(), shards=1,
         limits=WorkerLimits(dedup_ids_cached_max=10_000_000, persons_known_max=0), job=job,
     )  # fmt: skip
-    ends = {p: extent.high for p, extent in log.extents(partitions).items()}
+    ends = {p: extent.high for p, extent in log.read_extents(partitions).items()}
     while not _is_done(worker, ends):
         worker.turn()
     _say("LAST")
@@ -137,7 +137,7 @@ class TimedLog:
 def _read_results(job: CountsTask) -> dict[str, dict[str, int]]:
     """Read the results from Redis, in the format of the comparison."""
     results: dict[str, dict[str, int]] = {"counts": {}, "products": {}, "uniques": {}, "revenue_cents": {}}
-    base = redis_keys.generation_prefix(0, GENERATION)
+    base = redis_keys.make_generation_prefix(0, GENERATION)
     with redis.Redis.from_url(job.redis, decode_responses=True) as client:
         for key in client.scan_iter(f"{base}c:*", count=10_000):
             *_, rollup, _kind, minute = key.split(":")
@@ -155,6 +155,6 @@ def main(*, processes: int, batch: int, once: bool) -> int:
     except KeyError as error:
         print(f"{error.args[0]} is not set: see the comparison's contract.", file=sys.stderr)
         return 2
-    head = {"benchmark": "counts", "commit": commit(), "processes": processes, "batch": batch, "dedup": once}
-    print(json.dumps(head | {"machine": machine()}), file=sys.stderr)  # standard output is the comparison's
+    head = {"benchmark": "counts", "commit": describe_commit(), "processes": processes, "batch": batch, "dedup": once}
+    print(json.dumps(head | {"machine": describe_machine()}), file=sys.stderr)  # standard output is the comparison's
     return count(job, processes=processes, batch=batch, once=once)

@@ -20,11 +20,11 @@ import httpx
 from confluent_kafka import Producer
 
 from rtaplatform.bench.pipeline import read_counted, wait_counted
-from rtaplatform.bench.report import BenchReport, milliseconds
+from rtaplatform.bench.report import BenchReport, find_percentiles_ms
 from rtaplatform.bench.stack import PROJECT, BenchStack, run_in_background, running_stack, say
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import producer_config
+from rtaplatform.stream.kafka.config import make_producer_config
 
 SHARES = (0.01, 0.1, 0.5, 0.9)
 TOPIC = "rta.events.web"
@@ -44,11 +44,11 @@ def measure_on(stack: BenchStack, report: BenchReport, *, probes: int, backlog: 
     """Report the greatest rate of a running platform, and the delays at shares of that rate."""
     store = stack.store()
     rate = _find_greatest_rate(stack, store, backlog, seed)
-    report.row(greatest_events_per_s=round(rate))
+    report.add_row(greatest_events_per_s=round(rate))
     for share in SHARES:
-        with run_in_background(_keep_producing, stack, rate * share, seed):
+        with run_in_background(keep_producing, stack, rate * share, seed):
             taken = _send_probes(stack, probes, seed)
-        report.row(share=share, events_per_s=round(rate * share), probes=probes, **milliseconds(taken))
+        report.add_row(share=share, events_per_s=round(rate * share), probes=probes, **find_percentiles_ms(taken))
         _wait_drained(stack, store)
     store.close()
 
@@ -57,12 +57,12 @@ def _find_greatest_rate(stack: BenchStack, store: RedisStore, backlog: int, seed
     """Return the records counted per second while production is faster. The first tenth is left out."""
     say(f"Counting {backlog:,} events while more are produced")
     total, moments = read_counted(store), []
-    with run_in_background(_keep_producing, stack, FLAT_OUT, seed):
+    with run_in_background(keep_producing, stack, FLAT_OUT, seed):
         for share in (0.1, 0.9):
             wait_counted(store, total + share * backlog, DRAINED_SECONDS_MAX)
             total = read_counted(store)
             moments.append((time.monotonic(), total))
-        if sum(Broker(stack.kafka_settings).ends().values()) - total < backlog // 10:
+        if sum(Broker(stack.kafka_settings).read_ends().values()) - total < backlog // 10:
             say("One producer is not enough to find the greatest rate: this is its rate.")
     _wait_drained(stack, store)
     (start_s, first), (end_s, last) = moments
@@ -70,24 +70,25 @@ def _find_greatest_rate(stack: BenchStack, store: RedisStore, backlog: int, seed
 
 
 def _wait_drained(stack: BenchStack, store: RedisStore) -> None:
-    wait_counted(store, sum(Broker(stack.kafka_settings).ends().values()), DRAINED_SECONDS_MAX)
+    wait_counted(store, sum(Broker(stack.kafka_settings).read_ends().values()), DRAINED_SECONDS_MAX)
 
 
-def _keep_producing(stack: BenchStack, events_per_s: float, seed: int) -> None:
-    producer, chance = _producer(stack), random.Random(seed)
+def keep_producing(stack: BenchStack, events_per_s: float, seed: int) -> None:
+    """Produce events to Kafka at this rate, for ever."""
+    producer, chance = _make_producer(stack), random.Random(seed)
     start_s, sent = time.monotonic(), 0
     while True:
         for _ in range(int((time.monotonic() - start_s) * events_per_s) - sent):
-            _send(producer, f"a-{chance.randrange(PERSONS)}", _view(chance))
+            _send(producer, f"a-{chance.randrange(PERSONS)}", _make_view(chance))
             sent += 1
         time.sleep(TICK_SECONDS)
 
 
-def _producer(stack: BenchStack) -> Producer:
-    return Producer(producer_config(stack.kafka_settings) | {"linger.ms": 1})
+def _make_producer(stack: BenchStack) -> Producer:
+    return Producer(make_producer_config(stack.kafka_settings) | {"linger.ms": 1})
 
 
-def _view(chance: random.Random) -> str:
+def _make_view(chance: random.Random) -> str:
     product = f'{{"product_id":"p-{chance.randrange(PRODUCTS)}","price":9.5}}'
     return f'"event":"Product Viewed","messageId":"{chance.getrandbits(96):x}","properties":{product}'
 
@@ -108,7 +109,7 @@ def _send(producer: Producer, person: str, rest: str) -> None:
 def _send_probes(stack: BenchStack, probes: int, seed: int) -> list[float]:
     """Send probes. Return the seconds until the stream showed each of them."""
     name, chance = f"Probe {secrets.token_hex(4)}", random.Random(seed)
-    stream, producer, taken = LatencyStream(stack.url, stack.keys.read_key, name), _producer(stack), []
+    stream, producer, taken = LatencyStream(stack.url, stack.keys.read_key, name), _make_producer(stack), []
     stream.wait_for(0)
     for number in range(1, probes + 1):
         time.sleep(chance.uniform(0.05, 0.35))  # at any moment of the stream's ticks

@@ -17,12 +17,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from rtaplatform.bench.report import BenchReport
-from rtaplatform.bench.servers import BenchServers, cpu_seconds, running_servers, wait_until
+from rtaplatform.bench.servers import BenchServers, read_cpu_seconds, running_servers, wait_until
 from rtaplatform.core.ledger import next_offset
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.sender import Sender
 from rtaplatform.simulate.shop.plan import SimulationPlan
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 
@@ -51,7 +51,7 @@ def fill(
     span_ms = int(total / rate * 1000)
     plan = SimulationPlan(time.time_ns() // 1_000_000 - span_ms, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
-    for number, record in enumerate(islice(events(plan), total)):
+    for number, record in enumerate(islice(draw_events(plan), total)):
         sender.send(record)
         if number % 1_000 == 0:
             sender.serve()
@@ -62,7 +62,7 @@ def keep_sending(kafka: KafkaSettings, rate: float, users: int, products: int, s
     """Send records of the seed in real time, at the rate, without end."""
     plan = SimulationPlan(time.time_ns() // 1_000_000, rate=rate, users=users, products=products, seed=seed)
     sender = Sender(kafka, say=lambda _line: None, is_stopped=lambda: False)
-    for record in events(plan):
+    for record in draw_events(plan):
         ahead = record.timestamp / 1000 - time.time()
         if ahead > 0:
             sender.serve()
@@ -80,19 +80,19 @@ class PipelineSample(NamedTuple):
 
 def _drain(report: BenchReport, servers: BenchServers, children: list[subprocess.Popen[bytes]]) -> None:
     store = RedisStore(servers.store)
-    total = sum(Broker(servers.kafka).ends().values())
+    total = sum(Broker(servers.kafka).read_ends().values())
     pids = servers.pids | {f"worker {number}": child.pid for number, child in enumerate(children)}
     moments = []
     for share in SHARES:
         wait_counted(store, share * total, DRAINED_SECONDS_MAX)
-        cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        cpu = {name: read_cpu_seconds(pid) for name, pid in pids.items()}
         moments.append(PipelineSample(time.monotonic(), read_counted(store), cpu))
     wait_counted(store, total, DRAINED_SECONDS_MAX)
     store.close()
     for share, first, last in zip(SHARES, moments, moments[1:], strict=False):
         if last.counted > first.counted:  # one batch may cover several parts of a small log
-            report.row(from_share=share, **_compare_samples(first, last))
-    report.row(**_compare_samples(moments[0], moments[-1]))
+            report.add_row(from_share=share, **_compare_samples(first, last))
+    report.add_row(**_compare_samples(moments[0], moments[-1]))
 
 
 def _compare_samples(first: PipelineSample, last: PipelineSample) -> dict[str, float]:
@@ -107,7 +107,7 @@ def _compare_samples(first: PipelineSample, last: PipelineSample) -> dict[str, f
 
 def read_counted(store: RedisStore) -> int:
     """Return the number of records that the ledger of shard 0 has passed."""
-    state = store.state(0)
+    state = store.read_state(0)
     return sum(next_offset(row) for row in state.ledger.values()) if state else 0
 
 

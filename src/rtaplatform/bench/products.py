@@ -11,8 +11,8 @@ import time
 import psycopg
 
 from rtaplatform.bench.asking import HttpAsker, HttpQuestion
-from rtaplatform.bench.report import BenchReport, milliseconds
-from rtaplatform.bench.servers import cpu_seconds
+from rtaplatform.bench.report import BenchReport, find_percentiles_ms
+from rtaplatform.bench.servers import read_cpu_seconds
 from rtaplatform.bench.stack import PROJECT_ID, BenchStack, running_stack, say
 from rtaplatform.bench.views import fill, write_views
 
@@ -48,14 +48,16 @@ def fill_catalog(postgres: str, products: int) -> None:
 def _ask(report: BenchReport, stack: BenchStack, seconds: float) -> None:
     asker = HttpAsker(stack.url, stack.keys.read_key)
     for name, question in QUESTIONS.items():
-        report.row(question=name, first_ms=round(1000 * asker.time_answer(question), 1))
+        report.add_row(question=name, first_ms=round(1000 * asker.time_answer(question), 1))
     taken: dict[str, list[float]] = {name: [] for name in QUESTIONS}
-    ends, cpu = time.monotonic() + seconds, cpu_seconds(stack.pids["api"])
+    ends, cpu = time.monotonic() + seconds, read_cpu_seconds(stack.pids["api"])
     while time.monotonic() < ends:
         for name, question in QUESTIONS.items():
             taken[name].append(asker.time_answer(question))
             time.sleep(0.005)  # a real client and a real API are not always busy
     for name, durations in taken.items():
-        report.row(question=name, asked=len(durations), **milliseconds(durations))
+        report.add_row(question=name, asked=len(durations), **find_percentiles_ms(durations))
     # On a shared machine, CPU time is more reliable than elapsed time.
-    report.row(api_cpu_ms_each=round((cpu_seconds(stack.pids["api"]) - cpu) * 1000 / sum(map(len, taken.values())), 2))
+    report.add_row(
+        api_cpu_ms_each=round((read_cpu_seconds(stack.pids["api"]) - cpu) * 1000 / sum(map(len, taken.values())), 2)
+    )

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from rtaplatform.bench.asking import HttpAsker, HttpQuestion
 from rtaplatform.bench.pipeline import fill, keep_sending, wait_counted
 from rtaplatform.bench.products import fill_catalog
-from rtaplatform.bench.report import BenchReport, milliseconds
-from rtaplatform.bench.servers import cpu_seconds
+from rtaplatform.bench.report import BenchReport, find_percentiles_ms
+from rtaplatform.bench.servers import read_cpu_seconds
 from rtaplatform.bench.stack import BenchStack, run_in_background, running_stack, say
 from rtaplatform.stream.kafka.broker import Broker
 
@@ -76,7 +76,7 @@ def measure_on(stack: BenchStack, report: BenchReport, size: RowSize, *, times: 
 
 
 def _wait_counted(stack: BenchStack) -> None:
-    store, total = stack.store(), sum(Broker(stack.kafka_settings).ends().values())
+    store, total = stack.store(), sum(Broker(stack.kafka_settings).read_ends().values())
     say(f"Counting {total:,} records")
     wait_counted(store, total, COUNTED_SECONDS_MAX)
     store.close()
@@ -86,12 +86,12 @@ def _ask(report: BenchReport, stack: BenchStack, times: int, meanwhile: int) -> 
     asker, api = HttpAsker(stack.url, stack.keys.read_key), stack.pids["api"]
     for name, question in QUESTIONS.items():
         first, size = asker.time_answer(question), len(asker.ask(question))
-        cpu = cpu_seconds(api)
+        cpu = read_cpu_seconds(api)
         durations = []
         for _ in range(times):
             durations.append(asker.time_answer(question))
             time.sleep(PAUSE_SECONDS if meanwhile else 0)  # at rest, nothing changes between questions
-        cpu_ms = round((cpu_seconds(api) - cpu) / times * 1000, 2)
+        cpu_ms = round((read_cpu_seconds(api) - cpu) / times * 1000, 2)
         first_ms = round(first * 1000, 1)
-        row = {"first_ms": first_ms, **milliseconds(durations), "api_cpu_ms": cpu_ms, "bytes": size}
-        report.row(meanwhile=meanwhile, question=name, **row)
+        row = {"first_ms": first_ms, **find_percentiles_ms(durations), "api_cpu_ms": cpu_ms, "bytes": size}
+        report.add_row(meanwhile=meanwhile, question=name, **row)

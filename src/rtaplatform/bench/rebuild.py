@@ -12,7 +12,7 @@ import time
 
 from rtaplatform.bench.pipeline import fill, wait_counted
 from rtaplatform.bench.report import BenchReport
-from rtaplatform.bench.servers import BenchServers, cpu_seconds, running_servers
+from rtaplatform.bench.servers import BenchServers, read_cpu_seconds, running_servers
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 
@@ -25,9 +25,9 @@ def measure(report: BenchReport, *, events_total: int, users: int, products: int
     with running_servers() as servers:
         report.say(f"filling the log with {events_total:,} events")
         fill(servers.kafka, events_total, users=users, products=products, seed=seed, rate=rate)
-        total = sum(Broker(servers.kafka).ends().values())
-        report.row(what="worker", records_per_s=round(total / _count_with_a_worker(servers, total)))
-        report.row(what="rebuild", **_rebuild(servers))
+        total = sum(Broker(servers.kafka).read_ends().values())
+        report.add_row(what="worker", records_per_s=round(total / _count_with_a_worker(servers, total)))
+        report.add_row(what="rebuild", **_rebuild(servers))
 
 
 def _count_with_a_worker(servers: BenchServers, total: int) -> float:
@@ -44,13 +44,13 @@ def _count_with_a_worker(servers: BenchServers, total: int) -> float:
 
 
 def _rebuild(servers: BenchServers) -> dict[str, float]:
-    before = {name: cpu_seconds(pid) for name, pid in servers.pids.items()}
+    before = {name: read_cpu_seconds(pid) for name, pid in servers.pids.items()}
     child = servers.spawn("rebuild", "--json", "--keep-old", "0", stdout=subprocess.PIPE)
     output, _ = child.communicate(timeout=REBUILT_SECONDS_MAX)
     if child.returncode:
         raise RuntimeError(f"rta rebuild has ended with {child.returncode}")
     summary = json.loads(output)
-    cpu_s = {name: cpu_seconds(pid) - before[name] for name, pid in servers.pids.items()}
+    cpu_s = {name: read_cpu_seconds(pid) - before[name] for name, pid in servers.pids.items()}
     return {
         "records_per_s": summary["rate"],
         **{f"{name}_cpu_us": round(seconds / summary["records"] * 1e6, 2) for name, seconds in cpu_s.items()},

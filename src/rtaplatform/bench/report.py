@@ -21,10 +21,10 @@ LIBRARIES = ("confluent-kafka", "redis", "msgspec", "litestar", "granian", "psyc
 GIGABYTE = 2**30
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory in GiB, and the versions that the figures depend on."""
     return {
-        "cpu": _processor(),
+        "cpu": _read_processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / GIGABYTE, 1),
         "python": platform.python_version(),
@@ -32,16 +32,18 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit() -> str:
+def describe_commit() -> str:
     """The commit of the sources that run, with `+` where they have been changed since; empty outside of a checkout."""
     folder = Path(__file__).parent
     try:
-        return _git(folder, "rev-parse", "--short=12", "HEAD") + ("+" if _git(folder, "status", "--porcelain") else "")
+        return _run_git(folder, "rev-parse", "--short=12", "HEAD") + (
+            "+" if _run_git(folder, "status", "--porcelain") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
-def percentile(values: Sequence[float], share: float) -> float:
+def find_percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed (nearest rank). Raises on none."""
     ordered = sorted(values)
     return ordered[min(len(ordered), max(1, math.ceil(len(ordered) * share))) - 1]
@@ -52,11 +54,11 @@ class BenchReport:
 
     def __init__(self, name: str, *, as_json: bool, seed: int | None = None, **facts: Any) -> None:
         self._as_json = as_json
-        head = {"benchmark": name, "commit": commit(), "seed": seed, **facts, "machine": machine()}
-        self._print(head, _lines(head))
+        head = {"benchmark": name, "commit": describe_commit(), "seed": seed, **facts, "machine": describe_machine()}
+        self._print(head, _write_lines(head))
 
-    def row(self, **figures: Any) -> None:
-        self._print(figures, "  ".join(f"{name} {_shown(value)}" for name, value in figures.items()))
+    def add_row(self, **figures: Any) -> None:
+        self._print(figures, "  ".join(f"{name} {_show_value(value)}" for name, value in figures.items()))
 
     def say(self, text: str) -> None:
         """A remark; left out of JSON."""
@@ -67,33 +69,33 @@ class BenchReport:
         print(json.dumps(value) if self._as_json else text, flush=True)
 
 
-def milliseconds(values: Sequence[float]) -> dict[str, float]:
+def find_percentiles_ms(values: Sequence[float]) -> dict[str, float]:
     """p50, p99 and the greatest of durations in seconds, in milliseconds."""
-    return {f"{name}_ms": round(percentile(values, share) * 1000, 2) for name, share in _SHARES}
+    return {f"{name}_ms": round(find_percentile(values, share) * 1000, 2) for name, share in _SHARES}
 
 
 _SHARES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
 
 
-def _lines(head: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name}: {_shown(value)}" for name, value in head.items() if value is not None)
+def _write_lines(head: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name}: {_show_value(value)}" for name, value in head.items() if value is not None)
 
 
-def _shown(value: Any) -> str:
+def _show_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_show_value(one)}" for name, one in value.items())
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     with open("/proc/cpuinfo") as file:
         names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _run_git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", *arguments],  # noqa: S607  (whichever git is first on the path)
         cwd=folder,

@@ -66,7 +66,7 @@ def running_servers() -> Iterator[BenchServers]:
         pids = {server.name: _start(server, folder, ends) for server in (kafka, valkey)}
         servers = BenchServers(
             KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
-            StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))),
+            StoreSettings(url=SecretStr(valkey.make_url()), loader_url=SecretStr(valkey.make_url("rta-loader"))),
             pids,
             folder / "logs",
         )
@@ -86,13 +86,13 @@ def running_valkey() -> Iterator[tuple[StoreSettings, int]]:
         folder = Path(name)
         valkey = Valkey(folder / "valkey", keep_ports(folder / "ports.json", ["valkey"])["valkey"])
         pid = _start(valkey, folder, ends)
-        yield StoreSettings(url=SecretStr(valkey.url()), loader_url=SecretStr(valkey.url("rta-loader"))), pid
+        yield StoreSettings(url=SecretStr(valkey.make_url()), loader_url=SecretStr(valkey.make_url("rta-loader"))), pid
 
 
 def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
     server.prepare(lambda line: print(line, file=sys.stderr))
     process = ChildProcess(server.name, folder / "logs" / f"{server.name}.log")
-    process.start(server.command())
+    process.start(server.make_command())
     ends.callback(process.kill)
     wait_until(server.answers, f"{server.name} to answer", ANSWER_SECONDS_MAX)
     assert process.pid is not None
@@ -102,30 +102,30 @@ def _start(server: EmbeddedServer, folder: Path, ends: ExitStack) -> int:
 def _begin(servers: BenchServers) -> None:
     broker, store = Broker(servers.kafka), RedisStore(servers.store)
     broker.create_topics(TopicSettings())
-    wait_until(lambda: len(broker.ends()) == EVENT_PARTITIONS, "the topics' leaders", ANSWER_SECONDS_MAX)
+    wait_until(lambda: len(broker.read_ends()) == EVENT_PARTITIONS, "the topics' leaders", ANSWER_SECONDS_MAX)
     store.load_functions()
     store.set_projects([PROJECT])
-    begin_missing(store, servers.store.shards, {name: i for name, (i, _) in broker.topics().items()}, {})
+    begin_missing(store, servers.store.shards, {name: i for name, (i, _) in broker.describe_topics().items()}, {})
     store.close()
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None:
     """Wait until the condition holds. An unavailable server counts as false. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
-    while not _holds(condition):
+    while not _is_met(condition):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.05)
 
 
-def _holds(condition: Callable[[], bool]) -> bool:
+def _is_met(condition: Callable[[], bool]) -> bool:
     try:
         return condition()
     except Unavailable:
         return False
 
 
-def cpu_seconds(pid: int) -> float:
+def read_cpu_seconds(pid: int) -> float:
     """Return the user and system time of a process and of its running children."""
     process = psutil.Process(pid)
     return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))

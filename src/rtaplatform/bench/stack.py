@@ -20,13 +20,15 @@ from pydantic import SecretStr
 
 from rtaplatform.local.data.data_dir import LocalDemoKeys
 from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
+from rtaplatform.local.supervisor.supervisor import Supervisor
 from rtaplatform.settings import KafkaSettings, LocalSettings, StoreSettings
 from rtaplatform.store.redis.redis_store import RedisStore
 
 PROJECT, PROJECT_ID, ZONE = "demo", "prj_demo", "Europe/Berlin"
 LIMIT = "1000000000"
 LOG_BYTES_MAX = 1 << 40  # records that are not yet counted must stay
-LIMITS = {f"RTA_LIMITS_{name}_PER_MINUTE": LIMIT for name in ("READS", "CATALOG", "ADMIN", "COLLECT_EVENTS")}
+_LIMITED = ("READS", "CATALOG", "ADMIN", "COLLECT_EVENTS", "ADDRESS_EVENTS", "BROWSER_EVENTS", "PERSON_EVENTS")
+LIMITS = {f"RTA_LIMITS_{name}_PER_MINUTE": LIMIT for name in _LIMITED}
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,19 @@ class BenchStack:
 @contextmanager
 def running_stack(*, workers: int, events_per_second: float = 0) -> Iterator[BenchStack]:
     """Start everything and wait until it is ready. At the end stop it and remove its folder."""
+    with running_supervised_stack(workers=workers, events_per_second=events_per_second) as (stack, _):
+        yield stack
+
+
+@contextmanager
+def running_supervised_stack(*, workers: int, events_per_second: float = 0) -> Iterator[tuple[BenchStack, Supervisor]]:
+    """Like `running_stack`, with the supervisor, which starts a process again that has ended."""
     os.environ.update(LIMITS)
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as folder:
         settings = LocalSettings(kafka_bytes_max=LOG_BYTES_MAX)
         options = LaunchOptions(Path(folder) / "data", 0, events_per_second, workers, settings=settings)
         with running_platform(options, say) as instance, _raise_on_signals():
-            yield _stack(instance)
+            yield _describe_stack(instance), instance.supervisor
 
 
 @contextmanager
@@ -74,10 +83,15 @@ def _raise_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stack(instance: Instance) -> BenchStack:
+def _describe_stack(instance: Instance) -> BenchStack:
     addresses = instance.addresses
     return BenchStack(
-        instance.url, instance.keys, addresses.kafka, addresses.redis, addresses.postgres, instance.supervisor.pids()
+        instance.url,
+        instance.keys,
+        addresses.kafka,
+        addresses.redis,
+        addresses.postgres,
+        instance.supervisor.list_pids(),
     )
 
 

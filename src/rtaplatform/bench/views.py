@@ -26,7 +26,7 @@ class ViewsLedger:
     """Applies deltas like a worker. Each delta moves the ledger of one partition."""
 
     def __init__(self, store: RedisStore) -> None:
-        state = store.state(0)
+        state = store.read_state(0)
         assert state is not None, "the shard has not begun"
         self._store, self._generation = store, state.generation
         self._place = PartitionId(state.topics["rta.events.web"], 0)
@@ -56,7 +56,7 @@ def fill(stack: BenchStack, products: int, seed: int) -> int:
         views = [f"p-{n}" for n in chance.sample(range(products), min(products, CAPS.seats(PRODUCTS.name, kind)))]
         key = CellsKey(PROJECT, PRODUCTS.name, kind, start)
         for first in range(0, len(views), AT_ONCE):
-            ledger.apply({key: _cells(views[first : first + AT_ONCE], chance.randint(1, 40))})
+            ledger.apply({key: _make_cells(views[first : first + AT_ONCE], chance.randint(1, 40))})
     return len(buckets)
 
 
@@ -69,16 +69,16 @@ def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -
     ledger, chance = ViewsLedger(stack.store()), random.Random(seed)
     due = time.monotonic()
     while True:
-        views = [_product(products, chance) for _ in range(views_per_second // BATCHES_A_SECOND)]
+        views = [_draw_product(products, chance) for _ in range(views_per_second // BATCHES_A_SECOND)]
         starts = bucket_starts(int(time.time()) // 60, ZONE)
-        cells = _cells(views, 1)
+        cells = _make_cells(views, 1)
         keys = zip(BucketKind, starts, strict=True)
         ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): dict(cells) for kind, start in keys})
         due += 1 / BATCHES_A_SECOND
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _cells(views: Sequence[str], views_per_product: int) -> dict[str, int]:
+def _make_cells(views: Sequence[str], views_per_product: int) -> dict[str, int]:
     cells: dict[str, int] = {"views": len(views) * views_per_product}
     for product in views:
         name = field("views", product)
@@ -86,6 +86,6 @@ def _cells(views: Sequence[str], views_per_product: int) -> dict[str, int]:
     return cells
 
 
-def _product(products: int, chance: random.Random) -> str:
+def _draw_product(products: int, chance: random.Random) -> str:
     """Choose a product. A few products are popular, most are not."""
     return f"p-{int(products * chance.random() ** 2)}"

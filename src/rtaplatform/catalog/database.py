@@ -108,7 +108,7 @@ class Database:
         except _WritesNothing as error:
             raise Unable("postgres", READ_ONLY) from error
         except (DBAPIError, PoolTimeout, OSError) as error:
-            raise Unavailable("postgres", _first_line(error)) from error
+            raise Unavailable("postgres", _read_first_line(error)) from error
         finally:
             self._running.discard(transaction)
 
@@ -216,7 +216,7 @@ def _probe(connection: Connection) -> None:
         raise _WritesNothing
 
 
-def _first_line(error: Exception) -> str:
+def _read_first_line(error: Exception) -> str:
     """The first line of the driver's message, which holds neither the statement nor its parameters."""
     words = str(getattr(error, "orig", None) or error).strip()
     return words.splitlines()[0][:200] if words else type(error).__name__

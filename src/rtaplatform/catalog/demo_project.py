@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, digest, mask_key
+from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, hash_key, mask_key
 from rtaplatform.catalog.tables import KEYS, PRODUCTS, PROJECTS, USERS
 
 PROJECT_ID, SLUG = "prj_demo", "demo"
@@ -51,7 +51,7 @@ def has_other_keys(connection: Connection, keys: SeededDemoKeys) -> bool:
     """Whether the demo project exists with other keys. A database without tables has none."""
     if connection.scalar(select(func.to_regclass(KEYS.name))) is None:
         return False
-    expected_hashes = {_key_id(kind): digest(key) for kind, key in _list_by_kind(keys)}
+    expected_hashes = {_make_key_id(kind): hash_key(key) for kind, key in _list_by_kind(keys)}
     stored_keys = connection.execute(select(KEYS.c.id, KEYS.c.sha256).where(KEYS.c.id.in_(expected_hashes)))
     return any(bytes(sha256) != expected_hashes[key_id] for key_id, sha256 in stored_keys)
 
@@ -60,7 +60,7 @@ def _list_by_kind(keys: SeededDemoKeys) -> tuple[tuple[str, str], ...]:
     return (("write", keys.write), ("read", keys.read), ("admin", keys.admin))
 
 
-def _key_id(kind: str) -> str:
+def _make_key_id(kind: str) -> str:
     return f"key_demo_{kind}"
 
 
@@ -70,17 +70,17 @@ def _put_keys(connection: Connection, keys: SeededDemoKeys) -> None:
             "project_id": PROJECT_ID,
             "name": f"demo {kind} key",
             "scopes": list(SCOPES_BY_KIND[kind]),
-            "sha256": digest(key),
+            "sha256": hash_key(key),
             "shown": mask_key(key),
             "revoked_at": None,
             "expires_at": None,
         }
-        statement = insert(KEYS).values(id=_key_id(kind), **values)
+        statement = insert(KEYS).values(id=_make_key_id(kind), **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 
 def _put_rows(connection: Connection, table: Any, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    for chunk in _chunks(rows):
+    for chunk in _cut_chunks(rows):
         values = [{"project_id": PROJECT_ID, "id": row["id"], **{name: row[name] for name in columns}} for row in chunk]
         statement = insert(table)
         updates = {name: statement.excluded[name] for name in columns} | {"updated_at": func.now()}
@@ -89,6 +89,6 @@ def _put_rows(connection: Connection, table: Any, rows: list[dict[str, Any]], co
         )
 
 
-def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _cut_chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         yield rows[start : start + ROWS_PER_STATEMENT]

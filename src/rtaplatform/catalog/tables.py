@@ -33,18 +33,18 @@ URL_CHARS_MAX = 2_048
 METADATA = MetaData()
 
 
-def _times() -> tuple[Column[object], Column[object]]:
+def _make_time_columns() -> tuple[Column[object], Column[object]]:
     return (
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
 
 
-def _version() -> Column[object]:
+def _make_version_column() -> Column[object]:
     return Column("version", BigInteger, nullable=False, server_default=FetchedValue())
 
 
-def _project() -> Column[object]:
+def _make_project_column() -> Column[object]:
     return Column("project_id", Text, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
 
 
@@ -58,9 +58,11 @@ PROJECTS = Table(
     Column("week_start", Text, nullable=False, server_default="monday"),
     Column("currency", Text, nullable=False, server_default="EUR"),
     Column("allowed_origins", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("event_properties", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("user_traits", ARRAY(Text), nullable=False, server_default="{}"),
     Column("settings", JSONB, nullable=False, server_default="{}"),
-    *_times(),
-    _version(),
+    *_make_time_columns(),
+    _make_version_column(),
 )
 
 KEYS = Table(
@@ -75,8 +77,8 @@ KEYS = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
-    *_times(),
-    _version(),
+    *_make_time_columns(),
+    _make_version_column(),
     CheckConstraint("octet_length(sha256) = 32", name="keys_sha256_length"),
     Index("keys_created", "project_id", "created_at", "id"),
 )
@@ -84,7 +86,7 @@ KEYS = Table(
 USERS = Table(
     "users",
     METADATA,
-    _project(),
+    _make_project_column(),
     Column("id", Text(collation="C"), primary_key=True),
     Column("email", Text),
     Column("name", Text),
@@ -94,14 +96,14 @@ USERS = Table(
     Column("last_seen", DateTime(timezone=True)),
     # Field -> event time and position of the event that set it: the last writer of each field.
     Column("field_times", JSONB, nullable=False, server_default="{}"),
-    *_times(),
-    _version(),
+    *_make_time_columns(),
+    _make_version_column(),
 )
 
 PRODUCTS = Table(
     "products",
     METADATA,
-    _project(),
+    _make_project_column(),
     Column("id", Text(collation="C"), primary_key=True),
     Column("name", Text),
     Column("category", Text),
@@ -111,33 +113,33 @@ PRODUCTS = Table(
     Column("image_url", Text),
     Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("status", Text, nullable=False, server_default="active"),
-    *_times(),
-    _version(),
+    *_make_time_columns(),
+    _make_version_column(),
 )
 
 # Named definitions of a project: funnels, rollups.
 DEFINITIONS = Table(
     "definitions",
     METADATA,
-    _project(),
+    _make_project_column(),
     Column("id", Text(collation="C"), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("body", JSONB, nullable=False, server_default="{}"),
-    *_times(),
-    _version(),
+    *_make_time_columns(),
+    _make_version_column(),
 )
 
 # Erased persons: later events of such a user create no profile. `user_id` is null if only anonymous ids were erased.
 ERASURES = Table(
     "erasures",
     METADATA,
-    _project(),
+    _make_project_column(),
     Column("id", Text(collation="C"), primary_key=True),
     Column("user_id", Text(collation="C")),
     Column("erased_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("receipt", JSONB, nullable=False, server_default="{}"),
-    *_times(),
+    *_make_time_columns(),
     Index("erasures_user", "project_id", "user_id", unique=True),
     Index("erasures_created", "project_id", "created_at", "id"),
 )

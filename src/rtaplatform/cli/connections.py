@@ -59,7 +59,7 @@ class Connections:
     postgres: str | None = None
     data_dir: Path | None = None
 
-    def kafka_settings(self) -> KafkaSettings:
+    def read_kafka_settings(self) -> KafkaSettings:
         """Raises SetupError if no Kafka is known, or its address is wrong."""
         return KafkaSettings(bootstrap_servers=self._find("Kafka", "--kafka", self.kafka, KAFKA_VARIABLE))
 
@@ -69,13 +69,13 @@ class Connections:
         loader = None if self.redis else self._look_up(LOADER_VARIABLE)
         return StoreSettings(url=SecretStr(url), loader_url=SecretStr(loader) if loader else None)
 
-    def catalog_settings(self) -> CatalogSettings:
+    def read_catalog_settings(self) -> CatalogSettings:
         """Raises SetupError if no PostgreSQL is known, or its URL is wrong."""
         url = self._find("PostgreSQL", "--postgres", self.postgres, POSTGRES_VARIABLE)
         owner = None if self.postgres else self._look_up(MIGRATE_VARIABLE)
         return CatalogSettings(url=SecretStr(url), migrate_url=SecretStr(owner) if owner else None)
 
-    def limiter_url(self) -> SecretStr | None:
+    def find_limiter_url(self) -> SecretStr | None:
         """The URL of the rate limiter's own Redis user, or None. Raises SetupError."""
         url = None if self.redis else self._look_up(LIMITER_VARIABLE)
         return SecretStr(url) if url else None
@@ -92,13 +92,13 @@ class Connections:
 
     def find_running(self) -> RunningInstance | None:
         """The instance that runs from the data directory, or None."""
-        return read_running(folder_of(self.data_dir))
+        return read_running(find_folder(self.data_dir))
 
     def _find(self, server: str, option: str, option_value: str | None, variable: str) -> str:
         address = option_value or self._look_up(variable)
         if not address:
             raise SetupError(
-                f"No {server} is known: nothing runs from {folder_of(self.data_dir)}.",
+                f"No {server} is known: nothing runs from {find_folder(self.data_dir)}.",
                 f"Start `rta up`, name its --data-dir, or give {option} or {variable}.",
             )
         require_address(option if option_value else variable, variable, address)
@@ -115,7 +115,7 @@ class Connections:
             require_address(variable, variable, os.environ[variable])
             return os.environ[variable]
         running = self.find_running()
-        return running.addresses.environment().get(variable) if running else None
+        return running.addresses.make_environment().get(variable) if running else None
 
 
 def require_address(name: str, variable: str, value: str) -> None:
@@ -126,6 +126,6 @@ def require_address(name: str, variable: str, value: str) -> None:
         raise SetupError(f"{name} {error.problem}.", error.remedy, exit_code=2) from None
 
 
-def folder_of(data_dir: Path | None) -> Path:
+def find_folder(data_dir: Path | None) -> Path:
     """The absolute path of the data directory that the option or the environment names."""
     return (data_dir or LocalSettings().data_dir).expanduser().absolute()

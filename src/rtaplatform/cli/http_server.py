@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
-from rtaplatform.cli.listener import BACKLOG, headroom_of
+from rtaplatform.cli.listener import BACKLOG, find_headroom
 
 HEAD_READ_MS_MAX = 10_000  # for a request's head: after connecting, and between two requests
 BUFFER_BYTES_MAX = 32 << 10  # per connection and direction; also the limit of a request's head
@@ -47,7 +47,7 @@ def make_server(app: Any, listener: socket.socket, connections_max: int) -> ApiS
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
         backlog=BACKLOG,
-        backpressure=connections_max + headroom_of(connections_max),
+        backpressure=connections_max + find_headroom(connections_max),
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_READ_MS_MAX, max_buffer_size=BUFFER_BYTES_MAX),
         log_level=LOGGED,
         log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},

@@ -87,7 +87,7 @@ def count_connections(files: int, connections_max: int) -> int:
     return min(connections_max, files_left - min(HEADROOM, files_left // 4))
 
 
-def headroom_of(connections_max: int) -> int:
+def find_headroom(connections_max: int) -> int:
     """The number of connections above the limit that are accepted before new ones have to wait."""
     return min(HEADROOM, max(1, connections_max // 4))
 

@@ -1,4 +1,4 @@
-"""The live numbers that `rta up` shows, read from the API over HTTP.
+"""The live numbers that `rta up` shows, read from the API and from the workers' signals over HTTP.
 
 A number that cannot be read is left out, never guessed.
 """
@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rtaplatform.cli.recent_records import (
+    RecentRecords,
+    describe_recent_records,
+    list_warnings,
+    read_recent_records,
+)
 from rtaplatform.local.supervisor.readiness import read_readiness
 
 READ_SECONDS = 2.0
@@ -39,6 +45,7 @@ class LiveSummary:
     currency: str = ""
     lag_ms: float | None = None
     popular: tuple[tuple[str, float], ...] = ()
+    recent: RecentRecords | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -48,8 +55,16 @@ class LiveSummaryReader:
     The rate is computed from the events since a fixed time, because a sliding window would lose events at its start.
     """
 
-    def __init__(self, url: str, key: Callable[[], str], now: Callable[[], float] = time.time) -> None:
-        self._url, self._key, self._now = url, key, now
+    def __init__(
+        self,
+        url: str,
+        key: Callable[[], str],
+        now: Callable[[], float] = time.time,
+        *,
+        signals: Mapping[str, str] | None = None,
+    ) -> None:
+        """`signals`: name of a process → URL of its signals."""
+        self._url, self._key, self._now, self._signals = url, key, now, signals or {}
         self.latest = LiveSummary(problems=("reading …",))
         self._since = now() - RATE_BEFORE_SECONDS
         self._totals: deque[tuple[float, float]] = deque(maxlen=RATE_READS)
@@ -59,6 +74,11 @@ class LiveSummaryReader:
 
     def read(self) -> LiveSummary:
         """Read the numbers once."""
+        recent = read_recent_records(self._signals)
+        numbers = self._read_from_api()
+        return replace(numbers, recent=recent, problems=(*numbers.problems, *list_warnings(recent)))
+
+    def _read_from_api(self) -> LiveSummary:
         readiness = read_readiness(self._url)
         try:
             return replace(self._read_numbers(), problems=readiness.problems)
@@ -73,7 +93,7 @@ class LiveSummaryReader:
             time.sleep(READ_SECONDS)
 
     def _read_numbers(self) -> LiveSummary:
-        events = self._get(f"/v1/metrics/events?from={self._fixed_start()}")
+        events = self._get(f"/v1/metrics/events?from={self._choose_start()}")
         revenue = self._get("/v1/metrics/revenue")
         popular = self._get("/v1/products/popular?by=views&window=1h&limit=5")
         return LiveSummary(
@@ -86,7 +106,7 @@ class LiveSummaryReader:
             popular=tuple((item.get("name") or item["product_id"], item["value"]) for item in popular["results"]),
         )
 
-    def _fixed_start(self) -> str:
+    def _choose_start(self) -> str:
         """A start that stays the same for hours. After a new one, the rate is known again after two reads."""
         if self._now() - self._since > RATE_BEFORE_SECONDS + FIXED_SECONDS_MAX:
             self._since = self._now() - RATE_BEFORE_SECONDS
@@ -138,4 +158,5 @@ def _format_rows(numbers: LiveSummary) -> list[tuple[str, str]]:
         ("revenue 24 h", numbers.revenue, "{:,.2f} " + numbers.currency),
         ("lag", numbers.lag_ms, "{:,.0f} ms"),
     ]
-    return [(name, form.format(value).strip()) for name, value, form in rows if value is not None]
+    texts = [(name, form.format(value).strip()) for name, value, form in rows if value is not None]
+    return texts if numbers.recent is None else [*texts, ("records", describe_recent_records(numbers.recent))]

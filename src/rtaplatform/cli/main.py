@@ -31,8 +31,14 @@ COMMANDS: dict[str, tuple[str, str, bool]] = {
     "migrate": ("migrate", "Bring catalog, topics, functions and shards to this version.", False),
     "keys": ("keys", "Make, list and revoke API keys.", True),
     "topics": ("topics", "List topics; accept a re-created or truncated one.", True),
+    "dead-letters": ("letters.dead_letters", "List, show and replay dead letters.", True),
     "rebuild": ("rebuild", "Count everything again from the log, beside the live totals.", False),
     "reconcile": ("reconcile", "Compare the live totals with a recount of the log.", False),
+    "import": (
+        "history.import_history",
+        "Import the history of another tool: Plausible, Umami, Matomo, GA4, or a CSV.",
+        False,
+    ),
     "catalog": ("catalog", "Import users and products.", True),
     "bench": ("bench", "Measure what the platform does on this machine.", True),
 }

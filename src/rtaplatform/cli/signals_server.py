@@ -21,4 +21,4 @@ def serve_signals(port: int) -> None:
         if not os.environ.get("RTA_SUPERVISED"):
             problem = f"Signals cannot be served on port {port}: {error.strerror or error}."
             raise SetupError(problem, "Choose another with --metrics-port, or 0 for none.") from error
-        telemetry.logger("signals").warning("signals_not_served", port=port, reason=str(error))
+        telemetry.make_logger("signals").warning("signals_not_served", port=port, reason=str(error))

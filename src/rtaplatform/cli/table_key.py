@@ -30,7 +30,7 @@ def reading_key(instance: Instance, project: str) -> Iterator[Callable[[], str]]
     key = _TableKey(CatalogSettings(url=SecretStr(instance.addresses.postgres)), project)
     key.renew()
     try:
-        yield key.current
+        yield key.renew_and_read
     finally:
         key.revoke()
 
@@ -47,7 +47,7 @@ class _TableKey:
         self._key = asyncio.run(make_reading_key(self._catalog, self._project))
         self._created_at = time.monotonic()
 
-    def current(self) -> str:
+    def renew_and_read(self) -> str:
         if time.monotonic() - self._created_at > RENEWAL_SECONDS:
             with suppress(Unavailable):
                 self.renew()

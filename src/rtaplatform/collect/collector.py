@@ -2,13 +2,14 @@
 
 Promise: an answer means that Kafka has acknowledged every accepted event. In the signals,
 received = accepted + rejected + unknown.
-Limits: the event loop is yielded to after each portion of a batch. Records are sent to Kafka once they have more than
-FLUSHED_BYTES, because the defaults of a small batch may make its records large.
+Limits: reading a large batch takes a turn of the event loop, and so does each portion of it. Records are sent to Kafka
+once they have more than FLUSHED_BYTES, because the defaults of a small batch may make its records large.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -16,7 +17,14 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from rtaplatform import telemetry
-from rtaplatform.collect.body.draft import BatchRefused, CollectedRecord, Draft, DraftRefused, EventRefused
+from rtaplatform.collect.body.draft import (
+    BatchRefused,
+    CollectedRecord,
+    Draft,
+    DraftRefused,
+    EventRefused,
+    RequestContext,
+)
 from rtaplatform.collect.body.envelope import (
     EventBatch,
     RequestArrival,
@@ -27,12 +35,19 @@ from rtaplatform.collect.body.envelope import (
 )
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.collect.producer import Undelivered
+from rtaplatform.collect.rejected_events import RejectedEvents
 from rtaplatform.collect.steps.placeholders import has_placeholder
-from rtaplatform.collect.steps.steps import run_steps, to_record
+from rtaplatform.collect.steps.steps import run_steps, run_steps_on_one, to_record
+from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.events import Reason
+from rtaplatform.core.time.timestamps import iso_utc
 
 PORTION_EVENTS_MAX = 200
 PORTION_BYTES_MAX = 64 << 10
 FLUSHED_BYTES = 4 << 20
+EXPORTED_EVERY_SECONDS = 1.0
+# Timing the steps takes a tenth of a single call, so that one call stands for this many.
+SINGLES_TIMED_ONE_OF = 64
 
 
 class Appender(Protocol):
@@ -55,28 +70,59 @@ class StoredEvents(Struct):
 
 
 class Collector:
-    def __init__(self, log: Appender, turns: CooperativeQueue | None = None) -> None:
-        """`turns` is shared by all code that does heavy work on this event loop."""
-        self._log, self._turns = log, turns or CooperativeQueue()
+    def __init__(
+        self, log: Appender, turns: CooperativeQueue | None = None, rejected: RejectedEvents | None = None
+    ) -> None:
+        """`turns` is shared by all code that does heavy work on this event loop. `rejected` keeps refused events."""
+        self._log, self._turns, self._rejected = log, turns or CooperativeQueue(), rejected
         self._cutting = asyncio.Lock()
+        self._step_seconds: dict[str, float] = {}  # not exported yet
+        self._exported_at = time.monotonic()
+        self._singles = 0
 
     async def read_batch(self, body: bytes) -> EventBatch:
-        """Read a batch. A body that is not JSON is cut in a thread, one at a time. Raises UnreadableBody."""
+        """Read a batch, a large one in a turn of its own. Raises UnreadableBody.
+
+        A body that is not JSON is cut in a thread, one at a time.
+        """
+        if len(body) > PORTION_BYTES_MAX:
+            await self._turns.take()
         batch = read_whole_batch(body)
         if batch is not None:
             return batch
         async with self._cutting:
             return await asyncio.to_thread(read_broken_batch, body)
 
+    def keep_unreadable(self, body: bytes, project: str, arrival: RequestArrival, error: UnreadableBody) -> None:
+        """Keep a body in which no event can be found, as a refused event is kept."""
+        if self._rejected is not None:
+            request = RequestContext(
+                project, arrival.received_ms, iso_utc(arrival.received_ms), route=arrival.route, denied=arrival.denied
+            )
+            refused = DraftRefused(0, Reason.NOT_JSON, error.field, error.detail)
+            self._rejected.keep([(Draft(request, 0, body), refused)])
+
     async def collect_single(self, body: bytes, kind: str, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store one event; raises EventRefused, Undelivered."""
-        stored = await self._store([draft_single(body, kind, project, arrival)])
-        if stored.refused:
-            raise EventRefused(stored.refused[0])
+        stored, draft = StoredEvents(received=1), draft_single(body, kind, project, arrival)
+        try:
+            refused = self._run_steps_on_one(draft)
+            if refused is not None:
+                stored.refused.append(refused)
+                if self._rejected is not None:
+                    self._rejected.keep([(draft, refused)])
+                raise EventRefused(refused)
+            _add_ready(stored, draft)
+            await self._flush(stored)
+        finally:
+            self._export(stored)
         return {"success": True, **_late_indexes(stored)}
 
     async def collect_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store what can be stored of a batch, and list the rest; raises Undelivered."""
+        # The answers of a limiter come for many batches at once: without a turn, all would begin in one.
+        if len(batch) > PORTION_EVENTS_MAX:
+            await self._turns.take()
         stored = await self._store(draft_batch(batch, project, arrival))
         return {
             "success": not stored.refused,
@@ -92,21 +138,50 @@ class Collector:
             raise BatchRefused(answer)
         return answer
 
+    def _run_steps_on_one(self, draft: Draft) -> DraftRefused | None:
+        """Run the steps; their seconds are those of a sample of the calls, multiplied."""
+        self._singles += 1
+        if self._singles % SINGLES_TIMED_ONE_OF:
+            return run_steps_on_one(draft)
+        seconds: dict[str, float] = {}
+        _, refused = run_steps([draft], seconds)
+        for step, taken in seconds.items():
+            self._step_seconds[step] = self._step_seconds.get(step, 0.0) + taken * SINGLES_TIMED_ONE_OF
+        return refused[0] if refused else None
+
     async def _store(self, drafts: Iterable[Draft]) -> StoredEvents:
-        step_seconds: dict[str, float] = {}
         stored = StoredEvents()
         try:
             for portion in _portions(drafts):
                 if stored.received:
                     await self._turns.take()
-                _add_portion(stored, portion, step_seconds)
+                self._add_portion(stored, portion)
                 if stored.pending_bytes > FLUSHED_BYTES:
                     await self._flush(stored)
             await self._flush(stored)
         finally:
-            stored.unknown += len(stored.pending)
-            _export_counts(stored, step_seconds)
+            self._export(stored)
         return stored
+
+    def _export(self, stored: StoredEvents) -> None:
+        """Add a request's counts to the signals. The seconds of the steps follow once a second: they are many."""
+        stored.unknown += len(stored.pending)
+        _export_counts(stored)
+        now = time.monotonic()
+        if now - self._exported_at > EXPORTED_EVERY_SECONDS:
+            step_seconds, self._step_seconds, self._exported_at = self._step_seconds, {}, now
+            for step, seconds in step_seconds.items():
+                telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
+
+    def _add_portion(self, stored: StoredEvents, portion: list[Draft]) -> None:
+        ready, refused = run_steps(portion, self._step_seconds)
+        stored.received += len(portion)
+        stored.refused += refused
+        for draft in ready:
+            _add_ready(stored, draft)
+        if refused and self._rejected is not None:
+            drafts = {draft.index: draft for draft in portion}
+            self._rejected.keep((drafts[one.index], one) for one in refused)
 
     async def _flush(self, stored: StoredEvents) -> None:
         try:
@@ -120,14 +195,13 @@ class Collector:
         stored.pending, stored.pending_bytes = [], 0
 
 
-def _add_portion(stored: StoredEvents, portion: list[Draft], step_seconds: dict[str, float]) -> None:
-    ready, refused = run_steps(portion, step_seconds)
-    stored.received += len(portion)
-    stored.refused += refused
-    stored.late += [draft.index for draft in ready if draft.is_late]
-    stored.placeholders += sum(map(has_placeholder, ready))
-    stored.pending += map(to_record, ready)
-    stored.pending_bytes += sum(len(draft.value) for draft in ready)
+def _add_ready(stored: StoredEvents, draft: Draft) -> None:
+    if draft.is_late:
+        stored.late.append(draft.index)
+    if has_placeholder(draft):
+        stored.placeholders += 1
+    stored.pending.append(to_record(draft))
+    stored.pending_bytes += len(draft.value)
 
 
 def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
@@ -147,16 +221,19 @@ def _late_indexes(stored: StoredEvents) -> dict[str, Any]:
     return {"late": stored.late} if stored.late else {}
 
 
-def _export_counts(stored: StoredEvents, step_seconds: dict[str, float]) -> None:
+def _export_counts(stored: StoredEvents) -> None:
     telemetry.COLLECT_RECEIVED.inc(stored.received)
-    telemetry.COLLECT_ACCEPTED.inc(stored.accepted)
-    telemetry.COLLECT_UNKNOWN.inc(stored.unknown)
-    telemetry.COLLECT_LATE.inc(len(stored.late))
-    telemetry.COLLECT_PLACEHOLDER_IDS.inc(stored.placeholders)
-    for reason, count in Counter(refused.reason for refused in stored.refused).items():
-        telemetry.COLLECT_REJECTED.labels(reason).inc(count)
-    for step, seconds in step_seconds.items():
-        telemetry.COLLECT_STEP_SECONDS.labels(step).inc(seconds)
+    if stored.accepted:
+        telemetry.COLLECT_ACCEPTED.inc(stored.accepted)
+    if stored.unknown:
+        telemetry.COLLECT_UNKNOWN.inc(stored.unknown)
+    if stored.late:
+        telemetry.COLLECT_LATE.inc(len(stored.late))
+    if stored.placeholders:
+        telemetry.COLLECT_PLACEHOLDER_IDS.inc(stored.placeholders)
+    if stored.refused:
+        for reason, count in Counter(refused.reason for refused in stored.refused).items():
+            telemetry.COLLECT_REJECTED.labels(reason).inc(count)
 
 
 def _describe(refused: DraftRefused) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 # Topic → the source of its events, unless an event names its own.
 EVENT_TOPICS = {"rta.events.web": "web", "rta.events.mobile": "android", "rta.events.server": "server"}
+DEAD_LETTERS_TOPIC = "rta.dead-letters"  # records that cannot be counted
+REJECTED_TOPIC = "rta.rejected"  # what the collector has refused
 SOURCES = ("web", "ios", "android", "server")
 TOPIC_OF_SOURCE = {
     "web": "rta.events.web",
@@ -41,6 +43,8 @@ DIMENSION_BYTES_MAX = 256
 AMOUNT_MAX = 2**52
 FUTURE_MS_MAX = 300_000
 COLLECTED_HEADER = "rta-collected"
+REPLAY_HEADER = "rta-replay-of"  # the origin of the dead letter that a record replays
+REPLAY_MARK = b" "  # a replay begins with it: readers look at the headers of such records only
 
 
 class Reason(StrEnum):

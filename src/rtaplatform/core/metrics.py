@@ -12,9 +12,11 @@ from msgspec import Struct
 from rtaplatform.core.rollups import (
     ACTIVES,
     ACTIVITY,
+    BUYER_DIMENSIONS,
     BUYERS,
     EVENTS,
     LENGTHS,
+    ORIGINS,
     PERSON_DIMENSIONS,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
@@ -22,7 +24,9 @@ from rtaplatform.core.rollups import (
     SALES,
     SCALE,
     SESSION_LENGTHS,
+    SESSION_PAGES,
     SESSIONS,
+    VISITS,
     Rollup,
 )
 
@@ -146,6 +150,12 @@ def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
     return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 
+def _of_visits(measure: str, *events: str) -> tuple[MetricSource, ...]:
+    """Events by what is known of the visit, too. `measure` of the rollups of visits counts these events only."""
+    of_visits = [MetricSource(rollup, measure) for rollup in VISITS if measure in rollup.measures]
+    return (*_of_events("count", *events), *of_visits)
+
+
 def _of_events(measure: str, *events: str) -> tuple[MetricSource, ...]:
     return (MetricSource(ACTIVITY, measure, events), MetricSource(EVENTS, measure, events))
 
@@ -154,11 +164,18 @@ def _commerce(measure: str, product_measure: str, *events: str) -> tuple[MetricS
     by_product = [MetricSource(PRODUCTS, product_measure)]
     if product_measure in SALES.measures:
         by_product.append(MetricSource(SALES, product_measure))
-    return (*_of_events(measure, *events), *by_product)
+    by_origin = [MetricSource(ORIGINS, measure)] if measure in ORIGINS.measures else []
+    return (*_of_events(measure, *events), *by_product, *by_origin)
 
 
 def _of_sessions(measure: str, scale: int = 1) -> AdditiveMetric:
-    return AdditiveMetric(measure, "count", f"`{measure}` of sessions.", (MetricSource(SESSIONS, measure),), scale)
+    sources = (MetricSource(SESSIONS, measure), MetricSource(ORIGINS, measure))
+    return AdditiveMetric(measure, "count", f"`{measure}` of sessions.", sources, scale)
+
+
+def _by_page(name: str, end: str) -> AdditiveMetric:
+    description = f"Sessions that begin in the period, by the page of their {end} event."
+    return AdditiveMetric(name, "count", description, (MetricSource(SESSION_PAGES, name),))
 
 
 def _quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
@@ -173,12 +190,9 @@ ADDS_TO_CART = AdditiveMetric(
 )
 ORDERS = AdditiveMetric("orders", "count", "Orders completed.", _commerce("orders", "orders", "Order Completed"))
 REVENUE = AdditiveMetric(
-    "revenue",
-    "money",
-    "Money taken, in the project's currency.",
-    _commerce("revenue", "revenue", "Order Completed"),
+    "revenue", "money", "Money taken, in the project's currency.", _commerce("revenue", "revenue", "Order Completed"),
     SCALE,
-)
+)  # fmt: skip
 REFUNDS = AdditiveMetric(
     "refunds",
     "money",
@@ -189,7 +203,7 @@ REFUNDS = AdditiveMetric(
 # A part only: their amounts are not in `revenue`.
 FOREIGN_ORDERS = AdditiveMetric(
     "orders in other currencies", "count", "Order Completed events whose currency is not the project's.",
-    _of_events("other_currencies", "Order Completed"),
+    (*_of_events("other_currencies", "Order Completed"), MetricSource(ORIGINS, "other_currencies")),
 )  # fmt: skip
 
 ACTIVE_USERS = DailyMetric("active_users", "count", "Distinct persons active on the day.", "dau")
@@ -199,7 +213,7 @@ MONTHLY_ACTIVE_USERS = DailyMetric(
 VISITORS = DistinctMetric("visitors", "count", "Distinct persons: users with all linked devices, else anonymous ids.")
 SESSION_COUNT = AdditiveMetric(
     "sessions", "count", "Sessions that begin in the period: events of a person without a gap of over 30 minutes.",
-    (MetricSource(SESSIONS, "sessions"),),
+    _of_sessions("sessions").sources,
 )  # fmt: skip
 WITH_ADD, WITH_BOTH = _of_sessions("with_add"), _of_sessions("with_add_and_order")
 LENGTH = "length"  # a dimension of its rollups, and of no question
@@ -208,16 +222,17 @@ COUNTS_BY_LENGTH = AdditiveMetric(
     (MetricSource(LENGTHS, "sessions"), MetricSource(SESSION_LENGTHS, "sessions")),
 )  # fmt: skip
 
+_NEW_PERSONS = (MetricSource(ACTIVES, "new"),)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        AdditiveMetric("events", "count", "Events of all six call types.", _of_events("count")),
-        AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_events("count", "$page", "$screen")),
+        AdditiveMetric("events", "count", "Events of all six call types.", _of_visits("count")),
+        AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_visits("page_views", "$page", "$screen")),
         VISITORS,
-        AdditiveMetric(
-            "new_visitors", "count", "Persons who were first seen on a day.", (MetricSource(ACTIVES, "new"),)
+        AdditiveMetric("new_visitors", "count", "Persons who were first seen on a day.", _NEW_PERSONS),
+        DistinctMetric(
+            "buyers", "count", "Distinct persons with an order.", (*BUYER_DIMENSIONS, *PRODUCT_ATTRIBUTES), BUYERS
         ),
-        DistinctMetric("buyers", "count", "Distinct persons with an order.", of=BUYERS),
         LiveGauge("online", "count", "Distinct persons seen in the last 5 minutes."),
         ACTIVE_USERS,
         DailyMetric(
@@ -229,6 +244,8 @@ METRICS: dict[str, Metric] = {
             MONTHLY_ACTIVE_USERS,
         ),
         SESSION_COUNT,
+        _by_page("entries", "first"),
+        _by_page("exits", "last"),
         _quotient("sessions_per_visitor", "number", "`sessions` ÷ `visitors`.", SESSION_COUNT, VISITORS),
         _quotient(
             "events_per_session", "number", "Events in sessions ÷ `sessions`.", _of_sessions("events"), SESSION_COUNT

@@ -85,6 +85,7 @@ class Meta(Struct, frozen=True):
     repeated_orders: int = 0
     other_currencies: int | UnsetType = UNSET
     more_rows: bool | UnsetType = UNSET  # only with a breakdown: whether there are rows beyond `limit`
+    traits: str | UnsetType = UNSET  # only with `user.<trait>`: `at_apply`, as known when the events were counted
     reasons: list[str] | UnsetType = UNSET  # why it is not complete, or covers another period than was asked for
 
 
@@ -105,7 +106,11 @@ class Answer(Struct, frozen=True, rename={"start": "from", "end": "to"}):
 
 
 class AnswerUpdate(Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """What has changed in an answer: rows with whole totals and only the changed points, and removed rows."""
+    """What has changed in an answer: rows with whole totals and only the changed points, and removed rows.
+
+    `index` is the answer's place among all answers. `order` is there if the rows are not the kept rows followed by the
+    new ones: for each row its place among those.
+    """
 
     metric: str
     unit: str
@@ -116,6 +121,8 @@ class AnswerUpdate(Struct, frozen=True, rename={"start": "from", "end": "to"}):
     results: list[Result]
     meta: Meta
     removed: list[dict[str, str]]
+    index: int
+    order: list[int] | UnsetType = UNSET
     currency: str | UnsetType = UNSET
     previous_from: str | UnsetType = UNSET
     previous_to: str | UnsetType = UNSET
@@ -207,6 +214,25 @@ class RetentionTable(Struct, frozen=True):
 
     cohort: str
     cohorts: list[Cohort]
+    meta: Meta
+
+
+class LengthBucket(Struct, frozen=True):
+    """The sessions that are at least `from_seconds` long and shorter than `to_seconds`; the last has no end."""
+
+    from_seconds: float
+    to_seconds: float | None
+    sessions: int
+
+
+class LengthHistogram(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """How many sessions of a period have which length, the shortest first. Lengths that none has are left out."""
+
+    start: str
+    end: str
+    timezone: str
+    sessions: int
+    lengths: list[LengthBucket]
     meta: Meta
 
 

@@ -38,6 +38,15 @@ PRODUCTS = Rollup(
 # What sells where: kept by hour and day only.
 SALES = Rollup("sales", ("product_id", "country", "source"), ("views", "adds", "orders", "units", "revenue"))
 BY_PRODUCT = frozenset((PRODUCTS.name, SALES.name))
+# Where events come from, and with what: kept by hour and day only.
+PAGE = "page"
+PAGES = Rollup("pages", (PAGE, "source"), ("page_views",))
+ACQUISITION = Rollup(
+    "acquisition", ("utm_source", "utm_medium", "utm_campaign", "referrer", "channel"), ("count", "page_views")
+)
+TECHNOLOGY = Rollup("technology", ("os", "browser", "device"), ("count", "page_views"))
+REGIONS = Rollup("regions", ("country", "region", "language"), ("count", "page_views"))
+VISITS = (PAGES, ACQUISITION, TECHNOLOGY, REGIONS)
 # Totals of these two only: events with several different products, which a sum over products counts several times.
 SHARED = {name: f"shared_{name}" for name in ("views", "adds", "checkouts", "orders")}
 # In totals of `products` only, too: refunds with lines. Amounts may fall, so sums alone do not tell whether one came.
@@ -62,19 +71,32 @@ SESSIONS = Rollup(
 # Sessions by their length (time/session_lengths.py), by hour and day only; of all, and by the same dimensions.
 LENGTHS = Rollup("lengths", ("length",), ("sessions",))
 SESSION_LENGTHS = Rollup("session_lengths", ("length", *SESSIONS.dimensions), ("sessions",))
-PEOPLE = (ACTIVES, RETENTION, SESSIONS, LENGTHS, SESSION_LENGTHS)
+# Sessions by the campaign, referrer and channel of their first event, and the orders that fell into them.
+ORIGINS = Rollup(
+    "origins", ACQUISITION.dimensions, (*SESSIONS.measures, "orders", "units", "revenue", "other_currencies")
+)
+SESSION_PAGES = Rollup("session_pages", (PAGE, "source"), ("entries", "exits"))
+PEOPLE = (ACTIVES, RETENTION, SESSIONS, LENGTHS, SESSION_LENGTHS, ORIGINS, SESSION_PAGES)
 # A late event may begin a session earlier, and a link make one of two. Their buckets have `CHANGES`.
-FALLING = frozenset((SESSIONS.name, LENGTHS.name, SESSION_LENGTHS.name))
+FALLING = frozenset((SESSIONS.name, LENGTHS.name, SESSION_LENGTHS.name, ORIGINS.name, SESSION_PAGES.name))
 
-ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, PERSONS, *PEOPLE)
+ROLLUPS = (ACTIVITY, EVENTS, PRODUCTS, SALES, *VISITS, QUALITY, PERSONS, *PEOPLE)
+WITHOUT_MINUTES = frozenset(
+    rollup.name for rollup in (SALES, *VISITS, LENGTHS, SESSION_LENGTHS, ORIGINS, SESSION_PAGES)
+)
 
 # Attributes of a product in the catalog, joined to `product_id` when an answer is made.
 PRODUCT_ID = "product_id"
 PRODUCT_ATTRIBUTES = ("product_category", "product_brand")
 
 # Distinct persons are HyperLogLog sketches: of all, for minutes, hours and days; by one of these, for hours and days.
-PERSON_DIMENSIONS = ("source", "country", "device", PRODUCT_ID)
+PLACE_DIMENSIONS = ("source", "country", "device")
+VISIT_DIMENSIONS = (*ACQUISITION.dimensions, "os", "browser", "region", "language")
+PERSON_DIMENSIONS = (*PLACE_DIMENSIONS, *VISIT_DIMENSIONS, PAGE, PRODUCT_ID)
+# By declared user trait, too: `user.<trait>` (core/declarations.py).
+TRAIT_PREFIX = "user."
 # Those of persons with an order have names of their own: `buyers`, `buyers_source`, `buyers_product_id` …; no minutes.
+BUYER_DIMENSIONS = (*PLACE_DIMENSIONS, PRODUCT_ID)
 BUYERS = "buyers"
 
 
@@ -83,9 +105,14 @@ def sketch_dimension(of: str, dimension: str) -> str:
     return f"{of}_{dimension}" if of and dimension else of or dimension
 
 
-def is_by_product(kept_as: str) -> bool:
-    """Whether the sketches kept under this name are those of products."""
-    return kept_as in (PRODUCT_ID, sketch_dimension(BUYERS, PRODUCT_ID))
+def has_many_values(kept_as: str) -> bool:
+    """Whether the sketches kept under this name are those of products or pages, of which there may be very many."""
+    return kept_as in (PRODUCT_ID, PAGE, sketch_dimension(BUYERS, PRODUCT_ID))
+
+
+def is_short_lived(kept_as: str) -> bool:
+    """Whether the sketches of hours kept under this name go sooner than other buckets of hours."""
+    return has_many_values(kept_as) or kept_as in VISIT_DIMENSIONS or kept_as.startswith(TRAIT_PREFIX)
 
 
 def field(measure: str, *values: str) -> str:

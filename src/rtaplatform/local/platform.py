@@ -45,6 +45,7 @@ SERVER_SECONDS_MAX = 90.0
 PREPARE_SECONDS_MAX = 900.0
 MIGRATE_SECONDS_MAX = 120.0
 READY_SECONDS_MAX = 90.0
+SIMULATED_MALFORMED = "0.002"  # some dead letters to look at, and well below the share that `rta up` warns of
 WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104  # only compared with
 OUR_PROGRAM = (sys.executable, "-m", "rtaplatform.cli.main")
 
@@ -85,6 +86,7 @@ class Instance:
     keys: LocalDemoKeys
     addresses: InstanceAddresses
     supervisor: Supervisor
+    signals: dict[str, str] = field(default_factory=dict)  # name of a process → URL of its signals
 
 
 @contextmanager
@@ -109,26 +111,26 @@ def running_platform(options: LaunchOptions, say: Say) -> Iterator[Instance]:
 def _start(options: LaunchOptions, folder: Path, supervisor: Supervisor, say: Say) -> Instance:
     if options.port:
         require_free(options.port, options.host)
-    signal_sources = [*_worker_names(options), "profiles"]
-    names = ["kafka", "controller", "valkey", "postgres", "api", *map(signals_port_name, signal_sources)]
+    signal_sources = [*_name_workers(options), "profiles"]
+    names = ["kafka", "controller", "valkey", "postgres", "api", *map(name_signals_port, signal_sources)]
     ports = keep_ports(folder / "ports.json", names)
     port = options.port or ports["api"]
     addresses, servers = plan_servers(options, folder, ports)
-    keys, url = datadir.demo_keys(folder), f"http://{_reachable_host(options.host)}:{port}"
-    signals = {name: f"http://{LOOPBACK}:{ports[signals_port_name(name)]}/metrics" for name in signal_sources}
-    started_at = datadir.now_text()
+    keys, url = datadir.provide_demo_keys(folder), f"http://{_choose_reachable_host(options.host)}:{port}"
+    signals = {name: f"http://{LOOPBACK}:{ports[name_signals_port(name)]}/metrics" for name in signal_sources}
+    started_at = datadir.write_time()
     supervisor.on_change = lambda: write_running(
-        folder, RunningInstance(os.getpid(), url, started_at, addresses, supervisor.pids(), signals)
+        folder, RunningInstance(os.getpid(), url, started_at, addresses, supervisor.list_pids(), signals)
     )
     _start_servers(servers, supervisor, say)
-    environment = _environment(addresses, keys, folder) | {"RTA_API_HOST": options.host, "RTA_API_PORT": str(port)}
+    environment = _make_environment(addresses, keys, folder) | {"RTA_API_HOST": options.host, "RTA_API_PORT": str(port)}
     _migrate(options, environment, supervisor, say)
     _limit_topics(servers)
     _start_stages(options, environment, ports, supervisor)
-    _wait_until_ready(url, _worker_names(options), supervisor, say)
+    _wait_until_ready(url, _name_workers(options), supervisor, say)
     _start_simulator(options, environment, supervisor, say)
-    _speed_up_next_start(servers, supervisor)
-    return Instance(url, keys, addresses, supervisor)
+    _prepare_next_start(servers, supervisor)
+    return Instance(url, keys, addresses, supervisor, signals)
 
 
 def plan_servers(
@@ -149,9 +151,9 @@ def plan_servers(
     postgres = Postgres(folder / "postgres", ports["postgres"])
     addresses = InstanceAddresses(
         kafka=options.kafka or kafka.bootstrap_servers,
-        redis=options.redis or valkey.url("rta"),
-        redis_loader="" if options.redis else valkey.url("rta-loader"),
-        redis_limiter="" if options.redis else valkey.url("rta-limiter"),
+        redis=options.redis or valkey.make_url("rta"),
+        redis_loader="" if options.redis else valkey.make_url("rta-loader"),
+        redis_limiter="" if options.redis else valkey.make_url("rta-limiter"),
         postgres=options.postgres or postgres.url,
         postgres_migrate="" if options.postgres else postgres.owner_url,
     )
@@ -169,13 +171,14 @@ def _start_servers(servers: Sequence[EmbeddedServer], supervisor: Supervisor, sa
     for server in servers:
         threading.Thread(target=_prepare, args=(server, say, prepared), daemon=True).start()
     names_left = {server.name for server in servers}
-    for _ in supervisor.ticks(PREPARE_SECONDS_MAX):
+    for _ in supervisor.tick(PREPARE_SECONDS_MAX):
         while names_left and not prepared.empty():
             server, error = prepared.get()
             if error:
                 raise error
             names_left.discard(server.name)
-            supervisor.start(ChildSpec(server.name, server.command, Tier.SERVER, server.stop_signal, server.maintain))
+            child = ChildSpec(server.name, server.make_command, Tier.SERVER, server.stop_signal, server.maintain)
+            supervisor.start(child)
         if not names_left:
             break
     for server in servers:
@@ -214,19 +217,19 @@ def _start_stages(
     options: LaunchOptions, environment: dict[str, str], ports: dict[str, int], supervisor: Supervisor
 ) -> None:
     stages = options.stages
-    for name in _worker_names(options):
-        signals = {"RTA_WORKER_METRICS_PORT": str(ports[signals_port_name(name)])}
+    for name in _name_workers(options):
+        signals = {"RTA_WORKER_METRICS_PORT": str(ports[name_signals_port(name)])}
         supervisor.start(_make_child(name, stages.worker, environment | signals))
     supervisor.start(_make_child("api", stages.api, environment))
-    signals = {"RTA_PROFILES_METRICS_PORT": str(ports[signals_port_name("profiles")])}
+    signals = {"RTA_PROFILES_METRICS_PORT": str(ports[name_signals_port("profiles")])}
     supervisor.start(_make_child("profiles", stages.profiles, environment | signals))
 
 
-def _worker_names(options: LaunchOptions) -> list[str]:
+def _name_workers(options: LaunchOptions) -> list[str]:
     return [f"worker-{number}" for number in range(1, options.workers + 1)]
 
 
-def signals_port_name(name: str) -> str:
+def name_signals_port(name: str) -> str:
     """The name of the port on which a process serves its signals."""
     return f"{name}-signals"
 
@@ -246,27 +249,26 @@ def _wait_until_ready(url: str, workers: Sequence[str], supervisor: Supervisor, 
 def _start_simulator(options: LaunchOptions, environment: dict[str, str], supervisor: Supervisor, say: Say) -> None:
     if options.events_per_second <= 0:
         return
-    argv = (*options.stages.simulate, "--rate", f"{options.events_per_second:g}")
+    argv = (*options.stages.simulate, "--rate", f"{options.events_per_second:g}", "--malformed", SIMULATED_MALFORMED)
     supervisor.start(_make_child("simulate", argv, environment, Tier.SOURCE))
     say("Starting the simulator")
-    for _ in supervisor.ticks(0.5):
+    for _ in supervisor.tick(0.5):
         pass
     supervisor.wait_for("simulate", lambda: True, 1)
 
 
-def _speed_up_next_start(servers: Sequence[EmbeddedServer], supervisor: Supervisor) -> None:
+def _prepare_next_start(servers: Sequence[EmbeddedServer], supervisor: Supervisor) -> None:
     for kafka in (server for server in servers if isinstance(server, Kafka)):
         try:
-            command = kafka.archive_command()
+            command = kafka.make_archive_command()
         except OSError:
             return  # the disk is full: the next start is as slow as this one
         if command:
-            supervisor.run_in_background(
-                ChildSpec("kafka-classes", partial(_identity, command), Tier.SOURCE), kafka.install_archive
-            )
+            child = ChildSpec("kafka-classes", partial(_keep_command, command), Tier.SOURCE)
+            supervisor.run_in_background(child, kafka.install_archive)
 
 
-def _identity(command: Command) -> Command:
+def _keep_command(command: Command) -> Command:
     return command
 
 
@@ -274,17 +276,17 @@ def _make_child(name: str, argv: tuple[str, ...], environment: dict[str, str], t
     """A child of this stage. `name` is the stage, with a number if there are several."""
     stage = name.partition("-")[0]
     command = Command(argv, Path(environment["RTA_DATA_DIR"]), select_environment(stage, environment))
-    return ChildSpec(name, partial(_identity, command), tier)
+    return ChildSpec(name, partial(_keep_command, command), tier)
 
 
-def _reachable_host(host: str) -> str:
+def _choose_reachable_host(host: str) -> str:
     """The address at which this machine reaches an API that listens on `host`."""
     if host in WILDCARDS:
         return LOOPBACK
     return f"[{host}]" if ":" in host else host
 
 
-def _environment(addresses: InstanceAddresses, keys: LocalDemoKeys, folder: Path) -> dict[str, str]:
+def _make_environment(addresses: InstanceAddresses, keys: LocalDemoKeys, folder: Path) -> dict[str, str]:
     """Our environment, with the addresses and the demo keys added."""
     source = str(Path(rtaplatform.__file__).parent.parent)
     path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
@@ -295,4 +297,4 @@ def _environment(addresses: InstanceAddresses, keys: LocalDemoKeys, folder: Path
         "RTA_SUPERVISED": "1",
         "RTA_DATA_DIR": str(folder),
     }
-    return {**os.environ, **addresses.environment(), **demo_variables, **own_variables}
+    return {**os.environ, **addresses.make_environment(), **demo_variables, **own_variables}

@@ -1,4 +1,4 @@
-"""Operations of an operator: migrate, empty a shard, describe and adopt topics.   Names adapters, like wiring.py.
+"""Operations of an operator: migrate, empty a shard, describe and adopt topics.   Names adapters, like wiring.
 
 Each function does the work of one command of `cli`, and returns the lines to print. All are safe to repeat.
 """
@@ -21,11 +21,11 @@ from rtaplatform.core.ledger import PartitionId
 from rtaplatform.process.rebuild.adoption import Adoption, adopt, last_counted_offset
 from rtaplatform.process.worker.positions import explain_unsafe_partitions, fingerprint, is_dedup_safe
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
-from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
+from rtaplatform.simulate.shop.demo_catalog import draw_products, draw_users
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.store.port import ShardState
 from rtaplatform.store.redis.redis_store import RedisStore
-from rtaplatform.store.redis.shard_lifecycle import begin_again, begin_missing, first_offsets
+from rtaplatform.store.redis.shard_lifecycle import begin_again, begin_missing, find_first_offsets
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.partition_reader import KafkaPartitions
 from rtaplatform.stream.port import OffsetRange, Partition
@@ -42,13 +42,13 @@ async def migrate(
     demo_keys: tuple[str, str, str] | None,
 ) -> list[str]:
     """Migrate everything to this version. Returns one line for each part. Safe to repeat."""
-    require_safe_partitions(await asyncio.to_thread(Broker(kafka).topics))
+    require_safe_partitions(await asyncio.to_thread(Broker(kafka).describe_topics))
     await asyncio.to_thread(upgrade_catalog, catalog)
     database, aggregates, broker = Database(catalog), RedisStore(store), Broker(kafka)
     try:
         if demo_keys is not None:
             plan = SimulationPlan(start_ms=0)
-            users, products = demo_users(plan.users, plan.seed), demo_products(plan.products, plan.seed)
+            users, products = draw_users(plan.users, plan.seed), draw_products(plan.products, plan.seed)
             await seed_demo(database, SeededDemoKeys(*demo_keys), users=users, products=products)
         projects = await list_projects(database)
     finally:
@@ -92,16 +92,16 @@ def rebuild_empty(kafka: KafkaSettings, store: StoreSettings, shard: int | None)
 @stamina.retry(on=Unavailable, attempts=None, timeout=20.0)  # a new topic has no leader yet
 def _read_log_starts(broker: Broker) -> tuple[dict[str, str], dict[PartitionId, int]]:
     """Topic → id, and the first offsets of the partitions that no longer begin at 0."""
-    ids = {name: topic_id for name, (topic_id, _) in broker.topics().items()}
-    return ids, first_offsets((extent.place, extent.low) for extent in _read_extents(broker).values())
+    ids = {name: topic_id for name, (topic_id, _) in broker.describe_topics().items()}
+    return ids, find_first_offsets((extent.place, extent.low) for extent in _read_extents(broker).values())
 
 
 def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str, Any]]:
     """One row per partition: the ends of the log, how far each shard has counted it, stops and gaps."""
     aggregates, broker = RedisStore(store), Broker(kafka)
-    states = {shard: aggregates.state(shard) for shard in range(store.shards)}
-    gaps = {position: gap for shard in states for position, gap in aggregates.gaps(shard).items()}
-    stops = aggregates.stops(0)
+    states = {shard: aggregates.read_state(shard) for shard in range(store.shards)}
+    gaps = {position: gap for shard in states for position, gap in aggregates.read_gaps(shard).items()}
+    stops = aggregates.read_stops(0)
     aggregates.close()
     return [
         {
@@ -124,7 +124,7 @@ def adopt_topic(kafka: KafkaSettings, store: StoreSettings, topic: str) -> list[
     extents = {partition: extent for partition, extent in _read_extents(broker).items() if partition.topic == topic}
     if not extents:
         raise SetupError(f"There is no topic {topic!r} of events.", "`rta topics list` shows them.", exit_code=2)
-    states = {shard: state for shard in range(store.shards) if (state := aggregates.state(shard)) is not None}
+    states = {shard: state for shard in range(store.shards) if (state := aggregates.read_state(shard)) is not None}
     hashes = _read_hashes(kafka, extents, states.values())
     lines = []
     for shard, state in states.items():
@@ -181,5 +181,7 @@ def _adopt_in_shard(
 
 
 def _read_extents(broker: Broker) -> dict[Partition, OffsetRange]:
-    topics = broker.topics()
-    return broker.extents(Partition(name, number) for name, (_, count) in topics.items() for number in range(count))
+    topics = broker.describe_topics()
+    return broker.read_extents(
+        Partition(name, number) for name, (_, count) in topics.items() for number in range(count)
+    )

@@ -1,6 +1,6 @@
 """Commands' direct access to the catalog: list projects, check the owner of the demo project, make a reading key.
 
-Names adapters, like wiring.py; used by `cli`. Raises Unavailable if PostgreSQL is away.
+Names adapters, like wiring; used by `cli`. Raises Unavailable if PostgreSQL is away.
 """
 
 from __future__ import annotations

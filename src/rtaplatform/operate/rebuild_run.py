@@ -1,4 +1,4 @@
-"""`rta rebuild`: the checks before it, the run, and its summary.   Names adapters, like wiring.py."""
+"""`rta rebuild`: the checks before it, the run, and its summary.   Names adapters, like wiring."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class RebuildRun:
     def check(self, *, partial: bool) -> list[str]:
         """Check whether the rebuild can run. Returns lines to print. Raises SetupError if it cannot."""
         Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
-        extents = self._extents()
-        states = {shard: self._store.state(shard) for shard in self._chosen}
+        extents = self._read_extents()
+        states = {shard: self._store.read_state(shard) for shard in self._chosen}
         lines = [line for shard, state in states.items() for line in self._check_shard(shard, state)]
         lost = [line for shard, state in states.items() for line in _list_losses(shard, state, extents)]
         if lost and not partial:
@@ -91,7 +91,7 @@ class RebuildRun:
                 "Use the version and the setting that began it, or empty it: rta rebuild --empty",
                 exit_code=4,
             )
-        building = self._generations.building(shard)
+        building = self._generations.read_building(shard)
         if building is None:
             return []
         records = sum(next_offset(row) for row in building.ledger.values())
@@ -99,26 +99,28 @@ class RebuildRun:
 
     def _check_room(self, generations: dict[int, str]) -> list[str]:
         """Raise SetupError if there is no room for another generation of about the same size."""
-        bytes_used, bytes_max = self._generations.room()
-        building = {shard: self._generations.building(shard) for shard in generations}
-        bytes_needed = sum(self._generations.size(shard, name) for shard, name in generations.items())
-        bytes_built = sum(self._generations.size(shard, state.generation) for shard, state in building.items() if state)
+        bytes_used, bytes_max = self._generations.read_room()
+        building = {shard: self._generations.read_building(shard) for shard in generations}
+        bytes_needed = sum(self._generations.measure(shard, name) for shard, name in generations.items())
+        bytes_built = sum(
+            self._generations.measure(shard, state.generation) for shard, state in building.items() if state
+        )
         if bytes_max and bytes_used - bytes_built + bytes_needed > bytes_max * FULL:
             raise SetupError(
-                f"Redis uses {_mb(bytes_used)} of {_mb(bytes_max)} MB, "
-                f"and the new totals need about {_mb(bytes_needed)} MB.",
+                f"Redis uses {_to_megabytes(bytes_used)} of {_to_megabytes(bytes_max)} MB, "
+                f"and the new totals need about {_to_megabytes(bytes_needed)} MB.",
                 "Raise its maxmemory, take one shard at a time (--shard), or do without the old ones: --empty",
             )
         hours = self._keep_old_hours
         until = f"for {hours} hours after the switch; --keep-old 0 drops them at once" if hours else "until the switch"
-        return [f"Redis holds the old totals and the new ones, about {_mb(bytes_needed)} MB more, {until}"]
+        return [f"Redis holds the old totals and the new ones, about {_to_megabytes(bytes_needed)} MB more, {until}"]
 
     # the run ---------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Take one turn. Returns False once every shard has switched. Waits for a server that is away."""
         self._rebuild.step()
-        self._next_offsets |= self._log.progress()
+        self._next_offsets |= self._log.read_progress()
         if self._start_offsets is None and self._next_offsets:
             self._start_offsets = self._log.starts()
         self._keep_room()
@@ -138,22 +140,23 @@ class RebuildRun:
         self._room_at = time.monotonic()
         bytes_used, bytes_max = 0, 0
         with suppress(Unavailable):  # checked again later
-            bytes_used, bytes_max = self._generations.room()
+            bytes_used, bytes_max = self._generations.read_room()
         if bytes_max and bytes_used > bytes_max * FULL:
             for shard in self._rebuild.remaining:
                 drop(self._generations, shard)
             Cleaner(self._generations, self._shards).run_steps(CLEANING_STEPS)
             raise SetupError(
-                f"Redis is nearly full ({_mb(bytes_used)} of {_mb(bytes_max)} MB): the new totals were dropped.",
+                f"Redis is nearly full ({_to_megabytes(bytes_used)} of {_to_megabytes(bytes_max)} MB): "
+                "the new totals were dropped.",
                 "Raise its maxmemory, take one shard at a time (--shard), or do without the old ones: --empty",
             )
 
-    def progress(self) -> tuple[int, int]:
+    def read_progress(self) -> tuple[int, int]:
         """Roughly the records read, and the records in the log: differences of offsets."""
         if time.monotonic() - self._ends_at >= ROOM_SECONDS:
             self._ends_at = time.monotonic()
             with suppress(Unavailable):  # the ends from before are good enough
-                extents = self._extents()
+                extents = self._read_extents()
                 self._lows = {partition: extent.low for partition, extent in extents.items()}
                 self._highs = {partition: extent.high for partition, extent in extents.items()}
         records_read = sum(
@@ -161,7 +164,7 @@ class RebuildRun:
         )
         return records_read, sum(self._highs.values()) - sum(self._lows.values())
 
-    def summary(self) -> dict[str, Any]:
+    def summarise(self) -> dict[str, Any]:
         start_offsets = self._start_offsets or {}
         seconds = max(time.monotonic() - self._started_at, 0.001)
         records = sum(offset - start_offsets.get(partition, 0) for partition, offset in self._next_offsets.items())
@@ -174,9 +177,9 @@ class RebuildRun:
             "rate": round(records / seconds),
         }
 
-    def _extents(self) -> dict[Partition, OffsetRange]:
+    def _read_extents(self) -> dict[Partition, OffsetRange]:
         self._log.refresh_partitions()
-        return self._log.extents(self._log.assignment()[1])
+        return self._log.read_extents(self._log.read_assignment()[1])
 
 
 def abandon(store: StoreSettings, shard: int | None) -> list[str]:
@@ -205,5 +208,5 @@ def _list_losses(shard: int, state: ShardState | None, extents: dict[Partition, 
             yield f"shard {shard}: {partition} begins at {extent.low:,} now, and began at {start:,}"
 
 
-def _mb(size: int) -> str:
+def _to_megabytes(size: int) -> str:
     return f"{size / 1_000_000:,.0f}"

@@ -1,7 +1,7 @@
 """Check whether given servers can be used: resolve their names, connect to them, and read their versions and settings.
 
 For `rta doctor`, and for `rta up` before it starts anything. Each check returns a fact, or raises SetupError with the
-host at fault and the remedy. Names adapters, like wiring.py. No message contains a password.
+host at fault and the remedy. Names adapters, like wiring. No message contains a password.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rtaplatform.core.server_addresses import (
 from rtaplatform.process.worker.positions import explain_unsafe_partitions, is_dedup_safe
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.store.redis.connections import connect
-from rtaplatform.stream.kafka.config import client_config
+from rtaplatform.stream.kafka.config import make_client_config
 
 CONNECT_SECONDS_MAX = 3.0
 ANSWER_SECONDS_MAX = 5.0
@@ -41,7 +41,7 @@ def check_kafka(settings: KafkaSettings) -> str:
     problems = [problem for endpoint in endpoints if (problem := _find_problem(endpoint))]
     if len(problems) == len(endpoints):
         raise SetupError(f"Kafka cannot be reached: {'; '.join(problems)}.", _connect_remedy("--kafka", "broker"))
-    client = AdminClient(client_config(settings) | {"socket.timeout.ms": int(ANSWER_SECONDS_MAX * 1000)})
+    client = AdminClient(make_client_config(settings) | {"socket.timeout.ms": int(ANSWER_SECONDS_MAX * 1000)})
     try:
         cluster = client.list_topics(timeout=ANSWER_SECONDS_MAX)
     except KafkaException as error:

@@ -17,6 +17,7 @@ from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, NAME_CHARS_MAX
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.core.values.ids import is_too_long
+from rtaplatform.core.values.user_traits import TraitFields, read_traits
 from rtaplatform.process.decode.fast import read_event
 from rtaplatform.profiles.traits import FieldStamp, IdentifyTraits
 from rtaplatform.stream.port import LogRecord
@@ -56,10 +57,6 @@ def read_identify(record: LogRecord, stream_time_ms: int) -> IdentifyTraits | No
     return IdentifyTraits(event.project, user_id, stamp, record.timestamp_ms, fields, left_out)
 
 
-class _IdentifyContext(Struct):
-    traits: Raw = Raw()
-
-
 class _IdentifyRecord(Struct):
     type: Raw = Raw()
     userId: Raw = Raw()  # noqa: N815  # Segment's names
@@ -84,9 +81,9 @@ def _is_storable(text: str) -> bool:
 def _read_fields(record: _IdentifyRecord) -> tuple[dict[str, Any], dict[str, int]]:
     """The fields, and how many traits were left out by reason. Traits at the root override those in the context."""
     left_out: Counter[str] = Counter()
-    context = bytes(record.context)
-    context_traits = msgspec.json.decode(context, type=_IdentifyContext).traits if context.startswith(b"{") else Raw()
-    traits = _read_object(context_traits, left_out) | _read_object(record.traits, left_out)
+    traits, unreadable = read_traits(TraitFields(record.traits, record.context))
+    if unreadable:
+        left_out["not_an_object"] = unreadable
     if sum(map(len, traits.values())) > TRAITS_BYTES_MAX:
         raise Quarantined("too_large", f"The traits have over {TRAITS_BYTES_MAX} bytes.")
     fields = _clean_fields(traits, left_out)
@@ -102,16 +99,6 @@ def _read_identifier(raw: Raw) -> str:
     if not text or text == b"null":
         return ""
     return str(msgspec.json.decode(text)) if text.startswith(b'"') else text.decode()
-
-
-def _read_object(raw: Raw, left_out: Counter[str]) -> dict[str, Raw]:
-    text = bytes(raw)
-    if not text or text == b"null":
-        return {}
-    if not text.startswith(b"{"):
-        left_out["not_an_object"] += 1
-        return {}
-    return msgspec.json.decode(text, type=dict[str, Raw])
 
 
 def _clean_fields(traits: dict[str, Raw], left_out: Counter[str]) -> dict[str, Any]:

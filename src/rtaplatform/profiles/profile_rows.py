@@ -82,9 +82,9 @@ def write_batch(connection: Connection, batch: Mapping[ProfileKey, Sequence[Iden
     unerased = _without_erased(connection, events_by_key)
     outcomes["erased"] = _count_events(events_by_key) - _count_events(unerased)
     keys = sorted(unerased)
-    connection.execute(_LOCK, _columns(keys))
+    connection.execute(_LOCK, _make_columns(keys))
     changed_rows = []
-    for row in map(dict, connection.execute(_READ, _columns(keys)).mappings()):
+    for row in map(dict, connection.execute(_READ, _make_columns(keys)).mappings()):
         events = unerased[row["project_id"], row["id"]]
         columns = to_row(fold(from_row(row), events))
         is_changed = any(columns[name] != row[name] for name in columns)
@@ -101,7 +101,7 @@ def _without_erased(
 ) -> dict[UserKey, list[IdentifyTraits]]:
     """The batch without the events of erased users. Events after such a user was created again remain."""
     remaining = dict(batch)
-    for project_id, user_id, created_ms in connection.execute(_ERASED, _columns(sorted(batch))):
+    for project_id, user_id, created_ms in connection.execute(_ERASED, _make_columns(sorted(batch))):
         events = remaining.pop((project_id, user_id))
         later_events = [
             e for e in events if created_ms is not None and min(e.stamp.time_ms, e.record_timestamp_ms) > created_ms
@@ -111,7 +111,7 @@ def _without_erased(
     return remaining
 
 
-def _columns(keys: Sequence[UserKey]) -> dict[str, Any]:
+def _make_columns(keys: Sequence[UserKey]) -> dict[str, Any]:
     return {"projects": [project for project, _ in keys], "ids": [id for _, id in keys]}
 
 

@@ -39,7 +39,7 @@ RAISING_MAX = 100  # more records of a batch that raise, if they are most of its
 # Classes of SQLSTATE: bad data, a broken constraint, a limit that is exceeded. A retry would not help.
 REFUSING_CLASSES = ("22", "23", "54")
 
-log_line = telemetry.logger("profiles")
+log_line = telemetry.make_logger("profiles")
 Batch = dict[ProfileKey, list[IdentifyTraits]]
 ReadRecord = Callable[[LogRecord, int], IdentifyTraits | None]
 

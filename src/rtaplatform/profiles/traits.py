@@ -74,7 +74,7 @@ def _keep_newest(fields: dict[str, Any], stamps: dict[str, FieldStamp], prefix: 
         stamps.pop(name, None)
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_row(row: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: row.get(name) for name in ("email", "name") if row.get(name) is not None}
     fields |= {f"traits.{key}": value for key, value in (row.get("traits") or {}).items()}
     return fields | {f"anonymous_ids.{id}": True for id in row.get("anonymous_ids") or ()}
@@ -86,7 +86,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def from_row(row: Mapping[str, Any]) -> UserProfile:
     """`row` has the columns of `users`, with times in ms."""
     stamps = {name: FieldStamp(*stamp) for name, stamp in row["field_times"].items()}
-    return UserProfile(_flat(row), stamps, row["first_seen"], row["last_seen"])
+    return UserProfile(_flatten_row(row), stamps, row["first_seen"], row["last_seen"])
 
 
 def to_row(profile: UserProfile) -> dict[str, Any]:

@@ -1,14 +1,12 @@
-"""The application of the API.   Stage 6 of 6.   `wiring.py` makes its parts, `cli/commands/api.py` serves it."""
+"""The application of the API.   Stage 6 of 6.   `wiring/api.py` makes its parts, `cli/commands/api.py` serves it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from litestar import Litestar, Response, Router
+from litestar import Litestar, Router
 from litestar.datastructures import State
-from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
@@ -16,13 +14,21 @@ from rtaplatform import __version__
 from rtaplatform.serve import ops_routes
 from rtaplatform.serve.catalog import entity_routes, erasure_routes, import_routes, key_routes, project_routes
 from rtaplatform.serve.collect import collect_routes
+from rtaplatform.serve.dashboard import dashboard_routes
+from rtaplatform.serve.dashboard.dashboard_files import read_dashboard
+from rtaplatform.serve.docs_page import docs_routes
+from rtaplatform.serve.docs_page.docs_routes import DocsPage, complete_docs_response
+from rtaplatform.serve.feed import feed_routes, letter_routes
 from rtaplatform.serve.http.access import check_access
 from rtaplatform.serve.http.dependencies import Dependencies
 from rtaplatform.serve.http.parameters import refuse_unreadable_query
 from rtaplatform.serve.http.problems import answer_problem
 from rtaplatform.serve.middleware import wrap_application
-from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.openapi.document import make_document
+from rtaplatform.serve.openapi.operation_ids import name_operation
 from rtaplatform.serve.query import engagement_routes, live_routes, product_routes, query_routes
+from rtaplatform.serve.session import session_routes
+from rtaplatform.serve.socket import socket_routes
 from rtaplatform.settings import ApiHalf
 
 DESCRIPTION = (
@@ -34,64 +40,67 @@ DESCRIPTION = (
 def create_app(parts: Dependencies) -> Litestar:
     """Make the application, whole or one half. It opens nothing before its lifespan begins."""
     app = Litestar(
-        route_handlers=_route_handlers(parts.settings.only),
-        state=State({"parts": parts}),
+        route_handlers=_list_route_handlers(parts.settings.only),
+        state=State({"parts": parts, "dashboard": read_dashboard()}),
         guards=[check_access, refuse_unreadable_query],
         exception_handlers={Exception: answer_problem},
-        lifespan=[_lifespan],
-        openapi_config=_openapi(),
+        lifespan=[_running_parts],
+        openapi_config=_configure_openapi(),
         request_max_body_size=parts.intake.body_bytes_max,
         debug=False,
         logging_config=None,
         pdb_on_exception=False,
     )
-    document_of(app)
     app.asgi_handler = wrap_application(app.asgi_handler, parts)
     return app
 
 
-def _route_handlers(only: ApiHalf | None) -> list[ControllerRouterHandler]:
+def _list_route_handlers(only: ApiHalf | None) -> list[ControllerRouterHandler]:
     collecting = [] if only is ApiHalf.QUERY else collect_routes.route_handlers
-    asking = [] if only is ApiHalf.COLLECT else _query_handlers()
-    return [*ops_routes.route_handlers, *collecting, *asking]
+    asking = [] if only is ApiHalf.COLLECT else _list_query_handlers()
+    return [*ops_routes.route_handlers, *docs_routes.route_handlers, *collecting, *asking]
 
 
-def _query_handlers() -> list[ControllerRouterHandler]:
+def _list_query_handlers() -> list[ControllerRouterHandler]:
     return [
         *query_routes.route_handlers,
         *product_routes.route_handlers,
         *engagement_routes.route_handlers,
         *live_routes.route_handlers,
+        *feed_routes.route_handlers,
+        *letter_routes.route_handlers,
         *entity_routes.route_handlers,
         *import_routes.route_handlers,
         *erasure_routes.route_handlers,
         *project_routes.route_handlers,
         *key_routes.route_handlers,
+        *session_routes.route_handlers,
+        *socket_routes.route_handlers,
+        *dashboard_routes.route_handlers,
     ]
 
 
 @asynccontextmanager
-async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+async def _running_parts(app: Litestar) -> AsyncIterator[None]:
     parts: Dependencies = app.state["parts"]
+    make_document(app)  # takes a fifth of a second: no request has to wait for it
     async with parts.lifespan():
         yield
 
 
-def _openapi() -> OpenAPIConfig:
+def _configure_openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="RTAPlatform",
         version=__version__,
         description=DESCRIPTION,
         use_handler_docstrings=True,
-        render_plugins=[ops_routes.DocsPage()],
+        operation_id_creator=name_operation,
+        render_plugins=[DocsPage()],
         openapi_router=Router(
-            "/docs", route_handlers=[], opt=ops_routes.OPEN, include_in_schema=False, after_request=_refuse_unknown_page
+            "/docs",
+            route_handlers=[],
+            opt=ops_routes.OPEN,
+            include_in_schema=False,
+            after_request=complete_docs_response,
         ),
     )
-
-
-def _refuse_unknown_page(response: Response[Any]) -> Response[Any]:
-    """Turn the framework's HTML for unknown pages below /docs into a problem document."""
-    if response.status_code == 404:
-        raise NotFoundException
-    return response

@@ -2,6 +2,7 @@
 
 ```
 server → strictness → preflight → intake (body), outlet (response) → application
+       → front (nearly all collecting calls)
 ```
 Errors of the router get the same headers as other responses. Without them a page would see a network failure, and
 send again what it should drop.
@@ -15,28 +16,20 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from rtaplatform import telemetry
 from rtaplatform.core.errors import Busy, MalformedRequest, NotFound
+from rtaplatform.serve.collect.collect_front import CollectFront
 from rtaplatform.serve.collect.collect_routes import is_collecting
 from rtaplatform.serve.connections.body_intake import BodyIntake
+from rtaplatform.serve.connections.connection_guard import peer_of_scope
 from rtaplatform.serve.connections.request_strictness import check_headers, has_empty_segment, path_to_route
 from rtaplatform.serve.connections.response_outlet import ResponseOutlet
 from rtaplatform.serve.http import cors
-from rtaplatform.serve.http.access import forwarded_address
+from rtaplatform.serve.http.access import find_scope_address
 from rtaplatform.serve.http.cors import Headers
 from rtaplatform.serve.http.dependencies import Dependencies
-from rtaplatform.serve.http.problems import problem_messages
-from rtaplatform.serve.ops_routes import PAGE_POLICY
+from rtaplatform.serve.http.problems import write_problem
+from rtaplatform.serve.response_headers import count_response, make_limit_headers, with_safe_headers
 
-_SAFE: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-    (b"cache-control", b"no-store"),
-    (b"server", b"rta"),  # otherwise the server adds its own name
-]
-_API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-_PAGE_POLICY = (b"content-security-policy", PAGE_POLICY.encode())
 _ENDLESS = ("/v1/live", "/v1/events/live")  # HEAD makes no sense for a stream
 _STREAMED = ("/v1/products/import", "/v1/users/import")
 
@@ -44,13 +37,37 @@ _STREAMED = ("/v1/products/import", "/v1/users/import")
 def wrap_application(app: ASGIApp, parts: Dependencies) -> ASGIApp:
     """Wrap the whole application."""
 
+    front = CollectFront(parts)
+
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if front.takes(scope):
+            await front.answer(scope, receive, send)
+        elif scope["type"] == "http":
             await _Exchange(app, parts, scope, receive, send).run()
+        elif scope["type"] == "websocket":
+            await _run_socket(app, parts, scope, receive, send)
         else:
             await app(scope, receive, send)
 
     return handle
+
+
+async def _run_socket(app: ASGIApp, parts: Dependencies, scope: Any, receive: Receive, send: Send) -> None:
+    """Count the socket as a request that goes on, so that it is not the first connection to be cut for room."""
+    path = path_to_route(scope.get("raw_path") or b"", scope["path"])
+    peer = peer_of_scope(scope)
+    if has_empty_segment(path):
+        await send({"type": "websocket.close", "code": 4404, "reason": ""})
+        return
+    with parts.bounds.exchanges.counted():
+        if peer is not None:
+            parts.bounds.guard.begin(peer)
+        try:
+            scope["path"] = path
+            await app(scope, receive, send)
+        finally:
+            if peer is not None:
+                parts.bounds.guard.end(peer)
 
 
 class _Exchange:
@@ -64,7 +81,7 @@ class _Exchange:
         self._path, self._headers = path, scope["headers"]
         self._origin = _find(self._headers, b"origin")
         self._is_collecting, self._is_querying = is_collecting(path), cors.is_querying(path)
-        self._peer = tuple(scope["client"]) if scope.get("client") else None
+        self._peer = peer_of_scope(scope)
         self._start_s = time.perf_counter()
 
     async def run(self) -> None:
@@ -84,7 +101,7 @@ class _Exchange:
             if has_empty_segment(self._path):
                 raise NotFound("No route has an empty segment.", hint="Take out the doubled slash.")
         except (MalformedRequest, NotFound) as error:
-            await self._answer(*problem_messages(error))
+            await self._answer(*write_problem(error))
         else:
             if self._scope["method"] == "OPTIONS" and self._answers_preflight():
                 await self._answer_preflight()
@@ -94,12 +111,14 @@ class _Exchange:
     async def _run_application(self) -> None:
         declared = _find(self._headers, b"content-length")
         intake = BodyIntake(
-            self._receive, self._parts.bounds.bodies, self._address, turns=self._parts.bounds.turns,
+            self._receive, self._parts.bounds.bodies, self._find_address,
+            turns=self._parts.bounds.turns,
             declared=int(declared) if declared and declared.isdigit() else 0, streams=self._path in _STREAMED,
         )  # fmt: skip
         outlet = ResponseOutlet(
-            self._complete, self._parts.bounds.answers, self._address, cut=self._cut, is_head=self._is_head
-        )
+            self._complete, self._parts.bounds.answers, self._find_address,
+            cut=self._cut, deadlines=self._parts.bounds.sends, is_head=self._is_head,
+        )  # fmt: skip
         try:
             await self._app(self._scope, intake, outlet)
         except asyncio.CancelledError:
@@ -114,31 +133,33 @@ class _Exchange:
         if self._peer is not None:
             self._parts.bounds.guard.cut(self._peer)
 
-    def _address(self) -> str:
-        client = self._peer[0] if self._peer else ""
-        forwarded = (_find(self._headers, b"x-forwarded-for") or b"").decode("latin-1")
-        return forwarded_address(client, forwarded, self._parts.limits.trusted_proxies)
+    def _find_address(self) -> str:
+        return find_scope_address(self._scope, self._parts.limits.trusted_proxies)
 
     # responses ---------------------------------------------------------------------------------------------------
 
     async def _complete(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*self._with_all_methods(list(message["headers"])), *_limit(self._scope), *self._cors()]
-            message["headers"] = _with_safe(headers)
-            _count(self._scope, message["status"], self._start_s)
+            headers = [
+                *self._with_all_methods(list(message["headers"])),
+                *make_limit_headers(self._scope),
+                *self._find_cors_headers(),
+            ]
+            message["headers"] = with_safe_headers(headers)
+            count_response(self._scope.get("path_template") or "unknown", message["status"], self._start_s)
         await self._send(message)
 
     async def _answer(self, start: Any, body: Any) -> None:
         await self._complete(start)
         await self._send(body)
 
-    def _cors(self) -> Headers:
+    def _find_cors_headers(self) -> Headers:
         state = self._scope.get("state", {})
         if self._is_collecting:
-            return [] if state.get("origin_refused") else cors.headers_of_collecting(self._origin)
+            return [] if state.get("origin_refused") else cors.make_collect_headers(self._origin)
         if not self._is_querying:
             return []
-        return cors.headers_of_querying(self._origin, may_ask=self._may_ask(state.get("access")))
+        return cors.make_query_headers(self._origin, may_ask=self._may_ask(state.get("access")))
 
     def _may_ask(self, access: Any) -> bool:
         if self._origin is None:
@@ -151,7 +172,7 @@ class _Exchange:
 
     async def _answer_preflight(self) -> None:
         requested = _find(self._headers, b"access-control-request-headers") or b""
-        headers = _with_safe([*self._cors(), *cors.preflight_headers(requested)])
+        headers = with_safe_headers([*self._find_cors_headers(), *cors.make_preflight_headers(requested)])
         await self._send({"type": "http.response.start", "status": 204, "headers": headers})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -171,24 +192,3 @@ class _Exchange:
 
 def _find(headers: Any, name: bytes) -> bytes | None:
     return next((value for key, value in headers if key == name), None)
-
-
-def _with_safe(headers: Headers) -> Headers:
-    present = {name.lower() for name, _ in headers}
-    is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
-    added = [*_SAFE, _PAGE_POLICY if is_page else _API_POLICY]
-    return headers + [header for header in added if header[0] not in present]
-
-
-def _limit(scope: Any) -> Headers:
-    """Make the headers that tell what remains of the key's limit. A refusal has them already."""
-    allowance = scope.get("state", {}).get("allowance")
-    if allowance is None:
-        return []
-    return [(name.lower().encode(), value.encode()) for name, value in allowance.headers().items()]
-
-
-def _count(scope: Any, status: int, start_s: float) -> None:
-    route = scope.get("path_template") or "unknown"
-    telemetry.HTTP_REQUESTS.labels(route, str(status)).inc()
-    telemetry.HTTP_SECONDS.labels(route).observe(time.perf_counter() - start_s)

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.shop.records import TOPICS, SimulatedRecord
-from rtaplatform.stream.kafka.config import client_config, producer_config
+from rtaplatform.stream.kafka.config import make_client_config, make_producer_config
 
 Notify = Callable[[str], None]
 _QUEUE_MESSAGES_MAX = 50_000
@@ -32,7 +32,7 @@ _FLUSH_SECONDS_STOPPED = 3.5
 def read_partition_counts(settings: KafkaSettings, *, is_stopped: Callable[[], bool]) -> dict[str, int]:
     """Return the number of partitions of each event topic. Raises Unavailable, SetupError."""
     topics = _list_topics(
-        AdminClient(client_config(settings), logger=silent_logger()), settings.bootstrap_servers, is_stopped
+        AdminClient(make_client_config(settings), logger=make_silent_logger()), settings.bootstrap_servers, is_stopped
     )
     missing_topics = [topic for topic in TOPICS if topic not in topics]
     if missing_topics:
@@ -50,7 +50,7 @@ def _list_topics(client: AdminClient, servers: str, is_stopped: Callable[[], boo
                 raise Unavailable("kafka", f"{servers} does not answer: {error.args[0].str()}") from error
 
 
-def silent_logger() -> logging.Logger:
+def make_silent_logger() -> logging.Logger:
     """Return a logger that drops librdkafka's messages: one per second while a broker is away. We report it once."""
     logger = logging.getLogger("rtaplatform.simulate.librdkafka")
     logger.propagate = False
@@ -66,7 +66,7 @@ class Sender:
         self._say, self._is_stopped = say, is_stopped
         self._failure: str | None = None
         self._is_away = False
-        self._producer = Producer(self._configuration(settings), logger=silent_logger())
+        self._producer = Producer(self._make_configuration(settings), logger=make_silent_logger())
 
     def send(self, record: SimulatedRecord) -> bool:
         """Queue one record, waiting while the queue is full. Returns False if the run was stopped meanwhile."""
@@ -107,8 +107,8 @@ class Sender:
         self._raise_failure()
         return 0
 
-    def _configuration(self, settings: KafkaSettings) -> dict[str, Any]:
-        return producer_config(settings) | {
+    def _make_configuration(self, settings: KafkaSettings) -> dict[str, Any]:
+        return make_producer_config(settings) | {
             "message.timeout.ms": 0,  # wait for a broker however long it is away
             "linger.ms": 5,
             "batch.size": 262_144,

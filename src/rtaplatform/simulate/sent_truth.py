@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not in its stubs
@@ -21,25 +21,13 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.simulate.oracle.oracle import Oracle
-from rtaplatform.simulate.oracle.oracle_murmur2 import to_positive
-from rtaplatform.simulate.sender import silent_logger
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, Oracle, OracleRules
+from rtaplatform.simulate.oracle.oracle_murmur2 import hash_to_positive
+from rtaplatform.simulate.sender import make_silent_logger
 from rtaplatform.simulate.shop.records import SimulatedRecord
-from rtaplatform.stream.kafka.config import client_config
+from rtaplatform.stream.kafka.config import make_client_config
 
 _ANSWER_SECONDS_MAX = 10.0
-
-
-class PlacedRecord(NamedTuple):
-    """A record with its position in the log."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class SentLog:
@@ -49,12 +37,14 @@ class SentLog:
         self._counts = counts
         self._next_offsets = dict(ends or {})
 
-    def place(self, record: SimulatedRecord) -> PlacedRecord:
+    def assign_offset(self, record: SimulatedRecord) -> ConsumedRecord:
         """Return the record with its partition and offset. Call it in the order of sending."""
-        partition = to_positive(record.key) % self._counts[record.topic]
+        partition = hash_to_positive(record.key) % self._counts[record.topic]
         offset = self._next_offsets.get((record.topic, partition), 0)
         self._next_offsets[record.topic, partition] = offset + 1
-        return PlacedRecord(record.topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
+        return ConsumedRecord(
+            record.topic, partition, offset, record.timestamp, record.key, record.value, record.headers
+        )
 
 
 class SentTruth:
@@ -62,12 +52,13 @@ class SentTruth:
 
     def __init__(self, project: ProjectSettings, log: SentLog) -> None:
         self._log = log
-        rules = {"zone": project.zone, "currency": project.currency, "week_start": project.week_start}
-        self._oracle = Oracle({project.slug: rules})
+        declared = project.event_properties, project.user_traits
+        rules = OracleRules(project.zone, project.currency, project.week_start, *declared)
+        self._oracle = Oracle({project.slug: rules._asdict()})
 
     def add(self, record: SimulatedRecord) -> None:
         """Count a record that was sent."""
-        self._oracle.add(self._log.place(record))
+        self._oracle.add(self._log.assign_offset(record))
 
     def write(self, path: Path, summary: dict[str, Any]) -> None:
         """Write the numbers and the summary of the run as JSON, atomically by rename."""
@@ -78,7 +69,7 @@ class SentTruth:
 
 def read_log_ends(settings: KafkaSettings, counts: Mapping[str, int]) -> dict[tuple[str, int], int]:
     """Read the end of each partition from the broker. Raises Unavailable."""
-    client = AdminClient(client_config(settings), logger=silent_logger())
+    client = AdminClient(make_client_config(settings), logger=make_silent_logger())
     places = [(topic, partition) for topic, count in counts.items() for partition in range(count)]
     deadline = time.monotonic() + _ANSWER_SECONDS_MAX
     while True:

@@ -14,65 +14,66 @@ PREFIX = "rta:"
 ABSENT_KEY = f"{PREFIX}absent"  # never exists: deleting it is a write that changes nothing
 # The files of the Lua library, in the order in which they are joined.
 FUNCTIONS = (
-    "rta_v1", "rta_v1_cells", "rta_v1_orders", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild", "rta_v1_reads",
+    "rta_v1", "rta_v1_cells", "rta_v1_orders", "rta_v1_persons", "rta_v1_writes", "rta_v1_shards", "rta_v1_rebuild",
+    "rta_v1_reads",
 )  # fmt: skip
 
 
-def shard_prefix(shard: int) -> str:
+def make_shard_prefix(shard: int) -> str:
     return f"{PREFIX}{{s{shard:02d}}}:"
 
 
-def shard_key(shard: int) -> str:
-    return f"{shard_prefix(shard)}shard"
+def make_shard_key(shard: int) -> str:
+    return f"{make_shard_prefix(shard)}shard"
 
 
-def projects_key(shard: int) -> str:
-    return f"{shard_prefix(shard)}projects"
+def make_projects_key(shard: int) -> str:
+    return f"{make_shard_prefix(shard)}projects"
 
 
-def stops_key(shard: int) -> str:
-    return f"{shard_prefix(shard)}stops"
+def make_stops_key(shard: int) -> str:
+    return f"{make_shard_prefix(shard)}stops"
 
 
-def gaps_key(shard: int) -> str:
+def make_gaps_key(shard: int) -> str:
     """Gaps that an operator has accepted: `topic:partition:from` → a sentence."""
-    return f"{shard_prefix(shard)}gaps"
+    return f"{make_shard_prefix(shard)}gaps"
 
 
-def ends_key(shard: int) -> str:
+def make_ends_key(shard: int) -> str:
     """How often a record has ended a worker: `version|topic id:partition:offset` → count."""
-    return f"{shard_prefix(shard)}ends"
+    return f"{make_shard_prefix(shard)}ends"
 
 
-def retired_key(shard: int) -> str:
+def make_retired_key(shard: int) -> str:
     """Retired generations: name → the second since 1970 from which its keys may be deleted."""
-    return f"{shard_prefix(shard)}retired"
+    return f"{make_shard_prefix(shard)}retired"
 
 
-def changes_channel(shard: int) -> str:
+def name_changes_channel(shard: int) -> str:
     """The pub/sub channel of the shard's change notifications."""
-    return f"{shard_prefix(shard)}moved"
+    return f"{make_shard_prefix(shard)}moved"
 
 
-def generation_prefix(shard: int, generation: str) -> str:
-    return f"{shard_prefix(shard)}{generation}:"
+def make_generation_prefix(shard: int, generation: str) -> str:
+    return f"{make_shard_prefix(shard)}{generation}:"
 
 
-def cells_name(key: CellsKey) -> str:
-    return f"{cells_prefix(key.project, key.rollup, key.kind)}{key.start}"
+def name_cells(key: CellsKey) -> str:
+    return f"{make_cells_prefix(key.project, key.rollup, key.kind)}{key.start}"
 
 
-def cells_prefix(project: str, rollup: str, kind: BucketKind) -> str:
+def make_cells_prefix(project: str, rollup: str, kind: BucketKind) -> str:
     """The names of all buckets of one size begin with this; the bucket's start follows."""
     return f"{project}:{rollup}:{kind.value}:"
 
 
-def sketch_name(key: SketchKey) -> str:
+def name_sketch(key: SketchKey) -> str:
     bucket = f"{key.project}:{key.kind.value}:{key.start}"
     return f"{bucket}:{key.dimension}:{key.value}" if key.dimension else bucket
 
 
-def sketch_index_name(project: str, kind: BucketKind, start: int, dimension: str) -> str:
+def name_sketch_index(project: str, kind: BucketKind, start: int, dimension: str) -> str:
     """The name of the set of a dimension's values that have a sketch in the bucket."""
     return f"{project}:{kind.value}:{start}:{dimension}"
 
@@ -86,7 +87,7 @@ def read_place(text: str) -> PartitionId:
     return PartitionId(topic_id, int(partition))
 
 
-def dedup_partition_of(name: str) -> str:
+def read_dedup_partition(name: str) -> str:
     """The `topic:dedup_partition` of a block's name, or of a set of loose ids, whose name ends without a minute.
 
     All ids of a dedup partition expire by the stream time of one partition.

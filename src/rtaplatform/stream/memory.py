@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.stream.port import DeadLetter, LogRecord, OffsetRange, Partition, PollResult, RecordColumns, columns_of
+from rtaplatform.stream.port import (
+    DeadLetter,
+    LogRecord,
+    OffsetRange,
+    Partition,
+    PollResult,
+    RecordColumns,
+    make_columns,
+)
 
 
 class MemoryBroker:
@@ -47,11 +55,11 @@ class MemoryBroker:
         """Delete the records before this offset, as retention does."""
         self.low[partition] = max(low, self.low.get(partition, 0))
 
-    def incarnation(self, partition: Partition) -> tuple[str, int]:
+    def read_incarnation(self, partition: Partition) -> tuple[str, int]:
         """Changes when the same offsets may have other records."""
         return self.ids[partition.topic], self.epochs.get(partition, 0)
 
-    def all_partitions(self) -> list[Partition]:
+    def list_partitions(self) -> list[Partition]:
         return [Partition(topic, n) for topic, count in self.partitions.items() for n in range(count)]
 
 
@@ -87,16 +95,16 @@ class MemoryLog:
             self._next[partition] = offset + len(records)
             room -= len(records)
             if records:
-                runs.append(columns_of(records))
+                runs.append(make_columns(records))
         self._taken += count_max - room
         is_whole = room > 0 or self._taken >= self._batch_max
         self._taken = 0 if is_whole else self._taken
         return PollResult(runs, is_whole=is_whole)
 
-    def assignment(self) -> tuple[int, frozenset[Partition]]:
+    def read_assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         self.require()
         ids, counts = self._broker.ids, self._broker.partitions
         return {
@@ -112,7 +120,7 @@ class MemoryLog:
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._next, self._taken = dict(positions), 0
-        self._sought = {partition: self._broker.incarnation(partition) for partition in positions}
+        self._sought = {partition: self._broker.read_incarnation(partition) for partition in positions}
 
     def rejoin(self) -> None:
         self.rejoined += 1
@@ -126,7 +134,7 @@ class MemoryLog:
 
     def _is_out(self, partition: Partition, offset: int) -> bool:
         is_in_range = self._broker.low.get(partition, 0) <= offset <= len(self._broker.records.get(partition, []))
-        return not is_in_range or self._sought[partition] != self._broker.incarnation(partition)
+        return not is_in_range or self._sought[partition] != self._broker.read_incarnation(partition)
 
     def require(self) -> None:
         if self._broker.is_away:
@@ -141,12 +149,12 @@ class MemoryPartitions:
         self._log = MemoryLog(broker)
         self._next: dict[Partition, int] = {}
 
-    def partitions(self) -> list[Partition]:
+    def list_partitions(self) -> list[Partition]:
         self._log.require()
-        return self._broker.all_partitions()
+        return self._broker.list_partitions()
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return self._log.extents(partitions)
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._log.read_extents(partitions)
 
     def seek(self, partition: Partition, offset: int) -> None:
         self._next[partition] = offset
@@ -156,4 +164,4 @@ class MemoryPartitions:
         offset = self._next[partition]
         records = self._broker.records.get(partition, [])[offset : offset + self._read_max]
         self._next[partition] = offset + len(records)
-        return PollResult([columns_of(records)] if records else [])
+        return PollResult([make_columns(records)] if records else [])

@@ -7,12 +7,13 @@ letters from the thread of its store calls, where a rebuild also calls `extents`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from rtaplatform.core.events import Reason
+from rtaplatform.core.events import EVENT_TOPICS, Reason
 from rtaplatform.core.ledger import PartitionId
 
 PORTION = 1_000  # records handed out at once: some 500 kB, which fit into a processor's cache
@@ -36,13 +37,14 @@ class LogRecord(Struct, gc=False):
     value: bytes | None
     leader_epoch: int
     was_collected: bool
+    replay_of: str = ""  # the origin of the dead letter of which this is a replay
 
 
 class RecordColumns(Struct, frozen=True, gc=False):
     """A run: consecutive records of one partition, as columns, so that no object is made for each record.
 
     `leader_epoch` is that of the last record. `collected` has the indices of large records to which the collector has
-    added fields (which allows a larger value).
+    added fields (which allows a larger value). `replays`: index → the origin of the dead letter that is replayed.
     """
 
     partition: Partition
@@ -52,6 +54,7 @@ class RecordColumns(Struct, frozen=True, gc=False):
     values: list[bytes | None]
     leader_epoch: int
     collected: frozenset[int] = frozenset()
+    replays: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -65,19 +68,21 @@ class RecordColumns(Struct, frozen=True, gc=False):
             self.values[index],
             self.leader_epoch,
             (index % len(self.offsets)) in self.collected,
+            self.replays.get(index % len(self.offsets), "") if self.replays else "",
         )
 
-    def part(self, first: int, end: int) -> RecordColumns:
+    def cut(self, first: int, end: int) -> RecordColumns:
         """The records from index `first` up to, but without, `end`; the run itself if that is all of it."""
         if first == 0 and end >= len(self.offsets):
             return self
         cut = slice(first, end)
         inside = frozenset(index - first for index in self.collected if first <= index < end)
         columns = (self.offsets[cut], self.timestamps_ms[cut], self.keys[cut], self.values[cut])
-        return RecordColumns(self.partition, *columns, self.leader_epoch, inside)
+        replays = {index - first: origin for index, origin in self.replays.items() if first <= index < end}
+        return RecordColumns(self.partition, *columns, self.leader_epoch, inside, replays)
 
 
-def columns_of(records: Sequence[LogRecord]) -> RecordColumns:
+def make_columns(records: Sequence[LogRecord]) -> RecordColumns:
     """Make a run of records of one partition; there must be at least one."""
     return RecordColumns(
         records[0].partition,
@@ -87,6 +92,7 @@ def columns_of(records: Sequence[LogRecord]) -> RecordColumns:
         [record.value for record in records],
         records[-1].leader_epoch,
         frozenset(index for index, record in enumerate(records) if record.was_collected),
+        {index: record.replay_of for index, record in enumerate(records) if record.replay_of},
     )
 
 
@@ -139,7 +145,17 @@ class DeadLetter(Struct, frozen=True):
 
     @property
     def origin(self) -> str:
-        return f"{self.record.partition}:{self.record.offset}"
+        """Where the record was first: a replay that is dead again replaces the letter that it replays."""
+        return self.record.replay_of or f"{self.record.partition}:{self.record.offset}"
+
+
+_ORIGIN = re.compile(rb"([a-z.]{1,100}):([0-9]{1,6}):([0-9]{1,19})")
+
+
+def is_origin(text: bytes) -> bool:
+    """Whether the text is the place of a record in one of the event topics."""
+    form = _ORIGIN.fullmatch(text)
+    return form is not None and form[1].decode() in EVENT_TOPICS
 
 
 class EventLog(Protocol):
@@ -149,11 +165,11 @@ class EventLog(Protocol):
         """The next records, bounded in number, bytes and time; and by `at_most` records, if that is fewer."""
         ...
 
-    def assignment(self) -> tuple[int, frozenset[Partition]]:
+    def read_assignment(self) -> tuple[int, frozenset[Partition]]:
         """Our partitions, and a number that changes with them, or when positions must be sought again."""
         ...
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         """Ask the brokers. Partitions of topics that do not exist are left out."""
         ...
 
@@ -184,11 +200,11 @@ class PartitionReader(Protocol):
     It reads the event topics and `rta.control`. Errors: `Unavailable`.
     """
 
-    def partitions(self) -> list[Partition]:
+    def list_partitions(self) -> list[Partition]:
         """All partitions that exist now."""
         ...
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         """As in `EventLog`."""
         ...
 
@@ -196,4 +212,60 @@ class PartitionReader(Protocol):
 
     def read(self, partition: Partition, wait_seconds: float) -> PollResult:
         """The next records of the partition: a bounded number; none if none arrive in this time."""
+        ...
+
+
+class TailRecord(Struct, frozen=True, gc=False):
+    """A record with its headers, as one who only looks on reads it. `timestamp_ms` is -1 if Kafka has none."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes] = {}
+
+    @property
+    def id(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+class TailPortion(Struct, frozen=True):
+    """The next records of a tail. `skipped`: how many were passed over, because the reader fell behind."""
+
+    records: Sequence[TailRecord]
+    skipped: int = 0
+    is_at_end: bool = False  # every partition has been read to its end since the tail was opened
+
+
+class RecordTail(Protocol):
+    """Reads the newest records of some topics, from one thread. Errors: `Unavailable`."""
+
+    def open(self, last: int) -> None:
+        """Begin this many records before the end of each partition. A reader that falls further behind skips ahead."""
+        ...
+
+    def poll(self, seconds: float) -> TailPortion:
+        """The next records; none if none arrive in this time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Replay(Struct, frozen=True):
+    """A dead letter to be written again: where it was first, and what the record was."""
+
+    partition: Partition
+    origin: str
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes] = {}
+
+
+class ReplayLog(Protocol):
+    """Where replays are written."""
+
+    def append(self, replays: Sequence[Replay]) -> None:
+        """Write replays; return once the log has all. Raises `Unavailable`: then some may be written."""
         ...

@@ -40,7 +40,7 @@ class PeopleShop(Shop):
                 delta.cells.setdefault(CellsKey(self.project.slug, rollup, KIND[kind], start), {})[name] = change
         for event in events:
             self._see(delta, event)
-        state = self.store.state(0)
+        state = self.store.read_state(0)
         assert state is not None
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 
@@ -67,16 +67,16 @@ class Span(NamedTuple):
 def active(people: OraclePeople, last: date, days: int = 1) -> int:
     """Persons who were active on one of so many days up to the last."""
     window = {last - timedelta(days=back) for back in range(days)}
-    return sum(bool(window & people.days_of(person)) for person in people.persons)
+    return sum(bool(window & people.find_days(person)) for person in people.persons)
 
 
 def new(people: OraclePeople, days: Iterable[date]) -> int:
-    firsts = Counter(min(people.days_of(person)) for person in people.persons)
+    firsts = Counter(min(people.find_days(person)) for person in people.persons)
     return sum(firsts[day] for day in days)
 
 
 def sessions_of(people: OraclePeople) -> list[OracleSession]:
-    return [session for person in people.persons for session in people.sessions_of(person)]
+    return [session for person in people.persons for session in people.find_sessions(person)]
 
 
 def sessions_in(

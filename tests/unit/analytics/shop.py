@@ -85,7 +85,7 @@ class Shop:
         for name, number in quality.items():
             for key in keys_at(self.project, QUALITY.name, self.clock.at_ms):
                 _add(delta, key, name, number)
-        state = self.store.state(0)
+        state = self.store.read_state(0)
         assert state is not None
         assert isinstance(self.store.apply(0, state.generation, delta), Applied)
 

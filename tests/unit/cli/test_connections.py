@@ -18,7 +18,7 @@ INSTANCE = InstanceAddresses(
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in INSTANCE.environment():
+    for name in INSTANCE.make_environment():
         monkeypatch.delenv(name, raising=False)
 
 
@@ -31,19 +31,19 @@ def instance(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_instance_of_the_data_directory_is_taken_where_nothing_is_said(instance: Path) -> None:
     connections = Connections(data_dir=instance)
-    assert connections.kafka_settings().bootstrap_servers == "instance:1"
+    assert connections.read_kafka_settings().bootstrap_servers == "instance:1"
     store = connections.store_settings()
     assert store.url.get_secret_value() == "redis://instance"
     assert store.loader_url is not None
     assert store.loader_url.get_secret_value() == "redis://loader"
-    assert connections.catalog_settings().url.get_secret_value() == "postgresql://instance"
+    assert connections.read_catalog_settings().url.get_secret_value() == "postgresql://instance"
 
 
 def test_the_environment_comes_before_the_instance(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RTA_KAFKA_BOOTSTRAP_SERVERS", "environment:1")
     connections = Connections(data_dir=instance)
-    assert connections.kafka_settings().bootstrap_servers == "environment:1"
-    assert connections.catalog_settings().url.get_secret_value() == "postgresql://instance"
+    assert connections.read_kafka_settings().bootstrap_servers == "environment:1"
+    assert connections.read_catalog_settings().url.get_secret_value() == "postgresql://instance"
 
 
 def test_an_option_comes_before_all(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_an_option_comes_before_all(instance: Path, monkeypatch: pytest.MonkeyPa
 
 def test_without_any_of_them_it_is_said_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="No Kafka is known") as caught:
-        Connections(data_dir=tmp_path).kafka_settings()
+        Connections(data_dir=tmp_path).read_kafka_settings()
     assert "rta up" in caught.value.remedy
     assert caught.value.exit_code == 3
 
@@ -69,8 +69,8 @@ SECRET = "p" + "#s/w@r:d%41+"
         ("RTA_REDIS_URL", Connections.store_settings),
         ("RTA_REDIS_URL", Connections.find_given_redis),
         ("RTA_REDIS_LOADER_URL", Connections.store_settings),
-        ("RTA_REDIS_LIMITER_URL", Connections.limiter_url),
-        ("RTA_POSTGRES_URL", Connections.catalog_settings),
+        ("RTA_REDIS_LIMITER_URL", Connections.find_limiter_url),
+        ("RTA_POSTGRES_URL", Connections.read_catalog_settings),
         ("RTA_POSTGRES_URL", Connections.find_given_postgres),
     ],
 )
@@ -87,6 +87,6 @@ def test_a_raw_special_character_is_said_with_the_variable_and_without_the_secre
 
 def test_an_option_that_is_wrong_is_named_and_not_the_variable(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="--kafka has 'nonsense'"):
-        Connections(kafka="nonsense", data_dir=tmp_path).kafka_settings()
+        Connections(kafka="nonsense", data_dir=tmp_path).read_kafka_settings()
     with pytest.raises(SetupError, match="--redis is not a Redis URL"):
         Connections(redis="foo", data_dir=tmp_path).store_settings()

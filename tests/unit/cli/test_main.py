@@ -32,7 +32,7 @@ def test_help_names_every_command_that_there_is() -> None:
     shown = rta("--help")
     assert shown.returncode == 0
     for name, (module, line, _) in COMMANDS.items():
-        assert (SOURCE / "rtaplatform" / "cli" / "commands" / f"{module}.py").exists()
+        assert (SOURCE / "rtaplatform" / "cli" / "commands" / (module.replace(".", "/") + ".py")).exists()
         assert name in shown.stdout
         assert line in shown.stdout
 

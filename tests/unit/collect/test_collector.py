@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 
 from rtaplatform.collect.body.draft import BatchRefused, CollectedRecord, EventRefused
-from rtaplatform.collect.body.envelope import RequestArrival, read_batch
-from rtaplatform.collect.collector import Collector
+from rtaplatform.collect.body.envelope import EventBatch, RequestArrival, read_batch
+from rtaplatform.collect.collector import PORTION_EVENTS_MAX, Collector
 from rtaplatform.collect.producer import Undelivered
 from rtaplatform.telemetry import REGISTRY
 
@@ -132,6 +133,51 @@ async def test_other_tasks_run_while_a_large_batch_is_collected() -> None:
     assert turns >= 24
 
 
+async def test_batches_that_arrive_together_take_turns_from_their_first_events_on() -> None:
+    """The answers of a limiter may come for many batches at once: each of them is at its first events then."""
+    event = b'{"type":"page","userId":"u"}'
+    begun, by_turn = 0, [0]
+
+    class Watched(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal begun
+            for one in super().__iter__():
+                begun += 1
+                yield one
+
+    async def watch() -> None:
+        while True:
+            by_turn.append(begun)
+            await asyncio.sleep(0)
+
+    watching, collector = asyncio.create_task(watch()), Collector(Log())
+    batches = [EventBatch(Watched([event] * 1_000)) for _ in range(8)]
+    answers = await asyncio.gather(*(collector.collect_batch(batch, "demo", ARRIVAL) for batch in batches))
+    watching.cancel()
+    assert [answer["accepted"] for answer in answers] == [1_000] * 8
+    assert max(after - before for before, after in pairwise([*by_turn, begun])) <= 2 * PORTION_EVENTS_MAX
+
+
+async def test_large_batches_are_read_in_turns_of_their_own() -> None:
+    body = json.dumps({"batch": [{"type": "page", "userId": "u", "properties": {"x": "y" * 500}}] * 200}).encode()
+    done, by_turn = 0, [0]
+
+    async def read() -> None:
+        nonlocal done
+        await collector.read_batch(body)
+        done += 1
+
+    async def watch() -> None:
+        while True:
+            by_turn.append(done)
+            await asyncio.sleep(0)
+
+    watching, collector = asyncio.create_task(watch()), Collector(Log())
+    await asyncio.gather(*(read() for _ in range(8)))
+    watching.cancel()
+    assert max(after - before for before, after in pairwise([*by_turn, done])) == 1
+
+
 class Counting(Log):
     """Knows how much it was given at once; fails at the given call."""
 
@@ -165,6 +211,12 @@ async def test_counts_add_up_if_a_part_of_a_batch_is_unknown() -> None:
     added = {name: value - before[name] for name, value in counts().items()}
     assert added["received"] == added["accepted"] + added["rejected"] + added["unknown"]
     assert added["accepted"] == len(log.records) + 1
+
+
+@pytest.mark.parametrize("body", [b"", b" \n"])
+async def test_an_empty_body_is_named_so(body: bytes) -> None:
+    with pytest.raises(EventRefused, match=r"^It is empty\.$"):
+        await Collector(Log()).collect_single(body, "track", "demo", ARRIVAL)
 
 
 async def test_a_body_that_is_not_json_is_cut_in_a_thread_and_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.collect.machine_clock import MachineClock
-from rtaplatform.collect.producer import EventProducer, TimesRefused, Undelivered
+from rtaplatform.collect.producer import PORTION_RECORDS_MAX, REPORTS_MAX, EventProducer, TimesRefused, Undelivered
 from rtaplatform.core.errors import Unavailable, WrongClock
 
 RECORDS = [CollectedRecord("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(3)]
@@ -41,6 +42,9 @@ class Librdkafka:
         reports, self.waiting = self.waiting, []
         for report in reports:
             report(self.errors.pop() if self.errors else None, None)
+
+    def __len__(self) -> int:
+        return len(self.waiting)
 
     def purge(self) -> None:
         self.errors, self.is_mute = [KafkaError(KafkaError._PURGE_QUEUE)] * len(self.waiting), False
@@ -176,3 +180,55 @@ async def test_stopped_producer_takes_nothing(factory: Factory) -> None:
     producer = EventProducer(factory, {}, wait_seconds=1)
     with pytest.raises(Unavailable):
         await producer.append(RECORDS)
+
+
+BATCH = [CollectedRecord("rta.events.web", b"demo:%d" % number, b"{}", 1_000, 2) for number in range(2_500)]
+
+
+async def test_no_turn_of_the_event_loop_sends_more_than_a_portion(factory: Factory) -> None:
+    producer = EventProducer(factory, {}, wait_seconds=30)
+    await producer.start()
+    kafka, sent_by_turn = factory.made[0], [0]
+    kafka.capacity = 100_000
+
+    async def watch() -> None:
+        while True:
+            sent_by_turn.append(len(kafka.sent))
+            await asyncio.sleep(0)
+
+    await producer.append(BATCH[:1])
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(producer.append(BATCH) for _ in range(2)))
+    watching.cancel()
+    grown = [after - before for before, after in pairwise(sent_by_turn)]
+    assert sum(grown) >= len(BATCH)
+    # Both requests begin in one turn: their first portions belong to what made them.
+    assert max(grown) <= 2 * PORTION_RECORDS_MAX
+    assert sorted(grown)[-3] <= PORTION_RECORDS_MAX
+    assert len(kafka.sent) == 1 + 2 * len(BATCH)
+    await producer.stop(0.1)
+
+
+async def test_no_more_reports_are_outstanding_than_one_poll_may_serve(factory: Factory) -> None:
+    producer = EventProducer(factory, {}, wait_seconds=30)
+    await producer.start()
+    kafka = factory.made[0]
+    kafka.capacity, kafka.is_mute = 100_000, True
+    sending = [asyncio.create_task(producer.append(BATCH)) for _ in range(12)]
+    await asyncio.sleep(0.2)
+    assert REPORTS_MAX <= len(kafka.waiting) <= REPORTS_MAX + 2 * PORTION_RECORDS_MAX
+    kafka.is_mute = False
+    await asyncio.gather(*sending)
+    assert len(kafka.sent) == 12 * len(BATCH)
+    await producer.stop(0.1)
+
+
+async def test_a_request_that_waits_for_reports_too_long_is_told_so_and_sends_no_more(factory: Factory) -> None:
+    producer = EventProducer(factory, {}, wait_seconds=-0.8)
+    await producer.start()
+    kafka = factory.made[0]
+    kafka.capacity, kafka.is_mute = 100_000, True
+    sent = await asyncio.gather(*(producer.append(BATCH) for _ in range(12)), return_exceptions=True)
+    assert [(type(one), getattr(one, "unknown", 0)) for one in sent] == [(Undelivered, len(BATCH))] * 12
+    assert len(kafka.sent) < 12 * len(BATCH)
+    await producer.stop(0.1)

@@ -16,7 +16,7 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import ports
 from rtaplatform.local.data.cache_folder import cache_folder
 from rtaplatform.local.servers import jars, java
-from rtaplatform.local.servers.valkey import USERS, acl_line
+from rtaplatform.local.servers.valkey import USERS, write_acl_line
 from rtaplatform.local.supervisor import open_files
 
 SOURCES = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
@@ -98,7 +98,7 @@ def test_the_major_version_of_a_java_is_read(banner: str, major: int, tmp_path: 
 def test_an_old_java_is_passed_over_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bin").mkdir()
     program = script(tmp_path / "bin" / "java", """echo 'java version "1.8.0_402"' >&2""")
-    monkeypatch.setattr(java, "_candidates", lambda: iter([program]))
+    monkeypatch.setattr(java, "_list_candidates", lambda: iter([program]))
     with pytest.raises(SetupError, match="Java 8"):
         java.find_java()
 
@@ -121,7 +121,7 @@ def test_jars_that_cannot_be_fetched_are_an_error_with_a_remedy(tmp_path: Path) 
 
 
 def test_an_acl_line_holds_the_hash_and_not_the_password() -> None:
-    line = acl_line("rta", "secret", "~rta:* resetchannels -@all get client|id")
+    line = write_acl_line("rta", "secret", "~rta:* resetchannels -@all get client|id")
     assert line.startswith("user rta on #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ")
     assert line.endswith(" ~rta:* resetchannels -@all +get +client|id")
 

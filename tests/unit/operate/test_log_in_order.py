@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from rtaplatform.core.control_records import ErasureRecord, encode_erasure
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.operate.reconcile.log_in_order import LogExtent, LoggedRecord, LogInOrder
+from rtaplatform.operate.reconcile.log_in_order import LogExtent, LogInOrder
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.stream.memory import MemoryBroker, MemoryPartitions
 from rtaplatform.stream.port import Partition
 
@@ -39,10 +40,10 @@ def read(
 ) -> list[tuple[str, int | None]]:
     log = log_of(broker)
     begin = {place(broker, topic): offset for topic, offset in (starts or {}).items()}
-    extents = log.extents(begin, {place(broker, topic): offset for topic, offset in ends.items()}, None)
+    extents = log.find_extents(begin, {place(broker, topic): offset for topic, offset in ends.items()}, None)
     return [
-        (record.topic, record.timestamp) if isinstance(record, LoggedRecord) else ("erased", int(record.user_id[2:]))
-        for record in log.records(extents)
+        (record.topic, record.timestamp) if isinstance(record, ConsumedRecord) else ("erased", int(record.user_id[2:]))
+        for record in log.read_records(extents)
     ]
 
 
@@ -60,11 +61,11 @@ def test_reading_begins_where_the_totals_do_and_what_is_gone_is_lost() -> None:
     broker = broker_with((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
     assert read(broker, {WEB: 3}, starts={WEB: 1}) == [(WEB, 20), (WEB, 30)]
     broker.expire(FIRST, 2)
-    extents = log_of(broker).extents({}, {place(broker, WEB): 3, PartitionId("old", 0): 7}, None)
+    extents = log_of(broker).find_extents({}, {place(broker, WEB): 3, PartitionId("old", 0): 7}, None)
     assert [(e.begin, e.end, e.lost) for e in extents if e.end or e.lost] == [(2, 3, 2), (0, 0, 7)]
 
 
 def test_a_time_may_bound_how_far_back_is_read() -> None:
     broker = broker_with((WEB, 10), (WEB, 20), (WEB, 30), (MOBILE, 5))
     ends = {place(broker, WEB): 3, place(broker, MOBILE): 1}
-    assert log_of(broker).extents({}, ends, 15) == [LogExtent(SECOND, 1, 1), LogExtent(FIRST, 1, 3)]
+    assert log_of(broker).find_extents({}, ends, 15) == [LogExtent(SECOND, 1, 1), LogExtent(FIRST, 1, 3)]

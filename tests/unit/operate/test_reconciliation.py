@@ -10,12 +10,12 @@ from rtaplatform.core.errors import SetupError
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.operate.reconcile.compared_totals import compare_buckets, compare_metrics
 from rtaplatform.operate.reconcile.live_totals import ReconciledTotals
-from rtaplatform.operate.reconcile.reconcile_period import period_of
-from rtaplatform.operate.reconcile.recounted_totals import totals_of
+from rtaplatform.operate.reconcile.reconcile_period import choose_period
+from rtaplatform.operate.reconcile.recounted_totals import read_totals
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.sent_truth import SentLog
 from rtaplatform.simulate.shop.plan import SimulationPlan
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 
 NOW_MS = int(datetime.fromisoformat("2026-11-29T12:00:00Z").timestamp() * 1000)
 DAY = 24 * 60
@@ -27,11 +27,10 @@ def counted() -> ReconciledTotals:
     plan = SimulationPlan(NOW_MS, rate=1, backfill_ms=3_600_000)
     oracle = Oracle({"demo": {"zone": "Europe/Berlin", "currency": "EUR"}})
     log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
-    for record in map(log.place, events(plan)):
+    for record in map(log.assign_offset, draw_events(plan)):
         oracle.add(record)
-    return totals_of(
-        oracle.truth.projects["demo"], oracle.truth.people("demo"), period_of(None, None, "Europe/Berlin", NOW_MS)
-    )
+    truth, period = oracle.truth, choose_period(None, None, "Europe/Berlin", NOW_MS)
+    return read_totals(truth.projects["demo"], truth.origins["demo"], truth.count_people("demo"), period)
 
 
 def copy_of(totals: ReconciledTotals) -> ReconciledTotals:
@@ -39,14 +38,14 @@ def copy_of(totals: ReconciledTotals) -> ReconciledTotals:
 
 
 def test_the_default_is_yesterday_and_today_in_the_projects_zone() -> None:
-    period = period_of(None, None, "Asia/Kathmandu", NOW_MS)
+    period = choose_period(None, None, "Asia/Kathmandu", NOW_MS)
     assert (period.first_day, period.last_day) == (date(2026, 11, 28), date(2026, 11, 29))
     assert len(period.starts[BucketKind.DAY]) == 2
     assert period.begin * 60_000 == datetime.fromisoformat("2026-11-28T00:00:00+05:45").timestamp() * 1000
 
 
 def test_a_day_has_as_many_hours_as_the_clocks_say() -> None:
-    period = period_of(date(2026, 10, 25), date(2026, 10, 25), "Europe/Berlin", NOW_MS)
+    period = choose_period(date(2026, 10, 25), date(2026, 10, 25), "Europe/Berlin", NOW_MS)
     assert period.end - period.begin == 25 * 60
     assert len(period.starts[BucketKind.HOUR]) == 25
     assert period.starts[BucketKind.MINUTE] == ()  # they are no longer kept
@@ -55,7 +54,7 @@ def test_a_day_has_as_many_hours_as_the_clocks_say() -> None:
 @pytest.mark.parametrize(("first", "last"), [("2026-11-29", "2026-11-28"), ("2026-01-01", "2026-11-28")])
 def test_other_periods_are_refused(first: str, last: str) -> None:
     with pytest.raises(SetupError) as refused:
-        period_of(date.fromisoformat(first), date.fromisoformat(last), "UTC", NOW_MS)
+        choose_period(date.fromisoformat(first), date.fromisoformat(last), "UTC", NOW_MS)
     assert refused.value.exit_code == 2
 
 

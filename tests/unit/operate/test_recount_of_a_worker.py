@@ -12,22 +12,21 @@ from rtaplatform.core.rollups import BUYERS
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.operate.reconcile.compared_totals import compare_buckets, compare_metrics
 from rtaplatform.operate.reconcile.live_totals import WHOLE, ReconciledTotals
-from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod, period_of
-from rtaplatform.operate.reconcile.recounted_totals import OpenOrders, open_orders, totals_of
+from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod, choose_period
+from rtaplatform.operate.reconcile.recounted_totals import OpenOrders, find_open_orders, read_totals
 from rtaplatform.process.fold.job import EcommerceJob
-from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.simulate.oracle.oracle import Oracle
 from rtaplatform.simulate.sent_truth import SentLog
 from rtaplatform.simulate.shop.plan import SimulationPlan
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
 from rtaplatform.stream.port import Partition
 
 NOW_MS = int(datetime.fromisoformat("2026-11-29T12:00:00Z").timestamp() * 1000)
 PROJECT = ProjectSettings("demo", "Europe/Berlin", "EUR", "sunday")
-PERIOD = period_of(None, None, PROJECT.zone, NOW_MS)
+PERIOD = choose_period(None, None, PROJECT.zone, NOW_MS)
 PLAN = SimulationPlan(
     NOW_MS, rate=0.02, users=40, backfill_ms=3 * 86_400_000, late=0.05, duplicates=0.05, malformed=0.03
 )
@@ -44,18 +43,21 @@ def counts() -> tuple[ReconciledTotals, ReconciledTotals, OpenOrders]:
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts=starts)
     store.set_projects([PROJECT], "v1")
     records = MemoryLog(broker, 500)
-    records.assign(broker.all_partitions())
-    job = EcommerceJob(PeopleFold())
+    records.assign(broker.list_partitions())
+    job = EcommerceJob()
     worker = Worker(records, records, store, shards=1, job=job, sleep=lambda _: None, clock=lambda: 0.0)
-    for number, record in enumerate(map(log.place, events(PLAN))):
-        oracle.add(record)
-        broker.append(Partition(record.topic, record.partition), record.timestamp, record.key, record.value)
+    for number, record in enumerate(draw_events(PLAN)):
+        placed = log.assign_offset(record)
+        oracle.add(placed)
+        broker.append(Partition(placed.topic, placed.partition), record.timestamp, record.key, record.value)
         if number % 200 == 0:
             worker.turn()
     while not (worker.is_settled and _has_read_all(worker, broker)):
         worker.turn()
-    recount = totals_of(oracle.truth.projects["demo"], oracle.truth.people("demo"), PERIOD)
-    return _live(store, PERIOD), recount, open_orders(oracle.truth.alternatives["demo"], PERIOD)
+    recount = read_totals(
+        oracle.truth.projects["demo"], oracle.truth.origins["demo"], oracle.truth.count_people("demo"), PERIOD
+    )
+    return _live(store, PERIOD), recount, find_open_orders(oracle.truth.alternatives["demo"], PERIOD)
 
 
 def _has_read_all(worker: Worker, broker: MemoryBroker) -> bool:

@@ -10,14 +10,16 @@ import msgspec
 from litestar import Litestar
 
 from rtaplatform.analytics.live.hub import LiveHub
-from rtaplatform.catalog.keys.key_format import digest
+from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.serve.app import create_app
+from rtaplatform.serve.connections.connection_limits import make_connection_limits
 from rtaplatform.serve.http.dependencies import CollectIntake, Dependencies, QueryServices
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
+from rtaplatform.serve.session.sessions import Sessions
 from rtaplatform.settings import ApiSettings, LimitSettings
 from tests.unit.analytics.catalog import Catalog
 from tests.unit.analytics.shop import Shop
@@ -39,7 +41,7 @@ class Keys:
         return self.known.get(key)
 
     async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
-        return await self.find(next((key for key in self.known if digest(key) == hashed), ""))
+        return await self.find(next((key for key in self.known if hash_key(key) == hashed), ""))
 
     async def find_from(self, address: str, key: str, *, may_guess: bool) -> KeyAccess | None:
         if key not in self.known:
@@ -54,15 +56,20 @@ class Site:
 
     def __init__(
         self, shop: Shop | None = None, products: Any = None, *, limits: LimitSettings | None = None,
-        collector: Any = None, tickets: Tickets | None = None, find_location: Any = None, **settings: Any,
+        collector: Any = None, tickets: Tickets | None = None, sessions: Sessions | None = None, catalog: Any = None,
+        find_location: Any = None, feeds: Any = None, letters: Any = None, replay: Any = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.shop, self.keys = shop or Shop(catalog=Catalog({})), Keys()
         self.hub = LiveHub(self.shop.engine, self.shop.reader, interval_ms=20, connections_max=3)
-        self.services = QueryServices(self.shop.engine, self.hub, products or Catalog({}), tickets or Tickets())
+        self.services = QueryServices(
+            self.shop.engine, self.hub, products or Catalog({}), tickets or Tickets(), sessions or Sessions(),
+            feeds, letters, replay,
+        )  # fmt: skip
+        api = ApiSettings(**settings)
         self.parts = Dependencies(
             keys=self.keys, collector=collector, health=Health({}), questions=self.services,
-            settings=ApiSettings(**settings), limits=RateLimits(limits or LimitSettings()),
-            intake=CollectIntake(find_location=find_location),
+            settings=api, bounds=make_connection_limits(api), limits=RateLimits(limits or LimitSettings()),
+            intake=CollectIntake(find_location=find_location), catalog=catalog,
         )  # fmt: skip
         self.app: Litestar = create_app(self.parts)
 
@@ -124,6 +131,14 @@ class Stream:
                     return [_event(block) for block in blocks]
                 self._more.clear()
                 await self._more.wait()
+
+    async def opening(self) -> str:
+        """What a stream says first."""
+        async with asyncio.timeout(5):
+            while b"\n\n" not in self.body:
+                self._more.clear()
+                await self._more.wait()
+        return self.body.decode().partition("\n\n")[0]
 
     async def leave(self) -> None:
         self._gone.set()

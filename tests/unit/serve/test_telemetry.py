@@ -26,7 +26,7 @@ def lines() -> Iterator[io.StringIO]:
 
 def test_control_characters_cannot_break_a_line(lines: io.StringIO) -> None:
     hostile = "a\r\nb\x1b[31m\u2028\u2029\x7f\x85\x00ü"
-    telemetry.logger("test").warning("said", value=hostile)
+    telemetry.make_logger("test").warning("said", value=hostile)
     logging.getLogger("library").error("of a library: %s", hostile)
     written = lines.getvalue()
     assert written.isascii()

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.simulate.shop.people.countries import busyness
+from rtaplatform.simulate.shop.people.countries import measure_busyness
 from rtaplatform.simulate.shop.people.sdk_habits import PLACEHOLDERS
 from rtaplatform.simulate.shop.plan import SimulationPlan
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 
 START = 1_790_000_000_000
 MINUTE, DAY = 60_000, 86_400_000
@@ -36,12 +36,12 @@ def shop() -> list[Message]:
 
 
 def _messages(plan: SimulationPlan) -> list[Message]:
-    return [json.loads(record.value or b"") for record in events(plan)]
+    return [json.loads(record.value or b"") for record in draw_events(plan)]
 
 
 def test_same_plan_tells_the_same_history() -> None:
     short = replace(HISTORY, backfill_ms=4 * DAY)
-    assert list(events(short)) == list(events(short))
+    assert list(draw_events(short)) == list(draw_events(short))
 
 
 def test_people_log_in_on_several_devices(history: list[Message]) -> None:
@@ -151,8 +151,8 @@ def test_people_are_up_by_day_where_they_live(history: list[Message]) -> None:
 
 def test_busyness_follows_the_local_hour() -> None:
     three_in_berlin = 1_768_442_400_000  # 2026-01-15T02:00:00Z
-    assert busyness("DE", three_in_berlin) < 3 < 10 < busyness("JP", three_in_berlin)
-    assert busyness("NP", three_in_berlin) != busyness("IN", three_in_berlin)  # 15 minutes apart
+    assert measure_busyness("DE", three_in_berlin) < 3 < 10 < measure_busyness("JP", three_in_berlin)
+    assert measure_busyness("NP", three_in_berlin) != measure_busyness("IN", three_in_berlin)  # 15 minutes apart
 
 
 def _ms(text: str) -> int:

@@ -14,11 +14,11 @@ import pytest
 from rtaplatform.simulate.oracle.oracle import recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.simulate.sent_truth import SentLog
-from rtaplatform.simulate.shop.demo_catalog import demo_products, demo_users
-from rtaplatform.simulate.shop.pace import slots
+from rtaplatform.simulate.shop.demo_catalog import draw_products, draw_users
+from rtaplatform.simulate.shop.pace import plan_slots
 from rtaplatform.simulate.shop.plan import SimulationPlan
 from rtaplatform.simulate.shop.records import SimulatedRecord
-from rtaplatform.simulate.traffic import events
+from rtaplatform.simulate.traffic import draw_events
 
 START = 1_790_000_000_000
 PLAN = SimulationPlan(START, rate=200, events_max=20_000)
@@ -31,30 +31,30 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def records() -> list[SimulatedRecord]:
-    return list(events(PLAN))
+    return list(draw_events(PLAN))
 
 
 @pytest.fixture(scope="module")
 def messages() -> list[dict[str, Any]]:
-    return [json.loads(record.value or b"") for record in events(replace(PLAN, malformed=0, duplicates=0))]
+    return [json.loads(record.value or b"") for record in draw_events(replace(PLAN, malformed=0, duplicates=0))]
 
 
 @pytest.fixture(scope="module")
 def truth(records: list[SimulatedRecord]) -> Truth:
     log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
-    return recount(map(log.place, records), projects={"demo": {"zone": "Europe/Berlin", "currency": "EUR"}})
+    return recount(map(log.assign_offset, records), projects={"demo": {"zone": "Europe/Berlin", "currency": "EUR"}})
 
 
 def test_same_seed_sends_the_same_bytes(records: list[SimulatedRecord]) -> None:
-    assert list(events(PLAN)) == records
+    assert list(draw_events(PLAN)) == records
 
 
 def test_another_seed_sends_others(records: list[SimulatedRecord]) -> None:
-    assert next(events(replace(PLAN, seed=2))) != records[0]
+    assert next(draw_events(replace(PLAN, seed=2))) != records[0]
 
 
 def test_another_start_only_shifts_the_times(records: list[SimulatedRecord]) -> None:
-    later = list(islice(events(replace(PLAN, start_ms=START + 60_000)), 2_000))
+    later = list(islice(draw_events(replace(PLAN, start_ms=START + 60_000)), 2_000))
     assert [record.key for record in later] == [record.key for record in records[:2_000]]
     assert all(after.timestamp - before.timestamp == 60_000 for before, after in zip(records, later, strict=False))
 
@@ -85,7 +85,7 @@ def test_late_share_holds(messages: list[dict[str, Any]]) -> None:
 def test_no_shares_means_none() -> None:
     clean = replace(PLAN, late=0, duplicates=0, malformed=0, events_max=3_000)
     log = SentLog(dict.fromkeys(("rta.events.web", "rta.events.mobile", "rta.events.server"), 4))
-    found = recount(map(log.place, events(clean)), projects={"demo": {"zone": "UTC", "currency": "EUR"}})
+    found = recount(map(log.assign_offset, draw_events(clean)), projects={"demo": {"zone": "UTC", "currency": "EUR"}})
     assert found.projects["demo"].totals["applied"] == 3_000
 
 
@@ -119,16 +119,16 @@ def test_keys_and_topics_follow_the_contract(records: list[SimulatedRecord]) -> 
 
 
 def test_only_wanted_sources_come() -> None:
-    found = {message["source"] for _, message in _good(islice(events(replace(PLAN, sources=("ios",))), 500))}
+    found = {message["source"] for _, message in _good(islice(draw_events(replace(PLAN, sources=("ios",))), 500))}
     assert found == {"ios"}
 
 
 def test_server_alone_works() -> None:
-    assert len(list(events(replace(PLAN, sources=("server",), events_max=300)))) == 300
+    assert len(list(draw_events(replace(PLAN, sources=("server",), events_max=300)))) == 300
 
 
 def test_events_carry_the_catalog(messages: list[dict[str, Any]]) -> None:
-    products = {product["id"]: product for product in demo_products(PLAN.products, PLAN.seed)}
+    products = {product["id"]: product for product in draw_products(PLAN.products, PLAN.seed)}
     for message in messages:
         if message.get("event") == "Product Viewed":
             seen = message["properties"]
@@ -138,7 +138,7 @@ def test_events_carry_the_catalog(messages: list[dict[str, Any]]) -> None:
 
 def test_popularity_is_uneven_and_drifts() -> None:
     long = replace(PLAN, rate=2, malformed=0, duplicates=0)
-    viewed = [m["properties"]["product_id"] for _, m in _good(events(long)) if m.get("event") == "Product Viewed"]
+    viewed = [m["properties"]["product_id"] for _, m in _good(draw_events(long)) if m.get("event") == "Product Viewed"]
     half = len(viewed) // 2
     first, second = Counter(viewed[:half]).most_common(20), Counter(viewed[half:]).most_common(20)
     assert first[0][1] > 3 * half / PLAN.products
@@ -146,13 +146,13 @@ def test_popularity_is_uneven_and_drifts() -> None:
 
 
 def test_live_slots_are_even_and_as_many_as_asked() -> None:
-    times = list(slots(SimulationPlan(START, rate=100, duration_ms=2_000)))
+    times = list(plan_slots(SimulationPlan(START, rate=100, duration_ms=2_000)))
     assert times == [number * 10 for number in range(200)]
 
 
 def test_backfill_keeps_the_rate_and_the_day() -> None:
     day = 86_400_000
-    times = list(slots(SimulationPlan(START, rate=1, backfill_ms=7 * day)))
+    times = list(plan_slots(SimulationPlan(START, rate=1, backfill_ms=7 * day)))
     assert abs(len(times) - 7 * 86_400) <= 1
     assert times == sorted(times)
     assert times[-1] < 7 * day
@@ -162,16 +162,16 @@ def test_backfill_keeps_the_rate_and_the_day() -> None:
 
 def test_backfill_carries_the_events_own_time() -> None:
     plan = SimulationPlan(START, rate=1, backfill_ms=7_200_000, malformed=0)
-    found = list(events(plan))
+    found = list(draw_events(plan))
     for record, message in _good(found):
         assert abs(record.timestamp - _ms(message["timestamp"])) < 2_000
     assert _ms(json.loads(found[0].value or b"")["receivedAt"]) >= START - 7_200_000
 
 
 def test_catalog_entries_do_not_depend_on_the_count() -> None:
-    assert demo_products(10, 1) == demo_products(20, 1)[:10]
-    assert demo_users(10, 1) == demo_users(20, 1)[:10]
-    assert demo_users(1, 1)[0]["email"].endswith("@example.com")
+    assert draw_products(10, 1) == draw_products(20, 1)[:10]
+    assert draw_users(10, 1) == draw_users(20, 1)[:10]
+    assert draw_users(1, 1)[0]["email"].endswith("@example.com")
 
 
 def _good(records: Any) -> Any:

@@ -16,9 +16,11 @@ from rtaplatform.analytics.answer.question_job import (
 )
 from rtaplatform.analytics.ask.time_expressions import shown, shown_instant
 from rtaplatform.analytics.freshness.tracker import Freshness
+from rtaplatform.analytics.plan.declared_dimensions import dimensions_of
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import OnlinePlan
 from rtaplatform.analytics.read.rows import ShownRow, ShownRows, table_of
+from rtaplatform.core.declarations import AT_APPLY, traits_in
 from rtaplatform.core.query import Answer, Meta, Result
 from rtaplatform.core.values.markers import shown_value
 from rtaplatform.store.port import Read, Snapshot
@@ -83,6 +85,7 @@ def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fres
         if planned.metric.unit == "money"
         else UNSET,
         more_rows=len(rows.rows) > rows_max(planned) if planned.query.breakdown else UNSET,
+        traits=AT_APPLY if traits_in(dimensions_of(planned.query)) else UNSET,
         reasons=_reasons(planned, fresh) or UNSET,
     )
 

@@ -24,6 +24,7 @@ from rtaplatform.analytics.cache.window_cache import SumsCache, WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
 from rtaplatform.analytics.freshness.tracker import Freshness, FreshnessTracker
 from rtaplatform.analytics.freshness.watch import WatchClock
+from rtaplatform.analytics.plan.declared_dimensions import needs_declaration
 from rtaplatform.analytics.plan.plan import DerivedPlan, QueryPlan
 from rtaplatform.analytics.plan.plan_cache import PlanCache
 from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
@@ -85,7 +86,7 @@ class Engine:
 
     async def reply(self, project: str, queries: Sequence[Query]) -> Reply:
         for _ in range(ATTEMPTS_MAX):
-            settings, now_ms = await self.project(project), self._clock().wall_ms
+            settings, now_ms = await self.project(project, queries), self._clock().wall_ms
             plans = [self._plans.plan(query, settings, now_ms) for query in queries]
             cost = require_affordable(plans)
             async with self._windows.lock(part for plan in plans for part in plan.parts):
@@ -99,7 +100,7 @@ class Engine:
     ) -> BesideReading:
         """Answer a query without breakdown, and read more of the same moment. `make_reads` may refuse the query."""
         for _ in range(ATTEMPTS_MAX):
-            settings, now_ms = await self.project(project), self._clock().wall_ms
+            settings, now_ms = await self.project(project, [query]), self._clock().wall_ms
             plan = self._plans.plan(query, settings, now_ms)
             job, reads = await self._prepare(plan), make_reads(plan)
             snapshot, answers = await self._read(settings.slug, [job], now_ms, reads)
@@ -150,7 +151,7 @@ class Engine:
 
     async def check(self, project: str, queries: Sequence[Query]) -> RequestCost:
         """The cost of the queries together; raises their errors, without reading any numbers."""
-        settings, now_ms = await self.project(project), self._clock().wall_ms
+        settings, now_ms = await self.project(project, queries), self._clock().wall_ms
         plans = []
         for query in queries:
             plans.append(self._plans.plan(query, settings, now_ms))
@@ -158,19 +159,22 @@ class Engine:
                 await asyncio.sleep(0)
         return require_affordable(plans)
 
-    async def project(self, slug: str) -> ProjectSettings:
-        if slug not in self._projects:
+    async def project(self, slug: str, queries: Sequence[Query] = ()) -> ProjectSettings:
+        """The settings; read again if a query names what they do not declare: it may be new."""
+        if slug not in self._projects or needs_declaration(queries, self._projects[slug]):
             self._projects[slug] = (await self._reader.read(slug, ())).project
         return self._projects[slug]
 
     async def observe(self, slug: str) -> Freshness:
-        """Read the ledger of the project's shard, and update the freshness by it."""
-        return self._freshness.observe(await self._reader.read(slug, ()), self._clock())
+        """Read the ledger of the project's shard and the project's settings, and update the freshness by the ledger."""
+        snapshot = await self._reader.read(slug, ())
+        self._projects[slug] = snapshot.project
+        return self._freshness.observe(snapshot, self._clock())
 
     async def _prepare(self, planned: QueryPlan) -> QuestionJob:
         match planned.shape:
             case SumsPlan() as shape:
-                products = await self._read_products(planned, shape.joined)
+                products = await self._read_products(planned, shape.attributes)
                 window = self._windows.find(planned)
                 if window is None:
                     return QuestionJob(planned, products=products)
@@ -208,7 +212,7 @@ class Engine:
 
     async def _prepare_persons(self, planned: QueryPlan, shape: PersonsPlan) -> QuestionJob:
         window = self._windows.find(planned)
-        products = await self._read_products(planned, shape.joined)
+        products = await self._read_products(planned, shape.attributes)
         with suppress(Unable):  # then count all products, or let the store unite them
             if isinstance(window, VisitorUpperBounds):
                 return QuestionJob(planned, await self._rank_products(planned, shape, window))
@@ -220,7 +224,7 @@ class Engine:
             answer = (await self._unchanged_answers.ask(planned.project.slug, [values_read(planned, shape)])).answers[0]
             assert isinstance(answer, list)
             values = tuple(str(value) for value in answer)
-        elif not planned.query.breakdown and not shape.joined:
+        elif not planned.query.breakdown and not shape.attributes:
             return QuestionJob(planned, (((), values),))
         groups = groups_of(planned, shape, values, products)
         if planned.query.breakdown and len(groups) > planned.query.limit:

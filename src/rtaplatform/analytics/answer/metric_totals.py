@@ -15,6 +15,7 @@ from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.plan.dimension_groups import can_filter
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.query import Answer, Meta, MetricTotal, MetricTotals, Query
+from rtaplatform.core.rollups import SESSIONS
 
 # The funnel of a product, in order.
 PRODUCT_METRICS = (
@@ -27,7 +28,7 @@ ENGAGEMENT_METRICS = (
     "sessions", "sessions_per_visitor", "events_per_session", "bounce_rate", "session_duration",
     "session_duration_median", "session_duration_p95", "conversion_rate", "cart_abandonment_rate", "buyers",
 )  # fmt: skip
-ENGAGEMENT_DIMENSIONS = METRICS["sessions"].dimensions
+ENGAGEMENT_DIMENSIONS = SESSIONS.dimensions
 
 
 def queries_of_totals(query: Query, names: Sequence[str]) -> list[Query]:

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rtaplatform.analytics.ask.query_fields import READERS
+from rtaplatform.core.declarations import is_property, is_trait
 from rtaplatform.core.errors import InvalidParameter, NotFound
 from rtaplatform.core.metrics import DIMENSIONS, METRICS, Metric
 from rtaplatform.core.query import Query
 
 PARAMETERS = ("from", "to", "interval", "timezone", "week_start", "breakdown", "limit", "compare", "bots")
-LISTS = ("breakdown", "metrics", *DIMENSIONS)  # the parameters that take several values
+LISTS = ("breakdown", "metrics")  # the parameters, besides dimensions, that take several values
 LIVE_METRICS_MAX = 20
 # A value of a list in a URL: no commas, except after a backslash.
 _VALUE = re.compile(r"(?:\\,|[^,])*")
@@ -58,6 +59,12 @@ def parse_object(raw_query: object) -> Query:
     return _build_query(find_metric(raw_query["metric"]), fields)
 
 
+def field_in_object(raw_query: object, field: str | None) -> str | None:
+    """Where the field of an error stands in such a query: a dimension is one of its `filters`."""
+    filters = raw_query.get("filters") if isinstance(raw_query, dict) else None
+    return f"filters.{field}" if isinstance(filters, dict) and field in filters else field
+
+
 def find_metric(name: str, field: str = "metric") -> Metric:
     """Find the metric that a parameter or a body names. Raises InvalidParameter."""
     if name in METRICS:
@@ -89,18 +96,27 @@ def _read_url_fields(pairs: Iterable[tuple[str, str]], besides: Sequence[str]) -
     for name, text in pairs:
         if name in besides:
             continue
-        if name not in PARAMETERS and name not in DIMENSIONS:
+        if name not in PARAMETERS and not _is_dimension(name):
             raise InvalidParameter.unknown(name, (*PARAMETERS, *besides, *DIMENSIONS))
-        if name in texts and name not in LISTS:
+        if name in texts and not _is_list(name):
             raise InvalidParameter(f"`{name}` is given twice.", field=name, allowed="one value", hint="Give it once.")
         texts.setdefault(name, []).append(text)
-    filters = {name: _read_list(name, values) for name, values in texts.items() if name in DIMENSIONS}
-    fields = {name: _read_field(name, values) for name, values in texts.items() if name not in DIMENSIONS}
+    filters = {name: _read_list(name, values) for name, values in texts.items() if _is_dimension(name)}
+    fields = {name: _read_field(name, values) for name, values in texts.items() if not _is_dimension(name)}
     return {**fields, "filters": filters} if filters else fields
 
 
+def _is_dimension(name: str) -> bool:
+    """Whether a parameter is a filter. Whether a project declares it is not known here."""
+    return name in DIMENSIONS or is_property(name) or is_trait(name)
+
+
+def _is_list(name: str) -> bool:
+    return name in LISTS or _is_dimension(name)
+
+
 def _read_field(name: str, texts: list[str]) -> Any:
-    if name in LISTS:
+    if _is_list(name):
         return _read_list(name, texts)
     text = texts[0]
     if name == "limit":
@@ -118,7 +134,7 @@ def _build_query(metric: Metric, fields: Mapping[str, Any]) -> Query:
 def _read_list(name: str, texts: list[str]) -> list[str]:
     """Read the values of a parameter that occurs once or several times."""
     values = texts if len(texts) > 1 else split_values(texts[0])
-    if name not in DIMENSIONS:  # spaces around names of metrics and dimensions are ignored
+    if not _is_dimension(name):  # spaces around names of metrics and dimensions are ignored
         values = [value.strip() for value in values]
     if not all(values):
         raise InvalidParameter(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rtaplatform.analytics.ask.time_expressions import read_moment
+from rtaplatform.core.declarations import METRIC, TRAIT_METRICS, is_property, is_trait
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import INTERVALS, Metric
 from rtaplatform.core.query import LIMIT_MAX
@@ -90,7 +91,8 @@ def _read_values(metric: Metric, name: str, raw_values: Any) -> tuple[str, ...]:
 
 
 def _require_dimension(metric: Metric, name: str, field: str) -> None:
-    if name not in metric.dimensions:
+    may_be_declared = (metric.name == METRIC and is_property(name)) or (metric.name in TRAIT_METRICS and is_trait(name))
+    if name not in metric.dimensions and not may_be_declared:
         raise InvalidParameter(
             f"{metric.name} has no dimension {name[:100]!r}.", field=field, allowed=list(metric.dimensions),
             hint="GET /v1/metrics tells which metric has which dimensions.",

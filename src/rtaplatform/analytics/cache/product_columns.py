@@ -20,7 +20,7 @@ from rtaplatform.analytics.cache.number_columns import NumberColumns, Numbers, f
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.read.product_attributes import ProductTable, attribute_of
-from rtaplatform.analytics.read.rows import AnswerRow, Key
+from rtaplatform.analytics.read.rows import AnswerRow, RowKey
 from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR
 
 CODE_BYTES, KEY_BYTES = 4, 300
@@ -33,8 +33,8 @@ class CodedNames(Struct):
 
     version: int | None
     reshape_count: int
-    keys: list[Key]
-    code_of: dict[Key, int]
+    keys: list[RowKey]
+    code_of: dict[RowKey, int]
     codes: NDArray[np.int32]
 
 
@@ -83,10 +83,10 @@ class ProductColumns:
 
     def _filter_columns(self, shape: SumsPlan, products: ProductTable | None) -> NDArray[Any] | None:
         """Whether the filters take each column; None if they take all."""
-        filters = shape.wanted[1:]
+        filters = shape.filters[1:]
         if all(values is None for values in filters):
             return None
-        code_table = self._update_codes(shape.joined, products)
+        code_table = self._update_codes(shape.attributes, products)
         mask = [
             all(values is None or value in values for value, values in zip(key, filters, strict=True))
             for key in code_table.keys
@@ -122,7 +122,9 @@ class ProductColumns:
 
     def count_joins(self, shape: SumsPlan, breakdown: Names, products: ProductTable | None) -> int:
         """Count the names that must be joined before the question is answered."""
-        joins = {names for names in (shape.joined, breakdown) if names and (products is not None or names == breakdown)}
+        joins = {
+            names for names in (shape.attributes, breakdown) if names and (products is not None or names == breakdown)
+        }
         count = 0
         for names in joins:
             code_table, changed_ids = self._find_valid_codes(names, products)
@@ -143,11 +145,11 @@ class ProductColumns:
                 code_table.keys.append(key)
         return np.array([code_table.code_of[key] for key in keys], dtype=np.int32)
 
-    def _make_key(self, column: int, names: Names, products: ProductTable | None) -> Key:
+    def _make_key(self, column: int, names: Names, products: ProductTable | None) -> RowKey:
         return list_keys([read_product_id(self._columns.names[column])], names, products)[0]
 
 
-def list_keys(product_ids: Sequence[str], names: Names, products: ProductTable | None) -> list[Key]:
+def list_keys(product_ids: Sequence[str], names: Names, products: ProductTable | None) -> list[RowKey]:
     """The key of each product: the named ones of its id and attributes. There may be 100,000 products."""
     values = [
         product_ids if name == PRODUCT_ID or products is None else attribute_of(products, product_ids, name)
@@ -166,5 +168,5 @@ def _sum_values(values: Numbers) -> int:
     return sum(values.tolist())
 
 
-def _make_row(key: Key, total: int) -> AnswerRow:
+def _make_row(key: RowKey, total: int) -> AnswerRow:
     return AnswerRow(key, total, None, [total])

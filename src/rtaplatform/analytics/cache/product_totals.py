@@ -30,7 +30,7 @@ SMALL_PRODUCTS_MAX = 512  # a bucket with no more products is read whole at once
 
 def is_over_products(plan: QueryPlan, shape: SumsPlan) -> bool:
     """Whether the question sums whole buckets of products over its period, without points or comparison."""
-    is_product = shape.rollup == PRODUCTS.name and shape.fields is None and shape.wanted[0] is None
+    is_product = shape.rollup == PRODUCTS.name and shape.fields is None and shape.filters[0] is None
     return is_product and plan.query.interval == "none" and plan.query.compare is None
 
 
@@ -144,13 +144,15 @@ class ProductTotals(SumsCache):
     def count_joins(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> int:
         """Count the names that must be joined, or become rows, before the question is answered."""
         row_count = len(self._columns.names) if plan.query.breakdown and plan.query.limit == ALL_ROWS else 0
-        return row_count + (self._products.count_joins(shape, plan.query.breakdown, products) if shape.joined else 0)
+        return row_count + (
+            self._products.count_joins(shape, plan.query.breakdown, products) if shape.attributes else 0
+        )
 
     # Answering ----------------------------------------------------------------------------------------------------
 
     def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
         is_hiding = any(self._columns.has_name(prefix + OTHER.encode()) for prefix in self._prefixes)
-        if not is_hiding and shape.shared is not None:
+        if not is_hiding and shape.shared_total is not None:
             is_hiding = self._has_shared()
         if not is_hiding:
             is_hiding = self._products.has_short_row(shape, products, self._list_short_fields())

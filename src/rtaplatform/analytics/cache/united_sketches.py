@@ -23,7 +23,7 @@ from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.distinct import point_tiles
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRow, Key, cells_of, sketches_of, sort_and_limit
+from rtaplatform.analytics.read.rows import AnswerRow, RowKey, cells_of, sketches_of, sort_and_limit
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.rollups import PERSONS, PRODUCT_ID, PRODUCTS, field
 from rtaplatform.core.sketches.registers import Registers, count, read_registers, unite
@@ -46,9 +46,9 @@ class UnionBucket(Struct, frozen=True):
 def may_unite(plan: QueryPlan) -> bool:
     """Whether the question asks for persons by attributes of all products."""
     shape = plan.shape
-    if not isinstance(shape, PersonsPlan) or shape.of or shape.values is not None or not shape.joined:
+    if not isinstance(shape, PersonsPlan) or shape.of or shape.values is not None or not shape.attributes:
         return False
-    return set(plan.query.breakdown) <= set(shape.joined)
+    return set(plan.query.breakdown) <= set(shape.attributes)
 
 
 def union_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
@@ -76,8 +76,8 @@ class UnitedSketches(WindowCache):
     def _clear(self) -> None:
         self._buckets: dict[Tile, UnionBucket] = {}
         self._row_of: dict[str, int] = {}  # product id → index of its key, which is its row in the registers
-        self._keys: list[Key] = []
-        self._index_of: dict[Key, int] = {}
+        self._keys: list[RowKey] = []
+        self._index_of: dict[RowKey, int] = {}
         self._size = 0
 
     @property
@@ -169,22 +169,22 @@ class UnitedSketches(WindowCache):
         ]
         return sort_and_limit([row for row in rows if not plan.query.breakdown or row.total or row.previous], limit)
 
-    def _group_rows(self, plan: QueryPlan, shape: PersonsPlan) -> dict[Key, list[int]]:
+    def _group_rows(self, plan: QueryPlan, shape: PersonsPlan) -> dict[RowKey, list[int]]:
         """Each key of the answer, and the rows of the registers that it unites. Only products of the period count."""
         indices = [self._names.index(name) for name in plan.query.breakdown]
         tiles = dict.fromkeys((*plan.period.tiles, *(plan.period.previous or ())))
         bucket_rows = [self._buckets[tile].registers.rows for tile in tiles]
-        groups: dict[Key, list[int]] = {} if indices else {(): []}
+        groups: dict[RowKey, list[int]] = {} if indices else {(): []}
         for row in np.unique(np.concatenate(bucket_rows)).tolist() if bucket_rows else ():
             key = self._keys[row]
-            if all(values is None or value in values for value, values in zip(key, shape.wanted, strict=True)):
+            if all(values is None or value in values for value, values in zip(key, shape.filters, strict=True)):
                 groups.setdefault(tuple(key[index] for index in indices), []).append(row)
         return groups
 
-    def _count_persons(self, groups: Mapping[Key, Sequence[int]], tiles: Sequence[Tile]) -> dict[Key, int]:
+    def _count_persons(self, groups: Mapping[RowKey, Sequence[int]], tiles: Sequence[Tile]) -> dict[RowKey, int]:
         """Count the persons of each group in the union of these buckets."""
         registers = [self._buckets[tile].registers for tile in tiles]
-        keys, counts = list(groups), dict[Key, int]()
+        keys, counts = list(groups), dict[RowKey, int]()
         for first in range(0, len(keys), GROUPS_AT_ONCE):
             portion = keys[first : first + GROUPS_AT_ONCE]
             group_of: NDArray[np.int64] = np.full(len(self._keys), -1, dtype=np.int64)

@@ -18,7 +18,7 @@ from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, rows_of
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRows, Key, cells_of, listings_of
+from rtaplatform.analytics.read.rows import AnswerRows, RowKey, cells_of, listings_of
 from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, field
 from rtaplatform.store.port import BucketContent, Read
 
@@ -29,7 +29,7 @@ ROW_BYTES, MEANING_BYTES = 200, 300
 class ValueBucket(Struct, frozen=True):
     """The sums of one bucket. `is_hiding`: one of its fields may belong to a row, but cannot be told apart."""
 
-    sums: dict[Key, int]
+    sums: dict[RowKey, int]
     is_hiding: bool
     field_count: int
 
@@ -111,7 +111,7 @@ class ValueTotals(SumsCache):
         """Ignored: this cache reads no change logs."""
 
     def _group_fields(self, fields: Sequence[bytes]) -> ValueBucket:
-        meanings, reading, sums, is_hiding = self._meanings, self._reading, dict[Key, int](), False
+        meanings, reading, sums, is_hiding = self._meanings, self._reading, dict[RowKey, int](), False
         for name, text in zip(fields[::2], fields[1::2], strict=True):
             meaning = meanings.get(name)
             if meaning is None:
@@ -129,10 +129,10 @@ class ValueTotals(SumsCache):
         is_hiding = any(self._buckets[tile].is_hiding for tile in (*period.tiles, *(period.previous or ())))
         return rows_of(plan, point_sums, previous_sums, is_hiding=is_hiding)
 
-    def _sum_tiles(self, tiles: Sequence[Tile]) -> Mapping[Key, int]:
+    def _sum_tiles(self, tiles: Sequence[Tile]) -> Mapping[RowKey, int]:
         if len(tiles) == 1:
             return self._buckets[tiles[0]].sums
-        sums: dict[Key, int] = {}
+        sums: dict[RowKey, int] = {}
         for tile in tiles:
             for key, number in self._buckets[tile].sums.items():
                 sums[key] = sums.get(key, 0) + number

@@ -24,6 +24,7 @@ from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, Answers, cells_of, table_of
+from rtaplatform.core.caps import ANCHORS
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, CHANGES, FALLING, REFUND_EVENTS, SHARED
 from rtaplatform.core.time.buckets import BucketKind
@@ -43,7 +44,7 @@ def list_total_fields(rollup: str, measures: Iterable[str], with_bots: bool) -> 
     if rollup in FALLING:
         return ("sessions", CHANGES)
     if rollup not in BY_PRODUCT:
-        totals = ["count"]
+        totals = [ANCHORS.get(rollup, "count")]
     else:  # an order always raises `orders`, but may lower `revenue` or leave `units` unchanged; so with refunds
         extra = {"units": ["orders"], "revenue": ["orders"], "refunds": [REFUND_EVENTS]}
         extra |= {name: [shared] for name, shared in SHARED.items()}

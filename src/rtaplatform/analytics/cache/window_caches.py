@@ -104,7 +104,7 @@ def _make_window(plan: QueryPlan) -> WindowCache:
         case SumsPlan() as shape:
             return ValueTotals(plan, shape)
         case PersonsPlan() as shape if may_unite(plan):
-            return UnitedSketches(shape.joined)
+            return UnitedSketches(shape.attributes)
         case _:
             return VisitorUpperBounds()
 
@@ -118,6 +118,6 @@ def _name_window(plan: QueryPlan) -> tuple[Any, ...]:
         case SumsPlan():
             return ("groups", *period, shape, query.breakdown, query.interval, query.week_start, query.compare)
         case PersonsPlan() if may_unite(plan):
-            return ("unions", *period, shape.joined, query.interval, query.week_start, query.compare)
+            return ("unions", *period, shape.attributes, query.interval, query.week_start, query.compare)
         case _:
             return ("persons", *period, query.interval, query.week_start)

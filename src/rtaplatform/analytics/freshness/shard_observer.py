@@ -13,7 +13,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.sharding import shard_of
 
 PROJECTS_SECONDS = 30.0
-log_line = telemetry.logger("observer")
+log_line = telemetry.make_logger("observer")
 
 
 class ShardObserver:

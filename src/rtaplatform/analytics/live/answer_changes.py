@@ -1,38 +1,44 @@
 """The changes between two answers to the same queries.   Stage 5 of 6, pure.
 
-Promise, held by a property test: the old answers merged with the changes are the new answers. If the times of the
-points differ (the window has moved with the clock), the answers cannot be merged, and the result is None.
+Promise, held by a property test: the old answers merged with the changes are the new answers. A reader merges so: it
+drops the points before the answer's `from`, drops the `removed` rows, replaces or appends the rows of the update with
+their points by time, and puts the rows into the update's `order` if it has one. So a window that moves with the clock
+is an update of the points that are new. If nothing of the old window is left, the result is None: send a snapshot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from rtaplatform.analytics.answer.question_job import QUALITY_MEASURES
 from rtaplatform.core.query import Answer, AnswerUpdate, Meta, Point, Result
+
+RowName = tuple[tuple[str, str], ...]
 
 
 def answer_changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[AnswerUpdate] | None:
     """Return the updates of the answers that differ; None if a new snapshot is needed."""
     updates: list[AnswerUpdate] = []
-    for before, after in zip(old, new, strict=True):
+    for index, (before, after) in enumerate(zip(old, new, strict=True)):
         if before == after:
             continue
-        if not _have_same_times(before, after):
+        dropped = _count_dropped(before, after)
+        if dropped is None:
             return None
-        updates.append(_make_update(before, after))
+        updates.append(_make_update(index, before, after, dropped))
     return updates
 
 
 def is_only_meta(updates: Sequence[AnswerUpdate], old: Sequence[Answer]) -> bool:
     """Whether only data that moves all the time has changed: freshness, counts of duplicates, the period's ends."""
-    metas = {answer.metric: answer.meta for answer in old}
     return all(
         not update.results
         and not update.removed
-        and _without_moving(update.meta) == _without_moving(metas[update.metric])
+        and update.order is UNSET
+        and _without_moving(update.meta) == _without_moving(old[update.index].meta)
         for update in updates
     )
 
@@ -41,39 +47,65 @@ def _without_moving(meta: Meta) -> Meta:
     return msgspec.structs.replace(meta, as_of=None, lag_ms=None, **dict.fromkeys(QUALITY_MEASURES, 0))
 
 
-def _have_same_times(before: Answer, after: Answer) -> bool:
-    if before.interval == "none":
-        return True
+def _count_dropped(before: Answer, after: Answer) -> int | None:
+    """Return how many points at the start of each row are over; None if the windows do not overlap."""
+    if before.interval != after.interval or before.timezone != after.timezone:
+        return None
     if not before.results or not after.results:
-        return before.start == after.start and before.end == after.end
-    first, second = before.results[0].points, after.results[0].points
-    return _times(first) == _times(second)
+        return 0
+    old, new = _times(before.results[0].points), _times(after.results[0].points)
+    if old == new:
+        return 0
+    if not new or new[0] not in old:
+        return None
+    dropped = old.index(new[0])
+    kept = old[dropped:]
+    return dropped if new[: len(kept)] == kept else None
 
 
 def _times(points: Sequence[Point]) -> list[str]:
     return [time for time, _ in points]
 
 
-def _make_update(before: Answer, after: Answer) -> AnswerUpdate:
-    old = {_key(result): result for result in before.results}
-    new = {_key(result) for result in after.results}
-    changed = [_diff_result(old.get(_key(result)), result) for result in after.results]
+def _make_update(index: int, before: Answer, after: Answer, dropped: int) -> AnswerUpdate:
+    old = {_name(result): result for result in before.results}
+    new = {_name(result): result for result in after.results}
+    changed = [_diff_result(old.get(name), result, dropped) for name, result in new.items()]
     fields = {name: getattr(after, name) for name in Answer.__struct_fields__ if name != "results"}
     return AnswerUpdate(
         **fields,
+        index=index,
         results=[result for result in changed if result is not None],
-        removed=[result.dimensions for result in before.results if _key(result) not in new],
+        removed=[result.dimensions for name, result in old.items() if name not in new],
+        order=_find_order(old, new),
     )
 
 
-def _diff_result(before: Result | None, after: Result) -> Result | None:
+def _find_order(old: Mapping[RowName, Result], new: Mapping[RowName, Result]) -> list[int] | UnsetType:
+    """Return, for each row of the new answer, its place among the kept rows and the new ones after them.
+
+    UNSET if they are in this order already.
+    """
+    merged = [*(name for name in old if name in new), *(name for name in new if name not in old)]
+    if merged == list(new):
+        return UNSET
+    places = {name: place for place, name in enumerate(merged)}
+    return [places[name] for name in new]
+
+
+def _diff_result(before: Result | None, after: Result, dropped: int) -> Result | None:
     if before is None:
         return after
-    if before == after:
+    kept = before.points[dropped:] if dropped else before.points
+    if kept == after.points and _is_same_but_points(before, after):
         return None
-    points = [new for old, new in zip(before.points, after.points, strict=True) if old != new]
-    return msgspec.structs.replace(after, points=points)
+    points = [point for old, point in zip(kept, after.points, strict=False) if old != point]
+    return msgspec.structs.replace(after, points=points + after.points[len(kept) :])
 
 
-def _key(result: Result) -> tuple[tuple[str, str], ...]:
+def _is_same_but_points(before: Result, after: Result) -> bool:
+    return before.total == after.total and before.previous == after.previous
+
+
+def _name(result: Result) -> RowName:
     return tuple(sorted(result.dimensions.items()))

@@ -41,6 +41,10 @@ class FairShares(Generic[P]):
     def __len__(self) -> int:
         return len(self._holders)
 
+    def places(self) -> list[P]:
+        """Return all places that are taken."""
+        return list(self._holders)
+
     def take(self, holder: ShareHolder, place: P, weight: int = 1) -> ReclaimedPlace[P]:
         """Take a place, or give a place that is taken this weight."""
         owner = self._holders.get(place, holder)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from rtaplatform import telemetry
@@ -33,14 +33,19 @@ POINTS_PER_PLACE = 4_000
 HISTORY_POINTS_IN_ALL_MAX = 1_000_000
 GIVES_WAY = "The place of this {what} was needed for somebody who has fewer. Connect again later, or ask less at once."
 
-Question = tuple[str, tuple[Query, ...]]
+LiveQuestion = tuple[str, tuple[Query, ...]]
+
+
+def _wake_nobody() -> None: ...
 
 
 @dataclass(eq=False)
 class LiveSeat:
-    """The place of one stream. `problem` is set when the place was given to another project or key."""
+    """The place of one connection. `problem` is set, and `wake` called, when it was given to another project or key."""
 
     key: str = ""
+    kind: str = "sse"
+    wake: Callable[[], None] = _wake_nobody
     problem: PlatformError | None = None
 
 
@@ -50,10 +55,9 @@ class LiveHub:
     ) -> None:
         self._engine, self._reader = engine, reader
         self._interval_s, self._connections_max = interval_ms / 1000, connections_max
-        self._live_queries: dict[Question, LiveQuery] = {}
-        self._questions: FairShares[Question] = FairShares(QUESTIONS_MAX)
+        self._live_queries: dict[LiveQuestion, LiveQuery] = {}
+        self._questions: FairShares[LiveQuestion] = FairShares(QUESTIONS_MAX)
         self._seats: FairShares[LiveSeat] = FairShares(connections_max)
-        self._query_of_seat: dict[LiveSeat, LiveQuery] = {}
         self._turns = ComputeBudget()
         self.connections = 0
         self.is_closing = False
@@ -81,23 +85,41 @@ class LiveHub:
         """Stop all computations and wake the listeners, so that their streams end."""
         self.is_closing = True
         for live_query in self._live_queries.values():
-            live_query.close()
+            live_query.stop()
+            live_query.wake()
+        for seat in self._seats.places():
+            seat.wake()
 
     @asynccontextmanager
     async def listen(
         self, project: str, queries: tuple[Query, ...], seat: LiveSeat | None = None
     ) -> AsyncIterator[tuple[LiveQuery, AnswerVersion]]:
-        """Join the live query of a question. Yields it and its newest version. Raises what the computation raises."""
-        seat, question = seat or LiveSeat(), (project, queries)
-        holder = ShareHolder(project, seat.key)
-        self._take_seat(holder, seat)
-        try:
-            live_query = self._query_of_seat[seat] = self._find_or_make(question, holder)
-        except BaseException:
-            self._seats.leave(seat)
-            raise
+        """Take a seat and follow one question. Yields its live query and newest version."""
+        seat = seat or LiveSeat()
+        with self.seated(project, seat):
+            async with self.follow(project, queries, seat) as (live_query, version):
+                yield live_query, version
+
+    @contextmanager
+    def seated(self, project: str, seat: LiveSeat) -> Iterator[None]:
+        """Hold a connection's place inside. Raises Busy."""
+        self._take_seat(ShareHolder(project, seat.key), seat)
         self.connections += 1
-        telemetry.LIVE_CONNECTIONS.labels("sse").inc()
+        telemetry.LIVE_CONNECTIONS.labels(seat.kind).inc()
+        try:
+            yield
+        finally:
+            self._seats.leave(seat)
+            self.connections -= 1
+            telemetry.LIVE_CONNECTIONS.labels(seat.kind).dec()
+
+    @asynccontextmanager
+    async def follow(
+        self, project: str, queries: tuple[Query, ...], seat: LiveSeat
+    ) -> AsyncIterator[tuple[LiveQuery, AnswerVersion]]:
+        """Join the live query of a question. Yields it and its newest version. Raises what the computation raises."""
+        question, holder = (project, queries), ShareHolder(project, seat.key)
+        live_query = self._find_or_make(question, holder)
         live_query.listeners += 1
         try:
             # Only one first computation, however many listeners join at once.
@@ -107,12 +129,8 @@ class LiveHub:
             yield live_query, version
         finally:
             live_query.leave()
-            self._seats.leave(seat)
-            self._query_of_seat.pop(seat, None)
-            self.connections -= 1
-            telemetry.LIVE_CONNECTIONS.labels("sse").dec()
 
-    def _find_or_make(self, question: Question, holder: ShareHolder) -> LiveQuery:
+    def _find_or_make(self, question: LiveQuestion, holder: ShareHolder) -> LiveQuery:
         if question not in self._live_queries:
             self._drop_idle()
             self._take_question(holder, question, 1)
@@ -142,15 +160,14 @@ class LiveHub:
         for other in reclaimed.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()
             other.problem = Busy(GIVES_WAY.format(what="stream"), retry_after_seconds=30)
-            if other in self._query_of_seat:
-                self._query_of_seat[other].wake()
+            other.wake()
         if not reclaimed.is_held:
             raise Busy(
                 f"{self._connections_max} live connections are open, and this key has its share.",
                 retry_after_seconds=10,
             )
 
-    def _take_question(self, holder: ShareHolder, question: Question, weight: int) -> None:
+    def _take_question(self, holder: ShareHolder, question: LiveQuestion, weight: int) -> None:
         reclaimed = self._questions.take(holder, question, weight)
         for other in reclaimed.given_up:
             telemetry.LIVE_DROPPED.labels("share").inc()

@@ -13,14 +13,16 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from typing import Any
 
 from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.analytics.answer.engine import Reply
 from rtaplatform.analytics.live.answer_changes import answer_changes, is_only_meta
+from rtaplatform.analytics.live.listener_bell import ListenerBell
 from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, AnswerUpdate
 
@@ -56,14 +58,14 @@ class LiveQuery:
         self._compute, self._interval_s, self._name, self._budget = compute, interval_s, name, budget or LiveBudget()
         self._versions: deque[AnswerVersion] = deque()
         self._numbers = itertools.count(1)
-        self._published = asyncio.Event()
+        self._bells: set[ListenerBell] = set()
         self._dirty = asyncio.Event()
         self._published_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.joining = asyncio.Lock()
         self.listeners = 0
         self.left_at = 0.0
-        self.rendered: dict[str, asyncio.Task[bytes | None]] = {}  # encoded events, shared by listeners
+        self.rendered: dict[Hashable, asyncio.Future[Any]] = {}  # made of the newest version
         self.error: PlatformError | None = None  # why the last computation failed; None if it succeeded
         self.problem: PlatformError | None = None  # why the live query has ended, and its streams must end
 
@@ -91,15 +93,11 @@ class LiveQuery:
         if self.listeners == 0:
             self.stop()
 
-    def close(self) -> None:
-        """Stop the computations and wake all listeners."""
-        self.stop()
-        self.wake()
-
     def end(self, problem: PlatformError) -> None:
         """Stop for good; `problem` tells the listeners why."""
         self.problem = problem
-        self.close()
+        self.stop()
+        self.wake()
 
     def stop(self) -> None:
         if self._task is not None:
@@ -118,19 +116,20 @@ class LiveQuery:
         latest = latest or self.latest
         return answer_changes(base.answers, latest.answers) if base.generation == latest.generation else None
 
-    async def wait(self, sent_version: AnswerVersion, error: PlatformError | None, timeout_s: float) -> None:
-        """Wait for a newer version or another error than the listener has sent, or until the timeout.
+    @contextmanager
+    def ringing(self, bell: ListenerBell) -> Iterator[None]:
+        """Ring this bell inside, whenever there is a newer version, an error or an end."""
+        self._bells.add(bell)
+        try:
+            yield
+        finally:
+            self._bells.discard(bell)
+            bell.end()
 
-        Raises the error of a bug that has ended the computations: no stream goes on with old numbers.
-        """
+    def check(self) -> None:
+        """Raise the error of a bug that has ended the computations: no stream goes on with old numbers."""
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
-        if self.latest is not sent_version or self.error is not error or self.problem is not None:
-            return
-        published = self._published
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await published.wait()
 
     # inside ----------------------------------------------------------------------------------------------------
 
@@ -190,5 +189,5 @@ class LiveQuery:
 
     def wake(self) -> None:
         """Wake all listeners."""
-        self._published.set()
-        self._published = asyncio.Event()
+        for bell in self._bells:
+            bell.ring()

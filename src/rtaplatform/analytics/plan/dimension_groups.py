@@ -15,7 +15,7 @@ from rtaplatform.core.metrics import (
     QuantileMetric,
     joined_dimensions,
 )
-from rtaplatform.core.rollups import PERSON_DIMENSIONS
+from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES
 
 
 def groups_of(metric: Metric) -> list[tuple[str, ...]]:
@@ -26,7 +26,7 @@ def groups_of(metric: Metric) -> list[tuple[str, ...]]:
         case AdditiveMetric():
             return _drop_subsets([source.dimensions for source in metric.sources])
         case DistinctMetric():
-            return [joined_dimensions((name,)) for name in PERSON_DIMENSIONS]
+            return [joined_dimensions((name,)) for name in metric.dimensions if name not in PRODUCT_ATTRIBUTES]
         case QuantileMetric(counts=counts):
             return _drop_subsets([tuple(d for d in group if d != LENGTH) for group in groups_of(counts)])
         case LiveGauge() | DailyMetric():

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from rtaplatform.analytics.ask.time_expressions import resolve
+from rtaplatform.core.declarations import has_minutes
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import (
     INTERVALS,
@@ -24,7 +25,7 @@ from rtaplatform.core.metrics import (
 )
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import NOW, Query
-from rtaplatform.core.rollups import ACTIVES, LENGTHS
+from rtaplatform.core.rollups import ACTIVES
 
 DAY_INTERVALS = ("day", "week", "month", "none")
 
@@ -37,7 +38,9 @@ def intervals_of(metric: Metric) -> tuple[str, ...]:
             return DAY_INTERVALS
         case AdditiveMetric(sources=sources):
             smallest = sources[0].rollup
-            return DAY_INTERVALS if smallest == ACTIVES else INTERVALS[1:] if smallest == LENGTHS else INTERVALS
+            if smallest == ACTIVES:
+                return DAY_INTERVALS
+            return INTERVALS if has_minutes(smallest.name) else INTERVALS[1:]
         case DistinctMetric():
             return INTERVALS
         case DerivedMetric() | QuantileMetric():
@@ -50,7 +53,7 @@ def find_daily(metrics: Sequence[Metric]) -> Metric | None:
     return next((metric for metric in metrics if intervals_of(metric) == DAY_INTERVALS), None)
 
 
-def asked_of_days(query: Query, daily: Metric, project: ProjectSettings, now_ms: int) -> Query:
+def widen_to_days(query: Query, daily: Metric, project: ProjectSettings, now_ms: int) -> Query:
     """The query, which ends now at the latest. Raises `InvalidParameter` for another zone and for short intervals."""
     if query.timezone not in (None, project.zone):
         raise InvalidParameter(

@@ -12,17 +12,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rtaplatform.analytics.ask.time_expressions import resolve, shown
-from rtaplatform.analytics.plan.tiling import Tile, find_finest_kept, find_first_kept, tile_range
+from rtaplatform.analytics.plan.tiling import Tile, find_finest_kept, tile_range
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import POINTS_MAX, Anchor, Query
 from rtaplatform.core.time import calendar
-from rtaplatform.core.time.buckets import DAY_MS, MINUTE_MS, BucketKind
+from rtaplatform.core.time.buckets import DAY_MS, MINUTE_MS, BucketKind, is_kept
 
 RANGE_DAYS_MAX = 3_660
 AHEAD_MS_MAX = DAY_MS
 KEPT = {BucketKind.MINUTE: "48 hours", BucketKind.HOUR: "60 days", BucketKind.DAY: "400 days"}
-NOT_KEPT = "not kept for persons by dimension and for sales by place, or (persons by product) for 8 days only"
+NOT_KEPT = (
+    "not kept for persons by dimension, sales by place, visits, declared properties and user traits, or (persons by "
+    "product) for 8 days only"
+)
 KIND_OF = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
 
@@ -165,7 +168,8 @@ def _round_ends(request: PeriodRequest, grain: BucketKind, start: int, last: int
 
 
 def _is_kept(start: int, request: PeriodRequest) -> bool:
-    return start > find_first_kept(BucketKind.DAY, request.now_ms) - 24 * 60
+    day = calendar.floor_to_kind(start, BucketKind.DAY, request.home)
+    return is_kept(BucketKind.DAY, day, request.now_ms)
 
 
 def _list_reasons(request: PeriodRequest, start: int, before: tuple[int, int] | None) -> tuple[str, ...]:

@@ -13,15 +13,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rtaplatform.analytics.plan.decay import decay_weights
+from rtaplatform.analytics.plan.declared_dimensions import metric_of, require_declared
 from rtaplatform.analytics.plan.dimension_groups import can_filter
-from rtaplatform.analytics.plan.metric_intervals import asked_of_days, find_daily
+from rtaplatform.analytics.plan.metric_intervals import find_daily, widen_to_days
 from rtaplatform.analytics.plan.period import Period, cut_period
 from rtaplatform.analytics.plan.shapes import PartShape, PersonsPlan, SumsPlan, shape_of
+from rtaplatform.core.declarations import has_minutes
 from rtaplatform.core.errors import InvalidParameter
-from rtaplatform.core.metrics import LENGTH, METRICS, DerivedMetric, LiveGauge, Metric, MetricPart, QuantileMetric
+from rtaplatform.core.metrics import (
+    COUNTS_BY_LENGTH,
+    LENGTH,
+    METRICS,
+    DerivedMetric,
+    LiveGauge,
+    Metric,
+    MetricPart,
+    QuantileMetric,
+)
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import ALL_ROWS, NOW, Anchor, Query, TimeExpression
-from rtaplatform.core.rollups import LENGTHS, SALES, SESSION_LENGTHS
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, sketch_retention_ms
 
 NAMED_CELLS_MAX = 50_000  # named fields in all buckets of a question; beyond, whole buckets are read in portions
@@ -29,7 +39,6 @@ POINTS_PER_ANSWER_MAX = 100_000
 ALL_KINDS = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
 DIMENSION_KINDS = (BucketKind.HOUR, BucketKind.DAY)
 DAY_KINDS = (BucketKind.DAY,)
-WITHOUT_MINUTES = frozenset((SALES.name, LENGTHS.name, SESSION_LENGTHS.name))
 
 
 class DerivedPlan(Struct, frozen=True):
@@ -58,42 +67,44 @@ Cut = Callable[[Query, ProjectSettings, int, tuple[BucketKind, ...]], Period]
 
 def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cut_period) -> QueryPlan:
     """Raises `InvalidParameter`, which names the field and the allowed values. `now_ms` is a whole minute."""
-    metric = METRICS[query.metric]
-    shapes = _shapes(query, metric)
-    together = [METRICS[name] for name in query.beside]
-    beside = [shape for other in together for shape in _shapes(_answerable(query, other), other)]
-    period_query = _of_the_moment(query) if isinstance(metric, LiveGauge) else _period_asked(query)
+    require_declared(query, project)
+    # The list of metrics leaves out what only length_histogram.py asks for.
+    metric = metric_of(query.metric, project) if query.metric in METRICS else COUNTS_BY_LENGTH
+    shapes = _make_shapes(query, metric)
+    together = [metric_of(name, project) for name in query.beside]
+    beside = [shape for other in together for shape in _make_shapes(_drop_impossible_filters(query, other), other)]
+    period_query = _ask_last_minutes(query) if isinstance(metric, LiveGauge) else _keep_period(query)
     if (daily := find_daily([metric, *together])) is not None:
-        period_query = asked_of_days(period_query, daily, project, now_ms)
+        period_query = widen_to_days(period_query, daily, project, now_ms)
     kinds_max = ALL_KINDS if daily is None else DAY_KINDS
     period = _cut_for([*shapes, *beside], kinds_max, lambda kinds: cut(period_query, project, now_ms, kinds), now_ms)
     _require_size(query, period)
     if query.breakdown:
         query = replace(query, limit=query.limit + 1)
-    bounded = [_bounded(shape, period) for shape in shapes]
+    bounded = [_bound_fields(shape, period) for shape in shapes]
     if not isinstance(metric, DerivedMetric | QuantileMetric):
-        return QueryPlan(query, project, metric, period, bounded[0], _weights(query, period))
-    parts, every = metric.parts, _of_parts(replace(query, limit=ALL_ROWS), metric)
-    plans = [QueryPlan(every, project, part, period, shape) for part, shape in zip(parts, bounded, strict=True)]
+        return QueryPlan(query, project, metric, period, bounded[0], _weigh_points(query, period))
+    parts, part_query = metric.parts, _ask_for_parts(replace(query, limit=ALL_ROWS), metric)
+    plans = [QueryPlan(part_query, project, part, period, shape) for part, shape in zip(parts, bounded, strict=True)]
     return QueryPlan(query, project, metric, period, DerivedPlan(metric, tuple(plans)))
 
 
-def _shapes(query: Query, metric: Metric) -> list[PartShape]:
+def _make_shapes(query: Query, metric: Metric) -> list[PartShape]:
     parts: tuple[MetricPart | LiveGauge, ...]
     parts = metric.parts if isinstance(metric, DerivedMetric | QuantileMetric) else (metric,)
-    return [shape_of(_of_parts(query, metric), part) for part in parts]
+    return [shape_of(_ask_for_parts(query, metric), part) for part in parts]
 
 
-def _of_parts(query: Query, metric: Metric) -> Query:
+def _ask_for_parts(query: Query, metric: Metric) -> Query:
     """What is asked of a metric's parts: of a quantile, the counts of each length."""
     return replace(query, breakdown=(*query.breakdown, LENGTH)) if isinstance(metric, QuantileMetric) else query
 
 
-def _answerable(query: Query, metric: Metric) -> Query:
+def _drop_impossible_filters(query: Query, metric: Metric) -> Query:
     return query if can_filter(metric, [name for name, _ in query.filters]) else replace(query, filters=())
 
 
-def _weights(query: Query, period: Period) -> tuple[int, ...]:
+def _weigh_points(query: Query, period: Period) -> tuple[int, ...]:
     if not query.half_life_ms:
         return ()
     starts = [span.start * MINUTE_MS for span in period.spans]
@@ -108,7 +119,7 @@ def _cut_for(
 ) -> Period:
     """Cut one period whose buckets exist for all of the shapes, and are of these kinds."""
     dimensions = [shape.kept_as for shape in shapes if isinstance(shape, PersonsPlan) and shape.kept_as]
-    has_no_minutes = any(isinstance(shape, SumsPlan) and shape.rollup in WITHOUT_MINUTES for shape in shapes)
+    has_no_minutes = any(isinstance(shape, SumsPlan) and not has_minutes(shape.rollup) for shape in shapes)
     kinds = DIMENSION_KINDS if dimensions or has_no_minutes else ALL_KINDS
     period = cut(tuple(kind for kind in kinds if kind in kinds_max))
     kept_ms = min((sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
@@ -123,7 +134,7 @@ def _has_hours_before(period: Period, ms: int) -> bool:
     return any(kind is BucketKind.HOUR and start * MINUTE_MS <= ms for kind, start in tiles)
 
 
-def _bounded(shape: PartShape, period: Period) -> PartShape:
+def _bound_fields(shape: PartShape, period: Period) -> PartShape:
     if not isinstance(shape, SumsPlan):
         return shape
     buckets = len(period.tiles) + len(period.previous or ())
@@ -139,12 +150,12 @@ def _require_size(query: Query, period: Period) -> None:
         )  # fmt: skip
 
 
-def _of_the_moment(query: Query) -> Query:
+def _ask_last_minutes(query: Query) -> Query:
     """The query for `online`, which is always about the last 5 minutes."""
     last = TimeExpression(Anchor.NOW, -5 * MINUTE_MS)
     return Query("", last, NOW, timezone=query.timezone)
 
 
-def _period_asked(query: Query) -> Query:
+def _keep_period(query: Query) -> Query:
     """The part of a query that decides its period, so that a common period is cut once."""
     return Query("", query.start, query.end, query.interval, query.timezone, query.week_start, compare=query.compare)

@@ -20,34 +20,37 @@ from rtaplatform.core.query import Query
 from rtaplatform.core.rollups import (
     BOT_PREFIX,
     BY_PRODUCT,
+    PAGE,
     PEOPLE,
     PRODUCT_ATTRIBUTES,
     PRODUCT_ID,
     SHARED,
+    VISIT_DIMENSIONS,
     field,
     sketch_dimension,
 )
 from rtaplatform.core.values.markers import stored_value
 
 NAMED_FIELDS_MAX = 256
+WITH_VALUES_ONLY = frozenset((*VISIT_DIMENSIONS, PAGE))  # of persons
 
 
 class SumsPlan(Struct, frozen=True):
-    """Add `measure` of a rollup where every dimension has one of its `wanted` values. `fields` None: whole buckets.
+    """Add `measure` of a rollup where every dimension has a value that `filters` allow. `fields` None: whole buckets.
 
-    `joined` are attributes of products: the last of the dimensions, and in no field of the rollup. `shared`: the total
-    that tells whether sums over several products count events twice, where the answer has such sums.
+    `attributes` are those of products: the last of the dimensions, and in no field of the rollup. `shared_total`: the
+    total that tells whether sums over several products count events twice, where the answer has such sums.
     """
 
     rollup: str
     measure: str
     dimensions: tuple[str, ...]
-    wanted: tuple[frozenset[str] | None, ...]  # per dimension; None: any value
+    filters: tuple[frozenset[str] | None, ...]  # per dimension; None: any value
     fields: tuple[str, ...] | None
     with_bots: bool
     scale: int
-    joined: tuple[str, ...] = ()
-    shared: str | None = None
+    attributes: tuple[str, ...] = ()
+    shared_total: str | None = None
 
     @property
     def is_total(self) -> bool:
@@ -55,15 +58,15 @@ class SumsPlan(Struct, frozen=True):
 
 
 class PersonsPlan(Struct, frozen=True):
-    """Unions of sketches. `values` None: of every value that has one; of products, those with the attributes wanted.
+    """Unions of sketches. `values` None: of every value that has one; of products, those that `filters` allow.
 
     `of`: BUYERS, or "" for all persons.
     """
 
     dimension: str
     values: tuple[str, ...] | None
-    joined: tuple[str, ...] = ()
-    wanted: tuple[frozenset[str] | None, ...] = ()  # per attribute; None: any value
+    attributes: tuple[str, ...] = ()
+    filters: tuple[frozenset[str] | None, ...] = ()  # per attribute; None: any value
     of: str = ""
 
     @property
@@ -89,51 +92,59 @@ def shape_of(query: Query, metric: MetricPart | LiveGauge) -> PartShape:
     """Raises `InvalidParameter` if no rollup holds the dimensions together."""
     match metric:
         case AdditiveMetric():
-            return _sums(query, metric)
+            return _plan_sums(query, metric)
         case DistinctMetric():
-            return replace(_persons(query), of=metric.of)
+            return replace(_plan_persons(query), of=metric.of)
         case DailyMetric(measure=measure):
             return DailyPlan(measure)
         case LiveGauge():
             return OnlinePlan()
 
 
-def _sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
-    source = _smallest(query, metric)
-    filters = {name: frozenset(map(stored_value, values)) for name, values in query.filters}
+def _plan_sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
+    source = _choose_source(query, metric)
+    allowed = {name: frozenset(map(stored_value, values)) for name, values in query.filters}
     if source.events:
         named = frozenset(source.events)
-        filters["event"] = named & filters.get("event", named)
-    kept, joined = source.rollup.dimensions, _joined(query)
-    dimensions = (*kept, *joined)
-    wanted = tuple(filters.get(name) for name in dimensions)
-    is_total = not filters and not query.breakdown
-    shared = None if is_total else _shared(query, source, wanted)
-    fields = (source.measure,) if is_total else _named(source, wanted[: len(kept)])
-    if fields is not None and shared is not None:
-        fields += (shared,)
+        allowed["event"] = named & allowed.get("event", named)
+    kept, attributes = source.rollup.dimensions, _list_attributes(query)
+    dimensions = (*kept, *attributes)
+    filters = tuple(allowed.get(name) for name in dimensions)
+    is_total = not allowed and not query.breakdown
+    shared_total = None if is_total else _find_shared_total(query, source, filters)
+    fields = (source.measure,) if is_total else _name_fields(source, filters[: len(kept)])
+    if fields is not None and shared_total is not None:
+        fields += (shared_total,)
     with_bots = query.bots == "include" and source.rollup not in PEOPLE
     if fields is not None and with_bots:
         fields += tuple(BOT_PREFIX + name for name in fields)
     return SumsPlan(
-        source.rollup.name, source.measure, dimensions, wanted, fields, with_bots, metric.scale, joined, shared
+        source.rollup.name,
+        source.measure,
+        dimensions,
+        filters,
+        fields,
+        with_bots,
+        metric.scale,
+        attributes,
+        shared_total,
     )
 
 
-def _shared(query: Query, source: MetricSource, wanted: tuple[frozenset[str] | None, ...]) -> str | None:
+def _find_shared_total(query: Query, source: MetricSource, filters: tuple[frozenset[str] | None, ...]) -> str | None:
     """Where a row adds up several products: an event of two of them counts in both, and once in the row's truth."""
     if source.rollup.name not in BY_PRODUCT or PRODUCT_ID in query.breakdown:
         return None
-    products = wanted[source.rollup.dimensions.index(PRODUCT_ID)]
+    products = filters[source.rollup.dimensions.index(PRODUCT_ID)]
     return None if products is not None and len(products) == 1 else SHARED.get(source.measure)
 
 
-def _joined(query: Query) -> tuple[str, ...]:
+def _list_attributes(query: Query) -> tuple[str, ...]:
     names = {name for name, _ in query.filters} | set(query.breakdown)
     return tuple(name for name in PRODUCT_ATTRIBUTES if name in names)
 
 
-def _smallest(query: Query, metric: AdditiveMetric) -> MetricSource:
+def _choose_source(query: Query, metric: AdditiveMetric) -> MetricSource:
     needed = {name for name, _ in query.filters} | set(query.breakdown)
     for source in metric.sources:
         if needed <= set(source.dimensions):
@@ -148,12 +159,12 @@ def _smallest(query: Query, metric: AdditiveMetric) -> MetricSource:
     )  # fmt: skip
 
 
-def _named(source: MetricSource, wanted: tuple[frozenset[str] | None, ...]) -> tuple[str, ...] | None:
+def _name_fields(source: MetricSource, filters: tuple[frozenset[str] | None, ...]) -> tuple[str, ...] | None:
     """The fields to read, where all values are known and few; and those that stand for them where they have no seat."""
     rollup = source.rollup
     choices = [
         sorted(values) if values is not None else list(SOURCES) if name == "source" else None
-        for name, values in zip(rollup.dimensions, wanted, strict=True)
+        for name, values in zip(rollup.dimensions, filters, strict=True)
     ]
     known_choices = [c for c in choices if c is not None]
     count = 1
@@ -166,9 +177,9 @@ def _named(source: MetricSource, wanted: tuple[frozenset[str] | None, ...]) -> t
     return tuple(dict.fromkeys(field(source.measure, *values) for values in (*combinations, *instead)))
 
 
-def _persons(query: Query) -> PersonsPlan:
-    filters, joined = dict(query.filters), _joined(query)
-    named = {PRODUCT_ID if name in joined else name for name in (*filters, *query.breakdown)}
+def _plan_persons(query: Query) -> PersonsPlan:
+    values_of, attributes = dict(query.filters), _list_attributes(query)
+    named = {PRODUCT_ID if name in attributes else name for name in (*values_of, *query.breakdown)}
     if len(named) > 1:
         raise InvalidParameter(
             "Distinct persons are kept by one dimension at a time; a product's attributes go with product_id.",
@@ -178,6 +189,11 @@ def _persons(query: Query) -> PersonsPlan:
     if not named:
         return PersonsPlan("", ("",))
     dimension = named.pop()
-    values = tuple(sorted(set(map(stored_value, filters[dimension])))) if dimension in filters else None
-    wanted = tuple(frozenset(map(stored_value, filters[n])) if n in filters else None for n in joined)
-    return PersonsPlan(dimension, values, joined, wanted)
+    values = tuple(sorted(set(map(stored_value, values_of[dimension])))) if dimension in values_of else None
+    if values and "" in values and dimension in WITH_VALUES_ONLY:
+        raise InvalidParameter(
+            f"Distinct persons of events without {dimension} are not kept: nearly everybody has such events.",
+            field=dimension, allowed="values but (none)", hint="Ask for events or page_views with (none).",
+        )  # fmt: skip
+    filters = tuple(frozenset(map(stored_value, values_of[n])) if n in values_of else None for n in attributes)
+    return PersonsPlan(dimension, values, attributes, filters)

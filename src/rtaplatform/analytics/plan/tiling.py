@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtaplatform.core.time.buckets import MINUTE_MS, RETENTION_MS, BucketKind
+from rtaplatform.core.time.buckets import BucketKind, is_kept
 from rtaplatform.core.time.calendar import floor_to_kind, next_of_kind
 
 Tile = tuple[BucketKind, int]
 FINEST_FIRST = (BucketKind.MINUTE, BucketKind.HOUR, BucketKind.DAY)
 
 
-def find_first_kept(kind: BucketKind, now_ms: int) -> int:
-    """The minute from which buckets of this kind are kept, including the bucket that contains it."""
-    return -((RETENTION_MS[kind] - now_ms) // MINUTE_MS)
-
-
 def find_finest_kept(start: int, zone: str, now_ms: int, kinds: Sequence[BucketKind] = FINEST_FIRST) -> BucketKind:
     """The smallest kind whose buckets are all kept from `start` on; days if there is none."""
-    return next(
-        (kind for kind in kinds if _is_kept(kind, floor_to_kind(start, kind, zone), zone, now_ms)), BucketKind.DAY
-    )
+    return next((kind for kind in kinds if is_kept(kind, floor_to_kind(start, kind, zone), now_ms)), BucketKind.DAY)
 
 
 def tile_range(
@@ -48,10 +41,6 @@ def _find_coarsest_kind(start: int, end: int, zone: str, now_ms: int, kinds: Seq
         if floor_to_kind(start, kind, zone) != start:
             continue
         is_inside = next_of_kind(start, kind, zone) <= end
-        if is_inside and (kind is BucketKind.DAY or _is_kept(kind, start, zone, now_ms)):
+        if is_inside and (kind is BucketKind.DAY or is_kept(kind, start, now_ms)):
             return kind
     return None
-
-
-def _is_kept(kind: BucketKind, start: int, zone: str, now_ms: int) -> bool:
-    return next_of_kind(start, kind, zone) > find_first_kept(kind, now_ms)

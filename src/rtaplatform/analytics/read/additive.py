@@ -11,18 +11,18 @@ from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, error_of, table_of
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, RowKey, cells_of, error_of, table_of
 from rtaplatform.core.caps import ANCHORS
 from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, FALLING, OTHER, PRODUCT_ID, SEPARATOR, SHORT_PREFIX
 from rtaplatform.store.port import ReadFields
 
-Sums = Mapping[Key, int]
+Sums = Mapping[RowKey, int]
 
 
 class FieldMeaning(Struct, frozen=True):
     """What a field means to a question: `key` is its row, if it has one; `hides`: a part of a row may be in it."""
 
-    key: Key | None = None
+    key: RowKey | None = None
     hides: bool = False
 
 
@@ -51,7 +51,7 @@ def rows_of(plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | N
     for sums in point_sums:
         for key, number in sums.items():
             totals[key] = totals.get(key, 0) + number
-    keys: Iterable[Key] = [()]
+    keys: Iterable[RowKey] = [()]
     if plan.query.breakdown:
         scores = _add_weighted(point_sums, plan.weights) if plan.weights else totals
         keys = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (-scores.get(key, 0), key))
@@ -68,7 +68,7 @@ def rows_of(plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | N
 
 
 def _add_weighted(point_sums: Sequence[Sums], weights: Sequence[int]) -> Sums:
-    scores: dict[Key, int] = {}
+    scores: dict[RowKey, int] = {}
     for sums, weight in zip(point_sums, weights, strict=True):
         for key, number in sums.items():
             scores[key] = scores.get(key, 0) + weight * number
@@ -79,7 +79,7 @@ class PointsOfRow(Struct, frozen=True):
     """The points of a row, looked up when they are read: of 100,000 rows, few are shown."""
 
     point_sums: Sequence[Sums]
-    key: Key
+    key: RowKey
 
     def __iter__(self) -> Iterator[int]:
         return (sums.get(self.key, 0) for sums in self.point_sums)
@@ -118,7 +118,7 @@ class FieldReading:
                 return NOTHING
             name = name[len(BOT_PREFIX) :]
         measure, *values = name.split(SEPARATOR)
-        if measure == shape.shared and not values:
+        if measure == shape.shared_total and not values:
             return HIDING
         if measure != shape.measure or shape.is_total != (not values):
             return NOTHING
@@ -130,27 +130,27 @@ class FieldReading:
         `(other)` may include a value that the filter asks for, so it hides a part of the row.
         """
         shape = self._shape
-        if shape.joined:
+        if shape.attributes:
             assert self._products is not None
-            values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.joined)
+            values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.attributes)
         is_hidden = False
-        for value, filter_values in zip(values, shape.wanted, strict=True):
+        for value, filter_values in zip(values, shape.filters, strict=True):
             if filter_values is not None and value not in filter_values:
                 if value != OTHER:
                     return NOTHING
                 is_hidden = True
         if is_hidden:
             return HIDING
-        is_open = any(v == OTHER and w is not None for v, w in zip(values, shape.wanted, strict=True))
+        is_open = any(v == OTHER and w is not None for v, w in zip(values, shape.filters, strict=True))
         key = tuple(values[index] for index in self._breakdown_indices)
         return FieldMeaning(key, hides=is_open or OTHER in key)
 
 
 def add_fields(
     fields: Iterable[tuple[str, int]], reading: FieldReading, meanings: dict[str, FieldMeaning]
-) -> tuple[dict[Key, int], bool]:
+) -> tuple[dict[RowKey, int], bool]:
     """Add up a bucket: its sums, and whether a part of them is hidden. `meanings` is a cache for the next bucket."""
-    sums: dict[Key, int] = {}
+    sums: dict[RowKey, int] = {}
     is_hiding = False
     for name, number in fields:
         meaning = meanings.get(name)
@@ -162,8 +162,8 @@ def add_fields(
     return sums, is_hiding
 
 
-def _add_buckets(tiles: Iterable[Tile], buckets: Mapping[Tile, tuple[Sums, bool]]) -> dict[Key, int]:
-    sums: dict[Key, int] = {}
+def _add_buckets(tiles: Iterable[Tile], buckets: Mapping[Tile, tuple[Sums, bool]]) -> dict[RowKey, int]:
+    sums: dict[RowKey, int] = {}
     for tile in tiles:
         for key, number in buckets[tile][0].items() if tile in buckets else ():
             sums[key] = sums.get(key, 0) + number

@@ -12,7 +12,7 @@ from itertools import repeat
 
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Key, ShownRow, ShownRows, divided
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, RowKey, ShownRow, ShownRows, divided
 from rtaplatform.core.metrics import Combination, DerivedMetric, MetricPart
 from rtaplatform.core.query import Number
 
@@ -45,7 +45,7 @@ def derived_rows(
     """The rows with the greatest values, from the rows of each part."""
     formula = Formula(metric, part_plans)
     by_part = [{row.key: row for row in rows.rows} for rows in parts]
-    keys: Iterable[Key] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
+    keys: Iterable[RowKey] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
     totals = {key: formula.value([rows[key].total if key in rows else 0 for rows in by_part]) for key in keys}
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (*_order(totals[key]), key))
     rows = [_row(formula, key, totals[key], [rows.get(key) for rows in by_part], plan) for key in first]
@@ -53,7 +53,7 @@ def derived_rows(
 
 
 def _row(
-    formula: Formula, key: Key, total: Number | None, parts: Sequence[AnswerRow | None], plan: QueryPlan
+    formula: Formula, key: RowKey, total: Number | None, parts: Sequence[AnswerRow | None], plan: QueryPlan
 ) -> ShownRow:
     is_compared = plan.period.previous is not None
     points = zip(*(repeat(0, len(plan.period.spans)) if row is None else row.points for row in parts), strict=False)

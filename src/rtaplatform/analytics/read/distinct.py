@@ -14,19 +14,19 @@ from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, Key, cells_of, sort_and_limit, table_of
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, RowKey, cells_of, sort_and_limit, table_of
 from rtaplatform.core.query import SKETCH_ERROR
 from rtaplatform.core.rollups import PERSONS, field
 from rtaplatform.store.port import Read, ReadFields, ReadPersons, ReadPersonValues
 
-Group = tuple[Key, tuple[str, ...]]  # a row's key, and the values whose sketches it unites
+Group = tuple[RowKey, tuple[str, ...]]  # a row's key, and the values whose sketches it unites
 
 RANKED_AT_ONCE = 2_000  # sketches in one read, so that no read occupies the store for long
 
 
 def needs_values(plan: QueryPlan, shape: PersonsPlan) -> bool:
     """Whether the values that have sketches must be read first."""
-    return shape.values is None and bool(plan.query.breakdown or shape.joined)
+    return shape.values is None and bool(plan.query.breakdown or shape.attributes)
 
 
 def values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
@@ -38,14 +38,14 @@ def groups_of(
 ) -> tuple[Group, ...]:
     """The rows of the answer. `products` is required if the plan joins their attributes."""
     breakdown = plan.query.breakdown
-    groups: dict[Key, list[str]] = {} if breakdown else {(): []}
+    groups: dict[RowKey, list[str]] = {} if breakdown else {(): []}
     for value in values:
         attributes: list[str] = []
-        if shape.joined:
+        if shape.attributes:
             assert products is not None
-            attributes = attributes_of(products, value, shape.joined)
-        if all(allowed is None or v in allowed for v, allowed in zip(attributes, shape.wanted, strict=True)):
-            value_of = dict(zip((shape.dimension, *shape.joined), (value, *attributes), strict=True))
+            attributes = attributes_of(products, value, shape.attributes)
+        if all(allowed is None or v in allowed for v, allowed in zip(attributes, shape.filters, strict=True)):
+            value_of = dict(zip((shape.dimension, *shape.attributes), (value, *attributes), strict=True))
             groups.setdefault(tuple(value_of[name] for name in breakdown), []).append(value)
     return tuple((key, tuple(group_values)) for key, group_values in groups.items())
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from rtaplatform.analytics.plan.plan import QueryPlan
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Key, ShownRow, ShownRows
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, RowKey, ShownRow, ShownRows
 from rtaplatform.core.metrics import QuantileMetric
 from rtaplatform.core.time.session_lengths import LENGTH_ERROR, middle_ms
 
@@ -30,7 +30,7 @@ def quantile_of(counts: LengthCounts, share_percent: int) -> float | None:
 
 def quantile_rows(plan: QueryPlan, metric: QuantileMetric, counts: AnswerRows) -> ShownRows:
     """The rows with the greatest quantiles. `counts`: a row for each length, which is the last value of its key."""
-    by_key: dict[Key, list[AnswerRow]] = defaultdict(list) if plan.query.breakdown else {(): []}
+    by_key: dict[RowKey, list[AnswerRow]] = defaultdict(list) if plan.query.breakdown else {(): []}
     for row in counts.rows:
         by_key[row.key[:-1]].append(row)
     totals = {
@@ -42,7 +42,7 @@ def quantile_rows(plan: QueryPlan, metric: QuantileMetric, counts: AnswerRows) -
     return ShownRows(shown, None if counts.error is None else LENGTH_ERROR)
 
 
-def _row(plan: QueryPlan, metric: QuantileMetric, key: Key, total: float | None, rows: list[AnswerRow]) -> ShownRow:
+def _row(plan: QueryPlan, metric: QuantileMetric, key: RowKey, total: float | None, rows: list[AnswerRow]) -> ShownRow:
     is_compared = plan.period.previous is not None
     previous = quantile_of(_counts(rows, (row.previous or 0 for row in rows)), metric.share_percent)
     points: list[float | None] = []

@@ -13,13 +13,13 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import PersonSketches, Read, ReadBuckets, ReadFields, ReadPersonCounts
 
 Answers = Mapping[Read, Any]
-Key = tuple[str, ...]  # a row's values, in the order of the breakdown
+RowKey = tuple[str, ...]  # a row's values, in the order of the breakdown
 
 
 class AnswerRow(Struct):
     """One combination of the breakdown's values, with numbers as stored."""
 
-    key: Key
+    key: RowKey
     total: int
     previous: int | None
     points: Iterable[int]
@@ -35,7 +35,7 @@ class AnswerRows(Struct):
 class ShownRow(Struct, frozen=True):
     """A row with numbers as the API shows them."""
 
-    key: Key
+    key: RowKey
     total: Number | None
     previous: Number | None
     points: list[Number | None]

@@ -47,7 +47,7 @@ def is_bounded(plan: QueryPlan) -> bool:
     With a comparison they do not: a product may be in the answer because of its persons in the previous period.
     """
     shape = plan.shape
-    is_of_products = isinstance(shape, PersonsPlan) and not shape.of and shape.values is None and not shape.joined
+    is_of_products = isinstance(shape, PersonsPlan) and not shape.of and shape.values is None and not shape.attributes
     return is_of_products and plan.query.breakdown == (PRODUCT_ID,) and plan.query.compare is None
 
 

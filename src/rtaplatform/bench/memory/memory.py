@@ -28,7 +28,7 @@ def measure(report: BenchReport, *, events: int, seed: int, persons: int = PERSO
         probe = MemoryProbe(servers)
         for item in list_items(PROJECT.slug, persons):
             _report_growth(report, probe, item)
-        _events(report, servers, probe, events, seed)
+        _measure_events(report, servers, probe, events, seed)
 
 
 class MemoryProbe:
@@ -36,7 +36,7 @@ class MemoryProbe:
 
     def __init__(self, servers: BenchServers) -> None:
         self.store = RedisStore(servers.store)
-        state = self.store.state(0)
+        state = self.store.read_state(0)
         assert state is not None
         self._generation = state.generation
         self._client = connect(servers.store.url.get_secret_value(), servers.store.timeout_seconds, 3_600)
@@ -56,10 +56,10 @@ def _report_growth(report: BenchReport, probe: MemoryProbe, item: MemoryItem) ->
         probe.write(delta)
     used_bytes = probe.read_used_bytes() - before
     bytes_each = round(used_bytes / item.count, 1)
-    report.row(of=item.name, in_one=item.in_one, items=item.count, used_bytes=used_bytes, bytes_each=bytes_each)
+    report.add_row(of=item.name, in_one=item.in_one, items=item.count, used_bytes=used_bytes, bytes_each=bytes_each)
 
 
-def _events(report: BenchReport, servers: BenchServers, probe: MemoryProbe, events: int, seed: int) -> None:
+def _measure_events(report: BenchReport, servers: BenchServers, probe: MemoryProbe, events: int, seed: int) -> None:
     """Fill the log in steps while one worker counts. Report the memory after each step."""
     worker = servers.spawn("worker")
     try:
@@ -68,11 +68,11 @@ def _events(report: BenchReport, servers: BenchServers, probe: MemoryProbe, even
             step = max(1, int(events * share) - done)
             fill(servers.kafka, step, users=USERS, products=SHOP_PRODUCTS, seed=seed + done)
             done += step
-            wait_counted(probe.store, sum(Broker(servers.kafka).ends().values()), COUNTED_SECONDS_MAX)
+            wait_counted(probe.store, sum(Broker(servers.kafka).read_ends().values()), COUNTED_SECONDS_MAX)
             used_bytes = probe.read_used_bytes() - before
             pids = servers.pids | {"worker": worker.pid}
             rss = {f"{name}_rss_mb": round(psutil.Process(pid).memory_info().rss / 2**20) for name, pid in pids.items()}
-            report.row(of="event", items=done, used_bytes=used_bytes, bytes_each=round(used_bytes / done, 1), **rss)
+            report.add_row(of="event", items=done, used_bytes=used_bytes, bytes_each=round(used_bytes / done, 1), **rss)
     finally:
         worker.terminate()
         worker.wait()

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, SALES, SESSIONS, Rollup, field
+from rtaplatform.core.rollups import ACQUISITION, ACTIVITY, EVENTS, PAGES, PRODUCTS, SALES, SESSIONS, Rollup, field
 from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, BucketKind
 from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.person_value import Person, encode_value
@@ -32,6 +32,8 @@ COMBINATIONS: Mapping[str, Callable[[int], tuple[str, ...]]] = {
     EVENTS.name: lambda n: (f"Event Name {n}", "web", "DE", "phone"),
     PRODUCTS.name: lambda n: (f"product-{n}",),
     SALES.name: lambda n: (f"product-{n}", "DE", "web"),
+    PAGES.name: lambda n: (f"/section/page-{n}", "web"),
+    ACQUISITION.name: lambda n: ("newsletter", "email", f"campaign-{n}", "mail.example", "email"),
     SESSIONS.name: lambda n: ("web", f"C{n}", "phone"),
 }
 
@@ -46,22 +48,29 @@ class MemoryItem(Struct, frozen=True):
 
 
 def list_items(project: str, persons: int = PERSONS) -> list[MemoryItem]:
-    items = [field_item(project, PRODUCTS, in_one) for in_one in (1, 10, 100, 1_000, 10_000)]
+    items = [describe_field(project, PRODUCTS, in_one) for in_one in (1, 10, 100, 1_000, 10_000)]
     items += [
-        field_item(project, rollup, in_one) for rollup in (ACTIVITY, EVENTS, SALES, SESSIONS) for in_one in (10, 1_000)
+        describe_field(project, rollup, in_one)
+        for rollup in (ACTIVITY, EVENTS, SALES, PAGES, ACQUISITION, SESSIONS)
+        for in_one in (10, 1_000)
     ]
-    items += [sketch_item(project, members) for members in (1, 10, 100, 1_000, 10_000)]
-    items += [dedup_item(project, ids) for ids in (10, 1_000, 100_000)]
-    items += [loose_item(project, ids) for ids in (10, 1_000, 100_000)]
-    return [*items, order_item(project, ITEMS_PER_STEP), visitor_item(project, persons), person_item(project, persons)]
+    items += [describe_sketch(project, members) for members in (1, 10, 100, 1_000, 10_000)]
+    items += [describe_dedup_window(project, ids) for ids in (10, 1_000, 100_000)]
+    items += [describe_loose_id(project, ids) for ids in (10, 1_000, 100_000)]
+    return [
+        *items,
+        describe_order(project, ITEMS_PER_STEP),
+        describe_visitor(project, persons),
+        describe_person(project, persons),
+    ]
 
 
-def field_item(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
+def describe_field(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
     """Fields of buckets. Small buckets are many, so that their memory stands out."""
     buckets = max(10, min(BUCKETS_MAX, ITEMS_PER_STEP // in_one))
 
     def make_deltas() -> list[Delta]:
-        first, values = _free_minutes(), COMBINATIONS[rollup.name]
+        first, values = _choose_free_minute(), COMBINATIONS[rollup.name]
         cells = {field(rollup.measures[0], *values(n)): n + 1 for n in range(in_one)}
         keys = [CellsKey(project, rollup.name, BucketKind.MINUTE, first + n) for n in range(buckets)]
         writes = [(key, part) for key in keys for part in split_into_batches(cells.items())]
@@ -71,12 +80,12 @@ def field_item(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
     return MemoryItem(f"field of {rollup.name}", in_one, buckets * in_one, make_deltas)
 
 
-def sketch_item(project: str, members: int) -> MemoryItem:
+def describe_sketch(project: str, members: int) -> MemoryItem:
     """Sketches of a product's persons in an hour, with so many persons each."""
     sketches = max(20, min(2_000, ITEMS_PER_STEP // members))
 
     def make_deltas() -> list[Delta]:
-        hour = _free_minutes()
+        hour = _choose_free_minute()
         keys = [SketchKey(project, BucketKind.HOUR, hour, "product_id", f"product-{n}") for n in range(sketches)]
         portions = [(key, some) for key in keys for some in split_into_batches(_make_ids(members))]
         several = split_into_batches(portions, max(1, AT_ONCE // members))
@@ -85,11 +94,11 @@ def sketch_item(project: str, members: int) -> MemoryItem:
     return MemoryItem("sketch", members, sketches, make_deltas)
 
 
-def dedup_item(project: str, ids: int) -> MemoryItem:
+def describe_dedup_window(project: str, ids: int) -> MemoryItem:
     """Ids of one dedup window, appended batch by batch, and of the first event after it."""
 
     def make_deltas() -> list[Delta]:
-        minute = _free_minutes()
+        minute = _choose_free_minute()
         now_ms, name, token, deltas = minute * 60_000, f"{project}:{TOPIC}:0:", b"", list[Delta]()
         for some in split_into_batches(range(ids)):
             following = secrets.token_bytes(8)
@@ -102,20 +111,20 @@ def dedup_item(project: str, ids: int) -> MemoryItem:
     return MemoryItem("dedup id", ids, ids, make_deltas)
 
 
-def loose_item(project: str, ids: int) -> MemoryItem:
+def describe_loose_id(project: str, ids: int) -> MemoryItem:
     """Ids that belong to no dedup window."""
 
     def make_deltas() -> list[Delta]:
-        now_ms, name = _now_ms(), f"{project}-{_free_minutes()}:{TOPIC}:0"
+        now_ms, name = _read_clock_ms(), f"{project}-{_choose_free_minute()}:{TOPIC}:0"
         portions = split_into_batches(_make_ids(ids))
         return [Delta([], loose=[LooseWrite(name, some, [-1] * len(some), [now_ms] * len(some))]) for some in portions]
 
     return MemoryItem("loose id", ids, ids, make_deltas)
 
 
-def order_item(project: str, orders: int) -> MemoryItem:
+def describe_order(project: str, orders: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
-        now_ms, portions = _now_ms(), split_into_batches(_make_ids(orders))
+        now_ms, portions = _read_clock_ms(), split_into_batches(_make_ids(orders))
         return [
             Delta([], orders=[OrderWrite(project, some, [-1] * len(some), [now_ms] * len(some))]) for some in portions
         ]
@@ -123,11 +132,11 @@ def order_item(project: str, orders: int) -> MemoryItem:
     return MemoryItem("order id", orders, orders, make_deltas)
 
 
-def visitor_item(project: str, persons: int) -> MemoryItem:
+def describe_visitor(project: str, persons: int) -> MemoryItem:
     """Persons without a login who came once: a value with one session."""
 
     def make_deltas() -> list[Delta]:
-        value = _make_value(_now_ms(), sessions=1)
+        value = _make_value(_read_clock_ms(), sessions=1)
         return [
             Delta([], persons=[_write(project, person, value) for person in some])
             for some in split_into_batches(_make_ids(persons))
@@ -136,11 +145,11 @@ def visitor_item(project: str, persons: int) -> MemoryItem:
     return MemoryItem("visitor", persons, persons, make_deltas)
 
 
-def person_item(project: str, persons: int) -> MemoryItem:
+def describe_person(project: str, persons: int) -> MemoryItem:
     """Persons who have logged in and are online: a value with two sessions, the link of a device, an online entry."""
 
     def make_deltas() -> list[Delta]:
-        now_ms = _now_ms()
+        now_ms = _read_clock_ms()
         return [_make_persons(project, some, now_ms) for some in split_into_batches(_make_ids(persons))]
 
     return MemoryItem("person", persons, persons, make_deltas)
@@ -161,7 +170,11 @@ def _make_persons(project: str, persons: list[bytes], now_ms: int) -> Delta:
 
 def _make_value(now_ms: int, *, sessions: int, canonical: bytes = b"") -> bytes:
     starts_ms = [now_ms - 6 * HOUR_MS * n for n in reversed(range(sessions))]
-    visits = [Session(start_ms, 754_321, 12, 2, "web", "DE", "phone") for start_ms in starts_ms]
+    origin = field("", "google", "cpc", "brand", "google.com", "paid")
+    visits = [
+        Session(start_ms, 754_321, 12, 2, "web", "DE", "phone", origin, "/products/17", "/checkout")
+        for start_ms in starts_ms
+    ]
     return encode_value(
         Person(now_ms - 40 * DAY_MS, canonical, now_ms, now_ms // DAY_MS, 0x8000_0421_0000_1001, visits)
     )
@@ -175,13 +188,13 @@ def _make_ids(count: int) -> list[bytes]:
     return [secrets.token_bytes(8) for _ in range(count)]
 
 
-def _now_ms() -> int:
+def _read_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _free_minutes() -> int:
+def _choose_free_minute() -> int:
     """A minute from which on no other item has buckets. Its buckets expire in more than two days."""
-    return _now_ms() // 60_000 + 60 * secrets.randbelow(1_000_000)
+    return _read_clock_ms() // 60_000 + 60 * secrets.randbelow(1_000_000)
 
 
 def split_into_batches(items: Iterable[T], size: int = AT_ONCE) -> list[list[T]]:

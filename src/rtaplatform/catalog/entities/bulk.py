@@ -118,7 +118,7 @@ def _insert(connection: Connection, kind: EntityType, project_id: str, rows: dic
     """The ids that were inserted."""
     if not rows:
         return set()
-    table, recordset = kind.table, _recordset(kind, rows)
+    table, recordset = kind.table, _select_given_rows(kind, rows)
     names = ["id", *kind.fields]
     selection = select(literal(project_id, Text), *(recordset.c[name] for name in names)).order_by(recordset.c.id)
     statement = insert(table).from_select(["project_id", *names], selection)
@@ -128,7 +128,7 @@ def _insert(connection: Connection, kind: EntityType, project_id: str, rows: dic
 def _update(connection: Connection, kind: EntityType, project_id: str, rows: dict[str, Values]) -> None:
     if not rows:
         return
-    table, recordset = kind.table, _recordset(kind, rows)
+    table, recordset = kind.table, _select_given_rows(kind, rows)
     connection.execute(
         table.update()
         .where(table.c.project_id == project_id, table.c.id == recordset.c.id)
@@ -136,13 +136,13 @@ def _update(connection: Connection, kind: EntityType, project_id: str, rows: dic
     )
 
 
-def _recordset(kind: EntityType, rows: dict[str, Values]) -> Any:
+def _select_given_rows(kind: EntityType, rows: dict[str, Values]) -> Any:
     """The rows as a table, from a single parameter, so that the statement is the same for any number of rows."""
-    columns = [column("id", Text(collation="C")), *(column(name, _type_of(name)) for name in kind.fields)]
+    columns = [column("id", Text(collation="C")), *(column(name, _choose_type(name)) for name in kind.fields)]
     text = msgspec.json.encode([{"id": id, **values} for id, values in sorted(rows.items())]).decode()
     function = func.jsonb_to_recordset(cast(bindparam("rows", text, Text), JSONB))
     return function.table_valued(*columns).render_derived(name="given", with_types=True)
 
 
-def _type_of(name: str) -> Any:
+def _choose_type(name: str) -> Any:
     return DateTime(timezone=True) if name in _TIMES else _TYPES.get(name, Text)

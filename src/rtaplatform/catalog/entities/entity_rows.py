@@ -28,7 +28,7 @@ class EntityRef:
     def __init__(self, kind: EntityType, project_id: str, id: str) -> None:
         self.kind, self.project_id, self.id = kind, project_id, id
 
-    def not_found(self) -> NotFound:
+    def make_not_found(self) -> NotFound:
         return NotFound(f"There is no {self.kind.name} with this id.", field="id")
 
 
@@ -45,7 +45,7 @@ def read(connection: Connection, ref: EntityRef) -> EntityRow:
     """Raises NotFound."""
     row = connection.execute(_select(ref)).one_or_none()
     if row is None:
-        raise ref.not_found()
+        raise ref.make_not_found()
     return row
 
 
@@ -69,7 +69,7 @@ def patch(connection: Connection, ref: EntityRef, values: Values, condition: Con
     """Raises NotFound, PreconditionFailed, and InvalidParameter if the merged object is too large."""
     row = _lock(connection, ref)
     if row is None:
-        raise ref.not_found()
+        raise ref.make_not_found()
     if condition is not None:
         condition.check(row.version)
     return _update(connection, ref, row, merge_values(ref.kind, row._mapping, values))
@@ -79,10 +79,10 @@ def delete(connection: Connection, ref: EntityRef, condition: Condition | None) 
     """Raises NotFound, PreconditionFailed."""
     row = _lock(connection, ref)
     if row is None:
-        raise ref.not_found()
+        raise ref.make_not_found()
     if condition is not None:
         condition.check(row.version)
-    connection.execute(ref.kind.table.delete().where(_matches(ref)))
+    connection.execute(ref.kind.table.delete().where(_select_ref(ref)))
 
 
 def merge_values(kind: EntityType, current: Any, values: Values) -> Values:
@@ -104,7 +104,7 @@ def _update(connection: Connection, ref: EntityRef, row: EntityRow, new_values: 
     if not changes:
         return row
     table = ref.kind.table
-    return connection.execute(table.update().where(_matches(ref)).values(changes).returning(table)).one()
+    return connection.execute(table.update().where(_select_ref(ref)).values(changes).returning(table)).one()
 
 
 def _insert(connection: Connection, ref: EntityRef, values: Values) -> EntityRow | None:
@@ -118,9 +118,9 @@ def _lock(connection: Connection, ref: EntityRef) -> EntityRow | None:
 
 
 def _select(ref: EntityRef) -> Any:
-    return select(ref.kind.table).where(_matches(ref))
+    return select(ref.kind.table).where(_select_ref(ref))
 
 
-def _matches(ref: EntityRef) -> Any:
+def _select_ref(ref: EntityRef) -> Any:
     columns = ref.kind.table.c
     return and_(columns.project_id == ref.project_id, columns.id == ref.id)

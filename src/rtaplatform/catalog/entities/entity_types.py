@@ -49,7 +49,7 @@ PRODUCT = EntityType(
 KINDS: dict[str, EntityType] = {USER.plural: USER, PRODUCT.plural: PRODUCT}
 
 
-def answer_row(kind: EntityType, row: Any) -> dict[str, Any]:
+def render_row(kind: EntityType, row: Any) -> dict[str, Any]:
     """A row of the table as an answer shows it."""
     values = {name: getattr(row, name) for name in kind.answer_fields}
     if values.get("price") is not None:

@@ -43,7 +43,7 @@ def is_current(if_none_match: str | None, version: int) -> bool:
     return if_none_match is not None and _match(_read_versions(if_none_match) or frozenset(), version)
 
 
-def etag_of(version: int) -> str:
+def make_etag(version: int) -> str:
     return f'"{version:x}"'
 
 

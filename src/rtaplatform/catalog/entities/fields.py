@@ -118,7 +118,7 @@ def decode_with_id(text: bytes) -> Any:
     return given
 
 
-def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:
+def make_text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:
     schema: dict[str, Any] = {"type": "string", "maxLength": chars_max, "pattern": NO_NUL}
     if chars_min:
         schema["minLength"] = chars_min
@@ -129,21 +129,22 @@ def text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False)
             raise InvalidParameter(f"It is a string of {range_start}{chars_max} characters, without NUL.")
         return value
 
-    return Field(read, schema if is_required else _or_null(schema), is_required=is_required)
+    return Field(read, schema if is_required else _allow_null(schema), is_required=is_required)
 
 
-def pattern_field(pattern: str, chars_max: int, message: str) -> Field:
+def make_pattern_field(pattern: str, chars_max: int, message: str) -> Field:
     compiled = re.compile(pattern.replace("$", r"\Z"))
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or len(value) > chars_max or "\x00" in value or not compiled.search(value):
-            raise InvalidParameter(message)
+            # Of a list of values, the field names the list only.
+            raise InvalidParameter(message, hint=f"Correct {value[:100]!r}." if isinstance(value, str) else None)
         return value
 
-    return Field(read, _or_null({"type": "string", "pattern": pattern, "maxLength": chars_max}))
+    return Field(read, _allow_null({"type": "string", "pattern": pattern, "maxLength": chars_max}))
 
 
-def choice_field(values: tuple[str, ...], default: str) -> Field:
+def make_choice_field(values: tuple[str, ...], default: str) -> Field:
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in values:
             raise InvalidParameter("It is none of the values that there are.", allowed=list(values))
@@ -182,7 +183,10 @@ def read_time(value: Any) -> datetime:
     except (ValueError, TypeError):
         time = datetime(1, 1, 1)  # refused below
     if time.tzinfo is None or time.year not in YEARS:
-        raise InvalidParameter("It is a time in ISO 8601 with its offset.", allowed="2026-11-22T10:00:00Z")
+        raise InvalidParameter(
+            f"It is a time in ISO 8601 with its offset, up to the year {YEARS.stop - 1}.",
+            allowed="2026-11-22T10:00:00Z",
+        )
     return time.astimezone(UTC)
 
 
@@ -195,10 +199,10 @@ def _read_json(value: Any) -> dict[str, Any]:
 
 def check_json(value: Any) -> None:
     """Raise InvalidParameter if a JSON value is deeper, wider or larger than may be stored."""
-    _measure(value, 1, OBJECT_BYTES_MAX)
+    _measure_depth(value, 1, OBJECT_BYTES_MAX)
 
 
-def _measure(value: Any, depth: int, bytes_left: int) -> int:
+def _measure_depth(value: Any, depth: int, bytes_left: int) -> int:
     """Roughly how many of `bytes_left` remain after this value. Raises InvalidParameter as soon as none remain."""
     if depth > DEPTH_MAX:
         raise InvalidParameter(f"It is nested deeper than {DEPTH_MAX}.")
@@ -211,10 +215,10 @@ def _measure(value: Any, depth: int, bytes_left: int) -> int:
         if len(value) > KEYS_MAX:
             raise InvalidParameter(f"An object has more than {KEYS_MAX} keys.")
         for key, item in value.items():
-            bytes_left = _measure(item, depth + 1, _measure(key, depth, bytes_left))
+            bytes_left = _measure_depth(item, depth + 1, _measure_depth(key, depth, bytes_left))
     elif isinstance(value, list):
         for item in value:
-            bytes_left = _measure(item, depth + 1, bytes_left)
+            bytes_left = _measure_depth(item, depth + 1, bytes_left)
     if bytes_left < 0:
         raise InvalidParameter(f"It is larger than {OBJECT_BYTES_MAX} bytes.")
     return bytes_left
@@ -232,7 +236,7 @@ def _read_stored_ids(value: Any) -> list[str]:
     return list(dict.fromkeys(map(read_stored_id, value)))
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _allow_null(schema: dict[str, Any]) -> dict[str, Any]:
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return {**schema, "type": [*types, "null"]}
 
@@ -255,8 +259,8 @@ ID_SCHEMA: dict[str, Any] = {
 }
 GIVEN_ID_SCHEMA = {**ID_SCHEMA, "type": ["string", "integer"]}  # an id in a body
 USER_FIELDS: Fields = {
-    "email": text_field(EMAIL_CHARS_MAX),
-    "name": text_field(NAME_CHARS_MAX),
+    "email": make_text_field(EMAIL_CHARS_MAX),
+    "name": make_text_field(NAME_CHARS_MAX),
     "traits": _JSON,
     "anonymous_ids": Field(
         _read_anonymous_ids,
@@ -269,18 +273,18 @@ USER_FIELDS: Fields = {
 # An erasure may name ids of earlier versions, which are longer than new ones may be.
 STORED_ID_SCHEMA = {**GIVEN_ID_SCHEMA, "maxLength": STORED_ID_BYTES_MAX, "pattern": NO_NUL}
 ERASURE_FIELDS: Fields = {
-    "user_id": Field(read_stored_id, _or_null(STORED_ID_SCHEMA)),
+    "user_id": Field(read_stored_id, _allow_null(STORED_ID_SCHEMA)),
     "anonymous_ids": Field(
         _read_stored_ids, {"type": ["array", "null"], "maxItems": ANONYMOUS_IDS_MAX, "items": STORED_ID_SCHEMA}, []
     ),
 }
 PRODUCT_FIELDS: Fields = {
-    "name": text_field(NAME_CHARS_MAX),
-    "category": text_field(LABEL_CHARS_MAX),
-    "brand": text_field(LABEL_CHARS_MAX),
+    "name": make_text_field(NAME_CHARS_MAX),
+    "category": make_text_field(LABEL_CHARS_MAX),
+    "brand": make_text_field(LABEL_CHARS_MAX),
     "price": Field(_read_price, {"type": ["number", "null"], "minimum": 0, "maximum": PRICE_MAX}),
-    "currency": pattern_field(CURRENCY, 3, "It is a currency's three letters, as EUR."),
-    "image_url": pattern_field(IMAGE_URL, URL_CHARS_MAX, "It is an http(s) address, or a path without a colon."),
+    "currency": make_pattern_field(CURRENCY, 3, "It is a currency's three letters, as EUR."),
+    "image_url": make_pattern_field(IMAGE_URL, URL_CHARS_MAX, "It is an http(s) address, or a path without a colon."),
     "attributes": _JSON,
-    "status": choice_field(STATUSES, "active"),
+    "status": make_choice_field(STATUSES, "active"),
 }

@@ -82,7 +82,9 @@ def walk(connection: Connection, table: Table, conditions: list[Any], question: 
 def write_cursor(question: PageQuestion, value: Any, id: str) -> str:
     if isinstance(value, datetime):
         value = (value - _EPOCH) // _MICROSECOND
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode([_checksum(question), value, id])).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(msgspec.msgpack.encode([_compute_checksum(question), value, id])).decode().rstrip("=")
+    )
 
 
 def read_cursor(question: PageQuestion) -> tuple[Any, str]:
@@ -93,14 +95,14 @@ def read_cursor(question: PageQuestion) -> tuple[Any, str]:
         text = (question.cursor or "").encode("ascii")
         packed = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         mark, value, id = msgspec.msgpack.decode(packed, type=tuple[int, int | str, str])
-        if mark != _checksum(question) or isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
+        if mark != _compute_checksum(question) or isinstance(value, str) is is_time or "\x00" in f"{value}{id}":
             raise wrong
         return (_EPOCH + value * _MICROSECOND if isinstance(value, int) else value), id
     except (binascii.Error, msgspec.DecodeError, OverflowError, UnicodeError):
         raise wrong from None
 
 
-def _checksum(question: PageQuestion) -> int:
+def _compute_checksum(question: PageQuestion) -> int:
     """A checksum of the parameters for which a cursor is valid."""
     return zlib.crc32(msgspec.json.encode([question.sort, question.q, question.filters]))
 

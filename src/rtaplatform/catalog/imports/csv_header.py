@@ -36,7 +36,7 @@ class CsvHeader(Struct, frozen=True):
         return self.columns.index(CsvColumn("id"))
 
 
-def separator_of(line: str) -> str | None:
+def find_separator(line: str) -> str | None:
     """The delimiter that a line such as `sep=;` names. Excel writes and reads this as the first line."""
     match = _SEPARATOR_LINE.fullmatch(line)
     return match[1] if match else None
@@ -44,16 +44,16 @@ def separator_of(line: str) -> str | None:
 
 def read_header(kind: EntityType, line: str, separator: str | None = None) -> CsvHeader:
     """The columns of the header. Raises UnreadableBody: without a header no row can be read."""
-    splits = [(delimiter, _cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
+    splits = [(delimiter, _split_cells(line, delimiter)) for delimiter in ([separator] if separator else DELIMITERS)]
     # The right delimiter is the one that yields most known columns.
-    delimiter, cells = max(splits, key=lambda split: sum(column_of(kind, cell) is not None for cell in split[1]))
+    delimiter, cells = max(splits, key=lambda split: sum(find_column(kind, cell) is not None for cell in split[1]))
     _require_named(kind, cells, delimiter)
-    columns = [column_of(kind, cell) or CsvColumn("") for cell in cells]
+    columns = [find_column(kind, cell) or CsvColumn("") for cell in cells]
     _require_once(kind, columns)
     return CsvHeader(delimiter, columns)
 
 
-def column_of(kind: EntityType, cell: str) -> CsvColumn | None:
+def find_column(kind: EntityType, cell: str) -> CsvColumn | None:
     """The field that a cell of the header names. None if there is no such field."""
     name, _, key = cell.strip().partition(".")
     name = re.sub(r"[\s-]+", "_", name.strip()).lower()
@@ -62,11 +62,11 @@ def column_of(kind: EntityType, cell: str) -> CsvColumn | None:
     return CsvColumn(name) if not key and "." not in cell and name in ("id", *kind.fields, *DERIVED_FIELDS) else None
 
 
-def allowed_columns(kind: EntityType) -> list[str]:
+def list_allowed_columns(kind: EntityType) -> list[str]:
     return ["id", *kind.fields, f"{kind.json_field}.*"]
 
 
-def header_pattern(kind: EntityType) -> str:
+def make_header_pattern(kind: EntityType) -> str:
     """The plainest header as a regular expression. It does not describe the other accepted forms, nor repeats."""
     names = [re.escape(name) for name in kind.fields if name != kind.json_field]
     # Quotes are allowed here as around every cell.
@@ -75,7 +75,7 @@ def header_pattern(kind: EntityType) -> str:
     return rf'^(?:[ \t]*\r?\n)*(?:{column},)*(?:id|"id")(?:,{column})*(?:\r?\n|$)'
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def _split_cells(line: str, delimiter: str) -> list[str]:
     records = CsvRecords(delimiter)
     complete_records = [record for record in (*records.feed(CsvLine(line)), *records.end()) if record is not None]
     return complete_records[0].cells if len(complete_records) == 1 else []
@@ -85,7 +85,7 @@ def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:
     delimiter_name = DELIMITERS.get(delimiter, repr(delimiter))
     last_index = max((index for index, cell in enumerate(cells) if cell.strip()), default=-1)
     for index, cell in enumerate(cells[: last_index + 1]):
-        if column_of(kind, cell) is None:
+        if find_column(kind, cell) is None:
             name = cell.strip()[:100]
             message = f"There is no column `{name}`." if name else f"Column {index + 1} has no name."
             if name.rstrip(".").lower() == kind.json_field:
@@ -94,11 +94,11 @@ def _require_named(kind: EntityType, cells: list[str], delimiter: str) -> None:
             hint = hint if name and "." not in name and not set(name) & set(DELIMITERS) else _FORM
             raise UnreadableBody(
                 f"{message} The columns are read as separated by {delimiter_name}.", field="header",
-                allowed=allowed_columns(kind), hint=hint,
+                allowed=list_allowed_columns(kind), hint=hint,
             )  # fmt: skip
     if last_index < 0 or last_index >= COLUMNS_MAX:
         message = "The header cannot be read." if last_index < 0 else f"The header has more than {COLUMNS_MAX} columns."
-        raise UnreadableBody(message, field="header", allowed=allowed_columns(kind), hint=_FORM)
+        raise UnreadableBody(message, field="header", allowed=list_allowed_columns(kind), hint=_FORM)
 
 
 def _require_once(kind: EntityType, columns: list[CsvColumn]) -> None:
@@ -111,7 +111,7 @@ def _require_once(kind: EntityType, columns: list[CsvColumn]) -> None:
     message = "There is no column `id`."
     if repeated is not None:
         message = f"Column `{repeated.name}{'.' if repeated.key else ''}{repeated.key}` is there twice."
-    raise UnreadableBody(message, field="header", allowed=allowed_columns(kind), hint=_FORM)
+    raise UnreadableBody(message, field="header", allowed=list_allowed_columns(kind), hint=_FORM)
 
 
 _FORM = "The first line names the columns: id, and fields, separated by comma, semicolon or tab."

@@ -17,7 +17,7 @@ from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import DERIVED_FIELDS, EntityType
 from rtaplatform.catalog.entities.fields import check_id, decode_with_id, read_object
 from rtaplatform.catalog.imports.csv_cells import read_cell, unescape
-from rtaplatform.catalog.imports.csv_header import CsvHeader, allowed_columns, read_header, separator_of
+from rtaplatform.catalog.imports.csv_header import CsvHeader, find_separator, list_allowed_columns, read_header
 from rtaplatform.catalog.imports.csv_records import TOO_LONG, CsvLine, CsvRecord, CsvRecords
 from rtaplatform.catalog.imports.text_lines import NOT_UTF_8, SAVE_AS_UTF_8, Recoder, TextLines
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody
@@ -78,7 +78,7 @@ class CsvRows:
         for line in (*self._lines.feed(self._recoder.end()), *self._lines.end()):
             yield from self._read_line(_decode(line))
         if self._records is None:
-            raise UnreadableBody("There is no header.", field="header", allowed=allowed_columns(self._kind))
+            raise UnreadableBody("There is no header.", field="header", allowed=list_allowed_columns(self._kind))
         yield from map(self._read, self._records.end())
 
     def _read_line(self, line: CsvLine) -> Iterable[ImportItem]:
@@ -93,7 +93,7 @@ class CsvRows:
         if line.flaw is not None:
             raise UnreadableBody(f"The header cannot be read: {line.flaw}", field="header", hint=SAVE_AS_UTF_8)
         if line.text.strip() and self._separator is None:
-            self._separator = separator_of(line.text)
+            self._separator = find_separator(line.text)
             if self._separator is not None:
                 return
         if line.text.strip():
@@ -107,7 +107,7 @@ class CsvRows:
         assert self._header is not None
         cells = record.cells
         if record.flaw is not None:
-            id = _cell_at(record.line.split(self._header.delimiter), self._header.id_index)
+            id = _read_cell(record.line.split(self._header.delimiter), self._header.id_index)
             return RowError(self._number, id, None, record.flaw, _shorten(record.line))
         columns = self._header.columns
         if record.is_blank():
@@ -116,7 +116,7 @@ class CsvRows:
             message = (
                 f"The row has {len(cells)} cells, the header {len(columns)}. Quote a cell that holds the delimiter."
             )
-            return RowError(self._number, _cell_at(cells, self._header.id_index), None, message, _shorten(cells[-1]))
+            return RowError(self._number, _read_cell(cells, self._header.id_index), None, message, _shorten(cells[-1]))
         return self._read_cells(cells)
 
     def _read_cells(self, cells: list[str]) -> ImportItem:
@@ -133,7 +133,7 @@ class CsvRows:
                 else:
                     given[column.name] = read_cell(column.name, cell, self._kind.json_field)
             except InvalidParameter as error:
-                id = _cell_at(cells, self._header.id_index)
+                id = _read_cell(cells, self._header.id_index)
                 return RowError(self._number, id, column.name or None, error.detail, _shorten(cell))
         return read_row(self._kind, self._number, given)
 
@@ -149,15 +149,15 @@ def read_row(kind: EntityType, number: int, given: object) -> BulkRow | RowError
         return BulkRow(number, id, read_object(values if row else given, kind.fields))
     except InvalidParameter as error:
         wrong_value = row.get(error.field) if error.field in row else None if row else given
-        return RowError(number, _id_of(row), error.field, error.detail, _shorten(wrong_value))
+        return RowError(number, _read_id(row), error.field, error.detail, _shorten(wrong_value))
 
 
-def _id_of(row: dict[str, Any]) -> str | None:
+def _read_id(row: dict[str, Any]) -> str | None:
     id = row.get("id")
     return None if id is None else _shorten(id, ID_CHARS_SHOWN)
 
 
-def _cell_at(cells: list[str], index: int) -> str | None:
+def _read_cell(cells: list[str], index: int) -> str | None:
     return unescape(cells[index])[:ID_CHARS_SHOWN] if index < len(cells) and cells[index] else None
 
 

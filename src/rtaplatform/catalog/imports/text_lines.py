@@ -43,7 +43,7 @@ class Recoder:
     def _detect(self) -> bytes:
         """Detect the encoding by the first bytes. Returns these bytes without the mark."""
         head, self._head, self._is_detected = self._head, b"", True
-        encoding, mark = _encoding_of(head)
+        encoding, mark = _detect_encoding(head)
         if encoding != "utf-8":
             self._decoder = codecs.getincrementaldecoder(encoding)("strict")
         return head[mark:]
@@ -57,7 +57,7 @@ class Recoder:
             raise UnreadableBody("The file begins as UTF-16 and is none.", hint=SAVE_AS_UTF_8) from None
 
 
-def _encoding_of(head: bytes) -> tuple[str, int]:
+def _detect_encoding(head: bytes) -> tuple[str, int]:
     """The encoding and the length of its mark. Without a mark, a first ASCII character reveals UTF-16."""
     if head.startswith((codecs.BOM_UTF32_BE, codecs.BOM_UTF32_LE)):
         raise UnreadableBody("The file is UTF-32, which is not read.", hint=SAVE_AS_UTF_8)

@@ -18,10 +18,10 @@ from sqlalchemy import Row, any_, func, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
 from rtaplatform.catalog.entities.etags import Condition
-from rtaplatform.catalog.entities.fields import Field, Fields, read_time, text_field
+from rtaplatform.catalog.entities.fields import Field, Fields, make_text_field, read_time
 from rtaplatform.catalog.entities.merge_patch import is_same
 from rtaplatform.catalog.entities.pages import Page, PageQuestion, walk
-from rtaplatform.catalog.keys.key_format import ADMIN, COLLECT, SCOPES, digest, make_id, make_key, mask_key
+from rtaplatform.catalog.keys.key_format import ADMIN, COLLECT, SCOPES, hash_key, make_id, make_key, mask_key
 from rtaplatform.catalog.tables import KEYS, NAME_CHARS_MAX, PROJECTS
 from rtaplatform.core.errors import Conflict, Forbidden, InvalidParameter, NotFound
 
@@ -80,7 +80,7 @@ def _read_grace(value: Any) -> int:
 
 _EXPIRES = Field(read_time, {"type": ["string", "null"], "format": "date-time"})
 CHANGEABLE: Fields = {
-    "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
+    "name": make_text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
     "expires_at": _EXPIRES,
 }
 KEY_FIELDS: Fields = {
@@ -111,7 +111,7 @@ def insert_key(connection: Connection, project_id: str, new: NewKey) -> MadeKey:
     row = connection.execute(
         KEYS.insert()
         .values(
-            id=make_id("key"), project_id=project_id, name=new.name, scopes=list(new.scopes), sha256=digest(key),
+            id=make_id("key"), project_id=project_id, name=new.name, scopes=list(new.scopes), sha256=hash_key(key),
             shown=mask_key(key), expires_at=new.expires_at,
         )
         .returning(KEYS)
@@ -229,5 +229,5 @@ def _require_another_admin(connection: Connection, project_id: str, row: Row[Any
         )  # fmt: skip
 
 
-def answer_key(row: Row[Any]) -> Key:
+def render_key(row: Row[Any]) -> Key:
     return Key(**{name: getattr(row, name) for name in Key.__struct_fields__})

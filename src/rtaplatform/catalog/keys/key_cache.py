@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from rtaplatform import telemetry
 from rtaplatform.catalog.database import Database
-from rtaplatform.catalog.keys.key_format import KEY_CHARS_MAX, digest, is_mistyped
+from rtaplatform.catalog.keys.key_format import KEY_CHARS_MAX, hash_key, is_mistyped
 from rtaplatform.catalog.keys.key_roster import GuessSlots, KeyRoster, NoRoomForGuesses
 from rtaplatform.catalog.keys.key_rows import KeyAccess, read_key, write_used
 from rtaplatform.core.errors import Unavailable
@@ -60,7 +60,7 @@ class KeyCache:
 
     async def find(self, key: str) -> KeyAccess | None:
         """What `key` opens, or None. Raises Unavailable."""
-        return await self.find_hashed(digest(key)) if 0 < len(key) <= KEY_CHARS_MAX else None
+        return await self.find_hashed(hash_key(key)) if 0 < len(key) <= KEY_CHARS_MAX else None
 
     async def find_hashed(self, hashed: bytes) -> KeyAccess | None:
         """Like `find`, for the hash of a key."""
@@ -74,7 +74,7 @@ class KeyCache:
         if not 0 < len(key) <= KEY_CHARS_MAX or is_mistyped(key):
             telemetry.KEY_LOOKUPS.labels("mistyped").inc()
             return None
-        hashed = digest(key)
+        hashed = hash_key(key)
         if hashed in self._entries or self._is_remembered_as_unknown(hashed):
             return await self.find_hashed(hashed)
         if may_guess and self._guesses.has_room(address):
@@ -133,13 +133,13 @@ class KeyCache:
         entry = self._entries.get(hashed)
         if entry is not None and self._is_fresh(entry):
             telemetry.KEY_LOOKUPS.labels("fresh").inc()
-            return _if_unexpired(entry.access)
+            return _drop_expired(entry.access)
         if entry is not None and self._may_be_served(entry):
             telemetry.KEY_LOOKUPS.labels("stale").inc()
             if self._now() >= self._leave_alone_until:
                 self._renew_in_background(hashed)
-            return _if_unexpired(entry.access)
-        return _if_unexpired(await self._read(hashed, entry))
+            return _drop_expired(entry.access)
+        return _drop_expired(await self._read(hashed, entry))
 
     def _is_remembered_as_unknown(self, hashed: bytes) -> bool:
         return self._now() - self._unknown.get(hashed, -math.inf) <= UNKNOWN_SECONDS
@@ -218,7 +218,7 @@ class KeyCache:
             del self._entries[next(iter(self._entries))]
 
 
-def _if_unexpired(access: KeyAccess | None) -> KeyAccess | None:
+def _drop_expired(access: KeyAccess | None) -> KeyAccess | None:
     if access is None or access.expires_at is None or access.expires_at > datetime.now(UTC):
         return access
     return None

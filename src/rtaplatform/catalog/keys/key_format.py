@@ -25,10 +25,10 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 def make_key(kind: str) -> str:
     """A new key; `kind` is write, read or admin."""
     body = f"rta_{kind[0]}_{secrets.token_urlsafe(32)}"
-    return body + checksum(body)
+    return body + compute_checksum(body)
 
 
-def checksum(body: str) -> str:
+def compute_checksum(body: str) -> str:
     """CRC-32 in six characters of base 62."""
     number, digits = zlib.crc32(body.encode()), ""
     for _ in range(CHECKSUM_CHARS):
@@ -39,10 +39,10 @@ def checksum(body: str) -> str:
 
 def is_mistyped(key: str) -> bool:
     """Whether the key has our form but a wrong checksum. Such a key was never issued."""
-    return bool(KEY_FORM.fullmatch(key)) and checksum(key[:-CHECKSUM_CHARS]) != key[-CHECKSUM_CHARS:]
+    return bool(KEY_FORM.fullmatch(key)) and compute_checksum(key[:-CHECKSUM_CHARS]) != key[-CHECKSUM_CHARS:]
 
 
-def digest(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 

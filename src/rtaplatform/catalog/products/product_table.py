@@ -50,7 +50,7 @@ class ProjectProductTable:
         changed_ids = []
         for id in ids:
             before, after = self.by_id.get(id), products.get(id)
-            if _joined_attributes(before) != _joined_attributes(after):
+            if _join_attributes(before) != _join_attributes(after):
                 changed_ids.append(id)
             if after is None:
                 self.by_id.pop(id, None)
@@ -64,7 +64,7 @@ class ProjectProductTable:
         for ids in (iter(list(self.by_id)), iter(list(by_id))):
             while portion := list(itertools.islice(ids, COMPARED_AT_ONCE)):
                 changed_ids += [
-                    id for id in portion if _joined_attributes(self.by_id.get(id)) != _joined_attributes(by_id.get(id))
+                    id for id in portion if _join_attributes(self.by_id.get(id)) != _join_attributes(by_id.get(id))
                 ]
                 await asyncio.sleep(0)
         self.by_id = by_id
@@ -81,5 +81,5 @@ class ProjectProductTable:
             self._size -= len(ids)
 
 
-def _joined_attributes(product: Product | None) -> tuple[str | None, str | None] | None:
+def _join_attributes(product: Product | None) -> tuple[str | None, str | None] | None:
     return None if product is None else (product.category, product.brand)

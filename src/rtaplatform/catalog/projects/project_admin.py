@@ -21,16 +21,17 @@ from rtaplatform.catalog.entities.fields import (
     Field,
     Fields,
     check_json,
-    choice_field,
-    pattern_field,
+    make_choice_field,
+    make_pattern_field,
+    make_text_field,
     read_object,
-    text_field,
     with_defaults,
 )
 from rtaplatform.catalog.entities.merge_patch import is_same, merge
 from rtaplatform.catalog.keys.key_admin import NewKey, insert_key
 from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND, make_id
 from rtaplatform.catalog.tables import NAME_CHARS_MAX, PROJECTS
+from rtaplatform.core.declarations import DECLARED_MAX, NAME, NAME_CHARS
 from rtaplatform.core.errors import Conflict, InvalidParameter, NotFound
 from rtaplatform.core.origins import ORIGIN_CHARS_MAX, ORIGIN_PATTERN
 from rtaplatform.core.projects import SLUG
@@ -51,6 +52,8 @@ class Project(Struct, frozen=True):
     week_start: str
     currency: str
     allowed_origins: list[str]
+    event_properties: list[str]
+    user_traits: list[str]
     settings: dict[str, Any]
     created_at: datetime
     updated_at: datetime
@@ -68,6 +71,25 @@ def _read_origins(value: Any) -> list[str]:
     return list(dict.fromkeys(_ORIGIN.read(origin) for origin in value))
 
 
+def _make_declared_field(what: str, description: str) -> Field:
+    """A list of names. `what`: properties or traits."""
+    named = make_pattern_field(
+        f"^{NAME}$", NAME_CHARS,
+        "A declared name has 1 to 40 letters, digits, - and _, and begins with a letter or _.",
+    )  # fmt: skip
+
+    def read_names(value: Any) -> list[str]:
+        if not isinstance(value, list) or len(value) > DECLARED_MAX:
+            raise InvalidParameter(
+                f"It is a list of at most {DECLARED_MAX} names of {what}.", hint="Take out what nobody asks by."
+            )
+        return list(dict.fromkeys(named.read(name) for name in value))
+
+    items = {"type": "string", "pattern": f"^{NAME}$", "maxLength": NAME_CHARS}
+    schema = {"type": ["array", "null"], "maxItems": DECLARED_MAX, "items": items, "description": description}
+    return Field(read_names, schema, [])
+
+
 def _read_settings(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidParameter("It is a JSON object.")
@@ -75,16 +97,16 @@ def _read_settings(value: Any) -> dict[str, Any]:
     return value
 
 
-_ORIGIN = pattern_field(
+_ORIGIN = make_pattern_field(
     ORIGIN_PATTERN, ORIGIN_CHARS_MAX,
     "An origin is scheme://host[:port] without a path, https://*.example.com, or null.",
 )  # fmt: skip
-_SLUG = pattern_field(
+_SLUG = make_pattern_field(
     SLUG_PATTERN, 63, "A slug has 1 to 63 small letters, digits, - and _, and begins with none of the last."
 )
 CHANGEABLE: Fields = {
-    "name": text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
-    "week_start": choice_field(WEEKDAYS, "monday"),
+    "name": make_text_field(NAME_CHARS_MAX, chars_min=1, is_required=True),
+    "week_start": make_choice_field(WEEKDAYS, "monday"),
     "allowed_origins": Field(
         _read_origins,
         {
@@ -94,12 +116,19 @@ CHANGEABLE: Fields = {
         },
         [],
     ),
+    "event_properties": _make_declared_field(
+        "properties", "Properties of events to ask by, as `property.<name>`. Events count from then on."
+    ),
+    "user_traits": _make_declared_field(
+        "traits",
+        "Traits of users to ask by, as `user.<trait>`. Events count by what is learned from then on.",
+    ),
     "settings": Field(_read_settings, OBJECT_SCHEMA, {}),
 }
 FIXED: Fields = {
     "slug": Field(_SLUG.read, {"type": "string", "pattern": SLUG_PATTERN}, is_required=True),
     "zone": Field(_read_zone, {"type": ["string", "null"], "description": "An IANA name.", "default": "UTC"}, "UTC"),
-    "currency": choice_field(CURRENCIES, "EUR"),
+    "currency": make_choice_field(CURRENCIES, "EUR"),
 }
 PROJECT_FIELDS: Fields = {**FIXED, **CHANGEABLE}
 
@@ -159,5 +188,5 @@ def read_change(given: object, current: Any) -> dict[str, Any]:
     return dict(values)
 
 
-def answer_project(row: Row[Any]) -> Project:
+def render_project(row: Row[Any]) -> Project:
     return Project(**{name: getattr(row, name) for name in Project.__struct_fields__})

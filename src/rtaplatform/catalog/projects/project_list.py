@@ -13,10 +13,11 @@ from rtaplatform.core.projects import ProjectSettings
 async def list_projects(database: Database) -> list[ProjectSettings]:
     """All projects, ordered by slug. Raises Unavailable."""
     columns = PROJECTS.c
-    query = select(columns.slug, columns.zone, columns.currency, columns.week_start).order_by(columns.slug)
+    declared = (columns.event_properties, columns.user_traits)
+    query = select(columns.slug, columns.zone, columns.currency, columns.week_start, *declared).order_by(columns.slug)
 
     def read(connection: Connection) -> list[ProjectSettings]:
-        return [ProjectSettings(*row) for row in connection.execute(query)]
+        return [ProjectSettings(*row[:-2], *map(tuple, row[-2:])) for row in connection.execute(query)]
 
     return await database.run(read)
 

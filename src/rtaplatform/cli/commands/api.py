@@ -25,7 +25,7 @@ from rtaplatform.settings import ApiHalf
 
 if TYPE_CHECKING:
     from rtaplatform.settings import ApiSettings
-    from rtaplatform.wiring import Dependencies
+    from rtaplatform.wiring.api import Dependencies
 
 STOP_SECONDS_MAX = 8.0
 DEATH_SECONDS_MAX = STOP_SECONDS_MAX + 4  # includes closing what is open
@@ -59,7 +59,7 @@ def command(
     from rtaplatform.local.supervisor.parent_death import die_with_parent
     from rtaplatform.serve.app import create_app
     from rtaplatform.settings import ApiSettings, CollectSettings, LimitSettings, ProfilesSettings, WorkerSettings
-    from rtaplatform.wiring import build_api
+    from rtaplatform.wiring.api import build_api
 
     if os.environ.get("RTA_SUPERVISED"):
         die_with_parent()
@@ -67,12 +67,12 @@ def command(
     connections = Connections(kafka, redis, postgres, data_dir)
     settings, ending = _with_options(ApiSettings(), host, port, only), ApiEnding()
     parts = build_api(
-        connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(),
-        api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.limiter_url(),
+        connections.read_kafka_settings(), connections.store_settings(), connections.read_catalog_settings(),
+        api=settings, collect=CollectSettings(), limits=LimitSettings(), limiter_url=connections.find_limiter_url(),
         workers_group=WorkerSettings().group_id, profiles_group=ProfilesSettings().group_id,
         on_death=ending.note_death,
     )  # fmt: skip
-    parts.bounds.guard.connections_max = _connections_possible(settings)
+    parts.bounds.guard.connections_max = _count_possible_connections(settings)
     with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
         runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
         # Everything is closed. A thread that waits for a server that hangs must not keep this process alive.
@@ -102,12 +102,12 @@ def _with_options(settings: ApiSettings, host: str | None, port: int | None, onl
     return settings.model_copy(update={name: value for name, value in options.items() if value is not None})
 
 
-def _connections_possible(settings: ApiSettings) -> int:
+def _count_possible_connections(settings: ApiSettings) -> int:
     from rtaplatform import telemetry
 
     possible = reserve_files(settings.connections_max)
     if possible < settings.connections_max:
-        telemetry.logger("api").warning(
+        telemetry.make_logger("api").warning(
             "open_files_limited",
             connections_max=possible,
             wanted=settings.connections_max,
@@ -122,7 +122,7 @@ async def _serve(
     """Serve until told to stop."""
     from rtaplatform import telemetry
 
-    log = telemetry.logger("api")
+    log = telemetry.make_logger("api")
     server = make_server(make_app(), listener, parts.bounds.guard.connections_max)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

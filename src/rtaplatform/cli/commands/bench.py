@@ -36,6 +36,30 @@ def measure_pipeline(
     measure(report, events_total=events, workers=workers, users=users, products=products, seed=seed)
 
 
+@app.command("collect")
+def measure_collect(
+    events: Annotated[int, typer.Option(min=1_000, help="Events that are collected in each way.")] = 50_000,
+    batch: Annotated[int, typer.Option(min=1, max=5_000, help="Events a batch.")] = 100,
+    seconds: Annotated[float, typer.Option(min=0, help="How long each load over HTTP lasts; 0: none is sent.")] = 10,
+    as_json: JsonLinesOption = False,
+) -> None:
+    """What does one event cost the collector, and what does the API take of half and of three times its greatest rate?
+
+    Examples:
+
+        rta bench collect
+
+        rta bench collect --events 10000 --batch 20 --seconds 0
+    """
+    from rtaplatform.bench.collecting import collector_cost, offered_load
+    from rtaplatform.bench.report import BenchReport
+
+    report = BenchReport("collect", as_json=as_json, events=events, batch=batch, seconds=seconds)
+    collector_cost.measure(report, events_total=events, batch_events=batch)
+    if seconds:
+        offered_load.measure(report, seconds=seconds)
+
+
 @app.command("rebuild")
 def measure_rebuild(
     events: Annotated[int, typer.Option(min=1_000, help="Events in the log.")] = 1_000_000,
@@ -149,6 +173,31 @@ def measure_latency(
 
     report = BenchReport("latency", as_json=as_json, seed=seed, workers=workers)
     measure(report, probes=probes, backlog=backlog, workers=workers, seed=seed)
+
+
+@app.command("live")
+def measure_live(
+    streams: Annotated[int, typer.Option(min=1, help="SSE streams.")] = 2_000,
+    sockets: Annotated[int, typer.Option(min=0, help="WebSockets, each with ten questions.")] = 200,
+    stalled: Annotated[int, typer.Option(min=0, help="Clients that read nothing, added later.")] = 500,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second that are counted meanwhile.")] = 2_000,
+    probes: Annotated[int, typer.Option(min=1, help="Single events that all clients wait for, in each phase.")] = 30,
+    seed: SeedOption = 1,
+    as_json: JsonLinesOption = False,
+) -> None:
+    """How long from an accepted event to every live client, beside stalled ones, and when are all back after a restart?
+
+    Examples:
+
+        rta bench live
+
+        rta bench live --streams 100 --sockets 20 --stalled 50 --rate 100 --probes 10
+    """
+    from rtaplatform.bench.live.live_delivery import measure
+    from rtaplatform.bench.report import BenchReport
+
+    report = BenchReport("live", as_json=as_json, seed=seed, rate=rate)
+    measure(report, streams=streams, sockets=sockets, stalled=stalled, rate=rate, probes=probes, seed=seed)
 
 
 @app.command("apply")

@@ -17,7 +17,7 @@ from typing import IO, Annotated, Any, cast
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, folder_of
+from rtaplatform.cli.connections import Connections, DataDirOption, JsonOption, find_folder
 from rtaplatform.core.errors import SetupError
 
 app = typer.Typer(no_args_is_help=True, help="Import and export users and products.")
@@ -77,14 +77,14 @@ def import_rows(
 
         rta catalog import users users.ndjson.gz --url https://rta.example --key KEY --json
     """
-    target, form = _find_target(url, key, data_dir), form or _format_of(file)
+    target, form = _find_target(url, key, data_dir), form or _choose_format(file)
     target.require_project(project)
     headers = {"Content-Type": _TYPES[form]}
     if file.suffix == ".gz":
         headers["Content-Encoding"] = "gzip"
     with _open(file) as (content, size):
         result = _read_answer(
-            *target.send("POST", f"/v1/{entity}/import", headers, _chunks(content, size, str(entity)))[:2]
+            *target.send("POST", f"/v1/{entity}/import", headers, _read_chunks(content, size, str(entity)))[:2]
         )
     if as_json:
         typer.echo(json.dumps(result))
@@ -122,27 +122,27 @@ def export(
 
         rta catalog export users users.csv.gz
     """
-    form = form or (Format.NDJSON if str(file) == "-" else _format_of(file))
+    form = form or (Format.NDJSON if str(file) == "-" else _choose_format(file))
     target = _find_target(url, key, data_dir)
     target.require_project(project)
     with _open_private(file) as output:
-        for page in _csv_pages(target, entity) if form is Format.CSV else _json_pages(target, entity):
+        for page in _read_csv_pages(target, entity) if form is Format.CSV else _read_json_pages(target, entity):
             output.write(page)
 
 
-def _json_pages(target: _CatalogApi, entity: EntityChoice) -> Iterator[bytes]:
+def _read_json_pages(target: _CatalogApi, entity: EntityChoice) -> Iterator[bytes]:
     cursor: str | None = None
     while True:
-        page = _read_answer(*target.send("GET", _page_path(entity, cursor), {}, None)[:2])
+        page = _read_answer(*target.send("GET", _write_page_path(entity, cursor), {}, None)[:2])
         yield "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in page["items"]).encode()
         cursor = page["next_cursor"]
         if cursor is None:
             return
 
 
-def _csv_pages(target: _CatalogApi, entity: EntityChoice) -> Iterator[bytes]:
+def _read_csv_pages(target: _CatalogApi, entity: EntityChoice) -> Iterator[bytes]:
     """The pages of the API, with the header only once."""
-    path: str | None = _page_path(entity, None)
+    path: str | None = _write_page_path(entity, None)
     is_first = True
     while path is not None:
         status, body, response_headers = target.send("GET", path, {"Accept": "text/csv"}, None)
@@ -153,7 +153,7 @@ def _csv_pages(target: _CatalogApi, entity: EntityChoice) -> Iterator[bytes]:
         path, is_first = next_page[1] if next_page else None, False
 
 
-def _page_path(entity: EntityChoice, cursor: str | None) -> str:
+def _write_page_path(entity: EntityChoice, cursor: str | None) -> str:
     parameters = {"limit": str(PAGE_ROWS), "sort": "created_at", **({"cursor": cursor} if cursor else {})}
     return f"/v1/{entity}?{urllib.parse.urlencode(parameters)}"
 
@@ -225,19 +225,19 @@ class _CatalogApi:
 def _find_target(url: str | None, key: str | None, data_dir: Path | None) -> _CatalogApi:
     running = None if url else Connections(data_dir=data_dir).find_running()
     if url is None and running is None:
-        raise SetupError(f"Nothing runs from {folder_of(data_dir)}.", "Start `rta up`, or give --url and --key.")
+        raise SetupError(f"Nothing runs from {find_folder(data_dir)}.", "Start `rta up`, or give --url and --key.")
     found_key = key or os.environ.get("RTA_KEY")
     if found_key is None and running is not None:
         from rtaplatform.local.data.data_dir import read_demo_keys
 
-        found_key = read_demo_keys(folder_of(data_dir)).get("admin_key")
+        found_key = read_demo_keys(find_folder(data_dir)).get("admin_key")
     if not found_key:
         raise SetupError("No key is known.", "Give --key, or RTA_KEY in the environment.", exit_code=2)
     is_key_given = bool(key or os.environ.get("RTA_KEY"))
     return _CatalogApi(url or (running.url if running else ""), found_key, is_key_given=is_key_given)
 
 
-def _format_of(file: Path) -> Format:
+def _choose_format(file: Path) -> Format:
     name = Path(file.stem) if file.suffix == ".gz" else file
     if name.suffix not in _FORMATS:
         remedy = "Name it .csv, .ndjson or .jsonl (and .gz), or give --format."
@@ -259,7 +259,7 @@ def _open(file: Path) -> Iterator[tuple[IO[bytes], int | None]]:
         yield content, os.fstat(content.fileno()).st_size
 
 
-def _chunks(content: IO[bytes], size: int | None, title: str) -> Iterator[bytes]:
+def _read_chunks(content: IO[bytes], size: int | None, title: str) -> Iterator[bytes]:
     """The chunks of the file, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rtaplatform.cli.connections import Connections, JsonOption, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.connections import Connections, JsonOption, KafkaOption, PostgresOption, RedisOption, find_folder
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import data_dir as datadir
 from rtaplatform.local.data import ports
@@ -56,7 +56,7 @@ def command(
         rta doctor --kafka broker:9092 --redis redis://user:password@host:6379/0
     """
     api_port = ApiSettings().port if port is None else port
-    findings = examine(folder_of(data_dir), api_port, Connections(kafka, redis, postgres))
+    findings = examine(find_folder(data_dir), api_port, Connections(kafka, redis, postgres))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "checks": [asdict(finding) for finding in findings]}, indent=1))
@@ -104,7 +104,7 @@ def _check_given_servers(connections: Connections) -> dict[str, Callable[[], str
     from rtaplatform.operate.server_checks import check_kafka, check_postgres, check_redis
 
     if kafka:
-        checks["kafka"] = lambda: check_kafka(connections.kafka_settings())
+        checks["kafka"] = lambda: check_kafka(connections.read_kafka_settings())
     if redis:
         checks["redis"] = lambda: check_redis(redis)
     if database:
@@ -119,7 +119,7 @@ def require_given(connections: Connections) -> None:
 
 
 def _check_open_files() -> str:
-    limit = open_files.reachable_limit()
+    limit = open_files.find_reachable_limit()
     open_files.require_enough(limit)
     return f"{limit} at once"
 
@@ -171,7 +171,7 @@ def _check_data_directory(folder: Path) -> str:
 
 def _check_memory() -> str:
     datadir.require_memory()
-    return f"{datadir.available_memory() / 1e6:.0f} MB available"
+    return f"{datadir.measure_available_memory() / 1e6:.0f} MB available"
 
 
 def _check_port(folder: Path, port: int) -> str:

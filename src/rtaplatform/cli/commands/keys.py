@@ -64,7 +64,7 @@ def create(
     connections = Connections(postgres=postgres, data_dir=data_dir)
     new_key = _run(connections, lambda connection: create_key(connection, project, new))
     if new_key is None:
-        raise _project_error(project)
+        raise _make_project_error(project)
     fields = {"id": new_key.row.id, "key": new_key.key, "project": project, "scopes": list(new.scopes)}
     expires_at = new.expires_at.isoformat() if new.expires_at else None
     typer.echo(json.dumps({**fields, "expires_at": expires_at}) if as_json else f"{new_key.row.id}\n{new_key.key}")
@@ -90,11 +90,11 @@ def list_all(
 
     rows: list[KeyRow] | None = _run(Connections(postgres=postgres, data_dir=data_dir), read)
     if rows is None:
-        raise _project_error(project)
+        raise _make_project_error(project)
     if as_json:
         typer.echo(msgspec.json.encode({"items": rows}))
         return
-    for line in align_columns([HEADINGS, *map(_row_cells, rows)]):
+    for line in align_columns([HEADINGS, *map(_show_row, rows)]):
         typer.echo(line)
 
 
@@ -117,7 +117,7 @@ def revoke(
 
     is_revoked: bool | None = _run(Connections(postgres=postgres, data_dir=data_dir), revoke_in_project)
     if is_revoked is None:
-        raise _project_error(project)
+        raise _make_project_error(project)
     if not is_revoked:
         raise SetupError(f"There is no valid key {key_id!r} in {project!r}.", "See `rta keys list`.", exit_code=2)
     message = f"{key_id} is revoked; every process knows it within a minute."
@@ -173,12 +173,12 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
 
 
-def _row_cells(row: KeyRow) -> tuple[str, ...]:
+def _show_row(row: KeyRow) -> tuple[str, ...]:
     used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
     return row.id, row.shown, _describe_state(row), used, ",".join(row.scopes), row.name
 
 
-def _project_error(project: str) -> SetupError:
+def _make_project_error(project: str) -> SetupError:
     return SetupError(f"There is no project {project!r}.", "Name one that exists with --project.", exit_code=2)
 
 
@@ -194,7 +194,7 @@ def _run(connections: Connections, work: Callable[[Any], Any]) -> Any:
     from rtaplatform.catalog.database import Database
 
     async def run() -> Any:
-        database = Database(connections.catalog_settings())
+        database = Database(connections.read_catalog_settings())
         try:
             return await database.run(work)
         finally:

@@ -36,12 +36,16 @@ def command(
     from rtaplatform.settings import TopicSettings
 
     connections = Connections(kafka=kafka, redis=redis, postgres=postgres, data_dir=data_dir)
-    demo_keys, catalog = _read_demo_keys() if demo else None, connections.catalog_settings()
+    demo_keys, catalog = _read_demo_keys() if demo else None, connections.read_catalog_settings()
     if demo_keys and not replace_demo_keys:
         asyncio.run(require_own_demo_keys(catalog, demo_keys))
     lines = asyncio.run(
         migrate(
-            connections.kafka_settings(), connections.store_settings(), catalog, TopicSettings(), demo_keys=demo_keys
+            connections.read_kafka_settings(),
+            connections.store_settings(),
+            catalog,
+            TopicSettings(),
+            demo_keys=demo_keys,
         )
     )
     for line in lines:

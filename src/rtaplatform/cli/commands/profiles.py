@@ -41,10 +41,10 @@ def command(
 
 
 async def _run(connections: Connections, settings: ProfilesSettings) -> None:
-    from rtaplatform.wiring import build_profiles
+    from rtaplatform.wiring.profiles import build_profiles
 
     parts = build_profiles(
-        connections.kafka_settings(), connections.store_settings(), connections.catalog_settings(), settings
+        connections.read_kafka_settings(), connections.store_settings(), connections.read_catalog_settings(), settings
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, parts.profiles.stopping.set)

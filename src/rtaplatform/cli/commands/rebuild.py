@@ -53,14 +53,14 @@ def command(
     if not empty and not abandon:
         _rebuild(connections, shard, partial=partial, keep_old=keep_old, as_json=as_json)
         return
-    lines = _empty(connections, shard) if empty else _abandon(connections, shard)
+    lines = _rebuild_empty(connections, shard) if empty else _abandon(connections, shard)
     print(json.dumps({"done": lines}) if as_json else "\n".join(lines), flush=True)
 
 
-def _empty(connections: Connections, shard: int | None) -> list[str]:
+def _rebuild_empty(connections: Connections, shard: int | None) -> list[str]:
     from rtaplatform.operate.operations import rebuild_empty
 
-    return rebuild_empty(connections.kafka_settings(), connections.store_settings(), shard)
+    return rebuild_empty(connections.read_kafka_settings(), connections.store_settings(), shard)
 
 
 def _abandon(connections: Connections, shard: int | None) -> list[str]:
@@ -78,20 +78,20 @@ def _rebuild(connections: Connections, shard: int | None, *, partial: bool, keep
     telemetry.configure_logging("WARNING")
     received_signals = record_stop_signals()
     gc.set_threshold(200_000, 20, 100)  # as in `rta worker`: what a batch makes lives as long as the batch
-    kafka, store, worker = connections.kafka_settings(), connections.store_settings(), WorkerSettings()
+    kafka, store, worker = connections.read_kafka_settings(), connections.store_settings(), WorkerSettings()
     run = RebuildRun(kafka, store, shard, worker=worker, keep_old_hours=keep_old)
     try:
         for line in run.check(partial=partial):
             _say(line)
-        _, total = run.progress()
+        _, total = run.read_progress()
         with Progress("rebuild", "read", total, say=_say) as progress:
             while run.step() and not received_signals:
-                progress.show(*run.progress())
+                progress.show(*run.read_progress())
     finally:
         run.close()
     if received_signals:
         raise SetupError("Stopped before the switch.", "Run it again: it continues where it was.")
-    summary = run.summary()
+    summary = run.summarise()
     print(json.dumps(summary) if as_json else _describe_summary(summary, keep_old), flush=True)
 
 

@@ -73,7 +73,7 @@ def _run(connections: Connections, request: ReconcileRequest) -> Reconciliation:
     with Progress(f"reconcile {request.project}", "read", 0, say=_say) as progress:
         try:
             return reconcile(
-                connections.kafka_settings(),
+                connections.read_kafka_settings(),
                 connections.store_settings(),
                 request,
                 show=progress.show,
@@ -85,13 +85,13 @@ def _run(connections: Connections, request: ReconcileRequest) -> Reconciliation:
 
 def _describe(result: Reconciliation) -> str:
     """The table, the buckets that differ, and what was read."""
-    from rtaplatform.operate.reconcile.reconcile_run import moment
+    from rtaplatform.operate.reconcile.reconcile_run import show_moment
 
     rows = [("metric", "live", "recount", "difference")]
-    rows += [(m.name, _number(m.live), _number(m.recount), _difference(m)) for m in result.metrics]
+    rows += [(m.name, _show_number(m.live), _show_number(m.recount), _show_difference(m)) for m in result.metrics]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))).rstrip() for row in rows]
-    begin = "nothing" if result.read_from_ms is None else f"from {moment(result.read_from_ms)}"
+    begin = "nothing" if result.read_from_ms is None else f"from {show_moment(result.read_from_ms)}"
     return "\n".join(
         (
             f"{result.live.project.slug}, {result.period.first_day} to {result.period.last_day} "
@@ -106,10 +106,10 @@ def _describe(result: Reconciliation) -> str:
 
 
 def _describe_buckets(result: Reconciliation) -> list[str]:
-    from rtaplatform.operate.reconcile.reconcile_run import moment
+    from rtaplatform.operate.reconcile.reconcile_run import show_moment
 
     lines = [
-        f"{bucket.rollup}, {bucket.kind} of {moment(bucket.start * 60_000)}: {bucket.what}"
+        f"{bucket.rollup}, {bucket.kind} of {show_moment(bucket.start * 60_000)}: {bucket.what}"
         + ("" if bucket.live is None else f" is {bucket.live:,}, recount {bucket.recount:,}")
         for bucket in result.buckets[:_BUCKETS_SHOWN_MAX]
     ]
@@ -117,14 +117,14 @@ def _describe_buckets(result: Reconciliation) -> list[str]:
     return lines + ([f"… and {more:,} more; --json has up to 1,000."] if more else [])
 
 
-def _number(value: float) -> str:
+def _show_number(value: float) -> str:
     return f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
-def _difference(metric: ComparedMetric) -> str:
+def _show_difference(metric: ComparedMetric) -> str:
     if not metric.difference:
         return "none"
-    return f"{_number(metric.difference)}{' (within the error)' if metric.is_equal else ''}"
+    return f"{_show_number(metric.difference)}{' (within the error)' if metric.is_equal else ''}"
 
 
 def _read_day(option: str, text: str) -> date | None:

@@ -1,4 +1,7 @@
-"""`rta simulate`: visitors of a demo shop, as records on Kafka.   Turns the options into a `SimulationPlan`."""
+"""`rta simulate`: visitors of a demo shop, as records on Kafka, or as the requests of SDKs to a collector.
+
+Turns the options into a `SimulationPlan`.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,44 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption
+from rtaplatform.cli.connections import Connections, DataDirOption, KafkaOption, find_folder
 from rtaplatform.core.errors import SetupError
 
 if TYPE_CHECKING:
     from rtaplatform.core.projects import ProjectSettings
+    from rtaplatform.simulate.over_http.http_run import CollectorAddress
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _USAGE = 2
 _SHARE = {"min": 0.0, "max": 1.0}
+
+
+class Via(StrEnum):
+    """What the events are sent to."""
+
+    KAFKA = "kafka"
+    HTTP = "http"
+
+
 DoubleReportsOption = Annotated[
     float, typer.Option(min=0, max=0.7, help="Share of orders that page and server both report.")
+]
+ViaOption = Annotated[Via, typer.Option(help="Send to Kafka, or as SDKs do to a collector over HTTP.")]
+CollectorUrlOption = Annotated[
+    str, typer.Option(metavar="URL", help="Of the collector; default: that of the running `rta up`.")
+]
+WriteKeyOption = Annotated[
+    str, typer.Option(metavar="KEY", help="Of the project at the collector; default: that of the running `rta up`.")
 ]
 
 
@@ -49,43 +71,41 @@ def command(
     events: Annotated[int, typer.Option(min=0, help="Stop after exactly this many records; 0: no such end.")] = 0,
     project: Annotated[str, typer.Option(help="The project the events belong to.")] = "demo",
     truth: Annotated[Path | None, typer.Option(help="Write the exact numbers of what was sent to this file.")] = None,
+    via: ViaOption = Via.KAFKA,
+    url: CollectorUrlOption = "",
+    write_key: WriteKeyOption = "",
     kafka: KafkaOption = None,
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Send the events of simulated visitors to Kafka.
+    """Send the events of simulated visitors to Kafka, or to a collector.
 
     Examples:
-
-        rta simulate --rate 50
 
         rta simulate --backfill 7d --rate 5 --truth truth.json
 
         rta simulate --rate 0 --events 1000000 --kafka localhost:9092
+
+        rta simulate --via http --url https://rta.example.com --write-key rta_w_…
     """
     from rtaplatform.simulate.shop.plan import SimulationPlan
 
     plan = SimulationPlan(
-        start_ms=_read_start_ms(start),
-        project=project,
-        rate=rate,
-        users=users,
-        products=products,
-        sources=_read_sources(sources),
-        seed=seed,
-        late=late,
-        duplicates=duplicates,
-        malformed=malformed,
-        double_reports=double_reports,
-        duration_ms=None if duration == "none" else _read_duration_ms("--duration", duration),
-        backfill_ms=_read_duration_ms("--backfill", backfill) if backfill else None,
-        events_max=events or None,
-    )
+        start_ms=_read_start_ms(start), project=project, rate=rate, users=users, products=products,
+        sources=_read_sources(sources), seed=seed, late=late, duplicates=duplicates, malformed=malformed,
+        double_reports=double_reports, duration_ms=_read_duration_ms("--duration", duration),
+        backfill_ms=_read_duration_ms("--backfill", backfill), events_max=events or None,
+    )  # fmt: skip
     _require_consistent(plan)
-    _print_summary(_run(plan, Connections(kafka=kafka, data_dir=data_dir), truth), as_json)
+    connections = Connections(kafka=kafka, data_dir=data_dir)
+    collector = _find_collector(plan, connections, url, write_key) if via is Via.HTTP else None
+    _print_summary(_run(plan, connections, collector, truth), as_json)
 
 
-def _run(plan: SimulationPlan, connections: Connections, truth: Path | None) -> dict[str, Any]:
+def _run(
+    plan: SimulationPlan, connections: Connections, collector: CollectorAddress | None, truth: Path | None
+) -> dict[str, Any]:
+    from rtaplatform.simulate.over_http.http_run import simulate_over_http
     from rtaplatform.simulate.run import SimulationRun, simulate
 
     project = _require_project(connections, plan.project)
@@ -94,7 +114,39 @@ def _run(plan: SimulationPlan, connections: Connections, truth: Path | None) -> 
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    return simulate(SimulationRun(plan, connections.kafka_settings(), _say, stopped.is_set, project), truth)
+    run = SimulationRun(plan, _say, stopped.is_set, project)
+    if collector is not None:
+        return simulate_over_http(run, collector, truth)
+    return simulate(run, connections.read_kafka_settings(), truth)
+
+
+def _find_collector(plan: SimulationPlan, connections: Connections, url: str, write_key: str) -> CollectorAddress:
+    """Return the collector that the options name, else that of the running platform. Raises SetupError."""
+    from rtaplatform.local.data.data_dir import provide_demo_keys
+    from rtaplatform.simulate.over_http.http_run import CollectorAddress
+
+    if plan.backfill_ms is not None:
+        raise _make_usage_error(
+            "--backfill needs --via kafka: a collector takes events as arriving now.", "Leave --via http away."
+        )
+    if plan.rate == 0 and plan.events_max is None:
+        raise _make_usage_error("--rate 0 over HTTP needs an end.", "Give --events.")
+    if plan.start_ms > time.time_ns() // 1_000_000:
+        raise _make_usage_error(
+            "--start is in the future, and a collector refuses such events.", "Give an earlier time."
+        )
+    running = connections.find_running() if not (url and write_key) else None
+    if running is not None:
+        url = url or running.url
+        write_key = write_key or provide_demo_keys(find_folder(connections.data_dir)).write_key
+    if not (url and write_key):
+        raise SetupError(
+            f"No collector is known: nothing runs from {find_folder(connections.data_dir)}.",
+            "Start `rta up`, name its --data-dir, or give --url and --write-key.",
+        )
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise _make_usage_error(f"--url {url} is no address of a collector.", "Write it as https://rta.example.com.")
+    return CollectorAddress(url, write_key)
 
 
 def _require_project(connections: Connections, project: str) -> ProjectSettings | None:
@@ -106,7 +158,7 @@ def _require_project(connections: Connections, project: str) -> ProjectSettings 
     if os.environ.get("RTA_SUPERVISED"):
         return None
     try:
-        catalog = connections.catalog_settings()
+        catalog = connections.read_catalog_settings()
     except SetupError as error:
         if error.exit_code == _USAGE:
             raise
@@ -116,7 +168,7 @@ def _require_project(connections: Connections, project: str) -> ProjectSettings 
 
     projects = asyncio.run(find_projects(catalog))
     if project not in projects:
-        raise _usage_error(
+        raise _make_usage_error(
             f"There is no project {project!r}.", f"There are: {', '.join(sorted(projects)[:20]) or 'none'}."
         )
     return projects[project]
@@ -124,9 +176,9 @@ def _require_project(connections: Connections, project: str) -> ProjectSettings 
 
 def _require_consistent(plan: SimulationPlan) -> None:
     if plan.late + plan.duplicates + plan.malformed > 1:
-        raise _usage_error("--late, --duplicates and --malformed add up to more than 1.", "Lower one of them.")
+        raise _make_usage_error("--late, --duplicates and --malformed add up to more than 1.", "Lower one of them.")
     if plan.backfill_ms is not None and plan.rate == 0:
-        raise _usage_error("--backfill needs the average of events per second of history.", "Give --rate above 0.")
+        raise _make_usage_error("--backfill needs the average of events per second of history.", "Give --rate above 0.")
 
 
 def _read_sources(text: str) -> tuple[str, ...]:
@@ -134,14 +186,17 @@ def _read_sources(text: str) -> tuple[str, ...]:
 
     names = tuple(name.strip() for name in text.split(","))
     if not set(names) <= set(SOURCES):
-        raise _usage_error(f"--sources {text} names an unknown source.", f"Known are {', '.join(SOURCES)}.")
+        raise _make_usage_error(f"--sources {text} names an unknown source.", f"Known are {', '.join(SOURCES)}.")
     return tuple(dict.fromkeys(names))
 
 
-def _read_duration_ms(option: str, text: str) -> int:
+def _read_duration_ms(option: str, text: str) -> int | None:
+    """Return the length of time; None for none."""
+    if text in ("", "none"):
+        return None
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise _usage_error(
+        raise _make_usage_error(
             f"{option} {text} is not a length of time.", "Write a number and s, m, h or d, such as 90s or 7d."
         )
     return int(float(match[1]) * _UNITS_MS[match[2]])
@@ -153,11 +208,11 @@ def _read_start_ms(text: str) -> int:
     try:
         start = datetime.fromisoformat(text)
     except ValueError:
-        raise _usage_error(f"--start {text} is not a time.", "Write it as 2026-11-22T10:00:00Z.") from None
+        raise _make_usage_error(f"--start {text} is not a time.", "Write it as 2026-11-22T10:00:00Z.") from None
     return int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _usage_error(problem: str, remedy: str) -> SetupError:
+def _make_usage_error(problem: str, remedy: str) -> SetupError:
     return SetupError(problem, remedy, exit_code=_USAGE)
 
 
@@ -171,4 +226,6 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 def _describe_summary(summary: dict[str, Any]) -> str:
     unsent = f"; {summary['unsent']:,} were given up" if summary["unsent"] else ""
-    return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{unsent}."
+    refused = sum(summary["refused"].values())
+    broken = f"; {refused:,} broken ones were refused, as they must be" if refused else ""
+    return f"Sent {summary['sent']:,} records in {summary['seconds']:,} s{broken}{unsent}."

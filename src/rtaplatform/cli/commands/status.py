@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
 import typer
 
-from rtaplatform.cli.connections import JsonOption, folder_of
+from rtaplatform.cli.connections import JsonOption, find_folder
+from rtaplatform.cli.recent_records import RecentRecords, describe_recent_records, list_warnings, read_recent_records
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.server_addresses import mask_urls
 from rtaplatform.local.data.instance_file import RunningInstance, is_locked, read_running
@@ -25,13 +27,15 @@ def command(
 ) -> None:
     """Say where the instance of a data directory runs, and how its parts are. Exit code 3 if none is ready.
 
+    It shows the records of the last 5 minutes, and warns if over 1 % of them are dead letters.
+
     Examples:
 
         rta status
 
         rta status --data-dir /srv/rta --json
     """
-    folder = folder_of(data_dir)
+    folder = find_folder(data_dir)
     state = read_state(folder)
     print(json.dumps(state, indent=1) if as_json else _as_text(state))
     if state["state"] != "ready":
@@ -43,11 +47,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     running = read_running(folder)
     if running is None:
         return {"state": "starting" if is_locked(folder) else "stopped", "data_dir": str(folder)}
-    readiness = read_readiness(running.url)
+    readiness, recent = read_readiness(running.url), read_recent_records(running.signals)
     return {
         "state": "ready" if readiness.is_ready else "not ready",
         "degraded": list(readiness.degraded),
-        "problems": list(readiness.problems),
+        "problems": [*readiness.problems, *list_warnings(recent)],
         "data_dir": str(folder),
         "url": running.url,
         "started_at": running.started_at,
@@ -55,6 +59,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         "redis": mask_urls(running.addresses.redis),
         "postgres": mask_urls(running.addresses.postgres),
         "profiles_lag_records": _read_profiles_lag(running.addresses.kafka),
+        "last_5_minutes": None if recent is None else asdict(recent),
         "processes": _list_processes(running),
         "signals": {"api": f"{running.url}/metrics", **running.signals},
     }
@@ -62,10 +67,10 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def _read_profiles_lag(bootstrap_servers: str) -> int | None:
     """The number of records that `rta profiles` has still to read. None if Kafka does not answer."""
-    from rtaplatform.wiring import profiles_lag
+    from rtaplatform.wiring.profiles import count_unread_records
 
     try:
-        return profiles_lag(KafkaSettings(bootstrap_servers=bootstrap_servers), ProfilesSettings().group_id)
+        return count_unread_records(KafkaSettings(bootstrap_servers=bootstrap_servers), ProfilesSettings().group_id)
     except Unavailable:
         return None
 
@@ -100,6 +105,8 @@ def _as_text(state: dict[str, Any]) -> str:
     ]
     if state.get("profiles_lag_records") is not None:
         lines.append(f"  {'profiles':12}{state['profiles_lag_records']} records to read")
+    if state.get("last_5_minutes") is not None:
+        lines.append(f"  {'records':12}{describe_recent_records(RecentRecords(**state['last_5_minutes']))}")
     for process in state.get("processes", ()):
         memory = f"{process['memory_mb']:8.1f} MB" if process["memory_mb"] is not None else "   ended"
         lines.append(f"  {process['name']:12}{process['pid']:>9}{memory}")

@@ -30,7 +30,7 @@ def list_topics(
     from rtaplatform.operate.operations import describe_topics
 
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
-    rows = describe_topics(connections.kafka_settings(), connections.store_settings())
+    rows = describe_topics(connections.read_kafka_settings(), connections.store_settings())
     print(json.dumps(rows) if as_json else _format_table(rows), flush=True)
 
 
@@ -50,7 +50,7 @@ def adopt(
     from rtaplatform.operate.operations import adopt_topic
 
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
-    for line in adopt_topic(connections.kafka_settings(), connections.store_settings(), topic):
+    for line in adopt_topic(connections.read_kafka_settings(), connections.store_settings(), topic):
         print(line, flush=True)
 
 

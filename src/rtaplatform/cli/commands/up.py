@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtaplatform.cli.commands.doctor import require_given
-from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, folder_of
+from rtaplatform.cli.connections import Connections, KafkaOption, PostgresOption, RedisOption, find_folder
 from rtaplatform.cli.listener import resolve_host
 from rtaplatform.cli.live_summary import LiveSummaryReader, format_line, format_table
+from rtaplatform.cli.sign_in_link import find_sign_in_link
 from rtaplatform.cli.table_key import reading_key
 from rtaplatform.local.platform import Instance, LaunchOptions, running_platform
 from rtaplatform.local.supervisor.supervisor import StopRequested
@@ -63,7 +64,7 @@ def command(
     """
     connections, api = Connections(kafka, redis, postgres), ApiSettings()
     options = LaunchOptions(
-        folder_of(data_dir), api.port if port is None else port, simulate, workers, ready_file,
+        find_folder(data_dir), api.port if port is None else port, simulate, workers, ready_file,
         kafka=connections.find_given_kafka(), redis=connections.find_given_redis(),
         postgres=connections.find_given_postgres(),
         settings=LocalSettings(), host=resolve_host(host or api.host)[1],
@@ -73,7 +74,7 @@ def command(
         with StartSteps() as steps, running_platform(options, steps) as instance, reading_key(instance, project) as key:
             steps.end()
             _print_greeting(options, instance)
-            _show_numbers(instance, LiveSummaryReader(instance.url, key))
+            _show_numbers(instance, LiveSummaryReader(instance.url, key, signals=instance.signals))
     except StopRequested:
         say("Stopped.")
     except BrokenPipeError:
@@ -116,6 +117,7 @@ def _print_greeting(options: LaunchOptions, instance: Instance) -> None:
     keys, url = instance.keys, instance.url
     say(
         f"\nReady: {url}   (documentation at {url}/docs)\n\n"
+        f"{_describe_dashboard(instance)}"
         "Try:\n"
         f"  curl -X POST {url}/v1/track -H 'Authorization: Bearer {keys.write_key}' "
         "-H 'Content-Type: application/json' "
@@ -123,6 +125,11 @@ def _print_greeting(options: LaunchOptions, instance: Instance) -> None:
         f"  curl {url}/v1/metrics/orders -H 'Authorization: Bearer {keys.read_key}'\n\n"
         f"{_describe_disk_use(options)}Ctrl-C stops it.\n"
     )
+
+
+def _describe_dashboard(instance: Instance) -> str:
+    link = find_sign_in_link(instance.url, instance.keys.admin_key)
+    return "" if link is None else f"Dashboard (this link signs in once, within 10 minutes):\n  {link}\n\n"
 
 
 def _describe_disk_use(options: LaunchOptions) -> str:
@@ -152,13 +159,13 @@ def _show_table(instance: Instance, reader: LiveSummaryReader) -> None:
     from rich.live import Live
 
     with Live(format_table(reader.latest), refresh_per_second=4, transient=True) as live:
-        for _ in instance.supervisor.ticks():
+        for _ in instance.supervisor.tick():
             live.update(format_table(reader.latest))
 
 
 def _show_lines(instance: Instance, reader: LiveSummaryReader) -> None:
     due = time.monotonic() + LINE_SECONDS
-    for _ in instance.supervisor.ticks():
+    for _ in instance.supervisor.tick():
         if time.monotonic() >= due:
             due += LINE_SECONDS
             say(format_line(reader.latest))

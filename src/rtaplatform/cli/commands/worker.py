@@ -14,7 +14,7 @@ from rtaplatform.cli.signals_server import serve_signals
 from rtaplatform.cli.stop_signals import record_stop_signals
 
 if TYPE_CHECKING:
-    from rtaplatform.wiring import WorkerParts
+    from rtaplatform.wiring.worker import WorkerParts
 
 GUARD_SECONDS = 60.0
 
@@ -35,7 +35,7 @@ def command(
     """
     from rtaplatform import telemetry
     from rtaplatform.settings import WorkerSettings
-    from rtaplatform.wiring import build_worker
+    from rtaplatform.wiring.worker import build_worker
 
     connections = Connections(kafka=kafka, redis=redis, data_dir=data_dir)
     settings = WorkerSettings()
@@ -43,7 +43,7 @@ def command(
     serve_signals(metrics_port or settings.metrics_port)
     # A batch makes many containers that live as long as the batch. The garbage collector would visit them in vain.
     gc.set_threshold(200_000, 20, 100)
-    run(build_worker(connections.kafka_settings(), connections.store_settings(), settings), record_stop_signals())
+    run(build_worker(connections.read_kafka_settings(), connections.store_settings(), settings), record_stop_signals())
 
 
 def run(parts: WorkerParts, received_signals: Sized) -> None:

@@ -21,6 +21,7 @@ class RequestClient(Struct, frozen=True):
     hints: ClientHints = NO_HINTS
     location: VisitorLocation = NOWHERE
     find_location: Callable[[str], VisitorLocation] | None = None  # of another address
+    bot_marks: tuple[str, ...] = ()  # why the request is a bot's, beside its user agent
 
 
 UNKNOWN_CLIENT = RequestClient()
@@ -37,6 +38,7 @@ class RequestContext(Struct, frozen=True):
     is_retry: bool = False
     is_from_browser: bool = False
     user_agent: str | None = None  # of the request
+    route: str = ""  # the path that was asked
     client: RequestClient = UNKNOWN_CLIENT
     denied: frozenset[str] = frozenset()  # names of properties and traits that are not stored
     time: Any = None  # of the batch, for events without a time
@@ -59,7 +61,7 @@ class Draft(Struct):
 
 
 class DraftRefused(Struct, frozen=True):
-    """Why an event is refused; `message_id` if the event has one."""
+    """Why an event is refused; `draw_message_id` if the event has one."""
 
     index: int
     reason: Reason

@@ -50,6 +50,7 @@ class RequestArrival(Struct, frozen=True):
     is_retry: bool = False
     is_from_browser: bool = False
     user_agent: str | None = None
+    route: str = ""
     client: RequestClient = UNKNOWN_CLIENT
     denied: frozenset[str] = frozenset()
 
@@ -118,6 +119,7 @@ def draft_batch(batch: EventBatch, project: str, arrival: RequestArrival) -> Ite
         is_retry=arrival.is_retry,
         is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
+        route=arrival.route,
         client=arrival.client,
         denied=arrival.denied,
         time=batch.timestamp,
@@ -136,6 +138,7 @@ def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) 
         is_retry=arrival.is_retry,
         is_from_browser=arrival.is_from_browser,
         user_agent=arrival.user_agent,
+        route=arrival.route,
         client=arrival.client,
         denied=arrival.denied,
     )

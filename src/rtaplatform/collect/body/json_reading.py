@@ -48,7 +48,7 @@ def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         return _decode(raw, decoder)
     except msgspec.DecodeError as error:
         if isinstance(error, msgspec.ValidationError) or b"\\u" not in bytes(raw):
-            raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+            raise UnreadableJson(Reason.NOT_JSON, _explain(error, bytes(raw))) from error
     try:
         return _decode(repair(bytes(raw)), decoder)
     except msgspec.DecodeError as error:
@@ -71,12 +71,16 @@ def read_json(raw: bytes) -> JsonReading:
         return JsonReading(raw, _read_value(raw))
     except msgspec.DecodeError as error:
         if b"\\u" not in raw:
-            raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+            raise UnreadableJson(Reason.NOT_JSON, _explain(error, raw)) from error
     text = repair(raw)
     try:
         return JsonReading(text, _read_value(text))
     except msgspec.DecodeError as error:
         raise UnreadableJson(Reason.NOT_JSON, str(error)) from error
+
+
+def _explain(error: msgspec.DecodeError, text: bytes) -> str:
+    return str(error) if text.strip() else "It is empty."
 
 
 def _read_value(text: bytes) -> Any:

@@ -7,16 +7,18 @@ other request is the sender's own: an HTTP library there is a server that report
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-MARK = "bot:user_agent"
+MARK, HEADERS_MARK, RATE_MARK = "bot:user_agent", "bot:headers", "bot:rate"
 USER_AGENT_CHARACTERS_MAX = 512
 AGENTS_CACHED_MAX = 8_192
 _LIBRARY = "http-library"
 _GRAM = 4
+_PURPOSES = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+_AHEAD = ("prefetch", "prerender", "preview")
 # Agents that call themselves bots but are not in the list. (Cubot makes telephones.)
 _WORDS = ("bot", "crawler", "spider", "scraper", "headless", "selenium", "puppeteer", "webdriver")
 _NAMED = re.compile(r"(?<!cu)bot\b|(?:crawler|spider|scraper)\b|headless|selenium|puppeteer|webdriver")
@@ -42,6 +44,19 @@ class AgentList:
 
 _CRAWLERS = AgentList([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA if _LIBRARY not in entry["tags"]])
 _LIBRARIES = AgentList([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA if _LIBRARY in entry["tags"]])
+
+
+def is_asked_by_machine(headers: Mapping[str, str]) -> bool:
+    """Whether the headers of a browser's request say that nobody looks at the page.
+
+    A page that is loaded ahead says so. A program that pretends to be a browser forgets the languages, which every
+    browser sends; the check needs `Sec-Fetch-Mode`, since a proxy may take out what it does not know.
+    """
+    purposes = " ".join(headers.get(name) or "" for name in _PURPOSES).lower()
+    if any(word in purposes for word in _AHEAD):
+        return True
+    claims_browser = "sec-fetch-mode" in headers and headers.get("user-agent", "").startswith("Mozilla/")
+    return claims_browser and not headers.get("accept-language")
 
 
 def is_bot_of_visitor(user_agent: str) -> bool:

@@ -14,46 +14,49 @@ from msgspec import Raw
 
 from rtaplatform.collect.body.draft import Draft
 from rtaplatform.collect.body.json_reading import decode
-from rtaplatform.collect.enrich.channels import find_channel, host_of, read_address
 from rtaplatform.collect.enrich.languages import read_preferred
 from rtaplatform.collect.enrich.locations import NOWHERE
 from rtaplatform.collect.enrich.user_agents import NO_HINTS, find_device_of_app, read_technology
+from rtaplatform.collect.enrich.visit_origins import find_origin
 
 _APP_SYSTEMS = ("ios", "ipados", "android", "tvos", "watchos", "androidtv")
 _APP_SOURCES = ("ios", "android")
 _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
 
 
 def add_technology(draft: Draft) -> Draft:
     """Add `device.type`, `os.name` and, for visitors of pages, `browser.name`."""
-    context = draft.values.get("context") or {}
-    device, os = _member(context, "device"), _member(context, "os")
-    kind = _text(device, "type")
-    if kind.lower() in _APP_SYSTEMS:
-        model = f"{_text(device, 'model')} {_text(device, 'name')}"
-        _add(draft, "device", {"type": find_device_of_app(kind.lower(), model)})
+    context, request = draft.values.get("context") or {}, draft.request
+    kind = ""
+    if "device" in context:
+        device = _member(context, "device")
+        kind = _text(device, "type")
+        if kind.lower() in _APP_SYSTEMS:
+            model = f"{_text(device, 'model')} {_text(device, 'name')}"
+            _add(draft, "device", {"type": find_device_of_app(kind.lower(), model)})
     agent, hints = _text(context, "userAgent"), NO_HINTS
-    if draft.request.is_from_browser:
-        agent, hints = agent or draft.request.user_agent or "", draft.request.client.hints
+    if request.is_from_browser:
+        agent, hints = agent or request.user_agent or "", request.client.hints
     if not agent:
         return draft
     technology = read_technology(agent, hints)
     if technology.device and not kind:
         _add(draft, "device", {"type": technology.device})
-    if technology.os and not _text(os, "name"):
+    if technology.os and not ("os" in context and _text(_member(context, "os"), "name")):
         _add(draft, "os", {"name": technology.os})
-    if technology.browser and draft.source not in _APP_SOURCES and "browser" not in context:
-        _add(draft, "browser", {"name": technology.browser})
+    if technology.browser and "browser" not in context and draft.source not in _APP_SOURCES:
+        draft.additions["browser"] = {"name": technology.browser}
     return draft
 
 
 def add_location(draft: Draft) -> Draft:
     """Add `location.country` and `location.region`, by the visitor's address: `context.ip`, else the request's."""
     context, client = draft.values.get("context") or {}, draft.request.client
-    if _text(_member(context, "location"), "country"):
+    if "location" in context and _text(_member(context, "location"), "country"):
         return draft
-    location, own_address = NOWHERE, _text(context, "ip")
-    if own_address and client.find_location is not None:
+    location = NOWHERE
+    if client.find_location is not None and (own_address := _text(context, "ip")):
         location = client.find_location(own_address)
     elif draft.request.is_from_browser or draft.source in _APP_SOURCES:
         location = client.location
@@ -65,11 +68,11 @@ def add_location(draft: Draft) -> Draft:
 
 def add_language(draft: Draft) -> Draft:
     """Add `locale`, of a request that a browser has sent."""
-    request, context = draft.request, draft.values.get("context") or {}
-    if request.client.languages and request.is_from_browser and not _text(context, "locale"):
+    request = draft.request
+    if request.client.languages and request.is_from_browser:
         locale = read_preferred(request.client.languages)
-        if locale:
-            draft.additions = {**draft.additions, "locale": locale}
+        if locale and not _text(draft.values.get("context") or {}, "locale"):
+            draft.additions["locale"] = locale
     return draft
 
 
@@ -80,28 +83,24 @@ def add_origin_of_visit(draft: Draft) -> Draft:
     """
     context = draft.values.get("context") or {}
     page, properties = _member(context, "page"), draft.values.get("properties") or {}
-    url = _text(page, "url") or _text(properties, "url")
-    query = _text(page, "search")
-    address = read_address(url or query)
-    referrer = _text(page, "referrer") or _text(properties, "referrer") or _text(_member(context, "referrer"), "url")
-    campaign = _member(context, "campaign")
-    if not (url or query or referrer or campaign):
+    url = _text(page, "url") or _text(properties, "url") or _text(page, "search")
+    referrer = _text(page, "referrer") or _text(properties, "referrer")
+    if not referrer and "referrer" in context:
+        referrer = _text(_member(context, "referrer"), "url")
+    campaign = _member(context, "campaign") if "campaign" in context else None
+    if campaign:
+        source, medium = _text(campaign, "source"), _text(campaign, "medium")
+        origin = find_origin(url, referrer, source, medium, is_named=True)
+    elif url or referrer:
+        origin = find_origin(url, referrer, "", "", is_named=False)
+    else:
         return draft
-    if not campaign:
-        campaign = dict(address.campaign)
-        if address.click_source:
-            campaign.setdefault("source", address.click_source)
-        if campaign:
-            _add(draft, "campaign", campaign)
-    source, host = _text(campaign, "source"), host_of(referrer)
-    is_own = bool(host) and host == address.host
-    if host and not is_own:
-        _add(draft, "referrer", {"host": host})
-    if "channel" not in context and not (is_own and not source and not address.is_paid_click):
-        channel = find_channel(
-            "" if is_own else host, source, _text(campaign, "medium"), is_paid_click=address.is_paid_click
-        )
-        draft.additions = {**draft.additions, "channel": channel}
+    if origin.campaign and not campaign:
+        _add(draft, "campaign", origin.campaign)
+    if origin.referrer_host:
+        _add(draft, "referrer", {"host": origin.referrer_host})
+    if origin.channel and "channel" not in context:
+        draft.additions["channel"] = origin.channel
     return draft
 
 
@@ -137,8 +136,12 @@ def write_additions(draft: Draft) -> Draft:
     """Write what the steps above have added into the event's context, whose other members stay as they were sent."""
     if not draft.additions:
         return draft
+    values, own = draft.values.get("context") or {}, draft.fields.get("context")
+    if isinstance(own, Raw) and values and values.keys().isdisjoint(draft.additions):
+        # The usual case, without making an object of each member: the text of both, one after the other.
+        draft.fields["context"] = Raw(b"%s,%s" % (bytes(own)[:-1], _encode(draft.additions)[1:]))
+        return draft
     context = _open_context(draft)
-    values = draft.values.get("context") or {}
     for name, addition in draft.additions.items():
         if isinstance(addition, dict) and values.get(name):
             addition = {**_read_members(context[name]), **addition}
@@ -160,7 +163,7 @@ def _add(draft: Draft, name: str, members: dict[str, str]) -> None:
     """Add members to an object of the context, if it is one or absent."""
     value = (draft.values.get("context") or {}).get(name)
     if value is None or isinstance(value, dict):
-        draft.additions = {**draft.additions, name: members}
+        draft.additions[name] = members
 
 
 def _member(context: dict[str, Any], name: str) -> dict[str, Any]:

@@ -15,10 +15,12 @@ The first of these rules that gives an answer decides:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from rtaplatform.core.events import SOURCES
 
+LIBRARY_CHARACTERS_MAX, LIBRARIES_CACHED_MAX = 256, 1_024
 _BY_LIBRARY = (
     (re.compile(r"analytics[.-]js|javascript|browser|^ajs|analytics-next|consent-wrapper"), "web"),
     (re.compile(r"react-native|flutter|xamarin|unity|cordova|mobile"), "mobile"),
@@ -35,17 +37,26 @@ def find_source(values: dict[str, Any], context: dict[str, Any], is_from_browser
     own = values.get("source")
     if isinstance(own, str) and own in SOURCES:
         return own
-    sender = _find_by_library(_text(context, "library", "name")) or _CHANNELS.get(_lower(values.get("channel")))
+    sender = None
+    if "library" in context:
+        sender = _find_by_library(_text(context, "library", "name")[:LIBRARY_CHARACTERS_MAX])
+    if sender is None and "channel" in values:
+        sender = _CHANNELS.get(_lower(values["channel"]))
     if sender is not None and sender != "mobile":
         return sender
-    system = _SYSTEMS.get(_text(context, "device", "type")) or _SYSTEMS.get(_text(context, "os", "name"))
+    system = _find_system(context) if "device" in context or "os" in context else None
     if system is not None or sender == "mobile":
         return system or "android"
     return "web" if is_from_browser or _text(context, "page", "url") else "server"
 
 
+def _find_system(context: dict[str, Any]) -> str | None:
+    return _SYSTEMS.get(_text(context, "device", "type")) or _SYSTEMS.get(_text(context, "os", "name"))
+
+
+@lru_cache(maxsize=LIBRARIES_CACHED_MAX)
 def _find_by_library(name: str) -> str | None:
-    return next((source for pattern, source in _BY_LIBRARY if name and pattern.search(name)), None)
+    return next((source for pattern, source in _BY_LIBRARY if pattern.search(name)), None)
 
 
 def _text(context: dict[str, Any], part: str, name: str) -> str:

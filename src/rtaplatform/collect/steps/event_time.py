@@ -8,6 +8,8 @@ counts as unreadable.
 
 from __future__ import annotations
 
+from typing import Any
+
 from rtaplatform.collect.body.draft import Draft
 from rtaplatform.collect.body.json_reading import read_client_time
 from rtaplatform.core.events import FUTURE_MS_MAX
@@ -21,20 +23,30 @@ UNREADABLE_TIME = "unreadable_time"
 
 def set_times(draft: Draft) -> str | None:
     """Set `timestamp`, `originalTimestamp` and marks. Return the name of the field if its time is in the future."""
-    values, request = draft.values, draft.request
-    name = next((name for name in ("timestamp", "originalTimestamp") if values.get(name) is not None), None)
+    values, fields, request = draft.values, draft.fields, draft.request
+    name = _find_own_time(values)
     # Dedup needs the same own time in a repeat, and the batch's time changes when a client builds the batch again.
-    draft.fields["originalTimestamp"] = draft.fields[name] if name else None
+    fields["originalTimestamp"] = fields[name] if name else None
     client_time = values[name] if name else request.time
+    if client_time is None:
+        fields["timestamp"] = request.received_at
+        return None
     event_ms = _find_event_ms(draft, client_time)
     if event_ms is None:
         event_ms = request.received_ms
-        draft.marks = draft.marks if client_time is None else [*draft.marks, UNREADABLE_TIME]
+        draft.marks = [*draft.marks, UNREADABLE_TIME]
     if event_ms > request.received_ms + FUTURE_MS_MAX:
         return name or "timestamp"
     draft.is_late = event_ms + RETENTION_MS[BucketKind.DAY] <= request.received_ms
-    draft.fields["timestamp"] = iso_utc(max(event_ms, 0))
+    fields["timestamp"] = iso_utc(max(event_ms, 0))
     return None
+
+
+def _find_own_time(values: dict[str, Any]) -> str | None:
+    """The name of the field with the event's own time."""
+    if values.get("timestamp") is not None:
+        return "timestamp"
+    return "originalTimestamp" if values.get("originalTimestamp") is not None else None
 
 
 def _find_event_ms(draft: Draft, client_time: object) -> int | None:

@@ -11,4 +11,5 @@ from rtaplatform.core.values.placeholders import is_placeholder
 
 def has_placeholder(draft: Draft) -> bool:
     """Whether one of the ids of a person is a placeholder."""
-    return any((text := draft.values.get(name)) and is_placeholder(text) for name in ("userId", "anonymousId"))
+    user_id, anonymous_id = draft.values.get("userId"), draft.values.get("anonymousId")
+    return bool((user_id and is_placeholder(user_id)) or (anonymous_id and is_placeholder(anonymous_id)))

@@ -36,9 +36,11 @@ from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
 
 CLIENT_MARKS_MAX, CLIENT_MARK_CHARACTERS_MAX = 4, 64
-_RESERVED = ("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt")
+_RESERVED = frozenset(("projectId", "receivedAt", "marks", "writeKey", "api_key", "sentAt"))
 _IDS = ("messageId", "anonymousId", "userId")
 _VERBATIM = msgspec.json.Decoder(dict[str, Raw])
+_decode_fields = _VERBATIM.decode
+_decode_values = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 Step = Callable[[Draft], Draft | DraftRefused]
@@ -48,6 +50,15 @@ def read_event(draft: Draft) -> Draft | DraftRefused:
     flaw = find_flaw(draft.raw, AS_SENT)
     if flaw is not None:
         return _refuse(draft, flaw.reason, None, flaw.detail)
+    try:
+        draft.values, draft.fields = _decode_values(draft.raw), _decode_fields(draft.raw)
+        return draft
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_event_carefully(draft)
+
+
+def _read_event_carefully(draft: Draft) -> Draft | DraftRefused:
+    """Read what the fast way above cannot: half surrogate pairs and numbers beyond a float's range. Name the flaw."""
     try:
         event = read_json(draft.raw)
         if not isinstance(event.value, dict):
@@ -88,9 +99,10 @@ def merge_defaults(draft: Draft) -> Draft | DraftRefused:
 
 
 def strip_reserved_fields(draft: Draft) -> Draft:
-    draft.marks = _read_bot_marks(draft.values.get("marks"))
-    for name in _RESERVED:
-        draft.fields.pop(name, None)
+    if not _RESERVED.isdisjoint(draft.fields):
+        draft.marks = _read_bot_marks(draft.values.get("marks"))
+        for name in _RESERVED:
+            draft.fields.pop(name, None)
     context = draft.values.get("context")
     if context and "ip" in context:  # an IP address is used for the country, and never stored
         own = draft.fields["context"]
@@ -136,16 +148,26 @@ def require_fields(draft: Draft) -> Draft | DraftRefused:
 
 
 def check_ids(draft: Draft) -> Draft | DraftRefused:
-    long_id = next((name for name in _IDS if is_too_long(draft.values.get(name) or "")), None)
-    properties = draft.values.get("properties")
-    if long_id is None and properties and draft.values["type"] == "track" and is_commerce(draft.values["event"]):
-        text = bytes(draft.fields["properties"])
-        is_long = len(text) > ID_BYTES_MAX
-        path = find_long_id(read_properties(read_as_v2(draft.values["event"], text))) if is_long else None
-        long_id = path and f"properties.{path}"
+    values = draft.values
+    long_id = None
+    for name in _IDS:
+        text = values.get(name)
+        if text and is_too_long(text):
+            long_id = name
+            break
+    properties = values.get("properties")
+    if long_id is None and properties and draft.values["type"] == "track":
+        long_id = _find_long_id_of_commerce(draft.values["event"], draft.fields["properties"])
     if long_id is not None:
         return _refuse(draft, Reason.ID_TOO_LONG, long_id, f"`{long_id}` has more than {ID_BYTES_MAX} bytes.")
     return draft
+
+
+def _find_long_id_of_commerce(event: str, properties: bytes | Raw) -> str | None:
+    if len(properties) <= ID_BYTES_MAX or not is_commerce(event):
+        return None
+    path = find_long_id(read_properties(read_as_v2(event, bytes(properties))))
+    return path and f"properties.{path}"
 
 
 def assign_id(draft: Draft) -> Draft:
@@ -169,8 +191,8 @@ def mark_bots(draft: Draft) -> Draft:
     is_bot = isinstance(event_agent, str) and is_bot_agent(event_agent)
     if not is_bot and request_agent:
         is_bot = is_bot_agent(request_agent) if request.is_from_browser else is_crawler(request_agent)
-    if is_bot:
-        draft.marks = [*draft.marks, MARK]
+    if is_bot or request.client.bot_marks:
+        draft.marks = [*draft.marks, *([MARK] if is_bot else ()), *request.client.bot_marks]
     return draft
 
 
@@ -183,14 +205,16 @@ def correct_clock(draft: Draft) -> Draft | DraftRefused:
 
 
 def write_value(draft: Draft) -> Draft | DraftRefused:
-    draft.fields |= {"projectId": draft.request.project, "receivedAt": draft.request.received_at}
-    if draft.values.get("sentAt") is not None:
-        draft.fields["sentAt"] = draft.values["sentAt"]
-    elif draft.request.sent_at_ms is not None:
-        draft.fields["sentAt"] = iso_utc(draft.request.sent_at_ms)
+    fields, request = draft.fields, draft.request
+    fields["projectId"], fields["receivedAt"] = request.project, request.received_at
+    sent_at = draft.values.get("sentAt")
+    if sent_at is not None:
+        fields["sentAt"] = sent_at
+    elif request.sent_at_ms is not None:
+        fields["sentAt"] = iso_utc(request.sent_at_ms)
     if draft.marks:
-        draft.fields["marks"] = draft.marks
-    draft.value = _encode(draft.fields)
+        fields["marks"] = draft.marks
+    draft.value = _encode(fields)
     if len(draft.value) > COLLECTED_BYTES_MAX:
         return _refuse(draft, Reason.TOO_LARGE, "context", "Too large with what the batch adds to each event.")
     return draft
@@ -221,15 +245,27 @@ STEPS: tuple[Step, ...] = (
 
 def run_steps(drafts: Iterable[Draft], step_seconds: dict[str, float]) -> tuple[list[Draft], list[DraftRefused]]:
     """Run all drafts through each step; add the seconds that each step took to `step_seconds`, by its name."""
-    accepted, refused = list(drafts), []
+    accepted, refused = list(drafts), list[DraftRefused]()
+    started_at = time.perf_counter()
     for step in STEPS:
-        started_at = time.perf_counter()
-        results = [step(draft) for draft in accepted]
-        accepted = [result for result in results if isinstance(result, Draft)]
-        if len(accepted) < len(results):
+        results = list(map(step, accepted))
+        if results != accepted:  # a step returns the draft that it got, so this compares addresses only
             refused += [result for result in results if isinstance(result, DraftRefused)]
-        step_seconds[step.__name__] = step_seconds.get(step.__name__, 0.0) + time.perf_counter() - started_at
-    return accepted, sorted(refused, key=lambda refusal: refusal.index)
+            accepted = [result for result in results if isinstance(result, Draft)]
+        ended_at = time.perf_counter()
+        step_seconds[step.__name__] = step_seconds.get(step.__name__, 0.0) + ended_at - started_at
+        started_at = ended_at
+    return accepted, sorted(refused, key=lambda refusal: refusal.index) if refused else refused
+
+
+def run_steps_on_one(draft: Draft) -> DraftRefused | None:
+    """Run one draft through all steps, as `run_steps` does, without timing them. Return why it is refused, if it is."""
+    for step in STEPS:
+        result = step(draft)
+        if result is not draft:  # a step returns the draft that it got
+            assert isinstance(result, DraftRefused)
+            return result
+    return None
 
 
 def to_record(draft: Draft) -> CollectedRecord:

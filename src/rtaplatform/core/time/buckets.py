@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from rtaplatform.core.rollups import is_by_product
+from rtaplatform.core.rollups import is_short_lived
 from rtaplatform.core.time.zones import load_zone
 
 MINUTE_MS = 60_000
@@ -29,10 +29,15 @@ class BucketKind(StrEnum):
     DAY = "d"
 
 
-# A bucket that starts at s is kept while s + retention > stream time (docs/reference/rules.md, 4).
-RETENTION_MS = {BucketKind.MINUTE: 48 * HOUR_MS, BucketKind.HOUR: 60 * DAY_MS, BucketKind.DAY: 400 * DAY_MS}
-# Sketches of persons by product expire sooner: there may be tens of thousands of them in an hour.
-PRODUCT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
+# A bucket that starts at s is kept while s + retention > stream time (docs/reference/rules.md, 4). Minutes and hours
+# are kept for their own length longer: a question from -48h or -60d begins in a bucket that still took late events.
+RETENTION_MS = {
+    BucketKind.MINUTE: 48 * HOUR_MS + MINUTE_MS,
+    BucketKind.HOUR: 60 * DAY_MS + HOUR_MS,
+    BucketKind.DAY: 400 * DAY_MS,
+}
+# Sketches of persons by product, by page and by visit expire sooner: there may be tens of thousands in an hour.
+SHORT_SKETCHES_OF_HOURS_MS = 8 * DAY_MS
 # How much longer Redis keeps a bucket: its greatest length, and slack for a reader that is still reading it.
 EXPIRY_SLACK_MS = {BucketKind.MINUTE: HOUR_MS, BucketKind.HOUR: DAY_MS, BucketKind.DAY: 2 * DAY_MS}
 
@@ -79,8 +84,8 @@ def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
 
 def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
     """How long sketches of persons by this dimension ("" for all persons) are kept."""
-    is_short = kind is BucketKind.HOUR and is_by_product(dimension)
-    return PRODUCT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
+    is_short = kind is BucketKind.HOUR and is_short_lived(dimension)
+    return SHORT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 
 def expires_at_s(kind: BucketKind, start: int) -> int:

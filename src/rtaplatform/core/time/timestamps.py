@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 _DATE = r"(?:\+00)?(\d{4})(?:-?(\d{2})-?(\d{2})|-(\d{2})|-?W(\d{2})(?:-?([1-7]))?|-?(\d{3}))?"
 _TIME = r"(\d{2})(?::?(\d{2})(?::?(\d{2}))?)?(?:[.,](\d+))?"
@@ -125,4 +126,10 @@ def _within(ms: int) -> int | None:
 
 def iso_utc(ms: int) -> str:
     """2026-11-22T10:00:00.120Z"""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, milliseconds = divmod(ms, 1000)
+    return f"{_iso_second(second)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _iso_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")

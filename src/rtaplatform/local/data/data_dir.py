@@ -89,7 +89,7 @@ def require_disk(folder: Path) -> None:
 
 def require_memory() -> None:
     """Raise SetupError if less than MEMORY_BYTES_MIN are available."""
-    available = available_memory()
+    available = measure_available_memory()
     if available < MEMORY_BYTES_MIN:
         raise SetupError(
             f"Only {available / 1e6:.0f} MB of memory are available; {MEMORY_BYTES_MIN / 1e6:.0f} MB are needed.",
@@ -97,7 +97,7 @@ def require_memory() -> None:
         )
 
 
-def available_memory() -> int:
+def measure_available_memory() -> int:
     """Bytes available on the machine, or in our control group if it has less."""
     available = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):
@@ -109,7 +109,7 @@ def available_memory() -> int:
     return available
 
 
-def demo_keys(folder: Path) -> LocalDemoKeys:
+def provide_demo_keys(folder: Path) -> LocalDemoKeys:
     """The keys of the demo project. Created on first use."""
     path = folder / "keys.json"
     keys = read_object(path)
@@ -143,10 +143,10 @@ def _find_leftover(folder: Path, pid: int) -> psutil.Process | None:
         return None
 
 
-def now_text() -> str:
+def write_time() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def read_demo_keys(folder: Path) -> dict[str, str]:
     """The demo keys, with the names of the ready file."""
-    return asdict(demo_keys(folder))
+    return asdict(provide_demo_keys(folder))

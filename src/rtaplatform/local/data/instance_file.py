@@ -31,7 +31,7 @@ class InstanceAddresses:
     postgres: str
     postgres_migrate: str = ""
 
-    def environment(self) -> dict[str, str]:
+    def make_environment(self) -> dict[str, str]:
         """The environment variables from which our processes read the addresses."""
         variables = {
             "RTA_KAFKA_BOOTSTRAP_SERVERS": self.kafka,

@@ -59,7 +59,7 @@ def require_free(port: int, host: str = LOOPBACK) -> None:
     match error.errno:
         case errno.EACCES:
             raise SetupError(
-                f"Port {port} needs the rights of root: those below {_first_open_port()} are reserved.",
+                f"Port {port} needs the rights of root: those below {_read_first_open_port()} are reserved.",
                 "Choose another with --port, such as 8080, and put a proxy before it, or start as root.",
             )
         case errno.EADDRINUSE:
@@ -70,7 +70,7 @@ def require_free(port: int, host: str = LOOPBACK) -> None:
             raise SetupError(f"Nobody can listen on {host}, port {port}: {error.strerror or error}.", remedy)
 
 
-def _first_open_port() -> int:
+def _read_first_open_port() -> int:
     try:
         return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     except (OSError, ValueError):

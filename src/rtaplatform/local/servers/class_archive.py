@@ -31,7 +31,7 @@ class ClassArchive:
         identity = f"{self.java.program}\n{self.java.banner}\n{self.class_path}"
         return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.jsa"
 
-    def flags(self) -> tuple[str, ...]:
+    def choose_flags(self) -> tuple[str, ...]:
         """Java flags for a start of the server: use the archive, or write the list of classes for it."""
         if self.path.exists():
             return (f"-XX:SharedArchiveFile={self.path}", "-Xshare:auto")

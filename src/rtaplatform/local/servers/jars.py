@@ -37,7 +37,7 @@ def fetch_class_path(cache: Path, say: Say, *, repository_url: str | None = None
     if missing_items:
         say(f"Fetching Kafka: {len(missing_items)} jars, about 45 MB, once")
         _fetch_all(missing_items, repository, repository_url)
-    return [_path(item, repository) for item in lock.dependencies]
+    return [_find_path(item, repository) for item in lock.dependencies]
 
 
 def count_missing_jars(cache: Path) -> int:
@@ -85,23 +85,23 @@ def _fetch_all(items: list[LockedDependency], repository: Path, repository_url: 
 
 
 def _fetch(item: LockedDependency, context: MavenContext, repository: Path) -> None:
-    _artifact(item, context).resolve()
+    _describe_artifact(item, context).resolve()
     if not _is_intact(item, context.repo_cache):
         raise RuntimeError(f"{item.artifactId}-{item.version}.jar differs from its checksum in the lock")
-    target = _path(item, repository)
+    target = _find_path(item, repository)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _path(item, context.repo_cache).replace(target)
+    _find_path(item, context.repo_cache).replace(target)
 
 
 def _is_intact(item: LockedDependency, repository: Path) -> bool:
     return bool(item.sha256) and LockFile([item]).verify_checksums(repository) == []
 
 
-def _artifact(item: LockedDependency, context: MavenContext) -> Artifact:
+def _describe_artifact(item: LockedDependency, context: MavenContext) -> Artifact:
     return context.project(item.groupId, item.artifactId).at_version(item.version).artifact("", "jar")
 
 
-def _path(item: LockedDependency, repository: Path) -> Path:
+def _find_path(item: LockedDependency, repository: Path) -> Path:
     folder = repository.joinpath(*item.groupId.split("."), item.artifactId, item.version)
     return folder / f"{item.artifactId}-{item.version}.jar"
 

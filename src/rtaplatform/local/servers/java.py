@@ -30,7 +30,7 @@ class Java:
 def find_java() -> Java:
     """The first Java that is new enough. Raises SetupError if there is none."""
     rejected: list[str] = []
-    for program in _candidates():
+    for program in _list_candidates():
         java = _read_version(program)
         if java and java.major >= JAVA_MAJOR_MIN:
             return java
@@ -42,7 +42,7 @@ def find_java() -> Java:
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _list_candidates() -> Iterator[Path]:
     home = os.environ.get("JAVA_HOME")
     if home:
         yield Path(home, "bin", "java")

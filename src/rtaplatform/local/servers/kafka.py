@@ -29,7 +29,7 @@ from rtaplatform.local.servers.class_archive import CLASS_LIST, ClassArchive
 from rtaplatform.local.servers.jars import LOCK, fetch_class_path
 from rtaplatform.local.servers.java import Java, find_java
 from rtaplatform.local.servers.log_limits import TopicLimit, divide_bytes
-from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_completion
+from rtaplatform.local.supervisor.child_process import Command, make_plain_environment, run_to_completion
 from rtaplatform.local.supervisor.embedded_server import Say
 
 # With one compiler tier Java starts a third faster and needs less memory. One machine's load does not need more.
@@ -129,22 +129,24 @@ class Kafka:
             self._format()
         self._write_properties("server.properties", "log")
 
-    def command(self) -> Command:
-        argv = self._java_command(self._archive().flags(), "kafka.Kafka", "server.properties")
-        return Command(argv, self.folder, plain_environment())
+    def make_command(self) -> Command:
+        argv = self._make_java_command(self._find_archive().choose_flags(), "kafka.Kafka", "server.properties")
+        return Command(argv, self.folder, make_plain_environment())
 
-    def archive_command(self) -> Command | None:
+    def make_archive_command(self) -> Command | None:
         """A command that makes later starts faster. None if there is nothing to do."""
-        archive = self._archive()
+        archive = self._find_archive()
         if archive.path.exists() or not (self.folder / CLASS_LIST).exists():
             return None
         return Command(
-            archive.make_command(self.folder, self._heap_flags() + JAVA_FLAGS), self.folder, plain_environment()
+            archive.make_command(self.folder, self._make_heap_flags() + JAVA_FLAGS),
+            self.folder,
+            make_plain_environment(),
         )
 
     def install_archive(self) -> None:
-        """Call this after the command of `archive_command` has succeeded."""
-        self._archive().install(self.folder)
+        """Call this after the command of `make_archive_command` has succeeded."""
+        self._find_archive().install(self.folder)
 
     def maintain(self) -> None:
         """Nothing to do."""
@@ -156,7 +158,7 @@ class Kafka:
                 "bootstrap.servers": self.bootstrap_servers,
                 "reconnect.backoff.max.ms": 200,
             }
-            self._client = AdminClient(options, logger=_silent_logger())
+            self._client = AdminClient(options, logger=_make_silent_logger())
         try:
             return bool(self._client.list_topics(timeout=0.3).brokers)
         except KafkaException:
@@ -164,7 +166,7 @@ class Kafka:
 
     def limit_topics(self) -> None:
         """Limit our topics to `bytes_max` in all. Call it once the topics exist. Raises SetupError."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_silent_logger())
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_make_silent_logger())
         try:
             topics = admin.list_topics(timeout=_LIMIT_SECONDS_MAX).topics
             partitions = {name: len(topic.partitions) for name, topic in topics.items() if name.startswith(_OUR_TOPICS)}
@@ -181,9 +183,9 @@ class Kafka:
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         arguments = ("format", "--standalone", "-t", _make_cluster_id(), "-c", "format.properties")
-        flags = self._archive().flags() if self._archive().path.exists() else ()
-        argv = self._java_command(flags, "kafka.tools.StorageTool", *arguments)
-        command = Command(argv, self.folder, plain_environment())
+        flags = self._find_archive().choose_flags() if self._find_archive().path.exists() else ()
+        argv = self._make_java_command(flags, "kafka.tools.StorageTool", *arguments)
+        command = Command(argv, self.folder, make_plain_environment())
         process = run_to_completion(command, FORMAT_SECONDS_MAX)
         if process.returncode != 0:
             raise SetupError(
@@ -192,20 +194,28 @@ class Kafka:
             )
         (self.folder / "log.new").rename(self.folder / "log")
 
-    def _java_command(self, flags: tuple[str, ...], main_class: str, *arguments: str) -> tuple[str, ...]:
+    def _make_java_command(self, flags: tuple[str, ...], main_class: str, *arguments: str) -> tuple[str, ...]:
         assert self._java is not None, "prepare() comes first"
-        options = ("-Dlog4j2.configurationFile=log4j2.properties", "-cp", self._class_path())
-        return (str(self._java.program), *self._heap_flags(), *JAVA_FLAGS, *flags, *options, main_class, *arguments)
+        options = ("-Dlog4j2.configurationFile=log4j2.properties", "-cp", self._make_class_path())
+        return (
+            str(self._java.program),
+            *self._make_heap_flags(),
+            *JAVA_FLAGS,
+            *flags,
+            *options,
+            main_class,
+            *arguments,
+        )
 
-    def _heap_flags(self) -> tuple[str, ...]:
+    def _make_heap_flags(self) -> tuple[str, ...]:
         return (f"-Xmx{self.heap_mb}m", "-Xms64m")
 
-    def _class_path(self) -> str:
+    def _make_class_path(self) -> str:
         return ":".join(map(str, self._jars))
 
-    def _archive(self) -> ClassArchive:
+    def _find_archive(self) -> ClassArchive:
         assert self._java is not None, "prepare() comes first"
-        return ClassArchive(self.cache / "classes", self._java, self._class_path())
+        return ClassArchive(self.cache / "classes", self._java, self._make_class_path())
 
     def _write_properties(self, name: str, log_dir: str) -> None:
         own_listeners = {
@@ -239,7 +249,7 @@ def _make_cluster_id() -> str:
             return text
 
 
-def _silent_logger() -> logging.Logger:
+def _make_silent_logger() -> logging.Logger:
     logger = logging.getLogger("rtaplatform.local.kafka.probe")
     logger.disabled = True
     return logger

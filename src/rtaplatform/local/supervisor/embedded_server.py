@@ -23,7 +23,7 @@ class EmbeddedServer(Protocol):
     def prepare(self, say: Say) -> None:
         """Prepare the folder. `say` reports steps that may take over a second. Raises SetupError."""
 
-    def command(self) -> Command:
+    def make_command(self) -> Command:
         """The command that starts the server from its folder."""
 
     def answers(self) -> bool:

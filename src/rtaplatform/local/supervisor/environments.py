@@ -26,7 +26,7 @@ NEEDED: Mapping[str, frozenset[str]] = {
 }
 
 
-def secret_variables() -> frozenset[str]:
+def list_secret_variables() -> frozenset[str]:
     """Every variable that is or contains a secret: from the settings, the demo keys, and RTA_KEY of the commands."""
     names = {
         f"{cls.model_config['env_prefix']}{name.upper()}"
@@ -40,5 +40,5 @@ def secret_variables() -> frozenset[str]:
 
 def select_environment(stage: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` that the processes of this stage get."""
-    hidden = secret_variables() - NEEDED[stage]
+    hidden = list_secret_variables() - NEEDED[stage]
     return {name: value for name, value in environment.items() if name not in hidden}

@@ -40,7 +40,7 @@ def require_enough(limit: int) -> None:
         )
 
 
-def reachable_limit() -> int:
+def find_reachable_limit() -> int:
     """The limit that `raise_limit` would reach."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if hard == resource.RLIM_INFINITY else max(soft, min(hard, FILES_MAX))

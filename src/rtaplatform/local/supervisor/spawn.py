@@ -51,21 +51,21 @@ def take_identity(identity: str) -> None:
 
 def drop_root(uid: int, gid: int) -> None:
     """Become `uid` with CAP_DAC_OVERRIDE and no other capability."""
-    _check(_libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
+    _check(_load_libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     bit = 1 << CAP_DAC_OVERRIDE
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
-    _check(_libc().capset(header, sets), "capset")
-    _check(_libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0), "prctl(PR_CAP_AMBIENT)")
+    _check(_load_libc().capset(header, sets), "capset")
+    _check(_load_libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0), "prctl(PR_CAP_AMBIENT)")
 
 
 def enter_namespace(uid: int, gid: int) -> None:
     """Appear as `uid` inside a user namespace, which maps it to the current user outside."""
     outside_uid, outside_gid = os.geteuid(), os.getegid()
-    _check(_libc().unshare(CLONE_NEWUSER), "unshare")
+    _check(_load_libc().unshare(CLONE_NEWUSER), "unshare")
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {outside_uid} 1"),
@@ -77,12 +77,12 @@ def enter_namespace(uid: int, gid: int) -> None:
 
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when `parent` ends. Exits at once if `parent` has ended already."""
-    _check(_libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+    _check(_load_libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGKILL)
 
 
-def _libc() -> ctypes.CDLL:
+def _load_libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -93,14 +93,16 @@ class Supervisor:
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until the child is ready, then keep it running. Raises SetupError if it ends or takes too long."""
         managed = self._managed[name]
-        for _ in self.ticks(seconds):
-            status = managed.process.exit_status()
+        for _ in self.tick(seconds):
+            status = managed.process.read_exit_status()
             if not managed.is_steady and status is not None:
-                raise _failure(managed.process, f"{name} ended while it was starting ({_describe_status(status)})")
+                raise _explain_failure(
+                    managed.process, f"{name} ended while it was starting ({_describe_status(status)})"
+                )
             if ready():
                 managed.is_steady = True
                 return
-        raise _failure(managed.process, f"{name} was not ready after {seconds:.0f} s")
+        raise _explain_failure(managed.process, f"{name} was not ready after {seconds:.0f} s")
 
     def run_once(self, child: ChildSpec, seconds: float) -> None:
         """Run a child that ends by itself. Raises SetupError if it fails or takes too long."""
@@ -110,13 +112,13 @@ class Supervisor:
         except OSError as error:
             raise _start_error(child, error) from error
         try:
-            for _ in self.ticks(seconds):
-                status = process.exit_status()
+            for _ in self.tick(seconds):
+                status = process.read_exit_status()
                 if status == 0:
                     return
                 if status is not None:
-                    raise _failure(process, f"{child.name} failed ({_describe_status(status)})")
-            raise _failure(process, f"{child.name} was not done after {seconds:.0f} s")
+                    raise _explain_failure(process, f"{child.name} failed ({_describe_status(status)})")
+            raise _explain_failure(process, f"{child.name} was not done after {seconds:.0f} s")
         finally:
             process.kill()
 
@@ -129,7 +131,7 @@ class Supervisor:
         except OSError:
             del self._managed[child.name]  # such a child is optional
 
-    def ticks(self, seconds: float | None = None) -> Iterator[None]:
+    def tick(self, seconds: float | None = None) -> Iterator[None]:
         """Check the children every TICK_SECONDS, for at most `seconds`. Raises StopRequested."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while deadline is None or time.monotonic() < deadline:
@@ -139,12 +141,12 @@ class Supervisor:
             yield
             time.sleep(TICK_SECONDS)
 
-    def pids(self) -> dict[str, int]:
+    def list_pids(self) -> dict[str, int]:
         """The running children: name → process id."""
         return {
             name: managed.process.pid
             for name, managed in self._managed.items()
-            if managed.process.alive() and managed.process.pid
+            if managed.process.is_alive() and managed.process.pid
         }
 
     def stop(self) -> None:
@@ -155,9 +157,9 @@ class Supervisor:
                 (managed.child, managed.process) for managed in self._managed.values() if managed.child.tier == tier
             ]
             for child, process in processes:
-                process.signal(child.stop_signal)
+                process.send_signal(child.stop_signal)
             deadline = time.monotonic() + _TIER_STOP_SECONDS[tier]
-            while any(process.alive() for _, process in processes):
+            while any(process.is_alive() for _, process in processes):
                 if time.monotonic() >= deadline or self._stop_requests > max(requests_before, 1):
                     break
                 time.sleep(TICK_SECONDS)
@@ -199,11 +201,11 @@ class Supervisor:
 
     def _check_children(self) -> None:
         for name, managed in list(self._managed.items()):
-            if managed.is_steady and not managed.process.alive():
+            if managed.is_steady and not managed.process.is_alive():
                 self._repair(managed)
-            elif managed.on_success and managed.process.exit_status() is not None:
+            elif managed.on_success and managed.process.read_exit_status() is not None:
                 del self._managed[name]
-                if managed.process.exit_status() == 0:
+                if managed.process.read_exit_status() == 0:
                     self._finish(managed.on_success)
                 self._report_change()
         if self._retry_change_at is not None and time.monotonic() >= self._retry_change_at:
@@ -211,7 +213,7 @@ class Supervisor:
         if time.monotonic() >= self._next_maintenance:
             self._next_maintenance = time.monotonic() + _MAINTENANCE_SECONDS
             for managed in self._managed.values():
-                if managed.child.maintain is not None and managed.is_steady and managed.process.alive():
+                if managed.child.maintain is not None and managed.is_steady and managed.process.is_alive():
                     managed.child.maintain()
         if time.monotonic() >= self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
@@ -229,7 +231,7 @@ class Supervisor:
         if managed.start_again_at is None:
             if now - managed.started_at >= STEADY_SECONDS:
                 managed.failures = 0
-            ending = _describe_status(managed.process.exit_status() or 0)
+            ending = _describe_status(managed.process.read_exit_status() or 0)
             managed.process.kill()  # also kills the processes that it left behind
             self._wait_before_start(managed, f"{managed.child.name} ended ({ending})")
         elif now >= managed.start_again_at:
@@ -254,7 +256,7 @@ def _start_error(child: ChildSpec, error: OSError) -> SetupError:
     return SetupError(f"{child.name} cannot be started: {error.strerror}", remedy)
 
 
-def _failure(process: ChildProcess, problem: str) -> SetupError:
-    lines = process.last_lines()
+def _explain_failure(process: ChildProcess, problem: str) -> SetupError:
+    lines = process.read_last_lines()
     message = f"{problem}. The end of its log:\n{lines}" if lines else f"{problem}; it wrote nothing."
     return SetupError(message, f"All of the log is in {process.log}. `rta doctor` checks what this machine has.")

@@ -10,9 +10,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SCALE, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX
+from rtaplatform.core.rollups import (
+    BOT_PREFIX,
+    BUYERS,
+    ORIGINS,
+    PEOPLE,
+    SCALE,
+    SEATS_PREFIX,
+    SEPARATOR,
+    SESSIONS,
+    SHORT_PREFIX,
+    VISITS,
+)
 from rtaplatform.core.time.buckets import BucketKind
-from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals, sums_of
+from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals, list_sums
 from rtaplatform.operate.reconcile.recounted_totals import OpenOrders
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats, find_faults
 
@@ -20,8 +31,9 @@ NOTHING_OPEN = OpenOrders({}, {})
 SKETCH_ERROR_MAX = 0.033
 _SKETCH_SLACK = 2
 _KIND_NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
-_CAPPED = ("activity", "events", "products", "sales")
-_OF_PEOPLE = ("actives", "retention", "sessions", "lengths", "session_lengths")
+_CAPPED = frozenset(("activity", "events", "products", "sales", *(rollup.name for rollup in VISITS)))
+_OF_ORDERS = frozenset(ORIGINS.measures) - frozenset(SESSIONS.measures)
+_OF_PEOPLE = frozenset(rollup.name for rollup in PEOPLE)
 _ROLLUPS = {rollup.name: rollup for rollup in WHOLE}
 CellFields = Mapping[str, int]
 
@@ -80,6 +92,8 @@ _METRICS: tuple[tuple[str, Callable[[ReconciledTotals], int], int], ...] = (
     ("net_revenue", lambda t: _sum("activity", "revenue")(t) - _sum("activity", "refunds")(t), SCALE),
     ("other_currencies", _sum("activity", "other_currencies"), 1),
     ("events of bots", _sum("activity", f"{BOT_PREFIX}count"), 1),
+    ("page_views of pages", _sum("pages", "page_views"), 1),
+    ("events by origin", _sum("acquisition", "count"), 1),
     ("units of products", _sum("products", "units"), SCALE),
     ("revenue of products", _sum("products", "revenue"), SCALE),
     ("refunds of products", _sum("products", "refunds"), SCALE),
@@ -99,6 +113,8 @@ _METRICS_OF_PEOPLE: tuple[tuple[str, Callable[[ReconciledTotals], int], int], ..
     ("bounces", _sum("sessions", "bounces"), 1),
     ("sessions with an order", _sum("sessions", "with_order"), 1),
     ("sessions with an add to cart", _sum("sessions", "with_add"), 1),
+    ("sessions by origin", _sum("origins", "sessions"), 1),
+    ("entries", _sum("session_pages", "entries"), 1),
 )
 
 
@@ -119,10 +135,12 @@ def compare_metrics(
         )
         for name, read, scale in metrics
     ]
-    return rows + [_distinct(name, of, live, recount, ids) for name, of in (("visitors", ""), ("buyers", BUYERS))]
+    return rows + [
+        _compare_distinct(name, of, live, recount, ids) for name, of in (("visitors", ""), ("buyers", BUYERS))
+    ]
 
 
-def _distinct(
+def _compare_distinct(
     name: str, of: str, live: ReconciledTotals, recount: ReconciledTotals, ids: Mapping[Place, int]
 ) -> ComparedMetric:
     days = [place for place in live.persons.keys() | recount.persons.keys() if place[0] == of]
@@ -144,47 +162,51 @@ def compare_buckets(
             continue
         if place not in live.cells:  # not among what was read, as the minutes of some rollups
             continue
-        cells = [_plain(totals.cells.get(place, {})) for totals in (live, recount)]
+        cells = [_strip_rests(totals.cells.get(place, {})) for totals in (live, recount)]
         cells[1] = _with_open_orders(place, cells, orders)
-        for name in _comparable(place, cells):
+        for name in _list_comparable(place, cells):
             numbers = [cell.get(name, 0) for cell in cells]
             if numbers[0] != numbers[1]:
                 yield DifferingBucket(rollup, _KIND_NAMES[kind], start, name.replace(SEPARATOR, " · "), *numbers)
         if kind is BucketKind.DAY and rollup in _CAPPED:
-            yield from _faults(place, cells)
+            yield from _find_faults(place, cells)
 
 
 def _with_open_orders(place: Place, cells: list[dict[str, int]], orders: OpenOrders) -> dict[str, int]:
     """The recount, and where another report of an order may have counted, what is live."""
     live, recount = cells
+    if place[0] == ORIGINS.name and (orders.less or orders.more):  # the other report may be in another visit
+        live_orders = {name: n for name, n in live.items() if name.split(SEPARATOR)[0] in _OF_ORDERS}
+        others = {name: n for name, n in recount.items() if name.split(SEPARATOR)[0] not in _OF_ORDERS}
+        return others | live_orders
     names = orders.less.get(place, {}).keys() | orders.more.get(place, {}).keys()
     chosen = {n: live.get(n, 0) for n in names if orders.allows(place, n, live.get(n, 0) - recount.get(n, 0))}
     return {name: number for name, number in (recount | chosen).items() if number}
 
 
-def _comparable(place: Place, cells: list[dict[str, int]]) -> list[str]:
+def _list_comparable(place: Place, cells: list[dict[str, int]]) -> list[str]:
     """The fields that must be equal: those that were read, without the values of a bucket that may be full."""
     rollup, kind, _ = place
     names = cells[0].keys() | cells[1].keys()
     if kind is not BucketKind.DAY:
-        return sorted(names & set(sums_of(_ROLLUPS[rollup])))
+        return sorted(names & set(list_sums(_ROLLUPS[rollup])))
     return sorted(name for name in names if rollup not in _CAPPED or SEPARATOR not in name)
 
 
-def _faults(place: Place, cells: list[dict[str, int]]) -> Iterator[DifferingBucket]:
+def _find_faults(place: Place, cells: list[dict[str, int]]) -> Iterator[DifferingBucket]:
     """Where a full bucket has no seat for a value, the sums of the rest are compared."""
     rollup, kind, start = place
     for bot in ("", BOT_PREFIX):
-        live, recount = (_by_values(cell, bot) for cell in cells)
+        live, recount = (_group_by_values(cell, bot) for cell in cells)
         for fault in find_faults(rollup, live, recount, OracleSeats().count_for(rollup, _KIND_NAMES[kind])):
             yield DifferingBucket(rollup, _KIND_NAMES[kind], start, bot + fault)
 
 
-def _plain(cell: CellFields) -> dict[str, int]:
+def _strip_rests(cell: CellFields) -> dict[str, int]:
     return {name: n for name, n in cell.items() if n and not name.startswith((SEATS_PREFIX, SHORT_PREFIX))}
 
 
-def _by_values(cell: CellFields, bot: str) -> dict[tuple[str, ...], dict[str, int]]:
+def _group_by_values(cell: CellFields, bot: str) -> dict[tuple[str, ...], dict[str, int]]:
     rows: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for name, number in cell.items():
         measure, *values = name.split(SEPARATOR)

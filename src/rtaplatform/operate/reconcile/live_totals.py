@@ -18,15 +18,15 @@ from rtaplatform.core.rollups import (
     BOT_PREFIX,
     BUYERS,
     EVENTS,
-    LENGTHS,
+    PEOPLE,
     PRODUCTS,
     QUALITY,
     REFUND_EVENTS,
     RETENTION,
     SALES,
-    SESSION_LENGTHS,
     SESSIONS,
     SHARED,
+    VISITS,
     Rollup,
 )
 from rtaplatform.core.time.buckets import BucketKind
@@ -36,8 +36,8 @@ from rtaplatform.store.port import Read, ReadFields, ReadPersons, Snapshot
 from rtaplatform.store.redis.redis_reader import RedisReader
 
 Place = tuple[str, BucketKind, int]  # rollup or name of a sketch, kind, start
-WHOLE = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, ACTIVES, RETENTION, SESSIONS, LENGTHS, SESSION_LENGTHS)
-_HOURS = (ACTIVITY, EVENTS, PRODUCTS, SALES, QUALITY, SESSIONS, LENGTHS, SESSION_LENGTHS)
+WHOLE = (ACTIVITY, EVENTS, PRODUCTS, SALES, *VISITS, QUALITY, *PEOPLE)
+_HOURS = tuple(rollup for rollup in WHOLE if rollup not in (ACTIVES, RETENTION))
 _MINUTES = (ACTIVITY, PRODUCTS, QUALITY, SESSIONS)
 
 
@@ -70,7 +70,7 @@ def read_project(store: StoreSettings, slug: str) -> ProjectSettings:
 
 def read_live(store: StoreSettings, slug: str, period: ReconcilePeriod) -> LiveTotals:
     """Read everything at one moment. Raises NotFound, Stopped, Unavailable."""
-    reads, places = _reads(period)
+    reads, places = _plan_reads(period)
     snapshot = asyncio.run(_read(store, slug, reads))
     totals = ReconciledTotals()
     for read, place, answer in zip(reads, places, snapshot.answers, strict=True):
@@ -102,13 +102,13 @@ async def _read(store: StoreSettings, slug: str, reads: list[Read]) -> Snapshot:
         await reader.close()
 
 
-def _reads(period: ReconcilePeriod) -> tuple[list[Read], list[str]]:
+def _plan_reads(period: ReconcilePeriod) -> tuple[list[Read], list[str]]:
     """The reads, and for each its rollup or the name of its sketch."""
     reads: list[Read] = []
     places: list[str] = []
     for kind, rollups in ((BucketKind.DAY, WHOLE), (BucketKind.HOUR, _HOURS), (BucketKind.MINUTE, _MINUTES)):
         for rollup in rollups:
-            fields = None if kind is BucketKind.DAY else sums_of(rollup)
+            fields = None if kind is BucketKind.DAY else list_sums(rollup)
             reads.append(ReadFields(rollup.name, kind, period.starts[kind], fields))
             places.append(rollup.name)
     for start in period.starts[BucketKind.DAY]:
@@ -118,7 +118,7 @@ def _reads(period: ReconcilePeriod) -> tuple[list[Read], list[str]]:
     return reads, places
 
 
-def sums_of(rollup: Rollup) -> tuple[str, ...]:
+def list_sums(rollup: Rollup) -> tuple[str, ...]:
     """The fields of a bucket's sums, those of bots too."""
     more = (*SHARED.values(), REFUND_EVENTS) if rollup in (PRODUCTS, SALES) else ()
     measures = (*rollup.measures, *more)

@@ -14,24 +14,13 @@ from typing import NamedTuple
 from rtaplatform.core.control_records import ErasureRecord, read_erasure
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.stream.kafka.config import CONTROL
 from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, PartitionReader
 
 _READ_SECONDS = 0.2
 _SILENT_SECONDS_MAX = 30.0
 _COLLECTED = (("rta-collected", b"1"),)
-
-
-class LoggedRecord(NamedTuple):
-    """A record as the oracle reads it. `timestamp` is None if Kafka has none."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class LogExtent(NamedTuple):
@@ -47,22 +36,22 @@ OffsetsAt = Callable[[Sequence[Partition], int], Mapping[Partition, int]]
 
 
 class LogInOrder:
-    """Reads the event topics and `rta.control`. `offsets_at`: the first offsets of partitions from a time on."""
+    """Reads the event topics and `rta.control`. `find_offsets`: the first offsets of partitions from a time on."""
 
     def __init__(self, reader: PartitionReader, offsets_at: OffsetsAt) -> None:
         self._reader, self._offsets_at = reader, offsets_at
 
-    def extents(
+    def find_extents(
         self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int], since_ms: int | None
     ) -> list[LogExtent]:
         """Return what to read of each partition. `since_ms`: no record that is older.
 
         A partition of a deleted topic is among them: everything of it is lost.
         """
-        partitions = [p for p in self._reader.partitions() if p.topic != CONTROL]
-        ranges = self._reader.extents(partitions)
+        partitions = [p for p in self._reader.list_partitions() if p.topic != CONTROL]
+        ranges = self._reader.read_extents(partitions)
         since = self._offsets_at(partitions, since_ms) if since_ms is not None else {}
-        extents = [_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
+        extents = [_find_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
         gone = sorted(ends.keys() - {extent.place for extent in ranges.values()})
         return extents + [
             LogExtent(
@@ -71,19 +60,19 @@ class LogInOrder:
             for place in gone
         ]
 
-    def records(self, extents: list[LogExtent]) -> Iterator[LoggedRecord | ErasureRecord]:
+    def read_records(self, extents: list[LogExtent]) -> Iterator[ConsumedRecord | ErasureRecord]:
         """Yield the records, and the erasures among them, in order of stream time."""
-        controls = [p for p in self._reader.partitions() if p.topic == CONTROL]
-        ranges = self._reader.extents(controls)
-        streams = [self._stream(LogExtent(p, ranges[p].low, ranges[p].readable)) for p in sorted(ranges)]
-        streams += [self._stream(extent) for extent in extents]
+        controls = [p for p in self._reader.list_partitions() if p.topic == CONTROL]
+        ranges = self._reader.read_extents(controls)
+        streams = [self._read_stream(LogExtent(p, ranges[p].low, ranges[p].readable)) for p in sorted(ranges)]
+        streams += [self._read_stream(extent) for extent in extents]
         for _, _, record in heapq.merge(*streams, key=lambda item: item[:2]):
             if record.partition.topic != CONTROL:
-                yield _logged(record)
+                yield _to_logged(record)
             elif (erasure := read_erasure(record.value)) is not None:
                 yield erasure
 
-    def _stream(self, extent: LogExtent) -> Iterator[tuple[int, tuple[Partition, int], LogRecord]]:
+    def _read_stream(self, extent: LogExtent) -> Iterator[tuple[int, tuple[Partition, int], LogRecord]]:
         """Yield the records of one partition with their stream times."""
         if extent.begin >= extent.end:
             return
@@ -107,7 +96,7 @@ class LogInOrder:
                 raise Unavailable("kafka", f"does not give the records of {extent.partition} up to {extent.end}")
 
 
-def _extent(
+def _find_extent(
     partition: Partition,
     of: OffsetRange,
     starts: Mapping[PartitionId, int],
@@ -119,8 +108,8 @@ def _extent(
     return LogExtent(partition, min(begin, end), end, lost=max(0, min(of.low, end) - start))
 
 
-def _logged(record: LogRecord) -> LoggedRecord:
-    return LoggedRecord(
+def _to_logged(record: LogRecord) -> ConsumedRecord:
+    return ConsumedRecord(
         record.partition.topic,
         record.partition.number,
         record.offset,

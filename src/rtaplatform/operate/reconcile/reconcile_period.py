@@ -30,7 +30,7 @@ class ReconcilePeriod(NamedTuple):
         return self.begin <= start < self.end
 
 
-def period_of(first: date | None, last: date | None, zone: str, now_ms: int) -> ReconcilePeriod:
+def choose_period(first: date | None, last: date | None, zone: str, now_ms: int) -> ReconcilePeriod:
     """Return the days from `first` to `last`, both included; by default yesterday and today. Raises SetupError."""
     tz = load_zone(zone)
     today = datetime.fromtimestamp(now_ms / 1000, tz).date()
@@ -42,12 +42,12 @@ def period_of(first: date | None, last: date | None, zone: str, now_ms: int) -> 
             "See --from and --to.",
             exit_code=2,
         )
-    begin, end = _midnight(first_day, tz), _midnight(last_day + timedelta(days=1), tz)
+    begin, end = _find_midnight(first_day, tz), _find_midnight(last_day + timedelta(days=1), tz)
     until = min(end, now_ms // 60_000 + _AHEAD_MINUTES)
-    return ReconcilePeriod(first_day, last_day, begin, end, _starts(begin, until, zone, now_ms))
+    return ReconcilePeriod(first_day, last_day, begin, end, _list_starts(begin, until, zone, now_ms))
 
 
-def _starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:
+def _list_starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:
     starts_of: dict[BucketKind, set[int]] = {kind: set() for kind in BucketKind}
     for minute in range(begin, end):
         for kind, start in zip(BucketKind, bucket_starts(minute, zone), strict=True):
@@ -58,5 +58,5 @@ def _starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tu
     }
 
 
-def _midnight(day: date, tz: ZoneInfo) -> int:
+def _find_midnight(day: date, tz: ZoneInfo) -> int:
     return day_start(datetime(day.year, day.month, day.day, 12, tzinfo=tz), tz)

@@ -23,13 +23,13 @@ from rtaplatform.operate.reconcile.compared_totals import (
     compare_metrics,
 )
 from rtaplatform.operate.reconcile.live_totals import LiveTotals, Place, read_live, read_project
-from rtaplatform.operate.reconcile.log_in_order import LogExtent, LoggedRecord, LogInOrder
-from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod, period_of
-from rtaplatform.operate.reconcile.recounted_totals import open_orders, totals_of
+from rtaplatform.operate.reconcile.log_in_order import LogExtent, LogInOrder
+from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod, choose_period
+from rtaplatform.operate.reconcile.recounted_totals import find_open_orders, read_totals
 from rtaplatform.operate.reconcile.set_aside_records import read_set_aside
 from rtaplatform.process.fold.job import ECOMMERCE_JOB
 from rtaplatform.settings import KafkaSettings, StoreSettings
-from rtaplatform.simulate.oracle.oracle import Oracle
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, Oracle
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
 from rtaplatform.stream.kafka.broker import Broker
 from rtaplatform.stream.kafka.partition_reader import KafkaPartitions
@@ -78,7 +78,7 @@ class Reconciliation:
             "buckets": [bucket._asdict() for bucket in self.buckets[:1_000]],
             "differing_buckets": len(self.buckets),
             "records": self.records,
-            "read_from": None if self.read_from_ms is None else moment(self.read_from_ms),
+            "read_from": None if self.read_from_ms is None else show_moment(self.read_from_ms),
             "remarks": self.remarks,
             "seconds": round(self.seconds, 1),
         }
@@ -90,14 +90,14 @@ def reconcile(
     """Compare one project. Raises SetupError, NotFound, Unavailable, Stopped."""
     started, now_ms = time.monotonic(), time.time_ns() // 1_000_000
     zone = read_project(store, request.project).zone
-    period = period_of(request.first, request.last, zone, now_ms)
+    period = choose_period(request.first, request.last, zone, now_ms)
     live = read_live(store, request.project, period)
     _require_whole(live)
     reader = KafkaPartitions(kafka)
-    log = LogInOrder(reader, Broker(kafka).offsets_at)
+    log = LogInOrder(reader, Broker(kafka).find_offsets)
     try:
         since_ms = None if request.back_ms is None else period.begin * 60_000 - request.back_ms
-        extents = log.extents(live.starts, live.ends, since_ms)
+        extents = log.find_extents(live.starts, live.ends, since_ms)
         result = Reconciliation(live, period)
         oracle = _make_oracle(live, period)
         for origin in read_set_aside(kafka):
@@ -134,8 +134,8 @@ def _count(
     stopped: Callable[[], bool],
 ) -> None:
     total = sum(extent.end - extent.begin for extent in extents)
-    for record in log.records(extents):
-        if isinstance(record, LoggedRecord):
+    for record in log.read_records(extents):
+        if isinstance(record, ConsumedRecord):
             oracle.add(record)
             result.records += 1
             if result.read_from_ms is None:
@@ -151,14 +151,14 @@ def _count(
 def _compare(result: Reconciliation, oracle: Oracle, extents: list[LogExtent], request: ReconcileRequest) -> None:
     slug, period, live = request.project, result.period, result.live
     truth = oracle.truth.projects[slug]
-    recount = totals_of(truth, oracle.truth.people(slug), period)
+    recount = read_totals(truth, oracle.truth.origins[slug], oracle.truth.count_people(slug), period)
     lost = sum(extent.lost for extent in extents)
     with_people = ECOMMERCE_JOB.counts_people and not lost and request.back_ms is None
-    orders = open_orders(oracle.truth.alternatives[slug], period)
+    orders = find_open_orders(oracle.truth.alternatives[slug], period)
     ids = _count_ids(truth, period)
     result.metrics = compare_metrics(live.totals, recount, with_people=with_people, ids=ids, orders=orders)
     result.buckets = list(compare_buckets(live.totals, recount, with_people=with_people, orders=orders))
-    result.remarks = list(_remarks(result, lost, with_people))
+    result.remarks = list(_list_remarks(result, lost, with_people))
 
 
 def _count_ids(truth: ProjectTruth, period: ReconcilePeriod) -> Mapping[Place, int]:
@@ -171,7 +171,7 @@ def _count_ids(truth: ProjectTruth, period: ReconcilePeriod) -> Mapping[Place, i
     }
 
 
-def _remarks(result: Reconciliation, lost: int, with_people: bool) -> list[str]:
+def _list_remarks(result: Reconciliation, lost: int, with_people: bool) -> list[str]:
     lines = []
     begin_ms = result.period.begin * 60_000
     if lost:
@@ -188,6 +188,6 @@ def _remarks(result: Reconciliation, lost: int, with_people: bool) -> list[str]:
     return lines
 
 
-def moment(time_ms: int) -> str:
+def show_moment(time_ms: int) -> str:
     """Return the time as ISO 8601 in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,17 +9,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, SEPARATOR
+from rtaplatform.core.rollups import BOT_PREFIX, BUYERS, PEOPLE, SEPARATOR
 from rtaplatform.core.time.buckets import BucketKind
-from rtaplatform.operate.reconcile.live_totals import WHOLE, Place, ReconciledTotals
+from rtaplatform.operate.reconcile.live_totals import Place, ReconciledTotals
 from rtaplatform.operate.reconcile.reconcile_period import ReconcilePeriod
 from rtaplatform.simulate.oracle.oracle_people import OraclePeople
 from rtaplatform.simulate.oracle.oracle_report import unite
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
+from rtaplatform.simulate.oracle.origins.oracle_visits import VisitTruth
 
 _KINDS = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 _LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
-_PEOPLE = {rollup.name for rollup in WHOLE[-5:]}
+_PEOPLE = {rollup.name for rollup in PEOPLE}
 
 
 class OpenOrders(NamedTuple):
@@ -33,11 +34,11 @@ class OpenOrders(NamedTuple):
         return -self.less.get(place, {}).get(name, 0) <= difference <= self.more.get(place, {}).get(name, 0)
 
 
-def open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
+def find_open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
     """Return what is open because two partitions have reports of the same order. `pairs`: counted, and not counted."""
     bounds = OpenOrders({}, {})
     for counted, other in pairs:
-        ours, theirs = (_within(_cells_of(truth), period).cells for truth in (counted, other))
+        ours, theirs = (_cut_to_period(_read_cells(truth), period).cells for truth in (counted, other))
         for place in ours.keys() | theirs.keys():
             mine, yours = ours.get(place, {}), theirs.get(place, {})
             for name in mine.keys() | yours.keys():
@@ -47,15 +48,20 @@ def open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: Reco
     return bounds
 
 
-def totals_of(truth: ProjectTruth, people: OraclePeople, period: ReconcilePeriod) -> ReconciledTotals:
+def read_totals(
+    truth: ProjectTruth, visits: VisitTruth, people: OraclePeople, period: ReconcilePeriod
+) -> ReconciledTotals:
     """Return what the store should hold of the buckets in the period."""
-    totals = _cells_of(truth)
+    totals = _read_cells(truth)
+    for cells, bot in ((visits.cells, ""), (visits.of_bots, BOT_PREFIX)):
+        for (rollup, kind, start, values), numbers in cells.items():
+            _add(totals, (rollup, kind, start), bot, numbers, values)
     _add_people(totals, people)
     _add_persons(totals, truth, people)
-    return _within(totals, period)
+    return _cut_to_period(totals, period)
 
 
-def _cells_of(truth: ProjectTruth) -> ReconciledTotals:
+def _read_cells(truth: ProjectTruth) -> ReconciledTotals:
     totals = ReconciledTotals()
     for rows, bot in ((truth.events, ""), (truth.bot_events, BOT_PREFIX)):
         for (kind, start, *values), numbers in rows.items():
@@ -83,7 +89,7 @@ def _add_sums(totals: ReconciledTotals, truth: ProjectTruth) -> None:
 
 
 def _add_people(totals: ReconciledTotals, people: OraclePeople) -> None:
-    for (rollup, kind, start), numbers in people.cells().items():
+    for (rollup, kind, start), numbers in people.count_cells().items():
         if rollup in _PEOPLE:
             totals.cells[rollup, _KINDS[kind], start] = dict(numbers)
 
@@ -107,7 +113,7 @@ def _add(
                 cell[name] = cell.get(name, 0) + number
 
 
-def _within(totals: ReconciledTotals, period: ReconcilePeriod) -> ReconciledTotals:
+def _cut_to_period(totals: ReconciledTotals, period: ReconcilePeriod) -> ReconciledTotals:
     kept = {kind: set(starts) for kind, starts in period.starts.items()}
     return ReconciledTotals(
         {place: cell for place, cell in totals.cells.items() if place[2] in kept[place[1]]},

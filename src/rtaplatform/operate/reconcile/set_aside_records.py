@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Reason
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import DEAD_LETTERS, consumer_config, topic_partition
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, make_consumer_config, to_topic_partition
 from rtaplatform.stream.port import Partition
 
 _SILENT_SECONDS_MAX = 30.0
@@ -23,13 +23,13 @@ _SILENT_SECONDS_MAX = 30.0
 def read_set_aside(kafka: KafkaSettings) -> list[str]:
     """Return their origins, `topic:partition:offset`. Raises Unavailable."""
     broker = Broker(kafka)
-    topics = broker.topics([DEAD_LETTERS])
+    topics = broker.describe_topics([DEAD_LETTERS])
     partitions = [Partition(name, number) for name, (_, count) in topics.items() for number in range(count)]
-    ends = {p: extent.readable for p, extent in broker.extents(partitions).items() if extent.readable > extent.low}
-    consumer = Consumer(consumer_config(kafka, "rta-reconcile") | {"auto.offset.reset": "earliest"})
+    ends = {p: extent.readable for p, extent in broker.read_extents(partitions).items() if extent.readable > extent.low}
+    consumer = Consumer(make_consumer_config(kafka, "rta-reconcile") | {"auto.offset.reset": "earliest"})
     try:
-        consumer.assign([topic_partition(partition) for partition in ends])
-        return [origin for message in _read_all(consumer, set(ends)) for origin in _origins(message)]
+        consumer.assign([to_topic_partition(partition) for partition in ends])
+        return [origin for message in _read_all(consumer, set(ends)) for origin in _read_origins(message)]
     except KafkaException as error:
         raise Unavailable("kafka", error.args[0].str()) from error
     finally:
@@ -50,11 +50,11 @@ def _read_all(consumer: Consumer, unread: set[Partition]) -> Iterator[Message]:
             raise Unavailable("kafka", f"does not give the records of {DEAD_LETTERS}")
 
 
-def _origins(message: Message) -> Iterable[str]:
+def _read_origins(message: Message) -> Iterable[str]:
     headers = dict(message.headers() or [])
-    if _text(headers.get("rta-reason")) == Reason.INTERNAL:
-        yield _text(headers.get("rta-origin"))
+    if _read_text(headers.get("rta-reason")) == Reason.INTERNAL:
+        yield _read_text(headers.get("rta-origin"))
 
 
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -22,26 +22,15 @@ from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, 
 from rtaplatform.core.values.json_text import is_empty_object
 from rtaplatform.core.values.markers import track_name
 from rtaplatform.core.values.placeholders import is_placeholder
+from rtaplatform.process.decode.context import NO_VISIT, Context, EventVisit, read_visit
 
 SHORT_ID_CHARACTERS_MAX = ID_BYTES_MAX // 4  # such an id is within the limit of bytes, whatever its characters
 CACHED_DIMENSIONS_MAX = 65_536
 KEY_BYTES_MIN = len('"":0,')
 _OBJECT = ord("{")
+PAGE_VIEWS = (CALL_NAMES["page"], CALL_NAMES["screen"])
 OWN_TIME_FROM_MS = 946_684_800_000  # 2000-01-01
 OWN_TIME_UNTIL_MS = 4_102_444_800_000  # 2100-01-01
-
-
-class Location(Struct, gc=False):
-    country: str | None = None
-
-
-class Device(Struct, gc=False):
-    type: str | None = None
-
-
-class Context(Struct, gc=False):
-    location: Location | None = None
-    device: Device | None = None
 
 
 class StrictFields(Struct, gc=False):
@@ -78,18 +67,20 @@ class EventDimensions(Struct, frozen=True, eq=False, gc=False):
     events: str
     sales: str
     sent_name: str
+    is_page_view: bool
 
 
 class DecodedEvent(Struct, gc=False):
     """What the fold needs of an event. `own_ms` -1: it has no own time. `is_checked`: whether `id` is deduplicated.
 
     `person` is a digest of the userId or else of the anonymousId, with different prefixes. `linked` is the anonymous id
-    that the event gives to its user; empty if it gives none. `properties` is the JSON
-    text of an object, or empty.
+    that the event gives to its user; empty if it gives none. `properties` is the JSON text of an object, or empty.
     """
 
     project: str
     dimensions: EventDimensions
+    visit: EventVisit
+    page: str
     person: bytes
     linked: bytes
     time_ms: int
@@ -200,12 +191,17 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
         is_unreadable = is_unreadable or "unreadable_time" in marks
     if source not in SOURCES:
         source = topic_source
-    location, device = (context.location, context.device) if context else (None, None)
-    country, device_type = location.country if location else None, device.type if device else None
+    visit, page, country, device_type = NO_VISIT, "", None, None
+    if context:
+        location, device, seen_page, visit = context.location, context.device, context.page, read_visit(context)
+        country, device_type = location.country if location else None, device.type if device else None
+        page = dimension(seen_page.path) if seen_page else ""
     dimensions = (name, source, country, device_type, is_bot)
     return DecodedEvent(
         fields.projectId,
         _cached_dimensions.get(dimensions) or make_dimensions(*dimensions),
+        visit,
+        page,
         person,
         linked,
         time_ms if time_ms >= 0 else record_timestamp_ms,
@@ -254,7 +250,7 @@ def make_dimensions(name: str, source: str, country: str | None, device: str | N
         sent_name = dimension(name)
         values = (event_name(sent_name), source, dimension(country), dimension(device))
         suffixes = (field("", *values[:2]), field("", *values), field("", values[2], source))
-        dimensions = EventDimensions(*values, is_bot, *suffixes, sent_name)
+        dimensions = EventDimensions(*values, is_bot, *suffixes, sent_name, values[0] in PAGE_VIEWS)
         if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
             if len(_cached_dimensions) >= CACHED_DIMENSIONS_MAX:
                 _cached_dimensions.clear()

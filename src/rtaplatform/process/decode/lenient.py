@@ -6,7 +6,7 @@ country that is a number), it returns the same fields; else it raises `Quarantin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -15,7 +15,10 @@ from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.core.time.timestamps import iso_utc, read_number_ms
 from rtaplatform.core.values.json_text import NumberText, dimension_text, is_empty_object, is_nothing, plain_value
-from rtaplatform.process.decode.fast import Context, Device, Location, StrictFields
+from rtaplatform.process.decode.context import Campaign, Context, Device, Location, ReferringSite, SeenPage, Software
+from rtaplatform.process.decode.fast import StrictFields
+
+Inner = TypeVar("Inner", Location, Device, Software, SeenPage, ReferringSite, Campaign)
 
 
 class LenientFields(Struct):
@@ -36,17 +39,16 @@ class LenientFields(Struct):
     context: Raw = Raw()
 
 
-class LenientLocation(Struct):
-    country: Raw = Raw()
-
-
-class LenientDevice(Struct):
-    type: Raw = Raw()
-
-
 class LenientContext(Struct):
     location: Raw = Raw()
     device: Raw = Raw()
+    os: Raw = Raw()
+    browser: Raw = Raw()
+    page: Raw = Raw()
+    referrer: Raw = Raw()
+    campaign: Raw = Raw()
+    channel: Raw = Raw()
+    locale: Raw = Raw()
 
 
 def read_leniently(value: bytes) -> StrictFields:
@@ -145,14 +147,23 @@ def _read_context(raw: Raw) -> Context | None:
     if text is None:
         return None
     fields = msgspec.json.decode(text, type=LenientContext)
-    location = _read_inner(fields.location, LenientLocation)
-    device = _read_inner(fields.device, LenientDevice)
     return Context(
-        location=Location(dimension_text(location.country)) if location else None,
-        device=Device(dimension_text(device.type)) if device else None,
+        location=_read_inner(fields.location, Location),
+        device=_read_inner(fields.device, Device),
+        os=_read_inner(fields.os, Software),
+        browser=_read_inner(fields.browser, Software),
+        page=_read_inner(fields.page, SeenPage),
+        referrer=_read_inner(fields.referrer, ReferringSite),
+        campaign=_read_inner(fields.campaign, Campaign),
+        channel=dimension_text(fields.channel),
+        locale=dimension_text(fields.locale),
     )
 
 
-def _read_inner(raw: Raw, kind: type[Any]) -> Any:
+def _read_inner(raw: Raw, kind: type[Inner]) -> Inner | None:
+    """The object with its members as text; None if it is no object."""
     text = bytes(raw)
-    return msgspec.json.decode(text, type=kind) if text.startswith(b"{") else None
+    if not text.startswith(b"{"):
+        return None
+    members = msgspec.json.decode(text, type=dict[str, Raw])
+    return kind(**{name: dimension_text(members[name]) for name in kind.__struct_fields__ if name in members})

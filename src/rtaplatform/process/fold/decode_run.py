@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rtaplatform.core.errors import Quarantined
-from rtaplatform.core.events import COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
+from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
 from rtaplatform.core.ledger import DEDUP_PARTITIONS
 from rtaplatform.core.projects import SLUG, ProjectSettings
 from rtaplatform.core.sharding import shard_of
 from rtaplatform.core.values.murmur2 import buckets_of
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce, read_commerce
+from rtaplatform.process.decode.declared import DeclaredValues, read_declared, read_declared_traits
 from rtaplatform.process.decode.fast import DecodedEvent, read_event
 from rtaplatform.process.decode.lenient import project_of
 from rtaplatform.process.fold.dedup import NO_LOOKUP, Lookup, plan_lookup
@@ -29,11 +30,14 @@ BEFORE_PROJECT = frozenset(list(Reason)[: list(Reason).index(Reason.UNKNOWN_PROJ
 
 
 _SLUG = re.compile(SLUG)
+IDENTIFY = CALL_NAMES["identify"]
 
 
 class DecodedRecord(Struct, gc=False):
     """A decoded record: an event or a dead letter, and the stream time at it. `lookup`: where its id is looked up.
 
+    `replay_of`: the origin of the dead letter that the record replays. `declared`: the values of the project's declared
+    properties. `traits`: those of its declared traits that the event gives to its person; None if it declares none.
     `shard` is that of the project that the record names, known or not; shard 0 if it names none.
     """
 
@@ -43,6 +47,9 @@ class DecodedRecord(Struct, gc=False):
     commerce: EventCommerce
     dead_letter: DeadLetter | None
     lookup: Lookup
+    replay_of: str = ""
+    declared: DeclaredValues = ()
+    traits: DeclaredValues | None = None
 
 
 class EventRun(Struct, frozen=True):
@@ -62,7 +69,7 @@ class EventRun(Struct, frozen=True):
     def skip_to(self, offset: int) -> EventRun:
         """The records from this offset on; often all, and perhaps none."""
         first = bisect_left(self.columns.offsets, offset)
-        return EventRun(self.columns.part(first, len(self.items)), self.items[first:]) if first else self
+        return EventRun(self.columns.cut(first, len(self.items)), self.items[first:]) if first else self
 
     def items_of(self, shard: int, shards: int) -> list[DecodedRecord]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
@@ -97,9 +104,15 @@ def decode_run(
             project = projects.get(event.project)
             if project is None:
                 raise Quarantined(Reason.UNKNOWN_PROJECT, "There is no project of that projectId.")
-            items.append(_decode_record(event, project, topic, dedup_partition, stream_time_ms, shards))
+            item = _decode_record(event, project, topic, dedup_partition, stream_time_ms, shards)
+            if project.user_traits:
+                is_identify = event.dimensions.name == IDENTIFY and value
+                item.traits = read_declared_traits(value, project.user_traits) if is_identify and value else ()
+            items.append(item)
         except Quarantined as error:
             items.append(_make_dead_letter(run, index, stream_time_ms, error, projects, shards))
+    for index, origin in run.replays.items():
+        items[index].replay_of = origin
     return EventRun(run, items)
 
 
@@ -114,7 +127,11 @@ def _decode_record(
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
         lookup = plan_lookup(slug, topic, dedup_partition, event.own_ms, stream_time_ms)
-    return DecodedRecord(shard_of(slug, shards) if shards > 1 else 0, stream_time_ms, event, commerce, None, lookup)
+    shard = shard_of(slug, shards) if shards > 1 else 0
+    record = DecodedRecord(shard, stream_time_ms, event, commerce, None, lookup)
+    if project.event_properties:
+        record.declared = read_declared(event.properties, project.event_properties)
+    return record
 
 
 def _make_dead_letter(

@@ -19,6 +19,7 @@ from msgspec import Struct
 from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS
 from rtaplatform.process.fold.known_orders import KnownOrders, OrderFilter
 from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, LooseKey, make_loose_writes
+from rtaplatform.process.fold.replays import ReplayFilter, SettledReplays
 from rtaplatform.store.port import BlockWrite, LooseWrite
 
 WINDOW_MS = DAY_MS  # so long after its last write, in stream time, a block counts as empty, and a loose id as new
@@ -187,13 +188,16 @@ def _add_ids(ids: set[int], new: array[int]) -> set[int]:
 class RepeatFilter:
     """Tells repeats from new ids in one batch. It must be asked in the order of the records.
 
-
-    `orders` does the same for orders.
+    `orders` does the same for orders, `replays` for replays of dead letters.
     """
 
-    def __init__(self, cache: BlockCache, known_orders: KnownOrders | None = None) -> None:
+    def __init__(
+        self, cache: BlockCache, known_orders: KnownOrders | None = None, settled: SettledReplays | None = None
+    ) -> None:
         self._cache = cache
-        self.orders = OrderFilter(KnownOrders() if known_orders is None else known_orders)
+        self.replays = ReplayFilter(SettledReplays() if settled is None else settled)
+        self._known_orders = KnownOrders() if known_orders is None else known_orders
+        self.orders = OrderFilter(self._known_orders)
         self._views: dict[str, BlockView] = {}
         self._expected: dict[LooseKey, int] = {}  # when loose ids were written, as read from the store
         self._written: dict[LooseKey, int] = {}  # when this batch wrote them
@@ -237,6 +241,11 @@ class RepeatFilter:
         block = self._cache[name]
         view = self._views[name] = BlockView(block.token, block.ids, set(), block.last_write_ms, replace=False)
         return view
+
+    def take_back_orders(self) -> None:
+        """The batch was refused: its orders are decided again."""
+        self._known_orders.take_back(self.orders.writes())
+        self.orders = OrderFilter(self._known_orders)
 
     def writes(self) -> list[BlockWrite]:
         """A write for every block that was read: with its new ids, or only to compare its token."""

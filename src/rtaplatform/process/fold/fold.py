@@ -10,19 +10,13 @@ their sums are spread over rollups and buckets.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import chain
-from typing import Any
-
-from msgspec import Struct
 
 from rtaplatform.core.events import RecordOutcome
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import (
     ACTIVITY,
-    BOT_PREFIX,
-    BUYERS,
     EVENTS,
     PRODUCTS,
     QUALITY,
@@ -35,104 +29,92 @@ from rtaplatform.core.time.buckets import (
     bucket_starts,
     expires_at_s,
 )
-from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
-from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
+from rtaplatform.process.decode.commerce import EventCommerce
+from rtaplatform.process.decode.declared import without_values
+from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import RepeatFilter
+from rtaplatform.process.fold.known_orders import NO_ORDERS, HeldOrders, MinuteKey
+from rtaplatform.process.fold.minute_tally import MinuteTally, add_visitor, by_known_traits, empty_tally, sketches_of
+from rtaplatform.process.fold.outcome_counts import OutcomeCounts
 from rtaplatform.process.fold.person_state import PersonNames, ids_in_minute
-from rtaplatform.process.fold.persons_by_place import by_place, by_product
 from rtaplatform.process.fold.retention_levels import (
     ALL,
     DAY,
     HOUR,
-    HOUR_WITHOUT_PRODUCTS,
     NEW_MS,
     NONE,
     find_level,
     kept_buckets,
     minutes_in_store_from_ms,
 )
-from rtaplatform.process.fold.tally import activity_and_events, merge_fields, products_and_sales
+from rtaplatform.process.fold.tally import (
+    activity_and_events,
+    declared_properties,
+    declared_traits,
+    merge_fields,
+    products_and_sales,
+    visits_and_pages,
+)
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import DeadLetter
 
 
-class MinuteTally(Struct):
-    """The events of one project, minute and level of retention, before they are spread over rollups and buckets.
+class EventFold:
+    """The sums of one batch in one shard. `add` the records of each partition in order, then take the `delta`.
 
-    `counts`: how many events are equal; equal events share these two objects. Bots are in no set of persons. `buyers`:
-    persons with an order. An event has all places in its dimensions, so it is added to one set for them.
+    If the store refuses the delta because of orders, `take_back` and take it again.
     """
 
-    counts: dict[tuple[EventDimensions, EventCommerce], int]
-    persons: dict[EventDimensions, set[bytes]]
-    persons_by_product: dict[str, set[bytes]]
-    buyers: dict[EventDimensions, set[bytes]]
-    buyers_by_product: dict[str, set[bytes]]
-
-
-class EventFold:
-    """The sums of one batch in one shard. `add` the records of each partition in order, then take the `delta`."""
-
-    def __init__(self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, server_s: int = 0) -> None:
-        self._projects, self._server_s = projects, server_s
+    def __init__(
+        self,
+        projects: Mapping[str, ProjectSettings],
+        repeats: RepeatFilter,
+        server_s: int = 0,
+        *,
+        keeps_online: bool = True,
+    ) -> None:
+        """`keeps_online`: events say who is online; else the names of `rename` do."""
+        self._projects, self._server_s, self._keeps_online = projects, server_s, keeps_online
         self._minutes_from_ms = minutes_in_store_from_ms(server_s)
         self._repeats = repeats
-        self._minutes: dict[tuple[str, int, int], MinuteTally] = {}  # by project, minute, level
-        # By partition, project and outcome; applied records are counted apart.
-        self._outcomes: Counter[tuple[str, str, RecordOutcome]] = Counter()
-        self._applied: Counter[tuple[str, str]] = Counter()  # (place, project)
-        self._notes: Counter[tuple[str, str]] = Counter()  # (project, measure)
-        self._quality: Counter[tuple[str, int, str]] = Counter()  # (project, minute of stream time, measure)
+        self._minutes: dict[MinuteKey, MinuteTally] = {}
+        self._orders = HeldOrders()
+        self._with_traits: dict[MinuteKey, list[tuple[DecodedEvent, EventCommerce]]] = {}  # where traits are declared
+        self._outcomes = OutcomeCounts()
         self._names = PersonNames()
-        self._dead: dict[str, int] = {}  # origin → stream time
-        self.dead_letters: list[DeadLetter] = []
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        return self._outcomes.dead_letters
 
     def add(self, place: str, records: Sequence[DecodedRecord]) -> list[DecodedRecord]:
-        """Fold records of a partition (`topic id:number`). Returns those that do not count: duplicate, late, dead."""
+        """Fold records of a partition (`topic id:number`). Returns those that count: not duplicate, late or dead."""
         applied: dict[str, int] = {}
-        uncounted: list[DecodedRecord] = []
+        counted: list[DecodedRecord] = []
         for record in records:
             event = record.event
             if event is None:
-                self._add_dead_letter(place, record)
-            elif event.is_checked and self._repeats.is_repeat(record.lookup, event.id, record.stream_time_ms):
-                self._add_uncounted(place, event.project, RecordOutcome.DUPLICATE, record.stream_time_ms)
-            elif self._count(event, record.commerce, record.stream_time_ms):
+                self._outcomes.add_dead_letter(place, record)
+            elif (record.replay_of and self._repeats.replays.is_repeat(record.replay_of, self._outcomes.dead)) or (
+                event.is_checked and self._repeats.is_repeat(record.lookup, event.id, record.stream_time_ms)
+            ):
+                self._outcomes.add_uncounted(place, event.project, RecordOutcome.DUPLICATE, record.stream_time_ms)
+            elif self._count(event, record):
                 applied[event.project] = applied.get(event.project, 0) + 1
-                continue
+                counted.append(record)
             else:
-                self._add_uncounted(place, event.project, RecordOutcome.LATE, record.stream_time_ms)
-            uncounted.append(record)
+                self._outcomes.add_uncounted(place, event.project, RecordOutcome.LATE, record.stream_time_ms)
         for project, n in applied.items():
-            self._applied[(place, project)] += n
-        return uncounted
+            self._outcomes.add_applied(place, project, n)
+        return counted
 
-    def _add_dead_letter(self, place: str, record: DecodedRecord) -> None:
-        dead_letter = record.dead_letter
-        assert dead_letter is not None
-        self.dead_letters.append(dead_letter)
-        self._dead[dead_letter.origin] = record.stream_time_ms
-        self._add_uncounted(place, dead_letter.project, RecordOutcome.DEAD, record.stream_time_ms)
-
-    def _add_uncounted(self, place: str, project: str, outcome: RecordOutcome, stream_time_ms: int) -> None:
-        self._outcomes[(place, project, outcome)] += 1
-        if project:
-            self._quality[(project, stream_time_ms // MINUTE_MS, outcome)] += 1
-
-    def _note(self, project: str, measure: str, stream_time_ms: int) -> None:
-        self._quality[(project, stream_time_ms // MINUTE_MS, measure)] += 1
-        self._notes[(project, measure)] += 1
-
-    def _count(self, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> bool:
-        """Count the event; return False if it is late."""
+    def _count(self, event: DecodedEvent, record: DecodedRecord) -> bool:
+        """Count the event of the record; return False if it is late."""
         project, time_ms, dimensions = event.project, event.time_ms, event.dimensions
-        if not event.is_checked:
-            self._note(project, "unchecked", stream_time_ms)
-        if event.is_time_unreadable:
-            self._note(project, "unreadable_time", stream_time_ms)
-        if commerce.has_unreadable:
-            self._note(project, "unreadable_amount", stream_time_ms)
+        commerce, stream_time_ms = record.commerce, record.stream_time_ms
+        if not event.is_checked or event.is_time_unreadable or commerce.has_unreadable:
+            self._note_flaws(event, commerce, stream_time_ms)
         minute, level = time_ms // MINUTE_MS, ALL
         if stream_time_ms - time_ms >= NEW_MS:
             level = find_level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
@@ -144,36 +126,38 @@ class EventFold:
         key = (project, minute, level)
         tally = self._minutes.get(key)
         if tally is None:
-            tally = self._minutes[key] = MinuteTally({}, {}, {}, {}, {})
-        is_repeat = commerce.order_id and self._is_repeated_order(event, commerce.order_id, stream_time_ms)
-        counts, counts_key = tally.counts, (dimensions, NOTHING if is_repeat else commerce)
-        counts[counts_key] = counts.get(counts_key, 0) + 1
+            tally = self._minutes[key] = empty_tally()
+        if commerce.orders:
+            self._orders.add(key, event, commerce, stream_time_ms)
+        else:
+            counts, counts_key = tally.counts, (dimensions, commerce)
+            counts[counts_key] = counts.get(counts_key, 0) + 1
+        visits, visits_key = tally.visits, (dimensions, event.visit)
+        visits[visits_key] = visits.get(visits_key, 0) + 1
+        if dimensions.is_page_view:
+            pages, pages_key = tally.pages, (dimensions, event.page)
+            pages[pages_key] = pages.get(pages_key, 0) + 1
+        if record.declared:
+            declared, declared_key = tally.declared, (dimensions, record.declared)
+            declared[declared_key] = declared.get(declared_key, 0) + 1
+        if record.traits is not None:
+            self._with_traits.setdefault(key, []).append((event, commerce))
         if not dimensions.is_bot:
-            self._add_person(event, commerce, tally)
-            if commerce.orders and not is_repeat:
-                _add_buyer(event, commerce, tally)
+            add_visitor(event, commerce, tally)
+            if self._keeps_online:
+                self._note_online(event)
         return True
 
-    def _is_repeated_order(self, event: DecodedEvent, order_id: bytes, stream_time_ms: int) -> bool:
-        """Whether the order was counted before; then it is noted. A bot's order takes none from a person."""
-        project = event.project
-        owner = BOT_PREFIX + project if event.dimensions.is_bot else project
-        is_repeat = self._repeats.orders.is_repeat((owner, order_id), stream_time_ms)
-        if is_repeat:
-            self._note(project, "repeated_order", stream_time_ms)
-        return is_repeat
+    def _note_flaws(self, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> None:
+        if not event.is_checked:
+            self._outcomes.note(event.project, "unchecked", stream_time_ms)
+        if event.is_time_unreadable:
+            self._outcomes.note(event.project, "unreadable_time", stream_time_ms)
+        if commerce.has_unreadable:
+            self._outcomes.note(event.project, "unreadable_amount", stream_time_ms)
 
-    def _add_person(self, event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
-        person, dimensions, time_ms = event.person, event.dimensions, event.time_ms
-        persons = tally.persons.get(dimensions)
-        if persons is None:
-            persons = tally.persons[dimensions] = set()
-        persons.add(person)
-        for product in commerce.person_products:
-            persons = tally.persons_by_product.get(product)
-            if persons is None:
-                persons = tally.persons_by_product[product] = set()
-            persons.add(person)
+    def _note_online(self, event: DecodedEvent) -> None:
+        person, time_ms = event.person, event.time_ms
         online = self._names.online.get(event.project)
         if online is None:
             online = self._names.online[event.project] = {}
@@ -183,89 +167,90 @@ class EventFold:
     def rename(self, names: PersonNames) -> None:
         """Count persons under these ids. The names alone say who is online."""
         self._names = names
-        for (project, minute, _), tally in self._minutes.items():
-            ids = ids_in_minute(names, project, minute)
-            all_sets: tuple[dict[Any, set[bytes]], ...] = (
-                tally.persons, tally.persons_by_product, tally.buyers, tally.buyers_by_product,
-            )  # fmt: skip
-            for sets in all_sets if ids else ():
-                for value, persons in sets.items():
-                    sets[value] = {ids.get(person, person) for person in persons}
+
+    def take_back(self) -> None:
+        """The delta was refused: orders are known as they were before it."""
+        self._orders.take_back()
+        self._repeats.take_back_orders()
+
+    def decide_orders(self) -> Sequence[tuple[DecodedEvent, EventCommerce]]:
+        """The orders of persons that count, as far as the store agrees."""
+        self._orders.decide(self._repeats.orders)
+        return self._orders.counted
 
     def delta(self) -> Delta:
         """What the batch adds. The worker adds positions and what else is compared."""
         cells: dict[CellsKey, dict[str, int]] = {}
-        self._spread_events(cells)
+        minutes = self._settle_minutes()
+        self._spread_events(minutes, cells)
         self._spread_quality(cells)
         return Delta(
             moves=[],
             cells=cells,
-            sketches=self._sketches(),
+            sketches=self._sketches(minutes),
             online=self._names.online,
             left_online=self._names.left_online,
             blocks=self._repeats.writes(),
             loose=self._repeats.loose_writes(),
             orders=self._repeats.orders.writes(),
-            dead=self._dead,
-            counts=self._counts(),
+            dead=self._outcomes.dead,
+            replayed=self._repeats.replays.origins(),
+            counts=self._outcomes.counts(self._orders.repeats),
         )
 
-    def _counts(self) -> dict[str, int]:
-        """How many records had each outcome, by partition and by project."""
-        counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in self._notes.items()})
-        applied = ((place, project, RecordOutcome.APPLIED, n) for (place, project), n in self._applied.items())
-        uncounted = ((*key, n) for key, n in self._outcomes.items())
-        for place, project, outcome, n in (*applied, *uncounted):
-            counts[f"{place}|consumed"] += n
-            counts[f"{place}|{outcome}"] += n
-            counts[f"{project}|{outcome}"] += n
-        return dict(counts)
+    def _settle_minutes(self) -> dict[MinuteKey, MinuteTally]:
+        """The sums with orders and buyers, and persons under the ids that are counted. `_minutes` stay as they are."""
+        orders = self._orders.decide(self._repeats.orders)
+        with_traits = {
+            key: by_known_traits(
+                events, self._names, self._orders.repeated, without_values(self._projects[key[0]].user_traits)
+            )
+            for key, events in self._with_traits.items()
+        }
+        return {
+            key: tally.settle(
+                orders.get(key, NO_ORDERS), ids_in_minute(self._names, *key[:2]), with_traits.get(key, ())
+            )
+            for key, tally in self._minutes.items()
+        }
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
         """The buckets that the store still keeps. It writes nothing to buckets that its own clock has expired."""
         buckets = kept_buckets(bucket_starts(minute, self._projects[project].zone), level)
         return buckets if self._server_s == 0 else [b for b in buckets if expires_at_s(*b) > self._server_s]
 
-    def _spread_events(self, cells: dict[CellsKey, dict[str, int]]) -> None:
+    def _spread_events(self, minutes: Mapping[MinuteKey, MinuteTally], cells: dict[CellsKey, dict[str, int]]) -> None:
         """Add the sums by dimensions and by product to each bucket of their rollups."""
-        for (project, minute, level), tally in self._minutes.items():
+        for (project, minute, level), tally in minutes.items():
             products, sales = products_and_sales(tally.counts)
             activity, events = activity_and_events(tally.counts)
+            lasting = visits_and_pages(tally.visits, tally.pages) | declared_properties(tally.declared)
+            if tally.by_traits:
+                lasting |= declared_traits(tally.by_traits)
             for kind, start in self._buckets(project, minute, level):
                 merge_fields(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
                 merge_fields(cells, CellsKey(project, EVENTS.name, kind, start), events)
                 if products:
                     merge_fields(cells, CellsKey(project, PRODUCTS.name, kind, start), products)
-                if sales and kind is not BucketKind.MINUTE:
+                if kind is BucketKind.MINUTE:
+                    continue
+                if sales:
                     merge_fields(cells, CellsKey(project, SALES.name, kind, start), sales)
+                for rollup, fields in lasting.items():
+                    merge_fields(cells, CellsKey(project, rollup, kind, start), fields)
 
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
-        for (project, minute, measure), n in self._quality.items():
+        for (project, minute, measure), n in self._outcomes.quality(self._orders.repeats).items():
             for kind, start in self._buckets(project, minute, ALL):
                 merge_fields(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
-    def _sketches(self) -> dict[SketchKey, set[bytes]]:
-        """All persons by minute, hour and day; those of a place or product, and buyers, by hour and day only."""
+    def _sketches(self, minutes: Mapping[MinuteKey, MinuteTally]) -> dict[SketchKey, set[bytes]]:
         parts: defaultdict[SketchKey, list[set[bytes]]] = defaultdict(list)
-        for (project, minute, level), tally in self._minutes.items():
-            buckets = self._buckets(project, minute, level) if tally.persons else ()
-            if not buckets:
-                continue
-            of_places = {("", ""): set[bytes]().union(*tally.persons.values())}
-            of_places |= by_place("", tally.persons)
-            if tally.buyers:
-                of_places[(BUYERS, "")] = set[bytes]().union(*tally.buyers.values())
-                of_places |= by_place(BUYERS, tally.buyers)
-            of_products = by_product("", tally.persons_by_product) | by_product(BUYERS, tally.buyers_by_product)
-            for kind, start in buckets:
-                if kind is BucketKind.MINUTE:
-                    parts[SketchKey(project, kind, start, "", "")].append(of_places["", ""])
-                    continue
-                has_products = kind is BucketKind.DAY or level > HOUR_WITHOUT_PRODUCTS
-                for (dimension, value), persons in chain(
-                    of_places.items(), of_products.items() if has_products else ()
-                ):
-                    parts[SketchKey(project, kind, start, dimension, value)].append(persons)
+        for (project, minute, level), tally in minutes.items():
+            buckets = self._buckets(project, minute, level) if tally.persons else []
+            if buckets:
+                for kind, start, name, persons in sketches_of(tally, buckets, level):
+                    parts[SketchKey(project, kind, start, *name)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
@@ -274,9 +259,3 @@ def _coarsen(starts: BucketStarts, level: int, server_s: int) -> tuple[int, int]
     if expires_at_s(BucketKind.HOUR, starts.hour) > server_s:
         return starts.hour, min(level, HOUR)
     return starts.day, DAY
-
-
-def _add_buyer(event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally) -> None:
-    tally.buyers.setdefault(event.dimensions, set()).add(event.person)
-    for product in commerce.person_products:
-        tally.buyers_by_product.setdefault(product, set()).add(event.person)

@@ -47,10 +47,20 @@ class DecodedRun(Protocol):
 class BatchFold(Protocol):
     """The fold of one batch in one shard."""
 
-    dead_letters: list[DeadLetter]
+    @property
+    def dead_letters(self) -> list[DeadLetter]: ...
 
     def add(self, place: str, items: Sequence[Any]) -> object: ...
-    def delta(self) -> Delta: ...
+    def delta(self) -> Delta:
+        """What the batch adds. Take it once all items are there."""
+        ...
+
+    def take_back(self) -> None:
+        """The store has refused the delta, because of persons or orders: what was cached of them is as it was before.
+
+        The delta can be taken again, once the caches have what the store has.
+        """
+        ...
 
 
 class Job(Protocol):
@@ -83,10 +93,13 @@ class Job(Protocol):
         ...
 
 
-class EcommerceJob:
-    """Everything that the platform counts."""
+_PEOPLE_FOLD = PeopleFold()
 
-    def __init__(self, person_fold: PersonFold | None = None) -> None:
+
+class EcommerceJob:
+    """Everything that the platform counts. With `person_fold=None` it counts no persons; benchmarks compare the two."""
+
+    def __init__(self, person_fold: PersonFold | None = _PEOPLE_FOLD) -> None:
         self._person_fold = person_fold
 
     @property
@@ -120,7 +133,7 @@ class EcommerceJob:
     def fold(
         self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
     ) -> BatchFold:
-        fold = EventFold(projects, repeats, server_s)
+        fold = EventFold(projects, repeats, server_s, keeps_online=self._person_fold is None)
         if self._person_fold is None:
             return fold
         return FoldWithPersons(fold, self._person_fold.begin(projects, persons), persons, server_s)
@@ -134,20 +147,19 @@ class FoldWithPersons:
         self.dead_letters = fold.dead_letters
 
     def add(self, place: str, items: Sequence[DecodedRecord]) -> None:
-        uncounted = set(map(id, self._fold.add(place, items)))
-        for record in items:
-            if record.event is not None and id(record) not in uncounted:
-                self._batch.add(record)
+        self._batch.add(self._fold.add(place, items))
 
     def delta(self) -> Delta:
-        names = self._batch.settle()
-        if names is not None:
-            self._fold.rename(names)
+        self._fold.rename(self._batch.settle(self._fold.decide_orders()))
         delta = self._fold.delta()
         self._persons.add_to(delta, self._server_s)
         for (project, note), n in self._batch.notes.items():
             delta.counts[f"{project}|{note}"] = n
         return delta
 
+    def take_back(self) -> None:
+        self._fold.take_back()
+        self._persons.take_back()
 
-ECOMMERCE_JOB = EcommerceJob(PeopleFold())
+
+ECOMMERCE_JOB = EcommerceJob()

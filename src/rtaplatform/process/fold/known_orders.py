@@ -11,12 +11,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
+from msgspec import Struct
+
+from rtaplatform.core.rollups import BOT_PREFIX
 from rtaplatform.core.time.buckets import DAY_MS
+from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
+from rtaplatform.process.decode.fast import DecodedEvent, EventDimensions
 from rtaplatform.store.port import OrderWrite
 
 ORDER_LIFE_MS = 7 * DAY_MS
 ABSENT = -1
 OrderKey = tuple[str, bytes]  # project (with a prefix for bots), order id
+MinuteKey = tuple[str, int, int]  # project, minute, level of retention
+CountsKey = tuple[EventDimensions, EventCommerce]
 
 
 class KnownOrders:
@@ -97,3 +104,66 @@ class OrderFilter:
             write.expected_ms.append(expected_ms)
             write.written_ms.append(self._written.get(key, ABSENT))
         return list(sets.values())
+
+
+class CountedOrders(Struct):
+    """The orders of one project, minute and level. A repeat is an event that adds nothing more. Bots are no buyers."""
+
+    counts: dict[CountsKey, int]
+    buyers: dict[EventDimensions, set[bytes]]
+    buyers_by_product: dict[str, set[bytes]]
+
+
+NO_ORDERS = CountedOrders({}, {}, {})
+
+
+class HeldOrders:
+    """The orders of a batch, held back until its delta is made.
+
+    Another worker may count the same order meanwhile. So whether an order is a repeat is decided last, and decided
+    again if the store refuses the delta. `repeats`: the project and stream time of each repeat, of the last decision.
+    `counted`: the others that are no bot's. `repeated`: the identities of the events of repeats.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[tuple[MinuteKey, DecodedEvent, EventCommerce, int]] = []
+        self._decided: dict[MinuteKey, CountedOrders] | None = None
+        self.repeats: list[tuple[str, int]] = []
+        self.counted: list[tuple[DecodedEvent, EventCommerce]] = []
+        self.repeated: set[int] = set()
+
+    def take_back(self) -> None:
+        """Nothing is decided any more."""
+        self._decided = None
+
+    def add(self, key: MinuteKey, event: DecodedEvent, commerce: EventCommerce, stream_time_ms: int) -> None:
+        self._held.append((key, event, commerce, stream_time_ms))
+
+    def decide(self, orders: OrderFilter) -> Mapping[MinuteKey, CountedOrders]:
+        """Count the orders once, in the order of the records. A bot's order takes none from a person."""
+        if self._decided is not None:
+            return self._decided
+        self.repeats, self.counted, self.repeated = [], [], set()
+        counted = self._decided = dict[MinuteKey, CountedOrders]()
+        for key, event, commerce, stream_time_ms in self._held:
+            minute = counted.get(key)
+            if minute is None:
+                minute = counted[key] = CountedOrders({}, {}, {})
+            project, dimensions = event.project, event.dimensions
+            owner = BOT_PREFIX + project if dimensions.is_bot else project
+            if commerce.order_id and orders.is_repeat((owner, commerce.order_id), stream_time_ms):
+                self.repeats.append((project, stream_time_ms))
+                self.repeated.add(id(event))
+                commerce = NOTHING
+            elif not dimensions.is_bot:
+                _add_buyer(event, commerce, minute)
+                self.counted.append((event, commerce))
+            counts_key = (dimensions, commerce)
+            minute.counts[counts_key] = minute.counts.get(counts_key, 0) + 1
+        return counted
+
+
+def _add_buyer(event: DecodedEvent, commerce: EventCommerce, minute: CountedOrders) -> None:
+    minute.buyers.setdefault(event.dimensions, set()).add(event.person)
+    for product in commerce.person_products:
+        minute.buyers_by_product.setdefault(product, set()).add(event.person)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import count
+from itertools import count, islice
 from operator import itemgetter
 from typing import Protocol
 
@@ -22,7 +21,11 @@ from msgspec import Struct
 
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import MINUTE_MS, expires_at_s
+from rtaplatform.process.decode.commerce import EventCommerce
+from rtaplatform.process.decode.declared import DeclaredValues
+from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.decode_run import DecodedRecord
+from rtaplatform.process.fold.tally import merge_fields
 from rtaplatform.store.port import CellsKey, Delta, PersonWrite
 
 TOKEN_BYTES = 8
@@ -38,13 +41,15 @@ class PersonNames(Struct):
 
     `canonical`: of an id that an event names, the id that is counted instead. `by_time`: of an id that has had several
     users, the canonical ids before its first link, and from the time of each link on. `online`: the newest event of
-    each changed person, by canonical id. `left_online`: ids that are canonical no more.
+    each changed person, by canonical id. `left_online`: ids that are canonical no more. `traits`: by which declared
+    traits an event counts, by the identity of the event.
     """
 
     canonical: dict[str, dict[bytes, bytes]] = {}
     by_time: dict[str, dict[bytes, tuple[bytes, list[tuple[int, bytes]]]]] = {}
     online: dict[str, dict[bytes, int]] = {}
     left_online: dict[str, set[bytes]] = {}
+    traits: dict[int, DeclaredValues] = {}
 
 
 def ids_in_minute(names: PersonNames, project: str, minute: int) -> dict[bytes, bytes]:
@@ -63,12 +68,15 @@ def ids_in_minute(names: PersonNames, project: str, minute: int) -> dict[bytes, 
 class PersonBatch(Protocol):
     """The persons of one batch in one shard."""
 
-    def add(self, record: DecodedRecord) -> None:
-        """Take an event that counts. Never called for duplicates, late events or dead letters."""
+    def add(self, records: Sequence[DecodedRecord]) -> None:
+        """Take events that count. Duplicates, late events and dead letters are never among them."""
         ...
 
-    def settle(self) -> PersonNames | None:
-        """Change the values, once all events are there. None: persons are counted under the ids of their events."""
+    def settle(self, orders: Sequence[tuple[DecodedEvent, EventCommerce]] = ()) -> PersonNames:
+        """Change the values, once all events are there. Called again, it begins again with the values as read.
+
+        `orders`: those of the events that count as orders.
+        """
         ...
 
     @property
@@ -97,11 +105,14 @@ def point_at_nobody(_key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
 
 
 class PersonCache:
-    """The values of one shard that a worker has read, least recently used first; at most `persons_max`."""
+    """The values of one shard that a worker has read; at most `persons_max`. Those of the oldest batch are first.
+
+    A batch writes or compares each value that it reads, so `accept` says which are in use.
+    """
 
     def __init__(self, persons_max: int) -> None:
         self._persons_max = persons_max
-        self._stored: OrderedDict[PersonKey, bytes] = OrderedDict()  # token and value; empty if there is none
+        self._stored: dict[PersonKey, bytes] = {}  # token and value; empty if there is none
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -114,7 +125,9 @@ class PersonCache:
             if value is None:
                 missing[key] = None
             elif value:
-                missing.update((other, None) for other in pointed_at(key, value[TOKEN_BYTES:]) if other not in stored)
+                for other in pointed_at(key, value[TOKEN_BYTES:]):
+                    if other not in stored:
+                        missing[other] = None
         return list(missing)
 
     def load(self, keys: Iterable[PersonKey], fetch: FetchPersons, pointed_at: PointedAt = point_at_nobody) -> None:
@@ -125,7 +138,6 @@ class PersonCache:
             self.load(self.missing(missing, pointed_at), fetch)
 
     def __getitem__(self, key: PersonKey) -> bytes:
-        self._stored.move_to_end(key)
         return self._stored[key]
 
     def drop(self, keys: Iterable[PersonKey]) -> None:
@@ -135,15 +147,22 @@ class PersonCache:
     def clear(self) -> None:
         self._stored.clear()
 
+    def restore(self, stored: Mapping[PersonKey, bytes]) -> None:
+        """The copies as they were before a batch that was refused."""
+        self._stored.update(stored)
+
     def accept(self, writes: Iterable[PersonWrite]) -> None:
         """Update the copies as the store does when it applies these writes."""
+        stored = self._stored
         for write in writes:
-            self._stored[(write.project, write.person)] = write.token + write.value if write.value else b""
+            key = (write.project, write.person)
+            stored.pop(key, None)  # so that it comes last
+            stored[key] = write.token + write.value if write.value else b""
 
     def trim(self) -> None:
-        """Drop the least recently used values, down to the limit. Call it between batches only."""
-        while len(self._stored) > self._persons_max:
-            self._stored.popitem(last=False)
+        """Drop the values that were not used for longest, down to the limit. Call it between batches only."""
+        for key in list(islice(self._stored, max(0, len(self._stored) - self._persons_max))):
+            del self._stored[key]
 
 
 class PersonStates:
@@ -152,44 +171,53 @@ class PersonStates:
     def __init__(self, cache: PersonCache) -> None:
         self._cache = cache
         self._read: dict[PersonKey, bytes] = {}  # as stored when the batch first read it
-        self._values: dict[PersonKey, bytes] = {}
+        self._written: dict[PersonKey, bytes] = {}
         self._cells: dict[CellsKey, dict[str, int]] = {}
 
     def __getitem__(self, key: PersonKey) -> bytes:
         """The person's value, empty if there is none."""
-        value = self._values.get(key)
-        if value is None:
+        value = self._written.get(key)
+        if value is not None:
+            return value
+        stored = self._read.get(key)
+        if stored is None:
             stored = self._read[key] = self._cache[key]
-            value = self._values[key] = stored[TOKEN_BYTES:]
-        return value
+        return stored[TOKEN_BYTES:]
 
     def __setitem__(self, key: PersonKey, value: bytes) -> None:
         """Set the person's value; the empty value deletes it."""
         if key not in self._read:
             self._read[key] = self._cache[key]
-        self._values[key] = value
+        self._written[key] = value
 
-    def count(self, key: CellsKey, field: str, n: int) -> None:
-        fields = self._cells.setdefault(key, {})
-        fields[field] = fields.get(field, 0) + n
+    def write(self, values: Mapping[PersonKey, bytes]) -> None:
+        """Set the values of persons, all of which were read."""
+        self._written.update(values)
+
+    def count(self, key: CellsKey, fields: Mapping[str, int]) -> None:
+        merge_fields(self._cells, key, fields)
+
+    def take_back(self) -> None:
+        """The batch was refused: the copies are as they were before it, and nothing is read or changed yet."""
+        self._cache.restore(self._read)
+        self._read, self._written, self._cells = {}, {}, {}
 
     def add_to(self, delta: Delta, server_s: int = 0) -> None:
         """Add writes and increments. `server_s`: a time that the store's clock has passed; buckets expire by it."""
-        tokens = os.urandom(TOKEN_BYTES * len(self._values))
+        tokens = os.urandom(TOKEN_BYTES * len(self._read))
         delta.persons = [
-            self._make_write(key, value, tokens[at : at + TOKEN_BYTES])
-            for at, (key, value) in zip(count(step=TOKEN_BYTES), self._values.items(), strict=False)
+            self._make_write(key, stored, tokens[at : at + TOKEN_BYTES])
+            for at, (key, stored) in zip(count(step=TOKEN_BYTES), self._read.items(), strict=False)
         ]
         for key, fields in self._cells.items():
-            if server_s and expires_at_s(key.kind, key.start) <= server_s:
-                continue
-            cells = delta.cells.setdefault(key, {})
-            for field, n in fields.items():
-                cells[field] = cells.get(field, 0) + n
+            if not server_s or expires_at_s(key.kind, key.start) > server_s:
+                merge_fields(delta.cells, key, fields)
 
-    def _make_write(self, key: PersonKey, value: bytes, new_token: bytes) -> PersonWrite:
+    def _make_write(self, key: PersonKey, stored: bytes, new_token: bytes) -> PersonWrite:
         """An unchanged value is compared too, and keeps its token, so that other workers' copies stay valid."""
-        stored = self._read[key]
-        expected, is_same = stored[:TOKEN_BYTES], value == stored[TOKEN_BYTES:]
-        token = expected if is_same and expected else new_token
-        return PersonWrite(*key, expected, token, value)
+        project, person = key
+        expected, value = stored[:TOKEN_BYTES], stored[TOKEN_BYTES:]
+        written = self._written.get(key, value)
+        if written == value and expected:
+            return PersonWrite(project, person, expected, expected, value)
+        return PersonWrite(project, person, expected, new_token, written)

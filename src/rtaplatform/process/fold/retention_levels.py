@@ -5,8 +5,8 @@ from __future__ import annotations
 from rtaplatform.core.time.buckets import (
     EXPIRY_SLACK_MS,
     MINUTE_MS,
-    PRODUCT_SKETCHES_OF_HOURS_MS,
     RETENTION_MS,
+    SHORT_SKETCHES_OF_HOURS_MS,
     BucketKind,
     BucketStarts,
 )
@@ -14,7 +14,7 @@ from rtaplatform.core.time.buckets import (
 MINUTES_KEPT_MS, HOURS_KEPT_MS, DAYS_KEPT_MS = (RETENTION_MS[kind] for kind in BucketKind)
 NEW_MS = MINUTES_KEPT_MS - MINUTE_MS  # the minute bucket of a younger event is kept, wherever in the minute it lies
 # Levels of retention: NONE means late. `KINDS_KEPT`: how many of day, hour and minute are kept, by level.
-ALL, HOUR, HOUR_WITHOUT_PRODUCTS, DAY, NONE = 4, 3, 2, 1, 0
+ALL, HOUR, HOUR_WITHOUT_SHORT_SKETCHES, DAY, NONE = 4, 3, 2, 1, 0
 KINDS_KEPT = (0, 1, 2, 2, 3)
 
 
@@ -27,10 +27,10 @@ def find_level(starts: BucketStarts, stream_time_ms: int) -> int:
     """The level of retention at this stream time."""
     if starts.minute * MINUTE_MS + MINUTES_KEPT_MS > stream_time_ms:
         return ALL
-    if starts.hour * MINUTE_MS + PRODUCT_SKETCHES_OF_HOURS_MS > stream_time_ms:
+    if starts.hour * MINUTE_MS + SHORT_SKETCHES_OF_HOURS_MS > stream_time_ms:
         return HOUR
     if starts.hour * MINUTE_MS + HOURS_KEPT_MS > stream_time_ms:
-        return HOUR_WITHOUT_PRODUCTS
+        return HOUR_WITHOUT_SHORT_SKETCHES
     return DAY if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else NONE
 
 

@@ -3,8 +3,8 @@
 Adding a person to a sketch twice changes nothing. On a busy site most persons of a batch are in the sketch already, so
 they need not be sent again. This cache is dropped, like all of a worker's caches, when the ledger is read again.
 
-Two kinds of sketches are not remembered. Persons of a product seldom return to it soon, so remembering them costs more
-than it saves. And very many persons at once are sent as a sketch anyway.
+Two kinds of sketches are not remembered. Persons of a product or a page seldom return to it soon, so remembering them
+costs more than it saves. And very many persons at once are sent as a sketch anyway.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 
-from rtaplatform.core.rollups import PRODUCT_ID
+from rtaplatform.core.rollups import PAGE, PRODUCT_ID
 from rtaplatform.store.port import PERSONS_LISTED_MAX, SketchKey
 
 
@@ -55,4 +55,4 @@ class SketchMemberCache:
 
 
 def _is_remembered(key: SketchKey, persons: Collection[bytes]) -> bool:
-    return key.dimension != PRODUCT_ID and len(persons) < PERSONS_LISTED_MAX
+    return key.dimension not in (PRODUCT_ID, PAGE) and len(persons) < PERSONS_LISTED_MAX

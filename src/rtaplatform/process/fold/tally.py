@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rtaplatform.core.rollups import BOT_PREFIX, EVENTS, SALES, SHARED
+from rtaplatform.core.declarations import by_trait, by_trait_and_event, by_value, by_value_and_event
+from rtaplatform.core.rollups import (
+    ACQUISITION,
+    BOT_PREFIX,
+    EVENTS,
+    PAGES,
+    REGIONS,
+    SALES,
+    SEPARATOR,
+    SHARED,
+    TECHNOLOGY,
+    field,
+)
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
+from rtaplatform.process.decode.context import EventVisit
+from rtaplatform.process.decode.declared import DeclaredValues
 from rtaplatform.process.decode.fast import EventDimensions
 from rtaplatform.store.port import CellsKey
 
@@ -77,6 +91,66 @@ def products_and_sales(counts: EventCounts) -> tuple[dict[str, int], dict[str, i
 
 SALES_MEASURES = frozenset(SALES.measures)
 SALES_SHARED = frozenset(SHARED[measure] for measure in SALES.measures if measure in SHARED)
+
+
+def visits_and_pages(
+    visits: Mapping[tuple[EventDimensions, EventVisit], int], pages: Mapping[tuple[EventDimensions, str], int]
+) -> dict[str, dict[str, int]]:
+    """The fields of the rollups of visits, by rollup. Without events, a rollup is not there."""
+    sums: dict[str, dict[str, int]] = {}
+    for (dimensions, visit), n in visits.items():
+        bots = BOT_PREFIX if dimensions.is_bot else ""
+        for rollup, suffix in (
+            (ACQUISITION.name, visit.acquisition),
+            (TECHNOLOGY.name, visit.technology + dimensions.device),
+            (REGIONS.name, SEPARATOR + dimensions.country + visit.places),
+        ):
+            _add_field(sums.setdefault(rollup, {}), bots + "count", suffix, n)
+            if dimensions.is_page_view:
+                _add_field(sums[rollup], bots + "page_views", suffix, n)
+    for (dimensions, page), n in pages.items():
+        bots = BOT_PREFIX if dimensions.is_bot else ""
+        _add_field(sums.setdefault(PAGES.name, {}), bots + "page_views", field("", page, dimensions.source), n)
+    return sums
+
+
+def declared_properties(declared: Mapping[tuple[EventDimensions, DeclaredValues], int]) -> dict[str, dict[str, int]]:
+    """The fields of the rollups of declared properties, by rollup."""
+    sums: dict[str, dict[str, int]] = {}
+    for (dimensions, values), n in declared.items():
+        measure = BOT_PREFIX + "count" if dimensions.is_bot else "count"
+        for name, value in values:
+            for rollup, of_field in ((by_value(name), (value,)), (by_value_and_event(name), (value, dimensions.name))):
+                _add_field(sums.setdefault(rollup.name, {}), measure, field("", *of_field), n)
+    return sums
+
+
+def declared_traits(
+    counts: Mapping[tuple[EventDimensions, EventCommerce, DeclaredValues], int],
+) -> dict[str, dict[str, int]]:
+    """The fields of the rollups of declared traits, by rollup."""
+    sums: dict[str, dict[str, int]] = {}
+    for (dimensions, commerce, values), n in counts.items():
+        bots = BOT_PREFIX if dimensions.is_bot else ""
+        measures = [("count", n)]
+        if dimensions.is_page_view:
+            measures.append(("page_views", n))
+        if commerce is not NOTHING:
+            measures += [(name, k * n) for name in EVENTS.measures[1:] if (k := getattr(commerce, name))]
+        for name, value in values:
+            fields = sums.setdefault(by_trait(name).name, {})
+            for measure, added in measures:
+                _add_field(fields, bots + measure, field("", value), added)
+            by_event = sums.setdefault(by_trait_and_event(name).name, {})
+            _add_field(by_event, bots + "count", field("", value, dimensions.name), n)
+    return sums
+
+
+def _add_field(fields: dict[str, int], measure: str, suffix: str, n: int) -> None:
+    """Add to the total of a measure and to one of its values."""
+    name = measure + suffix
+    fields[measure] = fields.get(measure, 0) + n
+    fields[name] = fields.get(name, 0) + n
 
 
 def merge_fields(cells: dict[CellsKey, dict[str, int]], key: CellsKey, fields: Mapping[str, int]) -> None:

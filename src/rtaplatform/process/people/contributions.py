@@ -12,19 +12,32 @@ from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVES, CHANGES, FALLING, LENGTHS, RETENTION, SESSION_LENGTHS, SESSIONS, field
+from rtaplatform.core.rollups import (
+    ACTIVES,
+    CHANGES,
+    FALLING,
+    LENGTHS,
+    ORIGINS,
+    RETENTION,
+    SESSION_LENGTHS,
+    SESSIONS,
+    field,
+)
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
 from rtaplatform.core.time.session_lengths import length_index
 from rtaplatform.process.people.local_days import day_bucket, first_of_week, local_day
+from rtaplatform.process.people.orders import OrderMade
 from rtaplatform.process.people.person_value import MASK_DAYS, Person, aligned_mask
 from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session
+from rtaplatform.process.people.visit_totals import NO_ORIGIN, Cells, VisitTotals
 from rtaplatform.store.port import CellsKey
 
 AGE_DAYS_MAX = 400
 WEEK_DAYS, MONTH_DAYS = 7, 30
-Cells = dict[CellsKey, dict[str, int]]
-SessionPlace = tuple[int, str, str, str]  # the minute of its start, source, country, device
+SessionPlace = tuple[int, str, str, str, str]  # the minute of its start, source, country, device, origin
 
 
 class Days(NamedTuple):
@@ -32,6 +45,19 @@ class Days(NamedTuple):
 
     mask: int
     first: int
+
+
+class SessionSums(Struct, gc=False):
+    """What changes in the sessions of a place: the measures of their rollup, and how many have each length index."""
+
+    lengths: defaultdict[int, int]
+    sessions: int = 0
+    events: int = 0
+    duration_ms: int = 0
+    bounces: int = 0
+    with_order: int = 0
+    with_add: int = 0
+    with_add_and_order: int = 0
 
 
 class PeopleTotals:
@@ -46,11 +72,13 @@ class PeopleTotals:
         self._changes: Counter[tuple[int, tuple[Days, ...], Days]] = Counter()  # (newest day, before, after)
         self._days: defaultdict[tuple[str, int], int] = defaultdict(int)  # (measure, day)
         self._cohorts: defaultdict[tuple[str, int], int] = defaultdict(int)  # (measure, first day or week's first day)
-        self._sessions: defaultdict[SessionPlace, list[int]] = defaultdict(lambda: [0] * len(SESSIONS.measures))
-        self._lengths: defaultdict[tuple[SessionPlace, int], int] = defaultdict(int)
+        self._sessions: dict[SessionPlace, SessionSums] = {}
+        self._visits = VisitTotals(project)
 
     def change(self, before: Sequence[Person], after: Person) -> None:
         """Persons become one: two by a link, one by events, none where somebody is new."""
+        if after.orders:
+            self._visits.change_orders(before, after)
         if len(before) == 1:
             was = before[0]
             if was.sessions is not after.sessions:
@@ -61,9 +89,12 @@ class PeopleTotals:
         else:
             self._change_sessions([session for person in before for session in person.sessions], after.sessions)
         newest_day = after.newest_day
-        self._changes[
-            (newest_day, tuple(self._days_of(p, newest_day) for p in before), self._days_of(after, newest_day))
-        ] += 1
+        days_before = tuple([self._days_of(person, newest_day) for person in before])
+        self._changes[(newest_day, days_before, self._days_of(after, newest_day))] += 1
+
+    def count_order(self, order: OrderMade) -> None:
+        """An order that belongs to no session."""
+        self._visits.count_order(order, "", 1)
 
     def _days_of(self, person: Person, newest_day: int) -> Days:
         return Days(aligned_mask(person, newest_day), local_day(person.first_ms // MINUTE_MS, self._project.zone))
@@ -98,11 +129,11 @@ class PeopleTotals:
 
     def _change_sessions(self, before: Sequence[Session], after: Sequence[Session]) -> None:
         """What has not changed is the same object. Most often a session is new, or only the last one has grown."""
-        count_before = len(before)
-        if before and len(after) == count_before and all(map(is_, before[:-1], after)):
+        count, more = len(before), len(after) - len(before)
+        if not more and count and (count == 1 or all(map(is_, before[:-1], after))):
             self._grow_session(before[-1], after[-1])
             return
-        if len(after) == count_before + 1 and all(map(is_, before, after)):
+        if more == 1 and (not count or all(map(is_, before, after))):
             self._count_session(after[-1], 1)
             return
         had, has = set(map(id, before)), set(map(id, after))
@@ -117,32 +148,39 @@ class PeopleTotals:
         """Events were added to a session."""
         if old is new:
             return
-        place, index, index_before = _place_of(new), length_index(new.length_ms), length_index(old.length_ms)
-        if new.flags != old.flags or place != _place_of(old):
+        if new.flags != old.flags or not _begins_like(new, old):
             self._count_session(old, -1)
             self._count_session(new, 1)
             return
-        sums = self._sessions[place]
-        sums[1] += new.events - old.events
-        sums[2] += new.length_ms - old.length_ms
-        sums[3] -= old.events == 1
-        if index != index_before:
-            self._lengths[(place, index_before)] -= 1
-            self._lengths[(place, index)] += 1
+        if new.exit_page != old.exit_page:
+            self._visits.move_exit(old, new)
+        at, length_ms, old_length_ms = self._sums_at(_place_of(new)), new.length_ms, old.length_ms
+        at.events += new.events - old.events
+        at.duration_ms += length_ms - old_length_ms
+        at.bounces -= old.events == 1
+        index, old_index = length_index(length_ms), length_index(old_length_ms)
+        if index != old_index:
+            at.lengths[old_index] -= 1
+            at.lengths[index] += 1
 
     def _count_session(self, session: Session, n: int) -> None:
-        place = _place_of(session)
-        sums = self._sessions[place]
-        sums[0] += n
-        sums[1] += n * session.events
-        sums[2] += n * session.length_ms
-        sums[3] += n * (session.events == 1)
-        if session.flags:
-            has_order, has_add = bool(session.flags & HAS_ORDER), bool(session.flags & HAS_ADD)
-            sums[4] += n * has_order
-            sums[5] += n * has_add
-            sums[6] += n * (has_order and has_add)
-        self._lengths[(place, length_index(session.length_ms))] += n
+        at, flags = self._sums_at(_place_of(session)), session.flags
+        at.sessions += n
+        at.events += n * session.events
+        at.duration_ms += n * session.length_ms
+        at.bounces += n * (session.events == 1)
+        if flags:
+            at.with_order += n * bool(flags & HAS_ORDER)
+            at.with_add += n * bool(flags & HAS_ADD)
+            at.with_add_and_order += n * (flags == HAS_ORDER | HAS_ADD)
+        at.lengths[length_index(session.length_ms)] += n
+        self._visits.count_pages(session, n)
+
+    def _sums_at(self, place: SessionPlace) -> SessionSums:
+        sums = self._sessions.get(place)
+        if sums is None:
+            sums = self._sessions[place] = SessionSums(defaultdict(int))
+        return sums
 
     # cells -----------------------------------------------------------------------------------------------------
 
@@ -158,33 +196,44 @@ class PeopleTotals:
                 start = day_bucket(day, zone)
                 if n and start is not None:
                     cells[CellsKey(slug, rollup.name, BucketKind.DAY, start)][measure] = n
-        for place, values in self._sessions.items():
-            self._spread(cells, place, [(m, n) for m, n in zip(SESSIONS.measures, values, strict=True) if n])
-        for (place, index), n in self._lengths.items():
-            if n:
-                self._spread_length(cells, place, index, n)
+        for place, sums_of_place in self._sessions.items():
+            self._spread(cells, place, sums_of_place)
+        self._visits.add_to(cells)
         for key, fields in cells.items():
             if key.rollup in FALLING and fields:
                 fields[CHANGES] = 1
         return cells
 
-    def _spread(self, cells: Cells, place: SessionPlace, sums: Sequence[tuple[str, int]]) -> None:
-        minute, *dimensions = place
-        fields = [(name, n) for measure, n in sums for name in (measure, field(measure, *dimensions))]
-        for kind, start in zip(BucketKind, bucket_starts(minute, self._project.zone), strict=True):
-            _add(cells[CellsKey(self._project.slug, SESSIONS.name, kind, start)], fields)
-
-    def _spread_length(self, cells: Cells, place: SessionPlace, index: int, n: int) -> None:
-        minute, *dimensions = place
-        starts = bucket_starts(minute, self._project.zone)
-        for rollup, values in ((LENGTHS, ()), (SESSION_LENGTHS, dimensions)):
-            fields = [("sessions", n), (field("sessions", str(index), *values), n)]
+    def _spread(self, cells: Cells, place: SessionPlace, sums: SessionSums) -> None:
+        """Add the sums of a place to its buckets. Lengths have none of the minute."""
+        minute, *dimensions, origin = place
+        slug, starts = self._project.slug, bucket_starts(minute, self._project.zone)
+        measures = [(measure, n) for measure in SESSIONS.measures if (n := getattr(sums, measure))]
+        self._visits.spread(cells, ORIGINS.name, minute, measures, origin or NO_ORIGIN)
+        fields = [(name, n) for measure, n in measures for name in (measure, field(measure, *dimensions))]
+        for kind, start in zip(BucketKind, starts, strict=True):
+            _add(cells[CellsKey(slug, SESSIONS.name, kind, start)], fields)
+        lengths = [(str(index), n) for index, n in sums.lengths.items() if n]
+        total = ("sessions", sum(n for _, n in lengths))
+        for rollup, values in ((LENGTHS, ()), (SESSION_LENGTHS, dimensions)) if lengths else ():
+            fields = [total, *((field("sessions", index, *values), n) for index, n in lengths)]
             for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
-                _add(cells[CellsKey(self._project.slug, rollup.name, kind, start)], fields)
+                _add(cells[CellsKey(slug, rollup.name, kind, start)], fields)
 
 
 def _place_of(session: Session) -> SessionPlace:
-    return session.start_ms // MINUTE_MS, session.source, session.country, session.device
+    return session.start_ms // MINUTE_MS, session.source, session.country, session.device, session.origin
+
+
+def _begins_like(one: Session, other: Session) -> bool:
+    return (
+        one.start_ms == other.start_ms
+        and one.source == other.source
+        and one.country == other.country
+        and one.device == other.device
+        and one.origin == other.origin
+        and one.entry_page == other.entry_page
+    )
 
 
 def covered_days(mask: int, width: int) -> int:

@@ -14,11 +14,16 @@ from msgspec import structs
 
 from rtaplatform.core.events import PersonNote
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.process.decode.fast import EventDimensions
+from rtaplatform.process.decode.commerce import EventCommerce
+from rtaplatform.process.decode.declared import DeclaredValues
+from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.person_state import PersonKey, PersonNames, PersonStates
 from rtaplatform.process.people.contributions import PeopleTotals
+from rtaplatform.process.people.event_groups import EventGroups, slices_of
 from rtaplatform.process.people.identity import Alias, user_at, with_link
+from rtaplatform.process.people.known_traits import TraitReading
+from rtaplatform.process.people.orders import OrderMade
 from rtaplatform.process.people.person_value import (
     CollectedEvents,
     Erased,
@@ -32,6 +37,7 @@ from rtaplatform.process.people.person_value import (
     without_old_sessions,
 )
 
+UNREAD = Erased()  # in the place of a value that was not read yet
 ALIAS_TAG = b"\x01"  # after the byte that says how many fields there are
 
 
@@ -63,6 +69,8 @@ class PeopleFold:
 class PeopleBatch:
     """The people of one batch in one shard."""
 
+    trait_reading = TraitReading
+
     def __init__(
         self,
         projects: Mapping[str, ProjectSettings],
@@ -70,32 +78,55 @@ class PeopleBatch:
         totals: Callable[[ProjectSettings], PeopleTotals] = PeopleTotals,
     ) -> None:
         self._projects, self._persons, self._make_totals = projects, persons, totals
-        self._events: defaultdict[tuple[str, bytes, bytes], list[tuple[int, EventDimensions]]] = defaultdict(list)
+        self._events: EventGroups = {}
+        self._with_traits: list[tuple[DecodedEvent, DeclaredValues]] = []  # in the order of reading
+        self._orders: dict[int, OrderMade] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is calculated yet."""
         self._values: dict[PersonKey, PersonValue | None] = {}
         self._totals: dict[str, PeopleTotals] = {}
         self._changed: dict[PersonKey, None] = {}  # in order
-        self._roots: dict[PersonKey, None] = {}  # persons among them
+        self._aliases: dict[PersonKey, None] = {}  # ids of events that stand for others
         self._left: defaultdict[str, set[bytes]] = defaultdict(set)  # ids that may be canonical no more
         self.notes: Counter[tuple[str, str]] = Counter()  # (project, note)
 
-    def add(self, record: DecodedRecord) -> None:
-        event = record.event
-        if event is not None and not event.dimensions.is_bot:
-            self._events[(event.project, event.person, event.linked)].append((event.time_ms, event.dimensions))
+    def add(self, records: Sequence[DecodedRecord]) -> None:
+        all_events = self._events
+        for record in records:
+            event = record.event
+            if event is None or event.dimensions.is_bot:
+                continue
+            if record.traits is not None:
+                self._with_traits.append((event, record.traits))
+            key = (event.project, event.person, event.linked)
+            events = all_events.get(key)
+            if events is None:
+                all_events[key] = [event]
+            else:
+                events.append(event)
 
-    def settle(self) -> PersonNames:
-        """Calculate everybody; to be called once, when all events are there."""
-        linking = [key for key in self._events if key[2]]
-        for project, user, anonymous in linking:
-            self._link(project, anonymous, user, self._events[(project, user, anonymous)])
-        for (project, person, anonymous), events in self._events.items():
-            self._take(project, person, anonymous, events)
+    def settle(self, orders: Sequence[tuple[DecodedEvent, EventCommerce]] = ()) -> PersonNames:
+        """Calculate everybody, once all events are there."""
+        self._begin()
+        self._orders = {
+            id(event): OrderMade(event.time_ms, of.units, of.revenue, of.other_currencies) for event, of in orders
+        }
+        for groups in slices_of(self._events):
+            for (project, person, anonymous), events in groups.items():
+                if anonymous:
+                    self._link(project, anonymous, person, events)
+            for (project, person, anonymous), events in groups.items():
+                self._take(project, person, anonymous, events)
         for totals in self._totals.values():
             for cell, fields in totals.cells().items():
-                for field, n in fields.items():
-                    self._persons.count(cell, field, n)
+                self._persons.count(cell, fields)
+        traits = self._read_traits() if self._with_traits else {}
         self._store()
-        return self._names()
+        names = self._names()
+        names.traits = traits
+        return names
 
     # links -----------------------------------------------------------------------------------------------------
 
@@ -110,8 +141,8 @@ class PeopleBatch:
         else:
             alias = Alias(user, -1 if value is None else value.newest_ms, [])
             if value is not None:
-                self._unite(project, value, anonymous, user, min(time_ms for time_ms, _ in events))
-        for time_ms in sorted(time_ms for time_ms, _ in events):
+                self._unite(project, value, anonymous, user, min(event.time_ms for event in events))
+        for time_ms in sorted(event.time_ms for event in events):
             alias, conflicts = with_link(alias, time_ms, user)
             if conflicts:
                 self.notes[(project, PersonNote.IDENTITY_CONFLICTS)] += conflicts
@@ -120,7 +151,6 @@ class PeopleBatch:
 
     def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
         """The history of an anonymous id becomes its first user's."""
-        self._roots.pop((project, anonymous), None)
         self._left[project].add(anonymous)
         value = self._value((project, user))
         if value is not None and not isinstance(value, Person):
@@ -146,48 +176,66 @@ class PeopleBatch:
             is_own = isinstance(named, Alias) and named.heir == person
             self._give(project, person, anonymous if is_own else b"", events)
             return
-        by_user: defaultdict[bytes, list[tuple[int, EventDimensions]]] = defaultdict(list)
+        self._aliases[(project, person)] = None
+        by_user: defaultdict[bytes, list[DecodedEvent]] = defaultdict(list)
         for event in events:
-            by_user[user_at(value, event[0])].append(event)
+            by_user[user_at(value, event.time_ms)].append(event)
         for user, theirs in by_user.items():
             self._give(project, user, person if user == value.heir else b"", theirs)
-        newest_ms = max(time_ms for time_ms, _ in events)
+        newest_ms = max(event.time_ms for event in events)
         if newest_ms > value.newest_ms:
             self._set((project, person), structs.replace(value, newest_ms=newest_ms))
 
     def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
         """Events to a person. There is at least one."""
-        before = self._value((project, person))
-        if before is not None and not isinstance(before, Person):
-            return  # erased
-        zone, after = self._projects[project].zone, before
+        key = (project, person)
+        before = self._value(key)
+        if before is not None and not isinstance(before, Person):  # erased
+            _count_apart(self._total(project), [o for e in events if (o := self._orders.get(id(e)))])
+            return
+        zone, totals, after = self._projects[project].zone, self._total(project), before
         while after is None or events:
             earlier = after
-            after, late, events = take_events(earlier, events, zone, seen_as)
+            after, late, events, late_orders = take_events(earlier, events, self._orders, zone, seen_as)
+            if late_orders:
+                _count_apart(totals, late_orders)
             if late:
                 self.notes[(project, PersonNote.LATE_STATE)] += late
-            self._total(project).change((earlier,) if earlier is not None else (), after)
+            totals.change((earlier,) if earlier is not None else (), after)
             after = without_old_sessions(after)
         if before is not None and before.canonical != after.canonical:
             self._left[project].add(before.canonical or person)
-            if self._persons[(project, person)]:
+            if self._persons[key]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1
-        self._change((project, person), after)
+        self._change(key, after)
+
+    # traits ----------------------------------------------------------------------------------------------------
+
+    def _read_traits(self) -> dict[int, DeclaredValues]:
+        """By which traits events count; and what is known of each person who has changed."""
+        reading = self.trait_reading(self._projects, lambda key: decode_value(self._persons[key]), self._value)
+        values = reading.read(self._with_traits)
+        for key in self._changed:
+            person, declares = self._values[key], self._projects[key[0]].user_traits
+            if declares and isinstance(person, Person) and (traits := reading.known_of(key)):
+                self._values[key] = structs.replace(person, traits=traits)
+        return values
 
     # values ----------------------------------------------------------------------------------------------------
 
     def _value(self, key: PersonKey) -> PersonValue | None:
-        if key not in self._values:
-            self._values[key] = decode_value(self._persons[key])
-        return self._values[key]
+        value = self._values.get(key, UNREAD)
+        if value is UNREAD:
+            value = self._values[key] = decode_value(self._persons[key])
+        return value
 
     def _set(self, key: PersonKey, value: PersonValue) -> None:
         self._values[key] = value
         self._changed[key] = None
 
     def _change(self, key: PersonKey, person: Person) -> None:
-        self._set(key, person)
-        self._roots[key] = None
+        self._values[key] = person
+        self._changed[key] = None
 
     def _total(self, project: str) -> PeopleTotals:
         totals = self._totals.get(project)
@@ -197,36 +245,48 @@ class PeopleBatch:
 
     def _store(self) -> None:
         """What was read and has not changed is compared all the same."""
-        for key in self._changed:
-            value = self._values[key]
-            assert value is not None
-            self._persons[key] = encode_value(value)
+        values = self._values
+        self._persons.write({key: encode_value(value) for key in self._changed if (value := values[key]) is not None})
 
     # names -----------------------------------------------------------------------------------------------------
 
     def _names(self) -> PersonNames:
         """Who is who at the end of the batch."""
         names = PersonNames()
-        for project, person in self._roots:
-            value = self._values[(project, person)]
-            assert isinstance(value, Person)
-            names.online.setdefault(project, {})[value.canonical or person] = value.newest_ms
+        for key in self._changed:
+            project, person = key
+            value = self._values[key]
+            if not isinstance(value, Person):
+                continue
+            online = names.online.get(project)
+            if online is None:
+                online = names.online[project] = {}
+            online[value.canonical or person] = value.newest_ms
+            if value.canonical:
+                names.canonical.setdefault(project, {})[person] = value.canonical
         for project, ids in self._left.items():
             names.left_online[project] = ids - names.online.get(project, {}).keys()
-        for project, person, _anonymous in self._events:
-            self._name(names, project, person)
+        for project, person in self._aliases:
+            self._name_alias(names, project, person)
         return names
 
-    def _name(self, names: PersonNames, project: str, person: bytes) -> None:
+    def _name_alias(self, names: PersonNames, project: str, person: bytes) -> None:
         value = self._values[(project, person)]
-        if isinstance(value, Alias) and len({user for _, user in value.links} | {value.heir}) > 1:
+        assert isinstance(value, Alias)
+        if len({user for _, user in value.links} | {value.heir}) > 1:
             users = [(time_ms, self._canonical(project, user)) for time_ms, user in value.links]
             names.by_time.setdefault(project, {})[person] = (self._canonical(project, value.heir), users)
             return
-        canonical = self._canonical(project, value.heir if isinstance(value, Alias) else person)
+        canonical = self._canonical(project, value.heir)
         if canonical != person:
             names.canonical.setdefault(project, {})[person] = canonical
 
     def _canonical(self, project: str, person: bytes) -> bytes:
         value = self._value((project, person))
         return value.canonical or person if isinstance(value, Person) else person
+
+
+def _count_apart(totals: PeopleTotals, orders: Sequence[OrderMade]) -> None:
+    """Orders that belong to no session that is known."""
+    for order in orders:
+        totals.count_order(order)

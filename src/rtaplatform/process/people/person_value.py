@@ -7,16 +7,18 @@ traffic: sessions take events that are up to 24 hours older, days those up to 32
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
-from rtaplatform.process.decode.fast import EventDimensions
+from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.local_days import local_day
-from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session, unite_sessions
+from rtaplatform.process.people.orders import OrderMade
+from rtaplatform.process.people.sessions import GAP_MS, Session, unite_sessions, with_events
 
 SESSION_LATE_MS = 24 * HOUR_MS
 # Sessions are kept longer than an event may be late, so that a link that comes late finds what it unites.
@@ -25,12 +27,26 @@ DAYS_LATE = 32
 MASK_DAYS = 64
 MASK = (1 << MASK_DAYS) - 1
 NO_DAY = -(1 << 40)  # before all days
+NO_ORDERS: Sequence[OrderMade] = ()
+
+
+CollectedEvents = Sequence[DecodedEvent]
+OrdersByEvent = Mapping[int, OrderMade]  # by the identity of their event
+
+
+class KnownTrait(Struct, frozen=True, array_like=True, gc=False):
+    """The latest text of a declared trait, and the time of its identify event. Empty text: the trait was removed."""
+
+    name: str
+    text: str
+    time_ms: int
 
 
 class Person(Struct, frozen=True, array_like=True, tag=0):
     """A person. `canonical`: the id of the group that was seen first, where it is another than the value's own.
 
-    Bit k of `mask`: the person was active k days before `newest_day`. `sessions` are ordered by time.
+    Bit k of `mask`: the person was active k days before `newest_day`. `sessions` and `orders` are ordered by time.
+    `traits` are ordered by name, and only there where the project declares some: known_traits.py adds them.
     """
 
     first_ms: int
@@ -39,19 +55,33 @@ class Person(Struct, frozen=True, array_like=True, tag=0):
     newest_day: int
     mask: int
     sessions: list[Session]
+    orders: list[OrderMade] = []
+    traits: tuple[KnownTrait, ...] = ()
+
+
+class TakenEvents(NamedTuple):
+    """The person after some events; how many of them came too late for days or sessions; events and orders left over.
+
+    Events are left where they would push a day out of the mask that these events have added. It must be counted first.
+    Orders are left that came too late for the session in which they fell.
+    """
+
+    person: Person
+    late: int
+    events: CollectedEvents
+    orders: Sequence[OrderMade]
 
 
 class Erased(Struct, frozen=True, array_like=True, tag=2):
     """A person who was erased: nothing is kept any more."""
 
 
-FLAGS = {"Order Completed": HAS_ORDER, "Product Added": HAS_ADD}
 SERVER = "server"  # the source whose events are in no session
-CollectedEvents = Sequence[tuple[int, EventDimensions]]  # times, and what the events are
 PersonValue = Person | Alias | Erased
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PersonValue).decode
 ERASED_VALUE = _encode(Erased())
+_SEVEN_FIELDS = bytes((0x90 | 1 + 7,))  # MessagePack's list of the tag and the fields without `traits`
 
 
 def decode_value(stored: bytes) -> PersonValue | None:
@@ -60,24 +90,26 @@ def decode_value(stored: bytes) -> PersonValue | None:
 
 
 def encode_value(value: PersonValue) -> bytes:
-    return _encode(value)
+    """A person of whom no trait is known has no list of traits: the last byte of the text would be an empty one."""
+    packed = _encode(value)
+    return _SEVEN_FIELDS + packed[1:-1] if type(value) is Person and not value.traits else packed
 
 
 def take_events(
-    before: Person | None, events: CollectedEvents, zone: str, seen_as: bytes = b""
-) -> tuple[Person, int, CollectedEvents]:
-    """The person with these events more, how many of them came too late for days or sessions, and events that are left.
+    before: Person | None, events: CollectedEvents, orders: OrdersByEvent, zone: str, seen_as: bytes = b""
+) -> TakenEvents:
+    """The person with these events more. `orders`: those of the events that count as orders, and others.
 
-    Events are left where they would push a day out of the mask that these events have added. It must be counted first.
     `seen_as`: the anonymous id that they name, where it belongs to the person; empty: only the person's own id.
     Sessions that have grown old are still there: `without_old_sessions` takes them away, once they are counted.
     """
-    before = before or _begin_person(events[0][0], seen_as, zone)
+    before = before or _begin_person(events[0].time_ms, seen_as, zone)
     first_ms, canonical, mask = before.first_ms, before.canonical, before.mask
     newest_ms, newest_day = before.newest_ms, before.newest_day
-    sessions: list[Session] = []
+    visits: list[DecodedEvent] = []
     late, last_day, rest = 0, NO_DAY, events[:0]
-    for index, (time_ms, dimensions) in enumerate(events):
+    for index, event in enumerate(events):
+        time_ms = event.time_ms
         day = local_day(time_ms // MINUTE_MS, zone)
         if day != newest_day:
             if newest_day - day > DAYS_LATE:
@@ -96,26 +128,38 @@ def take_events(
             newest_ms = time_ms
         elif time_ms <= first_ms and (time_ms < first_ms or _is_smaller(seen_as, canonical)):
             first_ms, canonical = time_ms, seen_as
-        if dimensions.source == SERVER:
+        if event.dimensions.source == SERVER:
             continue
         if newest_ms - time_ms > SESSION_LATE_MS:
             late += 1
         else:
-            sessions.append(_session_of(time_ms, dimensions))
-    united = before.sessions
-    if sessions:
-        united = unite_sessions([*united, *sessions]) if united or len(sessions) > 1 else sessions
-    return Person(first_ms, canonical, newest_ms, newest_day, mask, united), late, rest
+            visits.append(event)
+    sessions = with_events(before.sessions, visits) if visits else before.sessions
+    all_orders, late_orders = before.orders, NO_ORDERS
+    if orders and not orders.keys().isdisjoint(map(id, events)):
+        made, late_orders = _split_orders(events[: len(events) - len(rest)], orders, before.newest_ms)
+        all_orders = sorted([*all_orders, *made])
+    after = Person(first_ms, canonical, newest_ms, newest_day, mask, sessions, all_orders)
+    return TakenEvents(after, late, rest, late_orders)
+
+
+def _split_orders(
+    events: CollectedEvents, orders: OrdersByEvent, newest_ms: int
+) -> tuple[list[OrderMade], list[OrderMade]]:
+    """The orders among these events: those that sessions can still take, and those that came too late for it."""
+    made: list[OrderMade] = []
+    late: list[OrderMade] = []
+    for event in events:
+        newest_ms = max(newest_ms, event.time_ms)
+        order = orders.get(id(event))
+        if order is not None:
+            (late if newest_ms - event.time_ms > SESSION_LATE_MS else made).append(order)
+    return made, late
 
 
 def _begin_person(first_ms: int, seen_as: bytes, zone: str) -> Person:
     """A person whose first event is about to be taken."""
     return Person(first_ms, seen_as, first_ms, local_day(first_ms // MINUTE_MS, zone), 0, [])
-
-
-def _session_of(time_ms: int, dimensions: EventDimensions) -> Session:
-    flags = FLAGS.get(dimensions.name, 0)
-    return Session(time_ms, 0, 1, flags, dimensions.source, dimensions.country, dimensions.device)
 
 
 def unite_persons(user: Person, other: Person, other_id: bytes) -> Person:
@@ -131,6 +175,7 @@ def unite_persons(user: Person, other: Person, other_id: bytes) -> Person:
         newest_day,
         aligned_mask(user, newest_day) | aligned_mask(other, newest_day),
         unite_sessions([*user.sessions, *other.sessions]),
+        sorted([*user.orders, *other.orders]),
     )
 
 
@@ -150,8 +195,10 @@ def aligned_mask(person: Person, newest_day: int) -> int:
 
 
 def without_old_sessions(person: Person) -> Person:
-    """Without the sessions that no event can change any more."""
+    """Without the sessions that no event can change any more, and without the orders that fell into them."""
     before_ms = person.newest_ms - SESSIONS_KEPT_MS
+    if person.orders and person.orders[0].time_ms < before_ms + GAP_MS:
+        person = structs.replace(person, orders=[o for o in person.orders if o.time_ms >= before_ms + GAP_MS])
     if not person.sessions or person.sessions[0].end_ms >= before_ms:
         return person
     return structs.replace(person, sessions=[session for session in person.sessions if session.end_ms >= before_ms])

@@ -1,18 +1,21 @@
 """Sessions: a person's events without a gap of more than 30 minutes.   Pure.   Stage 3 of 6.
 
 A session is an interval. Intervals that are at most 30 minutes apart are one, whichever was known first, so a list of
-sessions is a function of the set of events. A session has the source, country and device of its first event; where
-several events are first, the smallest of these.
+sessions is a function of the set of events. A session has the source, country, device, origin and page of its first
+event; where several events are first, the smallest of these. Its exit page is that of its last event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from rtaplatform.process.decode.fast import DecodedEvent
+
 GAP_MS = 30 * 60_000
 HAS_ORDER, HAS_ADD = 1, 2
+FLAGS = {"Order Completed": HAS_ORDER, "Product Added": HAS_ADD}
 
 
 class Session(Struct, frozen=True, array_like=True, gc=False):
@@ -25,10 +28,48 @@ class Session(Struct, frozen=True, array_like=True, gc=False):
     source: str
     country: str
     device: str
+    origin: str = ""  # campaign, referrer and channel, as in a field of a rollup; empty: none of them
+    entry_page: str = ""
+    exit_page: str = ""
 
     @property
     def end_ms(self) -> int:
         return self.start_ms + self.length_ms
+
+
+def with_events(sessions: Sequence[Session], events: Iterable[DecodedEvent]) -> list[Session]:
+    """The sessions with these events more. Nearly all events come in order, and belong to the last session."""
+    made, early = list(sessions), list[Session]()
+    for event in events:
+        time_ms, dimensions, page = event.time_ms, event.dimensions, event.page
+        last, flags = made[-1] if made else None, FLAGS.get(dimensions.name, 0)
+        if last is not None and last.start_ms < time_ms <= last.start_ms + last.length_ms + GAP_MS:
+            made[-1] = _with_event(last, time_ms, flags, page)
+            continue
+        session = Session(
+            time_ms, 0, 1, flags, dimensions.source, dimensions.country, dimensions.device, event.visit.origin, page,
+            page,
+        )  # fmt: skip
+        (early if last is not None and time_ms <= last.start_ms else made).append(session)
+    return unite_sessions([*made, *early]) if early else made
+
+
+def _with_event(session: Session, time_ms: int, flags: int, page: str) -> Session:
+    length_ms, exit_page = time_ms - session.start_ms, session.exit_page
+    if length_ms > session.length_ms or (length_ms == session.length_ms and page > exit_page):
+        exit_page = page
+    return Session(
+        session.start_ms,
+        length_ms if length_ms > session.length_ms else session.length_ms,
+        session.events + 1,
+        session.flags | flags,
+        session.source,
+        session.country,
+        session.device,
+        session.origin,
+        session.entry_page,
+        exit_page,
+    )
 
 
 def join_sessions(one: Session, other: Session) -> Session:
@@ -43,6 +84,9 @@ def join_sessions(one: Session, other: Session) -> Session:
         first.source,
         first.country,
         first.device,
+        first.origin,
+        first.entry_page,
+        max((one.end_ms, one.exit_page), (other.end_ms, other.exit_page))[1],
     )
 
 
@@ -59,5 +103,6 @@ def unite_sessions(sessions: Iterable[Session]) -> list[Session]:
     return united
 
 
-def _order(session: Session) -> tuple[int, str, str, str]:
-    return session.start_ms, session.source, session.country, session.device
+def _order(session: Session) -> tuple[int, str, str, str, str, str]:
+    first_event = session.source, session.country, session.device, session.origin, session.entry_page
+    return session.start_ms, *first_event

@@ -15,17 +15,17 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
-from typing import Protocol
 
 from rtaplatform import telemetry
 from rtaplatform.core.control_records import ErasureRecord, read_erasure
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, next_offset
-from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.people.erased import erased_keys
+from rtaplatform.process.rebuild.building_store import BuildingStore, NotBuilt, RebuildStore
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
+from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLetters
 from rtaplatform.process.worker.in_flight import CallStarter, start_calls_in_thread
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.poison import EndsOfOneProcess, Poisoned, Quarantine
@@ -33,77 +33,18 @@ from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.port import (
     SCHEMA,
     Behind,
-    Delta,
-    GenerationStore,
-    LooseIdQuery,
-    Outcome,
     Replaced,
     ShardState,
     Switched,
     Torn,
 )
-from rtaplatform.stream.port import DeadLetter, DeadLetters, OffsetRange, Partition
+from rtaplatform.stream.port import DeadLetters, OffsetRange, Partition
 
 LOOK_SECONDS = 5.0  # between looks for partitions that were added
 CONTROL_SECONDS = 1.0  # between looks at the end of rta.control
 RETRY_SECONDS = 0.5
 
-log_line = telemetry.logger("rebuild")
-
-
-class RebuildStore(GenerationStore, Protocol):
-    """The store as a rebuild uses it: the live generation, the one that is being built, and those that are neither."""
-
-    def state(self, shard: int) -> ShardState | None: ...
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]: ...
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]: ...
-    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]: ...
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]: ...
-    def clock_s(self) -> int: ...
-    def retired(self, shard: int) -> Collection[str]: ...
-
-
-class NotBuilt(Exception):
-    """The shard is no longer building our generation."""
-
-
-class BuildingStore:
-    """The `AggregateStore` of a worker that counts into the generation being built. `stops`: what stops that worker."""
-
-    def __init__(self, store: RebuildStore, names: Mapping[int, str]) -> None:
-        self._store, self._names = store, names
-        self.blocks, self.persons, self.projects = store.blocks, store.persons, store.projects
-        self.loose_ids, self.clock_s = store.loose_ids, store.clock_s
-        self.stops: dict[str, str] = {}
-
-    def state(self, shard: int) -> ShardState:
-        state = self._store.building(shard)
-        if state is None or state.generation != self._names[shard]:
-            raise NotBuilt(shard)
-        return state
-
-    def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return self._store.build(shard, generation, delta)
-
-    def set_stop(self, shard: int, subject: str, reason: str) -> None:
-        if reason:
-            self.stops[subject] = reason
-
-
-class UncountedDeadLetters:
-    """Passes on only dead letters of records that the live generation has not counted. Live workers wrote the rest."""
-
-    def __init__(self, dead_letters: DeadLetters, counted: Callable[[Partition], int]) -> None:
-        self._dead_letters, self._counted = dead_letters, counted
-        self._written: dict[Partition, int] = {}  # the offset up to which they are written; it never goes back
-
-    def quarantine(self, dead_letters: Sequence[DeadLetter]) -> None:
-        beyond = [d for d in dead_letters if d.record.offset >= self._written.get(d.record.partition, 0)]
-        for partition in {d.record.partition for d in beyond}:
-            self._written[partition] = max(self._written.get(partition, 0), self._counted(partition))
-        new = [d for d in beyond if d.record.offset >= self._written[d.record.partition]]
-        if new:
-            self._dead_letters.quarantine(new)
+log_line = telemetry.make_logger("rebuild")
 
 
 class Rebuild:
@@ -128,7 +69,7 @@ class Rebuild:
     ) -> None:
         self._log, self._store, self._shards = log, store, shards
         self._limits, self._job = limits, job
-        self._dead_letters = UncountedDeadLetters(dead_letters, self._counted)
+        self._dead_letters = UncountedDeadLetters(dead_letters, self._find_counted_offset)
         self._start_call = start_call or start_calls_in_thread()
         self._sleep, self._clock = sleep, clock
         self.remaining: list[int] = sorted(range(shards) if only is None else only)
@@ -176,7 +117,7 @@ class Rebuild:
 
     def _start(self) -> Worker | None:
         """Find or begin a generation in each shard, and make a worker that fills them. None if no shard remains."""
-        extents = self._log.extents(self._log.assignment()[1])
+        extents = self._log.read_extents(self._log.read_assignment()[1])
         for shard in list(self.remaining):
             if not self._is_done(shard):
                 self.names[shard] = self._find_or_begin(shard, extents)
@@ -203,24 +144,24 @@ class Rebuild:
         name = self.names.get(shard)
         if name is None:
             return False
-        state = self._live_state(shard)
+        state = self._read_live_state(shard)
         if state is not None and state.generation == name:
             self.remaining.remove(shard)
             return True
-        if name in self._store.retired(shard):
+        if name in self._store.read_retired(shard):
             raise SetupError(f"Shard {shard}: the rebuild was abandoned meanwhile.", "To begin another: rta rebuild")
         return False
 
-    def _live_state(self, shard: int) -> ShardState | None:
+    def _read_live_state(self, shard: int) -> ShardState | None:
         try:
-            return self._store.state(shard)
+            return self._store.read_state(shard)
         except Stopped:
             return None  # the live generation is damaged, so it is not ours
 
     def _find_or_begin(self, shard: int, extents: Mapping[Partition, OffsetRange]) -> str:
         """The generation to build: one that was begun before if it can be resumed, else a new one."""
         while True:
-            building = self._store.building(shard)
+            building = self._store.read_building(shard)
             if building is not None and _can_resume(building, self._shards, extents):
                 if building.generation != self.names.get(shard):
                     self.resumed.add(shard)
@@ -235,10 +176,10 @@ class Rebuild:
             if current == name:
                 return name
 
-    def _counted(self, partition: Partition) -> int:
+    def _find_counted_offset(self, partition: Partition) -> int:
         """The offset up to which the live generations of all remaining shards have counted a partition."""
-        place = self._log.extents([partition])[partition].place
-        states = [self._live_state(shard) for shard in self.remaining]
+        place = self._log.read_extents([partition])[partition].place
+        states = [self._read_live_state(shard) for shard in self.remaining]
         return min(state.next_offset(place) if state else 0 for state in states)
 
     def _refuse_stops(self) -> None:
@@ -264,7 +205,7 @@ class Rebuild:
         shard = shard_of(erasure.project_id, self._shards)
         if shard not in self.remaining:
             return
-        place = self._log.extents([partition])[partition].place
+        place = self._log.read_extents([partition])[partition].place
         if not self._store.erase(shard, self.names[shard], erased_keys(erasure, place, offset)):
             raise NotBuilt(shard)
 
@@ -311,8 +252,9 @@ class Rebuild:
 
         A partition that is not known here was added meanwhile: its records are read with the next look at the log.
         """
-        state = self._live_state(shard)
-        extents = self._log.extents(self._log.assignment()[1])  # read after the ledger, so that no end is too old
+        state = self._read_live_state(shard)
+        # Read after the ledger, so that no end is too old.
+        extents = self._log.read_extents(self._log.read_assignment()[1])
         highs = {extent.place: extent.high for extent in extents.values()}
         rows = {place: state.ledger.get(place, "") for place in places} if state else {}
         self._lost_rows[shard] = {p: row for p, row in rows.items() if next_offset(row) > highs.get(p, inf)}
@@ -331,7 +273,7 @@ def _can_resume(state: ShardState, shards: int, extents: Mapping[Partition, Offs
 
 def drop(store: RebuildStore, shard: int) -> str:
     """Drop the generation that is being built. Returns its name, "" if there is none."""
-    building = store.building(shard)
+    building = store.read_building(shard)
     if building is None:
         return ""
     store.begin_building(shard, expected=building.generation, generation="", topics={}, starts={})

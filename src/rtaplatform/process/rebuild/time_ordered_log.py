@@ -88,7 +88,7 @@ class PartitionBuffer:
 
     def take(self, count: int) -> RecordColumns:
         assert self._run is not None
-        taken = self._run.part(self._index, self._index + count)
+        taken = self._run.cut(self._index, self._index + count)
         self._index += count
         self.stream_time_ms = self._stream_times_ms[self._index - 1]
         self.next_offset = taken.offsets[-1] + 1
@@ -116,16 +116,16 @@ class TimeOrderedLog:
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def assignment(self) -> tuple[int, frozenset[Partition]]:
+    def read_assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, frozenset(p for p in self._partitions if p.topic in EVENT_TOPICS)
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        extents = self._reader.extents(partitions)
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        extents = self._reader.read_extents(partitions)
         self._readable_ends |= {partition: extent.readable for partition, extent in extents.items()}
         return extents
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        control = self._reader.extents(self._control_partitions())
+        control = self._reader.read_extents(self._control_partitions())
         offsets = dict(positions) | {p: extent.low for p, extent in control.items()}
         ends = self._readable_ends | {p: extent.readable for p, extent in control.items()}
         self._buffers = [PartitionBuffer(p, offset, ends.get(p, 0)) for p, offset in sorted(offsets.items())]
@@ -155,7 +155,7 @@ class TimeOrderedLog:
 
     def refresh_partitions(self) -> None:
         """Notice partitions that were added or removed. Raises `Unavailable`."""
-        partitions = frozenset(self._reader.partitions())
+        partitions = frozenset(self._reader.list_partitions())
         if partitions != self._partitions:
             self._partitions = partitions
             self._version += 1
@@ -177,13 +177,13 @@ class TimeOrderedLog:
 
     def is_control_read(self) -> bool:
         """Whether `rta.control` has been handed out up to its current end. Raises `Unavailable`."""
-        ends = {p: extent.high for p, extent in self._reader.extents(self._control_partitions()).items()}
+        ends = {p: extent.high for p, extent in self._reader.read_extents(self._control_partitions()).items()}
         offsets = {buffer.partition: buffer.next_offset for buffer in self._buffers if buffer.is_control}
         for buffer in self._buffers:
             buffer.until = max(buffer.until, ends.get(buffer.partition, 0))
         return all(offsets.get(partition, -1) >= end for partition, end in ends.items() if end)
 
-    def progress(self) -> dict[Partition, int]:
+    def read_progress(self) -> dict[Partition, int]:
         """The next offset of each partition of events."""
         return {buffer.partition: buffer.next_offset for buffer in self._buffers if not buffer.is_control}
 

@@ -28,7 +28,7 @@ MISREAD_SECONDS = 60.0  # between looks at a partition whose records were not th
 
 
 class States(Protocol):
-    def state(self, shard: int) -> ShardState | None: ...
+    def read_state(self, shard: int) -> ShardState | None: ...
 
 
 class CheckTimes:
@@ -75,7 +75,7 @@ class Checks:
         """
         stopped = {partition for stop in positions.stops if (partition := partition_of(stop)) is not None}
         try:
-            extents = self._log.extents({*positions.extents, *stopped})
+            extents = self._log.read_extents({*positions.extents, *stopped})
         except Unavailable:
             return ""  # Kafka is away: nothing to see, and nothing to lose
         self._show_lags(positions, extents)
@@ -92,9 +92,9 @@ class Checks:
 
     def must_rejoin(self, now: float) -> bool:
         """Whether this worker, which has no partition, should join the group again."""
-        states = {shard: state for shard in self._shards if (state := self._store.state(shard)) is not None}
+        states = {shard: state for shard in self._shards if (state := self._store.read_state(shard)) is not None}
         with suppress(Unavailable):
-            extents = self._log.extents(find_counted_partitions(states.values()))
+            extents = self._log.read_extents(find_counted_partitions(states.values()))
             return self._unowned.must_rejoin(find_lagging_rows(states, extents), now)
         return False
 
@@ -116,7 +116,7 @@ class Checks:
         seconds: float,
     ) -> str:
         """A stopped partition or shard that may go on, or "". `seconds`: since the positions were found."""
-        states = {shard: self._store.state(shard) for shard in self._shards}
+        states = {shard: self._store.read_state(shard) for shard in self._shards}
         stopped_extents = {p: e for p, e in extents.items() if p in stopped}
         current = Positions.find(stopped, states, stopped_extents, self._shard_count)
         for stop in positions.stops.keys() - current.stops.keys():

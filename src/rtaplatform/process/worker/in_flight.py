@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,13 +14,16 @@ from msgspec import Struct
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.events import PersonNote, RecordOutcome
-from rtaplatform.process.worker.gauges import PartitionGauges
+from rtaplatform.process.worker.gauges import PartitionGauges, RecentOutcomes
 from rtaplatform.process.worker.limits import BatchConflict, StateIsStale
 from rtaplatform.process.worker.open_batch import OpenBatch, ShardBatch
+from rtaplatform.process.worker.poison import RecordRaised
 from rtaplatform.process.worker.positions import SHARD_IS_TORN, Positions
 from rtaplatform.process.worker.stop_notices import StopNotices
 from rtaplatform.store.port import AggregateStore, Applied, Conflicted, Delta, Moved, Outcome, Torn
 from rtaplatform.stream.port import DeadLetter, DeadLetters, OffsetRange, Partition
+
+CONFLICTS_MAX = 8  # of one delta that is made again with what the store has; then its records are read again
 
 
 class InFlightApply(Struct):
@@ -80,6 +84,7 @@ class InFlight:
     ) -> None:
         self._store, self._dead_letters, self._start_call = store, dead_letters, start_call
         self._stops, self._gauges = stops, gauges
+        self._recent = RecentOutcomes()
         self._calls: list[InFlightApply] = []
         self._batch: OpenBatch | None = None
 
@@ -111,22 +116,41 @@ class InFlight:
         if batch is None or not self._calls:
             return False
         for call in self._calls:
-            self._handle_outcome(batch, call, call.outcome())
+            self._handle_outcome(batch, call, self._find_outcome(batch, call))
         self._calls, self._batch = [], None
         telemetry.WORKER_BATCH_SECONDS.observe(perf_counter() - batch.opened_at)
         return True
+
+    def _find_outcome(self, batch: OpenBatch, call: InFlightApply) -> Outcome:
+        """The call's outcome. Where only persons or orders differ, the delta is made again with what the store has."""
+        outcome = call.outcome()
+        for _ in range(CONFLICTS_MAX):
+            if not isinstance(outcome, Conflicted) or outcome.needs_records:
+                break
+            telemetry.WORKER_APPLIES.labels("conflicted").inc()
+            try:
+                call.delta = batch.delta_again(call.shard, call.delta, outcome)
+            except RecordRaised as error:
+                raise BatchConflict(batch.records) from error  # it is raised again where the records are at hand
+            generation = batch.positions.shards[call.shard].generation
+            outcome = self._start_call(partial(self._store.apply, call.shard, generation, call.delta))()
+        return outcome
 
     def _handle_outcome(self, batch: OpenBatch, call: InFlightApply, outcome: Outcome) -> None:
         telemetry.WORKER_APPLIES.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Applied():
-                _export_counts(call, batch.positions.extents, self._gauges)
+                batch.parts.caches[call.shard].members.accept(call.delta.sketches)
+                _export_counts(call, batch.positions.extents, self._recent)
+                for partition in call.batch.folded:
+                    self._gauges.show_advance(partition)
             case Conflicted(projects=True):
                 raise StateIsStale("projects have changed")
-            case Conflicted(orders=stored_orders):
+            case Conflicted(orders=stored_orders, replayed=settled):
                 for other in self._calls:
                     batch.parts.caches[other.shard].drop(other.delta)
                 batch.parts.caches[call.shard].orders.learn(stored_orders)
+                batch.parts.caches[call.shard].settled_replays.learn(settled)
                 raise BatchConflict(batch.records)
             case Torn():
                 self._stops.add(batch.positions.stops, f"shard {call.shard}", SHARD_IS_TORN)
@@ -146,7 +170,7 @@ class InFlight:
         apply = self._store.apply
         return (
             all(isinstance(call.outcome(), Applied) for call in self._calls)
-            and all(self._store.state(shard) for shard in positions.shards)
+            and all(self._store.read_state(shard) for shard in positions.shards)
             and all(
                 isinstance(apply(shard, state.generation, Delta([])), Applied)
                 for shard, state in positions.shards.items()
@@ -157,16 +181,17 @@ class InFlight:
 _PERSON_NOTES = frozenset(map(str, PersonNote))
 
 
-def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange], gauges: PartitionGauges) -> None:
+def _export_counts(call: InFlightApply, extents: Mapping[Partition, OffsetRange], recent: RecentOutcomes) -> None:
     """Add what an applied call has counted to the signals."""
     places = [f"{place.topic_id}:{place.partition}" for place in (extents[p].place for p in call.batch.folded)]
     for outcome in RecordOutcome:
         n = sum(call.delta.counts.get(f"{place}|{outcome}", 0) for place in places)
         if n:
             telemetry.WORKER_RECORDS.labels(str(outcome)).inc(n)
+            recent.add(outcome, n)
+    for reason, n in Counter(letter.reason for letter in call.batch.fold.dead_letters).items():
+        telemetry.WORKER_DEAD_LETTERS.labels(str(reason)).inc(n)
     for name, n in call.delta.counts.items():
         note = name.rpartition("|")[2]
         if note in _PERSON_NOTES:
             telemetry.WORKER_PERSON_NOTES.labels(note).inc(n)
-    for partition in call.batch.folded:
-        gauges.show_advance(partition)

@@ -21,9 +21,11 @@ from rtaplatform.process.worker.poison import IsolatedFold, Quarantine, record_w
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.process.worker.project_lookup import ProjectLookup
 from rtaplatform.process.worker.shard_caches import MissingCopies, ShardCaches
-from rtaplatform.store.port import AggregateStore, Delta
+from rtaplatform.store.port import AggregateStore, Conflicted, Delta
 from rtaplatform.stream.port import DeadLetter, LogRecord, Partition, RecordColumns
 
+# The parts of a delta that do not change when persons or orders do.
+COMPARED_BEFORE = ("moves", "projects_version", "blocks", "loose", "expired_blocks", "dead_before_ms")
 DEAD_KEPT_MS = 400 * 86_400_000  # then the day bucket that counts the dead letter has expired
 
 
@@ -184,4 +186,19 @@ class OpenBatch:
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
         delta.loose = loose_without_expired(delta.loose, delta.expired_blocks)
         delta.dead_before_ms = max(0, min(batch.folded.values()) - DEAD_KEPT_MS)
+        return delta
+
+    def delta_again(self, shard: int, refused: Delta, conflict: Conflicted) -> Delta:
+        """The delta with persons and orders as the store has them now. All else is as the store has compared it."""
+        batch, parts = self.shards[shard], self.parts
+        caches, generation = parts.caches[shard], self.positions.shards[shard].generation
+        with record_work():
+            batch.fold.take_back()
+        caches.learn(conflict, parts.job, parts.store, shard, generation)
+        with record_work():
+            delta = batch.fold.delta()
+        delta.sketches = caches.members.only_new(delta.sketches)
+        for name in COMPARED_BEFORE:
+            setattr(delta, name, getattr(refused, name))
+        caches.accept_again(delta)
         return delta

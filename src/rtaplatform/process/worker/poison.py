@@ -40,7 +40,7 @@ from rtaplatform.stream.port import DeadLetter, Partition, RecordColumns
 ENDS_MAX = 3
 SUSPECTS_MAX = 100  # that are counted at once; the suspects behind them are counted at later ends
 
-log_line = telemetry.logger("worker")
+log_line = telemetry.make_logger("worker")
 
 
 class RecordRaised(Exception):
@@ -119,7 +119,7 @@ class Quarantine:
     def load(self, positions: Positions) -> None:
         """Read which records have ended workers, and condemn those that did so `ENDS_MAX` times."""
         self._batch_runs = []
-        self._counts = self._ends.ends()
+        self._counts = self._ends.read_ends()
         places = {extent.place: partition for partition, extent in positions.extents.items()}
         self._condemned = {}
         for name, n in self._counts.items():
@@ -159,10 +159,10 @@ class Quarantine:
         start = 0
         for index in (*indexes, len(run)):
             if index > start:
-                items += self._decode_part(run.part(start, index), stream_time_ms, isolated)
+                items += self._decode_part(run.cut(start, index), stream_time_ms, isolated)
                 stream_time_ms = items[-1].stream_time_ms
             if index < len(run):
-                items.append(self._decode_condemned(run.part(index, index + 1), stream_time_ms, isolated))
+                items.append(self._decode_condemned(run.cut(index, index + 1), stream_time_ms, isolated))
                 stream_time_ms = items[-1].stream_time_ms
             start = index + 1
         return EventRun(run, items)
@@ -237,7 +237,7 @@ class EndsOfOneProcess:
     def __init__(self) -> None:
         self._ends: dict[str, int] = {}
 
-    def ends(self) -> dict[str, int]:
+    def read_ends(self) -> dict[str, int]:
         return dict(self._ends)
 
     def count_ends(self, names: Sequence[str]) -> None:
@@ -251,7 +251,7 @@ class EndsOfOneProcess:
 def _split(run: RecordColumns, stream_time_ms: int) -> Iterable[tuple[RecordColumns, int]]:
     """The records of a run, each as a run of its own with the stream time before it."""
     for index, timestamp_ms in enumerate(run.timestamps_ms):
-        yield run.part(index, index + 1), stream_time_ms
+        yield run.cut(index, index + 1), stream_time_ms
         stream_time_ms = max(stream_time_ms, timestamp_ms)
 
 

@@ -48,7 +48,7 @@ class ProjectLookup:
         project_names: set[str] = set()
         for shard, shard_names in names_by_shard.items():
             if shard in positions.shards:
-                projects = self._store.projects(shard, shard_names)
+                projects = self._store.read_projects(shard, shard_names)
                 positions.add_projects(shard, projects)
                 project_names |= projects.keys()
                 self._remember_unknown(set(shard_names) - projects.keys())

@@ -20,9 +20,10 @@ from rtaplatform.process.fold.job import BatchFold, Job
 from rtaplatform.process.fold.known_orders import KnownOrders
 from rtaplatform.process.fold.loose_ids import LooseKey
 from rtaplatform.process.fold.person_state import PersonCache, PersonKey, PersonStates
+from rtaplatform.process.fold.replays import SettledReplays
 from rtaplatform.process.fold.sketch_members import SketchMemberCache
 from rtaplatform.process.worker.limits import WorkerLimits
-from rtaplatform.store.port import AggregateStore, Delta
+from rtaplatform.store.port import AggregateStore, Conflicted, Delta
 
 
 class MissingCopies(Struct):
@@ -44,6 +45,7 @@ class ShardCaches:
         self.persons = PersonCache(limits.person_values_cached_max // shards)
         self.orders = KnownOrders(max(1, limits.orders_known_max // shards))
         self.members = SketchMemberCache(limits.persons_known_max // shards)
+        self.settled_replays = SettledReplays()
 
     def missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
         """What folding these items needs and is not cached."""
@@ -57,23 +59,34 @@ class ShardCaches:
         self, job: Job, missing: Sequence[MissingCopies], store: AggregateStore, shard: int, generation: str
     ) -> None:
         """Ask the store for all of these, with one call for each kind; two for persons that point at others."""
-        self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.blocks, shard, generation))
+        self.blocks.load(chain.from_iterable(m.blocks for m in missing), partial(store.read_blocks, shard, generation))
         loose = chain.from_iterable(m.loose for m in missing)
-        self.blocks.loose.load(loose, partial(store.loose_ids, shard, generation))
+        self.blocks.loose.load(loose, partial(store.read_loose_ids, shard, generation))
         persons = chain.from_iterable(m.persons for m in missing)
-        self.persons.load(persons, partial(store.persons, shard, generation), job.pointed_at)
+        self.persons.load(persons, partial(store.read_persons, shard, generation), job.pointed_at)
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
         """Begin to fold a batch over these copies. Folding does not change them; `accept` does."""
-        return job.fold(projects, RepeatFilter(self.blocks, self.orders), PersonStates(self.persons), server_s)
+        return job.fold(
+            projects, RepeatFilter(self.blocks, self.orders, self.settled_replays), PersonStates(self.persons), server_s
+        )
 
     def accept(self, delta: Delta) -> None:
-        """The delta is sent: update the copies as if it had been applied."""
+        """The delta is sent: update the copies as if it had been applied; but `members` once it is."""
         self.blocks.accept(delta.blocks)
         self.blocks.loose.accept(delta.loose)
+        self.accept_again(delta)
+
+    def accept_again(self, delta: Delta) -> None:
+        """The delta is sent once more, with other persons and orders."""
         self.orders.accept(delta.orders)
         self.persons.accept(delta.persons)
-        self.members.accept(delta.sketches)
+
+    def learn(self, conflict: Conflicted, job: Job, store: AggregateStore, shard: int, generation: str) -> None:
+        """Read the persons and orders that another worker has changed, once the fold has taken back its delta."""
+        self.orders.learn(conflict.orders)
+        self.persons.drop(conflict.persons)
+        self.persons.load(conflict.persons, partial(store.read_persons, shard, generation), job.pointed_at)
 
     def drop(self, delta: Delta) -> None:
         """The delta met a conflict: drop the copies that it was computed from."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from rtaplatform import telemetry
 from rtaplatform.stream.port import Partition
 
-log_line = telemetry.logger("worker")
+log_line = telemetry.make_logger("worker")
 
 
 class StopStore(Protocol):

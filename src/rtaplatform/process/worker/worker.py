@@ -2,8 +2,8 @@
 
 `Worker.turn` is the whole loop. A batch arrives in portions, and each portion is folded as it arrives. Once the batch
 is whole, the worker waits until the previous batch has been applied, and then starts this one's calls. While the store
-works on them, the worker reads and folds the next batch as if they had already succeeded. After a conflict it reads the
-same records again, in smaller batches.
+works on them, the worker reads and folds the next batch as if they had already succeeded. After a conflict of
+persons or orders it makes the delta again; after any other it reads the same records again, in smaller batches.
 
 Promise: every record takes effect once in each shard. The position lives in the shard, beside the totals. One atomic
 call moves both, and only from the position that the worker expects. So after a crash, a repeated call, a second worker
@@ -36,7 +36,7 @@ from rtaplatform.process.worker.stop_notices import StopNotices
 from rtaplatform.store.port import AggregateStore, Applied, Delta
 from rtaplatform.stream.port import DeadLetters, EventLog, Partition, RecordColumns
 
-log_line = telemetry.logger("worker")
+log_line = telemetry.make_logger("worker")
 
 
 class Worker:
@@ -72,6 +72,7 @@ class Worker:
             store, dead_letters, start_call or start_calls_in_thread(), stops=self._stops, gauges=self._checks.gauges
         )
         self._keeps_copies = False  # of blocks and persons, after a conflict
+        self._is_after_conflict = False
         self._back_off = BackOff(sleep)
 
     @property
@@ -90,26 +91,13 @@ class Worker:
     def turn(self) -> None:
         """Do one step: read a portion of a batch, compare while idle, or recover from trouble."""
         try:
-            if self._must_resume():
-                self._resume_from_ledger()
-            polled = self._log.poll(self._batch.records_max)
-            if self._must_resume():
-                return
-            self._batch.take(self._select_expected(polled.runs))
-            self._positions.skip_to_ends(polled.ends)
-            if polled.is_whole or self._batch.is_full:
-                self._settle()
-                self._batch.fold()
-                # One atomic call a shard moves totals and position, and only from where we believe them to be.
-                self._send()
-                if self._check_times.is_comparison_due():
-                    self._settle()
-                    self._compare(is_idle=not polled.runs)
-            if not self._in_flight:  # with a batch in flight, it is not known yet whether the servers are well
-                self._back_off.reset()
+            try:
+                self._read_portion()
+            except RecordRaised as error:
+                self._read_again_or_end(error)
         except BatchConflict as conflict:
             # If a single record conflicts again, nothing that is cached here can be trusted.
-            self._keeps_copies = conflict.records > 1
+            self._keeps_copies, self._is_after_conflict = conflict.records > 1, True
             self._batch.records_max = max(1, conflict.records // 2)
             self._assignment_version = None
         except StateIsStale as error:
@@ -119,14 +107,32 @@ class Worker:
             log_line.warning("waiting for server", reason=str(error))
             self._assignment_version = None
             self._back_off.wait()
-        except RecordRaised as error:
-            self._read_again_or_end(error)
+
+    def _read_portion(self) -> None:
+        """Read on; send the batch once it is whole."""
+        if self._must_resume():
+            self._resume_from_ledger()
+        polled = self._log.poll(self._batch.records_max)
+        if self._must_resume():
+            return
+        self._batch.take(self._select_expected(polled.runs))
+        self._positions.skip_to_ends(polled.ends)
+        if polled.is_whole or self._batch.is_full:
+            self._settle()
+            self._batch.fold()
+            # One atomic call a shard moves totals and position, and only from where we believe them to be.
+            self._send()
+            if self._check_times.is_comparison_due():
+                self._settle()
+                self._compare(is_idle=not polled.runs)
+        if not self._in_flight:  # with a batch in flight, it is not known yet whether the servers are well
+            self._back_off.reset()
 
     # recovery --------------------------------------------------------------------------------------------------
 
     def _must_resume(self) -> bool:
         """Whether the assignment has changed, or what is cached here is in doubt."""
-        return self._assignment_version != self._log.assignment()[0]
+        return self._assignment_version != self._log.read_assignment()[0]
 
     def _resume_from_ledger(self) -> None:
         """Read the ledgers, compare them with the log, and seek to the lowest position of any shard."""
@@ -134,15 +140,19 @@ class Worker:
         self._parts.projects.begin_batch()
         self._in_flight.abandon()
         for caches in self._parts.caches:
+            if not self._is_after_conflict:  # the store may have lost its last writes
+                caches.settled_replays.clear()
             if self._keeps_copies:
                 caches.clear_uncompared()
             else:
                 caches.clear()
-        self._keeps_copies = False
-        version, partitions = self._log.assignment()
-        states = {shard: store.state(shard) for shard in self._shards}
-        server_s = store.clock_s()
-        self._positions = Positions.find(partitions, states, self._log.extents(partitions), len(self._parts.caches))
+        self._keeps_copies = self._is_after_conflict = False
+        version, partitions = self._log.read_assignment()
+        states = {shard: store.read_state(shard) for shard in self._shards}
+        server_s = store.read_clock_s()
+        self._positions = Positions.find(
+            partitions, states, self._log.read_extents(partitions), len(self._parts.caches)
+        )
         self._batch = OpenBatch(self._parts, self._positions, server_s, self._batch.records_max)
         self._parts.quarantine.load(self._positions)
         self._stops.publish(self._positions.stops, partitions)
@@ -158,11 +168,15 @@ class Worker:
         )
 
     def _read_again_or_end(self, raised: RecordRaised) -> None:
-        """The first time, read the batch again and keep its records. The second time, let the error end the worker."""
+        """The first time, read the batch again and keep its records. The second time, let the error end the worker.
+
+        If the batch before has not ended well, that comes first: its records are read again, and this one after them.
+        """
         quarantine = self._parts.quarantine
         if quarantine.start_watching(raised):
             self._assignment_version = None
         else:
+            self._settle()
             is_well = partial(self._in_flight.is_well, self._positions)
             quarantine.count_and_raise(raised, self._batch.isolated_fold(), self._positions, is_well)
 
@@ -212,7 +226,7 @@ class Worker:
     def _look(self, *, is_idle: bool) -> None:
         """Notice topics that changed, and stopped partitions or shards that may go on."""
         now = self._check_times.note_look()
-        if self._log.assignment()[1]:
+        if self._log.read_assignment()[1]:
             reason = self._checks.look(self._positions, now, started_at=self._check_times.started_at, is_idle=is_idle)
             if reason:
                 raise StateIsStale(reason)

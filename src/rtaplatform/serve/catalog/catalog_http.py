@@ -10,13 +10,13 @@ from urllib.parse import quote, unquote_to_bytes, urlencode
 import msgspec
 from litestar import Response
 
-from rtaplatform.catalog.entities.etags import Condition, etag_of, is_current, read_condition
+from rtaplatform.catalog.entities.etags import Condition, is_current, make_etag, read_condition
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, STORED_ID_BYTES_MAX, check_id, decode_with_id
 from rtaplatform.catalog.entities.pages import LIMIT_DEFAULT, LIMIT_MAX, SEARCH_CHARS_MAX, SORTS, PageQuestion
 from rtaplatform.core.errors import InvalidParameter, UnreadableBody, UnsupportedType
 from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import answer_table, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of
+from rtaplatform.serve.http.dependencies import AnyRequest, require_catalog_services
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def decode_new_id(segment: str, reserved: frozenset[str]) -> str:
 
 async def run(request: AnyRequest, work: Callable[[Any], T], *, seconds: float | None = None) -> T:
     """Run `work` in a transaction. Raises Unavailable."""
-    return await catalog_services_of(request).database.run(work, seconds=seconds)
+    return await require_catalog_services(request).database.run(work, seconds=seconds)
 
 
 async def read_json(request: AnyRequest, types: tuple[str, ...] = JSON_TYPES, *, is_optional: bool = False) -> Any:
@@ -107,7 +107,7 @@ def read_flag(parameters: dict[str, str], name: str) -> bool:
     return value == "true"
 
 
-def condition_of(request: AnyRequest) -> Condition | None:
+def find_condition(request: AnyRequest) -> Condition | None:
     """Read the condition of a change: If-Match and If-None-Match."""
     return read_condition(request.headers.get("if-match"), request.headers.get("if-none-match"))
 
@@ -115,8 +115,8 @@ def condition_of(request: AnyRequest) -> Condition | None:
 def answer_read(request: AnyRequest, content: Any, version: int) -> Response[bytes]:
     """Respond with JSON and its ETag, or with 304 if If-None-Match has that ETag."""
     if is_current(request.headers.get("if-none-match"), version):
-        return Response(b"", status_code=304, headers={"ETag": etag_of(version)})
-    return answer(content, ETag=etag_of(version))
+        return Response(b"", status_code=304, headers={"ETag": make_etag(version)})
+    return answer(content, ETag=make_etag(version))
 
 
 def answer(content: Any, status: int = 200, **headers: str) -> Response[bytes]:
@@ -141,9 +141,9 @@ def _link_to(request: AnyRequest, cursor: str) -> str:
     return f"{request.url.path}?{urlencode([*parameters, ('cursor', cursor)])}"
 
 
-def no_content() -> Response[bytes]:
+def answer_no_content() -> Response[bytes]:
     return Response(b"", status_code=204)
 
 
-def location(plural: str, id: str) -> str:
+def write_location(plural: str, id: str) -> str:
     return f"/v1/{plural}/{quote(id, safe='')}"

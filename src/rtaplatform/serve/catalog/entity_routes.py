@@ -14,36 +14,36 @@ from litestar.params import FromPath
 
 from rtaplatform.catalog.entities import entity_rows, pages
 from rtaplatform.catalog.entities.entity_rows import EntityRef
-from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, answer_row
-from rtaplatform.catalog.entities.etags import etag_of
+from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType, render_row
+from rtaplatform.catalog.entities.etags import make_etag
 from rtaplatform.catalog.entities.fields import ID_SCHEMA, check_id, read_object
 from rtaplatform.catalog.keys.key_format import CATALOG_READ, CATALOG_WRITE
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.catalog.catalog_docs import (
-    docs_of_create,
-    docs_of_delete,
-    docs_of_list,
-    docs_of_patch,
-    docs_of_read,
-    docs_of_replace,
+    describe_create,
+    describe_delete,
+    describe_list,
+    describe_patch,
+    describe_read,
+    describe_replace,
 )
 from rtaplatform.serve.catalog.catalog_http import (
     PATCH_TYPES,
     answer,
     answer_list,
+    answer_no_content,
     answer_read,
-    condition_of,
     decode_id,
     decode_new_id,
-    location,
-    no_content,
+    find_condition,
     read_flag,
     read_json,
     read_question,
     run,
+    write_location,
 )
 from rtaplatform.serve.catalog.erasure_routes import erase
-from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.access import find_access
 from rtaplatform.serve.http.dependencies import AnyRequest
 from rtaplatform.serve.http.parameters import read_parameters
 
@@ -52,25 +52,25 @@ def make_read_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     root, tags = f"/v1/{kind.plural}", [kind.plural]
 
     @get(
-        root, opt={"scope": CATALOG_READ, "csv": True, "docs": docs_of_list(kind)}, tags=tags,
-        summary=f"List {kind.plural}",
+        root, opt={"scope": CATALOG_READ, "csv": True, "docs": describe_list(kind)}, tags=tags,
+        summary=f"List {kind.plural}", operation_id=f"list{kind.plural.title()}",
     )  # fmt: skip
     async def list_all(request: AnyRequest) -> Response[bytes]:
         question = read_question(request, kind.filters, is_searched=True)
         check_filters(kind, question.filters)
-        project_id = access_of(request).project_id
+        project_id = find_access(request).project_id
         page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
-        return answer_list(request, [answer_row(kind, row) for row in page.rows], kind.answer_fields, page.next_cursor)
+        return answer_list(request, [render_row(kind, row) for row in page.rows], kind.answer_fields, page.next_cursor)
 
     @get(
-        f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": docs_of_read(kind)}, tags=tags,
-        summary=f"One {kind.name}",
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_READ, "docs": describe_read(kind)}, tags=tags,
+        summary=f"One {kind.name}", operation_id=f"read{kind.name.title()}",
     )  # fmt: skip
     async def read_one(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         read_parameters(request, ())
-        place = _place(request, kind, id)
+        place = _make_ref(request, kind, id)
         row = await run(request, lambda connection: entity_rows.read(connection, place))
-        return answer_read(request, answer_row(kind, row), row.version)
+        return answer_read(request, render_row(kind, row), row.version)
 
     return [list_all, read_one]
 
@@ -78,37 +78,40 @@ def make_read_routes(kind: EntityType) -> list[HTTPRouteHandler]:
 def make_write_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     root, tags = f"/v1/{kind.plural}", [kind.plural]
 
-    @post(root, opt={"scope": CATALOG_WRITE, "docs": docs_of_create(kind)}, tags=tags, summary=f"Create a {kind.name}")
+    @post(
+        root, opt={"scope": CATALOG_WRITE, "docs": describe_create(kind)}, tags=tags,
+        summary=f"Create a {kind.name}", operation_id=f"create{kind.name.title()}",
+    )  # fmt: skip
     async def create(request: AnyRequest) -> Response[bytes]:
         read_parameters(request, ())
         body = await read_json(request)
         if not isinstance(body, dict) or "id" not in body:
             raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
         id = check_id(body.pop("id"), kind.reserved)
-        place, values = EntityRef(kind, access_of(request).project_id, id), read_object(body, kind.fields)
+        place, values = EntityRef(kind, find_access(request).project_id, id), read_object(body, kind.fields)
         row = await run(request, lambda connection: entity_rows.create(connection, place, values))
-        return _answer(kind, row, 201, Location=location(kind.plural, id))
+        return _answer(kind, row, 201, Location=write_location(kind.plural, id))
 
     @put(
-        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_replace(kind)}, tags=tags,
-        summary=f"Create or replace a {kind.name}",
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": describe_replace(kind)}, tags=tags,
+        summary=f"Create or replace a {kind.name}", operation_id=f"replace{kind.name.title()}",
     )  # fmt: skip
     async def replace(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         read_parameters(request, ())
-        place, condition = _new_place(request, kind, id), condition_of(request)
+        place, condition = _make_new_ref(request, kind, id), find_condition(request)
         values = read_object(_without_id(await read_json(request), place.id), kind.fields)
         row, is_new = await run(request, lambda connection: entity_rows.replace(connection, place, values, condition))
         if is_new:
-            return _answer(kind, row, 201, Location=location(kind.plural, place.id))
+            return _answer(kind, row, 201, Location=write_location(kind.plural, place.id))
         return _answer(kind, row)
 
     @patch(
-        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": docs_of_patch(kind)}, tags=tags,
-        summary=f"Change a {kind.name} by JSON merge patch",
+        f"{root}/{{id:str}}", opt={"scope": CATALOG_WRITE, "docs": describe_patch(kind)}, tags=tags,
+        summary=f"Change a {kind.name} by JSON merge patch", operation_id=f"change{kind.name.title()}",
     )  # fmt: skip
     async def change(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         read_parameters(request, ())
-        place, condition = _place(request, kind, id), condition_of(request)
+        place, condition = _make_ref(request, kind, id), find_condition(request)
         values = read_object(_without_id(await read_json(request, PATCH_TYPES), place.id), kind.fields)
         return _answer(
             kind, await run(request, lambda connection: entity_rows.patch(connection, place, values, condition))
@@ -131,25 +134,26 @@ def _make_delete_route(kind: EntityType) -> HTTPRouteHandler:
 
     @delete(
         f"/v1/{kind.plural}/{{id:str}}", status_code=200, tags=[kind.plural], summary=f"Delete a {kind.name}",
-        opt={"scope": CATALOG_WRITE, "docs": docs_of_delete(kind, can_erase=can_erase)},
+        operation_id=f"delete{kind.name.title()}",
+        opt={"scope": CATALOG_WRITE, "docs": describe_delete(kind, can_erase=can_erase)},
     )  # fmt: skip
     async def remove(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
         parameters = read_parameters(request, ("erase",) if can_erase else ())
-        place, condition = _place(request, kind, id), condition_of(request)
+        place, condition = _make_ref(request, kind, id), find_condition(request)
         if read_flag(parameters, "erase"):
             return answer(await erase(request, place.id, condition=condition))
         await run(request, lambda connection: entity_rows.delete(connection, place, condition))
-        return no_content()
+        return answer_no_content()
 
     return remove
 
 
-def _new_place(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
-    return EntityRef(kind, access_of(request).project_id, decode_new_id(segment, kind.reserved))
+def _make_new_ref(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
+    return EntityRef(kind, find_access(request).project_id, decode_new_id(segment, kind.reserved))
 
 
-def _place(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
-    return EntityRef(kind, access_of(request).project_id, decode_id(segment))
+def _make_ref(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
+    return EntityRef(kind, find_access(request).project_id, decode_id(segment))
 
 
 def _without_id(body: Any, id: str) -> Any:
@@ -162,7 +166,7 @@ def _without_id(body: Any, id: str) -> Any:
 
 
 def _answer(kind: EntityType, row: Any, status: int = 200, **headers: str) -> Response[bytes]:
-    return answer(answer_row(kind, row), status, ETag=etag_of(row.version), **headers)
+    return answer(render_row(kind, row), status, ETag=make_etag(row.version), **headers)
 
 
 route_handlers: list[HTTPRouteHandler] = [

@@ -23,9 +23,9 @@ from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
-from rtaplatform.serve.http.access import access_of
+from rtaplatform.serve.http.access import find_access
 from rtaplatform.serve.http.bodies import stream_body
-from rtaplatform.serve.http.dependencies import AnyRequest, catalog_services_of, dependencies_of
+from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_catalog_services
 from rtaplatform.serve.http.parameters import read_parameters
 
 ROWS_PER_CHUNK = 1_000
@@ -53,9 +53,9 @@ class _Import:
     """
 
     def __init__(self, request: AnyRequest, kind: EntityType) -> None:
-        parts = dependencies_of(request)
-        self._request, self._kind, self._project_id = request, kind, access_of(request).project_id
-        self._turns, self._lines_max = catalog_services_of(request).import_turns, parts.settings.import_lines_max
+        parts = find_dependencies(request)
+        self._request, self._kind, self._project_id = request, kind, find_access(request).project_id
+        self._turns, self._lines_max = require_catalog_services(request).import_turns, parts.settings.import_lines_max
         self._rows: list[BulkRow] = []
         self._lines = 0
         self.total, self.failed = BulkResult(), 0
@@ -106,6 +106,7 @@ def _make_import_route(kind: EntityType) -> HTTPRouteHandler:
         description="Creates what is not there; of what is, only the fields of the row are changed. "
         f"`errors` has the first {ERRORS_SHOWN_MAX}.",
         opt={"scope": CATALOG_WRITE, "docs": DOCS_OF_IMPORT[kind.plural]},
+        operation_id=f"import{kind.plural.title()}",
     )  # fmt: skip
     async def bring_in(request: AnyRequest) -> Response[bytes]:
         read_parameters(request, ())
@@ -124,7 +125,7 @@ def _make_import_route(kind: EntityType) -> HTTPRouteHandler:
 
 async def _read_all(request: AnyRequest, reader: Reader, import_: _Import) -> None:
     is_empty = True
-    async for chunk in _stream(request):
+    async for chunk in _open_stream(request):
         is_empty = is_empty and not chunk
         for start in range(0, len(chunk), PART_BYTES):
             await import_.take(reader.feed(chunk[start : start + PART_BYTES]))
@@ -134,8 +135,8 @@ async def _read_all(request: AnyRequest, reader: Reader, import_: _Import) -> No
     await import_.flush()
 
 
-def _stream(request: AnyRequest) -> AsyncIterator[bytes]:
-    limit = dependencies_of(request).settings.import_bytes_max
+def _open_stream(request: AnyRequest) -> AsyncIterator[bytes]:
+    limit = find_dependencies(request).settings.import_bytes_max
     return stream_body(request.receive, request.headers.get("content-encoding"), limit)
 
 

@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, RequestClient
 from rtaplatform.collect.body.envelope import RequestArrival
 from rtaplatform.collect.enrich.locations import NOWHERE, VisitorLocation, read_proxy_headers
 from rtaplatform.collect.enrich.user_agents import read_hints
+from rtaplatform.collect.steps.bots import HEADERS_MARK, is_asked_by_machine
 from rtaplatform.serve.http.access import address_of, is_from_trusted_proxy
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies
 
 
 def read_arrival(request: AnyRequest, parts: Dependencies) -> RequestArrival:
     headers = request.headers
-    retries = headers.get("x-retry-count", "")
+    retries, client = headers.get("x-retry-count", ""), _read_client(request, parts)
+    is_from_browser = "origin" in headers or "sec-fetch-mode" in headers
     return RequestArrival(
         received_ms=time.time_ns() // 1_000_000,
         sent_at=headers.get("sentat"),
         is_retry=retries.isdecimal() and int(retries[:9]) > 0,
-        is_from_browser="origin" in headers or "sec-fetch-mode" in headers,
+        is_from_browser=is_from_browser,
         user_agent=headers.get("user-agent"),
-        client=_read_client(request, parts),
+        route=request.scope["path"],
+        client=add_bot_mark(client, HEADERS_MARK) if is_from_browser and is_asked_by_machine(headers) else client,
         denied=parts.intake.denied,
     )
+
+
+def add_bot_mark(client: RequestClient, mark: str) -> RequestClient:
+    return msgspec.structs.replace(client, bot_marks=(*client.bot_marks, mark))
 
 
 def _read_client(request: AnyRequest, parts: Dependencies) -> RequestClient:

@@ -8,30 +8,48 @@ from __future__ import annotations
 from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.core.events import BATCH_EVENTS_MAX
 from rtaplatform.core.values.ids import ID_BYTES_MAX
-from rtaplatform.serve.openapi.openapi_pieces import TEXT, Docs, closed_object, json_content, parameter
+from rtaplatform.serve.openapi.openapi_pieces import (
+    JSON_OBJECT,
+    TEXT,
+    Docs,
+    make_check,
+    make_closed_object,
+    make_json_content,
+    make_parameter,
+    name_schema,
+)
 
 _TEXT_OR_NUMBER: Docs = {"type": ["string", "integer", "null"]}
 _ID: Docs = {**_TEXT_OR_NUMBER, "maxLength": ID_BYTES_MAX, "description": f"At most {ID_BYTES_MAX} bytes of UTF-8."}
 _OBJECT: Docs = {
-    "anyOf": [{"type": ["object", "null"]}, {"type": "array", "maxItems": 0}, {"enum": ["", False]}],
+    "anyOf": [
+        JSON_OBJECT,
+        {"type": "null"},
+        {"type": "array", "items": {}, "maxItems": 0},
+        {"const": ""},
+        {"const": False},
+    ],
     "description": "An object. An empty list (as PHP writes it), an empty text and false are an empty one.",
 }
 _ONE_ID: list[Docs] = [
     {"required": [name], "properties": {name: {"type": ["string", "integer"], "minLength": 1}}}
     for name in ("anonymousId", "userId")
 ]
-_REJECTED: Docs = {
-    "type": "object",
-    "properties": {
-        "index": {"type": "integer"},
-        "messageId": {"type": ["string", "null"]},
-        "reason": {"type": "string"},
-        "field": {"type": ["string", "null"]},
-        "detail": {"type": "string"},
+_REJECTED: Docs = name_schema(
+    "RejectedEvent",
+    {
+        "type": "object",
+        "properties": {
+            "index": {"type": "integer"},
+            "messageId": {"type": ["string", "null"]},
+            "reason": {"type": "string"},
+            "field": {"type": ["string", "null"]},
+            "detail": {"type": "string"},
+        },
+        "required": ["index", "messageId", "reason", "field", "detail"],
     },
-    "required": ["index", "messageId", "reason", "field", "detail"],
-}
-_ANSWER: Docs = {
+)
+BATCH_ANSWER: Docs = {
     "success": {"type": "boolean"},
     "accepted": {"type": "integer", "minimum": 0},
     "rejected": {"type": "array", "items": _REJECTED},
@@ -44,7 +62,7 @@ _ANSWER: Docs = {
 }
 # Without a header the key is in the body or the query.
 _SECURITY: list[Docs] = [{"key": [COLLECT]}, {}]
-_STRICT = parameter("strict", "1 or true: 400 with the same body where any event is rejected.", {"type": "string"})
+_STRICT = make_parameter("strict", "1 or true: 400 with the same body where any event is rejected.", {"type": "string"})
 
 _SCRIPT: Docs = {"text/javascript": {"schema": {"type": "string"}}}
 TRACKER_DOCS: Docs = {
@@ -53,19 +71,29 @@ TRACKER_DOCS: Docs = {
         "304": {"description": "`If-None-Match` names this version."},
     }
 }
-_SEGMENT = closed_object({"apiKey": TEXT, "apiHost": TEXT, "protocol": {"type": "string", "enum": ["http", "https"]}})
+_PROTOCOL: Docs = {"type": "string", "enum": ["http", "https"]}
+_SEGMENT = name_schema(
+    "SegmentIntegration", make_closed_object({"apiKey": TEXT, "apiHost": TEXT, "protocol": _PROTOCOL})
+)
+_MEASURING = name_schema("SegmentMetrics", make_closed_object({"host": TEXT, "sampleRate": {"const": 0}}))
+_INTEGRATIONS = name_schema("SegmentIntegrations", make_closed_object({"Segment.io": _SEGMENT}))
 SETTINGS_DOCS: Docs = {
     "responses": {
-        "200": json_content(
+        "200": make_json_content(
             "Where to send: to the host that was asked, and nowhere else.",
-            closed_object(
-                {
-                    "integrations": closed_object({"Segment.io": _SEGMENT}),
-                    "metrics": closed_object({"host": TEXT, "sampleRate": {"const": 0}}),
-                }
-            ),
+            name_schema("BrowserSettings", make_closed_object({"integrations": _INTEGRATIONS, "metrics": _MEASURING})),
         )
     }
+}
+
+
+_EXAMPLES: Docs = {
+    "track": {"event": "Product Viewed", "properties": {"product_id": "p-9", "price": 12.5, "currency": "EUR"}},
+    "page": {"properties": {"path": "/p/9", "title": "Product 9"}},
+    "screen": {"name": "Home"},
+    "identify": {"userId": "u-4", "traits": {"plan": "pro"}},
+    "group": {"userId": "u-4", "groupId": "g-1"},
+    "alias": {"userId": "u-4", "previousId": "a-17"},
 }
 
 
@@ -84,9 +112,11 @@ def docs_of_call(kind: str) -> Docs:
             "writeKey": {"description": "The key, where no header holds it."},
         },
         "required": ["event"] if is_track else [],
-        "anyOf": _ONE_ID,
+        "example": {"anonymousId": "a-17", **_EXAMPLES[kind]},
+        **make_check({"anyOf": _ONE_ID}),
     }  # fmt: skip
-    return {"requestBody": _body(schema), "security": _SECURITY, "responses": _answer(["success"])}
+    body = _body(name_schema(f"{kind.title()}Call", schema))
+    return {"requestBody": body, "security": _SECURITY, "responses": _answer("Collected", ["success"])}
 
 
 def docs_of_batch() -> Docs:
@@ -102,14 +132,18 @@ def docs_of_batch() -> Docs:
             "writeKey": {"description": "The key, where no header holds it."},
         },
         "required": ["batch"],
+        "example": {"batch": [{"type": "track", "anonymousId": "a-17", **_EXAMPLES["track"]}]},
     }
-    answer = _answer(["success", "accepted", "rejected"])
-    return {"parameters": [_STRICT], "requestBody": _body(schema), "security": _SECURITY, "responses": answer}
+    answer, body = (
+        _answer("CollectedBatch", ["success", "accepted", "rejected"]),
+        _body(name_schema("BatchCall", schema)),
+    )
+    return {"parameters": [_STRICT], "requestBody": body, "security": _SECURITY, "responses": answer}
 
 
-def _answer(members: list[str]) -> Docs:
-    members_and_late = {name: _ANSWER[name] for name in (*members, "late")}
-    schema = {"type": "object", "properties": members_and_late, "required": members}
+def _answer(name: str, members: list[str]) -> Docs:
+    members_and_late = {member: BATCH_ANSWER[member] for member in (*members, "late")}
+    schema = name_schema(name, {"type": "object", "properties": members_and_late, "required": members})
     return {"200": {"description": "Kafka has it.", "content": {"application/json": {"schema": schema}}}}
 
 

@@ -1,32 +1,25 @@
 """The collecting routes: Segment's paths, in front of `collect/`.   Stage 6 of 6, and the entry to stage 1.
 
-The body is read by its content, not by its Content-Type. The key is in the header, the body or the query
-(docs/reference/api.md, Access). Unknown query parameters are accepted, as unknown fields are: a lost event is worse
-than a typo. Cheap checks come first: a key in a header before the body is read, a key in the body before the body is
-parsed, and the limit of the key before the work that it limits.
+The body is read by its content, not by its Content-Type. Unknown query parameters are accepted, as unknown fields are:
+a lost event is worse than a typo. `intake.py` finds the key and charges the limits.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 from litestar import MediaType, Response, post
 from litestar.handlers import HTTPRouteHandler
 
-from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_format import COLLECT
-from rtaplatform.catalog.keys.key_rows import KeyAccess
-from rtaplatform.collect.body.write_keys import find_write_keys
-from rtaplatform.core.errors import Forbidden
+from rtaplatform.collect.body.senders import find_sender
+from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import EVENT_BYTES_MAX
-from rtaplatform.serve.collect import page_routes
+from rtaplatform.serve.collect import adapter_routes, page_routes
 from rtaplatform.serve.collect.arrivals import read_arrival
 from rtaplatform.serve.collect.collect_docs import docs_of_batch, docs_of_call
-from rtaplatform.serve.http import limits
-from rtaplatform.serve.http.access import basic_user_of, bearer_of, find_key, refuse_unknown, require_scope, take
-from rtaplatform.serve.http.bodies import read_body
-from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, dependencies_of
+from rtaplatform.serve.collect.intake import receive
+from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies
+from rtaplatform.serve.openapi.operation_ids import name_by_path
 
 SINGLE_PATHS = {
     "track": ["/v1/track", "/v1/t"],
@@ -37,14 +30,19 @@ SINGLE_PATHS = {
     "alias": ["/v1/alias", "/v1/a"],
 }
 BATCH_PATHS = ["/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"]
-_OPEN_TO_BROWSERS = frozenset([*BATCH_PATHS, *(path for paths in SINGLE_PATHS.values() for path in paths)])
+_OPEN_TO_BROWSERS = frozenset(
+    [*BATCH_PATHS, *(path for paths in SINGLE_PATHS.values() for path in paths), *adapter_routes.PATHS]
+)
+_SETTINGS = (("/v1/projects/", "/settings"), ("/array/", "/config"))
 _encode = msgspec.json.Encoder().encode
 
 
 def is_collecting(path: str) -> bool:
     """Whether browsers of any origin may send here."""
     plain = path.rstrip("/")
-    return plain in _OPEN_TO_BROWSERS or (plain.startswith("/v1/projects/") and plain.endswith("/settings"))
+    if plain in _OPEN_TO_BROWSERS:
+        return True
+    return any(plain.startswith(start) and plain.endswith(end) for start, end in _SETTINGS)
 
 
 def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
@@ -52,110 +50,62 @@ def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
         paths,
         status_code=200,
         opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_call(kind)},
+        operation_id=name_by_path(f"collect{kind.title()}", f"/v1/{kind}"),
         summary=f"Collect one {kind} call",
         description="Answers once Kafka has acknowledged the event.",
         tags=["collect"],
     )
     async def collect(request: AnyRequest) -> Response[bytes]:
-        parts = dependencies_of(request)
-        arrival = read_arrival(request, parts)
-        body, charge = await _receive(request, parts)
-        return _answer(await parts.collector.collect_single(body, kind, charge.access.project, arrival))
+        return Response(content=await collect_one(request, kind), media_type=MediaType.JSON)
 
     return collect
+
+
+async def collect_one(request: AnyRequest, kind: str) -> bytes:
+    """Collect the event of a single call and return the answer's body. Raises what its route answers with."""
+    parts = find_dependencies(request)
+    arrival = read_arrival(request, parts)
+    body, charge = await receive(request, parts, arrival)
+    arrival = charge.judge_person(arrival, find_sender(body, body), 1)
+    return _encode(await parts.collector.collect_single(body, kind, charge.access.project, arrival))
 
 
 @post(
     BATCH_PATHS,
     status_code=200,
     opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_batch()},
+    operation_id=name_by_path("collectBatch", BATCH_PATHS[0]),
     summary="Collect a batch of calls",
     description="Answers once Kafka has acknowledged every accepted event; rejected ones are listed. "
     "`?strict=1` answers 400 where any is rejected.",
     tags=["collect"],
 )
 async def collect_batch(request: AnyRequest) -> Response[bytes]:
-    parts = dependencies_of(request)
+    return Response(content=await collect_many(request), media_type=MediaType.JSON)
+
+
+async def collect_many(request: AnyRequest) -> bytes:
+    """Collect the events of a batch and return the answer's body. Raises what its route answers with."""
+    parts = find_dependencies(request)
     arrival = read_arrival(request, parts)
-    body, charge = await _receive(request, parts)
+    body, charge = await receive(request, parts, arrival)
     await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
-    batch = await parts.collector.read_batch(body)
+    try:
+        batch = await parts.collector.read_batch(body)
+    except UnreadableBody as error:
+        parts.collector.keep_unreadable(body, charge.access.project, arrival, error)
+        raise
+    if len(batch):
+        arrival = charge.judge_person(arrival, find_sender(batch.events[0], batch.events[-1]), len(batch))
     await charge.raise_to(len(batch))
     strict = request.query_params.get("strict", "") in ("1", "true")
     collect = parts.collector.collect_batch_strictly if strict else parts.collector.collect_batch
-    return _answer(await collect(batch, charge.access.project, arrival))
+    return _encode(await collect(batch, charge.access.project, arrival))
 
 
 route_handlers: list[HTTPRouteHandler] = [
     *(_make_single_route(kind, paths) for kind, paths in SINGLE_PATHS.items()),
     collect_batch,
+    *adapter_routes.route_handlers,
     *page_routes.route_handlers,
 ]
-
-
-class _LimitCharge:
-    """The events that a request has charged to its key's limit. A refused request keeps its charge."""
-
-    def __init__(self, request: AnyRequest, access: KeyAccess) -> None:
-        self._request, self.access, self._charged = request, access, 0
-
-    async def raise_to(self, events: int) -> None:
-        """Charge up to `events` in total, at most the limit. Raises TooManyRequestsException."""
-        events = min(events, dependencies_of(self._request).limits.events_max() or events)
-        if events > self._charged:
-            await take(self._request, limits.COLLECT, self.access, events - self._charged)
-            self._charged = events
-
-
-async def _receive(request: AnyRequest, parts: Dependencies) -> tuple[bytes, _LimitCharge]:
-    """Read the body, find its key and charge one event: before the body is read, if the header has the key."""
-    if (access := await _find_in_header(request, parts)) is not None:
-        charge = _LimitCharge(request, access)
-        await charge.raise_to(1)
-        return await _read(request, parts), charge
-    body = await _read(request, parts)
-    charge = _LimitCharge(request, await _find_elsewhere(request, parts, body))
-    await charge.raise_to(1)
-    return body, charge
-
-
-async def _read(request: AnyRequest, parts: Dependencies) -> bytes:
-    body = await read_body(request.receive, request.headers.get("content-encoding"), parts.intake.body_bytes_max)
-    telemetry.COLLECT_BYTES.inc(len(body))
-    return body
-
-
-async def _find_in_header(request: AnyRequest, parts: Dependencies) -> KeyAccess | None:
-    """Find a key in Bearer or Basic. An unknown Bearer is ignored, an unknown Basic user name is refused."""
-    header = request.headers.get("authorization")
-    bearer, user = bearer_of(header), basic_user_of(header)
-    access = await find_key(request, parts, bearer or user)
-    if user and access is None:
-        await refuse_unknown(request)
-    return None if access is None else _admit(request, parts, access)
-
-
-async def _find_elsewhere(request: AnyRequest, parts: Dependencies, body: bytes) -> KeyAccess:
-    """Find a key in the body, else in the query. Raises Unauthorized, Forbidden."""
-    query_key = request.query_params.get("writeKey")
-    for key in find_write_keys(body) or ([query_key] if query_key else []):
-        if (access := await find_key(request, parts, key)) is not None:
-            return _admit(request, parts, access)
-    return await refuse_unknown(request)
-
-
-def _admit(request: AnyRequest, parts: Dependencies, access: KeyAccess) -> KeyAccess:
-    """Check the key's scope and, if a page sends, its origin. Raises Forbidden."""
-    require_scope(access, COLLECT)
-    origin = request.headers.get("origin")
-    if origin is not None and not parts.origins.may_send(access.project, origin):
-        request.scope["state"]["origin_refused"] = True
-        raise Forbidden(
-            f"Pages of {origin[:100]!r} may not send to this project.", field="Origin",
-            hint="Add the origin to the project's `allowed_origins`.",
-        )  # fmt: skip
-    return access
-
-
-def _answer(answer: dict[str, Any]) -> Response[bytes]:
-    return Response(content=_encode(answer), media_type=MediaType.JSON)

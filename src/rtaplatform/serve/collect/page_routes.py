@@ -6,12 +6,10 @@ checkout starts without Node; `tests/web` proves that the sources still give the
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import re
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from litestar import Response, get
@@ -21,62 +19,43 @@ from litestar.params import FromPath
 from rtaplatform.core.errors import MalformedRequest
 from rtaplatform.serve.collect.collect_docs import SETTINGS_DOCS, TRACKER_DOCS
 from rtaplatform.serve.http.dependencies import AnyRequest
+from rtaplatform.serve.http.static_files import StaticFile, answer_file, make_static_file
 
 # Pages get a new tracker within ten minutes of an update; after that they ask with an ETag.
 CACHE_CONTROL = "public, max-age=600, must-revalidate"
 _MEDIA_TYPE = "text/javascript"  # the framework adds the charset
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,100}){0,10}")
-_NO_GZIP = re.compile(r"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")
-
-
-class TrackerFile(NamedTuple):
-    """`rta.js` as it is sent: plain and compressed, each with its ETag."""
-
-    plain: bytes
-    plain_etag: str
-    compressed: bytes
-    compressed_etag: str
 
 
 @lru_cache(maxsize=1)
-def read_tracker() -> TrackerFile:
-    plain = files("rtaplatform.serve.collect").joinpath("rta.js").read_bytes()
-    tag = hashlib.sha256(plain).hexdigest()[:32]
-    return TrackerFile(plain, f'"{tag}"', gzip.compress(plain, 9, mtime=0), f'"{tag}-gzip"')
+def read_tracker() -> StaticFile:
+    return make_static_file(files("rtaplatform.serve.collect").joinpath("rta.js").read_bytes(), _MEDIA_TYPE)
 
 
 @get(
     "/rta.js",
     opt={"scope": None, "docs": TRACKER_DOCS},
     media_type=_MEDIA_TYPE,
+    operation_id="readTracker",
     summary="Our tracker for web pages",
     description="A page loads it by one script element with `data-key`.",
     tags=["collect"],
 )
 async def tracker(request: AnyRequest) -> Response[bytes]:
     """Unknown query parameters are accepted: pages name versions by them."""
-    script = read_tracker()
-    accepted = request.headers.get("accept-encoding", "").lower()
-    is_compressed = "gzip" in accepted and not _NO_GZIP.search(accepted)
-    body, etag = (script.compressed, script.compressed_etag) if is_compressed else (script.plain, script.plain_etag)
     headers = {
-        "ETag": etag,
         "Cache-Control": CACHE_CONTROL,
-        "Vary": "Accept-Encoding",
         "Access-Control-Allow-Origin": "*",  # for `crossorigin` and `integrity`
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
-    if _matches(request.headers.get("if-none-match", ""), etag):
-        return Response(content=b"", status_code=304, headers=headers, media_type=_MEDIA_TYPE)
-    if is_compressed:
-        headers["Content-Encoding"] = "gzip"
-    return Response(content=body, headers=headers, media_type=_MEDIA_TYPE)
+    return answer_file(request, read_tracker(), headers)
 
 
 @get(
     "/v1/projects/{write_key:str}/settings",
     opt={"scope": None, "docs": SETTINGS_DOCS},
+    operation_id="readBrowserSettings",
     summary="What a browser SDK asks before it sends",
     tags=["collect"],
 )
@@ -91,10 +70,6 @@ async def browser_settings(write_key: FromPath[str], request: AnyRequest) -> dic
 
 
 route_handlers: list[HTTPRouteHandler] = [tracker, browser_settings]
-
-
-def _matches(condition: str, etag: str) -> bool:
-    return condition.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in condition.split(",")}
 
 
 def _address_of(request: AnyRequest) -> tuple[str, str]:

@@ -50,7 +50,8 @@ class BodyIntake:
     async def __call__(self) -> Any:
         if self._is_complete:  # the only message left is that the client has disconnected
             return self._note_disconnect(await self._receive())
-        await self.hold(self._declared)
+        if self._declared > FREE_BYTES:
+            await self.hold(self._declared)
         message = self._note_disconnect(await self._receive_in_time())
         self._received += len(message.get("body", b""))
         if self._received - self._marked >= PROGRESS_BYTES:
@@ -61,7 +62,8 @@ class BodyIntake:
             self._complete()
             if self._received > FREE_BYTES and not self._streams:
                 await self._turns.take()  # decoding a large body blocks the event loop
-        await self.hold(self._received)
+        if self._received > FREE_BYTES:
+            await self.hold(self._received)
         return message
 
     async def hold_unpacked(self, total: int, limit: int) -> None:

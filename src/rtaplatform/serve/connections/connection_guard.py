@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -35,7 +36,13 @@ LOOK_SECONDS = 0.1
 ROOM_SHARE = 0.75  # cut down to this part of the limit, so that new connections have room until the next look
 DESCRIPTORS = Path("/proc/self/fd")
 _LAST_RECEIVED = struct.Struct("52xI")  # tcp_info: milliseconds since the last byte was received
-_log = telemetry.logger("serve.connection_guard")
+_log = telemetry.make_logger("serve.connection_guard")
+
+
+def peer_of_scope(scope: Any) -> Peer | None:
+    """Return whose connection a request came on. None where the server does not say it, as on a Unix socket."""
+    client = scope.get("client")
+    return (str(client[0]), int(client[1])) if client else None  # Granian gives the port as a text
 
 
 class OpenConnection(Struct, frozen=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.serve.connections.byte_budget import ByteBudget
 from rtaplatform.serve.connections.connection_guard import ConnectionGuard
+from rtaplatform.serve.connections.deadlines import Deadlines
 from rtaplatform.serve.connections.exchanges import Exchanges
 from rtaplatform.serve.connections.networks import is_within
 from rtaplatform.settings import ApiSettings
@@ -14,6 +15,9 @@ from rtaplatform.settings import ApiSettings
 BODY_WAIT_SECONDS = 10.0  # a large body waits so long for room: as long as for Kafka
 ANSWER_WAIT_SECONDS = 1.0
 ANSWERS_WAITING_MAX = 4  # each is in memory already
+STALLED_SECONDS_MAX = 20.0  # for a piece of a response, however small its client's window is
+MESSAGES_BYTES_MAX = 24 << 20  # of sockets: the server takes a message whole, however slowly its client reads it
+MESSAGE_WAIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class ConnectionLimits:
     guard: ConnectionGuard
     bodies: ByteBudget
     answers: ByteBudget
+    messages: ByteBudget
+    sends: Deadlines
+    live_sends: Deadlines
     turns: CooperativeQueue = field(default_factory=CooperativeQueue)
     exchanges: Exchanges = field(default_factory=Exchanges)
 
@@ -35,4 +42,7 @@ def make_connection_limits(settings: ApiSettings, trusted_proxies: str = "") -> 
             wait_seconds=ANSWER_WAIT_SECONDS,
             waiting_max=ANSWERS_WAITING_MAX,
         ),
+        messages=ByteBudget("messages", MESSAGES_BYTES_MAX, wait_seconds=MESSAGE_WAIT_SECONDS),
+        sends=Deadlines(STALLED_SECONDS_MAX),
+        live_sends=Deadlines(settings.live_send_timeout_seconds),
     )

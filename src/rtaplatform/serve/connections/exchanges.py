@@ -16,14 +16,22 @@ class Exchanges:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count one request while it is handled."""
-        task = asyncio.current_task()
-        if task is None or task in self._tasks:
-            yield
-            return
-        self._tasks.add(task)
+        task = self.begin()
         try:
             yield
         finally:
+            self.end(task)
+
+    def begin(self) -> asyncio.Task[Any] | None:
+        """Count the request of this task. Returns what to give to `end`; None if the task is counted already."""
+        task = asyncio.current_task()
+        if task is None or task in self._tasks:
+            return None
+        self._tasks.add(task)
+        return task
+
+    def end(self, task: asyncio.Task[Any] | None) -> None:
+        if task is not None:
             self._tasks.discard(task)
 
     def end_all(self) -> int:

@@ -12,7 +12,7 @@ from rtaplatform import telemetry
 TICK_SECONDS = 0.05
 WINDOW_SECONDS = 60.0
 LOGGED_SECONDS = 1.0
-_log = telemetry.logger("serve.standstill")
+_log = telemetry.make_logger("serve.standstill")
 
 
 class LoopStandstill:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 
 def is_within(networks: str) -> Callable[[str], bool]:
     """Return a function that tells whether an address is in one of these networks, which commas separate."""
-    parsed_networks = [ip_network(part.strip()) for part in networks.split(",") if part.strip()]
+    parsed_networks = networks_of(networks)
 
     def check(address: str) -> bool:
         parsed = read_address(address)
         return parsed is not None and any(parsed in network for network in parsed_networks)
 
     return check
+
+
+def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read networks that commas separate."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:

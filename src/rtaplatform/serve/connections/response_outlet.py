@@ -12,10 +12,10 @@ from typing import Any
 
 from rtaplatform.core.errors import Busy
 from rtaplatform.serve.connections.byte_budget import FREE_BYTES, BudgetShare, ByteBudget, ByteBudgetSpent
-from rtaplatform.serve.http.problems import problem_messages
+from rtaplatform.serve.connections.deadlines import Deadlines
+from rtaplatform.serve.http.problems import write_problem
 
 PIECE_BYTES = 8 << 10
-STALLED_SECONDS_MAX = 20.0
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -30,14 +30,14 @@ class ResponseOutlet:
         address: Callable[[], str],
         *,
         cut: Callable[[], None],
+        deadlines: Deadlines,
         is_head: bool = False,
-        stalled_seconds_max: float = STALLED_SECONDS_MAX,
     ) -> None:
         self._send, self._budget, self._address, self._cut, self._is_head = send, budget, address, cut, is_head
-        self._stalled_seconds_max = stalled_seconds_max
+        self._deadlines = deadlines
         self._share: BudgetShare | None = None
         self._start: Any = None
-        self._timeout: asyncio.Timeout | None = None
+        self._sending: asyncio.Task[Any] | None = None
         self._has_started, self._is_done = False, False
 
     async def __call__(self, message: Any) -> None:
@@ -72,7 +72,7 @@ class ResponseOutlet:
         if self._has_started:
             self._cut()
             return
-        for message in problem_messages(error):
+        for message in write_problem(error):
             await self._send(message)
 
     # inside ----------------------------------------------------------------------------------------------------
@@ -93,14 +93,13 @@ class ResponseOutlet:
             await self._send(self._start)
 
     async def _send_pieces(self, body: bytes, has_more: bool) -> None:
+        self._sending = asyncio.current_task()
         try:
             for start in range(0, max(1, len(body)), PIECE_BYTES):
                 is_last = start + PIECE_BYTES >= len(body)
                 piece = body if is_last and not start else body[start : start + PIECE_BYTES]
-                async with asyncio.timeout(self._stalled_seconds_max) as self._timeout:
-                    await self._send(
-                        {"type": "http.response.body", "body": piece, "more_body": has_more or not is_last}
-                    )
+                message = {"type": "http.response.body", "body": piece, "more_body": has_more or not is_last}
+                await self._deadlines.keep(self._send(message))
                 if self._share is not None:
                     self._share.progress()
             self._is_done = not has_more
@@ -110,11 +109,11 @@ class ResponseOutlet:
             if has_more:  # the producer of a stream must learn that nobody reads it
                 raise
         finally:
-            self._timeout = None
+            self._sending = None
             if self._share is not None:
                 self._budget.release(self._share)
 
     def _give_up(self) -> None:
         """Give up this response: another one needs the room, and this client reads nothing."""
-        if self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time())
+        if self._sending is not None:
+            self._deadlines.expire(self._sending)

@@ -2,7 +2,8 @@
 
 `opt={"scope": "read"}` on a route requires a key with that scope; `opt={"scope": None}` makes it open to everybody.
 `opt={"find_access": f}` replaces the look at the `Authorization` header: collecting finds keys in bodies, live streams
-have tickets. Each request counts against the limit of its key (`limits.py`). The project comes from the key, never
+have tickets. Without a key in the header, a session's cookie stands for its key (`serve/session`); collecting takes no
+cookie. Each request counts against the limit of its key (`limits.py`). The project comes from the key, never
 from the request. A refusal never tells whether a thing exists.
 A key that opens nothing counts as a guess of the client's address. For an address with too many guesses, only keys
 that exist are looked up.
@@ -21,10 +22,12 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import TooManyRequestsException
 from litestar.handlers import BaseRouteHandler
 
+from rtaplatform.catalog.keys.key_format import hash_key
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Forbidden, Unauthorized
-from rtaplatform.serve.http.dependencies import Dependencies, FindAccess, dependencies_of
+from rtaplatform.serve.http.dependencies import Dependencies, FindAccess, find_dependencies
 from rtaplatform.serve.http.limits import KINDS, UNKNOWN
+from rtaplatform.serve.session.session_cookie import find_session
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 _CLOSED = "closed"
@@ -41,7 +44,7 @@ async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> 
     if scope == _CLOSED:
         raise Forbidden("This route is closed.")
     find: FindAccess = handler.opt.get("find_access", find_bearer)
-    access = await find(connection, dependencies_of(connection))
+    access = await find(connection, find_dependencies(connection))
     if access is None:
         await refuse_unknown(connection)
     else:
@@ -49,7 +52,7 @@ async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> 
     connection.state.access = require_scope(access, scope)
 
 
-def access_of(connection: AnyConnection) -> KeyAccess:
+def find_access(connection: AnyConnection) -> KeyAccess:
     """Return what the request's key opens; only on routes with a scope."""
     return cast(KeyAccess, connection.state.access)
 
@@ -64,7 +67,7 @@ def require_scope(access: KeyAccess | None, scope: str) -> KeyAccess:
 
 async def take(connection: AnyConnection, kind: str, access: KeyAccess, cost: int = 1) -> None:
     """Charge `cost` to the key's limit. The response tells what remains. Raises TooManyRequestsException."""
-    allowance = await dependencies_of(connection).limits.take_of_key(kind, access.key_id, access.project_id, cost)
+    allowance = await find_dependencies(connection).limits.take_for_key(kind, access.key_id, access.project_id, cost)
     if allowance.limit:
         connection.scope["state"]["allowance"] = allowance
 
@@ -91,16 +94,20 @@ async def _count_guess(connection: AnyConnection, parts: Dependencies, address: 
 
 
 async def refuse_unknown(
-    connection: AnyConnection, detail: str = "No key, or not a valid one.", hint: str | None = None
+    connection: AnyConnection,
+    detail: str = "No key, or not a valid one.",
+    *,
+    field: str | None = None,
+    hint: str | None = None,
 ) -> NoReturn:
     """Raise Unauthorized, or TooManyRequestsException if the client's address has guessed too often."""
-    parts, state = dependencies_of(connection), connection.scope["state"]
+    parts, state = find_dependencies(connection), connection.scope["state"]
     # A request without any key counts as a guess too, if it has a query or a body to read.
     if not state.get("has_guessed") and (connection.query_params or connection.scope.get("method") == "POST"):
         await _count_guess(connection, parts, address_of(connection, parts))
     if refusal := state.get("guess_refusal"):
         raise refusal
-    raise Unauthorized(detail, hint=hint)
+    raise Unauthorized(detail, field=field, hint=hint)
 
 
 def address_of(connection: AnyConnection, parts: Dependencies) -> str:
@@ -108,7 +115,14 @@ def address_of(connection: AnyConnection, parts: Dependencies) -> str:
     client, trusted = connection.client.host if connection.client else "", parts.limits.trusted_proxies
     # Anybody can send this header, so it is read only if there are trusted proxies.
     forwarded = connection.headers.getall("x-forwarded-for", []) if trusted else []
-    return forwarded_address(client, forwarded, trusted)
+    return find_forwarded_address(client, forwarded, trusted)
+
+
+def find_scope_address(scope: Any, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return the same, of a request that is no object yet."""
+    client = scope["client"][0] if scope.get("client") else ""
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return find_forwarded_address(client, forwarded if trusted else [], trusted)
 
 
 def is_from_trusted_proxy(connection: AnyConnection, parts: Dependencies) -> bool:
@@ -118,10 +132,10 @@ def is_from_trusted_proxy(connection: AnyConnection, parts: Dependencies) -> boo
     return address is not None and any(address in network for network in trusted)
 
 
-def forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def find_forwarded_address(client: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the last address that is no trusted proxy's; for IPv6 its network, since one client has all of it."""
     if not trusted:
-        return _write_address(_read_address(client))
+        return _normalize_address(client)
     # Each proxy appends an address, to the header or as a header of its own: the last ones are the nearest.
     hops = ",".join(forwarded)[-FORWARDED_CHARS_MAX:].split(",")
     address = _read_address(client)
@@ -145,17 +159,37 @@ def _write_address(address: IPv4Address | IPv6Address | None) -> str:
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
-async def find_bearer(connection: AnyConnection, parts: Any) -> KeyAccess | None:
-    return await find_key(connection, parts, bearer_of(connection.headers.get("authorization")))
+@lru_cache(maxsize=4_096)
+def _normalize_address(text: str) -> str:
+    return _write_address(_read_address(text))
 
 
-def bearer_of(header: str | None) -> str | None:
+async def find_bearer(connection: AnyConnection, parts: Dependencies) -> KeyAccess | None:
+    """Find the access of the key in the header, else of the session's cookie."""
+    state, key = connection.scope["state"], read_bearer(connection.headers.get("authorization"))
+    if key is not None:
+        state["key_hash"] = hash_key(key)
+        return await find_key(connection, parts, key)
+    session = await find_session(connection, parts)
+    if session is None:
+        return None
+    state["session"], state["key_hash"] = session, session.hashed
+    return await parts.keys.find_hashed(session.hashed)
+
+
+def find_key_hash(connection: AnyConnection) -> bytes:
+    """Return the SHA-256 of the key that `find_bearer` has found."""
+    hashed: bytes = connection.scope["state"]["key_hash"]
+    return hashed
+
+
+def read_bearer(header: str | None) -> str | None:
     """Return the key of `Bearer KEY`."""
     scheme, _, value = (header or "").partition(" ")
     return value.strip() or None if scheme.lower() == "bearer" else None
 
 
-def basic_user_of(header: str | None) -> str | None:
+def read_basic_user(header: str | None) -> str | None:
     """Return the user name of `Basic …`. The password is ignored."""
     scheme, _, value = (header or "").partition(" ")
     if scheme.lower() != "basic":

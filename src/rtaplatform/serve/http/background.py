@@ -19,7 +19,7 @@ PUBLISH_EVERY_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 BackgroundTask = Coroutine[Any, Any, None]
-log_line = telemetry.logger("background")
+log_line = telemetry.make_logger("background")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from rtaplatform.core.errors import UnreadableBody, UnsupportedEncoding
 from rtaplatform.serve.connections.body_intake import BodyIntake, Receive
@@ -25,8 +26,13 @@ class ClientDisconnected(UnreadableBody):
 
 async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes:
     """Read and decompress the body. Raises UnreadableBody, UnsupportedEncoding, SlowBody, Busy."""
+    _check_encoding(encoding)
+    first = await receive()
+    if is_whole_body(first, limit):
+        whole: bytes = first.get("body", b"")
+        return whole
     parts, total = [], 0
-    async for part in stream_body(receive, encoding, limit):
+    async for part in _read(_ReceiveAgain(first, receive), limit):
         parts.append(part)
         total += len(part)
         if isinstance(receive, BodyIntake):
@@ -38,16 +44,43 @@ async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes
 
 def stream_body(receive: Receive, encoding: str | None, limit: int) -> AsyncIterator[bytes]:
     """Yield the decompressed body in chunks of bounded size. Raises what `read_body` raises."""
-    name = (encoding or "").strip().lower()
+    _check_encoding(encoding)
+    return _read(receive, limit)
+
+
+def is_whole_body(message: Any, limit: int) -> bool:
+    """Whether the message is a request's whole body as the client wrote it: nothing follows, and it is not gzip."""
+    if message["type"] != "http.request" or message.get("more_body", False):
+        return False
+    body = message.get("body", b"")
+    return len(body) <= limit and not body.startswith(_GZIP_MAGIC)
+
+
+class _ReceiveAgain:
+    """Receives a message that is read already, then what follows it."""
+
+    def __init__(self, first: Any, receive: Receive) -> None:
+        self._first, self._receive = first, receive
+
+    async def __call__(self) -> Any:
+        if self._first is None:
+            return await self._receive()
+        first, self._first = self._first, None
+        return first
+
+
+def _check_encoding(encoding: str | None) -> None:
+    if not encoding:
+        return
+    name = encoding.strip().lower()
     if name not in ENCODINGS:
         raise UnsupportedEncoding(
             f"Content-Encoding `{name[:50]}` is unknown.", field="Content-Encoding", allowed=["gzip", "identity"]
         )
-    return _read(receive, limit)
 
 
 async def _read(receive: Receive, limit: int) -> AsyncIterator[bytes]:
-    head, chunks = b"", _chunks(receive, limit)
+    head, chunks = b"", _read_chunks(receive, limit)
     async for chunk in chunks:
         head += chunk
         if len(head) >= len(_GZIP_MAGIC):
@@ -63,7 +96,7 @@ async def _prepend(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[b
         yield chunk
 
 
-async def _chunks(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+async def _read_chunks(receive: Receive, limit: int) -> AsyncIterator[bytes]:
     total = 0
     while True:
         message = await receive()

@@ -57,20 +57,20 @@ def is_querying(path: str) -> bool:
     return path.startswith(_QUERYING) and any(path == prefix or path.startswith(f"{prefix}/") for prefix in _QUERYING)
 
 
-def headers_of_collecting(origin: bytes | None) -> Headers:
+def make_collect_headers(origin: bytes | None) -> Headers:
     """Make the headers of a response to events. Without them a page would see a failed network and send again."""
     if origin is None:
         return [(b"access-control-allow-origin", b"*"), _EXPOSED]
     return [*_allow(origin), (b"access-control-allow-credentials", b"true"), _EXPOSED, *_VARY]
 
 
-def headers_of_querying(origin: bytes | None, *, may_ask: bool) -> Headers:
+def make_query_headers(origin: bytes | None, *, may_ask: bool) -> Headers:
     if origin is None or not may_ask:
         return _VARY
     return [*_allow(origin), _EXPOSED, *_VARY]
 
 
-def preflight_headers(requested: bytes) -> Headers:
+def make_preflight_headers(requested: bytes) -> Headers:
     """Make the other headers of a preflight response. `requested` is its Access-Control-Request-Headers."""
     return [
         (b"access-control-allow-methods", b"POST, GET, OPTIONS"),

@@ -48,8 +48,9 @@ class TableResponse(Response[Any]):
 
 
 def answer_table(table: CsvText) -> Response[bytes]:
+    """The framework adds the charset."""
     headers = {**table.headers, "Content-Disposition": 'inline; filename="rta.csv"'}
-    return Response(table.text, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers)
+    return Response(table.text, media_type=f"{CSV}; header=present", headers=headers)
 
 
 def wants_csv(request: AnyConnection) -> bool:
@@ -64,10 +65,10 @@ def wants_csv(request: AnyConnection) -> bool:
         )  # fmt: skip
     if formats:
         return formats[0] == "csv"
-    return "text/" in accept.lower() and _quality(accept, CSV) > _quality(accept, JSON)
+    return "text/" in accept.lower() and _read_quality(accept, CSV) > _read_quality(accept, JSON)
 
 
-def in_place_of(declared: type[Declared], text: CsvText) -> Declared:
+def type_as(declared: type[Declared], text: CsvText) -> Declared:
     """Type the CSV as the declared JSON, for a handler whose response class is `TableResponse`."""
     return cast(Declared, text)
 
@@ -102,11 +103,11 @@ def _write(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(map(_cell, row))
+        writer.writerow(map(_write_cell, row))
     return text.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def _write_cell(value: Any) -> Any:
     if isinstance(value, str):
         return f"'{value}" if _FORMULA.match(value) else value
     if isinstance(value, bool):
@@ -116,7 +117,7 @@ def _cell(value: Any) -> Any:
     return value  # a number, or None: an empty cell
 
 
-def _quality(accept: str, media_type: str) -> float:
+def _read_quality(accept: str, media_type: str) -> float:
     """Return the quality that `Accept` gives the type, by its most exact range (RFC 9110); 0 if no range matches."""
     ranges: dict[str, float] = {}
     for part in accept.split(",")[:50]:

@@ -1,4 +1,4 @@
-"""The parts of the API. `wiring.py` makes them; every route finds them in `app.state`."""
+"""The parts of the API. `wiring/api.py` makes them; every route finds them in `app.state`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.collect.collector import Collector
 from rtaplatform.collect.enrich.locations import VisitorLocation
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.feed.letter_replay import LetterReplay
+from rtaplatform.feed.letter_search import LetterSearch
 from rtaplatform.profiles.erasure_receipt import PersonToErase
+from rtaplatform.serve.collect.daily_salt import DailySalt
 from rtaplatform.serve.connections.connection_limits import ConnectionLimits, make_connection_limits
+from rtaplatform.serve.feed.subscriptions import FeedSubscriptions
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.health import Health
 from rtaplatform.serve.http.limits import RateLimits
 from rtaplatform.serve.http.tickets import Tickets
+from rtaplatform.serve.session.sessions import Sessions
 from rtaplatform.settings import ApiSettings, LimitSettings
 
 T = TypeVar("T")
@@ -72,15 +77,24 @@ class QueryServices:
     hub: LiveHub
     products: ProductCatalog
     tickets: Tickets = field(default_factory=Tickets)
+    sessions: Sessions = field(default_factory=Sessions)
+    feeds: FeedSubscriptions | None = None  # None: this process has no feed, as in tests
+    letters: LetterSearch | None = None
+    replay: LetterReplay | None = None
 
 
 @dataclass(frozen=True)
 class CollectIntake:
-    """How collecting requests are read. `find_location` tells where an address is, if there is a file of locations."""
+    """How collecting requests are read. `find_location` tells where an address is, if there is a file of locations.
+
+    `salt` names visitors without an id.
+    """
 
     body_bytes_max: int = 4 << 20
     denied: frozenset[str] = frozenset()  # properties and traits that are not stored
     find_location: Callable[[str], VisitorLocation] | None = None
+    salt: DailySalt = field(default_factory=DailySalt)
+    bot_events_per_minute: int = 3_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class CatalogServices:
     import_turns: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def _nothing() -> None: ...
+def _ignore_stop() -> None: ...
 
 
 @dataclass(frozen=True)
@@ -105,12 +119,12 @@ class Dependencies:
     collector: Collector
     health: Health
     settings: ApiSettings = field(default_factory=ApiSettings)
-    intake: CollectIntake = CollectIntake()
+    intake: CollectIntake = field(default_factory=CollectIntake)
     limits: RateLimits = field(default_factory=lambda: RateLimits(LimitSettings()))
     questions: QueryServices | None = None
     catalog: CatalogServices | None = None
     # Called when the process is asked to stop: it ends the streams, which would never end by themselves.
-    before_stop: Callable[[], None] = _nothing
+    before_stop: Callable[[], None] = _ignore_stop
     bounds: ConnectionLimits = field(default_factory=lambda: make_connection_limits(ApiSettings()))
     # The origins whose pages may send events and query.
     origins: CorsOrigins = field(default_factory=CorsOrigins)
@@ -121,19 +135,43 @@ class Dependencies:
 FindAccess = Callable[[ASGIConnection[Any, Any, Any, Any], Dependencies], Awaitable[KeyAccess | None]]
 
 
-def dependencies_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Dependencies:
+def find_dependencies(connection: ASGIConnection[Any, Any, Any, Any]) -> Dependencies:
     parts: Dependencies = connection.app.state["parts"]
     return parts
 
 
-def query_services_of(parts: Dependencies) -> QueryServices:
+def require_query_services(parts: Dependencies) -> QueryServices:
     assert parts.questions is not None, "a process with query routes has no query services"
     return parts.questions
 
 
-def catalog_services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> CatalogServices:
+def require_feeds(connection: ASGIConnection[Any, Any, Any, Any]) -> FeedSubscriptions:
+    """Return the feeds. Raises Unavailable if this process has none."""
+    feeds = require_query_services(find_dependencies(connection)).feeds
+    if feeds is None:
+        raise Unavailable("kafka", "This process has no feed.")
+    return feeds
+
+
+def require_letters(connection: ASGIConnection[Any, Any, Any, Any]) -> LetterSearch:
+    """Return the search for dead letters. Raises Unavailable if this process has none."""
+    letters = require_query_services(find_dependencies(connection)).letters
+    if letters is None:
+        raise Unavailable("kafka", "This process has no dead letters.")
+    return letters
+
+
+def require_replay(connection: ASGIConnection[Any, Any, Any, Any]) -> LetterReplay:
+    """Return the replay of dead letters. Raises Unavailable if this process has none."""
+    replay = require_query_services(find_dependencies(connection)).replay
+    if replay is None:
+        raise Unavailable("kafka", "This process replays no dead letters.")
+    return replay
+
+
+def require_catalog_services(connection: ASGIConnection[Any, Any, Any, Any]) -> CatalogServices:
     """Return the services of the catalog. Raises Unavailable if this process has none."""
-    parts = dependencies_of(connection)
+    parts = find_dependencies(connection)
     if parts.catalog is None:
         raise Unavailable("postgres", "This process has no catalog.")
     return parts.catalog

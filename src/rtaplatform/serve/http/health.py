@@ -35,7 +35,7 @@ class Health:
         self._last_check: tuple[float, bool, dict[str, Any]] | None = None
         self._lock = asyncio.Lock()
 
-    async def readiness(self) -> tuple[bool, dict[str, Any]]:
+    async def check_readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether to send requests here, and the details."""
         async with self._lock:
             if self._last_check is None or time.monotonic() - self._last_check[0] > REUSED_SECONDS:

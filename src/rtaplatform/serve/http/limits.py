@@ -19,17 +19,24 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.errors import StorageError
-from litestar.exceptions import TooManyRequestsException
-from msgspec import Struct
 from redis.asyncio import ConnectionPool
 
 from rtaplatform import telemetry
+from rtaplatform.serve.connections.networks import networks_of
 from rtaplatform.serve.http.store_room import StoreRoom
+from rtaplatform.serve.limits.holder_limits import HolderLimits
+from rtaplatform.serve.limits.limit_rules import (
+    HOUR_SECONDS,
+    Allowance,
+    RateRule,
+    make_nearly_full,
+    make_too_many,
+)
 from rtaplatform.settings import LimitSettings
 
 COLLECT, READ, CATALOG, ADMIN, UNKNOWN = "collect", "read", "catalog", "admin", "unknown"
@@ -37,8 +44,7 @@ COLLECT_IN_AN_HOUR = "collect_in_an_hour"
 GUARANTEED = "collect_while_nearly_full"
 PROJECTS, ALL_PROJECTS, PROJECT_CHANGES = "projects", "all_projects", "project_changes"
 KINDS = {"read": READ, "catalog:read": CATALOG, "catalog:write": CATALOG, "admin": ADMIN, "collect": COLLECT}
-MINUTE_SECONDS, HOUR_SECONDS = 60, 3_600
-PORTIONS = 100
+_OF_PROJECT = {kind: f"{kind}_of_project" for kind in KINDS.values()}
 GUARANTEED_PORTIONS = 1_000  # finer, since little of the guarantee is left when room is scarce
 ROOM_SECONDS = 60  # Retry-After of a refusal for want of room
 METERS_MAX = 20_000  # for keys and projects, and as many for addresses
@@ -53,30 +59,6 @@ class Counter(Protocol):
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Add to a count and return it. The count is forgotten `expiry` seconds after it began."""
         ...
-
-
-class Allowance(Struct, frozen=True):
-    """How much of a limit remains. A limit of 0 means that there is no limit."""
-
-    limit: int
-    remaining: int
-    reset_seconds: int
-
-    def headers(self) -> dict[str, str]:
-        return {
-            "RateLimit-Limit": str(self.limit),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(self.reset_seconds),
-        }
-
-
-class RateRule(NamedTuple):
-    """At most `limit` in each window; 0 means no limit. `subject` names what is counted, for people."""
-
-    limit: int
-    subject: str
-    window_seconds: int = MINUTE_SECONDS
-    portions: int = PORTIONS
 
 
 class _Meter:
@@ -100,7 +82,8 @@ class RateLimits:
         self._room = room or StoreRoom()
         self.trusted_proxies = networks_of(settings.trusted_proxies)
         self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
-        self._rules = rules_of(settings)
+        self._rules = list_rules(settings)
+        self.holders = HolderLimits(settings, now)
         self._shared, self._own, self._now = counter, MemoryStorage(), now
         # Addresses have meters of their own, so that strangers cannot push out those of keys.
         self._meters: dict[tuple[str, str], _Meter] = {}
@@ -112,43 +95,74 @@ class RateLimits:
         rule = self._rules[kind]
         if rule.limit == 0:
             return Allowance(0, 0, 0)
-        meter, cost = self._meter(kind, holder), min(cost, rule.limit)
+        meter, cost = self._find_meter(kind, holder), min(cost, rule.limit)
         await self._provide(meter, f"{kind}:{holder}", rule, cost)
-        allowance = self._allowance(meter, rule)
+        allowance = self._compute_allowance(meter, rule)
         if meter.local < cost:
             telemetry.RATE_LIMITED.labels(kind).inc()
-            raise too_many(rule, allowance)
+            raise make_too_many(rule, allowance)
         meter.local -= cost
         return Allowance(rule.limit, max(0, allowance.remaining - cost), allowance.reset_seconds)
 
-    async def take_of_key(self, kind: str, key_id: str, project_id: str, cost: int = 1) -> Allowance:
+    async def take_for_key(self, kind: str, key_id: str, project_id: str, cost: int = 1) -> Allowance:
         """Take from a key and from its project. Returns the scarcest allowance. Raises TooManyRequestsException."""
-        allowances = [await self.take(kind, key_id, cost), await self.take(of_project_kind(kind), project_id, cost)]
+        if (allowance := self._take_held(kind, key_id, project_id, cost)) is not None:
+            return allowance
+        allowances = [await self.take(kind, key_id, cost), await self.take(_OF_PROJECT[kind], project_id, cost)]
         if kind == COLLECT:
             allowances.append(await self.take(COLLECT_IN_AN_HOUR, project_id, cost))
             await self._take_guaranteed(project_id, cost)
         limited = [allowance for allowance in allowances if allowance.limit]
         return min(limited, key=lambda allowance: allowance.remaining) if limited else allowances[0]
 
+    @cached_property
     def events_max(self) -> int:
-        """Return how many events one request may take at most; 0 means no limit."""
-        kinds = (COLLECT, of_project_kind(COLLECT), COLLECT_IN_AN_HOUR)
-        return min((self._rules[kind].limit for kind in kinds if self._rules[kind].limit), default=0)
+        """How many events one request may take at most; 0 means no limit."""
+        limits = [self._rules[kind].limit for kind in (COLLECT, _OF_PROJECT[COLLECT], COLLECT_IN_AN_HOUR)]
+        return min(filter(None, limits), default=0)
 
     def is_spent(self, kind: str, holder: str) -> bool:
         """Whether nothing remains, as far as this process knows."""
-        meter, rule = self._meters_of(kind).get((kind, holder)), self._rules[kind]
-        is_now = meter is not None and meter.window == self._window(rule)
+        meter, rule = self._find_meters(kind).get((kind, holder)), self._rules[kind]
+        is_now = meter is not None and meter.window == self._find_window(rule)
         return bool(rule.limit) and meter is not None and is_now and meter.local == 0 and meter.taken >= rule.limit
 
     # inside ----------------------------------------------------------------------------------------------------
+
+    def _take_held(self, kind: str, key_id: str, project_id: str, cost: int) -> Allowance | None:
+        """Take from the portions that this process holds, without waiting. None if one of them has too little."""
+        now, guaranteed = self._now(), None
+        if kind == COLLECT and self._rules[GUARANTEED].limit:
+            guaranteed = self._held_meter(GUARANTEED, project_id, now)
+            if guaranteed is None or self._room.share is not None:
+                return None
+            if guaranteed.local < cost and guaranteed.taken < self._rules[GUARANTEED].limit:
+                return None
+        meters = []
+        for one, holder in _list_holders(kind, key_id, project_id):
+            rule = self._rules[one]
+            if rule.limit:
+                meter = self._held_meter(one, holder, now)
+                if meter is None or meter.local < cost:
+                    return None
+                meters.append((meter, rule))
+        for meter, _ in meters:
+            meter.local -= cost
+        if guaranteed is not None:
+            guaranteed.local -= min(cost, guaranteed.local)
+        return self._compute_allowance(*min(meters, key=_read_remaining), now) if meters else Allowance(0, 0, 0)
+
+    def _held_meter(self, kind: str, holder: str, now: float) -> _Meter | None:
+        """The meter of the current window, if there is one."""
+        meter = self._meters.get((kind, holder))
+        return meter if meter is not None and meter.window == now // self._rules[kind].window_seconds else None
 
     async def _take_guaranteed(self, project_id: str, cost: int) -> None:
         """Count always. Refuse only if the store is nearly full and the project has used up its guarantee."""
         rule = self._rules[GUARANTEED]
         if rule.limit == 0:
             return
-        meter = self._meter(GUARANTEED, project_id)
+        meter = self._find_meter(GUARANTEED, project_id)
         await self._provide(meter, f"{GUARANTEED}:{project_id}", rule, cost)
         has_enough = meter.local >= cost
         meter.local -= min(cost, meter.local)
@@ -157,8 +171,8 @@ class RateLimits:
         guaranteed = max(1, round(rule.limit * self._room.share))
         if not has_enough or meter.taken - meter.local > guaranteed:
             telemetry.RATE_LIMITED.labels(GUARANTEED).inc()
-            reset_seconds = min(ROOM_SECONDS, self._allowance(meter, rule).reset_seconds)
-            raise nearly_full(self._room.filled_percent, Allowance(guaranteed, 0, reset_seconds))
+            reset_seconds = min(ROOM_SECONDS, self._compute_allowance(meter, rule).reset_seconds)
+            raise make_nearly_full(self._room.filled_percent, Allowance(guaranteed, 0, reset_seconds))
 
     async def _provide(self, meter: _Meter, name: str, rule: RateRule, cost: int) -> None:
         """Fetch portions until this process has `cost` to spend, or nothing remains."""
@@ -167,14 +181,14 @@ class RateLimits:
                 if meter.local < cost and meter.taken < rule.limit:
                     await self._fetch(meter, f"{name}:{meter.window}", rule, cost)
 
-    def _window(self, rule: RateRule) -> int:
+    def _find_window(self, rule: RateRule) -> int:
         return int(self._now() // rule.window_seconds)
 
-    def _meters_of(self, kind: str) -> dict[tuple[str, str], _Meter]:
+    def _find_meters(self, kind: str) -> dict[tuple[str, str], _Meter]:
         return self._addresses if kind == UNKNOWN else self._meters
 
-    def _meter(self, kind: str, holder: str) -> _Meter:
-        meters, window = self._meters_of(kind), self._window(self._rules[kind])
+    def _find_meter(self, kind: str, holder: str) -> _Meter:
+        meters, window = self._find_meters(kind), self._find_window(self._rules[kind])
         meter = meters.get((kind, holder))
         if meter is None or meter.window != window:
             meters.pop((kind, holder), None)
@@ -199,17 +213,25 @@ class RateLimits:
             telemetry.LIMITS_ALONE.inc()
         return await self._own.incr(name, life_seconds, portion)
 
-    def _allowance(self, meter: _Meter, rule: RateRule) -> Allowance:
-        reset = math.ceil((meter.window + 1) * rule.window_seconds - self._now())
-        remaining = meter.local + max(0, rule.limit - meter.taken)
-        return Allowance(rule.limit, remaining, min(max(1, reset), rule.window_seconds))
+    def _compute_allowance(self, meter: _Meter, rule: RateRule, now: float | None = None) -> Allowance:
+        reset = math.ceil((meter.window + 1) * rule.window_seconds - (self._now() if now is None else now))
+        return Allowance(rule.limit, _read_remaining((meter, rule)), min(max(1, reset), rule.window_seconds))
 
 
-def of_project_kind(kind: str) -> str:
-    return f"{kind}_of_project"
+def _read_remaining(pair: tuple[_Meter, RateRule]) -> int:
+    meter, rule = pair
+    return meter.local + max(0, rule.limit - meter.taken)
 
 
-def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
+def _list_holders(kind: str, key_id: str, project_id: str) -> list[tuple[str, str]]:
+    """Whose limits a request counts against."""
+    holders = [(kind, key_id), (_OF_PROJECT[kind], project_id)]
+    if kind == COLLECT:
+        holders.append((COLLECT_IN_AN_HOUR, project_id))
+    return holders
+
+
+def list_rules(settings: LimitSettings) -> dict[str, RateRule]:
     """Return all limits by kind."""
     of_key = {
         COLLECT: RateRule(settings.collect_events_per_minute, "events of this key"),
@@ -218,7 +240,7 @@ def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
         ADMIN: RateRule(settings.admin_per_minute, "requests of this key"),
     }
     of_project = {
-        of_project_kind(kind): RateRule(
+        _OF_PROJECT[kind]: RateRule(
             rule.limit * settings.project_factor, rule.subject.replace("this key", "all keys of this project")
         )
         for kind, rule in of_key.items()
@@ -235,33 +257,7 @@ def rules_of(settings: LimitSettings) -> dict[str, RateRule]:
     }  # fmt: skip
 
 
-def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Read networks that commas separate."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def too_many(rule: RateRule, allowance: Allowance) -> TooManyRequestsException:
-    window = "an hour" if rule.window_seconds == HOUR_SECONDS else "a minute"
-    return _refusal(
-        f"More than {allowance.limit} {rule.subject} in {window}; {allowance.remaining} are left.", allowance
-    )
-
-
-def nearly_full(percent: int, allowance: Allowance) -> TooManyRequestsException:
-    return _refusal(
-        f"The platform's store is nearly full ({percent} %). Until there is room, a project may send {allowance.limit} "
-        "events in an hour, and this one has sent more. Send the event again later.",
-        allowance,
-    )
-
-
-def _refusal(detail: str, allowance: Allowance) -> TooManyRequestsException:
-    wait = str(allowance.reset_seconds)
-    headers = {**allowance.headers(), "Retry-After": wait, "X-RateLimit-Reset": wait}
-    return TooManyRequestsException(detail=detail, headers=headers)
-
-
-def redis_counter(pool: ConnectionPool) -> RedisStorage:
+def make_redis_counter(pool: ConnectionPool) -> RedisStorage:
     """Make a counter in Redis below PREFIX, the only keys that its user may touch. It opens nothing yet."""
     # The library gets a pool instead of a URL, so that none of its errors can show a password.
     options: dict[str, Any] = {"connection_pool": pool}

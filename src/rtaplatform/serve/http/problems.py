@@ -28,7 +28,7 @@ from rtaplatform.collect.body.draft import BatchRefused, EventRefused
 from rtaplatform.core import errors
 
 MEDIA_TYPE = "application/problem+json"
-_log = telemetry.logger("serve.problems")
+_log = telemetry.make_logger("serve.problems")
 
 
 class ProblemKind(Struct, frozen=True):
@@ -97,30 +97,35 @@ KINDS: dict[type[BaseException], ProblemKind] = {
 BY_SLUG = {kind.slug: kind for kind in KINDS.values()}
 
 
-def kind_of(error: BaseException) -> ProblemKind:
+def find_kind(error: BaseException) -> ProblemKind:
     return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), _INTERNAL)
 
 
 def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The exception handler of the whole application."""
-    kind = kind_of(error)
-    if kind is _INTERNAL:
-        _log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
-    elif isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy):
-        _log.warning("server_unavailable", server=error.server, detail=error.detail, path=request.url.path)
+    kind = find_kind(error)
+    log_problem(error, request.method, request.url.path)
     document = describe(error)
     return Response(
         content=msgspec.json.encode(document),
         status_code=kind.status,
         media_type=MEDIA_TYPE,
-        headers=_headers(error, kind),
+        headers=_make_headers(error, kind),
     )
 
 
-def problem_messages(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
+def log_problem(error: Exception, method: str, path: str) -> None:
+    """Log an error of our own, or of a server."""
+    if find_kind(error) is _INTERNAL:
+        _log.error("request_failed", method=method, path=path, exc_info=error)
+    elif isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy):
+        _log.warning("server_unavailable", server=error.server, detail=error.detail, path=path)
+
+
+def write_problem(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the response as ASGI messages, for requests that reach no route."""
-    kind, body = kind_of(error), msgspec.json.encode(describe(error))
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_headers(error, kind)}
+    kind, body = find_kind(error), msgspec.json.encode(describe(error))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **_make_headers(error, kind)}
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return (
         {"type": "http.response.start", "status": kind.status, "headers": encoded},
@@ -130,8 +135,8 @@ def problem_messages(error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the problem document of an error."""
-    kind = kind_of(error)
-    facts = _facts(error)
+    kind = find_kind(error)
+    facts = _list_facts(error)
     return {
         "type": f"/problems/{kind.slug}",
         "title": kind.title,
@@ -142,11 +147,11 @@ def describe(error: BaseException) -> dict[str, Any]:
         "hint": facts.get("hint") or kind.remedy,
         "code": kind.slug,
         "message": facts["detail"],
-        **_extra_members(error),
+        **_list_extra_members(error),
     }
 
 
-def _facts(error: BaseException) -> dict[str, Any]:
+def _list_facts(error: BaseException) -> dict[str, Any]:
     match error:
         case errors.Rejected():
             return {"detail": error.detail, "field": error.field, "allowed": error.allowed, "hint": error.hint}
@@ -159,27 +164,27 @@ def _facts(error: BaseException) -> dict[str, Any]:
         case errors.Stopped():
             return {"detail": error.detail}
         case ValidationException():
-            return _validation_facts(error)
+            return _list_validation_facts(error)
         case RequestEntityTooLarge():
             return {"detail": "The body is too large."}
-        case HTTPException() if kind_of(error) is not _INTERNAL:
+        case HTTPException() if find_kind(error) is not _INTERNAL:
             return {"detail": error.detail}
     return {"detail": "The request failed because of an error on our side. It is logged."}
 
 
-def _validation_facts(error: ValidationException) -> dict[str, Any]:
+def _list_validation_facts(error: ValidationException) -> dict[str, Any]:
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
     violation = first if isinstance(first, dict) else {}
     return {"detail": violation.get("message") or error.detail, "field": violation.get("key")}
 
 
-def _extra_members(error: BaseException) -> dict[str, Any]:
+def _list_extra_members(error: BaseException) -> dict[str, Any]:
     if isinstance(error, EventRefused):
         return {"reason": error.reason.value}
     return error.answer if isinstance(error, BatchRefused) else {}
 
 
-def _headers(error: Exception, kind: ProblemKind) -> dict[str, str]:
+def _make_headers(error: Exception, kind: ProblemKind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, (errors.Busy, errors.SlowBody)):
         headers["Connection"] = "close"  # the rest of the body is not read

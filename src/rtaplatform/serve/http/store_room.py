@@ -37,7 +37,7 @@ class RoomSample(Struct, frozen=True):
 
 
 class StoreRoom:
-    """The store counts as nearly full from the part `nearly_full` of its memory on."""
+    """The store counts as nearly full from the part `make_nearly_full` of its memory on."""
 
     def __init__(self, nearly_full: float = 0.85) -> None:
         self._nearly_full = nearly_full
@@ -50,7 +50,7 @@ class StoreRoom:
         if not sample.used_max:
             self._filled, self.share = 0.0, None
         else:
-            self._filled = (sample.used + sample.waiting * self._bytes_per_event()) / sample.used_max
+            self._filled = (sample.used + sample.waiting * self._measure_bytes_per_event()) / sample.used_max
             self.share = self._share()
         telemetry.STORE_FILLED.set(self._filled)
         telemetry.STORE_NEARLY_FULL.set(self.share is not None)
@@ -76,7 +76,7 @@ class StoreRoom:
         room_left = (1.0 - self._filled) / max(1.0 - self._nearly_full, 0.01)
         return min(1.0, max(SHARE_MIN, room_left))
 
-    def _bytes_per_event(self) -> float:
+    def _measure_bytes_per_event(self) -> float:
         first, last = self._samples[0], self._samples[-1]
         counted = last.counted - first.counted
         if counted < COUNTED_MIN:

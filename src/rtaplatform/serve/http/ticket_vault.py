@@ -1,4 +1,6 @@
-"""State of tickets that all API processes share: the secrets that sign them, and which have opened a stream.
+"""State of tickets that all API processes share: the secrets that sign them, and which have been used.
+
+Each purpose has secrets of its own: a ticket for one purpose is void for any other. A secret signs for one period.
 
 It is in Redis, below the limiter's prefix, and with the limiter's user. While Redis is unavailable, or without such a
 user, a process has secrets of its own: then a ticket opens streams only at the process that issued it. No call fails.
@@ -19,7 +21,7 @@ from rtaplatform.serve.http.limits import AWAY_SECONDS, PREFIX, REDIS_SECONDS
 
 DAY_SECONDS = 86_400
 SECRET_BYTES = 32
-SECRETS_MAX = 4  # of a day: a new one is made if Redis has lost the first
+SECRETS_MAX = 4  # of a period: a new one is made if Redis has lost the first
 READ_AGAIN_SECONDS = 10.0
 CLAIMS_MAX = 10_000  # kept in this process while Redis is unavailable
 
@@ -34,7 +36,7 @@ class SharedValues(Protocol):
     async def delete(self, name: str) -> object: ...
 
 
-def redis_values(pool: ConnectionPool) -> SharedValues:
+def make_redis_values(pool: ConnectionPool) -> SharedValues:
     """Make a client for values in Redis. It opens nothing yet."""
     # The client is typed for both its kinds, asynchronous and not.
     client: Any = Redis.from_pool(pool)
@@ -43,34 +45,41 @@ def redis_values(pool: ConnectionPool) -> SharedValues:
 
 
 class TicketVault:
-    def __init__(self, shared: SharedValues | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        shared: SharedValues | None = None,
+        now: Callable[[], float] = time.time,
+        *,
+        purpose: str = "ticket",
+        period_seconds: int = DAY_SECONDS,
+    ) -> None:
         """With `shared` None nothing is shared with other processes."""
-        self._shared, self._now = shared, now
+        self._shared, self._now, self._purpose, self.period_seconds = shared, now, purpose, period_seconds
         self._own = secrets.token_bytes(SECRET_BYTES)
         self._secrets: dict[int, list[bytes]] = {}
         self._read_at: dict[int, float] = {}
         self._claims: dict[str, float] = {}
         self._away_until = 0.0
 
-    async def signing_secret(self, day: int) -> bytes:
-        """Return the secret that signs tickets of this day (days since 1970)."""
-        if day not in self._secrets:
-            await self._read(day)
-        return (self._secrets.get(day) or [self._own])[0]
+    async def find_signing_secret(self, period: int) -> bytes:
+        """Return the secret that signs tickets of this period (periods since 1970)."""
+        if period not in self._secrets:
+            await self._read(period)
+        return (self._secrets.get(period) or [self._own])[0]
 
-    async def secrets_of(self, day: int, *, is_missing: bool = False) -> list[bytes]:
-        """Return the secrets that may have signed tickets of this day. `is_missing`: the known ones have not."""
-        is_due = self._now() - self._read_at.get(day, 0.0) > READ_AGAIN_SECONDS
-        if day not in self._secrets or (is_missing and is_due):
-            await self._read(day)
-        return [*self._secrets.get(day, ()), self._own]
+    async def find_secrets(self, period: int, *, is_missing: bool = False) -> list[bytes]:
+        """Return the secrets that may have signed tickets of this period. `is_missing`: the known ones have not."""
+        is_due = self._now() - self._read_at.get(period, 0.0) > READ_AGAIN_SECONDS
+        if period not in self._secrets or (is_missing and is_due):
+            await self._read(period)
+        return [*self._secrets.get(period, ()), self._own]
 
     async def claim(self, name: str, life_seconds: float) -> bool:
         """Claim a name. False if it has been claimed before."""
         try:
-            if (shared := self._reachable()) is not None:
+            if (shared := self._find_reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return bool(await shared.set(_claim_key(name), b"1", ex=max(1, int(life_seconds)), nx=True))
+                    return bool(await shared.set(self._claim_key(name), b"1", ex=max(1, int(life_seconds)), nx=True))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
         return self._claim_here(name, life_seconds)
@@ -79,15 +88,15 @@ class TicketVault:
         """Undo a claim."""
         self._claims.pop(name, None)
         try:
-            if (shared := self._reachable()) is not None:
+            if (shared := self._find_reachable()) is not None:
                 async with asyncio.timeout(REDIS_SECONDS):
-                    await shared.delete(_claim_key(name))
+                    await shared.delete(self._claim_key(name))
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _reachable(self) -> SharedValues | None:
+    def _find_reachable(self) -> SharedValues | None:
         return self._shared if self._now() >= self._away_until else None
 
     def _claim_here(self, name: str, life_seconds: float) -> bool:
@@ -99,26 +108,26 @@ class TicketVault:
         self._claims[name] = now + life_seconds
         return True
 
-    async def _read(self, day: int) -> None:
-        """Read the day's secret. If Redis has none, store the one known here, or a new one."""
-        if (shared := self._reachable()) is None:
+    async def _read(self, period: int) -> None:
+        """Read the period's secret. If Redis has none, store the one known here, or a new one."""
+        if (shared := self._find_reachable()) is None:
             return
-        name, old_secrets = f"{PREFIX}:ticket-secret:{day}", self._secrets.get(day, [])
+        name, old_secrets = f"{PREFIX}:{self._purpose}-secret:{period}", self._secrets.get(period, [])
         proposal = old_secrets[0] if old_secrets else secrets.token_bytes(SECRET_BYTES)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                await shared.set(name, proposal, ex=2 * DAY_SECONDS, nx=True)
+                # A ticket of the period's last second is valid for another period.
+                await shared.set(name, proposal, ex=2 * self.period_seconds, nx=True)
                 current = await shared.get(name)
         except (RedisError, OSError, TimeoutError):
             self._away_until = self._now() + AWAY_SECONDS
             return
         if current is not None and len(current) == SECRET_BYTES:
-            self._read_at[day] = self._now()
-            self._secrets[day] = [current, *(secret for secret in old_secrets if secret != current)][:SECRETS_MAX]
-        for past_day in [known_day for known_day in self._secrets if known_day < day - 1]:
-            del self._secrets[past_day]
-            self._read_at.pop(past_day, None)
+            self._read_at[period] = self._now()
+            self._secrets[period] = [current, *(secret for secret in old_secrets if secret != current)][:SECRETS_MAX]
+        for past_period in [known_period for known_period in self._secrets if known_period < period - 1]:
+            del self._secrets[past_period]
+            self._read_at.pop(past_period, None)
 
-
-def _claim_key(name: str) -> str:
-    return f"{PREFIX}:ticket:{name}"
+    def _claim_key(self, name: str) -> str:
+        return f"{PREFIX}:{self._purpose}:{name}"

@@ -1,5 +1,7 @@
 """Tickets for live streams: a browser's EventSource cannot send a key in a header.   Stage 6 of 6.
 
+Sessions of the dashboard are tickets too (`serve/session/sessions.py`), with other secrets and a longer life.
+
 A ticket is signed and not stored, so every API process can read it, and tickets of others cannot push it out. For an
 hour it opens one stream, and reconnects of that stream. `EventSource` reconnects by itself, with the same URL and the
 last `id` that it has seen. The ids of a ticket's stream end in its `chain`, which nobody else can know.
@@ -19,7 +21,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from rtaplatform.serve.http.ticket_vault import DAY_SECONDS, TicketVault
+from rtaplatform.serve.http.ticket_vault import TicketVault
 
 LIFE_SECONDS = 3_600
 CLOCKS_APART_SECONDS = 300  # by which the clocks of two API machines may differ
@@ -44,54 +46,62 @@ class Ticket(Struct, frozen=True):
 
 
 class Tickets:
-    def __init__(self, vault: TicketVault | None = None, now: Callable[[], float] = time.time) -> None:
-        self._vault, self._now = vault or TicketVault(), now
+    def __init__(
+        self,
+        vault: TicketVault | None = None,
+        now: Callable[[], float] = time.time,
+        *,
+        life_seconds: int = LIFE_SECONDS,
+    ) -> None:
+        self._vault, self._now, self._life_seconds = vault or TicketVault(), now, life_seconds
 
     async def issue(self, hashed: bytes) -> str:
         """Issue a ticket for the key with this SHA-256."""
         now = int(self._now())
         body = _BODY.pack(_VERSION, now, secrets.token_bytes(12), hashed)
-        return _encode(body + _mac(await self._vault.signing_secret(now // DAY_SECONDS), body))
+        return _encode(
+            body + _compute_mac(await self._vault.find_signing_secret(now // self._vault.period_seconds), body)
+        )
 
     async def read(self, text: str) -> Ticket | None:
-        """Read a ticket, even after its hour. None if it is not ours, or older than a day."""
+        """Read a ticket, even after its end. None if it is not ours, or older than a period of its secrets."""
         raw = _decode(text)
         if raw is None or len(raw) != _BODY.size + _MAC_BYTES or raw[0] != _VERSION:
             return None
         body, mac = raw[: _BODY.size], raw[_BODY.size :]
         _, issued_at, nonce, hashed = _BODY.unpack(body)
-        if not self._now() - DAY_SECONDS < issued_at <= self._now() + CLOCKS_APART_SECONDS:
+        if not self._now() - self._vault.period_seconds < issued_at <= self._now() + CLOCKS_APART_SECONDS:
             return None
-        secret = await self._find_secret(issued_at // DAY_SECONDS, body, mac)
+        secret = await self._find_secret(issued_at // self._vault.period_seconds, body, mac)
         if secret is None:
             return None
-        chain = _encode(_mac(secret, b"chain" + nonce)[:_CHAIN_BYTES])
-        return Ticket(hashed, _encode(nonce), chain, issued_at + LIFE_SECONDS)
+        chain = _encode(_compute_mac(secret, b"chain" + nonce)[:_CHAIN_BYTES])
+        return Ticket(hashed, _encode(nonce), chain, issued_at + self._life_seconds)
 
     def is_over(self, ticket: Ticket) -> bool:
         return self._now() >= ticket.ends_at
 
-    def seconds_left(self, ticket: Ticket) -> float:
+    def count_seconds_left(self, ticket: Ticket) -> float:
         return max(0.0, ticket.ends_at - self._now())
 
     async def claim(self, ticket: Ticket) -> bool:
         """Claim the ticket for a stream. False if it has opened one before."""
-        return await self._vault.claim(ticket.nonce, self.seconds_left(ticket) + CLOCKS_APART_SECONDS)
+        return await self._vault.claim(ticket.nonce, self.count_seconds_left(ticket) + CLOCKS_APART_SECONDS)
 
     async def release(self, ticket: Ticket) -> None:
         """Undo a claim: no stream was opened."""
         await self._vault.release(ticket.nonce)
 
-    async def _find_secret(self, day: int, body: bytes, mac: bytes) -> bytes | None:
+    async def _find_secret(self, period: int, body: bytes, mac: bytes) -> bytes | None:
         """Find the secret that the ticket was signed with."""
         for is_missing in (False, True):
-            for secret in await self._vault.secrets_of(day, is_missing=is_missing):
-                if hmac.compare_digest(_mac(secret, body), mac):
+            for secret in await self._vault.find_secrets(period, is_missing=is_missing):
+                if hmac.compare_digest(_compute_mac(secret, body), mac):
                     return secret
         return None
 
 
-def _mac(secret: bytes, body: bytes) -> bytes:
+def _compute_mac(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, body, hashlib.sha256)[:_MAC_BYTES]
 
 

@@ -14,7 +14,8 @@ from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.routes import HTTPRoute
 
 from rtaplatform.serve.http.csv_tables import CSV, FORMATS
-from rtaplatform.serve.openapi.openapi_pieces import RETRY_AFTER, components, parameter
+from rtaplatform.serve.openapi.named_schemas import move_named_schemas
+from rtaplatform.serve.openapi.openapi_pieces import RETRY_AFTER, make_components, make_parameter, name_schema
 
 Document = dict[str, Any]
 PROBLEM: Document = {
@@ -44,8 +45,11 @@ _WORDS = {
     "429": "Too many requests.",
     "503": "A server is unavailable; see Retry-After.",
 }
-FORMAT = parameter(
-    "format", "csv: a table, as with `Accept: text/csv`.", {"type": "string", "enum": list(FORMATS)}, example="json"
+FORMAT = make_parameter(
+    "format",
+    "csv: a table, as with `Accept: text/csv`.",
+    name_schema("Format", {"type": "string", "enum": list(FORMATS)}),
+    example="json",
 )
 KEY: Document = {
     "type": "http",
@@ -54,7 +58,7 @@ KEY: Document = {
 }
 
 
-def document_of(app: Litestar) -> Document:
+def make_document(app: Litestar) -> Document:
     """Return the whole document."""
     document = app.plugins.get(OpenAPIPlugin).provide_openapi_schema()
     if "Problem" not in document.setdefault("components", {}).setdefault("schemas", {}):
@@ -62,17 +66,17 @@ def document_of(app: Litestar) -> Document:
     return document
 
 
-def encoded_document_of(app: Litestar) -> bytes:
+def encode_document(app: Litestar) -> bytes:
     """Return the document as JSON. It is encoded once: everybody may request it as often as they like."""
     if "openapi_json" not in app.state:
-        app.state["openapi_json"] = msgspec.json.encode(document_of(app))
+        app.state["openapi_json"] = msgspec.json.encode(make_document(app))
     encoded: bytes = app.state["openapi_json"]
     return encoded
 
 
 def _complete(document: Document, app: Litestar) -> None:
     _replace_one_of(document)
-    document["components"]["schemas"] |= {"Problem": PROBLEM, **components()}
+    document["components"]["schemas"] |= {"Problem": PROBLEM, **make_components()}
     document["components"]["securitySchemes"] = {"key": KEY}
     for route in app.routes:
         operations = document["paths"].get(route.path_format)
@@ -82,6 +86,9 @@ def _complete(document: Document, app: Litestar) -> None:
             operation = operations.get(method.lower())
             if operation is not None:
                 _complete_operation(operation, handler.opt)
+    # The framework lists the paths of a handler in an order of its own in each process.
+    document["paths"] = dict(sorted(document["paths"].items()))
+    move_named_schemas(document)
 
 
 def _replace_one_of(part: Any) -> None:
@@ -100,14 +107,14 @@ def _complete_operation(operation: Document, opt: dict[str, Any]) -> None:
         operation["parameters"] = [*operation.get("parameters", ()), FORMAT]
         content = {**succeeded["200"]["content"], CSV: {"schema": {"type": "string"}}}
         succeeded = {**succeeded, "200": {**succeeded["200"], "content": content}}
-    problems = {status: _problem(_WORDS[status], status) for status in _statuses(operation, opt)}
-    operation["responses"] = {**problems, "default": _problem("Anything else that is wrong."), **succeeded}
+    problems = {status: _describe_problem(_WORDS[status], status) for status in _list_statuses(operation, opt)}
+    operation["responses"] = {**problems, "default": _describe_problem("Anything else that is wrong."), **succeeded}
     if scope is not None:
         operation.setdefault("security", [{"key": [scope]}])
         operation["x-scope"] = scope
 
 
-def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
+def _list_statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
     statuses = {"422", "503"}
     if opt.get("scope") is not None:
         statuses |= {"401", "403", "429"}
@@ -121,9 +128,9 @@ def _statuses(operation: Document, opt: dict[str, Any]) -> list[str]:
     return sorted(statuses)
 
 
-def _problem(description: str, status: str | None = None) -> Document:
+def _describe_problem(description: str, status: str | None = None) -> Document:
     schema: Document = {"$ref": "#/components/schemas/Problem"}
     if status is not None:
-        schema = {"allOf": [schema, {"properties": {"status": {"const": int(status)}}}]}
+        schema["properties"] = {"status": {"const": int(status)}}
     answer: Document = {"description": description, "content": {"application/problem+json": {"schema": schema}}}
     return {**answer, "headers": RETRY_AFTER} if status in ("429", "503") else answer

@@ -30,11 +30,11 @@ async def encode_results(beside: SideThread, answers: Sequence[Answer]) -> list[
     return await beside.run(points, lambda: list(map(_encode_large, answers)))
 
 
-def encode_event(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> bytes:
-    """Encode the data of a live event. If it is large, call this outside the event loop."""
+def encode_answers(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> bytes:
+    """Encode the list of answers of a live message. If it is large, call this outside the event loop."""
     if count_points(answers) <= INLINE_MAX:
-        return msgspec.json.encode({"answers": answers})
-    return msgspec.json.encode({"answers": list(map(_encode_large, answers))})
+        return msgspec.json.encode(answers)
+    return msgspec.json.encode(list(map(_encode_large, answers)))
 
 
 def _encode_large(answer: AnswerT) -> AnswerT:

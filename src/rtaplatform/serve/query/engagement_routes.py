@@ -1,4 +1,4 @@
-"""People over HTTP: engagement and retention.   Stage 6 of 6: analytics → [serve]."""
+"""People over HTTP: engagement, lengths of sessions and retention.   Stage 6 of 6: analytics → [serve]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 from litestar import get
 from litestar.handlers import BaseRouteHandler
 
+from rtaplatform.analytics.answer.length_histogram import query_of_lengths, read_lengths
 from rtaplatform.analytics.answer.metric_totals import ENGAGEMENT_METRICS, queries_of_totals, read_totals
 from rtaplatform.analytics.answer.retention import (
     COHORTS,
@@ -20,19 +21,21 @@ from rtaplatform.analytics.answer.retention import (
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.analytics.ask.time_expressions import read_moment
 from rtaplatform.core.errors import InvalidParameter
-from rtaplatform.core.query import NOW, RetentionTable
-from rtaplatform.serve.http.access import access_of, take
-from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, in_place_of, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, query_services_of
+from rtaplatform.core.query import NOW, LengthBucket, LengthHistogram, RetentionTable
+from rtaplatform.serve.http.access import find_access, take
+from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, type_as, wants_csv, write_objects
+from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.query.engagement_docs import (
     ENGAGEMENT_PARAMETERS,
+    LENGTHS_PARAMETERS,
     READ_ENGAGEMENT,
+    READ_LENGTHS,
     READ_RETENTION,
     RETENTION_PARAMETERS,
 )
-from rtaplatform.serve.query.product_routes import document_of_totals, totals_table
+from rtaplatform.serve.query.product_routes import make_totals_document, make_totals_table
 
 
 @get(
@@ -41,57 +44,77 @@ from rtaplatform.serve.query.product_routes import document_of_totals, totals_ta
 )  # fmt: skip
 async def read_engagement(request: AnyRequest) -> dict[str, Any]:
     """The totals of all metrics of people, for one period and of one moment."""
-    _require_known(request)
+    _require_known(request, ENGAGEMENT_PARAMETERS)
     query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
     is_table = wants_csv(request)
-    engine, access = query_services_of(dependencies_of(request)).engine, access_of(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
     cost = await engine.check(access.project, queries_of_totals(query, ENGAGEMENT_METRICS))
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
     totals = await read_totals(engine, access.project, query, ENGAGEMENT_METRICS)
-    return in_place_of(dict[str, Any], totals_table(totals)) if is_table else document_of_totals(totals)
+    return type_as(dict[str, Any], make_totals_table(totals)) if is_table else make_totals_document(totals)
+
+
+@get(
+    "/v1/sessions/lengths", opt={"scope": "read", "csv": True, "docs": READ_LENGTHS}, tags=["people"],
+    summary="How many sessions have which length", response_class=TableResponse,
+)  # fmt: skip
+async def read_session_lengths(request: AnyRequest) -> LengthHistogram:
+    """The sessions that begin in the period, counted in log buckets: each begins a tenth above the one before."""
+    _require_known(request, LENGTHS_PARAMETERS)
+    period_query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
+    query, is_table = query_of_lengths(period_query), wants_csv(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
+    cost = await engine.check(access.project, [query])
+    if cost.reads > 1:
+        await take(request, READ, access, cost.reads - 1)
+    histogram = await read_lengths(engine, access.project, query)
+    if is_table:
+        meta = {META_HEADER: msgspec.json.encode(histogram.meta).decode()}
+        return type_as(LengthHistogram, write_objects(histogram.lengths, LengthBucket.__struct_fields__, meta))
+    return histogram
 
 
 @get(
     "/v1/retention", opt={"scope": "read", "csv": True, "docs": READ_RETENTION}, tags=["people"],
-    summary="How many of the new visitors come back", response_class=TableResponse,
+    summary="How many of the new visitors come back", operation_id="readRetention", response_class=TableResponse,
 )  # fmt: skip
 async def read_retention_table(request: AnyRequest) -> RetentionTable:
     """By the day or week on which persons were first seen: how many, and how many were active in each one after."""
-    table_request, is_table = _retention_request(request), wants_csv(request)
-    engine, access = query_services_of(dependencies_of(request)).engine, access_of(request)
+    table_request, is_table = _read_retention_request(request), wants_csv(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
     reads = await count_reads(engine, access.project, table_request)
     if reads > 1:
         await take(request, READ, access, reads - 1)
     retention = await read_retention(engine, access.project, table_request)
     if is_table:
-        return in_place_of(RetentionTable, _table(retention, table_request.periods))
+        return type_as(RetentionTable, _make_table(retention, table_request.periods))
     return retention
 
 
-route_handlers: list[BaseRouteHandler] = [read_engagement, read_retention_table]
+route_handlers: list[BaseRouteHandler] = [read_engagement, read_session_lengths, read_retention_table]
 
 
-def _require_known(request: AnyRequest) -> None:
+def _require_known(request: AnyRequest, names: tuple[str, ...]) -> None:
     for name in request.query_params:
-        if name not in (*ENGAGEMENT_PARAMETERS, "format"):
-            raise InvalidParameter.unknown(name, (*ENGAGEMENT_PARAMETERS, "format"))
+        if name not in (*names, "format"):
+            raise InvalidParameter.unknown(name, (*names, "format"))
 
 
-def _retention_request(request: AnyRequest) -> RetentionRequest:
+def _read_retention_request(request: AnyRequest) -> RetentionRequest:
     given = read_parameters(request, (*RETENTION_PARAMETERS, "format"))
     cohort = given.get("cohort", COHORTS[0])
     if cohort not in COHORTS:
         raise InvalidParameter(f"`cohort` cannot be {cohort[:100]!r}.", field="cohort", allowed=list(COHORTS))
     return RetentionRequest(
         cohort,
-        _periods(given.get("periods", str(PERIODS_DEFAULT)), PERIODS_MAX[cohort]),
+        _read_periods(given.get("periods", str(PERIODS_DEFAULT)), PERIODS_MAX[cohort]),
         read_moment(given["from"], "from") if "from" in given else None,
         read_moment(given["to"], "to") if "to" in given else NOW,
     )
 
 
-def _periods(text: str, most: int) -> int:
+def _read_periods(text: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise InvalidParameter(
             f"`periods` cannot be {text[:100]!r}.", field="periods", allowed=f"1 to {most}",
@@ -100,7 +123,7 @@ def _periods(text: str, most: int) -> int:
     return int(text)
 
 
-def _table(retention: RetentionTable, periods: int) -> Any:
+def _make_table(retention: RetentionTable, periods: int) -> Any:
     """A row for each cohort, with a column for each period; empty where the period has not begun."""
     ages = [str(age) for age in range(periods)]
     rows = [

@@ -30,9 +30,9 @@ from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.core.values.dimensions import dimension
 from rtaplatform.core.values.markers import shown_value
 from rtaplatform.serve.catalog.catalog_http import decode_id
-from rtaplatform.serve.http.access import access_of
-from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, in_place_of, wants_csv, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, query_services_of
+from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, type_as, wants_csv, write_objects
+from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
 from rtaplatform.serve.query.product_docs import (
     PERIOD_PARAMETERS,
@@ -50,41 +50,41 @@ DAY_WINDOW = "24h"
 
 @get(
     "/v1/products/popular", opt={"scope": "read", "csv": True, "docs": READ_POPULAR}, tags=["products"],
-    summary="The most popular products", response_class=TableResponse,
+    summary="The most popular products", operation_id="readPopularProducts", response_class=TableResponse,
 )  # fmt: skip
 async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
     ranking, is_table = _read_ranking(request, tuple(METRIC_OF)), wants_csv(request)
-    services = query_services_of(dependencies_of(request))
+    services = require_query_services(find_dependencies(request))
     answer = await PopularProducts(services.engine, services.products).popular(
-        access_of(request).project,
+        find_access(request).project,
         ranking.by,
         window=TimeExpression(Anchor.NOW, -ranking.window_ms),
         limit=ranking.limit,
         category=ranking.category,
     )
     if is_table:
-        return in_place_of(Popular, _table(answer.results, PopularProduct.__struct_fields__, answer.meta))
+        return type_as(Popular, _make_table(answer.results, PopularProduct.__struct_fields__, answer.meta))
     return answer
 
 
 @get(
     "/v1/products/trending", opt={"scope": "read", "csv": True, "docs": READ_TRENDING}, tags=["products"],
-    summary="The products that have the most now", response_class=TableResponse,
+    summary="The products that have the most now", operation_id="readTrendingProducts", response_class=TableResponse,
 )  # fmt: skip
 async def read_trending(request: AnyRequest) -> Trending:
     """The first products of a window, where each event counts half for every quarter of the window that it is old."""
     ranking, is_table = _read_ranking(request, TRENDING_BY), wants_csv(request)
-    services = query_services_of(dependencies_of(request))
+    services = require_query_services(find_dependencies(request))
     answer = await TrendingProducts(services.engine, services.products).trending(
-        access_of(request).project,
+        find_access(request).project,
         ranking.by,
         window_ms=ranking.window_ms,
         limit=ranking.limit,
         category=ranking.category,
     )
     if is_table:
-        return in_place_of(Trending, _table(answer.results, TrendingProduct.__struct_fields__, answer.meta))
+        return type_as(Trending, _make_table(answer.results, TrendingProduct.__struct_fields__, answer.meta))
     return answer
 
 
@@ -100,19 +100,19 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     stored = dimension(product_id)
     query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (shown_value(stored),)),))
     is_table = wants_csv(request)
-    services, project = query_services_of(dependencies_of(request)), access_of(request).project
+    services, project = require_query_services(find_dependencies(request)), find_access(request).project
     totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)
     if is_table:
-        return in_place_of(dict[str, Any], totals_table(totals))
+        return type_as(dict[str, Any], make_totals_table(totals))
     products = await find_products(services.products, project, [stored])
     shown = dict(zip(SHOWN_OF_PRODUCT, catalog_fields(products.get(stored)), strict=True))
-    return {"product_id": product_id, **shown, **document_of_totals(totals)}
+    return {"product_id": product_id, **shown, **make_totals_document(totals)}
 
 
 route_handlers: list[BaseRouteHandler] = [read_popular, read_trending, read_product_metrics]
 
 
-def document_of_totals(totals: MetricTotals) -> dict[str, Any]:
+def make_totals_document(totals: MetricTotals) -> dict[str, Any]:
     """The period, each metric by its name, and `meta`."""
     period = {"from": totals.start, "to": totals.end, "timezone": totals.timezone}
     if totals.previous_from is not msgspec.UNSET:
@@ -120,12 +120,12 @@ def document_of_totals(totals: MetricTotals) -> dict[str, Any]:
     return {**period, **totals.totals, "meta": totals.meta}
 
 
-def totals_table(totals: MetricTotals) -> Any:
+def make_totals_table(totals: MetricTotals) -> Any:
     rows = [{"metric": name, **msgspec.to_builtins(total)} for name, total in totals.totals.items()]
-    return _table(rows, TOTAL_COLUMNS, totals.meta)
+    return _make_table(rows, TOTAL_COLUMNS, totals.meta)
 
 
-def _table(rows: Any, columns: tuple[str, ...], meta: Any) -> Any:
+def _make_table(rows: Any, columns: tuple[str, ...], meta: Any) -> Any:
     return write_objects(rows, columns, {META_HEADER: msgspec.json.encode(meta).decode()})
 
 
@@ -142,21 +142,21 @@ def _read_ranking(request: AnyRequest, allowed: tuple[str, ...]) -> RankingReque
     """Raises InvalidParameter. `allowed`: the values of `by`."""
     given = read_parameters(request, PRODUCTS_PARAMETERS)
     return RankingRequest(
-        _by(given, allowed),
-        _window_ms(given),
+        _read_by(given, allowed),
+        _read_window_ms(given),
         read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
-        _category(given.get("category")),
+        _read_category(given.get("category")),
     )
 
 
-def _by(given: dict[str, str], allowed: tuple[str, ...]) -> str:
+def _read_by(given: dict[str, str], allowed: tuple[str, ...]) -> str:
     by = given.get("by", "views")
     if by not in allowed:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(allowed))
     return by
 
 
-def _window_ms(given: dict[str, str]) -> int:
+def _read_window_ms(given: dict[str, str]) -> int:
     text = given.get("window", DAY_WINDOW)
     if not re.fullmatch(WINDOW, text):
         raise InvalidParameter(
@@ -168,7 +168,7 @@ def _window_ms(given: dict[str, str]) -> int:
     return int(text[:-1]) * UNIT_MS[text[-1]]
 
 
-def _category(text: str | None) -> str | None:
+def _read_category(text: str | None) -> str | None:
     if text == "":
         raise InvalidParameter("`category` is empty.", field="category", hint="Leave it out for all categories.")
     return text

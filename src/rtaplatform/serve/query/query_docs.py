@@ -7,16 +7,28 @@ OpenAPI has no way to express this for parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
 from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
 from rtaplatform.analytics.ask.time_expressions import PATTERN
 from rtaplatform.analytics.plan.dimension_groups import groups_of
+from rtaplatform.core.declarations import METRIC, NAME, PREFIX, TRAIT_METRICS
 from rtaplatform.core.metrics import DIMENSIONS, INTERVALS, METRICS
 from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX
-from rtaplatform.core.time.calendar import WEEKDAYS
-from rtaplatform.serve.openapi.openapi_pieces import TIME_ZONE, Docs, body_schema, comma_separated, nullable, parameter
+from rtaplatform.core.rollups import TRAIT_PREFIX
+from rtaplatform.serve.openapi.openapi_pieces import (
+    TIME_ZONE,
+    WEEKDAY,
+    Docs,
+    allow_null,
+    make_body_schema,
+    make_check,
+    make_list_parameter,
+    make_parameter,
+    name_schema,
+)
 
 QUERIES_MAX = 20
 TIME = "`now`, `-<n>` with m, h, d, w, a date, or ISO 8601; without an offset it is in `timezone`."
@@ -30,7 +42,7 @@ _VALUES: Docs = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems"
 _VALUE_OF_URL: Docs = {**_VALUE, "pattern": "^[^,]+$"}
 
 
-def one_of(values: tuple[str, ...]) -> Docs:
+def make_choice(values: tuple[str, ...]) -> Docs:
     return {"type": "string", "enum": list(values)}
 
 
@@ -38,20 +50,27 @@ def limit_schema(default: int) -> Docs:
     return {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": default}
 
 
+_INTERVAL = name_schema("Interval", make_choice(INTERVALS))
+_COMPARISON = name_schema("Comparison", make_choice(COMPARISONS))
+_BOTS = name_schema("Bots", make_choice(BOTS))
+_METRIC_NAME = name_schema("MetricName", make_choice(tuple(METRICS)))
+_PROPERTY: Docs = {"type": "string", "pattern": f"^{re.escape(PREFIX)}{NAME}$"}
+_TRAIT: Docs = {"type": "string", "pattern": f"^{re.escape(TRAIT_PREFIX)}{NAME}$"}
+_DIMENSION = name_schema("Dimension", {"anyOf": [make_choice(DIMENSIONS), _PROPERTY, _TRAIT]})
 FROM_AND_TO = (
-    parameter("from", f"Start of the period, -24h by default: {TIME}", _TIME, example="-24h"),
-    parameter("to", f"End of the period, now by default: {TIME}", _TIME, example="now"),
+    make_parameter("from", f"Start of the period, -24h by default: {TIME}", _TIME, example="-24h"),
+    make_parameter("to", f"End of the period, now by default: {TIME}", _TIME, example="now"),
 )
-IN_ZONE = parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin")
-COMPARE = parameter(
+IN_ZONE = make_parameter("timezone", "IANA name; the project's by default.", TIME_ZONE, example="Europe/Berlin")
+COMPARE = make_parameter(
     "compare", "Fills `previous` with the total of the period before, or of the same dates a year before.",
-    one_of(COMPARISONS), example="previous_period",
+    _COMPARISON, example="previous_period",
 )  # fmt: skip
 
 
-def filters_of(dimensions: Sequence[str]) -> tuple[Docs, ...]:
+def make_filters(dimensions: Sequence[str]) -> tuple[Docs, ...]:
     return tuple(
-        comma_separated(
+        make_list_parameter(
             name, f"Only these values of {name}, by commas (`\\,` is a comma); (none) is no value.",
             _VALUE_OF_URL, items_max=VALUES_MAX, example="(none)",
         )
@@ -61,55 +80,67 @@ def filters_of(dimensions: Sequence[str]) -> tuple[Docs, ...]:
 
 _SHARED = (
     *FROM_AND_TO,
-    parameter("interval", "Length of a point; none: no points.", one_of(INTERVALS), example="hour"),
+    make_parameter("interval", "Length of a point; none: no points.", _INTERVAL, example="hour"),
     IN_ZONE,
-    parameter("week_start", "First day of a week; the project's by default.", one_of(WEEKDAYS), example="monday"),
-    comma_separated(
-        "breakdown", "One result per combination of these dimensions, by commas.",
-        one_of(DIMENSIONS), items_max=len(DIMENSIONS), example="source",
+    make_parameter("week_start", "First day of a week; the project's by default.", WEEKDAY, example="monday"),
+    make_list_parameter(
+        "breakdown",
+        "One result per combination of these dimensions, by commas. `property.<name>` is a property that the project "
+        "declares; events can also be filtered by it: `property.<name>=a,b`. `user.<trait>` is a declared trait of "
+        "users, as it was known when the event was counted.",
+        _DIMENSION, items_max=len(DIMENSIONS), example="source",
     ),
-    parameter("limit", "How many combinations.", limit_schema(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
+    make_parameter("limit", "How many combinations.", limit_schema(LIMIT_DEFAULT), example=LIMIT_DEFAULT),
     COMPARE,
-    parameter("bots", "include: count events marked as bots.", one_of(BOTS), example="exclude"),
-    *filters_of(DIMENSIONS),
+    make_parameter("bots", "include: count events marked as bots.", _BOTS, example="exclude"),
+    *make_filters(DIMENSIONS),
 )  # fmt: skip
-_METRIC = parameter("name", "As in GET /v1/metrics.", one_of(tuple(METRICS)), "path", example="orders")
+_METRIC = make_parameter("name", "As in GET /v1/metrics.", _METRIC_NAME, "path", example="orders")
 _LIVE = (
-    comma_separated(
-        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", one_of(tuple(METRICS)),
+    make_list_parameter(
+        "metrics", f"1 to {LIVE_METRICS_MAX} metrics, by commas.", _METRIC_NAME,
         items_max=min(LIVE_METRICS_MAX, len(METRICS)), example="events", required=True,
     ),
-    parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
-    parameter("last_event_id", "As the header Last-Event-ID, where that cannot be sent.", {"type": "string"}),
-    parameter("Last-Event-ID", "The last `id` seen: the updates since, or a snapshot.", {"type": "string"}, "header"),
+    make_parameter("ticket", "A ticket of POST /v1/live/tickets, instead of the header.", {"type": "string"}),
+    make_parameter("last_event_id", "As the header Last-Event-ID, where that cannot be sent.", {"type": "string"}),
+    make_parameter(
+        "Last-Event-ID", "The last `id` seen: the updates since, or a snapshot.", {"type": "string"}, "header"
+    ),
 )  # fmt: skip
 
 
-def _query() -> Docs:
-    """Describe one query: the common fields, and one shape for each group of dimensions that go together."""
-    shapes = [_shape(dimensions, metrics) for dimensions, metrics in _groups().items()]
-    return {
+def _make_query_schema() -> Docs:
+    """Describe one query: its fields, and for validators one shape for each group of dimensions that go together."""
+    shapes = [
+        *(_make_shape(dimensions, metrics) for dimensions, metrics in _group_metrics().items()),
+        _make_shape_with(_PROPERTY, [METRIC], ("event",)),
+        _make_shape_with(_TRAIT, [METRIC], ("event",)),
+        _make_shape_with(_TRAIT, [name for name in TRAIT_METRICS if name != METRIC], ()),
+    ]
+    fields: Docs = {
         "type": "object",
         "properties": {
-            "metric": one_of(tuple(METRICS)),
-            "from": nullable(_TIME),
-            "to": nullable(_TIME),
-            "interval": nullable(one_of(INTERVALS)),
-            "timezone": {"anyOf": [TIME_ZONE, {"type": "null"}]},
-            "week_start": nullable(one_of(WEEKDAYS)),
-            "limit": nullable(limit_schema(LIMIT_DEFAULT)),
-            "compare": nullable(one_of(COMPARISONS)),
-            "bots": nullable(one_of(BOTS)),
-            "breakdown": {},
-            "filters": {},
+            "metric": _METRIC_NAME,
+            "from": allow_null(_TIME),
+            "to": allow_null(_TIME),
+            "interval": allow_null(_INTERVAL),
+            "timezone": allow_null(TIME_ZONE),
+            "week_start": allow_null(WEEKDAY),
+            "limit": allow_null({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}),
+            "compare": allow_null(_COMPARISON),
+            "bots": allow_null(_BOTS),
+            "breakdown": {
+                "anyOf": [{"type": "array", "items": _DIMENSION, "uniqueItems": True}, allow_null(_DIMENSION)]
+            },
+            "filters": allow_null(name_schema("Filters", _make_filters_with((_PROPERTY, _TRAIT), tuple(DIMENSIONS)))),
         },
         "required": ["metric"],
         "additionalProperties": False,
-        "anyOf": shapes,
     }
+    return name_schema("Query", {**fields, **make_check({"anyOf": shapes})})
 
 
-def _groups() -> dict[tuple[str, ...], list[str]]:
+def _group_metrics() -> dict[tuple[str, ...], list[str]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for metric in METRICS.values():
         for dimensions in groups_of(metric):
@@ -117,54 +148,90 @@ def _groups() -> dict[tuple[str, ...], list[str]]:
     return groups
 
 
-def _shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
-    filters = {"type": ["object", "null"], "properties": dict.fromkeys(dimensions, _VALUES)}
+def _make_shape(dimensions: tuple[str, ...], metrics: list[str]) -> Docs:
     return {
         "properties": {
             "metric": {"enum": metrics},
-            "breakdown": _breakdown(dimensions),
-            "filters": {**filters, "additionalProperties": False},
+            "breakdown": _make_breakdown(dimensions),
+            "filters": allow_null(_make_filters_schema(dimensions)),
         }
     }
 
 
-def _breakdown(dimensions: tuple[str, ...]) -> Docs:
+def _make_filters_schema(dimensions: tuple[str, ...]) -> Docs:
+    return {"type": "object", "properties": dict.fromkeys(dimensions, _VALUES), "additionalProperties": False}
+
+
+def _make_filters_with(declared: Sequence[Docs], dimensions: tuple[str, ...]) -> Docs:
+    return {**_make_filters_schema(dimensions), "patternProperties": {one["pattern"]: _VALUES for one in declared}}
+
+
+def _make_shape_with(declared: Docs, metrics: list[str], beside: tuple[str, ...]) -> Docs:
+    """Metrics by one declared property or trait; events perhaps by their name, too."""
+    dimension: Docs = {"anyOf": [declared, make_choice(beside)]} if beside else declared
+    listed: Docs = {"type": "array", "items": dimension, "uniqueItems": True}
+    return {
+        "properties": {
+            "metric": {"enum": metrics},
+            "breakdown": {"anyOf": [listed, dimension, {"type": "null"}]},
+            "filters": allow_null(_make_filters_with((declared,), beside)),
+        }
+    }
+
+
+def _make_breakdown(dimensions: tuple[str, ...]) -> Docs:
     if not dimensions:
         return {"type": ["array", "null"], "maxItems": 0}
-    listed: Docs = {"type": "array", "items": one_of(dimensions), "uniqueItems": True}
-    return {"anyOf": [listed, nullable(one_of(dimensions))]}
+    listed: Docs = {"type": "array", "items": make_choice(dimensions), "uniqueItems": True}
+    return {"anyOf": [listed, allow_null(make_choice(dimensions))]}
 
 
-def _event() -> Docs:
+def _make_event_schema() -> Docs:
     """Describe one event of the stream; its `data` is JSON."""
-    return {
-        "type": "object",
-        "properties": {
-            "event": {"type": "string", "enum": ["snapshot", "update", "error"]},
-            "id": {"type": "string"},
-            "data": {"type": "string", "contentMediaType": "application/json"},
+    return name_schema(
+        "LiveEvent",
+        {
+            "type": "object",
+            "properties": {
+                "event": {"type": "string", "enum": ["snapshot", "update", "problem"]},
+                "id": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "required": ["event", "data"],
         },
-        "required": ["event", "data"],
-    }
+    )
 
 
 READ_METRIC: Docs = {"parameters": [_METRIC, *_SHARED]}
 READ_QUERIES: Docs = {
-    "requestBody": body_schema(
+    "requestBody": make_body_schema(
         {
-            "application/json": {
-                "type": "object",
-                "properties": {"queries": {"type": "array", "items": _query(), "minItems": 1, "maxItems": QUERIES_MAX}},
-                "required": ["queries"],
-                "additionalProperties": False,
-                "example": EXAMPLE_QUERY,
-            }
+            "application/json": name_schema(
+                "QueryList",
+                {
+                    "type": "object",
+                    "properties": {
+                        "queries": {
+                            "type": "array",
+                            "items": _make_query_schema(),
+                            "minItems": 1,
+                            "maxItems": QUERIES_MAX,
+                        }
+                    },
+                    "required": ["queries"],
+                    "additionalProperties": False,
+                    "example": EXAMPLE_QUERY,
+                },
+            )
         }
     )
 }
 STREAM_LIVE: Docs = {
     "parameters": [*_LIVE, *_SHARED],
     "responses": {
-        "200": {"description": "Events, until the client goes.", "content": {"text/event-stream": {"schema": _event()}}}
+        "200": {
+            "description": "Events, until the client goes.",
+            "content": {"text/event-stream": {"schema": make_check(_make_event_schema())}},
+        }
     },
 }

@@ -16,14 +16,16 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.ask.parse import parse_object, parse_parameters
+from rtaplatform.analytics.ask.parse import field_in_object, parse_object, parse_parameters
+from rtaplatform.analytics.plan.declared_dimensions import metric_of
 from rtaplatform.analytics.plan.metric_intervals import intervals_of
-from rtaplatform.core.errors import InvalidParameter, UnreadableBody
+from rtaplatform.core.errors import InvalidParameter, PlatformError, UnreadableBody
 from rtaplatform.core.metrics import METRICS
+from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer, MetricItem, Query
-from rtaplatform.serve.http.access import access_of, take
-from rtaplatform.serve.http.csv_tables import TableResponse, in_place_of, wants_csv, write_answer, write_objects
-from rtaplatform.serve.http.dependencies import AnyRequest, dependencies_of, query_services_of
+from rtaplatform.serve.http.access import find_access, take
+from rtaplatform.serve.http.csv_tables import TableResponse, type_as, wants_csv, write_answer, write_objects
+from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.query.answer_encoding import count_points, encode_results
@@ -45,17 +47,18 @@ class AnswerList(Struct, frozen=True):
     summary="Which metrics there are", response_class=TableResponse,
 )  # fmt: skip
 async def list_metrics(request: AnyRequest) -> MetricList:
-    """Every metric with its unit, dimensions and intervals."""
+    """Every metric with its unit, dimensions and intervals; with what the key's project declares."""
     read_parameters(request, ("format",))
+    project = await _read_settings(request)
     items = [
         MetricItem(
             metric.name, metric.unit, metric.description, list(metric.dimensions),
             list(intervals_of(metric)),
         )
-        for metric in METRICS.values()
+        for metric in (metric_of(name, project) for name in METRICS)
     ]  # fmt: skip
     if wants_csv(request):
-        return in_place_of(MetricList, write_objects(items, MetricItem.__struct_fields__))
+        return type_as(MetricList, write_objects(items, MetricItem.__struct_fields__))
     return MetricList(items)
 
 
@@ -70,8 +73,8 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
     answer = (await _answer_queries(request, [query]))[0]
     if is_table:
         table = partial(write_answer, answer, query.breakdown)
-        return in_place_of(Answer, await engine_of(request).side_thread.run(count_points([answer]), table))
-    return (await encode_results(engine_of(request).side_thread, [answer]))[0]
+        return type_as(Answer, await find_engine(request).side_thread.run(count_points([answer]), table))
+    return (await encode_results(find_engine(request).side_thread, [answer]))[0]
 
 
 @post(
@@ -81,17 +84,27 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
 async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     read_parameters(request, ())
-    engine, project = engine_of(request), access_of(request).project
+    engine, project = find_engine(request), find_access(request).project
     raw_queries = _read_queries(await request.body())
     queries = [await _parse_query(engine, project, n, raw) for n, raw in enumerate(raw_queries)]
-    return AnswerList(await encode_results(engine_of(request).side_thread, await _answer_queries(request, queries)))
+    return AnswerList(await encode_results(find_engine(request).side_thread, await _answer_queries(request, queries)))
 
 
 route_handlers: list[BaseRouteHandler] = [list_metrics, read_metric, read_queries]
 
 
-def engine_of(request: AnyRequest) -> Engine:
-    return query_services_of(dependencies_of(request)).engine
+def find_engine(request: AnyRequest) -> Engine:
+    return require_query_services(find_dependencies(request)).engine
+
+
+async def _read_settings(request: AnyRequest) -> ProjectSettings:
+    """The project's settings; without an answer of the store, those of a project that declares nothing."""
+    engine, slug = find_engine(request), find_access(request).project
+    try:
+        await engine.observe(slug)
+        return await engine.project(slug)
+    except PlatformError:
+        return ProjectSettings(slug)
 
 
 def _read_queries(body: bytes) -> list[object]:
@@ -118,7 +131,7 @@ def _read_queries(body: bytes) -> list[object]:
 
 async def _answer_queries(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
     """Answer the queries. Expensive ones count as several requests against the key's limit."""
-    engine, access = engine_of(request), access_of(request)
+    engine, access = find_engine(request), find_access(request)
     cost = await engine.check(access.project, queries)
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
@@ -131,6 +144,7 @@ async def _parse_query(engine: Engine, project: str, number: int, raw_query: obj
         query = parse_object(raw_query)
         await engine.check(project, [query])
     except InvalidParameter as error:
-        error.field = f"queries.{number}" + (f".{error.field}" if error.field else "")
+        field = field_in_object(raw_query, error.field)
+        error.field = f"queries.{number}" + (f".{field}" if field else "")
         raise
     return query

@@ -2,47 +2,56 @@
 
 A client that does not take a chunk within the limit is dropped. When a client disconnects, its generator ends at once.
 `close` is awaited once in any case, even if no byte was sent.
+A chunk is sent in pieces of PIECE_BYTES. Clients share the chunks, so a stream itself holds no more than the few pieces
+that the server keeps for its connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from litestar.response.base import ASGIResponse
 
 from rtaplatform import telemetry
+from rtaplatform.serve.connections.deadlines import Deadlines
+from rtaplatform.serve.connections.response_outlet import PIECE_BYTES
 
 if TYPE_CHECKING:
     from litestar.types import Receive, Scope, Send
 
 
-def event(name: str, data: bytes) -> bytes:
+def write_event(name: str, data: bytes) -> bytes:
     """Write one event; `data` is one line of JSON."""
     return f"event: {name}\ndata: ".encode() + data + b"\n\n"
 
 
-def id_line(id: str) -> bytes:
+def write_answers_event(name: str, answers: bytes) -> bytes:
+    """Write a live event; `answers` is their list as JSON. Empty if there are none."""
+    return write_event(name, b'{"answers":' + answers + b"}") if answers else b""
+
+
+def write_id_line(id: str) -> bytes:
     """Write the line that gives the following event its id."""
     return f"id: {id}\n".encode()
 
 
-def comment(text: str) -> bytes:
+def write_comment(text: str) -> bytes:
     return f": {text}\n\n".encode()
 
 
-def opening(text: str, retry_ms: int) -> bytes:
-    """Write a comment, and how long the browser must wait before it reconnects."""
-    return f": {text}\nretry: {retry_ms}\n\n".encode()
+def write_opening(text: str, retry_ms: int, first_id: bytes = b"") -> bytes:
+    """Write a comment, and how long the browser must wait before it reconnects. `first_id` is an `write_id_line`."""
+    return f": {text}\nretry: {retry_ms}\n".encode() + first_id + b"\n"
 
 
 class EventStream(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[object]], *, send_timeout_s: float
+        self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[object]], deadlines: Deadlines
     ) -> None:
         super().__init__(
             media_type="text/event-stream",
@@ -50,7 +59,7 @@ class EventStream(ASGIResponse):
             headers={"cache-control": "no-store, no-transform", "x-accel-buffering": "no"},
             status_code=200,
         )
-        self.chunks, self.close, self.send_timeout_s = chunks, close, send_timeout_s
+        self.chunks, self.close, self.deadlines = chunks, close, deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -75,12 +84,24 @@ class EventStream(ASGIResponse):
     async def _send_all(self, send: Send) -> None:
         async for chunk in self.chunks:
             try:
-                async with asyncio.timeout(self.send_timeout_s):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await self.deadlines.keep(_send_chunk(send, chunk))
             except TimeoutError:
                 telemetry.LIVE_DROPPED.labels("takes_nothing").inc()
                 raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_chunk(send: Send, chunk: bytes) -> None:
+    for piece in _pieces_of(chunk):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+def _pieces_of(chunk: bytes) -> Iterator[bytes]:
+    if len(chunk) <= PIECE_BYTES:
+        yield chunk
+        return
+    for start in range(0, len(chunk), PIECE_BYTES):
+        yield chunk[start : start + PIECE_BYTES]
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

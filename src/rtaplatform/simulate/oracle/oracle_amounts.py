@@ -44,10 +44,10 @@ class OracleAmounts(NamedTuple):
     unreadable: bool
 
 
-def amount(value: Any) -> int | None:
+def read_amount(value: Any) -> int | None:
     """Return the amount in 10⁻⁴ units, None for null. Raises InvalidAmount."""
     number = _to_decimal(value)
-    return None if number is None else _scaled(number)
+    return None if number is None else _scale_number(number)
 
 
 def read_amounts(properties: dict[str, Any]) -> OracleAmounts:
@@ -61,22 +61,22 @@ def read_amounts(properties: dict[str, Any]) -> OracleAmounts:
     else:
         root_values = [properties.get("product_id"), root["price"], root["quantity"]]
         lines = [_read_line(root_values[0], root, problems)] if any(value is not None for value in root_values) else []
-    stated = next((amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
+    stated = next((read_amount(root[name]) for name in ("revenue", "total") if root[name] is not None), None)
     return OracleAmounts(lines, stated, bool(problems))
 
 
-def lines_of(properties: dict[str, Any]) -> list[OracleLine]:
+def read_lines(properties: dict[str, Any]) -> list[OracleLine]:
     """Return the lines: `products`, or else one line from the root if it has any of the fields."""
     return read_amounts(properties).lines
 
 
-def revenue_of(properties: dict[str, Any], lines: list[OracleLine]) -> int:
+def read_revenue(properties: dict[str, Any], lines: list[OracleLine]) -> int:
     """Return `revenue`, else `total`, else the sum of the lines."""
     stated = read_amounts(properties).stated
     return sum(line.amount for line in lines) if stated is None else stated
 
 
-def in_other_currency(code: Any, currency: str) -> bool:
+def is_in_other_currency(code: Any, currency: str) -> bool:
     """Return whether an order's currency differs from the project's, or is not a currency code at all."""
     if not isinstance(code, str):
         return code is not None
@@ -113,7 +113,7 @@ def _read_entries(products: Any, problems: list[str]) -> list[dict[str, Any]]:
 def _check_amount(value: Any, problems: list[str]) -> Any:
     """Return the value, or None if it is not an amount."""
     try:
-        amount(value)
+        read_amount(value)
     except InvalidAmount:
         problems.append("amount")
         return None
@@ -125,42 +125,42 @@ def _read_line(product_id: Any, entry: dict[str, Any], problems: list[str]) -> O
     price = Decimal(0) if price is None else price
     quantity = Decimal(1) if quantity is None else quantity
     try:
-        total = _scaled(_EXACT.multiply(price, quantity))
+        total = _scale_number(_EXACT.multiply(price, quantity))
     except InvalidAmount:
         problems.append("line")
         total = 0
-    return OracleLine(product_id, _scaled(quantity), total)
+    return OracleLine(product_id, _scale_number(quantity), total)
 
 
 def _drop_overflows(lines: list[OracleLine], problems: list[str]) -> list[OracleLine]:
     for name in ("amount", "quantity"):
         sums: Counter[str] = Counter()
         for line in lines:
-            sums[_product_name(line.product_id)] += getattr(line, name)
+            sums[_read_product_name(line.product_id)] += getattr(line, name)
         if any(abs(total) > LARGEST for total in (*sums.values(), sum(sums.values()))):
             problems.append(name)
             lines = [line._replace(**{name: 0}) for line in lines]
     return lines
 
 
-def _product_name(value: Any) -> str:
-    from rtaplatform.simulate.oracle.oracle_event import dimension
+def _read_product_name(value: Any) -> str:
+    from rtaplatform.simulate.oracle.oracle_event import read_dimension
 
-    return dimension(value)
+    return read_dimension(value)
 
 
 def _to_decimal(value: Any) -> Decimal | None:
     if value is None:
         return None
-    text, form = _number_text(value)
+    text, form = _read_number_text(value)
     if len(text) > _TEXT_MAX or not form.fullmatch(text):
         raise InvalidAmount(text[:50])
     mantissa, _, exponent = text.lower().partition("e")
     # The mantissa is short, so a number beyond this exponent is zero or too large anyway.
-    return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _whole(exponent))))
+    return _EXACT.scaleb(Decimal(mantissa), max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _read_exponent(exponent))))
 
 
-def _number_text(value: Any) -> tuple[str, re.Pattern[str]]:
+def _read_number_text(value: Any) -> tuple[str, re.Pattern[str]]:
     if isinstance(value, OracleNumber):
         return value.text, _JSON_NUMBER
     if isinstance(value, str):
@@ -168,21 +168,21 @@ def _number_text(value: Any) -> tuple[str, re.Pattern[str]]:
     raise InvalidAmount(str(value)[:50])
 
 
-def _whole(exponent: str) -> int:
+def _read_exponent(exponent: str) -> int:
     digits = exponent.lstrip("+-0")
     size = _EXPONENT_MAX if len(digits) > 6 else int(digits or 0)
     return -size if exponent.startswith("-") else size
 
 
-def _scaled(number: Decimal) -> int:
+def _scale_number(number: Decimal) -> int:
     if not number or number.adjusted() < -9:
         return 0
     if number.adjusted() > 18:
         raise InvalidAmount("too large")
-    return _bounded(int(_EXACT.multiply(number, _SCALE).to_integral_value(ROUND_HALF_EVEN, _EXACT)))
+    return _check_bound(int(_EXACT.multiply(number, _SCALE).to_integral_value(ROUND_HALF_EVEN, _EXACT)))
 
 
-def _bounded(value: int) -> int:
+def _check_bound(value: int) -> int:
     if abs(value) > LARGEST:
         raise InvalidAmount("too large")
     return value

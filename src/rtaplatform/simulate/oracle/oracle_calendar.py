@@ -19,12 +19,12 @@ from rtaplatform.simulate.oracle.oracle_json import OracleNumber
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
-RETENTION_MS = {"minute": 48 * HOUR_MS, "hour": 60 * DAY_MS, "day": 400 * DAY_MS}
+RETENTION_MS = {"minute": 48 * HOUR_MS + MINUTE_MS, "hour": 60 * DAY_MS + HOUR_MS, "day": 400 * DAY_MS}
 
 _DATES = (
     (re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII), date),
     (re.compile(r"(\d{4})-?W(\d\d)-?([1-7])", re.ASCII), date.fromisocalendar),
-    (re.compile(r"(\d{4})-?(\d{3})", re.ASCII), lambda y, n: _day_of_year(y, n)),
+    (re.compile(r"(\d{4})-?(\d{3})", re.ASCII), lambda y, n: _find_day_of_year(y, n)),
 )
 _DATES_WITHOUT_TIME = (
     (re.compile(r"(\d{4})-?W(\d\d)", re.ASCII), lambda y, w: date.fromisocalendar(y, w, 1)),
@@ -51,7 +51,7 @@ def _read_number(text: str) -> int | None:
     if len(text) > 100 or not _JSON_NUMBER.fullmatch(text):
         return None
     number = Fraction(text)
-    return _if_in_range(floor(number * 1000 if number < 100_000_000_000 else number))
+    return _check_range(floor(number * 1000 if number < 100_000_000_000 else number))
 
 
 def _read_iso(text: str) -> int | None:
@@ -63,20 +63,20 @@ def _read_iso(text: str) -> int | None:
             break
     try:
         if not separator:
-            return _if_in_range(_day_ms(day, (*_DATES, *_DATES_WITHOUT_TIME)))
+            return _check_range(_read_day_ms(day, (*_DATES, *_DATES_WITHOUT_TIME)))
         offset = _OFFSET.search(clock)
         if offset is not None:
             clock = clock[: offset.start()]
-        return _if_in_range(_day_ms(day, _DATES) + _clock_ms(clock) - _offset_ms(offset))
+        return _check_range(_read_day_ms(day, _DATES) + _read_clock_ms(clock) - _read_offset_ms(offset))
     except (ValueError, OverflowError):
         return None
 
 
-def _if_in_range(ms: int) -> int | None:
+def _check_range(ms: int) -> int | None:
     return ms if 0 <= ms < _END_MS else None
 
 
-def _day_ms(text: str, forms: Any) -> int:
+def _read_day_ms(text: str, forms: Any) -> int:
     for form, make in forms:
         match = form.fullmatch(text)
         if match is not None:
@@ -85,14 +85,14 @@ def _day_ms(text: str, forms: Any) -> int:
     raise ValueError(text)
 
 
-def _day_of_year(year: int, number: int) -> date:
+def _find_day_of_year(year: int, number: int) -> date:
     day = date(year, 1, 1) + timedelta(days=number - 1)
     if day.year != year:
         raise ValueError("no such day of the year")
     return day
 
 
-def _clock_ms(text: str) -> int:
+def _read_clock_ms(text: str) -> int:
     match = _CLOCK.fullmatch(text)
     if match is None:
         raise ValueError(text)
@@ -107,7 +107,7 @@ def _clock_ms(text: str) -> int:
     return ms if second == 60 else ms + part  # a leap second counts as the first second of the next minute
 
 
-def _offset_ms(match: re.Match[str] | None) -> int:
+def _read_offset_ms(match: re.Match[str] | None) -> int:
     if match is None or match[1] is None:
         return 0
     hours, minutes = int(match[2]), int(match[3] or 0)
@@ -116,10 +116,10 @@ def _offset_ms(match: re.Match[str] | None) -> int:
     return (hours * HOUR_MS + minutes * MINUTE_MS) * (1 if match[1] == "+" else -1)
 
 
-def bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
+def find_bucket_starts(time_ms: int, zone: str) -> dict[str, int]:
     """Return the start of the minute, the local hour and the local day, in minutes since 1970."""
     minute = time_ms // MINUTE_MS
-    hour, day = _local_starts(minute, zone)
+    hour, day = _find_local_starts(minute, zone)
     return {"minute": minute, "hour": hour, "day": day}
 
 
@@ -134,27 +134,27 @@ def keeps_persons_by_product(kind: str, start_minute: int, stream_time: int) -> 
 
 
 @lru_cache(maxsize=1 << 17)
-def _local_starts(minute: int, zone: str) -> tuple[int, int]:
-    zone_info = zone_of(zone)
-    local = _local(minute, zone_info)
+def _find_local_starts(minute: int, zone: str) -> tuple[int, int]:
+    zone_info = load_zone_info(zone)
+    local = _to_local(minute, zone_info)
     hour = minute
     # Go back minute by minute through the local hour, but not beyond a change of the clocks.
-    while local.minute and _same_hour(_local(hour - 1, zone_info), local):
+    while local.minute and _is_same_hour(_to_local(hour - 1, zone_info), local):
         hour -= 1
     midnight = datetime(local.year, local.month, local.day, tzinfo=zone_info)
     return hour, int(midnight.timestamp()) // 60
 
 
 @lru_cache
-def zone_of(name: str) -> ZoneInfo:
+def load_zone_info(name: str) -> ZoneInfo:
     """Return the zone of an IANA name."""
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 
 
-def _same_hour(earlier: datetime, later: datetime) -> bool:
+def _is_same_hour(earlier: datetime, later: datetime) -> bool:
     return earlier.hour == later.hour and earlier.utcoffset() == later.utcoffset()
 
 
-def _local(minute: int, zone_info: ZoneInfo) -> datetime:
+def _to_local(minute: int, zone_info: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(minute * 60, zone_info)

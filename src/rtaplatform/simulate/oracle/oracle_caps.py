@@ -19,7 +19,9 @@ _NAMES = frozenset(
     )
 )  # fmt: skip
 
-_FALLING = frozenset(("sessions", "session_lengths"))
+_DECLARED = ("property.", "user.")
+_VISITS = frozenset(("acquisition", "technology", "regions", "origins"))
+_FALLING = frozenset(("sessions", "session_lengths", "origins", "session_pages"))
 
 OracleValues = tuple[str, ...]
 OracleNumbers = Mapping[str, int]
@@ -32,19 +34,28 @@ class OracleSeats(NamedTuple):
     products: int = 100_000
     products_of_minute: int = 20_000
     sales: int = 50_000
+    property_values: int = 1_000
 
     def count_for(self, rollup: str, kind: str) -> int:
+        if rollup.startswith(_DECLARED) and not rollup.endswith("+event"):
+            return self.property_values
         if rollup != "products":
             return self.sales if rollup == "sales" else self.combinations
         return self.products_of_minute if kind == "minute" else self.products
 
 
-def rest_of(rollup: str, values: OracleValues) -> OracleValues:
+def find_rest(rollup: str, values: OracleValues) -> OracleValues:
     """Return the value under which a value without a seat is counted; the value itself if it always has one."""
     if rollup == "products":
         return ("",) if values == ("",) else (REST,)
     if rollup == "sales":
         return (values[0] and REST, REST, values[2])
+    if rollup in ("pages", "session_pages"):
+        return (values[0] and REST, values[1])
+    if rollup.startswith(_DECLARED):
+        return (values[0] and REST, *(name if name in _NAMES else REST for name in values[1:]))
+    if rollup in _VISITS:
+        return tuple(value and REST for value in values)
     if rollup == "sessions":
         return (values[0], REST, REST)
     if rollup == "session_lengths":
@@ -54,7 +65,9 @@ def rest_of(rollup: str, values: OracleValues) -> OracleValues:
 
 
 def _is_named(rollup: str, values: OracleValues) -> bool:
-    return rollup in _FALLING or values[0] in ({""} if rollup == "sales" else _NAMES)
+    if rollup in ("sales", "pages", "session_pages", *_VISITS) or rollup.startswith(_DECLARED):
+        return values[0] == ""
+    return rollup in _FALLING or values[0] in _NAMES
 
 
 def find_faults(
@@ -68,7 +81,7 @@ def find_faults(
     ]
     for is_named in (True, False):
         group = {values for values in true if _is_named(rollup, values) == is_named}
-        always_seated = {values for values in group if rest_of(rollup, values) == values}
+        always_seated = {values for values in group if find_rest(rollup, values) == values}
         wrong += [f"{values} always has a seat, and has none" for values in sorted(always_seated - counted.keys())]
         seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))
         if seated > seats_due or (seated < seats_due and rollup not in _FALLING):
@@ -77,7 +90,7 @@ def find_faults(
     for values, numbers in true.items():
         if values not in counted:
             for measure, number in numbers.items():
-                rest[rest_of(rollup, values)][measure] += number
+                rest[find_rest(rollup, values)][measure] += number
     for values in {values for values in counted if REST in values} | rest.keys():
         expected = {measure: n for measure, n in rest[values].items() if n}
         if dict(counted.get(values, {})) != expected:

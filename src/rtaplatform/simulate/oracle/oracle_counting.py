@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rtaplatform.simulate.oracle.oracle_amounts import OracleLine, in_other_currency, lines_of, revenue_of
-from rtaplatform.simulate.oracle.oracle_event import OracleEvent, dimension
+from rtaplatform.simulate.oracle.oracle_amounts import OracleLine, is_in_other_currency, read_lines, read_revenue
+from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_dimension
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, SalesCell
+from rtaplatform.simulate.oracle.origins.oracle_visits import PLACES
 
 _NO_LINE = OracleLine("", 0, 0)  # an order without lines counts for the product ""
 Bucket = tuple[str, int]
@@ -28,19 +29,19 @@ class Gain(NamedTuple):
     products: set[str]
 
 
-def gain_of(event: OracleEvent, currency: str, *, is_repeat: bool) -> Gain:
+def compute_gain(event: OracleEvent, currency: str, *, is_repeat: bool) -> Gain:
     """Return what the event adds, in a project of that currency. A repeated order is an event and nothing else."""
-    by_product = _product_numbers(event, currency)
+    by_product = _count_products(event, currency)
     if is_repeat:
         return Gain({"count": 1}, {}, set(by_product))
-    return Gain(_event_numbers(event, currency), by_product, set(by_product))
+    return Gain(_count_event(event, currency), by_product, set(by_product))
 
 
 def count(
     truth: ProjectTruth, event: OracleEvent, buckets: list[Bucket], gain: Gain, *, by_product: list[Bucket]
 ) -> None:
     """Add the event to these buckets. `by_product`: the buckets with persons by product."""
-    is_bot = any(mark.startswith("bot:") for mark in event.marks)
+    is_bot = event.is_bot
     cells, products = (truth.bot_events, truth.bot_products) if is_bot else (truth.events, truth.products)
     shared = truth.bot_shared if is_bot else truth.shared
     for bucket in buckets:
@@ -57,7 +58,7 @@ def count(
         if gain.by_product and event.track in _PAID_BACK:
             shared[bucket]["refund_events"] += 1
         if not is_bot:
-            _count_person(truth, event, bucket, gain.products if bucket in by_product else ())
+            _count_person(truth, event, bucket, gain.products, with_many=bucket in by_product)
             if gain.numbers.get("orders") and bucket[0] != "minute":
                 _count_buyer(truth, event, bucket, gain.products if bucket in by_product else ())
 
@@ -69,18 +70,26 @@ def _count_sales(sales: dict[SalesCell, dict[str, int]], event: OracleEvent, buc
                 sales[(*bucket, product, event.country, event.source)][name] += counts[name]
 
 
-def _count_person(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
+def _count_person(
+    truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str], *, with_many: bool
+) -> None:
+    """`with_many`: whether the bucket has persons by product, by page and by visit."""
     seen = products if event.track in ("Product Viewed", "Product Added", "Order Completed") else ()
-    for place in _places(event, seen):
+    places = [*_list_places(event, seen if with_many else ())]
+    is_page_view = not event.track and event.name in ("$page", "$screen")
+    for name, value in event.origin.items() if with_many else ():
+        if name not in PLACES and value != "(none)" and (name != "page" or is_page_view):
+            places.append((name, value))
+    for place in places:
         truth.persons[(*bucket, *place)].add(event.person)
 
 
 def _count_buyer(truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str]) -> None:
-    for place in _places(event, products):
+    for place in _list_places(event, products):
         truth.buyers[(*bucket, *place)].add(event.person)
 
 
-def _places(event: OracleEvent, products: Iterable[str]) -> Iterable[tuple[str, str]]:
+def _list_places(event: OracleEvent, products: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Return the dimensions and values by which the event's person is counted."""
     yield "", ""
     yield "source", event.source
@@ -90,57 +99,57 @@ def _places(event: OracleEvent, products: Iterable[str]) -> Iterable[tuple[str, 
         yield "product_id", product
 
 
-def _event_numbers(event: OracleEvent, currency: str) -> dict[str, int]:
+def _count_event(event: OracleEvent, currency: str) -> dict[str, int]:
     if event.track in _PAID_BACK:
-        foreign = _in_other_currency(event, currency)
-        back = 0 if foreign else revenue_of(event.properties, lines_of(event.properties))
+        foreign = _is_in_other_currency(event, currency)
+        back = 0 if foreign else read_revenue(event.properties, read_lines(event.properties))
         return {"count": 1, "refunds": back, "other_currencies": int(foreign)}
     if event.track != "Order Completed":
         return {"count": 1}
-    lines = lines_of(event.properties)
+    lines = read_lines(event.properties)
     units = sum(line.quantity for line in lines)
-    if _in_other_currency(event, currency):
+    if _is_in_other_currency(event, currency):
         return {"count": 1, "orders": 1, "units": units, "other_currencies": 1}
-    return {"count": 1, "orders": 1, "units": units, "revenue": revenue_of(event.properties, lines)}
+    return {"count": 1, "orders": 1, "units": units, "revenue": read_revenue(event.properties, lines)}
 
 
-def _product_numbers(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
+def _count_products(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
     """Return the numbers that each product of the event gains."""
     measure = {"Product Viewed": "views", "Product Added": "adds"}.get(event.track)
     if measure is not None:
         root = [event.properties.get("product_id")]
-        lines = [line.product_id for line in lines_of(event.properties) or [_NO_LINE]]
-        return {dimension(product): {measure: 1} for product in (lines if event.by_lines else root)}
+        lines = [line.product_id for line in read_lines(event.properties) or [_NO_LINE]]
+        return {read_dimension(product): {measure: 1} for product in (lines if event.by_lines else root)}
     if event.track in _PAID_BACK:
-        return _paid_back(event, currency)
+        return _count_refund(event, currency)
     if event.track not in ("Checkout Started", "Order Completed"):
         return {}
-    return _line_numbers(event, lines_of(event.properties) or [_NO_LINE], currency)
+    return _count_lines(event, read_lines(event.properties) or [_NO_LINE], currency)
 
 
-def _line_numbers(event: OracleEvent, lines: list[OracleLine], currency: str) -> dict[str, dict[str, int]]:
+def _count_lines(event: OracleEvent, lines: list[OracleLine], currency: str) -> dict[str, dict[str, int]]:
     gains: dict[str, dict[str, int]] = {}
     for line in lines:
-        product = dimension(line.product_id)
+        product = read_dimension(line.product_id)
         if event.track == "Checkout Started":
             gains[product] = {"checkouts": 1}
             continue
         gain = gains.setdefault(product, {"orders": 1, "units": 0, "revenue": 0})
         gain["units"] += line.quantity
-        gain["revenue"] += 0 if _in_other_currency(event, currency) else line.amount
+        gain["revenue"] += 0 if _is_in_other_currency(event, currency) else line.amount
     return gains
 
 
-def _paid_back(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
+def _count_refund(event: OracleEvent, currency: str) -> dict[str, dict[str, int]]:
     """Return what each product among the lines of a refund loses; none where there are no lines."""
     back: dict[str, dict[str, int]] = {}
-    for line in lines_of(event.properties):
-        of_product = back.setdefault(dimension(line.product_id), {"refunds": 0, "refunded_units": 0})
+    for line in read_lines(event.properties):
+        of_product = back.setdefault(read_dimension(line.product_id), {"refunds": 0, "refunded_units": 0})
         of_product["refunded_units"] += line.quantity
-        if not _in_other_currency(event, currency):
+        if not _is_in_other_currency(event, currency):
             of_product["refunds"] += line.amount
     return back
 
 
-def _in_other_currency(event: OracleEvent, currency: str) -> bool:
-    return in_other_currency(event.properties.get("currency"), currency)
+def _is_in_other_currency(event: OracleEvent, currency: str) -> bool:
+    return is_in_other_currency(event.properties.get("currency"), currency)

@@ -9,7 +9,8 @@ from rtaplatform.simulate.oracle.oracle_amounts import read_amounts
 from rtaplatform.simulate.oracle.oracle_calendar import read_time
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber, UnreadableRecord, is_empty
 from rtaplatform.simulate.oracle.oracle_names import retell
-from rtaplatform.simulate.oracle.oracle_people import OracleVisit, ids_of
+from rtaplatform.simulate.oracle.oracle_people import OracleVisit, make_ids
+from rtaplatform.simulate.oracle.origins.oracle_visits import VALUES_OF, VisitedEvent, read_origin
 
 COMMERCE = (
     "Product Viewed",
@@ -34,15 +35,13 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 class OracleEvent(NamedTuple):
     """An event that can be counted. `track` is the name of a track call as a dimension's value, else empty.
 
-    `linked`: the anonymous id that it gives to its person, a user. Name and properties are those of the second spec;
-    `by_lines` as of `Retold`.
+    `linked`: the anonymous id that it gives to its person, a user. `origin`: as of `read_origin`. Name and properties
+    are those of the second spec; `by_lines` as of `Retold`.
     """
 
     name: str
     track: str
     source: str
-    country: str
-    device: str
     person: tuple[str, str]
     linked: tuple[str, str] | None
     message_id: str
@@ -53,6 +52,22 @@ class OracleEvent(NamedTuple):
     unreadable_amounts: bool
     own_time: int | None
     by_lines: bool
+    origin: dict[str, str]
+
+    @property
+    def country(self) -> str:
+        """Return the country, as answers show it."""
+        return self.origin["country"]
+
+    @property
+    def device(self) -> str:
+        """Return the kind of device, as answers show it."""
+        return self.origin["device"]
+
+    @property
+    def is_bot(self) -> bool:
+        """Tell whether it is marked as a bot's."""
+        return any(mark.startswith("bot:") for mark in self.marks)
 
 
 def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, stream_time: int) -> OracleEvent:
@@ -63,21 +78,19 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         raise UnreadableRecord("unknown_type")
     if text["type"] == "track" and not text["event"]:
         raise UnreadableRecord("missing_event")
-    track, properties, by_lines = retell(dimension(text["event"]) if text["type"] == "track" else "", properties)
+    track, properties, by_lines = retell(read_dimension(text["event"]) if text["type"] == "track" else "", properties)
     if not text["anonymousId"] and not text["userId"]:
         raise UnreadableRecord("missing_identity")
     _check_ids(data, track, properties)
-    user, anonymous = ids_of(text["userId"], _read_anonymous(data, text))
+    user, anonymous = make_ids(text["userId"], _read_anonymous(data, text))
     fallback = stream_time if timestamp is None else timestamp
     time, unreadable = _read_event_time(data, fallback)
     if time - stream_time > 300_000:
         raise UnreadableRecord("time_in_future")
     return OracleEvent(
-        name=_name_of_track(track) if track else f"${text['type']}",
+        name=_read_track_name(track) if track else f"${text['type']}",
         track=track,
         source=_read_source(data, topic),
-        country=show_dimension(_read_inner(context, "location", "country")),
-        device=show_dimension(_read_inner(context, "device", "type")),
         person=user or anonymous or ("", ""),
         linked=anonymous if user and anonymous else None,
         message_id=text["messageId"],
@@ -88,17 +101,25 @@ def read_event(data: dict[str, Any], *, topic: str, timestamp: int | None, strea
         unreadable_amounts=track in COMMERCE and read_amounts(properties).unreadable,
         own_time=_read_own_time(data),
         by_lines=by_lines,
+        origin=read_origin(context, show_dimension, _to_text),
     )
 
 
-def visit_of(event: OracleEvent) -> OracleVisit:
+def describe_visit(event: OracleEvent) -> VisitedEvent:
+    """Return the event as far as its visit is concerned."""
+    is_page_view = not event.track and event.name in ("$page", "$screen")
+    return VisitedEvent({**event.origin, "source": event.source}, is_page_view, event.is_bot)
+
+
+def make_visit(event: OracleEvent) -> OracleVisit:
     """Return the event as far as people are concerned. What is shown as (none) is empty text there."""
-    place = (event.source, _bare(event.country), _bare(event.device))
+    place = (event.source, _strip_marker(event.country), _strip_marker(event.device))
     user, anonymous = (event.person, event.linked) if event.person[0] == "u" else (None, event.person)
-    return OracleVisit(event.time, event.track, place, user, anonymous)
+    origin = tuple(_strip_marker(event.origin[name]) for name in VALUES_OF["acquisition"])
+    return OracleVisit(event.time, event.track, place, user, anonymous, origin, _strip_marker(event.origin["page"]))
 
 
-def _bare(shown: str) -> str:
+def _strip_marker(shown: str) -> str:
     return "" if shown == "(none)" else shown[1:] if _LIKE_A_MARKER.fullmatch(shown) else shown
 
 
@@ -112,15 +133,15 @@ def _read_anonymous(data: dict[str, Any], text: dict[str, str]) -> str:
 
 def show_dimension(value: Any) -> str:
     """Return a dimension's value as answers show it. A text that looks like "(none)" gets a backslash in front."""
-    text = dimension(value)
+    text = read_dimension(value)
     return "\\" + text if _LIKE_A_MARKER.fullmatch(text) else text or "(none)"
 
 
-def _name_of_track(track: str) -> str:
+def _read_track_name(track: str) -> str:
     return "\\" + track if _LIKE_A_CALL.fullmatch(track) else show_dimension(track)
 
 
-def dimension(value: Any) -> str:
+def read_dimension(value: Any) -> str:
     """Return a dimension's value: text without control characters, of at most 256 bytes."""
     text = _CONTROLS.sub(" ", _to_text(value))
     return text.encode()[:_DIMENSION_BYTES_MAX].decode(errors="ignore")
@@ -182,8 +203,3 @@ def _read_own_time(data: dict[str, Any]) -> int | None:
 def _read_source(data: dict[str, Any], topic: str) -> str:
     source = data.get("source")
     return source if isinstance(source, str) and source in _SOURCES else _TOPIC_SOURCES.get(topic, "(none)")
-
-
-def _read_inner(context: dict[str, Any], name: str, field: str) -> Any:
-    inner = context.get(name)
-    return inner.get(field) if isinstance(inner, dict) else None

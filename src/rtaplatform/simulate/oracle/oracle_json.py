@@ -82,11 +82,11 @@ def _parse(text: str) -> Any:
     return data
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=OracleNumber, parse_int=OracleNumber, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_float=OracleNumber, parse_int=OracleNumber, parse_constant=_refuse_constant)
 
 
 # A string up to its closing quote, or up to the end of the text if it has none.

@@ -24,7 +24,7 @@ def murmur2(data: bytes) -> int:
 
 
 @lru_cache(maxsize=1 << 16)
-def to_positive(data: bytes) -> int:
+def hash_to_positive(data: bytes) -> int:
     """Return the hash without its sign bit, as the default partitioner takes it modulo the partitions."""
     return murmur2(data) & 0x7FFFFFFF
 

@@ -41,7 +41,7 @@ def retell(track: str, properties: dict[str, Any]) -> Retold:
     for new, old in (("order_id", "transaction_id"), ("revenue", "value"), ("products", "items")):
         if told.get(new) is None:
             told[new] = properties.get(old)
-    told["products"] = _lines(told["products"], "item_id")
+    told["products"] = _rename_lines(told["products"], "item_id")
     return Retold(_GOOGLE[track], told, by_lines=told.get("product_id") is None)
 
 
@@ -50,17 +50,17 @@ def _retell_first(track: str, properties: dict[str, Any]) -> dict[str, Any]:
     new, old = ("order_id", "orderId") if track == "Completed Order" else ("product_id", "id")
     if told.get(new) is None:
         told[new] = properties.get(old)
-    told["products"] = _lines(properties.get("products"), "id")
+    told["products"] = _rename_lines(properties.get("products"), "id")
     return told
 
 
-def _lines(products: Any, old: str) -> Any:
+def _rename_lines(products: Any, old: str) -> Any:
     if isinstance(products, dict):
-        return {key: _line(entry, old) for key, entry in products.items()}
-    return [_line(entry, old) for entry in products] if isinstance(products, list) else products
+        return {key: _rename_line(entry, old) for key, entry in products.items()}
+    return [_rename_line(entry, old) for entry in products] if isinstance(products, list) else products
 
 
-def _line(entry: Any, old: str) -> Any:
+def _rename_line(entry: Any, old: str) -> Any:
     if not isinstance(entry, dict) or entry.get("product_id") is not None:
         return entry
     return {**entry, "product_id": entry.get(old)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rtaplatform.simulate.oracle.oracle_event import OracleEvent, dimension
+from rtaplatform.simulate.oracle.oracle_event import OracleEvent, read_dimension
 
 _WEEK_MS = 7 * 24 * 3_600_000
 _LOST = {"undefined", "null", "none", "nil", "nan", "n/a", "-1", "true", "false", "unknown", "[object object]"}
@@ -38,7 +38,7 @@ class OracleOrders:
         If there is none, note this one, and return None. What is no order is not noted.
         """
         event = report.event
-        name = _name_of(event)
+        name = _name_order(event)
         if not name:
             return None
         place = (project, any(mark.startswith("bot:") for mark in event.marks), name)
@@ -49,7 +49,7 @@ class OracleOrders:
         return None
 
 
-def _name_of(event: OracleEvent) -> str:
+def _name_order(event: OracleEvent) -> str:
     """Return what the order is called; empty for what is no order, and where the name was lost on its way."""
-    name = dimension(event.properties.get("order_id")).strip() if event.track == "Order Completed" else ""
+    name = read_dimension(event.properties.get("order_id")).strip() if event.track == "Order Completed" else ""
     return "" if name.lower() in _LOST or set(name) <= set("0-.") else name

@@ -13,7 +13,16 @@ from datetime import date, datetime, timedelta
 from math import floor, log
 from typing import NamedTuple
 
-from rtaplatform.simulate.oracle.oracle_calendar import bucket_starts, zone_of
+from rtaplatform.simulate.oracle.oracle_calendar import find_bucket_starts, load_zone_info
+from rtaplatform.simulate.oracle.origins.oracle_sessions import (
+    NO_ORIGIN,
+    OracleOrder,
+    OriginRow,
+    count_cells,
+    count_orders,
+    count_sessions,
+    read_numbers,
+)
 
 _NOBODY = {
     "", "null", "none", "nil", "nan", "undefined", "unknown", "guest", "anonymous", "anonymousid", "userid", "n/a",
@@ -27,22 +36,34 @@ Cell = tuple[str, str, int]  # rollup, minute or hour or day, start in minutes
 
 
 class OracleVisit(NamedTuple):
-    """An event as far as people are concerned. `ids`: as `ids_of` says. `dimensions`: source, country, device."""
+    """An event as far as people are concerned. `ids`: as `make_ids` says. `dimensions`: source, country, device.
+
+    `origin`: campaign, referrer and channel. `order`: what it adds, if it counts as an order.
+    """
 
     time: int
     name: str
     dimensions: tuple[str, str, str]
     user: Id | None
     anonymous: Id | None
+    origin: tuple[str, ...] = NO_ORIGIN
+    page: str = ""
+    order: OracleOrder | None = None
 
 
 class OracleSession(NamedTuple):
-    """A session: its first event's time and dimensions, its length, and the names of all of its events."""
+    """A session: its first event's time, dimensions, origin and page, its length, and the names of all of its events.
+
+    `exit`: the page of its last event, of several the greatest.
+    """
 
     start: int
     length: int
     dimensions: tuple[str, str, str]
     names: list[str]
+    origin: tuple[str, ...] = NO_ORIGIN
+    entry: str = ""
+    exit: str = ""
 
 
 class OraclePersonRules(NamedTuple):
@@ -56,7 +77,7 @@ def is_nobody(text: str) -> bool:
     return bare.lower() in _NOBODY or set(bare) <= set("0-")
 
 
-def ids_of(user: str, anonymous: str) -> tuple[Id | None, Id | None]:
+def make_ids(user: str, anonymous: str) -> tuple[Id | None, Id | None]:
     """Return whose event it is: user, anonymous id. With both it is a link."""
     stated_id = ("u", user) if user else ("a", anonymous)
     is_user, is_anonymous = not is_nobody(user), not is_nobody(anonymous)
@@ -70,8 +91,14 @@ def ids_of(user: str, anonymous: str) -> tuple[Id | None, Id | None]:
 class OraclePeople:
     """The people of one project."""
 
-    def __init__(self, visits: Iterable[OracleVisit], rules: OraclePersonRules = OraclePersonRules()) -> None:  # noqa: B008
-        self._rules = rules
+    def __init__(
+        self,
+        visits: Iterable[OracleVisit],
+        rules: OraclePersonRules = OraclePersonRules(),  # noqa: B008
+        orders_of_nobody: Iterable[tuple[int, OracleOrder]] = (),
+    ) -> None:
+        """`orders_of_nobody`: times and numbers of orders that belong to no person, since theirs was erased."""
+        self._rules, self._orders_of_nobody = rules, list(orders_of_nobody)
         self._visits = sorted(visits, key=lambda visit: visit.time)
         self._links: dict[Id, list[tuple[int, Id]]] = defaultdict(list)
         for visit in self._visits:
@@ -79,9 +106,9 @@ class OraclePeople:
                 self._links[visit.anonymous].append((visit.time, visit.user))
         self.persons: dict[Id, list[OracleVisit]] = defaultdict(list)
         for visit in self._visits:
-            self.persons[self.person_of(visit)].append(visit)
+            self.persons[self.find_person(visit)].append(visit)
 
-    def person_of(self, visit: OracleVisit) -> Id:
+    def find_person(self, visit: OracleVisit) -> Id:
         """Return the user, or the anonymous id that has none."""
         if visit.user:
             return visit.user
@@ -92,38 +119,30 @@ class OraclePeople:
         at = bisect_right([time for time, _ in links], visit.time)
         return links[max(0, at - 1)][1]
 
-    def canonical_of(self, person: Id) -> Id:
+    def find_canonical(self, person: Id) -> Id:
         """Return the id of the person that was seen first."""
-        seen = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._ids(v, person)]
+        seen = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._list_ids(v, person)]
         return min(seen)[2]
 
-    def heir_of(self, one: Id) -> Id:
+    def find_heir(self, one: Id) -> Id:
         """Return the user to whom the history of an anonymous id went; any other id itself."""
         links = self._links.get(one)
         return links[0][1] if links else one
 
-    def number_of_sessions(self, person: Id) -> int:
-        """Return how many sessions the person had."""
-        return sum(1 for _ in self._sessions_of(person, self.persons[person]))
-
-    def days_of(self, person: Id) -> set[date]:
+    def find_days(self, person: Id) -> set[date]:
         """Return the local days on which the person was active."""
-        return {self._local(visit.time) for visit in self.persons[person]}
+        return {self._find_local_day(visit.time) for visit in self.persons[person]}
 
-    def sessions_of(self, person: Id) -> list[OracleSession]:
+    def find_sessions(self, person: Id) -> list[OracleSession]:
         """Return the person's sessions."""
-        sessions = []
-        for visits in self._sessions_of(person, self.persons[person]):
-            dimensions = min(visit.dimensions for visit in visits if visit.time == visits[0].time)
-            length = visits[-1].time - visits[0].time
-            sessions.append(OracleSession(visits[0].time, length, dimensions, [visit.name for visit in visits]))
-        return sessions
+        together, apart = self._split_sessions(person)
+        return together + apart
 
-    def week_of(self, day: date) -> date:
+    def find_week(self, day: date) -> date:
         """Return the first day of its week."""
         return day - timedelta(days=(day.weekday() - _WEEKDAYS.index(self._rules.week_start)) % 7)
 
-    def _ids(self, visit: OracleVisit, person: Id) -> list[Id]:
+    def _list_ids(self, visit: OracleVisit, person: Id) -> list[Id]:
         ids = [visit.user] if visit.user else []
         if visit.anonymous and (visit.anonymous == person or self._links[visit.anonymous][0][1] == person):
             ids.append(visit.anonymous)
@@ -131,40 +150,43 @@ class OraclePeople:
 
     # cells -----------------------------------------------------------------------------------------------------
 
-    def cells(self) -> dict[Cell, dict[str, int]]:
+    def count_cells(self) -> dict[Cell, dict[str, int]]:
         """Return everything that people add to the totals."""
         totals: dict[Cell, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for person, visits in self.persons.items():
-            for cell, name, n in (*self._days(visits), *self._sessions(person)):
+            together, apart = self._split_sessions(person)
+            sessions = together + apart
+            for cell, name, n in (
+                *self._count_days(visits),
+                *self._count_sessions(sessions),
+                *count_cells(count_sessions(sessions), self._rules.zone),
+                *count_cells(self._count_orders(person, together), self._rules.zone),
+            ):
                 totals[cell][name] += n
+        for cell, name, n in count_cells(count_orders([], self._orders_of_nobody), self._rules.zone):
+            totals[cell][name] += n
         return {cell: {k: n for k, n in fields.items() if n} for cell, fields in totals.items() if any(fields.values())}
 
-    def _days(self, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
-        days = {self._local(visit.time) for visit in visits}
+    def _count_days(self, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
+        days = {self._find_local_day(visit.time) for visit in visits}
         for name, width in (("dau", 1), ("wau", 7), ("mau", 30)):
             for day in {one + timedelta(days=more) for one in days for more in range(width)}:
-                yield self._cell("actives", day), name, 1
+                yield self._make_cell("actives", day), name, 1
         first = min(days)
-        yield self._cell("actives", first), "new", 1
-        week = self.week_of(first)
+        yield self._make_cell("actives", first), "new", 1
+        week = self.find_week(first)
         for day in days:
             if (day - first).days <= 400:
-                yield self._cell("retention", first), f"d{(day - first).days}", 1
-        for age in {(self.week_of(day) - week).days // 7 for day in days if (day - first).days <= 400}:
-            yield self._cell("retention", week), f"w{age}", 1
+                yield self._make_cell("retention", first), f"d{(day - first).days}", 1
+        for age in {(self.find_week(day) - week).days // 7 for day in days if (day - first).days <= 400}:
+            yield self._make_cell("retention", week), f"w{age}", 1
 
-    def _sessions(self, person: Id) -> Iterator[tuple[Cell, str, int]]:
-        for session in self.sessions_of(person):
-            duration, names, events = session.length, set(session.names), len(session.names)
-            has_order, has_add = "Order Completed" in names, "Product Added" in names
-            numbers = {
-                "sessions": 1, "events": events, "duration_ms": duration, "bounces": int(events == 1),
-                "with_order": int(has_order), "with_add": int(has_add),
-                "with_add_and_order": int(has_order and has_add),
-            }  # fmt: skip
+    def _count_sessions(self, sessions: Iterable[OracleSession]) -> Iterator[tuple[Cell, str, int]]:
+        for session in sessions:
+            duration, numbers = session.length, read_numbers(session)
             place = "\x1f".join(session.dimensions)
             length = 0 if duration == 0 else 1 + floor(log(duration) / log(1.1) + 1e-12)
-            for kind, start in bucket_starts(session.start, self._rules.zone).items():
+            for kind, start in find_bucket_starts(session.start, self._rules.zone).items():
                 for name, n in numbers.items():
                     yield ("sessions", kind, start), name, n
                     yield ("sessions", kind, start), f"{name}\x1f{place}", n
@@ -173,28 +195,58 @@ class OraclePeople:
                         yield (rollup, kind, start), "sessions", 1
                         yield (rollup, kind, start), f"sessions\x1f{values}", 1
 
-    def _sessions_of(self, person: Id, visits: list[OracleVisit]) -> Iterator[list[OracleVisit]]:
-        """Yield the sessions: of all ids together, but for what ended long before an anonymous id was linked."""
-        pages = [visit for visit in visits if visit.dimensions[0] != "server"]
-        together: list[OracleVisit] = []
-        for anonymous in {None, *(visit.anonymous for visit in pages if not visit.user)}:
-            mine = [v for v in pages if not v.user and v.anonymous == anonymous] if anonymous else []
-            linked = self._links[anonymous][0][0] if anonymous and person[0] == "u" else 0
-            for session in _split([v for v in mine if v.time < linked]):
+    def _split_sessions(self, person: Id) -> tuple[list[OracleSession], list[OracleSession]]:
+        """Return those of all ids together, and those that ended long before their anonymous id was linked."""
+        pages = [visit for visit in self.persons[person] if visit.dimensions[0] != "server"]
+        together, apart = [visit for visit in pages if visit.user], list[OracleSession]()
+        for anonymous in {visit.anonymous for visit in pages if not visit.user}:
+            assert anonymous
+            own = [visit for visit in pages if not visit.user and visit.anonymous == anonymous]
+            linked = _find_link_time(person, self._links.get(anonymous))
+            for session in _split([visit for visit in own if visit.time < linked]):
                 if session[-1].time < linked - _TOGETHER:
-                    yield session
+                    apart.append(_make_session(session))
                 else:
                     together += session
-            together += [v for v in mine if v.time >= linked]
-        together += [v for v in pages if v.user]
-        yield from _split(sorted(together, key=lambda visit: visit.time))
+            together += [visit for visit in own if visit.time >= linked]
+        return [_make_session(session) for session in _split(sorted(together, key=lambda visit: visit.time))], apart
 
-    def _cell(self, rollup: str, day: date) -> Cell:
-        noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone_of(self._rules.zone))
-        return rollup, "day", bucket_starts(int(noon.timestamp() * 1_000), self._rules.zone)["day"]
+    def _count_orders(self, person: Id, together: list[OracleSession]) -> Iterator[OriginRow]:
+        """Yield what orders add. One that was made long before its id was linked belongs to a session of that id."""
+        for visit in self.persons[person]:
+            if visit.order is None:
+                continue
+            sessions = together
+            if not visit.user and visit.anonymous:
+                linked = _find_link_time(person, self._links.get(visit.anonymous))
+                if visit.time < linked - _TOGETHER + _GAP:
+                    own = [v for v in self.persons[person] if not v.user and v.anonymous == visit.anonymous]
+                    sessions = _find_sessions_before(linked, own)
+            yield from count_orders(sessions, [(visit.time, visit.order)])
 
-    def _local(self, time: int) -> date:
-        return datetime.fromtimestamp(time / 1_000, zone_of(self._rules.zone)).date()
+    def _make_cell(self, rollup: str, day: date) -> Cell:
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=load_zone_info(self._rules.zone))
+        return rollup, "day", find_bucket_starts(int(noon.timestamp() * 1_000), self._rules.zone)["day"]
+
+    def _find_local_day(self, time: int) -> date:
+        return datetime.fromtimestamp(time / 1_000, load_zone_info(self._rules.zone)).date()
+
+
+def _find_link_time(person: Id, links: list[tuple[int, Id]] | None) -> int:
+    """Return the time of the link that gave an anonymous id to its user; 0 where the id has none."""
+    return links[0][0] if links and person[0] == "u" else 0
+
+
+def _find_sessions_before(linked: int, visits: Iterable[OracleVisit]) -> list[OracleSession]:
+    pages = [visit for visit in visits if visit.dimensions[0] != "server" and visit.time < linked]
+    return [_make_session(session) for session in _split(pages)]
+
+
+def _make_session(visits: list[OracleVisit]) -> OracleSession:
+    start, end = visits[0].time, visits[-1].time
+    dimensions, origin, entry = min((v.dimensions, v.origin, v.page) for v in visits if v.time == start)
+    last = max(visit.page for visit in visits if visit.time == end)
+    return OracleSession(start, end - start, dimensions, [visit.name for visit in visits], origin, entry, last)
 
 
 def _split(visits: list[OracleVisit]) -> list[list[OracleVisit]]:

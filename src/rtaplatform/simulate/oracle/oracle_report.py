@@ -15,48 +15,52 @@ _US = "\x1f"
 _ACTIVE = {"dau": "daily", "wau": "weekly", "mau": "monthly", "new": "new"}
 
 
-def people_rows(people: OraclePeople) -> dict[str, list[dict[str, Any]]]:
+def report_people(people: OraclePeople) -> dict[str, list[dict[str, Any]]]:
     """Return lists of rows, sorted. A number that is 0 may be missing."""
-    cells = people.cells()
+    cells = people.count_cells()
     return {
-        "people": [_person_row(people, person) for person in sorted(people.persons)],
+        "people": [_make_person_row(people, person) for person in sorted(people.persons)],
         "active_users": [
             {"start": start, **{_ACTIVE[name]: n for name, n in cell.items()}}
-            for _, start, cell in _of_rollup(cells, "actives")
+            for _, start, cell in _select_rollup(cells, "actives")
         ],
-        "cohorts": [row for _, start, cell in _of_rollup(cells, "retention") for row in _cohorts(start, cell)],
+        "cohorts": [
+            row for _, start, cell in _select_rollup(cells, "retention") for row in _report_cohorts(start, cell)
+        ],
         "sessions": [
-            row for kind, start, cell in _of_rollup(cells, "sessions") for row in _sessions(kind, start, cell)
+            row
+            for kind, start, cell in _select_rollup(cells, "sessions")
+            for row in _report_sessions(kind, start, cell)
         ],
     }
 
 
-def _of_rollup(cells: dict[Cell, dict[str, int]], rollup: str) -> list[tuple[str, int, dict[str, int]]]:
+def _select_rollup(cells: dict[Cell, dict[str, int]], rollup: str) -> list[tuple[str, int, dict[str, int]]]:
     """Return the kind, start and numbers of each bucket of a rollup, in order."""
     return [(kind, start, cell) for (name, kind, start), cell in sorted(cells.items()) if name == rollup]
 
 
 def unite(ids: set[Id], people: OraclePeople) -> set[Id]:
     """Return the persons behind these ids: an anonymous id that was linked is its user."""
-    return {people.heir_of(one) for one in ids}
+    return {people.find_heir(one) for one in ids}
 
 
-def _person_row(people: OraclePeople, person: Id) -> dict[str, Any]:
+def _make_person_row(people: OraclePeople, person: Id) -> dict[str, Any]:
     visits = people.persons[person]
     devices = {visit.anonymous for visit in visits if visit.anonymous and visit.anonymous != person}
     return {
-        "id": _text(person),
-        "canonical": _text(people.canonical_of(person)),
-        "devices": sorted(map(_text, devices)),
+        "id": _write_id(person),
+        "canonical": _write_id(people.find_canonical(person)),
+        "devices": sorted(map(_write_id, devices)),
         "first_seen_ms": visits[0].time,
         "last_seen_ms": visits[-1].time,
         "events": len(visits),
-        "days": len(people.days_of(person)),
-        "sessions": people.number_of_sessions(person),
+        "days": len(people.find_days(person)),
+        "sessions": len(people.find_sessions(person)),
     }
 
 
-def _cohorts(start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
+def _report_cohorts(start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
     """By days and by weeks: the size is what age 0 counts."""
     retained: dict[str, dict[int, int]] = defaultdict(dict)
     for name, number in cell.items():
@@ -67,7 +71,7 @@ def _cohorts(start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
     ]
 
 
-def _sessions(kind: str, start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
+def _report_sessions(kind: str, start: int, cell: Mapping[str, int]) -> list[dict[str, Any]]:
     """One row by source, country and device."""
     rows: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for name, number in cell.items():
@@ -81,5 +85,5 @@ def _sessions(kind: str, start: int, cell: Mapping[str, int]) -> list[dict[str, 
     ]
 
 
-def _text(one: Id) -> str:
+def _write_id(one: Id) -> str:
     return f"{one[0]}:{one[1]}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from rtaplatform.simulate.shop.journey import DemoShop, JourneyStep
 from rtaplatform.simulate.shop.people.visitors import VisitorClient
-from rtaplatform.simulate.shop.shopping import Order, draw_order_properties, refund_properties, whole_refund
+from rtaplatform.simulate.shop.shopping import Order, draw_order_properties, make_whole_refund, refund_properties
 
 _CANCELLED = 0.02
 _SHIPPED = 0.9
@@ -21,33 +21,35 @@ _SECOND_REFUND = 0.25
 _SHIPPED_MINUTES, _CANCELLED_MINUTES, _REFUNDED_MINUTES = 90, 30, 600
 
 
-def after_sales(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[JourneyStep]:
+def follow_order(order: Order, shop: DemoShop, *, confirm: bool) -> Iterator[JourneyStep]:
     """Yield the events of the shop's servers about an order. `confirm`: they report the order itself, too."""
     rng = shop.rng
     if confirm:
-        yield _server(int(500 + rng.random() * 4_000), "Order Completed", draw_order_properties(order, rng))
+        yield _make_server_step(int(500 + rng.random() * 4_000), "Order Completed", draw_order_properties(order, rng))
     if rng.random() < _CANCELLED:
-        yield _server(_minutes(rng, _CANCELLED_MINUTES), "Order Cancelled", whole_refund(order))
+        yield _make_server_step(_draw_pause_ms(rng, _CANCELLED_MINUTES), "Order Cancelled", make_whole_refund(order))
         return
     if rng.random() < _SHIPPED:
-        yield _server(_minutes(rng, _SHIPPED_MINUTES), "Order Shipped", {"order_id": order.order_id})
+        yield _make_server_step(_draw_pause_ms(rng, _SHIPPED_MINUTES), "Order Shipped", {"order_id": order.order_id})
     if rng.random() < _REFUND:
-        yield _server(_minutes(rng, _REFUNDED_MINUTES), "Order Refunded", refund_properties(order, rng))
+        yield _make_server_step(_draw_pause_ms(rng, _REFUNDED_MINUTES), "Order Refunded", refund_properties(order, rng))
         if len(order.lines) > 1 and rng.random() < _SECOND_REFUND:
-            yield _server(_minutes(rng, _REFUNDED_MINUTES), "Order Refunded", refund_properties(order, rng))
+            yield _make_server_step(
+                _draw_pause_ms(rng, _REFUNDED_MINUTES), "Order Refunded", refund_properties(order, rng)
+            )
 
 
-def standing_order(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
+def repeat_order(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
     """Yield a purchase without page views: a subscription, or an order by phone."""
     currency = "USD" if client.country == "US" else "EUR"
     lines = ((shop.popularity.draw(), 1 + int(shop.rng.random() * 3)),)
     order = Order(f"o-{shop.rng.getrandbits(48):012x}", currency, lines)
-    yield from after_sales(order, shop, confirm=True)
+    yield from follow_order(order, shop, confirm=True)
 
 
-def _server(pause_ms: int, name: str, properties: dict[str, Any]) -> JourneyStep:
+def _make_server_step(pause_ms: int, name: str, properties: dict[str, Any]) -> JourneyStep:
     return JourneyStep(pause_ms, "track", name, "", properties)
 
 
-def _minutes(rng: Random, mean: int) -> int:
+def _draw_pause_ms(rng: Random, mean: int) -> int:
     return 60_000 + int(-log(1 - rng.random()) * mean * 60_000)

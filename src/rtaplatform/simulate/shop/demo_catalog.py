@@ -48,17 +48,17 @@ COUNTRIES = ("DE", "AT", "CH", "FR", "NL", "GB", "US", "PL", "IT", "ES", "SE", "
 COUNTRY_WEIGHTS = (38, 8, 7, 9, 6, 7, 4, 5, 5, 5, 3, 3, 3, 2, 2, 1, 2)
 
 
-def demo_products(count: int, seed: int) -> list[dict[str, Any]]:
+def draw_products(count: int, seed: int) -> list[dict[str, Any]]:
     """Return products `p-1` to `p-count`: id, name, category, brand, price, currency, image_url, attributes."""
-    return [_product(number, seed) for number in range(1, count + 1)]
+    return [_draw_product(number, seed) for number in range(1, count + 1)]
 
 
-def demo_users(count: int, seed: int) -> list[dict[str, Any]]:
+def draw_users(count: int, seed: int) -> list[dict[str, Any]]:
     """Return users `u-1` to `u-count`: id, email at example.com, name, traits."""
-    return [demo_user(number, seed) for number in range(1, count + 1)]
+    return [draw_user(number, seed) for number in range(1, count + 1)]
 
 
-def demo_user(number: int, seed: int) -> dict[str, Any]:
+def draw_user(number: int, seed: int) -> dict[str, Any]:
     """Return the user `u-number`."""
     rng = Random(f"user:{seed}:{number}")
     first, last = rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
@@ -74,7 +74,7 @@ def demo_user(number: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _product(number: int, seed: int) -> dict[str, Any]:
+def _draw_product(number: int, seed: int) -> dict[str, Any]:
     rng = Random(f"product:{seed}:{number}")
     category = rng.choice(tuple(_RANGES))
     brands, nouns, low, high = _RANGES[category]
@@ -84,14 +84,14 @@ def _product(number: int, seed: int) -> dict[str, Any]:
         "name": f"{rng.choice(_ADJECTIVES)} {rng.choice(nouns)} {number}",
         "category": category,
         "brand": rng.choice(brands),
-        "price": _price_cents(rng, low, high) / 100,
+        "price": _draw_price_cents(rng, low, high) / 100,
         "currency": CURRENCY,
         "image_url": picture,
         "attributes": {"color": rng.choice(_COLORS), "weight_g": rng.randrange(50, 3000, 10)},
     }
 
 
-def _price_cents(rng: Random, low: int, high: int) -> int:
+def _draw_price_cents(rng: Random, low: int, high: int) -> int:
     """Cheap products are common: the square of a uniform number. Prices end as in shops."""
     cents = low + int((high - low) * rng.random() ** 2)
     return cents - cents % 100 + rng.choice((99, 90, 95, 50, 0))

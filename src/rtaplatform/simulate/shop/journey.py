@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 
 from rtaplatform.simulate.shop.people.visitors import VisitorClient
 from rtaplatform.simulate.shop.popularity import Popularity
-from rtaplatform.simulate.shop.shopping import Order, checkout_properties, draw_order_properties, product_properties
+from rtaplatform.simulate.shop.shopping import (
+    Order,
+    draw_order_properties,
+    make_checkout_properties,
+    make_product_properties,
+)
 
 _BOUNCE = 0.32
 _BROWSE_ON = 0.72
@@ -65,12 +70,12 @@ class DemoShop(NamedTuple):
     double_reports: float
 
 
-def journey(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
+def walk_shop(client: VisitorClient, shop: DemoShop) -> Iterator[JourneyStep]:
     """Yield the steps of one session."""
-    yield _page(client, shop, "Home" if shop.rng.random() < 0.6 else "Landing", "/")
+    yield _visit_page(client, shop, "Home" if shop.rng.random() < 0.6 else "Landing", "/")
     if shop.rng.random() < _BOUNCE:
         return
-    yield from _login(client, shop, _LOGIN_AT_LANDING)
+    yield from _sign_in(client, shop, _LOGIN_AT_LANDING)
     currency = "USD" if client.country == "US" and shop.rng.random() < _DOLLARS_IN_US else "EUR"
     cart: list[tuple[dict[str, Any], int]] = []
     while True:
@@ -96,7 +101,7 @@ def _browse(
     if rng.random() < _SEARCH:
         yield _track(rng, "Products Searched", "/search", {"query": _SEARCHES[int(rng.random() * len(_SEARCHES))]})
     else:
-        yield _page(client, shop, category, f"/c/{category.lower()}")
+        yield _visit_page(client, shop, category, f"/c/{category.lower()}")
         yield _track(rng, "Product List Viewed", f"/c/{category.lower()}", {"category": category})
     yield from _look_at(shop, product, currency, cart)
     while rng.random() < _VIEW_NEXT:
@@ -107,13 +112,13 @@ def _look_at(
     shop: DemoShop, product: dict[str, Any], currency: str, cart: list[tuple[dict[str, Any], int]]
 ) -> Iterator[JourneyStep]:
     rng, path = shop.rng, f"/p/{product['id'][2:]}"
-    yield _track(rng, "Product Viewed", path, product_properties(product, currency))
+    yield _track(rng, "Product Viewed", path, make_product_properties(product, currency))
     if rng.random() >= _ADD:
         return
     quantity = 2 if rng.random() < _ADD_TWICE else 1
-    yield _track(rng, "Product Added", path, product_properties(product, currency, quantity))
+    yield _track(rng, "Product Added", path, make_product_properties(product, currency, quantity))
     if rng.random() < _REMOVE:
-        yield _track(rng, "Product Removed", "/cart", product_properties(product, currency, quantity))
+        yield _track(rng, "Product Removed", "/cart", make_product_properties(product, currency, quantity))
     else:
         cart.append((product, quantity))
 
@@ -123,19 +128,19 @@ def _buy(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Journe
     yield _track(rng, "Cart Viewed", "/cart", {"value": order.cents / 100, "currency": order.currency})
     if rng.random() >= _CHECKOUT:
         return
-    yield from _login(client, shop, _LOGIN_AT_CHECKOUT)
-    yield _track(rng, "Checkout Started", "/checkout", checkout_properties(order))
+    yield from _sign_in(client, shop, _LOGIN_AT_CHECKOUT)
+    yield _track(rng, "Checkout Started", "/checkout", make_checkout_properties(order))
     if rng.random() >= _ORDER:
         return
-    yield from _order(client, shop, order)
+    yield from _place_order(client, shop, order)
 
 
-def _order(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[JourneyStep]:
+def _place_order(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[JourneyStep]:
     """The thank-you page, which reports the order, or leaves that to the server, or both do. Some load it again."""
     rng = shop.rng
     chance = rng.random() if shop.confirms and client.is_logged_in else 1.0
     if chance < _SERVER_CONFIRMS:
-        yield _page(client, shop, "Thank You", "/thanks")._replace(order=order, confirm=True)
+        yield _visit_page(client, shop, "Thank You", "/thanks")._replace(order=order, confirm=True)
         return
     report = _track(rng, "Order Completed", "/thanks", draw_order_properties(order, rng))
     yield report._replace(order=order, confirm=chance < _SERVER_CONFIRMS + shop.double_reports)
@@ -143,7 +148,7 @@ def _order(client: VisitorClient, shop: DemoShop, order: Order) -> Iterator[Jour
         yield report._replace(pause_ms=_think(rng))
 
 
-def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterator[JourneyStep]:
+def _sign_in(client: VisitorClient, shop: DemoShop, probability: float) -> Iterator[JourneyStep]:
     if client.user_id is None or client.is_logged_in or shop.rng.random() >= probability:
         return
     client.is_logged_in = True
@@ -152,7 +157,7 @@ def _login(client: VisitorClient, shop: DemoShop, probability: float) -> Iterato
     yield JourneyStep(_think(shop.rng), "identify", "", "/login", {})
 
 
-def _page(client: VisitorClient, shop: DemoShop, name: str, path: str) -> JourneyStep:
+def _visit_page(client: VisitorClient, shop: DemoShop, name: str, path: str) -> JourneyStep:
     if client.source == "web":
         return JourneyStep(_think(shop.rng), "page", name, path, {"path": path, "url": _SITE + path, "title": name})
     return JourneyStep(_think(shop.rng), "screen", name, path, {})

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from itertools import count, islice, takewhile
 
 from rtaplatform.core.time.buckets import MINUTE_MS
-from rtaplatform.simulate.shop.people.countries import busyness_of_all
+from rtaplatform.simulate.shop.people.countries import measure_total_busyness
 from rtaplatform.simulate.shop.plan import SimulationPlan
 
 _QUARTER_MINUTES = 15  # within a quarter of an hour the busyness is taken for constant
 
 
-def slots(plan: SimulationPlan) -> Iterator[int]:
+def plan_slots(plan: SimulationPlan) -> Iterator[int]:
     """Yield one time per record, in rising order."""
     times = _space_evenly(plan) if plan.backfill_ms is None else _space_by_hour(plan, plan.backfill_ms)
     return times if plan.events_max is None else islice(times, plan.events_max)
@@ -46,5 +46,5 @@ def _space_by_hour(plan: SimulationPlan, span_ms: int) -> Iterator[int]:
 
 def _weigh_minutes(first_ms: int, minutes: int) -> list[float]:
     """Return how busy each minute is."""
-    quarters = [busyness_of_all(first_ms + minute * MINUTE_MS) for minute in range(0, minutes, _QUARTER_MINUTES)]
+    quarters = [measure_total_busyness(first_ms + minute * MINUTE_MS) for minute in range(0, minutes, _QUARTER_MINUTES)]
     return [quarters[minute // _QUARTER_MINUTES] for minute in range(minutes)]

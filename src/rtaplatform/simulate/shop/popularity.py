@@ -40,10 +40,6 @@ class Popularity:
         for _ in range(min(swaps_due, _SWAPS_AT_ONCE_MAX)):
             self._swap()
 
-    def ranking(self) -> list[str]:
-        """Return the product ids, the most popular first."""
-        return [product["id"] for product in self._ranking]
-
     def _swap(self) -> None:
         self._swaps += 1
         size = len(self._ranking)

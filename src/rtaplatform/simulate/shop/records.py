@@ -34,25 +34,25 @@ class SimulatedRecord(NamedTuple):
 encode = msgspec.json.Encoder().encode
 
 
-def record_of(message: dict[str, Any], topic: str, timestamp: int) -> SimulatedRecord:
+def encode_record(message: dict[str, Any], topic: str, timestamp: int) -> SimulatedRecord:
     """Return the record of a message that names a project and a person."""
     person = message.get("anonymousId") or message["userId"]
     return SimulatedRecord(topic, f"{message['projectId']}:{person}".encode(), encode(message), timestamp)
 
 
-def message_id(rng: Random, salt: int) -> str:
+def draw_message_id(rng: Random, salt: int) -> str:
     """Return 128 seeded bits in the form of a version 4 UUID."""
     bits = f"{rng.getrandbits(128) ^ salt:032x}"
     return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 
 
-def iso(time_ms: int) -> str:
+def write_time(time_ms: int) -> str:
     """Return the time as ISO 8601 in UTC, with milliseconds."""
     minute, rest = divmod(time_ms, 60_000)
     seconds, millis = divmod(rest, 1000)
-    return f"{_minute_text(minute)}{seconds:02d}.{millis:03d}Z"
+    return f"{_write_minute(minute)}{seconds:02d}.{millis:03d}Z"
 
 
 @lru_cache(maxsize=4096)
-def _minute_text(minute: int) -> str:
+def _write_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:")

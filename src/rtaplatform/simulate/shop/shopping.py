@@ -27,7 +27,7 @@ class Order:
         return sum(round(product["price"] * 100) * quantity for product, quantity in self.lines)
 
 
-def product_properties(product: dict[str, Any], currency: str, quantity: int = 1) -> dict[str, Any]:
+def make_product_properties(product: dict[str, Any], currency: str, quantity: int = 1) -> dict[str, Any]:
     """Return the properties of one product in an event, also as a line of an order."""
     return {
         "product_id": product["id"],
@@ -40,7 +40,7 @@ def product_properties(product: dict[str, Any], currency: str, quantity: int = 1
     }
 
 
-def order_properties(order: Order, *, single_line_at_root: bool) -> dict[str, Any]:
+def make_order_properties(order: Order, *, single_line_at_root: bool) -> dict[str, Any]:
     """Return the properties of Order Completed. A single line may be at the root; several are in `products`."""
     shipping = 0 if order.cents >= _FREE_SHIPPING_CENTS else _SHIPPING_CENTS
     head = {
@@ -52,37 +52,37 @@ def order_properties(order: Order, *, single_line_at_root: bool) -> dict[str, An
     }
     if single_line_at_root and len(order.lines) == 1:
         product, quantity = order.lines[0]
-        return {**product_properties(product, order.currency, quantity), **head}
-    return {**head, "products": order_lines(order)}
+        return {**make_product_properties(product, order.currency, quantity), **head}
+    return {**head, "products": make_order_lines(order)}
 
 
-def checkout_properties(order: Order) -> dict[str, Any]:
+def make_checkout_properties(order: Order) -> dict[str, Any]:
     """Return the properties of Checkout Started."""
     value = order.cents / 100
-    return {"order_id": order.order_id, "value": value, "currency": order.currency, "products": order_lines(order)}
+    return {"order_id": order.order_id, "value": value, "currency": order.currency, "products": make_order_lines(order)}
 
 
-def order_lines(order: Order) -> list[dict[str, Any]]:
+def make_order_lines(order: Order) -> list[dict[str, Any]]:
     """Return the `products` of an event."""
-    return [product_properties(product, order.currency, quantity) for product, quantity in order.lines]
+    return [make_product_properties(product, order.currency, quantity) for product, quantity in order.lines]
 
 
 def draw_order_properties(order: Order, rng: Random) -> dict[str, Any]:
     """Return the properties of Order Completed in one of the two forms that a single line may have."""
-    return order_properties(order, single_line_at_root=rng.random() < 0.5)
+    return make_order_properties(order, single_line_at_root=rng.random() < 0.5)
 
 
-def whole_refund(order: Order) -> dict[str, Any]:
+def make_whole_refund(order: Order) -> dict[str, Any]:
     """Return the properties of Order Cancelled, or of an Order Refunded that pays everything back."""
     return {
         "order_id": order.order_id,
         "total": order.cents / 100,
         "currency": order.currency,
-        "products": order_lines(order),
+        "products": make_order_lines(order),
     }
 
 
 def refund_properties(order: Order, rng: Random) -> dict[str, Any]:
     """Return the properties of Order Refunded, for the whole order or for one line."""
     line = order.lines[int(rng.random() * len(order.lines))]
-    return whole_refund(order if rng.random() < 0.6 else Order(order.order_id, order.currency, (line,)))
+    return make_whole_refund(order if rng.random() < 0.6 else Order(order.order_id, order.currency, (line,)))

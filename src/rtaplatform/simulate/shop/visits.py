@@ -8,25 +8,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from rtaplatform.simulate.shop.journey import JourneyStep
+from rtaplatform.simulate.shop.people.devices import Arrival
 from rtaplatform.simulate.shop.people.visitors import VisitorClient
-from rtaplatform.simulate.shop.records import iso, message_id
+from rtaplatform.simulate.shop.records import draw_message_id, write_time
 
 _SITE = "https://shop.example.com"
 _SKEW_TOLERATED_MS = 30_000
+_UTM = {"source": "source", "medium": "medium", "name": "campaign"}
 
 
 class Visit:
-    """A session: its client, the context it sends, its next step, and by how much it is sent late."""
+    """A session: its client, the context it sends, its next step, and by how much it is sent late.
 
-    __slots__ = ("client", "context", "lag_ms", "marks", "next_step", "referrer", "source", "steps")
+    `arrival`: what the first page of a web session tells of its origin.
+    """
+
+    __slots__ = ("arrival", "client", "context", "lag_ms", "marks", "next_step", "referrer", "source", "steps")
 
     def __init__(self, client: VisitorClient, source: str, steps: Iterator[JourneyStep]) -> None:
         self.client, self.source, self.steps = client, source, steps
         self.context: dict[str, Any] = client.context
         self.next_step = next(steps)
         self.referrer = ""
+        self.arrival: Arrival | None = None
         self.lag_ms = 0
         self.marks: list[str] = []
 
@@ -39,7 +46,7 @@ class VisitSealing(NamedTuple):
     rng: Random
 
 
-def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: VisitSealing) -> dict[str, Any]:
+def make_message(visit: Visit, step: JourneyStep, received_ms: int, sealing: VisitSealing) -> dict[str, Any]:
     """Return the message of a step that arrives at `received_ms`."""
     client = visit.client
     message: dict[str, Any] = {"projectId": sealing.project, "type": step.type}
@@ -47,7 +54,7 @@ def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: Visit
         message["event"] = step.name
     elif step.name:
         message["name"] = step.name
-    message["messageId"] = message_id(sealing.rng, sealing.salt)
+    message["messageId"] = draw_message_id(sealing.rng, sealing.salt)
     _add_ids(message, client, step)
     message["source"] = visit.source
     _add_times(message, visit, received_ms, sealing.rng)
@@ -55,7 +62,7 @@ def message_of(visit: Visit, step: JourneyStep, received_ms: int, sealing: Visit
         message["traits"] = client.traits
     elif step.type != "alias":
         message["properties"] = step.properties
-    message["context"] = _context(visit, step)
+    message["context"] = _make_context(visit, step)
     if visit.marks:
         message["marks"] = visit.marks
     return message
@@ -78,15 +85,29 @@ def _add_times(message: dict[str, Any], visit: Visit, received_ms: int, rng: Ran
     sent_ms = received_ms - wire_ms
     own_ms = sent_ms - wait_ms - visit.lag_ms
     skew_ms = visit.client.skew_ms
-    message["originalTimestamp"] = iso(own_ms + skew_ms)
-    message["sentAt"] = iso(sent_ms + skew_ms)
-    message["receivedAt"] = iso(received_ms)
-    message["timestamp"] = iso(own_ms + wire_ms if abs(skew_ms) > _SKEW_TOLERATED_MS else own_ms)
+    message["originalTimestamp"] = write_time(own_ms + skew_ms)
+    message["sentAt"] = write_time(sent_ms + skew_ms)
+    message["receivedAt"] = write_time(received_ms)
+    message["timestamp"] = write_time(own_ms + wire_ms if abs(skew_ms) > _SKEW_TOLERATED_MS else own_ms)
 
 
-def _context(visit: Visit, step: JourneyStep) -> dict[str, Any]:
+def _make_context(visit: Visit, step: JourneyStep) -> dict[str, Any]:
     if visit.source != "web":
         return visit.context
     page = {"path": step.path, "url": _SITE + step.path, "title": step.name or "Login", "referrer": visit.referrer}
-    visit.referrer = _SITE + step.path
-    return {**visit.context, "page": page}
+    arrival, visit.arrival, visit.referrer = visit.arrival, None, _SITE + step.path
+    if arrival is None:
+        return {**visit.context, "page": page}
+    return {**visit.context, "page": page, **_choose_origin(arrival, page, step)}
+
+
+def _choose_origin(arrival: Arrival, page: dict[str, str], step: JourneyStep) -> dict[str, Any]:
+    """What the page of an arrival adds to the context. It changes the page's address and referrer."""
+    origin: dict[str, Any] = {"channel": arrival.channel}
+    if arrival.host:
+        page["referrer"] = f"https://{arrival.host}/"
+        origin["referrer"] = {"host": arrival.host}
+    if arrival.campaign:
+        page["url"] = f"{_SITE}{step.path}?{urlencode({f'utm_{_UTM[k]}': v for k, v in arrival.campaign.items()})}"
+        origin["campaign"] = arrival.campaign
+    return origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rtaplatform.core.caps import ANCHORS, BOUNDED, Caps, seats_of, without_seat
+from rtaplatform.core.caps import Caps, anchor_of, bounded_of, seats_of, without_seat
 from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, PRODUCTS, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX, field
 from rtaplatform.store.memory.memory_totals import MemoryTotals, flatten
 from rtaplatform.store.port import CellsKey, SketchKey
@@ -22,7 +22,7 @@ def increment_cells(totals: MemoryTotals, key: CellsKey, fields: Mapping[str, in
     is_logged = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM
     before = dict(bucket) if is_logged else {}
     for name, n in fields.items():
-        seat = name if name in bucket or key.rollup not in BOUNDED else _find_seat(bucket, key, name, caps)
+        seat = name if name in bucket or not bounded_of(key.rollup) else _find_seat(bucket, key, name, caps)
         total = bucket.get(seat, 0) + n
         if -OVERFLOW <= total < OVERFLOW:
             bucket[seat] = total
@@ -40,7 +40,7 @@ def _find_seat(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> 
     measure, *values = name.split(SEPARATOR)
     instead = without_seat(key.rollup, tuple(values))
     bots = BOT_PREFIX if measure.startswith(BOT_PREFIX) else ""
-    anchor = field(bots + ANCHORS[key.rollup], *values)
+    anchor = field(bots + anchor_of(key.rollup), *values)
     if not values or instead == tuple(values) or anchor in bucket:
         return name
     seats = f"{SEATS_PREFIX}{bots}{seats_of(key.rollup, tuple(values))}"
@@ -63,10 +63,10 @@ def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], 
         return
     after = (before or set()) | set(members)
     totals.sketches[key] = after
-    record[size_field] = record.get(size_field, 0) + _bytes_of(after) - _bytes_of(before)
+    record[size_field] = record.get(size_field, 0) + _measure_sketch(after) - _measure_sketch(before)
 
 
-def _bytes_of(members: set[bytes] | None) -> int:
+def _measure_sketch(members: set[bytes] | None) -> int:
     if members is None:
         return 0
     return SKETCH_KEY_BYTES + min(SKETCH_BYTES, SPARSE_BYTES + PERSON_BYTES * len(members))

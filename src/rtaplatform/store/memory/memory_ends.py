@@ -14,8 +14,8 @@ class MemoryEnds:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    def ends(self) -> dict[str, int]:
-        self._store.clock_s()
+    def read_ends(self) -> dict[str, int]:
+        self._store.read_clock_s()
         return dict(self._store.shards[0].ends)
 
     def count_ends(self, names: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ def _write_loose(totals: MemoryTotals, write: LooseWrite) -> None:
 
 
 def _forget_loose(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
-    for name in [name for name in totals.loose if redis_keys.dedup_partition_of(name) == dedup_partition]:
+    for name in [name for name in totals.loose if redis_keys.read_dedup_partition(name) == dedup_partition]:
         ids = totals.loose[name]
         for expired_id in [loose_id for loose_id, written_ms in ids.items() if written_ms <= before]:
             del ids[expired_id]
@@ -49,11 +49,11 @@ def _forget_loose(totals: MemoryTotals, dedup_partition: str, before: int) -> No
 def _forget_blocks(totals: MemoryTotals, dedup_partition: str, before: int) -> None:
     expired = [name for name, stored in totals.blocks.items() if int.from_bytes(stored[8:16], "big") <= before]
     for name in expired:
-        if redis_keys.dedup_partition_of(name) == dedup_partition:
+        if redis_keys.read_dedup_partition(name) == dedup_partition:
             del totals.blocks[name]
 
 
-def orders_differing(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, bytes], int]:
+def find_differing_orders(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, bytes], int]:
     """The orders that are stored with other times than the batch took for true, and the times that are stored."""
     return {
         (write.project, order_id): stored
@@ -65,7 +65,7 @@ def orders_differing(totals: MemoryTotals, delta: Delta) -> dict[tuple[str, byte
 
 def write_orders(totals: MemoryTotals, delta: Delta) -> None:
     """Before the ledger moves: what may go is judged by the rows that are there."""
-    before = _orders_before_ms(totals) if delta.orders else -1
+    before = _find_order_limit_ms(totals) if delta.orders else -1
     for write in delta.orders:
         orders = totals.orders.setdefault(write.project, {})
         for order_id, at in zip(write.ids, write.written_ms, strict=True):
@@ -75,7 +75,7 @@ def write_orders(totals: MemoryTotals, delta: Delta) -> None:
             del orders[order_id]
 
 
-def _orders_before_ms(totals: MemoryTotals) -> int:
+def _find_order_limit_ms(totals: MemoryTotals) -> int:
     """Orders counted up to then decide nothing any more, in whichever partition is furthest behind."""
     times = [read_row(row).stream_time_ms for row in totals.ledger.values()]
     return max(min(times), max(times) - ORDERS_LAG_MS) - ORDERS_KEPT_MS if times else -1

@@ -9,7 +9,7 @@ from rtaplatform.core.caps import Caps
 from rtaplatform.core.ledger import PartitionId, next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.store.memory.memory_cells import add_members, increment_cells
-from rtaplatform.store.memory.memory_ids import orders_differing, write_ids, write_orders
+from rtaplatform.store.memory.memory_ids import find_differing_orders, write_ids, write_orders
 from rtaplatform.store.memory.memory_totals import MemoryTotals
 from rtaplatform.store.port import (
     Conflicted,
@@ -41,7 +41,7 @@ class MemoryShard:
         return self.generations.setdefault(self.generation, MemoryTotals())
 
 
-def places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[PartitionId, str]) -> list[PartitionId]:
+def find_places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[PartitionId, str]) -> list[PartitionId]:
     """List partitions where the current generation has counted further, of topics that the new one counts."""
     topics, starts = shard.manifests[shard.building]
     return [
@@ -74,7 +74,7 @@ def find_conflict(shard: MemoryShard, totals: MemoryTotals, delta: Delta) -> Con
         replayed=[origin for origin in delta.replayed if origin not in totals.dead],
         projects=delta.projects_version not in (None, shard.projects_version),
         loose=[w.name for w in delta.loose if _differs(totals.loose.get(w.name, {}), w)],
-        orders=orders_differing(totals, delta),
+        orders=find_differing_orders(totals, delta),
     )
     parts = (conflict.blocks, conflict.persons, conflict.replayed, conflict.projects, conflict.loose, conflict.orders)
     return conflict if any(parts) else None

@@ -15,7 +15,13 @@ from rtaplatform.core.errors import NotFound, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sharding import shard_of
-from rtaplatform.store.memory.memory_shard import MemoryShard, find_conflict, forget_persons, places_behind, write_batch
+from rtaplatform.store.memory.memory_shard import (
+    MemoryShard,
+    find_conflict,
+    find_places_behind,
+    forget_persons,
+    write_batch,
+)
 from rtaplatform.store.memory.memory_totals import MemoryTotals, answer_read
 from rtaplatform.store.port import (
     SCHEMA,
@@ -79,7 +85,7 @@ class MemoryStore:
         content.gaps |= gaps
         return True
 
-    def snapshot(self) -> list[MemoryShard]:
+    def take_snapshot(self) -> list[MemoryShard]:
         return copy.deepcopy(self.shards)
 
     def restore(self, shards: list[MemoryShard]) -> None:
@@ -92,10 +98,10 @@ class MemoryStore:
 
     # the workers' side -----------------------------------------------------------------------------------------
 
-    def state(self, shard: int) -> ShardState | None:
+    def read_state(self, shard: int) -> ShardState | None:
         self._require_reachable()
         content = self.shards[shard]
-        return self._state(shard, content.generation) if content.generation else None
+        return self._read_state(shard, content.generation) if content.generation else None
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         self._require_reachable()
@@ -104,30 +110,30 @@ class MemoryStore:
             self._publish(ChangeNotification(shard, frozenset(k.project for k in delta.cells)))
         return outcome
 
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+    def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         self._require_reachable()
-        stored = self._generation(shard, generation).blocks
+        stored = self._find_generation(shard, generation).blocks
         return [stored.get(name, b"") for name in names]
 
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+    def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
         self._require_reachable()
-        stored = self._generation(shard, generation).loose
+        stored = self._find_generation(shard, generation).loose
         return [[stored.get(name, {}).get(loose_id, -1) for loose_id in ids] for name, ids in query]
 
-    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    def read_persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         self._require_reachable()
-        stored = self._generation(shard, generation).persons
+        stored = self._find_generation(shard, generation).persons
         return [stored.get(key, b"") for key in keys]
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
+    def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         self._require_reachable()
         projects = self.shards[shard].projects
         return {slug: projects[slug] for slug in slugs if slug in projects}
 
-    def clock_s(self) -> int:
+    def read_clock_s(self) -> int:
         return 0
 
-    def stops(self, shard: int) -> dict[str, str]:
+    def read_stops(self, shard: int) -> dict[str, str]:
         self._require_reachable()
         return dict(self.shards[shard].stops)
 
@@ -140,10 +146,10 @@ class MemoryStore:
 
     # the rebuilds' side -----------------------------------------------------------------------------------------
 
-    def building(self, shard: int) -> ShardState | None:
+    def read_building(self, shard: int) -> ShardState | None:
         self._require_reachable()
         name = self.shards[shard].building
-        return self._state(shard, name) if name else None
+        return self._read_state(shard, name) if name else None
 
     def begin_building(
         self, shard: int, *, expected: str, generation: str, topics: dict[str, str], starts: dict[PartitionId, int]
@@ -179,7 +185,7 @@ class MemoryStore:
         built = content.generations.setdefault(generation, MemoryTotals())
         if built.inflight:
             return Torn(built.inflight)
-        behind = places_behind(content, built, lost)
+        behind = find_places_behind(content, built, lost)
         if behind:
             return Behind(behind)
         for erasure in content.erasing:
@@ -191,7 +197,7 @@ class MemoryStore:
         self._publish(ChangeNotification(shard, None))
         return Switched()
 
-    def retired(self, shard: int) -> set[str]:
+    def read_retired(self, shard: int) -> set[str]:
         self._require_reachable()
         return set(self.shards[shard].retired)
 
@@ -244,9 +250,9 @@ class MemoryStore:
         if self.is_away:
             raise Unavailable("redis", "it is unavailable")
 
-    def _state(self, shard: int, generation: str) -> ShardState:
+    def _read_state(self, shard: int, generation: str) -> ShardState:
         content = self.shards[shard]
-        totals, (topics, starts) = self._generation(shard, generation), content.manifests[generation]
+        totals, (topics, starts) = self._find_generation(shard, generation), content.manifests[generation]
         return ShardState(
             generation=generation,
             schema=SCHEMA,
@@ -277,7 +283,7 @@ class MemoryStore:
         self._write(totals, delta)
         return Applied()
 
-    def _generation(self, shard: int, generation: str) -> MemoryTotals:
+    def _find_generation(self, shard: int, generation: str) -> MemoryTotals:
         return self.shards[shard].generations.get(generation, MemoryTotals())
 
     def _publish(self, notification: ChangeNotification) -> None:

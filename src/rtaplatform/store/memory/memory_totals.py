@@ -55,7 +55,7 @@ def answer_read(totals: MemoryTotals, project: str, read: Read) -> Any:
         case ReadBuckets(rollup, kind, starts):
             buckets = [totals.cells.get(CellsKey(project, rollup, kind, start), {}) for start in starts]
             logs = [totals.logs.get(CellsKey(project, rollup, kind, start), []) for start in starts]
-            return [BucketContent(flatten(b), _end_of(log)) for b, log in zip(buckets, logs, strict=True)]
+            return [BucketContent(flatten(b), _make_token(log)) for b, log in zip(buckets, logs, strict=True)]
         case ReadBucketLog(rollup, kind, start, since):
             return _read_changes(totals.logs.get(CellsKey(project, rollup, kind, start), []), since)
         case ReadPersons():
@@ -90,15 +90,15 @@ def _count_persons(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str
 
 def _read_sketches(totals: MemoryTotals, bucket: tuple[str, BucketKind, int, str]) -> list[bytes]:
     members = [(key.value, persons) for key, persons in totals.sketches.items() if key[:4] == bucket]
-    return [text for value, persons in members for text in (value.encode(), hyperloglog(map(_eight_bytes, persons)))]
+    return [text for value, persons in members for text in (value.encode(), hyperloglog(map(_pad_to_eight, persons)))]
 
 
-def _eight_bytes(person: bytes) -> bytes:
+def _pad_to_eight(person: bytes) -> bytes:
     """Return the person as workers send it. Tests use names of any length."""
     return person if len(person) == PERSON_BYTES else xxhash.xxh3_64_digest(person)
 
 
-def _end_of(log: Sequence[tuple[int, list[bytes]]]) -> str:
+def _make_token(log: Sequence[tuple[int, list[bytes]]]) -> str:
     return str(log[-1][0]) if log else ""
 
 
@@ -107,7 +107,7 @@ def _read_changes(log: Sequence[tuple[int, list[bytes]]], since: str) -> BucketC
     if since not in positions:
         return None
     newer = log[positions.index(since) + 1 :]
-    return BucketContent([item for _, changes in newer for item in changes], _end_of(log))
+    return BucketContent([item for _, changes in newer for item in changes], _make_token(log))
 
 
 def _unite_sketches(totals: MemoryTotals, project: str, read: ReadPersons) -> set[bytes]:

@@ -98,7 +98,7 @@ class OrderWrite(Struct, frozen=True):
     written_ms: list[int]
 
 
-class PersonWrite(Struct, frozen=True):
+class PersonWrite(Struct, frozen=True, gc=False):
     """The new value of a person, as a whole; an empty one deletes it. The tokens work as in `BlockWrite`."""
 
     project: str
@@ -160,6 +160,11 @@ class Conflicted(Struct, frozen=True):
     loose: list[str] = []  # names of sets
     orders: dict[tuple[str, bytes], int] = {}  # project and id → the stored time, -1 if there is none
 
+    @property
+    def needs_records(self) -> bool:
+        """Whether the records must be folded again. Else the delta can be made again from what was folded."""
+        return bool(self.blocks or self.replayed or self.projects or self.loose)
+
 
 class Torn(Struct, frozen=True):
     """The shard is partially applied: an earlier call, `by`, died half-way, and the totals cannot be trusted."""
@@ -176,27 +181,27 @@ class AggregateStore(Protocol):
     Calls raise `Unavailable` when the outcome is unknown (read the ledger to find out), and `Stopped`.
     """
 
-    def state(self, shard: int) -> ShardState | None:
+    def read_state(self, shard: int) -> ShardState | None:
         """Read the current generation; None if the shard has no manifest."""
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
         """Write the delta and advance the ledger in one atomic call, or write nothing."""
         ...
 
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+    def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         """Read blocks as stored: token, last write, ids. A missing block is b""."""
 
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+    def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
         """For each set, the stream times at which these ids were written; -1 for an absent id."""
         ...
 
-    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    def read_persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """Read the token and value of each person; b"" if there is none."""
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
+    def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
         """Read the settings of those of these projects that the shard knows."""
 
-    def clock_s(self) -> int:
+    def read_clock_s(self) -> int:
         """Read the server's clock in seconds; buckets expire by it. 0 means that nothing expires."""
 
     def set_stop(self, shard: int, subject: str, reason: str) -> None:

@@ -54,7 +54,7 @@ SwitchOutcome = Switched | Behind | Replaced | Torn
 class GenerationStore(Protocol):
     """The port that rebuilds use, beside the reads of `AggregateStore`. It raises the same errors."""
 
-    def building(self, shard: int) -> ShardState | None:
+    def read_building(self, shard: int) -> ShardState | None:
         """Read the generation that is being built; None if there is none."""
 
     def begin_building(

@@ -61,29 +61,29 @@ class _AsyncRenewed(_Age):
 
 def connect(url: str, timeout_seconds: float, seconds_max: float) -> redis.Redis:
     """Make a client whose connections live for `seconds_max`. It opens nothing yet, and the library retries nothing."""
-    client = redis.Redis.from_url(url, **_options(timeout_seconds), retry=Retry(NoBackoff(), 0))
+    client = redis.Redis.from_url(url, **_make_options(timeout_seconds), retry=Retry(NoBackoff(), 0))
     _renew(client.connection_pool, _Renewed, seconds_max)
     return client
 
 
 def connect_async(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.Redis:
     """Make the same for asyncio."""
-    return aioredis.Redis.from_pool(async_pool(url, timeout_seconds, seconds_max))
+    return aioredis.Redis.from_pool(make_async_pool(url, timeout_seconds, seconds_max))
 
 
-def async_pool(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.ConnectionPool:
+def make_async_pool(url: str, timeout_seconds: float, seconds_max: float) -> aioredis.ConnectionPool:
     """Make the pool for a client that is made elsewhere."""
-    pool = aioredis.ConnectionPool.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
+    pool = aioredis.ConnectionPool.from_url(url, **_make_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
     _renew(pool, _AsyncRenewed, seconds_max)
     return pool
 
 
 def connect_subscriber(url: str, timeout_seconds: float) -> aioredis.Redis:
     """Make a client for subscriptions. The subscriber renews its connections itself, since that may lose messages."""
-    return aioredis.Redis.from_url(url, **_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
+    return aioredis.Redis.from_url(url, **_make_options(timeout_seconds), retry=AsyncRetry(NoBackoff(), 0))
 
 
-def _options(timeout_seconds: float) -> dict[str, Any]:
+def _make_options(timeout_seconds: float) -> dict[str, Any]:
     return {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,

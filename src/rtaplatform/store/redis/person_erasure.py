@@ -16,8 +16,8 @@ import redis
 
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import Tombstone
-from rtaplatform.store.redis.redis_errors import unavailable
-from rtaplatform.store.redis.redis_replies import text_of
+from rtaplatform.store.redis.redis_errors import translating_errors
+from rtaplatform.store.redis.redis_replies import to_text
 
 TOKEN_BYTES = 8
 
@@ -28,18 +28,18 @@ def forget_persons(
     """Erase them in all generations. Returns how many were online, and how many had a value."""
     while True:
         try:
-            with unavailable(), client.pipeline() as pipe:
+            with translating_errors(), client.pipeline() as pipe:
                 return _forget(pipe, shard, project, persons, tombstone)
         except redis.WatchError:
             continue  # another generation began meanwhile
 
 
 def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> dict[str, int]:
-    pipe.watch(redis_keys.shard_key(shard))
-    current, building = pipe.hmget(redis_keys.shard_key(shard), "generation", "building")
-    names = [text_of(name) for name in (current, *pipe.hkeys(redis_keys.retired_key(shard))) if name]
-    prefixes = [redis_keys.generation_prefix(shard, name) for name in names]
-    erasing = f"{redis_keys.generation_prefix(shard, text_of(building))}erasing" if building else ""
+    pipe.watch(redis_keys.make_shard_key(shard))
+    current, building = pipe.hmget(redis_keys.make_shard_key(shard), "generation", "building")
+    names = [to_text(name) for name in (current, *pipe.hkeys(redis_keys.make_retired_key(shard))) if name]
+    prefixes = [redis_keys.make_generation_prefix(shard, name) for name in names]
+    erasing = f"{redis_keys.make_generation_prefix(shard, to_text(building))}erasing" if building else ""
     pipe.multi()
     for prefix in prefixes:
         pipe.hmget(f"{prefix}person:{project}", persons)
@@ -49,7 +49,7 @@ def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombs
         pipe.hset(
             erasing, mapping={person + project.encode(): value for person, value in make_pairs(persons, tombstone)}
         )
-    pipe.publish(redis_keys.changes_channel(shard), project)
+    pipe.publish(redis_keys.name_changes_channel(shard), project)
     replies: list[Any] = pipe.execute()
     values = [stored[TOKEN_BYTES:] for reply in replies[: 3 * len(prefixes) : 3] for stored in reply if stored]
     left = find_other_ids(values, tombstone)

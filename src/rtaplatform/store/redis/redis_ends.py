@@ -10,22 +10,22 @@ from typing import Any
 
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import ENDS_KEPT_MAX
-from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_errors import translating_errors
 from rtaplatform.store.redis.redis_store import RedisStore
 
 
 class RedisEnds:
     def __init__(self, store: RedisStore) -> None:
-        self._client, self._key = store.client, redis_keys.ends_key(0)
+        self._client, self._key = store.client, redis_keys.make_ends_key(0)
 
-    def ends(self) -> dict[str, int]:
-        with unavailable():
+    def read_ends(self) -> dict[str, int]:
+        with translating_errors():
             counts: dict[Any, Any] = self._client.hgetall(self._key)
         return {name.decode(): int(n) for name, n in counts.items()}
 
     def count_ends(self, names: Sequence[str]) -> None:
         """Count one end more for each name."""
-        with unavailable(), self._client.pipeline(transaction=True) as pipe:
+        with translating_errors(), self._client.pipeline(transaction=True) as pipe:
             if self._client.hlen(self._key) + len(names) > ENDS_KEPT_MAX:
                 pipe.unlink(self._key)
             for name in names:
@@ -34,5 +34,5 @@ class RedisEnds:
 
     def forget_ends(self, names: Sequence[str]) -> None:
         if names:
-            with unavailable():
+            with translating_errors():
                 self._client.hdel(self._key, *names)

@@ -31,7 +31,7 @@ PASSING = (
 
 
 @contextmanager
-def unavailable() -> Iterator[None]:
+def translating_errors() -> Iterator[None]:
     """Convert Redis errors to ours. Errors about the call itself pass through: they are bugs."""
     try:
         yield

@@ -26,7 +26,7 @@ from rtaplatform.store.port import (
 )
 from rtaplatform.store.redis.apply_payload import encode
 from rtaplatform.store.redis.person_erasure import TOKEN_BYTES, find_other_ids, make_pairs
-from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_errors import translating_errors
 from rtaplatform.store.redis.redis_replies import read_outcome
 from rtaplatform.store.redis.redis_store import RedisStore
 
@@ -41,12 +41,17 @@ class RedisGenerations:
 
     def __init__(self, store: RedisStore, shards: int) -> None:
         self._store, self._shards = store, shards
-        self.state, self.blocks, self.persons, self.projects = store.state, store.blocks, store.persons, store.projects
-        self.loose_ids, self.clock_s = store.loose_ids, store.clock_s
+        self.read_state, self.read_projects, self.read_clock_s = (
+            store.read_state,
+            store.read_projects,
+            store.read_clock_s,
+        )
+        self.read_blocks, self.read_loose_ids = store.read_blocks, store.read_loose_ids
+        self.read_persons = store.read_persons
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def building(self, shard: int) -> ShardState | None:
+    def read_building(self, shard: int) -> ShardState | None:
         return self._store.read_generation(shard, "building")
 
     def begin_building(
@@ -62,12 +67,12 @@ class RedisGenerations:
 
     def build(self, shard: int, generation: str, delta: Delta) -> Outcome:
         return read_outcome(
-            self._store.call("rta_build_v5", shard, encode(generation, delta, self._store.keeping)), delta
+            self._store.call("rta_build_v6", shard, encode(generation, delta, self._store.keeping)), delta
         )
 
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)
-        stored = self._store.persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
+        stored = self._store.read_persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
         left = find_other_ids([value[TOKEN_BYTES:] for value in stored], erasure.tombstone)
         pairs = [*make_pairs(erasure.persons, erasure.tombstone), *((other, b"") for other in left)]
         items = [item for pair in pairs for item in pair]
@@ -89,29 +94,29 @@ class RedisGenerations:
 
     # retired generations ---------------------------------------------------------------------------------------
 
-    def retired(self, shard: int) -> dict[str, int]:
+    def read_retired(self, shard: int) -> dict[str, int]:
         """Read the retired generations: name → the second since 1970 from which its keys may be deleted."""
-        with unavailable():
-            due_seconds = self._store.client.hgetall(redis_keys.retired_key(shard))
-        return {bytes_of(name).decode(): int(due_s) for name, due_s in due_seconds.items()}
+        with translating_errors():
+            due_seconds = self._store.client.hgetall(redis_keys.make_retired_key(shard))
+        return {to_bytes(name).decode(): int(due_s) for name, due_s in due_seconds.items()}
 
     def keep_retired(self, shard: int, generation: str, hours: int) -> None:
         """Keep a retired generation for this many hours from now, instead of the usual time."""
-        with unavailable():
+        with translating_errors():
             seconds, _ = self._store.client.time()
-            if self._store.client.hexists(redis_keys.retired_key(shard), generation):
-                self._store.client.hset(redis_keys.retired_key(shard), generation, seconds + hours * 3_600)
+            if self._store.client.hexists(redis_keys.make_retired_key(shard), generation):
+                self._store.client.hset(redis_keys.make_retired_key(shard), generation, seconds + hours * 3_600)
 
     def clean(self, shard: int) -> Iterator[int]:
         """Delete retired generations that are due. Each step scans SCAN_COUNT keys and yields how many it deleted."""
-        with unavailable():
+        with translating_errors():
             seconds, _ = self._store.client.time()
-        for generation, due_s in self.retired(shard).items():
+        for generation, due_s in self.read_retired(shard).items():
             if due_s <= seconds:
                 yield from self._clean(shard, generation)
 
     def _clean(self, shard: int, generation: str) -> Iterator[int]:
-        prefix = redis_keys.generation_prefix(shard, generation).encode()
+        prefix = redis_keys.make_generation_prefix(shard, generation).encode()
         for keys in self._scan(prefix):
             names = [key[len(prefix) :] for key in keys]
             if names and not self._store.call("rta_clean_v1", shard, generation, *names):
@@ -119,32 +124,32 @@ class RedisGenerations:
             yield len(names)
         self._store.call("rta_clean_v1", shard, generation)
 
-    def size(self, shard: int, generation: str) -> int:
+    def measure(self, shard: int, generation: str) -> int:
         """Estimate the bytes of a generation: the number of its keys times the mean size of a sample."""
         count, sample = 0, list[int]()
-        for keys in self._scan(redis_keys.generation_prefix(shard, generation).encode()):
+        for keys in self._scan(redis_keys.make_generation_prefix(shard, generation).encode()):
             count += len(keys)
             if len(sample) < SAMPLES:
                 sample += self._read_sizes(keys[::SAMPLED_EVERY])
         return count * sum(sample) // len(sample) if sample else 0
 
     def _read_sizes(self, keys: Sequence[bytes]) -> list[int]:
-        with unavailable(), self._store.client.pipeline(transaction=False) as pipe:
+        with translating_errors(), self._store.client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.memory_usage(key.decode())
             return [size or 0 for size in pipe.execute()]
 
-    def room(self) -> tuple[int, int]:
+    def read_room(self) -> tuple[int, int]:
         """Read how many bytes the server uses, and how many it may use (0: no limit)."""
-        return self._store.memory()
+        return self._store.read_memory()
 
     def _scan(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Scan for the keys below a prefix. Many chunks are empty."""
         cursor = 0
         while True:
-            with unavailable():
+            with translating_errors():
                 cursor, keys = self._store.client.scan(cursor, match=prefix + b"*", count=SCAN_COUNT)
-            yield [bytes_of(key) for key in keys]
+            yield [to_bytes(key) for key in keys]
             if not cursor:
                 return
 
@@ -178,5 +183,5 @@ def guard_store(store: RedisStore, cleaner: Cleaner) -> None:
         cleaner.run_steps(CLEANING_STEPS)
 
 
-def bytes_of(value: bytes | str) -> bytes:
+def to_bytes(value: bytes | str) -> bytes:
     return value.encode() if isinstance(value, str) else value

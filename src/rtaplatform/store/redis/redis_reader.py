@@ -43,8 +43,8 @@ from rtaplatform.store.port import (
     Snapshot,
 )
 from rtaplatform.store.redis.connections import connect_async, connect_subscriber
-from rtaplatform.store.redis.redis_errors import unavailable
-from rtaplatform.store.redis.redis_replies import read_state, text_of
+from rtaplatform.store.redis.redis_errors import translating_errors
+from rtaplatform.store.redis.redis_replies import read_state, to_text
 
 RECONNECT_SECONDS = 0.5
 LISTEN_TIMES = (
@@ -73,7 +73,7 @@ class RedisReader:
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         shard = shard_of(project, self._shards)
-        with unavailable(), _with_functions():
+        with translating_errors(), _translating_missing_functions():
             while True:
                 generation = self._generations.get(shard) or await self._read_generation(shard)
                 snapshot = await self._read_once(shard, generation, project, reads)
@@ -82,28 +82,28 @@ class RedisReader:
                 self._generations.pop(shard, None)
 
     async def _read_generation(self, shard: int) -> str:
-        name = await self._client.hget(redis_keys.shard_key(shard), "generation")
+        name = await self._client.hget(redis_keys.make_shard_key(shard), "generation")
         if name is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
-        self._generations[shard] = text_of(name)
+        self._generations[shard] = to_text(name)
         return self._generations[shard]
 
     async def _read_once(self, shard: int, generation: str, project: str, reads: Sequence[Read]) -> Snapshot | None:
         """None if another generation has become current."""
-        prefix = redis_keys.generation_prefix(shard, generation)
+        prefix = redis_keys.make_generation_prefix(shard, generation)
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hgetall(redis_keys.shard_key(shard))
+            pipe.hgetall(redis_keys.make_shard_key(shard))
             pipe.hgetall(f"{prefix}manifest")
             pipe.hgetall(f"{prefix}ledger")
-            pipe.hget(redis_keys.projects_key(shard), project)
+            pipe.hget(redis_keys.make_projects_key(shard), project)
             pipe.exists(f"{prefix}inflight")
-            pipe.hgetall(redis_keys.stops_key(shard))
+            pipe.hgetall(redis_keys.make_stops_key(shard))
             fields = [read for read in reads if isinstance(read, ReadFields) and read.fields is not None]
-            pipe.fcall_ro(FIELDS, 1, redis_keys.shard_key(shard), generation, _payload(project, fields))
+            pipe.fcall_ro(FIELDS, 1, redis_keys.make_shard_key(shard), generation, _encode_payload(project, fields))
             reply_counts = [_queue_read(pipe, shard, generation, project, read) for read in reads]
             head, manifest, ledger, settings, inflight, stops, values, *replies = await pipe.execute()
         head = _to_dict(head)
-        if text_of(head.get(b"generation", b"")) != generation:
+        if to_text(head.get(b"generation", b"")) != generation:
             return None
         if settings is None:
             raise NotFound(f"There is no project {project!r}.")
@@ -112,7 +112,7 @@ class RedisReader:
             generation=generation,
             topics=state.topics,
             ledger={place: read_row(row) for place, row in state.ledger.items()},
-            stops={text_of(subject): text_of(reason) for subject, reason in _to_dict(stops).items()},
+            stops={to_text(subject): to_text(reason) for subject, reason in _to_dict(stops).items()},
             torn=state.torn,
             project=msgspec.json.decode(settings, type=ProjectSettings),
             answers=_to_answers(reads, reply_counts, iter(replies), iter(values)),
@@ -130,7 +130,7 @@ class RedisReader:
 
     async def _listen(self) -> AsyncIterator[ChangeNotification]:
         """Listen for a few seconds on a new connection: after a fail-over it leads to the new primary."""
-        channels = {redis_keys.changes_channel(shard): shard for shard in range(self._shards)}
+        channels = {redis_keys.name_changes_channel(shard): shard for shard in range(self._shards)}
         until = time.monotonic() + self._listen_seconds
         await self._subscriber.connection_pool.disconnect()
         async with self._subscriber.pubsub() as pubsub:
@@ -140,14 +140,14 @@ class RedisReader:
             while (seconds_left := until - time.monotonic()) > 0:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds_left)
                 if message is not None and message["type"] == "message":
-                    slugs = text_of(message["data"])
+                    slugs = to_text(message["data"])
                     yield ChangeNotification(
-                        channels[text_of(message["channel"])], frozenset(slugs.split(",")) if slugs else None
+                        channels[to_text(message["channel"])], frozenset(slugs.split(",")) if slugs else None
                     )
 
 
 @contextmanager
-def _with_functions() -> Iterator[None]:
+def _translating_missing_functions() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.ResponseError as error:
@@ -162,31 +162,33 @@ def _with_functions() -> Iterator[None]:
 
 def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read: Read) -> int:
     """Queue the commands of one read. Returns how many replies they will have."""
-    prefix = redis_keys.generation_prefix(shard, generation)
+    prefix = redis_keys.make_generation_prefix(shard, generation)
     match read:
         case ReadFields(fields=fields) if fields is not None:
             return 0  # one call of `rta_fields_v2` serves all such reads
         case ReadFields():
-            for name in _names(project, read):
+            for name in _list_names(project, read):
                 pipe.hgetall(f"{prefix}c:{name}")
             return len(read.starts)
         case ReadBuckets():
-            for name in _names(project, read):
+            for name in _list_names(project, read):
                 pipe.hgetall(f"{prefix}c:{name}")
                 pipe.xrevrange(f"{prefix}l:{name}", count=1)
             return 2 * len(read.starts)
         case ReadBucketLog(rollup, kind, start, since):
             pipe.xrange(
-                f"{prefix}l:{redis_keys.cells_prefix(project, rollup, kind)}{start}", min=since, count=ENTRIES_MAX + 1
+                f"{prefix}l:{redis_keys.make_cells_prefix(project, rollup, kind)}{start}",
+                min=since,
+                count=ENTRIES_MAX + 1,
             )
             return 1
         case ReadPersonCounts(dimension, kind, starts):
-            indexes = [redis_keys.sketch_index_name(project, kind, start, dimension) for start in starts]
-            pipe.fcall(COUNTS, 1, redis_keys.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
+            indexes = [redis_keys.name_sketch_index(project, kind, start, dimension) for start in starts]
+            pipe.fcall(COUNTS, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case PersonSketches(dimension, kind, starts):
-            indexes = [redis_keys.sketch_index_name(project, kind, start, dimension) for start in starts]
-            pipe.fcall_ro(SKETCHES, 1, redis_keys.shard_key(shard), generation, msgspec.msgpack.encode(indexes))
+            indexes = [redis_keys.name_sketch_index(project, kind, start, dimension) for start in starts]
+            pipe.fcall_ro(SKETCHES, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case ReadPersons() | ReadPersonValues():
             return _queue_sketches(pipe, prefix, project, read)
@@ -198,10 +200,10 @@ def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read:
 def _queue_sketches(pipe: Pipeline, prefix: str, project: str, read: ReadPersons | ReadPersonValues) -> int:
     if isinstance(read, ReadPersonValues):
         for kind, start in read.buckets:
-            pipe.smembers(f"{prefix}px:{redis_keys.sketch_index_name(project, kind, start, read.dimension)}")
+            pipe.smembers(f"{prefix}px:{redis_keys.name_sketch_index(project, kind, start, read.dimension)}")
         return len(read.buckets)
     keys = [
-        f"{prefix}p:{redis_keys.sketch_name(SketchKey(project, kind, start, read.dimension, value))}"
+        f"{prefix}p:{redis_keys.name_sketch(SketchKey(project, kind, start, read.dimension, value))}"
         for kind, start in read.buckets
         for value in read.values
     ]
@@ -211,13 +213,13 @@ def _queue_sketches(pipe: Pipeline, prefix: str, project: str, read: ReadPersons
     return 1
 
 
-def _payload(project: str, reads: Iterable[ReadFields]) -> bytes:
+def _encode_payload(project: str, reads: Iterable[ReadFields]) -> bytes:
     """Encode the payload of `rta_fields_v2`."""
-    return msgspec.msgpack.encode([(_names(project, read), read.fields) for read in reads])
+    return msgspec.msgpack.encode([(_list_names(project, read), read.fields) for read in reads])
 
 
-def _names(project: str, read: ReadFields | ReadBuckets) -> list[str]:
-    prefix = redis_keys.cells_prefix(project, read.rollup, read.kind)
+def _list_names(project: str, read: ReadFields | ReadBuckets) -> list[str]:
+    prefix = redis_keys.make_cells_prefix(project, read.rollup, read.kind)
     return [f"{prefix}{start}" for start in read.starts]
 
 
@@ -259,29 +261,29 @@ def _to_answer(read: Read, replies: list[Any]) -> Any:
             return [{f.decode(): int(n) for f, n in _to_dict(reply).items()} for reply in replies]
         case ReadBuckets():
             return [
-                BucketContent(fields, _end_of(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)
+                BucketContent(fields, _make_token(log)) for fields, log in zip(replies[::2], replies[1::2], strict=True)
             ]
         case ReadBucketLog(since=since):
             return _read_changes(replies[0], since)
         case ReadPersonCounts() | PersonSketches():
             return [BucketContent(counts) for counts in replies[0]]
         case ReadPersonValues():
-            return sorted({text_of(value) for reply in replies for value in reply})
+            return sorted({to_text(value) for reply in replies for value in reply})
         case _:
             return int(replies[0]) if replies else 0
 
 
-def _end_of(log: Sequence[tuple[bytes, Any]]) -> str:
-    return text_of(log[-1][0]) if log else ""
+def _make_token(log: Sequence[tuple[bytes, Any]]) -> str:
+    return to_text(log[-1][0]) if log else ""
 
 
 def _read_changes(log: Sequence[tuple[bytes, dict[bytes, bytes]]], since: str) -> BucketContent | None:
     """Return the changes after entry `since`; None if that entry is gone, or if they are too many."""
-    if not log or text_of(log[0][0]) != since or len(log) > ENTRIES_MAX:
+    if not log or to_text(log[0][0]) != since or len(log) > ENTRIES_MAX:
         return None
     entries = [msgspec.msgpack.decode(entry[b"changes"]) for _, entry in log[1:]]
     fields = [item.encode() if isinstance(item, str) else b"%d" % item for entry in entries for item in entry]
-    return BucketContent(fields, _end_of(log))
+    return BucketContent(fields, _make_token(log))
 
 
 def _keep_reply(response: Any, **kwargs: Any) -> Any:

@@ -20,13 +20,13 @@ from rtaplatform.store.port import (
 
 
 def read_outcome(reply: Any, delta: Delta) -> Outcome:
-    match text_of(reply[0]):
+    match to_text(reply[0]):
         case "OK":
             return Applied()
         case "MOVED":
             texts = iter(reply[2:])
-            rows = {redis_keys.read_place(text_of(p)): text_of(row) for p, row in zip(texts, texts, strict=True)}
-            return Moved(text_of(reply[1]), rows)
+            rows = {redis_keys.read_place(to_text(p)): to_text(row) for p, row in zip(texts, texts, strict=True)}
+            return Moved(to_text(reply[1]), rows)
         case "CONFLICT":
             return Conflicted(
                 blocks=[delta.blocks[i].name for i in reply[1]],
@@ -34,13 +34,13 @@ def read_outcome(reply: Any, delta: Delta) -> Outcome:
                 replayed=[delta.replayed[i] for i in reply[3]],
                 projects=bool(reply[4]),
                 loose=[delta.loose[i].name for i in reply[5]],
-                orders=_orders(reply[6], delta),
+                orders=_read_orders(reply[6], delta),
             )
         case _:
-            return Torn(text_of(reply[1]))
+            return Torn(to_text(reply[1]))
 
 
-def _orders(flat: list[int], delta: Delta) -> dict[tuple[str, bytes], int]:
+def _read_orders(flat: list[int], delta: Delta) -> dict[tuple[str, bytes], int]:
     """Set, place in it and stored time in turn."""
     parts = iter(flat)
     of = delta.orders
@@ -54,11 +54,11 @@ def read_state(
     projects: dict[bytes, bytes],
     torn: bool,
 ) -> ShardState:
-    entries = {text_of(k): text_of(v) for k, v in manifest.items()}
+    entries = {to_text(k): to_text(v) for k, v in manifest.items()}
     version = projects.get(b":version", b"")
     return ShardState(
-        generation=text_of(head[b"generation"]),
-        schema=text_of(head[b"schema"]),
+        generation=to_text(head[b"generation"]),
+        schema=to_text(head[b"schema"]),
         shards=int(head[b"shards"]),
         topics={k.removeprefix("topic:"): v for k, v in entries.items() if k.startswith("topic:")},
         starts={
@@ -66,16 +66,16 @@ def read_state(
             for k, v in entries.items()
             if k.startswith("start:")
         },
-        ledger={redis_keys.read_place(text_of(k)): text_of(v) for k, v in ledger.items()},
+        ledger={redis_keys.read_place(to_text(k)): to_text(v) for k, v in ledger.items()},
         torn=torn,
-        projects_version=text_of(version),
+        projects_version=to_text(version),
         projects={
-            text_of(slug): msgspec.json.decode(value, type=ProjectSettings)
+            to_text(slug): msgspec.json.decode(value, type=ProjectSettings)
             for slug, value in projects.items()
             if slug != b":version"
         },
     )
 
 
-def text_of(value: bytes | str) -> str:
+def to_text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value

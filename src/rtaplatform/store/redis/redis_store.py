@@ -33,8 +33,8 @@ from rtaplatform.store.port import (
 from rtaplatform.store.redis.apply_payload import KEEPING, Retention, encode
 from rtaplatform.store.redis.connections import connect
 from rtaplatform.store.redis.person_erasure import forget_persons
-from rtaplatform.store.redis.redis_errors import unavailable
-from rtaplatform.store.redis.redis_replies import read_outcome, read_state, text_of
+from rtaplatform.store.redis.redis_errors import translating_errors
+from rtaplatform.store.redis.redis_replies import read_outcome, read_state, to_text
 
 PROJECTS_PER_CALL = VALUES_PER_CALL = 1_000
 
@@ -61,7 +61,7 @@ class RedisStore:
         code = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in redis_keys.FUNCTIONS)
         url = self._settings.loader_url or self._settings.url
         try:
-            with unavailable(), self._connect(url.get_secret_value()) as loader:
+            with translating_errors(), self._connect(url.get_secret_value()) as loader:
                 loader.function_load(code, replace=True)
         except redis.exceptions.NoPermissionError as error:
             # The API's user has no right to load functions. A worker loads them with its next batch.
@@ -69,30 +69,30 @@ class RedisStore:
 
     def has_totals(self, shard: int) -> bool:
         """Whether the shard has keys of any generation, current or not."""
-        return next(self._keys_of_generations(shard), None) is not None
+        return next(self._scan_generations(shard), None) is not None
 
     def delete_others(self, shard: int, generation: str) -> int:
         """Delete the keys of all generations but this one. Returns how many were deleted."""
-        kept_prefix = redis_keys.generation_prefix(shard, generation).encode()
+        kept_prefix = redis_keys.make_generation_prefix(shard, generation).encode()
         deleted = 0
-        for key in self._keys_of_generations(shard):
+        for key in self._scan_generations(shard):
             if not key.startswith(kept_prefix):
-                with unavailable():
+                with translating_errors():
                     deleted += self._client.unlink(key)
         return deleted
 
-    def _keys_of_generations(self, shard: int) -> Iterator[bytes]:
+    def _scan_generations(self, shard: int) -> Iterator[bytes]:
         keys_of_shard = (
-            redis_keys.shard_key,
-            redis_keys.projects_key,
-            redis_keys.stops_key,
-            redis_keys.gaps_key,
-            redis_keys.ends_key,
-            redis_keys.retired_key,
+            redis_keys.make_shard_key,
+            redis_keys.make_projects_key,
+            redis_keys.make_stops_key,
+            redis_keys.make_gaps_key,
+            redis_keys.make_ends_key,
+            redis_keys.make_retired_key,
         )
         no_generation = {key(shard).encode() for key in keys_of_shard}
-        with unavailable():
-            for key in self._client.scan_iter(f"{redis_keys.shard_prefix(shard)}*", count=1_000):
+        with translating_errors():
+            for key in self._client.scan_iter(f"{redis_keys.make_shard_prefix(shard)}*", count=1_000):
                 if key not in no_generation:
                     yield key
 
@@ -105,7 +105,7 @@ class RedisStore:
             fields += (f"topic:{name}", topic_id)
         for place, offset in starts.items():
             fields += (f"start:{redis_keys.write_place(place)}", offset)
-        return text_of(self.call("rta_begin_v1", shard, *fields))
+        return to_text(self.call("rta_begin_v1", shard, *fields))
 
     def set_projects(self, projects: Sequence[ProjectSettings]) -> None:
         """Store the projects in their shards. Equal settings change nothing; no project is removed."""
@@ -132,24 +132,24 @@ class RedisStore:
             "moves": [[redis_keys.write_place(move.place), move.from_row, move.to_row] for move in moves],
             "gaps": list(gaps.items()),
         }
-        return text_of(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
+        return to_text(self.call("rta_adopt_v1", shard, msgspec.msgpack.encode(payload))[0]) == "OK"
 
-    def stops(self, shard: int) -> dict[str, str]:
+    def read_stops(self, shard: int) -> dict[str, str]:
         """Read the stops that workers have recorded: subject → reason."""
-        with unavailable():
-            stops = self._client.hgetall(redis_keys.stops_key(shard))
-        return {text_of(subject): text_of(reason) for subject, reason in stops.items()}
+        with translating_errors():
+            stops = self._client.hgetall(redis_keys.make_stops_key(shard))
+        return {to_text(subject): to_text(reason) for subject, reason in stops.items()}
 
-    def gaps(self, shard: int) -> dict[str, str]:
+    def read_gaps(self, shard: int) -> dict[str, str]:
         """Read the gaps that operators have accepted: where one begins → what is not counted."""
-        with unavailable():
-            gaps = self._client.hgetall(redis_keys.gaps_key(shard))
-        return {text_of(start): text_of(description) for start, description in gaps.items()}
+        with translating_errors():
+            gaps = self._client.hgetall(redis_keys.make_gaps_key(shard))
+        return {to_text(start): to_text(description) for start, description in gaps.items()}
 
     def check(self) -> None:
         """Raise `Stopped` if the server may evict our keys, or our user lacks the right to a command."""
-        with unavailable():
-            policy = text_of(self._client.info("memory").get("maxmemory_policy", "noeviction"))
+        with translating_errors():
+            policy = to_text(self._client.info("memory").get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise Stopped("redis", "eviction", f"maxmemory-policy is {policy}: set it to noeviction.")
         try:
@@ -159,7 +159,7 @@ class RedisStore:
 
     def check_writes(self) -> None:
         """Raise `Unable` if the server takes no writes: it is a replica, has too few replicas, or a full disk."""
-        with unavailable():
+        with translating_errors():
             self._client.unlink(redis_keys.ABSENT_KEY)
 
     def close(self) -> None:
@@ -167,45 +167,45 @@ class RedisStore:
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def state(self, shard: int) -> ShardState | None:
+    def read_state(self, shard: int) -> ShardState | None:
         return self.read_generation(shard, "generation")
 
     def read_generation(self, shard: int, role: Literal["generation", "building"]) -> ShardState | None:
         """Read the generation that the shard's record names under `role`; None where it names none."""
         while True:
-            with unavailable():
-                name = self._client.hget(redis_keys.shard_key(shard), role)
+            with translating_errors():
+                name = self._client.hget(redis_keys.make_shard_key(shard), role)
                 if name is None:
                     return None
-                state = _read_named(self._client, shard, role, text_of(name))
+                state = _read_named(self._client, shard, role, to_text(name))
             if state is not None:
                 return state
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
-        return read_outcome(self.call("rta_apply_v5", shard, encode(generation, delta, self.keeping)), delta)
+        return read_outcome(self.call("rta_apply_v6", shard, encode(generation, delta, self.keeping)), delta)
 
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+    def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
         if not names:
             return []
-        prefix = redis_keys.generation_prefix(shard, generation)
-        with unavailable():
+        prefix = redis_keys.make_generation_prefix(shard, generation)
+        with translating_errors():
             blocks: list[Any] = self._client.mget([f"{prefix}b:{name}" for name in names])
         return [block or b"" for block in blocks]
 
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
-        prefix = redis_keys.generation_prefix(shard, generation)
-        with unavailable(), self._client.pipeline(transaction=False) as pipe:
+    def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+        prefix = redis_keys.make_generation_prefix(shard, generation)
+        with translating_errors(), self._client.pipeline(transaction=False) as pipe:
             for name, ids in query:
                 members: list[Any] = list(ids)
                 pipe.zmscore(f"{prefix}i:{name}", members)
             replies: list[Any] = pipe.execute()
         return [[-1 if written_ms is None else int(written_ms) for written_ms in reply] for reply in replies]
 
-    def persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        prefix = redis_keys.generation_prefix(shard, generation)
+    def read_persons(self, shard: int, generation: str, keys: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        prefix = redis_keys.make_generation_prefix(shard, generation)
         portions = [keys[first : first + VALUES_PER_CALL] for first in range(0, len(keys), VALUES_PER_CALL)]
         calls = [(slug, [p for s, p in part if s == slug]) for part in portions for slug in {s for s, _ in part}]
-        with unavailable(), self._client.pipeline(transaction=False) as pipe:
+        with translating_errors(), self._client.pipeline(transaction=False) as pipe:
             for project, persons in calls:
                 pipe.hmget(f"{prefix}person:{project}", persons)
             replies: list[Any] = pipe.execute()
@@ -215,22 +215,22 @@ class RedisStore:
         values = {(slug, person): value for slug, pair in pairs for person, value in pair}
         return [values[key] or b"" for key in keys]
 
-    def projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
-        with unavailable():
-            texts: Any = self._client.hmget(redis_keys.projects_key(shard), list(slugs)) if slugs else []
+    def read_projects(self, shard: int, slugs: Sequence[str]) -> dict[str, ProjectSettings]:
+        with translating_errors():
+            texts: Any = self._client.hmget(redis_keys.make_projects_key(shard), list(slugs)) if slugs else []
         pairs = zip(slugs, texts, strict=True)
         return {slug: msgspec.json.decode(text, type=ProjectSettings) for slug, text in pairs if text is not None}
 
-    def clock_s(self) -> int:
-        with unavailable():
+    def read_clock_s(self) -> int:
+        with translating_errors():
             try:
                 return int(self._client.time()[0])
             except redis.ResponseError as error:  # our user lacks the right
                 raise Unavailable("redis", f"does not tell its time: {error}") from error
 
-    def memory(self) -> tuple[int, int]:
+    def read_memory(self) -> tuple[int, int]:
         """Read how many bytes the server uses, and how many it may use (0: no limit)."""
-        with unavailable():
+        with translating_errors():
             try:
                 memory = self._client.info("memory")
             except redis.exceptions.NoPermissionError as error:
@@ -238,18 +238,18 @@ class RedisStore:
         return int(memory["used_memory"]), int(memory.get("maxmemory", 0))
 
     def set_stop(self, shard: int, subject: str, reason: str) -> None:
-        with unavailable():
+        with translating_errors():
             if reason:
-                self._client.hset(redis_keys.stops_key(shard), subject, reason)
+                self._client.hset(redis_keys.make_stops_key(shard), subject, reason)
             else:
-                self._client.hdel(redis_keys.stops_key(shard), subject)
+                self._client.hdel(redis_keys.make_stops_key(shard), subject)
 
     def call(self, function: str, shard: int, *args: Any) -> Any:
         """Call a Lua function; load the library first if the server does not have it."""
         for attempt in (1, 2):
             try:
-                with unavailable():
-                    return self._client.fcall(function, 1, redis_keys.shard_key(shard), *args)
+                with translating_errors():
+                    return self._client.fcall(function, 1, redis_keys.make_shard_key(shard), *args)
             except redis.ResponseError as error:
                 # The server was restarted or is new. It refused the whole call, so the call may be sent again.
                 if attempt == 2 or "Function not found" not in str(error):
@@ -260,15 +260,15 @@ class RedisStore:
 
 def _read_named(client: redis.Redis, shard: int, role: str, name: str) -> ShardState | None:
     """None where another generation has taken the role meanwhile."""
-    prefix = redis_keys.generation_prefix(shard, name)
+    prefix = redis_keys.make_generation_prefix(shard, name)
     with client.pipeline(transaction=True) as pipe:
-        pipe.hgetall(redis_keys.shard_key(shard))
+        pipe.hgetall(redis_keys.make_shard_key(shard))
         pipe.hgetall(f"{prefix}manifest")
         pipe.hgetall(f"{prefix}ledger")
-        pipe.hgetall(redis_keys.projects_key(shard))
+        pipe.hgetall(redis_keys.make_projects_key(shard))
         pipe.exists(f"{prefix}inflight")
         record, manifest, ledger, projects, inflight = pipe.execute()
-    if text_of(record.get(role.encode(), b"")) != name:
+    if to_text(record.get(role.encode(), b"")) != name:
         return None
     # The record has schema and shards of the current generation, a building one has them in its manifest.
     head = record | manifest | {b"generation": name.encode()}

@@ -23,7 +23,7 @@ def begin_missing(
     Raises `SetupError` if only some shards have a manifest, or if there are keys of ours without one: then totals
     were lost, and counting on would be wrong.
     """
-    missing = [shard for shard in range(shards) if store.state(shard) is None]
+    missing = [shard for shard in range(shards) if store.read_state(shard) is None]
     if missing and len(missing) < shards:
         raise SetupError(
             f"Redis has lost the totals of shard {', '.join(map(str, missing))}; others are there.",
@@ -37,31 +37,31 @@ def begin_missing(
                 "If no other program uses the prefix rta:, count it again from the log: rta rebuild --empty",
                 exit_code=4,
             )
-        store.begin(shard, expected="", generation=new_name(), topics=dict(topics), starts=dict(starts))
+        store.begin(shard, expected="", generation=make_name(), topics=dict(topics), starts=dict(starts))
     return missing
 
 
 def require_manifests(store: RedisStore, shards: int) -> None:
     """Raise `Stopped` if a shard has no manifest, `Unavailable` if Redis cannot be reached."""
     for shard in range(shards):
-        if store.state(shard) is None:
+        if store.read_state(shard) is None:
             raise Stopped(f"shard {shard}", "no_manifest", NO_TOTALS)
 
 
 def begin_again(store: RedisStore, shard: int, topics: Mapping[str, str], starts: Mapping[PartitionId, int]) -> str:
     """Begin a new generation from the start of the log, and delete all others. Returns its name."""
-    state = store.state(shard)
-    name = new_name()
+    state = store.read_state(shard)
+    name = make_name()
     expected = state.generation if state else ""
     store.begin(shard, expected=expected, generation=name, topics=dict(topics), starts=dict(starts))
     store.delete_others(shard, name)
     return name
 
 
-def new_name() -> str:
+def make_name() -> str:
     return secrets.token_hex(4)
 
 
-def first_offsets(lows: Iterable[tuple[PartitionId, int]]) -> dict[PartitionId, int]:
+def find_first_offsets(lows: Iterable[tuple[PartitionId, int]]) -> dict[PartitionId, int]:
     """Return the offsets at which a new generation begins: the first records that the log still has."""
     return {place: low for place, low in lows if low}

@@ -29,10 +29,18 @@ from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.events import EVENT_TOPICS, FUTURE_MS_MAX
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.settings import KafkaSettings, TopicSettings
-from rtaplatform.stream.kafka.config import CONTROL, DEAD_LETTERS, REQUEST_SECONDS_MAX, TOPICS, client_config
+from rtaplatform.stream.kafka.config import (
+    CONTROL,
+    DEAD_LETTERS,
+    REJECTED,
+    REQUEST_SECONDS_MAX,
+    TOPICS,
+    make_client_config,
+)
 from rtaplatform.stream.port import OffsetRange, Partition
 
 TOPICS_VISIBLE_SECONDS_MAX = 30.0
+REJECTED_RETENTION_MS = 7 * 86_400_000
 TIMES_AHEAD = "message.timestamp.after.max.ms"
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # untyped there
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -43,62 +51,64 @@ class Broker:
     """Requests to the cluster. It connects with the first request. Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._config, self._servers = client_config(settings), settings.bootstrap_servers
+        self._config, self._servers = make_client_config(settings), settings.bootstrap_servers
         self._client: AdminClient | None = None
         self._one_request = threading.Lock()  # dropping a client would lose the answers to requests of other threads
 
-    def topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
+    def describe_topics(self, names: Iterable[str] = EVENT_TOPICS) -> dict[str, tuple[str, int]]:
         """Topic → its id and its number of partitions; topics that do not exist are left out."""
         with self._request():
             collection = TopicCollection(sorted(set(names)))
             topics = {}
-            for name, future in self._admin().describe_topics(collection, request_timeout=REQUEST_SECONDS_MAX).items():
+            for name, future in (
+                self._open_admin().describe_topics(collection, request_timeout=REQUEST_SECONDS_MAX).items()
+            ):
                 with _ignore_missing():
                     topic = future.result()
                     topics[name] = (str(topic.topic_id), len(topic.partitions))
             return topics
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
         """The offsets of each partition; partitions that do not exist are left out."""
         partitions = list(partitions)
-        topics = self.topics({p.topic for p in partitions}) if partitions else {}
+        topics = self.describe_topics({p.topic for p in partitions}) if partitions else {}
         existing = [p for p in partitions if p.topic in topics and p.number < topics[p.topic][1]]
-        low, high = self._offsets(existing, EARLIEST), self._offsets(existing, LATEST)
-        stable = self._offsets(existing, LATEST, IsolationLevel.READ_COMMITTED)
+        low, high = self._read_offsets(existing, EARLIEST), self._read_offsets(existing, LATEST)
+        stable = self._read_offsets(existing, LATEST, IsolationLevel.READ_COMMITTED)
         return {
             p: OffsetRange(PartitionId(topics[p.topic][0], p.number), low[p], high[p], topics[p.topic][1], stable[p])
             for p in existing
             if p in low and p in high and p in stable
         }
 
-    def offsets_at(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
+    def find_offsets(self, partitions: Sequence[Partition], time_ms: int) -> dict[Partition, int]:
         """The first offset of each partition whose record is not older; the end if there is none."""
         spec: OffsetSpec = OffsetSpec.for_timestamp(time_ms)
-        offsets, ends = self._offsets(partitions, spec), self._offsets(partitions, LATEST)
+        offsets, ends = self._read_offsets(partitions, spec), self._read_offsets(partitions, LATEST)
         return {p: offset if offset >= 0 else ends[p] for p, offset in offsets.items() if p in ends}
 
-    def ends(self) -> dict[PartitionId, int]:
+    def read_ends(self) -> dict[PartitionId, int]:
         """The end of each partition of the event topics: the next offset. All of a topic's partitions, or none.
 
         The ends are high watermarks. While a transaction is open, the last stable offset is where readers stop, so
         acknowledged records beyond it would seem to be counted.
         """
-        topics = self.topics()
+        topics = self.describe_topics()
         partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
-        ends = self._offsets(partitions, LATEST)
+        ends = self._read_offsets(partitions, LATEST)
         if len(ends) < len(partitions):  # a broker has just come back, or a topic was just deleted
             raise Unavailable("kafka", "lists partitions that it does not have")
         return {PartitionId(topics[p.topic][0], p.number): offset for p, offset in ends.items()}
 
-    def committed(self, group_id: str) -> dict[PartitionId, int]:
+    def read_committed(self, group_id: str) -> dict[PartitionId, int]:
         """The offsets that the group has committed: it has read at least up to them."""
-        topics = self.topics()
+        topics = self.describe_topics()
         partitions = [TopicPartition(name, number) for name, (_, count) in topics.items() for number in range(count)]
         # Use a consumer that never joins. An admin client ends the whole process if the coordinator has just moved, as
         # in a new cluster (librdkafka 2.16).
         consumer = Consumer(self._config | {"group.id": group_id})
         try:
-            with self._as_unavailable():
+            with self._translating_errors():
                 committed = consumer.committed(partitions, REQUEST_SECONDS_MAX) if partitions else []
         finally:
             consumer.close()
@@ -113,14 +123,14 @@ class Broker:
 
         It waits until all brokers answer with the new topics, which may take a busy broker a while.
         """
-        missing = [name for name in TOPICS if name not in self.topics(TOPICS)]
+        missing = [name for name in TOPICS if name not in self.describe_topics(TOPICS)]
         new_topics = [
-            NewTopic(name, settings.partitions, settings.replication_factor, config=_config(name, settings))
+            NewTopic(name, settings.partitions, settings.replication_factor, config=_make_config(name, settings))
             for name in missing
         ]
         for is_rehearsal in (True, False) if new_topics else ():  # all of them, or none
-            with self._as_unavailable(), _require_time_limit_setting():
-                for future in self._admin().create_topics(new_topics, validate_only=is_rehearsal).values():
+            with self._translating_errors(), _require_time_limit_setting():
+                for future in self._open_admin().create_topics(new_topics, validate_only=is_rehearsal).values():
                     with _ignore_existing():
                         future.result()
         if missing:
@@ -136,13 +146,13 @@ class Broker:
 
     def _are_all_visible(self) -> bool:
         try:
-            topics = self.topics(TOPICS)
+            topics = self.describe_topics(TOPICS)
             partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
-            return len(topics) == len(TOPICS) and len(self.extents(partitions)) == len(partitions)
+            return len(topics) == len(TOPICS) and len(self.read_extents(partitions)) == len(partitions)
         except Unavailable:  # for example, a partition has no leader yet
             return False
 
-    def _offsets(
+    def _read_offsets(
         self,
         partitions: Sequence[Partition],
         spec: OffsetSpec,
@@ -153,7 +163,9 @@ class Broker:
         specs = {TopicPartition(p.topic, p.number): spec for p in partitions}
         offsets = {}
         with self._request():
-            answers = self._admin().list_offsets(specs, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX)
+            answers = self._open_admin().list_offsets(
+                specs, isolation_level=isolation, request_timeout=REQUEST_SECONDS_MAX
+            )
             for answered, future in answers.items():
                 with _ignore_missing():
                     offsets[Partition(answered.topic, answered.partition)] = future.result().offset
@@ -170,7 +182,7 @@ class Broker:
         """
         with self._one_request:
             try:
-                with self._as_unavailable():
+                with self._translating_errors():
                     yield
             except Unavailable as error:
                 cause = error.__cause__
@@ -179,24 +191,26 @@ class Broker:
                 raise
 
     @contextlib.contextmanager
-    def _as_unavailable(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Turn client errors into `Unavailable`, and name the brokers, so that operators know where to look."""
         try:
             yield
         except KafkaException as error:
             raise Unavailable("kafka", f"{error.args[0].str()} (asked: {self._servers})") from error
 
-    def _admin(self) -> AdminClient:
+    def _open_admin(self) -> AdminClient:
         if self._client is None:
             self._client = AdminClient(self._config)
         return self._client
 
 
-def _config(name: str, settings: TopicSettings) -> dict[str, Any]:
+def _make_config(name: str, settings: TopicSettings) -> dict[str, Any]:
     common = {"message.timestamp.type": "CreateTime"}
     if name == DEAD_LETTERS:
         hours = settings.dead_letter_retention_hours
         return common | {"cleanup.policy": "compact,delete", "retention.ms": str(hours * 3_600_000)}
+    if name == REJECTED:
+        return common | {"cleanup.policy": "delete", "retention.ms": str(REJECTED_RETENTION_MS)}
     # No limit of age: it would delete imported history at once. No timestamps ahead of time: stream time would jump.
     config = {"retention.ms": "-1", TIMES_AHEAD: str(FUTURE_MS_MAX)}
     if name != CONTROL:

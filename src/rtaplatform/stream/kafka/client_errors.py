@@ -19,7 +19,7 @@ SEEK_AGAIN = frozenset(
     )
 )
 
-log_line = telemetry.logger("stream")
+log_line = telemetry.make_logger("stream")
 
 
 def log_error(error: KafkaError) -> None:
@@ -28,7 +28,7 @@ def log_error(error: KafkaError) -> None:
         log_line.warning("kafka error", reason=error.str())
 
 
-def client_has_failed(detail: str) -> SetupError:
+def explain_failed_client(detail: str) -> SetupError:
     """The error to raise after a fatal error of the client: it will never work again, so the process must restart."""
     return SetupError(
         f"The Kafka client has failed for good: {detail}",

@@ -10,17 +10,18 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from rtaplatform.core.events import EVENT_TOPICS
+from rtaplatform.core.events import DEAD_LETTERS_TOPIC, EVENT_TOPICS, REJECTED_TOPIC
 from rtaplatform.settings import CollectSettings, KafkaSettings
 from rtaplatform.stream.port import Partition
 
-DEAD_LETTERS = "rta.dead-letters"
+DEAD_LETTERS = DEAD_LETTERS_TOPIC
+REJECTED = REJECTED_TOPIC
 CONTROL = "rta.control"
-TOPICS = (*EVENT_TOPICS, DEAD_LETTERS, CONTROL)
+TOPICS = (*EVENT_TOPICS, DEAD_LETTERS, REJECTED, CONTROL)
 REQUEST_SECONDS_MAX = 5.0  # for the answer to one request to the cluster
 
 
-def client_config(settings: KafkaSettings) -> dict[str, Any]:
+def make_client_config(settings: KafkaSettings) -> dict[str, Any]:
     """The settings with which every client reaches the cluster, under librdkafka's names."""
     secrets = {"sasl.password": settings.sasl_password, "ssl.key.password": settings.ssl_key_password}
     plain = {
@@ -38,8 +39,8 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     return config | {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000, "log_level": 2}
 
 
-def producer_config(settings: KafkaSettings) -> dict[str, Any]:
-    return client_config(settings) | {
+def make_producer_config(settings: KafkaSettings) -> dict[str, Any]:
+    return make_client_config(settings) | {
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
@@ -47,17 +48,17 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
+def make_collector_config(kafka: KafkaSettings, collect: CollectSettings) -> dict[str, Any]:
     """The settings of a producer that waits a moment to fill a batch, and has a bounded queue."""
-    return producer_config(kafka) | {
+    return make_producer_config(kafka) | {
         "linger.ms": collect.linger_ms,
         "delivery.timeout.ms": collect.delivery_timeout_ms,
         "queue.buffering.max.kbytes": collect.queue_kbytes_max,
     }
 
 
-def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
-    return client_config(settings) | {
+def make_consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
+    return make_client_config(settings) | {
         "group.id": group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -72,7 +73,7 @@ def consumer_config(settings: KafkaSettings, group_id: str) -> dict[str, Any]:
     }
 
 
-def topic_partition(partition: Partition) -> TopicPartition:
+def to_topic_partition(partition: Partition) -> TopicPartition:
     """The same partition as the client's type."""
     return TopicPartition(partition.topic, partition.number)
 

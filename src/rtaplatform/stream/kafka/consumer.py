@@ -18,16 +18,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
+from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS, REPLAY_HEADER, REPLAY_MARK
 from rtaplatform.core.time.timestamps import TIME_MS_MAX
 from rtaplatform.settings import KafkaSettings, WorkerSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
-from rtaplatform.stream.kafka.config import consumer_config, seek, topic_partition
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, explain_failed_client, log_error
+from rtaplatform.stream.kafka.config import make_consumer_config, seek, to_topic_partition
 from rtaplatform.stream.kafka.membership import Membership
-from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns
+from rtaplatform.stream.port import PORTION, OffsetRange, Partition, PollResult, RecordColumns, is_origin
 
-log_line = telemetry.logger("stream")
+log_line = telemetry.make_logger("stream")
 
 
 class KafkaConsumer:
@@ -41,7 +41,7 @@ class KafkaConsumer:
         self._ends: dict[Partition, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._membership = Membership(worker.group_protocol)
-        self._config = consumer_config(kafka, worker.group_id) | {
+        self._config = make_consumer_config(kafka, worker.group_id) | {
             "max.poll.interval.ms": 1_800_000,
             "error_cb": log_error,
         }
@@ -74,27 +74,27 @@ class KafkaConsumer:
         runs = self._make_runs(messages)
         ends, self._ends = self._ends, {}
         self._records += len(messages)
-        self._bytes += sum(map(_bytes_of, runs))
+        self._bytes += sum(map(_measure_run, runs))
         if is_whole or self._records >= self._worker.batch_events_max or self._bytes >= self._worker.batch_bytes_max:
             self._open_batch()
             return PollResult(runs, ends)
         return PollResult(runs, ends, is_whole=False)
 
-    def assignment(self) -> tuple[int, frozenset[Partition]]:
+    def read_assignment(self) -> tuple[int, frozenset[Partition]]:
         return self._version, self._ours
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return self._broker.extents(partitions)
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._broker.read_extents(partitions)
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
         self._open_batch()
         self._ends = {}
-        paused = [topic_partition(p) for p in self._ours if p not in positions]
+        paused = [to_topic_partition(p) for p in self._ours if p not in positions]
         try:
             self._consumer.pause(paused)
             for partition, offset in positions.items():
                 seek(self._consumer, *partition, offset)
-            self._consumer.resume([topic_partition(p) for p in positions])
+            self._consumer.resume([to_topic_partition(p) for p in positions])
         except KafkaException as error:
             raise Unavailable("kafka", error.args[0].str()) from error
 
@@ -116,7 +116,7 @@ class KafkaConsumer:
     # inside ----------------------------------------------------------------------------------------------------
 
     def _make_consumer(self) -> Consumer:
-        return Consumer(self._config | self._membership.config())
+        return Consumer(self._config | self._membership.make_config())
 
     def _subscribe(self) -> None:
         self._consumer.subscribe(
@@ -146,11 +146,11 @@ class KafkaConsumer:
             places = list(zip(map(Message.topic, messages), places, strict=True))
         runs = []
         for place in dict.fromkeys(places):
-            partition = self._partition(place if len(self._topics) > 1 else (self._topics[0], place))
+            partition = self._intern_partition(place if len(self._topics) > 1 else (self._topics[0], place))
             if places.count(place) == len(places):
-                return [columns_of_messages(partition, messages, keys)]
+                return [make_message_columns(partition, messages, keys)]
             is_here = [message_place == place for message_place in places]
-            run = columns_of_messages(partition, list(compress(messages, is_here)), list(compress(keys, is_here)))
+            run = make_message_columns(partition, list(compress(messages, is_here)), list(compress(keys, is_here)))
             runs.append(run)
         return runs
 
@@ -159,15 +159,15 @@ class KafkaConsumer:
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
-            self._ends[self._partition((message.topic(), message.partition()))] = message.offset() or 0
+            self._ends[self._intern_partition((message.topic(), message.partition()))] = message.offset() or 0
         elif error.code() in SEEK_AGAIN:
             log_line.warning("seek required", reason=error.str())
             self._version += 1
         elif error.fatal():
-            raise client_has_failed(error.str())
+            raise explain_failed_client(error.str())
         return False
 
-    def _partition(self, place: Any) -> Partition:
+    def _intern_partition(self, place: Any) -> Partition:
         return self._partitions.get(place) or self._partitions.setdefault(place, Partition(*place))
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -186,7 +186,7 @@ class KafkaConsumer:
         self._version += 1
 
 
-def columns_of_messages(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:
+def make_message_columns(partition: Partition, messages: list[Message], keys: list[bytes]) -> RecordColumns:
     values: list[Any] = list(map(Message.value, messages))
     times_ms = list(map(itemgetter(1), map(Message.timestamp, messages)))  # -1 if a message has none
     if max(times_ms) >= TIME_MS_MAX:
@@ -195,11 +195,31 @@ def columns_of_messages(partition: Partition, messages: list[Message], keys: lis
     large = [i for i, value in enumerate(values) if value is not None and len(value) > EVENT_BYTES_MAX]
     collected = frozenset(i for i in large if _was_collected(messages[i]))
     return RecordColumns(
-        partition, _offsets(messages), times_ms, keys, values, -1 if epoch is None else epoch, collected
+        partition,
+        _read_offsets(messages),
+        times_ms,
+        keys,
+        values,
+        -1 if epoch is None else epoch,
+        collected,
+        _find_replays(messages, values),
     )
 
 
-def _offsets(messages: list[Message]) -> Sequence[int]:
+def _find_replays(messages: list[Message], values: list[Any]) -> dict[int, str]:
+    """The origins of the replays, by their indexes."""
+    marked = [i for i, value in enumerate(values) if value and value[0] == REPLAY_MARK[0]]
+    origins = {i: _read_replay_origin(messages[i]) for i in marked}
+    return {i: origin for i, origin in origins.items() if origin}
+
+
+def _read_replay_origin(message: Message) -> str:
+    headers: Any = message.headers() or ()
+    origin = next((value for name, value in headers if name == REPLAY_HEADER), None) or b""
+    return origin.decode() if is_origin(origin) else ""
+
+
+def _read_offsets(messages: list[Message]) -> Sequence[int]:
     """The offsets of the messages; a range if none is missing between the first and the last."""
     first, last = messages[0].offset() or 0, messages[-1].offset() or 0
     if last - first + 1 == len(messages):
@@ -208,7 +228,7 @@ def _offsets(messages: list[Message]) -> Sequence[int]:
     return offsets
 
 
-def _bytes_of(run: RecordColumns) -> int:
+def _measure_run(run: RecordColumns) -> int:
     return sum(map(len, run.values if all(run.values) else filter(None, run.values)))  # type: ignore[arg-type]  # no None
 
 

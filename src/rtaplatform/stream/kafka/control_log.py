@@ -14,7 +14,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.kafka.config import CONTROL, REQUEST_SECONDS_MAX, TOPICS, client_config, producer_config
+from rtaplatform.stream.kafka.config import (
+    CONTROL,
+    REQUEST_SECONDS_MAX,
+    TOPICS,
+    make_client_config,
+    make_producer_config,
+)
 
 DELIVERY_SECONDS_MAX = 5.0
 
@@ -30,7 +36,8 @@ class ControlLog:
     def append(self, key: bytes, value: bytes) -> None:
         """Append a record; return once all replicas have it. After an error it may be there or not: append it again."""
         producer = self._producer = self._producer or Producer(
-            producer_config(self._settings) | {"delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000), "linger.ms": 0}
+            make_producer_config(self._settings)
+            | {"delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000), "linger.ms": 0}
         )
         errors: list[KafkaError] = []
 
@@ -47,9 +54,9 @@ class ControlLog:
             self._producer = None
             raise Unavailable("kafka", errors[0].str() if errors else "the record was not acknowledged in time")
 
-    def retention(self) -> dict[str, tuple[int, int]]:
+    def read_retention(self) -> dict[str, tuple[int, int]]:
         """Topic → how many milliseconds and bytes each partition keeps; -1: no limit."""
-        self._admin = self._admin or AdminClient(client_config(self._settings))
+        self._admin = self._admin or AdminClient(make_client_config(self._settings))
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in TOPICS]
         try:
             answers = self._admin.describe_configs(resources, request_timeout=REQUEST_SECONDS_MAX)

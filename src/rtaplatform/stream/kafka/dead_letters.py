@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from rtaplatform.core.errors import Unavailable
+from rtaplatform.core.events import COLLECTED_HEADER
 from rtaplatform.settings import KafkaSettings
-from rtaplatform.stream.kafka.config import DEAD_LETTERS, producer_config
+from rtaplatform.stream.kafka.config import DEAD_LETTERS, make_producer_config
 from rtaplatform.stream.port import DeadLetter
 
 DELIVERY_SECONDS_MAX = 6.0  # a worker that is stopped waits for it, and has 10 seconds in all
@@ -27,7 +28,7 @@ class KafkaDeadLetters:
     """`DeadLetters` in Kafka. The producer is made at the start: Kafka takes half a second to accept a new one."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._config = producer_config(settings) | {
+        self._config = make_producer_config(settings) | {
             "delivery.timeout.ms": int(DELIVERY_SECONDS_MAX * 1000),
             "queue.buffering.max.kbytes": 32_768,
             "linger.ms": 1,
@@ -65,6 +66,8 @@ class KafkaDeadLetters:
             "rta-timestamp": str(record.timestamp_ms),
             "rta-key": record.key[:KEY_BYTES_KEPT],
         }
+        if record.was_collected:
+            headers[COLLECTED_HEADER] = b"1"
         if len(value) > VALUE_BYTES_KEPT or len(record.key) > KEY_BYTES_KEPT:
             headers["rta-cut"] = f"key {len(record.key)}, value {len(value)} bytes"
         while True:

@@ -19,8 +19,8 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import COLLECTED_HEADER, EVENT_BYTES_MAX, EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings, ProfilesSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
-from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, consumer_config, seek, topic_partition
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, explain_failed_client, log_error
+from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, make_consumer_config, seek, to_topic_partition
 from rtaplatform.stream.kafka.membership import Membership
 from rtaplatform.stream.port import LogRecord, OffsetRange, Partition
 
@@ -28,7 +28,7 @@ LEAVING_SECONDS_MAX = 5.0
 # A member that was too slow has lost its partitions, so it must not seek them before they are assigned again.
 SEEK_COMMITTED_AGAIN = SEEK_AGAIN - {KafkaError._MAX_POLL_EXCEEDED}
 
-log_line = telemetry.logger("stream")
+log_line = telemetry.make_logger("stream")
 
 
 class CommittingConsumer:
@@ -43,7 +43,7 @@ class CommittingConsumer:
         self._committed: dict[Partition, int] = {}
         self._stream_times_ms: dict[Partition, int] = {}
         self._membership = Membership(settings.group_protocol)
-        self._config = consumer_config(kafka, settings.group_id) | {
+        self._config = make_consumer_config(kafka, settings.group_id) | {
             "max.poll.interval.ms": 1_800_000,
             "queued.max.messages.kbytes": 16_384,
             "error_cb": log_error,
@@ -74,7 +74,7 @@ class CommittingConsumer:
                 log_line.warning("seek required", reason=error.str())
                 self._unsought |= self._next.keys()
             elif error.fatal():
-                raise client_has_failed(error.str())
+                raise explain_failed_client(error.str())
         return records
 
     def commit(self) -> None:
@@ -94,7 +94,7 @@ class CommittingConsumer:
     # inside ----------------------------------------------------------------------------------------------------
 
     def _join(self) -> Consumer:
-        consumer = Consumer(self._config | self._membership.config())
+        consumer = Consumer(self._config | self._membership.make_config())
         consumer.subscribe(
             list(EVENT_TOPICS), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -119,8 +119,8 @@ class CommittingConsumer:
     def _seek_committed(self) -> None:
         """Seek the new partitions to their committed offsets, as far as the log still has those."""
         partitions = sorted(self._unsought)
-        extents = self._broker.extents(partitions)
-        existing = [topic_partition(p) for p in partitions if p in extents]
+        extents = self._broker.read_extents(partitions)
+        existing = [to_topic_partition(p) for p in partitions if p in extents]
         try:
             for committed in self._consumer.committed(existing, REQUEST_SECONDS_MAX) if existing else ():
                 self._seek(committed, extents[Partition(committed.topic, committed.partition)])
@@ -145,7 +145,7 @@ class CommittingConsumer:
             )
             offset = extent.low
         seek(self._consumer, *partition, offset)
-        self._consumer.resume([topic_partition(partition)])
+        self._consumer.resume([to_topic_partition(partition)])
         self._ids[partition], self._next[partition] = extent.place.topic_id, offset
         self._stream_times_ms[partition] = stream_time_ms
         self._unsought.discard(partition)
@@ -179,12 +179,12 @@ def _record(partition: Partition, message: Message) -> LogRecord:
         partition,
         message.offset() or 0,
         timestamp_ms if kind else -1,
-        _bytes(key),
-        None if value is None else _bytes(value),
+        _to_bytes(key),
+        None if value is None else _to_bytes(value),
         -1,
         any(name == COLLECTED_HEADER for name, _ in headers or ()),
     )
 
 
-def _bytes(value: bytes | str | None) -> bytes:
+def _to_bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""

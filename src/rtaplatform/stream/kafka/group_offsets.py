@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, client_config, topic_partition
+from rtaplatform.stream.kafka.config import REQUEST_SECONDS_MAX, make_client_config, to_topic_partition
 from rtaplatform.stream.port import GroupPosition, OffsetRange, Partition
 
 
@@ -22,23 +22,23 @@ class GroupOffsets:
     """The offsets of a group that commits as `group_consumer.py` does. Thread-safe; one look at a time."""
 
     def __init__(self, kafka: KafkaSettings, group_id: str, broker: Broker) -> None:
-        self._config, self._broker = client_config(kafka) | {"group.id": group_id}, broker
+        self._config, self._broker = make_client_config(kafka) | {"group.id": group_id}, broker
         self._consumer: Consumer | None = None
         self._one_look = threading.Lock()
 
     def look(self) -> GroupPosition:
         """The group's offsets in the event topics, and how many records it has still to read."""
         with self._one_look:
-            topics = self._broker.topics()
+            topics = self._broker.describe_topics()
             partitions = [Partition(name, n) for name, (_, count) in topics.items() for n in range(count)]
-            extents = self._broker.extents(partitions)
+            extents = self._broker.read_extents(partitions)
             offsets = self._read_committed(extents)
         lags = (max(0, e.readable - max(offsets.get(e.place, 0), e.low)) for e in extents.values())
         return GroupPosition(offsets, sum(lags))
 
     def _read_committed(self, extents: dict[Partition, OffsetRange]) -> dict[PartitionId, int]:
         """The committed offsets, without those of topics that have been made again since."""
-        partitions = [topic_partition(partition) for partition in extents]
+        partitions = [to_topic_partition(partition) for partition in extents]
         if self._consumer is None:
             # An admin client would end the whole process if the coordinator has just moved (librdkafka 2.16).
             self._consumer = Consumer(self._config)

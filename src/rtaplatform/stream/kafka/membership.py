@@ -15,7 +15,7 @@ from rtaplatform import telemetry
 STATISTICS_MS = 1_000
 JOIN_MS_MAX = 6_000  # newer brokers take some hundred milliseconds
 
-log_line = telemetry.logger("stream")
+log_line = telemetry.make_logger("stream")
 
 
 class Membership:
@@ -26,7 +26,7 @@ class Membership:
         self._has_joined = False
         self.is_refused = False
 
-    def config(self) -> dict[str, Any]:
+    def make_config(self) -> dict[str, Any]:
         if self.protocol == "classic":
             return {
                 "group.protocol": "classic",

@@ -14,9 +14,9 @@ from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
-from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, client_has_failed, log_error
-from rtaplatform.stream.kafka.config import CONTROL, consumer_config
-from rtaplatform.stream.kafka.consumer import columns_of_messages
+from rtaplatform.stream.kafka.client_errors import SEEK_AGAIN, explain_failed_client, log_error
+from rtaplatform.stream.kafka.config import CONTROL, make_consumer_config
+from rtaplatform.stream.kafka.consumer import make_message_columns
 from rtaplatform.stream.port import OffsetRange, Partition, PollResult
 
 READ_MAX = 2_000  # records at once
@@ -34,7 +34,7 @@ class KafkaPartitions:
     """`PartitionReader` over the event topics and `rta.control`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._config = consumer_config(settings, "rta-rebuild") | _QUEUE
+        self._config = make_consumer_config(settings, "rta-rebuild") | _QUEUE
         self._broker = Broker(settings)
         self._consumers: dict[Partition, Consumer] = {}
 
@@ -45,12 +45,12 @@ class KafkaPartitions:
 
     # the port --------------------------------------------------------------------------------------------------
 
-    def partitions(self) -> list[Partition]:
-        topics = self._broker.topics((*EVENT_TOPICS, CONTROL))
+    def list_partitions(self) -> list[Partition]:
+        topics = self._broker.describe_topics((*EVENT_TOPICS, CONTROL))
         return [Partition(name, number) for name, (_, count) in topics.items() for number in range(count)]
 
-    def extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
-        return self._broker.extents(partitions)
+    def read_extents(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetRange]:
+        return self._broker.read_extents(partitions)
 
     def seek(self, partition: Partition, offset: int) -> None:
         consumer = self._consumers.get(partition)
@@ -76,7 +76,7 @@ class KafkaPartitions:
             else:
                 ends |= _read_end(partition, message)
         runs = (
-            [columns_of_messages(partition, records, [message.key() or b"" for message in records])] if records else []
+            [make_message_columns(partition, records, [message.key() or b"" for message in records])] if records else []
         )
         return PollResult(runs, ends)
 
@@ -88,7 +88,7 @@ def _read_end(partition: Partition, message: Message) -> dict[Partition, int]:
     if error.code() == KafkaError._PARTITION_EOF:
         return {partition: message.offset() or 0}
     if error.fatal():
-        raise client_has_failed(error.str())
+        raise explain_failed_client(error.str())
     if error.code() in SEEK_AGAIN:
         raise Unavailable("kafka", error.str())
     return {}

@@ -10,8 +10,9 @@ from rtaplatform.analytics.ask.parse import parse_live
 from rtaplatform.analytics.live.answer_changes import answer_changes
 from rtaplatform.analytics.live.hub import LiveHub
 from tests.unit.analytics.live.test_hub import as_json, merge
+from tests.unit.analytics.live_news import wait_for_news
 from tests.unit.analytics.people_shop import OF_SESSIONS, PeopleShop
-from tests.unit.analytics.read.test_people_metrics import DAY, HOUR, MINUTE, NOON, berlin
+from tests.unit.analytics.people_worlds import DAY, HOUR, MINUTE, NOON, berlin
 from tests.unit.process.people.people_site import Seen
 
 BY_SOURCE = parse_live([("metrics", ",".join(OF_SESSIONS)), ("from", "-3h"), ("country", "DE")])
@@ -48,12 +49,12 @@ async def test_a_number_that_falls_as_time_passes_is_pushed() -> None:
         assert _totals(version.answers) == [1, 1, 1, 1, 1]
         _pass(shop, DAY)
         live_query.touch()
-        await live_query.wait(version, None, 5)
+        await wait_for_news(live_query)
         later = live_query.latest
         assert _totals(later.answers)[:3] == [0, 1, 0]
         _pass(shop, 7 * DAY)
         live_query.touch()
-        await live_query.wait(later, None, 5)
+        await wait_for_news(live_query)
         assert _totals(live_query.latest.answers)[:3] == [0, 0, 0]
 
 

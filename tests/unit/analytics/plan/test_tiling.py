@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, find_first_kept, tile_range
+from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, find_finest_kept, tile_range
 from rtaplatform.core.time import calendar
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.simulate.oracle import oracle_calendar
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo")
 YEAR = 365 * 24 * 60
 NOW = 1_795_345_200_000 // MINUTE_MS
+NAMES = {BucketKind.MINUTE: "minute", BucketKind.HOUR: "hour", BucketKind.DAY: "day"}
+HOUR, DAY = 60, 24 * 60
+
+
+def takes_late_events(kind: BucketKind, start: int, now_ms: int) -> bool:
+    """By the oracle, which the workers must agree with."""
+    return oracle_calendar.is_kept(NAMES[kind], start, now_ms)
 
 
 def end_of(found: Tile, zone: str) -> int:
@@ -31,14 +39,28 @@ def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, le
     tiles = tile_range(start, start + length, zone=zone, now_ms=now_ms)
     if tiles is None:
         # There is no tiling only where an edge lies inside the finest bucket that is kept.
-        assert start < find_first_kept(BucketKind.MINUTE, now_ms)
+        assert not takes_late_events(BucketKind.MINUTE, start, now_ms)
         return
     assert tiles[0][1] == start
     assert [end_of(found, zone) for found in tiles] == [at for _, at in tiles[1:]] + [start + length]
     for kind, at in tiles:
         starts = bucket_starts(at, zone)
         assert at == {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}[kind]
-        assert kind is BucketKind.DAY or end_of((kind, at), zone) > find_first_kept(kind, now_ms)
+        assert kind is BucketKind.DAY or takes_late_events(kind, at, now_ms)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    now_ms=st.integers((NOW - YEAR) * MINUTE_MS, NOW * MINUTE_MS),
+    age=st.sampled_from((48 * HOUR - 1, 48 * HOUR, 48 * HOUR + 1, 60 * DAY - HOUR, 60 * DAY, 60 * DAY + HOUR)),
+)
+def test_a_period_begins_in_a_bucket_that_still_takes_late_events(zone: str, now_ms: int, age: int) -> None:
+    start = now_ms // MINUTE_MS - age
+    kind = find_finest_kept(start, zone, now_ms)
+    assert kind is BucketKind.DAY or takes_late_events(kind, calendar.floor_to_kind(start, kind, zone), now_ms)
+    assert age > 48 * HOUR or kind is BucketKind.MINUTE
+    assert age > 60 * DAY or kind is not BucketKind.DAY
 
 
 @settings(max_examples=60, deadline=None)

@@ -216,7 +216,8 @@ def test_dimensions_are_those_that_all_parts_have() -> None:
     assert set(METRICS["view_to_cart"].dimensions) == {
         "source", "country", "device", "product_id", "product_category", "product_brand",
     }  # fmt: skip
-    assert set(METRICS["average_order_value"].dimensions) == {"source", "country", "device"}
+    visits = {"utm_source", "utm_medium", "utm_campaign", "referrer", "channel"}
+    assert set(METRICS["average_order_value"].dimensions) == {"source", "country", "device", *visits}
     for asked in ({"breakdown": ["event"]}, {"filters": {"event": ["Product Added"]}}):
         with pytest.raises(InvalidParameter):
             parse_object({"metric": "view_to_cart", **asked})
@@ -241,6 +242,7 @@ def test_the_parts_of_a_difference_keep_their_scale_and_of_estimates_it_has_no_e
     assert difference.parts == (revenue,)
     assert DerivedMetric("each", "number", "", Combination((revenue,)), Combination((visitors,))).dimensions == (
         "source", "country", "device", "product_id", "product_category", "product_brand",
+        "utm_source", "utm_medium", "utm_campaign", "referrer", "channel",
     )  # fmt: skip
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.core.errors import InvalidParameter
-from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer
 from tests.unit.analytics.people_shop import (
     OF_DAYS,
@@ -22,45 +20,17 @@ from tests.unit.analytics.people_shop import (
     sessions_in,
     sessions_of,
 )
+from tests.unit.analytics.people_worlds import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    any_world,
+    berlin,
+    instant,
+)
 from tests.unit.analytics.shop import keeping_nothing
 from tests.unit.process.people.people_site import Seen
-
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-ZONES = ("Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "UTC")
-# A morning after the clocks of Berlin went back, of Lord Howe forward, a leap day's evening, an ordinary night.
-MORNINGS = ("2026-10-25T09:00Z", "2026-10-04T21:10Z", "2028-02-29T20:00Z", "2026-11-22T23:58Z")
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-NAMES = ("Product Viewed", "Product Added", "Order Completed", "Checkout Started")
-
-
-def instant(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1_000)
-
-
-def world(seed: int, now_ms: int, zone: str, week_start: str) -> PeopleShop:
-    """People of the last 40 days, read in an order that is not that of time; some log in on several devices."""
-    rng = Random(seed)
-    shop = PeopleShop(ProjectSettings("demo", zone, "EUR", week_start=week_start), now_ms)
-    events = []
-    for _ in range(90):
-        device = rng.randrange(8)
-        back_ms = rng.choice([rng.randrange(3 * HOUR), rng.randrange(2 * DAY), rng.randrange(40 * DAY)])
-        time_ms = now_ms - 1 - back_ms // MINUTE * MINUTE
-        user = f"u{device % 3}" if device < 4 and rng.random() < 0.4 else ""
-        for step in range(rng.choice([1, 1, 3, 6])):
-            events.append(
-                Seen(
-                    min(now_ms - 1, time_ms + step * rng.choice([200, 40_000, 20 * MINUTE])), user, f"d{device}",
-                    rng.choice(NAMES), rng.choice(["web", "web", "ios", "server"]), rng.choice(["DE", "AT"]),
-                )
-            )  # fmt: skip
-    # Nothing is so late that a value would not take it.
-    events.sort(key=lambda event: (event.time_ms // (12 * HOUR), rng.random()))
-    while events:
-        size = rng.choice([1, 3, 30])
-        shop.visit(*events[:size])
-        del events[:size]
-    return shop
 
 
 async def ask(shop: PeopleShop, metric: str, **given: str) -> Answer:
@@ -78,11 +48,6 @@ def span_of(answer: Answer, start: str | None = None, end: str | None = None) ->
 def days_in(answer: Answer) -> list[date]:
     first, last = datetime.fromisoformat(answer.start).date(), span_of(answer).last
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def any_world(seed: int) -> tuple[PeopleShop, Random]:
-    rng = Random(f"people {seed}")
-    return world(seed, instant(rng.choice(MORNINGS)), rng.choice(ZONES), rng.choice(WEEKDAYS)), rng
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -125,13 +90,6 @@ async def test_sessions_are_the_oracles(seed: int) -> None:
         for row in by_source.results:
             filters = {"country": "DE", **row.dimensions}
             assert is_as_told(metric, row.total, count(sessions_in(sessions, span_of(by_source), filters))), filters
-
-
-NOON = instant("2026-11-22T12:00+01:00")
-
-
-def berlin() -> PeopleShop:
-    return PeopleShop(ProjectSettings("demo", "Europe/Berlin", "EUR"), NOON)
 
 
 async def test_a_window_that_reaches_ahead_shows_no_day_that_has_not_begun() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
-from rtaplatform.catalog.entities.etags import etag_of, is_current, read_condition
+from rtaplatform.catalog.entities.etags import is_current, make_etag, read_condition
 from rtaplatform.catalog.entities.fields import PRODUCT_FIELDS, USER_FIELDS, check_id, decode_with_id, read_object
 from rtaplatform.catalog.entities.merge_patch import is_same, merge
 from rtaplatform.catalog.entities.pages import PageQuestion, read_cursor, write_cursor
@@ -119,7 +119,7 @@ def test_a_condition_names_one_version() -> None:
     assert anything is not None
     with pytest.raises(PreconditionFailed):
         anything.check(None)
-    assert etag_of(31) == '"1f"'
+    assert make_etag(31) == '"1f"'
 
 
 def test_a_condition_may_ask_that_there_is_none() -> None:

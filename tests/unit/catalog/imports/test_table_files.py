@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rtaplatform.catalog.entities.bulk import BulkRow, RowError
 from rtaplatform.catalog.entities.entity_types import PRODUCT, USER, EntityType
 from rtaplatform.catalog.imports.csv_cells import unescape
-from rtaplatform.catalog.imports.csv_header import DELIMITERS, header_pattern
+from rtaplatform.catalog.imports.csv_header import DELIMITERS, make_header_pattern
 from rtaplatform.catalog.imports.csv_records import CsvLine, CsvRecords
 from rtaplatform.catalog.imports.table_files import CsvRows, JsonLines
 from rtaplatform.catalog.imports.text_lines import LINE_BYTES_MAX
@@ -251,7 +251,7 @@ def test_a_wrong_column_is_named(header: str, said: str) -> None:
 def test_a_csv_without_a_header_is_no_csv(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read(CsvRows(PRODUCT), body, 10)
-    assert not re.search(header_pattern(PRODUCT), body.decode())
+    assert not re.search(make_header_pattern(PRODUCT), body.decode())
 
 
 @pytest.mark.parametrize(
@@ -262,9 +262,9 @@ def test_what_a_csv_may_begin_with_is_what_is_read(header: str) -> None:
     try:
         csv_of(f"{header}\n")
     except UnreadableBody:
-        assert not re.search(header_pattern(PRODUCT), f"{header}\n")
+        assert not re.search(make_header_pattern(PRODUCT), f"{header}\n")
     else:
-        assert re.search(header_pattern(PRODUCT), f"{header}\n")
+        assert re.search(make_header_pattern(PRODUCT), f"{header}\n")
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1, max_size=4)

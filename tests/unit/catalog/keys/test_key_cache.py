@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from rtaplatform.catalog.keys.key_cache import UNKNOWN_ENTRIES_MAX, KeyCache
-from rtaplatform.catalog.keys.key_format import checksum, digest, is_mistyped, make_key, mask_key
+from rtaplatform.catalog.keys.key_format import compute_checksum, hash_key, is_mistyped, make_key, mask_key
 from rtaplatform.catalog.keys.key_roster import GUESSES_AT_ONCE_MAX, GUESSES_AT_ONCE_OF_ADDRESS_MAX, read_listed
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Unavailable
@@ -36,9 +36,9 @@ class Shelf:
         if is_away:
             raise Unavailable("postgres", "away")
         if work is read_listed:
-            return b"".join(sorted(digest(key)[:8] for key in self.listed))
+            return b"".join(sorted(hash_key(key)[:8] for key in self.listed))
         hashed = work.__closure__[0].cell_contents
-        return ACCESS if hashed in map(digest, ("known", *self.listed)) else None
+        return ACCESS if hashed in map(hash_key, ("known", *self.listed)) else None
 
 
 class Clock:
@@ -56,7 +56,7 @@ def ring_of(shelf: Shelf, clock: Clock) -> KeyCache:
 def test_key_says_its_kind_and_carries_its_checksum(kind: str, letter: str) -> None:
     key = make_key(kind)
     assert re.fullmatch(rf"rta_{letter}_[A-Za-z0-9_-]{{43}}[0-9A-Za-z]{{6}}", key)
-    assert key.endswith(checksum(key[:-6]))
+    assert key.endswith(compute_checksum(key[:-6]))
     assert make_key(kind) != key
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from rtaplatform.core.values.amounts import AmountError, amount_text, check_range, scaled, scaled_product
-from rtaplatform.simulate.oracle.oracle_amounts import InvalidAmount, amount
+from rtaplatform.simulate.oracle.oracle_amounts import InvalidAmount, read_amount
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber
 
 LIMIT = 2**52
@@ -114,7 +114,7 @@ numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,12})?([eE][+-]?[0-9]{
 @given(numbers)
 def test_any_number_is_what_the_oracle_makes_of_it(text: str) -> None:
     try:
-        wanted = amount(OracleNumber(text))
+        wanted = read_amount(OracleNumber(text))
     except InvalidAmount:
         with pytest.raises(AmountError):
             scaled(text)

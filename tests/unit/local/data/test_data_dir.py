@@ -67,8 +67,8 @@ def test_too_little_room_is_said_before_anything_starts(tmp_path: Path, monkeypa
 
 
 def test_the_demo_keys_stay_the_same_and_are_private(tmp_path: Path) -> None:
-    keys = data_dir.demo_keys(tmp_path)
-    assert data_dir.demo_keys(tmp_path) == keys
+    keys = data_dir.provide_demo_keys(tmp_path)
+    assert data_dir.provide_demo_keys(tmp_path) == keys
     assert keys.write_key.startswith("rta_w_")
     assert keys.read_key.startswith("rta_r_")
     assert keys.admin_key.startswith("rta_a_")
@@ -121,7 +121,7 @@ def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
 
 
 def test_addresses_become_the_environment_of_a_child() -> None:
-    assert ADDRESSES.environment() == {
+    assert ADDRESSES.make_environment() == {
         "RTA_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "RTA_REDIS_URL": "redis://rta:x@127.0.0.1:2/0",
         "RTA_POSTGRES_URL": "postgresql://rta:x@127.0.0.1:3/rta",

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.local.supervisor.child_process import LOG_BYTES_MAX, ChildProcess, Command, plain_environment
+from rtaplatform.local.supervisor.child_process import LOG_BYTES_MAX, ChildProcess, Command, make_plain_environment
 from rtaplatform.local.supervisor.supervisor import ChildSpec, StopRequested, Supervisor, Tier
 
 
 def command(folder: Path, *argv: str) -> Command:
-    return Command(argv, folder, plain_environment())
+    return Command(argv, folder, make_plain_environment())
 
 
 def sleeper(folder: Path, name: str = "sleeper", tier: Tier = Tier.STAGE) -> ChildSpec:
@@ -43,12 +43,12 @@ def test_a_child_that_ends_is_started_again_and_a_line_says_so(
     with supervisor.stopping_on_signals():
         supervisor.start(sleeper(tmp_path))
         supervisor.wait_for("sleeper", lambda: True, 5)
-        first = supervisor.pids()["sleeper"]
+        first = supervisor.list_pids()["sleeper"]
         os.kill(first, signal.SIGKILL)
-        for _ in supervisor.ticks(5):
-            if supervisor.pids().get("sleeper", first) != first:
+        for _ in supervisor.tick(5):
+            if supervisor.list_pids().get("sleeper", first) != first:
                 break
-        assert supervisor.pids()["sleeper"] != first
+        assert supervisor.list_pids()["sleeper"] != first
     assert said == ["sleeper ended (signal 9); starting it again in 0.2 s"]
 
 
@@ -102,9 +102,9 @@ def test_a_signal_ends_all_children_the_users_of_others_first(supervisor: Superv
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(StopRequested):
-            list(supervisor.ticks(5))
+            list(supervisor.tick(5))
     assert ends.read_text().split() == ["SOURCE", "STAGE", "SERVER"]
-    assert supervisor.pids() == {}
+    assert supervisor.list_pids() == {}
 
 
 def test_what_does_not_listen_is_killed_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
@@ -121,12 +121,13 @@ def test_what_does_not_listen_is_killed_in_time(supervisor: Supervisor, tmp_path
 def test_a_child_is_killed_when_the_process_that_started_it_is(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from rtaplatform.local.supervisor.child_process import *\n"
-        "p = ChildProcess('x', Path('x.log')); p.start(Command(('/bin/sleep', '60'), Path('.'), plain_environment()))\n"
+        "p = ChildProcess('x', Path('x.log'))\n"
+        "p.start(Command(('/bin/sleep', '60'), Path('.'), make_plain_environment()))\n"
         "Path('pid').write_text(str(p.pid)); __import__('time').sleep(0.3); os.kill(os.getpid(), signal.SIGKILL)"
     )
     source = str(Path(__file__).parents[4] / "src")
     parent = ChildProcess("parent", tmp_path / "parent.log")
-    parent.start(Command((sys.executable, "-c", script), tmp_path, plain_environment() | {"PYTHONPATH": source}))
+    parent.start(Command((sys.executable, "-c", script), tmp_path, make_plain_environment() | {"PYTHONPATH": source}))
     assert parent.wait(10)
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 5
@@ -163,7 +164,7 @@ def test_a_child_runs_without_a_log_where_none_can_be_written(tmp_path: Path) ->
     process = ChildProcess("quiet", tmp_path / "logs" / "quiet.log")
     process.start(command(tmp_path, "/bin/sh", "-c", "echo; exit 0"))
     assert process.wait(5)
-    assert process.exit_status() == 0
+    assert process.read_exit_status() == 0
 
 
 def full(times: list[int]) -> Callable[[], None]:
@@ -185,11 +186,11 @@ def test_a_full_disk_ends_nothing_and_what_was_not_noted_is_noted_later(
     with supervisor.stopping_on_signals():
         supervisor.start(sleeper(tmp_path))
         supervisor.wait_for("sleeper", lambda: True, 5)
-        os.kill(supervisor.pids()["sleeper"], signal.SIGKILL)
-        for _ in supervisor.ticks(10):
-            if left[0] < 0 and "sleeper" in supervisor.pids():
+        os.kill(supervisor.list_pids()["sleeper"], signal.SIGKILL)
+        for _ in supervisor.tick(10):
+            if left[0] < 0 and "sleeper" in supervisor.list_pids():
                 break
-        assert "sleeper" in supervisor.pids()
+        assert "sleeper" in supervisor.list_pids()
     assert left[0] < 0
     assert said[0] == "cannot note where the children run: No space left on device; trying again until it can"
     assert len([line for line in said if line.startswith("cannot note")]) == 1
@@ -208,12 +209,12 @@ def test_a_child_that_cannot_be_started_again_is_tried_again_with_longer_pauses(
     with supervisor.stopping_on_signals():
         supervisor.start(ChildSpec("kafka", made))
         supervisor.wait_for("kafka", lambda: True, 5)
-        first, left[0] = supervisor.pids()["kafka"], 2
+        first, left[0] = supervisor.list_pids()["kafka"], 2
         os.kill(first, signal.SIGKILL)
-        for _ in supervisor.ticks(10):
-            if supervisor.pids().get("kafka", first) != first:
+        for _ in supervisor.tick(10):
+            if supervisor.list_pids().get("kafka", first) != first:
                 break
-        assert supervisor.pids()["kafka"] != first
+        assert supervisor.list_pids()["kafka"] != first
     assert said == [
         "kafka ended (signal 9); starting it again in 0.2 s",
         "kafka cannot be started (No space left on device); starting it again in 0.5 s",
@@ -231,14 +232,14 @@ def test_a_first_start_that_fails_is_said(supervisor: Supervisor, tmp_path: Path
 
 def test_a_child_that_wants_it_is_looked_after_while_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
     looks: list[bool] = []
-    child = replace(sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.pids()))
+    child = replace(sleeper(tmp_path), maintain=lambda: looks.append("sleeper" in supervisor.list_pids()))
     with supervisor.stopping_on_signals():
         supervisor.start(child)
-        for _ in supervisor.ticks(0.2):
+        for _ in supervisor.tick(0.2):
             pass
         assert looks == [], "not before it is ready"
         supervisor.wait_for("sleeper", lambda: True, 5)
-        for _ in supervisor.ticks(10):
+        for _ in supervisor.tick(10):
             if looks:
                 break
     assert looks == [True]

@@ -14,7 +14,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.timestamps import iso_utc
 from rtaplatform.core.values.murmur2 import bucket_of
 from rtaplatform.process.worker.worker import Worker
-from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, OracleRules, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
@@ -24,7 +24,7 @@ NOW = 1_795_000_000_000  # 2026-11-18T11:06:40Z
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 TOPICS = {"rta.events.web": 2, "rta.events.mobile": 2, "rta.events.server": 1}
 PROJECTS = [
-    ProjectSettings("demo", "Europe/Berlin", "EUR"),
+    ProjectSettings("demo", "Europe/Berlin", "EUR", event_properties=("query", "price", "currency", "products")),
     ProjectSettings("other", "Asia/Kolkata", "USD"),
     ProjectSettings("howe", "Australia/Lord_Howe", "AUD"),
 ]
@@ -35,19 +35,6 @@ class Json:
     """JSON text that goes into a record as it is."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A record as the oracle wants it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True)
@@ -257,6 +244,13 @@ good = {
     "messageId": weighted((20, st.sampled_from(["m1", "m2", "m3", "m4", 5])), (1, st.sampled_from(LONG_IDS))),
     "anonymousId": weighted((20, st.sampled_from(["a1", "a2"])), (1, st.sampled_from(LONG_IDS))),
 }
+
+
+def inner(*members: str) -> st.SearchStrategy[Any]:
+    """An object of the context."""
+    return st.one_of(st.fixed_dictionaries({}, optional={name: st.one_of(texts, odd) for name in members}), odd)
+
+
 usual = {
     "userId": st.sampled_from(["u1", "a1", None, ""]),
     "source": st.sampled_from(["web", "ios", "android", "server", "WEB"]),
@@ -267,8 +261,14 @@ usual = {
     "context": st.fixed_dictionaries(
         {},
         optional={
-            "location": st.one_of(st.fixed_dictionaries({}, optional={"country": st.one_of(texts, odd)}), odd),
-            "device": st.one_of(st.fixed_dictionaries({}, optional={"type": st.one_of(texts, odd)}), odd),
+            "location": inner("country", "region"),
+            "device": inner("type"),
+            "os": inner("name"),
+            "page": inner("path", "url"),
+            "referrer": inner("host"),
+            "campaign": inner("source", "medium", "name"),
+            "channel": st.one_of(texts, odd),
+            "locale": st.one_of(st.sampled_from(["de-CH", "DE_at", "fr", "-", "x_y-z"]), odd),
         },
     ),
 }
@@ -361,7 +361,7 @@ def counted_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: i
         store.begin(shard, expected="", generation="g1", topics=dict(broker.ids), starts=starts)
     store.set_projects(PROJECTS, "v1")
     log = MemoryLog(broker, batch_max)
-    log.assign(broker.all_partitions())
+    log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=shards, sleep=lambda _: None, clock=lambda: 0.0)
     # A turn reads a record at least; where a block expires under the batch after it, both are read once more.
     for _ in range(4 * sum(map(len, broker.records.values())) + 2):
@@ -375,11 +375,12 @@ def counted_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: i
 
 def counted_by_the_oracle(broker: MemoryBroker) -> Truth:
     kept = (
-        Kept(
+        ConsumedRecord(
             p.topic, p.number, r.offset, None if r.timestamp_ms < 0 else r.timestamp_ms, r.key, r.value,
             (("rta-collected", b"1"),) if r.was_collected else (),
         )
         for p, records in broker.records.items()
         for r in records
     )  # fmt: skip
-    return recount(kept, projects={p.slug: {"zone": p.zone, "currency": p.currency} for p in PROJECTS})
+    rules = {p.slug: OracleRules(p.zone, p.currency, event_properties=p.event_properties) for p in PROJECTS}
+    return recount(kept, projects={slug: rule._asdict() for slug, rule in rules.items()})

@@ -135,12 +135,12 @@ class Asked(MemoryStore):
         self.loose_calls: list[int] = []  # how many ids each asked for
         self.block_bytes = 0
 
-    def loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
+    def read_loose_ids(self, shard: int, generation: str, query: LooseIdQuery) -> list[list[int]]:
         self.loose_calls.append(sum(len(ids) for _, ids in query))
-        return super().loose_ids(shard, generation, query)
+        return super().read_loose_ids(shard, generation, query)
 
-    def blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
-        found = super().blocks(shard, generation, names)
+    def read_blocks(self, shard: int, generation: str, names: Sequence[str]) -> list[bytes]:
+        found = super().read_blocks(shard, generation, names)
         self.block_bytes += sum(map(len, found)) + sum(map(len, names))
         return found
 
@@ -155,7 +155,7 @@ class Site:
         self.store.begin(0, expected="", generation="g1", topics={WEB: topic_id}, starts=starts)
         self.store.set_projects([ProjectSettings("demo")], "v1")
         log = MemoryLog(self.broker, 1_000)
-        log.assign(self.broker.all_partitions())
+        log.assign(self.broker.list_partitions())
         limits = WorkerLimits(dedup_ids_cached_max=1_000)
         self.worker = Worker(log, log, self.store, shards=1, limits=limits, sleep=lambda _: None, clock=lambda: 0.0)
 

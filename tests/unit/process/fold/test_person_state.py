@@ -22,14 +22,14 @@ class Desk:
 
     def fetch(self, keys: Sequence[PersonKey]) -> list[bytes]:
         self.fetched += keys
-        return self.store.persons(0, "g1", keys)
+        return self.store.read_persons(0, "g1", keys)
 
     def append(self, key: PersonKey, letters: bytes) -> Applied | Conflicted:
         """Add letters to a value; nothing is changed where they are empty."""
         self.cache.load([key], self.fetch)
         people, delta = PersonStates(self.cache), Delta([])
         people[key] = people[key] + letters
-        people.count(CELL, "letters", len(letters))
+        people.count(CELL, {"letters": len(letters)})
         people.add_to(delta)
         outcome = self.store.apply(0, "g1", delta)
         assert isinstance(outcome, Applied | Conflicted)
@@ -54,7 +54,7 @@ def store() -> MemoryStore:
 
 
 def value(at: MemoryStore, key: PersonKey) -> bytes:
-    return at.persons(0, "g1", [key])[0][8:]
+    return at.read_persons(0, "g1", [key])[0][8:]
 
 
 def test_a_value_is_read_once_and_then_kept_as_the_store_has_it() -> None:
@@ -91,21 +91,21 @@ def test_a_value_that_was_only_read_is_compared_and_keeps_its_token() -> None:
     at = store()
     one, two = Desk(at), Desk(at)
     one.append(ANNA, b"a")
-    before = at.persons(0, "g1", [ANNA])
+    before = at.read_persons(0, "g1", [ANNA])
     assert one.append(ANNA, b"") == Applied()
-    assert at.persons(0, "g1", [ANNA]) == before
+    assert at.read_persons(0, "g1", [ANNA]) == before
     two.append(ANNA, b"b")
     assert isinstance(one.append(ANNA, b""), Conflicted)
 
 
 def test_the_same_value_written_anew_has_another_token() -> None:
     at = store()
-    past = at.snapshot()
+    past = at.take_snapshot()
     Desk(at).append(ANNA, b"a")
-    first = at.persons(0, "g1", [ANNA])
+    first = at.read_persons(0, "g1", [ANNA])
     at.restore(past)
     Desk(at).append(ANNA, b"a")
-    second = at.persons(0, "g1", [ANNA])
+    second = at.read_persons(0, "g1", [ANNA])
     assert (first[0][8:], second[0][8:]) == (b"a", b"a")
     assert first[0][:8] != second[0][:8]
 

@@ -10,16 +10,18 @@ from typing import NamedTuple
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import CHANGES
 from rtaplatform.core.time.timestamps import iso_utc
-from rtaplatform.process.decode.commerce import NOTHING
+from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
 from rtaplatform.process.decode.fast import read_event
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import NO_LOOKUP
 from rtaplatform.process.fold.person_state import TOKEN_BYTES, PersonCache, PersonKey, PersonNames, PersonStates
 from rtaplatform.process.people.people_fold import PeopleFold
 from rtaplatform.process.people.person_value import PersonValue, decode_value
-from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OraclePersonRules, OracleVisit, ids_of
+from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OraclePersonRules, OracleVisit, make_ids
+from rtaplatform.simulate.oracle.origins.oracle_sessions import OracleOrder
 from rtaplatform.store.port import Delta
 
+ORDER = "Order Completed"
 KINDS = {"m": "minute", "h": "hour", "d": "day"}
 Cells = dict[tuple[str, str, int], dict[str, int]]
 
@@ -34,6 +36,9 @@ class Seen(NamedTuple):
     source: str = "web"
     country: str = "DE"
     device: str = "phone"
+    campaign: str = ""
+    page: str = ""
+    revenue: int = 0  # of an order that counts
 
 
 class PeopleSite:
@@ -54,9 +59,13 @@ class PeopleSite:
         cache.load(self._fold.persons_of(read), self._fetch, self._fold.pointed_at)
         people, delta = PersonStates(cache), Delta([])
         batch = self._fold.begin({"demo": self.project}, people)
-        for each in read:
-            batch.add(each)
-        names = batch.settle()
+        batch.add(read)
+        orders = [
+            (each.event, EventCommerce(orders=1, units=1, revenue=event.revenue))
+            for each, event in zip(read, events, strict=True)
+            if event.name == ORDER and each.event is not None
+        ]
+        names = batch.settle(orders)
         people.add_to(delta)
         for key, fields in delta.cells.items():
             for name, n in fields.items():
@@ -95,8 +104,13 @@ class PeopleSite:
 
 def oracle_of(events: Iterable[Seen], zone: str = "UTC", week_start: str = "monday") -> OraclePeople:
     visits = [
-        OracleVisit(e.time_ms, e.name, (e.source, e.country, e.device), *ids_of(e.user, e.anonymous)) for e in events
-    ]
+        OracleVisit(
+            e.time_ms, e.name, (e.source, e.country, e.device), *make_ids(e.user, e.anonymous),
+            origin=(e.campaign, "", "", "", ""), page=e.page,
+            order=OracleOrder(1, e.revenue, 0) if e.name == ORDER else None,
+        )
+        for e in events
+    ]  # fmt: skip
     return OraclePeople(visits, OraclePersonRules(zone, week_start))
 
 
@@ -104,7 +118,10 @@ def _record(event: Seen) -> DecodedRecord:
     message = {
         "projectId": "demo", "type": "track", "event": event.name, "source": event.source,
         "userId": event.user or None, "anonymousId": event.anonymous or None, "timestamp": iso_utc(event.time_ms),
-        "context": {"location": {"country": event.country}, "device": {"type": event.device}},
+        "context": {
+            "location": {"country": event.country}, "device": {"type": event.device}, "page": {"path": event.page},
+            "campaign": {"source": event.campaign},
+        },
     }  # fmt: skip
     decoded = read_event(json.dumps(message).encode(), topic_source="web", record_timestamp_ms=event.time_ms)
     return DecodedRecord(0, event.time_ms, decoded, NOTHING, None, NO_LOOKUP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +20,7 @@ NOON = 1_795_003_200_000 // DAY * DAY + 12 * HOUR
 def site_of(*events: Seen, zone: str = "UTC", week_start: str = "monday") -> PeopleSite:
     """All of these one by one; the totals are the oracle's."""
     site = PeopleSite(zone, week_start).take_all([event] for event in events)
-    assert site.cells() == oracle_of(events, zone, week_start).cells()
+    assert site.cells() == oracle_of(events, zone, week_start).count_cells()
     return site
 
 
@@ -39,6 +40,22 @@ def test_a_batch_may_span_more_days_than_a_value_keeps(apart: int) -> None:
     assert whole.cells() == single.cells()
     assert whole.notes == single.notes
     assert whole.total("actives", "dau") == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_days_of_history_in_one_batch_are_what_they_are_one_by_one(seed: int) -> None:
+    """A person has several groups of events in a batch: his own, one for each device. None makes others too late."""
+    rng = Random(seed)
+    events = [
+        Seen(NOON + rng.randrange(9 * 24 * 60) * MINUTE, rng.choice(["u", "u", "v", ""]), rng.choice(["a", "b", "c"]))
+        for _ in range(120)
+    ]
+    events = [event if event.anonymous != "c" else event._replace(user="") for event in events]
+    own = [event._replace(user="u" if event.anonymous == "a" else event.user and "v") for event in events]
+    partitions = [event for device in "abc" for event in own if event.anonymous == device]
+    site = PeopleSite().take_all([partitions])
+    assert site.cells() == oracle_of(own).count_cells()
+    assert not site.notes["late_state"]
 
 
 # sessions ----------------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ def log_of(times: Times, *, read_max: int = 100, batch_max: int = 5_000) -> Time
             broker.append(partition, at, b"key", b"{}")
     log = TimeOrderedLog(MemoryPartitions(broker, read_max), batch_max=batch_max)
     log.refresh_partitions()
-    events = log.assignment()[1]
-    log.extents(events)
+    events = log.read_assignment()[1]
+    log.read_extents(events)
     log.seek(dict.fromkeys(events, 0))
     return log
 
@@ -103,8 +103,8 @@ def test_records_after_the_first_end_are_not_waited_for(ahead: Partition) -> Non
     broker.append(ahead, 1, b"key", b"{}")
     log = TimeOrderedLog(MemoryPartitions(broker))
     log.refresh_partitions()
-    events = log.assignment()[1]
-    log.extents(events)
+    events = log.read_assignment()[1]
+    log.read_extents(events)
     log.seek(dict.fromkeys(events, 0))
     log.poll()
     assert log.is_caught_up

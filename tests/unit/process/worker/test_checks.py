@@ -64,7 +64,7 @@ def stopped_site() -> Site:
     site.pass_seconds(10)
     site.broker.truncate(WEB, 3)
     site.pass_seconds(10)
-    assert "truncated" in site.store.stops(0)[str(WEB)]
+    assert "truncated" in site.store.read_stops(0)[str(WEB)]
     return site
 
 
@@ -80,14 +80,14 @@ def test_a_stopped_partition_does_not_reset_the_others() -> None:
 
 def test_a_partition_goes_on_after_an_operator_has_accepted_it() -> None:
     site = stopped_site()
-    state, place = site.store.state(0), PartitionId(site.broker.ids[WEB.topic], 0)
+    state, place = site.store.read_state(0), PartitionId(site.broker.ids[WEB.topic], 0)
     assert state is not None
-    adoption = adopt(WEB, site.log.extents([WEB])[WEB], state)
+    adoption = adopt(WEB, site.log.read_extents([WEB])[WEB], state)
     assert adoption is not None
     assert site.store.adopt(0, state.generation, WEB.topic, place.topic_id, [adoption.move], {})
     site.send(WEB, 5)
     site.pass_seconds(15)
-    assert site.store.stops(0) == {}
+    assert site.store.read_stops(0) == {}
     assert site.applied() == 15
 
 
@@ -99,13 +99,13 @@ def test_records_other_than_the_counted_ones_stop_until_they_are_accepted() -> N
     site.broker.append(WEB, 7, b"k", b"another")
     site.log.assign([WEB, OTHER])
     site.pass_seconds(10)
-    assert "another log" in site.store.stops(0)[str(WEB)]
+    assert "another log" in site.store.read_stops(0)[str(WEB)]
     seeks = site.log.seeks
     site.pass_seconds(50)
     assert site.log.seeks == seeks
     site.pass_seconds(20)
     assert site.log.seeks == seeks + 1, "now and then it is read again: it may have been put back"
-    assert "another log" in site.store.stops(0)[str(WEB)]
+    assert "another log" in site.store.read_stops(0)[str(WEB)]
 
 
 def test_lag_is_shown_for_stopped_partitions_and_not_for_those_of_others() -> None:

@@ -1,4 +1,4 @@
-"""The dead letters of a batch are written to Kafka once, before the first of its calls."""
+"""The dead letters of a batch are written to Kafka once, before the first of its calls; and what becomes a signal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from rtaplatform import telemetry
+from rtaplatform.cli.recent_records import sum_recent_records
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import PersonNote, Reason
 from rtaplatform.core.projects import ProjectSettings
@@ -65,7 +66,7 @@ def test_while_kafka_takes_no_dead_letters_a_worker_waits_longer_each_time() -> 
     store.set_projects([ProjectSettings("demo")], "v1")
     broker.append(DEAD_LETTER.record.partition, 0, b"k", b"x")
     log = MemoryLog(broker)
-    log.assign(broker.all_partitions())
+    log.assign(broker.list_partitions())
     dead_letters = Kafka(is_away=True)
     dead_letters.quarantine = Mock(side_effect=Unavailable("kafka", "away"))  # type: ignore[method-assign]
     worker = Worker(
@@ -82,7 +83,7 @@ def test_what_persons_owe_to_the_order_of_reading_is_a_signal() -> None:
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts={})
     store.set_projects([ProjectSettings("demo", "UTC", "EUR")], "v1")
     log, before = MemoryLog(broker), _person_notes()
-    log.assign(broker.all_partitions())
+    log.assign(broker.list_partitions())
     worker = Worker(log, log, store, shards=1, sleep=Mock())
     both = {"userId": "u", "anonymousId": "a"}
     for ids, days in (({"userId": "u"}, 0), ({"anonymousId": "a"}, 0), (both, 0), ({"userId": "u"}, 40)):
@@ -94,6 +95,30 @@ def test_what_persons_owe_to_the_order_of_reading_is_a_signal() -> None:
     changes = {note: n - before[note] for note, n in _person_notes().items()}
     assert changes == {"late_links": 1, "late_state": 1, "identity_conflicts": 0}
     assert store.shards[0].totals.counts["demo|late_links"] == 1
+
+
+def test_dead_letters_are_counted_by_reason_and_among_the_recent_records() -> None:
+    broker, store = MemoryBroker({"rta.events.web": 1}), MemoryStore(2)
+    for shard in range(2):
+        store.begin(shard, expected="", generation="g1", topics=dict(broker.ids), starts={})
+        store.set_projects([ProjectSettings("demo")], "v1")
+    log, before = MemoryLog(broker), _dead_letters()
+    log.assign(broker.list_partitions())
+    worker = Worker(log, log, store, shards=2, sleep=Mock())
+    event = {"projectId": "demo", "type": "track", "event": "e", "anonymousId": "a"}
+    for value in (b"{", b"[]", b"{", json.dumps(event).encode(), json.dumps(event | {"projectId": "nope"}).encode()):
+        broker.append(Partition("rta.events.web", 0), NOW_MS, b"k", value)
+    for _ in range(4):
+        worker.turn()
+    changes = {reason: n - before[reason] for reason, n in _dead_letters().items() if n != before[reason]}
+    assert changes == {"not_json": 2, "not_an_object": 1, "unknown_project": 1}
+    recent = sum_recent_records({"worker-1": telemetry.render_exposition().decode()})
+    assert recent is not None
+    assert (recent.consumed, recent.dead_letters) == (5, 4)
+
+
+def _dead_letters() -> dict[str, float]:
+    return {str(reason): telemetry.WORKER_DEAD_LETTERS.labels(str(reason))._value.get() for reason in Reason}
 
 
 def _person_notes() -> dict[str, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
 from rtaplatform.process.rebuild.rebuild import Rebuild
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
-from rtaplatform.process.worker.poison import ENDS_MAX, SUSPECTS_MAX, Quarantine
+from rtaplatform.process.worker.in_flight import CallStarter
+from rtaplatform.process.worker.poison import ENDS_MAX, SUSPECTS_MAX, Poisoned, Quarantine
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_ends import MemoryEnds
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -75,13 +77,15 @@ class Site:
             event = {"projectId": project, "type": "page", "userId": "u", "text": text.decode()}
             self.broker.append(WEB, NOW, b"k", json.dumps(event).encode())
 
-    def life(self, turns: int = TURNS_MAX) -> BaseException | None:
+    def life(
+        self, turns: int = TURNS_MAX, *, batch_max: int = 1_000, start: CallStarter = start_call, turn_seconds: int = 3
+    ) -> BaseException | None:
         """A worker's, and what ends it."""
-        log, quarantine = MemoryLog(self.broker, batch_max=1_000), Quarantine(MemoryEnds(self.store), self.version)
+        log, quarantine = MemoryLog(self.broker, batch_max=batch_max), Quarantine(MemoryEnds(self.store), self.version)
         log.assign([WEB])
         worker = Worker(
-            log, log, self.store, shards=self.shards, job=self.job, quarantine=quarantine, start_call=start_call,
-            sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
+            log, log, self.store, shards=self.shards, job=self.job, quarantine=quarantine, start_call=start,
+            sleep=lambda _: None, clock=count(0, turn_seconds).__next__,
         )  # fmt: skip
         try:
             for _ in range(turns):
@@ -90,7 +94,7 @@ class Site:
             return error
         return None
 
-    def ends(self) -> list[int]:
+    def read_ends(self) -> list[int]:
         return sorted(self.store.shards[0].ends.values())
 
     def counts(self, name: str) -> int:
@@ -106,6 +110,7 @@ class Store(MemoryStore):
     trouble: Exception | None = None
     silent: Exception | None = None  # of `state`, once there was one
     refusal: Outcome | None = None
+    answers: Sequence[Outcome | Unavailable] = ()  # to the next batches
     states = 0
 
     def apply(self, shard: int, generation: str, delta: Delta) -> Outcome:
@@ -113,13 +118,18 @@ class Store(MemoryStore):
             raise self.trouble
         if self.refusal is not None and delta == Delta([]):
             return self.refusal
+        if self.answers and delta.persons:
+            answer, *self.answers = self.answers
+            if isinstance(answer, Unavailable):
+                raise answer
+            return answer
         return super().apply(shard, generation, delta)
 
-    def state(self, shard: int) -> Any:
+    def read_state(self, shard: int) -> Any:
         self.states += 1
         if self.silent is not None and self.states % 3 == 0:  # the first two are those of a worker's beginnings
             raise self.silent
-        return super().state(shard)
+        return super().read_state(shard)
 
 
 def chokes(error: Exception = ValueError()) -> Raise:  # noqa: B008  # nobody changes it
@@ -136,13 +146,13 @@ def test_after_three_ends_the_record_is_quarantined_and_all_else_is_counted(erro
     site.send(b"a", BAD, b"b")
     for n in range(1, ENDS_MAX + 1):
         assert site.life() is not None
-        assert site.ends() == [n]
+        assert site.read_ends() == [n]
         assert site.counts("demo|applied") == 0
     assert site.life() is None
     assert (site.counts("demo|applied"), site.counts("demo|dead")) == (2, 1)
     assert site.dead_letters() == {1: Reason.INTERNAL}
     assert next(iter(site.broker.dead_letters.values())).project == "demo"
-    assert site.ends() == [], "what is passed is forgotten"
+    assert site.read_ends() == [], "what is passed is forgotten"
 
 
 @pytest.mark.parametrize("error", OF_SOMETHING_ELSE, ids=lambda error: type(error).__name__)
@@ -151,7 +161,7 @@ def test_failures_of_servers_and_of_the_machine_never_count(error: Exception) ->
     site.send(b"a", BAD, b"b")
     for _ in range(2 * ENDS_MAX):
         site.life()
-        assert (site.ends(), site.dead_letters()) == ([], {})
+        assert (site.read_ends(), site.dead_letters()) == ([], {})
     site.job.look = lambda values: None
     assert site.life() is None
     assert site.counts("demo|applied") == 3
@@ -164,7 +174,7 @@ def test_what_the_store_raises_never_counts(error: Exception) -> None:
     site.store.trouble = error
     for _ in range(2 * ENDS_MAX):
         site.life()
-        assert (site.ends(), site.dead_letters()) == ([], {})
+        assert (site.read_ends(), site.dead_letters()) == ([], {})
     site.store.trouble = None
     assert site.life() is None
     assert (site.counts("demo|applied"), site.dead_letters()) == (2, {})
@@ -176,7 +186,7 @@ def test_nothing_counts_if_the_store_refuses_an_empty_batch(outcome: Outcome) ->
     site.send(b"a", BAD)
     site.store.refusal = outcome
     assert isinstance(site.life(), ValueError)
-    assert site.ends() == []
+    assert site.read_ends() == []
 
 
 @pytest.mark.parametrize("error", OF_THE_STORE, ids=lambda error: f"{type(error).__name__} {error}")
@@ -185,7 +195,19 @@ def test_nothing_counts_if_the_ledger_cannot_be_read(error: Exception) -> None:
     site.send(b"a", BAD)
     site.store.silent = error
     assert isinstance(site.life(), ValueError)
-    assert site.ends() == []
+    assert site.read_ends() == []
+
+
+@pytest.mark.parametrize("answer", [Conflicted([], [], [], True), Moved("g1", {}), Unavailable("redis", "away")])
+def test_a_batch_in_flight_that_does_not_end_well_is_no_end(answer: Outcome | Unavailable) -> None:
+    """A rebuild has nobody who starts it again: it would end with the raw error of the record."""
+    site = Site(chokes())
+    site.send(*[b"a"] * 3)
+    site.store.answers = [answer, answer, answer]
+    site.send(BAD)
+    assert isinstance(site.life(batch_max=2, start=lambda call: call, turn_seconds=0), Poisoned)
+    assert site.store.answers == []
+    assert (site.counts("demo|applied"), site.read_ends()) == (2, [1])
 
 
 def test_nothing_counts_if_a_harmless_record_raises_too() -> None:
@@ -195,7 +217,7 @@ def test_nothing_counts_if_a_harmless_record_raises_too() -> None:
     site.send(b"b")
     for _ in range(2 * ENDS_MAX):
         assert isinstance(site.life(), LookupError)
-        assert (site.ends(), site.dead_letters()) == ([], {})
+        assert (site.read_ends(), site.dead_letters()) == ([], {})
     site.job.look = lambda values: None
     assert site.life() is None
     assert (site.counts("demo|applied"), site.counts("other|applied")) == (1, 1)
@@ -209,7 +231,7 @@ def test_nothing_counts_if_no_record_raises_alone() -> None:
     site = Site(look)
     site.send(BAD, b"a", BAD)
     assert isinstance(site.life(), ValueError)
-    assert site.ends() == []
+    assert site.read_ends() == []
 
 
 @pytest.mark.parametrize(("bad", "good", "counted"), [(150, 100, 0), (150, 200, SUSPECTS_MAX), (60, 0, 60)])
@@ -217,7 +239,7 @@ def test_nothing_counts_if_most_of_many_records_raise(bad: int, good: int, count
     site = Site(chokes())
     site.send(*[BAD] * bad, *[b"a"] * good)
     assert site.life() is not None
-    assert site.ends() == [1] * counted
+    assert site.read_ends() == [1] * counted
 
 
 def test_any_number_of_poison_records_is_quarantined_finally() -> None:
@@ -234,7 +256,7 @@ def test_a_new_version_starts_its_own_count() -> None:
         site.life()
     site.version = "2"
     assert site.life() is not None
-    assert (site.ends(), site.dead_letters()) == ([1, ENDS_MAX], {})
+    assert (site.read_ends(), site.dead_letters()) == ([1, ENDS_MAX], {})
 
 
 def test_a_condemned_record_that_no_longer_raises_is_counted() -> None:
@@ -244,7 +266,7 @@ def test_a_condemned_record_that_no_longer_raises_is_counted() -> None:
         site.life()
     site.job.look = lambda values: None
     assert site.life() is None
-    assert (site.counts("demo|applied"), site.dead_letters(), site.ends()) == (2, {}, [])
+    assert (site.counts("demo|applied"), site.dead_letters(), site.read_ends()) == (2, {}, [])
 
 
 def test_the_last_record_of_the_log_stays_quarantined_for_the_next_workers() -> None:
@@ -257,7 +279,7 @@ def test_the_last_record_of_the_log_stays_quarantined_for_the_next_workers() -> 
     assert (site.counts("demo|applied"), site.counts("demo|dead"), site.dead_letters()) == (1, 1, {1: Reason.INTERNAL})
     site.send(b"b", b"c")
     assert site.life() is None
-    assert (site.counts("demo|applied"), site.ends()) == (3, [])
+    assert (site.counts("demo|applied"), site.read_ends()) == (3, [])
 
 
 def test_the_shard_of_its_project_counts_a_poison_record() -> None:
@@ -275,7 +297,7 @@ def rebuilt(site: Site, look: Raise) -> Site:
     log = TimeOrderedLog(MemoryPartitions(site.broker))
     rebuild = Rebuild(
         log, MemoryLog(site.broker), site.store, shards=1, job=Raising(look), start_call=start_call,
-        sleep=lambda _: None, clock=iter(range(0, 10**6, 3)).__next__,
+        sleep=lambda _: None, clock=count(0, 3).__next__,
     )  # fmt: skip
     for _ in range(TURNS_MAX):
         if rebuild.remaining:

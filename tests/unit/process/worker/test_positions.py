@@ -12,7 +12,7 @@ from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.worker.positions import Positions, fingerprint, row_after
 from rtaplatform.store.port import ShardState
-from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, columns_of
+from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, make_columns
 
 WEB, PLACE = Partition("rta.events.web", 0), PartitionId("id-1", 0)
 NOW = 1_795_000_000_000
@@ -124,20 +124,20 @@ def test_a_store_of_another_version_is_refused(states: tuple[ShardState | None, 
 
 def test_the_record_that_was_counted_last_is_recognised() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.find_mismatch(columns_of([record(9), record(10)])) is None
-    assert at.find_mismatch(columns_of([record(11)])) is None  # looked at once
+    assert at.find_mismatch(make_columns([record(9), record(10)])) is None
+    assert at.find_mismatch(make_columns([record(11)])) is None  # looked at once
 
 
 def test_another_record_at_the_counted_offset_is_noticed() -> None:
     at = find(state({PLACE: row(9)}))
-    assert at.find_mismatch(columns_of([record(9, b"another"), record(10)])) == 9
-    assert find(state({PLACE: row(9)})).find_mismatch(columns_of([record(10)])) == 9  # it is no longer there
+    assert at.find_mismatch(make_columns([record(9, b"another"), record(10)])) == 9
+    assert find(state({PLACE: row(9)})).find_mismatch(make_columns([record(10)])) == 9  # it is no longer there
 
 
 def test_each_shards_last_record_is_compared_when_it_is_read() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
-    assert at.find_mismatch(columns_of([record(4), record(5)])) is None
-    assert at.find_mismatch(columns_of([record(8), record(9, b"another")])) == 9
+    assert at.find_mismatch(make_columns([record(4), record(5)])) is None
+    assert at.find_mismatch(make_columns([record(8), record(9, b"another")])) == 9
 
 
 def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
@@ -164,7 +164,7 @@ def test_a_move_starts_at_the_shards_row() -> None:
 
 def test_quiet_shards_follow_and_those_ahead_stay() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
-    at.advance({WEB: columns_of([record(5), record(6)])})
+    at.advance({WEB: make_columns([record(5), record(6)])})
     behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
     assert (behind.from_row, read_row(behind.to_row).next_offset) == (row(4), 7)
     assert ahead.from_row == ahead.to_row == row(9)

@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from rtaplatform.serve.collect.page_routes import read_tracker
-from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.openapi.document import make_document
 from rtaplatform.settings import ApiHalf
 from tests.unit.serve.parts_of_tests import Reply, Site
 
@@ -78,7 +78,7 @@ async def test_only_the_collecting_half_serves_it() -> None:
 
 
 def test_it_is_described() -> None:
-    operation = document_of(Site().app)["paths"]["/rta.js"]["get"]
+    operation = make_document(Site().app)["paths"]["/rta.js"]["get"]
     assert "security" not in operation
     assert "text/javascript" in operation["responses"]["200"]["content"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtaplatform.serve.connections.connection_guard import OpenConnection, choose_for_room
+from rtaplatform.serve.connections.connection_guard import OpenConnection, choose_for_room, peer_of_scope
 from rtaplatform.serve.connections.networks import is_within, network_of
 
 
@@ -53,3 +53,9 @@ def test_trusted_proxies_are_networks() -> None:
         True, True, True, False, False, False,
     ]  # fmt: skip
     assert not is_within("")("10.1.2.3")
+
+
+def test_a_peer_is_the_same_whether_the_server_gives_its_port_as_a_text_or_as_a_number() -> None:
+    assert peer_of_scope({"client": ("127.0.0.1", "8000")}) == ("127.0.0.1", 8000)
+    assert peer_of_scope({"client": ["127.0.0.1", 8000]}) == ("127.0.0.1", 8000)
+    assert peer_of_scope({"client": None}) is None

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, BudgetShare, ByteBudget
+from rtaplatform.serve.connections.deadlines import Deadlines
 from rtaplatform.serve.connections.response_outlet import PIECE_BYTES, ResponseOutlet
 
 MB = 1 << 20
@@ -38,8 +39,11 @@ def held() -> ByteBudget:
     return ByteBudget("tests", 8 * MB, wait_seconds=0)
 
 
-def outlet(server: Server, of: ByteBudget | None = None, **options: Any) -> ResponseOutlet:
-    return ResponseOutlet(server.send, of or held(), lambda: "10.0.0.1", cut=server.cut, **options)
+def outlet(
+    server: Server, of: ByteBudget | None = None, *, stalled_seconds_max: float = 20.0, **options: Any
+) -> ResponseOutlet:
+    deadlines = Deadlines(stalled_seconds_max)
+    return ResponseOutlet(server.send, of or held(), lambda: "10.0.0.1", cut=server.cut, deadlines=deadlines, **options)
 
 
 async def answer(of: ResponseOutlet, body: bytes) -> None:

@@ -36,7 +36,7 @@ def ends_at(shop: Shop, end: int) -> None:
 
 
 def accept(shop: Shop, extent: OffsetRange) -> None:
-    state: Any = shop.store.state(0)
+    state: Any = shop.store.read_state(0)
     adoption = adopt(WEB, extent, state)
     assert adoption is not None
     gaps = {adoption.origin: adoption.gap}

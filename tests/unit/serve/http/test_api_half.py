@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from litestar import Litestar
 
-from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.openapi.document import make_document
 from rtaplatform.settings import ApiHalf
 from tests.unit.serve.parts_of_tests import Site
 
@@ -33,5 +33,5 @@ def test_each_half_has_the_routes_of_its_name(paths: dict[ApiHalf | None, set[st
 
 @pytest.mark.parametrize("half", ApiHalf)
 def test_the_document_of_a_half_describes_its_routes_alone(half: ApiHalf) -> None:
-    document = document_of(Site(only=half).app)
+    document = make_document(Site(only=half).app)
     assert ("/v1/track" in document["paths"]) is (half is ApiHalf.COLLECT)

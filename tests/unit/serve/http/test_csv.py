@@ -30,7 +30,7 @@ def site() -> Site:
 
 def rows_of(reply: Reply) -> list[list[str]]:
     assert reply.status == 200
-    assert reply.headers["content-type"].startswith("text/csv")
+    assert reply.headers["content-type"] == "text/csv; header=present; charset=utf-8"
     return list(csv.reader(io.StringIO(reply.body.decode(), newline="")))
 
 
@@ -63,7 +63,21 @@ async def test_a_table_without_rows_has_its_columns(site: Site) -> None:
 async def test_lists_are_tables_too(site: Site) -> None:
     metrics = rows_of(await site.ask("GET", "/v1/metrics", format="csv"))
     assert metrics[0] == ["name", "unit", "description", "dimensions", "intervals"]
-    assert msgspec.json.decode(metrics[1][3]) == ["event", "source", "country", "device"]
+    assert msgspec.json.decode(metrics[1][3]) == [
+        "event",
+        "source",
+        "country",
+        "device",
+        "utm_source",
+        "utm_medium",
+        "utm_campaign",
+        "referrer",
+        "channel",
+        "os",
+        "browser",
+        "region",
+        "language",
+    ]
     popular = rows_of(await site.ask("GET", "/v1/products/popular", by="revenue", format="csv"))
     assert popular[0][:3] == ["product_id", "value", "name"]
     assert popular[1] == ["p-1", "12.5", "", "", "", "", ""]

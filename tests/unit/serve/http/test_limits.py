@@ -12,8 +12,10 @@ from limits.errors import StorageError
 from litestar.exceptions import TooManyRequestsException
 
 from rtaplatform.collect.body.envelope import EventBatch, read_batch
-from rtaplatform.serve.http.access import forwarded_address
-from rtaplatform.serve.http.limits import COLLECT, METERS_MAX, PORTIONS, READ, UNKNOWN, RateLimits, networks_of
+from rtaplatform.serve.connections.networks import networks_of
+from rtaplatform.serve.http.access import find_forwarded_address
+from rtaplatform.serve.http.limits import COLLECT, METERS_MAX, READ, UNKNOWN, RateLimits
+from rtaplatform.serve.limits.limit_rules import PORTIONS
 from rtaplatform.settings import LimitSettings
 from tests.unit.serve.parts_of_tests import Site, Stream
 
@@ -172,7 +174,7 @@ async def test_meters_are_bounded() -> None:
     ],
 )
 def test_only_a_trusted_proxy_names_the_client(client: str, forwarded: list[str], trusted: str, found: str) -> None:
-    assert forwarded_address(client, forwarded, networks_of(trusted)) == found
+    assert find_forwarded_address(client, forwarded, networks_of(trusted)) == found
 
 
 async def test_forwarded_addresses_of_strangers_are_ignored() -> None:
@@ -248,10 +250,10 @@ async def test_a_body_of_a_key_over_its_limit_is_not_parsed() -> None:
 async def test_more_keys_give_a_project_no_more_than_its_share() -> None:
     limits = limits_of(reads_per_minute=10, project_factor=2)
     for number in range(20):
-        await limits.take_of_key(READ, f"key_{number % 5}", "prj_1")
+        await limits.take_for_key(READ, f"key_{number % 5}", "prj_1")
     with pytest.raises(TooManyRequestsException, match="all keys of this project"):
-        await limits.take_of_key(READ, "key_5", "prj_1")
-    assert (await limits.take_of_key(READ, "key_9", "prj_2")).limit == 10
+        await limits.take_for_key(READ, "key_5", "prj_1")
+    assert (await limits.take_for_key(READ, "key_9", "prj_2")).limit == 10
 
 
 async def test_addresses_cannot_push_out_meters_of_keys() -> None:
@@ -266,10 +268,10 @@ async def test_an_operator_may_bound_the_events_of_a_project() -> None:
     """Whatever the limit of its keys: what counts is what the store has room for."""
     clock = Clock()
     limits = limits_of(clock=clock, project_events_per_hour=100)
-    assert (await limits.take_of_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
+    assert (await limits.take_for_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
     with pytest.raises(TooManyRequestsException, match="events of this project in an hour"):
-        await limits.take_of_key(COLLECT, "key_2", "prj_1", 41)
-    assert (await limits.take_of_key(COLLECT, "key_3", "prj_2", 60)).remaining == 40
+        await limits.take_for_key(COLLECT, "key_2", "prj_1", 41)
+    assert (await limits.take_for_key(COLLECT, "key_3", "prj_2", 60)).remaining == 40
     clock.now += 3_600
-    assert (await limits.take_of_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
-    assert (await limits.take_of_key(READ, "key_1", "prj_1")).limit == 120_000
+    assert (await limits.take_for_key(COLLECT, "key_1", "prj_1", 60)).remaining == 40
+    assert (await limits.take_for_key(READ, "key_1", "prj_1")).limit == 120_000

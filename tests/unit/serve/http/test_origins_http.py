@@ -14,6 +14,7 @@ from rtaplatform.serve.app import create_app
 from rtaplatform.serve.http.cors import CorsOrigins
 from rtaplatform.serve.http.dependencies import Dependencies
 from rtaplatform.serve.http.health import Health
+from tests.unit.serve.parts_of_tests import Site
 
 SHOP, EVIL = "https://shop.example", "https://evil.example"
 EVENT = {"event": "Seen", "anonymousId": "a-1"}
@@ -43,7 +44,10 @@ class Log:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     origins = CorsOrigins({"listed": [SHOP, "https://*.shop.example", "null"], "free": []})
-    app = create_app(Dependencies(keys=Keys(), collector=Collector(Log()), health=Health({}), origins=origins))
+    parts = Dependencies(
+        keys=Keys(), collector=Collector(Log()), health=Health({}), origins=origins, questions=Site().services
+    )
+    app = create_app(parts)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar's own types
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as found:
         yield found

@@ -29,7 +29,7 @@ async def passing(limits: RateLimits, project: str, requests: int, cost: int = 1
     passed = 0
     for _ in range(requests):
         with suppress(TooManyRequestsException):
-            await limits.take_of_key(COLLECT, f"key of {project}", project, cost)
+            await limits.take_for_key(COLLECT, f"key of {project}", project, cost)
             passed += cost
     return passed
 
@@ -114,7 +114,7 @@ async def test_a_refusal_says_why_and_asks_to_come_back_soon() -> None:
     with pytest.raises(
         TooManyRequestsException, match=r"nearly full \(90 %\).*may send 20 events in an hour"
     ) as caught:
-        await limits.take_of_key(COLLECT, "key", "large")
+        await limits.take_for_key(COLLECT, "key", "large")
     assert caught.value.headers is not None
     assert caught.value.headers["Retry-After"] == "60"
     assert caught.value.headers["RateLimit-Remaining"] == "0"

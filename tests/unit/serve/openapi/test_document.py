@@ -21,7 +21,8 @@ from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.serve.app import create_app
-from rtaplatform.serve.openapi.document import document_of
+from rtaplatform.serve.openapi.document import make_document
+from rtaplatform.serve.openapi.named_schemas import move_named_schemas
 from tests.unit.serve.parts_of_tests import Site
 
 NOW = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
@@ -35,7 +36,7 @@ NEARLY_TIMES = st.from_regex(
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return document_of(create_app(Site().parts))
+    return make_document(create_app(Site().parts))
 
 
 @given(NEARLY_TIMES.filter(lambda text: text.isascii()))
@@ -108,3 +109,50 @@ def test_every_reference_in_the_document_exists(document: dict[str, Any]) -> Non
 def test_the_document_has_the_version_of_the_platform(document: dict[str, Any]) -> None:
     assert document["info"]["version"] == __version__
     assert __version__ != "0"
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for item in document["paths"].values() for operation in item.values()]
+
+
+def test_operations_have_names_of_their_own_that_begin_with_a_verb(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in _operations(document)]
+    assert len(set(names)) == len(names)
+    verbs = (
+        "change|collect|create|delete|end|erase|import|issue|list|make|open|read|replace|replay|revoke|rotate|stream"
+    )
+    assert [name for name in names if not re.fullmatch(f"({verbs})([A-Z][a-z0-9]*)+", name)] == []
+
+
+def test_bodies_and_answers_in_json_have_names(document: dict[str, Any]) -> None:
+    contents = [
+        content["application/json"]["schema"]
+        for operation in _operations(document)
+        for part in (operation.get("requestBody", {}), *operation["responses"].values())
+        if "application/json" in (content := part.get("content", {}))
+    ]
+    unnamed = [schema for schema in contents if "$ref" not in str(schema) and schema.get("additionalProperties") != {}]
+    # Answers that hold what others define: health, the document itself, PostHog's switches.
+    assert all(schema["type"] == "object" and "properties" not in schema for schema in unnamed), unnamed
+
+
+def test_a_parameter_is_there_once(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        places = [(entry["name"], entry["in"]) for entry in operation.get("parameters", ())]
+        assert len(set(places)) == len(places), operation["operationId"]
+
+
+def test_two_schemas_of_one_name_are_refused() -> None:
+    document = {"components": {"schemas": {}}, "paths": {"/a": [{"title": "A", "type": "string"}, {"title": "A"}]}}
+    with pytest.raises(AssertionError, match="two schemas have the name A"):
+        move_named_schemas(document)
+
+
+def test_a_property_called_title_is_no_name() -> None:
+    schema = {"title": "Page", "properties": {"title": {"type": "string"}}, "example": {"title": "Home"}}
+    document = {"components": {"schemas": {}}, "paths": {"/a": {"schema": schema}}}
+    move_named_schemas(document)
+    assert document == {
+        "components": {"schemas": {"Page": schema}},
+        "paths": {"/a": {"schema": {"$ref": "#/components/schemas/Page"}}},
+    }

@@ -23,7 +23,7 @@ from tests.unit.analytics.people_shop import (
     sessions_in,
     sessions_of,
 )
-from tests.unit.analytics.read.test_people_metrics import (
+from tests.unit.analytics.people_worlds import (
     MORNINGS,
     NOON,
     WEEKDAYS,
@@ -44,7 +44,7 @@ def recount(people: OraclePeople, cohort: str, start: date, today: date, periods
     step = timedelta(days=7 if cohort == "week" else 1)
     found: Counter[int] = Counter()
     for person in people.persons:
-        days = people.days_of(person)
+        days = people.find_days(person)
         if start <= min(days) < start + step:
             found.update({(day - start) // step for day in days})
     begun = (today - start) // step + 1
@@ -61,7 +61,7 @@ async def test_retention_is_the_oracles(seed: int, cohort: str) -> None:
     cohorts = answer.json["cohorts"]
     today = datetime.fromtimestamp(shop.clock.at_ms / 1000, datetime.fromisoformat(cohorts[-1]["start"]).tzinfo).date()
     starts = [datetime.fromisoformat(one["start"]).date() for one in cohorts]
-    assert starts[-1] == (today if cohort == "day" else people.week_of(today))
+    assert starts[-1] == (today if cohort == "day" else people.find_week(today))
     assert [one["retained"] for one in cohorts] == [recount(people, cohort, start, today, periods) for start in starts]
     assert [one["size"] for one in cohorts] == [one["retained"][0] for one in cohorts]
     assert (answer.json["meta"]["exact"], answer.json["meta"]["error"]) == (True, 0)
@@ -167,3 +167,50 @@ async def test_engagement_as_a_table() -> None:
     answer = await Site(PeopleShop(ProjectSettings("demo", "UTC"), NOON)).ask("GET", "/v1/engagement", format="csv")
     table = list(csv.DictReader(io.StringIO(answer.body.decode())))
     assert {row["metric"] for row in table} >= {*OF_DAYS, *OF_SESSIONS, "new_visitors", "online"}
+
+
+def sessions_between(lengths: list[int], low: float, high: float | None) -> int:
+    return sum(low * 1_000 <= length and (high is None or length < high * 1_000) for length in lengths)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_lengths_of_sessions_are_the_oracles(seed: int) -> None:
+    shop, _ = any_world(seed)
+    sessions = sessions_of(shop.truth())
+    for filters in ({}, {"source": "ios"}):
+        answer = await Site(shop).ask("GET", "/v1/sessions/lengths", **{"from": "-30d"}, **filters)
+        assert answer.status == 200
+        histogram = answer.json
+        span = Span(instant(histogram["from"]), instant(histogram["to"]), date.today())
+        lengths = [session.length for session in sessions_in(sessions, span, filters)]
+        buckets = [(one["from_seconds"], one["to_seconds"], one["sessions"]) for one in histogram["lengths"]]
+        assert buckets == sorted(buckets)
+        assert [(low, high, sessions_between(lengths, low, high)) for low, high, _ in buckets] == buckets
+        assert histogram["sessions"] == sum(count for _, _, count in buckets) == len(lengths)
+        assert lengths or filters
+        assert (histogram["meta"]["exact"], histogram["meta"]["error"]) == (True, 0)
+
+
+async def test_a_session_of_one_event_has_the_length_0() -> None:
+    shop = berlin()
+    shop.visit(Seen(NOON - 2 * HOUR, "u"), Seen(NOON - HOUR, "v"), Seen(NOON - HOUR + 60_000, "v"))
+    answer = (await Site(shop).ask("GET", "/v1/sessions/lengths")).json
+    shortest = answer["lengths"][0]
+    assert (shortest["from_seconds"], shortest["sessions"]) == (0, 1)
+    minute = answer["lengths"][1]
+    assert minute["from_seconds"] <= 60 < minute["to_seconds"] <= 1.1 * minute["from_seconds"] + 0.001
+    table = await Site(shop).ask("GET", "/v1/sessions/lengths", format="csv")
+    rows = list(csv.DictReader(io.StringIO(table.body.decode())))
+    assert [float(row["from_seconds"]) for row in rows] == [0, minute["from_seconds"]]
+    assert [row["sessions"] for row in rows] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [({"interval": "day"}, "interval"), ({"compare": "previous_period"}, "compare"), ({"from": "soon"}, "from"),
+     ({"length": "3"}, "length"), ({"browser": "x"}, "browser")],
+    ids=str,
+)  # fmt: skip
+async def test_wrong_values_of_lengths_are_named(given: dict[str, str], field: str) -> None:
+    answer = await Site(berlin()).ask("GET", "/v1/sessions/lengths", **given)
+    assert (answer.status, answer.json["field"]) == (422, field)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.analytics.shop import NOON, Happening
+from rtaplatform.core.projects import ProjectSettings
+from tests.unit.analytics.shop import NOON, Happening, Shop
 from tests.unit.serve.parts_of_tests import Site
 
 
@@ -18,9 +19,37 @@ def site() -> Site:
 async def test_metrics_are_listed(site: Site) -> None:
     found = await site.ask("GET", "/v1/metrics")
     items = {item["name"]: item for item in found.json["items"]}
-    assert items["events"]["dimensions"] == ["event", "source", "country", "device"]
+    assert items["events"]["dimensions"] == [
+        "event",
+        "source",
+        "country",
+        "device",
+        "utm_source",
+        "utm_medium",
+        "utm_campaign",
+        "referrer",
+        "channel",
+        "os",
+        "browser",
+        "region",
+        "language",
+    ]
     assert items["revenue"]["unit"] == "money"
     assert items["online"]["intervals"] == ["none"]
+
+
+async def test_declared_properties_are_listed_and_asked_by() -> None:
+    site = Site(Shop(ProjectSettings("demo", "Europe/Berlin", "EUR", event_properties=("coupon",))))
+    items = (await site.ask("GET", "/v1/metrics")).json["items"]
+    assert [item["name"] for item in items if "property.coupon" in item["dimensions"]] == ["events"]
+    found = await site.ask("GET", "/v1/metrics/events", format="csv", breakdown="property.coupon,event")
+    assert found.body.startswith(b"property.coupon,event,")
+    query = {"metric": "events", "filters": {"property.coupon": ["(none)"]}, "breakdown": ["event"]}
+    assert (await site.ask("POST", "/v1/query", body={"queries": [query]})).status == 200
+    refused = await site.ask("GET", "/v1/metrics/events", **{"property.plan": "a"})
+    assert (refused.status, refused.json["field"]) == (422, "property.plan")
+    assert refused.json["allowed"] == ["property.coupon"]
+    assert "event_properties" in refused.json["hint"]
 
 
 async def test_one_metric(site: Site) -> None:
@@ -95,6 +124,10 @@ async def test_bad_questions_are_problem_documents(
         ({"queries": [{"metric": "events"}, {"metric": "events", "limit": 0}]}, 422, "queries.1.limit"),
         ({"queries": [{"metric": "events", "from": "2030-01-01"}]}, 422, "queries.0.from"),
         ({"queries": [{"metric": "events"}, {"metric": "nope"}]}, 422, "queries.1.metric"),
+        ({"queries": [{"metric": "events", "filters": {"colour": ["red"]}}]}, 422, "queries.0.filters.colour"),
+        ({"queries": [{"metric": "events", "filters": {"event": []}}]}, 422, "queries.0.filters.event"),
+        ({"queries": [{"metric": "events", "filters": {"property.x": ["1"]}}]}, 422, "queries.0.filters.property.x"),
+        ({"queries": [{"metric": "events", "filters": []}]}, 422, "queries.0.filters"),
     ],
 )
 async def test_bad_bodies_are_problem_documents(site: Site, body: Any, status: int, field: str | None) -> None:

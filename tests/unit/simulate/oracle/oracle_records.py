@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rtaplatform.simulate.oracle.oracle import recount
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth, Truth
 
 NOW = int(datetime(2026, 11, 22, 10, 0, tzinfo=UTC).timestamp() * 1000)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A record as read from Kafka."""
-
-    value: bytes | None
-    timestamp: int | None = NOW
-    topic: str = "rta.events.web"
-    partition: int = 0
-    offset: int = 0
-    key: bytes | None = b"demo:a-1"
-    headers: tuple[tuple[str, bytes], ...] = ()
+def consumed(
+    value: bytes | None,
+    timestamp: int | None = NOW,
+    topic: str = "rta.events.web",
+    partition: int = 0,
+    key: bytes | None = b"demo:a-1",
+    headers: tuple[tuple[str, bytes], ...] = (),
+) -> ConsumedRecord:
+    return ConsumedRecord(topic, partition, 0, timestamp, key, value, headers)
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -34,15 +31,15 @@ def message(**fields: Any) -> dict[str, Any]:
     return {**good, **fields}
 
 
-def raw(at: int | None = NOW, /, **fields: Any) -> Raw:
-    return Raw(json.dumps(message(**fields)).encode(), at)
+def raw(at: int | None = NOW, /, **fields: Any) -> ConsumedRecord:
+    return consumed(json.dumps(message(**fields)).encode(), at)
 
 
-def track(event: str, properties: dict[str, Any], **fields: Any) -> Raw:
+def track(event: str, properties: dict[str, Any], **fields: Any) -> ConsumedRecord:
     return raw(type="track", event=event, properties=properties, **fields)
 
 
-def order(**properties: Any) -> Raw:
+def order(**properties: Any) -> ConsumedRecord:
     return track("Order Completed", properties)
 
 
@@ -50,15 +47,15 @@ def iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def truth(records: Iterable[Raw], *, zone: str = "UTC", currency: str = "EUR") -> Truth:
-    numbered = [Raw(**{**vars(record), "offset": offset}) for offset, record in enumerate(records)]
+def truth(records: Iterable[ConsumedRecord], *, zone: str = "UTC", currency: str = "EUR") -> Truth:
+    numbered = [record._replace(offset=offset) for offset, record in enumerate(records)]
     return recount(numbered, projects={"demo": {"zone": zone, "currency": currency}})
 
 
-def counted(*records: Raw, zone: str = "UTC") -> ProjectTruth:
+def counted(*records: ConsumedRecord, zone: str = "UTC") -> ProjectTruth:
     return truth(records, zone=zone).projects["demo"]
 
 
-def reason(record: Raw) -> str | None:
+def reason(record: ConsumedRecord) -> str | None:
     """Why the record is dead, None where it is not."""
     return truth([record]).dead.get(f"{record.topic}:0:0")

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from tests.unit.simulate.oracle.oracle_records import (
     DAY,
     HOUR,
     MINUTE,
     NOW,
-    Raw,
+    consumed,
     counted,
     iso,
     message,
@@ -88,9 +89,9 @@ def test_an_id_is_known_for_a_day_wherever_stream_time_has_gone_meanwhile(hours:
 
 def test_topics_and_slices_have_blocks_of_their_own() -> None:
     value = json.dumps(message()).encode()
-    assert counted(Raw(value), Raw(value, topic="rta.events.mobile")).totals["duplicate"] == 0
-    assert counted(Raw(value, key=b"21"), Raw(value, key=b"foobar")).totals["duplicate"] == 0
-    assert counted(Raw(value, key=None), Raw(value, key=b"")).totals["duplicate"] == 1
+    assert counted(consumed(value), consumed(value, topic="rta.events.mobile")).totals["duplicate"] == 0
+    assert counted(consumed(value, key=b"21"), consumed(value, key=b"foobar")).totals["duplicate"] == 0
+    assert counted(consumed(value, key=None), consumed(value, key=b"")).totals["duplicate"] == 1
 
 
 def test_made_and_missing_ids_are_unchecked() -> None:
@@ -110,7 +111,7 @@ def test_dead_letters_are_not_remembered_and_late_events_are() -> None:
 
 
 def test_buckets_are_kept_for_their_retention() -> None:
-    edges = {"minute": 48 * HOUR, "hour": 60 * DAY, "day": 400 * DAY}
+    edges = {"minute": 48 * HOUR + MINUTE, "hour": 60 * DAY + HOUR, "day": 400 * DAY}
     for kind, retention in edges.items():
         start = (NOW - retention) // DAY * DAY
         on_edge = counted(raw(start + retention, timestamp=iso(start)))
@@ -130,7 +131,7 @@ def test_stream_time_is_the_greatest_so_far_and_of_its_partition() -> None:
     assert "minute" in {cell[0] for cell in counted(raw(NOW - 3 * DAY, **old)).events}
     after = counted(raw(NOW, type="screen"), raw(NOW - 3 * DAY, **old))
     assert ("minute", "$page") not in {(cell[0], cell[2]) for cell in after.events}
-    elsewhere = Raw(json.dumps(message(**old)).encode(), NOW - 3 * DAY, partition=1)
+    elsewhere = consumed(json.dumps(message(**old)).encode(), NOW - 3 * DAY, partition=1)
     assert ("minute", "$page") in {(cell[0], cell[2]) for cell in counted(raw(NOW, type="screen"), elsewhere).events}
 
 
@@ -140,7 +141,7 @@ def test_quality_is_counted_at_stream_time() -> None:
 
 
 def test_every_record_is_exactly_one_thing() -> None:
-    found = truth([raw(), raw(), Raw(b"{"), raw(type="x"), raw(timestamp="2020-01-01", messageId="m-9")])
+    found = truth([raw(), raw(), consumed(b"{"), raw(type="x"), raw(timestamp="2020-01-01", messageId="m-9")])
     outcomes = ("applied", "duplicate", "late", "dead")
     assert sum(project.totals[name] for project in found.projects.values() for name in outcomes) == 5
     assert found.consumed == {("rta.events.web", 0): 5}
@@ -216,7 +217,7 @@ def test_only_orders_have_revenue() -> None:
 
 def test_source_is_the_topics_where_it_is_not_said() -> None:
     value = json.dumps(message(source="tv")).encode()
-    found = counted(Raw(value, topic="rta.events.mobile"), raw(source="ios"))
+    found = counted(consumed(value, topic="rta.events.mobile"), raw(source="ios"))
     assert {cell[3] for cell in found.events} == {"android", "ios"}
 
 
@@ -234,7 +235,7 @@ def test_persons_are_distinct_by_project_source_and_product() -> None:
 
 
 def test_persons_are_distinct_by_country_and_device() -> None:
-    def seen(message_id: str, person: str, country: str | None, device: str | None) -> Raw:
+    def seen(message_id: str, person: str, country: str | None, device: str | None) -> ConsumedRecord:
         context = {"location": {"country": country}, "device": {"type": device}}
         return track("$page", {}, messageId=message_id, anonymousId=person, context=context)
 
@@ -274,5 +275,5 @@ def test_local_days_follow_the_clock_change() -> None:
 
 
 def test_truth_is_json() -> None:
-    found = truth([order(product_id="p-1", price=5), Raw(b"")])
+    found = truth([order(product_id="p-1", price=5), consumed(b"")])
     assert json.loads(json.dumps(found.as_dict()))["projects"]["demo"]["totals"]["applied"] == 1

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.simulate.oracle.oracle_calendar import bucket_starts, read_time
-from rtaplatform.simulate.oracle.oracle_event import dimension
+from rtaplatform.simulate.oracle.oracle_calendar import find_bucket_starts, read_time
+from rtaplatform.simulate.oracle.oracle_event import read_dimension
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber
-from rtaplatform.simulate.oracle.oracle_murmur2 import murmur2, to_positive
+from rtaplatform.simulate.oracle.oracle_murmur2 import hash_to_positive, murmur2
 from rtaplatform.simulate.shop.malformed import BREAKAGES
-from tests.unit.simulate.oracle.oracle_records import MINUTE, NOW, Raw, counted, iso, message, raw, reason, track
+from tests.unit.simulate.oracle.oracle_records import MINUTE, NOW, consumed, counted, iso, message, raw, reason, track
 
 LIMIT = 2**52
 
@@ -20,7 +20,7 @@ LIMIT = 2**52
 @pytest.mark.parametrize(("expected", "breakage"), BREAKAGES)
 def test_each_breakage_is_named(expected: str, breakage: Any) -> None:
     value = breakage(message(context={"page": {"path": "/"}}))
-    assert reason(Raw(value)) == expected
+    assert reason(consumed(value)) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,17 +36,17 @@ def test_each_breakage_is_named(expected: str, breakage: Any) -> None:
 )
 def test_murmur2_is_kafkas(text: bytes, hash_: int) -> None:
     assert murmur2(text) == hash_
-    assert to_positive(text) == hash_ & 0x7FFFFFFF
+    assert hash_to_positive(text) == hash_ & 0x7FFFFFFF
 
 
 def test_size_limit_is_larger_where_the_collector_was() -> None:
     value = json.dumps(message(padding="x" * 40_000)).encode()
-    assert reason(Raw(value)) == "too_large"
-    assert reason(Raw(value, headers=(("rta-collected", b"1"),))) is None
-    assert reason(Raw(b" " * 40_961, headers=(("rta-collected", b"1"),))) == "too_large"
+    assert reason(consumed(value)) == "too_large"
+    assert reason(consumed(value, headers=(("rta-collected", b"1"),))) is None
+    assert reason(consumed(b" " * 40_961, headers=(("rta-collected", b"1"),))) == "too_large"
     exact = json.dumps(message()).encode().ljust(32_768)
-    assert reason(Raw(exact)) is None
-    assert reason(Raw(exact + b" ")) == "too_large"
+    assert reason(consumed(exact)) is None
+    assert reason(consumed(exact + b" ")) == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_size_limit_is_larger_where_the_collector_was() -> None:
     ],
 )
 def test_hard_json_gets_the_first_reason(value: bytes, expected: str) -> None:
-    assert reason(Raw(value)) == expected
+    assert reason(consumed(value)) == expected
 
 
 def test_nesting_of_32_and_1000_keys_are_allowed() -> None:
@@ -164,10 +164,10 @@ def test_unreadable_time_becomes_the_records() -> None:
 
 
 def test_dimensions_are_cleaned_and_cut() -> None:
-    assert dimension("a\tb\x7f") == "a b "
-    assert dimension("ä" * 200) == "ä" * 128
-    assert dimension("x" + "ä" * 200) == "x" + "ä" * 127
-    assert (dimension(OracleNumber("1.50")), dimension(True), dimension(None), dimension([1])) == (
+    assert read_dimension("a\tb\x7f") == "a b "
+    assert read_dimension("ä" * 200) == "ä" * 128
+    assert read_dimension("x" + "ä" * 200) == "x" + "ä" * 127
+    assert (read_dimension(OracleNumber("1.50")), read_dimension(True), read_dimension(None), read_dimension([1])) == (
         "1.50",
         "true",
         "",
@@ -191,7 +191,7 @@ def test_buckets_are_local(zone: str, text: str, hour: str, day: str) -> None:
     assert time is not None
     assert hour_ms is not None
     assert day_ms is not None
-    assert bucket_starts(time, zone) == {
+    assert find_bucket_starts(time, zone) == {
         "minute": time // MINUTE,
         "hour": hour_ms // MINUTE,
         "day": day_ms // MINUTE,

@@ -150,14 +150,14 @@ def test_online_is_one_list_of_times_and_persons(size: int) -> None:
 
 def test_all_keys_of_a_shard_share_its_hash_tag() -> None:
     names = [
-        redis_keys.shard_key(7),
-        redis_keys.projects_key(7),
-        redis_keys.stops_key(7),
-        redis_keys.changes_channel(7),
-        redis_keys.generation_prefix(7, "g"),
+        redis_keys.make_shard_key(7),
+        redis_keys.make_projects_key(7),
+        redis_keys.make_stops_key(7),
+        redis_keys.name_changes_channel(7),
+        redis_keys.make_generation_prefix(7, "g"),
     ]
     assert all(name.startswith("rta:{s07}:") for name in names)
-    assert not redis_keys.shard_key(1).startswith(redis_keys.shard_prefix(10))
+    assert not redis_keys.make_shard_key(1).startswith(redis_keys.make_shard_prefix(10))
 
 
 def test_places_and_rows_are_read_back() -> None:
@@ -165,10 +165,10 @@ def test_places_and_rows_are_read_back() -> None:
     assert redis_keys.read_place(redis_keys.write_place(place)) == place
     row = LedgerRow(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
     assert read_row(row.text()) == row
-    assert redis_keys.dedup_partition_of("demo:rta.events.web:3:29916666") == redis_keys.dedup_partition_of(
+    assert redis_keys.read_dedup_partition("demo:rta.events.web:3:29916666") == redis_keys.read_dedup_partition(
         "demo:rta.events.web:3"
     )
-    assert redis_keys.dedup_partition_of("demo:rta.events.web:3") == "rta.events.web:3"
+    assert redis_keys.read_dedup_partition("demo:rta.events.web:3") == "rta.events.web:3"
 
 
 def test_a_project_is_in_one_of_the_shards() -> None:

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from rtaplatform.core.errors import Stopped, Unable, Unavailable
-from rtaplatform.store.redis.redis_errors import unavailable
+from rtaplatform.store.redis.redis_errors import translating_errors
 
 PIPED = "Command # 3 (HGETALL rta:{s00}:g1:ledger) of pipeline caused error: "
 PASSING = [
@@ -38,26 +38,26 @@ OURS = [
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
 def test_what_passes_is_waited_out(error: Exception) -> None:
-    with pytest.raises(Unavailable), unavailable():
+    with pytest.raises(Unavailable), translating_errors():
         raise error
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
 def test_refused_writes_are_unable(error: Exception) -> None:
     refuses_writes = any(word in str(error) for word in ("MISCONF", "NOREPLICAS", "read only"))
-    with pytest.raises(Unavailable) as raised, unavailable():
+    with pytest.raises(Unavailable) as raised, translating_errors():
         raise error
     assert isinstance(raised.value, Unable) == refuses_writes
 
 
 @pytest.mark.parametrize("before", ["", PIPED, PIPED + "('"])
 def test_a_key_of_another_type_is_stopped(before: str) -> None:
-    with pytest.raises(Stopped), unavailable():
+    with pytest.raises(Stopped), translating_errors():
         raise redis.ResponseError(before + "WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 @pytest.mark.parametrize("error", OURS, ids=str)
 def test_errors_about_our_own_call_pass_through(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, unavailable():
+    with pytest.raises(type(error)) as raised, translating_errors():
         raise error
     assert raised.value is error

@@ -45,18 +45,18 @@ class Asked(Broker):
         super().__init__(KafkaSettings(bootstrap_servers="nowhere:9092"))
         self._clusters: Any = list(clusters)
 
-    def _admin(self) -> Any:
+    def _open_admin(self) -> Any:
         if self._client is None:
             self._client = self._clusters.pop(0)
         return self._client
 
 
 def test_an_unknown_end_is_not_taken_as_an_offset() -> None:
-    assert Asked(Cluster(end=7)).ends() == {PartitionId("id", 0): 7}
+    assert Asked(Cluster(end=7)).read_ends() == {PartitionId("id", 0): 7}
     with pytest.raises(Unavailable, match="does not say where"):
-        Asked(Cluster(end=-1001)).ends()
+        Asked(Cluster(end=-1001)).read_ends()
     with pytest.raises(Unavailable):
-        Asked(Cluster(end=-1001)).extents([Partition(TOPIC, 0)])
+        Asked(Cluster(end=-1001)).read_extents([Partition(TOPIC, 0)])
 
 
 @pytest.mark.parametrize(("code", "clients"), [(KafkaError._TIMED_OUT, 2), (KafkaError.NOT_LEADER_FOR_PARTITION, 1)])
@@ -64,9 +64,9 @@ def test_after_a_timeout_another_client_is_used(code: int, clients: int) -> None
     first, second = Cluster(trouble=KafkaException(KafkaError(code))), Cluster()
     broker = Asked(first, second)
     with pytest.raises(Unavailable):
-        broker.topics()
+        broker.describe_topics()
     first.trouble = None
-    assert broker.topics() == {TOPIC: ("id", 1)}
+    assert broker.describe_topics() == {TOPIC: ("id", 1)}
     assert len(broker._clusters) == 2 - clients
 
 
@@ -96,7 +96,7 @@ def test_new_topics_are_visible_to_every_later_request() -> None:
     cluster = Making(slow=2)
     broker = Asked(cluster)
     assert broker.create_topics(TopicSettings(partitions=1)) == list(TOPICS) == cluster.made
-    assert broker.topics(TOPICS).keys() == set(TOPICS)
+    assert broker.describe_topics(TOPICS).keys() == set(TOPICS)
 
 
 def test_a_kafka_before_3_6_is_refused_and_no_topic_is_made() -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from rtaplatform.core.errors import SetupError
 from rtaplatform.settings import KafkaSettings, WorkerSettings
-from rtaplatform.stream.kafka.config import client_config, consumer_config, producer_config
+from rtaplatform.stream.kafka.config import make_client_config, make_consumer_config, make_producer_config
 from rtaplatform.stream.kafka.consumer import KafkaConsumer
 from rtaplatform.stream.kafka.membership import JOIN_MS_MAX, Membership
 from rtaplatform.stream.kafka.partition_reader import _read_end
@@ -32,7 +32,7 @@ def test_sasl_and_tls_settings_reach_the_client(tmp_path: Path) -> None:
         sasl_password=SecretStr("secret"),
         ssl_ca_location=authority,
     )
-    config = client_config(settings)
+    config = make_client_config(settings)
     assert {name: value for name, value in config.items() if name.split(".")[0] in ("sasl", "ssl", "security")} == {
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
@@ -44,7 +44,7 @@ def test_sasl_and_tls_settings_reach_the_client(tmp_path: Path) -> None:
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RTA_KAFKA_SASL_PASSWORD", "secret")
-    assert client_config(KafkaSettings(bootstrap_servers="a:1"))["sasl.password"] == "secret"
+    assert make_client_config(KafkaSettings(bootstrap_servers="a:1"))["sasl.password"] == "secret"
 
 
 def test_a_password_is_never_shown() -> None:
@@ -52,14 +52,14 @@ def test_a_password_is_never_shown() -> None:
 
 
 def test_producers_wait_for_all_replicas_and_partition_as_java_does() -> None:
-    config = producer_config(PLAIN)
+    config = make_producer_config(PLAIN)
     assert config["acks"] == "all"
     assert config["enable.idempotence"]
     assert config["partitioner"] == "murmur2_random"
 
 
 def test_readers_never_jump() -> None:
-    config = consumer_config(PLAIN, "workers")
+    config = make_consumer_config(PLAIN, "workers")
     assert config["auto.offset.reset"] == "error"
     assert config["isolation.level"] == "read_committed"
     assert config["enable.auto.commit"] is False
@@ -67,8 +67,8 @@ def test_readers_never_jump() -> None:
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
 def test_librdkafka_knows_every_name(protocol: str) -> None:
-    Producer(producer_config(PLAIN))
-    Consumer(consumer_config(PLAIN, "workers") | Membership(protocol).config()).close()
+    Producer(make_producer_config(PLAIN))
+    Consumer(make_consumer_config(PLAIN, "workers") | Membership(protocol).make_config()).close()
 
 
 def statistics(state: str, age_ms: int, joining: str, rebalances: int = 0) -> str:

@@ -37,16 +37,18 @@ _HOURS = (5, 3, 2, 2, 2, 3, 6, 10, 14, 17, 19, 21, 23, 22, 21, 21, 22, 24, 27, 3
 _BUSIEST = max(_HOURS)
 
 
-def busyness(country: str, time_ms: int) -> float:
+def measure_busyness(country: str, time_ms: int) -> float:
     """Return how busy this time is in a country, interpolated between the values of the hours."""
     local = datetime.fromtimestamp(time_ms / 1000, load_zone(_ZONES[country]))
     weight, next_weight = _HOURS[local.hour], _HOURS[(local.hour + 1) % 24]
     return weight + (next_weight - weight) * local.minute / 60
 
 
-def busyness_of_all(time_ms: int) -> float:
+def measure_total_busyness(time_ms: int) -> float:
     """Return how busy this time is in all countries together, by their weights."""
-    return sum(weight * busyness(country, time_ms) for country, weight in zip(COUNTRIES, COUNTRY_WEIGHTS, strict=True))
+    return sum(
+        weight * measure_busyness(country, time_ms) for country, weight in zip(COUNTRIES, COUNTRY_WEIGHTS, strict=True)
+    )
 
 
 class AwakeCountries:
@@ -72,6 +74,6 @@ class AwakeCountries:
         if hour == self._hour:
             return
         self._hour = hour
-        self._shares = {country: busyness(country, hour * HOUR_MS) / _BUSIEST for country in COUNTRIES}
+        self._shares = {country: measure_busyness(country, hour * HOUR_MS) / _BUSIEST for country in COUNTRIES}
         weights = zip(self._shares.values(), COUNTRY_WEIGHTS, strict=True)
         self._choice = WeightedChoice(COUNTRIES, [share * weight for share, weight in weights])

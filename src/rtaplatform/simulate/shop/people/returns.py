@@ -46,10 +46,10 @@ class Returns(Generic[T]):
         if chance < _SAME_DAY:
             return int(_SAME_DAY_MIN_MS + self._rng.random() * (_SAME_DAY_MAX_MS - _SAME_DAY_MIN_MS))
         if chance < _LATER_DAY:
-            return self._in_days(1, _DAYS_MAX)
-        return self._in_days(_WEEKS_FIRST_DAY, _WEEKS_LAST_DAY) if chance < _AFTER_WEEKS else None
+            return self._draw_days_ms(1, _DAYS_MAX)
+        return self._draw_days_ms(_WEEKS_FIRST_DAY, _WEEKS_LAST_DAY) if chance < _AFTER_WEEKS else None
 
-    def _in_days(self, first: int, last: int) -> int:
+    def _draw_days_ms(self, first: int, last: int) -> int:
         """About the same local time on another day; sooner is more likely."""
         days = first + int(self._rng.random() ** 2 * (last - first + 1))
         return days * DAY_MS + int((self._rng.random() - 0.5) * 2 * _JITTER_MS)

@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 
 from rtaplatform.core.time.buckets import MINUTE_MS
-from rtaplatform.simulate.shop.demo_catalog import demo_user
+from rtaplatform.simulate.shop.demo_catalog import draw_user
 from rtaplatform.simulate.shop.people.countries import AwakeCountries
-from rtaplatform.simulate.shop.people.devices import device_context
+from rtaplatform.simulate.shop.people.devices import draw_device_context
 from rtaplatform.simulate.shop.people.returns import Returns
 from rtaplatform.simulate.shop.people.sdk_habits import draw_anonymous_id, draw_habits
 from rtaplatform.simulate.shop.plan import SimulationPlan
@@ -56,7 +56,7 @@ class VisitorClient:
         self.traits = {"email": user["email"], "name": user["name"], **user["traits"]} if user else {}
         self.anonymous_id = None if source == "server" else draw_anonymous_id(rng)
         self.habits = draw_habits(rng)
-        self.context = device_context(source, country, rng)
+        self.context = draw_device_context(source, country, self.anonymous_id, rng)
         self.is_logged_in = source == "server"
         self.is_busy = False
         self.rests_until_ms = 0
@@ -131,10 +131,10 @@ class Visitors:
         # Users with low numbers come often.
         number = 1 + int(self._plan.users * self._rng.random() ** 1.5)
         client = self._user_clients.get((number, source))
-        return client or self._first_visit(number, source)
+        return client or self._make_first_visit(number, source)
 
-    def _first_visit(self, number: int, source: str) -> VisitorClient:
-        user = demo_user(number, self._plan.seed)
+    def _make_first_visit(self, number: int, source: str) -> VisitorClient:
+        user = draw_user(number, self._plan.seed)
         client = VisitorClient(source, user["traits"]["country"], user, self._rng)
         if source != "server" and self._rng.random() < _NEVER_LOG_IN:
             client.user_id = None

@@ -1,7 +1,7 @@
 #!lua name=rta_v1
 -- The writes of a shard, each one atomic call.   Stage 4 of 6: process → [store] → analytics.
 -- First part of the library: steps 1 (compare) and 2 (validate) of `apply`. They write nothing.
--- The second part adds to counters, the third has the orders, the fourth writes everything else.
+-- The second part adds to counters, the third has the orders, the fourth the persons, the fifth writes everything else.
 --
 -- A Redis function is isolated, but not all-or-nothing: an error after the first write leaves the earlier writes.
 -- So `apply` compares and validates everything first. Then it sets a marker, makes only writes that cannot fail
@@ -18,7 +18,7 @@
 --   block   1 name, 2 expected token, 3 new token, 4 last write (8 bytes), 5 ids, 6 last write (ms), 7 index, 8 replace?
 --   set     1 name, 2 index, 3 loose ids, 4 expected times, 5 new times
 --   orders  1 project, 2 order ids, 3 expected times, 4 new times
---   person  1 project, 2 person, 3 expected token, 4 new token, 5 value
+--   persons 1 project, 2 persons, 3 their expected tokens (one text), 4 their new tokens with the values
 --   cells   1 name, 2 expiry, 3 seats, 4 field, increment, …, 5 has a change log?, 6 rollup
 --   group   1 name, 2 expiry, 3 dimension, 4 name and 5 expiry of the record of persons, 6 value, persons, …,
 --           7 bytes from which on no value gets a new sketch, 8 sizes
@@ -69,18 +69,14 @@ local function loose_differ(base, set)
   return false
 end
 
--- `orders`: those that differ, as the third part finds them.
-local function conflicts(root, base, batch, orders)
-  local blocks, persons, replayed, loose = {}, {}, {}, {}
+-- `orders` and `persons`: those that differ, as the third part and the fourth find them.
+local function conflicts(root, base, batch, orders, persons)
+  local blocks, replayed, loose = {}, {}, {}
   for i, block in ipairs(batch.blocks) do
     if redis.call('GETRANGE', base .. 'b:' .. block[1], 0, 7) ~= block[2] then blocks[#blocks + 1] = i - 1 end
   end
   for i, set in ipairs(batch.loose) do
     if loose_differ(base, set) then loose[#loose + 1] = i - 1 end
-  end
-  for i, person in ipairs(batch.persons) do
-    local value = redis.call('HGET', base .. 'person:' .. person[1], person[2]) or ''
-    if string.sub(value, 1, 8) ~= person[3] then persons[#persons + 1] = i - 1 end
   end
   for i, origin in ipairs(batch.replayed) do
     if not redis.call('ZSCORE', base .. 'dead', origin) then replayed[#replayed + 1] = i - 1 end
@@ -259,10 +255,6 @@ local function validate(base, batch)
     check_type(base .. 'bx:' .. block[7], 'zset')
   end
   for _, set in ipairs(batch.loose) do check_loose(base, set) end
-  for _, person in ipairs(batch.persons) do
-    check_type(base .. 'person:' .. person[1], 'hash')
-    check(is_text(person[2], 512) and is_token(person[4]) and is_text(person[5], 65536), 'persons')
-  end
   check_type(base .. 'dead', 'zset')
   check_type(base .. 'counts', 'hash')
   check_type(base .. 'ledger', 'hash')

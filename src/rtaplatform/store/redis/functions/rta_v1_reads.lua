@@ -1,4 +1,4 @@
--- Seventh part of the library: reads for the analytics, called inside their MULTI. No number changes.
+-- Eighth part of the library: reads for the analytics, called inside their MULTI. No number changes.
 
 -- Read some fields of many buckets in one call: as commands of a MULTI each would cost the reader two replies.
 -- args: the generation, and a MessagePack list of [bucket names, fields]. Returns one list of values for each, bucket by

@@ -1,6 +1,6 @@
--- Sixth part of the library: build a generation beside the current one, switch to it, delete retired ones.
+-- Seventh part of the library: build a generation beside the current one, switch to it, delete retired ones.
 --
--- `rta_build_v5` writes its totals, with the same code as `rta_apply_v5`. The shard's record names the current generation
+-- `rta_build_v6` writes its totals, with the same code as `rta_apply_v6`. The shard's record names the current generation
 -- (`generation`) and the one being built (`building`). `retired` lists the others, and when they may be deleted.
 -- Each function compares first, and then makes only writes that cannot fail.
 

@@ -1,5 +1,5 @@
--- Fifth part of the library: calls about a whole shard. Begin a generation, adopt a topic, set projects, probe rights.
--- At its end the functions of the first five parts are registered.
+-- Sixth part of the library: calls about a whole shard. Begin a generation, adopt a topic, set projects, probe rights.
+-- At its end the functions of the first six parts are registered.
 
 -- Begin a generation if `expected` is the current one (empty: the shard has none). Returns the current one.
 local function begin(keys, args)
@@ -105,8 +105,8 @@ local function apply(keys, args) return write_batch(keys, args, 'generation') en
 local function build(keys, args) return write_batch(keys, args, 'building') end
 
 redis.register_function('rta_probe_v6', probe)
-redis.register_function('rta_apply_v5', apply)
-redis.register_function('rta_build_v5', build)
+redis.register_function('rta_apply_v6', apply)
+redis.register_function('rta_build_v6', build)
 redis.register_function('rta_begin_v1', begin)
 redis.register_function('rta_adopt_v1', adopt)
 redis.register_function('rta_projects_v1', set_projects)

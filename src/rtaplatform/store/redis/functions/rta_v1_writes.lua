@@ -1,4 +1,4 @@
--- Fourth part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
+-- Fifth part of the library: steps 3 (mark), 4 (write) and 5 (advance) of `apply`, after the first part's checks.
 
 local LOOSE_FORGOTTEN = 1000 -- ids of a dedup partition that go with a call, and twice as many as it adds
 local SETTLED_MINUTES = 5 -- after so many minutes, few ids are added to a dedup window any more
@@ -116,12 +116,6 @@ local function write_loose(base, set)
   return #scores / 2
 end
 
-local function write_person(base, person)
-  local key = base .. 'person:' .. person[1]
-  if person[5] == '' then redis.call('HDEL', key, person[2])
-  else redis.call('HSET', key, person[2], person[4] .. person[5]) end
-end
-
 -- Delete the oldest ids of a set, at most so many, and note in the index when the next one is due. Returns how many.
 local function forget_loose(base, index, name, before, count_max)
   local key = base .. 'i:' .. string.sub(name, 1, -2)
@@ -161,7 +155,7 @@ local function write(base, batch, now)
   local added = {}
   for _, set in ipairs(batch.loose) do added[set[2]] = (added[set[2]] or 0) + write_loose(base, set) end
   write_orders(base, batch)
-  for _, person in ipairs(batch.persons) do write_person(base, person) end
+  write_persons(base, batch)
   each_chunk(batch.dead, 1, function(i, j) redis.call('ZADD', base .. 'dead', unpack(batch.dead, i, j)) end)
   each_chunk(batch.replayed, 1, function(i, j) redis.call('ZREM', base .. 'dead', unpack(batch.replayed, i, j)) end)
   for i = 1, #batch.counts, 2 do increment(base .. 'counts', batch.counts[i], batch.counts[i + 1]) end
@@ -206,12 +200,13 @@ local function examine(root, shard_key, payload, current)
   if generation == '' or batch.generation ~= generation or ledger_differs(ledger, batch.moves) then
     return moved(ledger, generation, batch.moves)
   end
-  local conflict = conflicts(root, base, batch, orders_differing(base, batch))
+  local conflict = conflicts(root, base, batch, orders_differing(base, batch), persons_differing(base, batch))
   if conflict then return conflict end
   if changes_nothing(batch) then return {'OK'} end
   -- 2 validate
   validate(base, batch)
   check_orders(base, batch)
+  check_values(base, batch)
   return nil, batch, base
 end
 

@@ -1,0 +1,104 @@
+"""The metrics of a project, with the dimensions that it declares.   Stage 5 of 6, pure; the list of metrics uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from rtaplatform.core.declarations import (
+    METRIC,
+    PREFIX,
+    TRAIT_METRICS,
+    by_trait,
+    by_trait_and_event,
+    by_value,
+    by_value_and_event,
+    properties_in,
+    traits_in,
+)
+from rtaplatform.core.errors import InvalidParameter
+from rtaplatform.core.metrics import (
+    METRICS,
+    AdditiveMetric,
+    Combination,
+    DerivedMetric,
+    DistinctMetric,
+    Metric,
+    MetricPart,
+    MetricSource,
+)
+from rtaplatform.core.projects import ProjectSettings
+from rtaplatform.core.query import Query
+from rtaplatform.core.rollups import TRAIT_PREFIX
+
+
+def metric_of(name: str, project: ProjectSettings) -> Metric:
+    if name == METRIC or (name in TRAIT_METRICS and project.user_traits):
+        return _with_declarations(name, project.event_properties, project.user_traits)
+    return METRICS[name]
+
+
+@lru_cache(maxsize=1_024)
+def _with_declarations(name: str, properties: tuple[str, ...], traits: tuple[str, ...]) -> Metric:
+    metric = METRICS[name]
+    if isinstance(metric, DerivedMetric):
+        upper, lower = metric.upper, metric.lower
+        return replace(metric, upper=_of_parts(upper, traits), lower=lower and _of_parts(lower, traits))
+    assert isinstance(metric, AdditiveMetric | DistinctMetric)
+    if name != METRIC or isinstance(metric, DistinctMetric):
+        return _with_traits(metric, traits)
+    rollups = [rollup for one in properties for rollup in (by_value(one), by_value_and_event(one))]
+    rollups += [rollup for one in traits for rollup in (by_trait(one), by_trait_and_event(one))]
+    return replace(metric, sources=(*metric.sources, *(MetricSource(rollup, "count") for rollup in rollups)))
+
+
+def _of_parts(combination: Combination, traits: tuple[str, ...]) -> Combination:
+    plus, minus = (tuple([_with_traits(part, traits) for part in p]) for p in (combination.plus, combination.minus))
+    return Combination(plus, minus)
+
+
+def _with_traits(metric: MetricPart, traits: tuple[str, ...]) -> MetricPart:
+    """The rollup of a trait has the measures of `activity`, and page views."""
+    if isinstance(metric, AdditiveMetric):
+        measure = "page_views" if metric.name == "page_views" else metric.sources[0].measure
+        return replace(metric, sources=(*metric.sources, *(MetricSource(by_trait(trait), measure) for trait in traits)))
+    assert isinstance(metric, DistinctMetric)
+    return replace(metric, dimensions=(*metric.dimensions, *(TRAIT_PREFIX + trait for trait in traits)))
+
+
+def needs_declaration(queries: Iterable[Query], project: ProjectSettings) -> bool:
+    """Whether a query names a property or a user trait that the project does not declare."""
+    return any(properties or traits for properties, traits in (_undeclared(query, project) for query in queries))
+
+
+def _undeclared(query: Query, project: ProjectSettings) -> tuple[list[str], list[str]]:
+    """The properties and the traits, in order of their names."""
+    named = dimensions_of(query)
+    return (
+        sorted(properties_in(named) - {*project.event_properties}),
+        sorted(traits_in(named) - {*project.user_traits}),
+    )
+
+
+def require_declared(query: Query, project: ProjectSettings) -> None:
+    """Raises `InvalidParameter` for a property or a user trait that the project does not declare."""
+    properties, traits = _undeclared(query, project)
+    for what, prefix, names, declared, setting in (
+        ("property", PREFIX, properties, project.event_properties, "event_properties"),
+        ("user trait", TRAIT_PREFIX, traits, project.user_traits, "user_traits"),
+    ):
+        for name in names:
+            raise InvalidParameter(
+                f"The project declares no {what} {name!r}.",
+                field="breakdown" if prefix + name in query.breakdown else prefix + name,
+                allowed=[prefix + one for one in declared],
+                hint=f'Declare it first: PATCH /v1/projects/{{id}} with {{"{setting}": […]}}. '
+                "Events count from then on.",
+            )
+
+
+def dimensions_of(query: Query) -> tuple[str, ...]:
+    """Those of breakdown and filters."""
+    return (*query.breakdown, *(name for name, _ in query.filters))

@@ -1,0 +1,155 @@
+"""Keep what the collector refuses, for its owner to look at: no SDK tells its user.   Stage 1 of 6: [collect] → stream.
+
+A refused event goes to the topic `rta.rejected`, with its reason. This is best effort and bounded: a budget of letters
+a second, a producer of its own with a small queue. It never waits. Whatever does not fit, or what Kafka does not take
+in time, is dropped and counted. So a refused event is kept by no more than chance while Kafka hangs, and collecting
+never notices.
+
+The first KEPT_BYTES of the event are kept, without addresses and denied properties. If that cannot be done with
+certainty, as for text that is not JSON, the values behind these names are blanked by their form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from rtaplatform import telemetry
+from rtaplatform.collect.body.draft import Draft, DraftRefused
+from rtaplatform.core.events import REJECTED_TOPIC
+
+KEPT_BYTES = 2_048
+LETTERS_A_SECOND = 500
+LETTERS_A_SECOND_OF_PROJECT = 100
+DETAIL_CHARACTERS_MAX = 500
+ROUTE_CHARACTERS_MAX = 100
+CONFIG: dict[str, Any] = {
+    "enable.idempotence": False,  # without it there are no fatal errors
+    "delivery.timeout.ms": 10_000,
+    "queue.buffering.max.messages": 2_000,
+    "queue.buffering.max.kbytes": 8_192,
+    "linger.ms": 100,
+}
+STOP_SECONDS = 1.0
+REMOVED = b'"(removed)"'
+_VALUE = rb'("(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|[^,}\]\s]*)'
+
+
+class LetterBudget:
+    """How many letters are kept in this second, in all and of each project."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._second = now, 0
+        self._projects: Counter[str] = Counter()
+        self._total = 0
+
+    def take(self, project: str) -> bool:
+        second = int(self._now())
+        if second != self._second:
+            self._second, self._total = second, 0
+            self._projects.clear()
+        if self._total >= LETTERS_A_SECOND or self._projects[project] >= LETTERS_A_SECOND_OF_PROJECT:
+            return False
+        self._total += 1
+        self._projects[project] += 1
+        return True
+
+
+class RejectedEvents:
+    """The producer for `rta.rejected`. It is made with the first refused event. Use it from one event loop."""
+
+    def __init__(
+        self, make: Callable[[dict[str, Any]], Producer], config: dict[str, Any], budget: LetterBudget | None = None
+    ) -> None:
+        self._make, self._config = make, config | CONFIG
+        self._budget = budget or LetterBudget()
+        self._producer: Producer | None = None
+
+    def keep(self, refusals: Iterable[tuple[Draft, DraftRefused]]) -> None:
+        """Hand refused events to the producer. Never waits and never raises."""
+        self._take_reports()
+        for draft, refused in refusals:
+            if self._budget.take(draft.request.project):
+                self._produce(draft, refused)
+            else:
+                telemetry.COLLECT_REJECTED_LETTERS.labels("over_budget").inc()
+        self._take_reports()
+
+    async def stop(self) -> None:
+        """Send what is waiting, for a moment; drop the rest."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await asyncio.to_thread(producer.flush, STOP_SECONDS)
+            producer.purge()
+
+    def _take_reports(self) -> None:
+        """Take delivery reports: an event leaves the queue with its report."""
+        if self._producer is not None:
+            self._producer.poll(0)
+
+    def _produce(self, draft: Draft, refused: DraftRefused) -> None:
+        value, is_cut = kept_text(draft.raw, draft.request.denied)
+        try:
+            if self._producer is None:
+                self._producer = self._make(self._config)
+            self._producer.produce(
+                REJECTED_TOPIC,
+                key=draft.request.project.encode(),
+                value=value,
+                timestamp=draft.request.received_ms,
+                headers=_headers(draft, refused, is_cut=is_cut),
+                on_delivery=_count_delivery,
+            )
+        except (BufferError, KafkaException):
+            telemetry.COLLECT_REJECTED_LETTERS.labels("queue_full").inc()
+
+
+def kept_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
+    """The beginning of an event without addresses and denied properties, and whether it was cut."""
+    names = [name.encode() for name in ("ip", *denied)]
+    text = raw
+    if any(b'"' + name + b'"' in raw for name in names):
+        text = _without(raw, frozenset(("ip", *denied)))
+    # Half a character at the end would not be UTF-8.
+    kept = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
+    return kept, len(raw) > KEPT_BYTES
+
+
+def _without(raw: bytes, names: frozenset[str]) -> bytes:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.encode(_prune(msgspec.json.decode(raw), names))
+    # The value of a nested object ends at its first brace: what follows are names and values of less weight.
+    named = b"|".join(re.escape(name.encode()) for name in sorted(names))
+    return re.sub(rb'"(' + named + rb')"\s*:\s*' + _VALUE, rb'"\1":' + REMOVED, raw[: KEPT_BYTES * 4])
+
+
+def _prune(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _prune(member, names) for name, member in value.items() if name not in names}
+    return [_prune(member, names) for member in value] if isinstance(value, list) else value
+
+
+def _headers(draft: Draft, refused: DraftRefused, *, is_cut: bool) -> list[tuple[str, str | bytes | None]]:
+    texts = {
+        "rta-project": draft.request.project,
+        "rta-reason": str(refused.reason),
+        "rta-field": refused.field or "",
+        "rta-detail": refused.detail[:DETAIL_CHARACTERS_MAX],
+        "rta-source": draft.source,
+        "rta-route": draft.request.route[:ROUTE_CHARACTERS_MAX],
+        "rta-message-id": refused.message_id or "",
+        "rta-cut": f"{len(draft.raw)} bytes" if is_cut else "",
+    }
+    return [(name, text.encode(errors="replace")) for name, text in texts.items() if text]
+
+
+def _count_delivery(error: KafkaError | None, _message: Message) -> None:
+    telemetry.COLLECT_REJECTED_LETTERS.labels("kept" if error is None else "undelivered").inc()

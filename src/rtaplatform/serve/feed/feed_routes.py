@@ -1,0 +1,131 @@
+"""`/v1/events/recent` and `/v1/events/live`: the last events as understood.   Stage 6 of 6: feed → [serve].
+
+A live feed is sampled, never complete: it says how many events it left out. After a reconnect it goes on with what
+arrives then; `/v1/events/recent` has what came meanwhile. Errors and ends are told as on `/v1/live`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.handlers import BaseRouteHandler
+from litestar.response.base import ASGIResponse
+
+from rtaplatform.analytics.ask.parse import split_values
+from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unauthorized
+from rtaplatform.feed.feed_filter import FIELDS
+from rtaplatform.serve.feed.feed_docs import READ_RECENT, RECENT_DEFAULT, RECENT_MAX, STREAM_EVENTS
+from rtaplatform.serve.feed.subscriptions import FeedSubscription
+from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies, require_feeds
+from rtaplatform.serve.http.parameters import read_limit
+from rtaplatform.serve.query.live_admission import (
+    NEW_TICKET,
+    SCOPE,
+    TICKET_IS_OVER,
+    KeyWatch,
+    LiveAdmission,
+    claim_ticket,
+    find_by_ticket,
+    problem_event,
+    retry_ms,
+)
+from rtaplatform.serve.query.sse import EventStream, write_comment, write_event, write_id_line, write_opening
+
+_encode = msgspec.json.Encoder().encode
+
+
+@get("/v1/events/recent", opt={"scope": SCOPE, "docs": READ_RECENT}, tags=["events"], summary="The last events")
+async def read_recent_events(request: AnyRequest) -> Response[bytes]:
+    """As understood: fields, marks in words, raw JSON as text; refused events and dead letters with their reasons."""
+    fields, others = _read_feed_parameters(request, ("limit",))
+    limit = read_limit(others, RECENT_DEFAULT, RECENT_MAX)
+    recent = await require_feeds(request).read_recent(find_access(request).project, fields, limit)
+    meta = {"scanned_from": recent.scanned_from, "scanned": recent.scanned}
+    return Response(content=_encode({"items": recent.items, "meta": meta}), media_type=MediaType.JSON)
+
+
+@get(
+    "/v1/events/live", opt={"scope": SCOPE, "find_access": find_by_ticket, "docs": STREAM_EVENTS}, tags=["events"],
+    summary="Events as they arrive, over SSE",
+)  # fmt: skip
+async def stream_events(request: AnyRequest) -> ASGIResponse:
+    """`events` with at most 50 items, at most 10 times a second; `left_out` says how many are not shown."""
+    fields, _ = _read_feed_parameters(request, ("ticket", "last_event_id"))
+    parts, access, admission = find_dependencies(request), find_access(request), request.state.admission
+    async with AsyncExitStack() as stack:
+        await claim_ticket(parts, admission, stack)
+        subscribed = require_feeds(request).subscribe(access.project, access.key_id, fields)
+        subscription = await stack.enter_async_context(subscribed)
+        stream = FeedStream(parts, subscription, admission, access.project)
+        resources = stack.pop_all()
+    return EventStream(stream.write_chunks(), resources.aclose, parts.bounds.live_sends)
+
+
+route_handlers: list[BaseRouteHandler] = [read_recent_events, stream_events]
+
+
+class FeedStream:
+    """The chunks of one live feed, until it must end."""
+
+    def __init__(
+        self, parts: Dependencies, subscription: FeedSubscription, admission: LiveAdmission, project: str
+    ) -> None:
+        self._subscription, self._admission = subscription, admission
+        self._key_watch = KeyWatch(parts.keys, admission.hashed, project)
+        self._heartbeat_s = parts.settings.live_heartbeat_seconds
+        self._now = asyncio.get_running_loop().time
+        self._ends_at = self._now() + admission.life_s(parts)
+
+    async def write_chunks(self) -> AsyncGenerator[bytes, None]:
+        heartbeat_at, number, problem = self._now(), 0, None
+        # The first id is sent at once: only with an id may a browser reconnect by its ticket.
+        yield write_opening("begun", retry_ms(), self._write_id(number))
+        while True:
+            message = await self._subscription.next(min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now())
+            if (end := self._find_end() or await self._key_watch.find_problem()) is not None:
+                yield problem_event(end)
+                return
+            if self._subscription.problem is not problem:
+                problem = self._subscription.problem
+                if problem is not None:
+                    yield problem_event(problem)
+            if message is not None:
+                number += 1
+                yield self._write_id(number) + write_event("events", _encode(message))
+            if self._now() - heartbeat_at >= self._heartbeat_s:
+                heartbeat_at = self._now()
+                yield write_comment("heartbeat")
+
+    def _write_id(self, number: int) -> bytes:
+        return write_id_line(f"feed-{number}{self._admission.chain}")
+
+    def _find_end(self) -> PlatformError | None:
+        if (end := self._subscription.end) is not None:
+            return end
+        if self._now() < self._ends_at:
+            return None
+        if self._admission.ticket is not None:
+            return Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET)
+        return Busy("The stream has reached its age limit. Connect again.", retry_after_seconds=1)
+
+
+def _read_feed_parameters(request: AnyRequest, besides: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The fields of a filter, and the other parameters. Raises InvalidParameter."""
+    fields: dict[str, list[str]] = {}
+    others: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in FIELDS:
+            fields.setdefault(name, []).append(value)
+        elif name not in besides:
+            raise InvalidParameter.unknown(name, (*FIELDS, *besides))
+        elif name in others:
+            raise InvalidParameter(f"`{name}` is given twice.", field=name, hint="Give it once.")
+        else:
+            others[name] = value
+    # One text may be a list with commas; several are taken as they are.
+    return {name: split_values(texts[0]) if len(texts) == 1 else texts for name, texts in fields.items()}, others

@@ -1,0 +1,153 @@
+"""The oracle's declared traits: events and persons by what was known of the person when the event was read (rule 7).
+
+It is exact where all events of a person are in one partition, whatever partitions are mixed. Of other persons only the
+number of events is known: which of two partitions was read first is not for the oracle to say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+OracleId = tuple[str, str]
+TraitCell = tuple[str, str, int]
+"""rollup, kind, start"""
+TraitCells = dict[TraitCell, dict[tuple[str, ...], dict[str, int]]]
+_NOBODYS = "(none)"
+
+
+class OracleTraitEvent(NamedTuple):
+    """An event of a project that declares traits. `given`: the traits that an identify names, as dimensions' values.
+
+    `place`: topic and partition. `numbers`: what it adds by measure. `lasting`: the buckets with persons by trait.
+    """
+
+    place: tuple[str, int]
+    name: str
+    is_bot: bool
+    time: int
+    ids: Sequence[OracleId]
+    given: Mapping[str, str]
+    numbers: Mapping[str, int]
+    buckets: Sequence[tuple[str, int]]
+    lasting: Collection[tuple[str, int]]
+
+
+def read_traits(data: Mapping[str, Any], names: Iterable[str], show: Callable[[Any], str]) -> dict[str, str]:
+    """Return those of these traits that an identify call names. Those at the root override those in the context."""
+    if data.get("type") != "identify":
+        return {}
+    context = data.get("context")
+    inner = context.get("traits") if isinstance(context, dict) else None
+    outer = data.get("traits")
+    sent = {**(inner if isinstance(inner, dict) else {}), **(outer if isinstance(outer, dict) else {})}
+    return {name: show(sent[name]) for name in names if name in sent}
+
+
+@dataclass
+class TraitNumbers:
+    """`cells`: what is certain, by value. `open_events`: by bucket, events of which only the number is certain.
+
+    `persons` and `open_persons`: ids, by kind, start, trait and value, or by kind, start and trait.
+    """
+
+    cells: TraitCells = field(default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int))))
+    bots: TraitCells = field(default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(int))))
+    open_events: dict[TraitCell, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    persons: dict[tuple[str, int, str, str], set[OracleId]] = field(default_factory=lambda: defaultdict(set))
+    open_persons: dict[tuple[str, int, str], set[OracleId]] = field(default_factory=lambda: defaultdict(set))
+
+
+@dataclass
+class TraitTruth:
+    """The events of one project in the order of reading, and the ids that were erased."""
+
+    names: Sequence[str] = ()
+    events: list[OracleTraitEvent] = field(default_factory=list)
+    erased: set[OracleId] = field(default_factory=set)
+
+    def settle(self) -> TraitNumbers:
+        """Count all events."""
+        truth, groups = TraitNumbers(), _group_ids(event.ids for event in self.events if not event.is_bot)
+        by_group: dict[frozenset[OracleId], list[OracleTraitEvent]] = defaultdict(list)
+        for event in self.events:
+            if event.is_bot:
+                _count(truth.bots, event, dict.fromkeys(self.names, _NOBODYS))
+            else:
+                by_group[groups[event.ids[0]]].append(event)
+        for group, events in by_group.items():
+            if len({event.place for event in events}) == 1 and not group & self.erased and _has_one_user_each(events):
+                self._count_certain(truth, events)
+            else:
+                self._count_open(truth, events)
+        return truth
+
+    def _count_certain(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent]) -> None:
+        traits: dict[OracleId, dict[str, tuple[int, str]]] = defaultdict(dict)
+        owner: dict[OracleId, OracleId] = {}
+        for event in events:
+            who = event.ids[0]
+            if len(event.ids) == 2 and event.ids[1] not in owner:
+                owner[event.ids[1]] = who
+                _learn(traits[who], traits[event.ids[1]])
+            who = owner.get(who, who)
+            _learn(traits[who], {name: (event.time, text) for name, text in event.given.items()})
+            values = {name: traits[who].get(name, (0, ""))[1] or _NOBODYS for name in self.names}
+            _count(truth.cells, event, values)
+            for kind, start in event.lasting:
+                for name, value in values.items() if kind != "minute" else ():
+                    truth.persons[kind, start, name, value].add(who)
+
+    def _count_open(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent]) -> None:
+        for event in events:
+            for kind, start in event.buckets:
+                for name in self.names if kind != "minute" else ():
+                    for rollup, numbers in _list_rollups(name, event):
+                        cell = truth.open_events[rollup, kind, start]
+                        for measure, n in numbers.items():
+                            cell[measure] += n
+            for kind, start in event.lasting:
+                for name in self.names if kind != "minute" else ():
+                    truth.open_persons[kind, start, name] |= set(event.ids)
+
+
+def _learn(traits: dict[str, tuple[int, str]], more: Mapping[str, tuple[int, str]]) -> None:
+    for name, told in more.items():
+        traits[name] = max(traits.get(name, told), told)
+
+
+def _count(cells: TraitCells, event: OracleTraitEvent, values: Mapping[str, str]) -> None:
+    for kind, start in event.buckets:
+        for name, value in values.items() if kind != "minute" else ():
+            for rollup, numbers in _list_rollups(name, event):
+                shown = (value, event.name) if rollup.endswith("+event") else (value,)
+                for measure, n in numbers.items():
+                    cells[rollup, kind, start][shown][measure] += n
+
+
+def _list_rollups(name: str, event: OracleTraitEvent) -> Sequence[tuple[str, Mapping[str, int]]]:
+    numbers = {measure: n for measure, n in event.numbers.items() if n}
+    if event.name in ("$page", "$screen"):
+        numbers["page_views"] = 1
+    return (f"user.{name}", numbers), (f"user.{name}+event", {"count": 1})
+
+
+def _has_one_user_each(events: Iterable[OracleTraitEvent]) -> bool:
+    """Tell whether each anonymous id has one user at most."""
+    users: dict[OracleId, set[OracleId]] = defaultdict(set)
+    for event in events:
+        if len(event.ids) == 2:
+            users[event.ids[1]].add(event.ids[0])
+    return all(len(of_one) == 1 for of_one in users.values())
+
+
+def _group_ids(pairs: Iterable[Sequence[OracleId]]) -> dict[OracleId, frozenset[OracleId]]:
+    """All ids that are linked with each other, over however many links, by each of them."""
+    groups: dict[OracleId, frozenset[OracleId]] = {}
+    for ids in pairs:
+        united = frozenset(ids).union(*(groups.get(one, frozenset()) for one in ids))
+        if any(groups.get(one) != united for one in ids):
+            groups |= dict.fromkeys(united, united)
+    return groups

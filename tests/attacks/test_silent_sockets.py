@@ -1,0 +1,44 @@
+"""Live sockets that ask for much and read nothing: neither memory nor connections stay."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from rtaplatform.bench.live.frames import mask_frame
+from tests.attacks.harm import unharmed
+from tests.attacks.stack import READ_KEY, Api, Stack, until
+
+SOCKETS = 150
+GIVEN_UP_SECONDS_MAX = 30.0
+CLOSED_SECONDS_MAX = 60.0  # of some the system keeps the connection for another 20 s
+LARGE = {"metric": "events", "from": "-2880m", "interval": "minute"}  # 2,880 points, however few events there are
+QUERIES = [LARGE, {**LARGE, "metric": "page_views"}, {**LARGE, "metric": "orders"}]  # together some 280 kB
+
+
+def silent_socket(api: Api) -> socket.socket:
+    connection = api.connect(receive_buffer_bytes=2_048)
+    connection.sendall(
+        b"GET /v1/live/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Authorization: Bearer %b\r\n\r\n" % READ_KEY.encode()
+    )
+    assert connection.recv(12) == b"HTTP/1.1 101"
+    connection.sendall(mask_frame(json.dumps({"type": "subscribe", "id": "x", "query": QUERIES}).encode()))
+    return connection
+
+
+def count_given_up(api: Api) -> float:
+    """How many live clients were dropped because they take nothing."""
+    lines = [line for line in api.signals().splitlines() if line.startswith("rta_live_dropped_total{")]
+    return sum(float(line.split()[-1]) for line in lines if 'reason="takes_nothing"' in line)
+
+
+def test_sockets_that_read_nothing_are_cut_and_take_little_memory(stack: Stack) -> None:
+    wanted = count_given_up(stack) + SOCKETS
+    with unharmed(stack):
+        held = [silent_socket(stack) for _ in range(SOCKETS)]
+        until(lambda: count_given_up(stack) >= wanted, "all are given up", GIVEN_UP_SECONDS_MAX)
+        until(lambda: stack.open_connections() == 0, "their connections are closed", CLOSED_SECONDS_MAX)
+    for connection in held:
+        connection.close()

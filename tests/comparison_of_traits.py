@@ -1,0 +1,112 @@
+"""What the oracle says of declared traits against what the store holds.
+
+A bucket with events of persons whose partitions were mixed has an exact sum, and no value less than what is certain,
+nor more than that and all that is open. Any other bucket is exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from rtaplatform.simulate.oracle.oracle_caps import REST, OracleSeats, find_faults
+from rtaplatform.simulate.oracle.origins.oracle_traits import TraitCell, TraitNumbers
+
+CellName = tuple[str, str, str, int]  # project, rollup, kind, start
+SketchName = tuple[str, str, int, str, str]
+Values = tuple[str, ...]
+_ByValues = Mapping[Values, Mapping[str, int]]
+_KINDS = {"hour": "h", "day": "d"}
+_LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
+_US, _BOT = "\x1f", "~"
+
+
+def is_of_traits(traits: Mapping[str, TraitNumbers], project: str, name: str) -> bool:
+    """Whether a rollup or a kind of sketches is that of a trait of a project whose traits the oracle has counted."""
+    return project in traits and name.startswith("user.")
+
+
+def wrong_cells(
+    found: Mapping[CellName, Mapping[str, int]], project: str, truth: TraitNumbers, seats: OracleSeats
+) -> list[str]:
+    names = {
+        (name[1], kind, name[3])
+        for name in found
+        for kind, short in _KINDS.items()
+        if name[0] == project and name[1].startswith("user.") and name[2] == short
+    }
+    return [
+        f"{project} {cell}: {line}"
+        for cell in sorted(names | truth.cells.keys() | truth.bots.keys() | truth.open_events.keys())
+        for line in _wrong_cell(found.get((project, cell[0], _KINDS[cell[1]], cell[2]), {}), cell, truth, seats)
+    ]
+
+
+def _wrong_cell(fields: Mapping[str, int], cell: TraitCell, truth: TraitNumbers, seats: OracleSeats) -> Iterable[str]:
+    seats_here = seats.count_for(cell[0], cell[1])
+    for prefix, certain in (("", truth.cells), (_BOT, truth.bots)):
+        held = _by_values(fields, prefix)
+        true = {tuple(map(_stored, values)): dict(numbers) for values, numbers in certain.get(cell, {}).items()}
+        still_open = truth.open_events.get(cell, {}) if not prefix else {}
+        totals: dict[str, int] = defaultdict(int)
+        for numbers in (*true.values(), still_open):
+            for measure, n in numbers.items():
+                totals[measure] += n
+        for measure in totals.keys() | {m for numbers in held.values() for m in numbers}:
+            sums = fields.get(prefix + measure, 0), sum(numbers.get(measure, 0) for numbers in held.values())
+            if sums != (totals[measure], totals[measure]):
+                yield f"{prefix}{measure} is {sums}, in the total and by values, instead of {totals[measure]}"
+        if not still_open:
+            yield from find_faults(cell[0], held, true, seats_here)
+        elif not any(REST in values for values in held):
+            yield from _beyond(held, true, still_open["count"])
+
+
+def _beyond(
+    held: Mapping[Values, Mapping[str, int]], true: Mapping[Values, Mapping[str, int]], more: int
+) -> Iterable[str]:
+    for values in held.keys() | true.keys():
+        got, least = held.get(values, {}).get("count", 0), true.get(values, {}).get("count", 0)
+        if not least <= got <= least + more:
+            yield f"{values}: {got} instead of {least} to {least + more}"
+
+
+def wrong_persons(
+    found: Mapping[SketchName, int],
+    cells: Mapping[CellName, Mapping[str, int]],
+    project: str,
+    truth: TraitNumbers,
+    tolerance: float,
+) -> Iterable[str]:
+    """Sketches. Somebody whose link came late may be in one with both ids, so one who is certain may count twice."""
+    certain = {(kind, start, trait, _stored(value)): ids for (kind, start, trait, value), ids in truth.persons.items()}
+    held = {
+        (kind, who[2], who[3].removeprefix("user."), who[4]): n
+        for who, n in found.items()
+        for kind, short in _KINDS.items()
+        if who[0] == project and who[3].startswith("user.") and who[1] == short
+    }
+    slack = 2 if tolerance else 0
+    for name in sorted(held.keys() | certain.keys()):
+        kind, start, trait, _value = name
+        left_out = f"left_out{_US}user.{trait}"
+        if name not in held and cells.get((project, "persons", _KINDS[kind], start), {}).get(left_out):
+            continue
+        least = len(certain.get(name, ()))
+        most = 2 * least + len(truth.open_persons.get((kind, start, trait), ()))
+        if not least * (1 - tolerance) - slack <= held.get(name, 0) <= most * (1 + tolerance) + slack:
+            yield f"persons {project} {name}: {held.get(name, 0)} instead of {least} to {most}"
+
+
+def _by_values(fields: Mapping[str, int], prefix: str) -> dict[Values, dict[str, int]]:
+    found: dict[Values, dict[str, int]] = defaultdict(dict)
+    for name, n in fields.items():
+        measure, *values = name.split(_US)
+        if values and n and measure.startswith(_BOT) == bool(prefix) and not measure.startswith(("!", "#")):
+            found[tuple(values)][measure.removeprefix(_BOT)] = n
+    return found
+
+
+def _stored(shown: str) -> str:
+    return "" if shown == "(none)" else shown[1:] if _LIKE_A_MARKER.fullmatch(shown) else shown

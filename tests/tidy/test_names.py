@@ -1,0 +1,111 @@
+"""A function is a verb phrase: its name says what it does, so that a call reads as a sentence.
+
+The pain: `rows(plan)`, `said(entry)` and `_text(value)` stood beside variables of the same names. A reader had to open
+each of them to see whether it read, planned, wrote or only looked something up.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.tidy.sources import PACKAGE, files, ratchet, tree_of
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# The first words of our functions. A verb that is missing here belongs here; a noun does not.
+_VERBS = """
+abandon accept adapt add admit adopt advance align allow answer append apply ask assign attempt begin bound
+break browse build buy cache call change charge check choose claim clean clear close coarsen collect commit
+compare complete compute configure connect continue copy correct count create cut decay decide decode delete
+deliver describe detect die diff discard disconnect distribute divide downgrade draft drain draw drop empty
+encode end enqueue enter erase evict examine execute expect expire explain export extract fail fall feed fetch
+fill filter find finish flatten flush fold follow forget format frame get give grant group grow guard handle
+hash hold identify ignore import increment init initialise insert install intern interpret issue iterate join
+judge keep kill launch learn leave limit link list listen load lock log look lower maintain make mark mask
+match measure merge migrate mix move multiply name nest normalise normalize note notice notify observe offer
+open pace pack pad parse pass patch pause place plan point poll prepare prepend print probe produce provide
+prune publish push put quarantine queue quote raise rank read rebuild recall receive reconcile record recount
+recreate refresh refund refuse rejoin release reload remember remove rename render renew repair repeat replace
+replay reply report request require rescue resend reserve reset resolve restore resume retell retire retry
+revoke rotate round run sample say scale scan search seed seek select send serve set settle shake share
+shorten show shrink shut sign simulate skip sort space spawn split spread start stay step stop store strip
+subscribe subtract sum summarise swap switch take tell thin think tick tile time touch track trim truncate trust
+try turn type unescape unite unpack unsubscribe unzip update upgrade upsert use visit wait wake walk watch
+weigh widen work wrap write
+"""
+# They answer yes or no: `is_ready`, `has_room`, `allows`, `wants_csv`.
+_PREDICATES = """
+accepts allows answers are begins can comes continues covers differs fits goes has is keeps lists matches
+may must names needs runs takes wants was
+"""
+# They return the same thing in another form (`as_text`, `to_bytes`, `from_row`), or a copy that differs in one respect
+# (`with_defaults`, `without_bots`); or a library calls them (`_on_assign`).
+FORMS = frozenset({"as", "to", "from", "with", "without", "on"})
+VERBS, PREDICATES = frozenset(_VERBS.split()), frozenset(_PREDICATES.split())
+# A function with such a decorator is a value, or a route: the operation's id names it.
+VALUES = ("property", "cached_property", "functools.cached_property")
+ROUTES = ("get", "post", "put", "patch", "delete", "route", "asgi", "websocket")
+LISTED = {
+    "main": "what a process starts with",
+    "_root": "what `rta` itself does, before a command",
+    "command": "what a module of `cli/commands` is named for: one command each",
+    "incr": "the `limits` library calls it",
+    "connection_made": "asyncio calls it",
+    "data_received": "asyncio calls it",
+    "connection_lost": "asyncio calls it",
+    "_init_shared_socket": "uvicorn calls it",
+    "murmur2": "the name of a hash function",
+    "_murmur64a": "the name of a hash function",
+    "hyperloglog": "the name of a sketch",
+    "_tau": "a function of Ertl's estimator, named as in his paper",
+    "_sigma": "a function of Ertl's estimator, named as in his paper",
+    "unknown": "a constructor: the error of an unknown value",
+}
+# Functions that are still named by nouns, by folder. The number only shrinks.
+NOUNS = {
+    "analytics": 118,
+    "bench": 9,
+    "catalog": 3,
+    "client": 2,
+    "collect": 24,
+    "core": 82,
+    "feed": 1,
+    "process": 103,
+    "serve": 52,
+    "store": 1,
+}
+
+
+def test_a_function_is_a_verb_phrase() -> None:
+    counts = Counter(folder for folder, name, node in _functions() if not _is_verb_phrase(name, node))
+    assert ratchet(dict(counts), NOUNS) == []
+
+
+def test_each_listed_name_is_in_use() -> None:
+    names = {name for _, name, _ in _functions()}
+    assert sorted(LISTED.keys() - names) == []
+    words = {name.lstrip("_").split("_")[0] for name in names}
+    assert sorted((VERBS | PREDICATES | FORMS) - words) == []
+
+
+def _functions() -> Iterator[tuple[str, str, Function]]:
+    """Folder of the package, name and node: functions of modules and methods. What is inside a function is not seen."""
+    for path in files(".py", below="src/rtaplatform"):
+        tree = tree_of(path)
+        bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        for body in bodies:
+            for node in body:
+                if isinstance(node, Function) and not node.name.startswith("__"):
+                    yield path.relative_to(PACKAGE).parts[0], node.name, node
+
+
+def _is_verb_phrase(name: str, node: Function) -> bool:
+    first, *rest = name.lstrip("_").split("_")
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if name in LISTED or any(d in VALUES or d.endswith(".setter") or d.split("(")[0] in ROUTES for d in decorators):
+        return True
+    if any(d.endswith("contextmanager") for d in decorators) and first.endswith("ing"):
+        return True  # `with running_platform(…):`
+    return first in PREDICATES | FORMS or (first in VERBS and rest[:1] != ["of"])

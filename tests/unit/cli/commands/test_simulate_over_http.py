@@ -1,0 +1,37 @@
+"""`rta simulate --via http` says what is wrong with its options before it sends anything."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from rtaplatform.cli.commands.simulate import _find_collector
+from rtaplatform.cli.connections import Connections
+from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.shop.plan import SimulationPlan
+
+NOW_MS = time.time_ns() // 1_000_000
+URL = "https://rta.example.com"
+
+
+@pytest.mark.parametrize(
+    ("plan", "url", "code", "problem"),
+    [
+        (SimulationPlan(NOW_MS, backfill_ms=1_000), URL, 2, "--backfill"),
+        (SimulationPlan(NOW_MS, rate=0), URL, 2, "--rate 0"),
+        (SimulationPlan(NOW_MS + 3_600_000), URL, 2, "future"),
+        (SimulationPlan(NOW_MS), "rta.example.com", 2, "no address"),
+        (SimulationPlan(NOW_MS), "", 3, "No collector is known"),
+    ],
+)
+def test_what_cannot_be_sent_is_named(tmp_path: Path, plan: SimulationPlan, url: str, code: int, problem: str) -> None:
+    with pytest.raises(SetupError, match=problem) as raised:
+        _find_collector(plan, Connections(data_dir=tmp_path), url, "rta_w_key")
+    assert raised.value.exit_code == code
+
+
+def test_a_given_collector_needs_no_running_platform(tmp_path: Path) -> None:
+    plan = SimulationPlan(NOW_MS, rate=0, events_max=10)
+    assert _find_collector(plan, Connections(data_dir=tmp_path), URL, "rta_w_key") == (URL, "rta_w_key")

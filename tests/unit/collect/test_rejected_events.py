@@ -1,0 +1,135 @@
+"""Refused events are kept with their reason, bounded, without addresses, and never at the cost of collecting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from rtaplatform.collect.body.draft import EventRefused
+from rtaplatform.collect.body.envelope import RequestArrival, read_batch
+from rtaplatform.collect.collector import Collector
+from rtaplatform.collect.rejected_events import (
+    KEPT_BYTES,
+    LETTERS_A_SECOND,
+    LETTERS_A_SECOND_OF_PROJECT,
+    LetterBudget,
+    RejectedEvents,
+    kept_text,
+)
+from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.telemetry import REGISTRY
+from tests.unit.collect.test_collector import Log
+
+ARRIVAL = RequestArrival(received_ms=1_795_341_600_000, route="/v1/batch")
+REFUSED = b'{"type": "page", "messageId": "m-1"}'
+
+
+class Queue:
+    """A producer whose queue takes `room` events; it reports all of them with `error` when it is polled."""
+
+    def __init__(self, room: int = 1_000, error: KafkaError | None = None) -> None:
+        self.room, self.error = room, error
+        self.records: list[dict[str, Any]] = []
+        self._reports: list[Any] = []
+
+    def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
+        if len(self._reports) >= self.room:
+            raise BufferError
+        self.records.append({"topic": topic, **record, "headers": dict(record["headers"])})
+        self._reports.append(on_delivery)
+
+    def poll(self, _seconds: float) -> None:
+        if self.room:
+            for report in self._reports:
+                report(self.error, None)
+            self._reports.clear()
+
+
+def _collector(queue: Any, now: float = 0.0) -> Collector:
+    return Collector(Log(), rejected=RejectedEvents(lambda _config: queue, {}, LetterBudget(lambda: now)))
+
+
+def _letters(result: str) -> float:
+    return REGISTRY.get_sample_value("rta_collect_rejected_letters_total", {"result": result}) or 0.0
+
+
+async def test_a_refused_event_is_kept_with_its_reason() -> None:
+    queue = Queue()
+    with pytest.raises(EventRefused):
+        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    (kept,) = queue.records
+    assert (kept["topic"], kept["key"], kept["value"]) == ("rta.rejected", b"demo", REFUSED)
+    assert kept["timestamp"] == ARRIVAL.received_ms
+    headers = {name: text.decode() for name, text in kept["headers"].items()}
+    assert headers.pop("rta-detail")
+    assert headers == {
+        "rta-project": "demo", "rta-reason": "missing_identity", "rta-field": "anonymousId",
+        "rta-route": "/v1/batch", "rta-message-id": "m-1",
+    }  # fmt: skip
+
+
+async def test_of_a_batch_only_the_refused_events_are_kept() -> None:
+    queue, batch = Queue(), b'{"batch":[{"type":"page","userId":"u"},3,{"type":"fax","userId":"u"}]}'
+    await _collector(queue).collect_batch(read_batch(batch), "demo", ARRIVAL)
+    reasons = [(one["value"], one["headers"]["rta-reason"]) for one in queue.records]
+    assert reasons == [(b"3", b"not_an_object"), (b'{"type":"fax","userId":"u"}', b"unknown_type")]
+
+
+async def test_a_body_without_events_is_kept_too() -> None:
+    queue = Queue()
+    _collector(queue).keep_unreadable(b"{", "demo", ARRIVAL, UnreadableBody("No list.", field="batch"))
+    assert [(one["value"], one["headers"]["rta-field"]) for one in queue.records] == [(b"{", b"batch")]
+
+
+async def test_a_full_queue_drops_and_counts_and_refuses_nothing_more() -> None:
+    queue, before = Queue(room=0), _letters("queue_full")
+    with pytest.raises(EventRefused):
+        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    assert (queue.records, _letters("queue_full") - before) == ([], 1)
+
+
+async def test_what_kafka_does_not_take_in_time_is_counted() -> None:
+    queue, before = Queue(error=KafkaError(KafkaError._MSG_TIMED_OUT)), _letters("undelivered")
+    with pytest.raises(EventRefused):
+        await _collector(queue).collect_single(REFUSED, "page", "demo", ARRIVAL)
+    assert _letters("undelivered") - before == 1
+
+
+async def test_a_flood_is_kept_up_to_the_budget_of_its_project() -> None:
+    queue, before = Queue(10_000), _letters("over_budget")
+    body = b'{"batch":[' + b",".join([b"3"] * 1_000) + b"]}"
+    answer = await _collector(queue).collect_batch(read_batch(body), "demo", ARRIVAL)
+    assert len(answer["rejected"]) == 1_000
+    assert len(queue.records) == LETTERS_A_SECOND_OF_PROJECT
+    assert _letters("over_budget") - before == 1_000 - LETTERS_A_SECOND_OF_PROJECT
+
+
+def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
+    now = [0.0]
+    budget = LetterBudget(lambda: now[0])
+    assert sum(budget.take(f"p-{n % 20}") for n in range(10_000)) == LETTERS_A_SECOND
+    now[0] = 1.0
+    assert budget.take("p-1")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b'{"context":{"ip":"192.0.2.1","a":1}}', b'{"context":{"a":1}}'),
+        (b'{"properties":{"email":"a@b","n":1}}', b'{"properties":{"n":1}}'),
+        (b'{"context":{"ip" : "192.0.2.1", "a":', b'{"context":{"ip":"(removed)", "a":'),
+        (b'{"email":["a","b"],"n":', b'{"email":"(removed)","n":'),
+        (b'{"ip":"192.0.2.', b'{"ip":"(removed)"'),
+        (b'{"ip":NaN}', b'{"ip":"(removed)"}'),
+    ],
+)
+def test_addresses_and_denied_properties_are_not_kept(sent: bytes, kept: bytes) -> None:
+    assert kept_text(sent, frozenset(("email",))) == (kept, False)
+
+
+def test_a_long_event_is_cut_between_characters() -> None:
+    text, is_cut = kept_text(b'{"a":"' + "é".encode() * 3_000, frozenset())
+    assert (is_cut, KEPT_BYTES - 1 <= len(text) <= KEPT_BYTES) == (True, True)
+    assert text.decode().endswith("é")

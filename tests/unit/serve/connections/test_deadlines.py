@@ -1,0 +1,67 @@
+"""One limit for many sends: who is overdue is ended, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtaplatform.serve.connections.deadlines import Deadlines
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def at_once() -> None: ...
+
+
+async def test_a_send_that_nobody_takes_ends() -> None:
+    deadlines = Deadlines(0.01)
+    sends = [asyncio.create_task(deadlines.keep(never())) for _ in range(3)]
+    for send in sends:
+        with pytest.raises(TimeoutError):
+            await send
+    await deadlines.keep(at_once())
+
+
+async def test_a_send_begun_later_ends_later() -> None:
+    deadlines = Deadlines(0.2)
+    early = asyncio.create_task(deadlines.keep(never()))
+    await asyncio.sleep(0.15)
+    late = asyncio.create_task(deadlines.keep(never()))
+    with pytest.raises(TimeoutError):
+        await early
+    assert not late.done()
+    late.cancel()
+
+
+async def test_a_task_that_somebody_else_cancels_stays_cancelled() -> None:
+    deadlines = Deadlines(10)
+    send = asyncio.create_task(deadlines.keep(never()))
+    await asyncio.sleep(0)
+    send.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await send
+
+
+async def test_a_send_may_be_ended_before_its_limit() -> None:
+    deadlines = Deadlines(10)
+    send = asyncio.create_task(deadlines.keep(never()))
+    await asyncio.sleep(0)
+    deadlines.expire(send)
+    with pytest.raises(TimeoutError):
+        await send
+
+
+async def test_an_inner_limit_does_not_end_the_outer_send() -> None:
+    outer, inner, has_ended = Deadlines(10), Deadlines(0.01), False
+
+    async def send() -> None:
+        nonlocal has_ended
+        with pytest.raises(TimeoutError):
+            await inner.keep(never())
+        has_ended = True
+
+    await outer.keep(send())
+    assert has_ended

@@ -1,0 +1,86 @@
+"""The sending side of a socket: who takes nothing is cut, and large messages take turns in a budget."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, ByteBudget
+from rtaplatform.serve.connections.connection_guard import Peer
+from rtaplatform.serve.connections.deadlines import Deadlines
+from rtaplatform.serve.socket.socket_line import COPIES, SocketGone, SocketLine
+from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.socket_of_tests import Socket
+
+MB = 1 << 20
+
+
+class Server:
+    """Takes messages while `is_reading`."""
+
+    def __init__(self) -> None:
+        self.is_reading, self.messages, self.cuts = True, list[Any](), 0
+
+    async def send(self, message: Any) -> None:
+        if not self.is_reading:
+            await asyncio.Event().wait()
+        self.messages.append(message)
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+
+def line_to(server: Server, budget: ByteBudget, seconds_max: float = 10.0) -> SocketLine:
+    return SocketLine(server.send, server.cut, deadlines=Deadlines(seconds_max), budget=budget, address="10.0.0.1")
+
+
+def budget_of(megabytes: int) -> ByteBudget:
+    return ByteBudget("tests", megabytes * MB, wait_seconds=5)
+
+
+async def say_large(line: SocketLine, size: int) -> None:
+    async with line.room_for(size):
+        await line.say("x" * size)
+
+
+async def test_the_guard_is_told_the_peer_as_it_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server gives the port as a text, the guard compares numbers."""
+    site, cut = Site(live_send_timeout_seconds=0.05), list[Peer]()
+    monkeypatch.setattr(site.parts.bounds.guard, "cut", cut.append)
+    socket = Socket(site.app, is_stuck=True, client=("127.0.0.1", "4711"))
+    await socket.end()
+    assert cut == [("127.0.0.1", 4711)]
+
+
+async def test_a_client_that_takes_nothing_is_cut_once_its_time_is_over() -> None:
+    server = Server()
+    server.is_reading = False
+    line = line_to(server, budget_of(1), seconds_max=0.01)
+    with pytest.raises(SocketGone):
+        await line.say("news")
+    with pytest.raises(SocketGone):
+        await line.say("more")
+    assert server.cuts == 1
+
+
+async def test_large_messages_give_their_room_back() -> None:
+    server, budget = Server(), budget_of(8)
+    for _ in range(10):
+        await say_large(line_to(server, budget), 4 * MB // COPIES)
+    assert (len(server.messages), server.cuts) == (10, 0)
+
+
+async def test_a_silent_client_loses_its_room_to_the_next() -> None:
+    silent, reader, budget = Server(), Server(), budget_of(8)
+    silent.is_reading = False
+    held = [asyncio.create_task(say_large(line_to(silent, budget), 4 * MB // COPIES)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    for share in budget._shares:
+        share.progressed_at -= STALLED_SECONDS + 1
+    await say_large(line_to(reader, budget), 4 * MB // COPIES)
+    assert (len(reader.messages), reader.cuts) == (1, 0)
+    assert silent.cuts >= 1
+    for task in held:
+        task.cancel()

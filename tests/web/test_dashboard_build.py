@@ -1,0 +1,57 @@
+"""The dashboard's pages are what their sources say: strict types, lint, tests of the pure parts, and the same bytes.
+
+The pain: the same as of the tracker's build; and a linter that everybody skips because it is run by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARD = ROOT / "web" / "dashboard"
+GOLDEN = ROOT / "tests" / "golden"
+PAGES = ROOT / "src" / "rtaplatform" / "serve" / "pages"
+
+
+def run_in(folder: Path, *command: str) -> str:
+    environment = {**os.environ, "RTA_GOLDEN": str(GOLDEN)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, with exactly what the lock names; nothing that it installs runs a script."""
+    made = tmp_path_factory.mktemp("web") / "dashboard"
+    shutil.copytree(DASHBOARD, made, ignore=shutil.ignore_patterns("node_modules"))
+    run_in(made, "npm", "ci")
+    return made
+
+
+def test_the_committed_pages_are_built_from_these_sources(dashboard: Path) -> None:
+    built = dashboard / "built"
+    run_in(dashboard, "node", "build.mjs", str(built))
+    names = {path.relative_to(PAGES) for path in PAGES.rglob("*") if path.is_file()}
+    assert {path.relative_to(built) for path in built.rglob("*") if path.is_file()} == names
+    changed = [name for name in sorted(names) if (built / name).read_bytes() != (PAGES / name).read_bytes()]
+    assert changed == [], "cd web/dashboard && npm ci && npm run build"
+
+
+def test_types_of_the_pages_are_strict(dashboard: Path) -> None:
+    run_in(dashboard, "npm", "run", "--silent", "types")
+
+
+def test_the_linter_has_nothing_to_say(dashboard: Path) -> None:
+    run_in(dashboard, "npx", "biome", "lint", "--error-on-warnings", "src", "test")
+
+
+def test_the_pure_parts_of_the_pages_do_what_they_promise(dashboard: Path) -> None:
+    assert "# fail 0" in run_in(dashboard, "npm", "test", "--silent")

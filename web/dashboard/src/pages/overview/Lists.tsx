@@ -1,0 +1,139 @@
+// The ranked lists. A list shows a dimension of the first metric that has it; what no metric has is not shown.
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { Query } from "../../api/types";
+import { useAnswers } from "../../live/use";
+import { BarList } from "../../parts/BarList";
+import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
+import { Link } from "../../parts/Shell";
+import { dimensionName, metricName } from "../../show/names";
+import { span } from "../../show/times";
+import { isWall, metrics, minute, pageView, view, zone } from "../../state/app";
+import { minutesOf } from "../../state/period";
+import { canAsk, isRefused, queryOf } from "../../state/ask";
+
+const ROWS = 8;
+const FAR_LISTS_MS = 1_000;
+const LISTS: { title: string; dimensions: string[] }[] = [
+  { title: "Pages", dimensions: ["page", "event", "source"] },
+  { title: "Sources", dimensions: ["channel", "referrer", "utm_campaign"] },
+  { title: "Countries", dimensions: ["country", "region", "language"] },
+  { title: "Devices", dimensions: ["device", "browser", "os"] },
+];
+const FIRST: Record<string, string[]> = { page: ["page_views"], event: ["events"] };
+const METRICS = ["visitors", "sessions", "page_views", "events"];
+
+/** The metric of a list: persons if they are counted by it, else what is. */
+function metricFor(dimension: string): string | undefined {
+  const wanted = [...(FIRST[dimension] ?? []), ...METRICS];
+  return wanted.find((metric) => canAsk(metric, [dimension]) && !isRefused(queryOf(metric, { breakdown: [dimension] })));
+}
+
+const isCounted = (dimension: string): boolean => [...metrics.value.values()].some((metric) => metric.dimensions.includes(dimension));
+
+export function Lists() {
+  return (
+    <div class="lists">
+      {LISTS.map(({ title, dimensions }) => {
+        const own = dimensions.filter(isCounted);
+        return own.length ? <List key={title} title={title} dimensions={own} /> : null;
+      })}
+    </div>
+  );
+}
+
+/** A list that is far below is asked for when it comes near, or once what is seen first had its time. */
+function useNear() {
+  const isNear = useSignal(false);
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const observer = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) isNear.value = true;
+      },
+      { rootMargin: "100%" },
+    );
+    observer.observe(element);
+    const timer = setTimeout(() => (isNear.value = true), FAR_LISTS_MS);
+    return () => {
+      observer.disconnect();
+      clearTimeout(timer);
+    };
+  }, []);
+  return { isNear, place };
+}
+
+function List({ title, dimensions }: { title: string; dimensions: string[] }) {
+  const { isNear, place } = useNear();
+  const open = useSignal(dimensions[0] as string);
+  const dimension = dimensions.includes(open.value) ? open.value : (dimensions[0] as string);
+  const metric = metricFor(dimension);
+  const queries: Query[] = isNear.value && metric ? [queryOf(metric, { breakdown: [dimension], limit: ROWS })] : [];
+  const shown = useAnswers(queries);
+  const isShort = minutesOf(view.value.from, view.value.to, zone.value, minute.value) <= 180;
+  const answer = shown.answers?.[0];
+  const isAnswered = answer && Object.keys(answer.results[0]?.dimensions ?? { [dimension]: "" })[0] === dimension;
+  return (
+    <Card
+      class="list-card"
+      label={title}
+      isOld={shown.isOld}
+      title={<TabTitle title={title} dimensions={dimensions} open={dimension} choose={(name) => (open.value = name)} />}
+    >
+      <div class="list-body" ref={place}>
+        <div class="list-metric quiet">
+          {metric ? metricName(metric) : ""}
+          {isAnswered && isShort && ` · ${span(answer.from, answer.to)}`}
+        </div>
+        {!metric ? (
+          <Empty>Not counted together with these filters.</Empty>
+        ) : shown.problem && !isAnswered ? (
+          <ProblemNote problem={shown.problem} />
+        ) : !isAnswered ? (
+          <Skeleton rows={ROWS} />
+        ) : answer.results.length ? (
+          <BarList answer={answer} dimension={dimension} />
+        ) : (
+          <Empty>Nothing in this period.</Empty>
+        )}
+      </div>
+      {metric && !isWall.value && (
+        <Link class="more" to={{ ...pageView("explore"), metric, breakdown: [dimension] }}>
+          All in Explore
+        </Link>
+      )}
+    </Card>
+  );
+}
+
+interface TabTitleProps {
+  title: string;
+  dimensions: string[];
+  open: string;
+  choose: (dimension: string) => void;
+}
+
+function TabTitle({ title, dimensions, open, choose }: TabTitleProps) {
+  if (dimensions.length === 1 || isWall.value) return <h2>{dimensionTitle(title, open)}</h2>;
+  return (
+    <>
+      <h2 class="hidden">{title}</h2>
+      <div class="tabs" role="group" aria-label={title}>
+        {dimensions.map((name) => (
+          <button type="button" key={name} aria-pressed={name === open} onClick={() => choose(name)}>
+            {TAB_NAMES[name] ?? dimensionName(name)}
+          </button>
+        ))}
+      </div>
+    </>
+  );
+}
+
+const TAB_NAMES: Record<string, string> = {
+  page: "Pages", event: "Events", channel: "Channels", referrer: "Referrers", utm_campaign: "Campaigns", utm_source: "UTM",
+  source: "Apps", country: "Countries", region: "Regions", language: "Languages", device: "Devices", browser: "Browsers", os: "Systems",
+};
+
+const dimensionTitle = (title: string, dimension: string): string => TAB_NAMES[dimension] ?? title;

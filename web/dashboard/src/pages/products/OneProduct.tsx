@@ -1,0 +1,114 @@
+// One product: its own funnel, any step over time, who looks at it, its last events.
+import { useEffect } from "preact/hooks";
+import type { Query } from "../../api/types";
+import { useFeed } from "../../live/feed";
+import { useAnswers } from "../../live/use";
+import { BarList } from "../../parts/BarList";
+import { Card, Empty, ProblemNote, Skeleton } from "../../parts/Card";
+import { FilterBar } from "../../parts/FilterBar";
+import { Funnel } from "../../parts/Funnel";
+import { canEdit, Link, NewProductLink } from "../../parts/links";
+import { MetricChart } from "../../parts/MetricChart";
+import { Value } from "../../parts/Value";
+import { copy } from "../../show/files";
+import { exact } from "../../show/numbers";
+import { dimensionName } from "../../show/names";
+import { go, interval, pageView, setMore, view } from "../../state/app";
+import { canAsk, isRefused, queryOf } from "../../state/ask";
+import { needProducts, products } from "../../state/products";
+import { EventRows } from "../feed/EventRows";
+import { ProductMark } from "./ProductMark";
+
+const STEPS = ["product_views", "adds_to_cart", "checkouts", "orders"];
+const OTHERS = ["units", "revenue", "visitors"];
+const LISTS = ["country", "source"];
+
+export function OneProduct({ id }: { id: string }) {
+  const product = products.value.get(id);
+  useEffect(() => void needProducts([id]), [id]);
+  const filters = { ...view.value.filters, product_id: [id] };
+  const queries = [...STEPS, ...OTHERS]
+    .filter((name) => canAsk(name, ["product_id"]))
+    .map((name) => queryOf(name, { filters, interval: interval.value }))
+    .filter((query) => !isRefused(query));
+  const shown = useAnswers(queries);
+  const chosen = queries.find(({ metric }) => metric === view.value.metric) ?? queries[0];
+  const answers = shown.answers ?? [];
+  const steps = answers.map((answer) => ({
+    metric: answer.metric, unit: answer.unit, currency: answer.currency ?? "", error: answer.meta.error,
+    total: answer.results[0]?.total ?? null, previous: answer.results[0]?.previous ?? null,
+  }));
+  const name = product?.name || id;
+  return (
+    <div class="page">
+      <header class="page-head">
+        <ProductMark name={name} />
+        <div class="row-main">
+          <h1 dir="auto">{name}</h1>
+          <span class="quiet" dir="auto">
+            {[id, product?.category, product?.brand].filter(Boolean).join(" · ")}
+            {product?.price != null && ` · ${exact(product.price, { unit: "money", currency: product.currency ?? "EUR" })}`}
+            {product === null && <> · <NewProductLink id={id} /></>}
+          </span>
+        </div>
+        <div class="row copies">
+          {product && canEdit() && <EditLink id={id} />}
+          <button type="button" class="button small" onClick={() => void copy(curlFor(id), "The curl line is")}>Copy as curl</button>
+          <Link class="button small" to={pageView("products")}>All products</Link>
+        </div>
+      </header>
+      <FilterBar />
+      <Card label="From view to order" title="From view to order" isOld={shown.isOld}>
+        {shown.problem && !shown.answers ? (
+          <ProblemNote problem={shown.problem} />
+        ) : !shown.answers ? (
+          <Skeleton rows={3} />
+        ) : (
+          <Funnel steps={steps.filter(({ metric }) => STEPS.includes(metric))} {...(chosen ? { chosen: chosen.metric } : {})} choose={(metric) => go({ metric }, true)} />
+        )}
+        <dl class="figures">
+          {steps.filter(({ metric }) => OTHERS.includes(metric)).map((step) => (
+            <div key={step.metric}>
+              <dt>{dimensionName(step.metric)}</dt>
+              <dd><Value value={step.total} unit={step.unit} currency={step.currency} error={step.error} /></dd>
+            </div>
+          ))}
+        </dl>
+      </Card>
+      {chosen && <MetricChart query={chosen} answer={answers.find(({ metric }) => metric === chosen.metric)} shown={shown} />}
+      <div class="pair">
+        {LISTS.map((dimension) => <ProductList key={dimension} dimension={dimension} filters={filters} />)}
+      </div>
+      <LastEvents id={id} />
+    </div>
+  );
+}
+
+function EditLink({ id }: { id: string }) {
+  const target = pageView("catalog", "products");
+  return <Link class="button small" to={{ ...target, more: { ...target.more, id } }}>Edit</Link>;
+}
+
+const curlFor = (id: string): string => `curl "${location.origin}/v1/products/${encodeURIComponent(id)}/metrics?from=-24h" -H "Authorization: Bearer $RTA_KEY"`;
+
+function ProductList({ dimension, filters }: { dimension: string; filters: Record<string, string[]> }) {
+  const query: Query = queryOf("product_views", { filters, breakdown: [dimension], limit: 8 });
+  const shown = useAnswers(canAsk("product_views", ["product_id", dimension]) ? [query] : []);
+  const answer = shown.answers?.[0];
+  return (
+    <Card title={`Views by ${dimensionName(dimension).toLowerCase()}`} label={`Views by ${dimension}`} isOld={shown.isOld}>
+      {shown.problem && !answer ? <ProblemNote problem={shown.problem} /> : !answer ? <Skeleton rows={5} /> : answer.results.length ? <BarList answer={answer} dimension={dimension} /> : <Empty>Nothing in this period.</Empty>}
+    </Card>
+  );
+}
+
+function LastEvents({ id }: { id: string }) {
+  const { items, problem } = useFeed({ product: [id] }, 10);
+  if (problem?.status === 404) return null;
+  return (
+    <Card title="Last events" label="Last events">
+      {problem && !items ? <ProblemNote problem={problem} /> : !items ? <Skeleton rows={4} /> : items.length ? <EventRows items={items} open={(item) => setMore({ id: item.id }, true)} /> : <Empty>None of the newest events is about this product.</Empty>}
+    </Card>
+  );
+}
+
