@@ -21,6 +21,7 @@ from rtaplatform.simulate.oracle.origins.oracle_visits import VisitTruth
 _KINDS = {"minute": BucketKind.MINUTE, "hour": BucketKind.HOUR, "day": BucketKind.DAY}
 _LIKE_A_MARKER = re.compile(r"\\+\((none|other)\)")
 _PEOPLE = {rollup.name for rollup in PEOPLE}
+KeptStarts = Mapping[BucketKind, frozenset[int]]
 
 
 class OpenOrders(NamedTuple):
@@ -36,9 +37,9 @@ class OpenOrders(NamedTuple):
 
 def find_open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
     """Return what is open because two partitions have reports of the same order. `pairs`: counted, and not counted."""
-    bounds = OpenOrders({}, {})
+    bounds, kept = OpenOrders({}, {}), _list_kept_starts(period)
     for counted, other in pairs:
-        ours, theirs = (_cut_to_period(_read_cells(truth), period).cells for truth in (counted, other))
+        ours, theirs = (_keep_starts(_read_cells(truth), kept).cells for truth in (counted, other))
         for place in ours.keys() | theirs.keys():
             mine, yours = ours.get(place, {}), theirs.get(place, {})
             for name in mine.keys() | yours.keys():
@@ -58,7 +59,7 @@ def read_totals(
             _add(totals, (rollup, kind, start), bot, numbers, values)
     _add_people(totals, people)
     _add_persons(totals, truth, people)
-    return _cut_to_period(totals, period)
+    return _keep_starts(totals, _list_kept_starts(period))
 
 
 def _read_cells(truth: ProjectTruth) -> ReconciledTotals:
@@ -113,8 +114,11 @@ def _add(
                 cell[name] = cell.get(name, 0) + number
 
 
-def _cut_to_period(totals: ReconciledTotals, period: ReconcilePeriod) -> ReconciledTotals:
-    kept = {kind: set(starts) for kind, starts in period.starts.items()}
+def _list_kept_starts(period: ReconcilePeriod) -> KeptStarts:
+    return {kind: frozenset(starts) for kind, starts in period.starts.items()}
+
+
+def _keep_starts(totals: ReconciledTotals, kept: KeptStarts) -> ReconciledTotals:
     return ReconciledTotals(
         {place: cell for place, cell in totals.cells.items() if place[2] in kept[place[1]]},
         {place: n for place, n in totals.persons.items() if place[2] in kept[place[1]]},

@@ -113,7 +113,7 @@ class Oracle:
 
     def erase(self, project: str, user: str, anonymous: Iterable[str]) -> None:
         """Forget a person from now on: their events count, but no longer for a person (rule 7)."""
-        self._erased[project].add(user, anonymous, self.truth.visits[project])
+        self._erased[project].add(user, anonymous)
         if project in self.truth.traits:
             self.truth.traits[project].erased |= {("u", user), *(("a", text) for text in anonymous)}
 
@@ -205,14 +205,13 @@ class Oracle:
         if gain.numbers.get("orders"):
             numbers = (gain.numbers.get(name, 0) for name in OracleOrder._fields)
             visit = visit._replace(order=OracleOrder(*numbers))
-        if project in self._erased:
-            remaining = self._erased[project].without(visit)
-            if remaining is None:
-                if visit.order:
-                    self.truth.origins[project].orders_of_nobody.append((event.time, visit.order))
-                return
-            visit = remaining
-        self.truth.visits[project].append(visit)
+        erased = self._erased[project]
+        remaining = erased.without(visit)
+        if remaining is not None:
+            erased.note(remaining)
+            self.truth.visits[project].append(remaining)
+        elif visit.order:
+            self.truth.origins[project].orders_of_nobody.append((event.time, visit.order))
 
     def _count_outcome(self, project: str, outcome: str, now: int) -> None:
         truth = self.truth.projects[project]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from rtaplatform.simulate.oracle.oracle_people import Id, OracleVisit
@@ -12,13 +13,19 @@ class OracleErased:
 
     def __init__(self) -> None:
         self._ids: set[Id] = set()
+        self._devices: dict[Id, set[Id]] = defaultdict(set)
 
-    def add(self, user: str, anonymous: Iterable[str], visits: Iterable[OracleVisit]) -> None:
-        """Erase a user ("" for none) and anonymous ids. `visits`: what was seen until now."""
+    def add(self, user: str, anonymous: Iterable[str]) -> None:
+        """Erase a user ("" for none) and anonymous ids."""
         self._ids |= {("a", text) for text in anonymous}
         if user:
             self._ids.add(("u", user))
-            self._ids |= {v.anonymous for v in visits if v.anonymous and v.user == ("u", user)}
+            self._ids |= self._devices[("u", user)]
+
+    def note(self, visit: OracleVisit) -> None:
+        """Note whose anonymous id the visit names: it is erased with its user."""
+        if visit.user and visit.anonymous:
+            self._devices[visit.user].add(visit.anonymous)
 
     def without(self, visit: OracleVisit) -> OracleVisit | None:
         """Return the visit as far as somebody is left whose it is; None if nobody is."""

@@ -1,7 +1,7 @@
 """The oracle's persons: who is who, active days, cohorts, sessions; counted from all events at once (rule 7).
 
 It keeps every event and knows no order of reading but that of time: of several users on one anonymous id, the one whose
-link is the earliest takes its history.
+link is the earliest takes its history. The work grows as the number of events, however many of them one person has.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rtaplatform.simulate.oracle.origins.oracle_sessions import (
     NO_ORIGIN,
     OracleOrder,
     OriginRow,
+    TimedOrder,
     count_cells,
     count_orders,
     count_sessions,
@@ -104,6 +105,7 @@ class OraclePeople:
         for visit in self._visits:
             if visit.user and visit.anonymous:
                 self._links[visit.anonymous].append((visit.time, visit.user))
+        self._link_times = {one: [time for time, _ in links] for one, links in self._links.items()}
         self.persons: dict[Id, list[OracleVisit]] = defaultdict(list)
         for visit in self._visits:
             self.persons[self.find_person(visit)].append(visit)
@@ -116,7 +118,7 @@ class OraclePeople:
         links = self._links.get(visit.anonymous)
         if not links:
             return visit.anonymous
-        at = bisect_right([time for time, _ in links], visit.time)
+        at = bisect_right(self._link_times[visit.anonymous], visit.time)
         return links[max(0, at - 1)][1]
 
     def find_canonical(self, person: Id) -> Id:
@@ -199,9 +201,7 @@ class OraclePeople:
         """Return those of all ids together, and those that ended long before their anonymous id was linked."""
         pages = [visit for visit in self.persons[person] if visit.dimensions[0] != "server"]
         together, apart = [visit for visit in pages if visit.user], list[OracleSession]()
-        for anonymous in {visit.anonymous for visit in pages if not visit.user}:
-            assert anonymous
-            own = [visit for visit in pages if not visit.user and visit.anonymous == anonymous]
+        for anonymous, own in _group_by_device(pages).items():
             linked = _find_link_time(person, self._links.get(anonymous))
             for session in _split([visit for visit in own if visit.time < linked]):
                 if session[-1].time < linked - _TOGETHER:
@@ -213,16 +213,21 @@ class OraclePeople:
 
     def _count_orders(self, person: Id, together: list[OracleSession]) -> Iterator[OriginRow]:
         """Yield what orders add. One that was made long before its id was linked belongs to a session of that id."""
+        orders, before = list[TimedOrder](), dict[Id, list[TimedOrder]]()
         for visit in self.persons[person]:
             if visit.order is None:
                 continue
-            sessions = together
+            place = orders
             if not visit.user and visit.anonymous:
                 linked = _find_link_time(person, self._links.get(visit.anonymous))
                 if visit.time < linked - _TOGETHER + _GAP:
-                    own = [v for v in self.persons[person] if not v.user and v.anonymous == visit.anonymous]
-                    sessions = _find_sessions_before(linked, own)
-            yield from count_orders(sessions, [(visit.time, visit.order)])
+                    place = before.setdefault(visit.anonymous, [])
+            place.append((visit.time, visit.order))
+        yield from count_orders(together, orders)
+        devices = _group_by_device(self.persons[person]) if before else {}
+        for anonymous, own_orders in before.items():
+            linked = _find_link_time(person, self._links[anonymous])
+            yield from count_orders(_find_sessions_before(linked, devices[anonymous]), own_orders)
 
     def _make_cell(self, rollup: str, day: date) -> Cell:
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=load_zone_info(self._rules.zone))
@@ -230,6 +235,16 @@ class OraclePeople:
 
     def _find_local_day(self, time: int) -> date:
         return datetime.fromtimestamp(time / 1_000, load_zone_info(self._rules.zone)).date()
+
+
+def _group_by_device(visits: Iterable[OracleVisit]) -> dict[Id, list[OracleVisit]]:
+    """Return the visits that name no user, by their anonymous id."""
+    groups: dict[Id, list[OracleVisit]] = defaultdict(list)
+    for visit in visits:
+        if not visit.user:
+            assert visit.anonymous
+            groups[visit.anonymous].append(visit)
+    return groups
 
 
 def _find_link_time(person: Id, links: list[tuple[int, Id]] | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,9 @@ class OracleOrder(NamedTuple):
     units: int
     revenue: int
     other_currencies: int
+
+
+TimedOrder = tuple[int, OracleOrder]
 
 
 class OriginRow(NamedTuple):
@@ -66,14 +70,17 @@ def count_sessions(sessions: Iterable[TimedSession]) -> Iterator[OriginRow]:
         yield OriginRow("session_pages", session.start, (session.exit, source), {"exits": 1})
 
 
-def count_orders(sessions: Sequence[TimedSession], orders: Iterable[tuple[int, OracleOrder]]) -> Iterator[OriginRow]:
+def count_orders(sessions: Sequence[TimedSession], orders: Iterable[TimedOrder]) -> Iterator[OriginRow]:
     """Yield what orders add: by the origin of the session that surrounds them, or that ended 30 minutes before.
 
-    At most one of the sessions does: those that were apart since a device was linked long after are left out.
+    The sessions are in order of time, over 30 minutes apart: at most one of them does.
     """
+    starts = [session.start for session in sessions]
     for time, order in orders:
-        around = [s for s in sessions if s.start <= time <= s.start + s.length + _GAP]
-        yield OriginRow("origins", time, around[0].origin if around else NO_ORIGIN, {"orders": 1, **order._asdict()})
+        last = sessions[at - 1] if (at := bisect_right(starts, time)) else None
+        is_near = last is not None and time <= last.start + last.length + _GAP
+        origin = last.origin if last is not None and is_near else NO_ORIGIN
+        yield OriginRow("origins", time, origin, {"orders": 1, **order._asdict()})
 
 
 def count_cells(rows: Iterable[OriginRow], zone: str) -> Iterator[tuple[tuple[str, str, int], str, int]]:
