@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import os
 import re
 import signal
@@ -53,6 +54,9 @@ CollectorUrlOption = Annotated[
 WriteKeyOption = Annotated[
     str, typer.Option(metavar="KEY", help="Of the project at the collector; default: that of the running `rta up`.")
 ]
+GiveUpOption = Annotated[
+    str, typer.Option(metavar="TIME", help="End if the collector gives no answer for this long; none: wait for good.")
+]
 
 
 def command(
@@ -74,6 +78,7 @@ def command(
     via: ViaOption = Via.KAFKA,
     url: CollectorUrlOption = "",
     write_key: WriteKeyOption = "",
+    give_up: GiveUpOption = "1m",
     kafka: KafkaOption = None,
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -99,6 +104,8 @@ def command(
     _require_consistent(plan)
     connections = Connections(kafka=kafka, data_dir=data_dir)
     collector = _find_collector(plan, connections, url, write_key) if via is Via.HTTP else None
+    if collector is not None:
+        collector = collector._replace(away_seconds_max=_read_seconds("--give-up", give_up))
     _print_summary(_run(plan, connections, collector, truth), as_json)
 
 
@@ -200,6 +207,12 @@ def _read_duration_ms(option: str, text: str) -> int | None:
             f"{option} {text} is not a length of time.", "Write a number and s, m, h or d, such as 90s or 7d."
         )
     return int(float(match[1]) * _UNITS_MS[match[2]])
+
+
+def _read_seconds(option: str, text: str) -> float:
+    """Return the length of time; infinity for none."""
+    length_ms = _read_duration_ms(option, text)
+    return math.inf if length_ms is None else length_ms / 1_000
 
 
 def _read_start_ms(text: str) -> int:

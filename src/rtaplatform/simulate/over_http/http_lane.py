@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from rtaplatform.simulate.over_http.sdk_requests import SdkRequest
 
 TEMPORARY = frozenset((408, 425, 429, 500, 502, 503, 504))
+NO_ANSWER = 0
 _ANSWER_SECONDS_MAX = 30.0
 _PAUSE_FIRST_SECONDS, _PAUSE_SECONDS_MAX, _RETRY_AFTER_SECONDS_MAX = 0.5, 10.0, 300.0
-_NO_ANSWER = 0
 
 
 class CollectorAnswer(NamedTuple):
@@ -49,7 +49,7 @@ class HttpLane:
         while True:
             answer = self._send(request, tries)
             self._notice(answer.status)
-            if answer.status not in TEMPORARY and answer.status != _NO_ANSWER:
+            if answer.status not in TEMPORARY and answer.status != NO_ANSWER:
                 check_answer(request, answer)
                 return True
             if not self._wait(pause_seconds(answer, tries)):
@@ -71,7 +71,7 @@ class HttpLane:
             return CollectorAnswer(response.status, response.getheader("Retry-After", ""), response.read())
         except (OSError, http.client.HTTPException):
             self.close()
-            return CollectorAnswer(_NO_ANSWER)
+            return CollectorAnswer(NO_ANSWER)
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._address.scheme == "https" else http.client.HTTPConnection

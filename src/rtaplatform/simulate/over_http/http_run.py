@@ -1,19 +1,22 @@
 """One run of the simulator through a collector: traffic → sdk_events → http_sender, with the truth beside it.
 
 Promise: the collector acknowledges every event once, or the run says how many it could not send. The truth counts the
-records that the collector must make of the events, without a look at what it made.
+records that the collector must make of the events, without a look at what it made. A collector that stays away ends the
+run, also while it waits for the last answers.
 Limits: a dead letter is what a worker refuses. What the collector refuses is no record: it is counted under `refused`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.over_http.collector_watch import CollectorWatch
 from rtaplatform.simulate.over_http.http_sender import HttpSender
 from rtaplatform.simulate.over_http.refused_events import break_event
 from rtaplatform.simulate.over_http.sdk_events import SdkEvent, make_sdk_event
@@ -28,10 +31,11 @@ _PARTITIONS = 4
 
 
 class CollectorAddress(NamedTuple):
-    """Where the collector is, and the key that opens it."""
+    """Where the collector is, the key that opens it, and how long it may give no answer."""
 
     url: str
     write_key: str
+    away_seconds_max: float = 60.0
 
 
 def draw_sdk_events(plan: SimulationPlan) -> Iterator[SdkEvent]:
@@ -46,8 +50,10 @@ def simulate_over_http(
     run: SimulationRun, collector: CollectorAddress, truth_file: Path | None = None
 ) -> dict[str, Any]:
     """Send the plan's events to a collector and return the summary. Raises SetupError."""
+    watch = CollectorWatch(run.say, collector.away_seconds_max)
+    run = replace(run, is_stopped=_stop_when_lost(run.is_stopped, watch))
     truth = SentTruth(choose_settings(run), SentLog(dict.fromkeys(TOPICS, _PARTITIONS))) if truth_file else None
-    sender = HttpSender(collector.url, collector.write_key, say=run.say, is_stopped=run.is_stopped)
+    sender = HttpSender(collector.url, collector.write_key, watch=watch, is_stopped=run.is_stopped)
 
     def count(event: SdkEvent) -> None:
         if event.refusal:
@@ -62,4 +68,14 @@ def simulate_over_http(
     finally:
         if truth is not None and truth_file is not None:
             truth.write(truth_file, run.summarise())
+    if watch.is_lost:
+        raise SetupError(
+            f"The collector {collector.url} gave no answer for {collector.away_seconds_max:g} s: "
+            f"{run.unsent:,} events were not acknowledged.",
+            "See whether it runs and can be reached, then run it again. --give-up sets how long it may be away.",
+        )
     return run.summarise()
+
+
+def _stop_when_lost(is_stopped: Callable[[], bool], watch: CollectorWatch) -> Callable[[], bool]:
+    return lambda: is_stopped() or watch.is_lost

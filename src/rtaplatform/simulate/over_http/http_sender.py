@@ -13,6 +13,7 @@ from threading import Event, Lock, Thread
 from zlib import crc32
 
 from rtaplatform.core.errors import SetupError
+from rtaplatform.simulate.over_http.collector_watch import CollectorWatch
 from rtaplatform.simulate.over_http.http_lane import HttpLane, UnexpectedAnswer
 from rtaplatform.simulate.over_http.sdk_events import SdkEvent
 from rtaplatform.simulate.over_http.sdk_outbox import SdkOutbox
@@ -25,17 +26,16 @@ _FLUSH_SECONDS_STOPPED = 3.5
 
 
 class HttpSender:
-    """Several connections, each with a thread of its own."""
+    """Several connections, each with a thread of its own. `watch` hears of every answer."""
 
-    def __init__(self, url: str, write_key: str, *, say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
-        self._say, self._is_stopped = say, is_stopped
+    def __init__(self, url: str, write_key: str, *, watch: CollectorWatch, is_stopped: Callable[[], bool]) -> None:
+        self._watch, self._is_stopped = watch, is_stopped
         self._outbox = SdkOutbox(write_key)
         self._queues = [Queue[SdkRequest](_QUEUED_MAX) for _ in range(LANES)]
         self._gives_up, self._is_complete = Event(), Event()
         self._lock = Lock()
         self._failure = ""
         self._unsent = 0
-        self._is_waiting = False
         self._threads = [Thread(target=self._run, args=(url, queue), daemon=True) for queue in self._queues]
         for thread in self._threads:
             thread.start()
@@ -57,7 +57,7 @@ class HttpSender:
         while any(thread.is_alive() for thread in self._threads):
             if self._is_stopped() or self._failure:
                 give_up_at = give_up_at or time.monotonic() + _FLUSH_SECONDS_STOPPED
-            if give_up_at and time.monotonic() > give_up_at:
+            if self._watch.is_lost or (give_up_at and time.monotonic() > give_up_at):
                 self._gives_up.set()
             time.sleep(_STEP_SECONDS / 10)
         self._raise_failure()
@@ -84,7 +84,7 @@ class HttpSender:
         return True
 
     def _run(self, url: str, queue: Queue[SdkRequest]) -> None:
-        lane = HttpLane(url, wait=lambda seconds: not self._gives_up.wait(seconds), notice=self._notice)
+        lane = HttpLane(url, wait=lambda seconds: not self._gives_up.wait(seconds), notice=self._watch.notice)
         while True:
             try:
                 request = queue.get(timeout=_STEP_SECONDS)
@@ -102,20 +102,6 @@ class HttpSender:
     def _give_up(self, request: SdkRequest) -> None:
         with self._lock:
             self._unsent += len(request.events)
-
-    def _notice(self, status: int) -> None:
-        """Say once that the collector is waited for, and once that it takes events again."""
-        is_waiting = status != 200
-        with self._lock:
-            if is_waiting == self._is_waiting:
-                return
-            self._is_waiting = is_waiting
-        if not is_waiting:
-            self._say("The collector takes events again.")
-        elif status == 429:
-            self._say("The collector limits the rate; waiting as long as it says.")
-        else:
-            self._say("The collector is away; waiting for it.")
 
     def _raise_failure(self) -> None:
         if self._failure:

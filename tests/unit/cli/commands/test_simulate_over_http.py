@@ -1,7 +1,11 @@
-"""`rta simulate --via http` says what is wrong with its options before it sends anything."""
+"""`rta simulate --via http` says what is wrong with its options before it sends anything, and what was not taken."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -34,4 +38,18 @@ def test_what_cannot_be_sent_is_named(tmp_path: Path, plan: SimulationPlan, url:
 
 def test_a_given_collector_needs_no_running_platform(tmp_path: Path) -> None:
     plan = SimulationPlan(NOW_MS, rate=0, events_max=10)
-    assert _find_collector(plan, Connections(data_dir=tmp_path), URL, "rta_w_key") == (URL, "rta_w_key")
+    assert _find_collector(plan, Connections(data_dir=tmp_path), URL, "rta_w_key")[:2] == (URL, "rta_w_key")
+
+
+def test_a_collector_that_is_not_there_ends_the_run_with_the_number_of_events(tmp_path: Path) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}"
+        options = ["--via", "http", "--url", url, "--write-key", "rta_w_key", "--rate", "0", "--events", "20"]
+        done = subprocess.run(
+            [sys.executable, "-m", "rtaplatform.cli.main", "simulate", *options, "--give-up", "0.1s"],
+            cwd=tmp_path, env={**os.environ, "RTA_SUPERVISED": "1"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert f"The collector {url} gave no answer for 0.1 s: 20 events were not acknowledged." in done.stderr
+    assert "The collector is away; waiting for up to 0.1 s." in done.stderr

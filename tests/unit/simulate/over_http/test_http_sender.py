@@ -1,4 +1,4 @@
-"""A collector that limits, fails, and loses answers gets every event; one that refuses good events ends the run."""
+"""A collector that limits, fails, or loses answers gets every event; one that refuses good events or dies ends it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rtaplatform.simulate.shop.plan import SimulationPlan
 
 PLAN = SimulationPlan(time.time_ns() // 1_000_000, rate=0, events_max=300, malformed=0, duplicates=0)
 LOST = 0  # the events are taken, and the connection ends without an answer
+DEAD = -1  # nothing is taken, and the connection ends without an answer
 
 
 @dataclass
@@ -67,7 +68,7 @@ class _ScriptedHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         body = gzip.decompress(body) if self.headers.get("content-encoding") else body
         status, retry_after = self.collector.judge(body, self.headers.get("x-retry-count", ""))
-        if status == LOST:
+        if status in (LOST, DEAD):
             self.close_connection = True
             return
         answer = json.dumps({"success": True, "rejected": self.collector.rejected}).encode()
@@ -157,3 +158,15 @@ def test_a_stop_gives_up_what_waits_and_counts_it(collector: ScriptedCollector) 
     summary = simulate_over_http(make_run(stopped, []), CollectorAddress(collector.url, "key"))
     assert summary["unsent"] >= summary["sent"]
     assert not collector.taken
+
+
+def test_a_collector_that_dies_ends_the_run_with_the_number_of_events(
+    collector: ScriptedCollector, tmp_path: Path
+) -> None:
+    collector.script = [(200, "")] * 5 + [(DEAD, "")] * 10_000
+    run = make_run(threading.Event(), [])
+    with pytest.raises(SetupError, match=r"[1-9][0-9]* events were not acknowledged") as raised:
+        simulate_over_http(run, CollectorAddress(collector.url, "key", 0.1), tmp_path / "truth.json")
+    unsent = json.loads((tmp_path / "truth.json").read_text())["run"]["unsent"]
+    assert f" {unsent} events" in raised.value.problem
+    assert sum(run.sent_by_topic.values()) <= len(collector.taken) + unsent <= 300
