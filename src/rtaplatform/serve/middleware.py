@@ -23,6 +23,7 @@ from rtaplatform.serve.connections.body_intake import BodyIntake
 from rtaplatform.serve.connections.connection_guard import peer_of_scope
 from rtaplatform.serve.connections.request_strictness import check_headers, has_empty_segment, path_to_route
 from rtaplatform.serve.connections.response_outlet import ResponseOutlet
+from rtaplatform.serve.connections.server_channel import ServerChannel
 from rtaplatform.serve.http import cors
 from rtaplatform.serve.http.access import find_scope_address
 from rtaplatform.serve.http.cors import Headers
@@ -62,10 +63,12 @@ async def _run_socket(app: ASGIApp, parts: Dependencies, scope: Any, receive: Re
     with parts.bounds.exchanges.counted():
         if peer is not None:
             parts.bounds.guard.begin(peer)
+        channel = ServerChannel(receive, send)
         try:
             scope["path"] = path
-            await app(scope, receive, send)
+            await app(scope, channel.receive, channel.send)
         finally:
+            channel.release()
             if peer is not None:
                 parts.bounds.guard.end(peer)
 

@@ -12,6 +12,20 @@ from litestar import Litestar
 PATH = "/v1/live/ws"
 
 
+def make_scope(
+    *, key: str | None = "reader", given: dict[str, str] | None = None, headers: dict[str, str] | None = None,
+    client: Any = ("127.0.0.1", 1),
+) -> Any:  # fmt: skip
+    """The scope of a socket, as the server makes it."""
+    names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+    return {
+        "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "path": PATH,
+        "raw_path": PATH.encode(), "query_string": urlencode(given or {}).encode(), "root_path": "",
+        "scheme": "ws", "headers": [(n.encode(), v.encode()) for n, v in names.items()],
+        "client": client, "server": ("test", 80), "subprotocols": [], "state": {}, "extensions": {},
+    }  # fmt: skip
+
+
 class Socket:
     """A socket that stays open until `leave`. `is_stuck`: the client reads nothing after it is accepted."""
 
@@ -24,13 +38,7 @@ class Socket:
         self._is_stuck, self._news = is_stuck, asyncio.Event()
         self._incoming: asyncio.Queue[Any] = asyncio.Queue()
         self._incoming.put_nowait({"type": "websocket.connect"})
-        names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
-        scope: Any = {
-            "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "path": PATH,
-            "raw_path": PATH.encode(), "query_string": urlencode(given or {}).encode(), "root_path": "",
-            "scheme": "ws", "headers": [(n.encode(), v.encode()) for n, v in names.items()],
-            "client": client, "server": ("test", 80), "subprotocols": [], "state": {}, "extensions": {},
-        }  # fmt: skip
+        scope = make_scope(key=key, given=given, headers=headers, client=client)
         self.task = asyncio.ensure_future(app(scope, self._incoming.get, self._send))
 
     def say(self, **message: Any) -> None:

@@ -19,7 +19,7 @@ import stat
 import struct
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import heapify, heappop, heapreplace
@@ -59,7 +59,7 @@ class ConnectionGuard:
     def __init__(self, connections_max: int, *, is_exempt: Callable[[str], bool] = lambda address: False) -> None:
         self.connections_max, self._is_exempt = connections_max, is_exempt
         self._requests: dict[Peer, float] = {}
-        self._stalled: set[Peer] = set()
+        self._stalled: deque[Peer] = deque()  # reported, and not yet cut
         self._stop = threading.Event()
 
     # reports of the middleware ------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class ConnectionGuard:
 
     def cut(self, peer: Peer) -> None:
         """Cut this connection soon: its client reads nothing."""
-        self._stalled.add(peer)
+        self._stalled.append(peer)
 
     # the thread -----------------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class ConnectionGuard:
                 _log.warning("connection_guard_failed", error=str(error))
 
     def _cut_connections(self, port: int) -> None:
-        stalled, self._stalled = self._stalled, set()
+        stalled = set(self._take_stalled())
         is_full = len(os.listdir(DESCRIPTORS)) > self.connections_max
         if not stalled and not is_full:
             return
@@ -111,6 +111,11 @@ class ConnectionGuard:
         if for_room:
             _log.warning("connections_cut", count=len(for_room), open=len(connections), limit=self.connections_max)
         _cut(port, stalled | for_room)
+
+    def _take_stalled(self) -> Iterator[Peer]:
+        # One at a time: the event loop may report another one meanwhile, and it must not be lost.
+        while self._stalled:
+            yield self._stalled.popleft()
 
     def _without_exempt(self, connections: Iterable[OpenConnection]) -> list[OpenConnection]:
         return [connection for connection in connections if not self._is_exempt(connection.peer[0])]

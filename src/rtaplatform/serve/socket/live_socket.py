@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 from litestar import WebSocket
 from litestar.exceptions import HTTPException
 
-from rtaplatform import telemetry
 from rtaplatform.analytics.live.hub import LiveSeat
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unauthorized, Unavailable
@@ -30,7 +29,7 @@ from rtaplatform.serve.query import live_admission
 from rtaplatform.serve.query.live_admission import NEW_TICKET, TICKET_IS_OVER, KeyWatch, LiveAdmission
 from rtaplatform.serve.query.live_rendering import LiveRenderer
 from rtaplatform.serve.socket.feed_on_socket import send_feed
-from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine
+from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine, forget_frames
 from rtaplatform.serve.socket.socket_messages import (
     MESSAGE_BYTES_MAX,
     Pong,
@@ -74,8 +73,10 @@ class LiveSocket:
                 await self._line.say(hello_message(build, HEARTBEAT_S))
                 group.create_task(self._read(group), name="socket reader")
                 group.create_task(self._watch(), name="socket watch")
-        except* SocketGone:
-            pass
+        except BaseExceptionGroup as end:
+            if (bugs := end.split(SocketGone)[1]) is not None:
+                raise bugs from None
+            forget_frames(end)
 
     # reading ---------------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,8 @@ class LiveSocket:
         ends_at, beat_at = self._now() + self._admission.life_s(self._parts), self._now() + HEARTBEAT_S
         key_watch = KeyWatch(self._parts.keys, self._admission.hashed, self._access.project)
         while True:
-            await self._wait(min(beat_at - self._now(), live_admission.KEY_CHECK_S, ends_at - self._now()))
+            next_at = min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX)
+            await self._wait(min(next_at - self._now(), live_admission.KEY_CHECK_S))
             await self._end_if_over(is_old=self._now() >= ends_at)
             if (problem := await key_watch.find_problem()) is not None:
                 await end_by(self._line, LATER if isinstance(problem, Unavailable) else KEY, problem)
@@ -193,8 +195,8 @@ class LiveSocket:
             await self._line.end(RESTART, bye())
         if self.seat.problem is not None:
             await end_by(self._line, LIMIT, self.seat.problem)
-        if self._now() - self._heard_at > SILENCE_S_MAX:
-            telemetry.LIVE_DROPPED.labels("takes_nothing").inc()
+        if self._now() - self._heard_at >= SILENCE_S_MAX:
+            self._line.note_silence()
             await self._line.end(SILENT)
         if is_old and self._admission.ticket is not None:
             await end_by(self._line, KEY, Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET))

@@ -7,7 +7,7 @@ session's cookie opens a socket only from the API's own pages.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 from litestar import websocket
@@ -25,7 +25,7 @@ from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.query.live_admission import SCOPE, admission_of, claim_ticket, find_by_ticket
 from rtaplatform.serve.session.session_cookie import comes_from_own_page, require_own_origin
 from rtaplatform.serve.socket.live_socket import FORBIDDEN, KEY, LATER, LIMIT, AnySocket, LiveSocket, end_by
-from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine
+from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine, forget_frames
 
 PATH = "/v1/live/ws"
 INTERNAL = 1011
@@ -40,7 +40,7 @@ async def serve_live_socket(socket: AnySocket) -> None:
     except (OSError, RuntimeError):  # the client has left already
         return
     line = _make_line(socket, parts)
-    with suppress(SocketGone):
+    try:
         try:
             await _serve(socket, line, parts)
         except (PlatformError, HTTPException) as error:
@@ -48,6 +48,8 @@ async def serve_live_socket(socket: AnySocket) -> None:
         except Exception as error:  # noqa: BLE001  # a bug is logged in full; the client learns that it is ours
             telemetry.make_logger("socket").error("socket_failed", exc_info=error)
             await end_by(line, INTERNAL, error)
+    except SocketGone as end:
+        forget_frames(end)
 
 
 route_handlers: list[BaseRouteHandler] = [serve_live_socket]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rtaplatform import telemetry
 from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, ByteBudget
 from rtaplatform.serve.connections.connection_guard import Peer
 from rtaplatform.serve.connections.deadlines import Deadlines
@@ -40,6 +41,11 @@ def budget_of(megabytes: int) -> ByteBudget:
     return ByteBudget("tests", megabytes * MB, wait_seconds=5)
 
 
+def count_dropped() -> float:
+    [metric] = telemetry.LIVE_DROPPED.collect()
+    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
+
+
 async def say_large(line: SocketLine, size: int) -> None:
     async with line.room_for(size):
         await line.say("x" * size)
@@ -63,6 +69,21 @@ async def test_a_client_that_takes_nothing_is_cut_once_its_time_is_over() -> Non
     with pytest.raises(SocketGone):
         await line.say("more")
     assert server.cuts == 1
+
+
+async def test_a_client_that_only_waited_for_room_is_cut_too_and_counted_once() -> None:
+    holder, waiter, budget = Server(), Server(), ByteBudget("tests", 8 * MB, wait_seconds=0.05)
+    holder.is_reading = False
+    held = asyncio.create_task(say_large(line_to(holder, budget), 4 * MB // COPIES))
+    await asyncio.sleep(0)
+    dropped = count_dropped()
+    line = line_to(waiter, budget)
+    with pytest.raises(SocketGone):
+        await say_large(line, 4 * MB // COPIES)
+    line.note_silence()  # the heartbeats were not answered either
+    assert (waiter.messages, waiter.cuts, holder.cuts) == ([], 1, 0)
+    assert count_dropped() - dropped == 1
+    held.cancel()
 
 
 async def test_large_messages_give_their_room_back() -> None:

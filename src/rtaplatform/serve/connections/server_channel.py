@@ -1,0 +1,31 @@
+"""The server's `receive` and `send` of one socket, which are let go when the application has ended.
+
+The framework's socket refers to itself, so it stays until the garbage collector runs, and with it all that it refers
+to. The server closes a connection whose send was given up only when nobody refers to its functions any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from rtaplatform.serve.connections.body_intake import Receive
+from rtaplatform.serve.connections.response_outlet import Send
+
+
+class ServerChannel:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+
+    async def receive(self) -> Any:
+        return await self._receive()
+
+    async def send(self, message: Any) -> None:
+        await self._send(message)
+
+    def release(self) -> None:
+        """Let go of the server's functions."""
+        self._receive = self._send = _refuse
+
+
+async def _refuse(*_: Any) -> NoReturn:
+    raise RuntimeError("The application has ended.")
