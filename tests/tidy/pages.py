@@ -120,7 +120,7 @@ def signals_page() -> str:
 
 
 def metrics_page() -> str:
-    from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, intervals_of
+    from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, list_intervals
     from rtaplatform.core.declarations import DECLARED_MAX, METRIC, by_value, by_value_and_event
     from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
     from rtaplatform.core.rollups import ROLLUPS, WITHOUT_MINUTES
@@ -130,7 +130,7 @@ def metrics_page() -> str:
         (
             f"`{metric.name}`", metric.unit, metric.description,
             ", ".join(f"`{name}`" for name in metric.dimensions) or "none",
-            "takes no period" if isinstance(metric, LiveGauge) else intervals[intervals_of(metric)],
+            "takes no period" if isinstance(metric, LiveGauge) else intervals[list_intervals(metric)],
         )
         for metric in METRICS.values()
     ]  # fmt: skip

@@ -17,10 +17,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # The first words of our functions. A verb that is missing here belongs here; a noun does not.
 _VERBS = """
 abandon accept adapt add admit adopt advance align allow answer append apply ask assign attempt begin bound
-break browse build buy cache call change charge check choose claim clean clear close coarsen collect commit
+break browse build buy cache call change charge check choose claim clean clear close coarsen collect combine commit
 compare complete compute configure connect continue copy correct count create cut decay decide decode delete
 deliver describe detect die diff discard disconnect distribute divide downgrade draft drain draw drop empty
-encode end enqueue enter erase evict examine execute expect expire explain export extract fail fall feed fetch
+encode end enqueue enter erase estimate evict examine execute expect expire explain export extract fail fall feed fetch
 fill filter find finish flatten flush fold follow forget format frame get give grant group grow guard handle
 hash hold identify ignore import increment init initialise insert install intern interpret issue iterate join
 judge keep kill launch learn leave limit link list listen load lock log look lower maintain make mark mask

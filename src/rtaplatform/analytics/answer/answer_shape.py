@@ -10,16 +10,16 @@ from msgspec import UNSET
 from rtaplatform.analytics.answer.question_job import (
     QUALITY_MEASURES,
     QuestionJob,
-    currency_reads,
-    quality_reads,
-    shown_rows_of_job,
+    build_shown_rows,
+    list_currency_reads,
+    list_quality_reads,
 )
-from rtaplatform.analytics.ask.time_expressions import shown, shown_instant
+from rtaplatform.analytics.ask.time_expressions import format_instant, format_minute
 from rtaplatform.analytics.freshness.tracker import Freshness
-from rtaplatform.analytics.plan.declared_dimensions import dimensions_of
+from rtaplatform.analytics.plan.declared_dimensions import list_dimensions
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import OnlinePlan
-from rtaplatform.analytics.read.rows import ShownRow, ShownRows, table_of
+from rtaplatform.analytics.read.rows import ShownRow, ShownRows, make_table
 from rtaplatform.core.declarations import AT_APPLY, traits_in
 from rtaplatform.core.query import Answer, Meta, Result
 from rtaplatform.core.values.markers import shown_value
@@ -28,41 +28,41 @@ from rtaplatform.store.port import Read, Snapshot
 INCOMPLETE = "The totals are behind the log, or a part of them stands still: /health/ready tells which."
 
 
-def answer_of(
+def build_answer(
     job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int
 ) -> Answer:
     planned = job.plan
     query, period = planned.query, planned.period
-    rows = shown_rows_of_job(job, answers, now_ms)
+    rows = build_shown_rows(job, answers, now_ms)
     before = None if isinstance(planned.shape, OnlinePlan) else period.before
     return Answer(
         metric=query.metric,
         unit=planned.metric.unit,
-        start=shown(period.start, period.zone),
-        end=shown(period.end, period.zone),
+        start=format_minute(period.start, period.zone),
+        end=format_minute(period.end, period.zone),
         interval="none" if isinstance(planned.shape, OnlinePlan) else query.interval,
         timezone=period.zone,
-        results=_results(planned, rows),
-        meta=_meta(planned, answers, rows, fresh),
+        results=_list_results(planned, rows),
+        meta=_make_meta(planned, answers, rows, fresh),
         currency=snapshot.project.currency if planned.metric.unit == "money" else UNSET,
-        previous_from=UNSET if before is None else shown(before[0], period.zone),
-        previous_to=UNSET if before is None else shown(before[1], period.zone),
+        previous_from=UNSET if before is None else format_minute(before[0], period.zone),
+        previous_to=UNSET if before is None else format_minute(before[1], period.zone),
     )
 
 
-def rows_max(planned: QueryPlan) -> int:
+def find_row_limit(planned: QueryPlan) -> int:
     """The requested limit. The plan's limit is one more, to tell whether there are further rows."""
     return planned.query.limit - 1 if planned.query.breakdown else 1
 
 
-def _results(planned: QueryPlan, rows: ShownRows) -> list[Result]:
+def _list_results(planned: QueryPlan, rows: ShownRows) -> list[Result]:
     times: list[str] = []
     if planned.query.interval != "none" and not isinstance(planned.shape, OnlinePlan):
-        times = [shown(span.start, planned.period.zone) for span in planned.period.spans]
-    return [_result(planned, row, times) for row in rows.rows[: rows_max(planned)]]
+        times = [format_minute(span.start, planned.period.zone) for span in planned.period.spans]
+    return [_make_result(planned, row, times) for row in rows.rows[: find_row_limit(planned)]]
 
 
-def _result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
+def _make_result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     return Result(
         dict(zip(planned.query.breakdown, map(shown_value, row.key), strict=True)),
         row.total,
@@ -71,11 +71,11 @@ def _result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     )
 
 
-def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness) -> Meta:
-    quality = table_of(quality_reads(planned), answers).values()
-    currencies = table_of(currency_reads(planned), answers).values()
+def _make_meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness) -> Meta:
+    quality = make_table(list_quality_reads(planned), answers).values()
+    currencies = make_table(list_currency_reads(planned), answers).values()
     return Meta(
-        as_of=None if fresh.as_of_ms is None else shown_instant(fresh.as_of_ms),
+        as_of=None if fresh.as_of_ms is None else format_instant(fresh.as_of_ms),
         lag_ms=fresh.lag_ms,
         complete=fresh.is_complete and planned.period.is_kept,
         exact=rows.error == 0,
@@ -84,11 +84,11 @@ def _meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fres
         other_currencies=sum(c.get("other_currencies", 0) for c in currencies)
         if planned.metric.unit == "money"
         else UNSET,
-        more_rows=len(rows.rows) > rows_max(planned) if planned.query.breakdown else UNSET,
-        traits=AT_APPLY if traits_in(dimensions_of(planned.query)) else UNSET,
-        reasons=_reasons(planned, fresh) or UNSET,
+        more_rows=len(rows.rows) > find_row_limit(planned) if planned.query.breakdown else UNSET,
+        traits=AT_APPLY if traits_in(list_dimensions(planned.query)) else UNSET,
+        reasons=_list_reasons(planned, fresh) or UNSET,
     )
 
 
-def _reasons(planned: QueryPlan, fresh: Freshness) -> list[str]:
+def _list_reasons(planned: QueryPlan, fresh: Freshness) -> list[str]:
     return [*planned.period.reasons, *([] if fresh.is_complete else [INCOMPLETE])]

@@ -14,11 +14,16 @@ from functools import partial
 import xxhash
 from msgspec import Struct
 
-from rtaplatform.analytics.answer.answer_shape import answer_of
-from rtaplatform.analytics.answer.question_job import QuestionJob, reads_of, tiles_of, update_windows
+from rtaplatform.analytics.answer.answer_shape import build_answer
+from rtaplatform.analytics.answer.question_job import QuestionJob, list_reads, list_tiles, update_windows
 from rtaplatform.analytics.answer.side_thread import SideThread
 from rtaplatform.analytics.cache.unchanged_answers import UnchangedAnswers
-from rtaplatform.analytics.cache.united_sketches import SKETCH_BYTES_MAX, UnitedSketches, sketch_size_reads, union_tiles
+from rtaplatform.analytics.cache.united_sketches import (
+    SKETCH_BYTES_MAX,
+    UnitedSketches,
+    list_sketch_size_reads,
+    list_union_tiles,
+)
 from rtaplatform.analytics.cache.visitor_bounds import VisitorUpperBounds
 from rtaplatform.analytics.cache.window_cache import SumsCache, WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
@@ -30,10 +35,10 @@ from rtaplatform.analytics.plan.plan_cache import PlanCache
 from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.cost import RequestCost, require_affordable, require_few_sketches
-from rtaplatform.analytics.read.distinct import Group, groups_of, needs_values, values_read
+from rtaplatform.analytics.read.distinct import Group, group_values, make_values_read, needs_values
 from rtaplatform.analytics.read.product_attributes import ProductCatalog, ProductTable
 from rtaplatform.analytics.read.rows import Answers, merge_reads
-from rtaplatform.analytics.read.visitor_ranking import greatest, greatest_products
+from rtaplatform.analytics.read.visitor_ranking import find_greatest_groups, find_greatest_products
 from rtaplatform.core.errors import InvalidParameter, Unable, Unavailable
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer, Query
@@ -106,7 +111,7 @@ class Engine:
             snapshot, answers = await self._read(settings.slug, [job], now_ms, reads)
             if snapshot.project == settings:
                 fresh = self._freshness.observe(snapshot, self._clock())
-                answer = answer_of(job, answers, snapshot, fresh, now_ms)
+                answer = build_answer(job, answers, snapshot, fresh, now_ms)
                 return BesideReading(answer, plan, now_ms, reads, answers)
             self._projects[settings.slug] = snapshot.project
         raise Unavailable("redis", f"the settings of {project} keep changing")
@@ -132,14 +137,14 @@ class Engine:
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = await self.side_thread.run(
             cost.points + sum(part.extra_work for part in parts),
-            lambda: [answer_of(job, answers_of_reads, snapshot, fresh, now_ms) for job in jobs],
+            lambda: [build_answer(job, answers_of_reads, snapshot, fresh, now_ms) for job in jobs],
         )
-        return Reply(answers, snapshot.generation, _digest(snapshot))
+        return Reply(answers, snapshot.generation, _hash_ledger(snapshot))
 
     async def _read(
         self, slug: str, jobs: Sequence[QuestionJob], now_ms: int, more_reads: Sequence[Read] = ()
     ) -> tuple[Snapshot, Answers]:
-        merged = merge_reads([*more_reads, *(read for job in jobs for read in reads_of(job, now_ms))])
+        merged = merge_reads([*more_reads, *(read for job in jobs for read in list_reads(job, now_ms))])
         reads = list(dict.fromkeys(merged.values()))
         snapshot = await self._unchanged_answers.ask(slug, reads)
         answers = dict(zip(reads, snapshot.answers, strict=True))
@@ -180,7 +185,7 @@ class Engine:
                     return QuestionJob(planned, products=products)
                 assert isinstance(window, SumsCache)
                 window.prepare(products)
-                await self._read_portions(planned, window, tiles_of(planned))
+                await self._read_portions(planned, window, list_tiles(planned))
                 return QuestionJob(planned, window=window, products=products)
             case PersonsPlan() as shape:
                 return await self._prepare_persons(planned, shape)
@@ -221,23 +226,27 @@ class Engine:
                 return await self._prepare_union(planned, window, products)
         values = shape.values or ("",)
         if needs_values(planned, shape):
-            answer = (await self._unchanged_answers.ask(planned.project.slug, [values_read(planned, shape)])).answers[0]
+            answer = (
+                await self._unchanged_answers.ask(planned.project.slug, [make_values_read(planned, shape)])
+            ).answers[0]
             assert isinstance(answer, list)
             values = tuple(str(value) for value in answer)
         elif not planned.query.breakdown and not shape.attributes:
             return QuestionJob(planned, (((), values),))
-        groups = groups_of(planned, shape, values, products)
+        groups = group_values(planned, shape, values, products)
         if planned.query.breakdown and len(groups) > planned.query.limit:
-            groups = await greatest(partial(self._reader.read, planned.project.slug), planned, shape, groups)
+            groups = await find_greatest_groups(
+                partial(self._reader.read, planned.project.slug), planned, shape, groups
+            )
         return QuestionJob(planned, groups, products=products)
 
     async def _prepare_union(self, planned: QueryPlan, window: UnitedSketches, products: ProductTable) -> QuestionJob:
         """Raises `Unable` if the sketches are too large, or if the store has the library of an earlier version."""
         window.prepare(products)
-        tiles = union_tiles(planned)
+        tiles = list_union_tiles(planned)
         window.drop_others(tiles, None)  # for the same reason as in _rank_products
         if new_tiles := window.list_new(tiles):
-            sizes = (await self._reader.read(planned.project.slug, sketch_size_reads(new_tiles))).answers
+            sizes = (await self._reader.read(planned.project.slug, list_sketch_size_reads(new_tiles))).answers
             size = sum(number for answer in sizes for bucket in _require_cells(answer) for number in bucket.values())
             if size > SKETCH_BYTES_MAX:
                 raise Unable("redis", f"{size} bytes of sketches are too many to be kept")
@@ -256,7 +265,7 @@ class Engine:
             if bounds.update(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
                 is_kept = planned.query.limit <= KEPT_COUNTS_MAX  # else the answers are too many to be kept
                 read = self._unchanged_answers.ask if is_kept else self._reader.read
-                return await greatest_products(partial(read, slug), planned, shape, bounds.copy_ranking())
+                return await find_greatest_products(partial(read, slug), planned, shape, bounds.copy_ranking())
         raise Unavailable("redis", f"the history of {planned.project.slug} keeps changing")
 
 
@@ -272,6 +281,6 @@ def _require_cells(answer: object) -> list[dict[str, int]]:
     return answer
 
 
-def _digest(snapshot: Snapshot) -> str:
+def _hash_ledger(snapshot: Snapshot) -> str:
     rows = sorted((*partition, row.next_offset) for partition, row in snapshot.ledger.items())
     return xxhash.xxh3_64_hexdigest(repr(rows).encode())

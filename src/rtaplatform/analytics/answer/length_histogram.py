@@ -15,24 +15,24 @@ from rtaplatform.core.query import LengthBucket, LengthHistogram, Query
 from rtaplatform.core.time.session_lengths import LENGTH_BOUNDS_MS
 
 
-def query_of_lengths(query: Query) -> Query:
+def make_length_query(query: Query) -> Query:
     """The counts of all lengths, for the period and the filters of `query`."""
     return replace(query, metric=COUNTS_BY_LENGTH.name, breakdown=(LENGTH,), limit=len(LENGTH_BOUNDS_MS) + 1)
 
 
 async def read_lengths(engine: Engine, project: str, query: Query) -> LengthHistogram:
-    """`query` is one of `query_of_lengths`."""
+    """`query` is one of `make_length_query`."""
     answer = (await engine.answer(project, [query]))[0]
     counts = {int(row.dimensions[LENGTH]): int(row.total or 0) for row in answer.results}
     return LengthHistogram(
         answer.start, answer.end, answer.timezone,
         sum(counts.values()),
-        [_bucket(index, counts[index]) for index in sorted(counts) if counts[index]],
+        [_make_bucket(index, counts[index]) for index in sorted(counts) if counts[index]],
         replace(answer.meta, more_rows=UNSET),
     )  # fmt: skip
 
 
-def _bucket(index: int, sessions: int) -> LengthBucket:
+def _make_bucket(index: int, sessions: int) -> LengthBucket:
     start_ms = LENGTH_BOUNDS_MS[index - 1] if index else 0
     end_ms = LENGTH_BOUNDS_MS[index] if index < len(LENGTH_BOUNDS_MS) else None
     return LengthBucket(start_ms / 1_000, None if end_ms is None else end_ms / 1_000, sessions)

@@ -31,7 +31,7 @@ ENGAGEMENT_METRICS = (
 ENGAGEMENT_DIMENSIONS = SESSIONS.dimensions
 
 
-def queries_of_totals(query: Query, names: Sequence[str]) -> list[Query]:
+def list_total_queries(query: Query, names: Sequence[str]) -> list[Query]:
     """One query for each of these metrics that can have the filters of `query`, all for one period."""
     filters = [name for name, _ in query.filters]
     answered = [name for name in names if can_filter(METRICS[name], filters)]
@@ -43,8 +43,8 @@ async def read_totals(engine: Engine, project: str, query: Query, names: Sequenc
 
     The total of a metric that cannot have these filters is null. The first metric that can has a period.
     """
-    answers = await engine.answer(project, queries_of_totals(query, names))
-    first, totals = answers[0], {answer.metric: _total(answer) for answer in answers}
+    answers = await engine.answer(project, list_total_queries(query, names))
+    first, totals = answers[0], {answer.metric: _make_total(answer) for answer in answers}
     missing = [name for name in names if name not in totals]
     totals |= {name: MetricTotal(METRICS[name].unit, None, None, None) for name in missing}
     meta = _merge_meta(answers)
@@ -59,7 +59,7 @@ async def read_totals(engine: Engine, project: str, query: Query, names: Sequenc
     )  # fmt: skip
 
 
-def _total(answer: Answer) -> MetricTotal:
+def _make_total(answer: Answer) -> MetricTotal:
     row = answer.results[0]
     return MetricTotal(answer.unit, row.total, row.previous, answer.meta.error, answer.currency)
 

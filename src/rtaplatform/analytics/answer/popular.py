@@ -37,20 +37,20 @@ class PopularProducts:
         self, project: str, by: str, *, window: TimeExpression, limit: int, category: str | None = None
     ) -> Popular:
         """The first `limit` products by `by` (a key of METRIC_OF) since `window`, of one category if it is given."""
-        answer = (await self._engine.answer(project, [product_query(by, window, limit, category)]))[0]
-        rows = product_rows(answer, limit)
+        answer = (await self._engine.answer(project, [make_product_query(by, window, limit, category)]))[0]
+        rows = list_product_rows(answer, limit)
         products = await find_products(self._catalog, project, [id for id, _ in rows])
-        results = [PopularProduct(id, row.total or 0, *catalog_fields(products.get(id))) for id, row in rows]
+        results = [PopularProduct(id, row.total or 0, *read_catalog_fields(products.get(id))) for id, row in rows]
         return Popular(by, answer.start, answer.end, results, answer.meta)
 
 
-def product_query(by: str, start: TimeExpression, limit: int, category: str | None, **more: Any) -> Query:
+def make_product_query(by: str, start: TimeExpression, limit: int, category: str | None, **more: Any) -> Query:
     # Two rows more: `(none)` and `(other)` are no products.
     query = Query(METRIC_OF[by], start=start, breakdown=(PRODUCT_ID,), limit=min(limit + 2, LIMIT_MAX), **more)
     return query if category is None else replace(query, filters=(("product_category", (category,)),))
 
 
-def product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
+def list_product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
     """The ids and rows of the first `limit` products."""
     rows = [row for row in answer.results if row.total and row.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
     return [(stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
@@ -64,7 +64,7 @@ async def find_products(catalog: ProductCatalog, project: str, ids: Sequence[str
         return {}
 
 
-def catalog_fields(
+def read_catalog_fields(
     product: ProductLike | None,
 ) -> tuple[str | None, Number | None, str | None, str | None, str | None]:
     """Name, price, currency, category and image of a product; all None if it is unknown."""

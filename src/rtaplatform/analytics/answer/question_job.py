@@ -8,19 +8,25 @@ from typing import Any
 from msgspec import Struct
 
 from rtaplatform.analytics.cache.product_totals import ProductTotals
-from rtaplatform.analytics.cache.united_sketches import UnitedSketches, union_tiles
+from rtaplatform.analytics.cache.united_sketches import UnitedSketches, list_union_tiles
 from rtaplatform.analytics.cache.value_totals import ValueTotals
 from rtaplatform.analytics.cache.window_cache import SumsCache
 from rtaplatform.analytics.plan.plan import DerivedPlan, QueryPlan
 from rtaplatform.analytics.plan.shapes import DailyPlan, OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.additive import sums_reads, sums_rows
-from rtaplatform.analytics.read.daily import daily_reads, daily_rows
-from rtaplatform.analytics.read.derived import derived_rows
-from rtaplatform.analytics.read.distinct import Group, persons_error, persons_reads, persons_rows, sketch_gap_reads
+from rtaplatform.analytics.read.additive import build_sum_rows, list_sum_reads
+from rtaplatform.analytics.read.daily import build_daily_rows, list_daily_reads
+from rtaplatform.analytics.read.derived import build_derived_rows
+from rtaplatform.analytics.read.distinct import (
+    Group,
+    build_person_rows,
+    find_persons_error,
+    list_person_reads,
+    list_sketch_gap_reads,
+)
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.quantiles import quantile_rows
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, ShownRows, cells_of, shown_rows
+from rtaplatform.analytics.read.quantiles import build_quantile_rows
+from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, ShownRows, list_cell_reads, scale_rows
 from rtaplatform.core.metrics import ONLINE_WINDOW_MS, QuantileMetric
 from rtaplatform.core.rollups import ACTIVITY, QUALITY
 from rtaplatform.store.port import Read, ReadFields, ReadOnline, Snapshot
@@ -72,26 +78,26 @@ class QuestionJob(Struct, frozen=True):
         return 0
 
 
-def reads_of(job: QuestionJob, now_ms: int) -> list[Read]:
-    numbers = [read for part in job.reading_jobs for read in _number_reads(part, now_ms)]
-    return [*quality_reads(job.plan), *currency_reads(job.plan), *numbers]
+def list_reads(job: QuestionJob, now_ms: int) -> list[Read]:
+    numbers = [read for part in job.reading_jobs for read in _list_number_reads(part, now_ms)]
+    return [*list_quality_reads(job.plan), *list_currency_reads(job.plan), *numbers]
 
 
-def _number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
+def _list_number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
     planned, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if job.window is not None:
-            return list(job.window.reads(tiles_of(planned)))
+            return list(job.window.reads(list_tiles(planned)))
         case PersonsPlan() if job.window is not None:
-            return [*sketch_gap_reads(planned, shape), *job.window.reads(union_tiles(planned))]
+            return [*list_sketch_gap_reads(planned, shape), *job.window.reads(list_union_tiles(planned))]
         case SumsPlan():
-            return list(sums_reads(planned, shape))
+            return list(list_sum_reads(planned, shape))
         case PersonsPlan():
-            return persons_reads(planned, shape, job.groups)
+            return list_person_reads(planned, shape, job.groups)
         case DailyPlan():
-            return list(daily_reads(planned, shape))
+            return list(list_daily_reads(planned, shape))
         case OnlinePlan():
-            return [_online_read(now_ms)]
+            return [_make_online_read(now_ms)]
         case DerivedPlan():
             return []
 
@@ -106,57 +112,57 @@ def _update_window(job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snap
     if job.window is None:
         return True
     if isinstance(job.window, UnitedSketches):  # its other buckets were dropped before its portions were read
-        return job.window.update(snapshot, union_tiles(job.plan), answers)
-    tiles, period = tiles_of(job.plan), job.plan.period
+        return job.window.update(snapshot, list_union_tiles(job.plan), answers)
+    tiles, period = list_tiles(job.plan), job.plan.period
     job.window.drop_others(tiles, period.tiles[-1] if period.tiles else None)
     return job.window.update(snapshot, tiles, answers)
 
 
-def shown_rows_of_job(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> ShownRows:
+def build_shown_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> ShownRows:
     """The rows of the answer; a breakdown has one row more than its limit, if there are as many."""
     planned, shape = job.plan, job.plan.shape
     if isinstance(shape, DerivedPlan):
-        rows = [_stored_rows(part, answers, now_ms) for part in job.parts]
+        rows = [_build_stored_rows(part, answers, now_ms) for part in job.parts]
         if isinstance(shape.metric, QuantileMetric):
-            return quantile_rows(planned, shape.metric, rows[0])
-        return derived_rows(planned, shape.metric, shape.parts, rows)
+            return build_quantile_rows(planned, shape.metric, rows[0])
+        return build_derived_rows(planned, shape.metric, shape.parts, rows)
     scale = shape.scale if isinstance(shape, SumsPlan) else 1
-    return shown_rows(_stored_rows(job, answers, now_ms), scale)
+    return scale_rows(_build_stored_rows(job, answers, now_ms), scale)
 
 
-def _stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
+def _build_stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: int) -> AnswerRows:
     planned, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if isinstance(job.window, SumsCache):
             return job.window.rows(planned, shape, job.products)
         case SumsPlan():
-            return sums_rows(planned, shape, answers, job.products)
+            return build_sum_rows(planned, shape, answers, job.products)
         case PersonsPlan() if isinstance(job.window, UnitedSketches):
-            return AnswerRows(job.window.rows(planned, shape), persons_error(planned, shape, answers))
+            return AnswerRows(job.window.rows(planned, shape), find_persons_error(planned, shape, answers))
         case PersonsPlan():
-            return persons_rows(planned, shape, job.groups, answers)
+            return build_person_rows(planned, shape, job.groups, answers)
         case DailyPlan():
-            return daily_rows(planned, shape, answers)
+            return build_daily_rows(planned, shape, answers)
         case OnlinePlan():
-            return AnswerRows([AnswerRow((), int(answers[_online_read(now_ms)]), None, [])], error=0)
+            return AnswerRows([AnswerRow((), int(answers[_make_online_read(now_ms)]), None, [])], error=0)
         case DerivedPlan():
             raise AssertionError("a part of a derived metric is not derived")
 
 
-def tiles_of(planned: QueryPlan) -> tuple[Tile, ...]:
+def list_tiles(planned: QueryPlan) -> tuple[Tile, ...]:
     """List all buckets of the question."""
     return (*planned.period.tiles, *(planned.period.previous or ()))
 
 
-def quality_reads(planned: QueryPlan) -> list[ReadFields]:
-    return cells_of(QUALITY.name, planned.period.whole, tuple(QUALITY_MEASURES.values()))
+def list_quality_reads(planned: QueryPlan) -> list[ReadFields]:
+    return list_cell_reads(QUALITY.name, planned.period.whole, tuple(QUALITY_MEASURES.values()))
 
 
-def currency_reads(planned: QueryPlan) -> list[ReadFields]:
+def list_currency_reads(planned: QueryPlan) -> list[ReadFields]:
     if planned.metric.unit != "money":
         return []
-    return cells_of(ACTIVITY.name, planned.period.whole, ("other_currencies",))
+    return list_cell_reads(ACTIVITY.name, planned.period.whole, ("other_currencies",))
 
 
-def _online_read(now_ms: int) -> ReadOnline:
+def _make_online_read(now_ms: int) -> ReadOnline:
     return ReadOnline(now_ms - ONLINE_WINDOW_MS, now_ms + CLOCKS_APART_MS)

@@ -12,7 +12,7 @@ from rtaplatform.analytics.answer.engine import Engine
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.cost import CELLS_MAX, CELLS_PER_READ
-from rtaplatform.analytics.read.rows import cells_of, error_of, table_of
+from rtaplatform.analytics.read.rows import find_sum_error, list_cell_reads, make_table
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import NOW, POINTS_MAX, Anchor, Cohort, Query, RetentionTable, TimeExpression
 from rtaplatform.core.rollups import RETENTION, SHORT_PREFIX
@@ -63,32 +63,32 @@ async def count_reads(engine: Engine, project: str, request: RetentionRequest) -
 
 async def read_retention(engine: Engine, project: str, request: RetentionRequest) -> RetentionTable:
     """Raises `InvalidParameter`, which names the field and the allowed values."""
-    reading = await engine.read_beside(project, request.query, lambda plan: _reads(plan, request))
-    table = table_of(reading.reads, reading.answers)
+    reading = await engine.read_beside(project, request.query, lambda plan: _list_reads(plan, request))
+    table = make_table(reading.reads, reading.answers)
     count = _count_periods(reading.plan, request, reading.now_ms)
     times = [time for time, _ in reading.answer.results[0].points]
     cohorts = []
-    for place, (time, bucket) in enumerate(zip(times, _buckets(reading.plan), strict=True)):
+    for place, (time, bucket) in enumerate(zip(times, _list_buckets(reading.plan), strict=True)):
         cells = table.get(bucket, {})
         retained = [cells.get(name, 0) for name in request.fields[: count - place]]
         cohorts.append(Cohort(time, retained[0], retained))
     is_short = any(name.startswith(SHORT_PREFIX) for cells in table.values() for name in cells)
-    meta = replace(reading.answer.meta, exact=not is_short, error=error_of(is_short))
+    meta = replace(reading.answer.meta, exact=not is_short, error=find_sum_error(is_short))
     return RetentionTable(request.cohort, cohorts, meta)
 
 
-def _buckets(plan: QueryPlan) -> list[Tile]:
+def _list_buckets(plan: QueryPlan) -> list[Tile]:
     return [(BucketKind.DAY, span.start) for span in plan.period.spans]
 
 
-def _reads(plan: QueryPlan, request: RetentionRequest) -> list[ReadFields]:
+def _list_reads(plan: QueryPlan, request: RetentionRequest) -> list[ReadFields]:
     cohorts = len(plan.period.spans)
     if cohorts * request.periods > CELLS_MAX:
         raise InvalidParameter(
             f"{cohorts} cohorts of {request.periods} periods are too many at once.", field="periods",
             allowed=f"at most {CELLS_MAX // cohorts} here", hint="Use a later `from`, or fewer periods.",
         )  # fmt: skip
-    return cells_of(RETENTION.name, _buckets(plan), request.fields)
+    return list_cell_reads(RETENTION.name, _list_buckets(plan), request.fields)
 
 
 def _count_periods(plan: QueryPlan, request: RetentionRequest, now_ms: int) -> int:

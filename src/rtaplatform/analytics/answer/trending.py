@@ -11,7 +11,13 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.answer.popular import METRIC_OF, catalog_fields, find_products, product_query, product_rows
+from rtaplatform.analytics.answer.popular import (
+    METRIC_OF,
+    find_products,
+    list_product_rows,
+    make_product_query,
+    read_catalog_fields,
+)
 from rtaplatform.analytics.plan.decay import ONE, decay_weights
 from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.errors import InvalidParameter
@@ -34,18 +40,18 @@ class TrendingProducts:
     ) -> Trending:
         """The first `limit` products by `by` (one of TRENDING_BY) until now, of one category if it is given."""
         half_life_ms = window_ms // HALF_LIVES
-        query = product_query(
-            by, TimeExpression(Anchor.NOW, -window_ms), limit, category, interval=interval_of(window_ms),
+        query = make_product_query(
+            by, TimeExpression(Anchor.NOW, -window_ms), limit, category, interval=choose_interval(window_ms),
             compare="previous_period", half_life_ms=half_life_ms,
         )  # fmt: skip
         answer = await self._answer(project, query)
-        rows = product_rows(answer, limit)
+        rows = list_product_rows(answer, limit)
         products = await find_products(self._catalog, project, [id for id, _ in rows])
         results = []
         for id, row in rows:
-            value, score = row.total or 0, score_of(answer, row, half_life_ms)
+            value, score = row.total or 0, compute_score(answer, row, half_life_ms)
             change = (value - row.previous) / row.previous if row.previous else None
-            shown = catalog_fields(products.get(id))
+            shown = read_catalog_fields(products.get(id))
             results.append(TrendingProduct(id, value, score, row.previous, change, *shown))
         return Trending(
             by, answer.start, answer.end, half_life_ms // 1000, results, answer.meta,
@@ -63,19 +69,19 @@ class TrendingProducts:
         return replace(answer, meta=replace(answer.meta, reasons=[*(answer.meta.reasons or ()), NOT_COMPARED]))
 
 
-def interval_of(window_ms: int) -> str:
+def choose_interval(window_ms: int) -> str:
     """The interval whose points are short compared with the half-life, but not too many."""
     if window_ms <= MINUTES_UP_TO_MS:
         return "minute"
     return "hour" if window_ms <= HOURS_UP_TO_MS else "day"
 
 
-def score_of(answer: Answer, row: Result, half_life_ms: int) -> Number:
-    starts = [_ms(time) for time, _ in row.points]
-    weights = decay_weights(starts, _ms(answer.end), half_life_ms)
+def compute_score(answer: Answer, row: Result, half_life_ms: int) -> Number:
+    starts = [_parse_ms(time) for time, _ in row.points]
+    weights = decay_weights(starts, _parse_ms(answer.end), half_life_ms)
     weighted = sum(weight * (number or 0) for weight, (_, number) in zip(weights, row.points, strict=True))
     return round(weighted / ONE, SCORE_DIGITS)
 
 
-def _ms(text: str) -> int:
+def _parse_ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)

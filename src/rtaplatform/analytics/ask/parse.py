@@ -59,7 +59,7 @@ def parse_object(raw_query: object) -> Query:
     return _build_query(find_metric(raw_query["metric"]), fields)
 
 
-def field_in_object(raw_query: object, field: str | None) -> str | None:
+def name_field_in_object(raw_query: object, field: str | None) -> str | None:
     """Where the field of an error stands in such a query: a dimension is one of its `filters`."""
     filters = raw_query.get("filters") if isinstance(raw_query, dict) else None
     return f"filters.{field}" if isinstance(filters, dict) and field in filters else field
@@ -69,16 +69,16 @@ def find_metric(name: str, field: str = "metric") -> Metric:
     """Find the metric that a parameter or a body names. Raises InvalidParameter."""
     if name in METRICS:
         return METRICS[name]
-    raise InvalidParameter(**_unknown_metric(name), field=field)
+    raise InvalidParameter(**_describe_unknown_metric(name), field=field)
 
 
 def _find_metric_of_path(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
-    raise NotFound(**_unknown_metric(name), field="metric")
+    raise NotFound(**_describe_unknown_metric(name), field="metric")
 
 
-def _unknown_metric(name: str) -> dict[str, Any]:
+def _describe_unknown_metric(name: str) -> dict[str, Any]:
     near = difflib.get_close_matches(name[:100], METRICS, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return {

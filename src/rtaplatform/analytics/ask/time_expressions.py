@@ -43,7 +43,7 @@ def read_moment(text: str, field: str) -> TimeExpression:
         return TimeExpression(Anchor.NOW, -int(match[1]) * UNIT_MS[match[2]])
     match = _ABSOLUTE.fullmatch(text)
     if match is None:
-        raise _unreadable(text, field)
+        raise _make_time_error(text, field)
     day, time, offset = match.groups()
     # An unescaped + in a URL arrives as a space.
     zone = (offset or "").replace(" ", "+").replace("z", "Z")
@@ -51,7 +51,7 @@ def read_moment(text: str, field: str) -> TimeExpression:
         parsed = datetime.fromisoformat(f"{day}T{(time or '00:00').replace(',', '.')}{zone}")
         return _to_expression(parsed)
     except (ValueError, OverflowError):
-        raise _unreadable(text, field) from None
+        raise _make_time_error(text, field) from None
 
 
 def resolve(moment: TimeExpression, zone: str, now_ms: int) -> int:
@@ -65,12 +65,12 @@ def resolve(moment: TimeExpression, zone: str, now_ms: int) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def shown(minute: int, zone: str) -> str:
+def format_minute(minute: int, zone: str) -> str:
     """Format the start of a point, with the offset of the query's zone."""
     return datetime.fromtimestamp(minute * 60, load_zone(zone)).isoformat()
 
 
-def shown_instant(ms: int) -> str:
+def format_instant(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -80,7 +80,7 @@ def _to_expression(time: datetime) -> TimeExpression:
     return TimeExpression(anchor, (time_in_utc - EPOCH) // timedelta(milliseconds=1))
 
 
-def _unreadable(text: str, field: str) -> InvalidParameter:
+def _make_time_error(text: str, field: str) -> InvalidParameter:
     return InvalidParameter(
         f"{text[:100]!r} is not a time.", field=field, allowed=ALLOWED, hint="For example from=-24h or from=2026-11-22."
     )

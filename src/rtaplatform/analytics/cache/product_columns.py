@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rtaplatform.analytics.cache.number_columns import NumberColumns, Numbers, find_greatest, sum_by_code
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
-from rtaplatform.analytics.read.product_attributes import ProductTable, attribute_of
+from rtaplatform.analytics.read.product_attributes import ProductTable, list_attribute_values
 from rtaplatform.analytics.read.rows import AnswerRow, RowKey
 from rtaplatform.core.rollups import PRODUCT_ID, SEPARATOR
 
@@ -152,7 +152,7 @@ class ProductColumns:
 def list_keys(product_ids: Sequence[str], names: Names, products: ProductTable | None) -> list[RowKey]:
     """The key of each product: the named ones of its id and attributes. There may be 100,000 products."""
     values = [
-        product_ids if name == PRODUCT_ID or products is None else attribute_of(products, product_ids, name)
+        product_ids if name == PRODUCT_ID or products is None else list_attribute_values(products, product_ids, name)
         for name in names
     ]
     return list(zip(*values, strict=True))

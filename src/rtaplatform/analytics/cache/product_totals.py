@@ -20,7 +20,7 @@ from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRows, cells_of, error_of, listings_of
+from rtaplatform.analytics.read.rows import AnswerRows, find_sum_error, list_bucket_reads, list_cell_reads
 from rtaplatform.core.query import ALL_ROWS
 from rtaplatform.core.rollups import BOT_PREFIX, OTHER, PRODUCTS, SEPARATOR, SHARED, SHORT_PREFIX
 from rtaplatform.store.port import BucketContent, Read, ReadBucketLog
@@ -80,7 +80,11 @@ class ProductTotals(SumsCache):
             and tile in self._buckets
             and self._buckets[tile].position
         ]
-        return [*cells_of(PRODUCTS.name, tiles, self._totals), *listings_of(PRODUCTS.name, whole_tiles), *log_reads]
+        return [
+            *list_cell_reads(PRODUCTS.name, tiles, self._totals),
+            *list_bucket_reads(PRODUCTS.name, whole_tiles),
+            *log_reads,
+        ]
 
     def _count_fields(self, tile: Tile) -> int:
         return self._columns.count_fields(tile) * len(PRODUCTS.measures)
@@ -156,7 +160,7 @@ class ProductTotals(SumsCache):
             is_hiding = self._has_shared()
         if not is_hiding:
             is_hiding = self._products.has_short_row(shape, products, self._list_short_fields())
-        return AnswerRows(self._products.rows(plan, shape, products), error_of(is_hiding))
+        return AnswerRows(self._products.rows(plan, shape, products), find_sum_error(is_hiding))
 
     def _list_short_fields(self) -> set[bytes]:
         return set[bytes]().union(*(bucket.short_fields for bucket in self._buckets.values() if bucket.short_fields))

@@ -21,9 +21,9 @@ from rtaplatform.analytics.cache.window_cache import Token, WindowCache, list_to
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.distinct import point_tiles
+from rtaplatform.analytics.read.distinct import list_point_tiles
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRow, RowKey, cells_of, sketches_of, sort_and_limit
+from rtaplatform.analytics.read.rows import AnswerRow, RowKey, list_cell_reads, list_sketch_reads, sort_and_limit
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.rollups import PERSONS, PRODUCT_ID, PRODUCTS, field
 from rtaplatform.core.sketches.registers import Registers, count, read_registers, unite
@@ -51,15 +51,15 @@ def may_unite(plan: QueryPlan) -> bool:
     return set(plan.query.breakdown) <= set(shape.attributes)
 
 
-def union_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
+def list_union_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
     """List all buckets that the question unites."""
     period = plan.period
     return tuple(dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ()))))
 
 
-def sketch_size_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
+def list_sketch_size_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
     """The reads of the size of these buckets' product sketches, in bytes."""
-    return cells_of(PERSONS.name, tiles, (field("bytes", PRODUCT_ID),))
+    return list_cell_reads(PERSONS.name, tiles, (field("bytes", PRODUCT_ID),))
 
 
 class UnitedSketches(WindowCache):
@@ -113,7 +113,10 @@ class UnitedSketches(WindowCache):
         return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        return [*cells_of(self._rollup, tiles, self._totals), *sketches_of(PRODUCT_ID, self._choose_whole_tiles(tiles))]
+        return [
+            *list_cell_reads(self._rollup, tiles, self._totals),
+            *list_sketch_reads(PRODUCT_ID, self._choose_whole_tiles(tiles)),
+        ]
 
     def _list_tiles(self, read: Read) -> tuple[Tile, ...]:
         if isinstance(read, PersonSketches) and read.dimension == PRODUCT_ID:
@@ -161,7 +164,7 @@ class UnitedSketches(WindowCache):
         if plan.query.breakdown:
             greatest_keys = sorted(groups, key=lambda key: (-totals[key], key))[:limit]
             groups = {key: groups[key] for key in greatest_keys}
-        points = [self._count_persons(groups, tiles) for tiles in point_tiles(plan)]
+        points = [self._count_persons(groups, tiles) for tiles in list_point_tiles(plan)]
         previous = None if period.previous is None else self._count_persons(groups, period.previous)
         rows = [
             AnswerRow(key, totals[key], None if previous is None else previous[key], [counts[key] for counts in points])

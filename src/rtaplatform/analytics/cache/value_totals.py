@@ -16,9 +16,9 @@ from rtaplatform.analytics.cache.window_cache import SumsCache, Token, list_tota
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, rows_of
+from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, build_rows
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRows, RowKey, cells_of, listings_of
+from rtaplatform.analytics.read.rows import AnswerRows, RowKey, list_bucket_reads, list_cell_reads
 from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, field
 from rtaplatform.store.port import BucketContent, Read
 
@@ -92,8 +92,8 @@ class ValueTotals(SumsCache):
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
         return [
-            *cells_of(self._rollup, tiles, self._totals),
-            *listings_of(self._rollup, self._choose_whole_tiles(tiles)),
+            *list_cell_reads(self._rollup, tiles, self._totals),
+            *list_bucket_reads(self._rollup, self._choose_whole_tiles(tiles)),
         ]
 
     def _put_bucket(self, tile: Tile, token: Token, content: BucketContent) -> None:
@@ -127,7 +127,7 @@ class ValueTotals(SumsCache):
         point_sums = [self._sum_tiles(span.tiles) for span in period.spans]
         previous_sums = None if period.previous is None else self._sum_tiles(period.previous)
         is_hiding = any(self._buckets[tile].is_hiding for tile in (*period.tiles, *(period.previous or ())))
-        return rows_of(plan, point_sums, previous_sums, is_hiding=is_hiding)
+        return build_rows(plan, point_sums, previous_sums, is_hiding=is_hiding)
 
     def _sum_tiles(self, tiles: Sequence[Tile]) -> Mapping[RowKey, int]:
         if len(tiles) == 1:

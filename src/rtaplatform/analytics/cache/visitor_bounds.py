@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from rtaplatform.analytics.cache.number_columns import NumberColumns
 from rtaplatform.analytics.cache.window_cache import Token, WindowCache, list_total_fields
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.rows import cells_of, counts_of
+from rtaplatform.analytics.read.rows import list_cell_reads, list_person_count_reads
 from rtaplatform.analytics.read.visitor_ranking import RankedVisitors
 from rtaplatform.core.rollups import PRODUCT_ID, PRODUCTS
 from rtaplatform.store.port import BucketContent, Read, ReadPersonCounts
@@ -42,7 +42,10 @@ class VisitorUpperBounds(WindowCache):
         return self._token_of
 
     def reads(self, tiles: Sequence[Tile]) -> list[Read]:
-        return [*cells_of(self._rollup, tiles, self._totals), *counts_of(PRODUCT_ID, self._choose_whole_tiles(tiles))]
+        return [
+            *list_cell_reads(self._rollup, tiles, self._totals),
+            *list_person_count_reads(PRODUCT_ID, self._choose_whole_tiles(tiles)),
+        ]
 
     def _list_tiles(self, read: Read) -> tuple[Tile, ...]:
         if isinstance(read, ReadPersonCounts) and read.dimension == PRODUCT_ID:

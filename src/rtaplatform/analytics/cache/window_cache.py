@@ -23,7 +23,7 @@ from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.product_attributes import ProductTable
-from rtaplatform.analytics.read.rows import AnswerRows, Answers, cells_of, table_of
+from rtaplatform.analytics.read.rows import AnswerRows, Answers, list_cell_reads, make_table
 from rtaplatform.core.caps import ANCHORS
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, CHANGES, FALLING, REFUND_EVENTS, SHARED
@@ -217,7 +217,7 @@ class SumsCache(WindowCache):
 
 
 def extract_tokens(rollup: str, tiles: Sequence[Tile], totals: tuple[str, ...], answers: Answers) -> dict[Tile, Token]:
-    table = table_of(cells_of(rollup, tiles, totals), answers)
+    table = make_table(list_cell_reads(rollup, tiles, totals), answers)
     empty: Mapping[str, int] = {}
     return {tile: tuple(table.get(tile, empty).get(name, 0) for name in totals) for tile in tiles}
 

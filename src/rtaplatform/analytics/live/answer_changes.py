@@ -53,7 +53,7 @@ def _count_dropped(before: Answer, after: Answer) -> int | None:
         return None
     if not before.results or not after.results:
         return 0
-    old, new = _times(before.results[0].points), _times(after.results[0].points)
+    old, new = _list_times(before.results[0].points), _list_times(after.results[0].points)
     if old == new:
         return 0
     if not new or new[0] not in old:
@@ -63,7 +63,7 @@ def _count_dropped(before: Answer, after: Answer) -> int | None:
     return dropped if new[: len(kept)] == kept else None
 
 
-def _times(points: Sequence[Point]) -> list[str]:
+def _list_times(points: Sequence[Point]) -> list[str]:
     return [time for time, _ in points]
 
 

@@ -34,7 +34,7 @@ from rtaplatform.core.query import Query
 from rtaplatform.core.rollups import TRAIT_PREFIX
 
 
-def metric_of(name: str, project: ProjectSettings) -> Metric:
+def resolve_metric(name: str, project: ProjectSettings) -> Metric:
     if name == METRIC or (name in TRAIT_METRICS and project.user_traits):
         return _with_declarations(name, project.event_properties, project.user_traits)
     return METRICS[name]
@@ -45,7 +45,9 @@ def _with_declarations(name: str, properties: tuple[str, ...], traits: tuple[str
     metric = METRICS[name]
     if isinstance(metric, DerivedMetric):
         upper, lower = metric.upper, metric.lower
-        return replace(metric, upper=_of_parts(upper, traits), lower=lower and _of_parts(lower, traits))
+        return replace(
+            metric, upper=_with_traits_in_parts(upper, traits), lower=lower and _with_traits_in_parts(lower, traits)
+        )
     assert isinstance(metric, AdditiveMetric | DistinctMetric)
     if name != METRIC or isinstance(metric, DistinctMetric):
         return _with_traits(metric, traits)
@@ -54,7 +56,7 @@ def _with_declarations(name: str, properties: tuple[str, ...], traits: tuple[str
     return replace(metric, sources=(*metric.sources, *(MetricSource(rollup, "count") for rollup in rollups)))
 
 
-def _of_parts(combination: Combination, traits: tuple[str, ...]) -> Combination:
+def _with_traits_in_parts(combination: Combination, traits: tuple[str, ...]) -> Combination:
     plus, minus = (tuple([_with_traits(part, traits) for part in p]) for p in (combination.plus, combination.minus))
     return Combination(plus, minus)
 
@@ -70,12 +72,12 @@ def _with_traits(metric: MetricPart, traits: tuple[str, ...]) -> MetricPart:
 
 def needs_declaration(queries: Iterable[Query], project: ProjectSettings) -> bool:
     """Whether a query names a property or a user trait that the project does not declare."""
-    return any(properties or traits for properties, traits in (_undeclared(query, project) for query in queries))
+    return any(properties or traits for properties, traits in (_list_undeclared(query, project) for query in queries))
 
 
-def _undeclared(query: Query, project: ProjectSettings) -> tuple[list[str], list[str]]:
+def _list_undeclared(query: Query, project: ProjectSettings) -> tuple[list[str], list[str]]:
     """The properties and the traits, in order of their names."""
-    named = dimensions_of(query)
+    named = list_dimensions(query)
     return (
         sorted(properties_in(named) - {*project.event_properties}),
         sorted(traits_in(named) - {*project.user_traits}),
@@ -84,7 +86,7 @@ def _undeclared(query: Query, project: ProjectSettings) -> tuple[list[str], list
 
 def require_declared(query: Query, project: ProjectSettings) -> None:
     """Raises `InvalidParameter` for a property or a user trait that the project does not declare."""
-    properties, traits = _undeclared(query, project)
+    properties, traits = _list_undeclared(query, project)
     for what, prefix, names, declared, setting in (
         ("property", PREFIX, properties, project.event_properties, "event_properties"),
         ("user trait", TRAIT_PREFIX, traits, project.user_traits, "user_traits"),
@@ -99,6 +101,6 @@ def require_declared(query: Query, project: ProjectSettings) -> None:
             )
 
 
-def dimensions_of(query: Query) -> tuple[str, ...]:
+def list_dimensions(query: Query) -> tuple[str, ...]:
     """Those of breakdown and filters."""
     return (*query.breakdown, *(name for name, _ in query.filters))

@@ -30,7 +30,7 @@ from rtaplatform.core.rollups import ACTIVES
 DAY_INTERVALS = ("day", "week", "month", "none")
 
 
-def intervals_of(metric: Metric) -> tuple[str, ...]:
+def list_intervals(metric: Metric) -> tuple[str, ...]:
     match metric:
         case LiveGauge():
             return ("none",)
@@ -44,13 +44,13 @@ def intervals_of(metric: Metric) -> tuple[str, ...]:
         case DistinctMetric():
             return INTERVALS
         case DerivedMetric() | QuantileMetric():
-            by_part = [intervals_of(part) for part in metric.parts]
+            by_part = [list_intervals(part) for part in metric.parts]
             return tuple(name for name in INTERVALS if all(name in intervals for intervals in by_part))
 
 
 def find_daily(metrics: Sequence[Metric]) -> Metric | None:
     """The first that is counted by local day."""
-    return next((metric for metric in metrics if intervals_of(metric) == DAY_INTERVALS), None)
+    return next((metric for metric in metrics if list_intervals(metric) == DAY_INTERVALS), None)
 
 
 def widen_to_days(query: Query, daily: Metric, project: ProjectSettings, now_ms: int) -> Query:

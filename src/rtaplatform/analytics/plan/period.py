@@ -11,7 +11,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rtaplatform.analytics.ask.time_expressions import resolve, shown
+from rtaplatform.analytics.ask.time_expressions import format_minute, resolve
 from rtaplatform.analytics.plan.tiling import Tile, find_finest_kept, tile_range
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
@@ -78,7 +78,7 @@ def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple
         tuple(kinds),
     )
     start_ms, end_ms = _resolve_ends(request)
-    start = _floor_to_interval(request, start_ms // MINUTE_MS)
+    start = _round_down_to_interval(request, start_ms // MINUTE_MS)
     finest = find_finest_kept(start, request.home, now_ms, request.kinds)
     last = -(-end_ms // MINUTE_MS)
     for grain in request.kinds[request.kinds.index(finest) :]:
@@ -106,7 +106,7 @@ def _resolve_ends(request: PeriodRequest) -> tuple[int, int]:
 
 
 def _find_problem(start: int, end: int, request: PeriodRequest) -> tuple[str, str, str, str] | None:
-    latest = shown((request.now_ms + AHEAD_MS_MAX) // MINUTE_MS, request.zone)
+    latest = format_minute((request.now_ms + AHEAD_MS_MAX) // MINUTE_MS, request.zone)
     if start < 0:
         return "from", "`from` is before 1970.", "1970-01-01T00:00:00Z and later", "For example from=-24h."
     if end > request.now_ms + AHEAD_MS_MAX + MINUTE_MS:
@@ -133,7 +133,7 @@ def _require_grain(request: PeriodRequest, grain: BucketKind) -> None:
         )  # fmt: skip
 
 
-def _floor_to_interval(request: PeriodRequest, minute: int) -> int:
+def _round_down_to_interval(request: PeriodRequest, minute: int) -> int:
     interval = request.query.interval
     return minute if interval == "none" else calendar.floor_to(minute, interval, request.zone, request.week_start)
 

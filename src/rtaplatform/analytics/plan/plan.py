@@ -13,11 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rtaplatform.analytics.plan.decay import decay_weights
-from rtaplatform.analytics.plan.declared_dimensions import metric_of, require_declared
+from rtaplatform.analytics.plan.declared_dimensions import require_declared, resolve_metric
 from rtaplatform.analytics.plan.dimension_groups import can_filter
 from rtaplatform.analytics.plan.metric_intervals import find_daily, widen_to_days
 from rtaplatform.analytics.plan.period import Period, cut_period
-from rtaplatform.analytics.plan.shapes import PartShape, PersonsPlan, SumsPlan, shape_of
+from rtaplatform.analytics.plan.shapes import PartShape, PersonsPlan, SumsPlan, plan_shape
 from rtaplatform.core.declarations import has_minutes
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import (
@@ -69,9 +69,9 @@ def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cu
     """Raises `InvalidParameter`, which names the field and the allowed values. `now_ms` is a whole minute."""
     require_declared(query, project)
     # The list of metrics leaves out what only length_histogram.py asks for.
-    metric = metric_of(query.metric, project) if query.metric in METRICS else COUNTS_BY_LENGTH
+    metric = resolve_metric(query.metric, project) if query.metric in METRICS else COUNTS_BY_LENGTH
     shapes = _make_shapes(query, metric)
-    together = [metric_of(name, project) for name in query.beside]
+    together = [resolve_metric(name, project) for name in query.beside]
     beside = [shape for other in together for shape in _make_shapes(_drop_impossible_filters(query, other), other)]
     period_query = _ask_last_minutes(query) if isinstance(metric, LiveGauge) else _keep_period(query)
     if (daily := find_daily([metric, *together])) is not None:
@@ -92,7 +92,7 @@ def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cu
 def _make_shapes(query: Query, metric: Metric) -> list[PartShape]:
     parts: tuple[MetricPart | LiveGauge, ...]
     parts = metric.parts if isinstance(metric, DerivedMetric | QuantileMetric) else (metric,)
-    return [shape_of(_ask_for_parts(query, metric), part) for part in parts]
+    return [plan_shape(_ask_for_parts(query, metric), part) for part in parts]
 
 
 def _ask_for_parts(query: Query, metric: Metric) -> Query:

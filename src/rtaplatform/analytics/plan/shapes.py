@@ -88,7 +88,7 @@ class DailyPlan(Struct, frozen=True):
 PartShape = SumsPlan | PersonsPlan | OnlinePlan | DailyPlan
 
 
-def shape_of(query: Query, metric: MetricPart | LiveGauge) -> PartShape:
+def plan_shape(query: Query, metric: MetricPart | LiveGauge) -> PartShape:
     """Raises `InvalidParameter` if no rollup holds the dimensions together."""
     match metric:
         case AdditiveMetric():

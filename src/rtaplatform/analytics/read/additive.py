@@ -10,8 +10,16 @@ from msgspec import Struct
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import SumsPlan
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, RowKey, cells_of, error_of, table_of
+from rtaplatform.analytics.read.product_attributes import ProductTable, list_attributes
+from rtaplatform.analytics.read.rows import (
+    AnswerRow,
+    AnswerRows,
+    Answers,
+    RowKey,
+    find_sum_error,
+    list_cell_reads,
+    make_table,
+)
 from rtaplatform.core.caps import ANCHORS
 from rtaplatform.core.rollups import BOT_PREFIX, BY_PRODUCT, FALLING, OTHER, PRODUCT_ID, SEPARATOR, SHORT_PREFIX
 from rtaplatform.store.port import ReadFields
@@ -29,23 +37,27 @@ class FieldMeaning(Struct, frozen=True):
 NOTHING, HIDING = FieldMeaning(), FieldMeaning(hides=True)
 
 
-def sums_reads(plan: QueryPlan, shape: SumsPlan) -> list[ReadFields]:
-    return cells_of(shape.rollup, (*plan.period.tiles, *(plan.period.previous or ())), shape.fields)
+def list_sum_reads(plan: QueryPlan, shape: SumsPlan) -> list[ReadFields]:
+    return list_cell_reads(shape.rollup, (*plan.period.tiles, *(plan.period.previous or ())), shape.fields)
 
 
-def sums_rows(plan: QueryPlan, shape: SumsPlan, answers: Answers, products: ProductTable | None = None) -> AnswerRows:
+def build_sum_rows(
+    plan: QueryPlan, shape: SumsPlan, answers: Answers, products: ProductTable | None = None
+) -> AnswerRows:
     """`products` is required if the plan joins their attributes."""
-    table = table_of(sums_reads(plan, shape), answers)
+    table = make_table(list_sum_reads(plan, shape), answers)
     if shape.fields is not None and shape.is_total:
         return _add_totals(plan, shape.fields, table)
     reading, meanings = FieldReading(plan, shape, products), dict[str, FieldMeaning]()
     buckets = {tile: add_fields(cells.items(), reading, meanings) for tile, cells in table.items()}
     point_sums = [_add_buckets(span.tiles, buckets) for span in plan.period.spans]
     previous_sums = None if plan.period.previous is None else _add_buckets(plan.period.previous, buckets)
-    return rows_of(plan, point_sums, previous_sums, is_hiding=any(is_hiding for _, is_hiding in buckets.values()))
+    return build_rows(plan, point_sums, previous_sums, is_hiding=any(is_hiding for _, is_hiding in buckets.values()))
 
 
-def rows_of(plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | None, *, is_hiding: bool) -> AnswerRows:
+def build_rows(
+    plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | None, *, is_hiding: bool
+) -> AnswerRows:
     """The rows with the greatest totals or weighted sums, from the sums of each point and of the previous period."""
     totals = dict.fromkeys(previous_sums or (), 0)
     for sums in point_sums:
@@ -64,7 +76,7 @@ def rows_of(plan: QueryPlan, point_sums: Sequence[Sums], previous_sums: Sums | N
         )
         for key in keys
     ]
-    return AnswerRows(rows, error_of(is_hiding))
+    return AnswerRows(rows, find_sum_error(is_hiding))
 
 
 def _add_weighted(point_sums: Sequence[Sums], weights: Sequence[int]) -> Sums:
@@ -95,7 +107,7 @@ def _add_totals(plan: QueryPlan, fields: tuple[str, ...], table: Mapping[Tile, M
     points = [add_tiles(span.tiles) for span in plan.period.spans]
     previous = None if plan.period.previous is None else add_tiles(plan.period.previous)
     is_short = any(SHORT_PREFIX + name in cells for cells in table.values() for name in fields)
-    return AnswerRows([AnswerRow((), sum(points), previous, points)], error_of(is_short))
+    return AnswerRows([AnswerRow((), sum(points), previous, points)], find_sum_error(is_short))
 
 
 class FieldReading:
@@ -132,7 +144,7 @@ class FieldReading:
         shape = self._shape
         if shape.attributes:
             assert self._products is not None
-            values += attributes_of(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.attributes)
+            values += list_attributes(self._products, values[shape.dimensions.index(PRODUCT_ID)], shape.attributes)
         is_hidden = False
         for value, filter_values in zip(values, shape.filters, strict=True):
             if filter_values is not None and value not in filter_values:

@@ -42,18 +42,18 @@ class RequestCost(Struct, frozen=True):
         return 1 + self.points // POINTS_PER_READ + self.cells // CELLS_PER_READ + self.sketches // SKETCHES_PER_READ
 
 
-def cost_of(plans: Sequence[QueryPlan]) -> RequestCost:
+def estimate_cost(plans: Sequence[QueryPlan]) -> RequestCost:
     """An upper bound, as far as it can be known before the values of a breakdown."""
-    return sum(map(_cost, plans), RequestCost())
+    return sum(map(_estimate_plan_cost, plans), RequestCost())
 
 
 def require_affordable(plans: Sequence[QueryPlan]) -> RequestCost:
     """The cost of the queries; raises `InvalidParameter` if together they are too large for one request."""
-    cost = cost_of(plans)
+    cost = estimate_cost(plans)
     if cost.points > POINTS_MAX:
-        raise _too_large(f"{cost.points} points", f"{POINTS_MAX} points")
+        raise _make_too_large_error(f"{cost.points} points", f"{POINTS_MAX} points")
     if cost.cells > CELLS_MAX:
-        raise _too_large(f"{cost.cells} counters", f"{CELLS_MAX} counters")
+        raise _make_too_large_error(f"{cost.cells} counters", f"{CELLS_MAX} counters")
     return cost
 
 
@@ -69,21 +69,21 @@ def require_few_sketches(groups: Sequence[tuple[QueryPlan, Sequence[Group]]]) ->
         )  # fmt: skip
 
 
-def _too_large(size: str, allowed: str) -> InvalidParameter:
+def _make_too_large_error(size: str, allowed: str) -> InvalidParameter:
     return InvalidParameter(
         f"The request asks for {size} at once.", field="queries", allowed=f"at most {allowed} in one request",
         hint="Ask for fewer metrics at once, longer intervals, shorter periods or a smaller `limit`.",
     )  # fmt: skip
 
 
-def _cost(plan: QueryPlan) -> RequestCost:
+def _estimate_plan_cost(plan: QueryPlan) -> RequestCost:
     rows = plan.query.limit - 1 if plan.query.breakdown else 1
     quality = len(QUALITY.measures) * len(plan.period.whole)
     points = 1 if isinstance(plan.shape, OnlinePlan) else rows * len(plan.period.spans)
-    return sum((_cost_of_part(part, rows) for part in plan.parts), RequestCost(points, quality))
+    return sum((_estimate_part_cost(part, rows) for part in plan.parts), RequestCost(points, quality))
 
 
-def _cost_of_part(plan: QueryPlan, rows: int) -> RequestCost:
+def _estimate_part_cost(plan: QueryPlan, rows: int) -> RequestCost:
     buckets = len(plan.period.tiles) + len(plan.period.previous or ())
     match plan.shape:
         case SumsPlan(fields=fields):

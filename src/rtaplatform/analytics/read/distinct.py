@@ -13,8 +13,16 @@ from collections.abc import Sequence
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
 from rtaplatform.analytics.plan.tiling import Tile
-from rtaplatform.analytics.read.product_attributes import ProductTable, attributes_of
-from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, Answers, RowKey, cells_of, sort_and_limit, table_of
+from rtaplatform.analytics.read.product_attributes import ProductTable, list_attributes
+from rtaplatform.analytics.read.rows import (
+    AnswerRow,
+    AnswerRows,
+    Answers,
+    RowKey,
+    list_cell_reads,
+    make_table,
+    sort_and_limit,
+)
 from rtaplatform.core.query import SKETCH_ERROR
 from rtaplatform.core.rollups import PERSONS, field
 from rtaplatform.store.port import Read, ReadFields, ReadPersons, ReadPersonValues
@@ -29,11 +37,11 @@ def needs_values(plan: QueryPlan, shape: PersonsPlan) -> bool:
     return shape.values is None and bool(plan.query.breakdown or shape.attributes)
 
 
-def values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
+def make_values_read(plan: QueryPlan, shape: PersonsPlan) -> ReadPersonValues:
     return ReadPersonValues((*plan.period.tiles, *(plan.period.previous or ())), shape.kept_as)
 
 
-def groups_of(
+def group_values(
     plan: QueryPlan, shape: PersonsPlan, values: Sequence[str], products: ProductTable | None = None
 ) -> tuple[Group, ...]:
     """The rows of the answer. `products` is required if the plan joins their attributes."""
@@ -43,14 +51,14 @@ def groups_of(
         attributes: list[str] = []
         if shape.attributes:
             assert products is not None
-            attributes = attributes_of(products, value, shape.attributes)
+            attributes = list_attributes(products, value, shape.attributes)
         if all(allowed is None or v in allowed for v, allowed in zip(attributes, shape.filters, strict=True)):
             value_of = dict(zip((shape.dimension, *shape.attributes), (value, *attributes), strict=True))
             groups.setdefault(tuple(value_of[name] for name in breakdown), []).append(value)
     return tuple((key, tuple(group_values)) for key, group_values in groups.items())
 
 
-def ranking_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
+def split_into_portions(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[list[Group]]:
     """Split the groups into portions. The totals of a portion are read at once."""
     portions: list[list[Group]] = []
     room = 0
@@ -64,32 +72,34 @@ def ranking_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) 
     return portions
 
 
-def total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons:
+def make_total_read(plan: QueryPlan, shape: PersonsPlan, group: Group) -> ReadPersons:
     return ReadPersons(plan.period.whole, shape.kept_as, group[1])
 
 
-def persons_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
+def list_person_reads(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> list[Read]:
     period = plan.period
-    unions = [period.whole, *point_tiles(plan), *([period.previous] if period.previous is not None else [])]
+    unions = [period.whole, *list_point_tiles(plan), *([period.previous] if period.previous is not None else [])]
     union_reads = [ReadPersons(tiles, shape.kept_as, values) for _, values in groups for tiles in unions]
-    return [*sketch_gap_reads(plan, shape), *union_reads]
+    return [*list_sketch_gap_reads(plan, shape), *union_reads]
 
 
-def sketch_gap_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
+def list_sketch_gap_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadFields]:
     """The reads that show whether sketches are missing (no seat) or broken in any bucket."""
     period = plan.period
     tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
-    return cells_of(PERSONS.name, tiles, tuple(field(measure, shape.kept_as) for measure in ("left_out", "broken")))
+    return list_cell_reads(
+        PERSONS.name, tiles, tuple(field(measure, shape.kept_as) for measure in ("left_out", "broken"))
+    )
 
 
-def persons_error(plan: QueryPlan, shape: PersonsPlan, answers: Answers) -> float | None:
-    return None if table_of(sketch_gap_reads(plan, shape), answers) else SKETCH_ERROR
+def find_persons_error(plan: QueryPlan, shape: PersonsPlan, answers: Answers) -> float | None:
+    return None if make_table(list_sketch_gap_reads(plan, shape), answers) else SKETCH_ERROR
 
 
-def persons_rows(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> AnswerRows:
+def build_person_rows(plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group], answers: Answers) -> AnswerRows:
     rows = [_make_row(plan, shape, group, answers) for group in groups]
     rows = [row for row in rows if not plan.query.breakdown or row.total or row.previous]
-    return AnswerRows(sort_and_limit(rows, plan.query.limit), persons_error(plan, shape, answers))
+    return AnswerRows(sort_and_limit(rows, plan.query.limit), find_persons_error(plan, shape, answers))
 
 
 def _make_row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answers) -> AnswerRow:
@@ -103,9 +113,9 @@ def _make_row(plan: QueryPlan, shape: PersonsPlan, group: Group, answers: Answer
         key,
         count(plan.period.whole),
         None if previous is None else count(previous),
-        [count(tiles) for tiles in point_tiles(plan)],
+        [count(tiles) for tiles in list_point_tiles(plan)],
     )
 
 
-def point_tiles(plan: QueryPlan) -> list[tuple[Tile, ...]]:
+def list_point_tiles(plan: QueryPlan) -> list[tuple[Tile, ...]]:
     return [] if plan.query.interval == "none" else [span.tiles for span in plan.period.spans]

@@ -54,16 +54,16 @@ class ProductCatalog(Protocol):
         ...
 
 
-def attributes_of(table: ProductTable, product_id: str, names: Sequence[str]) -> list[str]:
+def list_attributes(table: ProductTable, product_id: str, names: Sequence[str]) -> list[str]:
     """The values of these attributes, as a rollup would store them."""
-    return [attribute_of(table, [product_id], name)[0] for name in names]
+    return [list_attribute_values(table, [product_id], name)[0] for name in names]
 
 
-def attribute_of(table: ProductTable, product_ids: Sequence[str], name: str) -> list[str]:
+def list_attribute_values(table: ProductTable, product_ids: Sequence[str], name: str) -> list[str]:
     """One attribute of each product."""
     read_attribute = _CATEGORY if name == "product_category" else _BRAND
     products = map(table.by_id.get, product_ids)
-    values = ["" if product is None else _stored(read_attribute(product)) for product in products]
+    values = ["" if product is None else _as_stored(read_attribute(product)) for product in products]
     for index in [index for index, product_id in enumerate(product_ids) if product_id == OTHER]:
         values[index] = OTHER
     return values
@@ -73,5 +73,5 @@ _CATEGORY, _BRAND = attrgetter("category"), attrgetter("brand")
 
 
 @lru_cache(maxsize=16_384)
-def _stored(text: str | None) -> str:
+def _as_stored(text: str | None) -> str:
     return dimension(text)

@@ -18,7 +18,7 @@ from rtaplatform.core.time.session_lengths import LENGTH_ERROR, middle_ms
 LengthCounts = Mapping[int, int]  # bucket → lengths in it
 
 
-def quantile_of(counts: LengthCounts, share_percent: int) -> float | None:
+def compute_quantile(counts: LengthCounts, share_percent: int) -> float | None:
     """In seconds; None if there are no lengths."""
     place = -(-sum(counts.values()) * share_percent // 100)
     for index in sorted(counts):
@@ -28,30 +28,32 @@ def quantile_of(counts: LengthCounts, share_percent: int) -> float | None:
     return None
 
 
-def quantile_rows(plan: QueryPlan, metric: QuantileMetric, counts: AnswerRows) -> ShownRows:
+def build_quantile_rows(plan: QueryPlan, metric: QuantileMetric, counts: AnswerRows) -> ShownRows:
     """The rows with the greatest quantiles. `counts`: a row for each length, which is the last value of its key."""
     by_key: dict[RowKey, list[AnswerRow]] = defaultdict(list) if plan.query.breakdown else {(): []}
     for row in counts.rows:
         by_key[row.key[:-1]].append(row)
     totals = {
-        key: quantile_of(_counts(rows, (row.total for row in rows)), metric.share_percent)
+        key: compute_quantile(_count_by_length(rows, (row.total for row in rows)), metric.share_percent)
         for key, rows in by_key.items()
     }
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (totals[key] is None, -(totals[key] or 0), key))
-    shown = [_row(plan, metric, key, totals[key], by_key[key]) for key in first]
+    shown = [_make_row(plan, metric, key, totals[key], by_key[key]) for key in first]
     return ShownRows(shown, None if counts.error is None else LENGTH_ERROR)
 
 
-def _row(plan: QueryPlan, metric: QuantileMetric, key: RowKey, total: float | None, rows: list[AnswerRow]) -> ShownRow:
+def _make_row(
+    plan: QueryPlan, metric: QuantileMetric, key: RowKey, total: float | None, rows: list[AnswerRow]
+) -> ShownRow:
     is_compared = plan.period.previous is not None
-    previous = quantile_of(_counts(rows, (row.previous or 0 for row in rows)), metric.share_percent)
+    previous = compute_quantile(_count_by_length(rows, (row.previous or 0 for row in rows)), metric.share_percent)
     points: list[float | None] = []
     if plan.query.interval != "none":
         points = [None] * len(plan.period.spans)
         for place, numbers in enumerate(zip(*(row.points for row in rows), strict=True)):
-            points[place] = quantile_of(_counts(rows, numbers), metric.share_percent)
+            points[place] = compute_quantile(_count_by_length(rows, numbers), metric.share_percent)
     return ShownRow(key, total, previous if is_compared else None, points)
 
 
-def _counts(rows: list[AnswerRow], numbers: Iterable[int]) -> LengthCounts:
+def _count_by_length(rows: list[AnswerRow], numbers: Iterable[int]) -> LengthCounts:
     return {int(row.key[-1]): number for row, number in zip(rows, numbers, strict=True)}

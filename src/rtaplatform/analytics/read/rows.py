@@ -48,39 +48,39 @@ class ShownRows(Struct, frozen=True):
     error: float | None
 
 
-def shown_rows(stored: AnswerRows, scale: int) -> ShownRows:
+def scale_rows(stored: AnswerRows, scale: int) -> ShownRows:
     """Divide the stored numbers by `scale`."""
     rows = [
         ShownRow(
             row.key,
-            divided(row.total, scale),
-            None if row.previous is None else divided(row.previous, scale),
-            [divided(number, scale) for number in row.points],
+            divide(row.total, scale),
+            None if row.previous is None else divide(row.previous, scale),
+            [divide(number, scale) for number in row.points],
         )
         for row in stored.rows
     ]
     return ShownRows(rows, stored.error)
 
 
-def divided(upper: int, lower: int) -> Number:
+def divide(upper: int, lower: int) -> Number:
     """An integer if the quotient is one."""
     return upper // lower if upper % lower == 0 else upper / lower
 
 
-def cells_of(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[ReadFields]:
+def list_cell_reads(rollup: str, tiles: Iterable[Tile], fields: tuple[str, ...] | None) -> list[ReadFields]:
     """One read per kind of bucket."""
     return [ReadFields(rollup, kind, starts, fields) for kind, starts in _group_by_kind(tiles)]
 
 
-def listings_of(rollup: str, tiles: Iterable[Tile]) -> list[ReadBuckets]:
+def list_bucket_reads(rollup: str, tiles: Iterable[Tile]) -> list[ReadBuckets]:
     return [ReadBuckets(rollup, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
-def counts_of(dimension: str, tiles: Iterable[Tile]) -> list[ReadPersonCounts]:
+def list_person_count_reads(dimension: str, tiles: Iterable[Tile]) -> list[ReadPersonCounts]:
     return [ReadPersonCounts(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
-def sketches_of(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
+def list_sketch_reads(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
     return [PersonSketches(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
@@ -110,7 +110,7 @@ def _merge_read(read: Read, fields: Mapping[tuple[str, BucketKind, tuple[int, ..
     return ReadFields(read.rollup, read.kind, read.starts, None if union is None else tuple(union))
 
 
-def table_of(reads: Sequence[ReadFields], answers: Answers) -> dict[Tile, dict[str, int]]:
+def make_table(reads: Sequence[ReadFields], answers: Answers) -> dict[Tile, dict[str, int]]:
     return {
         (read.kind, start): cells
         for read in reads
@@ -119,7 +119,7 @@ def table_of(reads: Sequence[ReadFields], answers: Answers) -> dict[Tile, dict[s
     }
 
 
-def error_of(is_hiding: bool) -> float | None:
+def find_sum_error(is_hiding: bool) -> float | None:
     """The error of sums: 0, or unknown (None) if a cap has hidden a part of them."""
     return None if is_hiding else 0
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from rtaplatform.analytics.cache.number_columns import Numbers, find_greatest
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
-from rtaplatform.analytics.read.distinct import Group, ranking_reads, total_read
+from rtaplatform.analytics.read.distinct import Group, make_total_read, split_into_portions
 from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.store.port import Read, Snapshot
 
@@ -51,12 +51,14 @@ def is_bounded(plan: QueryPlan) -> bool:
     return is_of_products and plan.query.breakdown == (PRODUCT_ID,) and plan.query.compare is None
 
 
-async def greatest(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> tuple[Group, ...]:
+async def find_greatest_groups(
+    ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]
+) -> tuple[Group, ...]:
     """The groups with the most persons."""
     return _take_greatest(await _count_persons(ask, plan, shape, groups), plan.query.limit)
 
 
-async def greatest_products(
+async def find_greatest_products(
     ask: Ask, plan: QueryPlan, shape: PersonsPlan, ranking: RankedVisitors
 ) -> tuple[Group, ...]:
     """The products with the most persons. Only those that may be among them are counted."""
@@ -73,8 +75,8 @@ async def greatest_products(
 
 async def _count_persons(ask: Ask, plan: QueryPlan, shape: PersonsPlan, groups: Sequence[Group]) -> dict[Group, int]:
     counts: dict[Group, int] = {}
-    for portion in ranking_reads(plan, shape, groups):
-        snapshot = await ask([total_read(plan, shape, group) for group in portion])
+    for portion in split_into_portions(plan, shape, groups):
+        snapshot = await ask([make_total_read(plan, shape, group) for group in portion])
         counts |= zip(portion, map(_require_number, snapshot.answers), strict=True)
     return counts
 

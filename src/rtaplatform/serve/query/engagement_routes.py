@@ -8,8 +8,8 @@ import msgspec
 from litestar import get
 from litestar.handlers import BaseRouteHandler
 
-from rtaplatform.analytics.answer.length_histogram import query_of_lengths, read_lengths
-from rtaplatform.analytics.answer.metric_totals import ENGAGEMENT_METRICS, queries_of_totals, read_totals
+from rtaplatform.analytics.answer.length_histogram import make_length_query, read_lengths
+from rtaplatform.analytics.answer.metric_totals import ENGAGEMENT_METRICS, list_total_queries, read_totals
 from rtaplatform.analytics.answer.retention import (
     COHORTS,
     PERIODS_DEFAULT,
@@ -48,7 +48,7 @@ async def read_engagement(request: AnyRequest) -> dict[str, Any]:
     query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
     is_table = wants_csv(request)
     engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
-    cost = await engine.check(access.project, queries_of_totals(query, ENGAGEMENT_METRICS))
+    cost = await engine.check(access.project, list_total_queries(query, ENGAGEMENT_METRICS))
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
     totals = await read_totals(engine, access.project, query, ENGAGEMENT_METRICS)
@@ -63,7 +63,7 @@ async def read_session_lengths(request: AnyRequest) -> LengthHistogram:
     """The sessions that begin in the period, counted in log buckets: each begins a tenth above the one before."""
     _require_known(request, LENGTHS_PARAMETERS)
     period_query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
-    query, is_table = query_of_lengths(period_query), wants_csv(request)
+    query, is_table = make_length_query(period_query), wants_csv(request)
     engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
     cost = await engine.check(access.project, [query])
     if cost.reads > 1:

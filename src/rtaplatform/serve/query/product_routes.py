@@ -11,7 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
 from rtaplatform.analytics.answer.metric_totals import PRODUCT_METRICS, read_totals
-from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts, catalog_fields, find_products
+from rtaplatform.analytics.answer.popular import METRIC_OF, WINDOW, PopularProducts, find_products, read_catalog_fields
 from rtaplatform.analytics.answer.trending import TRENDING_BY, TrendingProducts
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.analytics.ask.time_expressions import UNIT_MS
@@ -105,7 +105,7 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     if is_table:
         return type_as(dict[str, Any], make_totals_table(totals))
     products = await find_products(services.products, project, [stored])
-    shown = dict(zip(SHOWN_OF_PRODUCT, catalog_fields(products.get(stored)), strict=True))
+    shown = dict(zip(SHOWN_OF_PRODUCT, read_catalog_fields(products.get(stored)), strict=True))
     return {"product_id": product_id, **shown, **make_totals_document(totals)}
 
 

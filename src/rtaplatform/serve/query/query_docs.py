@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from rtaplatform.analytics.ask.parse import LIVE_METRICS_MAX
 from rtaplatform.analytics.ask.query_fields import BOTS, COMPARISONS, VALUE_BYTES_MAX, VALUES_MAX
 from rtaplatform.analytics.ask.time_expressions import PATTERN
-from rtaplatform.analytics.plan.dimension_groups import groups_of
+from rtaplatform.analytics.plan.dimension_groups import list_dimension_groups
 from rtaplatform.core.declarations import METRIC, NAME, PREFIX, TRAIT_METRICS
 from rtaplatform.core.metrics import DIMENSIONS, INTERVALS, METRICS
 from rtaplatform.core.query import LIMIT_DEFAULT, LIMIT_MAX
@@ -143,7 +143,7 @@ def _make_query_schema() -> Docs:
 def _group_metrics() -> dict[tuple[str, ...], list[str]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for metric in METRICS.values():
-        for dimensions in groups_of(metric):
+        for dimensions in list_dimension_groups(metric):
             groups.setdefault(dimensions, []).append(metric.name)
     return groups
 

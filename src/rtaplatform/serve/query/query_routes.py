@@ -16,9 +16,9 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from rtaplatform.analytics.answer.engine import Engine
-from rtaplatform.analytics.ask.parse import field_in_object, parse_object, parse_parameters
-from rtaplatform.analytics.plan.declared_dimensions import metric_of
-from rtaplatform.analytics.plan.metric_intervals import intervals_of
+from rtaplatform.analytics.ask.parse import name_field_in_object, parse_object, parse_parameters
+from rtaplatform.analytics.plan.declared_dimensions import resolve_metric
+from rtaplatform.analytics.plan.metric_intervals import list_intervals
 from rtaplatform.core.errors import InvalidParameter, PlatformError, UnreadableBody
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
@@ -53,9 +53,9 @@ async def list_metrics(request: AnyRequest) -> MetricList:
     items = [
         MetricItem(
             metric.name, metric.unit, metric.description, list(metric.dimensions),
-            list(intervals_of(metric)),
+            list(list_intervals(metric)),
         )
-        for metric in (metric_of(name, project) for name in METRICS)
+        for metric in (resolve_metric(name, project) for name in METRICS)
     ]  # fmt: skip
     if wants_csv(request):
         return type_as(MetricList, write_objects(items, MetricItem.__struct_fields__))
@@ -144,7 +144,7 @@ async def _parse_query(engine: Engine, project: str, number: int, raw_query: obj
         query = parse_object(raw_query)
         await engine.check(project, [query])
     except InvalidParameter as error:
-        field = field_in_object(raw_query, error.field)
+        field = name_field_in_object(raw_query, error.field)
         error.field = f"queries.{number}" + (f".{field}" if field else "")
         raise
     return query

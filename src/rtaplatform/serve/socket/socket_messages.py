@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from rtaplatform.analytics.ask.parse import field_in_object, parse_object
+from rtaplatform.analytics.ask.parse import name_field_in_object, parse_object
 from rtaplatform.core.errors import InvalidParameter, Rejected
 from rtaplatform.core.query import Query
 from rtaplatform.feed.feed_listener import FeedMessage
@@ -128,7 +128,7 @@ def _read_query(shell: Subscribe, number: int, raw_query: object) -> Query:
     try:
         return parse_object(raw_query)
     except InvalidParameter as error:
-        error.field = shell.field_of(number, field_in_object(raw_query, error.field))
+        error.field = shell.field_of(number, name_field_in_object(raw_query, error.field))
         raise
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtaplatform.analytics.ask.parse import parse_parameters
-from rtaplatform.analytics.plan.declared_dimensions import metric_of
+from rtaplatform.analytics.plan.declared_dimensions import resolve_metric
 from rtaplatform.core.declarations import TRAIT_METRICS, by_trait
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
@@ -90,11 +90,12 @@ def test_what_is_not_kept_by_trait_is_refused(site: TraitSite, metric: str, give
 
 
 def test_the_list_of_metrics_tells_which_have_traits_and_only_where_some_are_declared() -> None:
-    project = ProjectSettings("demo", user_traits=("plan",))
-    assert all("user.plan" in metric_of(name, project).dimensions for name in TRAIT_METRICS)
-    assert all(metric_of(name, ProjectSettings("demo")).dimensions == metric_of(name, ProjectSettings("x")).dimensions
-               for name in TRAIT_METRICS)  # fmt: skip
-    assert "user.plan" not in metric_of("sessions", project).dimensions
+    project, demo, other = ProjectSettings("demo", user_traits=("plan",)), ProjectSettings("demo"), ProjectSettings("x")
+    assert all("user.plan" in resolve_metric(name, project).dimensions for name in TRAIT_METRICS)
+    assert all(
+        resolve_metric(name, demo).dimensions == resolve_metric(name, other).dimensions for name in TRAIT_METRICS
+    )
+    assert "user.plan" not in resolve_metric("sessions", project).dimensions
     assert project.folding[-1] == ("plan",)
     assert by_trait("plan").measures[0] == "count"
     assert sketch_retention_ms(BucketKind.HOUR, "user.plan") == sketch_retention_ms(BucketKind.HOUR, "channel")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from rtaplatform.analytics.answer.trending import NOT_COMPARED, TrendingProducts, interval_of
+from rtaplatform.analytics.answer.trending import NOT_COMPARED, TrendingProducts, choose_interval
 from rtaplatform.analytics.plan.decay import ONE, decay_weights
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Trending
@@ -97,7 +97,7 @@ async def test_in_zones_whose_hours_move_there_is_a_trend_without_comparison() -
     [(HOUR, "minute"), (6 * HOUR, "minute"), (7 * HOUR, "hour"), (DAY, "hour"), (15 * DAY, "hour"), (16 * DAY, "day")],
 )
 def test_points_are_short_beside_the_half_life(window_ms: int, interval: str) -> None:
-    assert interval_of(window_ms) == interval
+    assert choose_interval(window_ms) == interval
 
 
 def test_weights_are_whole_and_halve_with_each_half_life() -> None:

@@ -227,11 +227,11 @@ def test_dimensions_are_those_that_all_parts_have() -> None:
 
 def test_an_amount_is_divided_once() -> None:
     """0.0003 ÷ 3 is 0.0001, because it is rounded once only."""
-    from rtaplatform.analytics.read.rows import divided
+    from rtaplatform.analytics.read.rows import divide
 
-    assert divided(3, 30_000) == 0.0001
-    assert divided(2**80, 3) == 2**80 / 3
-    assert divided(6 * 10**40, 3) == 2 * 10**40
+    assert divide(3, 30_000) == 0.0001
+    assert divide(2**80, 3) == 2**80 / 3
+    assert divide(6 * 10**40, 3) == 2 * 10**40
 
 
 def test_the_parts_of_a_difference_keep_their_scale_and_of_estimates_it_has_no_error() -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.analytics.plan.shapes import PersonsPlan
-from rtaplatform.analytics.read.visitor_ranking import RankedVisitors, greatest_products
+from rtaplatform.analytics.read.visitor_ranking import RankedVisitors, find_greatest_products
 from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.query import SKETCH_ERROR, Result
@@ -132,7 +132,7 @@ def ranked(products: list[Product], limit: int) -> tuple[Any, list[str]]:
         answers = tuple(products[int(value[2:])].estimate for value in values)
         return Snapshot("g", {}, {}, {}, False, PROJECT, answers)
 
-    return asyncio.run(greatest_products(ask, asked, asked.shape, standing)), counted
+    return asyncio.run(find_greatest_products(ask, asked, asked.shape, standing)), counted
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,7 +15,7 @@ from rtaplatform import __version__
 from rtaplatform.analytics.answer.popular import WINDOW
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.ask.time_expressions import PATTERN, read_moment
-from rtaplatform.analytics.plan.dimension_groups import groups_of
+from rtaplatform.analytics.plan.dimension_groups import list_dimension_groups
 from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS
@@ -57,7 +57,7 @@ def test_the_pattern_of_times_matches_what_is_read(text: str) -> None:
 
 def test_dimensions_go_together_as_their_groups_say() -> None:
     for metric in METRICS.values():
-        groups = [set(group) for group in groups_of(metric)]
+        groups = [set(group) for group in list_dimension_groups(metric)]
         for pair in combinations(metric.dimensions, 2):
             query = parse_object({"metric": metric.name, "breakdown": list(pair)})
             if any(set(pair) <= group for group in groups):
