@@ -26,7 +26,7 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
 from rtaplatform.core.events import EVENT_TOPICS
 from rtaplatform.core.time.timestamps import read_time_ms
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.kafka.broker import Broker
 from tests.integration.chaos import until
@@ -149,7 +149,7 @@ def test_event_is_on_kafka_as_the_contract_says(api: Api, servers: Servers) -> N
     [(message, record)] = named(read_all(servers), "Product Viewed")
     assert message.topic() == "rta.events.web"
     assert message.key() == b"demo:a-17"
-    assert message.partition() == bucket_of(b"demo:a-17", 4)
+    assert message.partition() == find_bucket(b"demo:a-17", 4)
     assert dict(message.headers() or [])["rta-collected"] == str(len(body)).encode()
     assert message.timestamp()[1] == read_time_ms(record["receivedAt"])
     assert before <= message.timestamp()[1] <= time.time_ns() // 1_000_000

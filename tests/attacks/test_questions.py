@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from rtaplatform.core.rollups import ACTIVITY, PRODUCTS, field
+from rtaplatform.core.rollups import ACTIVITY, PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store.port import CellsKey, Delta
@@ -37,8 +37,8 @@ def filled(stack: Stack, now: int) -> Stack:
     store = RedisStore(settings)
     state = store.read_state(0)
     assert state is not None
-    names = {field("count", f"event-{n}", "web"): n + 1 for n in range(EVENTS)}
-    products = {field("views", f"p-{n}"): 1 for n in range(PRODUCTS_PER_HOUR)}
+    names = {make_field("count", f"event-{n}", "web"): n + 1 for n in range(EVENTS)}
+    products = {make_field("views", f"p-{n}"): 1 for n in range(PRODUCTS_PER_HOUR)}
     buckets: list[tuple[CellsKey, dict[str, int]]] = [
         (CellsKey("demo", ACTIVITY.name, BucketKind.MINUTE, now - back), {**names, "count": sum(names.values())})
         for back in range(MINUTES)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import redis
 
-from rtaplatform.core.ledger import next_offset
+from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.local.supervisor.child_process import ChildProcess, Command
 from rtaplatform.store import redis_keys
 from rtaplatform.store.redis.redis_generations import RedisGenerations
@@ -174,7 +174,7 @@ class Rebuilds:
         with self._generations() as generations:
             states = {shard: generations.read_building(shard) for shard in range(self.stack.shards)}
         found = {
-            shard: Built(state.generation, sum(map(next_offset, state.ledger.values())))
+            shard: Built(state.generation, sum(map(read_next_offset, state.ledger.values())))
             for shard, state in states.items()
             if state
         }

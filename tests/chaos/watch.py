@@ -18,7 +18,7 @@ import httpx
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import read_row
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.store.redis.redis_store import RedisStore
 from rtaplatform.stream.kafka.broker import Broker
 from tests.chaos.history import Answer, Ends, Ledger, Readiness, Span
@@ -112,7 +112,7 @@ class Watcher:
     def _ask_ledger(self, store: RedisStore) -> None:
         since = time.monotonic()
         try:
-            state = store.read_state(shard_of(PROJECT, SHARDS))
+            state = store.read_state(find_shard(PROJECT, SHARDS))
         except Unavailable:
             return
         if state is not None:

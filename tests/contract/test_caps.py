@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.caps import CAPS, NAMES, Caps
-from rtaplatform.core.rollups import OTHER, PERSONS, field
+from rtaplatform.core.rollups import OTHER, PERSONS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, CellsKey, ReadFields, ReadPersonCounts, ReadPersonValues, SketchKey
 from tests.contract.conftest import Parts
@@ -73,7 +73,7 @@ async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, 
             measure, product = chance.choice(["views", "adds", "orders", "units"]), f"p{chance.randint(0, 40)}"
             n = chance.choice([1, 5, 2**53 + 1])
             fields[measure] += n
-            fields[field(measure, product)] += n
+            fields[make_field(measure, product)] += n
         writer.write(key, dict(fields))
         true += fields
     found = await bucket(parts, "products", kind, HOUR)
@@ -82,50 +82,50 @@ async def test_a_product_is_in_with_all_its_measures_or_with_none(parts: Parts, 
     for measure in ("views", "adds", "orders", "units"):
         held = values(found, measure)
         for product in seen:
-            assert held.get((product,), 0) == true[field(measure, product)]
+            assert held.get((product,), 0) == true[make_field(measure, product)]
         assert sum(held.values()) == found[measure] == true[measure]
 
 
 async def test_a_product_that_is_in_takes_further_measures_of_a_full_bucket(parts: Parts) -> None:
     key, writer = CellsKey("demo", "products", BucketKind.MINUTE, MINUTE), Writer(parts)
-    writer.write(key, {"adds": 1, field("adds", "first"): 1})
-    writer.write(key, {"views": 30} | {field("views", f"p{n}"): 1 for n in range(30)})
-    writer.write(key, {"orders": 1, field("orders", "first"): 1, "views": 1, field("views", "first"): 1})
-    writer.write(key, {"orders": 1, field("orders", "p29"): 1})
+    writer.write(key, {"adds": 1, make_field("adds", "first"): 1})
+    writer.write(key, {"views": 30} | {make_field("views", f"p{n}"): 1 for n in range(30)})
+    writer.write(key, {"orders": 1, make_field("orders", "first"): 1, "views": 1, make_field("views", "first"): 1})
+    writer.write(key, {"orders": 1, make_field("orders", "p29"): 1})
     found = await bucket(parts, "products")
-    assert [found[field(measure, "first")] for measure in ("adds", "orders", "views")] == [1, 1, 1]
-    assert found[field("views", OTHER)] == 30 - (FEW.products_of_minute - 1)
-    assert found[field("orders", OTHER)] == 1
-    assert field("orders", "p29") not in found
+    assert [found[make_field(measure, "first")] for measure in ("adds", "orders", "views")] == [1, 1, 1]
+    assert found[make_field("views", OTHER)] == 30 - (FEW.products_of_minute - 1)
+    assert found[make_field("orders", OTHER)] == 1
+    assert make_field("orders", "p29") not in found
 
 
 async def test_a_flood_of_names_hides_neither_commerce_nor_calls_and_nothing_by_source(parts: Parts) -> None:
     writer = Writer(parts)
-    flood = {field("count", f"flood {n}", ("web", "ios")[n % 2]): 1 for n in range(100)}
-    known = {field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
+    flood = {make_field("count", f"flood {n}", ("web", "ios")[n % 2]): 1 for n in range(100)}
+    known = {make_field("count", name, source): 3 for name in NAMES for source in ("web", "ios", "android", "server")}
     key = CellsKey("demo", "activity", BucketKind.MINUTE, MINUTE)
     writer.write(key, {"count": 100, **flood})
     writer.write(key, {"count": sum(known.values()), **known})
-    writer.write(key, {"revenue": 5, field("revenue", "Order Completed", "web"): 5})
+    writer.write(key, {"revenue": 5, make_field("revenue", "Order Completed", "web"): 5})
     found = await bucket(parts, "activity")
     assert {name: found[name] for name in known} == known
-    assert found[field("revenue", "Order Completed", "web")] == 5
+    assert found[make_field("revenue", "Order Completed", "web")] == 5
     assert found["count"] == 100 + sum(known.values())
     by_source = Counter[str]()
     for (_, source), n in values(found, "count").items():
         by_source[source] += n
     assert by_source["web"] == 50 + 3 * len(NAMES)
-    assert found[field("count", OTHER, "web")] + found[field("count", OTHER, "ios")] == 100 - FEW.combinations
+    assert found[make_field("count", OTHER, "web")] + found[make_field("count", OTHER, "ios")] == 100 - FEW.combinations
 
 
 async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "events", BucketKind.HOUR, HOUR)
-    flood = {field("count", f"flood {n}", "web", "DE", "phone"): 1 for n in range(100)}
-    orders = {field("count", "Order Completed", "ios", f"country {n}", ""): 1 for n in range(30)}
+    flood = {make_field("count", f"flood {n}", "web", "DE", "phone"): 1 for n in range(100)}
+    orders = {make_field("count", "Order Completed", "ios", f"country {n}", ""): 1 for n in range(30)}
     writer.write(key, {"count": 100, **flood})
     writer.write(key, {"count": 30, "units": 30, **orders, **{name.replace("count", "units", 1): 1 for name in orders}})
     found = await bucket(parts, "events", BucketKind.HOUR, HOUR)
-    assert found[field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
+    assert found[make_field("count", OTHER, "web", OTHER, OTHER)] == 100 - FEW.combinations
     for measure in ("count", "units"):
         held = {value: n for value, n in values(found, measure).items() if value[0] == "Order Completed"}
         assert held["Order Completed", "ios", OTHER, OTHER] == 30 - FEW.combinations
@@ -134,34 +134,34 @@ async def test_commerce_has_seats_of_its_own_and_keeps_its_name_beyond_them(part
 
 async def test_bots_have_seats_of_their_own(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
-    writer.write(key, {"~views": 50} | {field("~views", f"crawled {n}"): 1 for n in range(50)})
-    writer.write(key, {"views": 5} | {field("views", f"p{n}"): 1 for n in range(5)})
+    writer.write(key, {"~views": 50} | {make_field("~views", f"crawled {n}"): 1 for n in range(50)})
+    writer.write(key, {"views": 5} | {make_field("views", f"p{n}"): 1 for n in range(5)})
     found = await bucket(parts, "products")
     assert values(found, "views") == {(f"p{n}",): 1 for n in range(5)}
-    assert found[field("~views", OTHER)] == 50 - FEW.products_of_minute
+    assert found[make_field("~views", OTHER)] == 50 - FEW.products_of_minute
 
 
 async def test_what_names_no_product_always_has_a_seat(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "products", BucketKind.MINUTE, MINUTE)
-    writer.write(key, {"views": 50} | {field("views", f"p{n}"): 1 for n in range(50)})
-    writer.write(key, {"views": 4, field("views", ""): 4, "adds": 2, field("adds", ""): 2})
+    writer.write(key, {"views": 50} | {make_field("views", f"p{n}"): 1 for n in range(50)})
+    writer.write(key, {"views": 4, make_field("views", ""): 4, "adds": 2, make_field("adds", ""): 2})
     found = await bucket(parts, "products")
-    assert (found[field("views", "")], found[field("adds", "")]) == (4, 2)
+    assert (found[make_field("views", "")], found[make_field("adds", "")]) == (4, 2)
 
 
 async def test_a_declared_property_has_seats_for_values_and_always_one_for_none(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "property.coupon", BucketKind.HOUR, HOUR)
-    writer.write(key, {"count": 50} | {field("count", f"c{n}"): 1 for n in range(50)})
-    writer.write(key, {"count": 4, field("count", ""): 3, field("count", "c0"): 1})
+    writer.write(key, {"count": 50} | {make_field("count", f"c{n}"): 1 for n in range(50)})
+    writer.write(key, {"count": 4, make_field("count", ""): 3, make_field("count", "c0"): 1})
     found = values(await bucket(parts, key.rollup, BucketKind.HOUR, HOUR), "count")
     assert (found[("",)], found[(OTHER,)], len(found)) == (3, 50 - FEW.property_values, FEW.property_values + 2)
 
 
 async def test_values_by_event_keep_the_name_of_a_commerce_event_beyond_the_seats(parts: Parts) -> None:
     writer, key = Writer(parts), CellsKey("demo", "property.coupon+event", BucketKind.DAY, HOUR)
-    writer.write(key, {"count": 30} | {field("count", f"c{n}", "Order Completed"): 1 for n in range(30)})
-    writer.write(key, {"count": 30} | {field("count", f"d{n}", "Signed Up"): 1 for n in range(30)})
-    writer.write(key, {"count": 30} | {field("count", "", f"flood {n}"): 1 for n in range(30)})
+    writer.write(key, {"count": 30} | {make_field("count", f"c{n}", "Order Completed"): 1 for n in range(30)})
+    writer.write(key, {"count": 30} | {make_field("count", f"d{n}", "Signed Up"): 1 for n in range(30)})
+    writer.write(key, {"count": 30} | {make_field("count", "", f"flood {n}"): 1 for n in range(30)})
     found = values(await bucket(parts, key.rollup, BucketKind.DAY, HOUR), "count")
     assert found[OTHER, "Order Completed"] == 30 - FEW.combinations
     assert (found[OTHER, OTHER], found["", OTHER]) == (30, 30 - FEW.combinations)
@@ -174,10 +174,10 @@ async def test_an_overflow_says_so_in_its_field_and_in_no_other(parts: Parts) ->
         CellsKey("demo", "products", BucketKind.MINUTE, MINUTE - 1),
     )
     for _ in range(2):
-        changes = {field("revenue", "a"): 2**62, field("revenue", "b"): 1, "revenue": 2**62 + 1}
-        writer.apply(cells={key: changes, other: {"revenue": 1, field("revenue", "b"): 1}})
+        changes = {make_field("revenue", "a"): 2**62, make_field("revenue", "b"): 1, "revenue": 2**62 + 1}
+        writer.apply(cells={key: changes, other: {"revenue": 1, make_field("revenue", "b"): 1}})
     found = await bucket(parts, "products")
-    assert {name for name in found if name.startswith("!")} == {"!", "!revenue", "!" + field("revenue", "a")}
+    assert {name for name in found if name.startswith("!")} == {"!", "!revenue", "!" + make_field("revenue", "a")}
     assert not any(name.startswith("!") for name in await bucket(parts, "products", start=MINUTE - 1))
 
 
@@ -198,8 +198,8 @@ async def test_sketches_are_let_in_up_to_their_bytes_and_what_is_left_out_is_tol
         await parts.reader.read("demo", [ReadPersonValues(((BucketKind.HOUR, HOUR),), "product_id")])
     ).answers[0]
     assert 10 <= len(listed) <= 20
-    assert record[field("left_out", "product_id")] == 40 - len(listed)
-    assert FEW.product_sketch_bytes <= record[field("bytes", "product_id")] <= FEW.product_sketch_bytes + 1_000
+    assert record[make_field("left_out", "product_id")] == 40 - len(listed)
+    assert FEW.product_sketch_bytes <= record[make_field("bytes", "product_id")] <= FEW.product_sketch_bytes + 1_000
     writer.apply(sketches=sketches(range(1), persons=9))
     counts: Any = (await parts.reader.read("demo", [ReadPersonCounts("product_id", BucketKind.HOUR, (HOUR,))])).answers[
         0
@@ -215,17 +215,17 @@ async def test_sketches_of_places_have_a_smaller_limit_of_their_own(parts: Parts
     for n in range(40):
         writer.apply(sketches=sketches(range(n, n + 1), dimension=dimension))
     record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
-    size = record[field("bytes", dimension)]
+    size = record[make_field("bytes", dimension)]
     assert FEW.place_sketch_bytes <= size <= FEW.place_sketch_bytes + 1_000
-    assert 20 < record[field("left_out", dimension)] < 40
-    assert field("left_out", "product_id") not in record
+    assert 20 < record[make_field("left_out", dimension)] < 40
+    assert make_field("left_out", "product_id") not in record
 
 
 async def test_nothing_is_told_of_sketches_where_none_is_left_out(parts: Parts) -> None:
     Writer(parts).apply(sketches=sketches(range(3)))
     record = await bucket(parts, PERSONS.name, BucketKind.HOUR, HOUR)
-    assert field("left_out", "product_id") not in record
-    assert field("broken", "product_id") not in record
+    assert make_field("left_out", "product_id") not in record
+    assert make_field("broken", "product_id") not in record
 
 
 def test_the_true_caps_are_those_of_the_design() -> None:

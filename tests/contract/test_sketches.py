@@ -14,7 +14,7 @@ import redis
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.sketches.hyperloglog import hyperloglog
-from rtaplatform.core.time.buckets import BucketKind, expires_at_s
+from rtaplatform.core.time.buckets import BucketKind, compute_expiry_s
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.store.port import Advance, Applied, Delta, SketchKey
 from rtaplatform.store.redis.apply_payload import encode
@@ -63,7 +63,7 @@ def test_many_have_the_registers_that_the_server_would_make(store: RedisStore, t
         tester.pfadd(theirs, *persons)
         assert tester.get(name)[16:] == tester.get(theirs)[16:]  # what is before holds a count that may be kept
         assert tester.pfcount(name) == tester.pfcount(theirs)
-        assert tester.expiretime(name) == expires_at_s(BucketKind.HOUR, HOUR)
+        assert tester.expiretime(name) == compute_expiry_s(BucketKind.HOUR, HOUR)
     assert tester.smembers(f"{BASE}px:demo:h:{HOUR}:source") == {b"server", b"ios"}
     assert not tester.exists(f"{BASE}merged")
 

@@ -13,7 +13,7 @@ from msgspec import structs
 from rtaplatform.core.errors import NotFound
 from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import SEATS_PREFIX, field
+from rtaplatform.core.rollups import SEATS_PREFIX, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import (
@@ -67,7 +67,7 @@ async def cells(parts: Parts, *fields: str) -> dict[str, int]:
 
 
 async def test_a_listing_has_every_field_as_it_is_stored(parts: Parts) -> None:
-    name, great = field("count", "ä", "web"), 2**60 + 1
+    name, great = make_field("count", "ä", "web"), 2**60 + 1
     delta = advance(0, 5, cells={CELLS: {"count": 5, name: -3, "~count": great}})
     assert parts.store.apply(0, "g1", delta) == Applied()
     read = ReadBuckets("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1))
@@ -87,12 +87,12 @@ async def test_the_log_of_a_large_bucket_leads_from_any_listing_to_now(parts: Pa
     position, followed = "", 0
     for turn in range(60):
         some = chance.choice([1, 3, 40, 400, 700])
-        fields = {field("views", f"p-{chance.randint(0, 3_000)}"): chance.randint(1, 9) for _ in range(some)}
+        fields = {make_field("views", f"p-{chance.randint(0, 3_000)}"): chance.randint(1, 9) for _ in range(some)}
         if turn % 9 == 8:
-            fields |= {field("views", f"q-{turn}-{n}"): 1 for n in range(2_500)}
+            fields |= {make_field("views", f"q-{turn}-{n}"): 1 for n in range(2_500)}
         cells = {key: fields | {"views": sum(fields.values())}}
         if turn % 7 == 3:
-            cells[key][field("orders", "great")] = 2**62
+            cells[key][make_field("orders", "great")] = 2**62
         assert parts.store.apply(0, "g1", advance(turn, turn + 1, cells=cells)) == Applied()
         if chance.random() < 0.3:
             continue
@@ -130,12 +130,12 @@ async def test_some_fields_of_many_buckets_beside_others(parts: Parts) -> None:
 
 async def test_totals_and_position_move_together(parts: Parts) -> None:
     assert (
-        parts.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5, field("count", "a", "web"): 5}}))
+        parts.store.apply(0, "g1", advance(0, 5, cells={CELLS: {"count": 5, make_field("count", "a", "web"): 5}}))
         == Applied()
     )
     assert parts.store.apply(0, "g1", advance(5, 7, cells={CELLS: {"count": 2}})) == Applied()
     snapshot = await parts.reader.read("demo", [ReadFields("activity", BucketKind.MINUTE, (MINUTE, MINUTE + 1), None)])
-    assert snapshot.answers == ([{"count": 7, field("count", "a", "web"): 5, "#open": 1}, {}],)
+    assert snapshot.answers == ([{"count": 7, make_field("count", "a", "web"): 5, "#open": 1}, {}],)
     assert snapshot.ledger == {PLACE: read_row(row(7))}
     state = parts.store.read_state(0)
     assert state is not None

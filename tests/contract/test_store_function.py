@@ -12,7 +12,7 @@ import redis
 
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.core.sketches.hyperloglog import hyperloglog
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.local.servers.valkey import USERS
@@ -177,7 +177,7 @@ def test_twenty_thousand_of_everything_fit_into_one_call(shard: Shard) -> None:
     persons = {index.to_bytes(8, "big") for index in range(n)}
     delta = Delta(
         [Advance(PLACE, row(2), row(3)), *(Advance(PartitionId("topic-web", k), "", row(1)) for k in range(1, 5_000))],
-        cells={CELLS: {field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
+        cells={CELLS: {make_field("count", str(i)): 1 for i in range(n)}, hour: {"count": n}},
         sketches={SketchKey("demo", BucketKind.MINUTE, MINUTE, "", ""): persons},
         online={"demo": dict.fromkeys(persons, SEEN_MS)},
         blocks=[BlockWrite(BLOCK, b"", b"12345678", NOW_MS, b"".join(persons), False)],

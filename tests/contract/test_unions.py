@@ -15,9 +15,9 @@ from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.cache.window_caches import WindowCaches
 from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.core.sketches.registers import count, read_registers, unite
-from rtaplatform.core.time.buckets import BucketKind, bucket_starts
+from rtaplatform.core.time.buckets import BucketKind, find_bucket_starts
 from rtaplatform.store.port import (
     Applied,
     BucketContent,
@@ -70,11 +70,14 @@ class Site:
 
     def visit(self, product: int, hours_ago: int, persons: int) -> None:
         """So many of 3,000 persons see it, in that hour and its day."""
-        starts = bucket_starts(MINUTE - 60 * hours_ago, BERLIN.zone)
+        starts = find_bucket_starts(MINUTE - 60 * hours_ago, BERLIN.zone)
         crowd = {self.chance.randrange(3_000).to_bytes(8, "big") for _ in range(persons)}
         delta = advance(self.offset, self.offset + 1)
         for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
-            delta.cells[CellsKey("demo", "products", kind, start)] = {"views": 1, field("views", f"p-{product}"): 1}
+            delta.cells[CellsKey("demo", "products", kind, start)] = {
+                "views": 1,
+                make_field("views", f"p-{product}"): 1,
+            }
         delta.sketches = {
             SketchKey("demo", kind, start, "product_id", f"p-{product}"): crowd
             for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day))

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.people.erased import TOMBSTONE
 from rtaplatform.profiles import profile_rows
 from rtaplatform.profiles.erasure import PersonErasure
@@ -93,7 +93,7 @@ def put_user(stack: CatalogStack, user: str) -> None:
             "INSERT INTO users (project_id, id, email, name, traits, anonymous_ids) VALUES (%s, %s, %s, 'Ada', %s, %s)",
             (PROJECT_ID, user, CANARY, Jsonb({"mail": CANARY}), [f"{user}-a", f"{user}-b"]),
         )
-    put_online(stack, persons_of(user, [f"{user}-a", f"{user}-b"]))
+    put_online(stack, hash_persons(user, [f"{user}-a", f"{user}-b"]))
 
 
 def put_online(stack: CatalogStack, persons: Sequence[bytes]) -> None:
@@ -157,7 +157,7 @@ async def test_nothing_of_the_profile_is_left(stack: CatalogStack, database: Dat
     held = dump_of_redis(stack)
     assert b"somebody" in held
     assert not [
-        person for person in persons_of(user, [f"{user}-a", f"{user}-b"]) if repr(person)[2:-1].encode() in held
+        person for person in hash_persons(user, [f"{user}-a", f"{user}-b"]) if repr(person)[2:-1].encode() in held
     ]
     assert receipt["removed"] == {"profile": 1, "fields": 2, "traits": 1, "anonymous_ids": 2, "redis_members": 3}
     remains = {entry["where"]: entry for entry in receipt["remains"]}
@@ -182,14 +182,14 @@ async def test_people_without_a_profile_are_erased_as_well(stack: CatalogStack, 
     """Events tell of them: by a user's id that nothing identified, by anonymous ids alone, by both."""
     erasure = Failing(stack).erasure(database)
     for user_id, ids in ((user, ()), (None, (f"{user}-a", f"{user}-b")), (f"{user}-2", (f"{user}-c",))):
-        put_online(stack, persons_of(user_id, ids))
+        put_online(stack, hash_persons(user_id, ids))
         receipt = await erasure.erase(PersonToErase("demo", PROJECT_ID, user_id, ids))
         removed = receipt["removed"]
         assert receipt["user_id"] == user_id
         assert (removed["profile"], removed["anonymous_ids"]) == (0, len(ids))
         assert removed["redis_members"] == len(ids) + (user_id is not None)
         held = dump_of_redis(stack)
-        assert not [person for person in persons_of(user_id, ids) if repr(person)[2:-1].encode() in held]
+        assert not [person for person in hash_persons(user_id, ids) if repr(person)[2:-1].encode() in held]
         whose = f"user:{user_id}" if user_id else f"erasure:{receipt['id']}"
         [record] = control_records(stack, whose)
         assert (record["userId"], record["anonymousIds"]) == (user_id or "", list(ids))
@@ -205,7 +205,7 @@ async def test_more_ids_of_an_erased_user_are_erased_too(stack: CatalogStack, da
     put_user(stack, user)
     erasure = Failing(stack).erasure(database)
     first = await erasure.erase(who(user))
-    put_online(stack, persons_of(None, [f"{user}-later"]))
+    put_online(stack, hash_persons(None, [f"{user}-later"]))
     second = await erasure.erase(PersonToErase("demo", PROJECT_ID, user, (f"{user}-later",)))
     assert (first["id"] != second["id"], second["removed"]["redis_members"]) == (True, 1)
     assert [record["anonymousIds"] for record in control_records(stack, f"user:{user}")][1:] == [[f"{user}-later"]]

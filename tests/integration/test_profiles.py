@@ -23,7 +23,7 @@ from confluent_kafka import Producer
 from psycopg.rows import dict_row
 
 from rtaplatform.catalog.database import Database
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.profiles.profile_worker import ProfileWorker
 from rtaplatform.settings import ProfilesSettings
 from rtaplatform.stream.kafka.broker import Broker
@@ -54,7 +54,7 @@ class Source:
 
     def send(self, user_id: str, at_ms: int, traits: dict[str, Any], anonymous_id: str = "a", **more: Any) -> None:
         event = {"projectId": "demo", "type": "identify", "userId": user_id, "anonymousId": anonymous_id,
-                 "timestamp": iso_utc(at_ms), "traits": traits} | more  # fmt: skip
+                 "timestamp": format_iso_utc(at_ms), "traits": traits} | more  # fmt: skip
         topic, partition = self.rng.choice(["rta.events.web", "rta.events.mobile"]), self.rng.randrange(4)
 
         def delivered(error: Any, message: Any) -> None:

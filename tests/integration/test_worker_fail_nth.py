@@ -16,7 +16,7 @@ import redis
 from pydantic import SecretStr
 
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.settings import StoreSettings
@@ -89,7 +89,7 @@ def _filled_log() -> tuple[MemoryBroker, Witness]:
     )
     start_ms = time.time_ns() // 1_000_000
     for sent in islice(traffic(7, Random(7), 300.0, start_ms), RECORDS):
-        partition = Partition(sent.topic, bucket_of(sent.key, TOPICS[sent.topic]))
+        partition = Partition(sent.topic, find_bucket(sent.key, TOPICS[sent.topic]))
         broker.append(partition, sent.timestamp, sent.key, sent.value)
     for p, records in broker.records.items():
         for r in records:

@@ -13,7 +13,7 @@ from msgspec import structs
 from rtaplatform.core.caps import BOUNDED, NAMES, Caps, without_seat
 from rtaplatform.core.declarations import is_declared
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.rollups import PRODUCTS, SEATS_PREFIX, SEPARATOR, field
+from rtaplatform.core.rollups import PRODUCTS, SEATS_PREFIX, SEPARATOR, make_field
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.simulate.oracle.oracle_caps import OracleSeats
@@ -160,7 +160,7 @@ def renamed(
     for name, n in fields.items():
         measure, *values = name.split(SEPARATOR)
         if values and key.rollup in BOUNDED and is_turned_away(name, tuple(values)):
-            name = field(measure, *without_seat(key.rollup, tuple(values)))
+            name = make_field(measure, *without_seat(key.rollup, tuple(values)))
         found[name] = found.get(name, 0) + n
     return found
 
@@ -185,7 +185,7 @@ class FloodHidesCommerce(Capped):
         for name, n in fields.items():
             measure, *values = name.split(SEPARATOR)
             if values and values[0] in NAMES and name not in bucket:
-                name = field(measure, "\x1e", *values[1:])
+                name = make_field(measure, "\x1e", *values[1:])
             found[name] = found.get(name, 0) + n
         return found
 
@@ -202,8 +202,8 @@ class TotalOfTheSeatedOnly(Capped):
     """What has no seat is missing in the bucket's total."""
 
     def tamper(self, bucket: dict[str, int], key: CellsKey) -> None:
-        if key.rollup == PRODUCTS.name and field("views", "\x1e") in bucket:
-            bucket["views"] = sum(n for name, n in bucket.items() if name.startswith(field("views", "p")))
+        if key.rollup == PRODUCTS.name and make_field("views", "\x1e") in bucket:
+            bucket["views"] = sum(n for name, n in bucket.items() if name.startswith(make_field("views", "p")))
 
 
 class LeftOutInSilence(Capped):
@@ -213,14 +213,16 @@ class LeftOutInSilence(Capped):
         super()._write(totals, delta)
         for key, bucket in totals.cells.items():
             if key.rollup == "persons":
-                bucket.pop(field("left_out", "product_id"), None)
+                bucket.pop(make_field("left_out", "product_id"), None)
 
 
 class NoneOfAPropertyIsNowhere(Capped):
     """Events without a declared property are not counted by it, so its rows no longer sum to all events."""
 
     def spoil(self, bucket: dict[str, int], key: CellsKey, fields: dict[str, int]) -> dict[str, int]:
-        return {name: n for name, n in fields.items() if not (is_declared(key.rollup) and name == field("count", ""))}
+        return {
+            name: n for name, n in fields.items() if not (is_declared(key.rollup) and name == make_field("count", ""))
+        }
 
 
 class PropertyHasSeatsOfCombinations(Capped):

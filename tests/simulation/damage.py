@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtaplatform.core.ledger import PartitionId, next_offset
+from rtaplatform.core.ledger import PartitionId, read_next_offset
 from rtaplatform.process.rebuild.adoption import adopt
-from rtaplatform.process.worker.positions import fingerprint
+from rtaplatform.process.worker.positions import hash_record
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord
 from rtaplatform.stream.port import LogRecord, Partition
 from tests.simulation.home import RULES
@@ -112,10 +112,10 @@ class DamagedWorld(World):
             self.begin_again(0)
         else:
             text = state.ledger.get(place, "")
-            before = next_offset(text) if text else state.starts.get(place, 0)
+            before = read_next_offset(text) if text else state.starts.get(place, 0)
             history = self.histories[state.generation]
             history.lost.setdefault(place, []).extend(records[history.since.get(place, 0) : before])
-            history.since[place] = next_offset(adoption.move.to_row)
+            history.since[place] = read_next_offset(adoption.move.to_row)
             gaps = {adoption.origin: adoption.gap}
             assert self.store.adopt(0, state.generation, partition.topic, place.topic_id, [adoption.move], gaps), (
                 "nobody else was at work"
@@ -150,12 +150,12 @@ class DamagedWorld(World):
         """The offset that the shard counts next."""
         state, place = self.store.read_state(0), self.place_of(partition)
         text = state.ledger.get(place, "")
-        return next_offset(text) if text else state.starts.get(place, 0)
+        return read_next_offset(text) if text else state.starts.get(place, 0)
 
     def hashes(self, partition: Partition) -> dict[int, str]:
         """Of all records that are there now."""
         low = self.broker.low.get(partition, 0)
-        return {r.offset: fingerprint(r) for r in self.broker.records.get(partition, [])[low:]}
+        return {r.offset: hash_record(r) for r in self.broker.records.get(partition, [])[low:]}
 
     def _keep(self, topic: str) -> None:
         """What is there now may be counted, and lost then."""
@@ -173,7 +173,7 @@ class DamagedWorld(World):
         history = self.histories[state.generation]
         for place, text in sorted(state.ledger.items(), key=lambda row: len(row[0].topic_id)):
             partition, records = self.archive[place]
-            counted = history.lost.get(place, []) + records[history.since.get(place, 0) : next_offset(text)]
+            counted = history.lost.get(place, []) + records[history.since.get(place, 0) : read_next_offset(text)]
             number = partition.number + INCARNATIONS_APART * len(place.topic_id)
             for r in counted:
                 witness.add(ConsumedRecord(partition.topic, number, r.offset, r.timestamp_ms, r.key, r.value))

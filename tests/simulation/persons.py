@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.fold.person_state import TOKEN_BYTES, PersonKey
 from rtaplatform.process.people.person_value import Person, decode_value
 from rtaplatform.simulate.oracle.oracle import Oracle
@@ -30,7 +30,7 @@ class Witness(Oracle):
 
 def key_of(person: Id) -> bytes:
     space, text = person
-    return persons_of(text if space == "u" else None, () if space == "u" else (text,))[0]
+    return hash_persons(text if space == "u" else None, () if space == "u" else (text,))[0]
 
 
 def values_of(stored: Mapping[PersonKey, bytes]) -> Values:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import Reason
-from rtaplatform.core.ledger import next_offset
+from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.job import DecodedRun, EcommerceJob
@@ -231,7 +231,7 @@ class CountedOnUnavailable(PlantedWorker):
     def _hold_against_the_next(self) -> None:
         states = [state for shard in self._numbers if (state := self.store.read_state(shard)) is not None]
         for extent in self._extents(self.positions.extents).values():
-            offset = min(next_offset(state.ledger.get(extent.place, "")) for state in states)
+            offset = min(read_next_offset(state.ledger.get(extent.place, "")) for state in states)
             if offset < extent.high:
                 self._accused._ends.count_ends([self._accused._name(extent.place, offset)])
 

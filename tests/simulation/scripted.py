@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.store.port import Outcome, Switched
 from rtaplatform.stream.port import Partition
 from tests.simulation.faults import start_call
@@ -54,7 +54,7 @@ class ScriptedWorld(World):
         event = {"projectId": "demo", "type": "page", "userId": user}
         if has_id:
             event["messageId"] = f"m-{self.sent}"
-        partition = Partition(topic, bucket_of(key, self.broker.partitions[topic]))
+        partition = Partition(topic, find_bucket(key, self.broker.partitions[topic]))
         self.broker.append(partition, START_MS + self.sent, key, json.dumps(event).encode())
         return partition
 

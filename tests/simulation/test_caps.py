@@ -19,7 +19,7 @@ from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.freshness.tracker import FreshnessTracker
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.query import Answer
-from rtaplatform.core.time.buckets import bucket_starts
+from rtaplatform.core.time.buckets import find_bucket_starts
 from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.simulate.oracle.oracle_truth import ProjectTruth
 from rtaplatform.store.redis.apply_payload import Retention
@@ -38,7 +38,7 @@ from tests.unit.analytics.shop import Clock
 SHOP = LargeShop(products=30_000, names=3_000)
 CAPS_OF_SHOP = Caps(products=10_000, products_of_minute=100, combinations=1_000, product_sketch_bytes=2 * 2**20)
 DAY_MS = 86_400_000
-YESTERDAY_MS = bucket_starts(time.time_ns() // 60_000_000_000, "Europe/Berlin").day * 60_000 - DAY_MS + 3_600_000
+YESTERDAY_MS = find_bucket_starts(time.time_ns() // 60_000_000_000, "Europe/Berlin").day * 60_000 - DAY_MS + 3_600_000
 LARGEST = LargeShop(products=103_000, names=12_000, views_in_event=10, begin_ms=YESTERDAY_MS)
 CATEGORIES = 7
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import OTHER, field
+from rtaplatform.core.rollups import OTHER, make_field
 from tests.simulation.declaring_site import DeclaringSite
 
 
@@ -29,11 +29,11 @@ def test_events_count_from_the_declaration_on_and_a_rebuild_counts_those_before(
     site.send(plan="pro")
     site.send(plan="free", coupon=7)
     site.count()
-    assert site.held("property.plan") == {"count": 2, field("count", "pro"): 1, field("count", "free"): 1}
-    assert site.held("property.coupon+event")[field("count", "7", "Signed Up")] == 1
+    assert site.held("property.plan") == {"count": 2, make_field("count", "pro"): 1, make_field("count", "free"): 1}
+    assert site.held("property.coupon+event")[make_field("count", "7", "Signed Up")] == 1
     assert site.held("activity")["count"] == 3
     site.rebuild()
-    assert site.held("property.plan") == {"count": 3, field("count", "pro"): 2, field("count", "free"): 1}
+    assert site.held("property.plan") == {"count": 3, make_field("count", "pro"): 2, make_field("count", "free"): 1}
     site.declare("v2", "coupon")
     site.send(plan="pro")
     for _ in range(8):
@@ -52,6 +52,6 @@ def test_the_values_of_a_property_beyond_a_thousand_are_told_as_other_and_the_to
         site.count()
     held = site.held("property.search")
     assert held["count"] == 1_101
-    assert held[field("count", OTHER)] == 100
-    assert held[field("count", "")] == 1
-    assert sum(name.startswith(field("count", "word")) for name in held) == 1_000
+    assert held[make_field("count", OTHER)] == 100
+    assert held[make_field("count", "")] == 1
+    assert sum(name.startswith(make_field("count", "word")) for name in held) == 1_000

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.process.fold.person_state import TOKEN_BYTES
 from rtaplatform.process.people.person_value import KnownTrait, Person, decode_value
 from tests.simulation.declaring_site import AT_MS, DeclaringSite
@@ -29,7 +29,7 @@ class TraitSite(DeclaringSite):
         self.send("identify", later_ms=later_ms, userId=user, traits=traits)
 
     def by(self, trait: str, measure: str = "count") -> dict[str, int]:
-        prefix = field(measure, "")
+        prefix = make_field(measure, "")
         return {n[len(prefix) :]: k for n, k in self.held(f"user.{trait}").items() if n.startswith(prefix)}
 
     def visitors(self, trait: str) -> dict[str, int]:
@@ -59,7 +59,7 @@ def test_an_event_counts_by_the_trait_that_was_known_before_it_wherever_the_batc
     assert site.by("plan") == {"": 1, "free": 2, "pro": 2}
     assert site.by("plan", "page_views") == {"": 1, "free": 1, "pro": 1}
     assert site.visitors("plan") == {"": 1, "free": 1, "pro": 1}
-    assert site.held("user.plan+event")[field("count", "pro", "$page")] == 1
+    assert site.held("user.plan+event")[make_field("count", "pro", "$page")] == 1
 
 
 def test_the_latest_identify_by_event_time_decides_and_null_removes() -> None:
@@ -136,7 +136,7 @@ def test_bots_have_no_traits_and_the_rows_sum_to_all_events() -> None:
     site.send("identify", userId="u", traits={"plan": "bot"}, marks=["bot:agent"])
     site.count()
     assert site.by("plan") == {"pro": 1}
-    assert site.held("user.plan")[field("~count", "")] == site.held("activity")["~count"] == 2
+    assert site.held("user.plan")[make_field("~count", "")] == site.held("activity")["~count"] == 2
 
 
 @pytest.mark.parametrize("number", range(6))

@@ -16,7 +16,7 @@ import pytest
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord
@@ -101,7 +101,7 @@ class Scenario:
             self.store.begin(shard, expected="", generation="g1", topics=dict(self.broker.ids), starts=starts)
         self.store.set_projects(PROJECTS, "v1")
         for sent in islice(traffic(7, Random(7), 300.0), RECORDS - 1):
-            partition = Partition(sent.topic, bucket_of(sent.key, TOPICS[sent.topic]))
+            partition = Partition(sent.topic, find_bucket(sent.key, TOPICS[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
         self.broker.append(Partition("rta.events.web", 0), START_MS, b"k", LATE)
 

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from rtaplatform.collect.body.draft import CollectedRecord
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.serve.http import limits
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord, recount
@@ -74,7 +74,7 @@ def miscounted(stored: list[CollectedRecord]) -> list[str]:
     store.begin(0, expected="", generation="g1", topics=dict(broker.ids), starts=starts)
     store.set_projects(PROJECTS, "v1")
     for record in stored:
-        partition = Partition(record.topic, bucket_of(record.key, TOPICS[record.topic]))
+        partition = Partition(record.topic, find_bucket(record.key, TOPICS[record.topic]))
         broker.append(partition, record.timestamp_ms, record.key, record.value)
     log = MemoryLog(broker)
     log.assign(broker.list_partitions())

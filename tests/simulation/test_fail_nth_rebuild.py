@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.people.erased import TOMBSTONE
 from rtaplatform.process.rebuild.rebuild import Rebuild
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
@@ -36,7 +36,7 @@ class Rebuilding:
         value = {"type": "erase", "projectId": PROJECTS[0].slug, "userId": "nobody", "anonymousIds": [visitor]}
         newest = max(records[-1].timestamp_ms for records in self.live.broker.records.values())
         self.live.broker.append(Partition(CONTROL, 0), newest + 1, b"", json.dumps(value).encode())
-        self.live.store.forget(PROJECTS[0].slug, persons_of("nobody", [visitor]), TOMBSTONE)
+        self.live.store.forget(PROJECTS[0].slug, hash_persons("nobody", [visitor]), TOMBSTONE)
 
     def _visitor(self) -> str:
         values = (_read(record.value) for records in self.live.broker.records.values() for record in records)

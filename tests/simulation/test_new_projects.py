@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.stream.memory import MemoryBroker, MemoryLog
@@ -137,7 +137,7 @@ def test_projects_lie_in_the_shard_of_their_slug(site: Site) -> None:
     names = [f"shop-{number}" for number in range(20)]
     site.store.set_projects([ProjectSettings(name) for name in names], "v1")
     for name in names:
-        assert site.store.read_projects(shard_of(name, SHARDS), [name, "nobody"]) == {name: ProjectSettings(name)}
+        assert site.store.read_projects(find_shard(name, SHARDS), [name, "nobody"]) == {name: ProjectSettings(name)}
 
 
 def settle(site: Site, turns: int = 8) -> None:

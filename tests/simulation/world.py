@@ -15,7 +15,7 @@ from typing import Any
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
 from rtaplatform.process.rebuild.rebuild import Rebuild
 from rtaplatform.process.worker.limits import WorkerLimits
@@ -127,7 +127,7 @@ class World:
 
     def arrive(self) -> None:
         for sent in (next(self.traffic) for _ in range(self.rng.randint(1, self.arrivals_max))):
-            partition = Partition(sent.topic, bucket_of(sent.key, self.broker.partitions[sent.topic]))
+            partition = Partition(sent.topic, find_bucket(sent.key, self.broker.partitions[sent.topic]))
             self.broker.append(partition, sent.timestamp, sent.key, sent.value)
 
     def work(self) -> None:

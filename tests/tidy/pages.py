@@ -121,7 +121,7 @@ def signals_page() -> str:
 
 def metrics_page() -> str:
     from rtaplatform.analytics.plan.metric_intervals import DAY_INTERVALS, list_intervals
-    from rtaplatform.core.declarations import DECLARED_MAX, METRIC, by_value, by_value_and_event
+    from rtaplatform.core.declarations import DECLARED_MAX, METRIC, make_value_and_event_rollup, make_value_rollup
     from rtaplatform.core.metrics import INTERVALS, METRICS, LiveGauge
     from rtaplatform.core.rollups import ROLLUPS, WITHOUT_MINUTES
 
@@ -153,20 +153,27 @@ def metrics_page() -> str:
         "first rollup that has its dimensions. If none has them, the query is refused.",
         _table(("rollup", "dimensions", "measures"), kept),
         f"A property that the project declares, up to {DECLARED_MAX}, has two more, per hour and day: "
-        f"`{by_value('<name>').name}`, and `{by_value_and_event('<name>').name}` with the event's name. Both have the "
-        f"measure `count`, and answer `{METRIC}` "
+        f"`{make_value_rollup('<name>').name}`, and "
+        f"`{make_value_and_event_rollup('<name>').name}` with the event's name. "
+        f"Both have the measure `count`, and answer `{METRIC}` "
         "([ask by a property of your own](../how-to/ask-by-your-own-property.md)).",
         _traits_of_users(),
     )
 
 
 def _traits_of_users() -> str:
-    from rtaplatform.core.declarations import DECLARED_MAX, TRAIT_METRICS, by_trait, by_trait_and_event
+    from rtaplatform.core.declarations import (
+        DECLARED_MAX,
+        TRAIT_METRICS,
+        make_trait_and_event_rollup,
+        make_trait_rollup,
+    )
 
+    by_trait, by_trait_and_event = make_trait_rollup("<trait>"), make_trait_and_event_rollup("<trait>")
     return (
         f"A trait of users that the project declares, up to {DECLARED_MAX}, has two likewise: "
-        f"`{by_trait('<trait>').name}` with the measures {', '.join(f'`{m}`' for m in by_trait('<trait>').measures)}, "
-        f"and `{by_trait_and_event('<trait>').name}` with `count`. They answer "
+        f"`{by_trait.name}` with the measures {', '.join(f'`{m}`' for m in by_trait.measures)}, "
+        f"and `{by_trait_and_event.name}` with `count`. They answer "
         f"{', '.join(f'`{name}`' for name in TRAIT_METRICS if name != 'visitors')}. `visitors` has sketches by value. "
         "All count by the trait that was known of the person when the event was counted "
         "([ask by a trait of your users](../how-to/ask-by-a-trait-of-your-users.md))."

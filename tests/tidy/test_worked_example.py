@@ -9,12 +9,12 @@ import re
 
 from rtaplatform.core.ledger import read_row
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.sharding import shard_of
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.sharding import find_shard
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.process.fold.decode_run import decode_run
 from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
-from rtaplatform.process.worker.positions import row_after
+from rtaplatform.process.worker.positions import make_row_after
 from rtaplatform.store.port import Delta
 from rtaplatform.stream.port import LogRecord, Partition, make_columns
 from tests.tidy.sources import ROOT
@@ -27,7 +27,7 @@ KEY = b"demo:me"
 def _record() -> LogRecord:
     found = re.search(r"^\{\"type\": \"track\".*?\}\}$", TEXT, re.M | re.S)
     assert found
-    partition = Partition("rta.events.web", bucket_of(KEY, 4))
+    partition = Partition("rta.events.web", find_bucket(KEY, 4))
     return LogRecord(partition, 41, 1_795_000_000_123, KEY, found.group().encode(), 0, True)
 
 
@@ -44,7 +44,7 @@ def test_the_ledger_rows_of_the_example_are_those_of_the_code() -> None:
     before, after = re.findall(r"^(?:from|to) +(\d\S+)$", TEXT, re.M)
     record = _record()
     assert read_row(before).next_offset == record.offset
-    assert after == row_after(record, record.timestamp_ms).text()
+    assert after == make_row_after(record, record.timestamp_ms).text()
 
 
 def test_the_counters_of_the_example_are_those_of_the_code() -> None:
@@ -58,6 +58,6 @@ def test_the_counters_of_the_example_are_those_of_the_code() -> None:
 
 
 def test_the_places_of_the_example_are_those_of_the_code() -> None:
-    assert f"partition {bucket_of(KEY, 4)} of 4" in TEXT
-    assert f"dedup partition {bucket_of(KEY, 16)} of 16" in TEXT
-    assert f"shard {shard_of('demo', 4)} of 4" in TEXT
+    assert f"partition {find_bucket(KEY, 4)} of 4" in TEXT
+    assert f"dedup partition {find_bucket(KEY, 16)} of 16" in TEXT
+    assert f"shard {find_shard('demo', 4)} of 4" in TEXT

@@ -20,7 +20,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import SEPARATOR
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
 from rtaplatform.core.time.timestamps import read_time_ms
-from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.core.values.murmur2 import find_buckets
 from rtaplatform.process.fold.dedup import RepeatFilter, plan_block_lookup
 from rtaplatform.process.fold.loose_ids import LooseKey
 from rtaplatform.process.fold.person_state import PersonKey, PersonStates
@@ -182,7 +182,7 @@ class CountsOnce(Counts):
                 xxhash.xxh3_64_intdigest(event.messageId.encode()),
                 at,
             )
-            for dedup_partition, event in zip(buckets_of(run.keys, DEDUP_PARTITIONS), decoded.items, strict=True)
+            for dedup_partition, event in zip(find_buckets(run.keys, DEDUP_PARTITIONS), decoded.items, strict=True)
         ]
         return CountsRun(run, items, at)
 

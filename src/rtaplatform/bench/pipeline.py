@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from rtaplatform.bench.report import BenchReport
 from rtaplatform.bench.servers import BenchServers, read_cpu_seconds, running_servers, wait_until
-from rtaplatform.core.ledger import next_offset
+from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.settings import KafkaSettings
 from rtaplatform.simulate.sender import Sender
 from rtaplatform.simulate.shop.plan import SimulationPlan
@@ -108,7 +108,7 @@ def _compare_samples(first: PipelineSample, last: PipelineSample) -> dict[str, f
 def read_counted(store: RedisStore) -> int:
     """Return the number of records that the ledger of shard 0 has passed."""
     state = store.read_state(0)
-    return sum(next_offset(row) for row in state.ledger.values()) if state else 0
+    return sum(read_next_offset(row) for row in state.ledger.values()) if state else 0
 
 
 def wait_counted(store: RedisStore, total: float, seconds: float) -> None:

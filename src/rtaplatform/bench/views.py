@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from rtaplatform.bench.stack import PROJECT, ZONE, BenchStack, run_in_background
 from rtaplatform.core.caps import CAPS
 from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
-from rtaplatform.core.rollups import PRODUCTS, field
-from rtaplatform.core.time.buckets import BucketKind, bucket_starts
+from rtaplatform.core.rollups import PRODUCTS, make_field
+from rtaplatform.core.time.buckets import BucketKind, find_bucket_starts
 from rtaplatform.store.port import Advance, Applied, CellsKey, Delta
 from rtaplatform.store.redis.redis_store import RedisStore
 
@@ -49,7 +49,7 @@ def fill(stack: BenchStack, products: int, seed: int) -> int:
     """Fill the hours of a day and the minutes at its edges up to the cap. Return the number of buckets."""
     ledger, chance = ViewsLedger(stack.store()), random.Random(seed)
     now = int(time.time()) // 60
-    hours = sorted({bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
+    hours = sorted({find_bucket_starts(now - 60 * n, ZONE).hour for n in range(HOURS)})
     edges = [now - n for n in range(1, MINUTES_AT_EDGE)] + [now - 24 * 60 + n for n in range(-70, MINUTES_AT_EDGE)]
     buckets = [*((BucketKind.HOUR, hour) for hour in hours), *((BucketKind.MINUTE, minute) for minute in edges)]
     for kind, start in buckets:
@@ -70,7 +70,7 @@ def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -
     due = time.monotonic()
     while True:
         views = [_draw_product(products, chance) for _ in range(views_per_second // BATCHES_A_SECOND)]
-        starts = bucket_starts(int(time.time()) // 60, ZONE)
+        starts = find_bucket_starts(int(time.time()) // 60, ZONE)
         cells = _make_cells(views, 1)
         keys = zip(BucketKind, starts, strict=True)
         ledger.apply({CellsKey(PROJECT, PRODUCTS.name, kind, start): dict(cells) for kind, start in keys})
@@ -81,7 +81,7 @@ def _write(stack: BenchStack, products: int, views_per_second: int, seed: int) -
 def _make_cells(views: Sequence[str], views_per_product: int) -> dict[str, int]:
     cells: dict[str, int] = {"views": len(views) * views_per_product}
     for product in views:
-        name = field("views", product)
+        name = make_field("views", product)
         cells[name] = cells.get(name, 0) + views_per_product
     return cells
 

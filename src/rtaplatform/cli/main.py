@@ -17,7 +17,7 @@ import typer
 
 from rtaplatform import __version__
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
-from rtaplatform.core.server_addresses import mask_urls, mask_values, passwords_of
+from rtaplatform.core.server_addresses import list_passwords, mask_urls, mask_values
 
 # Command name → (module below rtaplatform.cli.commands, help line, whether it is a group).
 COMMANDS: dict[str, tuple[str, str, bool]] = {
@@ -143,7 +143,7 @@ def _mask_secrets(text: str) -> str:
     variables = {name: value for name, value in os.environ.items() if name.startswith("RTA_")}
     secrets = [value for name, value in variables.items() if name.endswith(("_PASSWORD", "_KEY"))]
     urls = [value for name, value in variables.items() if name.endswith("_URL")] + sys.argv[1:]
-    return mask_urls(mask_values(text, secrets + [password for url in urls for password in passwords_of(url)]))
+    return mask_urls(mask_values(text, secrets + [password for url in urls for password in list_passwords(url)]))
 
 
 def _show_usage(error: typer.TyperException) -> None:

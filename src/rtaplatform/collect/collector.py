@@ -40,7 +40,7 @@ from rtaplatform.collect.steps.placeholders import has_placeholder
 from rtaplatform.collect.steps.steps import run_steps, run_steps_on_one, to_record
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import Reason
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 
 PORTION_EVENTS_MAX = 200
 PORTION_BYTES_MAX = 64 << 10
@@ -97,7 +97,11 @@ class Collector:
         """Keep a body in which no event can be found, as a refused event is kept."""
         if self._rejected is not None:
             request = RequestContext(
-                project, arrival.received_ms, iso_utc(arrival.received_ms), route=arrival.route, denied=arrival.denied
+                project,
+                arrival.received_ms,
+                format_iso_utc(arrival.received_ms),
+                route=arrival.route,
+                denied=arrival.denied,
             )
             refused = DraftRefused(0, Reason.NOT_JSON, error.field, error.detail)
             self._rejected.keep([(Draft(request, 0, body), refused)])

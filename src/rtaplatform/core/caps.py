@@ -74,14 +74,14 @@ ANCHORS: Mapping[str, str] = {
 _OF_DECLARED = (EMPTY, NAMES)  # the value of a property or trait, and the event's name
 
 
-def bounded_of(rollup: str) -> tuple[frozenset[str] | bool, ...]:
+def list_bounded_values(rollup: str) -> tuple[frozenset[str] | bool, ...]:
     """For each dimension of a rollup its bounded values, or ANY; empty if the rollup has no cap."""
     if is_declared(rollup):
         return _OF_DECLARED if has_events(rollup) else _OF_DECLARED[:1]
     return BOUNDED.get(rollup, ())
 
 
-def anchor_of(rollup: str) -> str:
+def find_anchor(rollup: str) -> str:
     return ANCHORS.get(rollup, "count")
 
 
@@ -118,7 +118,7 @@ CAPS = Caps()
 
 def is_bounded(rollup: str, index: int, value: str) -> bool:
     """Whether a value of the rollup's dimension at this index is never replaced by OTHER."""
-    bounded = bounded_of(rollup)[index]
+    bounded = list_bounded_values(rollup)[index]
     return bounded if isinstance(bounded, bool) else value in bounded
 
 
@@ -127,6 +127,6 @@ def without_seat(rollup: str, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value if is_bounded(rollup, index, value) else OTHER for index, value in enumerate(values))
 
 
-def seats_of(rollup: str, values: tuple[str, ...]) -> str:
+def find_seat_kind(rollup: str, values: tuple[str, ...]) -> str:
     """The kind of seats that a combination takes, apart from bots."""
     return "named" if is_bounded(rollup, 0, values[0]) else "open"

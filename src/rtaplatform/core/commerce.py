@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
-from rtaplatform.core.values.json_text import dimension_text, is_empty_object, is_nothing
+from rtaplatform.core.values.json_text import is_empty_object, is_nothing, read_dimension_text
 
 CURRENCY_CHARACTERS_KEPT = 8  # longer texts are rare, and could fill a cache
 OTHER_CURRENCY = "?"  # for a text that names no currency
@@ -77,7 +77,7 @@ def read_properties(text: bytes) -> CommerceProperties:
     except msgspec.ValidationError:
         lenient = _decode_lenient(text)
         return CommerceProperties(
-            product_id=dimension_text(lenient.product_id),
+            product_id=read_dimension_text(lenient.product_id),
             order_id=lenient.order_id,
             price=lenient.price,
             quantity=lenient.quantity,
@@ -163,4 +163,4 @@ def find_long_id(properties: CommerceProperties) -> str | None:
 
 def _is_long(raw: Raw) -> bool:
     # A text never has more bytes than its JSON.
-    return len(raw) > ID_BYTES_MAX and is_too_long(dimension_text(raw) or "")
+    return len(raw) > ID_BYTES_MAX and is_too_long(read_dimension_text(raw) or "")

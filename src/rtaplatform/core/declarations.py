@@ -40,36 +40,36 @@ def is_trait(dimension: str) -> bool:
     return dimension.startswith(TRAIT_PREFIX) and _TRAIT.fullmatch(dimension) is not None
 
 
-def properties_in(dimensions: Iterable[str]) -> set[str]:
+def list_properties(dimensions: Iterable[str]) -> set[str]:
     """The names of the properties among these dimensions."""
     return {name[len(PREFIX) :] for name in dimensions if name.startswith(PREFIX)}
 
 
-def traits_in(dimensions: Iterable[str]) -> set[str]:
+def list_traits(dimensions: Iterable[str]) -> set[str]:
     """The names of the user traits among these dimensions."""
     return {name[len(TRAIT_PREFIX) :] for name in dimensions if name.startswith(TRAIT_PREFIX)}
 
 
 @lru_cache(maxsize=1_024)
-def by_value(name: str) -> Rollup:
+def make_value_rollup(name: str) -> Rollup:
     """Events by the value of a property."""
     return Rollup(PREFIX + name, (PREFIX + name,), ("count",))
 
 
 @lru_cache(maxsize=1_024)
-def by_value_and_event(name: str) -> Rollup:
+def make_value_and_event_rollup(name: str) -> Rollup:
     """Events by the value of a property and by their name."""
     return Rollup(PREFIX + name + _WITH_EVENT, (PREFIX + name, "event"), ("count",))
 
 
 @lru_cache(maxsize=1_024)
-def by_trait(name: str) -> Rollup:
+def make_trait_rollup(name: str) -> Rollup:
     """Events, page views, orders and refunds by the value of a user trait."""
     return Rollup(TRAIT_PREFIX + name, (TRAIT_PREFIX + name,), _OF_TRAITS)
 
 
 @lru_cache(maxsize=1_024)
-def by_trait_and_event(name: str) -> Rollup:
+def make_trait_and_event_rollup(name: str) -> Rollup:
     """Events by the value of a user trait and by their name."""
     return Rollup(TRAIT_PREFIX + name + _WITH_EVENT, (TRAIT_PREFIX + name, "event"), ("count",))
 

@@ -44,6 +44,6 @@ def read_row(text: str) -> LedgerRow:
     return LedgerRow(int(next_), int(last), int(timestamp), digest, int(epoch), int(stream_time))
 
 
-def next_offset(row: str) -> int:
+def read_next_offset(row: str) -> int:
     """The next offset of a stored row; 0 if the row is absent."""
     return int(row.split("|", 1)[0]) if row else 0

@@ -43,7 +43,7 @@ class MetricSource(Struct, frozen=True):
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions of the rollup, and those that the catalog adds."""
-        return joined_dimensions(self.rollup.dimensions)
+        return with_product_attributes(self.rollup.dimensions)
 
 
 class AdditiveMetric(Struct, frozen=True, tag=True):
@@ -145,65 +145,65 @@ class QuantileMetric(Struct, frozen=True, tag=True):
 Metric = AdditiveMetric | DistinctMetric | LiveGauge | DailyMetric | DerivedMetric | QuantileMetric
 
 
-def joined_dimensions(dimensions: tuple[str, ...]) -> tuple[str, ...]:
+def with_product_attributes(dimensions: tuple[str, ...]) -> tuple[str, ...]:
     """These dimensions; with the product's attributes if the product is one of them."""
     return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 
-def _of_visits(measure: str, *events: str) -> tuple[MetricSource, ...]:
+def _from_visits(measure: str, *events: str) -> tuple[MetricSource, ...]:
     """Events by what is known of the visit, too. `measure` of the rollups of visits counts these events only."""
     of_visits = [MetricSource(rollup, measure) for rollup in VISITS if measure in rollup.measures]
-    return (*_of_events("count", *events), *of_visits)
+    return (*_from_events("count", *events), *of_visits)
 
 
-def _of_events(measure: str, *events: str) -> tuple[MetricSource, ...]:
+def _from_events(measure: str, *events: str) -> tuple[MetricSource, ...]:
     return (MetricSource(ACTIVITY, measure, events), MetricSource(EVENTS, measure, events))
 
 
-def _commerce(measure: str, product_measure: str, *events: str) -> tuple[MetricSource, ...]:
+def _from_commerce(measure: str, product_measure: str, *events: str) -> tuple[MetricSource, ...]:
     by_product = [MetricSource(PRODUCTS, product_measure)]
     if product_measure in SALES.measures:
         by_product.append(MetricSource(SALES, product_measure))
     by_origin = [MetricSource(ORIGINS, measure)] if measure in ORIGINS.measures else []
-    return (*_of_events(measure, *events), *by_product, *by_origin)
+    return (*_from_events(measure, *events), *by_product, *by_origin)
 
 
-def _of_sessions(measure: str, scale: int = 1) -> AdditiveMetric:
+def _sum_sessions(measure: str, scale: int = 1) -> AdditiveMetric:
     sources = (MetricSource(SESSIONS, measure), MetricSource(ORIGINS, measure))
     return AdditiveMetric(measure, "count", f"`{measure}` of sessions.", sources, scale)
 
 
-def _by_page(name: str, end: str) -> AdditiveMetric:
+def _sum_by_page(name: str, end: str) -> AdditiveMetric:
     description = f"Sessions that begin in the period, by the page of their {end} event."
     return AdditiveMetric(name, "count", description, (MetricSource(SESSION_PAGES, name),))
 
 
-def _quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
+def _make_quotient(name: str, unit: str, description: str, upper: MetricPart, lower: MetricPart) -> DerivedMetric:
     return DerivedMetric(name, unit, description, Combination((upper,)), Combination((lower,)))
 
 
 PRODUCT_VIEWS = AdditiveMetric(
-    "product_views", "count", "Product Viewed events.", _commerce("count", "views", "Product Viewed")
+    "product_views", "count", "Product Viewed events.", _from_commerce("count", "views", "Product Viewed")
 )
 ADDS_TO_CART = AdditiveMetric(
-    "adds_to_cart", "count", "Product Added events.", _commerce("count", "adds", "Product Added")
+    "adds_to_cart", "count", "Product Added events.", _from_commerce("count", "adds", "Product Added")
 )
-ORDERS = AdditiveMetric("orders", "count", "Orders completed.", _commerce("orders", "orders", "Order Completed"))
+ORDERS = AdditiveMetric("orders", "count", "Orders completed.", _from_commerce("orders", "orders", "Order Completed"))
 REVENUE = AdditiveMetric(
-    "revenue", "money", "Money taken, in the project's currency.", _commerce("revenue", "revenue", "Order Completed"),
-    SCALE,
+    "revenue", "money", "Money taken, in the project's currency.",
+    _from_commerce("revenue", "revenue", "Order Completed"), SCALE,
 )  # fmt: skip
 REFUNDS = AdditiveMetric(
     "refunds",
     "money",
     "Money paid back for orders that were refunded or cancelled, in the project's currency.",
-    _commerce("refunds", "refunds", "Order Refunded", "Order Cancelled"),
+    _from_commerce("refunds", "refunds", "Order Refunded", "Order Cancelled"),
     SCALE,
 )
 # A part only: their amounts are not in `revenue`.
 FOREIGN_ORDERS = AdditiveMetric(
     "orders in other currencies", "count", "Order Completed events whose currency is not the project's.",
-    (*_of_events("other_currencies", "Order Completed"), MetricSource(ORIGINS, "other_currencies")),
+    (*_from_events("other_currencies", "Order Completed"), MetricSource(ORIGINS, "other_currencies")),
 )  # fmt: skip
 
 ACTIVE_USERS = DailyMetric("active_users", "count", "Distinct persons active on the day.", "dau")
@@ -213,9 +213,9 @@ MONTHLY_ACTIVE_USERS = DailyMetric(
 VISITORS = DistinctMetric("visitors", "count", "Distinct persons: users with all linked devices, else anonymous ids.")
 SESSION_COUNT = AdditiveMetric(
     "sessions", "count", "Sessions that begin in the period: events of a person without a gap of over 30 minutes.",
-    _of_sessions("sessions").sources,
+    _sum_sessions("sessions").sources,
 )  # fmt: skip
-WITH_ADD, WITH_BOTH = _of_sessions("with_add"), _of_sessions("with_add_and_order")
+WITH_ADD, WITH_BOTH = _sum_sessions("with_add"), _sum_sessions("with_add_and_order")
 LENGTH = "length"  # a dimension of its rollups, and of no question
 COUNTS_BY_LENGTH = AdditiveMetric(
     "sessions by length", "count", "Sessions of a length.",
@@ -226,8 +226,10 @@ _NEW_PERSONS = (MetricSource(ACTIVES, "new"),)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        AdditiveMetric("events", "count", "Events of all six call types.", _of_visits("count")),
-        AdditiveMetric("page_views", "count", "Pages and screens seen.", _of_visits("page_views", "$page", "$screen")),
+        AdditiveMetric("events", "count", "Events of all six call types.", _from_visits("count")),
+        AdditiveMetric(
+            "page_views", "count", "Pages and screens seen.", _from_visits("page_views", "$page", "$screen")
+        ),
         VISITORS,
         AdditiveMetric("new_visitors", "count", "Persons who were first seen on a day.", _NEW_PERSONS),
         DistinctMetric(
@@ -239,20 +241,20 @@ METRICS: dict[str, Metric] = {
             "weekly_active_users", "count", "Distinct persons active on one of the 7 days up to the day.", "wau"
         ),
         MONTHLY_ACTIVE_USERS,
-        _quotient(
+        _make_quotient(
             "stickiness", "ratio", "`active_users` ÷ `monthly_active_users` of the same day.", ACTIVE_USERS,
             MONTHLY_ACTIVE_USERS,
         ),
         SESSION_COUNT,
-        _by_page("entries", "first"),
-        _by_page("exits", "last"),
-        _quotient("sessions_per_visitor", "number", "`sessions` ÷ `visitors`.", SESSION_COUNT, VISITORS),
-        _quotient(
-            "events_per_session", "number", "Events in sessions ÷ `sessions`.", _of_sessions("events"), SESSION_COUNT
+        _sum_by_page("entries", "first"),
+        _sum_by_page("exits", "last"),
+        _make_quotient("sessions_per_visitor", "number", "`sessions` ÷ `visitors`.", SESSION_COUNT, VISITORS),
+        _make_quotient(
+            "events_per_session", "number", "Events in sessions ÷ `sessions`.", _sum_sessions("events"), SESSION_COUNT
         ),
-        _quotient(
+        _make_quotient(
             "session_duration", "seconds", "Mean length of a session, from its first to its last event.",
-            _of_sessions("duration_ms", 1_000), SESSION_COUNT,
+            _sum_sessions("duration_ms", 1_000), SESSION_COUNT,
         ),
         QuantileMetric(
             "session_duration_median", "seconds", "Length that half of the sessions do not exceed.", 50,
@@ -261,11 +263,11 @@ METRICS: dict[str, Metric] = {
         QuantileMetric(
             "session_duration_p95", "seconds", "Length that 95 % of the sessions do not exceed.", 95, COUNTS_BY_LENGTH
         ),
-        _quotient(
-            "bounce_rate", "ratio", "Sessions of one event ÷ `sessions`.", _of_sessions("bounces"), SESSION_COUNT
+        _make_quotient(
+            "bounce_rate", "ratio", "Sessions of one event ÷ `sessions`.", _sum_sessions("bounces"), SESSION_COUNT
         ),
-        _quotient(
-            "conversion_rate", "ratio", "Sessions with an order ÷ `sessions`.", _of_sessions("with_order"),
+        _make_quotient(
+            "conversion_rate", "ratio", "Sessions with an order ÷ `sessions`.", _sum_sessions("with_order"),
             SESSION_COUNT,
         ),
         DerivedMetric(
@@ -276,10 +278,10 @@ METRICS: dict[str, Metric] = {
         PRODUCT_VIEWS,
         ADDS_TO_CART,
         AdditiveMetric(
-            "checkouts", "count", "Checkout Started events.", _commerce("count", "checkouts", "Checkout Started")
+            "checkouts", "count", "Checkout Started events.", _from_commerce("count", "checkouts", "Checkout Started")
         ),
         ORDERS,
-        AdditiveMetric("units", "count", "Units ordered.", _commerce("units", "units", "Order Completed"), SCALE),
+        AdditiveMetric("units", "count", "Units ordered.", _from_commerce("units", "units", "Order Completed"), SCALE),
         REVENUE,
         DerivedMetric(
             "average_order_value", "money", "`revenue` ÷ orders in the project's currency.",
@@ -290,9 +292,9 @@ METRICS: dict[str, Metric] = {
             "net_revenue", "money", "`revenue` − `refunds`, each counted at its own time.",
             Combination((REVENUE,), (REFUNDS,)),
         ),
-        _quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
-        _quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
-        _quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),
+        _make_quotient("view_to_cart", "ratio", "`adds_to_cart` ÷ `product_views`.", ADDS_TO_CART, PRODUCT_VIEWS),
+        _make_quotient("cart_to_order", "ratio", "`orders` ÷ `adds_to_cart`.", ORDERS, ADDS_TO_CART),
+        _make_quotient("view_to_order", "ratio", "`orders` ÷ `product_views`.", ORDERS, PRODUCT_VIEWS),
     )
 }  # fmt: skip
 DIMENSIONS = tuple(dict.fromkeys(d for metric in METRICS.values() for d in metric.dimensions))

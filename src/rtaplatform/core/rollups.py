@@ -100,14 +100,14 @@ BUYER_DIMENSIONS = (*PLACE_DIMENSIONS, PRODUCT_ID)
 BUYERS = "buyers"
 
 
-def sketch_dimension(of: str, dimension: str) -> str:
+def name_sketch_dimension(of: str, dimension: str) -> str:
     """The name under which sketches are kept. `of`: BUYERS, or "" for all visitors. `dimension` "": all values."""
     return f"{of}_{dimension}" if of and dimension else of or dimension
 
 
 def has_many_values(kept_as: str) -> bool:
     """Whether the sketches kept under this name are those of products or pages, of which there may be very many."""
-    return kept_as in (PRODUCT_ID, PAGE, sketch_dimension(BUYERS, PRODUCT_ID))
+    return kept_as in (PRODUCT_ID, PAGE, name_sketch_dimension(BUYERS, PRODUCT_ID))
 
 
 def is_short_lived(kept_as: str) -> bool:
@@ -115,5 +115,5 @@ def is_short_lived(kept_as: str) -> bool:
     return has_many_values(kept_as) or kept_as in VISIT_DIMENSIONS or kept_as.startswith(TRAIT_PREFIX)
 
 
-def field(measure: str, *values: str) -> str:
+def make_field(measure: str, *values: str) -> str:
     return SEPARATOR.join((measure, *values))

@@ -69,7 +69,7 @@ def read_kafka_servers(text: str) -> list[ServerEndpoint]:
             raise WrongAddress(
                 f"has {mask_urls(part)!r}, which is not HOST:PORT", "Write it as broker:9092, several by commas."
             )
-        endpoints.append(_endpoint(matched, 0))
+        endpoints.append(_make_endpoint(matched, 0))
     return endpoints
 
 
@@ -87,7 +87,7 @@ def mask_values(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def passwords_of(url: str) -> list[str]:
+def list_passwords(url: str) -> list[str]:
     """What may be the password of a URL, even of a malformed one: as written, and decoded."""
     login = url.partition("://")[2].rpartition("@")[0]
     written = login.partition(":")[2]
@@ -103,10 +103,10 @@ def _read_url(url: str, form: re.Pattern[str], port: int, kind: str, example: st
         raise WrongAddress(f"is not {kind}", remedy)
     if matched["port"] and not _is_port(matched["port"]):
         raise WrongAddress(f"is not {kind}: its port is not one from 1 to {PORT_MAX}", f"Write it as {example}.")
-    return _endpoint(matched, port) if matched["host"] else None
+    return _make_endpoint(matched, port) if matched["host"] else None
 
 
-def _endpoint(matched: re.Match[str], port: int) -> ServerEndpoint:
+def _make_endpoint(matched: re.Match[str], port: int) -> ServerEndpoint:
     return ServerEndpoint(matched["host"].strip("[]"), int(matched["port"] or port))
 
 

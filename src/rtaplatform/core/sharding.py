@@ -12,12 +12,16 @@ import xxhash
 PROJECT_CHARACTERS_MAX = 63  # a slug's
 
 
-def shard_of(project: str, shards: int) -> int:
-    return _cached_shard_of(project, shards) if len(project) <= PROJECT_CHARACTERS_MAX else _shard_of(project, shards)
+def find_shard(project: str, shards: int) -> int:
+    return (
+        _find_cached_shard(project, shards)
+        if len(project) <= PROJECT_CHARACTERS_MAX
+        else _compute_shard(project, shards)
+    )
 
 
-def _shard_of(project: str, shards: int) -> int:
+def _compute_shard(project: str, shards: int) -> int:
     return xxhash.xxh3_64_intdigest(project.encode()) % shards
 
 
-_cached_shard_of = lru_cache(maxsize=10_000)(_shard_of)
+_find_cached_shard = lru_cache(maxsize=10_000)(_compute_shard)

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Busy, PlatformError, Unavailable
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.feed.event_items import EventReader, FeedItem
 from rtaplatform.feed.feed_filter import FeedFilter
 from rtaplatform.feed.feed_listener import FeedListener
@@ -207,4 +207,4 @@ def find_recent(everything: Sequence[TailRecord], project: str, feed_filter: Fee
     accepted.sort(key=lambda item: item.received_at or "", reverse=True)
     looked_at = records if len(ours) > len(records) else everything
     oldest_ms = min((record.timestamp_ms for record in looked_at if record.timestamp_ms >= 0), default=None)
-    return RecentEvents(accepted[:limit], iso_utc(oldest_ms) if oldest_ms is not None else None, len(records))
+    return RecentEvents(accepted[:limit], format_iso_utc(oldest_ms) if oldest_ms is not None else None, len(records))

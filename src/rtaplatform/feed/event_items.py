@@ -26,7 +26,7 @@ from rtaplatform.core.events import (
     Reason,
 )
 from rtaplatform.core.time.buckets import DAY_MS, RETENTION_MS, BucketKind
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.core.values.amounts import SCALE_DIGITS
 from rtaplatform.feed.item_fields import PRODUCTS_MAX, describe_fields, describe_marks, read_persons
 from rtaplatform.feed.remedies import find_remedy
@@ -205,4 +205,4 @@ def _read_values(value: bytes) -> dict[str, Any]:
 
 
 def _to_iso(time_ms: int) -> str | None:
-    return iso_utc(time_ms) if time_ms >= 0 else None
+    return format_iso_utc(time_ms) if time_ms >= 0 else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from rtaplatform.core.errors import NotFound, Unavailable
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.feed.event_items import DEAD, REJECTED, FeedItem, read_letter
 from rtaplatform.stream.port import Partition, RecordTail, TailRecord
 
@@ -135,7 +135,7 @@ class LetterSearch:
         self._follow(kind, keep)
         cut = [oldest_ms[partition] for partition, count in counts.items() if count >= SCANNED_MAX]
         newest_first = sorted(letters.values(), key=find_place, reverse=True)
-        return LetterScan(newest_first, iso_utc(max(cut)) if cut else None, self._clock())
+        return LetterScan(newest_first, format_iso_utc(max(cut)) if cut else None, self._clock())
 
     def _follow(self, kind: str, keep: Callable[[TailRecord], None]) -> None:
         """Read the end of the topic, in order within each partition."""
@@ -189,7 +189,7 @@ def describe_letter(letter: Letter) -> dict[str, object]:
         "field": problem.field if problem else None,
         "hint": problem.hint if problem else None,
         "project": letter.project or None,
-        "written_at": iso_utc(max(letter.written_ms, 0)),
+        "written_at": format_iso_utc(max(letter.written_ms, 0)),
         "received_at": item.received_at,
         "event": item.event,
         "source": item.source,

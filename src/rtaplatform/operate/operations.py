@@ -18,8 +18,8 @@ from rtaplatform.catalog.migrate import read_head_revision, upgrade_catalog
 from rtaplatform.catalog.projects.project_list import list_projects
 from rtaplatform.core.errors import SetupError, Unavailable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.process.rebuild.adoption import Adoption, adopt, last_counted_offset
-from rtaplatform.process.worker.positions import explain_unsafe_partitions, fingerprint, is_dedup_safe
+from rtaplatform.process.rebuild.adoption import Adoption, adopt, find_last_counted_offset
+from rtaplatform.process.worker.positions import explain_unsafe_partitions, hash_record, is_dedup_safe
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.simulate.shop.demo_catalog import draw_products, draw_users
 from rtaplatform.simulate.shop.plan import SimulationPlan
@@ -142,7 +142,7 @@ def _read_hashes(
         return {
             partition: {offset: _read_hash(reader, partition, offset) for offset in offsets if offset is not None}
             for partition, extent in extents.items()
-            for offsets in [{last_counted_offset(extent, state) for state in states}]
+            for offsets in [{find_last_counted_offset(extent, state) for state in states}]
         }
     finally:
         reader.close()
@@ -155,7 +155,7 @@ def _read_hash(reader: KafkaPartitions, partition: Partition, offset: int) -> st
     while time.monotonic() < deadline:
         batch = reader.read(partition, 0.2)
         for run in batch.runs:
-            return fingerprint(run.record(0)) if run.offsets[0] == offset else ""
+            return hash_record(run.record(0)) if run.offsets[0] == offset else ""
         if batch.ends:
             return ""
     raise Unavailable("kafka", f"does not give the record at {partition}:{offset}")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from rtaplatform.core.errors import SetupError, Unavailable
-from rtaplatform.core.ledger import next_offset
+from rtaplatform.core.ledger import read_next_offset
 from rtaplatform.process.rebuild.rebuild import Rebuild, drop
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.settings import KafkaSettings, StoreSettings, WorkerSettings
@@ -94,7 +94,7 @@ class RebuildRun:
         building = self._generations.read_building(shard)
         if building is None:
             return []
-        records = sum(next_offset(row) for row in building.ledger.values())
+        records = sum(read_next_offset(row) for row in building.ledger.values())
         return [f"shard {shard}: there is an unfinished rebuild, at {records:,} records; it is continued if possible"]
 
     def _check_room(self, generations: dict[int, str]) -> list[str]:

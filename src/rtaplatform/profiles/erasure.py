@@ -24,8 +24,8 @@ from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.entities.etags import Condition
 from rtaplatform.core.control_records import ERASE, ErasureRecord, encode_erasure
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.time.timestamps import iso_utc
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.time.timestamps import format_iso_utc
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.profiles.erasure_receipt import (
     NO_PROFILE,
     ErasureInProgress,
@@ -119,14 +119,14 @@ class PersonErasure:
             project_id=erasure.project,
             user_id=erasure.user_id or "",
             anonymous_ids=erasure.anonymous_ids,
-            at=iso_utc(erasure.at_ms),
+            at=format_iso_utc(erasure.at_ms),
         )
         subject = f"erasure:{erasure.id}" if erasure.user_id is None else f"user:{erasure.user_id}"
         key = f"{erasure.project}:{subject}".encode()
         # This comes before any receipt: a rebuild counts from the log and would otherwise ignore the erasure.
         await asyncio.to_thread(self._append_record, key, encode_erasure(record))
         removed = await asyncio.to_thread(
-            self._forget, erasure.project, persons_of(erasure.user_id, erasure.anonymous_ids)
+            self._forget, erasure.project, hash_persons(erasure.user_id, erasure.anonymous_ids)
         )
         receipt = make_receipt(erasure, removed, await asyncio.to_thread(self._read_retention))
         values = {"project": erasure.project_id, "id": erasure.id, "receipt": json.dumps(receipt)}

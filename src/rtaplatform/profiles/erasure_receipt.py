@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 
 SKETCH_MS = 402 * 86_400_000  # a day's bucket, and the slack of its expiry
 
@@ -46,7 +46,7 @@ def make_receipt(erasure: ErasureInProgress, removed: Mapping[str, int], retenti
         "id": erasure.id,
         "project": erasure.project,
         "user_id": erasure.user_id,
-        "erased_at": iso_utc(erasure.at_ms),
+        "erased_at": format_iso_utc(erasure.at_ms),
         "removed": {
             "profile": erasure.profile,
             "fields": erasure.fields,
@@ -100,7 +100,7 @@ def show_receipt(row: Any, project: str) -> dict[str, Any]:
         "id": row.id,
         "project": project,
         "user_id": row.user_id,
-        "erased_at": iso_utc(at_ms),
+        "erased_at": format_iso_utc(at_ms),
         "removed": None,
         "remains": [],
     }
@@ -115,7 +115,7 @@ def _describe_topic(topic: str, retention_ms: int, retention_bytes: int, at_ms: 
         limits.append(f"{retention_ms // 1000} s after each record's time")
     if retention_bytes >= 0:
         limits.append(f"the oldest go when a partition has over {retention_bytes} bytes")
-    until = iso_utc(at_ms + retention_ms) if retention_ms >= 0 and topic.startswith("rta.dead") else None
+    until = format_iso_utc(at_ms + retention_ms) if retention_ms >= 0 and topic.startswith("rta.dead") else None
     return {
         "where": f"Kafka topic {topic}",
         "what": content,
@@ -127,7 +127,7 @@ def _describe_topic(topic: str, retention_ms: int, retention_bytes: int, at_ms: 
 def _list_other_places(erasure: ErasureInProgress) -> list[dict[str, Any]]:
     sketches = "an estimate of how many persons there were, from which none can be read or taken out"
     return [
-        _describe_place("Redis, sketches of persons", sketches, "", until=iso_utc(erasure.at_ms + SKETCH_MS)),
+        _describe_place("Redis, sketches of persons", sketches, "", until=format_iso_utc(erasure.at_ms + SKETCH_MS)),
         _describe_place(
             "Redis, tombstones",
             "hashes of the ids, 8 bytes each, and of further anonymous ids that belong to the user",

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
 from rtaplatform.simulate.oracle.oracle_people import OraclePeople, OracleSession
 from rtaplatform.store.port import Applied, CellsKey, Delta, SketchKey
 from tests.unit.analytics.shop import Shop
@@ -46,7 +46,7 @@ class PeopleShop(Shop):
 
     def _see(self, delta: Delta, event: Seen) -> None:
         assert isinstance(delta.sketches, dict)
-        starts = bucket_starts(event.time_ms // MINUTE_MS, self.project.zone)
+        starts = find_bucket_starts(event.time_ms // MINUTE_MS, self.project.zone)
         for kind, start in zip(BucketKind, starts, strict=True):
             for dimension, value in (("", ""), *((("source", event.source),) if kind != "m" else ())):
                 sketch = SketchKey(self.project.slug, kind, start, dimension, value)

@@ -15,8 +15,8 @@ from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.ledger import LedgerRow, PartitionId
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, SALES, field
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, PRODUCTS, QUALITY, SALES, make_field
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
 from rtaplatform.store.memory.memory_store import MemoryStore
 from rtaplatform.store.port import Advance, Applied, CellsKey, Delta, SketchKey
 
@@ -114,7 +114,7 @@ def _row(offset: int) -> str:
 
 
 def keys_at(project: ProjectSettings, rollup: str, at_ms: int) -> list[CellsKey]:
-    starts = bucket_starts(at_ms // MINUTE_MS, project.zone)
+    starts = find_bucket_starts(at_ms // MINUTE_MS, project.zone)
     kinds = {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}
     return [CellsKey(project.slug, rollup, kind, start) for kind, start in kinds.items()]
 
@@ -134,7 +134,7 @@ def _fold(delta: Delta, project: ProjectSettings, happening: Happening) -> None:
         for key in keys_at(project, rollup, h.at_ms):
             for measure, number in measures.items():
                 _add(delta, key, prefix + measure, number)
-                _add(delta, key, prefix + field(measure, *dimensions), number)
+                _add(delta, key, prefix + make_field(measure, *dimensions), number)
     if h.product:
         for key in keys_at(project, PRODUCTS.name, h.at_ms):
             for measure in (PRODUCT_MEASURES[h.event], *(("units",) if h.revenue else ())):
@@ -152,12 +152,12 @@ def _fold_sales(delta: Delta, project: ProjectSettings, h: Happening, prefix: st
         for measure in SALES.measures:
             if key.kind is not BucketKind.MINUTE and sold.get(measure):
                 _add(delta, key, prefix + measure, sold[measure])
-                _add(delta, key, prefix + field(measure, h.product, h.country, h.source), sold[measure])
+                _add(delta, key, prefix + make_field(measure, h.product, h.country, h.source), sold[measure])
 
 
 def _sell(delta: Delta, key: CellsKey, measure: str, product: str, number: int) -> None:
     _add(delta, key, measure, number)
-    _add(delta, key, field(measure, product), number)
+    _add(delta, key, make_field(measure, product), number)
 
 
 def _see(delta: Delta, project: ProjectSettings, h: Happening) -> None:

@@ -7,9 +7,9 @@ import pytest
 from rtaplatform.core.server_addresses import (
     ServerEndpoint,
     WrongAddress,
+    list_passwords,
     mask_urls,
     mask_values,
-    passwords_of,
     read_kafka_servers,
     read_postgres_url,
     read_redis_url,
@@ -104,6 +104,6 @@ def test_logins_are_masked_wherever_a_url_stands(text: str, shown: str) -> None:
 
 
 def test_a_password_is_masked_where_it_stands_alone_written_or_decoded() -> None:
-    secrets = passwords_of("redis://user:p%23ss%2Fword@host")
+    secrets = list_passwords("redis://user:p%23ss%2Fword@host")
     assert mask_values("invalid literal 'p#ss/word', p%23ss%2Fword", secrets) == "invalid literal '***', ***"
     assert mask_values("a text", ["a", ""]) == "a text"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.events import DEAD_LETTERS_TOPIC, REJECTED_TOPIC, Reason
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.feed.event_items import EventReader, FeedItem
 from rtaplatform.feed.remedies import REMEDIES
 from rtaplatform.stream.port import TailRecord
@@ -72,7 +72,7 @@ def test_an_id_that_was_read_before_is_a_duplicate() -> None:
     [
         ({"projectId": "demo", "type": "track", "anonymousId": "me"}, "missing_event"),
         ({"projectId": "demo", "type": "page"}, "missing_identity"),
-        (event(timestamp=iso_utc(NOW_MS + 3_600_000)), "time_in_future"),
+        (event(timestamp=format_iso_utc(NOW_MS + 3_600_000)), "time_in_future"),
         (event(anonymousId="a" * 300), "id_too_long"),
     ],
 )

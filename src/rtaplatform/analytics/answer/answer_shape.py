@@ -20,9 +20,9 @@ from rtaplatform.analytics.plan.declared_dimensions import list_dimensions
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import OnlinePlan
 from rtaplatform.analytics.read.rows import ShownRow, ShownRows, make_table
-from rtaplatform.core.declarations import AT_APPLY, traits_in
+from rtaplatform.core.declarations import AT_APPLY, list_traits
 from rtaplatform.core.query import Answer, Meta, Result
-from rtaplatform.core.values.markers import shown_value
+from rtaplatform.core.values.markers import to_shown_value
 from rtaplatform.store.port import Read, Snapshot
 
 INCOMPLETE = "The totals are behind the log, or a part of them stands still: /health/ready tells which."
@@ -64,7 +64,7 @@ def _list_results(planned: QueryPlan, rows: ShownRows) -> list[Result]:
 
 def _make_result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     return Result(
-        dict(zip(planned.query.breakdown, map(shown_value, row.key), strict=True)),
+        dict(zip(planned.query.breakdown, map(to_shown_value, row.key), strict=True)),
         row.total,
         row.previous,
         list(zip(times, row.points, strict=False)),
@@ -85,7 +85,7 @@ def _make_meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows,
         if planned.metric.unit == "money"
         else UNSET,
         more_rows=len(rows.rows) > find_row_limit(planned) if planned.query.breakdown else UNSET,
-        traits=AT_APPLY if traits_in(list_dimensions(planned.query)) else UNSET,
+        traits=AT_APPLY if list_traits(list_dimensions(planned.query)) else UNSET,
         reasons=_list_reasons(planned, fresh) or UNSET,
     )
 

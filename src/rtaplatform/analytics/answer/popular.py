@@ -15,7 +15,7 @@ from rtaplatform.analytics.read.product_attributes import ProductCatalog, Produc
 from rtaplatform.core.errors import Rejected, Unavailable
 from rtaplatform.core.query import LIMIT_MAX, Answer, Number, Popular, PopularProduct, Query, Result, TimeExpression
 from rtaplatform.core.rollups import PRODUCT_ID
-from rtaplatform.core.values.markers import NONE, OTHER_SHOWN, stored_value
+from rtaplatform.core.values.markers import NONE, OTHER_SHOWN, to_stored_value
 
 # How far back, as a regular expression. It allows longer windows than are kept.
 WINDOW = "^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d|[1-9][0-9]?w)$"
@@ -53,7 +53,7 @@ def make_product_query(by: str, start: TimeExpression, limit: int, category: str
 def list_product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
     """The ids and rows of the first `limit` products."""
     rows = [row for row in answer.results if row.total and row.dimensions[PRODUCT_ID] not in (NONE, OTHER_SHOWN)]
-    return [(stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
+    return [(to_stored_value(row.dimensions[PRODUCT_ID]), row) for row in rows[:limit]]
 
 
 async def find_products(catalog: ProductCatalog, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:

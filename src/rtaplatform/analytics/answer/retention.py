@@ -17,7 +17,7 @@ from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import NOW, POINTS_MAX, Anchor, Cohort, Query, RetentionTable, TimeExpression
 from rtaplatform.core.rollups import RETENTION, SHORT_PREFIX
 from rtaplatform.core.time.buckets import DAY_MS, MINUTE_MS, BucketKind
-from rtaplatform.core.time.calendar import next_start
+from rtaplatform.core.time.calendar import find_next_start
 from rtaplatform.store.port import ReadFields
 
 COHORTS = ("day", "week")
@@ -96,6 +96,6 @@ def _count_periods(plan: QueryPlan, request: RetentionRequest, now_ms: int) -> i
     start, project = plan.period.start, plan.project
     count = 0
     while start <= now_ms // MINUTE_MS:
-        start = next_start(start, request.cohort, project.zone, project.week_start)
+        start = find_next_start(start, request.cohort, project.zone, project.week_start)
         count += 1
     return count

@@ -25,7 +25,7 @@ from rtaplatform.analytics.read.distinct import list_point_tiles
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRow, RowKey, list_cell_reads, list_sketch_reads, sort_and_limit
 from rtaplatform.core.errors import Unable
-from rtaplatform.core.rollups import PERSONS, PRODUCT_ID, PRODUCTS, field
+from rtaplatform.core.rollups import PERSONS, PRODUCT_ID, PRODUCTS, make_field
 from rtaplatform.core.sketches.registers import Registers, count, read_registers, unite
 from rtaplatform.store.port import BucketContent, PersonSketches, Read, ReadFields
 
@@ -59,7 +59,7 @@ def list_union_tiles(plan: QueryPlan) -> tuple[Tile, ...]:
 
 def list_sketch_size_reads(tiles: Sequence[Tile]) -> list[ReadFields]:
     """The reads of the size of these buckets' product sketches, in bytes."""
-    return list_cell_reads(PERSONS.name, tiles, (field("bytes", PRODUCT_ID),))
+    return list_cell_reads(PERSONS.name, tiles, (make_field("bytes", PRODUCT_ID),))
 
 
 class UnitedSketches(WindowCache):

@@ -19,7 +19,7 @@ from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.additive import FieldMeaning, FieldReading, build_rows
 from rtaplatform.analytics.read.product_attributes import ProductTable
 from rtaplatform.analytics.read.rows import AnswerRows, RowKey, list_bucket_reads, list_cell_reads
-from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, field
+from rtaplatform.core.rollups import BOT_PREFIX, SHORT_PREFIX, make_field
 from rtaplatform.store.port import BucketContent, Read
 
 MEANINGS_SPARE = 64  # in addition to twice as many meanings as the buckets have fields
@@ -85,7 +85,7 @@ class ValueTotals(SumsCache):
 
     def _has_other_meaning(self, product_id: str, reading: FieldReading) -> bool:
         """Whether a field of the product was grouped in a way that no longer holds."""
-        names = [prefix + field(self._shape.measure, product_id) for prefix in ("", BOT_PREFIX)]
+        names = [prefix + make_field(self._shape.measure, product_id) for prefix in ("", BOT_PREFIX)]
         names += [SHORT_PREFIX + name for name in names]
         old_meanings = [(name, self._meanings.get(name.encode())) for name in names]
         return any(meaning is not None and meaning != reading.meaning(name) for name, meaning in old_meanings)

@@ -15,7 +15,7 @@ from rtaplatform import telemetry
 from rtaplatform.analytics.freshness.log_ends import LogInstant
 from rtaplatform.core.errors import PlatformError, Unable
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 
 EVERY_S = 5.0
 STANDS_AFTER_S = 10.0
@@ -62,7 +62,7 @@ class ProfilesLag:
         if self._now_s - self._started_s < START_S:
             return None
         return (
-            f"they stand still: {self._behind:,} records behind since {iso_utc(since.wall_ms)}. "
+            f"they stand still: {self._behind:,} records behind since {format_iso_utc(since.wall_ms)}. "
             "Look at `rta profiles`: it does not run, hangs, or waits for a server."
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from rtaplatform import telemetry
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 
 PROJECTS_SECONDS = 30.0
 log_line = telemetry.make_logger("observer")
@@ -37,7 +37,7 @@ class ShardObserver:
         if not is_first:  # known shards come first, so that a catalog that hangs does not delay them
             await self._read_all()
         if self._now() - self._listed_at >= PROJECTS_SECONDS:
-            self._chosen = {shard_of(slug, self._shards): slug for slug in await self._list_slugs()}
+            self._chosen = {find_shard(slug, self._shards): slug for slug in await self._list_slugs()}
             self._listed_at = self._now()
         if is_first:
             await self._read_all()

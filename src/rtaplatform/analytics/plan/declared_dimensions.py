@@ -11,12 +11,12 @@ from rtaplatform.core.declarations import (
     METRIC,
     PREFIX,
     TRAIT_METRICS,
-    by_trait,
-    by_trait_and_event,
-    by_value,
-    by_value_and_event,
-    properties_in,
-    traits_in,
+    list_properties,
+    list_traits,
+    make_trait_and_event_rollup,
+    make_trait_rollup,
+    make_value_and_event_rollup,
+    make_value_rollup,
 )
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import (
@@ -51,8 +51,8 @@ def _with_declarations(name: str, properties: tuple[str, ...], traits: tuple[str
     assert isinstance(metric, AdditiveMetric | DistinctMetric)
     if name != METRIC or isinstance(metric, DistinctMetric):
         return _with_traits(metric, traits)
-    rollups = [rollup for one in properties for rollup in (by_value(one), by_value_and_event(one))]
-    rollups += [rollup for one in traits for rollup in (by_trait(one), by_trait_and_event(one))]
+    rollups = [rollup for one in properties for rollup in (make_value_rollup(one), make_value_and_event_rollup(one))]
+    rollups += [rollup for one in traits for rollup in (make_trait_rollup(one), make_trait_and_event_rollup(one))]
     return replace(metric, sources=(*metric.sources, *(MetricSource(rollup, "count") for rollup in rollups)))
 
 
@@ -65,7 +65,9 @@ def _with_traits(metric: MetricPart, traits: tuple[str, ...]) -> MetricPart:
     """The rollup of a trait has the measures of `activity`, and page views."""
     if isinstance(metric, AdditiveMetric):
         measure = "page_views" if metric.name == "page_views" else metric.sources[0].measure
-        return replace(metric, sources=(*metric.sources, *(MetricSource(by_trait(trait), measure) for trait in traits)))
+        return replace(
+            metric, sources=(*metric.sources, *(MetricSource(make_trait_rollup(trait), measure) for trait in traits))
+        )
     assert isinstance(metric, DistinctMetric)
     return replace(metric, dimensions=(*metric.dimensions, *(TRAIT_PREFIX + trait for trait in traits)))
 
@@ -79,8 +81,8 @@ def _list_undeclared(query: Query, project: ProjectSettings) -> tuple[list[str],
     """The properties and the traits, in order of their names."""
     named = list_dimensions(query)
     return (
-        sorted(properties_in(named) - {*project.event_properties}),
-        sorted(traits_in(named) - {*project.user_traits}),
+        sorted(list_properties(named) - {*project.event_properties}),
+        sorted(list_traits(named) - {*project.user_traits}),
     )
 
 

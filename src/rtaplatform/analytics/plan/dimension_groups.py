@@ -13,7 +13,7 @@ from rtaplatform.core.metrics import (
     LiveGauge,
     Metric,
     QuantileMetric,
-    joined_dimensions,
+    with_product_attributes,
 )
 from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES
 
@@ -26,7 +26,7 @@ def list_dimension_groups(metric: Metric) -> list[tuple[str, ...]]:
         case AdditiveMetric():
             return _drop_subsets([source.dimensions for source in metric.sources])
         case DistinctMetric():
-            return [joined_dimensions((name,)) for name in metric.dimensions if name not in PRODUCT_ATTRIBUTES]
+            return [with_product_attributes((name,)) for name in metric.dimensions if name not in PRODUCT_ATTRIBUTES]
         case QuantileMetric(counts=counts):
             return _drop_subsets([tuple(d for d in group if d != LENGTH) for group in list_dimension_groups(counts)])
         case LiveGauge() | DailyMetric():

@@ -135,7 +135,7 @@ def _require_grain(request: PeriodRequest, grain: BucketKind) -> None:
 
 def _round_down_to_interval(request: PeriodRequest, minute: int) -> int:
     interval = request.query.interval
-    return minute if interval == "none" else calendar.floor_to(minute, interval, request.zone, request.week_start)
+    return minute if interval == "none" else calendar.round_down_to(minute, interval, request.zone, request.week_start)
 
 
 def _cut_with_grain(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> Period | None:
@@ -162,13 +162,13 @@ def _cut_with_grain(request: PeriodRequest, grain: BucketKind, start: int, last:
 def _round_ends(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> tuple[int, int]:
     """Round both ends to buckets of this size; with an interval, the start is rounded already."""
     if request.query.interval == "none":
-        start = calendar.floor_to_kind(start, grain, request.home)
-    end = calendar.floor_to_kind(last, grain, request.home)
-    return start, end if end == last else calendar.next_of_kind(end, grain, request.home)
+        start = calendar.round_down_to_kind(start, grain, request.home)
+    end = calendar.round_down_to_kind(last, grain, request.home)
+    return start, end if end == last else calendar.find_next_of_kind(end, grain, request.home)
 
 
 def _is_kept(start: int, request: PeriodRequest) -> bool:
-    day = calendar.floor_to_kind(start, BucketKind.DAY, request.home)
+    day = calendar.round_down_to_kind(start, BucketKind.DAY, request.home)
     return is_kept(BucketKind.DAY, day, request.now_ms)
 
 
@@ -189,9 +189,9 @@ def _say_coarser(grain: BucketKind) -> str:
 def _find_previous_range(request: PeriodRequest, start: int, end: int) -> tuple[int, int] | None:
     match request.query.compare:
         case "previous_year":
-            return calendar.previous_year(start, end, request.zone)
+            return calendar.find_previous_year(start, end, request.zone)
         case "previous_period":
-            return calendar.previous_period(start, end, request.zone)
+            return calendar.find_previous_period(start, end, request.zone)
     return None
 
 
@@ -217,7 +217,7 @@ def _list_point_ranges(request: PeriodRequest, start: int, end: int) -> list[tup
     ranges: list[tuple[int, int]] = []
     point_start = start
     while point_start < end:
-        next_start = calendar.next_start(point_start, interval, request.zone, request.week_start)
+        next_start = calendar.find_next_start(point_start, interval, request.zone, request.week_start)
         ranges.append((point_start, min(next_start, end)))
         point_start = next_start
     if len(ranges) > POINTS_MAX:

@@ -32,7 +32,7 @@ from rtaplatform.core.metrics import (
 )
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import ALL_ROWS, NOW, Anchor, Query, TimeExpression
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, sketch_retention_ms
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_sketch_retention_ms
 
 NAMED_CELLS_MAX = 50_000  # named fields in all buckets of a question; beyond, whole buckets are read in portions
 POINTS_PER_ANSWER_MAX = 100_000
@@ -122,7 +122,7 @@ def _cut_for(
     has_no_minutes = any(isinstance(shape, SumsPlan) and not has_minutes(shape.rollup) for shape in shapes)
     kinds = DIMENSION_KINDS if dimensions or has_no_minutes else ALL_KINDS
     period = cut(tuple(kind for kind in kinds if kind in kinds_max))
-    kept_ms = min((sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
+    kept_ms = min((find_sketch_retention_ms(BucketKind.HOUR, dimension) for dimension in dimensions), default=0)
     if dimensions and _has_hours_before(period, now_ms - kept_ms):
         period = cut(DAY_KINDS)
     return period

@@ -26,10 +26,10 @@ from rtaplatform.core.rollups import (
     PRODUCT_ID,
     SHARED,
     VISIT_DIMENSIONS,
-    field,
-    sketch_dimension,
+    make_field,
+    name_sketch_dimension,
 )
-from rtaplatform.core.values.markers import stored_value
+from rtaplatform.core.values.markers import to_stored_value
 
 NAMED_FIELDS_MAX = 256
 WITH_VALUES_ONLY = frozenset((*VISIT_DIMENSIONS, PAGE))  # of persons
@@ -72,7 +72,7 @@ class PersonsPlan(Struct, frozen=True):
     @property
     def kept_as(self) -> str:
         """The dimension under which the store has the sketches."""
-        return sketch_dimension(self.of, self.dimension)
+        return name_sketch_dimension(self.of, self.dimension)
 
 
 class OnlinePlan(Struct, frozen=True):
@@ -103,7 +103,7 @@ def plan_shape(query: Query, metric: MetricPart | LiveGauge) -> PartShape:
 
 def _plan_sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
     source = _choose_source(query, metric)
-    allowed = {name: frozenset(map(stored_value, values)) for name, values in query.filters}
+    allowed = {name: frozenset(map(to_stored_value, values)) for name, values in query.filters}
     if source.events:
         named = frozenset(source.events)
         allowed["event"] = named & allowed.get("event", named)
@@ -174,7 +174,7 @@ def _name_fields(source: MetricSource, filters: tuple[frozenset[str] | None, ...
         return None
     combinations = list(itertools.product(*known_choices))
     instead = [without_seat(rollup.name, values) for values in combinations]
-    return tuple(dict.fromkeys(field(source.measure, *values) for values in (*combinations, *instead)))
+    return tuple(dict.fromkeys(make_field(source.measure, *values) for values in (*combinations, *instead)))
 
 
 def _plan_persons(query: Query) -> PersonsPlan:
@@ -189,11 +189,11 @@ def _plan_persons(query: Query) -> PersonsPlan:
     if not named:
         return PersonsPlan("", ("",))
     dimension = named.pop()
-    values = tuple(sorted(set(map(stored_value, values_of[dimension])))) if dimension in values_of else None
+    values = tuple(sorted(set(map(to_stored_value, values_of[dimension])))) if dimension in values_of else None
     if values and "" in values and dimension in WITH_VALUES_ONLY:
         raise InvalidParameter(
             f"Distinct persons of events without {dimension} are not kept: nearly everybody has such events.",
             field=dimension, allowed="values but (none)", hint="Ask for events or page_views with (none).",
         )  # fmt: skip
-    filters = tuple(frozenset(map(stored_value, values_of[n])) if n in values_of else None for n in attributes)
+    filters = tuple(frozenset(map(to_stored_value, values_of[n])) if n in values_of else None for n in attributes)
     return PersonsPlan(dimension, values, attributes, filters)

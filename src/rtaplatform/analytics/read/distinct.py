@@ -24,7 +24,7 @@ from rtaplatform.analytics.read.rows import (
     sort_and_limit,
 )
 from rtaplatform.core.query import SKETCH_ERROR
-from rtaplatform.core.rollups import PERSONS, field
+from rtaplatform.core.rollups import PERSONS, make_field
 from rtaplatform.store.port import Read, ReadFields, ReadPersons, ReadPersonValues
 
 Group = tuple[RowKey, tuple[str, ...]]  # a row's key, and the values whose sketches it unites
@@ -88,7 +88,7 @@ def list_sketch_gap_reads(plan: QueryPlan, shape: PersonsPlan) -> list[ReadField
     period = plan.period
     tiles = dict.fromkeys((*period.whole, *period.tiles, *(period.previous or ())))
     return list_cell_reads(
-        PERSONS.name, tiles, tuple(field(measure, shape.kept_as) for measure in ("left_out", "broken"))
+        PERSONS.name, tiles, tuple(make_field(measure, shape.kept_as) for measure in ("left_out", "broken"))
     )
 
 

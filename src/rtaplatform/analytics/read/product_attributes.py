@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from rtaplatform.core.rollups import OTHER
-from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.dimensions import as_dimension
 
 
 class ProductLike(Protocol):
@@ -74,4 +74,4 @@ _CATEGORY, _BRAND = attrgetter("category"), attrgetter("brand")
 
 @lru_cache(maxsize=16_384)
 def _as_stored(text: str | None) -> str:
-    return dimension(text)
+    return as_dimension(text)

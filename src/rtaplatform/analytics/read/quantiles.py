@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.read.rows import AnswerRow, AnswerRows, RowKey, ShownRow, ShownRows
 from rtaplatform.core.metrics import QuantileMetric
-from rtaplatform.core.time.session_lengths import LENGTH_ERROR, middle_ms
+from rtaplatform.core.time.session_lengths import LENGTH_ERROR, compute_middle_ms
 
 LengthCounts = Mapping[int, int]  # bucket → lengths in it
 
@@ -24,7 +24,7 @@ def compute_quantile(counts: LengthCounts, share_percent: int) -> float | None:
     for index in sorted(counts):
         place -= counts[index]
         if counts[index] and place <= 0:
-            return middle_ms(index) / 1_000
+            return compute_middle_ms(index) / 1_000
     return None
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from rtaplatform.core.rollups import ACQUISITION, ACTIVITY, EVENTS, PAGES, PRODUCTS, SALES, SESSIONS, Rollup, field
+from rtaplatform.core.rollups import ACQUISITION, ACTIVITY, EVENTS, PAGES, PRODUCTS, SALES, SESSIONS, Rollup, make_field
 from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, BucketKind
 from rtaplatform.process.people.identity import Alias
 from rtaplatform.process.people.person_value import Person, encode_value
@@ -71,7 +71,7 @@ def describe_field(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
 
     def make_deltas() -> list[Delta]:
         first, values = _choose_free_minute(), COMBINATIONS[rollup.name]
-        cells = {field(rollup.measures[0], *values(n)): n + 1 for n in range(in_one)}
+        cells = {make_field(rollup.measures[0], *values(n)): n + 1 for n in range(in_one)}
         keys = [CellsKey(project, rollup.name, BucketKind.MINUTE, first + n) for n in range(buckets)]
         writes = [(key, part) for key in keys for part in split_into_batches(cells.items())]
         several = split_into_batches(writes, max(1, AT_ONCE // in_one))
@@ -170,7 +170,7 @@ def _make_persons(project: str, persons: list[bytes], now_ms: int) -> Delta:
 
 def _make_value(now_ms: int, *, sessions: int, canonical: bytes = b"") -> bytes:
     starts_ms = [now_ms - 6 * HOUR_MS * n for n in reversed(range(sessions))]
-    origin = field("", "google", "cpc", "brand", "google.com", "paid")
+    origin = make_field("", "google", "cpc", "brand", "google.com", "paid")
     visits = [
         Session(start_ms, 754_321, 12, 2, "web", "DE", "phone", origin, "/products/17", "/checkout")
         for start_ms in starts_ms

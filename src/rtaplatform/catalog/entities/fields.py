@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from rtaplatform.catalog.tables import EMAIL_CHARS_MAX, LABEL_CHARS_MAX, NAME_CHARS_MAX, URL_CHARS_MAX
 from rtaplatform.core.errors import InvalidParameter
-from rtaplatform.core.values.amounts import SCALE_DIGITS, AmountError, scaled
+from rtaplatform.core.values.amounts import SCALE_DIGITS, AmountError, scale_amount
 from rtaplatform.core.values.ids import ID_BYTES_MAX, has_control, is_too_long
 
 DEPTH_MAX, KEYS_MAX = 32, 1_000
@@ -162,7 +162,7 @@ def _read_price(value: Any) -> Decimal:
 def read_amount_text(text: str) -> float:
     """A price in a cell: one plain decimal, by the same rule as amounts in events. Raises InvalidParameter."""
     try:
-        return scaled(text.strip()) / _SCALE
+        return scale_amount(text.strip()) / _SCALE
     except AmountError:
         raise InvalidParameter(_explain_amount_error(text.strip())) from None
 

@@ -20,7 +20,7 @@ from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, Draft, RequestClient,
 from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_client_time, trim_white_space
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import BATCH_EVENTS_MAX
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 
 SMALL_VALUE_BYTES_MAX = 1_000  # of a time
 NOTHING = Raw(b"null")
@@ -114,7 +114,7 @@ def draft_batch(batch: EventBatch, project: str, arrival: RequestArrival) -> Ite
     request = RequestContext(
         project=project,
         received_ms=arrival.received_ms,
-        received_at=iso_utc(arrival.received_ms),
+        received_at=format_iso_utc(arrival.received_ms),
         sent_at_ms=_find_sent_at_ms(batch.sent_at, arrival),
         is_retry=arrival.is_retry,
         is_from_browser=arrival.is_from_browser,
@@ -132,7 +132,7 @@ def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) 
     request = RequestContext(
         project=project,
         received_ms=arrival.received_ms,
-        received_at=iso_utc(arrival.received_ms),
+        received_at=format_iso_utc(arrival.received_ms),
         type=kind,
         sent_at_ms=_find_sent_at_ms(None, arrival),
         is_retry=arrival.is_retry,

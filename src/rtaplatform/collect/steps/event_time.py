@@ -14,7 +14,7 @@ from rtaplatform.collect.body.draft import Draft
 from rtaplatform.collect.body.json_reading import read_client_time
 from rtaplatform.core.events import FUTURE_MS_MAX
 from rtaplatform.core.time.buckets import DAY_MS, RETENTION_MS, BucketKind
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 
 CLOCKS_DISAGREE_MS = 30_000
 CLOCKS_ARE_COMPARED_MS = DAY_MS
@@ -38,7 +38,7 @@ def set_times(draft: Draft) -> str | None:
     if event_ms > request.received_ms + FUTURE_MS_MAX:
         return name or "timestamp"
     draft.is_late = event_ms + RETENTION_MS[BucketKind.DAY] <= request.received_ms
-    fields["timestamp"] = iso_utc(max(event_ms, 0))
+    fields["timestamp"] = format_iso_utc(max(event_ms, 0))
     return None
 
 

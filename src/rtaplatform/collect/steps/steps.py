@@ -30,7 +30,7 @@ from rtaplatform.collect.steps.event_source import find_source
 from rtaplatform.collect.steps.event_time import set_times
 from rtaplatform.core.commerce import find_long_id, read_properties
 from rtaplatform.core.events import CALL_TYPES, COLLECTED_BYTES_MAX, KEYS_MAX, TOPIC_OF_SOURCE, Reason
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.core.values.commerce_names import is_commerce, read_as_v2
 from rtaplatform.core.values.ids import ID_BYTES_MAX, is_too_long
 from rtaplatform.core.values.json_shape import AS_SENT, find_flaw
@@ -211,7 +211,7 @@ def write_value(draft: Draft) -> Draft | DraftRefused:
     if sent_at is not None:
         fields["sentAt"] = sent_at
     elif request.sent_at_ms is not None:
-        fields["sentAt"] = iso_utc(request.sent_at_ms)
+        fields["sentAt"] = format_iso_utc(request.sent_at_ms)
     if draft.marks:
         fields["marks"] = draft.marks
     draft.value = _encode(fields)

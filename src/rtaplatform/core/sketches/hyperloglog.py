@@ -34,7 +34,7 @@ def hyperloglog(persons: Iterable[bytes]) -> bytes:
     """
     hashes = _murmur64a(np.frombuffer(b"".join(persons), dtype="<u8"))
     registers = np.zeros(REGISTERS, dtype=np.uint8)
-    np.maximum.at(registers, hashes & np.uint64(REGISTERS - 1), _ranks(hashes >> np.uint64(INDEX_BITS)))
+    np.maximum.at(registers, hashes & np.uint64(REGISTERS - 1), _compute_ranks(hashes >> np.uint64(INDEX_BITS)))
     return HEADER + _pack(registers)
 
 
@@ -51,7 +51,7 @@ def _murmur64a(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return mixed
 
 
-def _ranks(rests: NDArray[np.uint64]) -> NDArray[np.uint8]:
+def _compute_ranks(rests: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """The position of the lowest set bit, from 1 on; RANK_BITS + 1 if no bit is set."""
     rests = rests | np.uint64(1 << RANK_BITS)
     lowest = rests & (~rests + np.uint64(1))

@@ -53,15 +53,15 @@ def read_registers(sketches: Sequence[bytes], rows: Sequence[int]) -> Registers:
         if len(sketch) < len(HEADER) or not sketch.startswith(b"HYLL") or sketch[ENCODING_INDEX] not in (DENSE, SPARSE):
             raise ValueError("no HyperLogLog")
         (sparse if sketch[ENCODING_INDEX] == SPARSE else dense).append((sketch, row))
-    words = np.concatenate([_sparse_words(sparse), *(_dense_words(sketch, row) for sketch, row in dense)])
+    words = np.concatenate([_unpack_sparse(sparse), *(_unpack_dense(sketch, row) for sketch, row in dense)])
     words.sort()  # the last word of each place has its greatest rank
     places = words >> RANK_WIDTH
     is_last = np.ones(len(places), dtype=np.bool_)
     is_last[:-1] = places[1:] != places[:-1]
-    return _registers(places[is_last], (words[is_last] & RANK_MASK).astype(np.uint8))
+    return _make_registers(places[is_last], (words[is_last] & RANK_MASK).astype(np.uint8))
 
 
-def _registers(places: NDArray[np.int64], ranks: Ranks) -> Registers:
+def _make_registers(places: NDArray[np.int64], ranks: Ranks) -> Registers:
     row_of = places >> INDEX_BITS
     rows = np.unique(row_of)
     if len(places) * (places.itemsize + 1) < len(rows) * REGISTERS:
@@ -122,7 +122,7 @@ def _sigma(x: float) -> float:
     return z
 
 
-def _dense_words(sketch: bytes, row: int) -> NDArray[np.int64]:
+def _unpack_dense(sketch: bytes, row: int) -> NDArray[np.int64]:
     """Unpack six bits for each register, the lowest first: four registers in three bytes."""
     a, b, c = np.frombuffer(sketch, np.uint8, offset=len(HEADER)).reshape(REGISTERS // 4, 3).T
     ranks = np.stack([a & 63, a >> 6 | (b & 15) << 2, b >> 4 | (c & 3) << 4, c >> 2], axis=1).reshape(REGISTERS)
@@ -130,10 +130,10 @@ def _dense_words(sketch: bytes, row: int) -> NDArray[np.int64]:
     return (row << INDEX_BITS | indexes) << RANK_WIDTH | ranks[indexes].astype(np.int64)
 
 
-def _sparse_words(sketches: Sequence[tuple[bytes, int]]) -> NDArray[np.int64]:
+def _unpack_sparse(sketches: Sequence[tuple[bytes, int]]) -> NDArray[np.int64]:
     """Runs: 00nnnnnn and 01nnnnnn nnnnnnnn are n + 1 zeros, 1vvvvvnn is n + 1 times v + 1; REGISTERS in a sketch."""
     body = np.frombuffer(b"".join([sketch[len(HEADER) :] for sketch, _ in sketches]), np.uint8)
-    long = _long_runs(body)
+    long = _find_long_runs(body)
     is_code = np.ones(len(body), dtype=np.bool_)
     is_code[long + 1] = False
     codes, lengths = body[is_code], _LENGTHS[body]
@@ -159,7 +159,7 @@ _LENGTHS = np.array(
 )
 
 
-def _long_runs(body: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _find_long_runs(body: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Where runs of two bytes begin. Of consecutive bytes 01nnnnnn, every second one belongs to the one before."""
     candidates = np.flatnonzero(body >> 6 == 1)
     is_first = np.ones(len(candidates), dtype=np.bool_)

@@ -51,22 +51,22 @@ class BucketStarts(NamedTuple):
 
 
 @lru_cache(maxsize=65_536)
-def bucket_starts(minute: int, zone: str) -> BucketStarts:
+def find_bucket_starts(minute: int, zone: str) -> BucketStarts:
     """The buckets of the UTC minute `minute` in the time zone `zone` (an IANA name)."""
     tz = load_zone(zone)
     local = datetime.fromtimestamp(minute * 60, tz)
     hour = minute - local.minute
     if datetime.fromtimestamp(hour * 60, tz).utcoffset() != local.utcoffset():
-        hour = _last_change(hour, minute, tz)
-    return BucketStarts(minute, hour, day_start(local, tz))
+        hour = _find_last_change(hour, minute, tz)
+    return BucketStarts(minute, hour, find_day_start(local, tz))
 
 
-def day_start(local: datetime, tz: ZoneInfo) -> int:
+def find_day_start(local: datetime, tz: ZoneInfo) -> int:
     """The first minute of the local day of `local`. If midnight is skipped, it is the first instant after the gap."""
     return int(datetime(local.year, local.month, local.day, tzinfo=tz).timestamp()) // 60
 
 
-def _last_change(low: int, high: int, tz: ZoneInfo) -> int:
+def _find_last_change(low: int, high: int, tz: ZoneInfo) -> int:
     """The first minute in (low, high] with the offset of `high`."""
     offset = datetime.fromtimestamp(high * 60, tz).utcoffset()
     while high - low > 1:
@@ -82,12 +82,12 @@ def is_kept(kind: BucketKind, start: int, stream_time_ms: int) -> bool:
     return start * MINUTE_MS + RETENTION_MS[kind] > stream_time_ms
 
 
-def sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
+def find_sketch_retention_ms(kind: BucketKind, dimension: str) -> int:
     """How long sketches of persons by this dimension ("" for all persons) are kept."""
     is_short = kind is BucketKind.HOUR and is_short_lived(dimension)
     return SHORT_SKETCHES_OF_HOURS_MS if is_short else RETENTION_MS[kind]
 
 
-def expires_at_s(kind: BucketKind, start: int) -> int:
+def compute_expiry_s(kind: BucketKind, start: int) -> int:
     """When Redis may expire the bucket, in seconds since 1970. This only cleans up; no decision depends on it."""
     return (start * MINUTE_MS + RETENTION_MS[kind] + EXPIRY_SLACK_MS[kind]) // 1000

@@ -13,12 +13,12 @@ LENGTH_ERROR = 0.05  # relative, at most
 LENGTH_BOUNDS_MS = [-(-(11**i) // 10**i) for i in range(230)]  # of a few ms several are equal: their buckets are empty
 
 
-def length_index(length_ms: int) -> int:
+def find_length_index(length_ms: int) -> int:
     """The bucket of a length."""
     return bisect_right(LENGTH_BOUNDS_MS, length_ms)
 
 
-def middle_ms(index: int) -> float:
+def compute_middle_ms(index: int) -> float:
     """The length that a bucket stands for."""
     if index == 0:
         return 0.0

@@ -69,7 +69,7 @@ def read_number_ms(text: str) -> int | None:
     numerator, denominator = (mantissa * 10**shift, 1) if shift >= 0 else (mantissa, 10**-shift)
     if numerator < MILLISECONDS_FROM * denominator:
         numerator *= 1000
-    return _within(numerator // denominator)
+    return _take_in_range(numerator // denominator)
 
 
 def _read_form(form: re.Match[str]) -> int | None:
@@ -86,7 +86,9 @@ def _read_form(form: re.Match[str]) -> int | None:
         else:
             start = date(int(year), int(month or month_alone or 1), int(day or 1))
         ms = (start - _EPOCH.date()).days * 86_400_000
-        return _within(ms if hour is None else ms + _time_ms(hour, minute, second, fraction) - _ahead_ms(*zone))
+        return _take_in_range(
+            ms if hour is None else ms + _time_ms(hour, minute, second, fraction) - _parse_ahead_ms(*zone)
+        )
     except (ValueError, OverflowError):
         return None
 
@@ -95,13 +97,13 @@ def _time_ms(hour: str, minute: str | None, second: str | None, fraction: str | 
     """The time of day. 24:00 is the end of the day; second 60, a leap second, is the next minute's first."""
     h, m, s = int(hour), int(minute or 0), int(second or 0)
     unit_ms = 3_600_000 if minute is None else 60_000 if second is None else 1000
-    part = _fraction_ms(fraction, unit_ms)
+    part = _parse_fraction_ms(fraction, unit_ms)
     if h > 24 or m > 59 or s > 60 or (h == 24 and (m or s or part)):
         raise ValueError("no such time of day")
     return h * 3_600_000 + m * 60_000 + s * 1000 + (part if s < 60 else 0)
 
 
-def _fraction_ms(digits: str | None, unit_ms: int) -> int:
+def _parse_fraction_ms(digits: str | None, unit_ms: int) -> int:
     if digits is None:
         return 0
     if unit_ms == 1000:
@@ -111,7 +113,7 @@ def _fraction_ms(digits: str | None, unit_ms: int) -> int:
     return int(cut) * unit_ms // scale
 
 
-def _ahead_ms(sign: str | None, hours: str | None, minutes: str | None) -> int:
+def _parse_ahead_ms(sign: str | None, hours: str | None, minutes: str | None) -> int:
     if sign is None:
         return 0
     h, m = int(hours or 0), int(minutes or 0)
@@ -120,16 +122,16 @@ def _ahead_ms(sign: str | None, hours: str | None, minutes: str | None) -> int:
     return (h * 60 + m) * (60_000 if sign == "+" else -60_000)
 
 
-def _within(ms: int) -> int | None:
+def _take_in_range(ms: int) -> int | None:
     return ms if 0 <= ms < TIME_MS_MAX else None
 
 
-def iso_utc(ms: int) -> str:
+def format_iso_utc(ms: int) -> str:
     """2026-11-22T10:00:00.120Z"""
     second, milliseconds = divmod(ms, 1000)
-    return f"{_iso_second(second)}.{milliseconds:03}Z"
+    return f"{_format_iso_second(second)}.{milliseconds:03}Z"
 
 
 @lru_cache(maxsize=4_096)
-def _iso_second(second: int) -> str:
+def _format_iso_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -15,13 +15,13 @@ _NO_PLACE = frozenset({"Factory"})
 
 
 @cache
-def zone_names() -> frozenset[str]:
+def list_zone_names() -> frozenset[str]:
     """The names that a project, a user or a question may have."""
     return frozenset(files("tzdata").joinpath("zones").read_text("utf-8").split()) - _NO_PLACE
 
 
 def is_known_zone(name: object) -> bool:
-    return isinstance(name, str) and name in zone_names()
+    return isinstance(name, str) and name in list_zone_names()
 
 
 @cache

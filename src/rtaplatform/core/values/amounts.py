@@ -26,7 +26,7 @@ class AmountError(ValueError):
     """Not an amount; the message is a sentence without the value."""
 
 
-def amount_text(raw: Raw) -> str | None:
+def read_amount_text(raw: Raw) -> str | None:
     """The number in a JSON value: a number, or a text with one plain decimal, which may have blanks around it.
 
     None if the value is absent or null. Raises `AmountError` if it is no amount, or is out of range.
@@ -42,33 +42,33 @@ def amount_text(raw: Raw) -> str | None:
         number = value.decode()
     else:
         raise AmountError("is not a number")
-    scaled(number)
+    scale_amount(number)
     return number
 
 
-def scaled(text: str) -> int:
+def scale_amount(text: str) -> int:
     """The amount in 10⁻⁴ units, within ±2^52."""
-    return _cached_scaled(text) if len(text) <= CACHED_TEXT_MAX else _scaled(*_read_decimal(text))
+    return _scale_cached(text) if len(text) <= CACHED_TEXT_MAX else _scale(*_read_decimal(text))
 
 
-def scaled_product(price: str, quantity: str) -> int:
+def scale_product(price: str, quantity: str) -> int:
     """price × quantity in 10⁻⁴ units, rounded once, within ±2^52."""
     if len(price) + len(quantity) <= CACHED_TEXT_MAX:
-        return _cached_scaled_product(price, quantity)
-    return _scaled_product(price, quantity)
+        return _scale_cached_product(price, quantity)
+    return _scale_product(price, quantity)
 
 
 @lru_cache(maxsize=65_536)
-def _cached_scaled(text: str) -> int:
-    return _scaled(*_read_decimal(text))
+def _scale_cached(text: str) -> int:
+    return _scale(*_read_decimal(text))
 
 
-def _scaled_product(price: str, quantity: str) -> int:
+def _scale_product(price: str, quantity: str) -> int:
     (m1, e1), (m2, e2) = _read_decimal(price), _read_decimal(quantity)
-    return _scaled(m1 * m2, e1 + e2)
+    return _scale(m1 * m2, e1 + e2)
 
 
-_cached_scaled_product = lru_cache(maxsize=65_536)(_scaled_product)
+_scale_cached_product = lru_cache(maxsize=65_536)(_scale_product)
 
 
 def is_in_range(amount: int) -> bool:
@@ -91,7 +91,7 @@ def _read_decimal(text: str) -> tuple[int, int]:
     return (-mantissa if sign else mantissa), int(exponent or 0) - len(fraction or "")
 
 
-def _scaled(mantissa: int, exponent: int) -> int:
+def _scale(mantissa: int, exponent: int) -> int:
     shift = exponent + SCALE_DIGITS
     if mantissa == 0 or shift < -4 * TEXT_MAX:
         return 0

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rtaplatform.core.events import COMMERCE_EVENTS
-from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.dimensions import as_dimension
 from rtaplatform.core.values.json_text import is_nothing
 
 
@@ -29,26 +29,26 @@ class ForeignEvent(Struct, frozen=True, eq=False):
     views_entries: bool = False
 
 
-def _of_v1(event: str, properties: Mapping[str, str]) -> ForeignEvent:
+def _make_v1_event(event: str, properties: Mapping[str, str]) -> ForeignEvent:
     return ForeignEvent(event, properties, {"product_id": "id"})
 
 
-def _of_ga4(event: str) -> ForeignEvent:
+def _make_ga4_event(event: str) -> ForeignEvent:
     names = {"order_id": "transaction_id", "revenue": "value", "products": "items"}
     return ForeignEvent(event, names, {"product_id": "item_id"}, views_entries=True)
 
 
 FOREIGN_EVENTS: Mapping[str, ForeignEvent] = {
-    "Viewed Product": _of_v1("Product Viewed", {"product_id": "id"}),
-    "Added Product": _of_v1("Product Added", {"product_id": "id"}),
-    "Removed Product": _of_v1("Product Removed", {"product_id": "id"}),
-    "Completed Order": _of_v1("Order Completed", {"order_id": "orderId"}),
-    "view_item": _of_ga4("Product Viewed"),
-    "add_to_cart": _of_ga4("Product Added"),
-    "remove_from_cart": _of_ga4("Product Removed"),
-    "begin_checkout": _of_ga4("Checkout Started"),
-    "purchase": _of_ga4("Order Completed"),
-    "refund": _of_ga4("Order Refunded"),
+    "Viewed Product": _make_v1_event("Product Viewed", {"product_id": "id"}),
+    "Added Product": _make_v1_event("Product Added", {"product_id": "id"}),
+    "Removed Product": _make_v1_event("Product Removed", {"product_id": "id"}),
+    "Completed Order": _make_v1_event("Order Completed", {"order_id": "orderId"}),
+    "view_item": _make_ga4_event("Product Viewed"),
+    "add_to_cart": _make_ga4_event("Product Added"),
+    "remove_from_cart": _make_ga4_event("Product Removed"),
+    "begin_checkout": _make_ga4_event("Checkout Started"),
+    "purchase": _make_ga4_event("Order Completed"),
+    "refund": _make_ga4_event("Order Refunded"),
 }
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -56,7 +56,7 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def event_name(sent: str) -> str:
+def find_event_name(sent: str) -> str:
     """The name that an event is counted under; `sent` is a dimension's value."""
     foreign = FOREIGN_EVENTS.get(sent)
     return sent if foreign is None else foreign.event
@@ -64,27 +64,29 @@ def event_name(sent: str) -> str:
 
 def is_commerce(event: str) -> bool:
     """Whether a track of that name is one whose products and amounts are read."""
-    return event in COMMERCE_EVENTS or event_name(dimension(event)) in COMMERCE_EVENTS
+    return event in COMMERCE_EVENTS or find_event_name(as_dimension(event)) in COMMERCE_EVENTS
 
 
 def read_as_v2(event: str, properties: bytes) -> bytes:
     """The properties of an event of that name, by V2's names."""
-    foreign = FOREIGN_EVENTS.get(dimension(event))
-    return properties if foreign is None else properties_in_v2(foreign, properties)
+    foreign = FOREIGN_EVENTS.get(as_dimension(event))
+    return properties if foreign is None else translate_properties(foreign, properties)
 
 
-def properties_in_v2(foreign: ForeignEvent, properties: bytes) -> bytes:
+def translate_properties(foreign: ForeignEvent, properties: bytes) -> bytes:
     """The properties (an object's JSON text) with V2's names beside the other spec's."""
     renamed = _with_names(_decode_object(properties), foreign.properties)
     products = bytes(renamed.get("products", Raw()))
     if products[:1] == b"[":
-        renamed["products"] = Raw(_encode([_entry(raw, foreign) for raw in _decode_list(products)]))
+        renamed["products"] = Raw(_encode([_translate_entry(raw, foreign) for raw in _decode_list(products)]))
     elif products[:1] == b"{":
-        renamed["products"] = Raw(_encode({key: _entry(raw, foreign) for key, raw in _decode_object(products).items()}))
+        renamed["products"] = Raw(
+            _encode({key: _translate_entry(raw, foreign) for key, raw in _decode_object(products).items()})
+        )
     return _encode(renamed)
 
 
-def _entry(raw: Raw, foreign: ForeignEvent) -> Raw:
+def _translate_entry(raw: Raw, foreign: ForeignEvent) -> Raw:
     return Raw(_encode(_with_names(_decode_object(raw), foreign.entry))) if bytes(raw)[:1] == b"{" else raw
 
 

@@ -10,11 +10,11 @@ from rtaplatform.core.values.ids import CONTROL
 CACHED_CHARACTERS_MAX = 64  # longer texts are rare, and could fill a cache
 
 
-def dimension(value: str | None) -> str:
+def as_dimension(value: str | None) -> str:
     """The text as a dimension's value: control characters become blanks, and it is cut to 256 bytes."""
     if not value:
         return ""
-    return _cached_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
+    return _clean_cached_dimension(value) if len(value) <= CACHED_CHARACTERS_MAX else _clean_dimension(value)
 
 
 def _clean_dimension(value: str) -> str:
@@ -25,4 +25,4 @@ def _clean_dimension(value: str) -> str:
     return value
 
 
-_cached_dimension = lru_cache(maxsize=65_536)(_clean_dimension)
+_clean_cached_dimension = lru_cache(maxsize=65_536)(_clean_dimension)

@@ -28,7 +28,7 @@ def has_control(text: str) -> bool:
     return not text.isprintable() and CONTROL.search(text) is not None
 
 
-def persons_of(user_id: str | None, anonymous_ids: Iterable[str]) -> list[bytes]:
+def hash_persons(user_id: str | None, anonymous_ids: Iterable[str]) -> list[bytes]:
     """The person of each of these ids, as workers write it (docs/reference/store.md)."""
     names = [USER + user_id.encode()] if user_id else []
     names += [ANONYMOUS + anonymous_id.encode() for anonymous_id in anonymous_ids]

@@ -67,22 +67,22 @@ def find_excess(value: bytes, keys_max: int) -> JsonFlaw | None:
         return None
     signs = np.frombuffer(_STRING.sub(b"", value).translate(_ALIKE, _DROPPED), dtype=np.uint8)
     opens = signs == _OPEN
-    depths = _depths(opens, signs == _CLOSE)
+    depths = _compute_depths(opens, signs == _CLOSE)
     deepest = int(depths.max(initial=0))
     if deepest > NESTING_MAX:
         return JsonFlaw(Reason.TOO_DEEP, f"Nested deeper than {NESTING_MAX}.")
-    if _most_keys(opens, signs == _COLON, depths, deepest) > keys_max:
+    if _count_most_keys(opens, signs == _COLON, depths, deepest) > keys_max:
         return JsonFlaw(Reason.TOO_MANY_KEYS, f"An object has more than {keys_max} keys.")
     return None
 
 
-def _depths(opens: SignFlags, closes: SignFlags) -> Depths:
+def _compute_depths(opens: SignFlags, closes: SignFlags) -> Depths:
     """How many brackets are open after each sign; a closing bracket without an opening one is ignored."""
     sums = np.cumsum(opens.astype(np.int64) - closes)
     return sums - np.minimum(np.minimum.accumulate(sums), 0)
 
 
-def _most_keys(opens: SignFlags, colons: SignFlags, depths: Depths, deepest: int) -> int:
+def _count_most_keys(opens: SignFlags, colons: SignFlags, depths: Depths, deepest: int) -> int:
     """The most colons directly in one pair of brackets. A colon belongs to the last bracket opened to its depth."""
     most = 0
     for depth in range(1, deepest + 1):

@@ -21,7 +21,7 @@ class NumberText(str):
     __slots__ = ()
 
 
-def plain_value(raw: Raw | bytes) -> Any:
+def read_plain_value(raw: Raw | bytes) -> Any:
     """A scalar value, numbers as their text; CONTAINER for a list or object; None if absent or null."""
     text = bytes(raw)
     if text in _NOTHING:
@@ -31,9 +31,9 @@ def plain_value(raw: Raw | bytes) -> Any:
     return CONTAINER if text[:1] in b"[{" else msgspec.json.decode(text)
 
 
-def dimension_text(raw: Raw | bytes) -> str | None:
+def read_dimension_text(raw: Raw | bytes) -> str | None:
     """A dimension's text: numbers as written, booleans as true and false, else empty. None if absent or null."""
-    value = plain_value(raw)
+    value = read_plain_value(raw)
     if value is None:
         return None
     if isinstance(value, bool):

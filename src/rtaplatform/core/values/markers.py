@@ -12,7 +12,7 @@ import re
 
 from rtaplatform.core.events import CALL_NAMES
 from rtaplatform.core.rollups import OTHER
-from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.dimensions import as_dimension
 
 NONE, OTHER_SHOWN = (
     "(none)",
@@ -28,7 +28,7 @@ def track_name(event: str) -> str:
     return "\\" + event if event[:1] in "$\\" and _CALL_NAME.fullmatch(event) else event
 
 
-def shown_value(stored: str) -> str:
+def to_shown_value(stored: str) -> str:
     if stored == "":
         return NONE
     if stored == OTHER:
@@ -36,10 +36,10 @@ def shown_value(stored: str) -> str:
     return "\\" + stored if stored[:1] in "(\\" and _MARKER.fullmatch(stored) else stored
 
 
-def stored_value(shown: str) -> str:
-    """The stored value of a shown one: the reverse of `shown_value`."""
+def to_stored_value(shown: str) -> str:
+    """The stored value of a shown one: the reverse of `to_shown_value`."""
     if shown == NONE:
         return ""
     if shown == OTHER_SHOWN:
         return OTHER
-    return dimension(shown[1:] if shown[:1] == "\\" and _MARKER.fullmatch(shown) else shown)
+    return as_dimension(shown[1:] if shown[:1] == "\\" and _MARKER.fullmatch(shown) else shown)

@@ -19,7 +19,7 @@ def murmur2(data: bytes) -> int:
     """The hash as an unsigned 32-bit number."""
     whole = len(data) & ~3
     h = (_SEED ^ len(data)) & _MASK
-    for word in _words(whole // 4).unpack_from(data):
+    for word in _make_word_struct(whole // 4).unpack_from(data):
         k = word * _M & _MASK
         h = (h * _M & _MASK) ^ ((k ^ k >> 24) * _M & _MASK)
     if len(data) > whole:
@@ -28,15 +28,15 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
-def bucket_of(key: bytes, buckets: int) -> int:
+def find_bucket(key: bytes, buckets: int) -> int:
     """`toPositive(murmur2(key)) % buckets`: a topic's partition, or a dedup partition."""
     return (murmur2(key) & 0x7FFFFFFF) % buckets
 
 
-def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
-    """`bucket_of` for each key. If there are many keys, those of one length are hashed together."""
+def find_buckets(keys: Sequence[bytes], buckets: int) -> list[int]:
+    """`find_bucket` for each key. If there are many keys, those of one length are hashed together."""
     if len(keys) <= FEW:
-        return [bucket_of(key, buckets) for key in keys]
+        return [find_bucket(key, buckets) for key in keys]
     sizes = list(map(len, keys))
     if sizes.count(sizes[0]) == len(sizes):
         return _hash_together(keys, buckets)
@@ -46,14 +46,14 @@ def buckets_of(keys: Sequence[bytes], buckets: int) -> list[int]:
         by_size[size].append(index)
     for indexes in by_size.values():
         group = [keys[index] for index in indexes]
-        hashed = [bucket_of(key, buckets) for key in group] if len(group) <= FEW else _hash_together(group, buckets)
+        hashed = [find_bucket(key, buckets) for key in group] if len(group) <= FEW else _hash_together(group, buckets)
         for index, bucket in zip(indexes, hashed, strict=True):
             results[index] = bucket
     return results
 
 
 def _hash_together(keys: Sequence[bytes], buckets: int) -> list[int]:
-    """`bucket_of` for keys of one length, in 32-bit lanes, whose products overflow as the hash needs it."""
+    """`find_bucket` for keys of one length, in 32-bit lanes, whose products overflow as the hash needs it."""
     import numpy as np
 
     size = len(keys[0])
@@ -75,5 +75,5 @@ def _hash_together(keys: Sequence[bytes], buckets: int) -> list[int]:
 
 
 @lru_cache
-def _words(number: int) -> Struct:
+def _make_word_struct(number: int) -> Struct:
     return Struct(f"<{number}I")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, bucket_starts, day_start
+from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, find_bucket_starts, find_day_start
 from rtaplatform.core.time.zones import load_zone
 
 DAYS_MAX = 62
@@ -50,7 +50,7 @@ def choose_period(first: date | None, last: date | None, zone: str, now_ms: int)
 def _list_starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKind, tuple[int, ...]]:
     starts_of: dict[BucketKind, set[int]] = {kind: set() for kind in BucketKind}
     for minute in range(begin, end):
-        for kind, start in zip(BucketKind, bucket_starts(minute, zone), strict=True):
+        for kind, start in zip(BucketKind, find_bucket_starts(minute, zone), strict=True):
             starts_of[kind].add(start)
     return {
         kind: tuple(s for s in sorted(starts) if s * 60_000 + RETENTION_MS[kind] > now_ms + _SOON_MS)
@@ -59,4 +59,4 @@ def _list_starts(begin: int, end: int, zone: str, now_ms: int) -> dict[BucketKin
 
 
 def _find_midnight(day: date, tz: ZoneInfo) -> int:
-    return day_start(datetime(day.year, day.month, day.day, 12, tzinfo=tz), tz)
+    return find_day_start(datetime(day.year, day.month, day.day, 12, tzinfo=tz), tz)

@@ -15,11 +15,11 @@ from rtaplatform.core.commerce import CommerceProperties, find_long_id, read_ent
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import AMOUNT_MAX, Reason
 from rtaplatform.core.rollups import REFUND_EVENTS, SEPARATOR, SHARED
-from rtaplatform.core.values.amounts import AmountError, amount_text, is_in_range, scaled, scaled_product
-from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS, properties_in_v2
-from rtaplatform.core.values.dimensions import dimension
+from rtaplatform.core.values.amounts import AmountError, is_in_range, read_amount_text, scale_amount, scale_product
+from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS, translate_properties
+from rtaplatform.core.values.dimensions import as_dimension
 from rtaplatform.core.values.ids import ID_BYTES_MAX
-from rtaplatform.core.values.json_text import dimension_text
+from rtaplatform.core.values.json_text import read_dimension_text
 from rtaplatform.process.decode.order_id import NO_ORDER, read_order_id
 
 VIEWED, ADDED, CHECKOUT, ORDERED = "Product Viewed", "Product Added", "Checkout Started", "Order Completed"
@@ -76,21 +76,21 @@ class AmountReader:
         if not len(raw):  # most events lack most amounts
             return None
         try:
-            return amount_text(raw)
+            return read_amount_text(raw)
         except AmountError:
             self.is_complete = False
             return None
 
     def multiply(self, price: str, quantity: str) -> int:
         try:
-            return scaled_product(price, quantity)
+            return scale_product(price, quantity)
         except AmountError:
             self.is_complete = False
             return 0
 
     def line(self, product: str | None, price: str | None, quantity: str | None) -> OrderLine:
         price, quantity = price or "0", quantity or "1"
-        return OrderLine(dimension(product), scaled(quantity), self.multiply(price, quantity))
+        return OrderLine(as_dimension(product), scale_amount(quantity), self.multiply(price, quantity))
 
 
 NOTHING, UNREADABLE = EventCommerce(), EventCommerce(has_unreadable=True)
@@ -112,7 +112,7 @@ def read_commerce(name: str, properties: bytes, currency: str) -> EventCommerce:
 def _read(name: str, text: bytes, currency: str) -> EventCommerce:
     foreign = FOREIGN_EVENTS.get(name)
     if foreign is not None:
-        name, text = foreign.event, properties_in_v2(foreign, text)
+        name, text = foreign.event, translate_properties(foreign, text)
     properties = read_properties(text)
     long_id = find_long_id(properties) if len(text) > ID_BYTES_MAX else None
     if long_id is not None:
@@ -166,7 +166,7 @@ def _count_products(name: str, root: str | None, lines: list[OrderLine], *, view
     if measure is None:
         return {}
     if name != CHECKOUT and not (views_entries and root is None):
-        return {dimension(root): {measure: 1}}
+        return {as_dimension(root): {measure: 1}}
     return {line.product: {measure: 1} for line in lines or [NO_LINE]}
 
 
@@ -202,7 +202,7 @@ def _count_refund(lines: list[OrderLine], stated_amount: int | None, *, is_in_cu
 def _read_stated_revenue(properties: CommerceProperties, reader: AmountReader) -> int | None:
     revenue, total = reader.read(properties.revenue), reader.read(properties.total)
     stated = revenue or total
-    return None if stated is None else scaled(stated)
+    return None if stated is None else scale_amount(stated)
 
 
 def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[OrderLine]:
@@ -210,9 +210,11 @@ def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[Or
     entries = read_entries(properties.products)
     reader.is_complete = reader.is_complete and entries.is_whole
     if entries.entries:
-        return _within_range(
+        return _limit_to_range(
             [
-                reader.line(dimension_text(entry.product_id), reader.read(entry.price), reader.read(entry.quantity))
+                reader.line(
+                    read_dimension_text(entry.product_id), reader.read(entry.price), reader.read(entry.quantity)
+                )
                 for entry in entries.entries
             ],
             reader,
@@ -222,7 +224,7 @@ def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[Or
     return [reader.line(properties.product_id, price, quantity)]
 
 
-def _within_range(lines: list[OrderLine], reader: AmountReader) -> list[OrderLine]:
+def _limit_to_range(lines: list[OrderLine], reader: AmountReader) -> list[OrderLine]:
     """The lines; without their amounts, or quantities, if one of the sums of these is beyond the range."""
     amounts, quantities = [line.amount for line in lines], [line.quantity for line in lines]
     if sum(map(abs, amounts)) <= AMOUNT_MAX and sum(map(abs, quantities)) <= AMOUNT_MAX:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from rtaplatform.core.rollups import ACQUISITION, VISIT_DIMENSIONS, field
-from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, dimension
+from rtaplatform.core.rollups import ACQUISITION, VISIT_DIMENSIONS, make_field
+from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, as_dimension
 
 CACHED_VISITS_MAX = 65_536
 CACHED_VISIT_CHARACTERS_MAX = 4 * CACHED_CHARACTERS_MAX
@@ -91,14 +91,14 @@ def read_visit(context: Context) -> EventVisit:
 
 def _make_visit(key: _VisitKey) -> EventVisit:
     *texts, locale = key
-    source, medium, campaign, referrer, channel, os, browser, region = map(dimension, texts)
-    language = language_of(locale)
+    source, medium, campaign, referrer, channel, os, browser, region = map(as_dimension, texts)
+    language = extract_language(locale)
     values = (source, medium, campaign, referrer, channel, os, browser, region, language)
-    acquisition = field("", source, medium, campaign, referrer, channel)
+    acquisition = make_field("", source, medium, campaign, referrer, channel)
     visit = EventVisit(
         acquisition,
-        field("", os, browser, ""),
-        field("", region, language),
+        make_field("", os, browser, ""),
+        make_field("", region, language),
         acquisition if any(values[: len(ACQUISITION.dimensions)]) else "",
         tuple((name, value) for name, value in zip(VISIT_DIMENSIONS, values, strict=True) if value),
     )
@@ -109,11 +109,11 @@ def _make_visit(key: _VisitKey) -> EventVisit:
     return visit
 
 
-def language_of(locale: str | None) -> str:
+def extract_language(locale: str | None) -> str:
     """The language of a locale, as `de` of `de-CH` and of `DE_ch`: the text before the first - or _, in lower case."""
     if not locale:
         return ""
-    return dimension(locale.replace("_", "-").partition("-")[0].lower())
+    return as_dimension(locale.replace("_", "-").partition("-")[0].lower())
 
 
 _cached_visits: dict[_VisitKey, EventVisit] = {}

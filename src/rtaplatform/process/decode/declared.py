@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from rtaplatform.core.values.dimensions import dimension
-from rtaplatform.core.values.json_text import dimension_text
+from rtaplatform.core.values.dimensions import as_dimension
+from rtaplatform.core.values.json_text import read_dimension_text
 from rtaplatform.core.values.user_traits import TraitFields, read_traits
 
 DeclaredValues = tuple[tuple[str, str], ...]  # the name of a property or of a trait, and its value
@@ -26,8 +26,10 @@ def read_declared(properties: bytes, names: tuple[str, ...]) -> DeclaredValues:
     """
     if not properties:
         return without_values(names)
-    fields = _decoder_of(names).decode(properties)
-    return tuple([(name, dimension(dimension_text(raw))) for name, raw in zip(names, _raws_of(fields), strict=True)])
+    fields = _make_decoder(names).decode(properties)
+    return tuple(
+        [(name, as_dimension(read_dimension_text(raw))) for name, raw in zip(names, _list_raws(fields), strict=True)]
+    )
 
 
 def read_declared_traits(value: bytes, names: tuple[str, ...]) -> DeclaredValues:
@@ -36,10 +38,10 @@ def read_declared_traits(value: bytes, names: tuple[str, ...]) -> DeclaredValues
     Null, an empty text, a list and an object are the empty value, which removes a trait.
     """
     traits, _ = read_traits(msgspec.json.decode(value, type=TraitFields))
-    return tuple([(name, dimension(dimension_text(traits[name]))) for name in names if name in traits])
+    return tuple([(name, as_dimension(read_dimension_text(traits[name]))) for name in names if name in traits])
 
 
-def _raws_of(fields: Any) -> list[Raw]:
+def _list_raws(fields: Any) -> list[Raw]:
     return [getattr(fields, name) for name in fields.__struct_fields__]
 
 
@@ -50,7 +52,7 @@ def without_values(names: tuple[str, ...]) -> DeclaredValues:
 
 
 @lru_cache(maxsize=1_024)
-def _decoder_of(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+def _make_decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     """A decoder that skips everything but these properties."""
     members = {f"property_{n}": name for n, name in enumerate(names)}
     fields = [(member, Raw, Raw()) for member in members]

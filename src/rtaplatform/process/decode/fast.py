@@ -13,10 +13,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import CALL_NAMES, KEYS_MAX, NESTING_MAX, SOURCES, Reason
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.core.time.timestamps import read_time_ms
-from rtaplatform.core.values.commerce_names import event_name
-from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, dimension
+from rtaplatform.core.values.commerce_names import find_event_name
+from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, as_dimension
 from rtaplatform.core.values.ids import ANONYMOUS, ID_BYTES_MAX, USER, is_too_long
 from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
 from rtaplatform.core.values.json_text import is_empty_object
@@ -195,7 +195,7 @@ def _make_event(fields: StrictFields, topic_source: str, record_timestamp_ms: in
     if context:
         location, device, seen_page, visit = context.location, context.device, context.page, read_visit(context)
         country, device_type = location.country if location else None, device.type if device else None
-        page = dimension(seen_page.path) if seen_page else ""
+        page = as_dimension(seen_page.path) if seen_page else ""
     dimensions = (name, source, country, device_type, is_bot)
     return DecodedEvent(
         fields.projectId,
@@ -247,9 +247,9 @@ def make_dimensions(name: str, source: str, country: str | None, device: str | N
     key = (name, source, country, device, is_bot)
     dimensions = _cached_dimensions.get(key)
     if dimensions is None:
-        sent_name = dimension(name)
-        values = (event_name(sent_name), source, dimension(country), dimension(device))
-        suffixes = (field("", *values[:2]), field("", *values), field("", values[2], source))
+        sent_name = as_dimension(name)
+        values = (find_event_name(sent_name), source, as_dimension(country), as_dimension(device))
+        suffixes = (make_field("", *values[:2]), make_field("", *values), make_field("", values[2], source))
         dimensions = EventDimensions(*values, is_bot, *suffixes, sent_name, values[0] in PAGE_VIEWS)
         if len(name) + len(country or "") + len(device or "") <= CACHED_CHARACTERS_MAX:
             if len(_cached_dimensions) >= CACHED_DIMENSIONS_MAX:

@@ -13,8 +13,14 @@ from msgspec import UNSET, Raw, Struct
 
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
-from rtaplatform.core.time.timestamps import iso_utc, read_number_ms
-from rtaplatform.core.values.json_text import NumberText, dimension_text, is_empty_object, is_nothing, plain_value
+from rtaplatform.core.time.timestamps import format_iso_utc, read_number_ms
+from rtaplatform.core.values.json_text import (
+    NumberText,
+    is_empty_object,
+    is_nothing,
+    read_dimension_text,
+    read_plain_value,
+)
 from rtaplatform.process.decode.context import Campaign, Context, Device, Location, ReferringSite, SeenPage, Software
 from rtaplatform.process.decode.fast import StrictFields
 
@@ -57,7 +63,7 @@ def read_leniently(value: bytes) -> StrictFields:
         fields = msgspec.json.decode(value, type=LenientFields)
     except msgspec.DecodeError as error:  # also a ValidationError, which is raised before the end has been read
         raise _explain_refusal(value, error) from None
-    project = plain_value(fields.projectId)
+    project = read_plain_value(fields.projectId)
     if not isinstance(project, str) or isinstance(project, NumberText) or not project:
         raise Quarantined(Reason.MISSING_PROJECT, "It has no projectId, or one that is not text.")
     return StrictFields(
@@ -68,7 +74,7 @@ def read_leniently(value: bytes) -> StrictFields:
         anonymousId=_read_id("anonymousId", fields.anonymousId),
         userId=_read_id("userId", fields.userId),
         previousId=_read_text(fields.previousId),
-        source=dimension_text(fields.source),
+        source=read_dimension_text(fields.source),
         originalTimestamp=_read_time(fields.originalTimestamp),
         timestamp=_read_time(fields.timestamp) or None,
         marks=_read_marks(fields.marks),
@@ -85,17 +91,17 @@ def _explain_refusal(value: bytes, error: msgspec.DecodeError) -> Quarantined:
     return Quarantined(Reason.NOT_AN_OBJECT, "The record is JSON, but not an object.")
 
 
-def project_of(value: bytes | None) -> str:
+def read_project(value: bytes | None) -> str:
     """The projectId of a quarantined record, as far as it can be read; else empty."""
     try:
-        project = plain_value(msgspec.json.decode(value or b"", type=LenientFields).projectId)
+        project = read_plain_value(msgspec.json.decode(value or b"", type=LenientFields).projectId)
     except (msgspec.MsgspecError, RecursionError):
         return ""
     return project if isinstance(project, str) and not isinstance(project, NumberText) else ""
 
 
 def _read_id(field: str, raw: Raw) -> str | None:
-    value = plain_value(raw)
+    value = read_plain_value(raw)
     if value is None:
         return None
     if isinstance(value, NumberText):
@@ -108,7 +114,7 @@ def _read_id(field: str, raw: Raw) -> str | None:
 
 def _read_text(raw: Raw) -> str | None:
     """Text, or None: a field of another type is no reason to refuse the event."""
-    value = plain_value(raw)
+    value = read_plain_value(raw)
     return value if isinstance(value, str) and not isinstance(value, NumberText) else None
 
 
@@ -116,10 +122,10 @@ def _read_time(raw: Raw) -> Any:
     """Absent stays absent, null stays null, and a number becomes ISO text. Anything else becomes unreadable text."""
     if not bytes(raw):
         return UNSET
-    value = plain_value(raw)
+    value = read_plain_value(raw)
     if isinstance(value, NumberText):
         ms = read_number_ms(value)
-        return "unreadable" if ms is None else iso_utc(ms)
+        return "unreadable" if ms is None else format_iso_utc(ms)
     return value if value is None or (isinstance(value, str) and value) else "unreadable"
 
 
@@ -155,8 +161,8 @@ def _read_context(raw: Raw) -> Context | None:
         page=_read_inner(fields.page, SeenPage),
         referrer=_read_inner(fields.referrer, ReferringSite),
         campaign=_read_inner(fields.campaign, Campaign),
-        channel=dimension_text(fields.channel),
-        locale=dimension_text(fields.locale),
+        channel=read_dimension_text(fields.channel),
+        locale=read_dimension_text(fields.locale),
     )
 
 
@@ -166,4 +172,4 @@ def _read_inner(raw: Raw, kind: type[Inner]) -> Inner | None:
     if not text.startswith(b"{"):
         return None
     members = msgspec.json.decode(text, type=dict[str, Raw])
-    return kind(**{name: dimension_text(members[name]) for name in kind.__struct_fields__ if name in members})
+    return kind(**{name: read_dimension_text(members[name]) for name in kind.__struct_fields__ if name in members})

@@ -8,8 +8,8 @@ from __future__ import annotations
 import xxhash
 from msgspec import Raw
 
-from rtaplatform.core.values.dimensions import dimension
-from rtaplatform.core.values.json_text import dimension_text
+from rtaplatform.core.values.dimensions import as_dimension
+from rtaplatform.core.values.json_text import read_dimension_text
 
 NO_ORDER = b""
 # In any case; so is whatever has no digit but 0 and no letter.
@@ -22,7 +22,7 @@ def read_order_id(raw: Raw) -> bytes:
     """A digest of `order_id` as a dimension's value, without blanks around it; NO_ORDER where it names none."""
     if not len(raw):
         return NO_ORDER
-    text = dimension(dimension_text(raw)).strip()
+    text = as_dimension(read_dimension_text(raw)).strip()
     if not text.strip("0-.") or text.lower() in PLACEHOLDERS:
         return NO_ORDER
     return xxhash.xxh3_64_digest(text.encode())

@@ -16,12 +16,12 @@ from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import CALL_NAMES, COMMERCE_EVENTS, EVENT_TOPICS, FUTURE_MS_MAX, Reason
 from rtaplatform.core.ledger import DEDUP_PARTITIONS
 from rtaplatform.core.projects import SLUG, ProjectSettings
-from rtaplatform.core.sharding import shard_of
-from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.core.sharding import find_shard
+from rtaplatform.core.values.murmur2 import find_buckets
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce, read_commerce
 from rtaplatform.process.decode.declared import DeclaredValues, read_declared, read_declared_traits
 from rtaplatform.process.decode.fast import DecodedEvent, read_event
-from rtaplatform.process.decode.lenient import project_of
+from rtaplatform.process.decode.lenient import read_project
 from rtaplatform.process.fold.dedup import NO_LOOKUP, Lookup, plan_lookup
 from rtaplatform.stream.port import DeadLetter, RecordColumns
 
@@ -78,7 +78,7 @@ class EventRun(Struct, frozen=True):
         """The names of projects that were not found, as far as a project may have such a name."""
         letters = (item.dead_letter for item in self.items if item.dead_letter is not None)
         values = (letter.record.value for letter in letters if letter.reason is Reason.UNKNOWN_PROJECT)
-        return {project for value in values if _SLUG.fullmatch(project := project_of(value))}
+        return {project for value in values if _SLUG.fullmatch(project := read_project(value))}
 
 
 def decode_run(
@@ -88,7 +88,7 @@ def decode_run(
     topic = run.partition.topic
     source = EVENT_TOPICS[topic]
     items = []
-    dedup_partitions = buckets_of(run.keys, DEDUP_PARTITIONS)
+    dedup_partitions = find_buckets(run.keys, DEDUP_PARTITIONS)
     for index, (dedup_partition, value, timestamp_ms) in enumerate(
         zip(dedup_partitions, run.values, run.timestamps_ms, strict=True)
     ):
@@ -127,7 +127,7 @@ def _decode_record(
         raise Quarantined(Reason.TIME_IN_FUTURE, "The event's time is more than 5 minutes ahead of the record's.")
     if event.is_checked:
         lookup = plan_lookup(slug, topic, dedup_partition, event.own_ms, stream_time_ms)
-    shard = shard_of(slug, shards) if shards > 1 else 0
+    shard = find_shard(slug, shards) if shards > 1 else 0
     record = DecodedRecord(shard, stream_time_ms, event, commerce, None, lookup)
     if project.event_properties:
         record.declared = read_declared(event.properties, project.event_properties)
@@ -143,8 +143,8 @@ def _make_dead_letter(
     shards: int,
 ) -> DecodedRecord:
     record = run.record(index)
-    project = "" if error.reason in BEFORE_PROJECT else project_of(record.value)
-    shard = shard_of(project, shards) if project else 0
+    project = "" if error.reason in BEFORE_PROJECT else read_project(record.value)
+    shard = find_shard(project, shards) if project else 0
     if not project or project in projects:
         dead_letter = DeadLetter(record, project, error.reason, error.detail)
     else:

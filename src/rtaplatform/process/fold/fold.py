@@ -26,8 +26,8 @@ from rtaplatform.core.time.buckets import (
     MINUTE_MS,
     BucketKind,
     BucketStarts,
-    bucket_starts,
-    expires_at_s,
+    compute_expiry_s,
+    find_bucket_starts,
 )
 from rtaplatform.process.decode.commerce import EventCommerce
 from rtaplatform.process.decode.declared import without_values
@@ -35,9 +35,15 @@ from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.dedup import RepeatFilter
 from rtaplatform.process.fold.known_orders import NO_ORDERS, HeldOrders, MinuteKey
-from rtaplatform.process.fold.minute_tally import MinuteTally, add_visitor, by_known_traits, empty_tally, sketches_of
+from rtaplatform.process.fold.minute_tally import (
+    MinuteTally,
+    add_visitor,
+    empty_tally,
+    list_sketches,
+    list_trait_events,
+)
 from rtaplatform.process.fold.outcome_counts import OutcomeCounts
-from rtaplatform.process.fold.person_state import PersonNames, ids_in_minute
+from rtaplatform.process.fold.person_state import PersonNames, find_ids_in_minute
 from rtaplatform.process.fold.retention_levels import (
     ALL,
     DAY,
@@ -45,16 +51,16 @@ from rtaplatform.process.fold.retention_levels import (
     NEW_MS,
     NONE,
     find_level,
-    kept_buckets,
-    minutes_in_store_from_ms,
+    find_oldest_minute_ms,
+    list_kept_buckets,
 )
 from rtaplatform.process.fold.tally import (
-    activity_and_events,
-    declared_properties,
-    declared_traits,
     merge_fields,
-    products_and_sales,
-    visits_and_pages,
+    sum_activity_and_events,
+    sum_declared_properties,
+    sum_declared_traits,
+    sum_products_and_sales,
+    sum_visits_and_pages,
 )
 from rtaplatform.store.port import CellsKey, Delta, SketchKey
 from rtaplatform.stream.port import DeadLetter
@@ -76,7 +82,7 @@ class EventFold:
     ) -> None:
         """`keeps_online`: events say who is online; else the names of `rename` do."""
         self._projects, self._server_s, self._keeps_online = projects, server_s, keeps_online
-        self._minutes_from_ms = minutes_in_store_from_ms(server_s)
+        self._minutes_from_ms = find_oldest_minute_ms(server_s)
         self._repeats = repeats
         self._minutes: dict[MinuteKey, MinuteTally] = {}
         self._orders = HeldOrders()
@@ -117,11 +123,11 @@ class EventFold:
             self._note_flaws(event, commerce, stream_time_ms)
         minute, level = time_ms // MINUTE_MS, ALL
         if stream_time_ms - time_ms >= NEW_MS:
-            level = find_level(bucket_starts(minute, self._projects[project].zone), stream_time_ms)
+            level = find_level(find_bucket_starts(minute, self._projects[project].zone), stream_time_ms)
             if level == NONE:
                 return False
         if time_ms < self._minutes_from_ms:
-            starts = bucket_starts(minute, self._projects[project].zone)
+            starts = find_bucket_starts(minute, self._projects[project].zone)
             minute, level = _coarsen(starts, level, self._server_s)
         key = (project, minute, level)
         tally = self._minutes.get(key)
@@ -202,31 +208,31 @@ class EventFold:
         """The sums with orders and buyers, and persons under the ids that are counted. `_minutes` stay as they are."""
         orders = self._orders.decide(self._repeats.orders)
         with_traits = {
-            key: by_known_traits(
+            key: list_trait_events(
                 events, self._names, self._orders.repeated, without_values(self._projects[key[0]].user_traits)
             )
             for key, events in self._with_traits.items()
         }
         return {
             key: tally.settle(
-                orders.get(key, NO_ORDERS), ids_in_minute(self._names, *key[:2]), with_traits.get(key, ())
+                orders.get(key, NO_ORDERS), find_ids_in_minute(self._names, *key[:2]), with_traits.get(key, ())
             )
             for key, tally in self._minutes.items()
         }
 
     def _buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
         """The buckets that the store still keeps. It writes nothing to buckets that its own clock has expired."""
-        buckets = kept_buckets(bucket_starts(minute, self._projects[project].zone), level)
-        return buckets if self._server_s == 0 else [b for b in buckets if expires_at_s(*b) > self._server_s]
+        buckets = list_kept_buckets(find_bucket_starts(minute, self._projects[project].zone), level)
+        return buckets if self._server_s == 0 else [b for b in buckets if compute_expiry_s(*b) > self._server_s]
 
     def _spread_events(self, minutes: Mapping[MinuteKey, MinuteTally], cells: dict[CellsKey, dict[str, int]]) -> None:
         """Add the sums by dimensions and by product to each bucket of their rollups."""
         for (project, minute, level), tally in minutes.items():
-            products, sales = products_and_sales(tally.counts)
-            activity, events = activity_and_events(tally.counts)
-            lasting = visits_and_pages(tally.visits, tally.pages) | declared_properties(tally.declared)
+            products, sales = sum_products_and_sales(tally.counts)
+            activity, events = sum_activity_and_events(tally.counts)
+            lasting = sum_visits_and_pages(tally.visits, tally.pages) | sum_declared_properties(tally.declared)
             if tally.by_traits:
-                lasting |= declared_traits(tally.by_traits)
+                lasting |= sum_declared_traits(tally.by_traits)
             for kind, start in self._buckets(project, minute, level):
                 merge_fields(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
                 merge_fields(cells, CellsKey(project, EVENTS.name, kind, start), events)
@@ -249,13 +255,13 @@ class EventFold:
         for (project, minute, level), tally in minutes.items():
             buckets = self._buckets(project, minute, level) if tally.persons else []
             if buckets:
-                for kind, start, name, persons in sketches_of(tally, buckets, level):
+                for kind, start, name, persons in list_sketches(tally, buckets, level):
                     parts[SketchKey(project, kind, start, *name)].append(persons)
         return {key: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for key, sets in parts.items()}
 
 
 def _coarsen(starts: BucketStarts, level: int, server_s: int) -> tuple[int, int]:
     """One minute and level for all events of the same hour or day: the store has no minute buckets of them."""
-    if expires_at_s(BucketKind.HOUR, starts.hour) > server_s:
+    if compute_expiry_s(BucketKind.HOUR, starts.hour) > server_s:
         return starts.hour, min(level, HOUR)
     return starts.day, DAY

@@ -82,15 +82,18 @@ def make_loose_writes(expected: Mapping[LooseKey, int], written: Mapping[LooseKe
     return list(sets.values())
 
 
-def loose_without_expired(writes: Iterable[LooseWrite], expired: Mapping[str, int]) -> list[LooseWrite]:
+def blank_expired(writes: Iterable[LooseWrite], expired: Mapping[str, int]) -> list[LooseWrite]:
     """Only compare ids that would expire at once, instead of writing them. `expired`: `Delta.expired_blocks`."""
-    return [structs.replace(w, written_ms=_blank_expired(w.written_ms, _expired_ms(w.name, expired))) for w in writes]
+    return [
+        structs.replace(w, written_ms=_blank_expired_times(w.written_ms, _find_expired_ms(w.name, expired)))
+        for w in writes
+    ]
 
 
-def _expired_ms(name: str, expired: Mapping[str, int]) -> int:
+def _find_expired_ms(name: str, expired: Mapping[str, int]) -> int:
     _project, topic, dedup_partition = name.split(":")
     return expired.get(f"{topic}:{dedup_partition}", -1)
 
 
-def _blank_expired(times_ms: Iterable[int], expired_ms: int) -> list[int]:
+def _blank_expired_times(times_ms: Iterable[int], expired_ms: int) -> list[int]:
     return [time_ms if time_ms > expired_ms else ABSENT for time_ms in times_ms]

@@ -22,11 +22,11 @@ from rtaplatform.process.fold.known_orders import CountedOrders, CountsKey
 from rtaplatform.process.fold.person_state import PersonNames
 from rtaplatform.process.fold.persons_by_place import (
     SketchName,
-    by_page,
-    by_place,
-    by_product,
-    by_trait_value,
-    by_visit,
+    group_by_page,
+    group_by_place,
+    group_by_product,
+    group_by_trait_value,
+    group_by_visit,
 )
 from rtaplatform.process.fold.retention_levels import HOUR_WITHOUT_SHORT_SKETCHES
 
@@ -71,18 +71,18 @@ class MinuteTally(Struct):
             self.visits,
             self.pages,
             self.declared,
-            _renamed(self.persons, ids),
-            _renamed(self.persons_by_visit, ids),
-            _renamed(self.persons_by_page, ids),
-            _renamed(self.persons_by_product, ids),
-            _renamed(orders.buyers, ids),
-            _renamed(orders.buyers_by_product, ids),
+            _rename_persons(self.persons, ids),
+            _rename_persons(self.persons_by_visit, ids),
+            _rename_persons(self.persons_by_page, ids),
+            _rename_persons(self.persons_by_product, ids),
+            _rename_persons(orders.buyers, ids),
+            _rename_persons(orders.buyers_by_product, ids),
             by_traits,
-            _renamed(persons_by_traits, ids),
+            _rename_persons(persons_by_traits, ids),
         )
 
 
-def by_known_traits(
+def list_trait_events(
     events: Iterable[tuple[DecodedEvent, EventCommerce]],
     names: PersonNames,
     repeated: Collection[int],
@@ -110,7 +110,7 @@ def _add_counts(counts: dict[CountsKey, int], more: Mapping[CountsKey, int]) -> 
     return {**counts, **{key: n + counts.get(key, 0) for key, n in more.items()}} if more else counts
 
 
-def _renamed(sets: dict[Name, set[bytes]], ids: Mapping[bytes, bytes]) -> dict[Name, set[bytes]]:
+def _rename_persons(sets: dict[Name, set[bytes]], ids: Mapping[bytes, bytes]) -> dict[Name, set[bytes]]:
     if not ids:
         return sets
     return {
@@ -146,19 +146,19 @@ def add_visitor(event: DecodedEvent, commerce: EventCommerce, tally: MinuteTally
         persons.add(person)
 
 
-def sketches_of(
+def list_sketches(
     tally: MinuteTally, buckets: list[tuple[BucketKind, int]], level: int
 ) -> Iterator[tuple[BucketKind, int, SketchName, set[bytes]]]:
     """All persons by minute, hour and day; those of a place, page or product, and buyers, by hour and day only."""
     everybody = set[bytes]().union(*tally.persons.values())
-    lasting = by_place("", tally.persons)
+    lasting = group_by_place("", tally.persons)
     if tally.buyers:
         lasting[(BUYERS, "")] = set[bytes]().union(*tally.buyers.values())
-        lasting |= by_place(BUYERS, tally.buyers)
-    short = by_product("", tally.persons_by_product) | by_product(BUYERS, tally.buyers_by_product)
-    short |= by_page(tally.persons_by_page) | by_visit(tally.persons_by_visit)
+        lasting |= group_by_place(BUYERS, tally.buyers)
+    short = group_by_product("", tally.persons_by_product) | group_by_product(BUYERS, tally.buyers_by_product)
+    short |= group_by_page(tally.persons_by_page) | group_by_visit(tally.persons_by_visit)
     if tally.persons_by_traits:
-        short |= by_trait_value(tally.persons_by_traits)
+        short |= group_by_trait_value(tally.persons_by_traits)
     for kind, start in buckets:
         yield kind, start, ("", ""), everybody
         if kind is BucketKind.MINUTE:

@@ -20,7 +20,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.time.buckets import MINUTE_MS, expires_at_s
+from rtaplatform.core.time.buckets import MINUTE_MS, compute_expiry_s
 from rtaplatform.process.decode.commerce import EventCommerce
 from rtaplatform.process.decode.declared import DeclaredValues
 from rtaplatform.process.decode.fast import DecodedEvent
@@ -52,7 +52,7 @@ class PersonNames(Struct):
     traits: dict[int, DeclaredValues] = {}
 
 
-def ids_in_minute(names: PersonNames, project: str, minute: int) -> dict[bytes, bytes]:
+def find_ids_in_minute(names: PersonNames, project: str, minute: int) -> dict[bytes, bytes]:
     """The id that is counted instead of another one; of an id with several users, as at the end of that minute."""
     by_time, ids = names.by_time.get(project), names.canonical.get(project, {})
     if not by_time:
@@ -210,7 +210,7 @@ class PersonStates:
             for at, (key, stored) in zip(count(step=TOKEN_BYTES), self._read.items(), strict=False)
         ]
         for key, fields in self._cells.items():
-            if not server_s or expires_at_s(key.kind, key.start) > server_s:
+            if not server_s or compute_expiry_s(key.kind, key.start) > server_s:
                 merge_fields(delta.cells, key, fields)
 
     def _make_write(self, key: PersonKey, stored: bytes, new_token: bytes) -> PersonWrite:

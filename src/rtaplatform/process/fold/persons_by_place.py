@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from operator import attrgetter
 
-from rtaplatform.core.rollups import PAGE, PLACE_DIMENSIONS, PRODUCT_ID, TRAIT_PREFIX, sketch_dimension
+from rtaplatform.core.rollups import PAGE, PLACE_DIMENSIONS, PRODUCT_ID, TRAIT_PREFIX, name_sketch_dimension
 from rtaplatform.process.decode.context import EventVisit
 from rtaplatform.process.decode.declared import DeclaredValues
 from rtaplatform.process.decode.fast import EventDimensions
@@ -15,17 +15,17 @@ SketchName = tuple[str, str]  # dimension and value
 _places_of = attrgetter(*PLACE_DIMENSIONS)
 
 
-def by_place(of: str, persons: Mapping[EventDimensions, set[bytes]]) -> dict[SketchName, set[bytes]]:
-    """The persons of each source, country and device. `of` as in `sketch_dimension`."""
+def group_by_place(of: str, persons: Mapping[EventDimensions, set[bytes]]) -> dict[SketchName, set[bytes]]:
+    """The persons of each source, country and device. `of` as in `name_sketch_dimension`."""
     parts: defaultdict[SketchName, list[set[bytes]]] = defaultdict(list)
-    names = [sketch_dimension(of, place) for place in PLACE_DIMENSIONS]
+    names = [name_sketch_dimension(of, place) for place in PLACE_DIMENSIONS]
     for dimensions, members in persons.items():
         for name in zip(names, _places_of(dimensions), strict=True):
             parts[name].append(members)
     return _unite(parts)
 
 
-def by_visit(persons: Mapping[EventVisit, set[bytes]]) -> dict[SketchName, set[bytes]]:
+def group_by_visit(persons: Mapping[EventVisit, set[bytes]]) -> dict[SketchName, set[bytes]]:
     """The persons of each campaign, referrer, channel, system, browser, region and language.
 
     Nearly everybody has events that name no campaign, so nobody is counted by a value that lacks.
@@ -37,7 +37,7 @@ def by_visit(persons: Mapping[EventVisit, set[bytes]]) -> dict[SketchName, set[b
     return _unite(parts)
 
 
-def by_trait_value(persons: Mapping[DeclaredValues, set[bytes]]) -> dict[SketchName, set[bytes]]:
+def group_by_trait_value(persons: Mapping[DeclaredValues, set[bytes]]) -> dict[SketchName, set[bytes]]:
     """The persons of each value of each declared trait, the empty one too."""
     parts: defaultdict[SketchName, list[set[bytes]]] = defaultdict(list)
     for values, members in persons.items():
@@ -50,10 +50,10 @@ def _unite(parts: Mapping[SketchName, list[set[bytes]]]) -> dict[SketchName, set
     return {name: sets[0] if len(sets) == 1 else set[bytes]().union(*sets) for name, sets in parts.items()}
 
 
-def by_product(of: str, persons: Mapping[str, set[bytes]]) -> dict[SketchName, set[bytes]]:
-    dimension = sketch_dimension(of, PRODUCT_ID)
+def group_by_product(of: str, persons: Mapping[str, set[bytes]]) -> dict[SketchName, set[bytes]]:
+    dimension = name_sketch_dimension(of, PRODUCT_ID)
     return {(dimension, product): members for product, members in persons.items()}
 
 
-def by_page(persons: Mapping[str, set[bytes]]) -> dict[SketchName, set[bytes]]:
+def group_by_page(persons: Mapping[str, set[bytes]]) -> dict[SketchName, set[bytes]]:
     return {(PAGE, page): members for page, members in persons.items() if page}

@@ -18,7 +18,7 @@ ALL, HOUR, HOUR_WITHOUT_SHORT_SKETCHES, DAY, NONE = 4, 3, 2, 1, 0
 KINDS_KEPT = (0, 1, 2, 2, 3)
 
 
-def minutes_in_store_from_ms(server_s: int) -> int:
+def find_oldest_minute_ms(server_s: int) -> int:
     """Events before it have no minute bucket in the store any more, whose clock has passed `server_s`."""
     return server_s * 1000 - MINUTES_KEPT_MS - EXPIRY_SLACK_MS[BucketKind.MINUTE] - MINUTE_MS
 
@@ -34,6 +34,6 @@ def find_level(starts: BucketStarts, stream_time_ms: int) -> int:
     return DAY if starts.day * MINUTE_MS + DAYS_KEPT_MS > stream_time_ms else NONE
 
 
-def kept_buckets(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:
+def list_kept_buckets(starts: BucketStarts, level: int) -> list[tuple[BucketKind, int]]:
     kinds = [(BucketKind.DAY, starts.day), (BucketKind.HOUR, starts.hour), (BucketKind.MINUTE, starts.minute)]
     return kinds[: KINDS_KEPT[level]]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rtaplatform.core.declarations import by_trait, by_trait_and_event, by_value, by_value_and_event
+from rtaplatform.core.declarations import (
+    make_trait_and_event_rollup,
+    make_trait_rollup,
+    make_value_and_event_rollup,
+    make_value_rollup,
+)
 from rtaplatform.core.rollups import (
     ACQUISITION,
     BOT_PREFIX,
@@ -15,7 +20,7 @@ from rtaplatform.core.rollups import (
     SEPARATOR,
     SHARED,
     TECHNOLOGY,
-    field,
+    make_field,
 )
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
 from rtaplatform.process.decode.context import EventVisit
@@ -43,7 +48,7 @@ def _sum_by_dimensions(counts: EventCounts) -> dict[EventDimensions, list[int]]:
     return sums
 
 
-def activity_and_events(counts: EventCounts) -> tuple[dict[str, int], dict[str, int]]:
+def sum_activity_and_events(counts: EventCounts) -> tuple[dict[str, int], dict[str, int]]:
     """The fields of the rollups `activity` and `events`: each measure's total, and its sums by dimensions."""
     sums, totals = _sum_by_dimensions(counts), dict[str, int]()
     activity: dict[str, int] = {}
@@ -67,7 +72,7 @@ def _iterate_measures(sums: Mapping[EventDimensions, Sequence[int]]) -> Iterator
 BOT_MEASURES = tuple(BOT_PREFIX + measure for measure in EVENTS.measures)
 
 
-def products_and_sales(counts: EventCounts) -> tuple[dict[str, int], dict[str, int]]:
+def sum_products_and_sales(counts: EventCounts) -> tuple[dict[str, int], dict[str, int]]:
     """The fields of the rollups `products` and `sales`: each measure's total, and its sums by their dimensions."""
     products: dict[str, int] = {}
     sales: dict[str, int] = {}
@@ -93,7 +98,7 @@ SALES_MEASURES = frozenset(SALES.measures)
 SALES_SHARED = frozenset(SHARED[measure] for measure in SALES.measures if measure in SHARED)
 
 
-def visits_and_pages(
+def sum_visits_and_pages(
     visits: Mapping[tuple[EventDimensions, EventVisit], int], pages: Mapping[tuple[EventDimensions, str], int]
 ) -> dict[str, dict[str, int]]:
     """The fields of the rollups of visits, by rollup. Without events, a rollup is not there."""
@@ -110,22 +115,27 @@ def visits_and_pages(
                 _add_field(sums[rollup], bots + "page_views", suffix, n)
     for (dimensions, page), n in pages.items():
         bots = BOT_PREFIX if dimensions.is_bot else ""
-        _add_field(sums.setdefault(PAGES.name, {}), bots + "page_views", field("", page, dimensions.source), n)
+        _add_field(sums.setdefault(PAGES.name, {}), bots + "page_views", make_field("", page, dimensions.source), n)
     return sums
 
 
-def declared_properties(declared: Mapping[tuple[EventDimensions, DeclaredValues], int]) -> dict[str, dict[str, int]]:
+def sum_declared_properties(
+    declared: Mapping[tuple[EventDimensions, DeclaredValues], int],
+) -> dict[str, dict[str, int]]:
     """The fields of the rollups of declared properties, by rollup."""
     sums: dict[str, dict[str, int]] = {}
     for (dimensions, values), n in declared.items():
         measure = BOT_PREFIX + "count" if dimensions.is_bot else "count"
         for name, value in values:
-            for rollup, of_field in ((by_value(name), (value,)), (by_value_and_event(name), (value, dimensions.name))):
-                _add_field(sums.setdefault(rollup.name, {}), measure, field("", *of_field), n)
+            for rollup, of_field in (
+                (make_value_rollup(name), (value,)),
+                (make_value_and_event_rollup(name), (value, dimensions.name)),
+            ):
+                _add_field(sums.setdefault(rollup.name, {}), measure, make_field("", *of_field), n)
     return sums
 
 
-def declared_traits(
+def sum_declared_traits(
     counts: Mapping[tuple[EventDimensions, EventCommerce, DeclaredValues], int],
 ) -> dict[str, dict[str, int]]:
     """The fields of the rollups of declared traits, by rollup."""
@@ -138,11 +148,11 @@ def declared_traits(
         if commerce is not NOTHING:
             measures += [(name, k * n) for name in EVENTS.measures[1:] if (k := getattr(commerce, name))]
         for name, value in values:
-            fields = sums.setdefault(by_trait(name).name, {})
+            fields = sums.setdefault(make_trait_rollup(name).name, {})
             for measure, added in measures:
-                _add_field(fields, bots + measure, field("", value), added)
-            by_event = sums.setdefault(by_trait_and_event(name).name, {})
-            _add_field(by_event, bots + "count", field("", value, dimensions.name), n)
+                _add_field(fields, bots + measure, make_field("", value), added)
+            by_event = sums.setdefault(make_trait_and_event_rollup(name).name, {})
+            _add_field(by_event, bots + "count", make_field("", value, dimensions.name), n)
     return sums
 
 

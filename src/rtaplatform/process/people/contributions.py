@@ -24,13 +24,13 @@ from rtaplatform.core.rollups import (
     RETENTION,
     SESSION_LENGTHS,
     SESSIONS,
-    field,
+    make_field,
 )
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
-from rtaplatform.core.time.session_lengths import length_index
-from rtaplatform.process.people.local_days import day_bucket, first_of_week, local_day
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
+from rtaplatform.core.time.session_lengths import find_length_index
+from rtaplatform.process.people.local_days import find_day_bucket, find_first_of_week, find_local_day
 from rtaplatform.process.people.orders import OrderMade
-from rtaplatform.process.people.person_value import MASK_DAYS, Person, aligned_mask
+from rtaplatform.process.people.person_value import MASK_DAYS, Person, align_mask
 from rtaplatform.process.people.sessions import HAS_ADD, HAS_ORDER, Session
 from rtaplatform.process.people.visit_totals import NO_ORIGIN, Cells, VisitTotals
 from rtaplatform.store.port import CellsKey
@@ -97,14 +97,14 @@ class PeopleTotals:
         self._visits.count_order(order, "", 1)
 
     def _days_of(self, person: Person, newest_day: int) -> Days:
-        return Days(aligned_mask(person, newest_day), local_day(person.first_ms // MINUTE_MS, self._project.zone))
+        return Days(align_mask(person, newest_day), find_local_day(person.first_ms // MINUTE_MS, self._project.zone))
 
     # active days -----------------------------------------------------------------------------------------------
 
     def _change_days(self, newest_day: int, before: Sequence[Days], after: Days, persons: int) -> None:
         for measure, width in (("dau", 1), ("wau", WEEK_DAYS), ("mau", MONTH_DAYS)):
-            had = [covered_days(days.mask, width) for days in before]
-            for bit, n in _changes(had, covered_days(after.mask, width)):
+            had = [cover_days(days.mask, width) for days in before]
+            for bit, n in _list_changed_bits(had, cover_days(after.mask, width)):
                 self._days[(measure, newest_day + MONTH_DAYS - 1 - bit)] += n * persons
 
     # first days and what follows -------------------------------------------------------------------------------
@@ -115,11 +115,11 @@ class PeopleTotals:
 
     def _count_cohorts(self, days: Days, newest_day: int, n: int) -> None:
         first = days.first
-        week = first_of_week(first, self._project.week_start)
+        week = find_first_of_week(first, self._project.week_start)
         self._days[("new", first)] += n
         self._cohorts[("d0", first)] += n
         self._cohorts[("w0", week)] += n
-        ages = [day - first for day in days_of(days.mask, newest_day) if first < day <= first + AGE_DAYS_MAX]
+        ages = [day - first for day in list_days(days.mask, newest_day) if first < day <= first + AGE_DAYS_MAX]
         for age in ages:
             self._cohorts[(f"d{age}", first)] += n
         for weeks in {(first + age - week) // WEEK_DAYS for age in ages} - {0}:
@@ -154,17 +154,17 @@ class PeopleTotals:
             return
         if new.exit_page != old.exit_page:
             self._visits.move_exit(old, new)
-        at, length_ms, old_length_ms = self._sums_at(_place_of(new)), new.length_ms, old.length_ms
+        at, length_ms, old_length_ms = self._sums_at(_make_place(new)), new.length_ms, old.length_ms
         at.events += new.events - old.events
         at.duration_ms += length_ms - old_length_ms
         at.bounces -= old.events == 1
-        index, old_index = length_index(length_ms), length_index(old_length_ms)
+        index, old_index = find_length_index(length_ms), find_length_index(old_length_ms)
         if index != old_index:
             at.lengths[old_index] -= 1
             at.lengths[index] += 1
 
     def _count_session(self, session: Session, n: int) -> None:
-        at, flags = self._sums_at(_place_of(session)), session.flags
+        at, flags = self._sums_at(_make_place(session)), session.flags
         at.sessions += n
         at.events += n * session.events
         at.duration_ms += n * session.length_ms
@@ -173,7 +173,7 @@ class PeopleTotals:
             at.with_order += n * bool(flags & HAS_ORDER)
             at.with_add += n * bool(flags & HAS_ADD)
             at.with_add_and_order += n * (flags == HAS_ORDER | HAS_ADD)
-        at.lengths[length_index(session.length_ms)] += n
+        at.lengths[find_length_index(session.length_ms)] += n
         self._visits.count_pages(session, n)
 
     def _sums_at(self, place: SessionPlace) -> SessionSums:
@@ -193,7 +193,7 @@ class PeopleTotals:
         slug, zone = self._project.slug, self._project.zone
         for rollup, sums in ((ACTIVES, self._days), (RETENTION, self._cohorts)):
             for (measure, day), n in sums.items():
-                start = day_bucket(day, zone)
+                start = find_day_bucket(day, zone)
                 if n and start is not None:
                     cells[CellsKey(slug, rollup.name, BucketKind.DAY, start)][measure] = n
         for place, sums_of_place in self._sessions.items():
@@ -207,21 +207,21 @@ class PeopleTotals:
     def _spread(self, cells: Cells, place: SessionPlace, sums: SessionSums) -> None:
         """Add the sums of a place to its buckets. Lengths have none of the minute."""
         minute, *dimensions, origin = place
-        slug, starts = self._project.slug, bucket_starts(minute, self._project.zone)
+        slug, starts = self._project.slug, find_bucket_starts(minute, self._project.zone)
         measures = [(measure, n) for measure in SESSIONS.measures if (n := getattr(sums, measure))]
         self._visits.spread(cells, ORIGINS.name, minute, measures, origin or NO_ORIGIN)
-        fields = [(name, n) for measure, n in measures for name in (measure, field(measure, *dimensions))]
+        fields = [(name, n) for measure, n in measures for name in (measure, make_field(measure, *dimensions))]
         for kind, start in zip(BucketKind, starts, strict=True):
             _add(cells[CellsKey(slug, SESSIONS.name, kind, start)], fields)
         lengths = [(str(index), n) for index, n in sums.lengths.items() if n]
         total = ("sessions", sum(n for _, n in lengths))
         for rollup, values in ((LENGTHS, ()), (SESSION_LENGTHS, dimensions)) if lengths else ():
-            fields = [total, *((field("sessions", index, *values), n) for index, n in lengths)]
+            fields = [total, *((make_field("sessions", index, *values), n) for index, n in lengths)]
             for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
                 _add(cells[CellsKey(slug, rollup.name, kind, start)], fields)
 
 
-def _place_of(session: Session) -> SessionPlace:
+def _make_place(session: Session) -> SessionPlace:
     return session.start_ms // MINUTE_MS, session.source, session.country, session.device, session.origin
 
 
@@ -236,7 +236,7 @@ def _begins_like(one: Session, other: Session) -> bool:
     )
 
 
-def covered_days(mask: int, width: int) -> int:
+def cover_days(mask: int, width: int) -> int:
     """The days that active ones cover, each with those after it. Bit MONTH_DAYS - 1 is the newest active day."""
     covered = mask << (MONTH_DAYS - 1)
     done = 1
@@ -247,11 +247,11 @@ def covered_days(mask: int, width: int) -> int:
     return covered
 
 
-def days_of(mask: int, newest_day: int) -> list[int]:
+def list_days(mask: int, newest_day: int) -> list[int]:
     return [newest_day - back for back in range(MASK_DAYS) if mask >> back & 1]
 
 
-def _changes(had: Sequence[int], has: int) -> Iterator[tuple[int, int]]:
+def _list_changed_bits(had: Sequence[int], has: int) -> Iterator[tuple[int, int]]:
     """Which bits are set more or less often than before, and by how much. All of `had` is in `has`."""
     new, twice, seen = has, 0, 0
     for bits in had:

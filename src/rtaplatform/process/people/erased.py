@@ -6,21 +6,21 @@ from collections.abc import Collection
 
 from rtaplatform.core.control_records import ErasureRecord
 from rtaplatform.core.ledger import PartitionId
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.people.person_value import ERASED_VALUE, Person, decode_value
 from rtaplatform.store.port import ErasedKeys, Tombstone
 
 
-def other_ids(value: bytes) -> Collection[bytes]:
+def list_other_ids(value: bytes) -> Collection[bytes]:
     """The ids beside its own under which the person of this value is online."""
     person = decode_value(value)
     return [person.canonical] if isinstance(person, Person) and person.canonical else []
 
 
-TOMBSTONE = Tombstone(ERASED_VALUE, other_ids)
+TOMBSTONE = Tombstone(ERASED_VALUE, list_other_ids)
 
 
-def erased_keys(erasure: ErasureRecord, place: PartitionId, offset: int) -> ErasedKeys:
+def make_erased_keys(erasure: ErasureRecord, place: PartitionId, offset: int) -> ErasedKeys:
     """What the record at this place and offset of `rta.control` erases."""
-    persons = tuple(persons_of(erasure.user_id, erasure.anonymous_ids))
+    persons = tuple(hash_persons(erasure.user_id, erasure.anonymous_ids))
     return ErasedKeys(erasure.project_id, persons, place, offset + 1, TOMBSTONE)

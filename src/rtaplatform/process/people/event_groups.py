@@ -12,7 +12,7 @@ from rtaplatform.process.people.person_value import SESSION_LATE_MS
 EventGroups = dict[tuple[str, bytes, bytes], list[DecodedEvent]]
 
 
-def slices_of(groups: EventGroups) -> Sequence[EventGroups]:
+def split_by_time(groups: EventGroups) -> Sequence[EventGroups]:
     """The events in parts, in order of time. Within a part no event is too late for a session because of another.
 
     A batch of history spans days. Events of one person are in several groups (his own, one for each device), and

@@ -25,7 +25,7 @@ class Alias(Struct, frozen=True, array_like=True, tag=1):
     links: list[tuple[int, bytes]]
 
 
-def user_at(alias: Alias, time_ms: int) -> bytes:
+def find_user(alias: Alias, time_ms: int) -> bytes:
     """The user of an event that names the anonymous id alone."""
     at = bisect_right(alias.links, time_ms, key=_time)
     return alias.links[at - 1][1] if at else alias.heir

@@ -16,7 +16,7 @@ from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.decode.declared import DeclaredValues
 from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.person_state import PersonKey
-from rtaplatform.process.people.identity import Alias, user_at, with_link
+from rtaplatform.process.people.identity import Alias, find_user, with_link
 from rtaplatform.process.people.person_value import KnownTrait, Person, PersonValue
 
 KnownTraits = tuple[KnownTrait, ...]
@@ -51,7 +51,7 @@ class TraitReading:
         if event.linked:
             self._link(event)
         alias = self._alias((event.project, event.person))
-        key = (event.project, event.person if alias is None else user_at(alias, event.time_ms))
+        key = (event.project, event.person if alias is None else find_user(alias, event.time_ms))
         if given:
             self._learn(key, [KnownTrait(*one, event.time_ms) for one in given])
         values = self._values.get(key)

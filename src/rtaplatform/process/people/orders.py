@@ -27,7 +27,7 @@ class OrderMade(Struct, frozen=True, array_like=True, gc=False, order=True):
     other_currencies: int
 
 
-def origin_at(sessions: Sequence[Session], time_ms: int) -> str:
+def find_origin(sessions: Sequence[Session], time_ms: int) -> str:
     """Where the visit came from that was going on at that time; empty if none was. Sessions are in order of time."""
     at = bisect_right(sessions, time_ms, key=_start_of)
     if not at or time_ms > sessions[at - 1].end_ms + GAP_MS:

@@ -20,8 +20,8 @@ from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.fold.decode_run import DecodedRecord
 from rtaplatform.process.fold.person_state import PersonKey, PersonNames, PersonStates
 from rtaplatform.process.people.contributions import PeopleTotals
-from rtaplatform.process.people.event_groups import EventGroups, slices_of
-from rtaplatform.process.people.identity import Alias, user_at, with_link
+from rtaplatform.process.people.event_groups import EventGroups, split_by_time
+from rtaplatform.process.people.identity import Alias, find_user, with_link
 from rtaplatform.process.people.known_traits import TraitReading
 from rtaplatform.process.people.orders import OrderMade
 from rtaplatform.process.people.person_value import (
@@ -113,7 +113,7 @@ class PeopleBatch:
         self._orders = {
             id(event): OrderMade(event.time_ms, of.units, of.revenue, of.other_currencies) for event, of in orders
         }
-        for groups in slices_of(self._events):
+        for groups in split_by_time(self._events):
             for (project, person, anonymous), events in groups.items():
                 if anonymous:
                     self._link(project, anonymous, person, events)
@@ -179,7 +179,7 @@ class PeopleBatch:
         self._aliases[(project, person)] = None
         by_user: defaultdict[bytes, list[DecodedEvent]] = defaultdict(list)
         for event in events:
-            by_user[user_at(value, event.time_ms)].append(event)
+            by_user[find_user(value, event.time_ms)].append(event)
         for user, theirs in by_user.items():
             self._give(project, user, person if user == value.heir else b"", theirs)
         newest_ms = max(event.time_ms for event in events)

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
 from rtaplatform.process.decode.fast import DecodedEvent
 from rtaplatform.process.people.identity import Alias
-from rtaplatform.process.people.local_days import local_day
+from rtaplatform.process.people.local_days import find_local_day
 from rtaplatform.process.people.orders import OrderMade
 from rtaplatform.process.people.sessions import GAP_MS, Session, unite_sessions, with_events
 
@@ -110,7 +110,7 @@ def take_events(
     late, last_day, rest = 0, NO_DAY, events[:0]
     for index, event in enumerate(events):
         time_ms = event.time_ms
-        day = local_day(time_ms // MINUTE_MS, zone)
+        day = find_local_day(time_ms // MINUTE_MS, zone)
         if day != newest_day:
             if newest_day - day > DAYS_LATE:
                 late += 1
@@ -159,7 +159,7 @@ def _split_orders(
 
 def _begin_person(first_ms: int, seen_as: bytes, zone: str) -> Person:
     """A person whose first event is about to be taken."""
-    return Person(first_ms, seen_as, first_ms, local_day(first_ms // MINUTE_MS, zone), 0, [])
+    return Person(first_ms, seen_as, first_ms, find_local_day(first_ms // MINUTE_MS, zone), 0, [])
 
 
 def unite_persons(user: Person, other: Person, other_id: bytes) -> Person:
@@ -173,7 +173,7 @@ def unite_persons(user: Person, other: Person, other_id: bytes) -> Person:
         canonical,
         max(user.newest_ms, other.newest_ms),
         newest_day,
-        aligned_mask(user, newest_day) | aligned_mask(other, newest_day),
+        align_mask(user, newest_day) | align_mask(other, newest_day),
         unite_sessions([*user.sessions, *other.sessions]),
         sorted([*user.orders, *other.orders]),
     )
@@ -183,12 +183,12 @@ def as_of(person: Person, time_ms: int, zone: str) -> Person:
     """The person as if there had been an event at that time: without what would be too old to change then."""
     if time_ms <= person.newest_ms:
         return person
-    day = max(person.newest_day, local_day(time_ms // MINUTE_MS, zone))
-    aged = structs.replace(person, newest_ms=time_ms, newest_day=day, mask=aligned_mask(person, day))
+    day = max(person.newest_day, find_local_day(time_ms // MINUTE_MS, zone))
+    aged = structs.replace(person, newest_ms=time_ms, newest_day=day, mask=align_mask(person, day))
     return without_old_sessions(aged)
 
 
-def aligned_mask(person: Person, newest_day: int) -> int:
+def align_mask(person: Person, newest_day: int) -> int:
     """The person's active days, counted back from a day that is no earlier than his newest."""
     shift = newest_day - person.newest_day
     return person.mask << shift & MASK if shift < MASK_DAYS else 0

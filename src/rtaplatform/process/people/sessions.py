@@ -74,7 +74,7 @@ def _with_event(session: Session, time_ms: int, flags: int, page: str) -> Sessio
 
 def join_sessions(one: Session, other: Session) -> Session:
     """Both as one, whatever lies between them."""
-    first = min(one, other, key=_order)
+    first = min(one, other, key=_make_sort_key)
     end_ms = max(one.end_ms, other.end_ms)
     return Session(
         first.start_ms,
@@ -94,7 +94,7 @@ def unite_sessions(sessions: Iterable[Session]) -> list[Session]:
     """The sessions that these come to, in order of time. One that meets no other is the same object as before."""
     united: list[Session] = []
     end_ms = -GAP_MS
-    for session in sorted(sessions, key=_order):
+    for session in sorted(sessions, key=_make_sort_key):
         if united and session.start_ms - end_ms <= GAP_MS:
             united[-1] = join_sessions(united[-1], session)
         else:
@@ -103,6 +103,6 @@ def unite_sessions(sessions: Iterable[Session]) -> list[Session]:
     return united
 
 
-def _order(session: Session) -> tuple[int, str, str, str, str, str]:
+def _make_sort_key(session: Session) -> tuple[int, str, str, str, str, str]:
     first_event = session.source, session.country, session.device, session.origin, session.entry_page
     return session.start_ms, *first_event

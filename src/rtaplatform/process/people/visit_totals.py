@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACQUISITION, ORIGINS, SEPARATOR, SESSION_PAGES, SESSIONS, field
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
-from rtaplatform.process.people.orders import OrderMade, origin_at
+from rtaplatform.core.rollups import ACQUISITION, ORIGINS, SEPARATOR, SESSION_PAGES, SESSIONS, make_field
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
+from rtaplatform.process.people.orders import OrderMade, find_origin
 from rtaplatform.process.people.person_value import Person
 from rtaplatform.process.people.sessions import Session
 from rtaplatform.store.port import CellsKey
@@ -34,7 +34,7 @@ class VisitTotals:
         """Each order moves to the origin of the session in which it falls now."""
         for person, n in (*((person, -1) for person in before), (after, 1)):
             for order in person.orders:
-                self.count_order(order, origin_at(person.sessions, order.time_ms), n)
+                self.count_order(order, find_origin(person.sessions, order.time_ms), n)
 
     def count_order(self, order: OrderMade, origin: str, n: int) -> None:
         sums = self._orders[(order.time_ms // MINUTE_MS, origin)]
@@ -60,13 +60,13 @@ class VisitTotals:
             self.spread(cells, ORIGINS.name, minute, sums, origin or NO_ORIGIN)
         for (minute, page, source), pages in self._pages.items():
             sums = [(measure, n) for measure, n in zip(SESSION_PAGES.measures, pages, strict=True) if n]
-            self.spread(cells, SESSION_PAGES.name, minute, sums, field("", page, source))
+            self.spread(cells, SESSION_PAGES.name, minute, sums, make_field("", page, source))
 
     def spread(self, cells: Cells, rollup: str, minute: int, sums: Sequence[tuple[str, int]], suffix: str) -> None:
         """Add to the totals and to one value, of hour and day."""
         if not sums:
             return
-        starts = bucket_starts(minute, self._project.zone)
+        starts = find_bucket_starts(minute, self._project.zone)
         for kind, start in ((BucketKind.HOUR, starts.hour), (BucketKind.DAY, starts.day)):
             fields = cells[CellsKey(self._project.slug, rollup, kind, start)]
             for measure, n in sums:

@@ -30,7 +30,7 @@ def adopt(
 ) -> Adoption | None:
     """How one shard's ledger accepts the partition as it is now; None if the partition need not stop.
 
-    `hashes`: for `last_counted_offset` of each shard, the hash of the record that is there now ("" if there is none).
+    `hashes`: for `find_last_counted_offset` of each shard, the hash of the record that is there now, or "" if none is.
     """
     text = state.ledger.get(extent.place, "")
     offset = state.next_offset(extent.place)
@@ -44,14 +44,14 @@ def adopt(
     if offset > extent.high:
         gap = f"the log ended at {extent.high}, {offset} was to come next: what was counted stays"
         return _adopt_from(partition, extent, text, extent.high, gap)
-    last = last_counted_offset(extent, state)
+    last = find_last_counted_offset(extent, state)
     if last is not None and hashes.get(last, read_row(text).last_hash) != read_row(text).last_hash:
         gap = f"record {last} is not the one that was counted: of this log only what follows is counted"
         return _adopt_from(partition, extent, text, offset, gap)
     return None
 
 
-def last_counted_offset(extent: OffsetRange, state: ShardState) -> int | None:
+def find_last_counted_offset(extent: OffsetRange, state: ShardState) -> int | None:
     """The offset of the last record that a shard has counted, if the ledger has its hash and the log still has it."""
     text = state.ledger.get(extent.place, "")
     row = read_row(text) if text else None

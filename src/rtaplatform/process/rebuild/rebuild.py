@@ -19,10 +19,10 @@ from math import inf
 from rtaplatform import telemetry
 from rtaplatform.core.control_records import ErasureRecord, read_erasure
 from rtaplatform.core.errors import SetupError, Stopped, Unavailable
-from rtaplatform.core.ledger import PartitionId, next_offset
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.ledger import PartitionId, read_next_offset
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.process.fold.job import ECOMMERCE_JOB, Job
-from rtaplatform.process.people.erased import erased_keys
+from rtaplatform.process.people.erased import make_erased_keys
 from rtaplatform.process.rebuild.building_store import BuildingStore, NotBuilt, RebuildStore
 from rtaplatform.process.rebuild.time_ordered_log import TimeOrderedLog
 from rtaplatform.process.rebuild.uncounted_dead_letters import UncountedDeadLetters
@@ -202,11 +202,11 @@ class Rebuild:
         self._log.skip_control_record()
 
     def _erase(self, erasure: ErasureRecord, partition: Partition, offset: int) -> None:
-        shard = shard_of(erasure.project_id, self._shards)
+        shard = find_shard(erasure.project_id, self._shards)
         if shard not in self.remaining:
             return
         place = self._log.read_extents([partition])[partition].place
-        if not self._store.erase(shard, self.names[shard], erased_keys(erasure, place, offset)):
+        if not self._store.erase(shard, self.names[shard], make_erased_keys(erasure, place, offset)):
             raise NotBuilt(shard)
 
     def _is_control_read(self) -> bool:
@@ -257,7 +257,7 @@ class Rebuild:
         extents = self._log.read_extents(self._log.read_assignment()[1])
         highs = {extent.place: extent.high for extent in extents.values()}
         rows = {place: state.ledger.get(place, "") for place in places} if state else {}
-        self._lost_rows[shard] = {p: row for p, row in rows.items() if next_offset(row) > highs.get(p, inf)}
+        self._lost_rows[shard] = {p: row for p, row in rows.items() if read_next_offset(row) > highs.get(p, inf)}
 
 
 def _can_resume(state: ShardState, shards: int, extents: Mapping[Partition, OffsetRange]) -> bool:

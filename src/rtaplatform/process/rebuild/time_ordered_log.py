@@ -217,7 +217,9 @@ class TimeOrderedLog:
     def _take_earliest(self, at_most: int) -> list[RecordColumns]:
         """Take the records with the least stream times. If a record of `rta.control` comes before all, it is next."""
         ready = [buffer for buffer in self._buffers if buffer and not buffer.is_control]
-        control = min((buffer for buffer in self._buffers if buffer and buffer.is_control), key=_head_ms, default=None)
+        control = min(
+            (buffer for buffer in self._buffers if buffer and buffer.is_control), key=_read_head_ms, default=None
+        )
         bound_ms = min((buffer.limit_ms for buffer in self._buffers if buffer), default=TIME_MS_MAX)
         if control is not None:
             bound_ms = min(bound_ms, control.head_ms - 1)
@@ -228,7 +230,7 @@ class TimeOrderedLog:
         return _take_up_to(times[-1], len(times), ready)
 
 
-def _head_ms(buffer: PartitionBuffer) -> int:
+def _read_head_ms(buffer: PartitionBuffer) -> int:
     return buffer.head_ms
 
 

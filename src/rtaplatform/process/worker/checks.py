@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.process.worker.gauges import PartitionGauges
-from rtaplatform.process.worker.positions import Positions, partition_of
+from rtaplatform.process.worker.positions import Positions, parse_partition
 from rtaplatform.process.worker.stalls import (
     StallDetector,
     UnownedPartitions,
@@ -73,7 +73,7 @@ class Checks:
 
         `now` and `started_at`, when the positions were found, are in seconds of the worker's clock.
         """
-        stopped = {partition for stop in positions.stops if (partition := partition_of(stop)) is not None}
+        stopped = {partition for stop in positions.stops if (partition := parse_partition(stop)) is not None}
         try:
             extents = self._log.read_extents({*positions.extents, *stopped})
         except Unavailable:
@@ -120,7 +120,7 @@ class Checks:
         stopped_extents = {p: e for p, e in extents.items() if p in stopped}
         current = Positions.find(stopped, states, stopped_extents, self._shard_count)
         for stop in positions.stops.keys() - current.stops.keys():
-            partition = partition_of(stop)
+            partition = parse_partition(stop)
             if partition is None or partition not in positions.extents:
                 return stop
             # Its records differed from the counted ones. Only reading again shows whether they still do.

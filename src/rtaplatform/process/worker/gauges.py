@@ -22,17 +22,17 @@ class PartitionGauges:
 
     def show_lag(self, partition: Partition, records: int) -> None:
         self._partitions.add(partition)
-        telemetry.WORKER_LAG.labels(*_labels(partition)).set(records)
+        telemetry.WORKER_LAG.labels(*_make_labels(partition)).set(records)
 
     def show_advance(self, partition: Partition) -> None:
         self._partitions.add(partition)
-        telemetry.WORKER_ADVANCED_AT.labels(*_labels(partition)).set_to_current_time()
+        telemetry.WORKER_ADVANCED_AT.labels(*_make_labels(partition)).set_to_current_time()
 
     def keep_only(self, partitions: Collection[Partition]) -> None:
         for partition in self._partitions - set(partitions):
             for gauge in (telemetry.WORKER_LAG, telemetry.WORKER_ADVANCED_AT):
                 with suppress(KeyError):  # only one of the two was shown
-                    gauge.remove(*_labels(partition))
+                    gauge.remove(*_make_labels(partition))
         self._partitions &= set(partitions)
 
 
@@ -58,5 +58,5 @@ class RecentOutcomes:
             return self._counts.count(outcome, self._clock())
 
 
-def _labels(partition: Partition) -> tuple[str, str]:
+def _make_labels(partition: Partition) -> tuple[str, str]:
     return partition.topic, str(partition.number)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rtaplatform.process.fold.dedup import without_expired
 from rtaplatform.process.fold.job import BatchFold, DecodedRun, Job
-from rtaplatform.process.fold.loose_ids import loose_without_expired
+from rtaplatform.process.fold.loose_ids import blank_expired
 from rtaplatform.process.worker.limits import StateIsStale, WorkerLimits
 from rtaplatform.process.worker.poison import IsolatedFold, Quarantine, record_work
 from rtaplatform.process.worker.positions import Positions
@@ -184,7 +184,7 @@ class OpenBatch:
         delta.projects_version = positions.shards[shard].projects_version
         delta.expired_blocks = positions.expired_blocks(batch.folded)
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
-        delta.loose = loose_without_expired(delta.loose, delta.expired_blocks)
+        delta.loose = blank_expired(delta.loose, delta.expired_blocks)
         delta.dead_before_ms = max(0, min(batch.folded.values()) - DEAD_KEPT_MS)
         return delta
 

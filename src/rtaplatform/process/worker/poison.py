@@ -25,9 +25,9 @@ from rtaplatform.core.errors import NOT_OF_A_RECORD
 from rtaplatform.core.events import Reason
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.process.decode.commerce import NOTHING
-from rtaplatform.process.decode.lenient import project_of
+from rtaplatform.process.decode.lenient import read_project
 from rtaplatform.process.fold.decode_run import DecodedRecord, EventRun
 from rtaplatform.process.fold.dedup import NO_LOOKUP, BlockCache, RepeatFilter
 from rtaplatform.process.fold.job import DecodedRun, Job
@@ -259,7 +259,7 @@ def _make_dead_letter(run: RecordColumns, stream_time_ms: int, detail: str, isol
     """As for any dead letter (decision 4), the shard of the project that the record names counts it."""
     project = _find_project(run.values[0])
     dead_letter = DeadLetter(run.record(0), project if project in isolated.projects else "", Reason.INTERNAL, detail)
-    shard = shard_of(project, isolated.shards) if project else 0
+    shard = find_shard(project, isolated.shards) if project else 0
     return DecodedRecord(shard, stream_time_ms, None, NOTHING, dead_letter, NO_LOOKUP)
 
 
@@ -267,7 +267,7 @@ def _find_project(value: bytes | None) -> str:
     """The project that the record names, or "": finding it may be what raises."""
     try:
         with record_work():
-            return project_of(value)
+            return read_project(value)
     except RecordRaised:
         return ""
 

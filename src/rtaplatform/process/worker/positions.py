@@ -13,7 +13,7 @@ import xxhash
 from msgspec import structs
 
 from rtaplatform.core.errors import Stopped
-from rtaplatform.core.ledger import DEDUP_PARTITIONS, LedgerRow, next_offset, read_row
+from rtaplatform.core.ledger import DEDUP_PARTITIONS, LedgerRow, read_next_offset, read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.process.fold.dedup import WINDOW_MS
 from rtaplatform.store.port import NO_TOTALS, SCHEMA, Advance, ShardState
@@ -37,7 +37,7 @@ SHARD_IS_TORN = "torn: a batch was written half; run `rta rebuild`"
 NOTHING_READ = LedgerRow(0, -1, -1, "", -1, 0)
 
 
-def fingerprint(record: LogRecord) -> str:
+def hash_record(record: LogRecord) -> str:
     """xxh3 of timestamp, key and value."""
     digest = xxhash.xxh3_64(record.timestamp_ms.to_bytes(8, "big", signed=True))
     digest.update(len(record.key).to_bytes(4, "big"))
@@ -46,10 +46,10 @@ def fingerprint(record: LogRecord) -> str:
     return digest.hexdigest()
 
 
-def row_after(record: LogRecord, stream_time_ms: int) -> LedgerRow:
+def make_row_after(record: LogRecord, stream_time_ms: int) -> LedgerRow:
     """The ledger row after this record has been counted, at this stream time."""
     return LedgerRow(
-        record.offset + 1, record.offset, record.timestamp_ms, fingerprint(record), record.leader_epoch, stream_time_ms
+        record.offset + 1, record.offset, record.timestamp_ms, hash_record(record), record.leader_epoch, stream_time_ms
     )
 
 
@@ -121,7 +121,7 @@ class Positions:
 
     def next_uncounted_offset(self, shard: int, partition: Partition) -> int:
         """The first offset that the shard has not counted yet."""
-        return next_offset(self._rows[shard].get(self.extents[partition].place, ""))
+        return read_next_offset(self._rows[shard].get(self.extents[partition].place, ""))
 
     def first_offset_read_again(self, partition: Partition) -> int:
         """The first offset that a worker which starts now may read: that of the last record that was counted."""
@@ -131,7 +131,7 @@ class Positions:
     def move_past(self, shard: int, partition: Partition, last: LogRecord, stream_time_ms: int) -> Advance:
         """The move of the shard's row that counts the partition up to this record."""
         place = self.extents[partition].place
-        return Advance(place, self._rows[shard].get(place, ""), row_after(last, stream_time_ms).text())
+        return Advance(place, self._rows[shard].get(place, ""), make_row_after(last, stream_time_ms).text())
 
     def all_moves(self, shard: int) -> list[Advance]:
         """For all partitions, the move from the shard's row to what has been read; often both are the same."""
@@ -140,7 +140,7 @@ class Positions:
             current = self._rows[shard].get(extent.place, "")
             row = self._read_rows[partition]
             if current or row.next_offset:
-                is_ahead = row.next_offset > next_offset(current)
+                is_ahead = row.next_offset > read_next_offset(current)
                 moves.append(Advance(extent.place, current, row.text() if is_ahead else current))
         return moves
 
@@ -152,7 +152,7 @@ class Positions:
         """Record that these runs have been read, and given to all shards that need them."""
         for partition, run in runs.items():
             stream_time_ms = max(self.stream_time_ms(partition), max(run.timestamps_ms))
-            self._read_rows[partition] = row_after(run.record(-1), stream_time_ms)
+            self._read_rows[partition] = make_row_after(run.record(-1), stream_time_ms)
 
     def skip_to_ends(self, ends: Mapping[Partition, int]) -> None:
         """Record that partitions were read to their end: there are no readable records before it."""
@@ -194,7 +194,7 @@ class Positions:
             if offset > run.offsets[-1]:
                 break
             index = bisect_left(run.offsets, offset)
-            if run.offsets[index] != offset or fingerprint(run.record(index)) != expected.pop(offset):
+            if run.offsets[index] != offset or hash_record(run.record(index)) != expected.pop(offset):
                 return offset  # it is another record, or no longer there
         return None
 
@@ -210,7 +210,7 @@ class Positions:
         return hashes
 
 
-def partition_of(stop: str) -> Partition | None:
+def parse_partition(stop: str) -> Partition | None:
     """The partition that a stop names; None if it names a shard."""
     topic, colon, number = stop.rpartition(":")
     return Partition(topic, int(number)) if colon else None

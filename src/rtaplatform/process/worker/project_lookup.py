@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.process.worker.positions import Positions
 from rtaplatform.store.port import AggregateStore
 
@@ -44,7 +44,7 @@ class ProjectLookup:
         """Return the names that are projects by now, after adding them to the positions."""
         names_by_shard: dict[int, list[str]] = {}
         for name in sorted(names):
-            names_by_shard.setdefault(shard_of(name, self._shards), []).append(name)
+            names_by_shard.setdefault(find_shard(name, self._shards), []).append(name)
         project_names: set[str] = set()
         for shard, shard_names in names_by_shard.items():
             if shard in positions.shards:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rtaplatform.catalog.entities.fields import NO_NUL
 from rtaplatform.core.time.calendar import WEEKDAYS
-from rtaplatform.core.time.zones import zone_names
+from rtaplatform.core.time.zones import list_zone_names
 
 Docs = dict[str, Any]
 TEXT: Docs = {"type": "string"}
@@ -44,7 +44,7 @@ META: Docs = {"$ref": "#/components/schemas/Meta"}
 
 def make_components() -> Docs:
     """Return the schemas that several operations share."""
-    zones = sorted(zone_names())
+    zones = sorted(list_zone_names())
     zone = {
         "type": "string",
         "enum": zones,

@@ -27,8 +27,8 @@ from rtaplatform.core.query import (
     TrendingProduct,
 )
 from rtaplatform.core.rollups import PRODUCT_ID
-from rtaplatform.core.values.dimensions import dimension
-from rtaplatform.core.values.markers import shown_value
+from rtaplatform.core.values.dimensions import as_dimension
+from rtaplatform.core.values.markers import to_shown_value
 from rtaplatform.serve.catalog.catalog_http import decode_id
 from rtaplatform.serve.http.access import find_access
 from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, type_as, wants_csv, write_objects
@@ -97,8 +97,8 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     read_parameters(request, (*PERIOD_PARAMETERS, "format"))
     product_id = decode_id(id)
     query = parse_parameters("visitors", request.query_params.multi_items(), besides=("format",))
-    stored = dimension(product_id)
-    query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (shown_value(stored),)),))
+    stored = as_dimension(product_id)
+    query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (to_shown_value(stored),)),))
     is_table = wants_csv(request)
     services, project = require_query_services(find_dependencies(request)), find_access(request).project
     totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)

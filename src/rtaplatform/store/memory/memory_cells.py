@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rtaplatform.core.caps import Caps, anchor_of, bounded_of, seats_of, without_seat
-from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, PRODUCTS, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX, field
+from rtaplatform.core.caps import Caps, find_anchor, find_seat_kind, list_bounded_values, without_seat
+from rtaplatform.core.rollups import BOT_PREFIX, PERSONS, PRODUCTS, SEATS_PREFIX, SEPARATOR, SHORT_PREFIX, make_field
 from rtaplatform.store.memory.memory_totals import MemoryTotals, flatten
 from rtaplatform.store.port import CellsKey, SketchKey
 
@@ -22,7 +22,7 @@ def increment_cells(totals: MemoryTotals, key: CellsKey, fields: Mapping[str, in
     is_logged = key.rollup == PRODUCTS.name and len(bucket) >= LOGGED_FROM
     before = dict(bucket) if is_logged else {}
     for name, n in fields.items():
-        seat = name if name in bucket or not bounded_of(key.rollup) else _find_seat(bucket, key, name, caps)
+        seat = name if name in bucket or not list_bounded_values(key.rollup) else _find_seat(bucket, key, name, caps)
         total = bucket.get(seat, 0) + n
         if -OVERFLOW <= total < OVERFLOW:
             bucket[seat] = total
@@ -40,12 +40,12 @@ def _find_seat(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> 
     measure, *values = name.split(SEPARATOR)
     instead = without_seat(key.rollup, tuple(values))
     bots = BOT_PREFIX if measure.startswith(BOT_PREFIX) else ""
-    anchor = field(bots + anchor_of(key.rollup), *values)
+    anchor = make_field(bots + find_anchor(key.rollup), *values)
     if not values or instead == tuple(values) or anchor in bucket:
         return name
-    seats = f"{SEATS_PREFIX}{bots}{seats_of(key.rollup, tuple(values))}"
+    seats = f"{SEATS_PREFIX}{bots}{find_seat_kind(key.rollup, tuple(values))}"
     if bucket.get(seats, 0) >= caps.seats(key.rollup, key.kind):
-        return field(measure, *instead)
+        return make_field(measure, *instead)
     bucket[seats] = bucket.get(seats, 0) + 1
     bucket[anchor] = 0
     return name
@@ -56,7 +56,7 @@ def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], 
         totals.sketches.setdefault(key, set()).update(members)
         return
     record = totals.cells.setdefault(CellsKey(key.project, PERSONS.name, key.kind, key.start), {})
-    size_field, left_out_field = field("bytes", key.dimension), field("left_out", key.dimension)
+    size_field, left_out_field = make_field("bytes", key.dimension), make_field("left_out", key.dimension)
     before = totals.sketches.get(key)
     if before is None and record.get(size_field, 0) >= caps.sketch_bytes(key.dimension):
         record[left_out_field] = record.get(left_out_field, 0) + 1

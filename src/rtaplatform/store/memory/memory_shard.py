@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from rtaplatform.core.caps import Caps
-from rtaplatform.core.ledger import PartitionId, next_offset
+from rtaplatform.core.ledger import PartitionId, read_next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.store.memory.memory_cells import add_members, increment_cells
 from rtaplatform.store.memory.memory_ids import find_differing_orders, write_ids, write_orders
@@ -49,7 +49,8 @@ def find_places_behind(shard: MemoryShard, built: MemoryTotals, lost: dict[Parti
         for place, row in shard.totals.ledger.items()
         if place.topic_id in topics.values()
         and lost.get(place) != row
-        and next_offset(row) > (next_offset(built.ledger[place]) if place in built.ledger else starts.get(place, 0))
+        and read_next_offset(row)
+        > (read_next_offset(built.ledger[place]) if place in built.ledger else starts.get(place, 0))
     ]
 
 

@@ -14,7 +14,7 @@ from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import NotFound, Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.store.memory.memory_shard import (
     MemoryShard,
     find_conflict,
@@ -68,7 +68,7 @@ class MemoryStore:
 
     def set_projects(self, projects: Sequence[ProjectSettings], version: str) -> None:
         for number, content in enumerate(self.shards):
-            updates = {p.slug: p for p in projects if shard_of(p.slug, len(self.shards)) == number}
+            updates = {p.slug: p for p in projects if find_shard(p.slug, len(self.shards)) == number}
             pairs = ((updates[slug], project) for slug, project in content.projects.items() if slug in updates)
             if not content.projects_version or any(update.folding != project.folding for update, project in pairs):
                 content.projects_version = version
@@ -204,7 +204,7 @@ class MemoryStore:
     def forget(self, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> None:
         """Put tombstones in the place of these persons, in every generation; in one that is built, when it switches."""
         self._require_reachable()
-        content = self.shards[shard_of(project, len(self.shards))]
+        content = self.shards[find_shard(project, len(self.shards))]
         for name, totals in content.generations.items():
             if name == content.building:
                 content.erasing.append((project, tuple(persons), tombstone))
@@ -215,7 +215,7 @@ class MemoryStore:
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
         self._require_reachable()
-        shard = shard_of(project, len(self.shards))
+        shard = find_shard(project, len(self.shards))
         content = self.shards[shard]
         if not content.generation:
             raise Stopped("shard", "no_manifest", "Run `rta rebuild`.")

@@ -1,7 +1,7 @@
 """The port of the store: workers write through it, the analytics read through it.   Stage 4 of 6.
 
 It has two adapters, `store/redis/redis_store.py` and `store/memory/memory_store.py`, and one contract suite for both.
-A shard is identified by its number; a project's shard is `shard_of(project, shards)`. Import the port from here.
+A shard is identified by its number; a project's shard is `find_shard(project, shards)`. Import the port from here.
 """
 
 from __future__ import annotations

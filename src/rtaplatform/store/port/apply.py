@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from rtaplatform.core.ledger import PartitionId, next_offset
+from rtaplatform.core.ledger import PartitionId, read_next_offset
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import BucketKind
 
@@ -31,7 +31,7 @@ class ShardState(Struct, frozen=True):
     def next_offset(self, place: PartitionId) -> int:
         """Return the first offset not counted yet. A partition without a row begins where the generation does."""
         row = self.ledger.get(place)
-        return next_offset(row) if row else self.starts.get(place, 0)
+        return read_next_offset(row) if row else self.starts.get(place, 0)
 
 
 class CellsKey(NamedTuple):

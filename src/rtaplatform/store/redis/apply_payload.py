@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from rtaplatform.core.caps import CAPS, Caps, anchor_of, bounded_of
+from rtaplatform.core.caps import CAPS, Caps, find_anchor, list_bounded_values
 from rtaplatform.core.rollups import PERSONS, PRODUCTS
-from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, expires_at_s, sketch_retention_ms
+from rtaplatform.core.time.buckets import RETENTION_MS, BucketKind, compute_expiry_s, find_sketch_retention_ms
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import PERSONS_LISTED_MAX, CellsKey, Delta, PersonWrite, SketchKey
 
@@ -32,7 +32,7 @@ _ENTRY = struct.Struct(">BQB8s")  # MessagePack's uint 64 and a text of 8 bytes
 class Retention(Struct, frozen=True):
     """How long buckets are kept, and how many values one may have. Benchmarks with old events use other rules."""
 
-    expires_at_s: Callable[[BucketKind, int], int] = expires_at_s
+    expires_at_s: Callable[[BucketKind, int], int] = compute_expiry_s
     caps: Caps = CAPS
 
 
@@ -81,10 +81,10 @@ def encode(generation: str, delta: Delta, keeping: Retention = KEEPING) -> bytes
 @lru_cache(maxsize=1_024)
 def _find_rule(rollup: str) -> list[Any] | None:
     """The anchor of a rollup's values, and for each dimension whether all its values are bounded, or which of them."""
-    dimensions = bounded_of(rollup)
+    dimensions = list_bounded_values(rollup)
     if not dimensions:
         return None
-    return [anchor_of(rollup), [values if isinstance(values, bool) else sorted(values) for values in dimensions]]
+    return [find_anchor(rollup), [values if isinstance(values, bool) else sorted(values) for values in dimensions]]
 
 
 def _encode_raw(value: bytes) -> msgspec.Raw:
@@ -161,7 +161,9 @@ def _encode_group(key: SketchKey, keeping: Retention) -> list[Any]:
     """Describe the sketches of a bucket and dimension. The caller fills the empty list with values and persons."""
     name = redis_keys.name_sketch_index(*key[:4]) if key.dimension else redis_keys.name_sketch(key)
     expires_at_s = keeping.expires_at_s(key.kind, key.start)
-    sketch_expires_at_s = expires_at_s - (RETENTION_MS[key.kind] - sketch_retention_ms(key.kind, key.dimension)) // 1000
+    sketch_expires_at_s = (
+        expires_at_s - (RETENTION_MS[key.kind] - find_sketch_retention_ms(key.kind, key.dimension)) // 1000
+    )
     record = redis_keys.name_cells(CellsKey(key.project, PERSONS.name, key.kind, key.start))
     bytes_max = keeping.caps.sketch_bytes(key.dimension)
     return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, [], bytes_max]

@@ -23,7 +23,7 @@ from rtaplatform.core.errors import NotFound, Stopped, Unable, Unavailable
 from rtaplatform.core.ledger import read_row
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import SHORT_PREFIX
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import (
@@ -72,7 +72,7 @@ class RedisReader:
         await self._subscriber.aclose()
 
     async def read(self, project: str, reads: Sequence[Read]) -> Snapshot:
-        shard = shard_of(project, self._shards)
+        shard = find_shard(project, self._shards)
         with translating_errors(), _translating_missing_functions():
             while True:
                 generation = self._generations.get(shard) or await self._read_generation(shard)

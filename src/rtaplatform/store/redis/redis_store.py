@@ -18,7 +18,7 @@ import redis
 from rtaplatform.core.errors import Stopped, Unavailable
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.settings import StoreSettings
 from rtaplatform.store import redis_keys
 from rtaplatform.store.port import (
@@ -110,7 +110,7 @@ class RedisStore:
     def set_projects(self, projects: Sequence[ProjectSettings]) -> None:
         """Store the projects in their shards. Equal settings change nothing; no project is removed."""
         for shard in range(self._settings.shards):
-            shard_projects = [p for p in projects if shard_of(p.slug, self._settings.shards) == shard]
+            shard_projects = [p for p in projects if find_shard(p.slug, self._settings.shards) == shard]
             # In chunks, since the server serves nobody else meanwhile. A shard without projects gets one empty call.
             for first in range(0, max(1, len(shard_projects)), PROJECTS_PER_CALL):
                 chunk = shard_projects[first : first + PROJECTS_PER_CALL]
@@ -119,7 +119,7 @@ class RedisStore:
 
     def forget(self, project: str, persons: Sequence[bytes], tombstone: Tombstone) -> dict[str, int]:
         """Put tombstones in the place of single persons (8 bytes each). Totals and sketches stay. Safe to repeat."""
-        return forget_persons(self._client, shard_of(project, self._settings.shards), project, persons, tombstone)
+        return forget_persons(self._client, find_shard(project, self._settings.shards), project, persons, tombstone)
 
     def adopt(
         self, shard: int, generation: str, topic: str, topic_id: str, moves: Sequence[Advance], gaps: dict[str, str]

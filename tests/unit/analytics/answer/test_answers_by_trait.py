@@ -8,11 +8,11 @@ import pytest
 
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.analytics.plan.declared_dimensions import resolve_metric
-from rtaplatform.core.declarations import TRAIT_METRICS, by_trait
+from rtaplatform.core.declarations import TRAIT_METRICS, make_trait_rollup
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import SKETCH_ERROR, Answer
-from rtaplatform.core.time.buckets import BucketKind, sketch_retention_ms
+from rtaplatform.core.time.buckets import BucketKind, find_sketch_retention_ms
 from tests.simulation.test_declared_traits import TraitSite
 from tests.unit.analytics.answer.counted_traffic import engine_over, told
 
@@ -97,5 +97,7 @@ def test_the_list_of_metrics_tells_which_have_traits_and_only_where_some_are_dec
     )
     assert "user.plan" not in resolve_metric("sessions", project).dimensions
     assert project.folding[-1] == ("plan",)
-    assert by_trait("plan").measures[0] == "count"
-    assert sketch_retention_ms(BucketKind.HOUR, "user.plan") == sketch_retention_ms(BucketKind.HOUR, "channel")
+    assert make_trait_rollup("plan").measures[0] == "count"
+    assert find_sketch_retention_ms(BucketKind.HOUR, "user.plan") == find_sketch_retention_ms(
+        BucketKind.HOUR, "channel"
+    )

@@ -17,7 +17,7 @@ from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import SKETCH_ERROR, Answer
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, Delta
 from tests.unit.analytics.catalog import Catalog, Product
@@ -228,7 +228,7 @@ def order_of(shop: Shop, *products: str) -> None:
     """An order of these products."""
     cells: dict[str, int] = {}
     for product in products:
-        cells |= {field("orders", product): 1, "orders": len(products)}
+        cells |= {make_field("orders", product): 1, "orders": len(products)}
     if len(products) > 1:
         cells["shared_orders"] = 1
     delta = Delta(moves=[shop.next_move()], cells={key: dict(cells) for key in keys_at(shop.project, "products", NOON)})

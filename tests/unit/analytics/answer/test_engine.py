@@ -13,7 +13,7 @@ from rtaplatform.analytics.answer.question_job import QUALITY_MEASURES
 from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.core.errors import InvalidParameter, NotFound, Stopped, Unavailable
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import ACTIVITY, OTHER, field
+from rtaplatform.core.rollups import ACTIVITY, OTHER, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import CellsKey, Delta
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop
@@ -238,7 +238,7 @@ async def test_request_with_too_many_large_questions_is_refused(shop: Shop) -> N
 
 async def test_hidden_values_are_shown_as_other_or_make_the_answer_inexact(shop: Shop) -> None:
     hour = CellsKey("demo", ACTIVITY.name, BucketKind.HOUR, (NOON - HOUR) // MINUTE)
-    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {field("count", OTHER, "ios"): 4, "count": 4}}))
+    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {make_field("count", OTHER, "ios"): 4, "count": 4}}))
     answer = await ask(shop, "events", start="-72h", breakdown="event")
     assert ({"event": "(other)"}, 4) in [(row["dimensions"], row["total"]) for row in answer["results"]]
     for asked in ({"event": "any"}, {"event": "any", "source": "ios"}):

@@ -23,7 +23,7 @@ from rtaplatform.analytics.read import visitor_ranking
 from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.query import Answer
-from rtaplatform.core.rollups import EVENTS, field
+from rtaplatform.core.rollups import EVENTS, make_field
 from rtaplatform.core.rollups import PRODUCTS as PRODUCTS_ROLLUP
 from rtaplatform.store.port import Applied, Delta, ReadBuckets, ReadPersonCounts, Snapshot
 from tests.unit.analytics.catalog import Catalog, Product
@@ -86,7 +86,7 @@ def overflow(shop: Shop, rollup: str, hidden: dict[str, int], at_ms: int = NOON)
     """Fill a rollup's buckets to the cap; `hidden` then goes to the field for the rest."""
     names = {EVENTS.name: ("count", "x", "web", "XX"), PRODUCTS_ROLLUP.name: ("views",)}[rollup]
     full = Delta(moves=[shop.next_move()])
-    fields = {field(*names, f"x-{n}"): 1 for n in range(SEATS)}
+    fields = {make_field(*names, f"x-{n}"): 1 for n in range(SEATS)}
     fields |= {names[0]: len(fields)}
     for key in keys_at(shop.project, rollup, at_ms):
         full.cells[key] = dict(fields)
@@ -209,9 +209,9 @@ async def test_persons_of_products_are_recounted_in_changed_hours_only() -> None
 
 
 HIDDEN = [
-    {"count": 5, field("count", "$page", "web", "DE", "tv"): 5},
-    {"~count": 5, field("~count", "$page", "web", "DE", "tv"): 5},
-    {"count": 1, "revenue": 20_000, field("revenue", "Order Completed", "web", "DE", "tv"): 20_000},
+    {"count": 5, make_field("count", "$page", "web", "DE", "tv"): 5},
+    {"~count": 5, make_field("~count", "$page", "web", "DE", "tv"): 5},
+    {"count": 1, "revenue": 20_000, make_field("revenue", "Order Completed", "web", "DE", "tv"): 20_000},
 ]
 
 
@@ -264,7 +264,7 @@ async def test_reads_of_a_partially_applied_shard_are_not_cached() -> None:
     shop.take([Happening(NOON, country="FR")])
     totals = shop.store.shards[0].totals
     for key in keys_at(shop.project, EVENTS.name, NOON):
-        del totals.cells[key][field("count", "$page", "web", "FR", "phone")]
+        del totals.cells[key][make_field("count", "$page", "web", "FR", "phone")]
     totals.inflight = "half of a batch"
     await answers_of(shop.engine)
     shop.store.shards[0], shop.offset = sound, offset

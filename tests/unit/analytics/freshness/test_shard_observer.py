@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from rtaplatform.analytics.freshness.shard_observer import ShardObserver
 from rtaplatform.core.errors import NotFound, Unavailable
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 
 SLUGS = [f"shop-{n}" for n in range(20)]
 SHARDS = 4
@@ -25,7 +25,7 @@ class _World:
         return SLUGS
 
     async def look(self, slug: str) -> None:
-        shard = shard_of(slug, SHARDS)
+        shard = find_shard(slug, SHARDS)
         if shard in self.broken:
             raise self.broken[shard]
         self.seen.append(shard)

@@ -116,7 +116,7 @@ def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
     """The smallest number of days that is at least the period's length."""
     first = local(minute, zone).date()
     start, end = first_of_day(first, zone), first_of_day(first + timedelta(days=days), zone) + more
-    low, high = calendar.previous_period(start, end, zone)
+    low, high = calendar.find_previous_period(start, end, zone)
     shift = days + (0 if is_midnight(end, zone) else 1)
     if local(end, zone).date() > first + timedelta(days=days):  # a short day has passed
         shift = (local(end, zone).date() - first).days + (0 if is_midnight(end, zone) else 1)
@@ -133,7 +133,7 @@ def test_previous_period_from_midnight_has_the_same_hours_of_as_many_days(
 @given(ZONES, MINUTES, st.integers(1, 50_000))
 def test_previous_period_from_another_time_is_as_long_and_adjacent(zone: str, start: int, length: int) -> None:
     assume(not is_midnight(start, zone))
-    assert calendar.previous_period(start, start + length, zone) == (start - length, start)
+    assert calendar.find_previous_period(start, start + length, zone) == (start - length, start)
 
 
 @settings(max_examples=150, deadline=None)
@@ -143,7 +143,7 @@ def test_previous_period_from_another_time_is_as_long_and_adjacent(zone: str, st
 @example("America/Santiago", at("2026-09-06T01:00", "America/Santiago"), 1_440)
 @example("America/Santiago", at("2025-09-06", "America/Santiago"), 1_440)
 def test_previous_year_has_the_same_local_dates_and_times(zone: str, start: int, length: int) -> None:
-    low, high = calendar.previous_year(start, start + length, zone)
+    low, high = calendar.find_previous_year(start, start + length, zone)
     for asked, found, leap_day in ((start, low, (2, 28)), (start + length, high, (3, 1))):
         wall = local(asked, zone).replace(tzinfo=None, fold=0)
         month, day = leap_day if (wall.month, wall.day) == (2, 29) else (wall.month, wall.day)
@@ -155,7 +155,7 @@ def test_previous_year_has_the_same_local_dates_and_times(zone: str, start: int,
 
 
 def before(start: str, end: str, compare: str, zone: str = "Europe/Berlin") -> tuple[str, str]:
-    find = {"previous_period": calendar.previous_period, "previous_year": calendar.previous_year}[compare]
+    find = {"previous_period": calendar.find_previous_period, "previous_year": calendar.find_previous_year}[compare]
     low, high = find(at(start, zone), at(end, zone), zone)
     return tuple(f"{local(minute, zone):%Y-%m-%dT%H:%M}" for minute in (low, high))  # type: ignore[return-value]
 
@@ -221,7 +221,7 @@ def test_total_has_few_tiles_whatever_the_points_are() -> None:
 
 def test_day_skipped_by_a_zone_is_no_point() -> None:
     """Samoa had no 30 December 2011."""
-    assert calendar.next_start(at("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == at(
+    assert calendar.find_next_start(at("2011-12-29", "Pacific/Apia"), "day", "Pacific/Apia") == at(
         "2011-12-31", "Pacific/Apia"
     )
     assert first_of_day(date(2011, 12, 30), "Pacific/Apia") == at("2011-12-31", "Pacific/Apia")

@@ -12,7 +12,7 @@ from rtaplatform.analytics.plan.plan_cache import PlanCache
 from rtaplatform.analytics.plan.shapes import OnlinePlan, PersonsPlan, SumsPlan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import OTHER, field
+from rtaplatform.core.rollups import OTHER, make_field
 from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind
 
 NOW = int(datetime.fromisoformat("2026-11-22T12:34:56+01:00").timestamp() * 1000)
@@ -41,7 +41,7 @@ def kinds(found: QueryPlan) -> str:
     return " ".join(f"{number}{kind}" for kind, number in runs)
 
 
-VIEWS = tuple(field("count", "Product Viewed", s) for s in ("web", "ios", "android", "server"))
+VIEWS = tuple(make_field("count", "Product Viewed", s) for s in ("web", "ios", "android", "server"))
 SHAPES = [
     ("events", {}, "activity", ("count",)),
     ("events", {"bots": "include"}, "activity", ("count", "~count")),
@@ -49,22 +49,22 @@ SHAPES = [
     ("product_views", {"source": "web"}, "activity", VIEWS[:1]),
     ("events", {"breakdown": "source"}, "activity", None),
     ("events", {"event": "A,B", "source": "web"}, "activity",
-     (field("count", "A", "web"), field("count", "B", "web"), field("count", OTHER, "web"))),
+     (make_field("count", "A", "web"), make_field("count", "B", "web"), make_field("count", OTHER, "web"))),
     ("events", {"country": "DE"}, "events", None),
     ("events", {"breakdown": "source,device"}, "events", None),
-    ("orders", {"product_id": "p-1"}, "products", (field("orders", "p-1"), field("orders", OTHER))),
+    ("orders", {"product_id": "p-1"}, "products", (make_field("orders", "p-1"), make_field("orders", OTHER))),
     ("revenue", {"breakdown": "product_id"}, "products", None),
     ("product_views", {"event": "Other"}, "activity", ()),
     ("orders", {"product_id": "p-1,p-2"}, "products",
-     (field("orders", "p-1"), field("orders", "p-2"), field("orders", OTHER), "shared_orders")),
+     (make_field("orders", "p-1"), make_field("orders", "p-2"), make_field("orders", OTHER), "shared_orders")),
     ("orders", {"product_id": "p-1,p-2", "breakdown": "product_id"}, "products",
-     (field("orders", "p-1"), field("orders", "p-2"), field("orders", OTHER))),
-    ("units", {"product_id": "(none)"}, "products", (field("units", ""),)),
+     (make_field("orders", "p-1"), make_field("orders", "p-2"), make_field("orders", OTHER))),
+    ("units", {"product_id": "(none)"}, "products", (make_field("units", ""),)),
     ("refunds", {"source": "web"}, "activity",
-     (field("refunds", "Order Cancelled", "web"), field("refunds", "Order Refunded", "web"))),
+     (make_field("refunds", "Order Cancelled", "web"), make_field("refunds", "Order Refunded", "web"))),
     ("orders", {"breakdown": "product_id,country"}, "sales", None),
     ("revenue", {"product_id": "p-1", "country": "DE", "source": "web"}, "sales",
-     (field("revenue", "p-1", "DE", "web"), field("revenue", OTHER, OTHER, "web"))),
+     (make_field("revenue", "p-1", "DE", "web"), make_field("revenue", OTHER, OTHER, "web"))),
     ("adds_to_cart", {"source": "web", "product_category": "shoes"}, "sales", None),
 ]  # fmt: skip
 

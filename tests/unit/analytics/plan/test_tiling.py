@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtaplatform.analytics.plan.tiling import FINEST_FIRST, Tile, find_finest_kept, tile_range
 from rtaplatform.core.time import calendar
-from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, bucket_starts
+from rtaplatform.core.time.buckets import MINUTE_MS, BucketKind, find_bucket_starts
 from rtaplatform.simulate.oracle import oracle_calendar
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo")
@@ -24,7 +24,7 @@ def takes_late_events(kind: BucketKind, start: int, now_ms: int) -> bool:
 
 
 def end_of(found: Tile, zone: str) -> int:
-    return calendar.next_of_kind(found[1], found[0], zone)
+    return calendar.find_next_of_kind(found[1], found[0], zone)
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,7 +44,7 @@ def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, le
     assert tiles[0][1] == start
     assert [end_of(found, zone) for found in tiles] == [at for _, at in tiles[1:]] + [start + length]
     for kind, at in tiles:
-        starts = bucket_starts(at, zone)
+        starts = find_bucket_starts(at, zone)
         assert at == {BucketKind.MINUTE: starts.minute, BucketKind.HOUR: starts.hour, BucketKind.DAY: starts.day}[kind]
         assert kind is BucketKind.DAY or takes_late_events(kind, at, now_ms)
 
@@ -58,7 +58,7 @@ def test_tiles_are_disjoint_cover_exactly_and_are_kept(zone: str, start: int, le
 def test_a_period_begins_in_a_bucket_that_still_takes_late_events(zone: str, now_ms: int, age: int) -> None:
     start = now_ms // MINUTE_MS - age
     kind = find_finest_kept(start, zone, now_ms)
-    assert kind is BucketKind.DAY or takes_late_events(kind, calendar.floor_to_kind(start, kind, zone), now_ms)
+    assert kind is BucketKind.DAY or takes_late_events(kind, calendar.round_down_to_kind(start, kind, zone), now_ms)
     assert age > 48 * HOUR or kind is BucketKind.MINUTE
     assert age > 60 * DAY or kind is not BucketKind.DAY
 
@@ -69,8 +69,8 @@ def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: i
     tiles = tile_range(start, start + length, zone=zone, now_ms=start * MINUTE_MS) or []
     # As coarse as possible: never an hour's worth of minutes from an hour's start, nor a day's of hours.
     for (kind, at), following in zip(tiles, [at for _, at in tiles[1:]], strict=False):
-        if kind is BucketKind.MINUTE and bucket_starts(at, zone).hour == at:
-            assert calendar.next_of_kind(at, BucketKind.HOUR, zone) > start + length
+        if kind is BucketKind.MINUTE and find_bucket_starts(at, zone).hour == at:
+            assert calendar.find_next_of_kind(at, BucketKind.HOUR, zone) > start + length
         assert following > at
 
 
@@ -82,11 +82,11 @@ def test_whole_hours_and_days_are_one_tile_each(zone: str, start: int, length: i
     week_start=st.sampled_from(("monday", "sunday")),
 )
 def test_interval_buckets_follow_one_another(zone: str, minute: int, interval: str, week_start: str) -> None:
-    start = calendar.floor_to(minute, interval, zone, week_start)
-    following = calendar.next_start(start, interval, zone, week_start)
+    start = calendar.round_down_to(minute, interval, zone, week_start)
+    following = calendar.find_next_start(start, interval, zone, week_start)
     assert start <= minute < following
-    assert calendar.floor_to(following - 1, interval, zone, week_start) == start
-    assert calendar.floor_to(following, interval, zone, week_start) == following
+    assert calendar.round_down_to(following - 1, interval, zone, week_start) == start
+    assert calendar.round_down_to(following, interval, zone, week_start) == following
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_interval_buckets_follow_one_another(zone: str, minute: int, interval: s
 def test_a_day_of_clock_change_is_one_tile_of_its_own_length(zone: str, day: tuple[int, int, int], hours: int) -> None:
     from datetime import date
 
-    start = calendar.midnight(date(*day), zone)
-    following = calendar.next_of_kind(start, BucketKind.DAY, zone)
+    start = calendar.find_midnight(date(*day), zone)
+    following = calendar.find_next_of_kind(start, BucketKind.DAY, zone)
     assert following - start == hours * 60
     assert tile_range(start, following, zone=zone, now_ms=following * MINUTE_MS) == [(BucketKind.DAY, start)]
     assert ZoneInfo(zone)

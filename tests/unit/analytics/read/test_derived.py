@@ -18,7 +18,7 @@ from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS, AdditiveMetric, Combination, DerivedMetric, DistinctMetric
 from rtaplatform.core.query import Answer
-from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, REFUND_EVENTS, field
+from rtaplatform.core.rollups import ACTIVITY, EVENTS, OTHER, PRODUCTS, REFUND_EVENTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.serve.http.csv_tables import write_answer
 from rtaplatform.store.port import CellsKey, Delta
@@ -143,7 +143,7 @@ def refund(shop: Shop, at_ms: int, product: str, amount: int, source: str = "web
         PRODUCTS.name: (product,),
     }  # fmt: skip
     cells = {
-        key: {"refunds": amount, field("refunds", *dimensions): amount, "count": 1, REFUND_EVENTS: 1}
+        key: {"refunds": amount, make_field("refunds", *dimensions): amount, "count": 1, REFUND_EVENTS: 1}
         for rollup, dimensions in values.items()
         for key in keys_at(shop.project, rollup, at_ms)
     }
@@ -177,7 +177,7 @@ async def test_bots_are_left_out_of_both_sides_or_in_both(shop: Shop) -> None:
 
 async def test_what_a_cap_hides_of_one_side_is_said(shop: Shop) -> None:
     hour = CellsKey("demo", PRODUCTS.name, BucketKind.HOUR, (NOON - HOUR) // MINUTE)
-    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {field("views", OTHER): 4, "views": 4}}))
+    shop.store.apply(0, "g1", Delta(moves=[], cells={hour: {make_field("views", OTHER): 4, "views": 4}}))
     answer = await ask(shop, "view_to_cart", **{"from": "-72h"}, filters={"product_id": ["p-1"]})
     assert (answer.meta.exact, answer.meta.error) == (False, None)
     assert (await ask(shop, "view_to_cart", **{"from": "-72h"})).meta.exact

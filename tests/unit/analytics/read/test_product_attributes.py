@@ -18,7 +18,7 @@ from rtaplatform.core.caps import CAPS, Caps
 from rtaplatform.core.errors import InvalidParameter, Unavailable
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.query import Answer
-from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES, PRODUCTS, field
+from rtaplatform.core.rollups import PRODUCT_ATTRIBUTES, PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.memory.memory_cells import LOG_MAX
 from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadBucketLog, ReadBuckets, Snapshot
@@ -123,7 +123,7 @@ async def test_hidden_products_stay_other_and_make_a_filter_inexact(interval: st
     shop = shop_with(Catalog(SHOES), Caps(products=seats, products_of_minute=seats))
     many = Delta(moves=[])
     for kind, start in ((BucketKind.MINUTE, NOON // 60_000), (BucketKind.HOUR, NOON // 60_000)):
-        cells = {field("views", f"x-{n}"): 1 for n in range(seats + 10)}
+        cells = {make_field("views", f"x-{n}"): 1 for n in range(seats + 10)}
         many.cells[CellsKey("demo", PRODUCTS.name, kind, start)] = cells | {"views": len(cells)}
     assert isinstance(shop.store.apply(0, "g1", many), Applied)
     answer = await ask(shop, "product_views", breakdown=["product_category"], interval=interval)

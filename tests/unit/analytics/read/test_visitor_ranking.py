@@ -19,7 +19,7 @@ from rtaplatform.analytics.read.visitor_ranking import RankedVisitors, find_grea
 from rtaplatform.core.caps import Caps
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.query import SKETCH_ERROR, Result
-from rtaplatform.core.rollups import PRODUCTS, field
+from rtaplatform.core.rollups import PRODUCTS, make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import Applied, CellsKey, Delta, Read, ReadPersonCounts, ReadPersons, Snapshot
 from tests.unit.analytics.shop import NOON, PROJECT, Happening, Shop, keeping_nothing
@@ -180,7 +180,7 @@ async def test_read_only_server_counts_all_products() -> None:
 async def test_product_whose_events_are_all_hidden_is_ranked() -> None:
     shop = Shop(caps=Caps(products=500))
     shop.take(popular_first())
-    cells = {field("views", f"x-{n}"): 1 for n in range(500)}
+    cells = {make_field("views", f"x-{n}"): 1 for n in range(500)}
     hour = CellsKey("demo", PRODUCTS.name, BucketKind.HOUR, NOON // HOUR_MS * 60)
     hidden = Delta(moves=[], cells={hour: cells | {"views": len(cells)}})
     assert isinstance(shop.store.apply(0, "g1", hidden), Applied)

@@ -12,7 +12,7 @@ from rtaplatform.collect.body.envelope import draft_single
 from rtaplatform.collect.body.write_keys import find_write_keys
 from rtaplatform.collect.steps.steps import run_steps, to_record
 from rtaplatform.core.events import EVENT_BYTES_MAX, Reason
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from tests.unit.collect.drafts import CRAWLER, NOW, NOW_MS, TRACK, arrival, batch, batch_of, single, taken
 
 
@@ -74,7 +74,7 @@ def test_record_is_what_the_contract_says() -> None:
         ({**TRACK, "properties": True}, Reason.INVALID_FIELD, "properties"),
         ({**TRACK, "properties": 0}, Reason.INVALID_FIELD, "properties"),
         ({**TRACK, "context": "x"}, Reason.INVALID_FIELD, "context"),
-        ({**TRACK, "timestamp": iso_utc(NOW_MS + 300_001)}, Reason.TIME_IN_FUTURE, "timestamp"),
+        ({**TRACK, "timestamp": format_iso_utc(NOW_MS + 300_001)}, Reason.TIME_IN_FUTURE, "timestamp"),
     ],
 )
 def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field: str | None) -> None:
@@ -97,7 +97,7 @@ def test_bad_event_is_refused_with_its_reason(event: Any, reason: Reason, field:
         {**TRACK, "properties": {"products": {"0": {"product_id": "p"}, "2": {}}}},
         {**TRACK, "properties": {"products": [None, [], 1]}},
         {**TRACK, "properties": {"products": [{"price": "4e6", "quantity": 1e6}]}},
-        {**TRACK, "timestamp": iso_utc(NOW_MS + 300_000)},
+        {**TRACK, "timestamp": format_iso_utc(NOW_MS + 300_000)},
         {**TRACK, "unknown": {"a": [1]}, "channel": "server", "_metadata": {}},
     ],
 )
@@ -332,7 +332,7 @@ def test_a_future_time_without_a_correction_is_refused() -> None:
 
 def test_an_event_too_old_to_count_is_reported_as_late() -> None:
     def is_late(days: int) -> bool:
-        event = {**TRACK, "timestamp": iso_utc(NOW_MS - days * 86_400_000)}
+        event = {**TRACK, "timestamp": format_iso_utc(NOW_MS - days * 86_400_000)}
         ready, _ = run_steps([draft_single(json.dumps(event).encode(), "track", "demo", arrival())], {})
         return ready[0].is_late
 

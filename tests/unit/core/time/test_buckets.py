@@ -15,8 +15,8 @@ from rtaplatform.core.time.buckets import (
     MINUTE_MS,
     RETENTION_MS,
     BucketKind,
-    bucket_starts,
-    expires_at_s,
+    compute_expiry_s,
+    find_bucket_starts,
     is_kept,
 )
 from rtaplatform.simulate.oracle import oracle_calendar
@@ -61,21 +61,21 @@ def minute(text: str) -> int:
     ],
 )
 def test_hours_and_days_are_local(zone: str, at: str, hour: str, day: str) -> None:
-    assert bucket_starts(minute(at), zone) == (minute(at), minute(hour), minute(day))
+    assert find_bucket_starts(minute(at), zone) == (minute(at), minute(hour), minute(day))
 
 
 @given(st.integers(minute("1980-01-01"), minute("2037-12-31")), st.sampled_from(ZONES))
 @settings(max_examples=300)
 def test_buckets_are_the_oracles(at: int, zone: str) -> None:
     starts = oracle_calendar.find_bucket_starts(at * MINUTE_MS, zone)
-    assert bucket_starts(at, zone) == (starts["minute"], starts["hour"], starts["day"])
+    assert find_bucket_starts(at, zone) == (starts["minute"], starts["hour"], starts["day"])
 
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("month", ["2026-03-05", "2026-04-01", "2026-10-01", "2026-10-24", "2011-12-28", "2018-11-02"])
 def test_buckets_follow_each_other_and_lie_in_one_another(zone: str, month: str) -> None:
     begin = minute(month)
-    found = [bucket_starts(at, zone) for at in range(begin, begin + 4 * 1_440)]
+    found = [find_bucket_starts(at, zone) for at in range(begin, begin + 4 * 1_440)]
     for before, after in pairwise(found):
         for start, last in ((after.hour, before.hour), (after.day, before.day)):
             assert start in (last, after.minute)  # the same bucket, or a new one that begins here
@@ -89,7 +89,7 @@ def test_a_bucket_is_kept_up_to_its_retention_and_expires_later(kind: BucketKind
     assert is_kept(kind, start, end_ms - 1)
     assert not is_kept(kind, start, end_ms)
     length_ms = {BucketKind.MINUTE: MINUTE_MS, BucketKind.HOUR: HOUR_MS, BucketKind.DAY: DAY_MS}[kind]
-    assert expires_at_s(kind, start) * 1000 >= end_ms + length_ms
+    assert compute_expiry_s(kind, start) * 1000 >= end_ms + length_ms
 
 
 def test_retention_is_as_the_rules_say() -> None:

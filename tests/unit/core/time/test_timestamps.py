@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtaplatform.core.time.timestamps import iso_utc, read_number_ms, read_time_ms
+from rtaplatform.core.time.timestamps import format_iso_utc, read_number_ms, read_time_ms
 from rtaplatform.simulate.oracle.oracle_calendar import read_time
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber
 
@@ -85,8 +85,8 @@ def test_everything_else_is_unreadable(text: str) -> None:
 
 @given(st.integers(0, LAST))
 def test_a_written_time_is_read_back(ms: int) -> None:
-    assert read_time_ms(iso_utc(ms)) == ms
-    assert read_time_ms(iso_utc(ms)) == ms  # now from the minutes that are remembered
+    assert read_time_ms(format_iso_utc(ms)) == ms
+    assert read_time_ms(format_iso_utc(ms)) == ms  # now from the minutes that are remembered
 
 
 @given(

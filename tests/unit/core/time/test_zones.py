@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from rtaplatform.core.time.buckets import bucket_starts
-from rtaplatform.core.time.zones import is_known_zone, load_zone, zone_names
+from rtaplatform.core.time.buckets import find_bucket_starts
+from rtaplatform.core.time.zones import is_known_zone, list_zone_names, load_zone
 
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "US/Eastern", "Asia/Calcutta", "America/Argentina/Ushuaia"])
@@ -39,15 +39,15 @@ def test_a_zone_that_only_some_machines_have_is_unknown(name: object) -> None:
 
 
 def test_an_unknown_stored_zone_is_read_as_utc() -> None:
-    assert bucket_starts(30_000_017, "localtime") == bucket_starts(30_000_017, "UTC")
-    assert bucket_starts(30_000_017, "Mars/Olympus_Mons") == bucket_starts(30_000_017, "UTC")
+    assert find_bucket_starts(30_000_017, "localtime") == find_bucket_starts(30_000_017, "UTC")
+    assert find_bucket_starts(30_000_017, "Mars/Olympus_Mons") == find_bucket_starts(30_000_017, "UTC")
 
 
 def test_a_machine_without_zones_of_its_own_has_all_of_them() -> None:
     code = (
-        "from rtaplatform.core.time.zones import *; from rtaplatform.core.time.buckets import bucket_starts;"
-        "print(len(zone_names()), bucket_starts(30_000_017, 'Europe/Berlin'))"
+        "from rtaplatform.core.time.zones import *; from rtaplatform.core.time.buckets import find_bucket_starts;"
+        "print(len(list_zone_names()), find_bucket_starts(30_000_017, 'Europe/Berlin'))"
     )
     environment = {**os.environ, "PYTHONTZPATH": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == f"{len(zone_names())} {bucket_starts(30_000_017, 'Europe/Berlin')}"
+    assert done.stdout.strip() == f"{len(list_zone_names())} {find_bucket_starts(30_000_017, 'Europe/Berlin')}"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from rtaplatform.core.values.amounts import AmountError, amount_text, check_range, scaled, scaled_product
+from rtaplatform.core.values.amounts import AmountError, check_range, read_amount_text, scale_amount, scale_product
 from rtaplatform.simulate.oracle.oracle_amounts import InvalidAmount, read_amount
 from rtaplatform.simulate.oracle.oracle_json import OracleNumber
 
@@ -26,7 +26,7 @@ LIMIT = 2**52
     ],
 )  # fmt: skip
 def test_decimal_text_is_read(text: str, ten_thousandths: int) -> None:
-    assert scaled(text) == ten_thousandths
+    assert scale_amount(text) == ten_thousandths
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_decimal_text_is_read(text: str, ten_thousandths: int) -> None:
     ],
 )  # fmt: skip
 def test_halves_are_rounded_to_even(text: str, ten_thousandths: int) -> None:
-    assert scaled(text) == ten_thousandths
+    assert scale_amount(text) == ten_thousandths
 
 
 @pytest.mark.parametrize(
@@ -50,29 +50,29 @@ def test_halves_are_rounded_to_even(text: str, ten_thousandths: int) -> None:
 )  # fmt: skip
 def test_only_a_json_number_is_decimal_text(text: str) -> None:
     with pytest.raises(AmountError):
-        scaled(text)
+        scale_amount(text)
 
 
 def test_the_range_is_two_to_the_52_after_rounding() -> None:
-    assert scaled("450359962737.0496") == LIMIT
-    assert scaled("-450359962737.0496") == -LIMIT
-    assert scaled("450359962737.04964") == LIMIT
-    assert scaled("450359962737.04965") == LIMIT  # a half, and 2^52 is even
+    assert scale_amount("450359962737.0496") == LIMIT
+    assert scale_amount("-450359962737.0496") == -LIMIT
+    assert scale_amount("450359962737.04964") == LIMIT
+    assert scale_amount("450359962737.04965") == LIMIT  # a half, and 2^52 is even
     for text in ("450359962737.04966", "450359962737.0497", "-450359962737.0497", "1e16", "1e400", "1e9999999999999"):
         with pytest.raises(AmountError):
-            scaled(text)
+            scale_amount(text)
     assert check_range(LIMIT) == LIMIT
     with pytest.raises(AmountError):
         check_range(-LIMIT - 1)
 
 
 def test_up_to_a_thousand_characters_are_read() -> None:
-    assert scaled("0." + "1" * 998) == 1_111
-    assert scaled("1." + "0" * 998) == 10_000
-    assert scaled_product("1." + "0" * 998, "0." + "5" * 998) == 5_556
+    assert scale_amount("0." + "1" * 998) == 1_111
+    assert scale_amount("1." + "0" * 998) == 10_000
+    assert scale_product("1." + "0" * 998, "0." + "5" * 998) == 5_556
     for text in ("0." + "1" * 999, "1" + "0" * 1_000, "-0." + "0" * 998):
         with pytest.raises(AmountError):
-            scaled(text)
+            scale_amount(text)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_up_to_a_thousand_characters_are_read() -> None:
     ],
 )  # fmt: skip
 def test_an_amount_is_a_number_or_the_text_of_one_plain_decimal(value: str, number: str | None) -> None:
-    assert amount_text(Raw(value.encode())) == number
+    assert read_amount_text(Raw(value.encode())) == number
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_an_amount_is_a_number_or_the_text_of_one_plain_decimal(value: str, numb
 )  # fmt: skip
 def test_everything_else_is_no_amount(value: str) -> None:
     with pytest.raises(AmountError):
-        amount_text(Raw(value.encode()))
+        read_amount_text(Raw(value.encode()))
 
 
 def test_price_times_quantity_is_rounded_once() -> None:
-    assert scaled_product("0.33333", "3") == 10_000  # 0.99999, not 3 × 0.3333
-    assert scaled_product("0.00005", "3") == 2  # 0.00015, half to even
-    assert scaled_product("1e100", "1e-100") == 10_000
-    assert scaled_product("-2.5", "0.5") == -12_500
+    assert scale_product("0.33333", "3") == 10_000  # 0.99999, not 3 × 0.3333
+    assert scale_product("0.00005", "3") == 2  # 0.00015, half to even
+    assert scale_product("1e100", "1e-100") == 10_000
+    assert scale_product("-2.5", "0.5") == -12_500
     with pytest.raises(AmountError):
-        scaled_product("1000000", "1000000")
+        scale_product("1000000", "1000000")
 
 
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
@@ -117,18 +117,18 @@ def test_any_number_is_what_the_oracle_makes_of_it(text: str) -> None:
         wanted = read_amount(OracleNumber(text))
     except InvalidAmount:
         with pytest.raises(AmountError):
-            scaled(text)
+            scale_amount(text)
     else:
-        assert scaled(text) == wanted
+        assert scale_amount(text) == wanted
 
 
 @given(numbers, numbers)
 def test_products_are_exact(price: str, quantity: str) -> None:
     exact = Fraction(price) * Fraction(quantity) * 10_000
     if abs(exact) < LIMIT:
-        assert scaled_product(price, quantity) == round(exact)  # Python rounds fractions half to even
+        assert scale_product(price, quantity) == round(exact)  # Python rounds fractions half to even
 
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=6))
 def test_no_float_is_involved(number: Decimal) -> None:
-    assert scaled(f"{number:f}") == int((number * 10_000).to_integral_value(ROUND_HALF_EVEN))
+    assert scale_amount(f"{number:f}") == int((number * 10_000).to_integral_value(ROUND_HALF_EVEN))

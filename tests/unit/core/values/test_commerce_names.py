@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.events import COMMERCE_EVENTS
-from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS, event_name, is_commerce, read_as_v2
+from rtaplatform.core.values.commerce_names import FOREIGN_EVENTS, find_event_name, is_commerce, read_as_v2
 from rtaplatform.process.decode.commerce import EventCommerce, read_commerce
 from rtaplatform.process.decode.fast import read_event
 from tests.tidy.sources import ROOT
@@ -69,14 +69,14 @@ def test_the_name_of_v2_goes_first_and_other_specs_names_are_read_in_their_own_e
 def test_an_event_is_counted_under_its_name_of_v2(name: str) -> None:
     value = json.dumps({"projectId": "demo", "type": "track", "event": name, "userId": "u"}).encode()
     event = read_event(value, topic_source="web", record_timestamp_ms=0)
-    assert event.name == event_name(name) in COMMERCE_EVENTS
+    assert event.name == find_event_name(name) in COMMERCE_EVENTS
     assert event.dimensions.events.startswith(f"\x1f{event.name}\x1f")
     assert is_commerce(name)
 
 
 def test_other_names_stay_what_they_are() -> None:
     for name in ("Purchase", "completed order", "Signed Up", "$page"):
-        assert event_name(name) == name
+        assert find_event_name(name) == name
         assert not is_commerce(name)
 
 

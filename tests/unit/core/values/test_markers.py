@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.events import CALL_NAMES
 from rtaplatform.core.rollups import OTHER
-from rtaplatform.core.values.dimensions import dimension
-from rtaplatform.core.values.markers import shown_value, stored_value, track_name
+from rtaplatform.core.values.dimensions import as_dimension
+from rtaplatform.core.values.markers import to_shown_value, to_stored_value, track_name
 
 TRICKY = st.lists(st.sampled_from(["\\", "(none)", "(other)", "$page", "a", " "]), max_size=4).map("".join)
 
 
-@given(TRICKY | st.text(max_size=20).map(dimension) | st.just(OTHER))
+@given(TRICKY | st.text(max_size=20).map(as_dimension) | st.just(OTHER))
 def test_a_shown_value_names_exactly_its_stored_value(value: str) -> None:
-    assert stored_value(shown_value(value)) == value
+    assert to_stored_value(to_shown_value(value)) == value
 
 
 @given(TRICKY, TRICKY)
 def test_no_two_values_are_shown_alike(one: str, other: str) -> None:
-    assert (shown_value(one) == shown_value(other)) == (one == other)
+    assert (to_shown_value(one) == to_shown_value(other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_no_two_values_are_shown_alike(one: str, other: str) -> None:
     ],
 )  # fmt: skip
 def test_only_what_reads_like_a_marker_has_a_backslash(stored: str, shown: str) -> None:
-    assert shown_value(stored) == shown
+    assert to_shown_value(stored) == shown
 
 
 @given(TRICKY, TRICKY)
@@ -47,7 +47,7 @@ def test_a_track_named_like_a_call_is_told_apart() -> None:
 
 
 def test_a_filter_cannot_reach_other_fields() -> None:
-    assert stored_value("web\x1fDE") == "web DE"
-    assert stored_value("\x1e") == " "
-    assert stored_value("(none)") == ""
-    assert stored_value("ä" * 200) == "ä" * 128
+    assert to_stored_value("web\x1fDE") == "web DE"
+    assert to_stored_value("\x1e") == " "
+    assert to_stored_value("(none)") == ""
+    assert to_stored_value("ä" * 200) == "ä" * 128

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.ledger import PartitionId
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.time.timestamps import iso_utc
-from rtaplatform.core.values.murmur2 import bucket_of
+from rtaplatform.core.time.timestamps import format_iso_utc
+from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.simulate.oracle.oracle import ConsumedRecord, OracleRules, recount
 from rtaplatform.simulate.oracle.oracle_truth import Truth
@@ -170,11 +170,11 @@ times = st.one_of(
             "2026-11-18T11:06:4٣.000Z", "2026-11-18T11:06:40.000+01:60", "9999-12-31T23:59:59.999-12:00",
         ]
     ),
-    st.integers(-500 * DAY, 2 * HOUR).map(lambda ahead: iso_utc(NOW + ahead)),
+    st.integers(-500 * DAY, 2 * HOUR).map(lambda ahead: format_iso_utc(NOW + ahead)),
     st.integers(-2 * DAY, 6 * MINUTE).map(lambda ahead: NOW + ahead),
     st.integers(-2 * DAY, 6 * MINUTE).map(lambda ahead: (NOW + ahead) / 1000),
     st.sampled_from([0, -1, 10**11, 10**11 - 1, 10**15, Json("1.795e9"), Json("-0")]),
-    st.integers(-2 * DAY, 5 * MINUTE).map(lambda ahead: iso_utc(NOW + ahead)),
+    st.integers(-2 * DAY, 5 * MINUTE).map(lambda ahead: format_iso_utc(NOW + ahead)),
 )  # fmt: skip
 CURRENCIES = [" EUR", "eur\n", "EUR\u200b", "\ufeffUSD", "US$", "EURO", "E UR", "€", " ", "\u0601EUR", "ＥUR", 978]
 lines = st.fixed_dictionaries(
@@ -344,7 +344,7 @@ def log_of(records: Iterable[Sent]) -> MemoryBroker:
     broker, now = MemoryBroker(TOPICS), NOW
     for each in records:
         now += each.apart_ms or 0
-        partition = Partition(each.topic, bucket_of(each.key, TOPICS[each.topic]))
+        partition = Partition(each.topic, find_bucket(each.key, TOPICS[each.topic]))
         value = each.value
         for order in (b'"o1"', b'"o2"'):
             value = value and value.replace(order, order[:-1] + f'-{partition}"'.encode())

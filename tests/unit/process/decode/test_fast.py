@@ -11,10 +11,10 @@ import xxhash
 from rtaplatform.core.errors import Quarantined
 from rtaplatform.core.events import Reason
 from rtaplatform.core.time.timestamps import read_time_ms
-from rtaplatform.core.values.dimensions import dimension
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.dimensions import as_dimension
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.decode.fast import DecodedEvent, _decode, _make_event, read_event
-from rtaplatform.process.decode.lenient import project_of, read_leniently
+from rtaplatform.process.decode.lenient import read_leniently, read_project
 from rtaplatform.simulate.shop.malformed import BREAKAGES
 from tests.unit.process.decode.odd_records import Sent, counted_by_the_oracle, log_of
 
@@ -205,13 +205,13 @@ def test_a_collected_record_has_room_for_the_collectors_keys() -> None:
 
 
 def test_dimensions_are_cut_to_256_bytes_between_characters() -> None:
-    assert dimension("x" * 256) == "x" * 256
-    assert dimension("x" * 257) == "x" * 256
-    assert dimension("ä" * 200) == "ä" * 128
-    assert dimension("x" + "ä" * 200) == "x" + "ä" * 127
-    assert dimension("😀" * 65) == "😀" * 64
-    assert dimension("\x1f\x1e\n") == "   "
-    assert dimension("\x80\u2028") == "\x80\u2028"  # no control characters of ASCII
+    assert as_dimension("x" * 256) == "x" * 256
+    assert as_dimension("x" * 257) == "x" * 256
+    assert as_dimension("ä" * 200) == "ä" * 128
+    assert as_dimension("x" + "ä" * 200) == "x" + "ä" * 127
+    assert as_dimension("😀" * 65) == "😀" * 64
+    assert as_dimension("\x1f\x1e\n") == "   "
+    assert as_dimension("\x80\u2028") == "\x80\u2028"  # no control characters of ASCII
 
 
 def test_the_source_is_the_events_own_else_the_topics() -> None:
@@ -344,10 +344,10 @@ def test_the_lenient_reader_agrees_with_the_fast_one(fields: dict[str, Any]) -> 
     ],
 )  # fmt: skip
 def test_the_project_of_a_dead_letter_is_read_as_far_as_it_can_be(value: bytes | None, project: str) -> None:
-    assert project_of(value) == project
+    assert read_project(value) == project
 
 
 def test_a_person_is_the_one_that_an_erasure_names() -> None:
     user, visitor = read(userId="ü-4", anonymousId="a-17"), read(anonymousId="a-17")
-    assert persons_of("ü-4", ["a-17"]) == [user.person, visitor.person]
-    assert persons_of(None, ["a-17"]) == persons_of("", ["a-17"]) == [visitor.person]
+    assert hash_persons("ü-4", ["a-17"]) == [user.person, visitor.person]
+    assert hash_persons(None, ["a-17"]) == hash_persons("", ["a-17"]) == [visitor.person]

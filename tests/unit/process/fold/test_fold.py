@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from rtaplatform.core.events import PersonNote
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.rollups import field
-from rtaplatform.core.sharding import shard_of
-from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS, BucketKind, expires_at_s
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.rollups import make_field
+from rtaplatform.core.sharding import find_shard
+from rtaplatform.core.time.buckets import DAY_MS, HOUR_MS, MINUTE_MS, BucketKind, compute_expiry_s
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.fold.decode_run import DecodedRecord, decode_run
 from rtaplatform.process.fold.dedup import BlockCache, RepeatFilter
 from rtaplatform.process.fold.fold import EventFold
@@ -62,10 +62,10 @@ def counts(*records: LogRecord) -> dict[str, int]:
     ("value", "outcome"),
     [
         (message(), "applied"),
-        (message(timestamp=iso_utc(NOW - 399 * DAY_MS)), "applied"),
-        (message(timestamp=iso_utc(NOW - 402 * DAY_MS)), "late"),
-        (message(timestamp=iso_utc(NOW + 300_000)), "applied"),
-        (message(timestamp=iso_utc(NOW + 300_001)), "dead"),
+        (message(timestamp=format_iso_utc(NOW - 399 * DAY_MS)), "applied"),
+        (message(timestamp=format_iso_utc(NOW - 402 * DAY_MS)), "late"),
+        (message(timestamp=format_iso_utc(NOW + 300_000)), "applied"),
+        (message(timestamp=format_iso_utc(NOW + 300_001)), "dead"),
         (message(timestamp="unreadable"), "applied"),
         (message(projectId="nobody's"), "dead"),
         (None, "dead"),
@@ -78,9 +78,9 @@ def test_a_record_is_exactly_one_of_four(value: bytes | None, outcome: str) -> N
 
 def test_a_repeat_is_a_duplicate_and_nothing_else() -> None:
     assert counts(record(message()), record(message(), offset=1)) == {"consumed": 2, "applied": 1, "duplicate": 1}
-    late = message(timestamp=iso_utc(NOW - 402 * DAY_MS))
+    late = message(timestamp=format_iso_utc(NOW - 402 * DAY_MS))
     assert counts(record(late), record(late, offset=1)) == {"consumed": 2, "late": 1, "duplicate": 1}
-    dead = message(timestamp=iso_utc(NOW + HOUR_MS))
+    dead = message(timestamp=format_iso_utc(NOW + HOUR_MS))
     assert counts(record(dead), record(dead, offset=1)) == {"consumed": 2, "dead": 2}
 
 
@@ -99,7 +99,7 @@ def test_stream_time_never_goes_back_and_decides() -> None:
 )  # fmt: skip
 def test_an_event_updates_the_buckets_that_are_kept(age_ms: int, kinds: str) -> None:
     begin = 1_794_956_400_000  # a midnight in Berlin, so all three buckets begin at it
-    delta, _ = fold(record(message(timestamp=iso_utc(begin)), begin + age_ms))
+    delta, _ = fold(record(message(timestamp=format_iso_utc(begin)), begin + age_ms))
     assert {key.kind.value for key in delta.cells if key.rollup == "events"} == set(kinds)
     assert {key.kind.value for key in delta.sketches if not key.dimension} == set(kinds)
 
@@ -110,11 +110,11 @@ def test_an_event_is_counted_in_each_rollup_by_its_dimensions() -> None:
     minute = NOW // MINUTE_MS
     assert delta.cells[CellsKey("demo", "activity", BucketKind.MINUTE, minute)] == {
         "count": 1,
-        field("count", "$page", "ios"): 1,
+        make_field("count", "$page", "ios"): 1,
     }
     assert delta.cells[CellsKey("demo", "events", BucketKind.MINUTE, minute)] == {
         "count": 1,
-        field("count", "$page", "ios", "DE", "phone"): 1,
+        make_field("count", "$page", "ios", "DE", "phone"): 1,
     }
 
 
@@ -141,14 +141,15 @@ def test_persons_are_counted_by_place_and_product_in_hours_and_days_only() -> No
 
 def test_online_keeps_the_newest_time_of_a_person() -> None:
     records = [
-        record(message(messageId=str(n), timestamp=iso_utc(NOW - ms))) for n, ms in enumerate((5_000, 1_000, 9_000))
+        record(message(messageId=str(n), timestamp=format_iso_utc(NOW - ms)))
+        for n, ms in enumerate((5_000, 1_000, 9_000))
     ]
     delta, _ = fold(*records)
     assert list(delta.online["demo"].values()) == [NOW - 1_000]
 
 
 def test_uncounted_records_are_counted_at_stream_time() -> None:
-    at = iso_utc(NOW - DAY_MS)
+    at = format_iso_utc(NOW - DAY_MS)
     delta, _ = fold(record(message(timestamp=at)), record(message(timestamp=at), NOW + MINUTE_MS, 1))
     assert delta.cells[CellsKey("demo", "quality", BucketKind.MINUTE, NOW // MINUTE_MS + 1)] == {"duplicate": 1}
 
@@ -174,8 +175,8 @@ def test_a_record_is_counted_in_one_shard() -> None:
     for shards in (1, 2, 7):
         run = make_columns([record(message()), record(message(projectId="other")), record(b"{")])
         assert [each.shard for each in decode_run(run, 0, BERLIN, shards).items] == [
-            shard_of("demo", shards),
-            shard_of("other", shards),
+            find_shard("demo", shards),
+            find_shard("other", shards),
             0,
         ]
 
@@ -244,7 +245,7 @@ def test_buckets_that_the_store_has_expired_are_left_out_and_nothing_else(days: 
     server_s = NOW // 1000 + days * 86_400
     ages = [0, 5, 61 * 60_000, 30 * HOUR_MS, 50 * HOUR_MS, 20 * DAY_MS, 61 * DAY_MS, 399 * DAY_MS]
     records = [
-        record(message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=iso_utc(NOW - age)), NOW, n)
+        record(message(messageId=str(n), anonymousId=f"a{n % 3}", timestamp=format_iso_utc(NOW - age)), NOW, n)
         for n, age in enumerate(ages)
     ]
     whole, part = fold(*records)[0], fold(*records, server_s=server_s)[0]
@@ -255,4 +256,4 @@ def test_buckets_that_the_store_has_expired_are_left_out_and_nothing_else(days: 
 
 
 def is_left(kind: BucketKind, start: int, server_s: int) -> bool:
-    return expires_at_s(kind, start) > server_s
+    return compute_expiry_s(kind, start) > server_s

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.process.fold.known_orders import ABSENT, ORDER_LIFE_MS, KnownOrders, OrderFilter
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -74,7 +74,7 @@ def test_a_repeat_is_an_event_and_adds_nothing_else() -> None:
             for key, f in store.shards[0].totals.cells.items()
             if key.rollup == "products" and key.kind is BucketKind.DAY
         ]
-        assert [day[field("orders", "p")] for day in days] == [2]
+        assert [day[make_field("orders", "p")] for day in days] == [2]
         assert [day["shared_orders"] for day in days] == [2]
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rtaplatform.core.ledger import DEDUP_PARTITIONS, PartitionId
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.time.buckets import HOUR_MS, MINUTE_MS
-from rtaplatform.core.time.timestamps import iso_utc
-from rtaplatform.core.values.murmur2 import buckets_of
+from rtaplatform.core.time.timestamps import format_iso_utc
+from rtaplatform.core.values.murmur2 import find_buckets
 from rtaplatform.process.fold.dedup import WINDOW_MS, Lookup, plan_lookup
-from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, loose_without_expired, make_loose_writes
+from rtaplatform.process.fold.loose_ids import ABSENT, LooseIds, blank_expired, make_loose_writes
 from rtaplatform.process.worker.limits import WorkerLimits
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -186,7 +186,7 @@ def test_ten_untimed_events_read_ten_ids_among_a_million() -> None:
 
 
 def _dedup_partition(key: bytes) -> int:
-    return int(buckets_of([key], DEDUP_PARTITIONS)[0])
+    return int(find_buckets([key], DEDUP_PARTITIONS)[0])
 
 
 def test_one_call_reads_the_ids_of_a_batch() -> None:
@@ -201,7 +201,7 @@ def test_one_call_reads_the_ids_of_a_batch() -> None:
 
 def test_ids_with_absurd_times_make_no_block_and_are_not_cached() -> None:
     site = Site()
-    site.count([event(iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
+    site.count([event(format_iso_utc(NOW + 30 * DAY + n * MINUTE_MS), f"m-{n}") for n in range(500)])
     totals = site.store.shards[0].totals
     assert not totals.blocks
     assert {name: len(ids) for name, ids in totals.loose.items()} == {f"demo:{WEB}:{_dedup_partition(b'k')}": 500}
@@ -211,7 +211,7 @@ def test_ids_with_absurd_times_make_no_block_and_are_not_cached() -> None:
 def test_loose_ids_are_forgotten_after_a_day() -> None:
     site = Site()
     site.count([event(None, f"m-{n}") for n in range(500)])
-    site.count([event(iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
+    site.count([event(format_iso_utc(NOW + DAY), f"timed-{n}") for n in range(2)], NOW + DAY)
     assert not any(site.store.shards[0].totals.loose.values())
 
 
@@ -265,5 +265,5 @@ def test_all_ids_that_were_read_are_compared_and_new_ones_written() -> None:
 
 def test_loose_ids_that_would_be_forgotten_at_once_are_compared_and_not_written() -> None:
     writes = [write((1, ABSENT, 1_000), (2, 5, 1_001))]
-    assert loose_without_expired(writes, {f"{WEB}:3": 1_000}) == [write((1, ABSENT, ABSENT), (2, 5, 1_001))]
-    assert loose_without_expired(writes, {f"{WEB}:4": 1_000}) == writes
+    assert blank_expired(writes, {f"{WEB}:3": 1_000}) == [write((1, ABSENT, ABSENT), (2, 5, 1_001))]
+    assert blank_expired(writes, {f"{WEB}:4": 1_000}) == writes

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rtaplatform.core.rollups import BOT_PREFIX, VISIT_DIMENSIONS, VISITS, field
+from rtaplatform.core.rollups import BOT_PREFIX, VISIT_DIMENSIONS, VISITS, make_field
 from rtaplatform.core.time.buckets import DAY_MS
-from rtaplatform.core.time.timestamps import iso_utc
-from rtaplatform.process.decode.context import language_of
+from rtaplatform.core.time.timestamps import format_iso_utc
+from rtaplatform.process.decode.context import extract_language
 from tests.unit.process.fold.test_fold import NOW, fold, message, record
 
 CONTEXT = {
@@ -35,27 +35,27 @@ def cells_of(*values: bytes) -> dict[str, dict[str, int]]:
 
 def test_a_page_view_is_counted_by_its_page_campaign_technology_and_region() -> None:
     cells = cells_of(message(context=CONTEXT))
-    assert cells["pages"] == {"page_views": 1, field("page_views", "/a", "web"): 1}
+    assert cells["pages"] == {"page_views": 1, make_field("page_views", "/a", "web"): 1}
     for rollup, values in (
         ("acquisition", ("may", "email", "spring", "mail.example", "email")),
         ("technology", ("iOS", "Safari", "phone")),
         ("regions", ("DE", "DE-BE", "de")),
     ):
         assert cells[rollup] == {
-            name: 1 for measure in ("count", "page_views") for name in (measure, field(measure, *values))
+            name: 1 for measure in ("count", "page_views") for name in (measure, make_field(measure, *values))
         }
 
 
 def test_a_track_is_no_page_view_and_what_lacks_is_empty() -> None:
     cells = cells_of(message(type="track", event="Looked"))
     assert "pages" not in cells
-    assert cells["acquisition"] == {"count": 1, field("count", "", "", "", "", ""): 1}
+    assert cells["acquisition"] == {"count": 1, make_field("count", "", "", "", "", ""): 1}
 
 
 def test_a_bot_is_counted_apart_and_is_no_visitor() -> None:
     delta, _ = fold(record(message(context=CONTEXT, marks=["bot:agent"])))
     cells = {key.rollup: fields for key, fields in delta.cells.items() if key.kind.value == "h"}
-    assert cells["pages"] == {f"{BOT_PREFIX}page_views": 1, field(f"{BOT_PREFIX}page_views", "/a", "web"): 1}
+    assert cells["pages"] == {f"{BOT_PREFIX}page_views": 1, make_field(f"{BOT_PREFIX}page_views", "/a", "web"): 1}
     assert not delta.sketches
 
 
@@ -69,7 +69,7 @@ def test_persons_are_counted_by_what_is_known_of_their_visits() -> None:
 
 
 def test_persons_by_page_and_visit_are_kept_for_eight_days_of_hours() -> None:
-    late = message(context=CONTEXT, timestamp=iso_utc(NOW - 9 * DAY_MS))
+    late = message(context=CONTEXT, timestamp=format_iso_utc(NOW - 9 * DAY_MS))
     delta, _ = fold(record(late))
     assert {key.kind.value for key in delta.sketches if key.dimension in ("page", "browser")} == {"d"}
     assert {key.kind.value for key in delta.sketches if key.dimension == "device"} == {"h", "d"}
@@ -86,11 +86,11 @@ def test_persons_by_page_and_visit_are_kept_for_eight_days_of_hours() -> None:
 def test_a_context_of_another_form_is_read_as_far_as_it_can_be(
     context: dict[str, Any], acquisition: tuple[str, ...]
 ) -> None:
-    assert field("count", *acquisition) in cells_of(message(context=context))["acquisition"]
+    assert make_field("count", *acquisition) in cells_of(message(context=context))["acquisition"]
 
 
 @pytest.mark.parametrize(
     ("locale", "language"), [("de-CH", "de"), ("EN_us", "en"), ("fr", "fr"), ("", ""), (None, ""), ("-", "")]
 )
 def test_the_language_of_a_locale(locale: str | None, language: str) -> None:
-    assert language_of(locale) == language
+    assert extract_language(locale) == language

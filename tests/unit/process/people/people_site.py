@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.rollups import CHANGES
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.decode.commerce import NOTHING, EventCommerce
 from rtaplatform.process.decode.fast import read_event
 from rtaplatform.process.fold.decode_run import DecodedRecord
@@ -117,7 +117,8 @@ def oracle_of(events: Iterable[Seen], zone: str = "UTC", week_start: str = "mond
 def _record(event: Seen) -> DecodedRecord:
     message = {
         "projectId": "demo", "type": "track", "event": event.name, "source": event.source,
-        "userId": event.user or None, "anonymousId": event.anonymous or None, "timestamp": iso_utc(event.time_ms),
+        "userId": event.user or None, "anonymousId": event.anonymous or None,
+        "timestamp": format_iso_utc(event.time_ms),
         "context": {
             "location": {"country": event.country}, "device": {"type": event.device}, "page": {"path": event.page},
             "campaign": {"source": event.campaign},

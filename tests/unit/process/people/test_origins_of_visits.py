@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtaplatform.core.rollups import field
+from rtaplatform.core.rollups import make_field
 from tests.unit.process.people.people_site import ORDER, PeopleSite, Seen, oracle_of
 
 NOON = 1_795_003_200_000
@@ -18,7 +18,7 @@ def sold(site: PeopleSite) -> dict[str, int]:
     found: dict[str, int] = {}
     for (rollup, kind, _), fields in site.cells().items():
         for name, n in fields.items() if (rollup, kind) == ("origins", "day") else ():
-            if name.startswith(field("revenue", "")):
+            if name.startswith(make_field("revenue", "")):
                 found[name.split(chr(31))[1]] = n
     return found
 
@@ -81,7 +81,7 @@ def pages(site: PeopleSite, measure: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for (rollup, kind, _), fields in site.cells().items():
         for name, n in fields.items() if (rollup, kind) == ("session_pages", "day") else ():
-            if name.startswith(field(measure, "")):
+            if name.startswith(make_field(measure, "")):
                 found[name.split(chr(31))[1]] = n
     return found
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rtaplatform.core.values.ids import persons_of
+from rtaplatform.core.values.ids import hash_persons
 from rtaplatform.process.people.person_value import ERASED_VALUE, Person, decode_value
 from tests.unit.process.people.people_site import PeopleSite, Seen, oracle_of
 
@@ -29,7 +29,7 @@ def local(zone: str, *moment: int) -> int:
 
 
 def key(text: str, *, is_user: bool) -> bytes:
-    return persons_of(text if is_user else None, () if is_user else (text,))[0]
+    return hash_persons(text if is_user else None, () if is_user else (text,))[0]
 
 
 @pytest.mark.parametrize("apart", [31, 32, 33, 63, 64, 65, 200])

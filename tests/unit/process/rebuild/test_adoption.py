@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtaplatform.core.ledger import LedgerRow, PartitionId
-from rtaplatform.process.rebuild.adoption import adopt, last_counted_offset
+from rtaplatform.process.rebuild.adoption import adopt, find_last_counted_offset
 from rtaplatform.store.port import SCHEMA, ShardState
 from rtaplatform.stream.port import OffsetRange, Partition
 
@@ -49,10 +49,10 @@ def test_a_log_with_other_records_goes_on_after_the_counted_offset() -> None:
 
 
 def test_a_record_is_compared_only_if_log_and_ledger_have_it() -> None:
-    assert last_counted_offset(extent(0, 200), state()) == 99
-    assert last_counted_offset(extent(100, 200), state()) is None
-    assert last_counted_offset(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
-    assert last_counted_offset(extent(0, 200, "two"), state()) is None
+    assert find_last_counted_offset(extent(0, 200), state()) == 99
+    assert find_last_counted_offset(extent(100, 200), state()) is None
+    assert find_last_counted_offset(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
+    assert find_last_counted_offset(extent(0, 200, "two"), state()) is None
 
 
 def test_a_topic_made_again_is_counted_from_its_beginning() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.fold.job import EcommerceJob
 from rtaplatform.process.people.people_fold import PeopleBatch, PeopleFold
 from rtaplatform.process.worker.worker import Worker
@@ -44,7 +44,7 @@ class Site:
 
     def send(self, topic: str, at_ms: int = NOW_MS, **fields: Any) -> None:
         event = {"projectId": "demo", "type": "track", "event": "e", "messageId": f"m{next(NUMBERS)}"}
-        message = {**event, "source": topic.rpartition(".")[2], "timestamp": iso_utc(at_ms), **fields}
+        message = {**event, "source": topic.rpartition(".")[2], "timestamp": format_iso_utc(at_ms), **fields}
         self.broker.append(Partition(topic, 0), at_ms, b"k", json.dumps(message).encode())
 
     def worker(self, topic: str, **parts: Any) -> ReadingWorker:

@@ -13,7 +13,7 @@ from rtaplatform.cli.recent_records import sum_recent_records
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.events import PersonNote, Reason
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.core.time.timestamps import iso_utc
+from rtaplatform.core.time.timestamps import format_iso_utc
 from rtaplatform.process.worker.in_flight import BatchDeadLetters
 from rtaplatform.process.worker.worker import Worker
 from rtaplatform.store.memory.memory_store import MemoryStore
@@ -88,7 +88,7 @@ def test_what_persons_owe_to_the_order_of_reading_is_a_signal() -> None:
     both = {"userId": "u", "anonymousId": "a"}
     for ids, days in (({"userId": "u"}, 0), ({"anonymousId": "a"}, 0), (both, 0), ({"userId": "u"}, 40)):
         time_ms = NOW_MS - days * 86_400_000
-        event = {"projectId": "demo", "type": "track", "event": "e", "timestamp": iso_utc(time_ms), **ids}
+        event = {"projectId": "demo", "type": "track", "event": "e", "timestamp": format_iso_utc(time_ms), **ids}
         broker.append(Partition("rta.events.web", 0), NOW_MS, b"k", json.dumps(event).encode())
         worker.turn()
         worker.turn()

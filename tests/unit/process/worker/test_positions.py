@@ -10,7 +10,7 @@ import pytest
 from rtaplatform.core.errors import Stopped
 from rtaplatform.core.ledger import PartitionId, read_row
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.process.worker.positions import Positions, fingerprint, row_after
+from rtaplatform.process.worker.positions import Positions, hash_record, make_row_after
 from rtaplatform.store.port import ShardState
 from rtaplatform.stream.port import LogRecord, OffsetRange, Partition, make_columns
 
@@ -23,7 +23,7 @@ def record(offset: int, value: bytes = b"{}", partition: Partition = WEB) -> Log
 
 
 def row(last: int) -> str:
-    return row_after(record(last), NOW + last).text()
+    return make_row_after(record(last), NOW + last).text()
 
 
 def state(ledger: dict[PartitionId, str] | None = None, **other: Any) -> ShardState:
@@ -149,8 +149,8 @@ def test_a_fingerprint_is_of_timestamp_key_and_value() -> None:
         LogRecord(WEB, 1, NOW + 1, b"k{", b"}", 0, False),
         LogRecord(WEB, 1, -1, b"k", b"{}", 0, False),
     ]
-    assert len({fingerprint(each) for each in (base, *others)}) == 6
-    assert fingerprint(LogRecord(WEB, 7, NOW + 1, b"k", b"{}", 3, True)) == fingerprint(base)
+    assert len({hash_record(each) for each in (base, *others)}) == 6
+    assert hash_record(LogRecord(WEB, 7, NOW + 1, b"k", b"{}", 3, True)) == hash_record(base)
 
 
 def test_a_move_starts_at_the_shards_row() -> None:

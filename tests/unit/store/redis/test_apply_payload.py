@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtaplatform.core.ledger import LedgerRow, PartitionId, read_row
-from rtaplatform.core.sharding import shard_of
+from rtaplatform.core.sharding import find_shard
 from rtaplatform.core.sketches.hyperloglog import BYTES, hyperloglog
 from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store import redis_keys
@@ -173,5 +173,5 @@ def test_places_and_rows_are_read_back() -> None:
 
 def test_a_project_is_in_one_of_the_shards() -> None:
     for shards in (1, 2, 3, 16):
-        found = {shard_of(f"p{n}", shards) for n in range(300)}
+        found = {find_shard(f"p{n}", shards) for n in range(300)}
         assert found == set(range(shards))
