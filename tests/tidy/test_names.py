@@ -16,24 +16,23 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # The first words of our functions. A verb that is missing here belongs here; a noun does not.
 _VERBS = """
-abandon accept adapt add admit adopt advance align allow answer append apply ask assign attempt begin bound
-break browse blank build buy cache call change charge check choose claim clean clear close coarsen collect combine commit
+abandon accept adapt add admit adopt advance align allow answer append apply ask assign attempt begin blank bound
+break browse build buy cache call change charge check choose claim clean clear close coarsen collect combine commit
 compare complete compute configure connect continue copy correct count cover create cut decay decide decode delete
-deliver describe detect die diff discard disconnect distribute divide downgrade draft drain draw drop empty
-encode end enqueue enter erase estimate evict examine execute expect expire explain export extract fail fall feed fetch
-fill filter find finish flatten flush fold follow forget format frame get give grant group grow guard handle
-hash hold identify ignore import increment init initialise insert install intern interpret issue iterate join
-judge keep kill launch learn leave limit link list listen load lock log look lower maintain make mark mask
-match measure merge migrate mix move multiply name nest normalise normalize note notice notify observe offer
-open pace pack pad parse pass patch pause peek place plan point poll prepare prepend print probe produce provide
-prune publish push put quarantine queue quote raise rank read rebuild recall receive reconcile record recount
-recreate refresh refund refuse rejoin release reload remember remove rename render renew repair repeat replace
-replay reply report request require rescue resend reserve reset resolve restore resume retell retire retry
-revoke rotate round run sample say scale scan search seed seek select send serve set settle shake share
-shorten show shrink shut sign simulate skip sort space spawn split spread start stay step stop store strip
-subscribe subtract sum summarise swap switch take tell thin think tick tile time touch track translate trim truncate trust
-try turn type unescape unite unpack unsubscribe unzip update upgrade upsert use visit wait wake walk watch
-weigh widen work wrap write
+deliver describe detect die diff discard disconnect distribute divide downgrade draft drain draw drop empty encode
+end enqueue enter erase estimate evict examine execute expect expire explain export extract fail fall feed fetch
+fill filter find finish flatten flush fold follow forget format frame get give grant group grow guard handle hash
+hold identify ignore import increment init initialise insert install intern interpret issue iterate join judge keep
+kill launch learn leave limit link list listen load lock log look lower maintain make mark mask match measure merge
+migrate mix move multiply name nest normalise normalize note notice notify observe offer open pace pack pad parse
+pass patch pause peek place plan point poll prepare prepend print probe produce provide prune publish push put
+quarantine queue quote raise rank read rebuild recall receive reconcile record recount recreate refresh refund
+refuse rejoin release reload remember remove rename render renew repair repeat replace replay reply report request
+require rescue resend reserve reset resolve restore resume retell retire retry revoke rotate round run sample say
+scale scan search seed seek select send serve set settle shake share shorten show shrink shut sign simulate skip
+sort space spawn split spread start stay step stop store strip subscribe subtract sum summarise swap switch take
+tell thin think tick tile time touch track translate trim truncate trust try turn type unescape unite unpack
+unsubscribe unzip update upgrade upsert use visit wait wake walk watch weigh widen work wrap write
 """
 # They answer yes or no: `is_ready`, `has_room`, `allows`, `wants_csv`.
 _PREDICATES = """
