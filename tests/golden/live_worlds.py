@@ -19,7 +19,7 @@ from rtaplatform.analytics.answer.engine import Reply
 from rtaplatform.analytics.ask.parse import parse_object
 from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.serve.query.answer_encoding import encode_answers
-from rtaplatform.serve.socket.socket_messages import answers_message, resumed_message
+from rtaplatform.serve.socket.socket_messages import answers_message, write_resumed
 from tests.unit.analytics.shop import NOON, Happening, Shop
 
 FOLDER = Path(__file__).parent / "live"
@@ -53,7 +53,7 @@ class Subscriber:
     def resume(self) -> None:
         """The client comes back with its version, and its answers stay as they are."""
         known_version = self._versions[self._client_version - 1]
-        self._record(resumed_message(ID, known_version.id), known_version)
+        self._record(write_resumed(ID, known_version.id), known_version)
 
     async def _reply(self) -> Reply:
         return await self.shop.engine.reply("demo", self._questions)

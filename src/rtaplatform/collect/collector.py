@@ -120,7 +120,7 @@ class Collector:
             await self._flush(stored)
         finally:
             self._export(stored)
-        return {"success": True, **_late_indexes(stored)}
+        return {"success": True, **_take_late_indexes(stored)}
 
     async def collect_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
         """Store what can be stored of a batch, and list the rest; raises Undelivered."""
@@ -132,7 +132,7 @@ class Collector:
             "success": not stored.refused,
             "accepted": stored.accepted,
             "rejected": [_describe(refused) for refused in stored.refused],
-            **_late_indexes(stored),
+            **_take_late_indexes(stored),
         }
 
     async def collect_batch_strictly(self, batch: EventBatch, project: str, arrival: RequestArrival) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Collector:
     async def _store(self, drafts: Iterable[Draft]) -> StoredEvents:
         stored = StoredEvents()
         try:
-            for portion in _portions(drafts):
+            for portion in _split_into_portions(drafts):
                 if stored.received:
                     await self._turns.take()
                 self._add_portion(stored, portion)
@@ -208,7 +208,7 @@ def _add_ready(stored: StoredEvents, draft: Draft) -> None:
     stored.pending_bytes += len(draft.value)
 
 
-def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
+def _split_into_portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
     portion, size = [], 0
     for draft in drafts:
         portion.append(draft)
@@ -220,7 +220,7 @@ def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
         yield portion
 
 
-def _late_indexes(stored: StoredEvents) -> dict[str, Any]:
+def _take_late_indexes(stored: StoredEvents) -> dict[str, Any]:
     """The indexes of late events, which the log keeps and no total counts; nothing if there are none."""
     return {"late": stored.late} if stored.late else {}
 

@@ -96,7 +96,7 @@ class RejectedEvents:
             self._producer.poll(0)
 
     def _produce(self, draft: Draft, refused: DraftRefused) -> None:
-        value, is_cut = kept_text(draft.raw, draft.request.denied)
+        value, is_cut = shorten_text(draft.raw, draft.request.denied)
         try:
             if self._producer is None:
                 self._producer = self._make(self._config)
@@ -105,14 +105,14 @@ class RejectedEvents:
                 key=draft.request.project.encode(),
                 value=value,
                 timestamp=draft.request.received_ms,
-                headers=_headers(draft, refused, is_cut=is_cut),
+                headers=_make_headers(draft, refused, is_cut=is_cut),
                 on_delivery=_count_delivery,
             )
         except (BufferError, KafkaException):
             telemetry.COLLECT_REJECTED_LETTERS.labels("queue_full").inc()
 
 
-def kept_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
+def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
     """The beginning of an event without addresses and denied properties, and whether it was cut."""
     names = [name.encode() for name in ("ip", *denied)]
     text = raw
@@ -137,7 +137,7 @@ def _prune(value: Any, names: frozenset[str]) -> Any:
     return [_prune(member, names) for member in value] if isinstance(value, list) else value
 
 
-def _headers(draft: Draft, refused: DraftRefused, *, is_cut: bool) -> list[tuple[str, str | bytes | None]]:
+def _make_headers(draft: Draft, refused: DraftRefused, *, is_cut: bool) -> list[tuple[str, str | bytes | None]]:
     texts = {
         "rta-project": draft.request.project,
         "rta-reason": str(refused.reason),

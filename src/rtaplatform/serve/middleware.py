@@ -20,8 +20,8 @@ from rtaplatform.core.errors import Busy, MalformedRequest, NotFound
 from rtaplatform.serve.collect.collect_front import CollectFront
 from rtaplatform.serve.collect.collect_routes import is_collecting
 from rtaplatform.serve.connections.body_intake import BodyIntake
-from rtaplatform.serve.connections.connection_guard import peer_of_scope
-from rtaplatform.serve.connections.request_strictness import check_headers, has_empty_segment, path_to_route
+from rtaplatform.serve.connections.connection_guard import find_peer
+from rtaplatform.serve.connections.request_strictness import check_headers, decode_path, has_empty_segment
 from rtaplatform.serve.connections.response_outlet import ResponseOutlet
 from rtaplatform.serve.connections.server_channel import ServerChannel
 from rtaplatform.serve.http import cors
@@ -55,8 +55,8 @@ def wrap_application(app: ASGIApp, parts: Dependencies) -> ASGIApp:
 
 async def _run_socket(app: ASGIApp, parts: Dependencies, scope: Any, receive: Receive, send: Send) -> None:
     """Count the socket as a request that goes on, so that it is not the first connection to be cut for room."""
-    path = path_to_route(scope.get("raw_path") or b"", scope["path"])
-    peer = peer_of_scope(scope)
+    path = decode_path(scope.get("raw_path") or b"", scope["path"])
+    peer = find_peer(scope)
     if has_empty_segment(path):
         await send({"type": "websocket.close", "code": 4404, "reason": ""})
         return
@@ -78,13 +78,13 @@ class _Exchange:
 
     def __init__(self, app: ASGIApp, parts: Dependencies, scope: Any, receive: Receive, send: Send) -> None:
         self._app, self._parts, self._receive, self._send = app, parts, receive, send
-        path = path_to_route(scope.get("raw_path") or b"", scope["path"])
+        path = decode_path(scope.get("raw_path") or b"", scope["path"])
         self._is_head = scope["method"] == "HEAD" and path.rstrip("/") not in _ENDLESS
         self._scope: Any = {**scope, "path": path, "method": "GET" if self._is_head else scope["method"]}
         self._path, self._headers = path, scope["headers"]
         self._origin = _find(self._headers, b"origin")
         self._is_collecting, self._is_querying = is_collecting(path), cors.is_querying(path)
-        self._peer = peer_of_scope(scope)
+        self._peer = find_peer(scope)
         self._start_s = time.perf_counter()
 
     async def run(self) -> None:

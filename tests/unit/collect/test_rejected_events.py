@@ -16,7 +16,7 @@ from rtaplatform.collect.rejected_events import (
     LETTERS_A_SECOND_OF_PROJECT,
     LetterBudget,
     RejectedEvents,
-    kept_text,
+    shorten_text,
 )
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.telemetry import REGISTRY
@@ -126,10 +126,10 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
     ],
 )
 def test_addresses_and_denied_properties_are_not_kept(sent: bytes, kept: bytes) -> None:
-    assert kept_text(sent, frozenset(("email",))) == (kept, False)
+    assert shorten_text(sent, frozenset(("email",))) == (kept, False)
 
 
 def test_a_long_event_is_cut_between_characters() -> None:
-    text, is_cut = kept_text(b'{"a":"' + "é".encode() * 3_000, frozenset())
+    text, is_cut = shorten_text(b'{"a":"' + "é".encode() * 3_000, frozenset())
     assert (is_cut, KEPT_BYTES - 1 <= len(text) <= KEPT_BYTES) == (True, True)
     assert text.decode().endswith("é")

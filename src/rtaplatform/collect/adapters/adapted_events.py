@@ -73,13 +73,13 @@ def read_members(raw: Any) -> dict[str, Raw] | None:
 def read_members_of(members: Members, name: str) -> dict[str, Raw]:
     """The members of the object `name`; none if it is absent or no object. Text that holds an object is read too."""
     raw = members.get(name)
-    text = text_of(members, name)
+    text = read_text(members, name)
     if text is not None and text[:1] == "{":
         return read_members(text.encode(errors="replace")) or {}
     return read_members(raw) or {}
 
 
-def value_of(members: Members, name: str) -> Any:
+def read_value(members: Members, name: str) -> Any:
     """The value of a small member; None if it is absent, large or unreadable."""
     raw = members.get(name)
     text = bytes(raw) if isinstance(raw, Raw | bytes) else b""
@@ -91,15 +91,15 @@ def value_of(members: Members, name: str) -> Any:
         return None
 
 
-def text_of(members: Members, name: str) -> str | None:
+def read_text(members: Members, name: str) -> str | None:
     """The text of a member; None if it is absent, empty or no text."""
-    value = value_of(members, name)
+    value = read_value(members, name)
     return value if isinstance(value, str) and value else None
 
 
-def number_of(members: Members, name: str) -> float | None:
+def read_number(members: Members, name: str) -> float | None:
     """The number of a member; None if it is absent, no number, or beyond what a float can hold."""
-    value = value_of(members, name)
+    value = read_value(members, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -113,7 +113,9 @@ def write_event(members: Members) -> bytes:
     return _encode(_without_nothing(members))
 
 
-def page_of(address: str | None, referrer: str | None = None, title: str | None = None, **more: Any) -> dict[str, Any]:
+def make_page(
+    address: str | None, referrer: str | None = None, title: str | None = None, **more: Any
+) -> dict[str, Any]:
     """`context.page` of a full address, with its path and query."""
     parts: dict[str, Any] = {"url": address, "referrer": referrer, "title": title, **more}
     if address is not None:

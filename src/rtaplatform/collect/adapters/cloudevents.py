@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from msgspec import Raw
 
-from rtaplatform.collect.adapters.adapted_events import Members, quote_text, read_members, text_of, write_event
+from rtaplatform.collect.adapters.adapted_events import Members, quote_text, read_members, read_text, write_event
 from rtaplatform.core.events import CALL_TYPES
 from rtaplatform.core.values.ids import is_too_long
 
@@ -54,7 +54,7 @@ def adapt_cloudevent(raw: bytes) -> bytes:
     members = read_members(raw)
     if members is None:
         return raw
-    data, kind = _read_data(members), text_of(members, "type")
+    data, kind = _read_data(members), read_text(members, "type")
     fields = read_members(data) if data is not None else None
     event: dict[str, Any] = {"messageId": _find_message_id(members), "timestamp": members.get("time")}
     if kind in CALL_TYPES:
@@ -72,7 +72,7 @@ def adapt_cloudevent(raw: bytes) -> bytes:
 
 def _read_data(members: Members) -> Raw | None:
     """The text of the event's data; None if it has none."""
-    coded = text_of(members, "data_base64")
+    coded = read_text(members, "data_base64")
     if coded is None:
         data: Raw | None = members.get("data")
         return data
@@ -84,7 +84,7 @@ def _read_data(members: Members) -> Raw | None:
 
 
 def _find_message_id(members: Members) -> str | Raw | None:
-    identity, source = text_of(members, "id"), text_of(members, "source")
+    identity, source = read_text(members, "id"), read_text(members, "source")
     if identity is None:
         return members.get("id")
     message_id = f"{source}#{identity}" if source is not None else identity

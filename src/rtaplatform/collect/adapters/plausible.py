@@ -12,11 +12,11 @@ from typing import Any
 from rtaplatform.collect.adapters.adapted_events import (
     ENGAGED_SECONDS_MIN,
     Members,
-    number_of,
-    page_of,
+    make_page,
     read_members,
     read_members_of,
-    text_of,
+    read_number,
+    read_text,
     write_event,
 )
 
@@ -29,12 +29,12 @@ def adapt_plausible(raw: bytes, visitor: str) -> bytes | None:
     if members is None:
         return raw
     sent = {short: members.get(short, members.get(long)) for short, long in _LONG_NAMES.items()}
-    name, page = text_of(sent, "n"), _read_page({**sent, "h": members.get("h")})
+    name, page = read_text(sent, "n"), _read_page({**sent, "h": members.get("h")})
     event: dict[str, Any] = {"anonymousId": visitor, "context": {"page": page, "screen": _read_screen(sent)}}
     if name == "pageview":
         return write_event({**event, "type": "page", "properties": _read_properties(sent)})
     if name == "engagement":
-        seconds = (number_of(members, "e") or 0) / 1_000
+        seconds = (read_number(members, "e") or 0) / 1_000
         if seconds < ENGAGED_SECONDS_MIN:
             return None
         properties = {"seconds": int(seconds), "scroll_depth": members.get("sd")}
@@ -43,14 +43,14 @@ def adapt_plausible(raw: bytes, visitor: str) -> bytes | None:
 
 
 def _read_page(sent: Members) -> dict[str, Any]:
-    page = page_of(text_of(sent, "u"), text_of(sent, "r"))
-    if number_of(sent, "h") == 1 and "#" in (page["url"] or ""):  # the part after the # is a page of its own
+    page = make_page(read_text(sent, "u"), read_text(sent, "r"))
+    if read_number(sent, "h") == 1 and "#" in (page["url"] or ""):  # the part after the # is a page of its own
         page["path"] = f"{page.get('path', '/')}#{page['url'].partition('#')[2]}"
     return page
 
 
 def _read_screen(sent: Members) -> dict[str, Any]:
-    return {"width": sent["w"]} if number_of(sent, "w") is not None else {}
+    return {"width": sent["w"]} if read_number(sent, "w") is not None else {}
 
 
 def _read_properties(sent: Members) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from msgspec import Raw
 from rtaplatform.collect.adapters.adapted_events import (
     ENGAGED_SECONDS_MIN,
     Members,
-    number_of,
-    page_of,
+    make_page,
     read_members,
     read_members_of,
-    text_of,
-    value_of,
+    read_number,
+    read_text,
+    read_value,
     write_event,
 )
 
@@ -38,7 +38,7 @@ def adapt_posthog(raw: bytes) -> bytes | None:
     if sent is None:
         return raw
     properties = read_members_of(sent, "properties")
-    name = text_of(sent, "event")
+    name = read_text(sent, "event")
     if name in NOT_STORED or (name == "$groupidentify" and _is_of_server(properties)):
         return None
     event: dict[str, Any] = {
@@ -69,7 +69,7 @@ def _make_call(name: str | None, sent: Members, properties: Members, own: Member
             group = {"groupId": properties.get("$group_key"), "traits": read_members_of(properties, "$group_set")}
             return {"type": "group", **group}
         case "$pageleave":
-            seconds = number_of(properties, "$prev_pageview_duration") or 0
+            seconds = read_number(properties, "$prev_pageview_duration") or 0
             if seconds < ENGAGED_SECONDS_MIN:
                 return None
             return {"type": "track", "event": "Page Engaged", "properties": {"seconds": int(seconds)}}
@@ -86,19 +86,19 @@ def _find_id(sent: Members, properties: Members) -> Any:
 
 def _find_person(sent: Members, properties: Members) -> dict[str, Any]:
     distinct, device = _find_id(sent, properties), properties.get("$device_id")
-    if value_of(properties, "$device_id") is None:
+    if read_value(properties, "$device_id") is None:
         device = None
-    if text_of(sent, "event") == "$identify":
+    if read_text(sent, "event") == "$identify":
         before = properties.get("$anon_distinct_id", device)
         return {"userId": distinct, "anonymousId": before}
-    if value_of(properties, "$user_id") is not None:
+    if read_value(properties, "$user_id") is not None:
         return {"userId": properties["$user_id"], "anonymousId": device}
     if "$is_identified" in properties:
-        is_known = value_of(properties, "$is_identified") is True
+        is_known = read_value(properties, "$is_identified") is True
         return {"userId": distinct, "anonymousId": device} if is_known else {"anonymousId": distinct}
     if device is not None:
         return {"userId": distinct if distinct != device else None, "anonymousId": device}
-    if value_of(properties, "$process_person_profile") is False:
+    if read_value(properties, "$process_person_profile") is False:
         return {"anonymousId": distinct}
     return {"userId": distinct}
 
@@ -109,10 +109,10 @@ def _is_of_server(properties: Members) -> bool:
 
 
 def _read_context(properties: Members) -> dict[str, Any]:
-    referrer = text_of(properties, "$referrer")
-    address = text_of(properties, "$current_url")
-    page = page_of(address, None if referrer == "$direct" else referrer, text_of(properties, "title"))
-    system, kind = text_of(properties, "$os"), text_of(properties, "$device_type")
+    referrer = read_text(properties, "$referrer")
+    address = read_text(properties, "$current_url")
+    page = make_page(address, None if referrer == "$direct" else referrer, read_text(properties, "title"))
+    system, kind = read_text(properties, "$os"), read_text(properties, "$device_type")
     is_of_visitor = not _is_server_library(properties)
     return {
         "page": page,
@@ -121,10 +121,10 @@ def _read_context(properties: Members) -> dict[str, Any]:
         "os": {"name": system} if is_of_visitor else {},
         "device": {"type": kind.lower() if kind is not None else None},
         "screen": {"width": properties.get("$screen_width"), "height": properties.get("$screen_height")},
-        "userAgent": text_of(properties, "$raw_user_agent"),
-        "timezone": text_of(properties, "$timezone"),
-        "locale": text_of(properties, "$locale") or text_of(properties, "$browser_language"),
-        "ip": text_of(properties, "$ip"),
+        "userAgent": read_text(properties, "$raw_user_agent"),
+        "timezone": read_text(properties, "$timezone"),
+        "locale": read_text(properties, "$locale") or read_text(properties, "$browser_language"),
+        "ip": read_text(properties, "$ip"),
     }
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.collect.adapters.adapted_events import AdaptedEvents, read_members_of, text_of
+from rtaplatform.collect.adapters.adapted_events import AdaptedEvents, read_members_of, read_text
 from rtaplatform.collect.adapters.posthog import adapt_posthog
 from rtaplatform.collect.body.envelope import EventBatch
 from rtaplatform.collect.body.json_reading import trim_white_space
@@ -76,7 +76,7 @@ def find_posthog_keys(body: bytes) -> list[str]:
         return find_write_keys(body)
     root = {"api_key": envelope.api_key, "token": envelope.token}
     places = (root, read_members_of({"properties": envelope.properties}, "properties"))
-    return [key for place in places for name in _KEYS if (key := text_of(place, name)) is not None][:1]
+    return [key for place in places for name in _KEYS if (key := read_text(place, name)) is not None][:1]
 
 
 def frame_batch(body: bytes) -> bytes | None:
@@ -99,7 +99,7 @@ def adapt_batch(batch: EventBatch, body: bytes) -> EventBatch:
 
 def _read_sent_at(body: bytes) -> str | None:
     envelope = None if body[:1] == b"[" else _read_envelope(body)
-    return text_of({"sent_at": envelope.sent_at}, "sent_at") if envelope is not None else None
+    return read_text({"sent_at": envelope.sent_at}, "sent_at") if envelope is not None else None
 
 
 def _read_envelope(body: bytes) -> _PostHogEnvelope | None:

@@ -12,24 +12,24 @@ from urllib.parse import urlsplit
 
 from rtaplatform.collect.adapters.adapted_events import (
     Members,
-    page_of,
+    make_page,
     read_members,
     read_members_of,
-    text_of,
+    read_text,
     write_event,
 )
 
 
 def find_umami_keys(body: bytes) -> list[str]:
     """The write key: the website of the payload."""
-    key = text_of(read_members_of(read_members(body) or {}, "payload"), "website")
+    key = read_text(read_members_of(read_members(body) or {}, "payload"), "website")
     return [key] if key is not None else []
 
 
 def find_umami_client(body: bytes) -> tuple[str | None, str | None]:
     """The address and the user agent of a visitor whom a server reports; None where it says nothing."""
     payload = read_members_of(read_members(body) or {}, "payload")
-    return text_of(payload, "ip"), text_of(payload, "userAgent")
+    return read_text(payload, "ip"), read_text(payload, "userAgent")
 
 
 def adapt_umami(raw: bytes, visitor: str) -> bytes | None:
@@ -37,7 +37,7 @@ def adapt_umami(raw: bytes, visitor: str) -> bytes | None:
     members = read_members(raw)
     if members is None:
         return raw
-    payload, kind = read_members_of(members, "payload"), text_of(members, "type") or "event"
+    payload, kind = read_members_of(members, "payload"), read_text(members, "type") or "event"
     event: dict[str, Any] = {
         "anonymousId": visitor,
         "userId": payload.get("id"),
@@ -50,19 +50,19 @@ def adapt_umami(raw: bytes, visitor: str) -> bytes | None:
     if kind != "event":
         return None if kind == "performance" else write_event({**event, "type": members["type"]})
     properties = {**data, "tag": payload["tag"]} if "tag" in payload else data
-    if text_of(payload, "name") is None:
+    if read_text(payload, "name") is None:
         return write_event({**event, "type": "page", "properties": properties})
     return write_event({**event, "type": "track", "event": payload["name"], "properties": properties})
 
 
 def _read_context(payload: Members) -> dict[str, Any]:
-    width, _, height = (text_of(payload, "screen") or "").partition("x")
+    width, _, height = (read_text(payload, "screen") or "").partition("x")
     screen = {"width": int(width), "height": int(height)} if _is_size(width) and _is_size(height) else {}
-    page = page_of(_find_address(payload), _find_referrer(payload), text_of(payload, "title"))
+    page = make_page(_find_address(payload), _find_referrer(payload), read_text(payload, "title"))
     # A server that reports its visitors names their address and browser in the payload.
     return {
-        "page": page, "screen": screen, "locale": text_of(payload, "language"),
-        "ip": text_of(payload, "ip"), "userAgent": text_of(payload, "userAgent"),
+        "page": page, "screen": screen, "locale": read_text(payload, "language"),
+        "ip": read_text(payload, "ip"), "userAgent": read_text(payload, "userAgent"),
     }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def _is_size(text: str) -> bool:
 
 def _find_address(payload: Members) -> str | None:
     """The full address of the page. Some versions of the script send its path and its host apart."""
-    address, host = text_of(payload, "url"), text_of(payload, "hostname")
+    address, host = read_text(payload, "url"), read_text(payload, "hostname")
     if address is not None and address.startswith("/") and host is not None:
         return f"https://{host}{address}"
     return address
@@ -80,7 +80,7 @@ def _find_address(payload: Members) -> str | None:
 
 def _find_referrer(payload: Members) -> str | None:
     """The page before, if it is one of another place: a bare path is a page of the same site."""
-    referrer = text_of(payload, "referrer")
+    referrer = read_text(payload, "referrer")
     try:
         return referrer if referrer is not None and urlsplit(referrer).scheme else None
     except ValueError:

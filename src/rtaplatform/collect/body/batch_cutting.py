@@ -41,7 +41,7 @@ class CutBatch(Struct):
     events: list[bytes] | None
 
 
-def too_many_events() -> UnreadableBody:
+def make_too_many_events_error() -> UnreadableBody:
     return UnreadableBody(
         f"The batch has more than {BATCH_EVENTS_MAX} events.", field="batch", allowed={"maxItems": BATCH_EVENTS_MAX}
     )
@@ -83,7 +83,7 @@ class _Cutter:
             if sign == b"," or event:  # nothing after a last comma is not an event
                 events.append(event)
             if len(events) > BATCH_EVENTS_MAX:
-                raise too_many_events()
+                raise make_too_many_events_error()
         return events
 
     def _cut_event(self) -> tuple[bytes, bytes]:

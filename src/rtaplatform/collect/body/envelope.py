@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from rtaplatform.collect.body.batch_cutting import cut_batch, too_many_events
+from rtaplatform.collect.body.batch_cutting import cut_batch, make_too_many_events_error
 from rtaplatform.collect.body.batch_defaults import read_defaults
 from rtaplatform.collect.body.draft import UNKNOWN_CLIENT, Draft, RequestClient, RequestContext
 from rtaplatform.collect.body.json_reading import UnreadableJson, decode, read_client_time, trim_white_space
@@ -98,7 +98,7 @@ def read_whole_batch(body: bytes) -> EventBatch | None:
 def read_broken_batch(body: bytes) -> EventBatch:
     cut = cut_batch(trim_white_space(body))
     if cut.events is None:
-        raise _no_batch()
+        raise _make_no_batch_error()
     member = cut.members.get
     return EventBatch(
         cut.events,
@@ -148,16 +148,16 @@ def draft_single(body: bytes, kind: str, project: str, arrival: RequestArrival) 
 def _list_events(batch: Raw) -> Sequence[Raw]:
     text = bytes(batch)
     if text[:1] != b"[":
-        raise _no_batch()
+        raise _make_no_batch_error()
     if text.count(b",") < BATCH_EVENTS_MAX:  # so it has at most BATCH_EVENTS_MAX elements
         return _decode_list(text)
     first = msgspec.structs.astuple(_decode_first(text))
     if len(first[-1]):
-        raise too_many_events()
+        raise make_too_many_events_error()
     return first[: first.index(_ABSENT)]
 
 
-def _no_batch() -> UnreadableBody:
+def _make_no_batch_error() -> UnreadableBody:
     return UnreadableBody("`batch` is a list of events.", field="batch")
 
 

@@ -91,7 +91,7 @@ def _read_value(text: bytes) -> Any:
     try:
         return json.loads(text, parse_int=_read_integer)
     except UnicodeDecodeError as error:
-        raise _not_utf8() from error
+        raise _make_utf8_error() from error
 
 
 def repair(text: bytes) -> bytes:
@@ -111,12 +111,12 @@ def _decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(raw)
     except UnicodeDecodeError as error:
-        raise _not_utf8() from error
+        raise _make_utf8_error() from error
     except RecursionError as error:
         raise UnreadableJson(Reason.TOO_DEEP, f"Nested deeper than {NESTING_MAX}.") from error
 
 
-def _not_utf8() -> UnreadableJson:
+def _make_utf8_error() -> UnreadableJson:
     return UnreadableJson(Reason.NOT_UTF8, "The text is not UTF-8.")
 
 

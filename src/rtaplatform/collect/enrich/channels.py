@@ -90,15 +90,15 @@ def _read_address(url: str) -> PageAddress:
             campaign.setdefault(CAMPAIGN_FIELDS[lowered], text)
         elif text and lowered in CLICK_IDS and (not click[0] or (CLICK_IDS[lowered][1] and not click[1])):
             click = CLICK_IDS[lowered]
-    return PageAddress(_host_of(parts.netloc), parts.path, campaign, *click)
+    return PageAddress(_parse_host(parts.netloc), parts.path, campaign, *click)
 
 
-def host_of(url: str) -> str:
+def find_host(url: str) -> str:
     """The host of an address, without `www.` and the port; empty if it has none."""
     return read_address(url).host
 
 
-def _host_of(netloc: str) -> str:
+def _parse_host(netloc: str) -> str:
     host = netloc.rpartition("@")[2].lower()
     if not host.startswith("["):
         host = host.partition(":")[0]
@@ -116,28 +116,28 @@ def find_channel(referrer_host: str, source: str, medium: str, *, is_paid_click:
         return SOCIAL
     if medium in _SEARCH_MEDIA:
         return SEARCH
-    channel = _channel_of_host(referrer_host) if referrer_host else DIRECT
+    channel = _find_channel_of_host(referrer_host) if referrer_host else DIRECT
     if channel in (DIRECT, REFERRAL) and source:
-        return _channel_of_label(source.partition(".")[0]) or REFERRAL
+        return _find_channel_of_label(source.partition(".")[0]) or REFERRAL
     return channel
 
 
 @lru_cache(maxsize=URLS_CACHED_MAX)
-def _channel_of_host(host: str) -> str:
+def _find_channel_of_host(host: str) -> str:
     if host in _EMAIL_HOSTS or host.startswith(("mail.", "webmail.")):
         return EMAIL
     if host in _SOCIAL_HOSTS:
         return SOCIAL
     if host in _SEARCH_HOSTS:
         return SEARCH
-    return _channel_of_label(_registered_label(host)) or REFERRAL
+    return _find_channel_of_label(_find_registered_label(host)) or REFERRAL
 
 
-def _channel_of_label(label: str) -> str:
+def _find_channel_of_label(label: str) -> str:
     return SEARCH if label in _SEARCH_LABELS else SOCIAL if label in _SOCIAL_LABELS else ""
 
 
-def _registered_label(host: str) -> str:
+def _find_registered_label(host: str) -> str:
     """`google` of www.google.co.uk: the label before the public suffix, by a rule of thumb."""
     labels = host.split(".")
     if len(labels) >= 3 and labels[-2] in _SECOND_LEVEL and len(labels[-1]) == 2:

@@ -79,9 +79,9 @@ class LocationFile:
             return NOWHERE
         subdivisions = entry.get("subdivisions")
         first = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else {}
-        return _make_location(_code_of(entry.get("country")), _code_of(first))
+        return _make_location(_read_code(entry.get("country")), _read_code(first))
 
 
-def _code_of(part: Any) -> str:
+def _read_code(part: Any) -> str:
     code = part.get("iso_code") if isinstance(part, dict) else None
     return code if isinstance(code, str) else ""

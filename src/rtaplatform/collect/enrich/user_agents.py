@@ -73,7 +73,7 @@ def read_technology(user_agent: str, hints: ClientHints = NO_HINTS) -> Technolog
     device = technology.device
     if hints.is_mobile:
         device = device if device in (PHONE, TABLET) else PHONE
-    return Technology(device or _device_of_system(os), os, technology.browser)
+    return Technology(device or _find_device_of_system(os), os, technology.browser)
 
 
 @lru_cache(maxsize=AGENTS_CACHED_MAX)
@@ -97,10 +97,10 @@ def _find_device(agent: str, os: str) -> str:
         return TABLET
     if _PHONE.search(agent):
         return PHONE
-    return TABLET if os == "Android" else _device_of_system(os)
+    return TABLET if os == "Android" else _find_device_of_system(os)
 
 
-def _device_of_system(os: str) -> str:
+def _find_device_of_system(os: str) -> str:
     return DESKTOP if os in _DESKTOP else PHONE if os == "iOS" else ""
 
 

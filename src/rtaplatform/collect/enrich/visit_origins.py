@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from rtaplatform.collect.enrich.channels import find_channel, host_of, read_address
+from rtaplatform.collect.enrich.channels import find_channel, find_host, read_address
 
 ORIGINS_CACHED_MAX = 8_192
 CACHED_CHARACTERS_MAX = 1_000  # of all that is given: longer ones are rare, and could fill the memory
@@ -31,7 +31,7 @@ def find_origin(url: str, referrer: str, source: str, medium: str, *, is_named: 
 
 
 def _find_origin(url: str, referrer: str, source: str, medium: str, is_named: bool) -> VisitOrigin:
-    address, host = read_address(url), host_of(referrer)
+    address, host = read_address(url), find_host(referrer)
     campaign: dict[str, str] = {}
     if not is_named:
         campaign = dict(address.campaign)

@@ -30,12 +30,12 @@ def add_technology(draft: Draft) -> Draft:
     context, request = draft.values.get("context") or {}, draft.request
     kind = ""
     if "device" in context:
-        device = _member(context, "device")
-        kind = _text(device, "type")
+        device = _read_member(context, "device")
+        kind = _read_text(device, "type")
         if kind.lower() in _APP_SYSTEMS:
-            model = f"{_text(device, 'model')} {_text(device, 'name')}"
+            model = f"{_read_text(device, 'model')} {_read_text(device, 'name')}"
             _add(draft, "device", {"type": find_device_of_app(kind.lower(), model)})
-    agent, hints = _text(context, "userAgent"), NO_HINTS
+    agent, hints = _read_text(context, "userAgent"), NO_HINTS
     if request.is_from_browser:
         agent, hints = agent or request.user_agent or "", request.client.hints
     if not agent:
@@ -43,7 +43,7 @@ def add_technology(draft: Draft) -> Draft:
     technology = read_technology(agent, hints)
     if technology.device and not kind:
         _add(draft, "device", {"type": technology.device})
-    if technology.os and not ("os" in context and _text(_member(context, "os"), "name")):
+    if technology.os and not ("os" in context and _read_text(_read_member(context, "os"), "name")):
         _add(draft, "os", {"name": technology.os})
     if technology.browser and "browser" not in context and draft.source not in _APP_SOURCES:
         draft.additions["browser"] = {"name": technology.browser}
@@ -53,10 +53,10 @@ def add_technology(draft: Draft) -> Draft:
 def add_location(draft: Draft) -> Draft:
     """Add `location.country` and `location.region`, by the visitor's address: `context.ip`, else the request's."""
     context, client = draft.values.get("context") or {}, draft.request.client
-    if "location" in context and _text(_member(context, "location"), "country"):
+    if "location" in context and _read_text(_read_member(context, "location"), "country"):
         return draft
     location = NOWHERE
-    if client.find_location is not None and (own_address := _text(context, "ip")):
+    if client.find_location is not None and (own_address := _read_text(context, "ip")):
         location = client.find_location(own_address)
     elif draft.request.is_from_browser or draft.source in _APP_SOURCES:
         location = client.location
@@ -71,7 +71,7 @@ def add_language(draft: Draft) -> Draft:
     request = draft.request
     if request.client.languages and request.is_from_browser:
         locale = read_preferred(request.client.languages)
-        if locale and not _text(draft.values.get("context") or {}, "locale"):
+        if locale and not _read_text(draft.values.get("context") or {}, "locale"):
             draft.additions["locale"] = locale
     return draft
 
@@ -82,14 +82,14 @@ def add_origin_of_visit(draft: Draft) -> Draft:
     A link from a page of the same host is none of the three: the visit goes on.
     """
     context = draft.values.get("context") or {}
-    page, properties = _member(context, "page"), draft.values.get("properties") or {}
-    url = _text(page, "url") or _text(properties, "url") or _text(page, "search")
-    referrer = _text(page, "referrer") or _text(properties, "referrer")
+    page, properties = _read_member(context, "page"), draft.values.get("properties") or {}
+    url = _read_text(page, "url") or _read_text(properties, "url") or _read_text(page, "search")
+    referrer = _read_text(page, "referrer") or _read_text(properties, "referrer")
     if not referrer and "referrer" in context:
-        referrer = _text(_member(context, "referrer"), "url")
-    campaign = _member(context, "campaign") if "campaign" in context else None
+        referrer = _read_text(_read_member(context, "referrer"), "url")
+    campaign = _read_member(context, "campaign") if "campaign" in context else None
     if campaign:
-        source, medium = _text(campaign, "source"), _text(campaign, "medium")
+        source, medium = _read_text(campaign, "source"), _read_text(campaign, "medium")
         origin = find_origin(url, referrer, source, medium, is_named=True)
     elif url or referrer:
         origin = find_origin(url, referrer, "", "", is_named=False)
@@ -114,7 +114,7 @@ def remove_denied(draft: Draft) -> Draft:
         if isinstance(value, dict) and not denied.isdisjoint(value):
             draft.fields[name] = _without(draft.fields[name], denied)
             draft.values[name] = {key: member for key, member in value.items() if key not in denied}
-    traits = _member(draft.values.get("context") or {}, "traits")
+    traits = _read_member(draft.values.get("context") or {}, "traits")
     if not denied.isdisjoint(traits):
         context = _open_context(draft)
         context["traits"] = _without(context["traits"], denied)
@@ -166,11 +166,11 @@ def _add(draft: Draft, name: str, members: dict[str, str]) -> None:
         draft.additions[name] = members
 
 
-def _member(context: dict[str, Any], name: str) -> dict[str, Any]:
+def _read_member(context: dict[str, Any], name: str) -> dict[str, Any]:
     member = context.get(name)
     return member if isinstance(member, dict) else {}
 
 
-def _text(members: dict[str, Any], name: str) -> str:
+def _read_text(members: dict[str, Any], name: str) -> str:
     value = members.get(name)
     return value if isinstance(value, str) else ""

@@ -39,7 +39,7 @@ def find_source(values: dict[str, Any], context: dict[str, Any], is_from_browser
         return own
     sender = None
     if "library" in context:
-        sender = _find_by_library(_text(context, "library", "name")[:LIBRARY_CHARACTERS_MAX])
+        sender = _find_by_library(_read_text(context, "library", "name")[:LIBRARY_CHARACTERS_MAX])
     if sender is None and "channel" in values:
         sender = _CHANNELS.get(_lower(values["channel"]))
     if sender is not None and sender != "mobile":
@@ -47,11 +47,11 @@ def find_source(values: dict[str, Any], context: dict[str, Any], is_from_browser
     system = _find_system(context) if "device" in context or "os" in context else None
     if system is not None or sender == "mobile":
         return system or "android"
-    return "web" if is_from_browser or _text(context, "page", "url") else "server"
+    return "web" if is_from_browser or _read_text(context, "page", "url") else "server"
 
 
 def _find_system(context: dict[str, Any]) -> str | None:
-    return _SYSTEMS.get(_text(context, "device", "type")) or _SYSTEMS.get(_text(context, "os", "name"))
+    return _SYSTEMS.get(_read_text(context, "device", "type")) or _SYSTEMS.get(_read_text(context, "os", "name"))
 
 
 @lru_cache(maxsize=LIBRARIES_CACHED_MAX)
@@ -59,7 +59,7 @@ def _find_by_library(name: str) -> str | None:
     return next((source for pattern, source in _BY_LIBRARY if pattern.search(name)), None)
 
 
-def _text(context: dict[str, Any], part: str, name: str) -> str:
+def _read_text(context: dict[str, Any], part: str, name: str) -> str:
     member = context.get(part)
     return _lower(member.get(name)) if isinstance(member, dict) else ""
 

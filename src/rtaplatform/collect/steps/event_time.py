@@ -59,10 +59,10 @@ def _find_event_ms(draft: Draft, client_time: object) -> int | None:
         return client_ms
     if client_ms > sent_ms + FUTURE_MS_MAX:
         return None
-    return client_ms + _skew_ms(draft.request.received_ms - sent_ms, is_retry=draft.request.is_retry)
+    return client_ms + _compute_skew_ms(draft.request.received_ms - sent_ms, is_retry=draft.request.is_retry)
 
 
-def _skew_ms(ahead_ms: int, *, is_retry: bool) -> int:
+def _compute_skew_ms(ahead_ms: int, *, is_retry: bool) -> int:
     """How far our clock is ahead of the client's; 0 if they agree, or if it cannot be known."""
     if not CLOCKS_DISAGREE_MS < abs(ahead_ms) < CLOCKS_ARE_COMPARED_MS or (is_retry and ahead_ms > 0):
         return 0

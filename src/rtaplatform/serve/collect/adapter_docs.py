@@ -50,20 +50,20 @@ _WRITE_KEY = make_parameter("writeKey", "The key, where no header holds it.", {"
 _LEFT_OUT = "anything else is left out."
 
 
-def _text(what: str) -> Docs:
+def _describe_text(what: str) -> Docs:
     return {"description": f"{what}: text; {_LEFT_OUT}"}
 
 
-def _object(what: str) -> Docs:
+def _describe_object(what: str) -> Docs:
     return {"description": f"{what}: an object, or its JSON as text; {_LEFT_OUT}"}
 
 
-def _given(name: str) -> Docs:
+def _require_name(name: str) -> Docs:
     """Return the rule that the member is an id or a name which is not empty."""
     return {"required": [name], "properties": {name: _NAME}}
 
 
-def _operation(schema: Docs, answer: Docs, status: str = "200", *parameters: Docs) -> Docs:
+def _make_operation(schema: Docs, answer: Docs, status: str = "200", *parameters: Docs) -> Docs:
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
     return {
         "parameters": [_WRITE_KEY, *parameters], "requestBody": body, "security": _SECURITY,
@@ -71,7 +71,7 @@ def _operation(schema: Docs, answer: Docs, status: str = "200", *parameters: Doc
     }  # fmt: skip
 
 
-_KEY: Docs = _text("The write key, where no header holds it")
+_KEY: Docs = _describe_text("The write key, where no header holds it")
 _TIME: Docs = {"description": "When it happened. An unreadable time becomes receivedAt."}
 _CLOUDEVENT = name_schema(
     "CloudEvent",
@@ -83,7 +83,7 @@ _CLOUDEVENT = name_schema(
         "properties": {
             "specversion": {"description": "1.0. Not judged."},
             "id": {"type": ["string", "integer", "null"], "maxLength": SMALL_TEXT_BYTES_MAX - 2},
-            "source": _text("Makes the messageId, together with the id"),
+            "source": _describe_text("Makes the messageId, together with the id"),
             "type": {**_NAME, "description": "The name of the event, or one of our calls."},
             "subject": {"description": "The userId, where neither the extensions nor the data name anybody."},
             "userid": _ID,
@@ -99,8 +99,8 @@ _CLOUDEVENT = name_schema(
         **make_check(
             {
                 "anyOf": [
-                    _given("userid"),
-                    _given("anonymousid"),
+                    _require_name("userid"),
+                    _require_name("anonymousid"),
                     {
                         "properties": {
                             "userid": _NO_ID, "anonymousid": _NO_ID, "subject": {**_NAME, "maxLength": ID_BYTES_MAX}
@@ -112,7 +112,7 @@ _CLOUDEVENT = name_schema(
         ),
     },
 )  # fmt: skip
-CLOUDEVENTS = _operation(
+CLOUDEVENTS = _make_operation(
     {"anyOf": [_CLOUDEVENT, {"type": "array", "items": {}, "description": "A batch, judged one by one."}]},
     make_json_content(
         "Kafka has it.",
@@ -132,15 +132,16 @@ _POSTHOG_EVENT = name_schema(
             "distinct_id": {**_ID, "description": "Where it is not here, that of the properties."},
             "uuid": {**_ID, "description": "The messageId."},
             "timestamp": _TIME,
-            "sent_at": _text("When the client sent it"),
-            "properties": _object("The properties of the event"),
+            "sent_at": _describe_text("When the client sent it"),
+            "properties": _describe_object("The properties of the event"),
         },
         "required": ["event"],
         "not": {"required": ["batch"]},
         "example": {"event": "Product Viewed", "distinct_id": "u-4", "properties": {"product_id": "p-9"}},
         **make_check(
-            {"anyOf": [_given("distinct_id"), {"properties": {"properties": {"type": "object", **_given("distinct_id")},
-                                                              "distinct_id": False}, "required": ["properties"]}]}
+            {"anyOf": [_require_name("distinct_id"),
+                       {"properties": {"properties": {"type": "object", **_require_name("distinct_id")},
+                                       "distinct_id": False}, "required": ["properties"]}]}
         ),
     },
 )  # fmt: skip
@@ -151,14 +152,14 @@ _POSTHOG_BATCH = name_schema(
         "properties": {
             "api_key": _KEY,
             "token": _KEY,
-            "sent_at": _text("When the client sent it"),
+            "sent_at": _describe_text("When the client sent it"),
             "batch": {"type": "array", "items": {}, "description": "Events, judged one by one."},
         },
         "required": ["batch"],
     },
 )
 _POSTHOG_LIST: Docs = {"type": "array", "items": {}, "description": "Events, judged one by one."}
-POSTHOG = _operation(
+POSTHOG = _make_operation(
     {"anyOf": [_POSTHOG_EVENT, _POSTHOG_BATCH, _POSTHOG_LIST]},
     make_json_content(
         "Kafka has it.",
@@ -182,20 +183,20 @@ _PLAUSIBLE_EVENT = name_schema(
         "properties": {
             "name": {"description": "`pageview` is a page call. Text or an integer."},
             "n": {"description": "As `name`, which it replaces."},
-            "url": _text("The full address of the page"),
-            "u": _text("As `url`, which it replaces"),
+            "url": _describe_text("The full address of the page"),
+            "u": _describe_text("As `url`, which it replaces"),
             "domain": {"description": "Not read: the project comes from the key."},
-            "referrer": _text("The page before"),
-            "r": _text("As `referrer`, which it replaces"),
-            "props": _object("The properties of the event"),
-            "p": _object("As `props`, which it replaces"),
-            "revenue": _object("`amount` and `currency`"),
+            "referrer": _describe_text("The page before"),
+            "r": _describe_text("As `referrer`, which it replaces"),
+            "props": _describe_object("The properties of the event"),
+            "p": _describe_object("As `props`, which it replaces"),
+            "revenue": _describe_object("`amount` and `currency`"),
         },
         "example": {"name": "pageview", "url": "https://shop.example/p/9", "domain": "shop.example"},
-        **make_check({"anyOf": [_given("n"), {**_given("name"), "not": {"required": ["n"]}}]}),
+        **make_check({"anyOf": [_require_name("n"), {**_require_name("name"), "not": {"required": ["n"]}}]}),
     },
 )
-PLAUSIBLE = _operation(
+PLAUSIBLE = _make_operation(
     _PLAUSIBLE_EVENT,
     {"description": "Kafka has it.", "content": {"text/plain": {"schema": {"type": "string", "enum": ["ok"]}}}},
     "202",
@@ -206,14 +207,14 @@ _UMAMI_PAYLOAD = name_schema(
         "type": "object",
         "properties": {
             "website": _KEY,
-            "hostname": _text("The host of the page, where `url` is a path"),
-            "url": _text("The address of the page"),
-            "referrer": _text("The page before"),
-            "title": _text("The title of the page"),
-            "screen": _text("As 1920x1080"),
-            "language": _text("As en-GB"),
-            "name": _text("The name of the event; without one it is a page call"),
-            "data": _object("The properties of the event, or traits"),
+            "hostname": _describe_text("The host of the page, where `url` is a path"),
+            "url": _describe_text("The address of the page"),
+            "referrer": _describe_text("The page before"),
+            "title": _describe_text("The title of the page"),
+            "screen": _describe_text("As 1920x1080"),
+            "language": _describe_text("As en-GB"),
+            "name": _describe_text("The name of the event; without one it is a page call"),
+            "data": _describe_object("The properties of the event, or traits"),
             "id": {**_ID, "description": "The userId."},
             "timestamp": _TIME,
         },
@@ -236,7 +237,7 @@ _UMAMI_EVENT = name_schema(
         "example": {"type": "event", "payload": {"website": "WRITE_KEY", "hostname": "shop.example", "url": "/p/9"}},
     },
 )
-UMAMI = _operation(
+UMAMI = _make_operation(
     _UMAMI_EVENT,
     make_json_content(
         "Kafka has it.",

@@ -36,7 +36,7 @@ from rtaplatform.core.events import EVENT_BYTES_MAX, Reason
 from rtaplatform.serve.collect import adapter_docs
 from rtaplatform.serve.collect.arrivals import read_arrival
 from rtaplatform.serve.collect.intake import SEGMENT_BODY, BodyFormat, LimitCharge, receive
-from rtaplatform.serve.http.access import address_of
+from rtaplatform.serve.http.access import find_address
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies
 from rtaplatform.serve.openapi.operation_ids import name_by_path
 
@@ -61,14 +61,14 @@ _PLAUSIBLE = VisitorProtocol("plausible", adapt_plausible)
 _UMAMI = VisitorProtocol("umami", adapt_umami, find_umami_client, BodyFormat(find_keys=find_umami_keys))
 
 
-def _collecting(docs: dict[str, Any]) -> dict[str, Any]:
+def _make_route_options(docs: dict[str, Any]) -> dict[str, Any]:
     return {"scope": COLLECT, "key_in_body": True, "docs": docs}
 
 
 @post(
     CLOUDEVENTS_PATH,
     status_code=200,
-    opt=_collecting(adapter_docs.CLOUDEVENTS),
+    opt=_make_route_options(adapter_docs.CLOUDEVENTS),
     summary="Collect CloudEvents: structured, binary or a batch",
     description="The form is told by the headers and the body, not by the Content-Type. A batch answers as "
     "`POST /v1/batch` does.",
@@ -82,8 +82,8 @@ async def collect_cloudevents(request: AnyRequest) -> Response[bytes]:
         body = write_structured(request.headers.items(), request.headers.get("content-type"), body)
     text = trim_white_space(body).lstrip()
     if text[:1] != b"[":
-        answer = await _collect_single(parts, _only(text, adapt_cloudevent), charge, arrival)
-        return _answer({"success": True, **_late(answer)})
+        answer = await _collect_single(parts, _make_batch_of_one(text, adapt_cloudevent), charge, arrival)
+        return _answer({"success": True, **_take_late(answer)})
     await charge.raise_to(1 + len(text) // EVENT_BYTES_MAX)
     batch = await parts.collector.read_batch(b'{"batch":%b}' % text)
     return _answer(await _collect(parts, EventBatch(AdaptedEvents(batch.events, adapt_cloudevent)), charge, arrival))
@@ -92,7 +92,7 @@ async def collect_cloudevents(request: AnyRequest) -> Response[bytes]:
 @post(
     POSTHOG_PATHS,
     status_code=200,
-    opt=_collecting(adapter_docs.POSTHOG),
+    opt=_make_route_options(adapter_docs.POSTHOG),
     operation_id=name_by_path("collectPosthog", POSTHOG_PATHS[0]),
     summary="Collect events of PostHog's SDKs",
     description="One event, a list or a batch; JSON, gzip, or a form with base64. `api_key` or `token` is the key.",
@@ -141,7 +141,7 @@ async def posthog_config(token: FromPath[str]) -> dict[str, Any]:
 @post(
     PLAUSIBLE_PATH,
     status_code=202,
-    opt=_collecting(adapter_docs.PLAUSIBLE),
+    opt=_make_route_options(adapter_docs.PLAUSIBLE),
     summary="Collect an event of Plausible's script or API",
     description="The key is in the query: the script's `data-api` ends with `/api/event?writeKey=KEY`. A visitor is "
     "named by a hash that lasts a day.",
@@ -155,7 +155,7 @@ async def collect_plausible(request: AnyRequest) -> Response[bytes]:
 @post(
     UMAMI_PATH,
     status_code=200,
-    opt=_collecting(adapter_docs.UMAMI),
+    opt=_make_route_options(adapter_docs.UMAMI),
     summary="Collect an event of Umami's script or API",
     description="`payload.website` is the write key, or the query's `writeKey` is. A visitor is named by a hash that "
     "lasts a day.",
@@ -176,22 +176,22 @@ route_handlers: list[HTTPRouteHandler] = [
 ]
 
 
-def _only(body: bytes, adapt: Any) -> EventBatch:
+def _make_batch_of_one(body: bytes, adapt: Any) -> EventBatch:
     return EventBatch(AdaptedEvents([body], adapt))
 
 
 async def _collect_of_visitor(request: AnyRequest, protocol: VisitorProtocol) -> None:
     """Name the visitor, count the event against its limits, and store it."""
     parts = find_dependencies(request)
-    arrival = _of_browser(read_arrival(request, parts))
+    arrival = _mark_as_from_browser(read_arrival(request, parts))
     body, charge = await receive(request, parts, arrival, protocol.body_format)
     visitor = await _name_visitor(request, parts, charge, *protocol.find_client(body))
-    events = _only(trim_white_space(body), lambda raw: protocol.adapt(raw, visitor))
+    events = _make_batch_of_one(trim_white_space(body), lambda raw: protocol.adapt(raw, visitor))
     arrival = charge.judge_person(arrival, visitor, 1)
     await _collect_single(parts, events, charge, arrival, protocol.name)
 
 
-def _of_browser(arrival: RequestArrival) -> RequestArrival:
+def _mark_as_from_browser(arrival: RequestArrival) -> RequestArrival:
     """The request describes the visitor, even if a server passes it on: its clients send the visitor's headers."""
     return msgspec.structs.replace(arrival, is_from_browser=True)
 
@@ -202,7 +202,7 @@ async def _name_visitor(
     """Name the visitor. `address` and `user_agent` are what a server says of its visitor; else the request's count."""
     salt = await parts.intake.salt.read()
     agent = user_agent or request.headers.get("user-agent") or ""
-    return name_visitor(salt, charge.access.project, address or address_of(request, parts), agent)
+    return name_visitor(salt, charge.access.project, address or find_address(request, parts), agent)
 
 
 async def _collect(
@@ -218,7 +218,7 @@ async def _collect(
         telemetry.COLLECT_LEFT_OUT.labels(protocol).inc(events.left_out)
         answer["left_out"] = events.left_out
         answer["rejected"] = [{**refused, "index": events.indexes[refused["index"]]} for refused in answer["rejected"]]
-        answer |= {name: [events.indexes[index] for index in late] for name, late in _late(answer).items()}
+        answer |= {name: [events.indexes[index] for index in late] for name, late in _take_late(answer).items()}
     return answer
 
 
@@ -236,7 +236,7 @@ async def _collect_single(
     return answer
 
 
-def _late(answer: dict[str, Any]) -> dict[str, Any]:
+def _take_late(answer: dict[str, Any]) -> dict[str, Any]:
     return {"late": answer["late"]} if "late" in answer else {}
 
 

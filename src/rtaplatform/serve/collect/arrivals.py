@@ -15,7 +15,7 @@ from rtaplatform.collect.body.envelope import RequestArrival
 from rtaplatform.collect.enrich.locations import NOWHERE, VisitorLocation, read_proxy_headers
 from rtaplatform.collect.enrich.user_agents import read_hints
 from rtaplatform.collect.steps.bots import HEADERS_MARK, is_asked_by_machine
-from rtaplatform.serve.http.access import address_of, is_from_trusted_proxy
+from rtaplatform.serve.http.access import find_address, is_from_trusted_proxy
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies
 
 
@@ -52,5 +52,5 @@ def _read_client(request: AnyRequest, parts: Dependencies) -> RequestClient:
 def _find_location(request: AnyRequest, parts: Dependencies) -> VisitorLocation:
     location = read_proxy_headers(request.headers) if is_from_trusted_proxy(request, parts) else NOWHERE
     if location is NOWHERE and parts.intake.find_location is not None:
-        location = parts.intake.find_location(address_of(request, parts))
+        location = parts.intake.find_location(find_address(request, parts))
     return location

@@ -97,7 +97,7 @@ _EXAMPLES: Docs = {
 }
 
 
-def docs_of_call(kind: str) -> Docs:
+def describe_call(kind: str) -> Docs:
     is_track = kind == "track"
     event: Docs = {"type": ["string", "integer"], "minLength": 1} if is_track else _TEXT_OR_NUMBER
     schema: Docs = {
@@ -115,11 +115,11 @@ def docs_of_call(kind: str) -> Docs:
         "example": {"anonymousId": "a-17", **_EXAMPLES[kind]},
         **make_check({"anyOf": _ONE_ID}),
     }  # fmt: skip
-    body = _body(name_schema(f"{kind.title()}Call", schema))
+    body = _make_body(name_schema(f"{kind.title()}Call", schema))
     return {"requestBody": body, "security": _SECURITY, "responses": _answer("Collected", ["success"])}
 
 
-def docs_of_batch() -> Docs:
+def describe_batch() -> Docs:
     schema: Docs = {
         "type": "object",
         "properties": {
@@ -136,7 +136,7 @@ def docs_of_batch() -> Docs:
     }
     answer, body = (
         _answer("CollectedBatch", ["success", "accepted", "rejected"]),
-        _body(name_schema("BatchCall", schema)),
+        _make_body(name_schema("BatchCall", schema)),
     )
     return {"parameters": [_STRICT], "requestBody": body, "security": _SECURITY, "responses": answer}
 
@@ -147,5 +147,5 @@ def _answer(name: str, members: list[str]) -> Docs:
     return {"200": {"description": "Kafka has it.", "content": {"application/json": {"schema": schema}}}}
 
 
-def _body(schema: Docs) -> Docs:
+def _make_body(schema: Docs) -> Docs:
     return {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -22,7 +22,7 @@ from litestar.types import Receive, Scope, Send
 from rtaplatform.core.errors import Busy
 from rtaplatform.serve.collect.collect_routes import BATCH_PATHS, SINGLE_PATHS, collect_many, collect_one
 from rtaplatform.serve.connections.body_intake import BodyIntake
-from rtaplatform.serve.connections.connection_guard import peer_of_scope
+from rtaplatform.serve.connections.connection_guard import find_peer
 from rtaplatform.serve.connections.request_strictness import check_headers
 from rtaplatform.serve.connections.response_outlet import PIECE_BYTES, ResponseOutlet
 from rtaplatform.serve.http import cors
@@ -57,7 +57,7 @@ class CollectFront:
 
     def __init__(self, parts: Dependencies) -> None:
         self._parts = parts
-        self._routes = {} if parts.settings.only is ApiHalf.QUERY else _routes()
+        self._routes = {} if parts.settings.only is ApiHalf.QUERY else _list_routes()
 
     def takes(self, scope: Any) -> bool:
         """Whether `answer` has to be called for this connection."""
@@ -70,7 +70,7 @@ class CollectFront:
         await _CollectExchange(self._parts, scope, receive, send).run(route, collect)
 
 
-def _routes() -> dict[str, tuple[str, Collect]]:
+def _list_routes() -> dict[str, tuple[str, Collect]]:
     """The paths, with and without a slash at the end → the route's name and its function."""
     by_path: dict[str, Collect] = dict.fromkeys(BATCH_PATHS, collect_many)
     for kind, paths in SINGLE_PATHS.items():
@@ -83,7 +83,7 @@ class _CollectExchange:
 
     def __init__(self, parts: Dependencies, scope: Any, receive: Receive, send: Send) -> None:
         self._parts, self._bounds, self._scope, self._receive, self._send = parts, parts.bounds, scope, receive, send
-        self._peer = peer_of_scope(scope)
+        self._peer = find_peer(scope)
         self._start_s = time.perf_counter()
 
     async def run(self, route: str, collect: Collect) -> None:

@@ -16,7 +16,7 @@ from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve.collect import adapter_routes, page_routes
 from rtaplatform.serve.collect.arrivals import read_arrival
-from rtaplatform.serve.collect.collect_docs import docs_of_batch, docs_of_call
+from rtaplatform.serve.collect.collect_docs import describe_batch, describe_call
 from rtaplatform.serve.collect.intake import receive
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies
 from rtaplatform.serve.openapi.operation_ids import name_by_path
@@ -49,7 +49,7 @@ def _make_single_route(kind: str, paths: list[str]) -> HTTPRouteHandler:
     @post(
         paths,
         status_code=200,
-        opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_call(kind)},
+        opt={"scope": COLLECT, "key_in_body": True, "docs": describe_call(kind)},
         operation_id=name_by_path(f"collect{kind.title()}", f"/v1/{kind}"),
         summary=f"Collect one {kind} call",
         description="Answers once Kafka has acknowledged the event.",
@@ -73,7 +73,7 @@ async def collect_one(request: AnyRequest, kind: str) -> bytes:
 @post(
     BATCH_PATHS,
     status_code=200,
-    opt={"scope": COLLECT, "key_in_body": True, "docs": docs_of_batch()},
+    opt={"scope": COLLECT, "key_in_body": True, "docs": describe_batch()},
     operation_id=name_by_path("collectBatch", BATCH_PATHS[0]),
     summary="Collect a batch of calls",
     description="Answers once Kafka has acknowledged every accepted event; rejected ones are listed. "

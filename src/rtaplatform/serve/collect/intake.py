@@ -23,7 +23,7 @@ from rtaplatform.core.errors import Forbidden
 from rtaplatform.serve.collect.arrivals import add_bot_mark
 from rtaplatform.serve.http import limits
 from rtaplatform.serve.http.access import (
-    address_of,
+    find_address,
     find_key,
     read_basic_user,
     read_bearer,
@@ -83,7 +83,7 @@ class LimitCharge:
         return msgspec.structs.replace(arrival, client=add_bot_mark(arrival.client, RATE_MARK))
 
     def _take_of_address(self, events: int) -> None:
-        address = address_of(self._request, self._parts)
+        address = find_address(self._request, self._parts)
         if self._is_from_browser:
             self._take_of_holder(BROWSER, address, events)
         self._take_of_holder(ADDRESS, address, events)

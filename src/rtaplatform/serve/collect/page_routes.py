@@ -64,7 +64,7 @@ async def browser_settings(write_key: FromPath[str], request: AnyRequest) -> dic
 
     Without `apiHost` Segment's SDK would send to Segment, and its own measurements without `metrics`.
     """
-    host, protocol = _address_of(request)
+    host, protocol = _find_address(request)
     integration = {"apiKey": unquote(write_key), "apiHost": f"{host}/v1", "protocol": protocol}
     return {"integrations": {"Segment.io": integration}, "metrics": {"host": f"{host}/v1", "sampleRate": 0}}
 
@@ -72,7 +72,7 @@ async def browser_settings(write_key: FromPath[str], request: AnyRequest) -> dic
 route_handlers: list[HTTPRouteHandler] = [tracker, browser_settings]
 
 
-def _address_of(request: AnyRequest) -> tuple[str, str]:
+def _find_address(request: AnyRequest) -> tuple[str, str]:
     """Return the host, with a proxy's prefix, and the protocol by which the page reached us. Raises MalformedRequest.
 
     The headers of any proxy are believed: whoever sends them changes nothing but their own answer.

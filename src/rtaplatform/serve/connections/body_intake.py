@@ -93,7 +93,7 @@ class BodyIntake:
         try:
             await self._budget.take(self._share, total)
         except ByteBudgetSpent:
-            raise _no_room() from None
+            raise _make_busy_error() from None
 
     def end(self) -> None:
         """The request has ended."""
@@ -107,7 +107,7 @@ class BodyIntake:
 
     async def _receive_in_time(self) -> Any:
         if self._is_dropped:
-            raise _no_room()
+            raise _make_busy_error()
         start = time.monotonic()
         seconds_left = self._grace_seconds + self._received / RATE_BYTES - self._waited
         try:
@@ -116,7 +116,7 @@ class BodyIntake:
         except TimeoutError:
             self._complete()
             if self._is_dropped:
-                raise _no_room() from None
+                raise _make_busy_error() from None
             telemetry.BODIES_SLOW.inc()
             raise SlowBody(
                 f"The body came too slowly: {self._received} bytes in {self._waited + seconds_left:.0f} s.",
@@ -138,5 +138,5 @@ class BodyIntake:
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
 
-def _no_room() -> Busy:
+def _make_busy_error() -> Busy:
     return Busy("Too many large bodies are under way.", retry_after_seconds=RETRY_SECONDS)

@@ -29,7 +29,7 @@ from typing import Any
 from msgspec import Struct
 
 from rtaplatform import telemetry
-from rtaplatform.serve.connections.networks import network_of
+from rtaplatform.serve.connections.networks import find_network
 
 Peer = tuple[str, int]
 LOOK_SECONDS = 0.1
@@ -39,7 +39,7 @@ _LAST_RECEIVED = struct.Struct("52xI")  # tcp_info: milliseconds since the last 
 _log = telemetry.make_logger("serve.connection_guard")
 
 
-def peer_of_scope(scope: Any) -> Peer | None:
+def find_peer(scope: Any) -> Peer | None:
     """Return whose connection a request came on. None where the server does not say it, as on a Unix socket."""
     client = scope.get("client")
     return (str(client[0]), int(client[1])) if client else None  # Granian gives the port as a text
@@ -133,7 +133,7 @@ def choose_for_room(connections: list[OpenConnection], count: int, limit: int) -
         return
     by_network: dict[str, list[OpenConnection]] = defaultdict(list)
     for connection in sorted(connections, key=_rank):
-        by_network[network_of(connection.peer[0])].append(connection)
+        by_network[find_network(connection.peer[0])].append(connection)
     largest_first = [(-len(members), network) for network, members in by_network.items()]
     heapify(largest_first)
     for _ in range(min(count - int(limit * ROOM_SHARE), len(connections))):
@@ -168,14 +168,14 @@ def _open_connections(port: int) -> Iterator[tuple[Peer, socket.socket]]:
         else:
             duplicate = -1
             with connection:
-                if (peer := _peer_of(connection, port)) is not None:
+                if (peer := _read_peer(connection, port)) is not None:
                     yield peer, connection
         finally:
             if duplicate >= 0:
                 os.close(duplicate)
 
 
-def _peer_of(connection: socket.socket, port: int) -> Peer | None:
+def _read_peer(connection: socket.socket, port: int) -> Peer | None:
     try:
         if connection.getsockname()[1] != port:
             return None

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 def is_within(networks: str) -> Callable[[str], bool]:
     """Return a function that tells whether an address is in one of these networks, which commas separate."""
-    parsed_networks = networks_of(networks)
+    parsed_networks = parse_networks(networks)
 
     def check(address: str) -> bool:
         parsed = read_address(address)
@@ -17,7 +17,7 @@ def is_within(networks: str) -> Callable[[str], bool]:
     return check
 
 
-def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Read networks that commas separate."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
@@ -31,7 +31,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
-def network_of(address: str) -> str:
+def find_network(address: str) -> str:
     """Return what one customer has: an IPv4 address, or an IPv6 network of 64 bits."""
     parsed = read_address(address)
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed or address)

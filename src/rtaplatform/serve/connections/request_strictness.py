@@ -26,7 +26,7 @@ def check_headers(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> 
         raise MalformedRequest("A body has a `Content-Length` or a `Transfer-Encoding`.", field="Content-Length")
 
 
-def path_to_route(raw_path: bytes, path: str) -> str:
+def decode_path(raw_path: bytes, path: str) -> str:
     """Return the path for the router. Only needless escapes are decoded, so that `a%2Fb` stays one segment.
 
     The route decodes ids, once. Doubled slashes stay too: no route has them.

@@ -31,8 +31,8 @@ from rtaplatform.serve.query.live_admission import (
     LiveAdmission,
     claim_ticket,
     find_by_ticket,
-    problem_event,
     retry_ms,
+    write_problem_event,
 )
 from rtaplatform.serve.query.sse import EventStream, write_comment, write_event, write_id_line, write_opening
 
@@ -88,12 +88,12 @@ class FeedStream:
         while True:
             message = await self._subscription.next(min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now())
             if (end := self._find_end() or await self._key_watch.find_problem()) is not None:
-                yield problem_event(end)
+                yield write_problem_event(end)
                 return
             if self._subscription.problem is not problem:
                 problem = self._subscription.problem
                 if problem is not None:
-                    yield problem_event(problem)
+                    yield write_problem_event(problem)
             if message is not None:
                 number += 1
                 yield self._write_id(number) + write_event("events", _encode(message))

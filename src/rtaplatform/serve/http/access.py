@@ -76,7 +76,7 @@ async def find_key(connection: AnyConnection, parts: Dependencies, key: str | No
     """Return what a key opens. A key that opens nothing counts as a guess of the client's address."""
     if not key:
         return None
-    address = address_of(connection, parts)
+    address = find_address(connection, parts)
     access = await parts.keys.find_from(address, key, may_guess=not parts.limits.is_spent(UNKNOWN, address))
     if access is None:
         await _count_guess(connection, parts, address)
@@ -104,13 +104,13 @@ async def refuse_unknown(
     parts, state = find_dependencies(connection), connection.scope["state"]
     # A request without any key counts as a guess too, if it has a query or a body to read.
     if not state.get("has_guessed") and (connection.query_params or connection.scope.get("method") == "POST"):
-        await _count_guess(connection, parts, address_of(connection, parts))
+        await _count_guess(connection, parts, find_address(connection, parts))
     if refusal := state.get("guess_refusal"):
         raise refusal
     raise Unauthorized(detail, field=field, hint=hint)
 
 
-def address_of(connection: AnyConnection, parts: Dependencies) -> str:
+def find_address(connection: AnyConnection, parts: Dependencies) -> str:
     """Return the client's address. X-Forwarded-For counts only if a trusted proxy sent it."""
     client, trusted = connection.client.host if connection.client else "", parts.limits.trusted_proxies
     # Anybody can send this header, so it is read only if there are trusted proxies.

@@ -27,7 +27,7 @@ from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
 
 from rtaplatform import telemetry
-from rtaplatform.serve.connections.networks import networks_of
+from rtaplatform.serve.connections.networks import parse_networks
 from rtaplatform.serve.http.store_room import StoreRoom
 from rtaplatform.serve.limits.holder_limits import HolderLimits
 from rtaplatform.serve.limits.limit_rules import (
@@ -80,9 +80,9 @@ class RateLimits:
     ) -> None:
         """With `counter` None this process counts alone; with `room` None the store is never full."""
         self._room = room or StoreRoom()
-        self.trusted_proxies = networks_of(settings.trusted_proxies)
+        self.trusted_proxies = parse_networks(settings.trusted_proxies)
         self.projects_max, self.keys_per_project_max = settings.projects_max, settings.keys_per_project_max
-        self._rules = list_rules(settings)
+        self._rules = make_rules(settings)
         self.holders = HolderLimits(settings, now)
         self._shared, self._own, self._now = counter, MemoryStorage(), now
         # Addresses have meters of their own, so that strangers cannot push out those of keys.
@@ -150,7 +150,7 @@ class RateLimits:
             meter.local -= cost
         if guaranteed is not None:
             guaranteed.local -= min(cost, guaranteed.local)
-        return self._compute_allowance(*min(meters, key=_read_remaining), now) if meters else Allowance(0, 0, 0)
+        return self._compute_allowance(*min(meters, key=_count_remaining), now) if meters else Allowance(0, 0, 0)
 
     def _held_meter(self, kind: str, holder: str, now: float) -> _Meter | None:
         """The meter of the current window, if there is one."""
@@ -215,10 +215,10 @@ class RateLimits:
 
     def _compute_allowance(self, meter: _Meter, rule: RateRule, now: float | None = None) -> Allowance:
         reset = math.ceil((meter.window + 1) * rule.window_seconds - (self._now() if now is None else now))
-        return Allowance(rule.limit, _read_remaining((meter, rule)), min(max(1, reset), rule.window_seconds))
+        return Allowance(rule.limit, _count_remaining((meter, rule)), min(max(1, reset), rule.window_seconds))
 
 
-def _read_remaining(pair: tuple[_Meter, RateRule]) -> int:
+def _count_remaining(pair: tuple[_Meter, RateRule]) -> int:
     meter, rule = pair
     return meter.local + max(0, rule.limit - meter.taken)
 
@@ -231,7 +231,7 @@ def _list_holders(kind: str, key_id: str, project_id: str) -> list[tuple[str, st
     return holders
 
 
-def list_rules(settings: LimitSettings) -> dict[str, RateRule]:
+def make_rules(settings: LimitSettings) -> dict[str, RateRule]:
     """Return all limits by kind."""
     of_key = {
         COLLECT: RateRule(settings.collect_events_per_minute, "events of this key"),

@@ -53,7 +53,7 @@ class LiveAdmission(Struct, frozen=True):
         )
 
 
-def admission_of(connection: AnyConnection) -> LiveAdmission:
+def get_admission(connection: AnyConnection) -> LiveAdmission:
     """Return what `find_by_ticket` has found."""
     admission: LiveAdmission = connection.scope["state"]["admission"]
     return admission
@@ -61,7 +61,7 @@ def admission_of(connection: AnyConnection) -> LiveAdmission:
 
 async def find_by_ticket(connection: AnyConnection, parts: Dependencies) -> KeyAccess | None:
     """Find the access of the ticket in the query, else of the key in the header. Raises Unauthorized."""
-    text, last_id = connection.query_params.get("ticket"), _last_id_of(connection)
+    text, last_id = connection.query_params.get("ticket"), _read_last_id(connection)
     if text is None:
         access = await find_bearer(connection, parts)
         if access is not None:
@@ -76,7 +76,7 @@ async def find_by_ticket(connection: AnyConnection, parts: Dependencies) -> KeyA
     return await parts.keys.find_hashed(ticket.hashed)
 
 
-def _last_id_of(connection: AnyConnection) -> str | None:
+def _read_last_id(connection: AnyConnection) -> str | None:
     """Return the last event id: of the header, which a browser keeps up to date, else of the parameter."""
     last_id = connection.headers.get("last-event-id") or connection.query_params.get("last_event_id")
     return last_id[:LAST_ID_CHARS_MAX] if last_id else None
@@ -132,5 +132,5 @@ def retry_ms() -> int:
     return random.randrange(*RETRY_MS)  # noqa: S311  # spreads reconnects; no secret
 
 
-def problem_event(error: PlatformError) -> bytes:
+def write_problem_event(error: PlatformError) -> bytes:
     return write_event("problem", msgspec.json.encode(describe(error)))

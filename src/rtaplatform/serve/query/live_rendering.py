@@ -61,7 +61,7 @@ class LiveRenderer(Generic[TextT]):
             return wrap(await answers)
 
         answers = self._start_encoding(base, latest)
-        return _done(wrap(answers.result())) if answers.done() else asyncio.ensure_future(wrap_large(answers))
+        return _make_finished(wrap(answers.result())) if answers.done() else asyncio.ensure_future(wrap_large(answers))
 
     def _start_encoding(self, base: AnswerVersion | None, latest: AnswerVersion) -> asyncio.Future[bytes | None]:
         """Find or begin the JSON list of answers. What is large is encoded outside the event loop."""
@@ -69,7 +69,7 @@ class LiveRenderer(Generic[TextT]):
         answers: asyncio.Future[bytes | None] | None = self._live_query.rendered.get((base, latest))
         if answers is None:
             if points <= INLINE_MAX:
-                answers = _done(self._encode(base, latest))
+                answers = _make_finished(self._encode(base, latest))
             else:
                 answers = asyncio.ensure_future(self._beside.run(points, lambda: self._encode(base, latest)))
             self._keep((base, latest), answers)
@@ -93,7 +93,7 @@ class LiveRenderer(Generic[TextT]):
 ResultT = TypeVar("ResultT")
 
 
-def _done(result: ResultT) -> asyncio.Future[ResultT]:
+def _make_finished(result: ResultT) -> asyncio.Future[ResultT]:
     future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
     future.set_result(result)
     return future

@@ -32,11 +32,11 @@ from rtaplatform.serve.query.live_admission import (
     TICKET_IS_OVER,
     KeyWatch,
     LiveAdmission,
-    admission_of,
     claim_ticket,
     find_by_ticket,
-    problem_event,
+    get_admission,
     retry_ms,
+    write_problem_event,
 )
 from rtaplatform.serve.query.live_rendering import LiveRenderer
 from rtaplatform.serve.query.query_docs import STREAM_LIVE
@@ -61,7 +61,7 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
 async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
     queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
-    parts, access, admission = find_dependencies(request), find_access(request), admission_of(request)
+    parts, access, admission = find_dependencies(request), find_access(request), get_admission(request)
     hub = require_query_services(parts).hub
     try:
         async with AsyncExitStack() as stack:
@@ -79,7 +79,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
 
 async def _stream_problem(error: PlatformError) -> AsyncGenerator[bytes, None]:
     """Stream a temporary error. With any status but 200 a browser would give up for ever."""
-    yield write_opening("later", retry_ms()) + problem_event(error)
+    yield write_opening("later", retry_ms()) + write_problem_event(error)
 
 
 async def _close_nothing() -> None: ...
@@ -116,7 +116,7 @@ class LiveListener:
                 await bell.wait()
                 self._live_query.check()
                 if (problem := await self._find_new_problem()) is not None:
-                    yield problem_event(problem)
+                    yield write_problem_event(problem)
                 if self._end is not None:
                     return
                 if self._live_query.latest is not sent_version:

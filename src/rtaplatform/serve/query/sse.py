@@ -92,11 +92,11 @@ class EventStream(ASGIResponse):
 
 
 async def _send_chunk(send: Send, chunk: bytes) -> None:
-    for piece in _pieces_of(chunk):
+    for piece in _split_chunk(chunk):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-def _pieces_of(chunk: bytes) -> Iterator[bytes]:
+def _split_chunk(chunk: bytes) -> Iterator[bytes]:
     if len(chunk) <= PIECE_BYTES:
         yield chunk
         return

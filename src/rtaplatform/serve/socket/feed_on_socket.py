@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.serve.feed.subscriptions import FeedSubscription, FeedSubscriptions
 from rtaplatform.serve.socket.socket_line import SocketLine
-from rtaplatform.serve.socket.socket_messages import SubscribeFeed, error_message, events_message
+from rtaplatform.serve.socket.socket_messages import SubscribeFeed, write_error, write_events
 
 WAIT_S = 60.0
 
@@ -28,11 +28,11 @@ async def _send_events(subscription: FeedSubscription, id: str, line: SocketLine
         events = await subscription.next(WAIT_S)
         async with line.turn() as say:
             if (end := subscription.end) is not None:
-                await say(error_message(id, end))
+                await say(write_error(id, end))
                 return
             if (problem := subscription.problem) is not known_problem:
                 known_problem = problem
                 if problem is not None:
-                    await say(error_message(id, problem))
+                    await say(write_error(id, problem))
             if events is not None:
-                await say(events_message(id, events))
+                await say(write_events(id, events))

@@ -7,7 +7,7 @@ All tasks of a socket are in one group: when one ends the socket, the others end
 - its place was given to somebody who has fewer, or a message is too large (4429, 1009);
 - the process stops, or the socket has reached its age limit (1012). The client connects again and resumes.
 
-`bye` tells how long to wait before the next attempt. It is random, so that clients do not all come back at once.
+`make_bye` tells how long to wait before the next attempt. It is random, so that clients do not all come back at once.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from rtaplatform.serve.socket.socket_messages import (
     Subscribe,
     SubscribeFeed,
     WrongMessage,
-    bye_message,
-    error_message,
-    heartbeat_message,
-    hello_message,
     read_message,
+    write_bye,
+    write_error,
+    write_heartbeat,
+    write_hello,
 )
 from rtaplatform.serve.socket.subscription import Subscription, write_answers
 
@@ -70,7 +70,7 @@ class LiveSocket:
         """Serve until the socket ends. Raises ExceptionGroup for a bug."""
         try:
             async with asyncio.TaskGroup() as group:
-                await self._line.say(hello_message(build, HEARTBEAT_S))
+                await self._line.say(write_hello(build, HEARTBEAT_S))
                 group.create_task(self._read(group), name="socket reader")
                 group.create_task(self._watch(), name="socket watch")
         except BaseExceptionGroup as end:
@@ -88,7 +88,7 @@ class LiveSocket:
             try:
                 message = read_message(text)
             except WrongMessage as wrong:
-                await self._line.say(error_message(wrong.id, wrong.problem))
+                await self._line.say(write_error(wrong.id, wrong.problem))
             else:
                 if isinstance(message, Pong):
                     continue
@@ -112,7 +112,7 @@ class LiveSocket:
         if len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
             rule = f"A socket has at most {SUBSCRIPTIONS_MAX} subscriptions."
             problem = InvalidParameter(rule, field="id", hint="Unsubscribe first, or put several queries under one id.")
-            await self._line.say(error_message(message.id, problem))
+            await self._line.say(write_error(message.id, problem))
             return
         task = group.create_task(self._serve(message), name=f"subscription {message.id}")
         self._subscriptions[message.id] = task
@@ -139,7 +139,7 @@ class LiveSocket:
                 return
             except (PlatformError, HTTPException) as error:
                 if known_error != (known_error := str(error)):
-                    await self._line.say(error_message(message.id, error))
+                    await self._line.say(write_error(message.id, error))
                 if not isinstance(error, Unavailable) or isinstance(error, Busy):
                     return
             await asyncio.sleep(OUTAGE_RETRY_S)
@@ -180,7 +180,7 @@ class LiveSocket:
                 await end_by(self._line, LATER if isinstance(problem, Unavailable) else KEY, problem)
             if self._now() >= beat_at:
                 beat_at = self._now() + HEARTBEAT_S
-                await self._line.say(heartbeat_message())
+                await self._line.say(write_heartbeat())
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -192,7 +192,7 @@ class LiveSocket:
 
     async def _end_if_over(self, *, is_old: bool) -> None:
         if self._services.hub.is_closing:
-            await self._line.end(RESTART, bye())
+            await self._line.end(RESTART, make_bye())
         if self.seat.problem is not None:
             await end_by(self._line, LIMIT, self.seat.problem)
         if self._now() - self._heard_at >= SILENCE_S_MAX:
@@ -201,13 +201,13 @@ class LiveSocket:
         if is_old and self._admission.ticket is not None:
             await end_by(self._line, KEY, Unauthorized(TICKET_IS_OVER, field="ticket", hint=NEW_TICKET))
         if is_old:
-            await self._line.end(RESTART, bye())
+            await self._line.end(RESTART, make_bye())
 
 
-def bye() -> str:
-    return bye_message(round(random.uniform(*RETRY_S), 2))  # noqa: S311  # spreads reconnects; no secret
+def make_bye() -> str:
+    return write_bye(round(random.uniform(*RETRY_S), 2))  # noqa: S311  # spreads reconnects; no secret
 
 
 async def end_by(line: SocketLine, code: int, problem: Exception) -> NoReturn:
     """End the socket, and say why. Raises SocketGone."""
-    await line.end(code, error_message("", problem), bye())
+    await line.end(code, write_error("", problem), make_bye())

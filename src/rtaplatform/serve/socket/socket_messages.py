@@ -140,27 +140,27 @@ def answers_message(type: str, id: str, version: str, answers: str) -> str:
     return f'{{"type":"{type}","id":{_quote(id)},"version":{_quote(version)},"answers":{answers}}}'
 
 
-def events_message(id: str, message: FeedMessage) -> str:
+def write_events(id: str, message: FeedMessage) -> str:
     return _write(type="events", id=id, items=message.items, left_out=message.left_out)
 
 
-def resumed_message(id: str, version: str) -> str:
+def write_resumed(id: str, version: str) -> str:
     return _write(type="resumed", id=id, version=version)
 
 
-def error_message(id: str, error: Exception) -> str:
+def write_error(id: str, error: Exception) -> str:
     return _write(type="error", id=id, problem=describe(error))
 
 
-def hello_message(build: str, heartbeat_seconds: float) -> str:
-    return _write(type="hello", build=build, heartbeat_seconds=heartbeat_seconds, now=_now())
+def write_hello(build: str, heartbeat_seconds: float) -> str:
+    return _write(type="hello", build=build, heartbeat_seconds=heartbeat_seconds, now=_tell_time())
 
 
-def heartbeat_message() -> str:
-    return _write(type="heartbeat", now=_now())
+def write_heartbeat() -> str:
+    return _write(type="heartbeat", now=_tell_time())
 
 
-def bye_message(retry_seconds: float) -> str:
+def write_bye(retry_seconds: float) -> str:
     return _write(type="bye", retry_seconds=retry_seconds)
 
 
@@ -172,5 +172,5 @@ def _quote(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _now() -> str:
+def _tell_time() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

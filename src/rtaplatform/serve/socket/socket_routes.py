@@ -17,12 +17,12 @@ from litestar.handlers import BaseRouteHandler
 from rtaplatform import telemetry
 from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.core.errors import Busy, Forbidden, PlatformError, Unauthorized, Unavailable
-from rtaplatform.serve.connections.connection_guard import peer_of_scope
+from rtaplatform.serve.connections.connection_guard import find_peer
 from rtaplatform.serve.dashboard.dashboard_files import DashboardFiles
-from rtaplatform.serve.http.access import address_of, refuse_unknown, require_scope, take
+from rtaplatform.serve.http.access import find_address, refuse_unknown, require_scope, take
 from rtaplatform.serve.http.dependencies import Dependencies, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
-from rtaplatform.serve.query.live_admission import SCOPE, admission_of, claim_ticket, find_by_ticket
+from rtaplatform.serve.query.live_admission import SCOPE, claim_ticket, find_by_ticket, get_admission
 from rtaplatform.serve.session.session_cookie import comes_from_own_page, require_own_origin
 from rtaplatform.serve.socket.live_socket import FORBIDDEN, KEY, LATER, LIMIT, AnySocket, LiveSocket, end_by
 from rtaplatform.serve.socket.socket_line import SocketGone, SocketLine, forget_frames
@@ -44,7 +44,7 @@ async def serve_live_socket(socket: AnySocket) -> None:
         try:
             await _serve(socket, line, parts)
         except (PlatformError, HTTPException) as error:
-            await end_by(line, _code_of(error), error)
+            await end_by(line, _choose_code(error), error)
         except Exception as error:  # noqa: BLE001  # a bug is logged in full; the client learns that it is ours
             telemetry.make_logger("socket").error("socket_failed", exc_info=error)
             await end_by(line, INTERNAL, error)
@@ -57,7 +57,7 @@ route_handlers: list[BaseRouteHandler] = [serve_live_socket]
 
 async def _serve(socket: AnySocket, line: SocketLine, parts: Dependencies) -> None:
     access = await _admit(socket, parts)
-    admission, dashboard = admission_of(socket), _dashboard_of(socket)
+    admission, dashboard = get_admission(socket), _get_dashboard(socket)
     live_socket, hub = LiveSocket(socket, line, access, admission), require_query_services(parts).hub
     async with AsyncExitStack() as stack:
         await claim_ticket(parts, admission, stack)
@@ -84,7 +84,7 @@ async def _admit(socket: AnySocket, parts: Dependencies) -> KeyAccess:
 
 
 def _make_line(socket: AnySocket, parts: Dependencies) -> SocketLine:
-    peer = peer_of_scope(socket.scope)
+    peer = find_peer(socket.scope)
 
     def cut() -> None:
         if peer is not None:
@@ -92,16 +92,16 @@ def _make_line(socket: AnySocket, parts: Dependencies) -> SocketLine:
 
     send: Any = socket.send  # the server takes the messages as they are
     return SocketLine(
-        send, cut, deadlines=parts.bounds.live_sends, budget=parts.bounds.messages, address=address_of(socket, parts)
+        send, cut, deadlines=parts.bounds.live_sends, budget=parts.bounds.messages, address=find_address(socket, parts)
     )
 
 
-def _dashboard_of(socket: AnySocket) -> DashboardFiles:
+def _get_dashboard(socket: AnySocket) -> DashboardFiles:
     dashboard: DashboardFiles = socket.app.state["dashboard"]
     return dashboard
 
 
-def _code_of(error: Exception) -> int:
+def _choose_code(error: Exception) -> int:
     match error:
         case Unauthorized():
             return KEY

@@ -16,7 +16,7 @@ from rtaplatform.serve.connections.byte_budget import FREE_BYTES
 from rtaplatform.serve.http.tickets import CHAIN_MARK
 from rtaplatform.serve.query.live_rendering import LiveRenderer, MessageName
 from rtaplatform.serve.socket.socket_line import SocketLine
-from rtaplatform.serve.socket.socket_messages import Subscribe, answers_message, error_message, resumed_message
+from rtaplatform.serve.socket.socket_messages import Subscribe, answers_message, write_error, write_resumed
 
 SayText = Callable[[str], Awaitable[None]]
 
@@ -41,7 +41,7 @@ class Subscription:
                         sent_version = await self._send_news(sent_version, say)
                 await bell.wait()
                 self._live_query.check()
-        await self._line.say(error_message(self._message.id, end))
+        await self._line.say(write_error(self._message.id, end))
 
     def _has_news(self, sent_version: AnswerVersion) -> bool:
         return self._live_query.latest is not sent_version or self._live_query.error is not self._error
@@ -53,7 +53,7 @@ class Subscription:
             if known_version is None:
                 await self._send_snapshot(first, say)
                 return first
-            await say(resumed_message(self._message.id, known_version.id + self._chain))
+            await say(write_resumed(self._message.id, known_version.id + self._chain))
             return known_version
 
     async def _send_news(self, sent_version: AnswerVersion, say: SayText) -> AnswerVersion:
@@ -62,9 +62,9 @@ class Subscription:
         if error is not self._error:
             self._error = error
             if error is not None:
-                await say(error_message(self._message.id, error))
+                await say(write_error(self._message.id, error))
             elif latest is sent_version:
-                await say(resumed_message(self._message.id, latest.id + self._chain))
+                await say(write_resumed(self._message.id, latest.id + self._chain))
         if latest is not sent_version:
             await self._send_update(sent_version, latest, say)
         return latest

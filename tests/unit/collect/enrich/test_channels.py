@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtaplatform.collect.enrich.channels import NO_ADDRESS, find_channel, host_of, read_address
+from rtaplatform.collect.enrich.channels import NO_ADDRESS, find_channel, find_host, read_address
 
 
 def test_all_fields_of_a_campaign() -> None:
@@ -38,7 +38,7 @@ def test_ids_of_clicks_name_the_source(query: str, source: str, is_paid: bool) -
      ("/a/b", ""), ("", ""), ("http://[", ""), ("nonsense", "")],
 )  # fmt: skip
 def test_hosts(url: str, host: str) -> None:
-    assert host_of(url) == host
+    assert find_host(url) == host
 
 
 def test_addresses_without_end_are_cut() -> None:

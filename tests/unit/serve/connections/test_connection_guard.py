@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rtaplatform.serve.connections.connection_guard import OpenConnection, choose_for_room, peer_of_scope
-from rtaplatform.serve.connections.networks import is_within, network_of
+from rtaplatform.serve.connections.connection_guard import OpenConnection, choose_for_room, find_peer
+from rtaplatform.serve.connections.networks import find_network, is_within
 
 
 def connections(address: str, number: int, *, with_request: int = 0) -> list[OpenConnection]:
@@ -42,9 +42,9 @@ def test_exempt_connections_are_never_cut() -> None:
 
 
 def test_a_network_of_ipv6_is_one_customer() -> None:
-    assert network_of("2001:db8:1:2:3::1") == network_of("2001:db8:1:2:4::9") == "2001:db8:1:2::/64"
-    assert network_of("::ffff:10.0.0.1") != network_of("::ffff:10.0.0.2")
-    assert network_of("10.0.0.1") == "10.0.0.1"
+    assert find_network("2001:db8:1:2:3::1") == find_network("2001:db8:1:2:4::9") == "2001:db8:1:2::/64"
+    assert find_network("::ffff:10.0.0.1") != find_network("::ffff:10.0.0.2")
+    assert find_network("10.0.0.1") == "10.0.0.1"
 
 
 def test_trusted_proxies_are_networks() -> None:
@@ -56,6 +56,6 @@ def test_trusted_proxies_are_networks() -> None:
 
 
 def test_a_peer_is_the_same_whether_the_server_gives_its_port_as_a_text_or_as_a_number() -> None:
-    assert peer_of_scope({"client": ("127.0.0.1", "8000")}) == ("127.0.0.1", 8000)
-    assert peer_of_scope({"client": ["127.0.0.1", 8000]}) == ("127.0.0.1", 8000)
-    assert peer_of_scope({"client": None}) is None
+    assert find_peer({"client": ("127.0.0.1", "8000")}) == ("127.0.0.1", 8000)
+    assert find_peer({"client": ["127.0.0.1", 8000]}) == ("127.0.0.1", 8000)
+    assert find_peer({"client": None}) is None

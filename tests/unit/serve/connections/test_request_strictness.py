@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtaplatform.core.errors import MalformedRequest
-from rtaplatform.serve.connections.request_strictness import check_headers, path_to_route
+from rtaplatform.serve.connections.request_strictness import check_headers, decode_path
 
 HOST = (b"host", b"api.example:8000")
 
@@ -49,4 +49,4 @@ def test_unambiguous_requests_pass() -> None:
     ],
 )
 def test_needless_escapes_are_decoded(raw: bytes, routed: str) -> None:
-    assert path_to_route(raw, "whatever the server has decoded") == routed
+    assert decode_path(raw, "whatever the server has decoded") == routed

@@ -12,7 +12,7 @@ from limits.errors import StorageError
 from litestar.exceptions import TooManyRequestsException
 
 from rtaplatform.collect.body.envelope import EventBatch, read_batch
-from rtaplatform.serve.connections.networks import networks_of
+from rtaplatform.serve.connections.networks import parse_networks
 from rtaplatform.serve.http.access import find_forwarded_address
 from rtaplatform.serve.http.limits import COLLECT, METERS_MAX, READ, UNKNOWN, RateLimits
 from rtaplatform.serve.limits.limit_rules import PORTIONS
@@ -174,7 +174,7 @@ async def test_meters_are_bounded() -> None:
     ],
 )
 def test_only_a_trusted_proxy_names_the_client(client: str, forwarded: list[str], trusted: str, found: str) -> None:
-    assert find_forwarded_address(client, forwarded, networks_of(trusted)) == found
+    assert find_forwarded_address(client, forwarded, parse_networks(trusted)) == found
 
 
 async def test_forwarded_addresses_of_strangers_are_ignored() -> None:
