@@ -87,13 +87,13 @@ def _read_form(form: re.Match[str]) -> int | None:
             start = date(int(year), int(month or month_alone or 1), int(day or 1))
         ms = (start - _EPOCH.date()).days * 86_400_000
         return _take_in_range(
-            ms if hour is None else ms + _time_ms(hour, minute, second, fraction) - _parse_ahead_ms(*zone)
+            ms if hour is None else ms + _parse_time_ms(hour, minute, second, fraction) - _parse_ahead_ms(*zone)
         )
     except (ValueError, OverflowError):
         return None
 
 
-def _time_ms(hour: str, minute: str | None, second: str | None, fraction: str | None) -> int:
+def _parse_time_ms(hour: str, minute: str | None, second: str | None, fraction: str | None) -> int:
     """The time of day. 24:00 is the end of the day; second 60, a leap second, is the next minute's first."""
     h, m, s = int(hour), int(minute or 0), int(second or 0)
     unit_ms = 3_600_000 if minute is None else 60_000 if second is None else 1000

@@ -23,7 +23,7 @@ _MARKER = re.compile(r"\\*\((?:none|other)\)")
 _CALL_NAME = re.compile(r"\\*\$(?:" + "|".join(name[1:] for name in CALL_NAMES.values()) + ")")
 
 
-def track_name(event: str) -> str:
+def to_track_name(event: str) -> str:
     """The name that a track call of this event is counted under; never the name of another call type."""
     return "\\" + event if event[:1] in "$\\" and _CALL_NAME.fullmatch(event) else event
 

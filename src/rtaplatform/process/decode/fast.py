@@ -20,7 +20,7 @@ from rtaplatform.core.values.dimensions import CACHED_CHARACTERS_MAX, as_dimensi
 from rtaplatform.core.values.ids import ANONYMOUS, ID_BYTES_MAX, USER, is_too_long
 from rtaplatform.core.values.json_shape import AS_COLLECTED, AS_SENT, JsonFlaw, JsonLimits, find_excess, find_flaw
 from rtaplatform.core.values.json_text import is_empty_object
-from rtaplatform.core.values.markers import track_name
+from rtaplatform.core.values.markers import to_track_name
 from rtaplatform.core.values.placeholders import is_placeholder
 from rtaplatform.process.decode.context import NO_VISIT, Context, EventVisit, read_visit
 
@@ -267,7 +267,7 @@ def _read_name(fields: StrictFields) -> str:
     if fields.type == "track":
         if not fields.event:
             raise Quarantined(Reason.MISSING_EVENT, "A track call needs an event.")
-        return track_name(fields.event)
+        return to_track_name(fields.event)
     name = CALL_NAMES.get(fields.type)
     if name is None:
         raise Quarantined(Reason.UNKNOWN_TYPE, "`type` is not one of track, page, screen, identify, group, alias.")

@@ -29,9 +29,9 @@ from rtaplatform.serve.query.live_admission import (
     TICKET_IS_OVER,
     KeyWatch,
     LiveAdmission,
+    choose_retry_ms,
     claim_ticket,
     find_by_ticket,
-    retry_ms,
     write_problem_event,
 )
 from rtaplatform.serve.query.sse import EventStream, write_comment, write_event, write_id_line, write_opening
@@ -84,7 +84,7 @@ class FeedStream:
     async def write_chunks(self) -> AsyncGenerator[bytes, None]:
         heartbeat_at, number, problem = self._now(), 0, None
         # The first id is sent at once: only with an id may a browser reconnect by its ticket.
-        yield write_opening("begun", retry_ms(), self._write_id(number))
+        yield write_opening("begun", choose_retry_ms(), self._write_id(number))
         while True:
             message = await self._subscription.next(min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now())
             if (end := self._find_end() or await self._key_watch.find_problem()) is not None:

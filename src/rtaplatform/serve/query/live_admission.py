@@ -128,7 +128,7 @@ class KeyWatch:
         return error
 
 
-def retry_ms() -> int:
+def choose_retry_ms() -> int:
     return random.randrange(*RETRY_MS)  # noqa: S311  # spreads reconnects; no secret
 
 

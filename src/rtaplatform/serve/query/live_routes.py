@@ -32,10 +32,10 @@ from rtaplatform.serve.query.live_admission import (
     TICKET_IS_OVER,
     KeyWatch,
     LiveAdmission,
+    choose_retry_ms,
     claim_ticket,
     find_by_ticket,
     get_admission,
-    retry_ms,
     write_problem_event,
 )
 from rtaplatform.serve.query.live_rendering import LiveRenderer
@@ -79,7 +79,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
 
 async def _stream_problem(error: PlatformError) -> AsyncGenerator[bytes, None]:
     """Stream a temporary error. With any status but 200 a browser would give up for ever."""
-    yield write_opening("later", retry_ms()) + write_problem_event(error)
+    yield write_opening("later", choose_retry_ms()) + write_problem_event(error)
 
 
 async def _close_nothing() -> None: ...
@@ -106,7 +106,7 @@ class LiveListener:
         """Yield the stream until it must end."""
         bell, resumed = ListenerBell(), self._find_resumed()
         self._seat.wake = bell.ring
-        yield write_opening("resumed" if resumed else "begun", retry_ms())
+        yield write_opening("resumed" if resumed else "begun", choose_retry_ms())
         for chunk in () if resumed else await self._render_snapshot(first):
             yield chunk
         sent_version = resumed or first

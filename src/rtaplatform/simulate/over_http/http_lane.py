@@ -52,7 +52,7 @@ class HttpLane:
             if answer.status not in TEMPORARY and answer.status != NO_ANSWER:
                 check_answer(request, answer)
                 return True
-            if not self._wait(pause_seconds(answer, tries)):
+            if not self._wait(choose_pause_seconds(answer, tries)):
                 return False
             tries += 1
 
@@ -78,7 +78,7 @@ class HttpLane:
         return kind(self._address.hostname or "", self._address.port, timeout=_ANSWER_SECONDS_MAX)
 
 
-def pause_seconds(answer: CollectorAnswer, tries: int) -> float:
+def choose_pause_seconds(answer: CollectorAnswer, tries: int) -> float:
     """Return how long to wait before the next try: what the answer says, else longer each time."""
     if answer.retry_after.isdecimal() and int(answer.retry_after) > 0:
         return min(float(answer.retry_after), _RETRY_AFTER_SECONDS_MAX)

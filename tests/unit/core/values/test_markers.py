@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtaplatform.core.events import CALL_NAMES
 from rtaplatform.core.rollups import OTHER
 from rtaplatform.core.values.dimensions import as_dimension
-from rtaplatform.core.values.markers import to_shown_value, to_stored_value, track_name
+from rtaplatform.core.values.markers import to_shown_value, to_stored_value, to_track_name
 
 TRICKY = st.lists(st.sampled_from(["\\", "(none)", "(other)", "$page", "a", " "]), max_size=4).map("".join)
 
@@ -37,13 +37,13 @@ def test_only_what_reads_like_a_marker_has_a_backslash(stored: str, shown: str) 
 
 @given(TRICKY, TRICKY)
 def test_no_track_event_shares_a_name_with_a_call_or_another_event(one: str, other: str) -> None:
-    assert track_name(one) not in CALL_NAMES.values()
-    assert (track_name(one) == track_name(other)) == (one == other)
+    assert to_track_name(one) not in CALL_NAMES.values()
+    assert (to_track_name(one) == to_track_name(other)) == (one == other)
 
 
 def test_a_track_named_like_a_call_is_told_apart() -> None:
     names = ("$page", "\\$page", "$pages", "page", "$Page", "")
-    assert [track_name(name) for name in names] == ["\\$page", "\\\\$page", "$pages", "page", "$Page", ""]
+    assert [to_track_name(name) for name in names] == ["\\$page", "\\\\$page", "$pages", "page", "$Page", ""]
 
 
 def test_a_filter_cannot_reach_other_fields() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rtaplatform.core.errors import SetupError
-from rtaplatform.simulate.over_http.http_lane import CollectorAnswer, HttpLane, UnexpectedAnswer, pause_seconds
+from rtaplatform.simulate.over_http.http_lane import CollectorAnswer, HttpLane, UnexpectedAnswer, choose_pause_seconds
 from rtaplatform.simulate.over_http.http_run import CollectorAddress, draw_sdk_events, simulate_over_http
 from rtaplatform.simulate.over_http.sdk_requests import SdkRequest, make_requests
 from rtaplatform.simulate.run import SimulationRun
@@ -119,7 +119,7 @@ def test_pauses_are_those_of_the_answers(collector: ScriptedCollector, request_o
     ("retry_after", "tries", "seconds"), [("3", 9, 3), ("900", 0, 300), ("0", 0, 0.5), ("", 2, 2), ("soon", 99, 10)]
 )
 def test_pauses_grow_and_have_an_end(retry_after: str, tries: int, seconds: float) -> None:
-    assert pause_seconds(CollectorAnswer(503, retry_after), tries) == seconds
+    assert choose_pause_seconds(CollectorAnswer(503, retry_after), tries) == seconds
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
