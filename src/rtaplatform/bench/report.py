@@ -83,7 +83,7 @@ def _write_lines(head: Mapping[str, Any]) -> str:
 
 def _show_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_show_value(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_show_value(item)}" for name, item in value.items())
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:,.2f}" if isinstance(value, float) else str(value)

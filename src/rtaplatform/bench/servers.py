@@ -128,4 +128,4 @@ def _is_met(condition: Callable[[], bool]) -> bool:
 def read_cpu_seconds(pid: int) -> float:
     """Return the user and system time of a process and of its running children."""
     process = psutil.Process(pid)
-    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
+    return sum(sum(member.cpu_times()[:2]) for member in (process, *process.children(recursive=True)))

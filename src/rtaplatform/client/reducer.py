@@ -52,8 +52,8 @@ def _without_past(row: Json, start: datetime) -> Json:
 def _merge_points(old: list[Any], new: list[Any]) -> list[Any]:
     """Replace points of the same time, append later ones."""
     changed = {time: [time, value] for time, value in new}
-    kept = [changed.pop(point[0], point) for point in old]
-    return kept + list(changed.values())
+    old_points = [changed.pop(point[0], point) for point in old]
+    return old_points + list(changed.values())
 
 
 def _name_row(dimensions: Json) -> tuple[tuple[str, str], ...]:

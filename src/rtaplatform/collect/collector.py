@@ -185,7 +185,7 @@ class Collector:
             _add_ready(stored, draft)
         if refused and self._rejected is not None:
             drafts = {draft.index: draft for draft in portion}
-            self._rejected.keep((drafts[one.index], one) for one in refused)
+            self._rejected.keep((drafts[refusal.index], refusal) for refusal in refused)
 
     async def _flush(self, stored: StoredEvents) -> None:
         try:

@@ -119,8 +119,8 @@ def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
     if any(b'"' + name + b'"' in raw for name in names):
         text = _without(raw, frozenset(("ip", *denied)))
     # Half a character at the end would not be UTF-8.
-    kept = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
-    return kept, len(raw) > KEPT_BYTES
+    beginning = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
+    return beginning, len(raw) > KEPT_BYTES
 
 
 def _without(raw: bytes, names: frozenset[str]) -> bytes:

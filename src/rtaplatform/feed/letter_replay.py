@@ -81,6 +81,6 @@ def _make_replays(ids: Iterable[str], records: dict[str, TailRecord]) -> Iterabl
     for id in ids:
         topic, number, _offset = id.split(":")
         headers = records[id].headers
-        kept = {COLLECTED_HEADER: headers[COLLECTED_HEADER]} if COLLECTED_HEADER in headers else {}
+        replay_headers = {COLLECTED_HEADER: headers[COLLECTED_HEADER]} if COLLECTED_HEADER in headers else {}
         key, timestamp_ms = headers.get("rta-key", b""), int(headers.get("rta-timestamp", b"-1"))
-        yield Replay(Partition(topic, int(number)), id, timestamp_ms, key, records[id].value, kept)
+        yield Replay(Partition(topic, int(number)), id, timestamp_ms, key, records[id].value, replay_headers)

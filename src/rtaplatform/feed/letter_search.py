@@ -165,7 +165,7 @@ def find_place(letter: Letter) -> tuple[int, str]:
 
 
 def read_as_letter(record: TailRecord, kind: str) -> Letter:
-    kept = TailRecord(
+    shortened_record = TailRecord(
         record.partition, record.offset, record.timestamp_ms, record.key, record.value[:VALUE_BYTES_KEPT],
         record.headers | ({"rta-cut": b"here"} if len(record.value) > VALUE_BYTES_KEPT else {}),
     )  # fmt: skip
@@ -173,7 +173,7 @@ def read_as_letter(record: TailRecord, kind: str) -> Letter:
     project, reason = header("rta-project", b""), header("rta-reason", b"")
     return Letter(
         kind, project.decode(errors="replace"), reason.decode(errors="replace"), record.timestamp_ms,
-        read_letter(kept, kind),
+        read_letter(shortened_record, kind),
     )  # fmt: skip
 
 

@@ -66,8 +66,8 @@ class EventSpool:
 
     def _add_row(self, line: int, events: list[dict[str, Any]]) -> None:
         for number, event in enumerate(events):
-            given = event.get("messageId")
-            event["messageId"] = f"{given}" if given else f"{self._id_prefix}:{line}:{number}"
+            message_id = event.get("messageId")
+            event["messageId"] = f"{message_id}" if message_id else f"{self._id_prefix}:{line}:{number}"
             self._add_event(line, without_nothing(event))
 
     def _add_event(self, line: int, event: dict[str, Any]) -> None:

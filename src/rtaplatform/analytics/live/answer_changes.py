@@ -59,8 +59,8 @@ def _count_dropped(before: Answer, after: Answer) -> int | None:
     if not new or new[0] not in old:
         return None
     dropped = old.index(new[0])
-    kept = old[dropped:]
-    return dropped if new[: len(kept)] == kept else None
+    old_times = old[dropped:]
+    return dropped if new[: len(old_times)] == old_times else None
 
 
 def _list_times(points: Sequence[Point]) -> list[str]:
@@ -96,11 +96,11 @@ def _find_order(old: Mapping[RowName, Result], new: Mapping[RowName, Result]) ->
 def _diff_result(before: Result | None, after: Result, dropped: int) -> Result | None:
     if before is None:
         return after
-    kept = before.points[dropped:] if dropped else before.points
-    if kept == after.points and _is_same_but_points(before, after):
+    old_points = before.points[dropped:] if dropped else before.points
+    if old_points == after.points and _is_same_but_points(before, after):
         return None
-    points = [point for old, point in zip(kept, after.points, strict=False) if old != point]
-    return msgspec.structs.replace(after, points=points + after.points[len(kept) :])
+    points = [point for old, point in zip(old_points, after.points, strict=False) if old != point]
+    return msgspec.structs.replace(after, points=points + after.points[len(old_points) :])
 
 
 def _is_same_but_points(before: Result, after: Result) -> bool:

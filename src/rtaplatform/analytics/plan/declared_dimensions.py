@@ -51,8 +51,8 @@ def _with_declarations(name: str, properties: tuple[str, ...], traits: tuple[str
     assert isinstance(metric, AdditiveMetric | DistinctMetric)
     if name != METRIC or isinstance(metric, DistinctMetric):
         return _with_traits(metric, traits)
-    rollups = [rollup for one in properties for rollup in (make_value_rollup(one), make_value_and_event_rollup(one))]
-    rollups += [rollup for one in traits for rollup in (make_trait_rollup(one), make_trait_and_event_rollup(one))]
+    rollups = [rollup for name in properties for rollup in (make_value_rollup(name), make_value_and_event_rollup(name))]
+    rollups += [rollup for name in traits for rollup in (make_trait_rollup(name), make_trait_and_event_rollup(name))]
     return replace(metric, sources=(*metric.sources, *(MetricSource(rollup, "count") for rollup in rollups)))
 
 
@@ -97,7 +97,7 @@ def require_declared(query: Query, project: ProjectSettings) -> None:
             raise InvalidParameter(
                 f"The project declares no {what} {name!r}.",
                 field="breakdown" if prefix + name in query.breakdown else prefix + name,
-                allowed=[prefix + one for one in declared],
+                allowed=[prefix + declared_name for declared_name in declared],
                 hint=f'Declare it first: PATCH /v1/projects/{{id}} with {{"{setting}": […]}}. '
                 "Events count from then on.",
             )

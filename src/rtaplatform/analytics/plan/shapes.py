@@ -107,12 +107,12 @@ def _plan_sums(query: Query, metric: AdditiveMetric) -> SumsPlan:
     if source.events:
         named = frozenset(source.events)
         allowed["event"] = named & allowed.get("event", named)
-    kept, attributes = source.rollup.dimensions, _list_attributes(query)
-    dimensions = (*kept, *attributes)
+    rollup_dimensions, attributes = source.rollup.dimensions, _list_attributes(query)
+    dimensions = (*rollup_dimensions, *attributes)
     filters = tuple(allowed.get(name) for name in dimensions)
     is_total = not allowed and not query.breakdown
     shared_total = None if is_total else _find_shared_total(query, source, filters)
-    fields = (source.measure,) if is_total else _name_fields(source, filters[: len(kept)])
+    fields = (source.measure,) if is_total else _name_fields(source, filters[: len(rollup_dimensions)])
     if fields is not None and shared_total is not None:
         fields += (shared_total,)
     with_bots = query.bots == "include" and source.rollup not in PEOPLE

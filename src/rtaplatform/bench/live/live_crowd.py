@@ -92,16 +92,16 @@ class LiveCrowd:
             writer.close()
 
     async def _read(self, number: int, reader: asyncio.StreamReader) -> None:
-        kept, seen = b"", 0
+        tail, newest_probe = b"", 0
         while data := await reader.read(READ_BYTES):
-            now, text = time.perf_counter(), kept + data
-            kept = text[-_KEPT_BYTES:]
+            now, text = time.perf_counter(), tail + data
+            tail = text[-_KEPT_BYTES:]
             totals = [int(total) for total in _TOTAL.findall(text)]
             if totals:
                 self.connected.add(number)
-                for probe in range(seen + 1, max(totals) + 1):
+                for probe in range(newest_probe + 1, max(totals) + 1):
                     self.arrivals[probe].setdefault(number, now)
-                seen = max(seen, *totals)
+                newest_probe = max(newest_probe, *totals)
                 self._changed.set()
 
     @staticmethod

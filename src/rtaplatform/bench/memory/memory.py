@@ -63,16 +63,22 @@ def _measure_events(report: BenchReport, servers: BenchServers, probe: MemoryPro
     """Fill the log in steps while one worker counts. Report the memory after each step."""
     worker = servers.spawn("worker")
     try:
-        before, done = probe.read_used_bytes(), 0
+        before, event_count = probe.read_used_bytes(), 0
         for share in STEPS:
-            step = max(1, int(events * share) - done)
-            fill(servers.kafka, step, users=USERS, products=SHOP_PRODUCTS, seed=seed + done)
-            done += step
+            step = max(1, int(events * share) - event_count)
+            fill(servers.kafka, step, users=USERS, products=SHOP_PRODUCTS, seed=seed + event_count)
+            event_count += step
             wait_counted(probe.store, sum(Broker(servers.kafka).read_ends().values()), COUNTED_SECONDS_MAX)
             used_bytes = probe.read_used_bytes() - before
             pids = servers.pids | {"worker": worker.pid}
             rss = {f"{name}_rss_mb": round(psutil.Process(pid).memory_info().rss / 2**20) for name, pid in pids.items()}
-            report.add_row(of="event", items=done, used_bytes=used_bytes, bytes_each=round(used_bytes / done, 1), **rss)
+            report.add_row(
+                of="event",
+                items=event_count,
+                used_bytes=used_bytes,
+                bytes_each=round(used_bytes / event_count, 1),
+                **rss,
+            )
     finally:
         worker.terminate()
         worker.wait()

@@ -75,7 +75,7 @@ def describe_field(project: str, rollup: Rollup, in_one: int) -> MemoryItem:
         keys = [CellsKey(project, rollup.name, BucketKind.MINUTE, first + n) for n in range(buckets)]
         writes = [(key, part) for key in keys for part in split_into_batches(cells.items())]
         several = split_into_batches(writes, max(1, AT_ONCE // in_one))
-        return [Delta([], cells={key: dict(part) for key, part in some}) for some in several]
+        return [Delta([], cells={key: dict(part) for key, part in portion}) for portion in several]
 
     return MemoryItem(f"field of {rollup.name}", in_one, buckets * in_one, make_deltas)
 
@@ -87,9 +87,9 @@ def describe_sketch(project: str, members: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
         hour = _choose_free_minute()
         keys = [SketchKey(project, BucketKind.HOUR, hour, "product_id", f"product-{n}") for n in range(sketches)]
-        portions = [(key, some) for key in keys for some in split_into_batches(_make_ids(members))]
+        portions = [(key, portion) for key in keys for portion in split_into_batches(_make_ids(members))]
         several = split_into_batches(portions, max(1, AT_ONCE // members))
-        return [Delta([], sketches={key: set(some) for key, some in part}) for part in several]
+        return [Delta([], sketches={key: set(portion) for key, portion in part}) for part in several]
 
     return MemoryItem("sketch", members, sketches, make_deltas)
 
@@ -100,9 +100,9 @@ def describe_dedup_window(project: str, ids: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
         minute = _choose_free_minute()
         now_ms, name, token, deltas = minute * 60_000, f"{project}:{TOPIC}:0:", b"", list[Delta]()
-        for some in split_into_batches(range(ids)):
+        for portion in split_into_batches(range(ids)):
             following = secrets.token_bytes(8)
-            new_ids = secrets.token_bytes(8 * len(some))
+            new_ids = secrets.token_bytes(8 * len(portion))
             deltas.append(Delta([], blocks=[BlockWrite(f"{name}{minute}", token, following, now_ms, new_ids, False)]))
             token = following
         later = BlockWrite(f"{name}{minute + 5}", b"", token, now_ms + 300_000, secrets.token_bytes(8), False)
@@ -117,7 +117,10 @@ def describe_loose_id(project: str, ids: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
         now_ms, name = _read_clock_ms(), f"{project}-{_choose_free_minute()}:{TOPIC}:0"
         portions = split_into_batches(_make_ids(ids))
-        return [Delta([], loose=[LooseWrite(name, some, [-1] * len(some), [now_ms] * len(some))]) for some in portions]
+        return [
+            Delta([], loose=[LooseWrite(name, portion, [-1] * len(portion), [now_ms] * len(portion))])
+            for portion in portions
+        ]
 
     return MemoryItem("loose id", ids, ids, make_deltas)
 
@@ -126,7 +129,8 @@ def describe_order(project: str, orders: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
         now_ms, portions = _read_clock_ms(), split_into_batches(_make_ids(orders))
         return [
-            Delta([], orders=[OrderWrite(project, some, [-1] * len(some), [now_ms] * len(some))]) for some in portions
+            Delta([], orders=[OrderWrite(project, portion, [-1] * len(portion), [now_ms] * len(portion))])
+            for portion in portions
         ]
 
     return MemoryItem("order id", orders, orders, make_deltas)
@@ -138,8 +142,8 @@ def describe_visitor(project: str, persons: int) -> MemoryItem:
     def make_deltas() -> list[Delta]:
         value = _make_value(_read_clock_ms(), sessions=1)
         return [
-            Delta([], persons=[_write(project, person, value) for person in some])
-            for some in split_into_batches(_make_ids(persons))
+            Delta([], persons=[_write(project, person, value) for person in portion])
+            for portion in split_into_batches(_make_ids(persons))
         ]
 
     return MemoryItem("visitor", persons, persons, make_deltas)
@@ -150,7 +154,7 @@ def describe_person(project: str, persons: int) -> MemoryItem:
 
     def make_deltas() -> list[Delta]:
         now_ms = _read_clock_ms()
-        return [_make_persons(project, some, now_ms) for some in split_into_batches(_make_ids(persons))]
+        return [_make_persons(project, portion, now_ms) for portion in split_into_batches(_make_ids(persons))]
 
     return MemoryItem("person", persons, persons, make_deltas)
 

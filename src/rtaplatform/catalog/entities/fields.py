@@ -48,12 +48,12 @@ class Field(Struct, frozen=True):
 Fields = Mapping[str, Field]
 
 
-def read_object(given: object, fields: Fields) -> dict[str, Any]:
+def read_object(document: object, fields: Fields) -> dict[str, Any]:
     """The given fields, checked. Raises InvalidParameter for the first one that is wrong."""
-    if not isinstance(given, dict):
+    if not isinstance(document, dict):
         raise InvalidParameter("The body is a JSON object.", allowed=list(fields))
     values: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in document.items():
         field = fields.get(name)
         if field is None:
             raise InvalidParameter(f"There is no field `{name[:100]}` here.", field=name[:100], allowed=list(fields))
@@ -112,10 +112,10 @@ class _WithId(Struct):
 
 def decode_with_id(text: bytes) -> Any:
     """Decode JSON. As in events, an `id` that is a number becomes its text as sent. Raises the errors of msgspec."""
-    given = msgspec.json.decode(text)
-    if isinstance(given, dict) and type(given.get("id")) in (int, float):
-        given["id"] = bytes(msgspec.json.decode(text, type=_WithId).id).decode()
-    return given
+    document = msgspec.json.decode(text)
+    if isinstance(document, dict) and type(document.get("id")) in (int, float):
+        document["id"] = bytes(msgspec.json.decode(text, type=_WithId).id).decode()
+    return document
 
 
 def make_text_field(chars_max: int, *, chars_min: int = 0, is_required: bool = False) -> Field:

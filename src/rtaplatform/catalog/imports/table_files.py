@@ -47,14 +47,14 @@ class JsonLines:
         if not line.strip():
             return None
         try:
-            given = decode_with_id(line)
+            document = decode_with_id(line)
         except UnicodeDecodeError:
             return RowError(self._number, None, None, f"{NOT_UTF_8} {SAVE_AS_UTF_8}", _shorten(line))
         except RecursionError:
             return RowError(self._number, None, None, "The row is nested too deeply.", _shorten(line))
         except msgspec.DecodeError as error:
             return RowError(self._number, None, None, f"The row is not JSON: {str(error)[:200]}", _shorten(line))
-        return read_row(self._kind, self._number, given)
+        return read_row(self._kind, self._number, document)
 
 
 class CsvRows:
@@ -121,7 +121,7 @@ class CsvRows:
 
     def _read_cells(self, cells: list[str]) -> ImportItem:
         assert self._header is not None
-        given: dict[str, Any] = {}
+        document: dict[str, Any] = {}
         for column, cell in zip(self._header.columns, cells, strict=False):
             if cell == "":
                 continue
@@ -129,26 +129,26 @@ class CsvRows:
                 if not column.name:
                     raise InvalidParameter("The cell is in a column without a name.")
                 if column.key:
-                    given.setdefault(column.name, {})[column.key] = unescape(cell)
+                    document.setdefault(column.name, {})[column.key] = unescape(cell)
                 else:
-                    given[column.name] = read_cell(column.name, cell, self._kind.json_field)
+                    document[column.name] = read_cell(column.name, cell, self._kind.json_field)
             except InvalidParameter as error:
                 id = _read_cell(cells, self._header.id_index)
                 return RowError(self._number, id, column.name or None, error.detail, _shorten(cell))
-        return read_row(self._kind, self._number, given)
+        return read_row(self._kind, self._number, document)
 
 
-def read_row(kind: EntityType, number: int, given: object) -> BulkRow | RowError:
+def read_row(kind: EntityType, number: int, document: object) -> BulkRow | RowError:
     """One object, checked. The fields that only the platform sets are in an export; here they are ignored."""
-    row: dict[str, Any] = given if isinstance(given, dict) else {}
+    row: dict[str, Any] = document if isinstance(document, dict) else {}
     try:
-        if isinstance(given, dict) and "id" not in row:
+        if isinstance(document, dict) and "id" not in row:
             raise InvalidParameter("`id` is missing.", field="id")
         id = check_id(row["id"], kind.reserved) if row else ""
         values = {name: value for name, value in row.items() if name != "id" and name not in DERIVED_FIELDS}
-        return BulkRow(number, id, read_object(values if row else given, kind.fields))
+        return BulkRow(number, id, read_object(values if row else document, kind.fields))
     except InvalidParameter as error:
-        wrong_value = row.get(error.field) if error.field in row else None if row else given
+        wrong_value = row.get(error.field) if error.field in row else None if row else document
         return RowError(number, _read_id(row), error.field, error.detail, _shorten(wrong_value))
 
 

@@ -156,12 +156,12 @@ def read(connection: Connection, project_id: str) -> Row[Any]:
     return connection.execute(select(PROJECTS).where(PROJECTS.c.id == project_id)).one()
 
 
-def patch(connection: Connection, project_id: str, given: object, condition: Condition | None) -> Row[Any]:
+def patch(connection: Connection, project_id: str, document: object, condition: Condition | None) -> Row[Any]:
     """Raises InvalidParameter, PreconditionFailed."""
     row = connection.execute(select(PROJECTS).where(PROJECTS.c.id == project_id).with_for_update()).one_or_none()
     if row is None:
         raise NotFound("There is no project with this id.", field="id")
-    values = read_change(given, row._mapping)
+    values = read_change(document, row._mapping)
     if condition is not None:
         condition.check(row.version)
     changes = {name: value for name, value in values.items() if not is_same(value, row._mapping[name])}
@@ -172,9 +172,9 @@ def patch(connection: Connection, project_id: str, given: object, condition: Con
     ).one()
 
 
-def read_change(given: object, current: Any) -> dict[str, Any]:
+def read_change(document: object, current: Any) -> dict[str, Any]:
     """The fields that a merge patch changes. A fixed field may be given with the value that it has."""
-    values = read_object(given, PROJECT_FIELDS)
+    values = read_object(document, PROJECT_FIELDS)
     for name in FIXED:
         if name in values and values.pop(name) != current[name]:
             raise InvalidParameter(

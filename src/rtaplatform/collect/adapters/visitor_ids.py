@@ -14,5 +14,5 @@ VISITOR_CHARACTERS = 32
 def name_visitor(salt: bytes, project: str, address: str, user_agent: str) -> str:
     """The id of a visitor for this day. `address` is not kept."""
     parts = (project, address, user_agent)
-    told = b"".join(len(part).to_bytes(4, "big") + part.encode(errors="replace") for part in parts)
-    return hashlib.blake2b(told, key=salt[:64]).hexdigest()[:VISITOR_CHARACTERS]
+    identity = b"".join(len(part).to_bytes(4, "big") + part.encode(errors="replace") for part in parts)
+    return hashlib.blake2b(identity, key=salt[:64]).hexdigest()[:VISITOR_CHARACTERS]

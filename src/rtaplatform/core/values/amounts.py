@@ -101,7 +101,7 @@ def _scale(mantissa: int, exponent: int) -> int:
 
 
 def _divide_half_even(n: int, by: int) -> int:
-    quotient, rest = divmod(n, by)
-    if rest * 2 > by or (rest * 2 == by and quotient % 2):
+    quotient, remainder = divmod(n, by)
+    if remainder * 2 > by or (remainder * 2 == by and quotient % 2):
         quotient += 1
     return quotient

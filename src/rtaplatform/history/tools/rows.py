@@ -55,14 +55,14 @@ def without_nothing(members: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_context(**members: Any) -> dict[str, Any]:
     """`context`, by the names that a table has: page, campaign and what the visitor uses."""
-    given = members.get
+    read = members.get
     return {
-        "page": {"url": given("url"), "path": given("path"), "search": given("search"), "title": given("title"),
-                 "referrer": given("referrer")},
-        "campaign": {"source": given("source"), "medium": given("medium"), "name": given("campaign")},
-        "location": {"country": given("country"), "region": given("region")},
-        "browser": {"name": given("browser")}, "os": {"name": given("os")}, "device": {"type": given("device")},
-        "locale": given("language"), "library": {"name": "javascript"},
+        "page": {"url": read("url"), "path": read("path"), "search": read("search"), "title": read("title"),
+                 "referrer": read("referrer")},
+        "campaign": {"source": read("source"), "medium": read("medium"), "name": read("campaign")},
+        "location": {"country": read("country"), "region": read("region")},
+        "browser": {"name": read("browser")}, "os": {"name": read("os")}, "device": {"type": read("device")},
+        "locale": read("language"), "library": {"name": "javascript"},
     }  # fmt: skip
 
 

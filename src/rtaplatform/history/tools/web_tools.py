@@ -144,7 +144,9 @@ def _make_matomo_product(item: ExportRow) -> dict[str, Any]:
 
 def read_ga4(row: ExportRow) -> Iterator[Event]:
     parameters = {
-        one["key"]: _read_ga4_value(one.get("value")) for one in row.get("event_params") or [] if "key" in one
+        parameter["key"]: _read_ga4_value(parameter.get("value"))
+        for parameter in row.get("event_params") or []
+        if "key" in parameter
     }
     device, geo, visit = (_read_members(row, name) for name in ("device", "geo", "traffic_source"))
     commerce = _read_members(row, "ecommerce")

@@ -121,8 +121,8 @@ def _require_whole(live: LiveTotals) -> None:
 
 def _make_oracle(live: LiveTotals, period: ReconcilePeriod) -> Oracle:
     rules = {"zone": live.project.zone, "currency": live.project.currency, "week_start": live.project.week_start}
-    kept = {kind.name.lower(): frozenset(starts) for kind, starts in period.starts.items()}
-    return Oracle({live.project.slug: rules}, counts=lambda kind, start: start in kept[kind])
+    starts_by_kind = {kind.name.lower(): frozenset(starts) for kind, starts in period.starts.items()}
+    return Oracle({live.project.slug: rules}, counts=lambda kind, start: start in starts_by_kind[kind])
 
 
 def _count(

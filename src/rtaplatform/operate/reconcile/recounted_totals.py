@@ -37,9 +37,9 @@ class OpenOrders(NamedTuple):
 
 def find_open_orders(pairs: Iterable[tuple[ProjectTruth, ProjectTruth]], period: ReconcilePeriod) -> OpenOrders:
     """Return what is open because two partitions have reports of the same order. `pairs`: counted, and not counted."""
-    bounds, kept = OpenOrders({}, {}), _list_kept_starts(period)
+    bounds, kept_starts = OpenOrders({}, {}), _list_kept_starts(period)
     for counted, other in pairs:
-        ours, theirs = (_keep_starts(_read_cells(truth), kept).cells for truth in (counted, other))
+        ours, theirs = (_keep_starts(_read_cells(truth), kept_starts).cells for truth in (counted, other))
         for place in ours.keys() | theirs.keys():
             mine, yours = ours.get(place, {}), theirs.get(place, {})
             for name in mine.keys() | yours.keys():
@@ -118,8 +118,8 @@ def _list_kept_starts(period: ReconcilePeriod) -> KeptStarts:
     return {kind: frozenset(starts) for kind, starts in period.starts.items()}
 
 
-def _keep_starts(totals: ReconciledTotals, kept: KeptStarts) -> ReconciledTotals:
+def _keep_starts(totals: ReconciledTotals, kept_starts: KeptStarts) -> ReconciledTotals:
     return ReconciledTotals(
-        {place: cell for place, cell in totals.cells.items() if place[2] in kept[place[1]]},
-        {place: n for place, n in totals.persons.items() if place[2] in kept[place[1]]},
+        {place: cell for place, cell in totals.cells.items() if place[2] in kept_starts[place[1]]},
+        {place: n for place, n in totals.persons.items() if place[2] in kept_starts[place[1]]},
     )

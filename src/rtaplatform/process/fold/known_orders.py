@@ -43,9 +43,9 @@ class KnownOrders:
         """The stream time at which it was counted last, or ABSENT."""
         return self._counted_ms.get(key, ABSENT)
 
-    def learn(self, told: Mapping[OrderKey, int]) -> None:
+    def learn(self, times_ms: Mapping[OrderKey, int]) -> None:
         """What the store has of these; ABSENT: nothing."""
-        for key, counted_ms in told.items():
+        for key, counted_ms in times_ms.items():
             self._put(key, counted_ms)
 
     def accept(self, writes: Iterable[OrderWrite]) -> None:

@@ -225,25 +225,25 @@ def _make_place(session: Session) -> SessionPlace:
     return session.start_ms // MINUTE_MS, session.source, session.country, session.device, session.origin
 
 
-def _begins_like(one: Session, other: Session) -> bool:
+def _begins_like(session: Session, other: Session) -> bool:
     return (
-        one.start_ms == other.start_ms
-        and one.source == other.source
-        and one.country == other.country
-        and one.device == other.device
-        and one.origin == other.origin
-        and one.entry_page == other.entry_page
+        session.start_ms == other.start_ms
+        and session.source == other.source
+        and session.country == other.country
+        and session.device == other.device
+        and session.origin == other.origin
+        and session.entry_page == other.entry_page
     )
 
 
 def cover_days(mask: int, width: int) -> int:
     """The days that active ones cover, each with those after it. Bit MONTH_DAYS - 1 is the newest active day."""
     covered = mask << (MONTH_DAYS - 1)
-    done = 1
-    while done < width:
-        step = min(done, width - done)
+    day_count = 1
+    while day_count < width:
+        step = min(day_count, width - day_count)
         covered |= covered >> step
-        done += step
+        day_count += step
     return covered
 
 
@@ -253,11 +253,11 @@ def list_days(mask: int, newest_day: int) -> list[int]:
 
 def _list_changed_bits(had: Sequence[int], has: int) -> Iterator[tuple[int, int]]:
     """Which bits are set more or less often than before, and by how much. All of `had` is in `has`."""
-    new, twice, seen = has, 0, 0
+    new, twice, earlier_bits = has, 0, 0
     for bits in had:
         new &= ~bits
-        twice |= seen & bits  # of two at most
-        seen |= bits
+        twice |= earlier_bits & bits  # of two at most
+        earlier_bits |= bits
     for bits, n in ((new, 1), (twice, -1)):
         while bits:
             lowest = bits & -bits

@@ -41,19 +41,19 @@ class TraitReading:
 
     def read(self, events: Iterable[tuple[DecodedEvent, DeclaredValues]]) -> dict[int, DeclaredValues]:
         """The values by which these events count. With each come the traits that it gives to its person."""
-        return {id(event): self._read(event, given) for event, given in events}
+        return {id(event): self._read(event, values) for event, values in events}
 
     def known_of(self, key: PersonKey) -> KnownTraits:
         """Of those that are declared; empty if the person is erased."""
         return self._find(key) or ()
 
-    def _read(self, event: DecodedEvent, given: DeclaredValues) -> DeclaredValues:
+    def _read(self, event: DecodedEvent, values_of_event: DeclaredValues) -> DeclaredValues:
         if event.linked:
             self._link(event)
         alias = self._alias((event.project, event.person))
         key = (event.project, event.person if alias is None else find_user(alias, event.time_ms))
-        if given:
-            self._learn(key, [KnownTrait(*one, event.time_ms) for one in given])
+        if values_of_event:
+            self._learn(key, [KnownTrait(*value, event.time_ms) for value in values_of_event])
         values = self._values.get(key)
         if values is None:
             texts = {trait.name: trait.text for trait in self.known_of(key)}

@@ -159,9 +159,9 @@ class PeopleBatch:
             united = other if other.canonical else structs.replace(other, canonical=anonymous)
         else:
             newest_ms, zone = max(value.newest_ms, other.newest_ms, linked_ms), self._projects[project].zone
-            both = as_of(value, newest_ms, zone), as_of(other, newest_ms, zone)
-            united = unite_persons(*both, anonymous)
-            self._total(project).change(both, united)
+            two_persons = as_of(value, newest_ms, zone), as_of(other, newest_ms, zone)
+            united = unite_persons(*two_persons, anonymous)
+            self._total(project).change(two_persons, united)
             self._left[project].add(value.canonical or user)
             if self._persons[(project, user)] and self._persons[(project, anonymous)]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1

@@ -107,7 +107,7 @@ def take_events(
     first_ms, canonical, mask = before.first_ms, before.canonical, before.mask
     newest_ms, newest_day = before.newest_ms, before.newest_day
     visits: list[DecodedEvent] = []
-    late, last_day, rest = 0, NO_DAY, events[:0]
+    late, last_day, later_events = 0, NO_DAY, events[:0]
     for index, event in enumerate(events):
         time_ms = event.time_ms
         day = find_local_day(time_ms // MINUTE_MS, zone)
@@ -117,7 +117,7 @@ def take_events(
                 continue
             if day > newest_day:
                 if NO_DAY < last_day < day:
-                    rest = events[index:]
+                    later_events = events[index:]
                     break
                 mask = mask << (day - newest_day) & MASK if day - newest_day < MASK_DAYS else 0
                 newest_day = day
@@ -137,24 +137,24 @@ def take_events(
     sessions = with_events(before.sessions, visits) if visits else before.sessions
     all_orders, late_orders = before.orders, NO_ORDERS
     if orders and not orders.keys().isdisjoint(map(id, events)):
-        made, late_orders = _split_orders(events[: len(events) - len(rest)], orders, before.newest_ms)
-        all_orders = sorted([*all_orders, *made])
+        orders_in_time, late_orders = _split_orders(events[: len(events) - len(later_events)], orders, before.newest_ms)
+        all_orders = sorted([*all_orders, *orders_in_time])
     after = Person(first_ms, canonical, newest_ms, newest_day, mask, sessions, all_orders)
-    return TakenEvents(after, late, rest, late_orders)
+    return TakenEvents(after, late, later_events, late_orders)
 
 
 def _split_orders(
     events: CollectedEvents, orders: OrdersByEvent, newest_ms: int
 ) -> tuple[list[OrderMade], list[OrderMade]]:
     """The orders among these events: those that sessions can still take, and those that came too late for it."""
-    made: list[OrderMade] = []
+    orders_in_time: list[OrderMade] = []
     late: list[OrderMade] = []
     for event in events:
         newest_ms = max(newest_ms, event.time_ms)
         order = orders.get(id(event))
         if order is not None:
-            (late if newest_ms - event.time_ms > SESSION_LATE_MS else made).append(order)
-    return made, late
+            (late if newest_ms - event.time_ms > SESSION_LATE_MS else orders_in_time).append(order)
+    return orders_in_time, late
 
 
 def _begin_person(first_ms: int, seen_as: bytes, zone: str) -> Person:

@@ -39,19 +39,19 @@ class Session(Struct, frozen=True, array_like=True, gc=False):
 
 def with_events(sessions: Sequence[Session], events: Iterable[DecodedEvent]) -> list[Session]:
     """The sessions with these events more. Nearly all events come in order, and belong to the last session."""
-    made, early = list(sessions), list[Session]()
+    all_sessions, early = list(sessions), list[Session]()
     for event in events:
         time_ms, dimensions, page = event.time_ms, event.dimensions, event.page
-        last, flags = made[-1] if made else None, FLAGS.get(dimensions.name, 0)
+        last, flags = all_sessions[-1] if all_sessions else None, FLAGS.get(dimensions.name, 0)
         if last is not None and last.start_ms < time_ms <= last.start_ms + last.length_ms + GAP_MS:
-            made[-1] = _with_event(last, time_ms, flags, page)
+            all_sessions[-1] = _with_event(last, time_ms, flags, page)
             continue
         session = Session(
             time_ms, 0, 1, flags, dimensions.source, dimensions.country, dimensions.device, event.visit.origin, page,
             page,
         )  # fmt: skip
-        (early if last is not None and time_ms <= last.start_ms else made).append(session)
-    return unite_sessions([*made, *early]) if early else made
+        (early if last is not None and time_ms <= last.start_ms else all_sessions).append(session)
+    return unite_sessions([*all_sessions, *early]) if early else all_sessions
 
 
 def _with_event(session: Session, time_ms: int, flags: int, page: str) -> Session:
@@ -72,21 +72,21 @@ def _with_event(session: Session, time_ms: int, flags: int, page: str) -> Sessio
     )
 
 
-def join_sessions(one: Session, other: Session) -> Session:
+def join_sessions(session: Session, other: Session) -> Session:
     """Both as one, whatever lies between them."""
-    first = min(one, other, key=_make_sort_key)
-    end_ms = max(one.end_ms, other.end_ms)
+    first = min(session, other, key=_make_sort_key)
+    end_ms = max(session.end_ms, other.end_ms)
     return Session(
         first.start_ms,
         end_ms - first.start_ms,
-        one.events + other.events,
-        one.flags | other.flags,
+        session.events + other.events,
+        session.flags | other.flags,
         first.source,
         first.country,
         first.device,
         first.origin,
         first.entry_page,
-        max((one.end_ms, one.exit_page), (other.end_ms, other.exit_page))[1],
+        max((session.end_ms, session.exit_page), (other.end_ms, other.exit_page))[1],
     )
 
 

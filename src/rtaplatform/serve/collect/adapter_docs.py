@@ -50,12 +50,12 @@ _WRITE_KEY = make_parameter("writeKey", "The key, where no header holds it.", {"
 _LEFT_OUT = "anything else is left out."
 
 
-def _describe_text(what: str) -> Docs:
-    return {"description": f"{what}: text; {_LEFT_OUT}"}
+def _describe_text(subject: str) -> Docs:
+    return {"description": f"{subject}: text; {_LEFT_OUT}"}
 
 
-def _describe_object(what: str) -> Docs:
-    return {"description": f"{what}: an object, or its JSON as text; {_LEFT_OUT}"}
+def _describe_object(subject: str) -> Docs:
+    return {"description": f"{subject}: an object, or its JSON as text; {_LEFT_OUT}"}
 
 
 def _require_name(name: str) -> Docs:

@@ -139,10 +139,10 @@ class RateLimits:
             if guaranteed.local < cost and guaranteed.taken < self._rules[GUARANTEED].limit:
                 return None
         meters = []
-        for one, holder in _list_holders(kind, key_id, project_id):
-            rule = self._rules[one]
+        for kind_of_holder, holder in _list_holders(kind, key_id, project_id):
+            rule = self._rules[kind_of_holder]
             if rule.limit:
-                meter = self._held_meter(one, holder, now)
+                meter = self._held_meter(kind_of_holder, holder, now)
                 if meter is None or meter.local < cost:
                     return None
                 meters.append((meter, rule))

@@ -102,15 +102,15 @@ def _require_known(request: AnyRequest, names: tuple[str, ...]) -> None:
 
 
 def _read_retention_request(request: AnyRequest) -> RetentionRequest:
-    given = read_parameters(request, (*RETENTION_PARAMETERS, "format"))
-    cohort = given.get("cohort", COHORTS[0])
+    parameters = read_parameters(request, (*RETENTION_PARAMETERS, "format"))
+    cohort = parameters.get("cohort", COHORTS[0])
     if cohort not in COHORTS:
         raise InvalidParameter(f"`cohort` cannot be {cohort[:100]!r}.", field="cohort", allowed=list(COHORTS))
     return RetentionRequest(
         cohort,
-        _read_periods(given.get("periods", str(PERIODS_DEFAULT)), PERIODS_MAX[cohort]),
-        read_moment(given["from"], "from") if "from" in given else None,
-        read_moment(given["to"], "to") if "to" in given else NOW,
+        _read_periods(parameters.get("periods", str(PERIODS_DEFAULT)), PERIODS_MAX[cohort]),
+        read_moment(parameters["from"], "from") if "from" in parameters else None,
+        read_moment(parameters["to"], "to") if "to" in parameters else NOW,
     )
 
 

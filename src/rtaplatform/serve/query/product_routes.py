@@ -140,24 +140,24 @@ class RankingRequest(NamedTuple):
 
 def _read_ranking(request: AnyRequest, allowed: tuple[str, ...]) -> RankingRequest:
     """Raises InvalidParameter. `allowed`: the values of `by`."""
-    given = read_parameters(request, PRODUCTS_PARAMETERS)
+    parameters = read_parameters(request, PRODUCTS_PARAMETERS)
     return RankingRequest(
-        _read_by(given, allowed),
-        _read_window_ms(given),
-        read_limit(given, PRODUCTS_LIMIT, LIMIT_MAX),
-        _read_category(given.get("category")),
+        _read_by(parameters, allowed),
+        _read_window_ms(parameters),
+        read_limit(parameters, PRODUCTS_LIMIT, LIMIT_MAX),
+        _read_category(parameters.get("category")),
     )
 
 
-def _read_by(given: dict[str, str], allowed: tuple[str, ...]) -> str:
-    by = given.get("by", "views")
+def _read_by(parameters: dict[str, str], allowed: tuple[str, ...]) -> str:
+    by = parameters.get("by", "views")
     if by not in allowed:
         raise InvalidParameter(f"`by` cannot be {by[:100]!r}.", field="by", allowed=list(allowed))
     return by
 
 
-def _read_window_ms(given: dict[str, str]) -> int:
-    text = given.get("window", DAY_WINDOW)
+def _read_window_ms(parameters: dict[str, str]) -> int:
+    text = parameters.get("window", DAY_WINDOW)
     if not re.fullmatch(WINDOW, text):
         raise InvalidParameter(
             f"{text[:100]!r} is not a window.",

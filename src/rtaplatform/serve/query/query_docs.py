@@ -163,7 +163,10 @@ def _make_filters_schema(dimensions: tuple[str, ...]) -> Docs:
 
 
 def _make_filters_with(declared: Sequence[Docs], dimensions: tuple[str, ...]) -> Docs:
-    return {**_make_filters_schema(dimensions), "patternProperties": {one["pattern"]: _VALUES for one in declared}}
+    return {
+        **_make_filters_schema(dimensions),
+        "patternProperties": {schema["pattern"]: _VALUES for schema in declared},
+    }
 
 
 def _make_shape_with(declared: Docs, metrics: list[str], beside: tuple[str, ...]) -> Docs:

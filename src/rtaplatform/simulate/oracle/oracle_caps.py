@@ -86,13 +86,13 @@ def find_faults(
         seated, seats_due = len((group - always_seated) & counted.keys()), min(seats, len(group - always_seated))
         if seated > seats_due or (seated < seats_due and rollup not in _FALLING):
             wrong.append(f"{seated} values have a seat, not {seats_due}")
-    rest: dict[OracleValues, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    sums_of_others: dict[OracleValues, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for values, numbers in true.items():
         if values not in counted:
             for measure, number in numbers.items():
-                rest[find_rest(rollup, values)][measure] += number
-    for values in {values for values in counted if REST in values} | rest.keys():
-        expected = {measure: n for measure, n in rest[values].items() if n}
+                sums_of_others[find_rest(rollup, values)][measure] += number
+    for values in {values for values in counted if REST in values} | sums_of_others.keys():
+        expected = {measure: n for measure, n in sums_of_others[values].items() if n}
         if dict(counted.get(values, {})) != expected:
             wrong.append(f"{values} for all others: {dict(counted.get(values, {}))} instead of {expected}")
     return wrong

@@ -74,8 +74,8 @@ def _count_person(
     truth: ProjectTruth, event: OracleEvent, bucket: Bucket, products: Iterable[str], *, with_many: bool
 ) -> None:
     """`with_many`: whether the bucket has persons by product, by page and by visit."""
-    seen = products if event.track in ("Product Viewed", "Product Added", "Order Completed") else ()
-    places = [*_list_places(event, seen if with_many else ())]
+    person_products = products if event.track in ("Product Viewed", "Product Added", "Order Completed") else ()
+    places = [*_list_places(event, person_products if with_many else ())]
     is_page_view = not event.track and event.name in ("$page", "$screen")
     for name, value in event.origin.items() if with_many else ():
         if name not in PLACES and value != "(none)" and (name != "page" or is_page_view):

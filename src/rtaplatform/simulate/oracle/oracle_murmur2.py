@@ -15,9 +15,9 @@ def murmur2(data: bytes) -> int:
     state = _SEED ^ length
     for start in range(0, length - length % 4, 4):
         state = ((state * _M) & _MASK) ^ _mix(int.from_bytes(data[start : start + 4], "little"))
-    rest = data[length - length % 4 :]
-    if rest:
-        state = ((state ^ int.from_bytes(rest, "little")) * _M) & _MASK
+    tail = data[length - length % 4 :]
+    if tail:
+        state = ((state ^ int.from_bytes(tail, "little")) * _M) & _MASK
     state = ((state ^ (state >> 13)) * _M) & _MASK
     state ^= state >> 15
     return state - (1 << 32) if state & 0x80000000 else state

@@ -37,21 +37,21 @@ def retell(track: str, properties: dict[str, Any]) -> Retold:
         return Retold(_VERB_FIRST[track], _retell_first(track, properties), by_lines=False)
     if track not in _GOOGLE:
         return Retold(track, properties, by_lines=False)
-    told = dict(properties)
+    retold_properties = dict(properties)
     for new, old in (("order_id", "transaction_id"), ("revenue", "value"), ("products", "items")):
-        if told.get(new) is None:
-            told[new] = properties.get(old)
-    told["products"] = _rename_lines(told["products"], "item_id")
-    return Retold(_GOOGLE[track], told, by_lines=told.get("product_id") is None)
+        if retold_properties.get(new) is None:
+            retold_properties[new] = properties.get(old)
+    retold_properties["products"] = _rename_lines(retold_properties["products"], "item_id")
+    return Retold(_GOOGLE[track], retold_properties, by_lines=retold_properties.get("product_id") is None)
 
 
 def _retell_first(track: str, properties: dict[str, Any]) -> dict[str, Any]:
-    told = dict(properties)
+    retold_properties = dict(properties)
     new, old = ("order_id", "orderId") if track == "Completed Order" else ("product_id", "id")
-    if told.get(new) is None:
-        told[new] = properties.get(old)
-    told["products"] = _rename_lines(properties.get("products"), "id")
-    return told
+    if retold_properties.get(new) is None:
+        retold_properties[new] = properties.get(old)
+    retold_properties["products"] = _rename_lines(properties.get("products"), "id")
+    return retold_properties
 
 
 def _rename_lines(products: Any, old: str) -> Any:

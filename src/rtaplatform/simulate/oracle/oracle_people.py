@@ -123,13 +123,13 @@ class OraclePeople:
 
     def find_canonical(self, person: Id) -> Id:
         """Return the id of the person that was seen first."""
-        seen = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._list_ids(v, person)]
-        return min(seen)[2]
+        visits = [(v.time, i[0] != "a", i) for v in self.persons[person] for i in self._list_ids(v, person)]
+        return min(visits)[2]
 
-    def find_heir(self, one: Id) -> Id:
+    def find_heir(self, person: Id) -> Id:
         """Return the user to whom the history of an anonymous id went; any other id itself."""
-        links = self._links.get(one)
-        return links[0][1] if links else one
+        links = self._links.get(person)
+        return links[0][1] if links else person
 
     def find_days(self, person: Id) -> set[date]:
         """Return the local days on which the person was active."""
@@ -172,7 +172,7 @@ class OraclePeople:
     def _count_days(self, visits: list[OracleVisit]) -> Iterator[tuple[Cell, str, int]]:
         days = {self._find_local_day(visit.time) for visit in visits}
         for name, width in (("dau", 1), ("wau", 7), ("mau", 30)):
-            for day in {one + timedelta(days=more) for one in days for more in range(width)}:
+            for day in {active_day + timedelta(days=more) for active_day in days for more in range(width)}:
                 yield self._make_cell("actives", day), name, 1
         first = min(days)
         yield self._make_cell("actives", first), "new", 1

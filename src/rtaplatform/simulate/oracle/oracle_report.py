@@ -42,7 +42,7 @@ def _select_rollup(cells: dict[Cell, dict[str, int]], rollup: str) -> list[tuple
 
 def unite(ids: set[Id], people: OraclePeople) -> set[Id]:
     """Return the persons behind these ids: an anonymous id that was linked is its user."""
-    return {people.find_heir(one) for one in ids}
+    return {people.find_heir(person) for person in ids}
 
 
 def _make_person_row(people: OraclePeople, person: Id) -> dict[str, Any]:
@@ -85,5 +85,5 @@ def _report_sessions(kind: str, start: int, cell: Mapping[str, int]) -> list[dic
     ]
 
 
-def _write_id(one: Id) -> str:
-    return f"{one[0]}:{one[1]}"
+def _write_id(person: Id) -> str:
+    return f"{person[0]}:{person[1]}"

@@ -91,6 +91,6 @@ def check_answer(request: SdkRequest, answer: CollectorAnswer) -> None:
         raise UnexpectedAnswer(f"{request.path.partition('?')[0]} → {answer.status} {answer.body[:300]!r}")
     expected = {index: event.refusal for index, event in enumerate(request.events) if event.refusal}
     document = json.loads(answer.body)
-    refused = {one["index"]: one["reason"] for one in document.get("rejected", ())}
+    refused = {refusal["index"]: refusal["reason"] for refusal in document.get("rejected", ())}
     if refused != expected:
         raise UnexpectedAnswer(f"refused {refused}, expected {expected}: {document.get('rejected', ())!r:.300}")

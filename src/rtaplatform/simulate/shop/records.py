@@ -48,8 +48,8 @@ def draw_message_id(rng: Random, salt: int) -> str:
 
 def write_time(time_ms: int) -> str:
     """Return the time as ISO 8601 in UTC, with milliseconds."""
-    minute, rest = divmod(time_ms, 60_000)
-    seconds, millis = divmod(rest, 1000)
+    minute, remainder_ms = divmod(time_ms, 60_000)
+    seconds, millis = divmod(remainder_ms, 1000)
     return f"{_write_minute(minute)}{seconds:02d}.{millis:03d}Z"
 
 

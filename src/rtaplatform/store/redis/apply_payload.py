@@ -205,14 +205,14 @@ def _encode_values(writes: Collection[PersonWrite]) -> msgspec.Raw:
     return msgspec.Raw(b"".join(parts))
 
 
-def _encode_online(project: str, event_times: dict[bytes, int], left: Collection[bytes]) -> list[Any]:
+def _encode_online(project: str, event_times: dict[bytes, int], departed_persons: Collection[bytes]) -> list[Any]:
     newest = max(event_times.values())
     if set(map(len, event_times)) == {8}:
         flat: Any = _pack_event_times(event_times)
     else:
         flat = [item for person, time_ms in event_times.items() for item in (time_ms, _encode_raw(person))]
     entry = [project, max(0, newest - ONLINE_KEPT_MS), (newest + ONLINE_KEPT_MS) // 1000, flat]
-    return [*entry, _encode_texts(left)] if left else entry
+    return [*entry, _encode_texts(departed_persons)] if departed_persons else entry
 
 
 def _pack_event_times(event_times: Mapping[bytes, int]) -> msgspec.Raw:

@@ -52,13 +52,13 @@ def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombs
     pipe.publish(redis_keys.name_changes_channel(shard), project)
     replies: list[Any] = pipe.execute()
     values = [stored[TOKEN_BYTES:] for reply in replies[: 3 * len(prefixes) : 3] for stored in reply if stored]
-    left = find_other_ids(values, tombstone)
+    other_ids = find_other_ids(values, tombstone)
     pipe.multi()  # no worker adds them again, now that the tombstones are there
-    for prefix in prefixes if left else ():
-        pipe.zrem(f"{prefix}online:{project}", *left)
-    if erasing and left:
-        pipe.hset(erasing, mapping={other + project.encode(): b"" for other in left})
-    online = sum(replies[2 : 3 * len(prefixes) : 3]) + sum(pipe.execute()[: len(prefixes)] if left else ())
+    for prefix in prefixes if other_ids else ():
+        pipe.zrem(f"{prefix}online:{project}", *other_ids)
+    if erasing and other_ids:
+        pipe.hset(erasing, mapping={other + project.encode(): b"" for other in other_ids})
+    online = sum(replies[2 : 3 * len(prefixes) : 3]) + sum(pipe.execute()[: len(prefixes)] if other_ids else ())
     return {"online": online, "values": sum(value != tombstone.value for value in values)}
 
 

@@ -73,8 +73,8 @@ class RedisGenerations:
     def erase(self, shard: int, generation: str, erasure: ErasedKeys) -> bool:
         record = (redis_keys.write_place(erasure.place), erasure.upto, erasure.project)
         stored = self._store.read_persons(shard, generation, [(erasure.project, person) for person in erasure.persons])
-        left = find_other_ids([value[TOKEN_BYTES:] for value in stored], erasure.tombstone)
-        pairs = [*make_pairs(erasure.persons, erasure.tombstone), *((other, b"") for other in left)]
+        other_ids = find_other_ids([value[TOKEN_BYTES:] for value in stored], erasure.tombstone)
+        pairs = [*make_pairs(erasure.persons, erasure.tombstone), *((other, b"") for other in other_ids)]
         items = [item for pair in pairs for item in pair]
         return bool(self._store.call("rta_erase_v2", shard, generation, *record, *items) == b"OK")
 

@@ -33,7 +33,7 @@ log_line = telemetry.make_logger("stream")
 class KafkaConsumer:
     """`EventLog` over the event topics, assigned by the group; or, without a group, over the given partitions."""
 
-    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, given: Sequence[Partition] = ()) -> None:
+    def __init__(self, kafka: KafkaSettings, worker: WorkerSettings, partitions: Sequence[Partition] = ()) -> None:
         self._worker = worker
         self._broker = Broker(kafka)
         self._version = 0
@@ -47,12 +47,12 @@ class KafkaConsumer:
         }
         self._consumer = self._make_consumer()
         self._open_batch()
-        self._topics = list(dict.fromkeys(p.topic for p in given)) or list(EVENT_TOPICS)
-        assigned = [TopicPartition(p.topic, p.number, 0) for p in given]
+        self._topics = list(dict.fromkeys(p.topic for p in partitions)) or list(EVENT_TOPICS)
+        assigned = [TopicPartition(p.topic, p.number, 0) for p in partitions]
         if assigned:
             self._consumer.assign(assigned)
             self._consumer.pause(assigned)
-            self._set_partitions(frozenset(given))
+            self._set_partitions(frozenset(partitions))
         else:
             self._subscribe()
 

@@ -128,9 +128,12 @@ def replay(
     except NotFound as error:
         raise SetupError(error.detail, "`rta dead-letters list` shows the newest.", exit_code=2) from None
     if as_json:
-        print(json.dumps([{"id": one.id, "result": one.result, "detail": one.detail} for one in results]), flush=True)
+        print(
+            json.dumps([{"id": result.id, "result": result.result, "detail": result.detail} for result in results]),
+            flush=True,
+        )
     else:
-        lines = (f"{one.id:28} {one.result}: {one.detail}" for one in results)
+        lines = (f"{result.id:28} {result.result}: {result.detail}" for result in results)
         print("\n".join(lines) or "There are no such letters.", flush=True)
 
 

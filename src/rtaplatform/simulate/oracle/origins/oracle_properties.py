@@ -27,8 +27,8 @@ class DeclaredEvent(NamedTuple):
 
 def read_declared(sent: Any, names: Iterable[str], show: Callable[[Any], str]) -> dict[str, str]:
     """Return each of these properties, as answers show it. `sent`: the properties as they were sent."""
-    given: Mapping[str, Any] = sent if isinstance(sent, dict) else {}
-    return {name: show(given.get(name)) for name in names}
+    properties: Mapping[str, Any] = sent if isinstance(sent, dict) else {}
+    return {name: show(properties.get(name)) for name in names}
 
 
 def _make_cells() -> _Cells:

@@ -88,17 +88,17 @@ class TraitTruth:
         traits: dict[OracleId, dict[str, tuple[int, str]]] = defaultdict(dict)
         owner: dict[OracleId, OracleId] = {}
         for event in events:
-            who = event.ids[0]
+            person = event.ids[0]
             if len(event.ids) == 2 and event.ids[1] not in owner:
-                owner[event.ids[1]] = who
-                _learn(traits[who], traits[event.ids[1]])
-            who = owner.get(who, who)
-            _learn(traits[who], {name: (event.time, text) for name, text in event.given.items()})
-            values = {name: traits[who].get(name, (0, ""))[1] or _NOBODYS for name in self.names}
+                owner[event.ids[1]] = person
+                _learn(traits[person], traits[event.ids[1]])
+            person = owner.get(person, person)
+            _learn(traits[person], {name: (event.time, text) for name, text in event.given.items()})
+            values = {name: traits[person].get(name, (0, ""))[1] or _NOBODYS for name in self.names}
             _count(truth.cells, event, values)
             for kind, start in event.lasting:
                 for name, value in values.items() if kind != "minute" else ():
-                    truth.persons[kind, start, name, value].add(who)
+                    truth.persons[kind, start, name, value].add(person)
 
     def _count_open(self, truth: TraitNumbers, events: Iterable[OracleTraitEvent]) -> None:
         for event in events:
@@ -114,8 +114,8 @@ class TraitTruth:
 
 
 def _learn(traits: dict[str, tuple[int, str]], more: Mapping[str, tuple[int, str]]) -> None:
-    for name, told in more.items():
-        traits[name] = max(traits.get(name, told), told)
+    for name, dated_text in more.items():
+        traits[name] = max(traits.get(name, dated_text), dated_text)
 
 
 def _count(cells: TraitCells, event: OracleTraitEvent, values: Mapping[str, str]) -> None:
@@ -147,7 +147,7 @@ def _group_ids(pairs: Iterable[Sequence[OracleId]]) -> dict[OracleId, frozenset[
     """All ids that are linked with each other, over however many links, by each of them."""
     groups: dict[OracleId, frozenset[OracleId]] = {}
     for ids in pairs:
-        united = frozenset(ids).union(*(groups.get(one, frozenset()) for one in ids))
-        if any(groups.get(one) != united for one in ids):
+        united = frozenset(ids).union(*(groups.get(person, frozenset()) for person in ids))
+        if any(groups.get(person) != united for person in ids):
             groups |= dict.fromkeys(united, united)
     return groups
