@@ -19,7 +19,11 @@ SKIPPED = re.compile(
 )
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|Users|root|work|mnt|private|data\d*)/[\w.-]+")
 # Names that do not tell what a variable holds.
-NAMELESS = {"found", "each", "said", "begun", "asked", "wanted", "known", "held"}
+_NAMELESS = """
+all any asked begun both done each found given gone got held it kept known left made met none one rest said same seen
+some such that them these this those told wanted which who
+"""
+NAMELESS = frozenset(_NAMELESS.split())
 NAMELESS_LISTED = {
     "src/rtaplatform/cli/commands/bench.py": 1,  # the name of an option
 }

@@ -93,10 +93,10 @@ def _make_view(chance: random.Random) -> str:
     return f'"event":"Product Viewed","messageId":"{chance.getrandbits(96):x}","properties":{product}'
 
 
-def _send(producer: Producer, person: str, rest: str) -> None:
+def _send(producer: Producer, person: str, ending: str) -> None:
     """Send an event with its own timestamp, as SDKs do. Such events are deduplicated by minute."""
     common = f'"projectId":"{PROJECT}","type":"track","timestamp":"{datetime.now(UTC).isoformat()}"'
-    value = f'{{{common},"anonymousId":"{person}",{rest}}}'
+    value = f'{{{common},"anonymousId":"{person}",{ending}}}'
     while True:
         try:
             producer.produce(TOPIC, value.encode(), f"{PROJECT}:{person}".encode())

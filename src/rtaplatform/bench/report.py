@@ -96,11 +96,11 @@ def _read_processor() -> str:
 
 
 def _run_git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", *arguments],  # noqa: S607  (whichever git is first on the path)
         cwd=folder,
         check=True,
         capture_output=True,
         text=True,
     )
-    return done.stdout.strip()
+    return process.stdout.strip()

@@ -109,12 +109,12 @@ def _begin(servers: BenchServers) -> None:
     store.close()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], goal: str, seconds: float) -> None:
     """Wait until the condition holds. An unavailable server counts as false. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not _is_met(condition):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+            raise TimeoutError(f"waited {seconds:.0f} s for {goal}")
         time.sleep(0.05)
 
 

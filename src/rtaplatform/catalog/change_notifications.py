@@ -72,8 +72,8 @@ class CatalogListener:
         self, settings: CatalogSettings, *, on_change: Callable[[CatalogChange], None], on_state: Callable[[bool], None]
     ) -> None:
         """`on_state` is called with True once changes arrive (some may have been missed), with False when they end."""
-        scheme, _, rest = settings.url.get_secret_value().partition("://")
-        self._url = f"{scheme.partition('+')[0]}://{rest}"
+        scheme, _, location = settings.url.get_secret_value().partition("://")
+        self._url = f"{scheme.partition('+')[0]}://{location}"
         self._seconds, self._on_change, self._on_state = settings.timeout_seconds, on_change, on_state
         self._token, self._has_heard = f"echo {secrets.token_hex(8)}", False
 

@@ -51,8 +51,8 @@ _SESSION = text(
 
 def connect(url: str, **options: Any) -> psycopg.Connection:
     """Connect by a URL that libpq understands, with one host or several. Host names are resolved each time."""
-    scheme, _, rest = url.partition("://")
-    url = f"{scheme.partition('+')[0]}://{rest}"
+    scheme, _, location = url.partition("://")
+    url = f"{scheme.partition('+')[0]}://{location}"
     return psycopg.connect(url, prepare_threshold=None, client_encoding="utf8", **options)
 
 

@@ -89,13 +89,13 @@ def _list_undeclared(query: Query, project: ProjectSettings) -> tuple[list[str],
 def require_declared(query: Query, project: ProjectSettings) -> None:
     """Raises `InvalidParameter` for a property or a user trait that the project does not declare."""
     properties, traits = _list_undeclared(query, project)
-    for what, prefix, names, declared, setting in (
+    for kind, prefix, names, declared, setting in (
         ("property", PREFIX, properties, project.event_properties, "event_properties"),
         ("user trait", TRAIT_PREFIX, traits, project.user_traits, "user_traits"),
     ):
         for name in names:
             raise InvalidParameter(
-                f"The project declares no {what} {name!r}.",
+                f"The project declares no {kind} {name!r}.",
                 field="breakdown" if prefix + name in query.breakdown else prefix + name,
                 allowed=[prefix + declared_name for declared_name in declared],
                 hint=f'Declare it first: PATCH /v1/projects/{{id}} with {{"{setting}": […]}}. '

@@ -63,8 +63,8 @@ class CallText:
             f"POST /v1/track HTTP/1.1\r\nHost: {load.host}:{load.port}\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {load.key}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        person, rest = (head + body).split(_PERSON)
-        number, end = rest.split(_NUMBER)
+        person, after_person = (head + body).split(_PERSON)
+        number, end = after_person.split(_NUMBER)
         self._parts = person.encode(), number.encode(), end.encode()
 
     def of(self, number: int) -> bytes:

@@ -203,5 +203,5 @@ def _choose_free_minute() -> int:
 
 def split_into_batches(items: Iterable[T], size: int = AT_ONCE) -> list[list[T]]:
     """Split the items into small batches. Large requests need a temporary buffer, which would distort the result."""
-    rest = iter(items)
-    return list(iter(lambda: list(islice(rest, size)), []))
+    iterator = iter(items)
+    return list(iter(lambda: list(islice(iterator, size)), []))

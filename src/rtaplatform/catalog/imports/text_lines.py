@@ -37,8 +37,8 @@ class Recoder:
         return self._decode(chunk)
 
     def end(self) -> bytes:
-        rest = b"" if self._is_detected else self._decode(self._detect())
-        return rest + self._decode(b"", is_last=True)
+        first_text = b"" if self._is_detected else self._decode(self._detect())
+        return first_text + self._decode(b"", is_last=True)
 
     def _detect(self) -> bytes:
         """Detect the encoding by the first bytes. Returns these bytes without the mark."""
@@ -81,12 +81,12 @@ class TextLines:
         if not self._end:
             first = _FIRST_END.search(data)
             self._end = b"" if first is None else first[0][-1:]
-        *lines, rest = data.split(self._end) if self._end else (data,)
+        *lines, open_line = data.split(self._end) if self._end else (data,)
         for line in lines:
             yield None if self._is_skipping or len(line) > LINE_BYTES_MAX else line.removesuffix(b"\r")
             self._is_skipping = False
-        self._is_skipping = self._is_skipping or len(rest) > LINE_BYTES_MAX
-        self._rest = rest[-1:] if self._is_skipping and not self._end else b"" if self._is_skipping else rest
+        self._is_skipping = self._is_skipping or len(open_line) > LINE_BYTES_MAX
+        self._rest = open_line[-1:] if self._is_skipping and not self._end else b"" if self._is_skipping else open_line
 
     def end(self) -> Iterator[bytes | None]:
         if self._is_skipping:

@@ -71,7 +71,7 @@ def _read_origins(value: Any) -> list[str]:
     return list(dict.fromkeys(_ORIGIN.read(origin) for origin in value))
 
 
-def _make_declared_field(what: str, description: str) -> Field:
+def _make_declared_field(subject: str, description: str) -> Field:
     """A list of names. `what`: properties or traits."""
     named = make_pattern_field(
         f"^{NAME}$", NAME_CHARS,
@@ -81,7 +81,7 @@ def _make_declared_field(what: str, description: str) -> Field:
     def read_names(value: Any) -> list[str]:
         if not isinstance(value, list) or len(value) > DECLARED_MAX:
             raise InvalidParameter(
-                f"It is a list of at most {DECLARED_MAX} names of {what}.", hint="Take out what nobody asks by."
+                f"It is a list of at most {DECLARED_MAX} names of {subject}.", hint="Take out what nobody asks by."
             )
         return list(dict.fromkeys(named.read(name) for name in value))
 

@@ -52,12 +52,12 @@ class LogInOrder:
         ranges = self._reader.read_extents(partitions)
         since = self._offsets_at(partitions, since_ms) if since_ms is not None else {}
         extents = [_find_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
-        gone = sorted(ends.keys() - {extent.place for extent in ranges.values()})
+        missing_places = sorted(ends.keys() - {extent.place for extent in ranges.values()})
         return extents + [
             LogExtent(
                 Partition(f"deleted topic {place.topic_id}", place.partition), 0, 0, ends[place] - starts.get(place, 0)
             )
-            for place in gone
+            for place in missing_places
         ]
 
     def read_records(self, extents: list[LogExtent]) -> Iterator[ConsumedRecord | ErasureRecord]:

@@ -19,7 +19,7 @@ _NOBODYS = "(none)"
 
 
 class OracleTraitEvent(NamedTuple):
-    """An event of a project that declares traits. `given`: the traits that an identify names, as dimensions' values.
+    """An event of a project that declares traits. `own_traits`: the traits that an identify names, as dimensions' values.
 
     `place`: topic and partition. `numbers`: what it adds by measure. `lasting`: the buckets with persons by trait.
     """
@@ -29,7 +29,7 @@ class OracleTraitEvent(NamedTuple):
     is_bot: bool
     time: int
     ids: Sequence[OracleId]
-    given: Mapping[str, str]
+    own_traits: Mapping[str, str]
     numbers: Mapping[str, int]
     buckets: Sequence[tuple[str, int]]
     lasting: Collection[tuple[str, int]]
@@ -93,7 +93,7 @@ class TraitTruth:
                 owner[event.ids[1]] = person
                 _learn(traits[person], traits[event.ids[1]])
             person = owner.get(person, person)
-            _learn(traits[person], {name: (event.time, text) for name, text in event.given.items()})
+            _learn(traits[person], {name: (event.time, text) for name, text in event.own_traits.items()})
             values = {name: traits[person].get(name, (0, ""))[1] or _NOBODYS for name in self.names}
             _count(truth.cells, event, values)
             for kind, start in event.lasting:
