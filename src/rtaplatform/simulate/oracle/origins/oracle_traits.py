@@ -19,7 +19,7 @@ _NOBODYS = "(none)"
 
 
 class OracleTraitEvent(NamedTuple):
-    """An event of a project that declares traits. `own_traits`: the traits that an identify names, as dimensions' values.
+    """An event of a project that declares traits. `own_traits`: those that an identify names, as dimensions' values.
 
     `place`: topic and partition. `numbers`: what it adds by measure. `lasting`: the buckets with persons by trait.
     """
