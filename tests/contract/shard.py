@@ -136,4 +136,4 @@ def full_batch() -> dict[str, Any]:
 
 
 def row(next_offset: int) -> str:
-    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).to_text()

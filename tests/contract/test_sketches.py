@@ -45,8 +45,8 @@ def tester(valkey_server: Running[Valkey]) -> Iterator[Any]:
 
 
 def delta(after: int, sketches: dict[SketchKey, list[bytes]]) -> Delta:
-    row = LedgerRow(after, after - 1, NOW_MS, "00ff", 0, NOW_MS).text() if after else ""
-    upto = LedgerRow(after + 1, after, NOW_MS, "00ff", 0, NOW_MS).text()
+    row = LedgerRow(after, after - 1, NOW_MS, "00ff", 0, NOW_MS).to_text() if after else ""
+    upto = LedgerRow(after + 1, after, NOW_MS, "00ff", 0, NOW_MS).to_text()
     return Delta([Advance(PLACE, row, upto)], sketches=sketches)
 
 

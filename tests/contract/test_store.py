@@ -47,7 +47,7 @@ BLOCK = f"demo:rta.events.web:3:{MINUTE}"
 
 
 def row(next_offset: int) -> str:
-    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).text()
+    return LedgerRow(next_offset, next_offset - 1, NOW_MS, "00ff", 0, NOW_MS).to_text()
 
 
 def advance(after: int, upto: int, **changes: Any) -> Delta:

@@ -79,7 +79,7 @@ def ledger(after: Advance | None, place_number: int, at_ms: int) -> Advance:
     """The place's row with that stream time, after another one."""
     offset = 1 if after is None else int(after.to_row.split("|")[0]) + 1
     place = PLACE._replace(partition=place_number)
-    return Advance(place, "" if after is None else after.to_row, LedgerRow(offset, 0, at_ms, "ff", 0, at_ms).text())
+    return Advance(place, "" if after is None else after.to_row, LedgerRow(offset, 0, at_ms, "ff", 0, at_ms).to_text())
 
 
 async def test_orders_go_once_no_partition_can_meet_them_within_seven_days(parts: Parts) -> None:

@@ -61,7 +61,7 @@ class Subscriber:
     def _message(self) -> str:
         latest = self._versions[-1]
         base = self._versions[self._client_version - 1] if self._client_version else None
-        updates = None if base is None else self._hub.updates_since(base, latest)
+        updates = None if base is None else self._hub.merge_updates_since(base, latest)
         if updates is None:
             return answers_message("snapshot", ID, latest.id, encode_answers(latest.answers).decode())
         return answers_message("update", ID, latest.id, encode_answers(updates).decode())

@@ -168,13 +168,13 @@ async def test_known_keys_outlive_postgres_for_a_while(
     clock = Clock()
     ring, products = KeyCache(database, settings, clock), ProductTables(database, clock)
     assert await ring.find(KEYS.write) is not None
-    assert "p-1" in (await products.products("demo")).by_id
+    assert "p-1" in (await products.find_table("demo")).by_id
     postgres_server.kill()
     try:
         for age in (29, 45, 120, 890):
             clock.now = 1_000.0 + age
             assert await ring.find(KEYS.write) is not None
-            assert "p-1" in (await products.products("demo")).by_id
+            assert "p-1" in (await products.find_table("demo")).by_id
         with pytest.raises(Unavailable):
             await ring.find("never seen")
         clock.now = 1_000.0 + 901
@@ -185,7 +185,7 @@ async def test_known_keys_outlive_postgres_for_a_while(
     clock.now += 5
     assert await ring.find(KEYS.write) is not None
     await products.close()
-    assert "p-1" in (await products.products("demo")).by_id
+    assert "p-1" in (await products.find_table("demo")).by_id
 
 
 async def test_postgres_that_hangs_holds_up_nobody_for_long(

@@ -89,7 +89,7 @@ async def insert_many(settings: CatalogSettings, first: int, last: int) -> None:
 async def test_changes_of_products_arrive_by_themselves(database: Database, settings: CatalogSettings) -> None:
     await insert_many(settings, 1, 3)
     async with following(database, settings) as here:
-        table = await here.products.products("demo")
+        table = await here.products.find_table("demo")
         assert table.by_id["product-1"].category == "category 1"
         await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
         await until(lambda: table.by_id["product-1"].category == "shoes")
@@ -107,11 +107,11 @@ async def test_what_was_missed_is_read_after_a_reconnect(
 ) -> None:
     await insert_many(settings, 1, 3)
     async with following(database, settings) as here:
-        table = await here.products.products("demo")
+        table = await here.products.find_table("demo")
         postgres_server.kill()
         try:
             await until(lambda: not here.products.is_listening)
-            assert len((await here.products.products("demo")).by_id) == 3
+            assert len((await here.products.find_table("demo")).by_id) == 3
         finally:
             postgres_server.start()
         await execute(settings, "UPDATE products SET category = 'shoes' WHERE id = 'product-1'")
@@ -204,7 +204,7 @@ async def test_a_hundred_thousand_products_fit(database: Database, settings: Cat
     await insert_many(settings, 1, MANY)
     products = ProductTables(database)
     tracemalloc.start()
-    table = await products.products("demo")
+    table = await products.find_table("demo")
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(table.by_id) == MANY
@@ -212,13 +212,13 @@ async def test_a_hundred_thousand_products_fit(database: Database, settings: Cat
     small = ProductTables(Counted(database), products_max=MANY - 1)  # type: ignore[arg-type]  # a database that counts
     for _ in range(3):
         with pytest.raises(InvalidParameter):
-            await small.products("demo")
+            await small.find_table("demo")
     # That there are too many is remembered; what an answer shows is read by its ids, and kept for a while.
     reads = Counted.reads
     for _ in range(3):
-        assert list(await small.some("demo", ["product-1", "nowhere"])) == ["product-1"]
+        assert list(await small.find_products("demo", ["product-1", "nowhere"])) == ["product-1"]
         with pytest.raises(InvalidParameter):
-            await small.products("demo")
+            await small.find_table("demo")
     assert Counted.reads == reads + 1
 
 
@@ -230,7 +230,7 @@ async def test_nothing_known_and_postgres_away_is_unavailable(
     try:
         for _ in range(3):
             with pytest.raises(Unavailable):
-                await products.products("demo")
+                await products.find_table("demo")
     finally:
         postgres_server.start()
 
@@ -242,11 +242,11 @@ async def test_the_projects_asked_for_last_are_kept(database: Database, settings
         settings, "INSERT INTO products (project_id, id) SELECT 'prj_2', 'p-' || n FROM generate_series(1, 50) n"
     )
     products = ProductTables(database, products_max=100)
-    first = await products.products("demo")
-    second = await products.products("two")
+    first = await products.find_table("demo")
+    second = await products.find_table("two")
     assert (len(first.by_id), len(second.by_id)) == (80, 50)
-    assert await products.products("two") is second
-    assert await products.products("demo") is not first
+    assert await products.find_table("two") is second
+    assert await products.find_table("demo") is not first
 
 
 async def test_two_large_projects_do_not_push_each_other_out_at_every_question(
@@ -259,15 +259,15 @@ async def test_two_large_projects_do_not_push_each_other_out_at_every_question(
     )
     now = [1_000.0]
     products = ProductTables(database, lambda: now[0], products_max=20_000)
-    await products.products("demo")
-    second = await products.products("two")
+    await products.find_table("demo")
+    second = await products.find_table("two")
     for _ in range(3):
         with pytest.raises(Busy, match="no room"):
-            await products.products("demo")
-        assert list(await products.some("demo", ["product-7"])) == ["product-7"]
-        assert await products.products("two") is second
+            await products.find_table("demo")
+        assert list(await products.find_products("demo", ["product-7"])) == ["product-7"]
+        assert await products.find_table("two") is second
     now[0] += 61
-    assert len((await products.products("demo")).by_id) == 12_000
+    assert len((await products.find_table("demo")).by_id) == 12_000
     await products.close()
 
 

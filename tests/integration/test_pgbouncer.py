@@ -93,13 +93,13 @@ async def test_changes_show_within_half_a_minute_without_notifications(site: Sit
     assert telemetry.CATALOG_LISTENING._value.get() == 0
     async with site.client() as client:
         await client.put("/v1/products/p", json={"name": "before"})
-        assert (await products.products("demo")).by_id["p"].name == "before"
+        assert (await products.find_table("demo")).by_id["p"].name == "before"
         await client.put("/v1/products/p", json={"name": "after"})
     now[0] = 30.0
     assert STALE_SECONDS < now[0] < LISTENING_SECONDS
 
     async def is_new() -> bool:
-        return (await products.products("demo")).by_id["p"].name == "after"
+        return (await products.find_table("demo")).by_id["p"].name == "after"
 
     await until(is_new)
     await products.close()

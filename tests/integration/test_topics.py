@@ -128,7 +128,7 @@ def test_a_log_with_another_record_where_it_was_counted_stops_until_it_is_adopte
         ledger = next(tester.scan_iter("rta:{s00}:*:ledger"))
         place = next(name for name in tester.hkeys(ledger) if name.endswith(b":0"))
         row = read_row(tester.hget(ledger, place).decode())
-        tester.hset(ledger, place, structs.replace(row, last_hash="0" * 16).text())
+        tester.hset(ledger, place, structs.replace(row, last_hash="0" * 16).to_text())
     send(stack, 60, "second")
     stack.spawn("worker")
     until(lambda: any("another log" in why for why in stops(stack).values()), "the stop")

@@ -84,6 +84,6 @@ def freshness(stack: Stack, seconds_later: float) -> tuple[int, bool]:
         tracker.observe(snapshot, LogInstant(0, 0.0))
         now = LogInstant(round(seconds_later * 1000), seconds_later)
         found = tracker.observe(snapshot, now)
-        return sum(partition.lag for partition in tracker.state(now).partitions), found.is_complete
+        return sum(partition.lag for partition in tracker.report_state(now).partitions), found.is_complete
 
     return asyncio.run(look())

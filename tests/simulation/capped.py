@@ -117,7 +117,7 @@ def count_large_shop(shop: LargeShop, home: Home, seed: int = 1) -> Truth:
     log = MemoryLog(broker, 20_000)
     log.assign([WEB])
     worker = Worker(log, log, home.store, shards=1, sleep=lambda _: None, clock=lambda: 0.0)
-    while not (worker.is_settled and worker.positions.next_read_offset(WEB) == len(broker.records[WEB])):
+    while not (worker.is_settled and worker.positions.find_next_read_offset(WEB) == len(broker.records[WEB])):
         worker.turn()
         assert not worker.positions.stops
     return recounted(broker)
@@ -170,7 +170,7 @@ class CapCountsFields(Capped):
 
     def spoil(self, bucket: dict[str, int], key: CellsKey, fields: dict[str, int]) -> dict[str, int]:
         held = sum(SEPARATOR in name for name in bucket)
-        is_full = held >= self.caps.seats(key.rollup, key.kind)
+        is_full = held >= self.caps.count_seats(key.rollup, key.kind)
         return renamed(key, fields, lambda name, _: is_full and key.rollup == PRODUCTS.name and name not in bucket)
 
 

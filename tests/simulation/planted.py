@@ -161,7 +161,7 @@ class NothingIsNew(PlantedWorker):
     """What a shard has already is folded into it again."""
 
     def found_positions(self) -> None:
-        self.positions.next_uncounted_offset = lambda *_: 0  # type: ignore[method-assign]  # the plant
+        self.positions.find_next_uncounted_offset = lambda *_: 0  # type: ignore[method-assign]  # the plant
 
 
 class _HeldDeadLetters(Port):

@@ -40,11 +40,11 @@ class LinkAppliedTwice(PlantedFold):
 
     class batch(PeopleBatch):  # noqa: N801
         def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
-            before = self._value((project, user))
+            before = self._read_value((project, user))
             super()._unite(project, other, anonymous, user, linked_ms)
-            after = self._value((project, user))
+            after = self._read_value((project, user))
             if isinstance(before, Person) and isinstance(after, Person):
-                self._total(project).change((before, other), after)
+                self._open_totals(project).change((before, other), after)
 
 
 class HistoryStaysCounted(PlantedFold):
@@ -160,7 +160,7 @@ class SessionSplitAtMidnight(PlantedFold):
             for event in sorted(events, key=lambda event: event.time_ms):
                 by_day.setdefault(event.time_ms // DAY, []).append(event)
             for day, part in by_day.items():
-                held = self._value((project, person))
+                held = self._read_value((project, person))
                 if isinstance(held, Person):
                     kept = [s for s in held.sessions if s.start_ms // DAY == day]
                     self._values[(project, person)] = structs.replace(held, sessions=kept)

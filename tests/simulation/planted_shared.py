@@ -144,8 +144,8 @@ class _OldTokens(Port):
     def fold(self, *arguments: Any) -> _OldTokens:
         return _OldTokens(self.target.fold(*arguments), self.worker)
 
-    def delta(self) -> Delta:
-        delta: Delta = self.target.delta()
+    def make_delta(self) -> Delta:
+        delta: Delta = self.target.make_delta()
         delta.persons = [structs.replace(p, token=p.expected or p.token) for p in delta.persons]
         return delta
 

@@ -85,15 +85,15 @@ class Place:
                 raise Unavailable("redis", SECRET)
             yield ChangeNotification(0, None) if way else notification
 
-    async def products(self, project: str) -> Any:
+    async def find_table(self, project: str) -> Any:
         if self.plan.meets("products", CATALOG):
             raise Unavailable("postgres", SECRET)
-        return await self._catalog.products(project)
+        return await self._catalog.find_table(project)
 
-    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Any]:
+    async def find_products(self, project: str, ids: Collection[str]) -> Mapping[str, Any]:
         if self.plan.meets("products", CATALOG):
             raise Unavailable("postgres", SECRET)
-        return await self._catalog.some(project, ids)
+        return await self._catalog.find_products(project, ids)
 
 
 def objections(answer: Reply) -> list[str]:

@@ -55,7 +55,7 @@ class Site:
     def read_all(self) -> None:
         ends = {place: len(self.broker.records.get(place, ())) for place in self.places}
         while not self.worker.is_settled or any(
-            self.worker.positions.next_read_offset(place) != end for place, end in ends.items()
+            self.worker.positions.find_next_read_offset(place) != end for place, end in ends.items()
         ):
             self.worker.turn()
             assert not self.worker.positions.stops

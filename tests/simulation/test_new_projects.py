@@ -65,7 +65,7 @@ def test_workers_count_on_while_projects_are_made(site: Site) -> None:
         site.send("demo", number)
         site.send(f"shop-{number}", number)
         site.worker.turn()
-        assert site.worker.positions.next_read_offset(WEB) == 2 * number + 2
+        assert site.worker.positions.find_next_read_offset(WEB) == 2 * number + 2
     settle(site)
     assert site.log.seeks == 1, "it has never begun anew"
     assert site.count("demo|applied") == 200
@@ -129,7 +129,7 @@ def test_a_changed_zone_is_taken_up_and_a_changed_week_is_no_reason_to_begin_ane
     site.send("demo", 2)
     settle(site)
     assert site.log.seeks == 2
-    assert site.worker.positions.projects()["demo"].zone == "Asia/Tokyo"
+    assert site.worker.positions.get_projects()["demo"].zone == "Asia/Tokyo"
     assert site.count("demo|applied") == 2
 
 

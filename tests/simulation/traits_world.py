@@ -84,7 +84,7 @@ class OlderTraitIsKept(PlantedTraits):
 
     class reading(TraitReading):  # noqa: N801
         def _learn(self, key: PersonKey, traits: Iterable[KnownTrait]) -> None:
-            known = {trait.name for trait in self.known_of(key)}
+            known = {trait.name for trait in self.find_traits(key)}
             super()._learn(key, [trait for trait in traits if trait.name not in known])
 
 
@@ -93,7 +93,7 @@ class LastReadTraitWins(PlantedTraits):
 
     class reading(TraitReading):  # noqa: N801
         def _learn(self, key: PersonKey, traits: Iterable[KnownTrait]) -> None:
-            newest = max((trait.time_ms for trait in self.known_of(key)), default=0) + 1
+            newest = max((trait.time_ms for trait in self.find_traits(key)), default=0) + 1
             super()._learn(key, [KnownTrait(t.name, t.text, max(t.time_ms, newest)) for t in traits])
 
 

@@ -37,14 +37,14 @@ def _delta(record: LogRecord) -> Delta:
     cache.load((item.lookup.block for item in items), lambda names: [b""] * len(names))
     fold = EventFold(PROJECTS, RepeatFilter(cache))
     fold.add(str(record.partition), items)
-    return fold.delta()
+    return fold.make_delta()
 
 
 def test_the_ledger_rows_of_the_example_are_those_of_the_code() -> None:
     before, after = re.findall(r"^(?:from|to) +(\d\S+)$", TEXT, re.M)
     record = _record()
     assert read_row(before).next_offset == record.offset
-    assert after == make_row_after(record, record.timestamp_ms).text()
+    assert after == make_row_after(record, record.timestamp_ms).to_text()
 
 
 def test_the_counters_of_the_example_are_those_of_the_code() -> None:

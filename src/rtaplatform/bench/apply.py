@@ -159,7 +159,7 @@ def _measure_batches(settings: StoreSettings, case: ApplyCase, *, calls: int, se
 
 
 def _is_read(broker: MemoryBroker, worker: Worker) -> bool:
-    return all(worker.positions.next_read_offset(p) == len(records) for p, records in broker.records.items())
+    return all(worker.positions.find_next_read_offset(p) == len(records) for p, records in broker.records.items())
 
 
 @contextmanager

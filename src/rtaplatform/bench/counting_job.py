@@ -65,10 +65,10 @@ class CountsRun:
         first = bisect_left(self.columns.offsets, offset)
         return decode_events(self.columns.cut(first, len(self)), self.items[first:]) if first else self
 
-    def items_of(self, _shard: int, _shards: int) -> Sequence[Any]:
+    def select_items(self, _shard: int, _shards: int) -> Sequence[Any]:
         return self.items
 
-    def unknown_projects(self) -> Sequence[str]:
+    def list_unknown_projects(self) -> Sequence[str]:
         return ()
 
 
@@ -87,16 +87,16 @@ class Counts:
     ) -> CountsRun:
         return decode_events(run, list(map(self._decode, run.values)), stream_time_ms)  # type: ignore[arg-type]  # none is empty
 
-    def block_names(self, _read: Sequence[Any]) -> Iterable[str]:
+    def list_block_names(self, _read: Sequence[Any]) -> Iterable[str]:
         return ()
 
-    def loose_ids(self, _read: Sequence[Any]) -> Iterable[LooseKey]:
+    def list_loose_ids(self, _read: Sequence[Any]) -> Iterable[LooseKey]:
         return ()
 
-    def persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
+    def list_persons(self, _read: Sequence[Any]) -> Iterable[PersonKey]:
         return ()
 
-    def pointed_at(self, _key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
+    def list_named_persons(self, _key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
         return ()
 
     def fold(
@@ -143,7 +143,7 @@ class CountsFold:
     def take_back(self) -> None:
         """Do nothing: this job has no persons and no orders."""
 
-    def delta(self) -> Delta:
+    def make_delta(self) -> Delta:
         cells: dict[CellsKey, dict[str, int]] = {}
         users: dict[SketchKey, list[bytes]] = {}
         for minute, (events, persons) in self._minutes.items():
@@ -161,7 +161,7 @@ class CountsFold:
             )
         for minute, cents in self._revenue.items():
             cells[_make_cells_key("revenue", _read_minute(minute))] = {"cents": cents}
-        return Delta([], cells=cells, sketches=users, blocks=self._repeats.writes(), counts=self._counts)
+        return Delta([], cells=cells, sketches=users, blocks=self._repeats.make_writes(), counts=self._counts)
 
 
 class CountsOnce(Counts):
@@ -186,7 +186,7 @@ class CountsOnce(Counts):
         ]
         return CountsRun(run, items, at)
 
-    def block_names(self, read: Sequence[Any]) -> Iterable[str]:
+    def list_block_names(self, read: Sequence[Any]) -> Iterable[str]:
         return (lookup.block for _, lookup, _, _ in read)
 
     def fold(

@@ -113,7 +113,7 @@ def _say(word: str) -> None:
 
 def _is_done(worker: Worker, ends: Mapping[Partition, int]) -> bool:
     at = worker.positions
-    return worker.is_settled and bool(at.starts) and all(at.next_read_offset(p) >= end for p, end in ends.items())
+    return worker.is_settled and bool(at.starts) and all(at.find_next_read_offset(p) >= end for p, end in ends.items())
 
 
 class TimedLog:

@@ -38,7 +38,7 @@ class ViewsLedger:
         following = replace(
             row, next_offset=row.next_offset + 1, last_offset=row.next_offset, last_timestamp_ms=now_ms,
             stream_time_ms=now_ms,
-        ).text()  # fmt: skip
+        ).to_text()  # fmt: skip
         delta = Delta([Advance(self._place, self._after, following)], cells=cells)
         outcome = self._store.apply(0, self._generation, delta)
         assert isinstance(outcome, Applied), outcome
@@ -53,7 +53,7 @@ def fill(stack: BenchStack, products: int, seed: int) -> int:
     edges = [now - n for n in range(1, MINUTES_AT_EDGE)] + [now - 24 * 60 + n for n in range(-70, MINUTES_AT_EDGE)]
     buckets = [*((BucketKind.HOUR, hour) for hour in hours), *((BucketKind.MINUTE, minute) for minute in edges)]
     for kind, start in buckets:
-        views = [f"p-{n}" for n in chance.sample(range(products), min(products, CAPS.seats(PRODUCTS.name, kind)))]
+        views = [f"p-{n}" for n in chance.sample(range(products), min(products, CAPS.count_seats(PRODUCTS.name, kind)))]
         key = CellsKey(PROJECT, PRODUCTS.name, kind, start)
         for first in range(0, len(views), AT_ONCE):
             ledger.apply({key: _make_cells(views[first : first + AT_ONCE], chance.randint(1, 40))})

@@ -36,7 +36,7 @@ class MachineClock:
         """Note that Kafka has refused the timestamp of a record."""
         self._refused_at = self._seconds()
 
-    def fault(self) -> str | None:
+    def describe_fault(self) -> str | None:
         """Why the clock cannot be trusted; None if it seems right."""
         if abs(self._ahead_seconds) * 1000 > FUTURE_MS_MAX:
             side = "ahead of" if self._ahead_seconds > 0 else "behind"
@@ -47,7 +47,7 @@ class MachineClock:
 
     async def check(self) -> None:
         """Raise WrongClock if the clock cannot be trusted."""
-        if fault := self.fault():
+        if fault := self.describe_fault():
             raise WrongClock("clock", f"The clock of this machine is wrong. {fault}")
 
 

@@ -233,7 +233,7 @@ class EventProducer:
             self._clock.note_refusal()
         elif batch.code != KafkaError.INVALID_RECORD:
             return None
-        fault = self._clock.fault()
+        fault = self._clock.describe_fault()
         unknown = batch.failed + batch.pending
         return TimesRefused(fault, acknowledged=len(records) - unknown, unknown=unknown) if fault else None
 

@@ -101,14 +101,14 @@ class Caps(Struct, frozen=True):
     product_sketch_bytes: int = 32 * 2**20
     place_sketch_bytes: int = 4 * 2**20
 
-    def seats(self, rollup: str, kind: BucketKind) -> int:
+    def count_seats(self, rollup: str, kind: BucketKind) -> int:
         if is_declared(rollup) and not has_events(rollup):
             return self.property_values
         if rollup != PRODUCTS.name:
             return self.sales if rollup == SALES.name else self.combinations
         return self.products_of_minute if kind is BucketKind.MINUTE else self.products
 
-    def sketch_bytes(self, dimension: str) -> int:
+    def choose_sketch_bytes(self, dimension: str) -> int:
         """`dimension`: the name under which the sketches are kept."""
         return self.product_sketch_bytes if has_many_values(dimension) else self.place_sketch_bytes
 

@@ -32,7 +32,7 @@ class LedgerRow(Struct, frozen=True, array_like=True):
     leader_epoch: int
     stream_time_ms: int
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         return (
             f"{self.next_offset}|{self.last_offset}|{self.last_timestamp_ms}|{self.last_hash}"
             f"|{self.leader_epoch}|{self.stream_time_ms}"

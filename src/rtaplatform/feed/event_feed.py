@@ -74,7 +74,7 @@ class EventFeed:
 
     @asynccontextmanager
     async def listen(self, project: str, feed_filter: FeedFilter) -> AsyncIterator[FeedListener]:
-        """Join the feed of a project, from now on. The listener's `next` gives the messages."""
+        """Join the feed of a project, from now on. The listener's `wait_for_message` gives the messages."""
         if self.is_closing:
             raise Busy("This process stops. Connect again.")
         listener = FeedListener(project, feed_filter)

@@ -61,10 +61,10 @@ class FeedListener:
             self._changed.set()
 
     def wake(self) -> None:
-        """Let `next` return now."""
+        """Let `wait_for_message` return now."""
         self._changed.set()
 
-    async def next(self, seconds: float) -> FeedMessage | None:
+    async def wait_for_message(self, seconds: float) -> FeedMessage | None:
         """Wait for the next message, at most this long. None if there is none, or `problem` has changed."""
         now = asyncio.get_running_loop().time
         deadline = now() + seconds

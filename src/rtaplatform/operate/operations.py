@@ -109,7 +109,7 @@ def describe_topics(kafka: KafkaSettings, store: StoreSettings) -> list[dict[str
             "topic_id": extent.place.topic_id,
             "begins": extent.low,
             "ends": extent.high,
-            "counted": {shard: s.next_offset(extent.place) for shard, s in states.items() if s},
+            "counted": {shard: s.find_next_offset(extent.place) for shard, s in states.items() if s},
             "stopped": stops.get(str(partition)),
             "gaps": {position: gap for position, gap in gaps.items() if position.startswith(f"{partition}:")},
         }

@@ -122,7 +122,7 @@ class RebuildRun:
         self._rebuild.step()
         self._next_offsets |= self._log.read_progress()
         if self._start_offsets is None and self._next_offsets:
-            self._start_offsets = self._log.starts()
+            self._start_offsets = self._log.list_starts()
         self._keep_room()
         if not self._rebuild.remaining:
             self._retire_old_generations()

@@ -60,7 +60,7 @@ async def _run_socket(app: ASGIApp, parts: Dependencies, scope: Any, receive: Re
     if has_empty_segment(path):
         await send({"type": "websocket.close", "code": 4404, "reason": ""})
         return
-    with parts.bounds.exchanges.counted():
+    with parts.bounds.exchanges.count():
         if peer is not None:
             parts.bounds.guard.begin(peer)
         channel = ServerChannel(receive, send)
@@ -88,7 +88,7 @@ class _Exchange:
         self._start_s = time.perf_counter()
 
     async def run(self) -> None:
-        with self._parts.bounds.exchanges.counted():
+        with self._parts.bounds.exchanges.count():
             if self._peer is None:
                 await self._run()
                 return

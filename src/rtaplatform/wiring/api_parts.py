@@ -52,7 +52,7 @@ class Watches:
         self, kafka: KafkaSettings, redis_store: RedisStore, room: StoreRoom, workers_group: str, profiles_group: str
     ) -> None:
         self.clock, self.profiles, self.room = MachineClock(), ProfilesLag(), room
-        self.tracker = FreshnessTracker(self.clock.fault)
+        self.tracker = FreshnessTracker(self.clock.describe_fault)
         self._store, self._broker, self._workers_group = redis_store, Broker(kafka), workers_group
         self._group = GroupOffsets(kafka, profiles_group, self._broker)
 
@@ -70,7 +70,7 @@ class Watches:
 
     async def _sample_memory(self) -> RoomSample:
         used, used_max = await asyncio.to_thread(self._store.read_memory)
-        return RoomSample(used, used_max, *self.tracker.progress())
+        return RoomSample(used, used_max, *self.tracker.estimate_progress())
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def build_health(
     database: Database, redis_store: RedisStore, producer: EventProducer, watches: Watches, *, shard_count: int
 ) -> Health:
     async def read_freshness() -> object:
-        return watches.tracker.state(read_clock())
+        return watches.tracker.report_state(read_clock())
 
     async def check_redis() -> None:
         await asyncio.to_thread(require_manifests, redis_store, shard_count)

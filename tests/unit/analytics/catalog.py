@@ -28,7 +28,7 @@ class Table:
         self.version += 1
         self.changed.append(id)
 
-    def changed_since(self, version: int) -> Collection[str] | None:
+    def list_changed_since(self, version: int) -> Collection[str] | None:
         return set(self.changed[version:])
 
 
@@ -38,10 +38,10 @@ class Catalog:
     def __init__(self, products: Mapping[str, Product] | None) -> None:
         self.table = None if products is None else Table(products)
 
-    async def products(self, project: str) -> Table:
+    async def find_table(self, project: str) -> Table:
         if self.table is None:
             raise Unavailable("postgres", "away")
         return self.table
 
-    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
-        return (await self.products(project)).by_id
+    async def find_products(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
+        return (await self.find_table(project)).by_id

@@ -110,7 +110,7 @@ def in_memory(project: ProjectSettings = PROJECT, caps: Caps = CAPS) -> MemorySt
 
 
 def _row(offset: int) -> str:
-    return LedgerRow(offset, offset - 1, NOON, "h", 0, NOON).text() if offset else ""
+    return LedgerRow(offset, offset - 1, NOON, "h", 0, NOON).to_text() if offset else ""
 
 
 def keys_at(project: ProjectSettings, rollup: str, at_ms: int) -> list[CellsKey]:

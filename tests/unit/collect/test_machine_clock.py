@@ -14,7 +14,7 @@ from rtaplatform.core.errors import Unavailable, WrongClock
 async def test_a_clock_is_right_until_something_speaks_against_it() -> None:
     clock = MachineClock()
     clock.compare(1_000.0, 1_299.0)
-    assert clock.fault() is None
+    assert clock.describe_fault() is None
     await clock.check()
 
 
@@ -26,11 +26,11 @@ async def test_a_clock_that_differs_from_redis_by_over_five_minutes_is_wrong_unt
 ) -> None:
     clock = MachineClock()
     clock.compare(own, 1_000)
-    assert clock.fault() == said
+    assert clock.describe_fault() == said
     with pytest.raises(WrongClock, match="The clock of this machine is wrong"):
         await clock.check()
     clock.compare(1_001, 1_000)
-    assert clock.fault() is None
+    assert clock.describe_fault() is None
 
 
 def test_a_refusal_counts_for_a_minute() -> None:
@@ -38,9 +38,9 @@ def test_a_refusal_counts_for_a_minute() -> None:
     clock = MachineClock(lambda: now)
     clock.note_refusal()
     now = REFUSAL_COUNTS_SECONDS - 1
-    assert clock.fault() == REFUSED
+    assert clock.describe_fault() == REFUSED
     now = REFUSAL_COUNTS_SECONDS
-    assert clock.fault() is None
+    assert clock.describe_fault() is None
 
 
 async def test_the_clock_is_compared_with_redis() -> None:
@@ -53,7 +53,7 @@ async def test_the_clock_is_compared_with_redis() -> None:
     watching = asyncio.create_task(watch_clock(clock, read_other, lambda: 5_000))
     await asked.wait()
     await asyncio.sleep(0)
-    assert clock.fault() is not None
+    assert clock.describe_fault() is not None
     await _end(watching)
 
 
@@ -67,7 +67,7 @@ async def test_an_unavailable_redis_does_not_change_the_verdict() -> None:
     watching = asyncio.create_task(watch_clock(clock, read_other))
     await asked.wait()
     await asyncio.sleep(0)
-    assert (clock.fault(), watching.done()) == (None, False)
+    assert (clock.describe_fault(), watching.done()) == (None, False)
     await _end(watching)
 
 

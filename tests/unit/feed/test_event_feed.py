@@ -33,7 +33,7 @@ async def _take(listener: FeedListener, count: int) -> tuple[list[str | None], i
     names: list[str | None] = []
     left_out = 0
     while len(names) + left_out < count:
-        message = await listener.next(LONG_S)
+        message = await listener.wait_for_message(LONG_S)
         assert message is not None
         names += [item.event for item in message.items]
         left_out += message.left_out
@@ -65,7 +65,7 @@ async def test_a_flood_is_sampled_and_counted() -> None:
     async with _feed(tail) as feed, feed.listen("demo", EVERYTHING) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
         tail.append(*(record(event(f"E{n}"), n) for n in range(500)), skipped=500)
-        message = await listener.next(LONG_S)
+        message = await listener.wait_for_message(LONG_S)
     assert message is not None
     assert [item.event for item in message.items] == [f"E{n}" for n in range(500 - ITEMS_MAX, 500)]
     assert message.left_out == 1_000 - ITEMS_MAX
@@ -88,10 +88,10 @@ async def test_an_outage_is_told_and_ends() -> None:
     async with _feed(tail) as feed, feed.listen("demo", EVERYTHING) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
         tail.problem = Unavailable("kafka", "It is away.")
-        assert await listener.next(LONG_S) is None
+        assert await listener.wait_for_message(LONG_S) is None
         assert listener.problem is tail.problem
         tail.problem = None
-        assert await listener.next(LONG_S) is None
+        assert await listener.wait_for_message(LONG_S) is None
         assert listener.problem is None
 
 
@@ -101,7 +101,7 @@ async def test_a_project_that_joins_knows_the_repeats_of_what_was_read() -> None
     async with _feed(tail) as feed, feed.listen("demo", EVERYTHING) as listener:
         await feed.read_recent("demo", EVERYTHING, 1)
         tail.append(record(event("twice"), 1))
-        message = await listener.next(LONG_S)
+        message = await listener.wait_for_message(LONG_S)
     assert message is not None
     assert [item.status for item in message.items] == ["duplicate"]
 

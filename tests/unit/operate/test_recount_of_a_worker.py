@@ -61,7 +61,7 @@ def counts() -> tuple[ReconciledTotals, ReconciledTotals, OpenOrders]:
 
 
 def _has_read_all(worker: Worker, broker: MemoryBroker) -> bool:
-    return all(worker.positions.next_read_offset(p) == len(of) for p, of in broker.records.items())
+    return all(worker.positions.find_next_read_offset(p) == len(of) for p, of in broker.records.items())
 
 
 def _live(store: MemoryStore, period: ReconcilePeriod) -> ReconciledTotals:

@@ -91,7 +91,7 @@ class Engine:
 
     async def reply(self, project: str, queries: Sequence[Query]) -> Reply:
         for _ in range(ATTEMPTS_MAX):
-            settings, now_ms = await self.project(project, queries), self._clock().wall_ms
+            settings, now_ms = await self.read_project(project, queries), self._clock().wall_ms
             plans = [self._plans.plan(query, settings, now_ms) for query in queries]
             cost = require_affordable(plans)
             async with self._windows.lock(part for plan in plans for part in plan.parts):
@@ -105,7 +105,7 @@ class Engine:
     ) -> BesideReading:
         """Answer a query without breakdown, and read more of the same moment. `make_reads` may refuse the query."""
         for _ in range(ATTEMPTS_MAX):
-            settings, now_ms = await self.project(project, [query]), self._clock().wall_ms
+            settings, now_ms = await self.read_project(project, [query]), self._clock().wall_ms
             plan = self._plans.plan(query, settings, now_ms)
             job, reads = await self._prepare(plan), make_reads(plan)
             snapshot, answers = await self._read(settings.slug, [job], now_ms, reads)
@@ -156,7 +156,7 @@ class Engine:
 
     async def check(self, project: str, queries: Sequence[Query]) -> RequestCost:
         """The cost of the queries together; raises their errors, without reading any numbers."""
-        settings, now_ms = await self.project(project, queries), self._clock().wall_ms
+        settings, now_ms = await self.read_project(project, queries), self._clock().wall_ms
         plans = []
         for query in queries:
             plans.append(self._plans.plan(query, settings, now_ms))
@@ -164,7 +164,7 @@ class Engine:
                 await asyncio.sleep(0)
         return require_affordable(plans)
 
-    async def project(self, slug: str, queries: Sequence[Query] = ()) -> ProjectSettings:
+    async def read_project(self, slug: str, queries: Sequence[Query] = ()) -> ProjectSettings:
         """The settings; read again if a query names what they do not declare: it may be new."""
         if slug not in self._projects or needs_declaration(queries, self._projects[slug]):
             self._projects[slug] = (await self._reader.read(slug, ())).project
@@ -199,12 +199,12 @@ class Engine:
             return None
         if self._catalog is None:
             raise Unavailable("postgres", "there is no catalog")
-        return await self._catalog.products(planned.project.slug)
+        return await self._catalog.find_table(planned.project.slug)
 
     async def _read_portions(self, planned: QueryPlan, window: WindowCache, tiles: Sequence[Tile]) -> None:
         """Read large new parts of the question's window in advance, in portions."""
         for portion in window.list_portions(tiles):
-            reads = window.reads(portion)
+            reads = window.list_reads(portion)
             snapshot = await self._reader.read(planned.project.slug, reads)
             answers = dict(zip(reads, snapshot.answers, strict=True))
             numbers = _count_fields(snapshot) * window.work_per_field
@@ -260,7 +260,7 @@ class Engine:
         bounds.drop_others(tiles, None)  # no newest bucket: recounting costs more than finding out that it has changed
         for _ in range(ATTEMPTS_MAX):
             await self._read_portions(planned, bounds, tiles)
-            reads = bounds.reads(tiles)
+            reads = bounds.list_reads(tiles)
             snapshot = await self._unchanged_answers.ask(slug, reads)
             if bounds.update(snapshot, tiles, dict(zip(reads, snapshot.answers, strict=True))):
                 is_kept = planned.query.limit <= KEPT_COUNTS_MAX  # else the answers are too many to be kept

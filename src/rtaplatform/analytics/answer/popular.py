@@ -33,7 +33,7 @@ class PopularProducts:
     def __init__(self, engine: Engine, catalog: ProductCatalog) -> None:
         self._engine, self._catalog = engine, catalog
 
-    async def popular(
+    async def find_popular(
         self, project: str, by: str, *, window: TimeExpression, limit: int, category: str | None = None
     ) -> Popular:
         """The first `limit` products by `by` (a key of METRIC_OF) since `window`, of one category if it is given."""
@@ -59,7 +59,7 @@ def list_product_rows(answer: Answer, limit: int) -> list[tuple[str, Result]]:
 async def find_products(catalog: ProductCatalog, project: str, ids: Sequence[str]) -> Mapping[str, ProductLike]:
     """Those of these products that the catalog has; none if it is unavailable."""
     try:
-        return await catalog.some(project, ids)
+        return await catalog.find_products(project, ids)
     except (Unavailable, Rejected):
         return {}
 

@@ -87,9 +87,9 @@ def _list_number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
     planned, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if job.window is not None:
-            return list(job.window.reads(list_tiles(planned)))
+            return list(job.window.list_reads(list_tiles(planned)))
         case PersonsPlan() if job.window is not None:
-            return [*list_sketch_gap_reads(planned, shape), *job.window.reads(list_union_tiles(planned))]
+            return [*list_sketch_gap_reads(planned, shape), *job.window.list_reads(list_union_tiles(planned))]
         case SumsPlan():
             return list(list_sum_reads(planned, shape))
         case PersonsPlan():
@@ -134,11 +134,11 @@ def _build_stored_rows(job: QuestionJob, answers: Mapping[Read, Any], now_ms: in
     planned, shape = job.plan, job.plan.shape
     match shape:
         case SumsPlan() if isinstance(job.window, SumsCache):
-            return job.window.rows(planned, shape, job.products)
+            return job.window.build_rows(planned, shape, job.products)
         case SumsPlan():
             return build_sum_rows(planned, shape, answers, job.products)
         case PersonsPlan() if isinstance(job.window, UnitedSketches):
-            return AnswerRows(job.window.rows(planned, shape), find_persons_error(planned, shape, answers))
+            return AnswerRows(job.window.build_rows(planned, shape), find_persons_error(planned, shape, answers))
         case PersonsPlan():
             return build_person_rows(planned, shape, job.groups, answers)
         case DailyPlan():

@@ -35,7 +35,7 @@ class TrendingProducts:
     def __init__(self, engine: Engine, catalog: ProductCatalog) -> None:
         self._engine, self._catalog = engine, catalog
 
-    async def trending(
+    async def find_trending(
         self, project: str, by: str, *, window_ms: int, limit: int, category: str | None = None
     ) -> Trending:
         """The first `limit` products by `by` (one of TRENDING_BY) until now, of one category if it is given."""

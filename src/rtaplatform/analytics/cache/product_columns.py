@@ -50,7 +50,7 @@ class ProductColumns:
     def size(self) -> int:
         return sum(len(c.codes) * CODE_BYTES + len(c.keys) * KEY_BYTES for c in self._codes.values())
 
-    def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> list[AnswerRow]:
+    def build_rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> list[AnswerRow]:
         breakdown, limit = plan.query.breakdown, plan.query.limit
         mask, sums = self._filter_columns(shape, products), self._columns.sums
         values = sums if mask is None else np.where(mask, sums, 0)
@@ -117,7 +117,7 @@ class ProductColumns:
             return None, ()
         if products is None or code_table.version == products.version:
             return (code_table, ()) if (products is None) == (code_table.version is None) else (None, ())
-        changed_ids = None if code_table.version is None else products.changed_since(code_table.version)
+        changed_ids = None if code_table.version is None else products.list_changed_since(code_table.version)
         return (None, ()) if changed_ids is None else (code_table, changed_ids)
 
     def count_joins(self, shape: SumsPlan, breakdown: Names, products: ProductTable | None) -> int:

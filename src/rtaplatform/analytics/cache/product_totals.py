@@ -70,7 +70,7 @@ class ProductTotals(SumsCache):
     def _list_tokens(self) -> Mapping[Tile, Token]:
         return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
+    def list_reads(self, tiles: Sequence[Tile]) -> list[Read]:
         whole_tiles = self._choose_whole_tiles(tiles)
         log_reads = [
             ReadBucketLog(PRODUCTS.name, *tile, self._buckets[tile].position)
@@ -154,13 +154,13 @@ class ProductTotals(SumsCache):
 
     # Answering ----------------------------------------------------------------------------------------------------
 
-    def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
+    def build_rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
         is_hiding = any(self._columns.has_name(prefix + OTHER.encode()) for prefix in self._prefixes)
         if not is_hiding and shape.shared_total is not None:
             is_hiding = self._has_shared()
         if not is_hiding:
             is_hiding = self._products.has_short_row(shape, products, self._list_short_fields())
-        return AnswerRows(self._products.rows(plan, shape, products), find_sum_error(is_hiding))
+        return AnswerRows(self._products.build_rows(plan, shape, products), find_sum_error(is_hiding))
 
     def _list_short_fields(self) -> set[bytes]:
         return set[bytes]().union(*(bucket.short_fields for bucket in self._buckets.values() if bucket.short_fields))

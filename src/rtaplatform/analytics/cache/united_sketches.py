@@ -94,7 +94,7 @@ class UnitedSketches(WindowCache):
         self._version = products.version
 
     def _has_same_keys(self, products: ProductTable) -> bool:
-        changed_ids = None if self._version is None else products.changed_since(self._version)
+        changed_ids = None if self._version is None else products.list_changed_since(self._version)
         ids = list(self._row_of) if changed_ids is None else [id for id in changed_ids if id in self._row_of]
         keys = list_keys(ids, self._names, products)
         return all(self._keys[self._row_of[id]] == key for id, key in zip(ids, keys, strict=True))
@@ -112,7 +112,7 @@ class UnitedSketches(WindowCache):
     def _list_tokens(self) -> Mapping[Tile, Token]:
         return {tile: bucket.token for tile, bucket in self._buckets.items()}
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
+    def list_reads(self, tiles: Sequence[Tile]) -> list[Read]:
         return [
             *list_cell_reads(self._rollup, tiles, self._totals),
             *list_sketch_reads(PRODUCT_ID, self._choose_whole_tiles(tiles)),
@@ -157,7 +157,7 @@ class UnitedSketches(WindowCache):
 
     # Answering ----------------------------------------------------------------------------------------------------
 
-    def rows(self, plan: QueryPlan, shape: PersonsPlan) -> list[AnswerRow]:
+    def build_rows(self, plan: QueryPlan, shape: PersonsPlan) -> list[AnswerRow]:
         period, limit = plan.period, plan.query.limit
         groups = self._group_rows(plan, shape)
         totals = self._count_persons(groups, period.whole)

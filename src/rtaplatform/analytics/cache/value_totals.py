@@ -77,7 +77,7 @@ class ValueTotals(SumsCache):
     def prepare(self, products: ProductTable | None) -> None:
         if products is not None and products.version != self._version:
             has_meanings = self._version is not None and not self._has_dropped_meanings
-            changed_ids = products.changed_since(self._version or 0) if has_meanings else None
+            changed_ids = products.list_changed_since(self._version or 0) if has_meanings else None
             reading = FieldReading(self._plan, self._shape, products)
             if changed_ids is None or any(self._has_other_meaning(id, reading) for id in changed_ids):
                 self._clear()
@@ -88,9 +88,9 @@ class ValueTotals(SumsCache):
         names = [prefix + make_field(self._shape.measure, product_id) for prefix in ("", BOT_PREFIX)]
         names += [SHORT_PREFIX + name for name in names]
         old_meanings = [(name, self._meanings.get(name.encode())) for name in names]
-        return any(meaning is not None and meaning != reading.meaning(name) for name, meaning in old_meanings)
+        return any(meaning is not None and meaning != reading.interpret_field(name) for name, meaning in old_meanings)
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
+    def list_reads(self, tiles: Sequence[Tile]) -> list[Read]:
         return [
             *list_cell_reads(self._rollup, tiles, self._totals),
             *list_bucket_reads(self._rollup, self._choose_whole_tiles(tiles)),
@@ -115,14 +115,14 @@ class ValueTotals(SumsCache):
         for name, text in zip(fields[::2], fields[1::2], strict=True):
             meaning = meanings.get(name)
             if meaning is None:
-                meaning = meanings[name] = reading.meaning(name.decode())
+                meaning = meanings[name] = reading.interpret_field(name.decode())
             if meaning.hides:
                 is_hiding = True
             if meaning.key is not None and not (text == b"0" and reading.may_be_empty):
                 sums[meaning.key] = sums.get(meaning.key, 0) + int(text)
         return ValueBucket(sums, is_hiding, len(fields) // 2)
 
-    def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
+    def build_rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows:
         period = plan.period
         point_sums = [self._sum_tiles(span.tiles) for span in period.spans]
         previous_sums = None if period.previous is None else self._sum_tiles(period.previous)

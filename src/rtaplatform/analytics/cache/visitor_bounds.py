@@ -41,7 +41,7 @@ class VisitorUpperBounds(WindowCache):
     def _list_tokens(self) -> Mapping[Tile, Token]:
         return self._token_of
 
-    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
+    def list_reads(self, tiles: Sequence[Tile]) -> list[Read]:
         return [
             *list_cell_reads(self._rollup, tiles, self._totals),
             *list_person_count_reads(PRODUCT_ID, self._choose_whole_tiles(tiles)),

@@ -104,7 +104,7 @@ class WindowCache(ABC):
         self._changing |= set(tiles)
 
     @abstractmethod
-    def reads(self, tiles: Sequence[Tile]) -> list[Read]:
+    def list_reads(self, tiles: Sequence[Tile]) -> list[Read]:
         """The reads of all totals, and of the buckets that are new or have probably changed."""
 
     def _list_tiles(self, read: Read) -> tuple[Tile, ...]:
@@ -138,7 +138,7 @@ class WindowCache(ABC):
     def update(self, snapshot: Snapshot, tiles: Sequence[Tile], answers: Answers) -> bool:
         """Update these buckets to the snapshot; False if some have changed and must be read again first.
 
-        `answers` includes the answers to `reads(tiles)`.
+        `answers` includes the answers to `list_reads(tiles)`.
         """
         self._drop_unless_continued(snapshot)
         tokens = extract_tokens(self._rollup, tiles, self._totals, answers)
@@ -213,7 +213,7 @@ class SumsCache(WindowCache):
         """Set the products to join; drop what was joined with attributes that have changed since."""
 
     @abstractmethod
-    def rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows: ...
+    def build_rows(self, plan: QueryPlan, shape: SumsPlan, products: ProductTable | None) -> AnswerRows: ...
 
 
 def extract_tokens(rollup: str, tiles: Sequence[Tile], totals: tuple[str, ...], answers: Answers) -> dict[Tile, Token]:

@@ -52,7 +52,7 @@ class LogGrowth(Struct):
             self.samples.append(sample)
             self.at_s.append(at_s)
 
-    def first_beyond(self, offset: int) -> int | None:
+    def find_first_beyond(self, offset: int) -> int | None:
         """Return the index of the first sample whose end lies beyond the offset."""
         index = bisect_right(self.ends, offset)
         return index if index < len(self.ends) else None
@@ -112,7 +112,7 @@ class LogEndHistory:
         beyond = [
             (growth.samples[index], growth.last_sample)
             for place, growth in self._growths.items()
-            if (index := growth.first_beyond(offsets.get(place, 0))) is not None
+            if (index := growth.find_first_beyond(offsets.get(place, 0))) is not None
         ]
         candidates = len(self._samples)
         while candidates:
@@ -126,12 +126,12 @@ class LogEndHistory:
                 candidates -= 1
         return None
 
-    def unread_since(self, place: PartitionId, offset: int) -> float | None:
+    def find_unread_since(self, place: PartitionId, offset: int) -> float | None:
         """Return since when (monotonic seconds) the log has reached beyond the offset; None if it does not."""
         growth = self._growths.get(place)
         if growth is None or growth.last_sample != self._samples[-1].number:
             return None
-        index = growth.first_beyond(offset)
+        index = growth.find_first_beyond(offset)
         return None if index is None else growth.at_s[index]
 
     # inside ----------------------------------------------------------------------------------------------------

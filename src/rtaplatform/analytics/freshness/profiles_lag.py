@@ -54,7 +54,7 @@ class ProfilesLag:
         """Forget the position: Kafka does not answer, so nothing is known of the profiles."""
         self._since = None
 
-    def fault(self) -> str | None:
+    def describe_fault(self) -> str | None:
         """Say that the profiles have stopped; None if they make progress, or nothing is known."""
         since = self._since
         if since is None or self._now_s - since.monotonic_s < STANDS_AFTER_S:
@@ -68,7 +68,7 @@ class ProfilesLag:
 
     async def check(self) -> None:
         """Raise `Unable` if the profiles have stopped; everything else can go on."""
-        if fault := self.fault():
+        if fault := self.describe_fault():
             raise Unable("profiles", fault)
 
 

@@ -85,28 +85,28 @@ class FreshnessTracker:
         shard = snapshot.shard
         self._stops[shard] = dict(snapshot.stops)
         (self._torn.add if snapshot.torn else self._torn.discard)(shard)
-        offsets = self._offsets(snapshot)
+        offsets = self._find_offsets(snapshot)
         self._drop_other_partitions(shard, offsets)
         for place, offset in offsets.items():
             self._note((shard, place), offset, now)
             row = snapshot.ledger.get(place)
-            if row is not None and row.last_offset < 0 and self._behind(shard, place):
+            if row is not None and row.last_offset < 0 and self._count_behind(shard, place):
                 self._accept_fall(place)
         as_of = self._as_of(snapshot, offsets)
-        lag = None if as_of is None else max(0, self._age_ms(as_of, now))
-        reasons, fault = self._reasons(snapshot, offsets, now), self._clock_fault()
+        lag = None if as_of is None else max(0, self._compute_age_ms(as_of, now))
+        reasons, fault = self._list_reasons(snapshot, offsets, now), self._clock_fault()
         if fault is not None:
             return Freshness(None, lag, (*reasons, f"the clock of this machine is wrong: {fault}"))
         return Freshness(None if as_of is None else as_of.wall_ms, lag, reasons)
 
-    def state(self, now: LogInstant) -> FreshnessState:
+    def report_state(self, now: LogInstant) -> FreshnessState:
         newest, ends = self._ends.newest_at, self._ends.latest
         return FreshnessState(
             None if newest is None else now.monotonic_s - newest.monotonic_s,
             [
                 PartitionState(
                     shard, place.topic_id, place.partition, max(0, ends.get(place, 0) - position.offset),
-                    now.monotonic_s - position.since_s, self._behind(shard, place),
+                    now.monotonic_s - position.since_s, self._count_behind(shard, place),
                 )
                 for (shard, place), position in sorted(self._positions.items())
             ],
@@ -114,7 +114,7 @@ class FreshnessTracker:
             sorted(self._torn),
         )  # fmt: skip
 
-    def progress(self) -> tuple[int, int]:
+    def estimate_progress(self) -> tuple[int, int]:
         """Estimate how many records are counted, and how many wait. Each shard has its own part of a partition."""
         ends, shards = self._ends.latest, len({shard for shard, _ in self._positions}) or 1
         counted = sum(position.offset for position in self._positions.values())
@@ -123,7 +123,7 @@ class FreshnessTracker:
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _offsets(self, snapshot: Snapshot) -> dict[PartitionId, int]:
+    def _find_offsets(self, snapshot: Snapshot) -> dict[PartitionId, int]:
         """Return the next offset of each known partition. Without a row it is where the generation begins."""
         topic_ids = set(snapshot.topics.values())
         places = {*snapshot.ledger, *snapshot.starts, *self._ends.latest}
@@ -180,29 +180,29 @@ class FreshnessTracker:
         return LogInstant(wall_ms, oldest.monotonic_s - (oldest.wall_ms - wall_ms) / 1000)
 
     @staticmethod
-    def _age_ms(then: LogInstant, now: LogInstant) -> int:
+    def _compute_age_ms(then: LogInstant, now: LogInstant) -> int:
         return round((now.monotonic_s - then.monotonic_s) * 1000)
 
-    def _reasons(self, snapshot: Snapshot, offsets: Mapping[PartitionId, int], now: LogInstant) -> tuple[str, ...]:
+    def _list_reasons(self, snapshot: Snapshot, offsets: Mapping[PartitionId, int], now: LogInstant) -> tuple[str, ...]:
         reasons = [f"stopped {subject}: {reason}" for subject, reason in sorted(snapshot.stops.items())]
         if snapshot.torn:
             reasons.append(f"shard {snapshot.shard} is torn")
         if self._ends.newest_at is None:
             reasons.append("the log's ends are not known yet")
         for place in sorted(offsets):
-            if behind := self._behind(snapshot.shard, place):
+            if behind := self._count_behind(snapshot.shard, place):
                 reasons.append(f"{place.topic_id}:{place.partition} is {behind} behind where it was")
-            if self._stuck_s(snapshot.shard, place, offsets[place], now) >= STUCK_S:
+            if self._measure_stuck_s(snapshot.shard, place, offsets[place], now) >= STUCK_S:
                 reasons.append(f"{place.topic_id}:{place.partition} does not advance")
         return tuple(reasons)
 
-    def _behind(self, shard: int, place: PartitionId) -> int:
+    def _count_behind(self, shard: int, place: PartitionId) -> int:
         position = self._positions[shard, place]
         return max(0, max(position.greatest, self._floors.get(place, 0)) - position.offset)
 
-    def _stuck_s(self, shard: int, place: PartitionId, offset: int, now: LogInstant) -> float:
+    def _measure_stuck_s(self, shard: int, place: PartitionId, offset: int, now: LogInstant) -> float:
         """Return for how long there have been records to read, while the position did not move."""
-        unread_since_s = self._ends.unread_since(place, offset)
+        unread_since_s = self._ends.find_unread_since(place, offset)
         if unread_since_s is None:
             return 0.0
         return now.monotonic_s - max(unread_since_s, self._positions[shard, place].since_s)

@@ -45,9 +45,9 @@ class ComputeBudget:
 
     def charge(self, project: str, seconds: float) -> None:
         """Count computing time outside of a turn: the first answer of a stream."""
-        self._used[project] = (self._used_by(project) + seconds, self._now())
+        self._used[project] = (self._compute_use(project) + seconds, self._now())
         if len(self._used) > PROJECTS_MAX:
-            least_first = sorted(self._used, key=self._used_by)
+            least_first = sorted(self._used, key=self._compute_use)
             for idle_project in least_first[: PROJECTS_MAX // 2]:
                 del self._used[idle_project]
 
@@ -66,7 +66,7 @@ class ComputeBudget:
 
     def _pass_slot_on(self) -> None:
         while self._waiting:
-            project = min(self._waiting, key=self._used_by)
+            project = min(self._waiting, key=self._compute_use)
             queue = self._waiting[project]
             turn = queue.popleft()
             if not queue:
@@ -76,6 +76,6 @@ class ComputeBudget:
                 return
         self._free_slots += 1
 
-    def _used_by(self, project: str) -> float:
+    def _compute_use(self, project: str) -> float:
         seconds, as_of = self._used.get(project, (0.0, 0.0))
         return seconds * math.exp2((as_of - self._now()) / HALF_LIFE_S)

@@ -41,7 +41,7 @@ class FairShares(Generic[P]):
     def __len__(self) -> int:
         return len(self._holders)
 
-    def places(self) -> list[P]:
+    def list_places(self) -> list[P]:
         """Return all places that are taken."""
         return list(self._holders)
 

@@ -87,7 +87,7 @@ class LiveHub:
         for live_query in self._live_queries.values():
             live_query.stop()
             live_query.wake()
-        for seat in self._seats.places():
+        for seat in self._seats.list_places():
             seat.wake()
 
     @asynccontextmanager
@@ -96,12 +96,12 @@ class LiveHub:
     ) -> AsyncIterator[tuple[LiveQuery, AnswerVersion]]:
         """Take a seat and follow one question. Yields its live query and newest version."""
         seat = seat or LiveSeat()
-        with self.seated(project, seat):
+        with self.hold_seat(project, seat):
             async with self.follow(project, queries, seat) as (live_query, version):
                 yield live_query, version
 
     @contextmanager
-    def seated(self, project: str, seat: LiveSeat) -> Iterator[None]:
+    def hold_seat(self, project: str, seat: LiveSeat) -> Iterator[None]:
         """Hold a connection's place inside. Raises Busy."""
         self._take_seat(ShareHolder(project, seat.key), seat)
         self.connections += 1
@@ -147,11 +147,11 @@ class LiveHub:
             budget=LiveBudget(
                 turn=lambda: turns.turn(project),
                 charge=lambda seconds: turns.charge(project, seconds),
-                history_points_max=self._history_points_max,
+                history_points_max=self._compute_history_points_max,
             ),
         )
 
-    def _history_points_max(self) -> int:
+    def _compute_history_points_max(self) -> int:
         """Return how many points of its history a live query may keep."""
         return HISTORY_POINTS_IN_ALL_MAX // max(1, len(self._live_queries))
 

@@ -111,7 +111,9 @@ class LiveQuery:
     def find(self, id: str) -> AnswerVersion | None:
         return next((version for version in self._versions if version.id == id), None)
 
-    def updates_since(self, base: AnswerVersion, latest: AnswerVersion | None = None) -> list[AnswerUpdate] | None:
+    def merge_updates_since(
+        self, base: AnswerVersion, latest: AnswerVersion | None = None
+    ) -> list[AnswerUpdate] | None:
         """Return the changes since `base`, merged. None if a snapshot is needed: new generation, or moved window."""
         latest = latest or self.latest
         return answer_changes(base.answers, latest.answers) if base.generation == latest.generation else None

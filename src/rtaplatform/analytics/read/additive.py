@@ -120,9 +120,9 @@ class FieldReading:
         is_anchor = shape.rollup in BY_PRODUCT and shape.measure == ANCHORS[shape.rollup]
         self.may_be_empty = is_anchor or shape.rollup in FALLING
 
-    def meaning(self, name: str) -> FieldMeaning:
+    def interpret_field(self, name: str) -> FieldMeaning:
         if name.startswith(SHORT_PREFIX):
-            meaning = self.meaning(name[1:])
+            meaning = self.interpret_field(name[1:])
             return HIDING if meaning.key is not None or meaning.hides else NOTHING
         shape = self._shape
         if name.startswith(BOT_PREFIX):
@@ -167,7 +167,7 @@ def add_fields(
     for name, number in fields:
         meaning = meanings.get(name)
         if meaning is None:
-            meaning = meanings[name] = reading.meaning(name)
+            meaning = meanings[name] = reading.interpret_field(name)
         is_hiding = is_hiding or meaning.hides
         if meaning.key is not None and (number or not reading.may_be_empty):
             sums[meaning.key] = sums.get(meaning.key, 0) + number

@@ -29,7 +29,7 @@ class Formula:
         self._lower = None if metric.lower is None else _list_signs(metric.lower, index_of)
         self._lower_scale = 1 if metric.lower is None else scales[index_of[metric.lower.parts[0]]]
 
-    def value(self, numbers: Sequence[int]) -> Number | None:
+    def compute(self, numbers: Sequence[int]) -> Number | None:
         """The value for one number of each part."""
         upper = sum(sign * numbers[index] for index, sign in self._upper)
         if self._lower is None:
@@ -46,7 +46,7 @@ def build_derived_rows(
     formula = Formula(metric, part_plans)
     by_part = [{row.key: row for row in rows.rows} for rows in parts]
     keys: Iterable[RowKey] = dict.fromkeys(key for rows in by_part for key in rows) if plan.query.breakdown else [()]
-    totals = {key: formula.value([rows[key].total if key in rows else 0 for rows in by_part]) for key in keys}
+    totals = {key: formula.compute([rows[key].total if key in rows else 0 for rows in by_part]) for key in keys}
     first = heapq.nsmallest(plan.query.limit, totals, key=lambda key: (*_make_sort_key(totals[key]), key))
     rows = [_make_row(formula, key, totals[key], [rows.get(key) for rows in by_part], plan) for key in first]
     return ShownRows(rows, _combine_errors([rows.error for rows in parts], is_quotient=metric.lower is not None))
@@ -60,8 +60,8 @@ def _make_row(
     return ShownRow(
         key,
         total,
-        formula.value([0 if row is None else row.previous or 0 for row in parts]) if is_compared else None,
-        [formula.value(numbers) for numbers in points] if plan.query.interval != "none" else [],
+        formula.compute([0 if row is None else row.previous or 0 for row in parts]) if is_compared else None,
+        [formula.compute(numbers) for numbers in points] if plan.query.interval != "none" else [],
     )
 
 

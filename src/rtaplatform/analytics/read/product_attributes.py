@@ -39,17 +39,17 @@ class ProductTable(Protocol):
     def version(self) -> int: ...
     @property
     def by_id(self) -> Mapping[str, ProductLike]: ...
-    def changed_since(self, version: int) -> Collection[str] | None:
+    def list_changed_since(self, version: int) -> Collection[str] | None:
         """Products whose joined attributes may have changed since that version; None if that is unknown."""
         ...
 
 
 class ProductCatalog(Protocol):
-    async def products(self, project: str) -> ProductTable:
+    async def find_table(self, project: str) -> ProductTable:
         """Raises `Unavailable` if the project's products are not loaded, `Rejected` if they are too many."""
         ...
 
-    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, ProductLike]:
+    async def find_products(self, project: str, ids: Collection[str]) -> Mapping[str, ProductLike]:
         """At least the existing ones of `ids`, however many products the project has; raises `Unavailable`."""
         ...
 

@@ -35,7 +35,7 @@ class RankedVisitors(Struct, frozen=True):
         """The number of products that may have persons."""
         return int((self.bounds > 0).sum())
 
-    def top(self, limit: int) -> list[tuple[str, int]]:
+    def list_greatest(self, limit: int) -> list[tuple[str, int]]:
         """The products with the greatest bounds, then by name."""
         products = [(-int(self.bounds[index]), self.names[index]) for index in find_greatest(self.bounds, limit)]
         return [(name.decode(), -bound) for bound, name in heapq.nsmallest(limit, products)]
@@ -65,7 +65,7 @@ async def find_greatest_products(
     limit, counts, product_count = plan.query.limit, dict[Group, int](), ranking.count
     candidate_count = limit + SPARE
     while True:
-        candidates = ranking.top(candidate_count)
+        candidates = ranking.list_greatest(candidate_count)
         groups = [((product,), (product,)) for product, _ in candidates]
         counts |= await _count_persons(ask, plan, shape, [group for group in groups if group not in counts])
         if len(candidates) == product_count or _is_decided(counts, limit, others_max=candidates[-1][1]):

@@ -67,7 +67,7 @@ class CallText:
         number, end = after_person.split(_NUMBER)
         self._parts = person.encode(), number.encode(), end.encode()
 
-    def of(self, number: int) -> bytes:
+    def write(self, number: int) -> bytes:
         start, middle, end = self._parts
         return b"%ba-%07d%b%012d%b" % (start, number % PERSONS, middle, number, end)
 
@@ -150,7 +150,7 @@ class _LoadSender:
     def _send(self, connection: _LoadConnection, due_s: float) -> None:
         self.busy.append(connection)
         connection.due.append(due_s)
-        connection.transport.write(self._text.of(self.outcome.sent))
+        connection.transport.write(self._text.write(self.outcome.sent))
         self.outcome.sent += 1
 
     async def _wait_for_news(self) -> None:

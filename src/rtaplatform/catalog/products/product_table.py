@@ -39,7 +39,7 @@ class ProjectProductTable:
         self._changes: deque[tuple[int, list[str]]] = deque()
         self._size = 0
 
-    def changed_since(self, version: int) -> Collection[str] | None:
+    def list_changed_since(self, version: int) -> Collection[str] | None:
         """The products whose joined attributes may differ from that version. None if it is too old to know."""
         if not self._oldest <= version <= self.version:
             return None

@@ -64,7 +64,7 @@ class ProductTables:
         self._away_until = -RETRY_SECONDS
         self.is_listening = False
 
-    async def products(self, project: str) -> ProjectProductTable:
+    async def find_table(self, project: str) -> ProjectProductTable:
         """All products of a project (a slug). Raises Unavailable if none were read yet, Rejected if too many."""
         self._raise_refusal(project)
         entry = self._entries.pop(project, None) or _ProjectEntry()
@@ -77,10 +77,10 @@ class ProductTables:
         assert entry.table is not None
         return entry.table
 
-    async def some(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
+    async def find_products(self, project: str, ids: Collection[str]) -> Mapping[str, Product]:
         """At least the products that exist among `ids`, even if the project is not kept whole. Raises Unavailable."""
         try:
-            return (await self.products(project)).by_id
+            return (await self.find_table(project)).by_id
         except (InvalidParameter, Busy):
             return await self._named.find(project, ids)
 

@@ -114,7 +114,7 @@ class _Cutter:
         """Skip past the comma that ends a value, or the bracket that closes its container; return that sign."""
         opened: list[bytes] = []
         while True:
-            sign = self._next_sign(_TO_BRACKET if opened else _TO_COMMA)
+            sign = self._read_sign(_TO_BRACKET if opened else _TO_COMMA)
             if sign == b",":
                 return sign
             opens = _OPENS.get(sign)
@@ -128,7 +128,7 @@ class _Cutter:
             elif opened:
                 opened.pop()  # a bracket of the wrong kind closes it
 
-    def _next_sign(self, pattern: re.Pattern[bytes]) -> bytes:
+    def _read_sign(self, pattern: re.Pattern[bytes]) -> bytes:
         while True:
             match = pattern.match(self._body, self._position)
             self._steps += 1

@@ -21,24 +21,24 @@ class SlidingCounts:
         self._slices: dict[int, Counter[str]] = {}
 
     def add(self, name: str, n: int, now_s: float) -> None:
-        number = self._slice_at(now_s)
+        number = self._find_slice(now_s)
         if number not in self._slices:
-            first = self._first_in_window(now_s)
+            first = self._find_first_in_window(now_s)
             self._slices = {old: counts for old, counts in self._slices.items() if old >= first}
             self._slices[number] = Counter()
         self._slices[number][name] += n
 
     def count(self, name: str, now_s: float) -> int:
         """The count of the window that ends now."""
-        first = self._first_in_window(now_s)
+        first = self._find_first_in_window(now_s)
         return sum(counts[name] for number, counts in self._slices.items() if number >= first)
 
-    def covered_seconds(self, now_s: float) -> float:
+    def measure_covered_seconds(self, now_s: float) -> float:
         """How much of the window has passed since the start: less than the window only in the first minutes."""
         return min(now_s - self._started_s, self._window_seconds)
 
-    def _slice_at(self, now_s: float) -> int:
+    def _find_slice(self, now_s: float) -> int:
         return int(now_s // self._slice_seconds)
 
-    def _first_in_window(self, now_s: float) -> int:
-        return self._slice_at(now_s) - int(self._window_seconds // self._slice_seconds) + 1
+    def _find_first_in_window(self, now_s: float) -> int:
+        return self._find_slice(now_s) - int(self._window_seconds // self._slice_seconds) + 1

@@ -88,7 +88,7 @@ class AmountReader:
             self.is_complete = False
             return 0
 
-    def line(self, product: str | None, price: str | None, quantity: str | None) -> OrderLine:
+    def make_line(self, product: str | None, price: str | None, quantity: str | None) -> OrderLine:
         price, quantity = price or "0", quantity or "1"
         return OrderLine(as_dimension(product), scale_amount(quantity), self.multiply(price, quantity))
 
@@ -212,7 +212,7 @@ def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[Or
     if entries.entries:
         return _limit_to_range(
             [
-                reader.line(
+                reader.make_line(
                     read_dimension_text(entry.product_id), reader.read(entry.price), reader.read(entry.quantity)
                 )
                 for entry in entries.entries
@@ -221,7 +221,7 @@ def _read_lines(properties: CommerceProperties, reader: AmountReader) -> list[Or
         )
     if properties.product_id is None and price is None and quantity is None:
         return []
-    return [reader.line(properties.product_id, price, quantity)]
+    return [reader.make_line(properties.product_id, price, quantity)]
 
 
 def _limit_to_range(lines: list[OrderLine], reader: AmountReader) -> list[OrderLine]:

@@ -71,10 +71,10 @@ class EventRun(Struct, frozen=True):
         first = bisect_left(self.columns.offsets, offset)
         return EventRun(self.columns.cut(first, len(self.items)), self.items[first:]) if first else self
 
-    def items_of(self, shard: int, shards: int) -> list[DecodedRecord]:
+    def select_items(self, shard: int, shards: int) -> list[DecodedRecord]:
         return self.items if shards == 1 else [item for item in self.items if item.shard == shard]
 
-    def unknown_projects(self) -> set[str]:
+    def list_unknown_projects(self) -> set[str]:
         """The names of projects that were not found, as far as a project may have such a name."""
         letters = (item.dead_letter for item in self.items if item.dead_letter is not None)
         values = (letter.record.value for letter in letters if letter.reason is Reason.UNKNOWN_PROJECT)

@@ -132,12 +132,12 @@ class BlockCache:
         """What the blocks take in memory, as a number of ids."""
         return self._ids + BLOCK_WEIGHT * len(self._blocks)
 
-    def missing(self, names: Iterable[str]) -> list[str]:
+    def list_missing(self, names: Iterable[str]) -> list[str]:
         return [name for name in dict.fromkeys(names) if name not in self._blocks]
 
     def load(self, names: Iterable[str], fetch: FetchBlocks) -> None:
         """Fetch those of these blocks that are missing, in one call."""
-        missing = self.missing(names)
+        missing = self.list_missing(names)
         if missing:
             for name, stored in zip(missing, fetch(missing), strict=True):
                 self._put(name, read_block(stored))
@@ -244,14 +244,14 @@ class RepeatFilter:
 
     def take_back_orders(self) -> None:
         """The batch was refused: its orders are decided again."""
-        self._known_orders.take_back(self.orders.writes())
+        self._known_orders.take_back(self.orders.make_writes())
         self.orders = OrderFilter(self._known_orders)
 
-    def writes(self) -> list[BlockWrite]:
+    def make_writes(self) -> list[BlockWrite]:
         """A write for every block that was read: with its new ids, or only to compare its token."""
         return [self._make_write(name, view) for name, view in self._views.items()]
 
-    def loose_writes(self) -> list[LooseWrite]:
+    def make_loose_writes(self) -> list[LooseWrite]:
         """The same for every loose id that was read."""
         return make_loose_writes(self._expected, self._written) if self._expected else []
 

@@ -67,7 +67,7 @@ from rtaplatform.stream.port import DeadLetter
 
 
 class EventFold:
-    """The sums of one batch in one shard. `add` the records of each partition in order, then take the `delta`.
+    """The sums of one batch in one shard. `add` the records of each partition in order, then call `make_delta`.
 
     If the store refuses the delta because of orders, `take_back` and take it again.
     """
@@ -184,7 +184,7 @@ class EventFold:
         self._orders.decide(self._repeats.orders)
         return self._orders.counted
 
-    def delta(self) -> Delta:
+    def make_delta(self) -> Delta:
         """What the batch adds. The worker adds positions and what else is compared."""
         cells: dict[CellsKey, dict[str, int]] = {}
         minutes = self._settle_minutes()
@@ -193,15 +193,15 @@ class EventFold:
         return Delta(
             moves=[],
             cells=cells,
-            sketches=self._sketches(minutes),
+            sketches=self._unite_sketches(minutes),
             online=self._names.online,
             left_online=self._names.left_online,
-            blocks=self._repeats.writes(),
-            loose=self._repeats.loose_writes(),
-            orders=self._repeats.orders.writes(),
+            blocks=self._repeats.make_writes(),
+            loose=self._repeats.make_loose_writes(),
+            orders=self._repeats.orders.make_writes(),
             dead=self._outcomes.dead,
-            replayed=self._repeats.replays.origins(),
-            counts=self._outcomes.counts(self._orders.repeats),
+            replayed=self._repeats.replays.list_origins(),
+            counts=self._outcomes.count_outcomes(self._orders.repeats),
         )
 
     def _settle_minutes(self) -> dict[MinuteKey, MinuteTally]:
@@ -220,7 +220,7 @@ class EventFold:
             for key, tally in self._minutes.items()
         }
 
-    def _buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
+    def _list_buckets(self, project: str, minute: int, level: int) -> list[tuple[BucketKind, int]]:
         """The buckets that the store still keeps. It writes nothing to buckets that its own clock has expired."""
         buckets = list_kept_buckets(find_bucket_starts(minute, self._projects[project].zone), level)
         return buckets if self._server_s == 0 else [b for b in buckets if compute_expiry_s(*b) > self._server_s]
@@ -233,7 +233,7 @@ class EventFold:
             lasting = sum_visits_and_pages(tally.visits, tally.pages) | sum_declared_properties(tally.declared)
             if tally.by_traits:
                 lasting |= sum_declared_traits(tally.by_traits)
-            for kind, start in self._buckets(project, minute, level):
+            for kind, start in self._list_buckets(project, minute, level):
                 merge_fields(cells, CellsKey(project, ACTIVITY.name, kind, start), activity)
                 merge_fields(cells, CellsKey(project, EVENTS.name, kind, start), events)
                 if products:
@@ -246,14 +246,14 @@ class EventFold:
                     merge_fields(cells, CellsKey(project, rollup, kind, start), fields)
 
     def _spread_quality(self, cells: dict[CellsKey, dict[str, int]]) -> None:
-        for (project, minute, measure), n in self._outcomes.quality(self._orders.repeats).items():
-            for kind, start in self._buckets(project, minute, ALL):
+        for (project, minute, measure), n in self._outcomes.count_quality(self._orders.repeats).items():
+            for kind, start in self._list_buckets(project, minute, ALL):
                 merge_fields(cells, CellsKey(project, QUALITY.name, kind, start), {measure: n})
 
-    def _sketches(self, minutes: Mapping[MinuteKey, MinuteTally]) -> dict[SketchKey, set[bytes]]:
+    def _unite_sketches(self, minutes: Mapping[MinuteKey, MinuteTally]) -> dict[SketchKey, set[bytes]]:
         parts: defaultdict[SketchKey, list[set[bytes]]] = defaultdict(list)
         for (project, minute, level), tally in minutes.items():
-            buckets = self._buckets(project, minute, level) if tally.persons else []
+            buckets = self._list_buckets(project, minute, level) if tally.persons else []
             if buckets:
                 for kind, start, name, persons in list_sketches(tally, buckets, level):
                     parts[SketchKey(project, kind, start, *name)].append(persons)

@@ -35,11 +35,11 @@ class DecodedRun(Protocol):
         """The records from this offset on; often all, and perhaps none."""
         ...
 
-    def items_of(self, shard: int, shards: int) -> Sequence[Any]:
+    def select_items(self, shard: int, shards: int) -> Sequence[Any]:
         """What the shard has to fold."""
         ...
 
-    def unknown_projects(self) -> Collection[str]:
+    def list_unknown_projects(self) -> Collection[str]:
         """The names of projects that were not found; they may have been made since the projects were read."""
         ...
 
@@ -51,7 +51,7 @@ class BatchFold(Protocol):
     def dead_letters(self) -> list[DeadLetter]: ...
 
     def add(self, place: str, items: Sequence[Any]) -> object: ...
-    def delta(self) -> Delta:
+    def make_delta(self) -> Delta:
         """What the batch adds. Take it once all items are there."""
         ...
 
@@ -70,19 +70,19 @@ class Job(Protocol):
         """Decode the records of one partition; `stream_time_ms` is the stream time before the first of them."""
         ...
 
-    def block_names(self, items: Sequence[Any]) -> Iterable[str]:
+    def list_block_names(self, items: Sequence[Any]) -> Iterable[str]:
         """The dedup blocks that folding these items needs."""
         ...
 
-    def loose_ids(self, items: Sequence[Any]) -> Iterable[LooseKey]:
+    def list_loose_ids(self, items: Sequence[Any]) -> Iterable[LooseKey]:
         """The loose ids that folding these items needs."""
         ...
 
-    def persons(self, items: Sequence[Any]) -> Iterable[PersonKey]:
+    def list_persons(self, items: Sequence[Any]) -> Iterable[PersonKey]:
         """The persons whose values folding these items needs."""
         ...
 
-    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+    def list_named_persons(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
         """The persons whose values folding needs as well, because the value of `key` names them."""
         ...
 
@@ -112,23 +112,23 @@ class EcommerceJob:
     ) -> DecodedRun:
         return decode_run(run, stream_time_ms, projects, shards)
 
-    def block_names(self, items: Sequence[DecodedRecord]) -> Iterable[str]:
+    def list_block_names(self, items: Sequence[DecodedRecord]) -> Iterable[str]:
         return [block for record in items if (block := record.lookup.block)]
 
-    def loose_ids(self, items: Sequence[DecodedRecord]) -> Iterable[LooseKey]:
+    def list_loose_ids(self, items: Sequence[DecodedRecord]) -> Iterable[LooseKey]:
         return [
             (loose_set, record.event.id)
             for record in items
             if (loose_set := record.lookup.loose) and record.event is not None
         ]
 
-    def persons(self, items: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+    def list_persons(self, items: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
         if self._person_fold is None:
             return ()
-        return self._person_fold.persons_of(items)
+        return self._person_fold.list_persons(items)
 
-    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
-        return () if self._person_fold is None else self._person_fold.pointed_at(key, value)
+    def list_named_persons(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+        return () if self._person_fold is None else self._person_fold.list_named_persons(key, value)
 
     def fold(
         self, projects: Mapping[str, ProjectSettings], repeats: RepeatFilter, persons: PersonStates, server_s: int = 0
@@ -149,9 +149,9 @@ class FoldWithPersons:
     def add(self, place: str, items: Sequence[DecodedRecord]) -> None:
         self._batch.add(self._fold.add(place, items))
 
-    def delta(self) -> Delta:
+    def make_delta(self) -> Delta:
         self._fold.rename(self._batch.settle(self._fold.decide_orders()))
-        delta = self._fold.delta()
+        delta = self._fold.make_delta()
         self._persons.add_to(delta, self._server_s)
         for (project, note), n in self._batch.notes.items():
             delta.counts[f"{project}|{note}"] = n

@@ -92,7 +92,7 @@ class OrderFilter:
         self._written[key] = stream_time_ms
         return False
 
-    def writes(self) -> list[OrderWrite]:
+    def make_writes(self) -> list[OrderWrite]:
         """Every order that was asked for, to be compared, with what was written of it: one for each project."""
         sets: dict[str, OrderWrite] = {}
         for key, expected_ms in self._expected.items():

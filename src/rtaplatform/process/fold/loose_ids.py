@@ -28,13 +28,13 @@ class LooseIds:
     def __len__(self) -> int:
         return len(self._read) + len(self._sent)
 
-    def missing(self, keys: Iterable[LooseKey]) -> list[LooseKey]:
+    def list_missing(self, keys: Iterable[LooseKey]) -> list[LooseKey]:
         return [key for key in dict.fromkeys(keys) if key not in self._read]
 
     def load(self, keys: Iterable[LooseKey], fetch: FetchLoose) -> None:
         """Fetch those of these ids that are missing, in one call for all sets."""
         ids_by_set: dict[str, list[int]] = {}
-        for name, identity in self.missing(keys):
+        for name, identity in self.list_missing(keys):
             ids_by_set.setdefault(name, []).append(identity)
         if not ids_by_set:
             return

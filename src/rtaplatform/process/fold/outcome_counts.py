@@ -46,7 +46,7 @@ class OutcomeCounts:
         self._quality[(project, stream_time_ms // MINUTE_MS, measure)] += 1
         self._notes[(project, measure)] += 1
 
-    def counts(self, repeats: OrderRepeats) -> dict[str, int]:
+    def count_outcomes(self, repeats: OrderRepeats) -> dict[str, int]:
         """How many records had each outcome, by partition and by project."""
         notes = self._notes + Counter((project, REPEATED_ORDER) for project, _ in repeats)
         counts: Counter[str] = Counter({f"{project}|{measure}": n for (project, measure), n in notes.items()})
@@ -58,5 +58,5 @@ class OutcomeCounts:
             counts[f"{project}|{outcome}"] += n
         return dict(counts)
 
-    def quality(self, repeats: OrderRepeats) -> Counter[tuple[str, int, str]]:
+    def count_quality(self, repeats: OrderRepeats) -> Counter[tuple[str, int, str]]:
         return self._quality + Counter((project, ms // MINUTE_MS, REPEATED_ORDER) for project, ms in repeats)

@@ -88,11 +88,11 @@ class PersonBatch(Protocol):
 class PersonFold(Protocol):
     """How events change the values of persons. Pure."""
 
-    def persons_of(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+    def list_persons(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
         """The persons whose values a batch of these records reads, as far as the records name them."""
         ...
 
-    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+    def list_named_persons(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
         """The persons whose values are read as well, because this value names them. Their values name nobody."""
         ...
 
@@ -100,7 +100,7 @@ class PersonFold(Protocol):
 
 
 def point_at_nobody(_key: PersonKey, _value: bytes) -> Iterable[PersonKey]:
-    """The `pointed_at` of values that name nobody."""
+    """The `list_named_persons` of values that name nobody."""
     return ()
 
 
@@ -117,7 +117,7 @@ class PersonCache:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def missing(self, keys: Iterable[PersonKey], pointed_at: PointedAt = point_at_nobody) -> list[PersonKey]:
+    def list_missing(self, keys: Iterable[PersonKey], pointed_at: PointedAt = point_at_nobody) -> list[PersonKey]:
         """Those of these keys that are not cached, and those that cached values of them point at."""
         stored, missing = self._stored, dict[PersonKey, None]()
         for key in keys:
@@ -135,7 +135,7 @@ class PersonCache:
         missing = list(dict.fromkeys(key for key in keys if key not in self._stored))
         if missing:
             self._stored.update(zip(missing, fetch(missing), strict=True))
-            self.load(self.missing(missing, pointed_at), fetch)
+            self.load(self.list_missing(missing, pointed_at), fetch)
 
     def __getitem__(self, key: PersonKey) -> bytes:
         return self._stored[key]

@@ -52,6 +52,6 @@ class ReplayFilter:
             self._dead_here.add(origin)
         return False
 
-    def origins(self) -> list[str]:
+    def list_origins(self) -> list[str]:
         """The origins that must be in the store's set, and are taken out of it."""
         return list(self._taken)

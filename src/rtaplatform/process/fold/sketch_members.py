@@ -27,7 +27,7 @@ class SketchMemberCache:
         self._persons = 0
         self._sketches: OrderedDict[SketchKey, set[bytes]] = OrderedDict()
 
-    def only_new(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> dict[SketchKey, Collection[bytes]]:
+    def select_new(self, sketches: Mapping[SketchKey, Collection[bytes]]) -> dict[SketchKey, Collection[bytes]]:
         new: dict[SketchKey, Collection[bytes]] = {}
         for key, persons in sketches.items():
             members = self._sketches.get(key) if _is_remembered(key, persons) else None

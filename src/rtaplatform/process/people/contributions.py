@@ -89,14 +89,14 @@ class PeopleTotals:
         else:
             self._change_sessions([session for person in before for session in person.sessions], after.sessions)
         newest_day = after.newest_day
-        days_before = tuple([self._days_of(person, newest_day) for person in before])
-        self._changes[(newest_day, days_before, self._days_of(after, newest_day))] += 1
+        days_before = tuple([self._make_days(person, newest_day) for person in before])
+        self._changes[(newest_day, days_before, self._make_days(after, newest_day))] += 1
 
     def count_order(self, order: OrderMade) -> None:
         """An order that belongs to no session."""
         self._visits.count_order(order, "", 1)
 
-    def _days_of(self, person: Person, newest_day: int) -> Days:
+    def _make_days(self, person: Person, newest_day: int) -> Days:
         return Days(align_mask(person, newest_day), find_local_day(person.first_ms // MINUTE_MS, self._project.zone))
 
     # active days -----------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class PeopleTotals:
             return
         if new.exit_page != old.exit_page:
             self._visits.move_exit(old, new)
-        at, length_ms, old_length_ms = self._sums_at(_make_place(new)), new.length_ms, old.length_ms
+        at, length_ms, old_length_ms = self._open_sums(_make_place(new)), new.length_ms, old.length_ms
         at.events += new.events - old.events
         at.duration_ms += length_ms - old_length_ms
         at.bounces -= old.events == 1
@@ -164,7 +164,7 @@ class PeopleTotals:
             at.lengths[index] += 1
 
     def _count_session(self, session: Session, n: int) -> None:
-        at, flags = self._sums_at(_make_place(session)), session.flags
+        at, flags = self._open_sums(_make_place(session)), session.flags
         at.sessions += n
         at.events += n * session.events
         at.duration_ms += n * session.length_ms
@@ -176,7 +176,7 @@ class PeopleTotals:
         at.lengths[find_length_index(session.length_ms)] += n
         self._visits.count_pages(session, n)
 
-    def _sums_at(self, place: SessionPlace) -> SessionSums:
+    def _open_sums(self, place: SessionPlace) -> SessionSums:
         sums = self._sessions.get(place)
         if sums is None:
             sums = self._sessions[place] = SessionSums(defaultdict(int))
@@ -184,7 +184,7 @@ class PeopleTotals:
 
     # cells -----------------------------------------------------------------------------------------------------
 
-    def cells(self) -> Cells:
+    def make_cells(self) -> Cells:
         """To be called once."""
         for (newest_day, before, after), persons in self._changes.items():
             self._change_days(newest_day, before, after, persons)

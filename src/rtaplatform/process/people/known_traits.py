@@ -43,20 +43,20 @@ class TraitReading:
         """The values by which these events count. With each come the traits that it gives to its person."""
         return {id(event): self._read(event, values) for event, values in events}
 
-    def known_of(self, key: PersonKey) -> KnownTraits:
+    def find_traits(self, key: PersonKey) -> KnownTraits:
         """Of those that are declared; empty if the person is erased."""
         return self._find(key) or ()
 
     def _read(self, event: DecodedEvent, values_of_event: DeclaredValues) -> DeclaredValues:
         if event.linked:
             self._link(event)
-        alias = self._alias((event.project, event.person))
+        alias = self._find_alias((event.project, event.person))
         key = (event.project, event.person if alias is None else find_user(alias, event.time_ms))
         if values_of_event:
             self._learn(key, [KnownTrait(*value, event.time_ms) for value in values_of_event])
         values = self._values.get(key)
         if values is None:
-            texts = {trait.name: trait.text for trait in self.known_of(key)}
+            texts = {trait.name: trait.text for trait in self.find_traits(key)}
             names = self._projects[event.project].user_traits
             values = self._values[key] = tuple([(name, texts.get(name, "")) for name in names])
         return values
@@ -71,16 +71,16 @@ class TraitReading:
     def _link(self, event: DecodedEvent) -> None:
         """An anonymous id becomes its user's; with the first link, what is known of it does too."""
         key = (event.project, event.linked)
-        alias = self._alias(key)
+        alias = self._find_alias(key)
         if alias is None:
             after = self._values_after(key)
             if not isinstance(after, Alias):  # the id is erased
                 return
             alias = Alias(after.heir, -1, [])
-            self._learn((event.project, after.heir), self.known_of(key))
+            self._learn((event.project, after.heir), self.find_traits(key))
         self._aliases[key] = with_link(alias, event.time_ms, event.person)[0]
 
-    def _alias(self, key: PersonKey) -> Alias | None:
+    def _find_alias(self, key: PersonKey) -> Alias | None:
         if key not in self._aliases:
             value = self._values_before(key)
             self._aliases[key] = value if isinstance(value, Alias) else None

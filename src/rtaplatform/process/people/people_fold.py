@@ -44,7 +44,7 @@ ALIAS_TAG = b"\x01"  # after the byte that says how many fields there are
 class PeopleFold:
     """Everything that is kept of people: the platform's `PersonFold`."""
 
-    def persons_of(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
+    def list_persons(self, records: Sequence[DecodedRecord]) -> Iterable[PersonKey]:
         keys: set[PersonKey] = set()
         for record in records:
             event = record.event
@@ -54,7 +54,7 @@ class PeopleFold:
                     keys.add((event.project, event.linked))
         return keys
 
-    def pointed_at(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
+    def list_named_persons(self, key: PersonKey, value: bytes) -> Iterable[PersonKey]:
         """The users of an anonymous id."""
         if value[1:2] != ALIAS_TAG:  # of nearly all: they need not be decoded
             return ()
@@ -120,7 +120,7 @@ class PeopleBatch:
             for (project, person, anonymous), events in groups.items():
                 self._take(project, person, anonymous, events)
         for totals in self._totals.values():
-            for cell, fields in totals.cells().items():
+            for cell, fields in totals.make_cells().items():
                 self._persons.count(cell, fields)
         traits = self._read_traits() if self._with_traits else {}
         self._store()
@@ -133,7 +133,7 @@ class PeopleBatch:
     def _link(self, project: str, anonymous: bytes, user: bytes, events: CollectedEvents) -> None:
         """Give an anonymous id to a user, as of the time of each event that names both."""
         key = (project, anonymous)
-        value = self._value(key)
+        value = self._read_value(key)
         if isinstance(value, Erased):
             return
         if isinstance(value, Alias):
@@ -152,7 +152,7 @@ class PeopleBatch:
     def _unite(self, project: str, other: Person, anonymous: bytes, user: bytes, linked_ms: int) -> None:
         """The history of an anonymous id becomes its first user's."""
         self._left[project].add(anonymous)
-        value = self._value((project, user))
+        value = self._read_value((project, user))
         if value is not None and not isinstance(value, Person):
             return  # erased
         if value is None:
@@ -161,7 +161,7 @@ class PeopleBatch:
             newest_ms, zone = max(value.newest_ms, other.newest_ms, linked_ms), self._projects[project].zone
             two_persons = as_of(value, newest_ms, zone), as_of(other, newest_ms, zone)
             united = unite_persons(*two_persons, anonymous)
-            self._total(project).change(two_persons, united)
+            self._open_totals(project).change(two_persons, united)
             self._left[project].add(value.canonical or user)
             if self._persons[(project, user)] and self._persons[(project, anonymous)]:
                 self.notes[(project, PersonNote.LATE_LINKS)] += 1
@@ -170,9 +170,9 @@ class PeopleBatch:
     # events ----------------------------------------------------------------------------------------------------
 
     def _take(self, project: str, person: bytes, anonymous: bytes, events: CollectedEvents) -> None:
-        value = self._value((project, person))
+        value = self._read_value((project, person))
         if not isinstance(value, Alias):
-            named = self._value((project, anonymous)) if anonymous else None
+            named = self._read_value((project, anonymous)) if anonymous else None
             is_own = isinstance(named, Alias) and named.heir == person
             self._give(project, person, anonymous if is_own else b"", events)
             return
@@ -189,11 +189,11 @@ class PeopleBatch:
     def _give(self, project: str, person: bytes, seen_as: bytes, events: CollectedEvents) -> None:
         """Events to a person. There is at least one."""
         key = (project, person)
-        before = self._value(key)
+        before = self._read_value(key)
         if before is not None and not isinstance(before, Person):  # erased
-            _count_apart(self._total(project), [o for e in events if (o := self._orders.get(id(e)))])
+            _count_apart(self._open_totals(project), [o for e in events if (o := self._orders.get(id(e)))])
             return
-        zone, totals, after = self._projects[project].zone, self._total(project), before
+        zone, totals, after = self._projects[project].zone, self._open_totals(project), before
         while after is None or events:
             earlier = after
             after, late, events, late_orders = take_events(earlier, events, self._orders, zone, seen_as)
@@ -213,17 +213,17 @@ class PeopleBatch:
 
     def _read_traits(self) -> dict[int, DeclaredValues]:
         """By which traits events count; and what is known of each person who has changed."""
-        reading = self.trait_reading(self._projects, lambda key: decode_value(self._persons[key]), self._value)
+        reading = self.trait_reading(self._projects, lambda key: decode_value(self._persons[key]), self._read_value)
         values = reading.read(self._with_traits)
         for key in self._changed:
             person, declares = self._values[key], self._projects[key[0]].user_traits
-            if declares and isinstance(person, Person) and (traits := reading.known_of(key)):
+            if declares and isinstance(person, Person) and (traits := reading.find_traits(key)):
                 self._values[key] = structs.replace(person, traits=traits)
         return values
 
     # values ----------------------------------------------------------------------------------------------------
 
-    def _value(self, key: PersonKey) -> PersonValue | None:
+    def _read_value(self, key: PersonKey) -> PersonValue | None:
         value = self._values.get(key, UNREAD)
         if value is UNREAD:
             value = self._values[key] = decode_value(self._persons[key])
@@ -237,7 +237,7 @@ class PeopleBatch:
         self._values[key] = person
         self._changed[key] = None
 
-    def _total(self, project: str) -> PeopleTotals:
+    def _open_totals(self, project: str) -> PeopleTotals:
         totals = self._totals.get(project)
         if totals is None:
             totals = self._totals[project] = self._make_totals(self._projects[project])
@@ -274,15 +274,15 @@ class PeopleBatch:
         value = self._values[(project, person)]
         assert isinstance(value, Alias)
         if len({user for _, user in value.links} | {value.heir}) > 1:
-            users = [(time_ms, self._canonical(project, user)) for time_ms, user in value.links]
-            names.by_time.setdefault(project, {})[person] = (self._canonical(project, value.heir), users)
+            users = [(time_ms, self._find_canonical(project, user)) for time_ms, user in value.links]
+            names.by_time.setdefault(project, {})[person] = (self._find_canonical(project, value.heir), users)
             return
-        canonical = self._canonical(project, value.heir)
+        canonical = self._find_canonical(project, value.heir)
         if canonical != person:
             names.canonical.setdefault(project, {})[person] = canonical
 
-    def _canonical(self, project: str, person: bytes) -> bytes:
-        value = self._value((project, person))
+    def _find_canonical(self, project: str, person: bytes) -> bytes:
+        value = self._read_value((project, person))
         return value.canonical or person if isinstance(value, Person) else person
 
 

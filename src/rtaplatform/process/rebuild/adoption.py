@@ -33,7 +33,7 @@ def adopt(
     `hashes`: for `find_last_counted_offset` of each shard, the hash of the record that is there now, or "" if none is.
     """
     text = state.ledger.get(extent.place, "")
-    offset = state.next_offset(extent.place)
+    offset = state.find_next_offset(extent.place)
     if state.topics.get(partition.topic) != extent.place.topic_id and not text:
         return _adopt_from(
             partition, extent, text, extent.low, "the topic was made again; it is counted from its beginning"
@@ -61,4 +61,4 @@ def find_last_counted_offset(extent: OffsetRange, state: ShardState) -> int | No
 def _adopt_from(partition: Partition, extent: OffsetRange, after: str, offset: int, gap: str) -> Adoption:
     stream_time_ms = read_row(after).stream_time_ms if after else 0
     row = LedgerRow(offset, -1, -1, "", -1, stream_time_ms)
-    return Adoption(Advance(extent.place, after, row.text()), f"{partition}:{offset}", gap)
+    return Adoption(Advance(extent.place, after, row.to_text()), f"{partition}:{offset}", gap)

@@ -180,7 +180,7 @@ class Rebuild:
         """The offset up to which the live generations of all remaining shards have counted a partition."""
         place = self._log.read_extents([partition])[partition].place
         states = [self._read_live_state(shard) for shard in self.remaining]
-        return min(state.next_offset(place) if state else 0 for state in states)
+        return min(state.find_next_offset(place) if state else 0 for state in states)
 
     def _refuse_stops(self) -> None:
         """A stop that a live worker would wait out makes the rebuild useless: it would never reach its end."""
@@ -266,7 +266,7 @@ def _can_resume(state: ShardState, shards: int, extents: Mapping[Partition, Offs
         return False
     for partition, extent in extents.items():
         topic_id = state.topics.get(partition.topic)
-        if topic_id != extent.place.topic_id or not extent.low <= state.next_offset(extent.place) <= extent.high:
+        if topic_id != extent.place.topic_id or not extent.low <= state.find_next_offset(extent.place) <= extent.high:
             return False
     return True
 

@@ -72,7 +72,7 @@ class PartitionBuffer:
             self._stream_times_ms = list(accumulate(self._run.timestamps_ms, max, initial=self.stream_time_ms))[1:]
         self._skip_to_end()
 
-    def stream_times_within(self, bound_ms: int, at_most: int) -> list[int]:
+    def list_stream_times(self, bound_ms: int, at_most: int) -> list[int]:
         return self._stream_times_ms[
             self._index : bisect_right(
                 self._stream_times_ms, bound_ms, self._index, min(self._index + at_most, len(self._stream_times_ms))
@@ -82,7 +82,7 @@ class PartitionBuffer:
     def count_before(self, ms: int) -> int:
         return bisect_left(self._stream_times_ms, ms, self._index) - self._index
 
-    def head(self) -> LogRecord:
+    def peek(self) -> LogRecord:
         assert self._run is not None
         return self._run.record(self._index)
 
@@ -125,7 +125,7 @@ class TimeOrderedLog:
         return extents
 
     def seek(self, positions: Mapping[Partition, int]) -> None:
-        control = self._reader.read_extents(self._control_partitions())
+        control = self._reader.read_extents(self._list_control_partitions())
         offsets = dict(positions) | {p: extent.low for p, extent in control.items()}
         ends = self._readable_ends | {p: extent.readable for p, extent in control.items()}
         self._buffers = [PartitionBuffer(p, offset, ends.get(p, 0)) for p, offset in sorted(offsets.items())]
@@ -143,7 +143,7 @@ class TimeOrderedLog:
         is_whole = not runs or self._records >= self._batch_max or self._bytes >= self._batch_bytes_max
         if is_whole:
             self._records = self._bytes = 0
-        return PollResult(runs, self._ends(), is_whole=is_whole)
+        return PollResult(runs, self._list_ends(), is_whole=is_whole)
 
     def rejoin(self) -> None:
         """Do nothing: this log always has all partitions."""
@@ -163,7 +163,7 @@ class TimeOrderedLog:
     @property
     def control_record(self) -> LogRecord | None:
         """The record of `rta.control` that is next. No other record is handed out before `skip_control_record`."""
-        return self._control.head() if self._control else None
+        return self._control.peek() if self._control else None
 
     def skip_control_record(self) -> None:
         assert self._control is not None
@@ -177,7 +177,7 @@ class TimeOrderedLog:
 
     def is_control_read(self) -> bool:
         """Whether `rta.control` has been handed out up to its current end. Raises `Unavailable`."""
-        ends = {p: extent.high for p, extent in self._reader.read_extents(self._control_partitions()).items()}
+        ends = {p: extent.high for p, extent in self._reader.read_extents(self._list_control_partitions()).items()}
         offsets = {buffer.partition: buffer.next_offset for buffer in self._buffers if buffer.is_control}
         for buffer in self._buffers:
             buffer.until = max(buffer.until, ends.get(buffer.partition, 0))
@@ -187,16 +187,16 @@ class TimeOrderedLog:
         """The next offset of each partition of events."""
         return {buffer.partition: buffer.next_offset for buffer in self._buffers if not buffer.is_control}
 
-    def starts(self) -> dict[Partition, int]:
+    def list_starts(self) -> dict[Partition, int]:
         """The offset at which reading of each partition began, since the last `seek`."""
         return {buffer.partition: buffer.start for buffer in self._buffers if not buffer.is_control}
 
     # inside ----------------------------------------------------------------------------------------------------
 
-    def _control_partitions(self) -> list[Partition]:
+    def _list_control_partitions(self) -> list[Partition]:
         return [p for p in self._partitions if p.topic not in EVENT_TOPICS]
 
-    def _ends(self) -> dict[Partition, int]:
+    def _list_ends(self) -> dict[Partition, int]:
         return {b.partition: b.end for b in self._buffers if not b.is_control and not b and b.end is not None}
 
     def _fill_all(self) -> bool:
@@ -223,7 +223,7 @@ class TimeOrderedLog:
         bound_ms = min((buffer.limit_ms for buffer in self._buffers if buffer), default=TIME_MS_MAX)
         if control is not None:
             bound_ms = min(bound_ms, control.head_ms - 1)
-        times = sorted(chain.from_iterable(buffer.stream_times_within(bound_ms, at_most) for buffer in ready))[:at_most]
+        times = sorted(chain.from_iterable(buffer.list_stream_times(bound_ms, at_most) for buffer in ready))[:at_most]
         if not times:
             self._control = control
             return []

@@ -84,7 +84,7 @@ class Checks:
         if positions.stops and (stop := self._find_healed(positions, stopped, extents, now - started_at)):
             return f"{stop} is well again"
         running = {p: e for p, e in extents.items() if p in positions.extents and str(p) not in positions.stops}
-        offsets = {p: positions.next_read_offset(p) for p in running}
+        offsets = {p: positions.find_next_read_offset(p) for p in running}
         stalled = self._stalls.find_stalled(offsets, running, now, is_idle=is_idle)
         if stalled is None:
             return ""
@@ -103,9 +103,9 @@ class Checks:
     def _show_lags(self, positions: Positions, extents: Mapping[Partition, OffsetRange]) -> None:
         for partition, extent in extents.items():
             if partition in positions.extents:
-                self.gauges.show_lag(partition, max(0, extent.high - positions.next_read_offset(partition)))
+                self.gauges.show_lag(partition, max(0, extent.high - positions.find_next_read_offset(partition)))
             elif positions.shards:
-                next_offset = min(state.next_offset(extent.place) for state in positions.shards.values())
+                next_offset = min(state.find_next_offset(extent.place) for state in positions.shards.values())
                 self.gauges.show_lag(partition, max(0, extent.high - next_offset))
 
     def _find_healed(

@@ -47,7 +47,7 @@ class RecentOutcomes:
         self._lock = threading.Lock()  # the signals are read in a thread of their own
         for outcome in RecordOutcome:
             telemetry.WORKER_RECENT_RECORDS.labels(str(outcome)).set_function(partial(self._count, outcome))
-        telemetry.WORKER_RECENT_SECONDS.set_function(lambda: self._counts.covered_seconds(clock()))
+        telemetry.WORKER_RECENT_SECONDS.set_function(lambda: self._counts.measure_covered_seconds(clock()))
 
     def add(self, outcome: RecordOutcome, n: int) -> None:
         with self._lock:

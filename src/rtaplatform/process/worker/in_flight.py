@@ -94,7 +94,7 @@ class InFlight:
 
     def send(self, batch: OpenBatch) -> None:
         """Start the calls of a whole batch. Positions and caches are updated as if all had been applied."""
-        letters = batch.dead_letters()
+        letters = batch.list_dead_letters()
         dead_letters = BatchDeadLetters(letters, self._dead_letters) if letters else None
         self._batch = batch
         for shard, shard_batch in batch.shards.items():
@@ -103,7 +103,7 @@ class InFlight:
         telemetry.WORKER_BATCH_RECORDS.set(batch.records)
 
     def _start_apply(self, batch: OpenBatch, shard: int, dead_letters: BatchDeadLetters | None) -> InFlightApply:
-        delta = batch.delta(shard)
+        delta = batch.make_delta(shard)
         apply = partial(self._store.apply, shard, batch.positions.shards[shard].generation, delta)
         outcome = self._start_call(partial(dead_letters.write_before, apply) if dead_letters else apply)
         batch.parts.caches[shard].accept(delta)
@@ -129,7 +129,7 @@ class InFlight:
                 break
             telemetry.WORKER_APPLIES.labels("conflicted").inc()
             try:
-                call.delta = batch.delta_again(call.shard, call.delta, outcome)
+                call.delta = batch.make_delta_again(call.shard, call.delta, outcome)
             except RecordRaised as error:
                 raise BatchConflict(batch.records) from error  # it is raised again where the records are at hand
             generation = batch.positions.shards[call.shard].generation

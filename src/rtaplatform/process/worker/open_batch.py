@@ -88,9 +88,9 @@ class OpenBatch:
             caches.trim()
         return OpenBatch(self.parts, self.positions, self._server_s)
 
-    def isolated_fold(self) -> IsolatedFold:
+    def make_isolated_fold(self) -> IsolatedFold:
         """A way to read and fold single records of this batch."""
-        return IsolatedFold(self.parts.job, self.positions.projects(), self.parts.shards, self._server_s)
+        return IsolatedFold(self.parts.job, self.positions.get_projects(), self.parts.shards, self._server_s)
 
     # reading ---------------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class OpenBatch:
         decoded = self._decode(runs)
         with record_work():
             for partition, run in decoded.items():
-                parts = (self._part_for_shard(shard, partition, run) for shard in self.positions.shards)
+                parts = (self._find_part(shard, partition, run) for shard in self.positions.shards)
                 self._pending += filter(None, parts)
         self.positions.advance(runs)
         self.records += sum(map(len, runs.values()))
@@ -114,21 +114,21 @@ class OpenBatch:
         """Decode the runs; once more if a project that was unknown turns out to exist."""
         self.parts.quarantine.keep(runs, self.positions)
         decoded = self._decode_once(runs)
-        unknown = {name for run in decoded.values() for name in run.unknown_projects()}
+        unknown = {name for run in decoded.values() for name in run.list_unknown_projects()}
         return self._decode_once(runs) if self.parts.projects.learn(self.positions, unknown) else decoded
 
     def _decode_once(self, runs: Mapping[Partition, RecordColumns]) -> dict[Partition, DecodedRun]:
-        isolated, decode = self.isolated_fold(), self.parts.quarantine.decode
+        isolated, decode = self.make_isolated_fold(), self.parts.quarantine.decode
         with record_work():
-            return {p: decode(run, self.positions.stream_time_ms(p), isolated) for p, run in runs.items()}
+            return {p: decode(run, self.positions.find_stream_time_ms(p), isolated) for p, run in runs.items()}
 
-    def _part_for_shard(self, shard: int, partition: Partition, run: DecodedRun) -> PendingRun | None:
+    def _find_part(self, shard: int, partition: Partition, run: DecodedRun) -> PendingRun | None:
         """The part of the run that the shard has not counted yet; None if it has counted all of it."""
-        run = run.skip_to(self.positions.next_uncounted_offset(shard, partition))
+        run = run.skip_to(self.positions.find_next_uncounted_offset(shard, partition))
         if not len(run):
             return None
-        items = run.items_of(shard, self.parts.shards)
-        missing = self.parts.caches[shard].missing(self.parts.job, items)
+        items = run.select_items(shard, self.parts.shards)
+        missing = self.parts.caches[shard].list_missing(self.parts.job, items)
         return PendingRun(shard, partition, run, items, missing)
 
     def _must_wait(self) -> bool:
@@ -170,25 +170,25 @@ class OpenBatch:
         if self.parts.projects.learn_whole_batch(self.positions):
             raise StateIsStale("a project was made while the batch was read")
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def list_dead_letters(self) -> list[DeadLetter]:
         """Of all shards."""
         return [dead_letter for batch in self.shards.values() for dead_letter in batch.fold.dead_letters]
 
-    def delta(self, shard: int) -> Delta:
+    def make_delta(self, shard: int) -> Delta:
         """What the batch adds to the shard, with the moves of its ledger rows."""
         batch, positions = self.shards[shard], self.positions
         with record_work():
-            delta = batch.fold.delta()
+            delta = batch.fold.make_delta()
         delta.moves = [positions.move_past(shard, p, *last) for p, last in batch.last_records.items()]
-        delta.sketches = self.parts.caches[shard].members.only_new(delta.sketches)
+        delta.sketches = self.parts.caches[shard].members.select_new(delta.sketches)
         delta.projects_version = positions.shards[shard].projects_version
-        delta.expired_blocks = positions.expired_blocks(batch.folded)
+        delta.expired_blocks = positions.list_expired_blocks(batch.folded)
         delta.blocks = without_expired(delta.blocks, delta.expired_blocks)
         delta.loose = blank_expired(delta.loose, delta.expired_blocks)
         delta.dead_before_ms = max(0, min(batch.folded.values()) - DEAD_KEPT_MS)
         return delta
 
-    def delta_again(self, shard: int, refused: Delta, conflict: Conflicted) -> Delta:
+    def make_delta_again(self, shard: int, refused: Delta, conflict: Conflicted) -> Delta:
         """The delta with persons and orders as the store has them now. All else is as the store has compared it."""
         batch, parts = self.shards[shard], self.parts
         caches, generation = parts.caches[shard], self.positions.shards[shard].generation
@@ -196,8 +196,8 @@ class OpenBatch:
             batch.fold.take_back()
         caches.learn(conflict, parts.job, parts.store, shard, generation)
         with record_work():
-            delta = batch.fold.delta()
-        delta.sketches = caches.members.only_new(delta.sketches)
+            delta = batch.fold.make_delta()
+        delta.sketches = caches.members.select_new(delta.sketches)
         for name in COMPARED_BEFORE:
             setattr(delta, name, getattr(refused, name))
         caches.accept_again(delta)

@@ -96,14 +96,14 @@ class IsolatedFold(Struct, frozen=True):
     def _fold(self, run: RecordColumns, stream_time_ms: int) -> None:
         job = self.job
         decoded = job.decode(run, stream_time_ms, self.projects, self.shards)
-        for items in filter(None, (decoded.items_of(shard, self.shards) for shard in range(self.shards))):
+        for items in filter(None, (decoded.select_items(shard, self.shards) for shard in range(self.shards))):
             blocks, persons = BlockCache(0), PersonCache(0)
-            blocks.load(job.block_names(items), lambda names: [b""] * len(names))
-            blocks.loose.load(job.loose_ids(items), fetch_no_loose_ids)
-            persons.load(job.persons(items), lambda keys: [b""] * len(keys))
+            blocks.load(job.list_block_names(items), lambda names: [b""] * len(names))
+            blocks.loose.load(job.list_loose_ids(items), fetch_no_loose_ids)
+            persons.load(job.list_persons(items), lambda keys: [b""] * len(keys))
             fold = job.fold(self.projects, RepeatFilter(blocks), PersonStates(persons), self.server_s)
             fold.add("", items)
-            fold.delta()
+            fold.make_delta()
 
 
 class Quarantine:
@@ -132,7 +132,7 @@ class Quarantine:
         """Forget the records that all shards have counted, so that no worker reads them again."""
         if not self._counts:
             return
-        first_offsets = {e.place: positions.first_offset_read_again(p) for p, e in positions.extents.items()}
+        first_offsets = {e.place: positions.find_first_offset_read_again(p) for p, e in positions.extents.items()}
         passed = [name for name in self._counts if _is_before(name, first_offsets)]
         if passed:
             self._ends.forget_ends(passed)
@@ -144,7 +144,7 @@ class Quarantine:
     def keep(self, runs: Mapping[Partition, RecordColumns], positions: Positions) -> None:
         """Keep the runs until the batch is sent, once an exception has been raised."""
         if self.is_watching:
-            self._batch_runs += [(run, positions.stream_time_ms(partition)) for partition, run in runs.items()]
+            self._batch_runs += [(run, positions.find_stream_time_ms(partition)) for partition, run in runs.items()]
 
     def release(self) -> None:
         self._batch_runs.clear()

@@ -103,7 +103,7 @@ class Positions:
             starts[partition], read_rows[partition] = _find_start(extent, shards)
         return cls(shards, running, starts if shards else {}, read_rows, stops)
 
-    def projects(self) -> Mapping[str, ProjectSettings]:
+    def get_projects(self) -> Mapping[str, ProjectSettings]:
         """Of all shards."""
         return self._projects
 
@@ -112,18 +112,18 @@ class Positions:
         self.shards[shard].projects.update(projects)
         self._projects.update(projects)
 
-    def stream_time_ms(self, partition: Partition) -> int:
+    def find_stream_time_ms(self, partition: Partition) -> int:
         return self._read_rows[partition].stream_time_ms
 
-    def next_read_offset(self, partition: Partition) -> int:
+    def find_next_read_offset(self, partition: Partition) -> int:
         """The offset from which this worker reads on."""
         return max(self._read_rows[partition].next_offset, self.starts.get(partition, 0))
 
-    def next_uncounted_offset(self, shard: int, partition: Partition) -> int:
+    def find_next_uncounted_offset(self, shard: int, partition: Partition) -> int:
         """The first offset that the shard has not counted yet."""
         return read_next_offset(self._rows[shard].get(self.extents[partition].place, ""))
 
-    def first_offset_read_again(self, partition: Partition) -> int:
+    def find_first_offset_read_again(self, partition: Partition) -> int:
         """The first offset that a worker which starts now may read: that of the last record that was counted."""
         texts = [rows.get(self.extents[partition].place, "") for rows in self._rows.values()]
         return min((read_row(text).last_offset if text else 0 for text in texts), default=0)
@@ -131,9 +131,9 @@ class Positions:
     def move_past(self, shard: int, partition: Partition, last: LogRecord, stream_time_ms: int) -> Advance:
         """The move of the shard's row that counts the partition up to this record."""
         place = self.extents[partition].place
-        return Advance(place, self._rows[shard].get(place, ""), make_row_after(last, stream_time_ms).text())
+        return Advance(place, self._rows[shard].get(place, ""), make_row_after(last, stream_time_ms).to_text())
 
-    def all_moves(self, shard: int) -> list[Advance]:
+    def list_all_moves(self, shard: int) -> list[Advance]:
         """For all partitions, the move from the shard's row to what has been read; often both are the same."""
         moves = []
         for partition, extent in self.extents.items():
@@ -141,7 +141,7 @@ class Positions:
             row = self._read_rows[partition]
             if current or row.next_offset:
                 is_ahead = row.next_offset > read_next_offset(current)
-                moves.append(Advance(extent.place, current, row.text() if is_ahead else current))
+                moves.append(Advance(extent.place, current, row.to_text() if is_ahead else current))
         return moves
 
     def accept(self, shard: int, moves: Sequence[Advance]) -> None:
@@ -151,7 +151,7 @@ class Positions:
     def advance(self, runs: Mapping[Partition, RecordColumns]) -> None:
         """Record that these runs have been read, and given to all shards that need them."""
         for partition, run in runs.items():
-            stream_time_ms = max(self.stream_time_ms(partition), max(run.timestamps_ms))
+            stream_time_ms = max(self.find_stream_time_ms(partition), max(run.timestamps_ms))
             self._read_rows[partition] = make_row_after(run.record(-1), stream_time_ms)
 
     def skip_to_ends(self, ends: Mapping[Partition, int]) -> None:
@@ -161,10 +161,10 @@ class Positions:
             if row is not None and str(partition) not in self.stops and end > row.next_offset:
                 self._read_rows[partition] = structs.replace(row, next_offset=end)
 
-    def offsets_to_commit(self) -> dict[Partition, int]:
+    def list_offsets_to_commit(self) -> dict[Partition, int]:
         return {p: row.next_offset for p, row in self._read_rows.items() if row.next_offset}
 
-    def expired_blocks(self, ends: Mapping[Partition, int]) -> dict[str, int]:
+    def list_expired_blocks(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         """By dedup partition (`topic:number`), the stream time up to which blocks were last written over 24 h ago."""
         return {
             f"{p.topic}:{dedup_partition}": stream_time_ms - WINDOW_MS
@@ -243,7 +243,7 @@ def _find_stop_reason(partition: Partition, extent: OffsetRange | None, shards: 
         topic_id = state.topics.get(partition.topic)
         if topic_id != extent.place.topic_id:
             return f"recreated: the topic has another id than the {topic_id} that was counted; see `rta topics adopt`"
-        offset = state.next_offset(extent.place)
+        offset = state.find_next_offset(extent.place)
         if offset > extent.high:
             return f"truncated: the log ends at {extent.high}, {offset} was to come next; see `rta topics adopt`"
         if offset < extent.low:
@@ -255,7 +255,7 @@ def _find_start(extent: OffsetRange, shards: Mapping[int, ShardState]) -> tuple[
     """Where to read from, and the ledger row before it: those of the shard that is furthest behind."""
     if not shards:
         return 0, NOTHING_READ
-    state = min(shards.values(), key=lambda s: s.next_offset(extent.place))
+    state = min(shards.values(), key=lambda s: s.find_next_offset(extent.place))
     text = state.ledger.get(extent.place, "")
     if not text:
         return state.starts.get(extent.place, 0), NOTHING_READ

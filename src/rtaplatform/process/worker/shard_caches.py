@@ -47,12 +47,12 @@ class ShardCaches:
         self.members = SketchMemberCache(limits.persons_known_max // shards)
         self.settled_replays = SettledReplays()
 
-    def missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
+    def list_missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
         """What folding these items needs and is not cached."""
         return MissingCopies(
-            self.blocks.missing(job.block_names(items)),
-            self.blocks.loose.missing(job.loose_ids(items)),
-            self.persons.missing(job.persons(items), job.pointed_at),
+            self.blocks.list_missing(job.list_block_names(items)),
+            self.blocks.loose.list_missing(job.list_loose_ids(items)),
+            self.persons.list_missing(job.list_persons(items), job.list_named_persons),
         )
 
     def load(
@@ -63,7 +63,7 @@ class ShardCaches:
         loose = chain.from_iterable(m.loose for m in missing)
         self.blocks.loose.load(loose, partial(store.read_loose_ids, shard, generation))
         persons = chain.from_iterable(m.persons for m in missing)
-        self.persons.load(persons, partial(store.read_persons, shard, generation), job.pointed_at)
+        self.persons.load(persons, partial(store.read_persons, shard, generation), job.list_named_persons)
 
     def begin_fold(self, job: Job, projects: Mapping[str, ProjectSettings], server_s: int) -> BatchFold:
         """Begin to fold a batch over these copies. Folding does not change them; `accept` does."""
@@ -86,7 +86,7 @@ class ShardCaches:
         """Read the persons and orders that another worker has changed, once the fold has taken back its delta."""
         self.orders.learn(conflict.orders)
         self.persons.drop(conflict.persons)
-        self.persons.load(conflict.persons, partial(store.read_persons, shard, generation), job.pointed_at)
+        self.persons.load(conflict.persons, partial(store.read_persons, shard, generation), job.list_named_persons)
 
     def drop(self, delta: Delta) -> None:
         """The delta met a conflict: drop the copies that it was computed from."""

@@ -55,7 +55,7 @@ def find_counted_partitions(states: Iterable[ShardState]) -> set[Partition]:
 def find_lagging_rows(states: Mapping[int, ShardState], extents: Mapping[Partition, OffsetRange]) -> LaggingRows:
     """The rows that have more to read than their shard has counted."""
     rows = (
-        (shard, partition, state.next_offset(extent.place), extent.readable)
+        (shard, partition, state.find_next_offset(extent.place), extent.readable)
         for shard, state in states.items()
         for partition, extent in extents.items()
     )

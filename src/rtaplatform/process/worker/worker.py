@@ -178,7 +178,7 @@ class Worker:
         else:
             self._settle()
             is_well = partial(self._in_flight.is_well, self._positions)
-            quarantine.count_and_raise(raised, self._batch.isolated_fold(), self._positions, is_well)
+            quarantine.count_and_raise(raised, self._batch.make_isolated_fold(), self._positions, is_well)
 
     # a batch ---------------------------------------------------------------------------------------------------
 
@@ -213,13 +213,13 @@ class Worker:
         """Compare generation and position with an empty delta, and let the ledgers of quiet shards catch up."""
         self._check_times.note_comparison()
         for shard, state in self._positions.shards.items():
-            moves = self._positions.all_moves(shard)
+            moves = self._positions.list_all_moves(shard)
             outcome = self._parts.store.apply(shard, state.generation, Delta(moves))
             if not isinstance(outcome, Applied):
                 raise StateIsStale(f"a comparison found {type(outcome).__name__}")
             self._positions.accept(shard, moves)
         self._parts.quarantine.forget_passed(self._positions)
-        self._log.commit(self._positions.offsets_to_commit())
+        self._log.commit(self._positions.list_offsets_to_commit())
         if self._check_times.is_look_due():
             self._look(is_idle=is_idle)
 

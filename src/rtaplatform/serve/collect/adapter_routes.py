@@ -148,7 +148,7 @@ async def posthog_config(token: FromPath[str]) -> dict[str, Any]:
     tags=["collect"],
 )
 async def collect_plausible(request: AnyRequest) -> Response[bytes]:
-    await _collect_of_visitor(request, _PLAUSIBLE)
+    await _collect_from_visitor(request, _PLAUSIBLE)
     return Response(content=b"ok", media_type=MediaType.TEXT, status_code=202)
 
 
@@ -162,7 +162,7 @@ async def collect_plausible(request: AnyRequest) -> Response[bytes]:
     tags=["collect"],
 )
 async def collect_umami(request: AnyRequest) -> Response[bytes]:
-    await _collect_of_visitor(request, _UMAMI)
+    await _collect_from_visitor(request, _UMAMI)
     return _answer({"cache": UMAMI_CACHE})
 
 
@@ -180,7 +180,7 @@ def _make_batch_of_one(body: bytes, adapt: Any) -> EventBatch:
     return EventBatch(AdaptedEvents([body], adapt))
 
 
-async def _collect_of_visitor(request: AnyRequest, protocol: VisitorProtocol) -> None:
+async def _collect_from_visitor(request: AnyRequest, protocol: VisitorProtocol) -> None:
     """Name the visitor, count the event against its limits, and store it."""
     parts = find_dependencies(request)
     arrival = _mark_as_from_browser(read_arrival(request, parts))

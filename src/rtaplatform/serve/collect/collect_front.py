@@ -100,7 +100,7 @@ class _CollectExchange:
     async def _run(self, route: str, collect: Collect) -> None:
         declared = self._find(b"content-length")
         intake = BodyIntake(
-            self._receive, self._bounds.bodies, self._address,
+            self._receive, self._bounds.bodies, self._find_address,
             turns=self._bounds.turns,
             declared=int(declared) if declared and declared.isdigit() else 0,
         )  # fmt: skip
@@ -144,7 +144,7 @@ class _CollectExchange:
 
     async def _send_in_pieces(self, start: Any, body: Any, intake: BodyIntake) -> None:
         outlet = ResponseOutlet(
-            self._send, self._bounds.answers, self._address, cut=self._cut, deadlines=self._bounds.sends
+            self._send, self._bounds.answers, self._find_address, cut=self._cut, deadlines=self._bounds.sends
         )
         try:
             await outlet(start)
@@ -167,5 +167,5 @@ class _CollectExchange:
                 return value
         return None
 
-    def _address(self) -> str:
+    def _find_address(self) -> str:
         return find_scope_address(self._scope, self._parts.limits.trusted_proxies)

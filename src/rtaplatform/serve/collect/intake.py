@@ -63,7 +63,7 @@ class LimitCharge:
         events = min(events, self._parts.limits.events_max or events)
         if events > self._charged:
             # The address first: who is refused there takes nothing of the key's limit.
-            self._take_of_address(events - self._charged)
+            self._take_from_address(events - self._charged)
             await take(self._request, limits.COLLECT, self.access, events - self._charged)
             self._charged = events
 
@@ -75,20 +75,20 @@ class LimitCharge:
         if person is None:
             return arrival
         holders, bot_limit = self._parts.limits.holders, self._parts.intake.bot_events_per_minute
-        self._take_of_holder(PERSON, person, events)
+        self._take_from_holder(PERSON, person, events)
         if not bot_limit or not arrival.is_from_browser:
             return arrival
         if holders.count(RATE_MARK, self.access.project, person, events) <= bot_limit:
             return arrival
         return msgspec.structs.replace(arrival, client=add_bot_mark(arrival.client, RATE_MARK))
 
-    def _take_of_address(self, events: int) -> None:
+    def _take_from_address(self, events: int) -> None:
         address = find_address(self._request, self._parts)
         if self._is_from_browser:
-            self._take_of_holder(BROWSER, address, events)
-        self._take_of_holder(ADDRESS, address, events)
+            self._take_from_holder(BROWSER, address, events)
+        self._take_from_holder(ADDRESS, address, events)
 
-    def _take_of_holder(self, kind: str, holder: str, events: int) -> None:
+    def _take_from_holder(self, kind: str, holder: str, events: int) -> None:
         try:
             self._parts.limits.holders.take(kind, self.access.key_id, holder, events)
         except TooManyRequestsException:

@@ -57,7 +57,7 @@ class BodyIntake:
         if self._received - self._marked >= PROGRESS_BYTES:
             self._marked = self._received
             if self._share is not None:
-                self._share.progress()
+                self._share.note_progress()
         if not message.get("more_body", False):
             self._complete()
             if self._received > FREE_BYTES and not self._streams:

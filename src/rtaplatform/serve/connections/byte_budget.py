@@ -35,7 +35,7 @@ class BudgetShare:
     bytes: int = 0
     progressed_at: float = field(default_factory=time.monotonic)
 
-    def progress(self) -> None:
+    def note_progress(self) -> None:
         self.progressed_at = time.monotonic()
 
 

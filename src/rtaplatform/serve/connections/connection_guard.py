@@ -103,7 +103,7 @@ class ConnectionGuard:
         is_full = len(os.listdir(DESCRIPTORS)) > self.connections_max
         if not stalled and not is_full:
             return
-        connections = {connection.peer: connection for connection in self._connections(port)}
+        connections = {connection.peer: connection for connection in self._list_connections(port)}
         candidates = self._without_exempt(connections.values())
         for_room = set(choose_for_room(candidates, len(connections), self.connections_max))
         telemetry.CONNECTIONS_CUT.labels("stalled").inc(len(stalled & connections.keys()))
@@ -120,7 +120,7 @@ class ConnectionGuard:
     def _without_exempt(self, connections: Iterable[OpenConnection]) -> list[OpenConnection]:
         return [connection for connection in connections if not self._is_exempt(connection.peer[0])]
 
-    def _connections(self, port: int) -> Iterator[OpenConnection]:
+    def _list_connections(self, port: int) -> Iterator[OpenConnection]:
         requests = dict(self._requests)
         for peer, connection in _open_connections(port):
             (silent_ms,) = _LAST_RECEIVED.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56))

@@ -14,7 +14,7 @@ class Exchanges:
         self.is_ending = False
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
+    def count(self) -> Iterator[None]:
         """Count one request while it is handled."""
         task = self.begin()
         try:

@@ -29,7 +29,7 @@ class LoopStandstill:
         self._late.append((time_s, late_seconds))
         self._forget(time_s)
 
-    def longest(self) -> float:
+    def find_longest(self) -> float:
         self._forget(self._now())
         return self._late[0][1] if self._late else 0.0
 
@@ -41,7 +41,7 @@ class LoopStandstill:
 async def watch_standstill() -> None:
     """Tick until cancelled. A signal shows the delay of late ticks; a very late one is logged too."""
     standstill = LoopStandstill()
-    telemetry.LOOP_STANDSTILL.set_function(standstill.longest)
+    telemetry.LOOP_STANDSTILL.set_function(standstill.find_longest)
     while True:
         due = time.monotonic() + TICK_SECONDS
         await asyncio.sleep(TICK_SECONDS)

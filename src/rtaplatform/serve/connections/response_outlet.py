@@ -79,7 +79,7 @@ class ResponseOutlet:
 
     async def _take_room(self, size: int) -> bool:
         self._share = self._share or BudgetShare(self._address(), drop=self._give_up)
-        self._share.progress()
+        self._share.note_progress()
         try:
             await self._budget.take(self._share, size)
         except ByteBudgetSpent:
@@ -101,7 +101,7 @@ class ResponseOutlet:
                 message = {"type": "http.response.body", "body": piece, "more_body": has_more or not is_last}
                 await self._deadlines.keep(self._send(message))
                 if self._share is not None:
-                    self._share.progress()
+                    self._share.note_progress()
             self._is_done = not has_more
         except TimeoutError:
             self._is_done = True

@@ -79,14 +79,16 @@ class FeedStream:
         self._key_watch = KeyWatch(parts.keys, admission.hashed, project)
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._now = asyncio.get_running_loop().time
-        self._ends_at = self._now() + admission.life_s(parts)
+        self._ends_at = self._now() + admission.find_life_s(parts)
 
     async def write_chunks(self) -> AsyncGenerator[bytes, None]:
         heartbeat_at, number, problem = self._now(), 0, None
         # The first id is sent at once: only with an id may a browser reconnect by its ticket.
         yield write_opening("begun", choose_retry_ms(), self._write_id(number))
         while True:
-            message = await self._subscription.next(min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now())
+            message = await self._subscription.wait_for_message(
+                min(heartbeat_at + self._heartbeat_s, self._ends_at) - self._now()
+            )
             if (end := self._find_end() or await self._key_watch.find_problem()) is not None:
                 yield write_problem_event(end)
                 return

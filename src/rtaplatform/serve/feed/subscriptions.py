@@ -20,15 +20,15 @@ STREAMS_MAX = 200
 
 
 class FeedSubscription:
-    """One subscription. `next` gives its messages; `end` says why it is over."""
+    """One subscription. `wait_for_message` gives its messages; `end` says why it is over."""
 
     def __init__(self, feed: EventFeed, listener: FeedListener) -> None:
         self._feed, self._listener = feed, listener
         self._lost_place: Busy | None = None
 
-    async def next(self, seconds: float) -> FeedMessage | None:
+    async def wait_for_message(self, seconds: float) -> FeedMessage | None:
         """Wait for the next message, at most this long. After None look at `problem` and `end`."""
-        return await self._listener.next(seconds)
+        return await self._listener.wait_for_message(seconds)
 
     @property
     def problem(self) -> PlatformError | None:

@@ -133,7 +133,7 @@ class RateLimits:
         """Take from the portions that this process holds, without waiting. None if one of them has too little."""
         now, guaranteed = self._now(), None
         if kind == COLLECT and self._rules[GUARANTEED].limit:
-            guaranteed = self._held_meter(GUARANTEED, project_id, now)
+            guaranteed = self._find_open_meter(GUARANTEED, project_id, now)
             if guaranteed is None or self._room.share is not None:
                 return None
             if guaranteed.local < cost and guaranteed.taken < self._rules[GUARANTEED].limit:
@@ -142,7 +142,7 @@ class RateLimits:
         for kind_of_holder, holder in _list_holders(kind, key_id, project_id):
             rule = self._rules[kind_of_holder]
             if rule.limit:
-                meter = self._held_meter(kind_of_holder, holder, now)
+                meter = self._find_open_meter(kind_of_holder, holder, now)
                 if meter is None or meter.local < cost:
                     return None
                 meters.append((meter, rule))
@@ -152,7 +152,7 @@ class RateLimits:
             guaranteed.local -= min(cost, guaranteed.local)
         return self._compute_allowance(*min(meters, key=_count_remaining), now) if meters else Allowance(0, 0, 0)
 
-    def _held_meter(self, kind: str, holder: str, now: float) -> _Meter | None:
+    def _find_open_meter(self, kind: str, holder: str, now: float) -> _Meter | None:
         """The meter of the current window, if there is one."""
         meter = self._meters.get((kind, holder))
         return meter if meter is not None and meter.window == now // self._rules[kind].window_seconds else None

@@ -35,7 +35,7 @@ class HolderLimits:
         if rule.limit == 0:
             return
         cost = min(cost, rule.limit)
-        counts = self._find_counts()
+        counts = self._renew_counts()
         name = (kind, key_id, holder)
         taken = counts.get(name, 0)
         if taken + cost > rule.limit:
@@ -47,14 +47,14 @@ class HolderLimits:
 
     def count(self, kind: str, scope: str, holder: str, cost: int) -> int:
         """Add to what a holder has done in this minute, and return it."""
-        counts = self._find_counts()
+        counts = self._renew_counts()
         name = (kind, scope, holder)
         taken = counts.get(name, 0) + cost
         if cost and (taken > cost or len(counts) < HOLDERS_MAX):
             counts[name] = taken
         return taken
 
-    def _find_counts(self) -> dict[tuple[str, str, str], int]:
+    def _renew_counts(self) -> dict[tuple[str, str, str], int]:
         window = int(self._now() // MINUTE_SECONDS)
         if window != self._window:
             self._window, self._counts = window, {}

@@ -46,7 +46,7 @@ class LiveAdmission(Struct, frozen=True):
     def is_reconnect(self) -> bool:
         return self.ticket is not None and self.ticket.continues(self.last_id)
 
-    def life_s(self, parts: Dependencies) -> float:
+    def find_life_s(self, parts: Dependencies) -> float:
         """Return how long the connection may last."""
         return (
             AGE_MAX_S if self.ticket is None else require_query_services(parts).tickets.count_seconds_left(self.ticket)

@@ -29,7 +29,7 @@ class LiveRenderer(Generic[TextT]):
         self._live_query, self._beside = live_query, beside
         self._wrap: Wrap[TextT] = wrap
 
-    async def snapshot(self, version: AnswerVersion) -> TextT:
+    async def render_snapshot(self, version: AnswerVersion) -> TextT:
         telemetry.LIVE_SNAPSHOTS.inc()
         text = await self._render("snapshot", None, version)
         assert text is not None
@@ -78,7 +78,7 @@ class LiveRenderer(Generic[TextT]):
     def _encode(self, base: AnswerVersion | None, latest: AnswerVersion) -> bytes | None:
         if base is None:
             return encode_answers(latest.answers)
-        updates = self._live_query.updates_since(base, latest)
+        updates = self._live_query.merge_updates_since(base, latest)
         if updates is None:
             return None
         return encode_answers(updates) if updates else b""

@@ -74,7 +74,7 @@ async def stream_live(request: AnyRequest) -> ASGIResponse:
         if admission.ticket is None:
             raise
         return EventStream(_stream_problem(error), _close_nothing, parts.bounds.live_sends)
-    return EventStream(listener.chunks(first), resources.aclose, parts.bounds.live_sends)
+    return EventStream(listener.stream_chunks(first), resources.aclose, parts.bounds.live_sends)
 
 
 async def _stream_problem(error: PlatformError) -> AsyncGenerator[bytes, None]:
@@ -100,9 +100,9 @@ class LiveListener:
         self._now = asyncio.get_running_loop().time
         self._heartbeat_s = parts.settings.live_heartbeat_seconds
         self._heartbeat_at = self._now()
-        self._ends_at = self._now() + admission.life_s(parts)
+        self._ends_at = self._now() + admission.find_life_s(parts)
 
-    async def chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
+    async def stream_chunks(self, first: AnswerVersion) -> AsyncGenerator[bytes, None]:
         """Yield the stream until it must end."""
         bell, resumed = ListenerBell(), self._find_resumed()
         self._seat.wake = bell.ring
@@ -162,7 +162,7 @@ class LiveListener:
         return Busy("The stream has reached its age limit. Connect again with the last id.", retry_after_seconds=1)
 
     async def _render_snapshot(self, version: AnswerVersion) -> tuple[bytes, ...]:
-        return self._with_id(version, await self._renderer.snapshot(version))
+        return self._with_id(version, await self._renderer.render_snapshot(version))
 
     async def _render_update(self, base: AnswerVersion, latest: AnswerVersion) -> tuple[bytes, ...]:
         """Render the changes between two versions: nothing if there are none, a snapshot if they cannot be merged."""

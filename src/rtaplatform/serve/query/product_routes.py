@@ -56,7 +56,7 @@ async def read_popular(request: AnyRequest) -> Popular:
     """The first products of a window by views, adds_to_cart, orders, units, revenue or visitors."""
     ranking, is_table = _read_ranking(request, tuple(METRIC_OF)), wants_csv(request)
     services = require_query_services(find_dependencies(request))
-    answer = await PopularProducts(services.engine, services.products).popular(
+    answer = await PopularProducts(services.engine, services.products).find_popular(
         find_access(request).project,
         ranking.by,
         window=TimeExpression(Anchor.NOW, -ranking.window_ms),
@@ -76,7 +76,7 @@ async def read_trending(request: AnyRequest) -> Trending:
     """The first products of a window, where each event counts half for every quarter of the window that it is old."""
     ranking, is_table = _read_ranking(request, TRENDING_BY), wants_csv(request)
     services = require_query_services(find_dependencies(request))
-    answer = await TrendingProducts(services.engine, services.products).trending(
+    answer = await TrendingProducts(services.engine, services.products).find_trending(
         find_access(request).project,
         ranking.by,
         window_ms=ranking.window_ms,

@@ -102,7 +102,7 @@ async def _read_settings(request: AnyRequest) -> ProjectSettings:
     engine, slug = find_engine(request), find_access(request).project
     try:
         await engine.observe(slug)
-        return await engine.project(slug)
+        return await engine.read_project(slug)
     except PlatformError:
         return ProjectSettings(slug)
 

@@ -25,7 +25,7 @@ async def send_feed(
 async def _send_events(subscription: FeedSubscription, id: str, line: SocketLine) -> None:
     known_problem = None
     while True:
-        events = await subscription.next(WAIT_S)
+        events = await subscription.wait_for_message(WAIT_S)
         async with line.turn() as say:
             if (end := subscription.end) is not None:
                 await say(write_error(id, end))

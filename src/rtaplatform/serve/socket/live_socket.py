@@ -151,7 +151,7 @@ class LiveSocket:
             try:
                 reads += (await engine.check(self._access.project, [query])).reads
             except InvalidParameter as error:
-                error.field = message.field_of(number, error.field)
+                error.field = message.name_field(number, error.field)
                 raise
         await take(self._socket, READ, self._access, max(1, reads - len(message.queries) + 1))
 
@@ -170,7 +170,7 @@ class LiveSocket:
     # watching --------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        ends_at, beat_at = self._now() + self._admission.life_s(self._parts), self._now() + HEARTBEAT_S
+        ends_at, beat_at = self._now() + self._admission.find_life_s(self._parts), self._now() + HEARTBEAT_S
         key_watch = KeyWatch(self._parts.keys, self._admission.hashed, self._access.project)
         while True:
             next_at = min(beat_at, ends_at, self._heard_at + SILENCE_S_MAX)

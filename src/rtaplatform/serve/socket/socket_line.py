@@ -64,7 +64,7 @@ class SocketLine:
             yield self._send_text
 
     @asynccontextmanager
-    async def room_for(self, size: int) -> AsyncIterator[None]:
+    async def hold_room(self, size: int) -> AsyncIterator[None]:
         """Wait until a message of this size may be made and sent, inside. Raises SocketGone.
 
         The server takes a message whole and keeps it until the client has read it, so large ones take room in a budget.
@@ -76,7 +76,7 @@ class SocketLine:
             await self._give_up_and_wait()
         try:
             self._waited_s = time.monotonic() - start_s
-            share.progress()  # it may have waited, but has not been slow
+            share.note_progress()  # it may have waited, but has not been slow
             yield
         finally:
             self._waited_s = 0.0

@@ -33,7 +33,7 @@ class Subscribe(Struct, frozen=True):
     is_list: bool
     since: str | None = None
 
-    def field_of(self, number: int, field: str | None) -> str:
+    def name_field(self, number: int, field: str | None) -> str:
         """Return the path of a field of one of the queries, as the client has sent them."""
         place = f"query.{number}" if self.is_list else "query"
         return f"{place}.{field}" if field else place
@@ -128,7 +128,7 @@ def _read_query(shell: Subscribe, number: int, raw_query: object) -> Query:
     try:
         return parse_object(raw_query)
     except InvalidParameter as error:
-        error.field = shell.field_of(number, name_field_in_object(raw_query, error.field))
+        error.field = shell.name_field(number, name_field_in_object(raw_query, error.field))
         raise
 
 

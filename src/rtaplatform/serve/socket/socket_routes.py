@@ -61,7 +61,7 @@ async def _serve(socket: AnySocket, line: SocketLine, parts: Dependencies) -> No
     live_socket, hub = LiveSocket(socket, line, access, admission), require_query_services(parts).hub
     async with AsyncExitStack() as stack:
         await claim_ticket(parts, admission, stack)
-        stack.enter_context(hub.seated(access.project, live_socket.seat))
+        stack.enter_context(hub.hold_seat(access.project, live_socket.seat))
         await live_socket.run(dashboard.build)
 
 

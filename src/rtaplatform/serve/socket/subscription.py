@@ -81,14 +81,14 @@ class Subscription:
             await self._send_answers("update", latest, answers, say)
 
     async def _send_snapshot(self, version: AnswerVersion, say: SayText) -> None:
-        await self._send_answers("snapshot", version, await self._renderer.snapshot(version), say)
+        await self._send_answers("snapshot", version, await self._renderer.render_snapshot(version), say)
 
     async def _send_answers(self, name: MessageName, version: AnswerVersion, answers: str, say: SayText) -> None:
         id, version_id = self._message.id, version.id + self._chain
         if len(answers) <= FREE_BYTES:
             await say(answers_message(name, id, version_id, answers))
             return
-        async with self._line.room_for(len(answers)):
+        async with self._line.hold_room(len(answers)):
             await say(answers_message(name, id, version_id, answers))
 
 

@@ -44,7 +44,7 @@ def _find_seat(bucket: dict[str, int], key: CellsKey, name: str, caps: Caps) -> 
     if not values or instead == tuple(values) or anchor in bucket:
         return name
     seats = f"{SEATS_PREFIX}{bots}{find_seat_kind(key.rollup, tuple(values))}"
-    if bucket.get(seats, 0) >= caps.seats(key.rollup, key.kind):
+    if bucket.get(seats, 0) >= caps.count_seats(key.rollup, key.kind):
         return make_field(measure, *instead)
     bucket[seats] = bucket.get(seats, 0) + 1
     bucket[anchor] = 0
@@ -58,7 +58,7 @@ def add_members(totals: MemoryTotals, key: SketchKey, members: Iterable[bytes], 
     record = totals.cells.setdefault(CellsKey(key.project, PERSONS.name, key.kind, key.start), {})
     size_field, left_out_field = make_field("bytes", key.dimension), make_field("left_out", key.dimension)
     before = totals.sketches.get(key)
-    if before is None and record.get(size_field, 0) >= caps.sketch_bytes(key.dimension):
+    if before is None and record.get(size_field, 0) >= caps.choose_sketch_bytes(key.dimension):
         record[left_out_field] = record.get(left_out_field, 0) + 1
         return
     after = (before or set()) | set(members)

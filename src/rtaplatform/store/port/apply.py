@@ -28,7 +28,7 @@ class ShardState(Struct, frozen=True):
     projects_version: str
     projects: dict[str, ProjectSettings]
 
-    def next_offset(self, place: PartitionId) -> int:
+    def find_next_offset(self, place: PartitionId) -> int:
         """Return the first offset not counted yet. A partition without a row begins where the generation does."""
         row = self.ledger.get(place)
         return read_next_offset(row) if row else self.starts.get(place, 0)

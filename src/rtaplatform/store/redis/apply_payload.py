@@ -138,7 +138,7 @@ def _split(n: int) -> list[int]:
 
 def _encode_cells(key: CellsKey, fields: dict[str, int], keeping: Retention) -> list[Any]:
     expires_at_s, is_logged = keeping.expires_at_s(key.kind, key.start), key.rollup == PRODUCTS.name
-    seats = keeping.caps.seats(key.rollup, key.kind)
+    seats = keeping.caps.count_seats(key.rollup, key.kind)
     return [redis_keys.name_cells(key), expires_at_s, seats, _flatten_fields(fields), is_logged, key.rollup]
 
 
@@ -165,7 +165,7 @@ def _encode_group(key: SketchKey, keeping: Retention) -> list[Any]:
         expires_at_s - (RETENTION_MS[key.kind] - find_sketch_retention_ms(key.kind, key.dimension)) // 1000
     )
     record = redis_keys.name_cells(CellsKey(key.project, PERSONS.name, key.kind, key.start))
-    bytes_max = keeping.caps.sketch_bytes(key.dimension)
+    bytes_max = keeping.caps.choose_sketch_bytes(key.dimension)
     return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, [], bytes_max]
 
 

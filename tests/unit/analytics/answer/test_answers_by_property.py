@@ -107,7 +107,7 @@ def test_a_property_that_is_declared_after_the_first_question_is_known_at_once()
 
 def test_a_property_has_its_own_seats_and_its_values_by_event_the_seats_of_combinations() -> None:
     caps = Caps(property_values=5, combinations=7)
-    assert caps.seats("property.coupon", BucketKind.DAY) == 5
-    assert caps.seats("property.coupon+event", BucketKind.DAY) == 7
-    assert Caps().seats("property.coupon", BucketKind.HOUR) == 1_000
+    assert caps.count_seats("property.coupon", BucketKind.DAY) == 5
+    assert caps.count_seats("property.coupon+event", BucketKind.DAY) == 7
+    assert Caps().count_seats("property.coupon", BucketKind.HOUR) == 1_000
     assert PROJECTS[0].event_properties in PROJECTS[0].folding

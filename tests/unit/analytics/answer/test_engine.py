@@ -273,7 +273,7 @@ async def test_queries_of_a_request_share_one_snapshot(shop: Shop) -> None:
         return await read(project, reads)
 
     shop.store.read = counted  # type: ignore[method-assign]  # counts, and passes on
-    await shop.engine.project("demo")
+    await shop.engine.read_project("demo")
     calls.clear()
     queries = [parse_parameters(name, []) for name in ("events", "orders", "revenue", "visitors", "online")]
     answers = await shop.engine.answer("demo", queries)

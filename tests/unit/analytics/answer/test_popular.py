@@ -21,7 +21,7 @@ async def popular(
     for number, product in enumerate(("p-9", "p-1", "p-2", "p-3")):
         shop.take(Happening(NOON, "Product Viewed", product=product, person=f"{n % 2}") for n in range(number + 1))
     popular = PopularProducts(shop.engine, table)
-    return await popular.popular("demo", by, window=DAY_AGO, limit=limit, category=category)
+    return await popular.find_popular("demo", by, window=DAY_AGO, limit=limit, category=category)
 
 
 async def test_popular_products_have_their_catalog_fields() -> None:

@@ -29,7 +29,7 @@ def viewed(product: str, at_ms: int, many: int = 1) -> list[Happening]:
 
 async def trending(shop: Shop, window_ms: int = DAY, limit: int = 20, **more: Any) -> Trending:
     found = TrendingProducts(shop.engine, Catalog(SHOES))
-    return await found.trending("demo", more.pop("by", "views"), window_ms=window_ms, limit=limit, **more)
+    return await found.find_trending("demo", more.pop("by", "views"), window_ms=window_ms, limit=limit, **more)
 
 
 async def test_what_is_recent_comes_before_what_was_more() -> None:

@@ -53,11 +53,11 @@ def test_records_are_unread_since_the_first_sample_that_had_them() -> None:
     ends = LogEndHistory()
     for second, end in enumerate((5, 5, 8, 8, 9)):
         ends.add(at(second), {A: end})
-    assert ends.unread_since(A, 4) == 0
-    assert ends.unread_since(A, 5) == 2
-    assert ends.unread_since(A, 8) == 4
-    assert ends.unread_since(A, 9) is None
-    assert ends.unread_since(B, 0) is None
+    assert ends.find_unread_since(A, 4) == 0
+    assert ends.find_unread_since(A, 5) == 2
+    assert ends.find_unread_since(A, 8) == 4
+    assert ends.find_unread_since(A, 9) is None
+    assert ends.find_unread_since(B, 0) is None
 
 
 def test_an_end_that_was_lower_for_a_moment_has_not_fallen() -> None:

@@ -140,13 +140,13 @@ def test_a_recreated_topics_old_partitions_are_forgotten() -> None:
     again = Snapshot("g2", {"web": "web-2"}, {PartitionId("web-2", 0): row(1)}, {}, False, ProjectSettings("demo"), ())
     tracker.sample(at(1), {PartitionId("web-2", 0): 1})
     assert tracker.observe(again, at(1.1)).is_complete
-    assert [p.topic_id for p in tracker.state(at(2)).partitions] == ["web-2"]
+    assert [p.topic_id for p in tracker.report_state(at(2)).partitions] == ["web-2"]
 
 
 def test_health_shows_lag_and_age_per_partition() -> None:
     tracker = sampled((0, {A: 12, B: 1}))
     tracker.observe(snapshot({A: 10, B: 1}, stops={"web-1:1": "truncated"}), at(1))
-    state = tracker.state(at(4))
+    state = tracker.report_state(at(4))
     assert [(p.partition, p.lag, p.advanced_s_ago, p.behind) for p in state.partitions] == [(0, 2, 3, 0), (1, 0, 3, 0)]
     assert state.stops == {"0/web-1:1": "truncated"}
     assert state.sample_age_s == 4
@@ -178,7 +178,7 @@ def test_answers_are_complete_once_a_truncated_log_is_accepted() -> None:
     assert tracker.observe(adopted(900), at(4.5)) == Freshness(WALL + 4_000, 500, ())
     tracker.sample(at(5), {A: 950})
     assert tracker.observe(snapshot({A: 950}), at(5.5)) == Freshness(WALL + 5_000, 500, ())
-    assert tracker.state(at(6)).partitions[0].lag == 0
+    assert tracker.report_state(at(6)).partitions[0].lag == 0
 
 
 def test_a_process_that_missed_the_adoption_notices_the_truncated_log() -> None:
@@ -205,14 +205,14 @@ def test_events_behind_an_open_transaction_do_not_count_as_included() -> None:
         tracker.sample(at(second), {A: 30})
         found = tracker.observe(snapshot({A: 10}), at(second))
     assert (found.as_of_ms, found.lag_ms, found.is_complete) == (WALL, 12_000, False)
-    assert tracker.state(at(13)).partitions[0].lag == 20
+    assert tracker.report_state(at(13)).partitions[0].lag == 20
 
 
 def test_progress_has_the_counted_and_the_waiting_records_of_all_shards() -> None:
     tracker = sampled((0, {A: 100, B: 50}))
-    assert tracker.progress() == (0, 0)
+    assert tracker.estimate_progress() == (0, 0)
     tracker.observe(snapshot({A: 60, B: 50}), at(1))
-    assert tracker.progress() == (110, 40)
+    assert tracker.estimate_progress() == (110, 40)
     other = Snapshot("g1", {"web": "web-1"}, {A: row(80), B: row(50)}, {}, False, ProjectSettings("demo"), (), shard=1)
     tracker.observe(other, at(1))
-    assert tracker.progress() == (120, 30)
+    assert tracker.estimate_progress() == (120, 30)

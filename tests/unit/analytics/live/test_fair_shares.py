@@ -145,9 +145,9 @@ async def test_no_key_keeps_others_from_connecting() -> None:
 async def test_history_is_bounded_for_all_questions_together() -> None:
     room = Room()
     await room.listen("demo", 1)
-    alone = room.hub._history_points_max()
+    alone = room.hub._compute_history_points_max()
     await room.listen("demo", 2)
-    assert room.hub._history_points_max() == alone // 2
+    assert room.hub._compute_history_points_max() == alone // 2
     await room.leave()
 
 

@@ -76,7 +76,7 @@ async def test_snapshot_plus_updates_is_the_fresh_answer(
         fresh = await shop.engine.reply("demo", question)
         if is_away[number]:
             continue
-        updates = live_query.updates_since(version_of(sent), version_of(fresh))
+        updates = live_query.merge_updates_since(version_of(sent), version_of(fresh))
         seen = as_json(fresh.answers) if updates is None else merge(seen, as_json(updates))
         assert seen == as_json(fresh.answers)
         sent = fresh
@@ -180,7 +180,7 @@ async def test_an_event_is_pushed_at_once() -> None:
         begun = asyncio.get_running_loop().time()
         await wait_for(channel, 1)
         assert asyncio.get_running_loop().time() - begun < 0.3
-        assert channel.updates_since(first)
+        assert channel.merge_updates_since(first)
     running.cancel()
 
 
@@ -242,7 +242,7 @@ async def test_a_reconnect_within_the_history_gets_the_changes_since() -> None:
     shop.take([Happening(NOON)])
     async with hub.listen("demo", EVENTS) as (channel, latest):
         assert channel.find(first.id) is first
-        found = channel.updates_since(first)
+        found = channel.merge_updates_since(first)
         assert found
         assert total(latest.answers) == 1
         assert channel.find("another") is None
@@ -255,7 +255,7 @@ async def test_a_new_generation_or_a_rewind_needs_a_snapshot() -> None:
     async with hub.listen("demo", EVENTS) as (channel, first):
         shop.store.begin(0, expected="g1", generation="g2", topics={}, starts={})
         await wait_for_news(channel)
-        assert channel.updates_since(first) is None
+        assert channel.merge_updates_since(first) is None
     running.cancel()
 
 

@@ -191,7 +191,7 @@ async def test_both_sides_are_read_in_one_read(shop: Shop) -> None:
         moments.append(len(reads))
         return await read(project, reads)
 
-    await shop.engine.project("demo")
+    await shop.engine.read_project("demo")
     shop.store.read = counted  # type: ignore[method-assign]  # counts, and passes on
     await ask(shop, "view_to_cart")
     assert len(moments) == 1

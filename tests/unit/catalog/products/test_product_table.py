@@ -35,7 +35,7 @@ async def test_what_has_changed_since_a_version_is_told(
         now = joined(table)
         past.append((table.version, now))
         for version, before in past:
-            changed = table.changed_since(version)
+            changed = table.list_changed_since(version)
             assert changed is not None
             assert {id for id in {*before, *now} if before.get(id) != now.get(id)} <= set(changed)
             assert (version == table.version) <= (before == now)
@@ -48,7 +48,7 @@ def test_a_price_changes_no_version_and_is_there() -> None:
     assert (table.version, table.by_id["a"].price) == (version, 2.0)
     table.update(["a"], {})
     assert table.by_id == {}
-    assert (table.version > version, table.changed_since(version)) == (True, {"a"})
+    assert (table.version > version, table.list_changed_since(version)) == (True, {"a"})
 
 
 def test_of_too_many_changes_and_of_other_tables_versions_nothing_is_told() -> None:
@@ -56,6 +56,6 @@ def test_of_too_many_changes_and_of_other_tables_versions_nothing_is_told() -> N
     version = table.version
     many = {f"p-{n}": Product("x", "shoes", None, None, None, None) for n in range(product_table.CHANGES_MAX + 1)}
     table.update(many, many)
-    assert table.changed_since(version) is None
-    assert table.changed_since(table.version) == set()
-    assert ProjectProductTable({}).changed_since(table.version) is None
+    assert table.list_changed_since(version) is None
+    assert table.list_changed_since(table.version) == set()
+    assert ProjectProductTable({}).list_changed_since(table.version) is None

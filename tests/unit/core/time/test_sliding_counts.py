@@ -20,7 +20,7 @@ def test_what_is_older_than_the_window_is_not_counted() -> None:
 
 def test_it_says_how_much_of_the_window_has_passed() -> None:
     counts = SlidingCounts(1_000)
-    assert [counts.covered_seconds(now) for now in (1_000, 1_040, 1_300, 9_000)] == [0, 40, 300, 300]
+    assert [counts.measure_covered_seconds(now) for now in (1_000, 1_040, 1_300, 9_000)] == [0, 40, 300, 300]
 
 
 def test_it_holds_no_more_than_the_window_and_one_slice() -> None:

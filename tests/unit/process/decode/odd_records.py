@@ -366,7 +366,9 @@ def counted_by_a_worker(broker: MemoryBroker, *, batch_max: int = 100, shards: i
     # A turn reads a record at least; where a block expires under the batch after it, both are read once more.
     for _ in range(4 * sum(map(len, broker.records.values())) + 2):
         worker.turn()
-        if worker.is_settled and all(worker.positions.next_read_offset(p) == len(r) for p, r in broker.records.items()):
+        if worker.is_settled and all(
+            worker.positions.find_next_read_offset(p) == len(r) for p, r in broker.records.items()
+        ):
             break
     assert worker.is_settled
     assert not worker.positions.stops

@@ -46,7 +46,7 @@ class Shard:
         self.cache.load([name], self.fetch)
         seen = RepeatFilter(self.cache)
         repeats = [seen.is_repeat(block(name), identity, stream_time_ms) for identity, stream_time_ms in records]
-        self.take(seen.writes())
+        self.take(seen.make_writes())
         return repeats
 
     def take(self, writes: list[BlockWrite]) -> None:
@@ -118,7 +118,7 @@ def test_every_block_that_decided_is_compared_and_only_those_with_new_ids_are_wr
     seen = RepeatFilter(shard.cache)
     assert seen.is_repeat(block(NAME), 1, T + 1)
     assert not seen.is_repeat(block("demo:t:3:5"), 1, T + 1)
-    first, second = sorted(seen.writes(), key=lambda write: write.name)
+    first, second = sorted(seen.make_writes(), key=lambda write: write.name)
     assert (first.name, first.expected, first.ids) == (NAME, shard.stored[NAME][:8], b"")
     assert (second.name, second.expected, second.ids) == ("demo:t:3:5", b"", (1).to_bytes(8, "little"))
 

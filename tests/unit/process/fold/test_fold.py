@@ -41,8 +41,8 @@ def record(value: bytes | None, at: int = NOW, offset: int = 0) -> LogRecord:
 
 def load(cache: BlockCache, read: list[DecodedRecord]) -> None:
     """All that folding these asks for, of a store that knows nothing."""
-    cache.load(ECOMMERCE_JOB.block_names(read), lambda names: [b""] * len(names))
-    cache.loose.load(ECOMMERCE_JOB.loose_ids(read), fetch_no_loose_ids)
+    cache.load(ECOMMERCE_JOB.list_block_names(read), lambda names: [b""] * len(names))
+    cache.loose.load(ECOMMERCE_JOB.list_loose_ids(read), fetch_no_loose_ids)
 
 
 def fold(*records: LogRecord, stream_time_ms: int = 0, shards: int = 1, server_s: int = 0) -> tuple[Delta, EventFold]:
@@ -51,7 +51,7 @@ def fold(*records: LogRecord, stream_time_ms: int = 0, shards: int = 1, server_s
     read = decode_run(make_columns(records), stream_time_ms, BERLIN, shards).items
     load(cache, read)
     folding.add("web:0", read)
-    return folding.delta(), folding
+    return folding.make_delta(), folding
 
 
 def counts(*records: LogRecord) -> dict[str, int]:
@@ -202,7 +202,7 @@ def folded(records: list[Sent]) -> Delta:
         read = decode_run(make_columns(found), 0, projects, 1).items
         load(cache, read)
         folding.add(str(partition), read)
-    return folding.delta()
+    return folding.make_delta()
 
 
 some = st.lists(sent, max_size=4)

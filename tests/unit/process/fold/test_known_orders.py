@@ -120,7 +120,9 @@ def test_one_batch_asks_and_remembers_in_the_order_of_its_records() -> None:
     orders = OrderFilter(KnownOrders())
     assert [orders.is_repeat(KEY, at) for at in (5, 6, 5 + ORDER_LIFE_MS)] == [False, True, False]
     assert orders.is_repeat(("demo", b"order-02"), 7) is False
-    assert orders.writes() == [OrderWrite("demo", [b"order-01", b"order-02"], [ABSENT, ABSENT], [5 + ORDER_LIFE_MS, 7])]
+    assert orders.make_writes() == [
+        OrderWrite("demo", [b"order-01", b"order-02"], [ABSENT, ABSENT], [5 + ORDER_LIFE_MS, 7])
+    ]
 
 
 def test_the_next_batch_knows_what_was_sent_and_what_was_told() -> None:
@@ -128,7 +130,7 @@ def test_the_next_batch_knows_what_was_sent_and_what_was_told() -> None:
     known.accept([OrderWrite("demo", [KEY[1]], [ABSENT], [5])])
     orders = OrderFilter(known)
     assert orders.is_repeat(KEY, 6)
-    assert orders.writes() == [OrderWrite("demo", [KEY[1]], [5], [ABSENT])]
+    assert orders.make_writes() == [OrderWrite("demo", [KEY[1]], [5], [ABSENT])]
     known.learn({KEY: ABSENT})
     assert not OrderFilter(known).is_repeat(KEY, 6)
 

@@ -247,7 +247,7 @@ def test_each_id_is_fetched_once_a_batch_and_again_by_the_next() -> None:
 
     ids.load([(SET, 1), (SET, 2), (SET, 1)], fetch)
     ids.load([(SET, 2), ("demo:t:4", 2)], fetch)
-    assert ids.missing([(SET, 1), ("demo:t:5", 1)]) == [("demo:t:5", 1)]
+    assert ids.list_missing([(SET, 1), ("demo:t:5", 1)]) == [("demo:t:5", 1)]
     ids.accept([])
     ids.load([(SET, 1)], fetch)
     assert asked == [2, 1, 1]

@@ -33,7 +33,7 @@ def fold(*records: LogRecord, settled: SettledReplays | None = None) -> tuple[di
     items = decode_run(make_columns(records), 0, BERLIN, 1).items
     load(cache, items)
     folding.add("web:0", items)
-    delta = folding.delta()
+    delta = folding.make_delta()
     counts = {name.removeprefix("web:0|"): n for name, n in delta.counts.items() if name.startswith("web:0|")}
     return counts, delta, folding
 

@@ -19,7 +19,7 @@ def persons(first: int, end: int) -> set[bytes]:
 
 def sent(known: SketchMemberCache, sketches: dict[SketchKey, Collection[bytes]]) -> dict[SketchKey, set[bytes]]:
     """What of a batch goes to the store, which takes it."""
-    new = known.only_new(sketches)
+    new = known.select_new(sketches)
     known.accept(new)
     return {key: set(members) for key, members in new.items()}
 

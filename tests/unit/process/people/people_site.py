@@ -56,7 +56,7 @@ class PeopleSite:
         """One batch."""
         read = [_record(event) for event in events]
         cache = PersonCache(1_000)
-        cache.load(self._fold.persons_of(read), self._fetch, self._fold.pointed_at)
+        cache.load(self._fold.list_persons(read), self._fetch, self._fold.list_named_persons)
         people, delta = PersonStates(cache), Delta([])
         batch = self._fold.begin({"demo": self.project}, people)
         batch.add(read)

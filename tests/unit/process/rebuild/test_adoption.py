@@ -8,7 +8,7 @@ from rtaplatform.store.port import SCHEMA, ShardState
 from rtaplatform.stream.port import OffsetRange, Partition
 
 PARTITION, PLACE = Partition("rta.events.web", 0), PartitionId("one", 0)
-STANDING = LedgerRow(100, 99, 5, "ff", 0, 1_000).text()
+STANDING = LedgerRow(100, 99, 5, "ff", 0, 1_000).to_text()
 
 
 def state(row: str = STANDING) -> ShardState:
@@ -28,7 +28,7 @@ def test_a_truncated_log_goes_on_at_its_end() -> None:
     adoption = adopt(PARTITION, extent(0, 80), state())
     assert adoption is not None
     assert adoption.move.from_row == STANDING
-    assert adoption.move.to_row == LedgerRow(80, -1, -1, "", -1, 1_000).text()
+    assert adoption.move.to_row == LedgerRow(80, -1, -1, "", -1, 1_000).to_text()
     assert adoption.origin == "rta.events.web:0:80"
 
 
@@ -42,7 +42,7 @@ def test_records_deleted_by_retention_are_a_gap() -> None:
 def test_a_log_with_other_records_goes_on_after_the_counted_offset() -> None:
     adoption = adopt(PARTITION, extent(0, 200), state(), {99: "another"})
     assert adoption is not None
-    assert adoption.move.to_row == LedgerRow(100, -1, -1, "", -1, 1_000).text()
+    assert adoption.move.to_row == LedgerRow(100, -1, -1, "", -1, 1_000).to_text()
     assert "record 99" in adoption.gap
     assert adopt(PARTITION, extent(0, 200), state(), {99: ""}) is not None, "nor need there be one"
     assert adopt(PARTITION, extent(0, 200), state(), {99: "ff"}) is None
@@ -51,7 +51,7 @@ def test_a_log_with_other_records_goes_on_after_the_counted_offset() -> None:
 def test_a_record_is_compared_only_if_log_and_ledger_have_it() -> None:
     assert find_last_counted_offset(extent(0, 200), state()) == 99
     assert find_last_counted_offset(extent(100, 200), state()) is None
-    assert find_last_counted_offset(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).text())) is None
+    assert find_last_counted_offset(extent(0, 200), state(LedgerRow(100, -1, -1, "", -1, 1_000).to_text())) is None
     assert find_last_counted_offset(extent(0, 200, "two"), state()) is None
 
 

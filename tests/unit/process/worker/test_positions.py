@@ -23,7 +23,7 @@ def record(offset: int, value: bytes = b"{}", partition: Partition = WEB) -> Log
 
 
 def row(last: int) -> str:
-    return make_row_after(record(last), NOW + last).text()
+    return make_row_after(record(last), NOW + last).to_text()
 
 
 def state(ledger: dict[PartitionId, str] | None = None, **other: Any) -> ShardState:
@@ -40,22 +40,22 @@ def find(*states: ShardState | None, low: int = 0, high: int = 100) -> Positions
 def test_reading_begins_at_the_last_record_that_was_counted() -> None:
     at = find(state({PLACE: row(9)}))
     assert (at.starts, at.stops) == ({WEB: 9}, {})
-    assert at.next_read_offset(WEB) == 10
-    assert at.stream_time_ms(WEB) == NOW + 9
-    assert at.next_uncounted_offset(0, WEB) == 10
+    assert at.find_next_read_offset(WEB) == 10
+    assert at.find_stream_time_ms(WEB) == NOW + 9
+    assert at.find_next_uncounted_offset(0, WEB) == 10
 
 
 def test_an_absent_row_begins_where_the_generation_does() -> None:
     assert find(state()).starts == {WEB: 0}
     assert find(state(starts={PLACE: 40}), low=40).starts == {WEB: 40}
-    assert find(state()).stream_time_ms(WEB) == 0
+    assert find(state()).find_stream_time_ms(WEB) == 0
 
 
 def test_reading_begins_at_the_shard_that_is_furthest_behind() -> None:
     at = find(state({PLACE: row(9)}, shards=2), state({PLACE: row(4)}, shards=2))
     assert at.starts == {WEB: 4}
-    assert at.stream_time_ms(WEB) == NOW + 4
-    assert at.next_uncounted_offset(0, WEB) > 7 >= at.next_uncounted_offset(1, WEB)
+    assert at.find_stream_time_ms(WEB) == NOW + 4
+    assert at.find_next_uncounted_offset(0, WEB) > 7 >= at.find_next_uncounted_offset(1, WEB)
 
 
 def test_a_record_deleted_by_retention_is_not_compared() -> None:
@@ -159,17 +159,17 @@ def test_a_move_starts_at_the_shards_row() -> None:
     assert (move.place, move.from_row, read_row(move.to_row).next_offset) == (PLACE, row(9), 13)
     at.accept(0, [move])
     assert at.move_past(0, WEB, record(20), NOW).from_row == move.to_row
-    assert at.next_uncounted_offset(0, WEB) > 12
+    assert at.find_next_uncounted_offset(0, WEB) > 12
 
 
 def test_quiet_shards_follow_and_those_ahead_stay() -> None:
     at = find(state({PLACE: row(4)}, shards=2), state({PLACE: row(9)}, shards=2))
     at.advance({WEB: make_columns([record(5), record(6)])})
-    behind, ahead = at.all_moves(0)[0], at.all_moves(1)[0]
+    behind, ahead = at.list_all_moves(0)[0], at.list_all_moves(1)[0]
     assert (behind.from_row, read_row(behind.to_row).next_offset) == (row(4), 7)
     assert ahead.from_row == ahead.to_row == row(9)
-    assert at.offsets_to_commit() == {WEB: 7}
-    assert find(state()).all_moves(0) == []
+    assert at.list_offsets_to_commit() == {WEB: 7}
+    assert find(state()).list_all_moves(0) == []
 
 
 def test_a_recreated_topic_and_another_number_of_partitions_are_changes() -> None:

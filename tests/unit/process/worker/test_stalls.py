@@ -49,7 +49,7 @@ def test_a_stall_beside_busy_partitions_is_reported_later() -> None:
 
 
 def state(*offsets: int) -> ShardState:
-    ledger = {PartitionId("web-1", n): LedgerRow(at, at - 1, 0, "ff", 0, 0).text() for n, at in enumerate(offsets)}
+    ledger = {PartitionId("web-1", n): LedgerRow(at, at - 1, 0, "ff", 0, 0).to_text() for n, at in enumerate(offsets)}
     return ShardState("g", SCHEMA, 1, {"web": "web-1"}, {}, ledger, False, "v", {})
 
 

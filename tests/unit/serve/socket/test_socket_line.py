@@ -47,7 +47,7 @@ def count_dropped() -> float:
 
 
 async def say_large(line: SocketLine, size: int) -> None:
-    async with line.room_for(size):
+    async with line.hold_room(size):
         await line.say("x" * size)
 
 

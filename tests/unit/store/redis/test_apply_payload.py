@@ -164,7 +164,7 @@ def test_places_and_rows_are_read_back() -> None:
     place = PartitionId("AbC-_:x", 12)
     assert redis_keys.read_place(redis_keys.write_place(place)) == place
     row = LedgerRow(5, 4, 1_795_000_000_000, "00ff", 3, 1_795_000_000_001)
-    assert read_row(row.text()) == row
+    assert read_row(row.to_text()) == row
     assert redis_keys.read_dedup_partition("demo:rta.events.web:3:29916666") == redis_keys.read_dedup_partition(
         "demo:rta.events.web:3"
     )
