@@ -105,7 +105,7 @@ class OraclePeople:
         for visit in self._visits:
             if visit.user and visit.anonymous:
                 self._links[visit.anonymous].append((visit.time, visit.user))
-        self._link_times = {one: [time for time, _ in links] for one, links in self._links.items()}
+        self._link_times = {person: [time for time, _ in links] for person, links in self._links.items()}
         self.persons: dict[Id, list[OracleVisit]] = defaultdict(list)
         for visit in self._visits:
             self.persons[self.find_person(visit)].append(visit)
