@@ -21,10 +21,10 @@ def list_daily_reads(plan: QueryPlan, shape: DailyPlan) -> list[ReadFields]:
 def build_daily_rows(plan: QueryPlan, shape: DailyPlan, answers: Answers) -> AnswerRows:
     table = make_table(list_daily_reads(plan, shape), answers)
 
-    def number_of(tiles: Sequence[Tile]) -> int:
+    def read_number(tiles: Sequence[Tile]) -> int:
         return table.get(tiles[-1], {}).get(shape.measure, 0)
 
-    points = [number_of(span.tiles) for span in plan.period.spans]
-    previous = None if plan.period.previous is None else number_of(plan.period.previous)
+    points = [read_number(span.tiles) for span in plan.period.spans]
+    previous = None if plan.period.previous is None else read_number(plan.period.previous)
     is_short = any(SHORT_PREFIX + shape.measure in cells for cells in table.values())
     return AnswerRows([AnswerRow((), points[-1], previous, points)], find_sum_error(is_short))

@@ -41,12 +41,12 @@ class ControlLog:
         )
         errors: list[KafkaError] = []
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def note_delivery(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 errors.append(error)
 
         try:
-            producer.produce(CONTROL, key=key, value=value, on_delivery=delivered)
+            producer.produce(CONTROL, key=key, value=value, on_delivery=note_delivery)
             unsent_count = producer.flush(DELIVERY_SECONDS_MAX + 1)
         except (KafkaException, BufferError) as error:
             raise Unavailable("kafka", str(error)) from error

@@ -39,13 +39,13 @@ class KafkaDeadLetters:
         producer = self._producer = self._producer or Producer(self._config)
         errors: list[KafkaError] = []
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def note_delivery(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 errors.append(error)
 
         try:
             for dead_letter in dead_letters:
-                self._produce(producer, dead_letter, delivered)
+                self._produce(producer, dead_letter, note_delivery)
             unsent_count = producer.flush(DELIVERY_SECONDS_MAX + 1)
         except KafkaException as error:
             errors.append(error.args[0])
@@ -55,7 +55,7 @@ class KafkaDeadLetters:
             self._producer = None
             raise Unavailable("kafka", errors[0].str() if errors else "dead letters were not acknowledged in time")
 
-    def _produce(self, producer: Producer, dead_letter: DeadLetter, delivered: Delivered) -> None:
+    def _produce(self, producer: Producer, dead_letter: DeadLetter, note_delivery: Delivered) -> None:
         record = dead_letter.record
         value = record.value or b""
         headers: dict[str, str | bytes | None] = {
@@ -77,7 +77,7 @@ class KafkaDeadLetters:
                     key=dead_letter.origin.encode(),
                     value=value[:VALUE_BYTES_KEPT],
                     headers=headers,
-                    on_delivery=delivered,
+                    on_delivery=note_delivery,
                 )
                 producer.poll(0)
                 return

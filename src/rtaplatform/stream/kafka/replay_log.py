@@ -28,7 +28,7 @@ class KafkaReplays:
     def append(self, replays: Sequence[Replay]) -> None:
         producer, errors = Producer(self._config), list[KafkaError]()
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def note_delivery(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 errors.append(error)
 
@@ -41,7 +41,7 @@ class KafkaReplays:
                     value=REPLAY_MARK + replay.value,
                     timestamp=max(replay.timestamp_ms, 0),  # 0: now
                     headers={REPLAY_HEADER: replay.origin.encode(), **replay.headers},
-                    on_delivery=delivered,
+                    on_delivery=note_delivery,
                 )
                 producer.poll(0)
             unsent_count = producer.flush(DELIVERY_SECONDS_MAX + 1)
