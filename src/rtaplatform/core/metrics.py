@@ -150,7 +150,7 @@ def with_product_attributes(dimensions: tuple[str, ...]) -> tuple[str, ...]:
     return (*dimensions, *PRODUCT_ATTRIBUTES) if PRODUCT_ID in dimensions else dimensions
 
 
-def _from_visits(measure: str, *events: str) -> tuple[MetricSource, ...]:
+def _from_visit(measure: str, *events: str) -> tuple[MetricSource, ...]:
     """Events by what is known of the visit, too. `measure` of the rollups of visits counts these events only."""
     of_visits = [MetricSource(rollup, measure) for rollup in VISITS if measure in rollup.measures]
     return (*_from_events("count", *events), *of_visits)
@@ -226,10 +226,8 @@ _NEW_PERSONS = (MetricSource(ACTIVES, "new"),)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        AdditiveMetric("events", "count", "Events of all six call types.", _from_visits("count")),
-        AdditiveMetric(
-            "page_views", "count", "Pages and screens seen.", _from_visits("page_views", "$page", "$screen")
-        ),
+        AdditiveMetric("events", "count", "Events of all six call types.", _from_visit("count")),
+        AdditiveMetric("page_views", "count", "Pages and screens seen.", _from_visit("page_views", "$page", "$screen")),
         VISITORS,
         AdditiveMetric("new_visitors", "count", "Persons who were first seen on a day.", _NEW_PERSONS),
         DistinctMetric(

@@ -25,7 +25,7 @@ async def test_events_arrive_under_the_subscription_s_id() -> None:
     await socket.next("snapshot")  # the messages are read in order
     await site.ask("GET", "/v1/events/recent")  # the feed has begun
     tail.append(record(event("Signed Up", userId="u-1")), record(event("Other", userId="u-1"), 1))
-    events = await socket.wait_for_message("events")
+    events = await socket.next("events")
     assert (events["id"], [item["event"] for item in events["items"]]) == ("feed", ["Signed Up"])
     assert set(events) == {"type", "id", "items", "left_out"}
     socket.say(type="unsubscribe", id="feed")
