@@ -115,7 +115,7 @@ class _Exchange:
         declared = _find(self._headers, b"content-length")
         intake = BodyIntake(
             self._receive, self._parts.bounds.bodies, self._find_address,
-            turns=self._parts.bounds.turns,
+            turns=self._parts.bounds.turns, deadlines=self._parts.bounds.receives,
             declared=int(declared) if declared and declared.isdigit() else 0, streams=self._path in _STREAMED,
         )  # fmt: skip
         outlet = ResponseOutlet(

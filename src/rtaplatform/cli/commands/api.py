@@ -55,6 +55,8 @@ def command(
 
         rta api --only collect --port 8001
     """
+    import uvloop
+
     from rtaplatform import telemetry
     from rtaplatform.local.supervisor.parent_death import die_with_parent
     from rtaplatform.serve.app import create_app
@@ -73,7 +75,7 @@ def command(
         on_death=ending.note_death,
     )  # fmt: skip
     parts.bounds.guard.connections_max = _count_possible_connections(settings)
-    with open_listener(settings.host, settings.port) as listener, asyncio.Runner() as runner:
+    with open_listener(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
         # Everything is closed. A thread that waits for a server that hangs must not keep this process alive.
         os._exit(ending.exit_code)

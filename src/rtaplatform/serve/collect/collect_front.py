@@ -101,7 +101,7 @@ class _CollectExchange:
         declared = self._find(b"content-length")
         intake = BodyIntake(
             self._receive, self._bounds.bodies, self._find_address,
-            turns=self._bounds.turns,
+            turns=self._bounds.turns, deadlines=self._bounds.receives,
             declared=int(declared) if declared and declared.isdigit() else 0,
         )  # fmt: skip
         try:

@@ -2,6 +2,9 @@
 
 A body may take GRACE_SECONDS, and a second more for each RATE_BYTES received. Only time spent waiting for the client
 counts. A body that is too slow is answered with 408, one that finds no room with 503. Both close the connection.
+
+The server ends each body with an empty message. A body of declared length is complete without it, and the handler does
+not wait for it: to take one message from the server costs as much as a fifth of a collecting call.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from rtaplatform import telemetry
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.core.errors import Busy, SlowBody
 from rtaplatform.serve.connections.byte_budget import FREE_BYTES, BudgetShare, ByteBudget, ByteBudgetSpent
+from rtaplatform.serve.connections.deadlines import Deadlines
 
 GRACE_SECONDS = 15.0
 RATE_BYTES = 4 << 10
@@ -34,6 +38,7 @@ class BodyIntake:
         address: Callable[[], str],
         *,
         turns: CooperativeQueue | None = None,
+        deadlines: Deadlines | None = None,
         declared: int = 0,
         streams: bool = False,
         grace_seconds: float = GRACE_SECONDS,
@@ -42,14 +47,15 @@ class BodyIntake:
         self._declared, self._streams, self._grace_seconds = declared, streams, grace_seconds
         self._share: BudgetShare | None = None
         self._turns = turns or CooperativeQueue()
+        self._deadlines = deadlines or Deadlines(grace_seconds)
         self._received, self._marked, self._waited = 0, 0, 0.0
-        self._timeout: asyncio.Timeout | None = None
-        self._is_complete = self._is_dropped = self._is_unpacking = False
+        self._receiving: asyncio.Task[Any] | None = None  # the task that waits for the client
+        self._is_complete = self._is_dropped = self._is_unpacking = self._has_empty_end = False
         self.is_client_gone = False
 
     async def __call__(self) -> Any:
-        if self._is_complete:  # the only message left is that the client has disconnected
-            return self._note_disconnect(await self._receive())
+        if self._is_complete:
+            return await self._receive_disconnect()
         if self._declared > FREE_BYTES:
             await self.hold(self._declared)
         message = self._note_disconnect(await self._receive_in_time())
@@ -58,6 +64,8 @@ class BodyIntake:
             self._marked = self._received
             if self._share is not None:
                 self._share.note_progress()
+        if message.get("more_body", False) and self._received == self._declared:
+            message, self._has_empty_end = {**message, "more_body": False}, True
         if not message.get("more_body", False):
             self._complete()
             if self._received > FREE_BYTES and not self._streams:
@@ -105,14 +113,21 @@ class BodyIntake:
             self.is_client_gone = True
         return message
 
+    async def _receive_disconnect(self) -> Any:
+        """Receive what is left once the body is complete: that the client has disconnected."""
+        message = await self._receive()
+        if self._has_empty_end and message["type"] == "http.request":
+            message = await self._receive()
+        return self._note_disconnect(message)
+
     async def _receive_in_time(self) -> Any:
         if self._is_dropped:
             raise _make_busy_error()
         start = time.monotonic()
         seconds_left = self._grace_seconds + self._received / RATE_BYTES - self._waited
+        self._receiving = asyncio.current_task()
         try:
-            async with asyncio.timeout(seconds_left) as self._timeout:
-                return await self._receive()
+            return await self._deadlines.keep(self._receive(), seconds_left)
         except TimeoutError:
             self._complete()
             if self._is_dropped:
@@ -123,7 +138,7 @@ class BodyIntake:
                 hint=f"Send {RATE_BYTES} bytes a second at least.",
             ) from None
         finally:
-            self._timeout = None
+            self._receiving = None
             self._waited += time.monotonic() - start
 
     def _complete(self) -> None:
@@ -134,8 +149,8 @@ class BodyIntake:
     def _give_up(self) -> None:
         """Give up this body: another request needs the room, and this client sends nothing."""
         self._is_dropped = True
-        if self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time())
+        if self._receiving is not None:
+            self._deadlines.expire(self._receiving)
 
 
 def _make_busy_error() -> Busy:

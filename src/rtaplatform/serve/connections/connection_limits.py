@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
+from rtaplatform.serve.connections.body_intake import GRACE_SECONDS
 from rtaplatform.serve.connections.byte_budget import ByteBudget
 from rtaplatform.serve.connections.connection_guard import ConnectionGuard
 from rtaplatform.serve.connections.deadlines import Deadlines
@@ -12,6 +13,7 @@ from rtaplatform.serve.connections.exchanges import Exchanges
 from rtaplatform.serve.connections.networks import is_within
 from rtaplatform.settings import ApiSettings
 
+BODY_LOOK_SECONDS = 0.5  # between looks for bodies that take too long
 BODY_WAIT_SECONDS = 10.0  # a large body waits so long for room: as long as for Kafka
 ANSWER_WAIT_SECONDS = 1.0
 ANSWERS_WAITING_MAX = 4  # each is in memory already
@@ -26,6 +28,7 @@ class ConnectionLimits:
     bodies: ByteBudget
     answers: ByteBudget
     messages: ByteBudget
+    receives: Deadlines
     sends: Deadlines
     live_sends: Deadlines
     turns: CooperativeQueue = field(default_factory=CooperativeQueue)
@@ -43,6 +46,7 @@ def make_connection_limits(settings: ApiSettings, trusted_proxies: str = "") -> 
             waiting_max=ANSWERS_WAITING_MAX,
         ),
         messages=ByteBudget("messages", MESSAGES_BYTES_MAX, wait_seconds=MESSAGE_WAIT_SECONDS),
+        receives=Deadlines(GRACE_SECONDS, BODY_LOOK_SECONDS),
         sends=Deadlines(STALLED_SECONDS_MAX),
         live_sends=Deadlines(settings.live_send_timeout_seconds),
     )

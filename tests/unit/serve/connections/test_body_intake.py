@@ -73,6 +73,25 @@ async def test_a_complete_body_has_no_time_limit() -> None:
     assert whole.is_client_gone
 
 
+async def test_a_body_of_declared_length_is_complete_without_the_empty_message_at_its_end() -> None:
+    client = Client(b"ab", b"c")
+    whole = intake(client, held(), declared=3, grace_seconds=0.01)
+    assert await read(whole) == b"abc"
+    assert len(client.messages) == 1
+    waiting = asyncio.ensure_future(whole())
+    await asyncio.sleep(0.03)
+    assert not waiting.done()
+    assert not client.messages
+    client.leaves.set()
+    assert (await waiting)["type"] == "http.disconnect"
+    assert whole.is_client_gone
+
+
+async def test_a_body_that_is_shorter_than_declared_waits_for_the_rest() -> None:
+    with pytest.raises(SlowBody, match="2 bytes"):
+        await read(intake(Client(b"ab", ends=False), held(), declared=3, grace_seconds=0.01))
+
+
 async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
     of, client = held(), Client(b"x" * MB)
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
