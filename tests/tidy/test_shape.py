@@ -35,7 +35,6 @@ MANY_FIELDS = {
     "MemoryTotals": 13,  # each kind of what a generation holds
     "SimulationPlan": 14,  # what `rta simulate` is asked for
     # State of one long life.
-    "BodyIntake": 16,  # room of all bodies and of each address
     "Kafka": 14,  # paths, ports and sizes of an embedded server
     "KafkaConsumer": 13,  # an assignment, and what was fetched of it
     "KeyCache": 13,  # entries, look-ups under way, and since when PostgreSQL is away

@@ -75,7 +75,10 @@ def command(
         on_death=ending.note_death,
     )  # fmt: skip
     parts.bounds.guard.connections_max = _count_possible_connections(settings)
-    with open_listener(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        open_listener(settings.host, settings.port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_serve(lambda: create_app(parts), listener, parts, ending.stop))
         # Everything is closed. A thread that waits for a server that hangs must not keep this process alive.
         os._exit(ending.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
-from rtaplatform.serve.connections.body_intake import GRACE_SECONDS
+from rtaplatform.serve.connections.body_receiver import GRACE_SECONDS
 from rtaplatform.serve.connections.byte_budget import ByteBudget
 from rtaplatform.serve.connections.connection_guard import ConnectionGuard
 from rtaplatform.serve.connections.deadlines import Deadlines

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from rtaplatform.serve.connections.body_intake import Receive
+from rtaplatform.serve.connections.body_receiver import Receive
 from rtaplatform.serve.connections.response_outlet import Send
 
 

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rtaplatform.core.errors import UnreadableBody, UnsupportedEncoding
-from rtaplatform.serve.connections.body_intake import BodyIntake, Receive
+from rtaplatform.serve.connections.body_intake import BodyIntake
+from rtaplatform.serve.connections.body_receiver import Receive
 
 ENCODINGS = ("", "identity", "gzip", "x-gzip")
 _GZIP_MAGIC = b"\x1f\x8b"

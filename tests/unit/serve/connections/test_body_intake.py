@@ -12,7 +12,8 @@ import pytest
 
 from rtaplatform.collect.cooperative_queue import CooperativeQueue
 from rtaplatform.core.errors import Busy, SlowBody
-from rtaplatform.serve.connections.body_intake import RATE_BYTES, BodyIntake
+from rtaplatform.serve.connections.body_intake import BodyIntake
+from rtaplatform.serve.connections.body_receiver import RATE_BYTES
 from rtaplatform.serve.connections.byte_budget import STALLED_SECONDS, BudgetShare, ByteBudget
 from rtaplatform.serve.http.bodies import read_body
 
