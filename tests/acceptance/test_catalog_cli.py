@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.acceptance.test_collect import SOURCES, Api, start_api
 from tests.integration.catalog_stack import KEYS, CatalogStack, prepare
 from tests.integration.servers import Servers
@@ -139,8 +139,8 @@ def test_life_of_a_key_on_the_command_line(shell: Shell) -> None:
     made = json.loads(said)
     assert (code, made["scopes"], made["expires_at"] is not None) == (0, ["catalog:read", "catalog:write"], True)
     own = {"Authorization": f"Bearer {made['key']}"}
-    assert httpx.get(f"{shell.api.url}/v1/products?limit=1", headers=own).status_code == 200
-    assert httpx.get(f"{shell.api.url}/v1/keys", headers=own).status_code == 403
+    assert plain_http.get(f"{shell.api.url}/v1/products?limit=1", headers=own).status_code == 200
+    assert plain_http.get(f"{shell.api.url}/v1/keys", headers=own).status_code == 403
     listed = json.loads(shell.run("keys", "list", "--json")[1])["items"]
     assert made["id"] in [one["id"] for one in listed]
     assert made["key"] not in shell.run("keys", "list")[1]

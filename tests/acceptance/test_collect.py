@@ -29,6 +29,7 @@ from rtaplatform.core.time.timestamps import read_time_ms
 from rtaplatform.core.values.murmur2 import find_bucket
 from rtaplatform.settings import CatalogSettings, KafkaSettings, TopicSettings
 from rtaplatform.stream.kafka.broker import Broker
+from tests import plain_http
 from tests.integration.chaos import until
 from tests.integration.log_ends import read_end
 from tests.integration.servers import Servers, empty_catalog, flush
@@ -36,6 +37,7 @@ from tests.integration.servers import Servers, empty_catalog, flush
 KEYS = SeededDemoKeys(write="rta_w_acceptance", read="rta_r_acceptance", admin="rta_a_acceptance")
 WRITE = (KEYS.write, "")
 DELIVERY_SECONDS = 3
+SENDERS = 64  # each waits so long while the broker is away
 SOURCES = Path(rtaplatform.__file__).parents[1]
 
 
@@ -47,7 +49,7 @@ class Api:
     url: str
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, timeout=30, **{"auth": WRITE, **options})
+        return plain_http.post(self.url + path, timeout=30, **{"auth": WRITE, **options})
 
 
 def prepare(running: Servers) -> None:
@@ -82,7 +84,7 @@ def start_api(running: Servers, folder: Path) -> Api:
     deadline = time.monotonic() + 30
     while True:
         try:
-            if httpx.get(f"{api.url}/health/live", timeout=1).status_code == 200:
+            if plain_http.get(f"{api.url}/health/live", timeout=1).status_code == 200:
                 return api
         except httpx.TransportError:
             assert process.poll() is None, (folder / "api.log").read_text()
@@ -186,7 +188,7 @@ def test_nothing_is_stored_for_a_key_that_may_not(api: Api, servers: Servers) ->
 
 
 def test_not_ready_while_redis_has_no_manifest(api: Api) -> None:
-    answer = httpx.get(f"{api.url}/health/ready", timeout=10)
+    answer = plain_http.get(f"{api.url}/health/ready", timeout=10)
     assert answer.status_code == 503
     assert answer.json()["missing"] == ["redis"]
 
@@ -198,7 +200,7 @@ def test_every_answered_event_is_on_kafka_when_the_broker_is_killed(api: Api, se
         event = {"event": "Through The Storm", "userId": "u", "messageId": f"storm-{number}"}
         answers[event["messageId"]] = api.post("/v1/track", json=event).status_code
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(SENDERS) as pool:
         for number in range(600):
             pool.submit(send, number)
             if number == 300:

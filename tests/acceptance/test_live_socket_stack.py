@@ -11,6 +11,7 @@ import httpx
 
 from rtaplatform.client import Client, MetricAnswer, Question
 from rtaplatform.client.web_socket import WebSocketClient
+from tests import plain_http
 from tests.acceptance.test_postgres_away import DEMO, Platform, until
 from tests.acceptance.test_postgres_away import platform as platform  # the fixture
 
@@ -40,10 +41,10 @@ class Follower:
 def sign_in_by_link(url: str) -> str:
     """As `rta up` and a browser do. Returns the cookie."""
     headers = {"Authorization": f"Bearer {DEMO.admin}"}
-    code = httpx.post(f"{url}/v1/session/codes", headers=headers, timeout=30).raise_for_status().json()["start"]
+    code = plain_http.post(f"{url}/v1/session/codes", headers=headers, timeout=30).raise_for_status().json()["start"]
     page = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
-    opened = httpx.post(f"{url}/v1/session", json={"start": code}, headers=page, timeout=30).raise_for_status()
-    assert httpx.post(f"{url}/v1/session", json={"start": code}, headers=page, timeout=30).status_code == 401
+    opened = plain_http.post(f"{url}/v1/session", json={"start": code}, headers=page, timeout=30).raise_for_status()
+    assert plain_http.post(f"{url}/v1/session", json={"start": code}, headers=page, timeout=30).status_code == 401
     return str(opened.headers["set-cookie"].partition(";")[0])
 
 
@@ -86,7 +87,7 @@ def test_events_are_pushed_and_sessions_last_while_the_api_is_killed(platform: P
     platform.wait_until_ready()
     assert view(platform, 2).status_code == 200
     until(lambda: follower.total() == 2, 90)
-    session = httpx.get(f"{platform.url}/v1/session", headers={"Cookie": cookie}, timeout=30)
+    session = plain_http.get(f"{platform.url}/v1/session", headers={"Cookie": cookie}, timeout=30)
     assert (session.status_code, session.json()["project"]["slug"]) == (200, "demo")
     assert hear(platform.url, {"Cookie": cookie, "Origin": platform.url})["type"] == "snapshot"
 

@@ -21,6 +21,7 @@ import rtaplatform
 from rtaplatform.catalog.demo_project import SeededDemoKeys
 from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from tests import plain_http
 from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = ("rta_w_away", "rta_r_away", "rta_a_away")
@@ -46,10 +47,12 @@ class Platform:
             self.processes[command] = subprocess.Popen(words, **place, stdout=log, stderr=log)
 
     def wait_until_ready(self) -> None:
-        until(lambda: httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200, 240)
+        until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).status_code == 200, 240)
 
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, self.url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30, **options)
+        return plain_http.request(
+            method, self.url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30, **options
+        )
 
     def collect(self, number: int) -> httpx.Response:
         event = {
@@ -137,7 +140,7 @@ def test_events_are_collected_and_counted_while_postgres_is_away(platform: Platf
             assert int(refused.headers["Retry-After"]) >= 1
         unknown = platform.ask("GET", "/v1/metrics", "rta_r_never_seen")
         assert (unknown.status_code, int(unknown.headers["Retry-After"]) >= 1) == (503, True)
-        assert httpx.get(f"{platform.url}/health/ready", timeout=10).status_code == 200
+        assert plain_http.get(f"{platform.url}/health/ready", timeout=10).status_code == 200
     finally:
         servers.postgres.start()
 

@@ -19,13 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
 from rtaplatform.catalog.keys.key_format import SCOPES_BY_KIND
 from rtaplatform.serve.app import create_app
 from rtaplatform.serve.openapi.document import make_document
+from tests import plain_http
 from tests.acceptance.test_collect import Api, start_api
 from tests.integration.catalog_stack import KEYS, prepare
 from tests.integration.servers import Servers
@@ -72,7 +72,7 @@ def api(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def test_every_operation_keeps_to_the_document_whoever_asks(api: Api, tmp_path: Path) -> None:
     document = tmp_path / "openapi.json"
-    document.write_bytes(httpx.get(f"{api.url}/openapi.json", timeout=30).content)
+    document.write_bytes(plain_http.get(f"{api.url}/openapi.json", timeout=30).content)
     with ThreadPoolExecutor(len(ROLES)) as pool:
         runs = dict(zip(ROLES, pool.map(lambda role: run_as(role, api.url, tmp_path), ROLES), strict=True))
     assert {role: run.code for role, run in runs.items()} == dict.fromkeys(ROLES, 0), "\n".join(

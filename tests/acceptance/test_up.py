@@ -30,6 +30,7 @@ from rtaplatform.local.platform import Instance
 from rtaplatform.local.supervisor.supervisor import Supervisor
 from rtaplatform.operate.project_operations import find_projects
 from rtaplatform.settings import CatalogSettings
+from tests import plain_http
 from tests.acceptance.test_postgres_away import prepare, until
 from tests.integration.servers import Servers, empty_log
 
@@ -76,7 +77,7 @@ class Shell:
 
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"}
-        return httpx.request(method, f"{self.ready['url']}{path}", headers=headers, timeout=30, **options)
+        return plain_http.request(method, f"{self.ready['url']}{path}", headers=headers, timeout=30, **options)
 
     @staticmethod
     def _rta(*words: str) -> list[str]:
@@ -118,8 +119,8 @@ def test_status_says_where_everything_is_and_shows_no_password(shell: Shell) -> 
     assert (done.returncode, state["state"], state["problems"]) == (0, "ready", [])
     assert state["redis"].startswith("redis://***@")
     assert state["last_5_minutes"]["unread_workers"] == []
-    assert "rta_worker_records" in httpx.get(state["signals"]["worker-1"]).text
-    assert "rta_profiles_events" in httpx.get(state["signals"]["profiles"]).text
+    assert "rta_worker_records" in plain_http.get(state["signals"]["worker-1"]).text
+    assert "rta_profiles_events" in plain_http.get(state["signals"]["profiles"]).text
     text = shell.run("status", "--data-dir", "data").stdout + shell.said()
     for name in ("redis", "postgres"):
         assert shell.ready[name].partition("://")[2].partition("@")[0].partition(":")[2] not in text
@@ -142,7 +143,7 @@ def test_every_answer_is_the_same_after_kill_9_and_after_a_rebuild(shell: Shell)
     assert running is not None
     for name in ("worker-1", "api"):
         os.kill(running.children[name], signal.SIGKILL)
-    until(lambda: httpx.get(f"{shell.ready['url']}/health/ready").status_code == 200, 90)
+    until(lambda: plain_http.get(f"{shell.ready['url']}/health/ready").status_code == 200, 90)
     assert _differences(before, _ask_everything(shell)) == [], "after kill -9"
     rebuilt = shell.run("rebuild", "--data-dir", "data", "--json")
     assert rebuilt.returncode == 0, rebuilt.stderr
@@ -237,7 +238,7 @@ def test_profiles_that_hang_are_told_until_they_go_on(shell: Shell) -> None:
         assert [line for line in said["problems"] if line.startswith("profiles: they stand still: ")]
         assert said["state"] == "ready"
         assert shell.run("status", "--data-dir", "data").stdout.startswith("ready, degraded (profiles): ")
-        assert httpx.get(f"{shell.ready['url']}/health/ready").json()["degraded"] == ["profiles"]
+        assert plain_http.get(f"{shell.ready['url']}/health/ready").json()["degraded"] == ["profiles"]
     finally:
         os.kill(running.children["profiles"], signal.SIGCONT)
     until(lambda: not status()["degraded"], 90)

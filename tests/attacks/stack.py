@@ -25,6 +25,7 @@ from pydantic import SecretStr
 import rtaplatform
 from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
+from tests import plain_http
 from tests.integration.servers import Servers, empty_catalog, flush
 
 LOOPBACK = "127.0.0.1"
@@ -69,7 +70,7 @@ class Api:
 
     def ask(self, method: str, path: str, key: str | None = READ_KEY, **options: Any) -> httpx.Response:
         headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **options.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+        return plain_http.request(method, self.url + path, headers=headers, timeout=30, **options)
 
     def collect(self, **fields: Any) -> httpx.Response:
         """One event, as a customer sends it."""

@@ -15,6 +15,7 @@ from rtaplatform.settings import KafkaSettings
 from rtaplatform.stream.kafka.broker import Broker
 from tests.attacks.harm import unharmed
 from tests.attacks.stack import ATTACKER, EVENT, WRITE_KEY, Stack
+from tests.plain_http import NO_TLS
 
 EVENTS = 2_500
 PATIENCE_SECONDS = 10.0  # the API refuses a body that has waited for room so long
@@ -35,7 +36,7 @@ class Overload:
         self._stack = stack
 
     def send(self, _: int) -> None:
-        transport = httpx.HTTPTransport(local_address=ATTACKER)
+        transport = httpx.HTTPTransport(verify=NO_TLS, local_address=ATTACKER)
         headers = {"Authorization": f"Bearer {WRITE_KEY}", "Content-Encoding": "gzip"}
         with httpx.Client(base_url=self._stack.url, headers=headers, transport=transport, timeout=60) as client:
             while time.monotonic() < self._deadline:

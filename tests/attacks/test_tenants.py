@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests import plain_http
 from tests.attacks.harm import unharmed
 from tests.attacks.stack import ADMIN_KEY, ATTACKER, EVENT, READ_KEY, WRITE_KEY, Api, Stack
 
@@ -23,7 +24,7 @@ GUESSES_A_MINUTE = 300
 def client_of(api: Api, key: str | None = None, source: str = ATTACKER) -> httpx.Client:
     """A client behind an address of its own, on one connection."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    transport = httpx.HTTPTransport(local_address=source)
+    transport = httpx.HTTPTransport(verify=plain_http.NO_TLS, local_address=source)
     return httpx.Client(base_url=api.url, headers=headers, transport=transport, timeout=30)
 
 
@@ -121,7 +122,7 @@ def test_a_browser_comes_back_to_any_process(stack: Stack) -> None:
                 last_id = id
         for stolen in ("", "g-0-1.1", last_id[:-1] + ("A" if last_id[-1] != "A" else "B")):
             headers = {"Last-Event-ID": stolen} if stolen else {}
-            assert httpx.get(f"{other.url}/v1/live", params=query, headers=headers).status_code == 401
+            assert plain_http.get(f"{other.url}/v1/live", params=query, headers=headers).status_code == 401
 
 
 def test_projects_are_not_made_without_end(stack: Stack) -> None:
@@ -139,7 +140,7 @@ class stream_of:  # noqa: N801  # reads as a function
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         if last_id:
             headers["Last-Event-ID"] = last_id
-        self._answer = httpx.stream("GET", f"{api.url}/v1/live", params=query, headers=headers, timeout=30)
+        self._answer = plain_http.stream("GET", f"{api.url}/v1/live", params=query, headers=headers, timeout=30)
 
     def __enter__(self) -> Any:
         answer = self._answer.__enter__()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
+from tests import plain_http
 from tests.browser.live_platform import LivePlatform
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "dist" / "screenshots"
@@ -107,7 +108,7 @@ class ApiCaller:
     key: str
 
     def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        answer = httpx.request(
+        answer = plain_http.request(
             method, self.platform.url + path, content=None if body is None else json.dumps(body), timeout=30,
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )  # fmt: skip

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import httpx
 from confluent_kafka import Consumer, TopicPartition
 
+from tests import plain_http
 from tests.integration.log_ends import read_end
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -101,7 +101,7 @@ class LivePlatform:
         return address
 
     def create_project(self, slug: str, **settings: str) -> LiveProject:
-        answer = httpx.post(
+        answer = plain_http.post(
             f"{self.url}/v1/projects", json={"slug": slug, **settings}, timeout=30,
             headers={"Authorization": f"Bearer {self.ready['admin_key']}"},
         )  # fmt: skip
@@ -161,7 +161,7 @@ class LiveProject:
 
     def totals(self, metric: str, **parameters: str) -> dict[tuple[str, ...], float]:
         """The totals of the last hour, by the values of the breakdown."""
-        answer = httpx.get(
+        answer = plain_http.get(
             f"{self.platform.url}/v1/metrics/{metric}", params={"from": "-60m", "limit": "1000", **parameters},
             headers={"Authorization": f"Bearer {self.read_key}"}, timeout=30,
         )  # fmt: skip

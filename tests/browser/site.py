@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
+from tests import plain_http
 
 PREFIX = "/stats"
 BODY = """<!doctype html><html><head><meta charset="utf-8"><title>Shop</title>{head}</head><body>
@@ -102,7 +102,7 @@ class _SiteHandler(BaseHTTPRequestHandler):
         headers |= {"Host": self.headers["host"], "X-Forwarded-Prefix": PREFIX, "X-Forwarded-Proto": "http"}
         headers["accept-encoding"] = "identity"
         url = self.site.platform_url + self.path.removeprefix(PREFIX)
-        answer = httpx.request(method, url, content=body, headers=headers, timeout=30)
+        answer = plain_http.request(method, url, content=body, headers=headers, timeout=30)
         self._answer(answer.status_code, answer.content, answer.headers.get("content-type", ""))
 
     def _answer(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> None:

@@ -9,9 +9,9 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
 from playwright.sync_api import Browser, expect
 
+from tests import plain_http
 from tests.browser.dashboard_window import ApiCaller, DashboardWindow
 from tests.browser.live_platform import LivePlatform, LiveProject, wait_for
 
@@ -125,7 +125,7 @@ def test_an_empty_project_shows_why_its_first_event_was_refused(
     window = DashboardWindow(browser, platform, project.read_key)
     page = window.open("/")
     expect(page.locator(".listening")).to_be_visible()
-    answer = httpx.post(
+    answer = plain_http.post(
         f"{platform.url}/v1/track", json={"event": "Signed Up"}, timeout=30,
         headers={"Authorization": f"Bearer {project.write_key}"},
     )  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.browser.flaky_proxy import FlakyProxy
 from tests.browser.live_platform import LivePlatform, LiveProject, wait_for
 from tests.browser.python_sdks import CLICKS, EVENTS, ORDERS, PEOPLE, PYTHON_SDKS, REVENUE
@@ -15,7 +15,7 @@ TOO_LARGE = 40_000  # more than an event may have, and less than the SDKs refuse
 
 
 def read_duplicates(project: LiveProject) -> int:
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{project.platform.url}/v1/metrics/events", params={"from": "-60m"}, timeout=30,
         headers={"Authorization": f"Bearer {project.read_key}"},
     )  # fmt: skip

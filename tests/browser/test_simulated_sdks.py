@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import httpx
-
+from tests import plain_http
 from tests.browser.flaky_proxy import FlakyProxy
 from tests.browser.live_platform import SOURCE, LiveProject, wait_for
 
@@ -58,7 +57,7 @@ def by(rows: Rows, dimension: str) -> dict[tuple[str, ...], float]:
 
 
 def read_meta(project: LiveProject) -> dict[str, Any]:
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{project.platform.url}/v1/metrics/events", params=DAY, timeout=30,
         headers={"Authorization": f"Bearer {project.read_key}"},
     )  # fmt: skip

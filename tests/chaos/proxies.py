@@ -21,6 +21,7 @@ from rtaplatform.local.data.cache_folder import cache_folder
 from rtaplatform.local.data.ports import LOOPBACK
 from rtaplatform.local.supervisor.child_process import ChildProcess, Command, make_plain_environment
 from rtaplatform.settings import LocalSettings
+from tests import plain_http
 
 MODULE = "github.com/Shopify/toxiproxy/v2/cmd/server"
 VERSION = "v2.5.0"  # the newest that the Go of Debian 12 (1.19) builds
@@ -95,7 +96,7 @@ class Proxies:
         return cls(process, f"http://{LOOPBACK}:{port}")
 
     def answers(self) -> bool:
-        return httpx.get(f"{self.url}/version").is_success
+        return plain_http.get(f"{self.url}/version").is_success
 
     def link(self, name: str, *, listen: int, upstream: int) -> Link:
         """Put a proxy in front of a port of this machine."""
@@ -108,7 +109,7 @@ class Proxies:
 
 
 def _post(url: str, body: dict[str, Any]) -> None:
-    httpx.post(url, json=body).raise_for_status()
+    plain_http.post(url, json=body).raise_for_status()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import httpx
 import redis
 from pydantic import SecretStr
 
@@ -32,6 +31,7 @@ from rtaplatform.local.servers.valkey import Valkey
 from rtaplatform.local.supervisor.child_process import ChildProcess, Command, run_to_completion
 from rtaplatform.operate.operations import migrate
 from rtaplatform.settings import CatalogSettings, LocalSettings, TopicSettings
+from tests import plain_http
 from tests.chaos.disks import Disk, enter_namespace
 from tests.chaos.history import History
 from tests.chaos.proxies import Link, Proxies
@@ -94,7 +94,7 @@ class Site:
         for number in range(WORKERS):
             self.start_worker(number)
         self.api[0].start(self._command("api"))
-        until(lambda: httpx.get(f"{self.url}/health/ready", timeout=5).is_success, "the API", 60)
+        until(lambda: plain_http.get(f"{self.url}/health/ready", timeout=5).is_success, "the API", 60)
 
     def start_worker(self, number: int) -> None:
         """Its servers are behind the proxies."""

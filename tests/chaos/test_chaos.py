@@ -19,6 +19,7 @@ import pytest
 
 from rtaplatform.local.supervisor.child_process import ChildProcess
 from rtaplatform.stream.kafka.broker import Broker
+from tests import plain_http
 from tests.chaos.faults import KINDS
 from tests.chaos.over_http import differences_over_http
 from tests.chaos.plan import Step, make_plan, seconds_of
@@ -66,7 +67,7 @@ def test_every_number_is_the_oracles_after_faults_under_load_and_health_told_the
         _say(f"chaos: seed {seed}; the faults so far:\n{fault_log(site.history)}")
         _say(f"the last answers: {site.history.answers[-3:]}")
         with suppress(httpx.HTTPError):
-            _say(f"health: {httpx.get(f'{site.url}/health/ready', timeout=10).text}")
+            _say(f"health: {plain_http.get(f'{site.url}/health/ready', timeout=10).text}")
         raise
     _say("\n".join(summary(site.history)))
     assert not wrong, (
@@ -121,7 +122,7 @@ def _await_rest(site: Site, watcher: Watcher) -> None:
     site.rebuilds.finish()
     site.stack.drain()
     _await_calm(watcher)
-    until(lambda: httpx.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
+    until(lambda: plain_http.get(f"{site.url}/health/ready", timeout=10).is_success, "readiness")
     site.check_children()
 
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from tests import plain_http
 from tests.chaos.disks import Disk, enter_namespace
 from tests.integration.chaos import until
 
@@ -43,7 +43,7 @@ class Sent:
 
     def send(self, name: str) -> bool:
         event = {"event": "Disk Test", "anonymousId": "a-1", "messageId": name}
-        reply = httpx.post(
+        reply = plain_http.post(
             f"{self.url}/v1/track", json=event, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
         )
         if reply.status_code == 200:
@@ -75,7 +75,9 @@ class Up:
     def total(self, event: str) -> int:
         ready = self.ready()
         headers = {"Authorization": f"Bearer {ready['read_key']}"}
-        reply = httpx.get(f"{ready['url']}/v1/metrics/events", params={"event": event}, headers=headers, timeout=30)
+        reply = plain_http.get(
+            f"{ready['url']}/v1/metrics/events", params={"event": event}, headers=headers, timeout=30
+        )
         return int(reply.json()["results"][0]["total"]) if reply.status_code == 200 else -1
 
 
@@ -116,10 +118,12 @@ def test_nothing_is_lost_and_all_comes_back_by_itself_once_there_is_room(disk: D
         number += 1
     assert set(sent.refused) == {503}
     assert up.process.poll() is None, "the supervisor has ended"
-    assert httpx.get(f"{ready['url']}/health/live", timeout=5).status_code == 200
+    assert plain_http.get(f"{ready['url']}/health/live", timeout=5).status_code == 200
     disk.free()
     until(lambda: sent.send(f"after-{time.monotonic()}"), "an acknowledged event", HEALED_SECONDS_MAX)
-    until(lambda: httpx.get(f"{ready['url']}/health/ready", timeout=10).is_success, "readiness", HEALED_SECONDS_MAX)
+    until(
+        lambda: plain_http.get(f"{ready['url']}/health/ready", timeout=10).is_success, "readiness", HEALED_SECONDS_MAX
+    )
     until(lambda: up.total("Disk Test") >= len(sent.acknowledged), "all that was acknowledged", HEALED_SECONDS_MAX)
     assert up.total("Disk Test") <= len(sent.acknowledged) + len(sent.refused)
     assert up.ready() == ready
