@@ -13,6 +13,7 @@ marked as bots. Each kind has its own cap.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -74,6 +75,7 @@ ANCHORS: Mapping[str, str] = {
 _OF_DECLARED = (EMPTY, NAMES)  # the value of a property or trait, and the event's name
 
 
+@lru_cache(maxsize=1_024)
 def list_bounded_values(rollup: str) -> tuple[frozenset[str] | bool, ...]:
     """For each dimension of a rollup its bounded values, or ANY; empty if the rollup has no cap."""
     if is_declared(rollup):

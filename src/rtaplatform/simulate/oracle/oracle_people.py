@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from math import floor, log
 from typing import NamedTuple
 
@@ -230,11 +231,16 @@ class OraclePeople:
             yield from count_orders(_find_sessions_before(linked, devices[anonymous]), own_orders)
 
     def _make_cell(self, rollup: str, day: date) -> Cell:
-        noon = datetime(day.year, day.month, day.day, 12, tzinfo=load_zone_info(self._rules.zone))
-        return rollup, "day", find_bucket_starts(int(noon.timestamp() * 1_000), self._rules.zone)["day"]
+        return rollup, "day", _find_day_start(day, self._rules.zone)
 
     def _find_local_day(self, time: int) -> date:
         return datetime.fromtimestamp(time / 1_000, load_zone_info(self._rules.zone)).date()
+
+
+@lru_cache(maxsize=8_192)  # each person is counted in up to 30 days after each of theirs
+def _find_day_start(day: date, zone: str) -> int:
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=load_zone_info(zone))
+    return find_bucket_starts(int(noon.timestamp() * 1_000), zone)["day"]
 
 
 def _group_by_device(visits: Iterable[OracleVisit]) -> dict[Id, list[OracleVisit]]:
