@@ -1,10 +1,12 @@
 """`./rta test` and `./rta check`: every test group that this machine can run.
 
-A group is a folder of tests; NEEDS says which of them need more than Python. Groups run in three parts, one after the
-other. SIDE_BY_SIDE: the tests use the processors, and any of them may run beside any other, on all cores. IN_PAIRS: the
-tests mostly wait for servers, so two files run at a time, each process with servers of its own. All others watch clocks
-and memory, so they run alone. What cannot run is named at the end, with what to install. Exit codes: 0 what ran
-passed, 1 it did not (or no test ran), 2 usage, 3 something that `--all` demands is missing, 130 interrupted.
+A group is a folder of tests; NEEDS says which of them need more than Python. Groups run in parts, one after the other.
+SIDE_BY_SIDE: the tests use the processors, and any of them may run beside any other, on all cores. IN_PAIRS: the tests
+mostly wait for servers, so two files run at a time, each process with servers of its own; what they leave of the
+processors goes to FILLING, tests without a clock that run behind them at low priority. All others watch clocks and
+memory. Those of them that wait without using a processor (the mark `waits`) run beside each other, the rest alone.
+What cannot run is named at the end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test ran),
+2 usage, 3 something that `--all` demands is missing, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ LINT = (
 )
 QUICK = ("tidy", "unit", "contract", "simulation")
 SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
+FILLING = ("simulation",)  # a part of SIDE_BY_SIDE
 IN_PAIRS = ("web", "integration", "acceptance", "browser")
+WITH_WAITING = ("attacks",)
+ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
 QUICK_SEEDS = 20
 # Left to the whole check: tests of the tester, and buckets with as many products as the caps allow.
 NOT_QUICK = (
@@ -45,8 +50,17 @@ NOT_QUICK = (
     "tests/simulation/test_malformed_requests.py",
 )
 SLOWEST_SHOWN = 15
+LOW_PRIORITY = ("nice", "-n", "10")
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
 PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5
+
+
+class Part(NamedTuple):
+    """Groups that run at the same time, with these options of pytest. `filling`: groups that run behind them."""
+
+    groups: list[str]
+    options: tuple[str, ...]
+    filling: Sequence[str] = ()
 
 
 class Tool(NamedTuple):
@@ -185,25 +199,51 @@ def test_quickly() -> int:
 
 def _run(groups: Sequence[str], *arguments: str) -> int:
     """Pytest's exit code: of what failed, if anything did; "no test" only where no part had one."""
-    parts = (
-        ([group for group in groups if group in SIDE_BY_SIDE], ("--numprocesses=auto", "--dist=worksteal")),
-        # Tests of a file share what it starts. The order is kept: a file of few tests may be a long one.
-        ([group for group in groups if group in IN_PAIRS], ("-n2", "--dist=loadfile", "--no-loadscope-reorder")),
-        ([group for group in groups if group not in SIDE_BY_SIDE + IN_PAIRS], ()),
-    )
-    codes = [
-        _pytest(*options, *arguments, folders=[f"tests/{group}" for group in part]) for part, options in parts if part
-    ]
+    codes = []
+    for part in plan_parts(groups):
+        with ThreadPoolExecutor(1) as pool:
+            filled = pool.submit(_pytest_behind, *ON_ALL_CORES, *arguments, folders=part.filling)
+            codes.append(_pytest(*part.options, *arguments, folders=part.groups))
+            codes.append(filled.result())
     wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
     return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
 
 
+def plan_parts(groups: Sequence[str]) -> list[Part]:
+    """Return what to run, one part after the other. Without tests in pairs nothing runs behind them."""
+    in_pairs = [group for group in groups if group in IN_PAIRS]
+    filling = [group for group in groups if group in FILLING and in_pairs]
+    attacks = [group for group in groups if group in WITH_WAITING]
+    parts = (
+        Part([group for group in groups if group in SIDE_BY_SIDE and group not in filling], ON_ALL_CORES),
+        # Tests of a file share what it starts. The order is kept: a file of few tests may be a long one.
+        Part(in_pairs, ("-n2", "--dist=loadfile", "--no-loadscope-reorder"), filling),
+        Part(attacks, ("-m", "waits", "-n3", "--dist=worksteal")),
+        Part([group for group in groups if group not in SIDE_BY_SIDE + IN_PAIRS], ("-m", "not waits")),
+    )
+    return [part for part in parts if part.groups]
+
+
 def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
-    """`folders`: where to look for tests, unless the arguments name a place."""
+    return subprocess.run(_make_command(arguments, folders), cwd=ROOT, check=False).returncode
+
+
+def _pytest_behind(*arguments: str, folders: Sequence[str]) -> int:
+    """Run it at low priority. Its output is printed in one piece, since other tests print beside it."""
+    if not folders:
+        return PYTEST_NONE
+    command = (*LOW_PRIORITY, *_make_command(arguments, folders))
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(f"\n$ pytest {' '.join(folders)}\n{done.stdout.decode(errors='replace')}", flush=True)
+    return done.returncode
+
+
+def _make_command(arguments: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """`folders`: of the groups in which to look for tests, unless the arguments name a place."""
     shown = (f"--durations={SLOWEST_SHOWN}", "--durations-min=1")
-    places = ("--override-ini", f"testpaths={shlex.join(folders)}") if folders else ()
-    command = [sys.executable, "-m", "pytest", *shown, *places, *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    paths = shlex.join(f"tests/{folder}" for folder in folders)
+    places = ("--override-ini", f"testpaths={paths}") if folders else ()
+    return [sys.executable, "-m", "pytest", *shown, *places, *arguments]
 
 
 def _passes(command: Sequence[str]) -> bool:
@@ -247,7 +287,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _use_sources() -> None:
-    """Ours, for this process and those that it starts."""
+    """Ours, for this process and those that it starts: hundreds, so they keep what Python has compiled."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     source = str(ROOT / "src")
     sys.path.insert(0, source)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))

@@ -29,6 +29,7 @@ def is_open(connection: socket.socket) -> bool:
         return False
 
 
+@pytest.mark.waits
 def test_idle_connections_are_closed_and_keep_nobody_out(stack: Stack) -> None:
     """C3: 316 connections without a byte had ended the API."""
     forms = (
@@ -61,6 +62,7 @@ def test_an_address_with_too_many_connections_gives_back_first(stack: Stack) -> 
             connection.close()
 
 
+@pytest.mark.waits
 def test_http_2_is_not_spoken(stack: Stack) -> None:
     """C2a: windows of 0 had kept what 200 streams a connection were answered."""
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IB", 0, 4)[1:] + b"\0" + bytes(4)
@@ -71,6 +73,7 @@ def test_http_2_is_not_spoken(stack: Stack) -> None:
         assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 505"))
 
 
+@pytest.mark.waits
 def test_answers_that_nobody_reads_are_dropped(stack: Stack) -> None:
     """H5 and C2a: /openapi.json (200 KB, no key) on 300 connections that read nothing."""
     request = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -96,6 +99,7 @@ def live_connections(api: Api) -> float:
     return float(line.split()[-1])
 
 
+@pytest.mark.waits
 def test_streams_that_nobody_reads_are_dropped_and_closed(stack: Stack) -> None:
     """H5, G13: large answers, no reader; after 30 s neither memory nor sockets are kept."""
     query = "metrics=events,page_views,orders&from=-2880m&interval=minute"  # one result each, however little there is
@@ -122,6 +126,7 @@ def vanish(connection: socket.socket) -> None:
     )
 
 
+@pytest.mark.waits
 def test_clients_that_vanish_are_noticed_within_45_seconds(stack: Stack) -> None:
     """D5: 150 had been counted as connected for 240 s."""
     held = [live(stack, f"metrics=events&from=-{number % 3 + 1}h") for number in range(150)]

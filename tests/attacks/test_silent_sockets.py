@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 
+import pytest
+
 from rtaplatform.bench.live.frames import mask_frame
 from tests.attacks.harm import unharmed
 from tests.attacks.stack import READ_KEY, Api, Stack, until
@@ -43,6 +45,7 @@ def count_cut(api: Api) -> float:
     return count(api, "rta_connections_cut_total", "stalled")
 
 
+@pytest.mark.waits
 def test_sockets_that_read_nothing_are_cut_and_take_little_memory(stack: Stack) -> None:
     wanted, cut_before = count_given_up(stack) + SOCKETS, count_cut(stack)
     with unharmed(stack):

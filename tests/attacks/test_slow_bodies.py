@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import pytest
+
 from tests.attacks.harm import unharmed
 from tests.attacks.stack import EVENT, WRITE_KEY, Stack, until
 
@@ -53,6 +55,7 @@ def read_status(connection: socket.socket) -> bytes:
             return b""
 
 
+@pytest.mark.waits
 def test_a_body_that_trickles_is_given_up(stack: Stack) -> None:
     """A byte now and then is no progress."""
     connection = begin_body(stack, 1_000_000, 100)

@@ -32,6 +32,11 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
+@cache  # walking all files takes longer than reading them, and most rules do
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
 class Import(NamedTuple):
     """`folder/module` imports `target`, a dotted name; a name that is imported from a module is its last part."""
 
@@ -42,7 +47,7 @@ class Import(NamedTuple):
 def imports_of(path: Path) -> Iterator[Import]:
     """All of them, also those within functions and for types only."""
     module = path.relative_to(PACKAGE).with_suffix("").as_posix()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module, alias.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.sources import PACKAGE, files, name_of, tree_of
+from tests.tidy.sources import PACKAGE, files, name_of, nodes_of, tree_of
 
 MODULES_MAX = 14
 TOP = {"__init__.py", "settings.py", "telemetry.py"}
@@ -51,7 +51,7 @@ def _named(folder: Path) -> list[str]:
 def test_class_names_are_unique_in_the_package() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path in files(".py", below="src"):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name_of(path))
         for name in _aliases(tree_of(path)):

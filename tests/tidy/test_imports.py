@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 
-from tests.tidy.sources import PACKAGE, files, imports_of, name_of, our_imports, tree_of
+from tests.tidy.sources import PACKAGE, files, imports_of, name_of, nodes_of, our_imports
 
 CATALOG_ROWS = {
     "catalog.entities.bulk",
@@ -227,13 +227,13 @@ def test_nothing_reads_the_environment_at_import() -> None:
     for path in files(".py", below="src"):
         functions = {
             id(inner)
-            for node in ast.walk(tree_of(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             for inner in ast.walk(node)
         }
         wrong += [
             f"{name_of(path)}:{node.lineno}"
-            for node in ast.walk(tree_of(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and id(node) not in functions
         ]
     assert wrong == []

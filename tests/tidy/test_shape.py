@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tidy.sources import PACKAGE, files, name_of, ratchet, tree_of
+from tests.tidy.sources import PACKAGE, files, name_of, nodes_of, ratchet, tree_of
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 MODULE_LINES_MAX = 300  # of the package
@@ -88,7 +88,7 @@ def test_no_function_is_over_50_lines() -> None:
     sizes = {
         f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in files(".py")
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, FUNCTIONS)
     }
     assert ratchet({name: n for name, n in sizes.items() if n > FUNCTION_LINES_MAX}, LONG_FUNCTIONS) == []
@@ -107,7 +107,7 @@ def test_no_class_has_over_15_methods() -> None:
 def _classes() -> Iterator[ast.ClassDef]:
     """The package's; their names are unique (test_folders.py)."""
     for path in files(".py", below="src"):
-        yield from (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+        yield from (node for node in nodes_of(path) if isinstance(node, ast.ClassDef))
 
 
 def _fields(node: ast.ClassDef) -> set[str]:

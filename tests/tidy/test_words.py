@@ -10,7 +10,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.tidy.sources import files, name_of, ratchet, tree_of
+from tests.tidy.sources import files, name_of, nodes_of, ratchet
 
 # Written so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
@@ -54,8 +54,8 @@ def test_no_path_of_a_machine() -> None:
 def test_no_variable_is_named_by_a_pronoun_or_a_participle() -> None:
     counts: dict[str, int] = {}
     for path in files(".py", below="src/rtaplatform"):
-        stored = [node.id for node in ast.walk(tree_of(path)) if isinstance(node, ast.Name) and _is_stored(node)]
-        parameters = [node.arg for node in ast.walk(tree_of(path)) if isinstance(node, ast.arg)]
+        stored = [node.id for node in nodes_of(path) if isinstance(node, ast.Name) and _is_stored(node)]
+        parameters = [node.arg for node in nodes_of(path) if isinstance(node, ast.arg)]
         if number := sum(name in NAMELESS for name in (*stored, *parameters)):
             counts[name_of(path)] = number
     assert ratchet(counts, NAMELESS_LISTED) == []
