@@ -42,12 +42,13 @@ IN_PAIRS = ("web", "integration", "acceptance", "browser")
 WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
 QUICK_SEEDS = 20
-# Left to the whole check: tests of the tester, and buckets with as many products as the caps allow.
+# Left to the whole check: tests of the tester (the mark `tester`), buckets with as many products as the caps allow, and
+# tens of thousands of bad requests.
 NOT_QUICK = (
-    "tests/simulation/test_planted.py",
-    "tests/simulation/test_scripted.py",
-    "tests/simulation/test_caps.py",
-    "tests/simulation/test_malformed_requests.py",
+    "-m",
+    "not tester",
+    "--ignore=tests/simulation/test_caps.py",
+    "--ignore=tests/simulation/test_malformed_requests.py",
 )
 SLOWEST_SHOWN = 15
 LOW_PRIORITY = ("nice", "-n", "10")
@@ -193,8 +194,7 @@ def _lint(took: dict[str, float]) -> list[str]:
 
 def test_quickly() -> int:
     """What needs Python alone and is done in minutes."""
-    left_out = [f"--ignore={path}" for path in NOT_QUICK]
-    return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS), *left_out) else 0
+    return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS), *NOT_QUICK) else 0
 
 
 def _run(groups: Sequence[str], *arguments: str) -> int:

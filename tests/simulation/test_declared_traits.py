@@ -160,6 +160,7 @@ def test_a_delta_that_is_made_again_counts_traits_again_and_never_twice() -> Non
     assert world.run() == []
 
 
+@pytest.mark.tester
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_of_traits_is_found(plant: type[Any]) -> None:
     assert any(TraitsWorld(seed, is_apart=True, fold=plant, steps=100).run() for seed in range(20)), plant.__doc__

@@ -29,6 +29,7 @@ def test_a_fifth_of_all_calls_may_conflict() -> None:
     assert met["conflict of persons"] >= 0.2 * met["Applied"], met
 
 
+@pytest.mark.tester
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_of_people_is_found(plant: type[Any]) -> None:
     assert any(planted_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__

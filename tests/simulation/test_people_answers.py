@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rtaplatform.analytics.cache.value_totals import ValueTotals
 from rtaplatform.analytics.cache.window_cache import WindowCache
 from rtaplatform.analytics.cache.window_caches import WindowCaches
@@ -27,5 +29,6 @@ class GoesByTheNumbers(WindowCaches):
         return window
 
 
+@pytest.mark.tester
 def test_a_planted_bug_of_what_is_kept_is_found() -> None:
     assert any(AnsweredWorld(seed, windows=GoesByTheNumbers).run() for seed in range(SEEDS_MAX))

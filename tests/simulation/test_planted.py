@@ -14,6 +14,7 @@ from rtaplatform.store.port import Applied, Conflicted, Delta, Outcome, PersonWr
 from tests.simulation import capped, planted, planted_orders, planted_shared, poisoned
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.tester
 SEEDS_MAX = 60
 PLANTS: tuple[type[Any], ...] = (
     *planted.PLANTS,

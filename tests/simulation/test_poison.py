@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from rtaplatform.core.events import Reason
 from tests.simulation.poisoned import PoisonedWorld
 
@@ -13,6 +15,7 @@ def test_what_raises_is_quarantined_and_no_good_record_ever_is(seed_of_poison: i
     assert not wrong, f"seed {seed_of_poison}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
+@pytest.mark.tester
 def test_the_poisoned_worlds_hold_what_they_are_made_for() -> None:
     met: Counter[str] = Counter()
     for seed in range(6):

@@ -24,6 +24,7 @@ AT_REST = range(30)
 LIVES_MAX = 1_000
 
 
+@pytest.mark.tester
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_of_rebuilds_is_found(plant: type[Any]) -> None:
     assert any(planted_world(plant, number).run() for number in range(SEEDS_MAX)), plant.__doc__
@@ -38,6 +39,7 @@ def test_at_rest_a_rebuild_is_the_same_to_the_last_number(number: int) -> None:
     assert [digest(shard.totals, world.partitions_were_added) for shard in world.store.shards] == live
 
 
+@pytest.mark.tester
 def test_worlds_have_rebuilds_that_come_to_their_end_under_faults() -> None:
     """So that what the worlds show of them is none of nothing."""
     worlds = [World(number) for number in range(20)]

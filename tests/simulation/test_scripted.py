@@ -9,6 +9,7 @@ import pytest
 from tests.simulation import planted, planted_orders, planted_rebuilds, planted_shared
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.tester
 SEEDS = range(6)  # of sizes of batches and caches: the script is the same
 SCRIPTED = [
     (plant, world, module.planted_world)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.simulation.world import World
 
 
@@ -12,6 +14,7 @@ def test_every_event_counts_once_through_crashes_repeats_and_stale_workers(seed:
     assert not wrong, f"seed {seed}: {len(wrong)} differences, the first:\n" + "\n".join(wrong[:20])
 
 
+@pytest.mark.tester
 def test_the_worlds_hold_what_they_are_made_for() -> None:
     """Each answer that a worker may get is met: what never happens would be shown by nothing."""
     met: Counter[str] = Counter()
