@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -19,6 +19,7 @@ from rtaplatform.analytics.freshness.tracker import Freshness
 from rtaplatform.analytics.plan.declared_dimensions import list_dimensions
 from rtaplatform.analytics.plan.plan import QueryPlan
 from rtaplatform.analytics.plan.shapes import OnlinePlan
+from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.analytics.read.rows import ShownRow, ShownRows, make_table
 from rtaplatform.core.declarations import AT_APPLY, list_traits
 from rtaplatform.core.query import Answer, Meta, Result
@@ -28,9 +29,24 @@ from rtaplatform.store.port import Read, Snapshot
 INCOMPLETE = "The totals are behind the log, or a part of them stands still: /health/ready tells which."
 
 
-def build_answer(
-    job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int
-) -> Answer:
+def build_answers(
+    jobs: Sequence[QuestionJob], answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int
+) -> list[Answer]:
+    """Build the answers of one moment. Questions of one period share the counts of its quality."""
+    quality: dict[tuple[Tile, ...], dict[str, int]] = {}
+    built = []
+    for job in jobs:
+        tiles = job.plan.period.whole
+        if tiles not in quality:
+            quality[tiles] = _sum_quality(job.plan, answers)
+        built.append(_build_answer(job, answers, snapshot, fresh, now_ms, quality[tiles]))
+    return built
+
+
+def _build_answer(
+    job: QuestionJob, answers: Mapping[Read, Any], snapshot: Snapshot, fresh: Freshness, now_ms: int,
+    quality: Mapping[str, int],
+) -> Answer:  # fmt: skip
     planned = job.plan
     query, period = planned.query, planned.period
     rows = build_shown_rows(job, answers, now_ms)
@@ -43,7 +59,7 @@ def build_answer(
         interval="none" if isinstance(planned.shape, OnlinePlan) else query.interval,
         timezone=period.zone,
         results=_list_results(planned, rows),
-        meta=_make_meta(planned, answers, rows, fresh),
+        meta=_make_meta(planned, answers, rows, fresh, quality),
         currency=snapshot.project.currency if planned.metric.unit == "money" else UNSET,
         previous_from=UNSET if before is None else format_minute(before[0], period.zone),
         previous_to=UNSET if before is None else format_minute(before[1], period.zone),
@@ -71,8 +87,15 @@ def _make_result(planned: QueryPlan, row: ShownRow, times: list[str]) -> Result:
     )
 
 
-def _make_meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness) -> Meta:
-    quality = make_table(list_quality_reads(planned), answers).values()
+def _sum_quality(planned: QueryPlan, answers: Mapping[Read, Any]) -> dict[str, int]:
+    """Sum the counts of `meta` over the period."""
+    buckets = make_table(list_quality_reads(planned), answers).values()
+    return {name: sum(cells.get(measure, 0) for cells in buckets) for name, measure in QUALITY_MEASURES.items()}
+
+
+def _make_meta(
+    planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows, fresh: Freshness, quality: Mapping[str, int]
+) -> Meta:
     currencies = make_table(list_currency_reads(planned), answers).values()
     return Meta(
         as_of=None if fresh.as_of_ms is None else format_instant(fresh.as_of_ms),
@@ -80,7 +103,7 @@ def _make_meta(planned: QueryPlan, answers: Mapping[Read, Any], rows: ShownRows,
         complete=fresh.is_complete and planned.period.is_kept,
         exact=rows.error == 0,
         error=rows.error,
-        **{name: sum(cells.get(measure, 0) for cells in quality) for name, measure in QUALITY_MEASURES.items()},
+        **quality,
         other_currencies=sum(c.get("other_currencies", 0) for c in currencies)
         if planned.metric.unit == "money"
         else UNSET,

@@ -14,7 +14,7 @@ from functools import partial
 import xxhash
 from msgspec import Struct
 
-from rtaplatform.analytics.answer.answer_shape import build_answer
+from rtaplatform.analytics.answer.answer_shape import build_answers
 from rtaplatform.analytics.answer.question_job import QuestionJob, list_reads, list_tiles, update_windows
 from rtaplatform.analytics.answer.side_thread import SideThread
 from rtaplatform.analytics.cache.unchanged_answers import UnchangedAnswers
@@ -111,7 +111,7 @@ class Engine:
             snapshot, answers = await self._read(settings.slug, [job], now_ms, reads)
             if snapshot.project == settings:
                 fresh = self._freshness.observe(snapshot, self._clock())
-                answer = build_answer(job, answers, snapshot, fresh, now_ms)
+                (answer,) = build_answers([job], answers, snapshot, fresh, now_ms)
                 return BesideReading(answer, plan, now_ms, reads, answers)
             self._projects[settings.slug] = snapshot.project
         raise Unavailable("redis", f"the settings of {project} keep changing")
@@ -137,14 +137,14 @@ class Engine:
         fresh = self._freshness.observe(snapshot, self._clock())
         answers = await self.side_thread.run(
             cost.points + sum(part.extra_work for part in parts),
-            lambda: [build_answer(job, answers_of_reads, snapshot, fresh, now_ms) for job in jobs],
+            lambda: build_answers(jobs, answers_of_reads, snapshot, fresh, now_ms),
         )
         return Reply(answers, snapshot.generation, _hash_ledger(snapshot))
 
     async def _read(
         self, slug: str, jobs: Sequence[QuestionJob], now_ms: int, more_reads: Sequence[Read] = ()
     ) -> tuple[Snapshot, Answers]:
-        merged = merge_reads([*more_reads, *(read for job in jobs for read in list_reads(job, now_ms))])
+        merged = merge_reads([*more_reads, *list_reads(jobs, now_ms)])
         reads = list(dict.fromkeys(merged.values()))
         snapshot = await self._unchanged_answers.ask(slug, reads)
         answers = dict(zip(reads, snapshot.answers, strict=True))

@@ -7,6 +7,7 @@ their numbers belong together.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -33,9 +34,14 @@ ENGAGEMENT_DIMENSIONS = SESSIONS.dimensions
 
 def list_total_queries(query: Query, names: Sequence[str]) -> list[Query]:
     """One query for each of these metrics that can have the filters of `query`, all for one period."""
-    filters = [name for name, _ in query.filters]
-    answered = [name for name in names if can_filter(METRICS[name], filters)]
+    answered = _list_answered(tuple(names), tuple(name for name, _ in query.filters))
     return [replace(query, metric=name, beside=tuple(names)) for name in answered]
+
+
+@lru_cache(maxsize=256)
+def _list_answered(names: tuple[str, ...], filters: tuple[str, ...]) -> tuple[str, ...]:
+    """List the metrics that can have all these filters at once."""
+    return tuple(name for name in names if can_filter(METRICS[name], filters))
 
 
 async def read_totals(engine: Engine, project: str, query: Query, names: Sequence[str]) -> MetricTotals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -78,9 +78,12 @@ class QuestionJob(Struct, frozen=True):
         return 0
 
 
-def list_reads(job: QuestionJob, now_ms: int) -> list[Read]:
-    numbers = [read for part in job.reading_jobs for read in _list_number_reads(part, now_ms)]
-    return [*list_quality_reads(job.plan), *list_currency_reads(job.plan), *numbers]
+def list_reads(jobs: Sequence[QuestionJob], now_ms: int) -> list[Read]:
+    """List what the questions of one moment read. The quality of a period is read once."""
+    periods = {job.plan.period.whole: job.plan for job in jobs}
+    quality = [read for planned in periods.values() for read in list_quality_reads(planned)]
+    numbers = [read for job in jobs for part in job.reading_jobs for read in _list_number_reads(part, now_ms)]
+    return [*quality, *(read for job in jobs for read in list_currency_reads(job.plan)), *numbers]
 
 
 def _list_number_reads(job: QuestionJob, now_ms: int) -> list[Read]:
