@@ -147,7 +147,7 @@ class LiveHub:
             budget=LiveBudget(
                 turn=lambda: turns.turn(project),
                 charge=lambda seconds: turns.charge(project, seconds),
-                history_points_max=self._compute_history_points_max,
+                compute_history_points_max=self._compute_history_points_max,
             ),
         )
 

@@ -48,7 +48,7 @@ class LiveBudget(Struct, frozen=True):
 
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     charge: Callable[[float], None] = lambda _: None
-    history_points_max: Callable[[], int] = lambda: HISTORY_POINTS_MAX
+    compute_history_points_max: Callable[[], int] = lambda: HISTORY_POINTS_MAX
 
 
 class LiveQuery:
@@ -175,7 +175,7 @@ class LiveQuery:
         points = sum(1 + len(r.points) for answer in reply.answers for r in answer.results)
         id = f"{reply.generation}-{reply.digest}-{self._name}.{next(self._numbers)}"
         self._versions.append(AnswerVersion(id, reply.generation, reply.answers, points))
-        points_max = min(HISTORY_POINTS_MAX, self._budget.history_points_max())
+        points_max = min(HISTORY_POINTS_MAX, self._budget.compute_history_points_max())
         while len(self._versions) > 1 and (
             len(self._versions) > VERSIONS_MAX or sum(v.points for v in self._versions) > points_max
         ):

@@ -60,7 +60,7 @@ def forget_persons(totals: MemoryTotals, project: str, persons: Sequence[bytes],
     for person in persons:
         stored = totals.persons.get((project, person), b"")
         totals.persons[(project, person)] = secrets.token_bytes(8) + tombstone.value
-        for name in {person, *(tombstone.other_ids(stored[8:]) if stored else ())}:
+        for name in {person, *(tombstone.list_other_ids(stored[8:]) if stored else ())}:
             online.pop(name, None)
 
 

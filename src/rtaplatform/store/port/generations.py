@@ -14,11 +14,11 @@ from rtaplatform.store.port.apply import Delta, Outcome, ShardState, Torn
 class Tombstone(NamedTuple):
     """What takes the place of an erased person's value, and a function that reads an erased value (without its token).
 
-    `other_ids` returns the ids, beside its own, under which the person of the value may be in the online set.
+    `list_other_ids` returns the ids, beside its own, under which the person of the value may be in the online set.
     """
 
     value: bytes
-    other_ids: Callable[[bytes], Collection[bytes]]
+    list_other_ids: Callable[[bytes], Collection[bytes]]
 
 
 class ErasedKeys(Struct, frozen=True):

@@ -32,7 +32,7 @@ _ENTRY = struct.Struct(">BQB8s")  # MessagePack's uint 64 and a text of 8 bytes
 class Retention(Struct, frozen=True):
     """How long buckets are kept, and how many values one may have. Benchmarks with old events use other rules."""
 
-    expires_at_s: Callable[[BucketKind, int], int] = compute_expiry_s
+    find_expiry_s: Callable[[BucketKind, int], int] = compute_expiry_s
     caps: Caps = CAPS
 
 
@@ -137,7 +137,7 @@ def _split(n: int) -> list[int]:
 
 
 def _encode_cells(key: CellsKey, fields: dict[str, int], keeping: Retention) -> list[Any]:
-    expires_at_s, is_logged = keeping.expires_at_s(key.kind, key.start), key.rollup == PRODUCTS.name
+    expires_at_s, is_logged = keeping.find_expiry_s(key.kind, key.start), key.rollup == PRODUCTS.name
     seats = keeping.caps.count_seats(key.rollup, key.kind)
     return [redis_keys.name_cells(key), expires_at_s, seats, _flatten_fields(fields), is_logged, key.rollup]
 
@@ -160,7 +160,7 @@ def _encode_sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: R
 def _encode_group(key: SketchKey, keeping: Retention) -> list[Any]:
     """Describe the sketches of a bucket and dimension. The caller fills the empty list with values and persons."""
     name = redis_keys.name_sketch_index(*key[:4]) if key.dimension else redis_keys.name_sketch(key)
-    expires_at_s = keeping.expires_at_s(key.kind, key.start)
+    expires_at_s = keeping.find_expiry_s(key.kind, key.start)
     sketch_expires_at_s = (
         expires_at_s - (RETENTION_MS[key.kind] - find_sketch_retention_ms(key.kind, key.dimension)) // 1000
     )

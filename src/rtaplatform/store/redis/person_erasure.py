@@ -64,7 +64,7 @@ def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombs
 
 def find_other_ids(values: Sequence[bytes], tombstone: Tombstone) -> list[bytes]:
     """The other ids under which the persons of these values may be online."""
-    return list({other: None for value in values if value for other in tombstone.other_ids(value)})
+    return list({other: None for value in values if value for other in tombstone.list_other_ids(value)})
 
 
 def make_pairs(persons: Sequence[bytes], tombstone: Tombstone) -> list[tuple[bytes, bytes]]:
