@@ -54,6 +54,7 @@ def test_all_demands_every_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_quick_check_is_made_of_groups_that_need_nothing_more() -> None:
     assert set(run.QUICK) <= set(run.find_groups())
     assert not set(run.QUICK) & run.NEEDS.keys()
+    assert [path for path in run.LEFT_OUT if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["check", "more"], ["check", "--quick", "more"], ["tests"]])
