@@ -2,7 +2,7 @@
 
 A client that does not take a chunk within the limit is dropped. When a client disconnects, its generator ends at once.
 `close` is awaited once in any case, even if no byte was sent.
-A chunk is sent in pieces of PIECE_BYTES. Clients share the chunks, so a stream itself holds no more than the few pieces
+A large chunk is sent in small pieces. Clients share the chunks, so a stream itself holds no more than the twenty pieces
 that the server keeps for its connection.
 """
 
@@ -45,6 +45,9 @@ def write_comment(text: str) -> bytes:
 def write_opening(text: str, retry_ms: int, first_id: bytes = b"") -> bytes:
     """Write a comment, and how long the browser must wait before it reconnects. `first_id` is an `write_id_line`."""
     return f": {text}\nretry: {retry_ms}\n".encode() + first_id + b"\n"
+
+
+SMALL_PIECE_BYTES = 1 << 10
 
 
 class EventStream(ASGIResponse):
@@ -100,8 +103,8 @@ def _split_chunk(chunk: bytes) -> Iterator[bytes]:
     if len(chunk) <= PIECE_BYTES:
         yield chunk
         return
-    for start in range(0, len(chunk), PIECE_BYTES):
-        yield chunk[start : start + PIECE_BYTES]
+    for start in range(0, len(chunk), SMALL_PIECE_BYTES):
+        yield chunk[start : start + SMALL_PIECE_BYTES]
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
