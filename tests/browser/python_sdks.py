@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,10 +66,31 @@ def send_by_cloudevents(host: str, key: str, errors: Errors, size: int = 1) -> N
         message = to_structured_event(event) if number % 2 else to_binary_event(event)
         body = message.body if isinstance(message.body, bytes) else json.dumps(message.body).encode()
         headers = {**message.headers, "Authorization": f"Bearer {key}"}
-        try:
-            _post_until_taken(client, body, headers)
-        except httpx.HTTPStatusError as error:
-            errors.append(error)
+        _send(client, "/v1/cloudevents", body, headers, errors)
+
+
+def send_by_ga4(host: str, key: str, errors: Errors, size: int = 1) -> None:
+    """Requests of GA4's Measurement Protocol, as Google describes them: it has no SDK. Each is about one person."""
+    now_us = time.time_ns() // 1_000
+    clicks = [{"name": "Clicked", "params": {"number": number, "text": "x" * size}} for number in range(CLICKS)]
+    purchase = {"name": "purchase", "params": {"transaction_id": "o-1", "value": REVENUE, "currency": "EUR"}}
+    requests: list[dict[str, Any]] = [
+        {"client_id": f"1.{person(number)}", "user_id": person(number), "events": [click]}
+        for number, click in enumerate(clicks)
+    ]
+    plan = {"plan": {"value": "pro"}}
+    requests.append({"client_id": "1.u-0", "user_id": "u-0", "user_properties": plan, "events": [purchase]})
+    client = httpx.Client(base_url=host, timeout=30)
+    for request in requests:
+        body = json.dumps({**request, "timestamp_micros": now_us}).encode()
+        _send(client, f"/mp/collect?measurement_id=G-1&api_secret={key}", body, {}, errors)
+
+
+def _send(client: httpx.Client, path: str, body: bytes, headers: dict[str, str], errors: Errors) -> None:
+    try:
+        _post_until_taken(client, path, body, headers)
+    except httpx.HTTPStatusError as error:
+        errors.append(error)
 
 
 def _is_temporary(error: Exception) -> bool:
@@ -76,8 +98,8 @@ def _is_temporary(error: Exception) -> bool:
 
 
 @stamina.retry(on=_is_temporary, attempts=5, wait_initial=0.1)
-def _post_until_taken(client: httpx.Client, body: bytes, headers: dict[str, str]) -> None:
-    client.post("/v1/cloudevents", content=body, headers=headers).raise_for_status()
+def _post_until_taken(client: httpx.Client, path: str, body: bytes, headers: dict[str, str]) -> None:
+    client.post(path, content=body, headers=headers).raise_for_status()
 
 
 PYTHON_SDKS: dict[str, Callable[..., None]] = {
@@ -85,4 +107,5 @@ PYTHON_SDKS: dict[str, Callable[..., None]] = {
     "rudderstack": send_by_rudderstack,
     "posthog": send_by_posthog,
     "cloudevents": send_by_cloudevents,
+    "ga4": send_by_ga4,
 }

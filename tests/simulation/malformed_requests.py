@@ -29,6 +29,13 @@ POSTHOG = {
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/s", "type": "Signed Up", "userid": "u", "data": {"a": 1}}
 PLAUSIBLE = {"n": "pageview", "u": "https://s.example/#a", "r": None, "p": {"a": "b"}, "$": {"amount": 1}, "h": 1}
 UMAMI = {"type": "event", "payload": {"website": "k", "url": "/a", "hostname": "s.example", "screen": "1x1"}}
+GA4 = {
+    "client_id": "1.2", "user_id": "u", "timestamp_micros": 1793527200123456, "user_agent": "Mozilla/5.0",
+    "user_properties": {"plan": {"value": "pro"}}, "user_location": {"country_id": "DE", "region_id": "DE-BE"},
+    "device": {"category": "mobile", "screen_resolution": "1x1"}, "ip_override": "203.0.113.9",
+    "events": [{"name": "page_view", "params": {"page_location": "https://s.example/", "session_id": 1}},
+               {"name": "purchase", "params": {"value": 1.5, "items": [{"item_id": "p-1"}]}}],
+}  # fmt: skip
 CORPUS: Sequence[tuple[str, Any]] = (
     *((f"/v1/{kind}", EVENT) for kind in ("track", "page", "screen", "identify", "group", "alias", "t", "i")),
     *((path, {"batch": [EVENT, EVENT, {**EVENT, "type": "page"}], "context": {"app": {"name": "x"}}})
@@ -39,6 +46,8 @@ CORPUS: Sequence[tuple[str, Any]] = (
     ("/i/v0/e/", POSTHOG),
     ("/api/event", PLAUSIBLE),
     ("/api/send", UMAMI),
+    ("/mp/collect", GA4),
+    ("/debug/mp/collect", GA4),
     ("/v1/cloudevents", CLOUD),
     ("/v1/cloudevents", [CLOUD, {**CLOUD, "type": "track"}]),
 )  # fmt: skip

@@ -142,6 +142,14 @@ class Collector:
             raise BatchRefused(answer)
         return answer
 
+    async def judge_batch(self, batch: EventBatch, project: str, arrival: RequestArrival) -> list[DraftRefused]:
+        """Say which events of a batch would be refused, in portions. Nothing is stored, kept or counted."""
+        refused: list[DraftRefused] = []
+        for portion in _split_into_portions(draft_batch(batch, project, arrival)):
+            await self._turns.take()
+            refused += run_steps(portion, {})[1]
+        return refused
+
     def _run_steps_on_one(self, draft: Draft) -> DraftRefused | None:
         """Run the steps; their seconds are those of a sample of the calls, multiplied."""
         self._singles += 1

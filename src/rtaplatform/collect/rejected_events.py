@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
     "linger.ms": 100,
 }
 STOP_SECONDS = 1.0
+ADDRESS_NAMES = ("ip", "ip_override")  # ours, and that of GA4's Measurement Protocol
 REMOVED = b'"(removed)"'
 _VALUE = rb'("(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|[^,}\]\s]*)'
 
@@ -114,10 +115,10 @@ class RejectedEvents:
 
 def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
     """The beginning of an event without addresses and denied properties, and whether it was cut."""
-    names = [name.encode() for name in ("ip", *denied)]
+    names = frozenset((*ADDRESS_NAMES, *denied))
     text = raw
-    if any(b'"' + name + b'"' in raw for name in names):
-        text = _without(raw, frozenset(("ip", *denied)))
+    if any(b'"' + name.encode() + b'"' in raw for name in names):
+        text = _without(raw, names)
     # Half a character at the end would not be UTF-8.
     beginning = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
     return beginning, len(raw) > KEPT_BYTES

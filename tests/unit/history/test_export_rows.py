@@ -83,6 +83,14 @@ def test_ga4(tmp_path: Path) -> None:
     assert order["context"]["browser"] == {"name": "Chrome"}
 
 
+@pytest.mark.parametrize("name", ["session_start", "first_visit", "first_open", "user_engagement"])
+def test_what_ga4s_tag_sends_by_itself_is_no_event(tmp_path: Path, name: str) -> None:
+    row = {"event_timestamp": "1793527200123456", "event_name": name, "user_pseudo_id": "g.1"}
+    rows = [row, {**row, "event_name": "page_view"}]
+    [page] = events(tmp_path, "ga4", "".join(f"{json.dumps(one)}\n" for one in rows))
+    assert page["type"] == "page"
+
+
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     content = "timestamp;user_id;event;plan;country\n2026-11-01T10:00:00Z;u-1;Signed Up;pro;DE\n2026-11-01;u-2;;;\n"
     signed_up, page = events(tmp_path, "csv", gzip.compress(content.encode()))

@@ -30,12 +30,13 @@ _encode = msgspec.json.Encoder().encode
 class AdaptedEvents(Sequence[bytes]):
     """Events that are adapted one by one, while the collector takes them. None of `adapt` means: not to be stored.
 
+    `sender` is a text with the ids of the person of all events, where the events themselves do not name it.
     After the last one, `indexes` has the place of each stored event in the batch as sent, and `left_out` counts the
     others.
     """
 
-    def __init__(self, sent: Sequence[Raw | bytes], adapt: Adapt) -> None:
-        self._sent, self._adapt = sent, adapt
+    def __init__(self, sent: Sequence[Raw | bytes], adapt: Adapt, sender: bytes | None = None) -> None:
+        self._sent, self._adapt, self._sender = sent, adapt, sender
         self.indexes: list[int] = []
         self.left_out = 0
 
@@ -44,6 +45,8 @@ class AdaptedEvents(Sequence[bytes]):
 
     def find_sender(self) -> str | None:
         """The person whose events they are, if they are those of one."""
+        if self._sender is not None:
+            return find_sender(self._sender, self._sender)
         return find_sender(self._sent[0], self._sent[-1]) if self._sent else None
 
     def __getitem__(self, index: Any) -> Any:
@@ -126,6 +129,16 @@ def make_page(
         parts["path"] = split.path or "/"
         parts["search"] = f"?{split.query}" if split.query else None
     return parts
+
+
+def read_screen(size: str | None) -> dict[str, int]:
+    """`context.screen` of a size as 1920x1080; empty if it is none."""
+    width, _, height = (size or "").partition("x")
+    return {"width": int(width), "height": int(height)} if _is_size(width) and _is_size(height) else {}
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= 6
 
 
 def _without_nothing(members: Members) -> dict[str, Any]:

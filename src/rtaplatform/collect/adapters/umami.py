@@ -15,6 +15,7 @@ from rtaplatform.collect.adapters.adapted_events import (
     make_page,
     read_members,
     read_members_of,
+    read_screen,
     read_text,
     write_event,
 )
@@ -56,18 +57,12 @@ def adapt_umami(raw: bytes, visitor: str) -> bytes | None:
 
 
 def _read_context(payload: Members) -> dict[str, Any]:
-    width, _, height = (read_text(payload, "screen") or "").partition("x")
-    screen = {"width": int(width), "height": int(height)} if _is_size(width) and _is_size(height) else {}
     page = make_page(_find_address(payload), _find_referrer(payload), read_text(payload, "title"))
     # A server that reports its visitors names their address and browser in the payload.
     return {
-        "page": page, "screen": screen, "locale": read_text(payload, "language"),
+        "page": page, "screen": read_screen(read_text(payload, "screen")), "locale": read_text(payload, "language"),
         "ip": read_text(payload, "ip"), "userAgent": read_text(payload, "userAgent"),
     }  # fmt: skip
-
-
-def _is_size(text: str) -> bool:
-    return text.isdecimal() and text.isascii() and len(text) <= 6
 
 
 def _find_address(payload: Members) -> str | None:

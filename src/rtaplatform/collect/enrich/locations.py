@@ -45,11 +45,12 @@ def read_proxy_headers(headers: Mapping[str, str]) -> VisitorLocation:
     """The location that a proxy has found out. To be called for requests of trusted proxies only."""
     for country_name, region_name in COUNTRY_HEADERS:
         if value := headers.get(country_name):
-            return _make_location(value, headers.get(region_name, ""))
+            return make_location(value, headers.get(region_name, ""))
     return NOWHERE
 
 
-def _make_location(country: str, region: str) -> VisitorLocation:
+def make_location(country: str, region: str) -> VisitorLocation:
+    """The location of two codes. `region` may begin with the country, as in DE-BE. Nowhere if the country is none."""
     country, region = country.strip().upper(), region.strip().upper()
     if not _COUNTRY.fullmatch(country) or country in _UNKNOWN:
         return NOWHERE
@@ -79,7 +80,7 @@ class LocationFile:
             return NOWHERE
         subdivisions = entry.get("subdivisions")
         first = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else {}
-        return _make_location(_read_code(entry.get("country")), _read_code(first))
+        return make_location(_read_code(entry.get("country")), _read_code(first))
 
 
 def _read_code(part: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rtaplatform.collect.adapters.ga4 import TAG_EVENTS
 from rtaplatform.history.tools.rows import (
     Event,
     ExportRow,
@@ -143,6 +144,9 @@ def _make_matomo_product(item: ExportRow) -> dict[str, Any]:
 
 
 def read_ga4(row: ExportRow) -> Iterator[Event]:
+    """The event of a row; none if Google's tag has made it by itself: a visit of one page would have several."""
+    if read_text(row, "event_name") in TAG_EVENTS:
+        return
     parameters = {
         parameter["key"]: _read_ga4_value(parameter.get("value"))
         for parameter in row.get("event_params") or []

@@ -15,8 +15,6 @@ from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from rtaplatform import telemetry
-from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.collect.adapters.adapted_events import AdaptedEvents
 from rtaplatform.collect.adapters.cloudevents import adapt_cloudevent, is_binary, write_structured
 from rtaplatform.collect.adapters.plausible import adapt_plausible
@@ -29,11 +27,17 @@ from rtaplatform.collect.adapters.posthog_bodies import (
 )
 from rtaplatform.collect.adapters.umami import adapt_umami, find_umami_client, find_umami_keys
 from rtaplatform.collect.adapters.visitor_ids import name_visitor
-from rtaplatform.collect.body.draft import DraftRefused, EventRefused
 from rtaplatform.collect.body.envelope import EventBatch, RequestArrival
 from rtaplatform.collect.body.json_reading import trim_white_space
-from rtaplatform.core.events import EVENT_BYTES_MAX, Reason
+from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.serve.collect import adapter_docs
+from rtaplatform.serve.collect.adapted_collecting import (
+    collect_adapted,
+    collect_only_event,
+    frame_only_event,
+    make_collecting_options,
+    read_late,
+)
 from rtaplatform.serve.collect.arrivals import read_arrival
 from rtaplatform.serve.collect.intake import SEGMENT_BODY, BodyFormat, LimitCharge, receive
 from rtaplatform.serve.http.access import find_address
@@ -61,14 +65,10 @@ _PLAUSIBLE = VisitorProtocol("plausible", adapt_plausible)
 _UMAMI = VisitorProtocol("umami", adapt_umami, find_umami_client, BodyFormat(find_keys=find_umami_keys))
 
 
-def _make_route_options(docs: dict[str, Any]) -> dict[str, Any]:
-    return {"scope": COLLECT, "key_in_body": True, "docs": docs}
-
-
 @post(
     CLOUDEVENTS_PATH,
     status_code=200,
-    opt=_make_route_options(adapter_docs.CLOUDEVENTS),
+    opt=make_collecting_options(adapter_docs.CLOUDEVENTS),
     summary="Collect CloudEvents: structured, binary or a batch",
     description="The form is told by the headers and the body, not by the Content-Type. A batch answers as "
     "`POST /v1/batch` does.",
@@ -82,17 +82,19 @@ async def collect_cloudevents(request: AnyRequest) -> Response[bytes]:
         body = write_structured(request.headers.items(), request.headers.get("content-type"), body)
     text = trim_white_space(body).lstrip()
     if text[:1] != b"[":
-        answer = await _collect_single(parts, _make_batch_of_one(text, adapt_cloudevent), charge, arrival)
-        return _answer({"success": True, **_take_late(answer)})
+        answer = await collect_only_event(parts, frame_only_event(text, adapt_cloudevent), charge, arrival)
+        return _answer({"success": True, **read_late(answer)})
     await charge.raise_to(1 + len(text) // EVENT_BYTES_MAX)
     batch = await parts.collector.read_batch(b'{"batch":%b}' % text)
-    return _answer(await _collect(parts, EventBatch(AdaptedEvents(batch.events, adapt_cloudevent)), charge, arrival))
+    return _answer(
+        await collect_adapted(parts, EventBatch(AdaptedEvents(batch.events, adapt_cloudevent)), charge, arrival)
+    )
 
 
 @post(
     POSTHOG_PATHS,
     status_code=200,
-    opt=_make_route_options(adapter_docs.POSTHOG),
+    opt=make_collecting_options(adapter_docs.POSTHOG),
     operation_id=name_by_path("collectPosthog", POSTHOG_PATHS[0]),
     summary="Collect events of PostHog's SDKs",
     description="One event, a list or a batch; JSON, gzip, or a form with base64. `api_key` or `token` is the key.",
@@ -105,11 +107,11 @@ async def collect_posthog(request: AnyRequest) -> Response[bytes]:
     body, charge = await receive(request, parts, arrival, BodyFormat(opened, find_posthog_keys))
     framed = frame_batch(body)
     if framed is None:
-        answer = await _collect_single(parts, adapt_single(body), charge, arrival, "posthog")
+        answer = await collect_only_event(parts, adapt_single(body), charge, arrival, "posthog")
     else:
         await charge.raise_to(1 + len(body) // EVENT_BYTES_MAX)
         batch = adapt_batch(await parts.collector.read_batch(framed), body)
-        answer = await _collect(parts, batch, charge, arrival, "posthog")
+        answer = await collect_adapted(parts, batch, charge, arrival, "posthog")
     return _answer({"status": 1, **answer})
 
 
@@ -141,7 +143,7 @@ async def posthog_config(token: FromPath[str]) -> dict[str, Any]:
 @post(
     PLAUSIBLE_PATH,
     status_code=202,
-    opt=_make_route_options(adapter_docs.PLAUSIBLE),
+    opt=make_collecting_options(adapter_docs.PLAUSIBLE),
     summary="Collect an event of Plausible's script or API",
     description="The key is in the query: the script's `data-api` ends with `/api/event?writeKey=KEY`. A visitor is "
     "named by a hash that lasts a day.",
@@ -155,7 +157,7 @@ async def collect_plausible(request: AnyRequest) -> Response[bytes]:
 @post(
     UMAMI_PATH,
     status_code=200,
-    opt=_make_route_options(adapter_docs.UMAMI),
+    opt=make_collecting_options(adapter_docs.UMAMI),
     summary="Collect an event of Umami's script or API",
     description="`payload.website` is the write key, or the query's `writeKey` is. A visitor is named by a hash that "
     "lasts a day.",
@@ -176,19 +178,15 @@ route_handlers: list[HTTPRouteHandler] = [
 ]
 
 
-def _make_batch_of_one(body: bytes, adapt: Any) -> EventBatch:
-    return EventBatch(AdaptedEvents([body], adapt))
-
-
 async def _collect_from_visitor(request: AnyRequest, protocol: VisitorProtocol) -> None:
     """Name the visitor, count the event against its limits, and store it."""
     parts = find_dependencies(request)
     arrival = _mark_as_from_browser(read_arrival(request, parts))
     body, charge = await receive(request, parts, arrival, protocol.body_format)
     visitor = await _name_visitor(request, parts, charge, *protocol.find_client(body))
-    events = _make_batch_of_one(trim_white_space(body), lambda raw: protocol.adapt(raw, visitor))
+    events = frame_only_event(trim_white_space(body), lambda raw: protocol.adapt(raw, visitor))
     arrival = charge.judge_person(arrival, visitor, 1)
-    await _collect_single(parts, events, charge, arrival, protocol.name)
+    await collect_only_event(parts, events, charge, arrival, protocol.name)
 
 
 def _mark_as_from_browser(arrival: RequestArrival) -> RequestArrival:
@@ -203,41 +201,6 @@ async def _name_visitor(
     salt = await parts.intake.salt.read()
     agent = user_agent or request.headers.get("user-agent") or ""
     return name_visitor(salt, charge.access.project, address or find_address(request, parts), agent)
-
-
-async def _collect(
-    parts: Dependencies, batch: EventBatch, charge: LimitCharge, arrival: RequestArrival, protocol: str = "cloudevents"
-) -> dict[str, Any]:
-    """Store the events of a batch. The answer has the places of events in the batch as sent."""
-    events = batch.events
-    assert isinstance(events, AdaptedEvents)
-    arrival = charge.judge_person(arrival, events.find_sender(), len(events))
-    await charge.raise_to(len(events))
-    answer = await parts.collector.collect_batch(batch, charge.access.project, arrival)
-    if events.left_out:
-        telemetry.COLLECT_LEFT_OUT.labels(protocol).inc(events.left_out)
-        answer["left_out"] = events.left_out
-        answer["rejected"] = [{**refused, "index": events.indexes[refused["index"]]} for refused in answer["rejected"]]
-        answer |= {name: [events.indexes[index] for index in late] for name, late in _take_late(answer).items()}
-    return answer
-
-
-async def _collect_single(
-    parts: Dependencies, batch: EventBatch, charge: LimitCharge, arrival: RequestArrival, protocol: str = "cloudevents"
-) -> dict[str, Any]:
-    """Store one event; raises EventRefused, Undelivered."""
-    answer = await _collect(parts, batch, charge, arrival, protocol)
-    for refused in answer["rejected"]:
-        raise EventRefused(
-            DraftRefused(
-                refused["index"], Reason(refused["reason"]), refused["field"], refused["detail"], refused["messageId"]
-            )
-        )
-    return answer
-
-
-def _take_late(answer: dict[str, Any]) -> dict[str, Any]:
-    return {"late": answer["late"]} if "late" in answer else {}
 
 
 def _answer(answer: dict[str, Any]) -> Response[bytes]:

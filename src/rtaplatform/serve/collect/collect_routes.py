@@ -14,7 +14,7 @@ from rtaplatform.catalog.keys.key_format import COLLECT
 from rtaplatform.collect.body.senders import find_sender
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.core.events import EVENT_BYTES_MAX
-from rtaplatform.serve.collect import adapter_routes, page_routes
+from rtaplatform.serve.collect import adapter_routes, ga4_routes, page_routes
 from rtaplatform.serve.collect.arrivals import read_arrival
 from rtaplatform.serve.collect.collect_docs import describe_batch, describe_call
 from rtaplatform.serve.collect.intake import receive
@@ -31,7 +31,12 @@ SINGLE_PATHS = {
 }
 BATCH_PATHS = ["/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"]
 _OPEN_TO_BROWSERS = frozenset(
-    [*BATCH_PATHS, *(path for paths in SINGLE_PATHS.values() for path in paths), *adapter_routes.PATHS]
+    [
+        *BATCH_PATHS,
+        *(path for paths in SINGLE_PATHS.values() for path in paths),
+        *adapter_routes.PATHS,
+        *ga4_routes.PATHS,
+    ]
 )
 _SETTINGS = (("/v1/projects/", "/settings"), ("/array/", "/config"))
 _encode = msgspec.json.Encoder().encode
@@ -107,5 +112,6 @@ route_handlers: list[HTTPRouteHandler] = [
     *(_make_single_route(kind, paths) for kind, paths in SINGLE_PATHS.items()),
     collect_batch,
     *adapter_routes.route_handlers,
+    *ga4_routes.route_handlers,
     *page_routes.route_handlers,
 ]

@@ -119,7 +119,8 @@ def test_operations_have_names_of_their_own_that_begin_with_a_verb(document: dic
     names = [operation["operationId"] for operation in _operations(document)]
     assert len(set(names)) == len(names)
     verbs = (
-        "change|collect|create|delete|end|erase|import|issue|list|make|open|read|replace|replay|revoke|rotate|stream"
+        "change|collect|create|delete|end|erase|import|issue|list|make|open|read|replace|replay|revoke|rotate|stream|"
+        "validate"
     )
     assert [name for name in names if not re.fullmatch(f"({verbs})([A-Z][a-z0-9]*)+", name)] == []
 

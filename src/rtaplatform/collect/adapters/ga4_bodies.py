@@ -1,0 +1,96 @@
+"""The body of a request of GA4's Measurement Protocol: its events, and what they share.   Pure.
+
+What the request tells of its visitor becomes the context of all its events. Google reads `user_agent` only without
+`device`, and `ip_override` only without `user_location`; here the second completes the first. `user_data` (hashed
+addresses of persons, for advertising) is not stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rtaplatform.collect.adapters.adapted_events import read_members_of, read_screen, read_text
+from rtaplatform.collect.body.json_reading import repair, trim_white_space
+from rtaplatform.collect.enrich.locations import make_location
+from rtaplatform.collect.enrich.user_agents import PHONE, TV
+from rtaplatform.core.errors import UnreadableBody
+
+REPAIRED_BYTES_MAX = 256 << 10  # of a body with half surrogate pairs; Google takes bodies of up to 130 kB
+_NULL = Raw(b"null")
+_DEVICES = {"mobile": PHONE, "smart tv": TV, "connected tv": TV}
+
+
+class Ga4Body(Struct):
+    """The members of a request that are read, each as sent."""
+
+    events: Raw = _NULL
+    client_id: Raw = _NULL
+    app_instance_id: Raw = _NULL
+    user_id: Raw = _NULL
+    timestamp_micros: Raw = _NULL
+    user_properties: Raw = _NULL
+    user_location: Raw = _NULL
+    ip_override: Raw = _NULL
+    device: Raw = _NULL
+    user_agent: Raw = _NULL
+    consent: Raw = _NULL
+
+    def read_context(self) -> dict[str, Any]:
+        """The context that the request gives to all of its events."""
+        members = {"device": self.device, "user_location": self.user_location}
+        device = read_members_of(members, "device")
+        category = (read_text(device, "category") or "").lower()
+        return {
+            "ip": read_text({"ip": self.ip_override}, "ip"),
+            "userAgent": read_text({"agent": self.user_agent}, "agent"),
+            "locale": read_text(device, "language"),
+            "screen": read_screen(read_text(device, "screen_resolution")),
+            "os": {
+                "name": read_text(device, "operating_system"), "version": read_text(device, "operating_system_version"),
+            },
+            "browser": {"name": read_text(device, "browser"), "version": read_text(device, "browser_version")},
+            "device": {
+                "type": _DEVICES.get(category, category) or None,
+                "manufacturer": read_text(device, "brand"), "model": read_text(device, "model"),
+            },
+            "location": _read_location(read_members_of(members, "user_location")),
+            "consent": read_members_of({"consent": self.consent}, "consent"),
+        }  # fmt: skip
+
+
+_decode = msgspec.json.Decoder(Ga4Body).decode
+
+
+def read_ga4_body(body: bytes) -> Ga4Body:
+    """The members of a body. Raises UnreadableBody if it is no object with a list of events."""
+    text = trim_white_space(body)
+    if text.lstrip()[:1] not in (b"{", b""):
+        raise UnreadableBody("The body is not a JSON object.")
+    read = _try_to_decode(text)
+    if read is None and b"\\u" in text and len(text) <= REPAIRED_BYTES_MAX:
+        read = _try_to_decode(repair(text))
+    if read is None:
+        raise UnreadableBody("The body is not JSON, or cut off.")
+    if bytes(read.events)[:1] != b"[":
+        raise UnreadableBody("`events` is a list of events.", field="events")
+    return read
+
+
+def is_given(raw: Raw) -> bool:
+    return bytes(raw) not in (b"null", b'""', b"")
+
+
+def _try_to_decode(text: bytes) -> Ga4Body | None:
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _read_location(sent: dict[str, Raw]) -> dict[str, Any]:
+    region = read_text(sent, "region_id") or ""
+    location = make_location(read_text(sent, "country_id") or region.partition("-")[0], region)
+    return {"country": location.country or None, "region": location.region or None, "city": read_text(sent, "city")}
