@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.servers.jars import fetch_class_path
 from rtaplatform.local.servers.java import find_java
 from rtaplatform.settings import LocalSettings
@@ -46,7 +46,7 @@ class JavaProgram:
 def program(tmp_path_factory: pytest.TempPathFactory) -> JavaProgram:
     settings, folder = LocalSettings(), tmp_path_factory.mktemp("java")
     jars = fetch_class_path(
-        cache_folder(settings.cache_dir), lambda _: None, repository_url=settings.maven_url,
+        find_cache_folder(settings.cache_dir), lambda _: None, repository_url=settings.maven_url,
         lock_file=SOURCE_FOLDER / "segment.lock.toml",
     )  # fmt: skip
     made = JavaProgram(find_java().program, os.pathsep.join(map(str, [*jars, folder])))

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.ports import LOOPBACK
 from rtaplatform.local.supervisor.child_process import ChildProcess, Command, make_plain_environment
 from rtaplatform.settings import LocalSettings
@@ -55,7 +55,7 @@ def build_program() -> Path:
 
 
 def _built() -> Path:
-    return cache_folder(LocalSettings().cache_dir) / "tools" / f"toxiproxy-{VERSION}"
+    return find_cache_folder(LocalSettings().cache_dir) / "tools" / f"toxiproxy-{VERSION}"
 
 
 @dataclass(frozen=True)

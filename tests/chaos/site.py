@@ -23,7 +23,7 @@ import redis
 from pydantic import SecretStr
 
 import rtaplatform
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.ports import LOOPBACK, keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.postgres import Postgres
@@ -170,7 +170,7 @@ def open_site(folder: Path) -> Iterator[Site]:
 def _kafka(folder: Path, ports: dict[str, int]) -> Kafka:
     return Kafka(
         folder / "kafka",
-        cache_folder(LocalSettings().cache_dir),
+        find_cache_folder(LocalSettings().cache_dir),
         ports["kafka"],
         ports["controller"],
         extra_listeners={"PROXIED": (ports["kafka-behind"], ports["kafka-proxy"])},

@@ -260,7 +260,7 @@ async def test_who_is_erased_twice_is_counted_once(parts: Parts) -> None:
 
 
 async def test_listeners_hear_of_the_switch_and_of_nothing_that_is_built(building: Parts) -> None:
-    notifications = building.reader.change_notifications()
+    notifications = building.reader.follow_notifications()
     assert (await anext(notifications)).projects is None
     building.generations.build(0, "g2", advance(0, 1, cells={CELLS: {"count": 1}}))
     switch(building)

@@ -382,7 +382,7 @@ async def test_a_stop_is_seen_by_readers_until_it_is_taken_back(parts: Parts) ->
 
 
 async def test_change_notifications_name_the_projects_that_moved(parts: Parts) -> None:
-    notifications = parts.reader.change_notifications()
+    notifications = parts.reader.follow_notifications()
     first = await anext(notifications)
     assert first.projects is None
     parts.store.apply(0, "g1", advance(0, 1, cells={CELLS: {"count": 1}}))

@@ -65,7 +65,7 @@ class Site:
         self.asked += reads
         return await self.parts.reader.read(project, reads)
 
-    def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+    def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
         raise NotImplementedError
 
     def visit(self, product: int, hours_ago: int, persons: int) -> None:

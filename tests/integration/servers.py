@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from rtaplatform.catalog import migrate
 from rtaplatform.core.events import EVENT_TOPICS
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.postgres import Postgres
@@ -75,7 +75,7 @@ class Running(Generic[ServerT]):
 
 def start_kafka(folder: Path) -> Running[Kafka]:
     ports = keep_ports(folder / "kafka-ports.json", ["kafka", "controller"])
-    kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
+    kafka = Kafka(folder / "kafka", find_cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
     return started(kafka, folder)
 
 

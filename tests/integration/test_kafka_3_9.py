@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from rtaplatform.core.errors import Unavailable
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.settings import KafkaSettings, LocalSettings, ProfilesSettings, TopicSettings, WorkerSettings
@@ -31,7 +31,7 @@ SECONDS_MAX = 60.0
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     folder = tmp_path_factory.mktemp("kafka 3.9")
     ports = keep_ports(folder / "ports.json", ["kafka", "controller"])
-    cache = cache_folder(LocalSettings().cache_dir)
+    cache = find_cache_folder(LocalSettings().cache_dir)
     server = Kafka(folder / "kafka", cache, ports["kafka"], ports["controller"], lock_file=LOCK)
     running = started(server, folder)
     settings = KafkaSettings(bootstrap_servers=server.bootstrap_servers)

@@ -117,5 +117,5 @@ async def test_any_call_of_profiles_may_fail_once(stack: CatalogStack, is_after:
     assert set(clean.calls) == {"poll", "execute", "committed"}
     for n in range(1, len(clean.calls) + 1):
         if is_after and clean.calls[n - 1] == "poll":
-            continue  # a poll whose records were dropped: what CommittedLog never does
+            continue  # a poll whose records were dropped: the consumer never does that
         assert await rows_after(stack, Plan(n, is_after=is_after)) == wanted, f"call {n}, {clean.calls[n - 1]}"

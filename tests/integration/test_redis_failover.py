@@ -109,7 +109,7 @@ async def test_all_follow_a_relay_to_the_new_primary_within_ten_seconds(pair: Pa
     limits = RateLimits(LimitSettings(collect_events_per_minute=LIMIT), counter(pair.url("rta-limiter")))
     assert (await reader.read("demo", [])).generation == "old"
     store.check_writes()
-    notifications = reader.change_notifications()
+    notifications = reader.follow_notifications()
     assert (await anext(notifications)).projects is None
     await limits.take(COLLECT, "key_1")
     if fault == "demoted":

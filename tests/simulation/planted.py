@@ -199,7 +199,7 @@ class CachesOutliveTrouble(Worker):
     def __init__(self, *ports: Any, **more: Any) -> None:
         super().__init__(*ports, **more)
         for caches in self._parts.caches:
-            caches.members = _NeverCleared(WorkerLimits().persons_known_max)
+            caches.members = _NeverCleared(WorkerLimits().sketch_members_cached_max)
 
 
 class _TimeOfBatch(Port):

@@ -78,8 +78,8 @@ class Place:
         self.answered += 1
         return found
 
-    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
-        async for notification in self.shop.store.change_notifications():
+    async def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
+        async for notification in self.shop.store.follow_notifications():
             way = self.plan.meets("notification", NOTIFICATIONS)
             if way == "away":
                 raise Unavailable("redis", SECRET)

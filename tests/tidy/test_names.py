@@ -16,8 +16,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # The first words of our functions. A verb that is missing here belongs here; a noun does not.
 _VERBS = """
 abandon accept adapt add admit adopt advance align allow answer append apply ask assign attempt begin blank bound
-break browse build buy cache call change charge check choose claim clean clear close coarsen collect combine commit
-compare complete compute configure connect continue copy correct count cover create cut decay decide decode delete
+break browse build buy call change charge check choose claim clean clear close coarsen collect combine commit
+compare complete compute configure connect continue copy correct count cover create cut decide decode delete
 deliver describe detect die diff discard disconnect distribute divide downgrade draft drain draw drop empty encode
 end enqueue enter erase estimate evict examine execute expect expire explain export extract fail fall feed fetch
 fill filter find finish flatten flush fold follow forget format frame get give grant group grow guard handle hash
@@ -28,7 +28,7 @@ pass patch pause peek place plan point poll prepare prepend print probe produce 
 quarantine queue quote raise rank read rebuild recall receive reconcile record recount recreate refresh refund
 refuse rejoin release reload remember remove rename render renew repair repeat replace replay reply report request
 require rescue resend reserve reset resolve restore resume retell retire retry revoke ring rotate round run sample
-say scale scan search seed seek select send serve set settle shake share shorten show shrink shut sign simulate
+say scale scan search seed seek select send serve set settle shake shorten show shrink shut sign simulate
 skip sort space spawn split spread start stay step stop store stream strip subscribe subtract sum summarise swap
 switch take tell thin think tick tile time touch track translate trim truncate trust try turn type unescape unite
 unpack unsubscribe unzip update upgrade upsert use visit wait wake walk watch weigh widen work wrap write

@@ -97,7 +97,7 @@ def _work(task: CountsTask, partitions: Sequence[Partition], batch: int, job: Co
     log = TimedLog(KafkaConsumer(kafka, settings, partitions))
     worker = Worker(
         log, KafkaDeadLetters(kafka), task.store(), shards=1,
-        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, persons_known_max=0), job=job,
+        limits=WorkerLimits(dedup_ids_cached_max=10_000_000, sketch_members_cached_max=0), job=job,
     )  # fmt: skip
     ends = {p: extent.high for p, extent in log.read_extents(partitions).items()}
     while not _is_done(worker, ends):

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.projects import ProjectSettings
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.ports import keep_ports
 from rtaplatform.local.servers.kafka import Kafka
 from rtaplatform.local.servers.valkey import Valkey
@@ -61,7 +61,9 @@ def running_servers() -> Iterator[BenchServers]:
     with tempfile.TemporaryDirectory(prefix="rta-bench-") as name, ExitStack() as ends:
         folder = Path(name)
         ports = keep_ports(folder / "ports.json", ["kafka", "controller", "valkey"])
-        kafka = Kafka(folder / "kafka", cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"])
+        kafka = Kafka(
+            folder / "kafka", find_cache_folder(LocalSettings().cache_dir), ports["kafka"], ports["controller"]
+        )
         valkey = Valkey(folder / "valkey", ports["valkey"])
         pids = {server.name: _start(server, folder, ends) for server in (kafka, valkey)}
         servers = BenchServers(

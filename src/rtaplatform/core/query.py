@@ -51,7 +51,7 @@ class Query(Struct, frozen=True):
     compare: str | None = None
     bots: str = "exclude"
     half_life_ms: int = 0  # rows by a sum of their points in which each counts less with its age; 0: by their totals
-    beside: tuple[str, ...] = ()  # metrics whose buckets make up the period too, so that their numbers go together
+    period_metrics: tuple[str, ...] = ()  # their buckets make up the period too, so that all numbers go together
 
 
 Point = tuple[str, Number | None]

@@ -4,8 +4,8 @@ One thread reads the tail of the event topics, of `rta.rejected` and of `rta.dea
 question or listener and ends LINGER_S after the last, so a feed costs nothing while nobody looks. It joins no group and
 commits nothing. If it falls behind, it skips ahead and says how much it passed over.
 
-Bounds: a ring of the newest records for `recent`, of all projects (`record_ring.py`); for each listener one message
-(`feed_listener.py`); DECODED_MAX events of a project from one portion. Use it from one event loop.
+Bounds: a ring of the newest records for `read_recent`, of all projects (`record_ring.py`); for each listener one
+message (`feed_listener.py`); DECODED_MAX events of a project from one portion. Use it from one event loop.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LAST_RECORDS = 1_000  # of each partition, read when the feed starts
 LINGER_S = 30.0
 POLL_S = 0.1
 RETRY_S = 1.0
-CAUGHT_UP_S_MAX = 8.0  # that `recent` waits for the first reading
+CAUGHT_UP_S_MAX = 8.0  # that `read_recent` waits for the first reading
 DECODED_MAX = 200
-PROJECT_RECORDS_MAX = 5_000  # that one answer of `recent` looks at
+PROJECT_RECORDS_MAX = 5_000  # that one answer of `read_recent` looks at
 
 log_line = telemetry.make_logger("feed")
 

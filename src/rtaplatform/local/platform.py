@@ -19,7 +19,7 @@ from pathlib import Path
 import rtaplatform
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import data_dir as datadir
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.data_dir import LocalDemoKeys
 from rtaplatform.local.data.instance_file import (
     RUN_FILE,
@@ -140,7 +140,7 @@ def plan_servers(
     settings = options.settings
     kafka = Kafka(
         folder / "kafka",
-        cache_folder(settings.cache_dir),
+        find_cache_folder(settings.cache_dir),
         ports["kafka"],
         ports["controller"],
         heap_mb=settings.kafka_heap_mb,

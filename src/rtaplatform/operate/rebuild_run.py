@@ -26,7 +26,7 @@ CLEANING_STEPS = 1_000
 
 
 class RebuildRun:
-    """Call `check`, then `step` until it returns False, then `summary`. Always call `close` at the end."""
+    """Call `check`, then `step` until it returns False, then `summarise`. Always call `close` at the end."""
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ def make_retired_key(shard: int) -> str:
     return f"{make_shard_prefix(shard)}retired"
 
 
-def name_changes_channel(shard: int) -> str:
+def make_changes_channel(shard: int) -> str:
     """The pub/sub channel of the shard's change notifications."""
     return f"{make_shard_prefix(shard)}moved"
 
@@ -59,7 +59,7 @@ def make_generation_prefix(shard: int, generation: str) -> str:
     return f"{make_shard_prefix(shard)}{generation}:"
 
 
-def name_cells(key: CellsKey) -> str:
+def make_cells_key(key: CellsKey) -> str:
     return f"{make_cells_prefix(key.project, key.rollup, key.kind)}{key.start}"
 
 
@@ -68,12 +68,12 @@ def make_cells_prefix(project: str, rollup: str, kind: BucketKind) -> str:
     return f"{project}:{rollup}:{kind.value}:"
 
 
-def name_sketch(key: SketchKey) -> str:
+def make_sketch_key(key: SketchKey) -> str:
     bucket = f"{key.project}:{key.kind.value}:{key.start}"
     return f"{bucket}:{key.dimension}:{key.value}" if key.dimension else bucket
 
 
-def name_sketch_index(project: str, kind: BucketKind, start: int, dimension: str) -> str:
+def make_sketch_index_key(project: str, kind: BucketKind, start: int, dimension: str) -> str:
     """The name of the set of a dimension's values that have a sketch in the bucket."""
     return f"{project}:{kind.value}:{start}:{dimension}"
 

@@ -2,7 +2,7 @@
 
 Adapters: `stream/kafka/consumer.py` (Kafka) and `stream/memory.py` (simulations), and for dead letters
 `stream/kafka/dead_letters.py` and the same memory log. A worker's loop uses the log from one thread. It writes dead
-letters from the thread of its store calls, where a rebuild also calls `extents`.
+letters from the thread of its store calls, where a rebuild also calls `read_extents`.
 """
 
 from __future__ import annotations

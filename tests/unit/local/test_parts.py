@@ -14,7 +14,7 @@ from jgo.env import LockFile
 
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import ports
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.servers import jars, java
 from rtaplatform.local.servers.valkey import USERS, write_acl_line
 from rtaplatform.local.supervisor import open_files
@@ -136,10 +136,10 @@ def test_no_user_may_do_what_reaches_beyond_its_keys(name: str) -> None:
 
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder(None) == tmp_path / "rtaplatform"
+    assert find_cache_folder(None) == tmp_path / "rtaplatform"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder(None) == Path.home() / ".cache" / "rtaplatform"
-    assert cache_folder(tmp_path / "given") == tmp_path / "given"
+    assert find_cache_folder(None) == Path.home() / ".cache" / "rtaplatform"
+    assert find_cache_folder(tmp_path / "given") == tmp_path / "given"
 
 
 def script(path: Path, line: str) -> Path:

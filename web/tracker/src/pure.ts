@@ -1,4 +1,4 @@
-// What needs no page: tested by itself in pure.test.ts.
+// What needs no page: tested by itself in pure.test.mjs.
 
 type Fields = Record<string, unknown>;
 

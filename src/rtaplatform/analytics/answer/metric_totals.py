@@ -35,7 +35,7 @@ ENGAGEMENT_DIMENSIONS = SESSIONS.dimensions
 def list_total_queries(query: Query, names: Sequence[str]) -> list[Query]:
     """One query for each of these metrics that can have the filters of `query`, all for one period."""
     answered = _list_answered(tuple(names), tuple(name for name, _ in query.filters))
-    return [replace(query, metric=name, beside=tuple(names)) for name in answered]
+    return [replace(query, metric=name, period_metrics=tuple(names)) for name in answered]
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from rtaplatform.analytics.answer.popular import (
     make_product_query,
     read_catalog_fields,
 )
-from rtaplatform.analytics.plan.decay import ONE, decay_weights
+from rtaplatform.analytics.plan.decay import ONE, compute_weights
 from rtaplatform.analytics.read.product_attributes import ProductCatalog
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import Anchor, Answer, Number, Query, Result, TimeExpression, Trending, TrendingProduct
@@ -78,7 +78,7 @@ def choose_interval(window_ms: int) -> str:
 
 def compute_score(answer: Answer, row: Result, half_life_ms: int) -> Number:
     starts = [_parse_ms(time) for time, _ in row.points]
-    weights = decay_weights(starts, _parse_ms(answer.end), half_life_ms)
+    weights = compute_weights(starts, _parse_ms(answer.end), half_life_ms)
     weighted = sum(weight * (number or 0) for weight, (_, number) in zip(weights, row.points, strict=True))
     return round(weighted / ONE, SCORE_DIGITS)
 

@@ -1,6 +1,6 @@
 """Whether `rta profiles` makes progress: its committed offsets against the ends of the logs.   Stage 5 of 6.
 
-The pain: a `rta profiles` that hangs says nothing, and everything else goes on. Profiles become stale, and nobody
+Why: an `rta profiles` that hangs reports nothing, and everything else goes on. Profiles become stale, and nobody
 notices. So the API looks every EVERY_S. A lag without a commit for STANDS_AFTER_S shows in `/health/ready`. After the
 API has started, or Kafka has come back, the first commit may take START_S.
 """
@@ -23,7 +23,7 @@ START_S = 30.0
 
 
 class Position(Protocol):
-    """`stream.port.GroupPosition`."""
+    """A consumer group's committed offsets, and how many records it still has to read (`stream.port.GroupPosition`)."""
 
     @property
     def offsets(self) -> Mapping[PartitionId, int]: ...

@@ -19,7 +19,7 @@ from rtaplatform.core.query import Answer, AnswerUpdate, Meta, Point, Result
 RowName = tuple[tuple[str, str], ...]
 
 
-def answer_changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[AnswerUpdate] | None:
+def find_answer_changes(old: Sequence[Answer], new: Sequence[Answer]) -> list[AnswerUpdate] | None:
     """Return the updates of the answers that differ; None if a new snapshot is needed."""
     updates: list[AnswerUpdate] = []
     for index, (before, after) in enumerate(zip(old, new, strict=True)):

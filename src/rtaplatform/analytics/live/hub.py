@@ -63,7 +63,7 @@ class LiveHub:
         self.is_closing = False
 
     @property
-    def beside(self) -> SideThread:
+    def side_thread(self) -> SideThread:
         """The thread for long computations."""
         return self._engine.side_thread
 
@@ -75,7 +75,7 @@ class LiveHub:
         """Follow the store's change notifications until cancelled, through outages too."""
         while True:
             try:
-                async for notification in self._reader.change_notifications():
+                async for notification in self._reader.follow_notifications():
                     self._notify(notification)
             except PlatformError:
                 self._notify(ChangeNotification(0, None))

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from rtaplatform import telemetry
 from rtaplatform.analytics.answer.engine import Reply
-from rtaplatform.analytics.live.answer_changes import answer_changes, is_only_meta
+from rtaplatform.analytics.live.answer_changes import find_answer_changes, is_only_meta
 from rtaplatform.analytics.live.listener_bell import ListenerBell
 from rtaplatform.core.errors import PlatformError, Rejected
 from rtaplatform.core.query import Answer, AnswerUpdate
@@ -116,7 +116,7 @@ class LiveQuery:
     ) -> list[AnswerUpdate] | None:
         """Return the changes since `base`, merged. None if a snapshot is needed: new generation, or moved window."""
         latest = latest or self.latest
-        return answer_changes(base.answers, latest.answers) if base.generation == latest.generation else None
+        return find_answer_changes(base.answers, latest.answers) if base.generation == latest.generation else None
 
     @contextmanager
     def ringing(self, bell: ListenerBell) -> Iterator[None]:
@@ -166,7 +166,7 @@ class LiveQuery:
     def _must_publish(self, reply: Reply) -> bool:
         if not self._versions or self.latest.generation != reply.generation:
             return True
-        updates = answer_changes(self.latest.answers, reply.answers)
+        updates = find_answer_changes(self.latest.answers, reply.answers)
         if updates is None or (updates and not is_only_meta(updates, self.latest.answers)):
             return True
         return bool(updates) and asyncio.get_running_loop().time() - self._published_at >= IDLE_S

@@ -11,6 +11,6 @@ from itertools import pairwise
 ONE = 2**20  # the weight of an event at the end of the period
 
 
-def decay_weights(starts: Sequence[int], end: int, half_life: int) -> list[int]:
+def compute_weights(starts: Sequence[int], end: int, half_life: int) -> list[int]:
     """A weight for each bucket of a period. Buckets begin at `starts`, the last ends at `end`; one unit of time."""
     return [round(ONE * 0.5 ** ((2 * end - low - high) / (2 * half_life))) for low, high in pairwise((*starts, end))]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rtaplatform.analytics.plan.decay import decay_weights
+from rtaplatform.analytics.plan.decay import compute_weights
 from rtaplatform.analytics.plan.declared_dimensions import require_declared, resolve_metric
 from rtaplatform.analytics.plan.dimension_groups import can_filter
 from rtaplatform.analytics.plan.metric_intervals import find_daily, widen_to_days
@@ -71,13 +71,17 @@ def make_plan(query: Query, project: ProjectSettings, now_ms: int, cut: Cut = cu
     # The list of metrics leaves out what only length_histogram.py asks for.
     metric = resolve_metric(query.metric, project) if query.metric in METRICS else COUNTS_BY_LENGTH
     shapes = _make_shapes(query, metric)
-    together = [resolve_metric(name, project) for name in query.beside]
-    beside = [shape for other in together for shape in _make_shapes(_drop_impossible_filters(query, other), other)]
+    together = [resolve_metric(name, project) for name in query.period_metrics]
+    other_shapes = [
+        shape for other in together for shape in _make_shapes(_drop_impossible_filters(query, other), other)
+    ]
     period_query = _ask_last_minutes(query) if isinstance(metric, LiveGauge) else _keep_period(query)
     if (daily := find_daily([metric, *together])) is not None:
         period_query = widen_to_days(period_query, daily, project, now_ms)
     kinds_max = ALL_KINDS if daily is None else DAY_KINDS
-    period = _cut_for([*shapes, *beside], kinds_max, lambda kinds: cut(period_query, project, now_ms, kinds), now_ms)
+    period = _cut_for(
+        [*shapes, *other_shapes], kinds_max, lambda kinds: cut(period_query, project, now_ms, kinds), now_ms
+    )
     _require_size(query, period)
     if query.breakdown:
         query = replace(query, limit=query.limit + 1)
@@ -108,7 +112,7 @@ def _weigh_points(query: Query, period: Period) -> tuple[int, ...]:
     if not query.half_life_ms:
         return ()
     starts = [span.start * MINUTE_MS for span in period.spans]
-    return tuple(decay_weights(starts, period.end * MINUTE_MS, query.half_life_ms))
+    return tuple(compute_weights(starts, period.end * MINUTE_MS, query.half_life_ms))
 
 
 def _cut_for(

@@ -2,7 +2,7 @@
 
 Everything runs in this process, so that only the collector is measured. Kafka is librdkafka's own mock cluster, whose
 threads do not count: figures are CPU time of the thread that runs the event loop, which is what bounds a process.
-`cpu_us` is that time of one event. `plain_loop` is the limit: it decodes, encodes and produces the same events.
+`cpu_us` is that time of one event. The plain loop is the limit: it decodes, encodes and produces the same events.
 Requests come straight to the ASGI application: the HTTP server's own work is not included.
 """
 

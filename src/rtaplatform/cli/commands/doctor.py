@@ -17,7 +17,7 @@ from rtaplatform.cli.connections import Connections, JsonOption, KafkaOption, Po
 from rtaplatform.core.errors import SetupError
 from rtaplatform.local.data import data_dir as datadir
 from rtaplatform.local.data import ports
-from rtaplatform.local.data.cache_folder import cache_folder
+from rtaplatform.local.data.cache_folder import find_cache_folder
 from rtaplatform.local.data.instance_file import read_running
 from rtaplatform.local.servers import jars, postgres, valkey
 from rtaplatform.local.servers.java import find_java
@@ -143,7 +143,7 @@ def _check_system() -> str:
 
 def _count_jars() -> str:
     settings = LocalSettings()
-    missing_jars = jars.count_missing_jars(cache_folder(settings.cache_dir))
+    missing_jars = jars.count_missing_jars(find_cache_folder(settings.cache_dir))
     return (
         f"{missing_jars} jars to fetch at the first start"
         if missing_jars

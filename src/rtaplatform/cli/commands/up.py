@@ -147,7 +147,7 @@ def _describe_disk_use(options: LaunchOptions) -> str:
 
 
 def _show_numbers(instance: Instance, reader: LiveSummaryReader) -> None:
-    """Show the numbers until a stop signal. Meanwhile `ticks` checks the children."""
+    """Show the numbers until a stop signal. Meanwhile `tick` checks the children."""
     reader.start()
     if sys.stdout.isatty():
         _show_table(instance, reader)

@@ -147,5 +147,5 @@ def _without_nothing(members: Members) -> dict[str, Any]:
 
 
 def quote_text(text: str) -> Raw:
-    """The JSON text of a text."""
+    """Write text as a JSON string."""
     return Raw(json.dumps(text).encode())

@@ -61,7 +61,7 @@ class Draft(Struct):
 
 
 class DraftRefused(Struct, frozen=True):
-    """Why an event is refused; `draw_message_id` if the event has one."""
+    """Why an event is refused; `message_id` if the event has one."""
 
     index: int
     reason: Reason

@@ -1,7 +1,7 @@
 """The steps from an event as sent to a record: each is `Draft → Draft | DraftRefused`.   Stage 1 of 6.
 
 Pure: no clock, no IO. An event that a worker would quarantine is refused here, for the same reason and by the same code
-of `core`, so that its sender learns of it. Fields that only the platform may set (projectId, receivedAt, marks other
+of `core/`, so that its sender learns of it. Fields that only the platform may set (projectId, receivedAt, marks other
 than `bot:`) are never taken from a client. `body/envelope.py` handles the envelopes.
 """
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def cache_folder(configured: Path | None) -> Path:
+def find_cache_folder(configured: Path | None) -> Path:
     """The folder, absolute; it need not exist yet."""
     if configured:
         return configured.expanduser().absolute()

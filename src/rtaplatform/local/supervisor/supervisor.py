@@ -169,7 +169,7 @@ class Supervisor:
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
-        """Within this context, stop signals raise StopRequested in `ticks`. At its end all children are stopped."""
+        """Within this context, stop signals raise StopRequested in `tick`. At its end all children are stopped."""
         numbers = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is ignored under nohup
             numbers.append(signal.SIGHUP)

@@ -32,14 +32,14 @@ class LogExtent(NamedTuple):
     lost: int = 0
 
 
-OffsetsAt = Callable[[Sequence[Partition], int], Mapping[Partition, int]]
+FindOffsets = Callable[[Sequence[Partition], int], Mapping[Partition, int]]
 
 
 class LogInOrder:
-    """Reads the event topics and `rta.control`. `find_offsets`: the first offsets of partitions from a time on."""
+    """Reads the event topics and `rta.control`. `find_offsets`: the first offsets from a time on."""
 
-    def __init__(self, reader: PartitionReader, offsets_at: OffsetsAt) -> None:
-        self._reader, self._offsets_at = reader, offsets_at
+    def __init__(self, reader: PartitionReader, find_offsets: FindOffsets) -> None:
+        self._reader, self._find_offsets = reader, find_offsets
 
     def find_extents(
         self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int], since_ms: int | None
@@ -50,7 +50,7 @@ class LogInOrder:
         """
         partitions = [p for p in self._reader.list_partitions() if p.topic != CONTROL]
         ranges = self._reader.read_extents(partitions)
-        since = self._offsets_at(partitions, since_ms) if since_ms is not None else {}
+        since = self._find_offsets(partitions, since_ms) if since_ms is not None else {}
         extents = [_find_extent(p, ranges[p], starts, ends, since.get(p)) for p in sorted(ranges)]
         missing_places = sorted(ends.keys() - {extent.place for extent in ranges.values()})
         return extents + [

@@ -38,9 +38,9 @@ from rtaplatform.process.fold.known_orders import NO_ORDERS, HeldOrders, MinuteK
 from rtaplatform.process.fold.minute_tally import (
     MinuteTally,
     add_visitor,
-    empty_tally,
     list_sketches,
     list_trait_events,
+    make_tally,
 )
 from rtaplatform.process.fold.outcome_counts import OutcomeCounts
 from rtaplatform.process.fold.person_state import PersonNames, find_ids_in_minute
@@ -132,7 +132,7 @@ class EventFold:
         key = (project, minute, level)
         tally = self._minutes.get(key)
         if tally is None:
-            tally = self._minutes[key] = empty_tally()
+            tally = self._minutes[key] = make_tally()
         if commerce.orders:
             self._orders.add(key, event, commerce, stream_time_ms)
         else:

@@ -2,8 +2,8 @@
 
 An order counts once in 7 days of stream time, whichever partition, person or messageId it comes with. The store is not
 asked beforehand: an order that a worker does not know is taken for new. `apply` compares each with what the shard has
-and refuses the batch where one differs. It tells what it has, and the same records are folded again with that. So a
-copy that is out of date never decides, and only a real repeat costs a second reading.
+and refuses the batch where one differs. It tells what it has, and the delta is made again from what was folded. So
+a copy that is out of date never decides, and a repeat costs a second delta but no second reading.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _rename_persons(sets: dict[Name, set[bytes]], ids: Mapping[bytes, bytes]) ->
     }
 
 
-def empty_tally() -> MinuteTally:
+def make_tally() -> MinuteTally:
     return MinuteTally({}, {}, {}, {}, {}, {}, {}, {}, {}, {})
 
 

@@ -27,7 +27,7 @@ class Alias(Struct, frozen=True, array_like=True, tag=1):
 
 def find_user(alias: Alias, time_ms: int) -> bytes:
     """The user of an event that names the anonymous id alone."""
-    at = bisect_right(alias.links, time_ms, key=_time)
+    at = bisect_right(alias.links, time_ms, key=_read_time)
     return alias.links[at - 1][1] if at else alias.heir
 
 
@@ -38,7 +38,7 @@ def with_link(alias: Alias, time_ms: int, user: bytes) -> tuple[Alias, int]:
     then stays as it is.
     """
     links = alias.links
-    at = bisect_right(links, time_ms, key=_time)
+    at = bisect_right(links, time_ms, key=_read_time)
     if at and links[at - 1][1] == user:
         return alias, 0
     later = links[at + 1 :] if at < len(links) and links[at][1] == user else links[at:]
@@ -48,5 +48,5 @@ def with_link(alias: Alias, time_ms: int, user: bytes) -> tuple[Alias, int]:
     return structs.replace(alias, links=united[-LINKS_MAX:]), conflicts
 
 
-def _time(link: tuple[int, bytes]) -> int:
+def _read_time(link: tuple[int, bytes]) -> int:
     return link[0]

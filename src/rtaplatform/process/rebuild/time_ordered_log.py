@@ -110,7 +110,7 @@ class TimeOrderedLog:
         self._records = self._bytes = 0  # of the open batch
         self._version = 0
         self._partitions: frozenset[Partition] = frozenset()
-        self._readable_ends: dict[Partition, int] = {}  # as of the last `extents`
+        self._readable_ends: dict[Partition, int] = {}  # as of the last `read_extents`
         self._buffers: list[PartitionBuffer] = []
         self._control: PartitionBuffer | None = None
 

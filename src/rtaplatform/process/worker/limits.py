@@ -21,7 +21,7 @@ class WorkerLimits(Struct, frozen=True):
     """How much a worker keeps, and how often it compares."""
 
     dedup_ids_cached_max: int = 1_000_000
-    persons_known_max: int = 500_000
+    sketch_members_cached_max: int = 500_000
     person_values_cached_max: int = 200_000
     orders_known_max: int = 50_000
     records_waiting_max: int = 20_000  # decoded records that wait for what the store must be asked

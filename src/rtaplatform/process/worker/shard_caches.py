@@ -44,7 +44,7 @@ class ShardCaches:
         self.blocks = BlockCache(limits.dedup_ids_cached_max // shards)  # and the loose ids
         self.persons = PersonCache(limits.person_values_cached_max // shards)
         self.orders = KnownOrders(max(1, limits.orders_known_max // shards))
-        self.members = SketchMemberCache(limits.persons_known_max // shards)
+        self.members = SketchMemberCache(limits.sketch_members_cached_max // shards)
         self.settled_replays = SettledReplays()
 
     def list_missing(self, job: Job, items: Sequence[Any]) -> MissingCopies:
@@ -95,6 +95,7 @@ class ShardCaches:
         self.persons.drop((write.project, write.person) for write in delta.persons)
 
     def clear(self) -> None:
+        """Drop all copies but the orders: the next conflict corrects those."""
         self.blocks.clear()
         self.persons.clear()
         self.members.clear()

@@ -43,7 +43,7 @@ from rtaplatform.serve.catalog.catalog_http import (
     write_location,
 )
 from rtaplatform.serve.catalog.erasure_routes import erase
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.dependencies import AnyRequest
 from rtaplatform.serve.http.parameters import read_parameters
 
@@ -58,7 +58,7 @@ def make_read_routes(kind: EntityType) -> list[HTTPRouteHandler]:
     async def list_all(request: AnyRequest) -> Response[bytes]:
         question = read_question(request, kind.filters, is_searched=True)
         check_filters(kind, question.filters)
-        project_id = find_access(request).project_id
+        project_id = get_access(request).project_id
         page = await run(request, lambda connection: pages.list_page(connection, kind, project_id, question))
         return answer_list(request, [render_row(kind, row) for row in page.rows], kind.answer_fields, page.next_cursor)
 
@@ -88,7 +88,7 @@ def make_write_routes(kind: EntityType) -> list[HTTPRouteHandler]:
         if not isinstance(body, dict) or "id" not in body:
             raise InvalidParameter("`id` is missing.", field="id", allowed=ID_SCHEMA)
         id = check_id(body.pop("id"), kind.reserved)
-        place, values = EntityRef(kind, find_access(request).project_id, id), read_object(body, kind.fields)
+        place, values = EntityRef(kind, get_access(request).project_id, id), read_object(body, kind.fields)
         row = await run(request, lambda connection: entity_rows.create(connection, place, values))
         return _answer(kind, row, 201, Location=write_location(kind.plural, id))
 
@@ -149,11 +149,11 @@ def _make_delete_route(kind: EntityType) -> HTTPRouteHandler:
 
 
 def _make_new_ref(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
-    return EntityRef(kind, find_access(request).project_id, decode_new_id(segment, kind.reserved))
+    return EntityRef(kind, get_access(request).project_id, decode_new_id(segment, kind.reserved))
 
 
 def _make_ref(request: AnyRequest, kind: EntityType, segment: str) -> EntityRef:
-    return EntityRef(kind, find_access(request).project_id, decode_id(segment))
+    return EntityRef(kind, get_access(request).project_id, decode_id(segment))
 
 
 def _without_id(body: Any, id: str) -> Any:

@@ -15,7 +15,7 @@ from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.profiles.erasure_receipt import PersonToErase, show_receipt
 from rtaplatform.serve.catalog.catalog_docs import ERASE_PERSON, LIST_ERASURES
 from rtaplatform.serve.catalog.catalog_http import answer, answer_list, read_json, read_question, run
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, require_catalog_services
 from rtaplatform.serve.http.parameters import read_parameters
 
@@ -44,7 +44,7 @@ async def erase_person(request: AnyRequest) -> Response[bytes]:
 async def list_erasures(request: AnyRequest) -> Response[bytes]:
     """In the receipt of an erasure that is not complete yet, `removed` is null."""
     question = read_question(request, ("user_id",), is_searched=False, sorts=pages.TIME_SORTS)
-    access = find_access(request)
+    access = get_access(request)
     page = await run(request, lambda connection: pages.list_erasures(connection, access.project_id, question))
     return answer_list(request, [show_receipt(row, access.project) for row in page.rows], COLUMNS, page.next_cursor)
 
@@ -56,6 +56,6 @@ async def erase(
     request: AnyRequest, user_id: str | None, anonymous_ids: tuple[str, ...] = (), condition: Condition | None = None
 ) -> dict[str, Any]:
     """Erase a person and return the receipt. Raises PreconditionFailed, Unavailable."""
-    access = find_access(request)
+    access = get_access(request)
     person = PersonToErase(access.project, access.project_id, user_id, anonymous_ids)
     return await require_catalog_services(request).erasure.erase(person, condition)

@@ -23,7 +23,7 @@ from rtaplatform.catalog.keys.key_format import CATALOG_WRITE
 from rtaplatform.core.errors import UnreadableBody
 from rtaplatform.serve.catalog.catalog_docs import DOCS_OF_IMPORT
 from rtaplatform.serve.catalog.catalog_http import answer, check_type, run
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.bodies import stream_body
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_catalog_services
 from rtaplatform.serve.http.parameters import read_parameters
@@ -54,7 +54,7 @@ class _Import:
 
     def __init__(self, request: AnyRequest, kind: EntityType) -> None:
         parts = find_dependencies(request)
-        self._request, self._kind, self._project_id = request, kind, find_access(request).project_id
+        self._request, self._kind, self._project_id = request, kind, get_access(request).project_id
         self._turns, self._lines_max = require_catalog_services(request).import_turns, parts.settings.import_lines_max
         self._rows: list[BulkRow] = []
         self._lines = 0

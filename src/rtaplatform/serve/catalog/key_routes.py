@@ -37,7 +37,7 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
     write_location,
 )
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies
 from rtaplatform.serve.http.parameters import read_parameters
 
@@ -53,7 +53,7 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
     question = read_question(request, ("revoked",), is_searched=False)
     if dict(question.filters).get("revoked", "exclude") not in REVOKED:
         raise InvalidParameter("`revoked` is include or exclude.", field="revoked", allowed=list(REVOKED))
-    project_id = find_access(request).project_id
+    project_id = get_access(request).project_id
     page = await run(request, lambda connection: key_admin.list_page(connection, project_id, question))
     items = [render_key(row) for row in page.rows]
     return answer_list(request, items, Key.__struct_fields__, page.next_cursor)
@@ -64,14 +64,14 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     """`key` is the key itself: it is shown now and never again."""
     read_parameters(request, ())
     values = with_defaults(read_object(await read_json(request), KEY_FIELDS), KEY_FIELDS)
-    project_id, new_key, maker = find_access(request).project_id, NewKey(**values), _make_key_maker(request)
+    project_id, new_key, maker = get_access(request).project_id, NewKey(**values), _make_key_maker(request)
     return _answer_made(await run(request, lambda connection: key_admin.create(connection, project_id, new_key, maker)))
 
 
 @get("/v1/keys/{id:str}", opt={"scope": ADMIN, "docs": docs.READ_KEY}, tags=TAGS, summary="One key")
 async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     read_parameters(request, ())
-    project_id, key_id = find_access(request).project_id, decode_id(id)
+    project_id, key_id = get_access(request).project_id, decode_id(id)
     return _answer(await run(request, lambda connection: key_admin.read(connection, project_id, key_id)))
 
 
@@ -82,7 +82,7 @@ async def read_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Scopes cannot be changed, so that a key never opens more or less than its holder was told. Make another key."""
     read_parameters(request, ())
-    project_id, key_id = find_access(request).project_id, decode_id(id)
+    project_id, key_id = get_access(request).project_id, decode_id(id)
     condition = find_condition(request)
     values = read_object(await read_json(request, PATCH_TYPES), CHANGEABLE)
     return _answer(
@@ -97,7 +97,7 @@ async def patch_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """The new key gets the old one's name, scopes and end. The old one stays valid for `grace_seconds` (a day)."""
     read_parameters(request, ())
-    project_id, key_id = find_access(request).project_id, decode_id(id)
+    project_id, key_id = get_access(request).project_id, decode_id(id)
     values = read_object(await read_json(request, is_optional=True), ROTATION_FIELDS)
     grace_seconds = with_defaults(values, ROTATION_FIELDS)["grace_seconds"]
     maker = _make_key_maker(request)
@@ -113,7 +113,7 @@ async def rotate_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
 async def revoke_key(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """Every process refuses the key within 60 s."""
     read_parameters(request, ())
-    project_id, key_id = find_access(request).project_id, decode_id(id)
+    project_id, key_id = get_access(request).project_id, decode_id(id)
     condition = find_condition(request)
     await run(request, lambda connection: key_admin.revoke(connection, project_id, key_id, condition))
     return answer_no_content()
@@ -123,7 +123,7 @@ route_handlers: list[HTTPRouteHandler] = [list_keys, create_key, read_key, patch
 
 
 def _make_key_maker(request: AnyRequest) -> KeyMaker:
-    return KeyMaker(find_access(request).scopes, find_dependencies(request).limits.keys_per_project_max)
+    return KeyMaker(get_access(request).scopes, find_dependencies(request).limits.keys_per_project_max)
 
 
 def _answer(row: Any) -> Response[bytes]:

@@ -27,7 +27,7 @@ from rtaplatform.serve.catalog.catalog_http import (
     run,
     write_location,
 )
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_catalog_services
 from rtaplatform.serve.http.limits import ALL_PROJECTS, PROJECT_CHANGES, PROJECTS
 from rtaplatform.serve.http.parameters import read_parameters
@@ -43,7 +43,7 @@ PUBLISH_SECONDS_MAX = 5.0
 async def list_projects(request: AnyRequest) -> Response[bytes]:
     """One item: a key belongs to one project."""
     read_parameters(request, ("format",))
-    project_id = find_access(request).project_id
+    project_id = get_access(request).project_id
     row = await run(request, lambda connection: project_admin.read(connection, project_id))
     return answer_list(request, [render_project(row)], Project.__struct_fields__)
 
@@ -55,7 +55,7 @@ async def create_project(request: AnyRequest) -> Response[bytes]:
     values = read_object(await read_json(request), PROJECT_FIELDS)
     limits = find_dependencies(request).limits
     # Every new project concerns all shards and workers. Failed attempts count too, so that nobody can probe for slugs.
-    await limits.take(PROJECTS, find_access(request).project_id)
+    await limits.take(PROJECTS, get_access(request).project_id)
     await limits.take(ALL_PROJECTS, "all")
     row, keys = await run(request, lambda connection: project_admin.create(connection, values, limits.projects_max))
     await _publish(request)
@@ -94,7 +94,7 @@ route_handlers: list[HTTPRouteHandler] = [list_projects, create_project, read_pr
 def _require_own(request: AnyRequest, segment: str) -> str:
     """Return the id if it is that of the key's project. Raises NotFound for any other."""
     id = decode_id(segment)
-    if id != find_access(request).project_id:
+    if id != get_access(request).project_id:
         raise NotFound("There is no project with this id.", field="id")
     return id
 

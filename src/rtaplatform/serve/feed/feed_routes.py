@@ -20,7 +20,7 @@ from rtaplatform.core.errors import Busy, InvalidParameter, PlatformError, Unaut
 from rtaplatform.feed.feed_filter import FIELDS
 from rtaplatform.serve.feed.feed_docs import READ_RECENT, RECENT_DEFAULT, RECENT_MAX, STREAM_EVENTS
 from rtaplatform.serve.feed.subscriptions import FeedSubscription
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies, require_feeds
 from rtaplatform.serve.http.parameters import read_limit
 from rtaplatform.serve.query.live_admission import (
@@ -44,7 +44,7 @@ async def read_recent_events(request: AnyRequest) -> Response[bytes]:
     """As understood: fields, marks in words, raw JSON as text; refused events and dead letters with their reasons."""
     fields, others = _read_feed_parameters(request, ("limit",))
     limit = read_limit(others, RECENT_DEFAULT, RECENT_MAX)
-    recent = await require_feeds(request).read_recent(find_access(request).project, fields, limit)
+    recent = await require_feeds(request).read_recent(get_access(request).project, fields, limit)
     meta = {"scanned_from": recent.scanned_from, "scanned": recent.scanned}
     return Response(content=_encode({"items": recent.items, "meta": meta}), media_type=MediaType.JSON)
 
@@ -56,7 +56,7 @@ async def read_recent_events(request: AnyRequest) -> Response[bytes]:
 async def stream_events(request: AnyRequest) -> ASGIResponse:
     """`events` with at most 50 items, at most 10 times a second; `left_out` says how many are not shown."""
     fields, _ = _read_feed_parameters(request, ("ticket", "last_event_id"))
-    parts, access, admission = find_dependencies(request), find_access(request), request.state.admission
+    parts, access, admission = find_dependencies(request), get_access(request), request.state.admission
     async with AsyncExitStack() as stack:
         await claim_ticket(parts, admission, stack)
         subscribed = require_feeds(request).subscribe(access.project, access.key_id, fields)

@@ -38,7 +38,7 @@ from rtaplatform.serve.feed.letter_docs import (
     REPLAY_LETTER,
     REPLAY_LETTERS,
 )
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.csv_tables import wants_csv
 from rtaplatform.serve.http.dependencies import AnyRequest, require_letters, require_replay
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
@@ -54,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 async def list_letters(request: AnyRequest) -> Response[bytes]:
     """Newest first, with counts by reason. `kind=rejected` lists what the collector has refused in the last 7 days."""
     is_table = wants_csv(request)
-    question = _read_question(request, find_access(request).project)
+    question = _read_question(request, get_access(request).project)
     page = await asyncio.to_thread(require_letters(request).find, question)
     items = [describe_letter(letter) for letter in page.letters]
     if is_table:
@@ -72,7 +72,7 @@ async def list_letters(request: AnyRequest) -> Response[bytes]:
 async def read_letter(request: AnyRequest, id: FromPath[str]) -> Response[bytes]:
     """The record as text, why it is not counted, and what to do about it."""
     read_parameters(request, ())
-    letter = await asyncio.to_thread(require_letters(request).find_one, decode_id(id), find_access(request).project)
+    letter = await asyncio.to_thread(require_letters(request).find_one, decode_id(id), get_access(request).project)
     return _answer(describe_letter(letter))
 
 
@@ -84,7 +84,7 @@ async def replay_letter(request: AnyRequest, id: FromPath[str]) -> Response[byte
     """Write the record again. Of all replays of a letter at most one counts."""
     read_parameters(request, ())
     replay = require_replay(request).replay_one
-    return _answer({"items": [await asyncio.to_thread(replay, decode_id(id), find_access(request).project)]})
+    return _answer({"items": [await asyncio.to_thread(replay, decode_id(id), get_access(request).project)]})
 
 
 @post(
@@ -103,7 +103,7 @@ async def replay_letters(request: AnyRequest) -> Response[bytes]:
     reason = body.get("reason")
     if reason is not None and reason not in tuple(Reason):
         raise InvalidParameter("There is no such reason.", field="reason", allowed=list(Reason))
-    question = LetterQuestion(DEAD, find_access(request).project, reason, limit=REPLAYED_MAX)
+    question = LetterQuestion(DEAD, get_access(request).project, reason, limit=REPLAYED_MAX)
     return _answer({"items": await asyncio.to_thread(require_replay(request).replay_all, question)})
 
 

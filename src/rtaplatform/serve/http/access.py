@@ -52,7 +52,7 @@ async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> 
     connection.state.access = require_scope(access, scope)
 
 
-def find_access(connection: AnyConnection) -> KeyAccess:
+def get_access(connection: AnyConnection) -> KeyAccess:
     """Return what the request's key opens; only on routes with a scope."""
     return cast(KeyAccess, connection.state.access)
 

@@ -26,7 +26,7 @@ _QUERYING = ("/v1/metrics", "/v1/query", "/v1/live")
 
 
 class CorsOrigins:
-    """The origins that projects list, kept up to date by `keep_publishing`. A project that lists none is not here."""
+    """The origins that projects list, kept up to date by `ProjectPublisher`. A project that lists none is not here."""
 
     def __init__(self, by_project: Mapping[str, Sequence[str]] | None = None) -> None:
         self.replace(by_project or {})

@@ -54,7 +54,7 @@ class KeyFinder(Protocol):
 
 
 class TransactionRunner(Protocol):
-    """`catalog.database.Database`."""
+    """Runs work in transactions of the catalog (`catalog.database.Database`)."""
 
     async def run(self, work: Callable[[Connection], T], *, seconds: float | None = None) -> T:
         """Run `work` in one transaction; raises Unavailable."""
@@ -62,7 +62,7 @@ class TransactionRunner(Protocol):
 
 
 class PersonEraser(Protocol):
-    """`profiles.erasure.PersonErasure`."""
+    """Erases a person wherever the platform has them (`profiles.erasure.PersonErasure`)."""
 
     async def erase(self, person: PersonToErase, condition: Condition | None = None) -> dict[str, Any]:
         """Erase the person and return the receipt. Raises PreconditionFailed, Unavailable."""

@@ -37,7 +37,7 @@ class RoomSample(Struct, frozen=True):
 
 
 class StoreRoom:
-    """The store counts as nearly full from the part `make_nearly_full` of its memory on."""
+    """The store counts as nearly full once this share of its memory, `nearly_full`, is used."""
 
     def __init__(self, nearly_full: float = 0.85) -> None:
         self._nearly_full = nearly_full
@@ -51,7 +51,7 @@ class StoreRoom:
             self._filled, self.share = 0.0, None
         else:
             self._filled = (sample.used + sample.waiting * self._measure_bytes_per_event()) / sample.used_max
-            self.share = self._share()
+            self.share = self._compute_share()
         telemetry.STORE_FILLED.set(self._filled)
         telemetry.STORE_NEARLY_FULL.set(self.share is not None)
 
@@ -70,7 +70,7 @@ class StoreRoom:
                 "Projects that send much are refused (429) until there is room.",
             )
 
-    def _share(self) -> float | None:
+    def _compute_share(self) -> float | None:
         if self._filled < self._nearly_full:
             return None
         room_left = (1.0 - self._filled) / max(1.0 - self._nearly_full, 0.01)

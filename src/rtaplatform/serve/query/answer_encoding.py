@@ -22,12 +22,12 @@ def count_points(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> int:
     return sum(1 + len(result.points) for answer in answers for result in answer.results)
 
 
-async def encode_results(beside: SideThread, answers: Sequence[Answer]) -> list[Answer]:
+async def encode_results(side_thread: SideThread, answers: Sequence[Answer]) -> list[Answer]:
     """Return the answers. The results of large ones are encoded already."""
     points = count_points(answers)
     if points <= INLINE_MAX:
         return list(answers)
-    return await beside.run(points, lambda: list(map(_encode_large, answers)))
+    return await side_thread.run(points, lambda: list(map(_encode_large, answers)))
 
 
 def encode_answers(answers: Sequence[Answer] | Sequence[AnswerUpdate]) -> bytes:

@@ -22,7 +22,7 @@ from rtaplatform.analytics.ask.parse import parse_parameters
 from rtaplatform.analytics.ask.time_expressions import read_moment
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.query import NOW, LengthBucket, LengthHistogram, RetentionTable
-from rtaplatform.serve.http.access import find_access, take
+from rtaplatform.serve.http.access import get_access, take
 from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, type_as, wants_csv, write_objects
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
@@ -47,7 +47,7 @@ async def read_engagement(request: AnyRequest) -> dict[str, Any]:
     _require_known(request, ENGAGEMENT_PARAMETERS)
     query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
     is_table = wants_csv(request)
-    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, get_access(request)
     cost = await engine.check(access.project, list_total_queries(query, ENGAGEMENT_METRICS))
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
@@ -64,7 +64,7 @@ async def read_session_lengths(request: AnyRequest) -> LengthHistogram:
     _require_known(request, LENGTHS_PARAMETERS)
     period_query = parse_parameters("sessions", request.query_params.multi_items(), besides=("format",))
     query, is_table = make_length_query(period_query), wants_csv(request)
-    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, get_access(request)
     cost = await engine.check(access.project, [query])
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)
@@ -82,7 +82,7 @@ async def read_session_lengths(request: AnyRequest) -> LengthHistogram:
 async def read_retention_table(request: AnyRequest) -> RetentionTable:
     """By the day or week on which persons were first seen: how many, and how many were active in each one after."""
     table_request, is_table = _read_retention_request(request), wants_csv(request)
-    engine, access = require_query_services(find_dependencies(request)).engine, find_access(request)
+    engine, access = require_query_services(find_dependencies(request)).engine, get_access(request)
     reads = await count_reads(engine, access.project, table_request)
     if reads > 1:
         await take(request, READ, access, reads - 1)

@@ -25,8 +25,8 @@ Wrap = Callable[[MessageName, AnswerVersion, bytes], TextT]  # of the version to
 class LiveRenderer(Generic[TextT]):
     """The texts of one live query. `wrap` makes what one kind of connection sends of the encoded answers."""
 
-    def __init__(self, live_query: LiveQuery, beside: SideThread, wrap: Wrap[TextT]) -> None:
-        self._live_query, self._beside = live_query, beside
+    def __init__(self, live_query: LiveQuery, side_thread: SideThread, wrap: Wrap[TextT]) -> None:
+        self._live_query, self._side_thread = live_query, side_thread
         self._wrap: Wrap[TextT] = wrap
 
     async def render_snapshot(self, version: AnswerVersion) -> TextT:
@@ -35,7 +35,7 @@ class LiveRenderer(Generic[TextT]):
         assert text is not None
         return text
 
-    async def update(self, base: AnswerVersion, latest: AnswerVersion) -> TextT | None:
+    async def render_update(self, base: AnswerVersion, latest: AnswerVersion) -> TextT | None:
         """Return the changes between two versions: empty if there are none, None if a snapshot is needed."""
         text = await self._render("update", base, latest)
         if text:
@@ -71,7 +71,7 @@ class LiveRenderer(Generic[TextT]):
             if points <= INLINE_MAX:
                 answers = _make_finished(self._encode(base, latest))
             else:
-                answers = asyncio.ensure_future(self._beside.run(points, lambda: self._encode(base, latest)))
+                answers = asyncio.ensure_future(self._side_thread.run(points, lambda: self._encode(base, latest)))
             self._keep((base, latest), answers)
         return answers
 

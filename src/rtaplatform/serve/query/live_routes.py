@@ -22,7 +22,7 @@ from rtaplatform.analytics.live.hub import LiveSeat
 from rtaplatform.analytics.live.listener_bell import ListenerBell
 from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.core.errors import Busy, PlatformError, Rejected, Unauthorized, Unavailable
-from rtaplatform.serve.http.access import find_access, find_key_hash
+from rtaplatform.serve.http.access import find_key_hash, get_access
 from rtaplatform.serve.http.dependencies import AnyRequest, Dependencies, find_dependencies, require_query_services
 from rtaplatform.serve.http.parameters import read_parameters
 from rtaplatform.serve.http.tickets import CHAIN_MARK
@@ -61,7 +61,7 @@ async def issue_ticket(request: AnyRequest) -> TicketAnswer:
 async def stream_live(request: AnyRequest) -> ASGIResponse:
     """`snapshot`, then `update` with what changed, at most every 250 ms; a heartbeat every 15 s."""
     queries = parse_live(request.query_params.multi_items(), besides=("ticket", "last_event_id"))
-    parts, access, admission = find_dependencies(request), find_access(request), get_admission(request)
+    parts, access, admission = find_dependencies(request), get_access(request), get_admission(request)
     hub = require_query_services(parts).hub
     try:
         async with AsyncExitStack() as stack:
@@ -94,7 +94,9 @@ class LiveListener:
         self._live_query, self._admission, self._seat = live_query, admission, seat
         self._key_watch = KeyWatch(parts.keys, admission.hashed, project)
         self._hub = require_query_services(parts).hub
-        self._renderer = LiveRenderer(live_query, self._hub.beside, _write_own if admission.chain else _write_shared)
+        self._renderer = LiveRenderer(
+            live_query, self._hub.side_thread, _write_own if admission.chain else _write_shared
+        )
         self._error: PlatformError | None = None
         self._end: PlatformError | None = None
         self._now = asyncio.get_running_loop().time
@@ -166,7 +168,7 @@ class LiveListener:
 
     async def _render_update(self, base: AnswerVersion, latest: AnswerVersion) -> tuple[bytes, ...]:
         """Render the changes between two versions: nothing if there are none, a snapshot if they cannot be merged."""
-        rendered = await self._renderer.update(base, latest)
+        rendered = await self._renderer.render_update(base, latest)
         if rendered is None:
             return await self._render_snapshot(latest)
         return self._with_id(latest, rendered) if rendered else ()

@@ -30,7 +30,7 @@ from rtaplatform.core.rollups import PRODUCT_ID
 from rtaplatform.core.values.dimensions import as_dimension
 from rtaplatform.core.values.markers import to_shown_value
 from rtaplatform.serve.catalog.catalog_http import decode_id
-from rtaplatform.serve.http.access import find_access
+from rtaplatform.serve.http.access import get_access
 from rtaplatform.serve.http.csv_tables import META_HEADER, TableResponse, type_as, wants_csv, write_objects
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.parameters import read_limit, read_parameters
@@ -57,7 +57,7 @@ async def read_popular(request: AnyRequest) -> Popular:
     ranking, is_table = _read_ranking(request, tuple(METRIC_OF)), wants_csv(request)
     services = require_query_services(find_dependencies(request))
     answer = await PopularProducts(services.engine, services.products).find_popular(
-        find_access(request).project,
+        get_access(request).project,
         ranking.by,
         window=TimeExpression(Anchor.NOW, -ranking.window_ms),
         limit=ranking.limit,
@@ -77,7 +77,7 @@ async def read_trending(request: AnyRequest) -> Trending:
     ranking, is_table = _read_ranking(request, TRENDING_BY), wants_csv(request)
     services = require_query_services(find_dependencies(request))
     answer = await TrendingProducts(services.engine, services.products).find_trending(
-        find_access(request).project,
+        get_access(request).project,
         ranking.by,
         window_ms=ranking.window_ms,
         limit=ranking.limit,
@@ -100,7 +100,7 @@ async def read_product_metrics(request: AnyRequest, id: FromPath[str]) -> dict[s
     stored = as_dimension(product_id)
     query = msgspec.structs.replace(query, filters=((PRODUCT_ID, (to_shown_value(stored),)),))
     is_table = wants_csv(request)
-    services, project = require_query_services(find_dependencies(request)), find_access(request).project
+    services, project = require_query_services(find_dependencies(request)), get_access(request).project
     totals = await read_totals(services.engine, project, query, PRODUCT_METRICS)
     if is_table:
         return type_as(dict[str, Any], make_totals_table(totals))

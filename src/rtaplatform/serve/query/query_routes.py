@@ -23,7 +23,7 @@ from rtaplatform.core.errors import InvalidParameter, PlatformError, UnreadableB
 from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer, MetricItem, Query
-from rtaplatform.serve.http.access import find_access, take
+from rtaplatform.serve.http.access import get_access, take
 from rtaplatform.serve.http.csv_tables import TableResponse, type_as, wants_csv, write_answer, write_objects
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
@@ -84,7 +84,7 @@ async def read_metric(request: AnyRequest, name: FromPath[str]) -> Answer:
 async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     read_parameters(request, ())
-    engine, project = find_engine(request), find_access(request).project
+    engine, project = find_engine(request), get_access(request).project
     raw_queries = _read_queries(await request.body())
     queries = [await _parse_query(engine, project, n, raw) for n, raw in enumerate(raw_queries)]
     return AnswerList(await encode_results(find_engine(request).side_thread, await _answer_queries(request, queries)))
@@ -99,7 +99,7 @@ def find_engine(request: AnyRequest) -> Engine:
 
 async def _read_settings(request: AnyRequest) -> ProjectSettings:
     """The project's settings; without an answer of the store, those of a project that declares nothing."""
-    engine, slug = find_engine(request), find_access(request).project
+    engine, slug = find_engine(request), get_access(request).project
     try:
         await engine.observe(slug)
         return await engine.read_project(slug)
@@ -131,7 +131,7 @@ def _read_queries(body: bytes) -> list[object]:
 
 async def _answer_queries(request: AnyRequest, queries: Sequence[Query]) -> list[Answer]:
     """Answer the queries. Expensive ones count as several requests against the key's limit."""
-    engine, access = find_engine(request), find_access(request)
+    engine, access = find_engine(request), get_access(request)
     cost = await engine.check(access.project, queries)
     if cost.reads > 1:
         await take(request, READ, access, cost.reads - 1)

@@ -43,7 +43,8 @@ def write_comment(text: str) -> bytes:
 
 
 def write_opening(text: str, retry_ms: int, first_id: bytes = b"") -> bytes:
-    """Write a comment, and how long the browser must wait before it reconnects. `first_id` is an `write_id_line`."""
+    """Write a comment, and how long the browser must wait before it reconnects. `first_id` is a line
+    that `write_id_line` has made, or empty."""
     return f": {text}\nretry: {retry_ms}\n".encode() + first_id + b"\n"
 
 

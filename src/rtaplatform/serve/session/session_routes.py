@@ -18,7 +18,7 @@ from rtaplatform.catalog.keys.key_rows import KeyAccess
 from rtaplatform.catalog.projects import project_admin
 from rtaplatform.core.errors import Forbidden, InvalidParameter
 from rtaplatform.serve.catalog.catalog_http import read_json, run
-from rtaplatform.serve.http.access import find_access, find_key, find_key_hash, refuse_unknown, take
+from rtaplatform.serve.http.access import find_key, find_key_hash, get_access, refuse_unknown, take
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies
 from rtaplatform.serve.http.limits import READ
 from rtaplatform.serve.http.parameters import read_parameters
@@ -55,7 +55,7 @@ async def open_session(request: AnyRequest) -> Response[bytes]:
 async def read_session(request: AnyRequest) -> Response[bytes]:
     """The project and the scopes of the cookie's key, or of the key in the header."""
     read_parameters(request, ())
-    content, sessions = await _describe(request, find_access(request)), find_open_sessions(find_dependencies(request))
+    content, sessions = await _describe(request, get_access(request)), find_open_sessions(find_dependencies(request))
     session = request.scope["state"].get("session")
     if session is None or not sessions.is_to_renew(session):
         return _answer(content)

@@ -159,7 +159,7 @@ class LiveSocket:
         await self._check(message)
         hub = self._services.hub
         async with hub.follow(self._access.project, message.queries, self.seat) as (live_query, first):
-            renderer = LiveRenderer(live_query, hub.beside, write_answers)
+            renderer = LiveRenderer(live_query, hub.side_thread, write_answers)
             await Subscription(message, live_query, renderer, self._line, self._admission.chain).run(first)
 
     async def _follow_feed(self, message: SubscribeFeed) -> None:

@@ -74,7 +74,7 @@ class Subscription:
         return self._live_query.problem or (error if isinstance(error, Rejected) else None)
 
     async def _send_update(self, base: AnswerVersion, latest: AnswerVersion, say: SayText) -> None:
-        answers = await self._renderer.update(base, latest)
+        answers = await self._renderer.render_update(base, latest)
         if answers is None:
             await self._send_snapshot(latest, say)
         elif answers:

@@ -23,7 +23,7 @@ _CHROMIUM = {"Windows NT": "Windows", "Android": "Android", "X11": "Linux"}
 
 
 class SdkRequest(NamedTuple):
-    """`events` in their order. `head` and `tail` enclose them; the time of sending stands between (`make_body`)."""
+    """The events of one request, in their order. `make_body` puts them into an envelope with the time of sending."""
 
     path: str
     headers: dict[str, str]

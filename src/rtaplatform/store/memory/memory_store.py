@@ -233,7 +233,7 @@ class MemoryStore:
             starts=dict(content.manifests[content.generation][1]),
         )
 
-    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+    async def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
         queue: asyncio.Queue[ChangeNotification] = asyncio.Queue(maxsize=1_000)
         self._listeners.append(queue)
         try:

@@ -137,5 +137,5 @@ class AggregateReader(Protocol):
         """
         ...
 
-    def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+    def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
         """Yield change notifications for ever. The first one, and the first after each reconnect, has projects None."""

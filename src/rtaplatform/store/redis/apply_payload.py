@@ -139,7 +139,7 @@ def _split(n: int) -> list[int]:
 def _encode_cells(key: CellsKey, fields: dict[str, int], keeping: Retention) -> list[Any]:
     expires_at_s, is_logged = keeping.find_expiry_s(key.kind, key.start), key.rollup == PRODUCTS.name
     seats = keeping.caps.count_seats(key.rollup, key.kind)
-    return [redis_keys.name_cells(key), expires_at_s, seats, _flatten_fields(fields), is_logged, key.rollup]
+    return [redis_keys.make_cells_key(key), expires_at_s, seats, _flatten_fields(fields), is_logged, key.rollup]
 
 
 def _encode_sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: Retention) -> list[Any]:
@@ -159,12 +159,12 @@ def _encode_sketches(sketches: Mapping[SketchKey, Collection[bytes]], keeping: R
 
 def _encode_group(key: SketchKey, keeping: Retention) -> list[Any]:
     """Describe the sketches of a bucket and dimension. The caller fills the empty list with values and persons."""
-    name = redis_keys.name_sketch_index(*key[:4]) if key.dimension else redis_keys.name_sketch(key)
+    name = redis_keys.make_sketch_index_key(*key[:4]) if key.dimension else redis_keys.make_sketch_key(key)
     expires_at_s = keeping.find_expiry_s(key.kind, key.start)
     sketch_expires_at_s = (
         expires_at_s - (RETENTION_MS[key.kind] - find_sketch_retention_ms(key.kind, key.dimension)) // 1000
     )
-    record = redis_keys.name_cells(CellsKey(key.project, PERSONS.name, key.kind, key.start))
+    record = redis_keys.make_cells_key(CellsKey(key.project, PERSONS.name, key.kind, key.start))
     bytes_max = keeping.caps.choose_sketch_bytes(key.dimension)
     return [name, sketch_expires_at_s, key.dimension, record, expires_at_s, [], bytes_max]
 

@@ -49,7 +49,7 @@ def _forget(pipe: Any, shard: int, project: str, persons: Sequence[bytes], tombs
         pipe.hset(
             erasing, mapping={person + project.encode(): value for person, value in make_pairs(persons, tombstone)}
         )
-    pipe.publish(redis_keys.name_changes_channel(shard), project)
+    pipe.publish(redis_keys.make_changes_channel(shard), project)
     replies: list[Any] = pipe.execute()
     values = [stored[TOKEN_BYTES:] for reply in replies[: 3 * len(prefixes) : 3] for stored in reply if stored]
     other_ids = find_other_ids(values, tombstone)

@@ -120,7 +120,7 @@ class RedisReader:
             starts=state.starts,
         )
 
-    async def change_notifications(self) -> AsyncIterator[ChangeNotification]:
+    async def follow_notifications(self) -> AsyncIterator[ChangeNotification]:
         while True:
             try:
                 async for notification in self._listen():
@@ -130,7 +130,7 @@ class RedisReader:
 
     async def _listen(self) -> AsyncIterator[ChangeNotification]:
         """Listen for a few seconds on a new connection: after a fail-over it leads to the new primary."""
-        channels = {redis_keys.name_changes_channel(shard): shard for shard in range(self._shards)}
+        channels = {redis_keys.make_changes_channel(shard): shard for shard in range(self._shards)}
         until = time.monotonic() + self._listen_seconds
         await self._subscriber.connection_pool.disconnect()
         async with self._subscriber.pubsub() as pubsub:
@@ -183,11 +183,11 @@ def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read:
             )
             return 1
         case ReadPersonCounts(dimension, kind, starts):
-            indexes = [redis_keys.name_sketch_index(project, kind, start, dimension) for start in starts]
+            indexes = [redis_keys.make_sketch_index_key(project, kind, start, dimension) for start in starts]
             pipe.fcall(COUNTS, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case PersonSketches(dimension, kind, starts):
-            indexes = [redis_keys.name_sketch_index(project, kind, start, dimension) for start in starts]
+            indexes = [redis_keys.make_sketch_index_key(project, kind, start, dimension) for start in starts]
             pipe.fcall_ro(SKETCHES, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
         case ReadPersons() | ReadPersonValues():
@@ -200,10 +200,10 @@ def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read:
 def _queue_sketches(pipe: Pipeline, prefix: str, project: str, read: ReadPersons | ReadPersonValues) -> int:
     if isinstance(read, ReadPersonValues):
         for kind, start in read.buckets:
-            pipe.smembers(f"{prefix}px:{redis_keys.name_sketch_index(project, kind, start, read.dimension)}")
+            pipe.smembers(f"{prefix}px:{redis_keys.make_sketch_index_key(project, kind, start, read.dimension)}")
         return len(read.buckets)
     keys = [
-        f"{prefix}p:{redis_keys.name_sketch(SketchKey(project, kind, start, read.dimension, value))}"
+        f"{prefix}p:{redis_keys.make_sketch_key(SketchKey(project, kind, start, read.dimension, value))}"
         for kind, start in read.buckets
         for value in read.values
     ]

@@ -69,19 +69,19 @@ class RedisStore:
 
     def has_totals(self, shard: int) -> bool:
         """Whether the shard has keys of any generation, current or not."""
-        return next(self._scan_generations(shard), None) is not None
+        return next(self._scan_generation_keys(shard), None) is not None
 
     def delete_others(self, shard: int, generation: str) -> int:
         """Delete the keys of all generations but this one. Returns how many were deleted."""
         kept_prefix = redis_keys.make_generation_prefix(shard, generation).encode()
         deleted = 0
-        for key in self._scan_generations(shard):
+        for key in self._scan_generation_keys(shard):
             if not key.startswith(kept_prefix):
                 with translating_errors():
                     deleted += self._client.unlink(key)
         return deleted
 
-    def _scan_generations(self, shard: int) -> Iterator[bytes]:
+    def _scan_generation_keys(self, shard: int) -> Iterator[bytes]:
         keys_of_shard = (
             redis_keys.make_shard_key,
             redis_keys.make_projects_key,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from rtaplatform.analytics.answer.trending import NOT_COMPARED, TrendingProducts, choose_interval
-from rtaplatform.analytics.plan.decay import ONE, decay_weights
+from rtaplatform.analytics.plan.decay import ONE, compute_weights
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Trending
 from tests.unit.analytics.catalog import Catalog, Product
@@ -101,11 +101,11 @@ def test_points_are_short_beside_the_half_life(window_ms: int, interval: str) ->
 
 
 def test_weights_are_whole_and_halve_with_each_half_life() -> None:
-    weights = decay_weights(range(0, 100, 10), 100, 10)
+    weights = compute_weights(range(0, 100, 10), 100, 10)
     assert all(abs(older * 2 - newer) <= 1 for older, newer in pairwise(weights))
     assert weights[-1] == round(ONE * 0.5**0.5)
-    assert decay_weights([0], 1, 10**9) == [ONE]
-    assert decay_weights([0, 1], 10**6, 1)[0] == 0
+    assert compute_weights([0], 1, 10**9) == [ONE]
+    assert compute_weights([0, 1], 10**6, 1)[0] == 0
 
 
 EVENTS = st.lists(

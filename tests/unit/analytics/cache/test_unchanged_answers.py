@@ -43,7 +43,7 @@ class Store:
         self.asked.append(tuple(reads))
         return replace(self.now, answers=tuple(self.answers.get(read, len(self.asked)) for read in reads))
 
-    async def change_notifications(self) -> Any:
+    async def follow_notifications(self) -> Any:
         yield ChangeNotification(0, None)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtaplatform.analytics.answer.engine import Reply
 from rtaplatform.analytics.ask.parse import parse_live
-from rtaplatform.analytics.live.answer_changes import answer_changes
+from rtaplatform.analytics.live.answer_changes import find_answer_changes
 from rtaplatform.analytics.live.hub import LiveHub
 from rtaplatform.analytics.live.live_query import AnswerVersion, LiveQuery
 from rtaplatform.client.reducer import merge_updates
@@ -92,7 +92,7 @@ async def test_an_update_holds_only_what_changed() -> None:
     shop.take([Happening(NOON - HOUR), Happening(NOON - HOUR, source="ios")])
     before = (await shop.engine.reply("demo", question)).answers
     shop.take([Happening(NOON - 2 * HOUR)])
-    found = answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    found = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
     assert found is not None
     (only,) = as_json(found)
     assert (only["metric"], only["removed"]) == ("events", [])
@@ -107,7 +107,7 @@ async def test_a_row_that_falls_out_is_removed() -> None:
     shop.take([Happening(NOON - HOUR)])
     before = (await shop.engine.reply("demo", question)).answers
     shop.take([Happening(NOON - HOUR, source="ios")] * 2)
-    found = answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    found = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
     assert found is not None
     assert found[0].removed == [{"source": "web"}]
 
@@ -117,7 +117,7 @@ async def test_a_moved_window_is_an_update_of_its_new_points() -> None:
     question = parse_live([("metrics", "events"), ("interval", "minute"), ("from", "-60m")])
     before = (await shop.engine.reply("demo", question)).answers
     shop.clock.at_ms += 2 * MINUTE
-    updates = answer_changes(before, (await shop.engine.reply("demo", question)).answers)
+    updates = find_answer_changes(before, (await shop.engine.reply("demo", question)).answers)
     assert updates is not None
     assert [time for time, _ in updates[0].results[0].points] == [
         "2026-11-22T12:01:00+01:00", "2026-11-22T12:02:00+01:00"
@@ -130,7 +130,7 @@ async def test_a_window_that_has_jumped_or_gone_back_needs_a_snapshot(ms: int) -
     question = parse_live([("metrics", "events"), ("interval", "minute"), ("from", "-60m")])
     before = (await shop.engine.reply("demo", question)).answers
     shop.clock.at_ms += ms
-    assert answer_changes(before, (await shop.engine.reply("demo", question)).answers) is None
+    assert find_answer_changes(before, (await shop.engine.reply("demo", question)).answers) is None
 
 
 # The hub -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from rtaplatform.analytics.ask.parse import parse_live
-from rtaplatform.analytics.live.answer_changes import answer_changes
+from rtaplatform.analytics.live.answer_changes import find_answer_changes
 from rtaplatform.analytics.live.hub import LiveHub
 from tests.unit.analytics.live.test_hub import as_json, merge
 from tests.unit.analytics.live_news import wait_for_news
@@ -27,7 +27,7 @@ async def test_snapshot_plus_updates_is_the_fresh_answer(seed: int) -> None:
     for _ in range(12):
         shop.visit(*(_visit(rng) for _ in range(rng.choice([1, 4]))))
         answers = (await shop.engine.reply("demo", BY_SOURCE)).answers
-        updates = answer_changes(last, answers)
+        updates = find_answer_changes(last, answers)
         assert updates is not None
         seen, last = merge(seen, as_json(updates)), answers
         assert seen == as_json(answers)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtaplatform.analytics.ask.parse import parse_object
-from rtaplatform.analytics.live.answer_changes import answer_changes
+from rtaplatform.analytics.live.answer_changes import find_answer_changes
 from rtaplatform.analytics.plan.plan import make_plan
 from rtaplatform.core.errors import InvalidParameter
 from rtaplatform.core.metrics import METRICS, AdditiveMetric, Combination, DerivedMetric, DistinctMetric
@@ -207,7 +207,7 @@ async def test_what_changes_is_told_to_those_who_listen(shop: Shop) -> None:
     before = [await ask(shop, "view_to_cart", **{"from": "-1h"}, interval="hour", breakdown=["product_id"])]
     shop.take(viewed("p-4", 2))
     after = [await ask(shop, "view_to_cart", **{"from": "-1h"}, interval="hour", breakdown=["product_id"])]
-    changes = answer_changes(before, after)
+    changes = find_answer_changes(before, after)
     assert changes is not None
     assert [(r.dimensions["product_id"], r.total, len(r.points)) for r in changes[0].results] == [("p-4", 0.5, 1)]
 

@@ -153,7 +153,7 @@ def test_all_keys_of_a_shard_share_its_hash_tag() -> None:
         redis_keys.make_shard_key(7),
         redis_keys.make_projects_key(7),
         redis_keys.make_stops_key(7),
-        redis_keys.name_changes_channel(7),
+        redis_keys.make_changes_channel(7),
         redis_keys.make_generation_prefix(7, "g"),
     ]
     assert all(name.startswith("rta:{s07}:") for name in names)
