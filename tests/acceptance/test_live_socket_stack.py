@@ -34,7 +34,7 @@ class Follower:
         return self.answers[0].total if self.answers else None
 
     def _follow(self) -> None:
-        for answers in self._client.follow_answers(*QUESTIONS):
+        for answers in self._client.live(*QUESTIONS):
             self.answers = answers
 
 

@@ -59,6 +59,8 @@ LISTED = {
     "hyperloglog": "the name of a sketch",
     "_tau": "a function of Ertl's estimator, named as in his paper",
     "_sigma": "a function of Ertl's estimator, named as in his paper",
+    "live": "the Python client's word for a stream of answers, as `/v1/live` is the API's",
+    "metrics": "the Python client's word for the list of metrics, as `/v1/metrics` is the API's",
     "unknown": "a constructor: the error of an unknown value",
 }
 

@@ -37,12 +37,12 @@ class Client:
         document = self._request("/v1/query", {"queries": [question.to_json() for question in questions]})
         return [read_answer(raw) for raw in document["answers"]]
 
-    def list_metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[dict[str, Any]]:
         """Return every metric, with its unit, dimensions and intervals. Raises ApiProblem, ConnectionLost."""
         items: list[dict[str, Any]] = self._request("/v1/metrics")["items"]
         return items
 
-    def follow_answers(self, *questions: Question) -> Iterator[list[MetricAnswer]]:
+    def live(self, *questions: Question) -> Iterator[list[MetricAnswer]]:
         """Yield the answers of up to 20 questions, as of one moment, now and after each change.
 
         It goes on after every cut and restart. Raises ApiProblem if the questions or the key are wrong.

@@ -1,7 +1,7 @@
 """The body of a request of GA4's Measurement Protocol: its events, and what they share.   Pure.
 
 What the request tells of its visitor becomes the context of all its events. Google reads `user_agent` only without
-`device`, and `ip_override` only without `user_location`; here the second completes the first. `user_data` (hashed
+`device`, and `ip_override` only without `user_location`; here the second completes the first. user_data (hashed
 addresses of persons, for advertising) is not stored.
 """
 
