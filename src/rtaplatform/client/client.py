@@ -4,7 +4,7 @@ from rtaplatform.client import Client, Question
 
 client = Client("http://127.0.0.1:8000", key="rta_r_…")
 (orders,) = client.ask(Question("orders", start="-7d", interval="day"))
-for orders, online in client.follow_answers(Question("orders"), Question("online")):
+for orders, online in client.live(Question("orders"), Question("online")):
     print(orders.total, online.total)
 """
 
