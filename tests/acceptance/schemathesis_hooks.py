@@ -48,6 +48,7 @@ _QUESTIONS = (
 _BY_PARAMETERS = ("GET /v1/metrics/{name}", "GET /v1/live")
 UNSAYABLE = (
     Unsayable(_QUESTIONS, 422, _ONE + "(from|to)", "from is before to, after 1970 and at most 10 years long: a clock"),
+    Unsayable("GET /v1/dead-letters", 422, "from|to", "from is before to: a clock"),
     Unsayable(_QUESTIONS, 422, _ONE + "interval", "how many points there are, and which are kept: a clock"),
     Unsayable(_QUESTIONS, 422, _ONE + "compare", "whether the period before is kept depends on the period"),
     Unsayable(_QUESTIONS, 422, _ONE + "timezone", "whether its days can be made of what is kept depends on the period"),
