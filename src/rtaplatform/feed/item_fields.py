@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rtaplatform.core.events import REPLAY_HEADER
+import msgspec
+
+from rtaplatform.core.events import COMMERCE_EVENTS, REPLAY_HEADER
 from rtaplatform.core.time.timestamps import read_time_ms
+from rtaplatform.core.values.commerce_names import read_as_v2
 from rtaplatform.process.decode.fast import DecodedEvent
 
 TEXT_CHARACTERS_MAX = 256
@@ -47,8 +50,15 @@ def describe_fields(values: Mapping[str, Any], event: DecodedEvent | None) -> di
     fields |= {name: _read_text(_find_value(context, path)) for name, path in _CONTEXT.items()}
     fields["sent_at"] = _read_text(values.get("sentAt"))
     if event is not None and event.properties:
-        fields |= _describe_properties(values.get("properties"))
+        fields |= _describe_properties(_find_properties(values, event, event.properties))
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _find_properties(values: Mapping[str, Any], event: DecodedEvent, raw: bytes) -> Any:
+    """The properties; those of a commerce event by V2's names, whichever spec its sender follows."""
+    if event.name not in COMMERCE_EVENTS:
+        return values.get("properties")
+    return msgspec.json.decode(read_as_v2(event.dimensions.sent_name, raw))
 
 
 def _describe_properties(properties: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_an_order_is_shown_as_the_totals_have_it() -> None:
     wanted = {
         "country": "DE",
         "page": "/thanks",
+        "order_id": "o-1",
         "product_ids": ["p-1"],
         "revenue": 39.98,
         "currency": "EUR",
