@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
-./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 5 seeds;
+./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds;
                                           without what is long, and the tests of the tester
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
@@ -41,7 +41,7 @@ FILLING = ("simulation",)  # a part of SIDE_BY_SIDE
 IN_PAIRS = ("web", "integration", "acceptance", "browser")
 WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
-QUICK_SEEDS = 5
+QUICK_SEEDS = 20
 # Left to the whole check: tests of simulator and oracle, what has the mark `tester`, and what takes long: full buckets,
 # weeks of history, many random records, and the n-th call failing for every n.
 LEFT_OUT = (
