@@ -25,8 +25,8 @@ from rtaplatform.store.port import (
     Delta,
     LooseWrite,
     Moved,
-    PersonSketches,
     ReadPersonCounts,
+    ReadPersonSketches,
     SketchKey,
 )
 from rtaplatform.store.redis.apply_payload import _encode_raw
@@ -157,7 +157,7 @@ async def test_a_library_of_the_version_before_is_replaced_by_whoever_needs_more
     older = "\n".join(line for line in code.splitlines() if not re.search("_v[56]'|counts_v1'|sketches_v1'", line))
     assert older != code
     reader = RedisReader(shard.settings)
-    newer = ReadPersonCounts("product_id", BucketKind.HOUR, ()), PersonSketches("product_id", BucketKind.HOUR, ())
+    newer = ReadPersonCounts("product_id", BucketKind.HOUR, ()), ReadPersonSketches("product_id", BucketKind.HOUR, ())
     moves = [Advance(PLACE, row(2), row(3))]
     load: Any = shard.tester.function_load
     load(older, replace=True)

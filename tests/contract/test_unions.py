@@ -23,9 +23,9 @@ from rtaplatform.store.port import (
     BucketContent,
     CellsKey,
     ChangeNotification,
-    PersonSketches,
     Read,
     ReadPersons,
+    ReadPersonSketches,
     SketchKey,
     Snapshot,
 )
@@ -97,7 +97,7 @@ class Site:
         self.asked.clear()
         await self.engine.answer("demo", [parse_object({"metric": "visitors", **question})])
         counted = [len(read.buckets) * len(read.values) for read in self.asked if isinstance(read, ReadPersons)]
-        return sum(counted), sum(len(read.starts) for read in self.asked if isinstance(read, PersonSketches))
+        return sum(counted), sum(len(read.starts) for read in self.asked if isinstance(read, ReadPersonSketches))
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_no_read_takes_the_sketches_of_two_buckets(site: Site) -> None:
         site.visit(1, hours_ago, 10)
     for question in QUESTIONS:
         await site.united(question)
-        assert all(len(read.starts) == 1 for read in site.asked if isinstance(read, PersonSketches))
+        assert all(len(read.starts) == 1 for read in site.asked if isinstance(read, ReadPersonSketches))
 
 
 @on_the_server
@@ -165,8 +165,8 @@ async def test_sketches_are_handed_out_by_bucket_and_value(parts: Parts) -> None
     keys[SketchKey("demo", BucketKind.HOUR, hour, "source", "web")] = [b"person-2"]
     assert parts.store.apply(0, "g1", advance(0, 1, sketches=keys)) == Applied()
     reads: list[Read] = [
-        PersonSketches("product_id", BucketKind.HOUR, (hour, hour - 60)),
-        PersonSketches("source", BucketKind.HOUR, ()),
+        ReadPersonSketches("product_id", BucketKind.HOUR, (hour, hour - 60)),
+        ReadPersonSketches("source", BucketKind.HOUR, ()),
     ]
     here, none = (await parts.reader.read("demo", reads)).answers
     assert isinstance(here, list)

@@ -1,4 +1,4 @@
-"""The names of all keys in Redis.   Stage 4 of 6.
+"""The names of a shard's own keys in Redis, and the prefixes below which all others lie.   Stage 4 of 6.
 
 Pure. Each shard has a prefix with its hash tag, `rta:{s00}:`, so that all state of a project is in one slot. Below it
 each generation has a prefix. docs/reference/store.md lists all keys.

@@ -21,13 +21,13 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import (
     AggregateReader,
     BucketContent,
-    PersonSketches,
     Read,
     ReadBucketLog,
     ReadBuckets,
     ReadFields,
     ReadOnline,
     ReadPersonCounts,
+    ReadPersonSketches,
     Snapshot,
 )
 
@@ -138,7 +138,7 @@ def _select_answers(read: Read, answer: Any) -> dict[Read, Any]:
             for start, content in zip(starts, answer, strict=True):
                 answers |= _make_empty_log(rollup, kind, start, content.position)
             return answers
-        case ReadBucketLog() | ReadOnline() | ReadPersonCounts() | PersonSketches() | ReadFields(fields=None):
+        case ReadBucketLog() | ReadOnline() | ReadPersonCounts() | ReadPersonSketches() | ReadFields(fields=None):
             return {}
         case _:
             return {read: answer}

@@ -27,7 +27,7 @@ from rtaplatform.analytics.read.rows import AnswerRow, RowKey, list_cell_reads, 
 from rtaplatform.core.errors import Unable
 from rtaplatform.core.rollups import PERSONS, PRODUCT_ID, PRODUCTS, make_field
 from rtaplatform.core.sketches.registers import Registers, count, read_registers, unite
-from rtaplatform.store.port import BucketContent, PersonSketches, Read, ReadFields
+from rtaplatform.store.port import BucketContent, Read, ReadFields, ReadPersonSketches
 
 SKETCH_BYTES_MAX = 64 * 2**20  # of the new buckets of one question; reading a sketch takes some 5 µs
 GROUPS_AT_ONCE = 256  # groups united together: 16 KB each
@@ -119,7 +119,7 @@ class UnitedSketches(WindowCache):
         ]
 
     def _list_tiles(self, read: Read) -> tuple[Tile, ...]:
-        if isinstance(read, PersonSketches) and read.dimension == PRODUCT_ID:
+        if isinstance(read, ReadPersonSketches) and read.dimension == PRODUCT_ID:
             return tuple((read.kind, start) for start in read.starts)
         return ()
 

@@ -57,18 +57,18 @@ class Period(Struct, frozen=True):
 
 
 class PeriodRequest(Struct, frozen=True):
-    """The query, its zone and the project's (`home`), the time, and the kinds of buckets that exist."""
+    """The query, its zone and the project's, the time, and the kinds of buckets that exist."""
 
     query: Query
     zone: str
     week_start: str
-    home: str
+    project_zone: str
     now_ms: int
     kinds: tuple[BucketKind, ...]
 
 
 def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple[BucketKind, ...]) -> Period:
-    """Raises `InvalidParameter` if no buckets cover the period exactly."""
+    """Cut the query's period into points and buckets. Raises `InvalidParameter` if no buckets cover it exactly."""
     request = PeriodRequest(
         query,
         query.timezone or project.zone,
@@ -79,7 +79,7 @@ def cut_period(query: Query, project: ProjectSettings, now_ms: int, kinds: tuple
     )
     start_ms, end_ms = _resolve_ends(request)
     start = _round_down_to_interval(request, start_ms // MINUTE_MS)
-    finest = find_finest_kept(start, request.home, now_ms, request.kinds)
+    finest = find_finest_kept(start, request.project_zone, now_ms, request.kinds)
     last = -(-end_ms // MINUTE_MS)
     for grain in request.kinds[request.kinds.index(finest) :]:
         _require_grain(request, grain)
@@ -162,13 +162,13 @@ def _cut_with_grain(request: PeriodRequest, grain: BucketKind, start: int, last:
 def _round_ends(request: PeriodRequest, grain: BucketKind, start: int, last: int) -> tuple[int, int]:
     """Round both ends to buckets of this size; with an interval, the start is rounded already."""
     if request.query.interval == "none":
-        start = calendar.round_down_to_kind(start, grain, request.home)
-    end = calendar.round_down_to_kind(last, grain, request.home)
-    return start, end if end == last else calendar.find_next_of_kind(end, grain, request.home)
+        start = calendar.round_down_to_kind(start, grain, request.project_zone)
+    end = calendar.round_down_to_kind(last, grain, request.project_zone)
+    return start, end if end == last else calendar.find_next_of_kind(end, grain, request.project_zone)
 
 
 def _is_kept(start: int, request: PeriodRequest) -> bool:
-    day = calendar.round_down_to_kind(start, BucketKind.DAY, request.home)
+    day = calendar.round_down_to_kind(start, BucketKind.DAY, request.project_zone)
     return is_kept(BucketKind.DAY, day, request.now_ms)
 
 
@@ -198,7 +198,7 @@ def _find_previous_range(request: PeriodRequest, start: int, end: int) -> tuple[
 def _cut_spans(request: PeriodRequest, grain: BucketKind, start: int, end: int) -> tuple[PointInterval, ...]:
     ranges = _list_point_ranges(request, start, end)
     kind = KIND_OF.get(request.query.interval)
-    if kind is None or (request.zone != request.home and kind is not BucketKind.MINUTE):
+    if kind is None or (request.zone != request.project_zone and kind is not BucketKind.MINUTE):
         return tuple(PointInterval(low, _require_tiles(request, grain, low, high)) for low, high in ranges)
     # Each point but the last is one kept bucket. There may be thousands, so they are not tiled.
     last = PointInterval(ranges[-1][0], _require_tiles(request, grain, *ranges[-1]))
@@ -237,12 +237,13 @@ def _require_tiles(request: PeriodRequest, grain: BucketKind, start: int, end: i
     if tiles is None:
         raise InvalidParameter(
             f"In the zone {request.zone} the buckets of one {request.query.interval} do not fall on the "
-            f"{NAMES[grain]}s of {request.home}, which is all that is kept of this period "
+            f"{NAMES[grain]}s of {request.project_zone}, which is all that is kept of this period "
             "(minutes: 48 hours, hours: 60 days).",
-            field="timezone", allowed=[request.home], hint=f"Use timezone={request.home}, or a later `from`.",
+            field="timezone", allowed=[request.project_zone],
+            hint=f"Use timezone={request.project_zone}, or a later `from`.",
         )  # fmt: skip
     return tuple(tiles)
 
 
 def _tile_range(request: PeriodRequest, start: int, end: int) -> list[Tile] | None:
-    return tile_range(start, end, zone=request.home, now_ms=request.now_ms, kinds=request.kinds)
+    return tile_range(start, end, zone=request.project_zone, now_ms=request.now_ms, kinds=request.kinds)

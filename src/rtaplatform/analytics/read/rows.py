@@ -10,7 +10,7 @@ from msgspec import Struct
 from rtaplatform.analytics.plan.tiling import Tile
 from rtaplatform.core.query import Number
 from rtaplatform.core.time.buckets import BucketKind
-from rtaplatform.store.port import PersonSketches, Read, ReadBuckets, ReadFields, ReadPersonCounts
+from rtaplatform.store.port import Read, ReadBuckets, ReadFields, ReadPersonCounts, ReadPersonSketches
 
 Answers = Mapping[Read, Any]
 RowKey = tuple[str, ...]  # a row's values, in the order of the breakdown
@@ -80,8 +80,8 @@ def list_person_count_reads(dimension: str, tiles: Iterable[Tile]) -> list[ReadP
     return [ReadPersonCounts(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
-def list_sketch_reads(dimension: str, tiles: Iterable[Tile]) -> list[PersonSketches]:
-    return [PersonSketches(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
+def list_sketch_reads(dimension: str, tiles: Iterable[Tile]) -> list[ReadPersonSketches]:
+    return [ReadPersonSketches(dimension, kind, starts) for kind, starts in _group_by_kind(tiles)]
 
 
 def _group_by_kind(tiles: Iterable[Tile]) -> list[tuple[BucketKind, tuple[int, ...]]]:

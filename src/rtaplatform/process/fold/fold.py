@@ -80,7 +80,7 @@ class EventFold:
         *,
         keeps_online: bool = True,
     ) -> None:
-        """`keeps_online`: events say who is online; else the names of `rename` do."""
+        """`keeps_online`: events say who is online; else the names that `rename` is given say it."""
         self._projects, self._server_s, self._keeps_online = projects, server_s, keeps_online
         self._minutes_from_ms = find_oldest_minute_ms(server_s)
         self._repeats = repeats

@@ -15,7 +15,6 @@ from rtaplatform.core.time.buckets import BucketKind
 from rtaplatform.store.port import (
     BucketContent,
     CellsKey,
-    PersonSketches,
     Read,
     ReadBucketLog,
     ReadBuckets,
@@ -23,6 +22,7 @@ from rtaplatform.store.port import (
     ReadOnline,
     ReadPersonCounts,
     ReadPersons,
+    ReadPersonSketches,
     ReadPersonValues,
     SketchKey,
 )
@@ -67,7 +67,7 @@ def answer_read(totals: MemoryTotals, project: str, read: Read) -> Any:
             return [
                 BucketContent(flatten(_count_persons(totals, (project, kind, start, dimension)))) for start in starts
             ]
-        case PersonSketches(dimension, kind, starts):
+        case ReadPersonSketches(dimension, kind, starts):
             return [BucketContent(_read_sketches(totals, (project, kind, start, dimension))) for start in starts]
         case ReadOnline(since_ms, until_ms):
             last_ms = inf if until_ms is None else until_ms

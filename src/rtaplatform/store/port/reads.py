@@ -61,7 +61,7 @@ class ReadPersonCounts(Struct, frozen=True):
     starts: tuple[int, ...]
 
 
-class PersonSketches(Struct, frozen=True):
+class ReadPersonSketches(Struct, frozen=True):
     """The HyperLogLog of each value of a dimension, per bucket. May raise Unable."""
 
     dimension: str
@@ -83,7 +83,7 @@ Read = (
     | ReadPersons
     | ReadPersonValues
     | ReadPersonCounts
-    | PersonSketches
+    | ReadPersonSketches
     | ReadOnline
 )
 CellsAnswer = list[dict[str, int]]  # one per bucket, in the order of the read
@@ -103,7 +103,7 @@ class Snapshot(Struct, frozen=True):
     """The answers to some reads and the shard's position, all of one moment.
 
     `ReadFields` → a list of dicts, field → number, one per start.
-    `ReadBuckets`, `ReadPersonCounts`, `PersonSketches` → a list of `BucketContent`.
+    `ReadBuckets`, `ReadPersonCounts`, `ReadPersonSketches` → a list of `BucketContent`.
     `ReadBucketLog` → `BucketContent`, or None if the log does not reach back to the position.
     `ReadPersons`, `ReadOnline` → a number. `ReadPersonValues` → a sorted list of values.
     A field whose number would have passed 64 bits is incomplete: then `!` followed by its name is a field too.

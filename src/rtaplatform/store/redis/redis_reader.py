@@ -30,7 +30,6 @@ from rtaplatform.store.port import (
     NO_TOTALS,
     BucketContent,
     ChangeNotification,
-    PersonSketches,
     Read,
     ReadBucketLog,
     ReadBuckets,
@@ -38,6 +37,7 @@ from rtaplatform.store.port import (
     ReadOnline,
     ReadPersonCounts,
     ReadPersons,
+    ReadPersonSketches,
     ReadPersonValues,
     SketchKey,
     Snapshot,
@@ -47,9 +47,8 @@ from rtaplatform.store.redis.redis_errors import translating_errors
 from rtaplatform.store.redis.redis_replies import read_state, to_text
 
 RECONNECT_SECONDS = 0.5
-LISTEN_TIMES = (
-    2  # a subscription lives so many times longer than a connection: after each, everything is computed again
-)
+# A subscription lives so many times longer than a connection: after each, everything is computed again.
+LISTEN_TIMES = 2
 FIELDS, COUNTS, SKETCHES = "rta_fields_v2", "rta_counts_v1", "rta_sketches_v1"
 ENTRIES_MAX = 64  # log entries of one read: with more, reading the whole bucket costs no more
 
@@ -186,7 +185,7 @@ def _queue_read(pipe: Pipeline, shard: int, generation: str, project: str, read:
             indexes = [redis_keys.make_sketch_index_key(project, kind, start, dimension) for start in starts]
             pipe.fcall(COUNTS, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
-        case PersonSketches(dimension, kind, starts):
+        case ReadPersonSketches(dimension, kind, starts):
             indexes = [redis_keys.make_sketch_index_key(project, kind, start, dimension) for start in starts]
             pipe.fcall_ro(SKETCHES, 1, redis_keys.make_shard_key(shard), generation, msgspec.msgpack.encode(indexes))
             return 1
@@ -265,7 +264,7 @@ def _to_answer(read: Read, replies: list[Any]) -> Any:
             ]
         case ReadBucketLog(since=since):
             return _read_changes(replies[0], since)
-        case ReadPersonCounts() | PersonSketches():
+        case ReadPersonCounts() | ReadPersonSketches():
             return [BucketContent(counts) for counts in replies[0]]
         case ReadPersonValues():
             return sorted({to_text(value) for reply in replies for value in reply})
