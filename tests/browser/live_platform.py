@@ -25,10 +25,11 @@ TOPIC, PARTITIONS = "rta.events.web", 4
 Record = dict[str, Any]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = ARRIVE_SECONDS_MAX) -> None:
+def wait_for(condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = ARRIVE_SECONDS_MAX) -> None:
+    """Wait until the condition holds. `what` names it, or says at the end what there was instead."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.1)
 
 
@@ -84,7 +85,7 @@ class LivePlatform:
                 cwd=folder, env=environment, stdout=output, stderr=output,
             )  # fmt: skip
         platform = cls(folder, process)
-        wait_for(platform._is_up, f"rta up: {(folder / 'output.txt').read_text()}", READY_SECONDS_MAX)
+        wait_for(platform._is_up, lambda: f"rta up: {(folder / 'output.txt').read_text()}", READY_SECONDS_MAX)
         platform.ready = json.loads((folder / "ready.json").read_text())
         platform.log = TopicLog(platform.ready["kafka"])
         return platform
@@ -135,7 +136,7 @@ class LiveProject:
         return sorted(own, key=lambda record: str(record["originalTimestamp"]))
 
     def wait_for_records(self, number: int) -> list[Record]:
-        wait_for(lambda: len(self.records()) >= number, f"{number} records, there are {len(self.records())}")
+        wait_for(lambda: len(self.records()) >= number, lambda: f"{number} records, are {len(self.records())}")
         time.sleep(1)  # and no more
         records = self.records()
         assert len({record["messageId"] for record in records}) == number, [_short(record) for record in records]
@@ -143,7 +144,7 @@ class LiveProject:
 
     def wait_for_messages(self, number: int) -> list[Record]:
         """One record for each message: a sender whose page closed before the answer came sends the message again."""
-        wait_for(lambda: len(self._messages()) >= number, f"{number} messages, there are {len(self._messages())}")
+        wait_for(lambda: len(self._messages()) >= number, lambda: f"{number} messages, are {len(self._messages())}")
         time.sleep(1)  # and no more
         messages = self._messages()
         assert len(messages) == number, [_short(record) for record in messages]
@@ -169,7 +170,7 @@ class LiveProject:
         return {tuple(one["dimensions"].values()): one["total"] for one in answer.json()["results"]}
 
     def wait_for_total(self, metric: str, total: float) -> None:
-        wait_for(lambda: self.total(metric) == total, f"{metric}: {total}, is {self.total(metric)}")
+        wait_for(lambda: self.total(metric) == total, lambda: f"{metric}: {total}, is {self.total(metric)}")
 
 
 def _short(record: Record) -> tuple[Any, ...]:

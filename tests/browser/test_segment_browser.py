@@ -45,7 +45,7 @@ def test_segments_script_and_ours_ask_no_other_host(
     site.files = {f"/segment/{path.name}": path for path in scripts.glob("*.js")}
     site.head = (
         '<script src="/segment/index.js"></script>'
-        f'<script defer src="{project.platform.url}/rta.js" data-key="{project.write_key}"></script>'
+        f'<script defer src="{project.platform.url}/rta.js" data-key="{project.write_key}" data-engaged="off"></script>'
     )
     log, program = tmp_path / "net.json", shutil.which("chromium")
     assert program is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from rtaplatform.catalog.database import Database
 from rtaplatform.catalog.demo_project import SeededDemoKeys, seed_demo
+from rtaplatform.core.errors import Unavailable
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.settings import CatalogSettings, KafkaSettings, StoreSettings, TopicSettings
 from rtaplatform.store.redis.redis_store import RedisStore
@@ -19,6 +21,7 @@ from tests.integration.servers import Servers, empty_catalog, flush
 
 KEYS = SeededDemoKeys(write="rta_w_profiles", read="rta_r_profiles", admin="rta_a_profiles")
 PROJECT_ID = "prj_demo"
+COORDINATOR_SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,16 @@ class CatalogStack:
         }
 
     def lag(self, group: str) -> int:
-        """Records that the group has not committed."""
-        broker = Broker(self.kafka)
-        committed = broker.read_committed(group)
+        """Records that the group has not committed. A coordinator that has just changed is asked again."""
+        broker, deadline = Broker(self.kafka), time.monotonic() + COORDINATOR_SECONDS_MAX
+        while True:
+            try:
+                committed = broker.read_committed(group)
+                break
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
         return sum(end - max(committed.get(place, 0), 0) for place, end in broker.read_ends().items())
 
 
