@@ -82,7 +82,7 @@ class BodyReceiver:
         self.received += len(message.get("body", b""))
         if not message.get("more_body", False):
             self.is_complete = True
-        elif self.received == self._declared:
+        elif self._declared and self.received == self._declared:
             self.is_complete = self._has_empty_end = True
             return {**message, "more_body": False}
         return message

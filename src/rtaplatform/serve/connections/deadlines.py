@@ -20,6 +20,12 @@ class _Wait:
     def __init__(self, task: asyncio.Task[Any], deadline_s: float) -> None:
         self.task, self.deadline_s, self.cancelling, self.is_overdue = task, deadline_s, task.cancelling(), False
 
+    def take_back(self) -> bool:
+        """Take the cancellation back, whatever the wait has made of it. Returns whether there was one."""
+        if self.is_overdue:
+            self.task.uncancel()
+        return self.is_overdue
+
 
 class Deadlines:
     """`seconds_max`: how long a wait may take that names no limit of its own. Lives on one event loop."""
@@ -40,12 +46,18 @@ class Deadlines:
         if self._timer is None:
             self._timer = loop.call_later(self._look_seconds, self._look, loop)
         try:
-            return await awaitable
+            result = await awaitable
         except asyncio.CancelledError:
             # As asyncio.timeout does it: somebody else may have cancelled the task too.
-            if wait.is_overdue and task.uncancel() <= wait.cancelling:
+            if wait.take_back() and task.cancelling() <= wait.cancelling:
                 raise TimeoutError from None
             raise
+        except BaseException:
+            wait.take_back()
+            raise
+        else:
+            wait.take_back()
+            return result
         finally:
             del self._waits[wait]
 

@@ -7,7 +7,8 @@ All tasks of a socket are in one group: when one ends the socket, the others end
 - its place was given to somebody who has fewer, or a message is too large (4429, 1009);
 - the process stops, or the socket has reached its age limit (1012). The client connects again and resumes.
 
-`make_bye` tells how long to wait before the next attempt. It is random, so that clients do not all come back at once.
+The last message, `bye`, tells how long to wait before the next attempt. The time is random, so that clients do not
+all come back at once.
 """
 
 from __future__ import annotations

@@ -88,6 +88,10 @@ async def test_a_body_of_declared_length_is_complete_without_the_empty_message_a
     assert whole.is_client_gone
 
 
+async def test_an_empty_message_does_not_end_a_body_without_a_declared_length() -> None:
+    assert await read(intake(Client(b"", b"ab"), held())) == b"ab"
+
+
 async def test_a_body_that_is_shorter_than_declared_waits_for_the_rest() -> None:
     with pytest.raises(SlowBody, match="2 bytes"):
         await read(intake(Client(b"ab", ends=False), held(), declared=3, grace_seconds=0.01))

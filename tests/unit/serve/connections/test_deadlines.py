@@ -54,6 +54,20 @@ async def test_a_send_may_be_ended_before_its_limit() -> None:
         await send
 
 
+async def test_a_wait_that_ends_in_another_way_leaves_no_cancellation_behind() -> None:
+    async def fail() -> None:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            raise ConnectionResetError from None
+
+    deadlines, task = Deadlines(0.01), asyncio.current_task()
+    assert task is not None
+    with pytest.raises(ConnectionResetError):
+        await deadlines.keep(fail())
+    assert task.cancelling() == 0
+
+
 async def test_an_inner_limit_does_not_end_the_outer_send() -> None:
     outer, inner, has_ended = Deadlines(10), Deadlines(0.01), False
 
