@@ -39,9 +39,11 @@ CONFIG: dict[str, Any] = {
     "linger.ms": 100,
 }
 STOP_SECONDS = 1.0
-ADDRESS_NAMES = ("ip", "ip_override")  # ours, and that of GA4's Measurement Protocol
+# Addresses: ours, and those of GA4's Measurement Protocol; `user_data` has hashes of them.
+ADDRESS_NAMES = ("ip", "ip_override", "user_data")
 REMOVED = b'"(removed)"'
-_VALUE = rb'("(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|[^,}\]\s]*)'
+_FLAT = rb'(?:[^\[\]{}"]|"(?:[^"\\]|\\.)*")*'  # what is in a list or an object that holds no other one
+_SIMPLE_VALUE = rb'(?:"(?:[^"\\]|\\.)*"?|\[' + _FLAT + rb"\]|\{" + _FLAT + rb'\}|[^,}\]\s\[{"]+)'
 
 
 class LetterBudget:
@@ -119,6 +121,8 @@ def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
     text = raw
     if any(b'"' + name.encode() + b'"' in raw for name in names):
         text = _without(raw, names)
+    elif b"\\u" in raw:  # a name may have escapes
+        text = _without_escaped(raw, names)
     # Half a character at the end would not be UTF-8.
     beginning = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
     return beginning, len(raw) > KEPT_BYTES
@@ -127,9 +131,20 @@ def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
 def _without(raw: bytes, names: frozenset[str]) -> bytes:
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return msgspec.json.encode(_prune(msgspec.json.decode(raw), names))
-    # The value of a nested object ends at its first brace: what follows are names and values of less weight.
-    named = b"|".join(re.escape(name.encode()) for name in sorted(names))
-    return re.sub(rb'"(' + named + rb')"\s*:\s*' + _VALUE, rb'"\1":' + REMOVED, raw[: KEPT_BYTES * 4])
+    named = rb'"(' + b"|".join(re.escape(name.encode()) for name in sorted(names)) + rb')"\s*:\s*'
+    text = re.sub(named + _SIMPLE_VALUE, rb'"\1":' + REMOVED, raw[: KEPT_BYTES * 4])
+    # Where a nested value ends cannot be told in such a text: nothing is kept from there on.
+    nested = re.search(named + rb"[\[{]", text)
+    return text if nested is None else text[: nested.start()]
+
+
+def _without_escaped(raw: bytes, names: frozenset[str]) -> bytes:
+    """The text as sent, unless one of the names is in it with escapes."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = msgspec.json.decode(raw)
+        pruned = _prune(value, names)
+        return raw if pruned == value else msgspec.json.encode(pruned)
+    return raw
 
 
 def _prune(value: Any, names: frozenset[str]) -> Any:

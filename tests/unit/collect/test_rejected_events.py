@@ -123,6 +123,11 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
         (b'{"email":["a","b"],"n":', b'{"email":"(removed)","n":'),
         (b'{"ip":"192.0.2.', b'{"ip":"(removed)"'),
         (b'{"ip":NaN}', b'{"ip":"(removed)"}'),
+        (b'{"user_data":{"address":["x"]},"events":{}}', b'{"events":{}}'),
+        (b'{"a":1,"user_data":{"address":[{"city":"x"}],"phone":"y"},"n":', b'{"a":1,'),
+        (b'{"a":NaN,"user_data":{"phone":"y"},"n":1}', b'{"a":NaN,"user_data":"(removed)","n":1}'),
+        (b'{"ip\\u005foverride":"192.0.2.1","n":1}', b'{"n":1}'),
+        (b'{"a":"\\u00e9", "n":1.50}', b'{"a":"\\u00e9", "n":1.50}'),
     ],
 )
 def test_addresses_and_denied_properties_are_not_kept(sent: bytes, kept: bytes) -> None:

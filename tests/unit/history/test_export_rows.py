@@ -83,6 +83,16 @@ def test_ga4(tmp_path: Path) -> None:
     assert order["context"]["browser"] == {"name": "Chrome"}
 
 
+@pytest.mark.parametrize("msec", ["31700", 31_700])
+def test_reading_time_of_ga4_is_imported_as_it_is_collected(tmp_path: Path, msec: Any) -> None:
+    row = {
+        "event_timestamp": "1793527200123456", "event_name": "user_engagement", "user_pseudo_id": "g.1",
+        "event_params": [{"key": "engagement_time_msec", "value": {"int_value": msec}}],
+    }  # fmt: skip
+    [engaged] = events(tmp_path, "ga4", json.dumps(row))
+    assert (engaged["event"], engaged["properties"]) == ("Page Engaged", {"seconds": 31})
+
+
 @pytest.mark.parametrize("name", ["session_start", "first_visit", "first_open", "user_engagement"])
 def test_what_ga4s_tag_sends_by_itself_is_no_event(tmp_path: Path, name: str) -> None:
     row = {"event_timestamp": "1793527200123456", "event_name": name, "user_pseudo_id": "g.1"}

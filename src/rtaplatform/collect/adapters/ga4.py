@@ -31,9 +31,10 @@ from rtaplatform.collect.adapters.adapted_events import (
 from rtaplatform.collect.adapters.ga4_bodies import Ga4Body, is_given
 from rtaplatform.collect.body.envelope import EventBatch
 
-# What Google's tags send by themselves: a visit or a visitor begins, and the page was seen for a while. None is an act
-# of a visitor, and a visit of one page would have several events.
-TAG_EVENTS = frozenset(("session_start", "first_visit", "first_open", "user_engagement"))
+# What Google's tags send by themselves when a visit or a visitor begins. None is an act of a visitor, and a visit of
+# one page would have several events.
+TAG_EVENTS = frozenset(("session_start", "first_visit", "first_open"))
+ENGAGEMENT = "user_engagement"  # the page was seen for a while
 MICROSECONDS_FROM, MICROSECONDS_BELOW = 10**14, 10**18  # a smaller number is in milliseconds or seconds, by mistake
 _ID_CHARACTERS = 40
 
@@ -112,13 +113,21 @@ def _make_call(sent: Members, parameters: Members) -> dict[str, Any] | None:
             screen = read_text(parameters, "screen_name") or read_text(parameters, "firebase_screen")
             return {"type": "screen", "name": screen, "properties": sent.get("params")}
         case "user_engagement":
-            seconds = (read_number(parameters, "engagement_time_msec") or 0) / 1_000
+            seconds = _read_milliseconds(parameters, "engagement_time_msec") // 1_000
             if seconds < ENGAGED_SECONDS_MIN:
                 return None
-            return {"type": "track", "event": "Page Engaged", "properties": {"seconds": int(seconds)}}
+            return {"type": "track", "event": "Page Engaged", "properties": {"seconds": seconds}}
     if name in TAG_EVENTS:
         return None
     return {"type": "track", "event": sent.get("name"), "properties": sent.get("params")}
+
+
+def _read_milliseconds(parameters: Members, name: str) -> int:
+    """A number, also one that is sent as text, as Google's own examples do; 0 if there is none."""
+    text = read_text(parameters, name) or ""
+    if text.isascii() and text.isdecimal() and len(text) <= 15:
+        return int(text)
+    return int(read_number(parameters, name) or 0)
 
 
 def _read_time(members: Members) -> Any:

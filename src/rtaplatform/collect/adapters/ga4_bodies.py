@@ -18,6 +18,8 @@ from rtaplatform.collect.enrich.locations import make_location
 from rtaplatform.collect.enrich.user_agents import PHONE, TV
 from rtaplatform.core.errors import UnreadableBody
 
+SHARED_BYTES_MAX = 2_048  # of an id or a time, which each event of the request repeats
+_SHARED = ("client_id", "app_instance_id", "user_id", "timestamp_micros")
 REPAIRED_BYTES_MAX = 256 << 10  # of a body with half surrogate pairs; Google takes bodies of up to 130 kB
 _NULL = Raw(b"null")
 _DEVICES = {"mobile": PHONE, "smart tv": TV, "connected tv": TV}
@@ -65,7 +67,7 @@ _decode = msgspec.json.Decoder(Ga4Body).decode
 
 
 def read_ga4_body(body: bytes) -> Ga4Body:
-    """The members of a body. Raises UnreadableBody if it is no object with a list of events."""
+    """The members of a body. Raises UnreadableBody if it has no list of events, or an id that is too long."""
     text = trim_white_space(body)
     if text.lstrip()[:1] not in (b"{", b""):
         raise UnreadableBody("The body is not a JSON object.")
@@ -76,6 +78,9 @@ def read_ga4_body(body: bytes) -> Ga4Body:
         raise UnreadableBody("The body is not JSON, or cut off.")
     if bytes(read.events)[:1] != b"[":
         raise UnreadableBody("`events` is a list of events.", field="events")
+    for name in _SHARED:
+        if len(getattr(read, name)) > SHARED_BYTES_MAX:
+            raise UnreadableBody(f"`{name}` has more than {SHARED_BYTES_MAX} bytes.", field=name)
     return read
 
 

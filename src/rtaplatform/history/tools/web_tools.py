@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rtaplatform.collect.adapters.ga4 import TAG_EVENTS
+from rtaplatform.collect.adapters.adapted_events import ENGAGED_SECONDS_MIN
+from rtaplatform.collect.adapters.ga4 import ENGAGEMENT, TAG_EVENTS
 from rtaplatform.history.tools.rows import (
     Event,
     ExportRow,
@@ -145,13 +146,20 @@ def _make_matomo_product(item: ExportRow) -> dict[str, Any]:
 
 def read_ga4(row: ExportRow) -> Iterator[Event]:
     """The event of a row; none if Google's tag has made it by itself: a visit of one page would have several."""
-    if read_text(row, "event_name") in TAG_EVENTS:
+    name = read_text(row, "event_name")
+    if name in TAG_EVENTS:
         return
     parameters = {
         parameter["key"]: _read_ga4_value(parameter.get("value"))
         for parameter in row.get("event_params") or []
         if "key" in parameter
     }
+    call, seconds = _make_call(name, ("page_view",)), None
+    if name == ENGAGEMENT:  # as the adapter of GA4's protocol reads it
+        seconds = _read_milliseconds(parameters.get("engagement_time_msec")) // 1_000
+        if seconds < ENGAGED_SECONDS_MIN:
+            return
+        call = {"type": "track", "event": "Page Engaged"}
     device, geo, visit = (_read_members(row, name) for name in ("device", "geo", "traffic_source"))
     commerce = _read_members(row, "ecommerce")
     properties = {
@@ -176,10 +184,10 @@ def read_ga4(row: ExportRow) -> Iterator[Event]:
         language=read_text(device, "language"),
     )
     yield {
-        **_make_call(read_text(row, "event_name"), ("page_view",)),
+        **call,
         "anonymousId": read_text(row, "user_pseudo_id"),
         "userId": read_text(row, "user_id"),
-        "properties": properties,
+        "properties": properties if seconds is None else {"seconds": seconds},
         "timestamp": int(moment) // 1_000 if moment is not None and moment.isdecimal() else None,
         "context": {**context, "location": {"country": _read_country(read_text(geo, "country"))}},
     }
@@ -193,6 +201,12 @@ def _read_members(row: ExportRow, name: str) -> ExportRow:
 def _read_ga4_value(value: Any) -> Any:
     values = value if isinstance(value, dict) else {}
     return next((values[name] for name in values if values[name] is not None), None)
+
+
+def _read_milliseconds(value: Any) -> int:
+    """A whole number, which BigQuery writes as text; 0 if it is none."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else 0
 
 
 def _make_ga4_item(item: ExportRow) -> dict[str, Any]:

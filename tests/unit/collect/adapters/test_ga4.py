@@ -128,8 +128,9 @@ def test_what_the_tag_sends_by_itself_is_not_stored(event: dict[str, Any]) -> No
     assert adapted(event) == []
 
 
-def test_ten_seconds_of_engagement_are_reading_time() -> None:
-    [event] = adapted({"name": "user_engagement", "params": {"engagement_time_msec": 31_700}})
+@pytest.mark.parametrize("msec", [31_700, "31700", 31_700.5])
+def test_ten_seconds_of_engagement_are_reading_time(msec: Any) -> None:
+    [event] = adapted({"name": "user_engagement", "params": {"engagement_time_msec": msec}})
     assert (event["event"], event["properties"]) == ("Page Engaged", {"seconds": 31})
 
 
@@ -224,3 +225,11 @@ def test_refusals_are_told_with_the_paths_of_the_request_and_each_once() -> None
     ]  # fmt: skip
     assert messages[1]["description"] == "Why. (missing_event)"
     assert VALIDATION_CODES.keys() <= set(Reason)
+
+
+@pytest.mark.parametrize("name", ["client_id", "app_instance_id", "user_id", "timestamp_micros"])
+def test_what_each_event_repeats_is_bounded(name: str) -> None:
+    """Else a body of megabytes becomes gigabytes: 5,000 events with an id of 4 MB."""
+    with pytest.raises(UnreadableBody) as refused:
+        read_ga4_body(json.dumps({name: "x" * 3_000, "events": [{}]}).encode())
+    assert refused.value.field == name
