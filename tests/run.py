@@ -216,10 +216,22 @@ def _run(groups: Sequence[str], *arguments: str) -> int:
     for part in plan_parts(groups):
         with ThreadPoolExecutor(1) as pool:
             filled = pool.submit(_pytest_behind, *ON_ALL_CORES, *arguments, folders=part.filling)
-            codes.append(_pytest(*part.options, *arguments, folders=part.groups))
+            codes.append(_pytest(*join_marks(part.options, arguments), folders=part.groups))
             codes.append(filled.result())
     wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
     return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
+
+
+def join_marks(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The words of both, with one `-m` that demands what all of them demand: pytest heeds the last one only."""
+    words, marks = [], []
+    rest = iter((*options, *arguments))
+    for word in rest:
+        if word == "-m":
+            marks.append(next(rest, ""))
+        else:
+            words.append(word)
+    return [*(("-m", " and ".join(f"({mark})" for mark in marks)) if marks else ()), *words]
 
 
 def plan_parts(groups: Sequence[str]) -> list[Part]:

@@ -136,7 +136,7 @@ class LiveProject:
         return sorted(own, key=lambda record: str(record["originalTimestamp"]))
 
     def wait_for_records(self, number: int) -> list[Record]:
-        wait_for(lambda: len(self.records()) >= number, lambda: f"{number} records, are {len(self.records())}")
+        wait_for(lambda: len(self.records()) >= number, lambda: f"{number} records, there are {len(self.records())}")
         time.sleep(1)  # and no more
         records = self.records()
         assert len({record["messageId"] for record in records}) == number, [_short(record) for record in records]
@@ -144,7 +144,9 @@ class LiveProject:
 
     def wait_for_messages(self, number: int) -> list[Record]:
         """One record for each message: a sender whose page closed before the answer came sends the message again."""
-        wait_for(lambda: len(self._messages()) >= number, lambda: f"{number} messages, are {len(self._messages())}")
+        wait_for(
+            lambda: len(self._messages()) >= number, lambda: f"{number} messages, there are {len(self._messages())}"
+        )
         time.sleep(1)  # and no more
         messages = self._messages()
         assert len(messages) == number, [_short(record) for record in messages]

@@ -78,3 +78,9 @@ def test_what_fills_pauses_of_other_tests_reads_no_clock() -> None:
         assert group in run.SIDE_BY_SIDE
         for path in (ROOT / "tests" / group).rglob("*.py"):
             assert not CLOCK.search(path.read_text()), f"{path.relative_to(ROOT)} measures time, or waits for it"
+
+
+def test_a_mark_that_is_asked_for_does_not_replace_the_mark_of_a_part() -> None:
+    joined = run.join_marks(("-m", "waits", "-n3"), ("-x", "-m", "not tester"))
+    assert joined == ["-m", "(waits) and (not tester)", "-n3", "-x"]
+    assert run.join_marks(("-n2",), ("-x",)) == ["-n2", "-x"]

@@ -79,7 +79,7 @@ class QuestionJob(Struct, frozen=True):
 
 
 def list_reads(jobs: Sequence[QuestionJob], now_ms: int) -> list[Read]:
-    """List what the questions of one moment read. The quality of a period is read once."""
+    """List what the questions of one moment read. Quality depends on `period.whole` alone: it is read once for each."""
     periods = {job.plan.period.whole: job.plan for job in jobs}
     quality = [read for planned in periods.values() for read in list_quality_reads(planned)]
     numbers = [read for job in jobs for part in job.reading_jobs for read in _list_number_reads(part, now_ms)]
