@@ -82,7 +82,9 @@ def test_properties_and_traits_are_declared_and_then_asked_by(
     expect(properties).to_have_value("coupon\nsearch")
     traits = page.get_by_label("Traits of users to ask by")
     traits.fill("plan")
-    page.get_by_role("button", name="Save").click()
+    # "Saved" may still be that of the properties, and a page that is left gives its request up.
+    with page.expect_response(lambda answer: answer.request.method == "PATCH" and answer.ok):
+        page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     window.open("/explore?metric=events")
     by = page.get_by_role("combobox", name="by", exact=True)

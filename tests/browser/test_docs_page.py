@@ -31,7 +31,9 @@ def send(section: Locator) -> str:
 
 
 def answer_of(section: Locator) -> Any:
-    return json.loads(section.locator("output .answer").inner_text())
+    answer = section.locator("output .answer")
+    expect(answer).not_to_be_empty(timeout=WAIT_MS)  # it comes after the status
+    return json.loads(answer.inner_text())
 
 
 @pytest.fixture
