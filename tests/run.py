@@ -2,8 +2,7 @@
 
 A group is a folder of tests; NEEDS says which of them need more than Python. Groups run in parts, one after the other.
 SIDE_BY_SIDE: the tests use the processors, and any of them may run beside any other, on all cores. IN_PAIRS: the tests
-mostly wait for servers, so two files run at a time, each process with servers of its own; what they leave of the
-processors goes to FILLING, tests without a clock that run behind them at low priority. All others watch clocks and
+mostly wait for servers, so two files run at a time, each process with servers of its own. All others watch clocks and
 memory. Those of them that wait without using a processor (the mark `waits`) run beside each other, the rest alone.
 What cannot run is named at the end, with what to install. Exit codes: 0 what ran passed, 1 it did not (or no test ran),
 2 usage, 3 something that `--all` demands is missing, 130 interrupted.
@@ -37,7 +36,6 @@ LINT = (
 )
 QUICK = ("tidy", "unit", "contract", "simulation")
 SIDE_BY_SIDE = ("tidy", "unit", "contract", "compatibility", "simulation")
-FILLING = ("simulation",)  # a part of SIDE_BY_SIDE
 IN_PAIRS = ("web", "integration", "acceptance", "browser")
 WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
@@ -64,17 +62,15 @@ LEFT_OUT = (
 )
 NOT_QUICK = ("-m", "not tester", *(f"--ignore={path}" for path in LEFT_OUT))
 SLOWEST_SHOWN = 15
-LOW_PRIORITY = ("nice", "-n", "10")
 EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_INTERRUPTED = 1, 2, 3, 130
 PYTEST_INTERRUPTED, PYTEST_USAGE, PYTEST_NONE = 2, 4, 5
 
 
 class Part(NamedTuple):
-    """Groups that run at the same time, with these options of pytest. `filling`: groups that run behind them."""
+    """Groups that run at the same time, with these options of pytest."""
 
     groups: list[str]
     options: tuple[str, ...]
-    filling: Sequence[str] = ()
 
 
 class Tool(NamedTuple):
@@ -214,10 +210,7 @@ def _run(groups: Sequence[str], *arguments: str) -> int:
     """Pytest's exit code: of what failed, if anything did; "no test" only where no part had one."""
     codes = []
     for part in plan_parts(groups):
-        with ThreadPoolExecutor(1) as pool:
-            filled = pool.submit(_pytest_behind, *ON_ALL_CORES, *arguments, folders=part.filling)
-            codes.append(_pytest(*join_marks(part.options, arguments), folders=part.groups))
-            codes.append(filled.result())
+        codes.append(_pytest(*join_marks(part.options, arguments), folders=part.groups))
     wrong = [code for code in codes if code not in (0, PYTEST_NONE)]
     return wrong[0] if wrong else min(codes, default=PYTEST_NONE)
 
@@ -235,14 +228,12 @@ def join_marks(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
 
 
 def plan_parts(groups: Sequence[str]) -> list[Part]:
-    """Return what to run, one part after the other. Without tests in pairs nothing runs behind them."""
-    in_pairs = [group for group in groups if group in IN_PAIRS]
-    filling = [group for group in groups if group in FILLING and in_pairs]
+    """Return what to run, one part after the other."""
     attacks = [group for group in groups if group in WITH_WAITING]
     parts = (
-        Part([group for group in groups if group in SIDE_BY_SIDE and group not in filling], ON_ALL_CORES),
+        Part([group for group in groups if group in SIDE_BY_SIDE], ON_ALL_CORES),
         # Tests of a file share what it starts. The order is kept: a file of few tests may be a long one.
-        Part(in_pairs, ("-n2", "--dist=loadfile", "--no-loadscope-reorder"), filling),
+        Part([g for g in groups if g in IN_PAIRS], ("-n2", "--dist=loadfile", "--no-loadscope-reorder")),
         Part(attacks, ("-m", "waits", "-n3", "--dist=worksteal")),
         Part([group for group in groups if group not in SIDE_BY_SIDE + IN_PAIRS], ("-m", "not waits")),
     )
@@ -251,16 +242,6 @@ def plan_parts(groups: Sequence[str]) -> list[Part]:
 
 def _pytest(*arguments: str, folders: Sequence[str] = ()) -> int:
     return subprocess.run(_make_command(arguments, folders), cwd=ROOT, check=False).returncode
-
-
-def _pytest_behind(*arguments: str, folders: Sequence[str]) -> int:
-    """Run it at low priority. Its output is printed in one piece, since other tests print beside it."""
-    if not folders:
-        return PYTEST_NONE
-    command = (*LOW_PRIORITY, *_make_command(arguments, folders))
-    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    print(f"\n$ pytest {' '.join(folders)}\n{done.stdout.decode(errors='replace')}", flush=True)
-    return done.returncode
 
 
 def _make_command(arguments: Sequence[str], folders: Sequence[str]) -> list[str]:

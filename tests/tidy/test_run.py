@@ -5,15 +5,12 @@ The pain: a suite that was green for weeks, since the folder with the failing te
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests import run
 from tests.tidy.sources import ROOT, files
 
 MARK = "@pytest.mark" + ".waits"
-CLOCK = re.compile(r"monotonic|perf_counter|timeout|time\.sleep|deadline")
 ABSENT = run.Tool("a browser", lambda: False, "apt install chromium")
 
 
@@ -64,20 +61,12 @@ def test_what_is_not_understood_is_a_usage_error(arguments: list[str]) -> None:
 
 def test_every_group_runs_in_one_part_and_what_waits_in_one_of_its_own() -> None:
     parts = run.plan_parts(run.find_groups())
-    groups = [group for part in parts for group in (*part.groups, *part.filling) if "waits" not in part.options]
+    groups = [group for part in parts for group in part.groups if "waits" not in part.options]
     assert sorted(groups) == sorted(run.find_groups())
     assert [part.groups for part in parts if "waits" in part.options] == [[*run.WITH_WAITING]]
     assert "not waits" in parts[-1].options
     waiting = {path.parts[len(ROOT.parts) + 1] for path in files(".py", below="tests") if MARK in path.read_text()}
     assert waiting == set(run.WITH_WAITING)
-
-
-def test_what_fills_pauses_of_other_tests_reads_no_clock() -> None:
-    """It runs at low priority, and may stand still for as long as the others work."""
-    for group in run.FILLING:
-        assert group in run.SIDE_BY_SIDE
-        for path in (ROOT / "tests" / group).rglob("*.py"):
-            assert not CLOCK.search(path.read_text()), f"{path.relative_to(ROOT)} measures time, or waits for it"
 
 
 def test_a_mark_that_is_asked_for_does_not_replace_the_mark_of_a_part() -> None:
