@@ -26,7 +26,7 @@ USAGE = """\
 ./rta test [--all] [PYTEST'S ARGUMENTS]   every test that this machine can run; --all: exit 3 where some cannot run
 ./rta check                               lint, types, and test --all
 ./rta check --quick                       the part for every change: lint, types, tidy, unit, contract, 20 seeds;
-                                          without what is long, and the tests of the tester
+                                          without long simulations, and the tests of the tester
 Examples:  ./rta test tests/unit    ./rta test -k replayed    ./rta test tests/simulation --seed 17
 """
 LINT = (
@@ -40,16 +40,9 @@ IN_PAIRS = ("web", "integration", "acceptance", "browser")
 WITH_WAITING = ("attacks",)
 ON_ALL_CORES = ("--numprocesses=auto", "--dist=worksteal")
 QUICK_SEEDS = 20
-# Left to the whole check: tests of simulator and oracle, what has the mark `tester`, and what takes long: full buckets,
-# weeks of history, many random records, and the n-th call failing for every n.
+# Left to the whole check: what has the mark `tester`, and what takes long in the simulation: full buckets, weeks of
+# history, many random requests, and the n-th call failing for every n.
 LEFT_OUT = (
-    "tests/unit/simulate",
-    "tests/unit/analytics/cache/test_window_caches.py",
-    "tests/unit/analytics/read/test_product_attributes.py",
-    "tests/unit/collect/steps/test_agreement.py",
-    "tests/unit/operate/test_recount_of_a_worker.py",
-    "tests/contract/test_memory_costs.py",
-    "tests/contract/test_store_hostile.py",
     "tests/simulation/test_caps.py",
     "tests/simulation/test_fail_nth_call.py",
     "tests/simulation/test_fail_nth_collect.py",
@@ -202,7 +195,7 @@ def _lint(took: dict[str, float]) -> list[str]:
 
 
 def test_quickly() -> int:
-    """What needs Python alone and is done in a minute or two."""
+    """What needs Python alone and is done in a few minutes."""
     return EXIT_FAILED if _run(QUICK, "--seeds", str(QUICK_SEEDS), *NOT_QUICK) else 0
 
 
