@@ -152,8 +152,8 @@ def differences(
         and not (name[1] in PEOPLE_NAMES and any(_has_exceptions(totals, name[0]) for totals in (found, wanted)))
         for line in _differ_in_cell(name, found.cells.get(name, {}), wanted.cells.get(name, {}), seats)
     ]
-    counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted) and not _is_note(k)}
-    lines += _differ("counts", counts, {k: n for k, n in wanted.counts.items() if not _is_note(k)})
+    counts = {k: n for k, n in found.counts.items() if k.split("|")[0] in _projects(wanted) and not is_note(k)}
+    lines += _differ("counts", counts, {k: n for k, n in wanted.counts.items() if not is_note(k)})
     lines += [f"dead {origin}: found {origin in found.dead}" for origin in sorted(found.dead ^ wanted.dead)]
     for project, truth in wanted.traits.items():
         lines += wrong_cells(found.cells, project, truth, seats)
@@ -174,7 +174,7 @@ def differences(
     return lines
 
 
-def _is_note(count: str) -> bool:
+def is_note(count: str) -> bool:
     """Whether the order of reading decides about this count: how often a link or an event came too late."""
     return count.split("|")[1] in (*EXCEPTIONS, "late_links")
 

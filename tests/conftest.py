@@ -6,10 +6,12 @@ how long a chaos run is. A server that no test asks for is not started.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 from rtaplatform.local.servers.kafka import Kafka
@@ -55,6 +57,11 @@ def servers(
 ) -> Servers:
     """Kafka, Valkey and PostgreSQL, running."""
     return Servers(kafka_server, valkey_server, postgres_server)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Asynchronous tests run on the event loop of the API: it reports closed connections in a way of its own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -172,7 +172,12 @@ class LiveProject:
         return {tuple(one["dimensions"].values()): one["total"] for one in answer.json()["results"]}
 
     def wait_for_total(self, metric: str, total: float) -> None:
-        wait_for(lambda: self.total(metric) == total, lambda: f"{metric}: {total}, is {self.total(metric)}")
+        wait_for(lambda: self.total(metric) == total, lambda: f"{metric}: {total}, is {self._explain(metric)}")
+
+    def _explain(self, metric: str) -> str:
+        names = ("messageId", "timestamp", "marks")
+        records = [(*_short(record), *(record.get(name) for name in names)) for record in self.records()]
+        return f"{self.total(metric)}; events: {self.totals('events', breakdown='event')}; in the log: {records}"
 
 
 def _short(record: Record) -> tuple[Any, ...]:
