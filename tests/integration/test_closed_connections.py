@@ -27,7 +27,7 @@ def _open_clients(url: str) -> dict[str, aioredis.Redis]:
 @pytest.mark.parametrize("name", ["of questions", "of a subscriber"])
 async def test_a_write_to_a_closed_connection_is_an_outage(valkey_server: Running[Valkey], name: str) -> None:
     client = _open_clients(valkey_server.server.make_url("rta"))[name]
-    connection = await client.connection_pool.get_connection()
+    connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
     connection._writer.transport.abort()
     with pytest.raises(Unavailable, match="closed"), translating_errors():
         await connection.send_command("PING")
@@ -38,7 +38,7 @@ async def test_a_write_to_a_closed_connection_is_an_outage(valkey_server: Runnin
 
 async def test_another_runtime_error_stays_what_it_is(valkey_server: Running[Valkey]) -> None:
     client = connect_async(valkey_server.server.make_url("rta"), TIMEOUT_SECONDS, seconds_max=60.0)
-    connection = await client.connection_pool.get_connection()
+    connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
 
     def raise_bug(_command: object) -> None:
         raise RuntimeError("a bug")
