@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import psutil
@@ -50,8 +51,8 @@ def main() -> None:
         ready = json.load(file)
     post(ready, rows(ROWS))
     for name, over_http, alone in (("read", read_over_http, read_alone), ("patch", patch_over_http, patch_alone)):
-        ours = load(lambda make=over_http: make(ready), options.clients, options.seconds)
-        theirs = load(lambda make=alone: make(ready), options.clients, options.seconds)
+        ours = load(partial(over_http, ready), options.clients, options.seconds)
+        theirs = load(partial(alone, ready), options.clients, options.seconds)
         ratio = ours.per_second / theirs.per_second
         print(f"{name:<6} API {show(ours)}   psycopg {show(theirs)}   ratio {ratio:.2f}")
     measure_import(ready, options.products)
