@@ -20,7 +20,7 @@ from tests.integration.log_ends import read_end
 
 SOURCE = Path(__file__).parents[2] / "src"
 READY_SECONDS_MAX = 180.0
-ARRIVE_SECONDS_MAX = 30.0
+ARRIVE_SECONDS_MAX = 90.0  # a bound against a hang; a loaded machine may need half a minute to read again after a pause
 TOPIC, PARTITIONS = "rta.events.web", 4
 Record = dict[str, Any]
 
