@@ -6,7 +6,8 @@ in time, is dropped and counted. So a refused event is kept by no more than chan
 never notices.
 
 The first KEPT_BYTES of the event are kept, without addresses and denied properties. If that cannot be done with
-certainty, as for text that is not JSON, the values behind these names are blanked by their form.
+certainty, as for text that is not JSON, the values behind these names are blanked by their form. So are those of a text
+that is larger than an event may be: to look at all values of a body would block the event loop.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,7 +26,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from rtaplatform import telemetry
 from rtaplatform.collect.body.draft import Draft, DraftRefused
-from rtaplatform.core.events import REJECTED_TOPIC
+from rtaplatform.core.events import EVENT_BYTES_MAX, REJECTED_TOPIC
 
 KEPT_BYTES = 2_048
 LETTERS_A_SECOND = 500
@@ -39,11 +41,14 @@ CONFIG: dict[str, Any] = {
     "linger.ms": 100,
 }
 STOP_SECONDS = 1.0
-# Addresses: ours, and those of GA4's Measurement Protocol; `user_data` has hashes of them.
-ADDRESS_NAMES = ("ip", "ip_override", "user_data")
+# Addresses: ours, and those of PostHog and of GA4's Measurement Protocol; `user_data` has hashes of them.
+ADDRESS_NAMES = ("ip", "$ip", "ip_override", "user_data")
 REMOVED = b'"(removed)"'
-_FLAT = rb'(?:[^\[\]{}"]|"(?:[^"\\]|\\.)*")*'  # what is in a list or an object that holds no other one
-_SIMPLE_VALUE = rb'(?:"(?:[^"\\]|\\.)*"?|\[' + _FLAT + rb"\]|\{" + _FLAT + rb'\}|[^,}\]\s\[{"]+)'
+FORM_BYTES_MAX = 4 * KEPT_BYTES  # looked at where values are found by their form
+_FLAT = rb'(?:[^\[\]{}"]|"(?:[^"\\]|\\.)*+")*+'  # what is in a list or an object that holds no other one
+_SIMPLE_VALUE = (
+    rb'(?:"(?:[^"\\]|\\.)*+"?|\'(?:[^\'\\]|\\.)*+\'?|\[' + _FLAT + rb"\]|\{" + _FLAT + rb"\}|[^,}\]\s\[{&]++)"
+)
 
 
 class LetterBudget:
@@ -118,33 +123,43 @@ class RejectedEvents:
 def shorten_text(raw: bytes, denied: frozenset[str]) -> tuple[bytes, bool]:
     """The beginning of an event without addresses and denied properties, and whether it was cut."""
     names = frozenset((*ADDRESS_NAMES, *denied))
-    text = raw
-    if any(b'"' + name.encode() + b'"' in raw for name in names):
-        text = _without(raw, names)
-    elif b"\\u" in raw:  # a name may have escapes
-        text = _without_escaped(raw, names)
+    # As many values as a body may have take seconds to be looked at.
+    text = _remove_members(raw, names) if len(raw) <= EVENT_BYTES_MAX else _remove_by_form(raw, names)
     # Half a character at the end would not be UTF-8.
     beginning = text if len(text) <= KEPT_BYTES else text[:KEPT_BYTES].decode(errors="ignore").encode()
     return beginning, len(raw) > KEPT_BYTES
 
 
-def _without(raw: bytes, names: frozenset[str]) -> bytes:
+def _remove_members(raw: bytes, names: frozenset[str]) -> bytes:
+    """The text without these members. It is as sent if it is JSON without them."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return msgspec.json.encode(_prune(msgspec.json.decode(raw), names))
-    named = rb'"(' + b"|".join(re.escape(name.encode()) for name in sorted(names)) + rb')"\s*:\s*'
-    text = re.sub(named + _SIMPLE_VALUE, rb'"\1":' + REMOVED, raw[: KEPT_BYTES * 4])
+        value = msgspec.json.decode(raw)
+        pruned = _prune(value, names)
+        return raw if pruned == value else msgspec.json.encode(pruned)
+    return _remove_by_form(raw, names)
+
+
+def _remove_by_form(raw: bytes, names: frozenset[str]) -> bytes:
+    """The beginning of a text that may not be JSON: names may have escapes, other quotes, or none."""
+    named = _make_name_pattern(names)
+    text = re.sub(rb"(%b)%b" % (named, _SIMPLE_VALUE), rb"\1" + REMOVED, raw[:FORM_BYTES_MAX])
     # Where a nested value ends cannot be told in such a text: nothing is kept from there on.
     nested = re.search(named + rb"[\[{]", text)
     return text if nested is None else text[: nested.start()]
 
 
-def _without_escaped(raw: bytes, names: frozenset[str]) -> bytes:
-    """The text as sent, unless one of the names is in it with escapes."""
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        value = msgspec.json.decode(raw)
-        pruned = _prune(value, names)
-        return raw if pruned == value else msgspec.json.encode(pruned)
-    return raw
+@lru_cache(maxsize=256)
+def _make_name_pattern(names: frozenset[str]) -> bytes:
+    """What stands before the value of one of these names."""
+    any_name = b"|".join(b"".join(map(_make_character_pattern, name)) for name in sorted(names, key=len, reverse=True))
+    return rb"(?<![\w$])[\"']?(?:%b)[\"']?\s*[:=]\s*" % any_name
+
+
+def _make_character_pattern(character: str) -> bytes:
+    """A character as it is, or as a JSON escape."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    escape = b"".join(rb"\\u(?i:%b)" % units[at : at + 4].encode() for at in range(0, len(units), 4))
+    return rb"(?:%b|%b)" % (re.escape(character.encode(errors="surrogatepass")), escape)
 
 
 def _prune(value: Any, names: frozenset[str]) -> Any:

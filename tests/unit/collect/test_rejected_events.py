@@ -19,6 +19,7 @@ from rtaplatform.collect.rejected_events import (
     shorten_text,
 )
 from rtaplatform.core.errors import UnreadableBody
+from rtaplatform.core.events import EVENT_BYTES_MAX
 from rtaplatform.telemetry import REGISTRY
 from tests.unit.collect.test_collector import Log
 
@@ -119,7 +120,7 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
     [
         (b'{"context":{"ip":"192.0.2.1","a":1}}', b'{"context":{"a":1}}'),
         (b'{"properties":{"email":"a@b","n":1}}', b'{"properties":{"n":1}}'),
-        (b'{"context":{"ip" : "192.0.2.1", "a":', b'{"context":{"ip":"(removed)", "a":'),
+        (b'{"context":{"ip" : "192.0.2.1", "a":', b'{"context":{"ip" : "(removed)", "a":'),
         (b'{"email":["a","b"],"n":', b'{"email":"(removed)","n":'),
         (b'{"ip":"192.0.2.', b'{"ip":"(removed)"'),
         (b'{"ip":NaN}', b'{"ip":"(removed)"}'),
@@ -128,6 +129,14 @@ def test_a_budget_is_shared_by_all_projects_and_new_in_each_second() -> None:
         (b'{"a":NaN,"user_data":{"phone":"y"},"n":1}', b'{"a":NaN,"user_data":"(removed)","n":1}'),
         (b'{"ip\\u005foverride":"192.0.2.1","n":1}', b'{"n":1}'),
         (b'{"a":"\\u00e9", "n":1.50}', b'{"a":"\\u00e9", "n":1.50}'),
+        (b'{"properties":{"$ip":"192.0.2.1"},"n":', b'{"properties":{"$ip":"(removed)"},"n":'),
+        (b'{"\\u0069p":"192.0.2.1","n":', b'{"\\u0069p":"(removed)","n":'),
+        (b'{"em\\u0061IL":"a","em\\u0061il":"a@b"', b'{"em\\u0061IL":"a","em\\u0061il":"(removed)"'),
+        (b'{"user\\u005Fdata":{"address":[{"city":"x"}]},"n":', b"{"),
+        (b"{'context': {'ip': '192.0.2.1', 'a': 1}}", b"{'context': {'ip': \"(removed)\", 'a': 1}}"),
+        (b"{'ip': u'192.0.2.1', 'a': 1}", b"{'ip': \"(removed)\", 'a': 1}"),
+        (b'{ip: "192.0.2.1", trip: "x"}', b'{ip: "(removed)", trip: "x"}'),
+        (b"ip=192.0.2.1&a=1", b'ip="(removed)"&a=1'),
     ],
 )
 def test_addresses_and_denied_properties_are_not_kept(sent: bytes, kept: bytes) -> None:
@@ -138,3 +147,9 @@ def test_a_long_event_is_cut_between_characters() -> None:
     text, is_cut = shorten_text(b'{"a":"' + "é".encode() * 3_000, frozenset())
     assert (is_cut, KEPT_BYTES - 1 <= len(text) <= KEPT_BYTES) == (True, True)
     assert text.decode().endswith("é")
+
+
+def test_of_a_text_larger_than_an_event_the_values_are_not_read() -> None:
+    """A few kilobytes, decompressed, have two million values: to read them blocks the event loop for seconds."""
+    sent = b'{"ip":"192.0.2.1","user_data":{"address":{"city":"x"}},"n":[' + b"0," * EVENT_BYTES_MAX + b"0]}"
+    assert shorten_text(sent, frozenset()) == (b'{"ip":"(removed)",', True)
