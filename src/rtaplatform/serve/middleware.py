@@ -116,7 +116,8 @@ class _Exchange:
         intake = BodyIntake(
             self._receive, self._parts.bounds.bodies, self._find_address,
             turns=self._parts.bounds.turns, deadlines=self._parts.bounds.receives,
-            declared=int(declared) if declared and declared.isdigit() else 0, streams=self._path in _STREAMED,
+            declared=int(declared) if declared and declared.isdigit() else 0,
+            held_max=self._parts.intake.body_bytes_max, streams=self._path in _STREAMED,
         )  # fmt: skip
         outlet = ResponseOutlet(
             self._complete, self._parts.bounds.answers, self._find_address,

@@ -103,6 +103,7 @@ class _CollectExchange:
             self._receive, self._bounds.bodies, self._find_address,
             turns=self._bounds.turns, deadlines=self._bounds.receives,
             declared=int(declared) if declared and declared.isdigit() else 0,
+            held_max=self._parts.intake.body_bytes_max,
         )  # fmt: skip
         try:
             start, body = await self._collect(collect, intake)

@@ -15,10 +15,14 @@ from rtaplatform.serve.connections.byte_budget import FREE_BYTES, BudgetShare, B
 from rtaplatform.serve.connections.deadlines import Deadlines
 
 PROGRESS_BYTES = 16 << 10
+BODY_BYTES_MAX = 4 << 20  # of a body that is held as a whole
 
 
 class BodyIntake:
-    """ASGI's `receive` of one request. `streams` means that the handler never holds the whole body."""
+    """ASGI's `receive` of one request. `streams` means that the handler never holds the whole body.
+
+    `held_max`: no handler holds more. What a client declares beyond it takes no room: it may send nothing at all.
+    """
 
     def __init__(
         self,
@@ -29,12 +33,13 @@ class BodyIntake:
         turns: CooperativeQueue | None = None,
         deadlines: Deadlines | None = None,
         declared: int = 0,
+        held_max: int = BODY_BYTES_MAX,
         streams: bool = False,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._receiver = BodyReceiver(receive, deadlines, declared=declared, grace_seconds=grace_seconds)
         self._budget, self._address, self._streams = budget, address, streams
-        self._declared, self._marked = declared, 0
+        self._expected, self._marked = min(declared, held_max), 0
         self._share: BudgetShare | None = None
         self._turns = turns or CooperativeQueue()
         self._is_unpacking = False
@@ -47,8 +52,8 @@ class BodyIntake:
         receiver = self._receiver
         if receiver.is_complete:
             return await receiver.receive_disconnect()
-        if self._declared > FREE_BYTES:
-            await self.hold(self._declared)
+        if self._expected > FREE_BYTES:
+            await self.hold(self._expected)
         try:
             message = await receiver.receive()
         finally:

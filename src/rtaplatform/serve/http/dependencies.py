@@ -24,6 +24,7 @@ from rtaplatform.feed.letter_replay import LetterReplay
 from rtaplatform.feed.letter_search import LetterSearch
 from rtaplatform.profiles.erasure_receipt import PersonToErase
 from rtaplatform.serve.collect.daily_salt import DailySalt
+from rtaplatform.serve.connections.body_intake import BODY_BYTES_MAX
 from rtaplatform.serve.connections.connection_limits import ConnectionLimits, make_connection_limits
 from rtaplatform.serve.feed.subscriptions import FeedSubscriptions
 from rtaplatform.serve.http.cors import CorsOrigins
@@ -90,7 +91,7 @@ class CollectIntake:
     `salt` names visitors without an id.
     """
 
-    body_bytes_max: int = 4 << 20
+    body_bytes_max: int = BODY_BYTES_MAX
     denied: frozenset[str] = frozenset()  # properties and traits that are not stored
     find_location: Callable[[str], VisitorLocation] | None = None
     salt: DailySalt = field(default_factory=DailySalt)

@@ -105,6 +105,15 @@ async def test_a_large_body_needs_room_before_a_byte_of_it_is_read() -> None:
     assert len(client.messages) == 2
 
 
+async def test_what_no_body_may_have_takes_no_room() -> None:
+    """A client without a key may declare any length, and send nothing."""
+    of = held()
+    waiting = asyncio.ensure_future(read(intake(Client(ends=False), of, declared=1 << 62)))
+    await asyncio.sleep(0)
+    await of.take(BudgetShare("10.0.0.2"), 4 * MB)
+    waiting.cancel()
+
+
 async def test_a_small_body_needs_no_room() -> None:
     of = held()
     await of.take(BudgetShare("10.0.0.2"), 8 * MB)
