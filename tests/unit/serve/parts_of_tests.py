@@ -106,11 +106,12 @@ class Stream:
     def __init__(
         self, app: Litestar, method: str, path: str, *, key: str | None = "reader", body: Any = None,
         given: dict[str, str] | bytes | None = None, headers: dict[str, str] | None = None, is_stuck: bool = False,
+        is_body_cut: bool = False,
     ) -> None:  # fmt: skip
         self.status, self.body, self.headers = 0, b"", dict[str, str]()
         self._is_stuck, self._gone, self._more = is_stuck, asyncio.Event(), asyncio.Event()
         sent = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
-        self._requests = [{"type": "http.request", "body": sent, "more_body": False}]
+        self._requests = [{"type": "http.request", "body": sent, "more_body": is_body_cut}]
         names = {"host": "test", **({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         query = given if isinstance(given, bytes) else urlencode(given or {}).encode()
         scope: Any = {

@@ -22,7 +22,7 @@ _PART_BYTES_MAX = 64 << 10  # decompressed at once, before the budget is asked f
 
 
 class ClientDisconnected(UnreadableBody):
-    """The client has disconnected, and nobody reads the answer."""
+    """The body has no end. As a rule the client has disconnected, and nobody reads the answer."""
 
 
 async def read_body(receive: Receive, encoding: str | None, limit: int) -> bytes:
@@ -102,7 +102,7 @@ async def _read_chunks(receive: Receive, limit: int) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client went away.")
+            raise ClientDisconnected("The body ends early: the client has disconnected, or its chunks cannot be read.")
         chunk = message.get("body", b"")
         total += len(chunk)
         if total > limit:

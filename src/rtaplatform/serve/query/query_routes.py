@@ -24,6 +24,7 @@ from rtaplatform.core.metrics import METRICS
 from rtaplatform.core.projects import ProjectSettings
 from rtaplatform.core.query import Answer, MetricItem, Query
 from rtaplatform.serve.http.access import get_access, take
+from rtaplatform.serve.http.bodies import read_body
 from rtaplatform.serve.http.csv_tables import TableResponse, type_as, wants_csv, write_answer, write_objects
 from rtaplatform.serve.http.dependencies import AnyRequest, find_dependencies, require_query_services
 from rtaplatform.serve.http.limits import READ
@@ -85,7 +86,7 @@ async def read_queries(request: AnyRequest) -> AnswerList:
     """Up to 20 queries, answered from one moment."""
     read_parameters(request, ())
     engine, project = find_engine(request), get_access(request).project
-    raw_queries = _read_queries(await request.body())
+    raw_queries = _read_queries(await _read_body(request))
     queries = [await _parse_query(engine, project, n, raw) for n, raw in enumerate(raw_queries)]
     return AnswerList(await encode_results(find_engine(request).side_thread, await _answer_queries(request, queries)))
 
@@ -107,9 +108,15 @@ async def _read_settings(request: AnyRequest) -> ProjectSettings:
         return ProjectSettings(slug)
 
 
+async def _read_body(request: AnyRequest) -> bytes:
+    try:
+        return await read_body(request.receive, request.headers.get("content-encoding"), BODY_BYTES_MAX)
+    except UnreadableBody as error:
+        error.hint = f"Send JSON of at most {BODY_BYTES_MAX} bytes, gzipped or not: fewer queries at once."
+        raise
+
+
 def _read_queries(body: bytes) -> list[object]:
-    if len(body) > BODY_BYTES_MAX:
-        raise UnreadableBody(f"The body is over {BODY_BYTES_MAX} bytes.", hint="Send fewer queries at once.")
     try:
         content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtaplatform.core.projects import ProjectSettings
 from tests.unit.analytics.shop import NOON, Happening, Shop
-from tests.unit.serve.parts_of_tests import Site
+from tests.unit.serve.parts_of_tests import Site, Stream
 
 
 @pytest.fixture
@@ -133,6 +135,23 @@ async def test_bad_questions_are_problem_documents(
 async def test_bad_bodies_are_problem_documents(site: Site, body: Any, status: int, field: str | None) -> None:
     found = await site.ask("POST", "/v1/query", body=body)
     assert (found.status, found.json["field"]) == (status, field)
+
+
+async def test_a_body_of_queries_is_read_as_other_bodies_are(site: Site) -> None:
+    body, path = msgspec.json.encode({"queries": [{"metric": "events"}]}), "/v1/query"
+    assert (await site.ask("POST", path, body=gzip.compress(body))).status == 200
+    refused = await site.ask_raw("POST", path, b"", body=body, headers={"content-encoding": "br"})
+    assert (refused.status, refused.json["field"]) == (415, "Content-Encoding")
+    large = await site.ask("POST", path, body=gzip.compress(bytes(1 << 20)))
+    assert (large.status, large.json["hint"]) == (
+        400, "Send JSON of at most 262144 bytes, gzipped or not: fewer queries at once.",
+    )  # fmt: skip
+
+
+async def test_queries_whose_body_has_no_end_are_no_error_of_ours(site: Site) -> None:
+    stream = Stream(site.app, "POST", "/v1/query", body=b'{"queries":', is_body_cut=True)
+    await stream.leave()
+    assert stream.status == 400
 
 
 @pytest.mark.parametrize("query", ["event=%ff", "event=a%E2%28", "%C3=1", "breakdown=event&event=%ed%a0%80"])
